@@ -1,0 +1,40 @@
+"""Deep learning on a shoestring: a model, a task and a budget in; a small file that runs out.
+
+Nothing here imports torch until something that needs it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from shoestring.artifact import load
+    from shoestring.core import Budget, Cost, Ledger, Oracle, Task, Technique, Vary, apply, chain, prove
+    from shoestring.kit import Supervised, restore, write
+    from shoestring.plan import compress
+
+_HOMES = {
+    "shoestring.artifact": ["load"],
+    "shoestring.core": [
+        "Budget", "Cost", "Ledger", "Oracle", "Task", "Technique", "Vary", "apply", "chain", "prove",
+    ],
+    "shoestring.kit": ["Supervised", "restore", "write"],
+    "shoestring.plan": ["compress"],
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Budget", "Cost", "Ledger", "Oracle", "Supervised", "Task", "Technique", "Vary", "apply", "chain", "compress", "load",
+    "prove", "restore", "write",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

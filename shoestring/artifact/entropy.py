@@ -1,0 +1,86 @@
+"""Entropy coding with integer tables: the same symbols from the same bytes, in every decoder.
+
+The coder is range asymmetric numeral systems (Duda 2013) with a state of 64 bits, words of 32 and frequencies that add up to
+2^24, as `constriction` has it. Its float interface is handed integers small enough to be exact, so that the frequencies are
+the ones computed here and nothing depends on rounding; `docs/format.md` gives both procedures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+PRECISION = 24
+TOTAL = 1 << PRECISION
+MOST_SYMBOLS = 1 << 16
+
+
+def expand(codes: np.ndarray) -> np.ndarray:
+    """The weights that code bytes stand for: with exponent e (5 bits) and mantissa m (3 bits), m or (8 + m) << (e - 1)."""
+    exponent, mantissa = codes.astype(np.int64) >> 3, codes.astype(np.int64) & 7
+    return np.where(exponent == 0, mantissa, (8 + mantissa) << np.maximum(exponent - 1, 0))
+
+
+_WEIGHTS = expand(np.arange(256))
+
+
+def shrink(counts: np.ndarray) -> np.ndarray:
+    """The code bytes whose weights are nearest to the counts; a count above 0 gets a weight above 0."""
+    above = np.clip(np.searchsorted(_WEIGHTS, counts), 1, 255)
+    below = above - 1
+    nearer_below = counts - _WEIGHTS[below] < _WEIGHTS[above] - counts
+    codes = np.where(nearer_below, below, above)
+    return np.where(counts > 0, np.maximum(codes, 1), 0).astype(np.uint8)
+
+
+def frequencies(codes: np.ndarray) -> np.ndarray:
+    """Integer frequencies for two or more code bytes: each at least 1, together 2^24."""
+    weights = expand(codes)
+    share = weights * (TOTAL - len(codes)) // max(int(weights.sum()), 1)
+    table = 1 + share
+    table[int(np.argmax(weights))] += TOTAL - int(table.sum())
+    return table
+
+
+def bits(table: np.ndarray, counts: np.ndarray) -> float:
+    """How many bits symbols with these counts take under the table."""
+    return float(-(counts * np.log2(table / TOTAL)).sum())
+
+
+def encode(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """One stream of all parts; each is (symbols, table)."""
+    from constriction import stream
+
+    coder = stream.stack.AnsCoder()
+    for symbols, table in reversed(parts):
+        coder.encode_reverse(np.ascontiguousarray(symbols, np.int32), _model(table))
+    return coder.get_compressed().astype("<u4").tobytes()
+
+
+class Decoder:
+    """Gives back the parts of a stream, one after the other."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        from constriction import stream
+
+        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        if len(words) and not words[-1]:
+            raise ValueError("the stream ends in a zero word")
+        self._coder = stream.stack.AnsCoder(words)
+
+    def decode(self, table: np.ndarray, count: int) -> np.ndarray:
+        """The next `count` symbols, as int32."""
+        return self._coder.decode(_model(table), count)
+
+    def finished(self) -> bool:
+        """Whether exactly what was encoded has been decoded."""
+        return self._coder.is_empty()
+
+
+def _model(table: np.ndarray):
+    from constriction import stream
+
+    # Its table is floor(cumulative × scale) + index with scale = (2^24 - n) / sum: frequencies less one make the scale
+    # exactly 1 and every product an integer below 2^24, which a double holds exactly.
+    return stream.model.Categorical((table - 1).astype(np.float64), perfect=False)

@@ -1,0 +1,33 @@
+"""Cost: what a model took to get, and what it takes to have."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Measured use of each resource; `None` means that nobody measured it.
+
+    Of getting a model: `labels` bought, `seconds` spent, `training_joules` used, `settings` a person had to choose.
+    Of having it: `bytes` of its file, `milliseconds` a run, `operations` per example (a multiply and an add are two),
+    `memory_bytes` at the peak of a run, `joules` a run.
+    """
+
+    labels: int | None = None
+    seconds: float | None = None
+    training_joules: float | None = None
+    settings: int | None = None
+    bytes: int | None = None
+    milliseconds: float | None = None
+    operations: int | None = None
+    memory_bytes: int | None = None
+    joules: float | None = None
+
+    def __or__(self, other: Cost) -> Cost:
+        """Both measurements together; where both measured the same resource, `other` counts."""
+        return Cost(**{**asdict(self), **other.measured()})
+
+    def measured(self) -> dict[str, float]:
+        """Only what was measured, by field name."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}

@@ -1,0 +1,130 @@
+"""Ledger: an append-only record of what was done, what it cost and what it brought."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from time import time
+
+from shoestring.core.cost import Cost
+
+_SCHEMA = """
+create table if not exists ledger (
+    id integer primary key autoincrement, time real not null, kind text not null, technique text not null,
+    seed integer, score_before real, score_after real, cost_before text not null, cost_after text not null,
+    file text, sha256 text, machine text not null, versions text not null, note text not null default '');
+create trigger if not exists no_update before update on ledger begin select raise(abort, 'the ledger is append-only'); end;
+create trigger if not exists no_delete before delete on ledger begin select raise(abort, 'the ledger is append-only'); end;
+"""
+_COLUMNS = (
+    "time kind technique seed score_before score_after cost_before cost_after file sha256 machine versions note"
+).split()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One step. `kind` is "apply" (scores are of the validation split) or "prove" (score_after is of the test split)."""
+
+    kind: str
+    technique: str
+    seed: int | None = None
+    score_before: float | None = None
+    score_after: float | None = None
+    cost_before: Cost = Cost()
+    cost_after: Cost = Cost()
+    file: str | None = None
+    sha256: str | None = None
+    note: str = ""
+    machine: str = field(default_factory=lambda: machine())
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+    time: float = field(default_factory=time)
+    id: int | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The row as plain JSON values; of the costs, only what was measured."""
+        named = {name: getattr(self, name) for name in ("id", *_COLUMNS)}
+        return {**named, "cost_before": self.cost_before.measured(), "cost_after": self.cost_after.measured()}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger in a SQLite file, made at the first row. Any number of processes may write to it at a time."""
+
+    path: str | Path
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
+                connection.executescript(_SCHEMA)
+                yield connection
+        except sqlite3.OperationalError as error:
+            if "unable to open" in str(error):
+                folder = Path(self.path).absolute().parent
+                why = "its folder cannot be written" if folder.is_dir() else f"there is no folder {folder}"
+                raise OSError(f"cannot open the ledger {self.path}: {why}") from None
+            raise
+        except sqlite3.DatabaseError as error:
+            if "not a database" in str(error):
+                raise ValueError(f"{self.path} is not a ledger: it is a file of another kind; name another path") from None
+            raise
+
+    def append(self, row: Row) -> int:
+        """Write one row and return its number."""
+        values = row.as_dict()
+        for name in ("cost_before", "cost_after", "versions"):
+            values[name] = json.dumps(values[name])
+        sql = f"insert into ledger ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"
+        with self._open() as connection:
+            number = connection.execute(sql, [values[name] for name in _COLUMNS]).lastrowid
+        assert number is not None
+        return number
+
+    def rows(self) -> list[Row]:
+        """All rows, oldest first; none where there is no ledger yet."""
+        if not Path(self.path).exists():
+            return []
+        with self._open() as connection:
+            found = connection.execute(f"select id, {', '.join(_COLUMNS)} from ledger order by id").fetchall()
+        return [_row(dict(zip(("id", *_COLUMNS), values, strict=True))) for values in found]
+
+    def json_lines(self) -> Iterator[str]:
+        """A line of JSON per row."""
+        return (json.dumps(row.as_dict()) for row in self.rows())
+
+
+def _row(values: dict) -> Row:
+    costs = {name: Cost(**json.loads(values[name])) for name in ("cost_before", "cost_after")}
+    return Row(**{**values, **costs, "versions": json.loads(values["versions"])})
+
+
+def machine() -> str:
+    """The machine in words: processor, cores, system."""
+    import os
+    import platform
+
+    name = platform.processor() or platform.machine()
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text()
+        name = next((line.split(":", 1)[1].strip() for line in cpuinfo.splitlines() if line.startswith("model name")), name)
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides the numbers."""
+    import platform
+
+    found = {"python": platform.python_version()}
+    for name in ("shoestring", "torch", "onnxruntime", "numpy", "constriction"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,42 @@
+"""Mechanisms that several rooms use: weight states, training, export, progress. Needs the extra `train`."""
+
+try:
+    import onnx as _onnx  # noqa: F401
+    import onnxscript as _onnxscript  # noqa: F401
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{error.name} is not installed: it comes with the extra `train` (pip install 'shoestring[train]')", name=error.name
+    ) from None
+
+from shoestring.kit.export import (
+    Exported,
+    ExportError,
+    export,
+    pack,
+    parameter_bytes,
+    restore,
+    write,
+)
+from shoestring.kit.progress import progress
+from shoestring.kit.supervised import Supervised, accuracy
+from shoestring.kit.train import DivergedError, endless, recover, train
+from shoestring.kit.weights import (
+    ModelState,
+    SkippedWarning,
+    State,
+    Weight,
+    bake,
+    check_finite,
+    clone,
+    compressible,
+    members,
+    state_of,
+    with_state,
+)
+
+__all__ = [
+    "DivergedError", "ExportError", "Exported", "ModelState", "SkippedWarning", "State", "Supervised", "Weight", "accuracy",
+    "bake", "check_finite", "clone", "compressible", "endless", "export", "members", "pack", "parameter_bytes", "progress",
+    "recover", "restore", "state_of", "train", "with_state", "write",
+]  # fmt: skip

@@ -1,0 +1,58 @@
+"""Progress with the time left, on standard error: a bar in a terminal, plain lines elsewhere, nothing for what is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+QUIET_SECONDS = 2.0
+LINE_SECONDS = 10.0
+_bar = None  # the bar on show: what runs within it adds a line to it
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Yields a function to call after each of `total` steps, with a word about how it goes ("" for none)."""
+    with _rich(what, total) if sys.stderr.isatty() else _plain(what, total) as advance:
+        yield advance
+
+
+@contextmanager
+def _plain(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    start = said = monotonic()
+    done = 0
+
+    def advance(note: str) -> None:
+        nonlocal done, said
+        done += 1
+        now = monotonic()
+        if now - start > QUIET_SECONDS and now - said > LINE_SECONDS:
+            said = now
+            left = (now - start) / done * (total - done)
+            print(f"{what}: {done} of {total}{', ' + note if note else ''}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    yield advance
+
+
+@contextmanager
+def _rich(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    global _bar
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    outer = _bar
+    bar = outer or Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
+    if outer is None:
+        bar.start()
+        _bar = bar
+    line = bar.add_task(what, total=total, note="")
+    try:
+        yield lambda note: bar.update(line, advance=1, note=note)
+    finally:
+        bar.remove_task(line)
+        if outer is None:
+            bar.stop()
+            _bar = None

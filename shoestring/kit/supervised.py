@@ -1,0 +1,87 @@
+"""A Task made of inputs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from shoestring.core import Predict, Task, Vary, array
+
+Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
+"""(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
+
+
+def accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Of each example 1 where the largest of its outputs (the last axis) is the target's, 0 elsewhere."""
+    return (outputs.argmax(-1) == targets).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervised(Task):
+    """Inputs in, targets out; by default a classification, scored by accuracy between 0 and 1.
+
+    `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes numpy arrays and gives a number per
+    example, of which the score is the mean. `axes` names the axes of the inputs that vary besides axis 0.
+    Raises ValueError for a split that is empty, has inputs and targets of different lengths, or holds NaN.
+    """
+
+    train: Split = field(repr=False)
+    validation: Split = field(repr=False)
+    test: Split = field(repr=False)
+    name: str = "supervised"
+    batch_size: int = 128
+    criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
+    merit: Callable[[np.ndarray, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
+    axes: Mapping[int, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for split in ("train", "validation", "test"):
+            inputs, targets = self._split(split)
+            if not len(targets):
+                raise ValueError(f"the {split} split of {self.name} is empty: give it at least one example")
+            for one in inputs:
+                if len(one) != len(targets):
+                    raise ValueError(f"the {split} split of {self.name} has {len(one)} inputs and {len(targets)} targets")
+                if one.is_floating_point() and not torch.isfinite(one).all():
+                    raise ValueError(f"the {split} split of {self.name} holds NaN or infinite inputs: clean the data first")
+
+    def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
+        if split not in ("train", "validation", "test"):
+            raise ValueError(f"there is no split {split!r}: the splits are 'train', 'validation' and 'test'")
+        inputs, targets = getattr(self, split)
+        return (inputs if isinstance(inputs, tuple) else (inputs,)), targets
+
+    def batches(self, split: str) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        """Batches of (inputs, targets); those of "train" in a new order each time."""
+        inputs, targets = self._split(split)
+        order = torch.randperm(len(targets)) if split == "train" else torch.arange(len(targets))
+        for chosen in order.split(self.batch_size):
+            yield tuple(one[chosen] for one in inputs), targets[chosen]
+
+    def loss(self, model: Any, batch: Any) -> Tensor:
+        inputs, targets = batch
+        return self.criterion(model(*inputs), targets)
+
+    def score(self, predict: Predict, split: str) -> float:
+        """The mean merit over a split."""
+        return float(self.merits(predict, split).mean())
+
+    def merits(self, predict: Predict, split: str) -> np.ndarray:
+        """The merit of each example."""
+        inputs, targets = self._split(split)
+        parts = zip(*(one.split(500) for one in inputs), targets.split(500), strict=True)
+        return np.concatenate([self.merit(array(predict(*part[:-1])), array(part[-1])) for part in parts])
+
+    def standard_error(self, score: float, split: str) -> float:
+        """Of a score that is a share of right answers: the square root of p (1 - p) / n."""
+        return (max(score * (1 - score), 0.0) / len(self._split(split)[1])) ** 0.5
+
+    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        inputs, _ = self._split("validation")
+        return tuple(Vary(one[:2], {0: "N", **self.axes}) for one in inputs), {}

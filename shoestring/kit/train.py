@@ -1,0 +1,84 @@
+"""The training loop that techniques recover with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from shoestring.core import Task
+from shoestring.kit.progress import progress
+from shoestring.kit.weights import clone
+
+
+class DivergedError(RuntimeError):
+    """Training reached a loss that is NaN or infinite."""
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    *,
+    steps: int,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    before_step: Callable[[int], None] | None = None,
+    what: str = "training",
+) -> nn.Module:
+    """Train in place for `steps` batches with Adam, the rate rising for the first 2 % and then falling along a cosine to 0.
+
+    Passes over the training split follow one another until the steps are used up. Interrupted, the model stays as it was
+    after the last whole step. Raises DivergedError, ValueError where the training split is empty.
+    """
+    if steps <= 0:
+        return model
+    training = model.training
+    model.train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    warm = max(1, steps // 50)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * min(s / steps, 1.0)))
+    )
+    try:
+        with progress(what, steps) as advance:
+            for step, batch in zip(range(steps), endless(task), strict=False):
+                if before_step is not None:
+                    before_step(step)
+                optimizer.zero_grad()
+                with parametrize.cached():
+                    loss = task.loss(model, batch)
+                    if not torch.isfinite(loss):
+                        raise DivergedError(
+                            f"the loss is {loss.item()} at step {step} of {steps} ({what}): "
+                            f"use a learning rate below {learning_rate:g}, and check the data for NaN"
+                        )
+                    loss.backward()
+                optimizer.step()
+                schedule.step()
+                advance(f"loss {loss.item():.4f}" if step % 20 == 0 else "")
+    finally:
+        model.train(training)
+    return model
+
+
+def recover(model: nn.Module, task: Task, teacher: nn.Module, **settings: Any) -> nn.Module:
+    """`train`, taught by `teacher` (a copy is made) unless the task has a teacher already."""
+    if settings.get("steps", 0) > 0 and getattr(task, "teacher", None) is None:
+        task = task.taught_by(clone(teacher).eval())
+    return train(model, task, **settings)
+
+
+def endless(task: Task) -> Iterator[Any]:
+    """The training batches, pass after pass."""
+    while True:
+        empty = True
+        for batch in task.batches("train"):
+            empty = False
+            yield batch
+        if empty:
+            raise ValueError("the task's training split has no batches: there is nothing to train on")

@@ -1,0 +1,137 @@
+"""Magnitude pruning: the smallest weights become zero and stay zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, Technique
+from shoestring.kit import Weight, check_finite, clone, compressible, recover
+
+
+@dataclass(frozen=True)
+class Global:
+    """One threshold on |w| for all layers together."""
+
+    def scores(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Of each weight, its magnitude."""
+        return [value.abs() for value in values]
+
+
+@dataclass(frozen=True)
+class LayerAdaptive:
+    """One threshold on w² over the sum of the squares that are no smaller in its layer, so that no layer is emptied.
+
+    Source: Lee, Park, Mo, Ahn & Shin 2021 (LAMP), section 2.
+    """
+
+    def scores(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Of each weight, its share of what would be left of its layer if all smaller ones were gone."""
+        found: list[Tensor] = []
+        for value in values:
+            squares, order = value.double().square().flatten().sort()
+            left = squares.flip(0).cumsum(0).flip(0).clamp_min(torch.finfo(torch.float64).tiny)
+            found.append(torch.empty_like(squares).scatter_(0, order, squares / left).view(value.shape))
+        return found
+
+
+@dataclass(frozen=True)
+class PerLayer:
+    """A threshold for each layer, so that each keeps its own share of its weights.
+
+    `densities`: (pattern, share kept) pairs; the first pattern (`*` matches anything) that fits a parameter's name counts,
+    and where none does, the technique's density.
+    """
+
+    densities: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for pattern, density in self.densities:
+            if not 0 < density <= 1:
+                raise ValueError(f"the density of {pattern!r} is {density}: it must be above 0 and at most 1")
+
+    def density(self, name: str, otherwise: float) -> float:
+        """The share of `name`'s weights that is kept."""
+        return next((share for pattern, share in self.densities if fnmatch(name, pattern)), otherwise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Magnitude(Technique):
+    """Zero the smallest weights, a few at a time, and train on with the mask held.
+
+    Saves: bytes of the file (a zero costs a fraction of a bit).
+    Costs: `steps` batches of training; score, slowly down to a density of about 0.1 and then faster.
+    Source: Han, Pool, Tran & Dally 2015, section 3; the schedule is Zhu & Gupta 2017's cubic one, section 3.
+    Differs: thresholds come from the density asked for, not from the spread of each layer; recovery is taught by the model
+    as it was.
+
+    `density`: the share of weights that is kept, above 0 and at most 1, of all parameters with two axes or more.
+    `criterion`: what is compared: LayerAdaptive(), Global() or PerLayer(...).
+    `steps`: batches of training in all; 0 prunes at once and trains nothing.
+    `ramp`: the share of the steps over which the mask grows; `rounds`: how many times it does.
+    `learning_rate`: Adam's, at its height.
+    Raises ValueError for settings out of range and for weights that are NaN or infinite.
+    """
+
+    density: float = 0.1
+    criterion: Global | LayerAdaptive | PerLayer = LayerAdaptive()
+    steps: int = 2000
+    ramp: float = 0.5
+    rounds: int = 20
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.density <= 1:
+            raise ValueError(f"the density is {self.density}: it must be above 0 and at most 1")
+        if self.steps < 0 or self.rounds < 1 or not 0 <= self.ramp <= 1:
+            raise ValueError(f"steps must be 0 or more, rounds 1 or more and ramp from 0 to 1: {self}")
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model whose weights have masks."""
+        check_finite(model)
+        pruned = clone(model)
+        found = compressible(pruned, "Magnitude")
+        begun = [float((weight.value() != 0).double().mean()) for weight in found]
+        if not self.steps:
+            self._tighten(found, begun, 1.0)
+            return pruned
+        at = {round(self.ramp * (self.steps - 1) * turn / self.rounds): turn / self.rounds for turn in range(1, self.rounds + 1)}
+
+        def before_step(step: int) -> None:
+            if step in at:
+                self._tighten(found, begun, at[step])
+
+        return recover(
+            pruned, task, model, steps=self.steps, learning_rate=self.learning_rate, before_step=before_step, what="pruning"
+        )
+
+    def _tighten(self, found: Sequence[Weight], begun: Sequence[float], progress: float) -> None:
+        """Prune as far as the schedule has come, `progress` of 1 being all the way."""
+        left = (1 - progress) ** 3
+        values = [weight.value() for weight in found]
+        if isinstance(self.criterion, PerLayer):
+            for weight, value, first in zip(found, values, begun, strict=True):
+                goal = min(self.criterion.density(weight.name, self.density), first)
+                weight.prune(_largest(value.abs(), goal + (first - goal) * left))
+            return
+        sizes = [value.numel() for value in values]
+        first = sum(n * share for n, share in zip(sizes, begun, strict=True)) / max(sum(sizes), 1)
+        goal = min(self.density, first)
+        scores = self.criterion.scores(values)
+        if scores:
+            keep = _largest(torch.cat([score.flatten().double() for score in scores]), goal + (first - goal) * left)
+            for weight, mask in zip(found, keep.split(sizes), strict=True):
+                weight.prune(mask.view(weight.raw.shape))
+
+
+def _largest(scores: Tensor, density: float) -> Tensor:
+    """A mask of that share of the scores, the largest; one at least. Ties go to the first."""
+    keep = max(1, round(scores.numel() * density))
+    order = scores.flatten().argsort(descending=True, stable=True)
+    mask = torch.zeros(scores.numel(), dtype=torch.bool)
+    mask[order[:keep]] = True
+    return mask.view(scores.shape)

@@ -1,0 +1,5 @@
+"""Fewer values: what takes few levels takes few bits."""
+
+from shoestring.quantize.shared import Shared
+
+__all__ = ["Shared"]

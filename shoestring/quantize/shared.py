@@ -1,0 +1,100 @@
+"""Weight sharing: a few levels for each tensor, found by k-means and then trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, Technique
+from shoestring.kit import Weight, check_finite, clone, compressible, members, recover
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared(Technique):
+    """Replace each weight by the nearest of a few levels, and train the levels.
+
+    Saves: bytes of the file (a weight costs at most log2(levels) bits, and fewer once coded).
+    Costs: score, little down to about 8 levels; `steps` batches of training.
+    Source: Han, Mao & Dally 2016 (Deep Compression), section 3: linear initialisation, gradients summed per level.
+    Differs: levels are rounded to float16 at the end, so that each takes two bytes.
+
+    `levels`: how many for each tensor, 2 to 65,536, zero not counted where weights are pruned (they stay zero).
+    `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts.
+    `vector_levels`: how many for tensors with one axis (biases, norms) of more than twice as many elements; 0 leaves them.
+    `iterations`: of k-means at most; `steps`: batches of training of the levels, 0 for none; `learning_rate`: Adam's.
+    Raises ValueError for settings out of range and for weights that are NaN or infinite.
+    """
+
+    levels: int = 16
+    overrides: tuple[tuple[str, int], ...] = ()
+    vector_levels: int = 0
+    iterations: int = 50
+    steps: int = 1000
+    learning_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        for levels in (self.levels, *(count for _, count in self.overrides)):
+            if not 2 <= levels <= 65536:
+                raise ValueError(f"there are {levels} levels: give 2 to 65,536")
+        if self.vector_levels == 1 or self.vector_levels < 0 or self.steps < 0:
+            raise ValueError(f"vector_levels must be 0 or 2 and more, and steps 0 or more: {self}")
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model whose weights have codebooks."""
+        check_finite(model)
+        shared = clone(model)
+        for weight in compressible(shared, "Shared"):
+            levels = next((count for pattern, count in self.overrides if fnmatch(weight.name, pattern)), self.levels)
+            self._share(weight, levels)
+        if self.vector_levels:
+            for weight in members(shared):
+                if weight.is_parameter and weight.raw.ndim == 1 and weight.raw.numel() > 2 * self.vector_levels:
+                    self._share(weight, self.vector_levels)
+        recover(shared, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training the levels")
+        for weight in members(shared):
+            if weight.state is not None and weight.state.codebook is not None:
+                weight.state.codebook.data = _half(weight.state.codebook.data)
+        return shared
+
+    def _share(self, weight: Weight, levels: int) -> None:
+        value, mask = weight.value(), weight.mask
+        chosen = value[mask] if mask is not None else value.flatten()
+        if not chosen.numel():
+            return
+        codebook, nearest = kmeans(chosen.float(), levels, self.iterations)
+        indices = torch.zeros(value.shape, dtype=torch.int32)
+        indices[mask if mask is not None else torch.ones_like(value, dtype=torch.bool)] = nearest.int()
+        weight.share(codebook, indices)
+
+
+def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, Tensor]:
+    """(levels in ascending order, index of the nearest for each value) of a flat tensor; Lloyd's algorithm from an even spread.
+
+    Levels that nothing is nearest to are dropped, so that there may be fewer than asked for.
+    """
+    ordered, order = values.double().sort()
+    sums = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
+    centres = torch.linspace(float(ordered[0]), float(ordered[-1]), levels, dtype=torch.float64)
+    bounds = torch.empty(0)
+    for _ in range(max(iterations, 1)):
+        # In one dimension a cluster is a run of the sorted values: its mean comes from two running sums.
+        bounds = torch.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
+        bounds = torch.cat([bounds.new_zeros(1), bounds, bounds.new_tensor([len(ordered)])])
+        counts = bounds.diff()
+        full = counts > 0
+        means = (sums[bounds[1:]] - sums[bounds[:-1]])[full] / counts[full]
+        if full.all() and torch.equal(means, centres):
+            break
+        centres = means
+    nearest = torch.searchsorted(((centres[1:] + centres[:-1]) / 2).contiguous(), ordered, right=True)
+    indices = torch.empty_like(order).scatter_(0, order, nearest)
+    return centres.to(values.dtype), indices
+
+
+def _half(levels: Tensor) -> Tensor:
+    """Rounded to float16 where that is within its range, in the type it had."""
+    rounded = levels.half().to(levels.dtype)
+    return torch.where(torch.isfinite(rounded), rounded, levels)

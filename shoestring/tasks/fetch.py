@@ -1,0 +1,87 @@
+"""Data sets from their public homes into a cache, checked; or from a folder that is there already."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoestring.kit import progress
+
+_CHUNK = 1 << 20
+
+
+class DataError(OSError):
+    """A data set that cannot be had, or is not what it should be; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a data set: its folder and name, its public home and the sha256 (hexadecimal) of its bytes."""
+
+    folder: str
+    name: str
+    url: str
+    sha256: str
+
+
+def cache() -> Path:
+    """Where fetched data is kept: `$XDG_CACHE_HOME/shoestring`, or `~/.cache/shoestring`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoestring"
+
+
+def present(source: Source) -> Path | None:
+    """The file in the folder that `SHOESTRING_DATA` names, else in the cache; None where it is in neither."""
+    roots = [Path(root)] if (root := os.environ.get("SHOESTRING_DATA")) else []
+    return next((p for r in (*roots, cache()) if (p := r / source.folder / source.name).is_file()), None)
+
+
+def fetch(source: Source) -> Path:
+    """The file, downloaded to the cache where it is not present; its sha256 is checked every time. Raises DataError."""
+    if (path := present(source)) is not None:
+        if _sha256(path) != source.sha256:
+            raise DataError(f"{path} is not the file it should be (its sha256 differs): delete it to have it fetched again")
+        return path
+    path = cache() / source.folder / source.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        temporary = Path(file.name)
+    try:
+        _download(source, temporary)
+        if _sha256(temporary) != source.sha256:
+            raise DataError(f"what {source.url} gave is not {source.name} (its sha256 differs): try again, or use another mirror")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _download(source: Source, path: Path) -> None:
+    try:
+        with urllib.request.urlopen(source.url, timeout=60) as answer, path.open("wb") as file:
+            size = int(answer.headers.get("Content-Length") or 0)
+            with progress(f"fetching {source.name}", max(1, -(-size // _CHUNK))) as advance:
+                while chunk := answer.read(_CHUNK):
+                    file.write(chunk)
+                    advance("")
+    except OSError as error:
+        raise DataError(
+            f"cannot fetch {source.url} ({error}): download it yourself to {cache() / source.folder / source.name}, or set "
+            f"SHOESTRING_DATA to a folder that holds {source.folder}/{source.name}"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, _Sink(digest), _CHUNK)  # type: ignore[arg-type]
+    return digest.hexdigest()
+
+
+class _Sink:
+    def __init__(self, digest) -> None:
+        self.write = digest.update
