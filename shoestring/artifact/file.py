@@ -154,7 +154,9 @@ def save(path: str | Path, data: bytes) -> None:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        why = f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, may be written and has room"
+        why = (
+            f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, may be written and has room"
+        )
         raise type(error)(error.errno, why) from error
     finally:
         if temporary is not None:

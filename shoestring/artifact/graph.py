@@ -201,7 +201,8 @@ def decode(data: bytes) -> Graph:
     if any(size & 1 and size >> 1 >= len(axes) for _, _, shape in ports for size in shape):
         raise reader.fail("an input's axis has no name")
     inputs = tuple(
-        Port(name, element, tuple(axes[size >> 1] if size & 1 else size >> 1 for size in shape)) for name, element, shape in ports
+        Port(name, element, tuple(axes[size >> 1] if size & 1 else size >> 1 for size in shape))
+        for name, element, shape in ports
     )
     weights = reader.varint(1 << 32)
     constants = tuple(_read_constant(reader) for _ in range(reader.count()))
@@ -256,7 +257,7 @@ def _element(reader: Reader) -> int:
 def _read_constant(reader: Reader) -> Tensor:
     element = _element(reader)
     shape = tuple(reader.varint(1 << 40) for _ in range(reader.varint(MOST_AXES)))
-    if math.prod(size or 1 for size in shape) > reader.left() + 1 and 0 not in shape or max(shape, default=0) > 1 << 20:
+    if (math.prod(size or 1 for size in shape) > reader.left() + 1 and 0 not in shape) or max(shape, default=0) > 1 << 20:
         raise reader.fail(f"a constant of shape {shape} is larger than the graph")
     count = math.prod(shape)
     if ELEMENTS[element][0] == "int64":

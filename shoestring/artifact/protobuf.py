@@ -40,9 +40,7 @@ def onnx(graph: Graph, tensors: Sequence[Tensor], names: Sequence[str] | None = 
     values = [port.name for port in graph.inputs] + names + [_free(f"c{i}", taken) for i in range(len(graph.constants))]
     body = _Message()
     for node in graph.nodes:
-        outputs = [
-            "" if place in node.absent else _free(f"v{len(values) + place}", taken) for place in range(node.outputs)
-        ]
+        outputs = ["" if place in node.absent else _free(f"v{len(values) + place}", taken) for place in range(node.outputs)]
         body.data(1, _node(node, ["" if i is None else values[i] for i in node.inputs], outputs))
         values += outputs
     for port, result in zip(graph.outputs, graph.results, strict=True):

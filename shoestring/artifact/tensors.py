@@ -201,11 +201,9 @@ def unpack(headers: bytes, stream: memoryview, plain: memoryview, limit: int) ->
     return found
 
 
-def _unpack(
-    reader: Reader, values: Reader, decoder: entropy.Decoder, element: int, count: int
-) -> tuple[np.ndarray, Packed]:
+def _unpack(reader: Reader, values: Reader, decoder: entropy.Decoder, element: int, count: int) -> tuple[np.ndarray, Packed]:
     packed = Packed()
-    dtype, width, coding = unsigned(element), ELEMENTS[element][1], reader.byte()
+    dtype, _width, coding = unsigned(element), ELEMENTS[element][1], reader.byte()
 
     def plain(number: int, kind: np.dtype) -> np.ndarray:
         data = np.frombuffer(values.take(number * kind.itemsize), kind.newbyteorder("<")).astype(kind)

@@ -21,9 +21,21 @@ create table if not exists ledger (
 create trigger if not exists no_update before update on ledger begin select raise(abort, 'the ledger is append-only'); end;
 create trigger if not exists no_delete before delete on ledger begin select raise(abort, 'the ledger is append-only'); end;
 """
-_COLUMNS = (
-    "time kind technique seed score_before score_after cost_before cost_after file sha256 machine versions note"
-).split()
+_COLUMNS = [
+    "time",
+    "kind",
+    "technique",
+    "seed",
+    "score_before",
+    "score_after",
+    "cost_before",
+    "cost_after",
+    "file",
+    "sha256",
+    "machine",
+    "versions",
+    "note",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

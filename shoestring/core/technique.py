@@ -47,7 +47,9 @@ def settings(technique: Any) -> int:
     count = 0
     for f in fields(technique):
         value = getattr(technique, f.name)
-        default = f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else MISSING
+        default = (
+            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else MISSING
+        )
         if default is MISSING or value != default:
             count += 1
             if is_dataclass(value) and not isinstance(value, type):

@@ -121,7 +121,9 @@ def export(model: nn.Module, task: Task) -> Exported:
                     f"the model itself failed at a second shape ({type(error).__name__}: {error}): wrap the tensor in "
                     "task.example() as Vary(x, {}) if it cannot vary, or name the axes that do"
                 ) from error
-        _compare(loaded, second, expected, " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})")
+        _compare(
+            loaded, second, expected, " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
+        )
     return exported
 
 
@@ -193,8 +195,12 @@ def _export(model: nn.Module, example: _Example, expected: Any) -> Exported:
     found = members(model)
     values = [member.raw.detach() for member in found]
     fixed = torch.export.Dim.DYNAMIC
-    shapes = _map(lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.args)
-    keyed = _map(lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.kwargs)
+    shapes = _map(
+        lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.args
+    )
+    keyed = _map(
+        lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.kwargs
+    )
     # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
     call = _Call(model, [member.name for member in found])
     try:
@@ -293,7 +299,10 @@ def _input_names(model: nn.Module, arguments: Tree) -> list[str]:
 
 def _output_names(structure: Tree, count: int) -> list[str]:
     names = dict(_paths(structure, ""))
-    return [names[place] if names[place].isidentifier() or "." in names[place] else f"output_{names[place]}".rstrip("_") for place in range(count)]
+    return [
+        names[place] if names[place].isidentifier() or "." in names[place] else f"output_{names[place]}".rstrip("_")
+        for place in range(count)
+    ]
 
 
 def _paths(tree: Tree, path: str) -> list[tuple[int, str]]:

@@ -28,7 +28,9 @@ class Names:
     outputs: list[str]
 
 
-def convert(model: onnx.ModelProto, names: Names, arguments: Tree, structure: Tree) -> tuple[Graph, tuple[int, ...], tuple[Tensor, ...]]:
+def convert(
+    model: onnx.ModelProto, names: Names, arguments: Tree, structure: Tree
+) -> tuple[Graph, tuple[int, ...], tuple[Tensor, ...]]:
     """The graph, the places of the weights that it uses, and its constants that are kept as tensors.
 
     Raises OperatorError for control flow, functions, foreign operators and whatever else a file does not hold.
@@ -64,9 +66,7 @@ def convert(model: onnx.ModelProto, names: Names, arguments: Tree, structure: Tr
                 numbers[name] = value + place
         value += len(outputs)
     opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
-    outputs = tuple(
-        Port(name, one.type.tensor_type.elem_type) for name, one in zip(names.outputs, body.output, strict=True)
-    )
+    outputs = tuple(Port(name, one.type.tensor_type.elem_type) for name, one in zip(names.outputs, body.output, strict=True))
     graph = Graph(
         opset=opset,
         inputs=ports,

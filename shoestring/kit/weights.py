@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 _OURS = ".parametrizations."
@@ -140,7 +141,7 @@ def compressible(model: nn.Module, who: str, least: int = 0) -> list[Weight]:
     """
     matrices = [w for w in members(model) if w.is_parameter and w.raw.is_floating_point() and w.raw.ndim >= 2]
     for module in model.modules():
-        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()  # type: ignore[operator]:
             raise ValueError("the model has lazy modules that have not seen an input yet: call it once on an example first")
     foreign = [w for w in matrices if any(parametrize.is_parametrized(*owner) for owner in w.owners) and w.state is None]
     if foreign:
@@ -217,7 +218,9 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
     copied = bake(clone(model))
     found = {weight.name: weight for weight in members(copied)}
     if found.keys() != state.values.keys():
-        raise ValueError(f"the state is of another model: {sorted(found.keys() ^ state.values.keys())} are in one of them only")
+        raise ValueError(
+            f"the state is of another model: {sorted(found.keys() ^ state.values.keys())} are in one of them only"
+        )
     for name, value in state.values.items():
         weight = found[name]
         if weight.raw.shape != value.shape:

@@ -99,7 +99,9 @@ class Magnitude(Technique):
         if not self.steps:
             self._tighten(found, begun, 1.0)
             return pruned
-        at = {round(self.ramp * (self.steps - 1) * turn / self.rounds): turn / self.rounds for turn in range(1, self.rounds + 1)}
+        at = {
+            round(self.ramp * (self.steps - 1) * turn / self.rounds): turn / self.rounds for turn in range(1, self.rounds + 1)
+        }
 
         def before_step(step: int) -> None:
             if step in at:

@@ -12,7 +12,7 @@ from torch import Tensor
 from shoestring.kit import Supervised
 from shoestring.tasks.fetch import Source, fetch, present
 
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 _BINARY = Source(
     "cifar10",
     "cifar-10-binary.tar.gz",

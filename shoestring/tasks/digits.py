@@ -14,9 +14,9 @@ def digits(*, batch_size: int = 64) -> Supervised:
     """
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = torch.from_numpy(found.images).float().unsqueeze(1) / 16
-    labels = torch.from_numpy(found.target).long()
+    pixels, targets = load_digits(return_X_y=True)
+    images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 16
+    labels = torch.from_numpy(targets).long()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     parts = [(images[i], labels[i]) for i in order.split([len(labels) - 800, 400, 400])]
     return Supervised(train=parts[0], validation=parts[1], test=parts[2], name="digits", batch_size=batch_size)

@@ -53,7 +53,9 @@ def fetch(source: Source) -> Path:
     try:
         _download(source, temporary)
         if _sha256(temporary) != source.sha256:
-            raise DataError(f"what {source.url} gave is not {source.name} (its sha256 differs): try again, or use another mirror")
+            raise DataError(
+                f"what {source.url} gave is not {source.name} (its sha256 differs): try again, or use another mirror"
+            )
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
