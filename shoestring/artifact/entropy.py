@@ -8,6 +8,7 @@ the ones computed here and nothing depends on rounding; `docs/format.md` gives b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,11 +51,11 @@ def bits(table: np.ndarray, counts: np.ndarray) -> float:
 
 def encode(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> bytes:
     """One stream of all parts; each is (symbols, table)."""
-    from constriction import stream
+    from constriction import stream  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
 
     coder = stream.stack.AnsCoder()
     for symbols, table in reversed(parts):
-        coder.encode_reverse(np.ascontiguousarray(symbols, np.int32), _model(table))
+        coder.encode_reverse(np.ascontiguousarray(symbols, np.int32), model(table))
     return coder.get_compressed().astype("<u4").tobytes()
 
 
@@ -62,24 +63,25 @@ class Decoder:
     """Gives back the parts of a stream, one after the other."""
 
     def __init__(self, data: bytes | memoryview) -> None:
-        from constriction import stream
+        from constriction import stream  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
 
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         if len(words) and not words[-1]:
             raise ValueError("the stream ends in a zero word")
         self._coder = stream.stack.AnsCoder(words)
 
-    def decode(self, table: np.ndarray, count: int) -> np.ndarray:
-        """The next `count` symbols, as int32."""
-        return self._coder.decode(_model(table), count)
+    def decode(self, model: Any, count: int) -> np.ndarray:
+        """The next `count` symbols under the `model` of a table, as int32."""
+        return self._coder.decode(model, count)
 
     def finished(self) -> bool:
         """Whether exactly what was encoded has been decoded."""
         return self._coder.is_empty()
 
 
-def _model(table: np.ndarray):
-    from constriction import stream
+def model(table: np.ndarray) -> Any:
+    """The coder's form of a table of frequencies."""
+    from constriction import stream  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
 
     # Its table is floor(cumulative × scale) + index with scale = (2^24 - n) / sum: frequencies less one make the scale
     # exactly 1 and every product an integer below 2^24, which a double holds exactly.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoestring.artifact import graph as graphs
+from shoestring.artifact import graph_reader
 from shoestring.artifact import tensors as packing
 from shoestring.artifact.graph import Graph
 from shoestring.artifact.tensors import Packed, Tensor
@@ -19,7 +20,7 @@ VERSION = 1
 GRAPH, HEADERS, STREAM, PLAIN = range(1, 5)
 SECTIONS = {GRAPH: "graph", HEADERS: "tensor list", STREAM: "code stream", PLAIN: "plain values"}
 MAX_BYTES = 1 << 30
-_LARGEST_GRAPH = 1 << 26
+_LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # inflated
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def sections(data: bytes) -> dict[int, memoryview]:
 def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
     """What a file's bytes hold, if its tensors take at most `max_bytes` in memory; raises ShoeError."""
     bodies = sections(data)
-    graph = graphs.decode(unsqueeze(bodies[GRAPH], SECTIONS[GRAPH], _LARGEST_GRAPH))
-    headers = unsqueeze(bodies[HEADERS], SECTIONS[HEADERS], _LARGEST_GRAPH)
+    graph = graph_reader.decode(unsqueeze(bodies[GRAPH], SECTIONS[GRAPH], _LARGEST_GRAPH))
+    headers = unsqueeze(bodies[HEADERS], SECTIONS[HEADERS], _LARGEST_LIST)
     packed = packing.unpack(headers, bodies[STREAM], bodies[PLAIN], max_bytes)
     if len(packed) != graph.weights:
         raise ShoeError(f"damaged file: its graph wants {graph.weights} tensors and it holds {len(packed)}")
@@ -97,7 +98,10 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
 
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
     """What the file at `path` holds; raises ShoeError, or OSError where it cannot be read."""
-    return unpack(Path(path).read_bytes(), max_bytes)
+    path = Path(path)
+    if path.stat().st_size > max_bytes + _LARGEST_GRAPH + _LARGEST_LIST:
+        raise ShoeError(f"{path} is larger than allowed; if you trust this file, raise max_bytes")
+    return unpack(path.read_bytes(), max_bytes)
 
 
 def bill(data: bytes, max_bytes: int = MAX_BYTES) -> list[Line]:
@@ -146,7 +150,7 @@ def save(path: str | Path, data: bytes) -> None:
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".shoe-", delete=False) as file:
             temporary = Path(file.name)
             file.write(data)
             file.flush()

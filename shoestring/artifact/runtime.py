@@ -11,7 +11,7 @@ import numpy as np
 from shoestring.artifact import file
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Tree
-from shoestring.artifact.protobuf import onnx
+from shoestring.artifact.session import first_line, session
 from shoestring.artifact.tensors import ELEMENTS
 from shoestring.artifact.wire import ShoeError
 
@@ -21,20 +21,9 @@ class Loaded:
 
     def __init__(self, content: Content, *, threads: int | None = None) -> None:
         """`threads`: how many a run may use, None for as many as there are cores. Raises ShoeError."""
-        import onnxruntime
-
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
         self._arguments, self._structure = content.graph.arguments, content.graph.structure
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-        model = onnx(content.graph, content.tensors)
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors share no class of their own
-            raise ShoeError(f"ONNX Runtime {onnxruntime.__version__} cannot run this graph: {_first_line(error)}") from None
+        self._session = session(content.graph, content.tensors, threads)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module would return. Arguments that the example did not have as tensors are fixed and may be left out."""
@@ -43,17 +32,18 @@ class Loaded:
         if len(args) > len(positions) + len(names):
             raise TypeError(f"{len(args)} arguments were given; this file takes {self.signature()}")
         # What was a keyword in the example may come by position, after the others, and the other way round.
-        keywords = dict(zip(list(names)[: len(args) - len(positions)], args[len(positions) :], strict=False))
-        for tree, value in zip(positions, args, strict=False):
-            _leaves(tree, value, found)
-        for name, value in {**keywords, **kwargs}.items():
+        keywords = dict(zip(list(names)[: max(len(args) - len(positions), 0)], args[len(positions) :], strict=False))
+        for place, (tree, value) in enumerate(zip(positions, args, strict=False)):
+            _leaves(tree, value, f"argument {place + 1}", found)
+        for name, value in [*keywords.items(), *kwargs.items()]:
             place = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
-            if name in names:
-                _leaves(names[name], value, found)
-            elif place is not None:
-                found[place] = value
-            else:
+            if name not in names and place is None:
                 raise TypeError(f"there is no argument {name!r}; this file takes {self.signature()}")
+            given: dict[int, Any] = {}
+            _leaves(names.get(name, place), value, f"the argument {name!r}", given)
+            if found.keys() & given.keys() or (name in keywords and name in kwargs):
+                raise TypeError(f"the argument {name!r} is given twice; this file takes {self.signature()}")
+            found |= given
         return _rebuild(self._structure, self._run(found))
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -87,9 +77,9 @@ class Loaded:
                 wanted = ", ".join(map(str, port.shape))
                 raise ValueError(f"the input {port.name!r} has shape {list(shape)} and [{wanted}] is wanted")
         try:
-            return self._session.run(None, feeds)
+            return [np.asarray(value) for value in self._session.run(None, feeds)]
         except Exception as error:
-            raise ShoeError(f"the graph failed while it ran: {_first_line(error)}") from None
+            raise ShoeError(f"the graph failed while it ran: {first_line(error)}") from None
 
 
 def load(path: str | Path, *, threads: int | None = None, max_bytes: int = file.MAX_BYTES) -> Loaded:
@@ -101,15 +91,20 @@ def load(path: str | Path, *, threads: int | None = None, max_bytes: int = file.
     return Loaded(file.read(path, max_bytes), threads=threads)
 
 
-def _leaves(tree: Tree, value: Any, found: dict[int, Any]) -> None:
+def _leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
+    """The tensors of an argument by number; raises TypeError where it is not nested as in the example."""
     if isinstance(tree, int):
         found[tree] = value
     elif isinstance(tree, dict):
+        if not isinstance(value, Mapping) or value.keys() != tree.keys():
+            raise TypeError(f"{where} is wanted as a dictionary with the keys {', '.join(map(repr, tree)) or '(none)'}")
         for key, branch in tree.items():
-            _leaves(branch, value[key], found)
+            _leaves(branch, value[key], f"{where}[{key!r}]", found)
     elif isinstance(tree, list | tuple):
-        for branch, one in zip(tree, value, strict=True):
-            _leaves(branch, one, found)
+        if not isinstance(value, list | tuple) or len(value) != len(tree):
+            raise TypeError(f"{where} is wanted as a list or tuple of {len(tree)}")
+        for place, (branch, one) in enumerate(zip(tree, value, strict=True)):
+            _leaves(branch, one, f"{where}[{place}]", found)
 
 
 def _rebuild(tree: Tree, values: list[np.ndarray]) -> Any:
@@ -123,15 +118,18 @@ def _rebuild(tree: Tree, values: list[np.ndarray]) -> Any:
 
 
 def _array(value: Any, name: str, wanted: str) -> np.ndarray:
-    """The value as an array of the wanted type; numbers of the same kind are converted, others refused."""
-    values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    """The value as an array of the wanted type; numbers of the same kind are converted if they fit, others refused."""
+    try:
+        values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the input {name!r} is no array ({error}) and {wanted} is wanted") from None
     if values.dtype.name == wanted:
         return np.ascontiguousarray(values).reshape(values.shape)
     same = {"f": "f", "i": "iu", "u": "iu", "b": "b"}.get(values.dtype.kind, "")
     if wanted == "bfloat16" or np.dtype(wanted).kind not in same:
         raise TypeError(f"the input {name!r} is of type {values.dtype.name} and {wanted} is wanted")
-    return values.astype(wanted)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
+    limits = np.iinfo(wanted) if same == "iu" else None
+    if limits and values.size and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max:
+        raise ValueError(f"the input {name!r} has numbers that {wanted} cannot hold ({values.min()} to {values.max()})")
+    with np.errstate(over="ignore"):
+        return values.astype(wanted)

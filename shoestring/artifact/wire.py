@@ -70,6 +70,8 @@ class Reader:
                 break
             if shift > 63:
                 raise self.fail("an integer is longer than 64 bits")
+        if shift > 7 and not byte:
+            raise self.fail("an integer is not in its shortest form")
         if number > limit:
             raise self.fail(f"the number {number} is over {limit}")
         return number
@@ -81,7 +83,10 @@ class Reader:
 
     def count(self) -> int:
         """The length of a list whose items take a byte or more each."""
-        return self.varint(self.left())
+        number = self.varint()
+        if number > self.left():
+            raise self.fail(f"a list of {number} is longer than the bytes that are left")
+        return number
 
     def text(self) -> str:
         """The next string."""

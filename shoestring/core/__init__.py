@@ -1,12 +1,12 @@
 """The words of the house: six nouns and two verbs."""
 
-from shoestring.core.apply import apply, seeded
+from shoestring.core.apply import apply
 from shoestring.core.budget import Budget, BudgetError
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Meter
 from shoestring.core.prove import prove
-from shoestring.core.task import LabelBudgetError, Oracle, Predict, SealedError, Task, Vary, array, score
+from shoestring.core.task import LabelBudgetError, Oracle, Predict, SealedError, Task, Vary, array, score, seeded
 from shoestring.core.technique import Chain, Technique, chain
 
 __all__ = [

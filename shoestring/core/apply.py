@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Meter
-from shoestring.core.task import Task, score
+from shoestring.core.task import Task, score, seeded
 from shoestring.core.technique import Chain, Technique, settings
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """torch's global generator seeded within, and as it was after."""
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def apply(
@@ -35,17 +25,23 @@ def apply(
 ) -> Any:
     """The model that the technique makes of `model`; one row per step of a chain is written to the ledger.
 
-    Scores are of the validation split, before and after. The technique sees the sealed task, and torch's generator seeded
-    with `seed`; the caller's generator is left as it was.
+    Scores are of the validation split, before and after. The technique sees the sealed task, and the global generators
+    seeded with `seed`; the caller's are left as they were. A step that fails leaves a row of kind "failed" with what it cost.
     """
     sealed = task.sealed()
     steps = technique.techniques if isinstance(technique, Chain) else (technique,)
     with seeded(seed):
         before, score_before = _weigh(model, sealed, meters, ledger)
         for step in steps:
-            sold, start = _labels(task), perf_counter()
-            model = step(model, sealed)
-            spent = Cost(seconds=perf_counter() - start, settings=settings(step), labels=_bought(task, sold))
+            spent = _Spending(task, step)
+            try:
+                model = step(model, sealed)
+            except BaseException as error:
+                if ledger is not None:
+                    note = f"{type(error).__name__}: {error}"[:500]
+                    ledger.append(Row(kind="failed", technique=repr(step), seed=seed, cost_after=spent.so_far(), note=note))
+                raise
+            cost = spent.so_far()
             after, score_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
                 ledger.append(
@@ -56,7 +52,7 @@ def apply(
                         score_before=score_before,
                         score_after=score_after,
                         cost_before=before,
-                        cost_after=after | spent,
+                        cost_after=after | cost,
                     )
                 )
             before, score_before = after, score_after
@@ -72,11 +68,24 @@ def _weigh(model: Any, task: Task, meters: Sequence[Meter], ledger: Ledger | Non
     return cost, score(task, model)
 
 
-def _labels(task: Task) -> int | None:
-    oracle = getattr(task, "oracle", None)
-    return None if oracle is None else len(oracle.sold)
+class _Spending:
+    """What a step takes to run, from when this was made."""
+
+    def __init__(self, task: Task, technique: Technique) -> None:
+        self.oracle = getattr(task, "oracle", None)
+        self.technique = technique
+        self.sold = len(self.oracle.sold) if self.oracle is not None else 0
+        self.start, self.busy = perf_counter(), _busy()
+
+    def so_far(self) -> Cost:
+        return Cost(
+            seconds=perf_counter() - self.start,
+            processor_seconds=_busy() - self.busy,
+            settings=settings(self.technique),
+            labels=None if self.oracle is None else len(self.oracle.sold) - self.sold,
+        )
 
 
-def _bought(task: Task, sold: int | None) -> int | None:
-    now = _labels(task)
-    return None if now is None or sold is None else now - sold
+def _busy() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])

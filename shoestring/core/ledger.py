@@ -40,7 +40,8 @@ _COLUMNS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One step. `kind` is "apply" (scores are of the validation split) or "prove" (score_after is of the test split)."""
+    """One step. `kind` is "apply" (scores are of the validation split), "failed" (with what was spent until then) or
+    "prove" (score_after is of the test split)."""
 
     kind: str
     technique: str

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from inspect import ismethod
+from typing import Any, Protocol, final, runtime_checkable
+from zlib import crc32
 
 Predict = Callable[..., Any]
 
@@ -34,7 +37,8 @@ class Vary:
 class Oracle:
     """Sells labels and counts them. Asking twice for the same label costs one.
 
-    `answer(indices)` gives the labels; `limit` is the most that it sells, None for no limit.
+    `answer(indices)` gives the labels, and must give the same ones again; `limit` is the most that it sells, None for no
+    limit. What it sells is what the task's "train" split then yields: a technique that buys changes the task, not a copy.
     """
 
     answer: Callable[[Sequence[int]], Any]
@@ -43,23 +47,33 @@ class Oracle:
 
     def buy(self, indices: Sequence[int]) -> Any:
         """The labels of `indices`, in that order; raises LabelBudgetError, selling nothing, past the limit."""
-        wanted = self.sold | {int(i) for i in indices}
+        places = [_place(i) for i in indices]
+        wanted = self.sold | set(places)
         if self.limit is not None and len(wanted) > self.limit:
             raise LabelBudgetError(f"{len(wanted)} labels in all were asked for and {self.limit} may be sold: ask for fewer")
-        self.sold = wanted
-        return self.answer(indices)
+        answers = self.answer(places)
+        self.sold = wanted  # after the answer: what was not delivered is not paid for
+        return answers
 
 
+def _place(index: Any) -> int:
+    """A whole number, 0 or more: a mask or a negative place would be counted wrongly."""
+    if isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool") or int(index) < 0:
+        raise ValueError(f"labels are bought by their places, whole numbers from 0 up: {index!r} is none (a mask?)")
+    return int(index)
+
+
+@runtime_checkable
 class Task(Protocol):
     """What the model must do. Write a class with the four methods below, deriving from Task to get the other two.
 
     A task need not have inputs and targets: `batches` yields whatever `loss` understands. Randomness (the order of the
-    training batches, the moves of an opponent) is drawn from torch's global generator, so that a seed fixes it.
-    A task that sells labels has an attribute `oracle` (an Oracle).
+    training batches, the moves of an opponent) is drawn from the global generators of torch, numpy or Python, so that a
+    seed fixes it. A task that sells labels has an attribute `oracle` (an Oracle).
     """
 
     def batches(self, split: str) -> Iterable[Any]:
-        """One pass over "train", "validation" or "test", as batches for `loss`."""
+        """One pass over "train", "validation" or "test", as batches for `loss`; that over "train" may be endless."""
         ...
 
     def loss(self, model: Any, batch: Any) -> Any:
@@ -88,7 +102,7 @@ class Task(Protocol):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sealed(Task):
     """A task whose test split raises. What else the task has (an oracle, say) is reached through it."""
 
@@ -112,13 +126,24 @@ class Sealed(Task):
         return self.task.example()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "task":  # a copy half made has none yet
             raise AttributeError(name)
-        return getattr(self.task, name)
+        value = getattr(self.task, self._open(name))
+        if not ismethod(value):
+            return value
+
+        def sealed(*args: Any, **kwargs: Any) -> Any:
+            for argument in (*args, *kwargs.values()):
+                if isinstance(argument, str):
+                    self._open(argument)
+            answer = value(*args, **kwargs)
+            return Sealed(answer) if isinstance(answer, Task) else answer
+
+        return sealed
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Taught(Task):
     """Distillation: (1 - weight) × the task's own loss + weight × the distance from the teacher's outputs.
 
@@ -143,7 +168,7 @@ class Taught(Task):
         return self.task.example()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "task":
             raise AttributeError(name)
         return getattr(self.task, name)
 
@@ -151,8 +176,11 @@ class Taught(Task):
         import torch
 
         distances: list[Any] = []
+        learning = torch.is_grad_enabled()
 
         def compare(_module: Any, args: Any, kwargs: Any, output: Any) -> None:
+            if torch.is_grad_enabled() != learning:
+                return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
             with torch.no_grad():
                 answer = self.teacher(*args, **kwargs)
             pairs = zip(_floats(output), _floats(answer), strict=True)
@@ -177,7 +205,8 @@ class Taught(Task):
             return functional.mse_loss(ours, theirs)
         t = self.temperature
         p, q = functional.log_softmax(theirs.float() / t, -1), functional.log_softmax(ours.float() / t, -1)
-        return functional.kl_div(q, p, reduction="none", log_target=True).sum(-1).mean() * t * t
+        apart = (p.exp() * (p - q)).masked_fill(p.isneginf(), 0)  # what the teacher rules out costs nothing
+        return apart.sum(-1).mean() * t * t
 
 
 def _floats(output: Any) -> list[Any]:
@@ -188,8 +217,34 @@ def _floats(output: Any) -> list[Any]:
     return [leaf for value in values for leaf in _floats(value)]
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The global generators of torch, numpy and Python seeded within, and as they were after."""
+    import random
+
+    import numpy
+
+    plain, arrays = random.getstate(), numpy.random.get_state()
+    forked: Any = nullcontext()
+    if (torch := sys.modules.get("torch")) is not None:  # who runs a file may have none
+        forked = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+    try:
+        with forked:
+            if torch is not None:
+                torch.manual_seed(seed)
+            numpy.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        random.setstate(plain)
+        numpy.random.set_state(arrays)
+
+
 def score(task: Task, predict: Any, split: str = "validation") -> float:
-    """`task.score`, with a module put into evaluation mode and gradients off, and both put back after."""
+    """`task.score`, with a module put into evaluation mode and gradients off, and both put back after.
+
+    Each split has random numbers of its own, the same for every model, and the caller's are left alone.
+    """
     training = getattr(predict, "training", None)
     quiet: Any = nullcontext()
     if hasattr(predict, "eval") and hasattr(predict, "train"):
@@ -198,7 +253,7 @@ def score(task: Task, predict: Any, split: str = "validation") -> float:
         predict.eval()
         quiet = torch.no_grad()
     try:
-        with quiet:
+        with seeded(crc32(split.encode())), quiet:
             return float(task.score(predict, split))
     finally:
         if training:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import logging
+import re
 import warnings
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,28 @@ from torch import nn
 
 from shoestring.artifact import file
 from shoestring.artifact.file import Content
-from shoestring.artifact.graph import Graph, OperatorError, Tree
+from shoestring.artifact.graph import Graph, OperatorError
 from shoestring.artifact.graph import encode as encode_graph
 from shoestring.artifact.runtime import Loaded
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
-from shoestring.core import Task, Vary, array
+from shoestring.core import Task, array
+from shoestring.kit.example import (
+    Example,
+    ExportError,
+    arrays,
+    example_of,
+    input_names,
+    longer,
+    numbered,
+    output_names,
+    over,
+    plain,
+)
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.weights import bake, check_finite, clone, members
 
 TOLERANCE = 1e-3
 """The file may differ from the module by this much, relative to the largest output."""
-
-
-class ExportError(RuntimeError):
-    """A model that cannot become a file; the message names the reason and the way round it."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,17 @@ def restore(path: str | Path, model: nn.Module) -> nn.Module:
             name = found[one.member].name if one.member < len(found) else f"number {one.member}"
             raise ValueError(f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}")
         weight = found[one.member]
-        value = _torch(one).to(weight.raw.dtype)
+        value = _torch(one)
+        if value.dtype != weight.raw.dtype:
+            raise ValueError(
+                f"{path} is of another model: it holds {weight.name} as {value.dtype} and the model as {weight.raw.dtype}; "
+                "convert the model first, as with model.half()"
+            )
         with torch.no_grad():
             weight.raw.copy_(value)
-        if not weight.is_parameter or not value.is_floating_point():
+        if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
             continue
-        if 1 < packed.levels <= 4096 and packed.levels * 4 < value.numel():
+        if 1 < packed.levels <= min(65536, value.numel() // 2):
             levels, indices = torch.unique(value, return_inverse=True)
             weight.share(levels, indices)
         if weight.raw.ndim >= 2 and (value == 0).any():
@@ -99,8 +111,8 @@ def export(model: nn.Module, task: Task) -> Exported:
     Raises ExportError where the model fails on the example, has an operator that files do not hold, or is fixed along an
     axis that the example says varies.
     """
-    model = bake(clone(model)).eval()
-    example = _example(task)
+    model = bake(clone(model)).eval().cpu()
+    example = example_of(task)
     with torch.no_grad():
         try:
             expected = model(*example.args, **example.kwargs)
@@ -109,10 +121,12 @@ def export(model: nn.Module, task: Task) -> Exported:
                 f"the model failed on the task's example ({type(error).__name__}: {error}): "
                 "make task.example() return arguments that the model takes"
             ) from error
+    _check_outputs(expected)
     exported = _export(model, example, expected)
     loaded = _loadable(exported, model)
-    _compare(loaded, example, expected, "")
-    if (second := _longer(example)) is not None:
+    tolerance = _tolerance(model, expected)
+    _compare(loaded, example, expected, tolerance, "")
+    if (second := longer(example)) is not None:
         with torch.no_grad():
             try:
                 expected = model(*second.args, **second.kwargs)
@@ -121,88 +135,46 @@ def export(model: nn.Module, task: Task) -> Exported:
                     f"the model itself failed at a second shape ({type(error).__name__}: {error}): wrap the tensor in "
                     "task.example() as Vary(x, {}) if it cannot vary, or name the axes that do"
                 ) from error
-        _compare(
-            loaded, second, expected, " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
-        )
+        where = " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
+        _compare(loaded, second, expected, tolerance, where)
     return exported
 
 
-@dataclass(frozen=True)
-class _Example:
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    axes: dict[int, Mapping[int, str]]  # of each tensor, by id
-
-
-def _example(task: Task) -> _Example:
-    axes: dict[int, Mapping[int, str]] = {}
-
-    def unwrap(leaf: Any) -> Any:
-        tensor, names = (leaf.tensor, leaf.axes) if isinstance(leaf, Vary) else (leaf, {0: "N"})
-        if isinstance(tensor, np.ndarray):
-            tensor = torch.from_numpy(tensor)
-        if not isinstance(tensor, torch.Tensor):
-            return tensor
-        names = {axis % max(tensor.ndim, 1): name for axis, name in names.items() if tensor.ndim}
-        for axis in names:  # an axis of length 1 is taken for fixed: show two
-            if tensor.shape[axis] < 2:
-                tensor = torch.cat([tensor] * 2, axis)
-        tensor = tensor.detach().clone()
-        axes[id(tensor)] = names
-        return tensor
-
-    args, kwargs = task.example()
-    return _Example(_map(unwrap, tuple(args)), _map(unwrap, dict(kwargs)), axes)
-
-
-def _longer(example: _Example) -> _Example | None:
-    """The example one longer along every axis that varies."""
-    varied = False
-
-    def lengthen(leaf: Any) -> Any:
-        nonlocal varied
-        for axis in example.axes.get(id(leaf), {}):
-            varied = True
-            leaf = torch.cat([leaf, leaf.narrow(axis, 0, 1)], axis)
-        return leaf
-
-    longer = _Example(_map(lengthen, example.args), _map(lengthen, example.kwargs), {})
-    return longer if varied else None
-
-
-def _map(change: Callable[[Any], Any], tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(change, branch) for key, branch in tree.items()}
-    if isinstance(tree, list | tuple) and not isinstance(tree, Vary):
-        return type(tree)(_map(change, branch) for branch in tree)
-    return change(tree)
+def _check_outputs(expected: Any) -> None:
+    _, outputs = numbered(plain(expected))
+    if not outputs:
+        raise ExportError(f"the model returns no tensor but {type(expected).__name__}: make forward() return tensors")
+    if any(one.is_complex() for one in outputs):
+        raise ExportError("the model returns complex numbers, which files do not hold: return torch.view_as_real() of them")
 
 
 class _Call(nn.Module):
     """Calls a module with weights that are given, so that they are inputs of the graph and keep their layout."""
 
-    def __init__(self, model: nn.Module, names: list[str]) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.__dict__["model"] = model  # not as a submodule, or its weights would be the graph's own
-        self.names = names
+        paths = {id(module): f"{prefix}." if prefix else "" for prefix, module in model.named_modules()}
+        self.names = [[paths[id(module)] + name for module, name in one.owners] for one in members(model)]
 
     def forward(self, weights: list[torch.Tensor], call: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
-        named = dict(zip(self.names, weights, strict=True))
-        return torch.func.functional_call(self.model, named, call[0], call[1], tie_weights=True)
+        # Each owner is named here: torch's own tying leaves a module that has two names with the tracer's tensors in it.
+        named = {name: one for names, one in zip(self.names, weights, strict=True) for name in names}
+        output = torch.func.functional_call(self.model, named, call[0], call[1], tie_weights=False)
+        return tuple(numbered(plain(output))[1])
 
 
-def _export(model: nn.Module, example: _Example, expected: Any) -> Exported:
-    found = members(model)
-    values = [member.raw.detach() for member in found]
+def _export(model: nn.Module, example: Example, expected: Any) -> Exported:
+    values = [member.raw.detach() for member in members(model)]
     fixed = torch.export.Dim.DYNAMIC
-    shapes = _map(
+    shapes = over(
         lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.args
     )
-    keyed = _map(
+    keyed = over(
         lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.kwargs
     )
     # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
-    call = _Call(model, [member.name for member in found])
+    call = _Call(model)
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -216,13 +188,13 @@ def _export(model: nn.Module, example: _Example, expected: Any) -> Exported:
     except Exception as error:
         raise ExportError(_explain(error)) from error
     assert program is not None
-    arguments, inputs = _numbered((example.args, example.kwargs))
-    structure, outputs = _numbered(_plain(expected))
+    arguments, inputs = numbered((example.args, example.kwargs))
+    structure, outputs = numbered(plain(expected))
     names = Names(
         weights=len(values),
-        inputs=_input_names(model, arguments),
+        inputs=input_names(model, arguments),
         axes=[example.axes.get(id(leaf), {}) for leaf in inputs],
-        outputs=_output_names(structure, len(outputs)),
+        outputs=output_names(structure, len(outputs)),
     )
     try:
         graph, wanted, constants = convert(program.model_proto, names, arguments, structure)
@@ -241,15 +213,29 @@ def _explain(error: BaseException) -> str:
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
     reason = (str(deepest).strip() or type(deepest).__name__).split("\n\n")[0]
-    advice = (
-        "write that step with functions that torch.onnx.export knows, or leave it out of forward() and do it before or "
-        "after the file runs"
-    )
-    if any(word in reason for word in ("Constraints violated", "constrain", "specialized", "L['")):
-        advice = "wrap the tensor in task.example() as Vary(x, {}) if an axis cannot vary, and name those that do"
+    if operator := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", reason):
+        reason = f"torch.onnx.export does not know the operator {operator[1]}"
+    elif fixed := re.search(r"static shape of (\d+) for dimension inputs\['call'\](.*?)\.shape\[(\d+)\]", reason):
+        return (
+            f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the model works for a length of "
+            f"{fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), or name the axes that do vary"
+        )
     elif any(word in reason for word in ("data-dependent", "Could not guard", "GuardOnDataDependent", "Eq(u0")):
-        advice = "forward() branches on the values of a tensor: use torch.where, so that the same steps run for every input"
-    return f"the model cannot be exported: {reason}. What to do: {advice}"
+        return (
+            f"the model cannot be exported: forward() branches on the values of a tensor ({reason.splitlines()[0]}): "
+            "use torch.where, so that the same steps run for every input"
+        )
+    return (
+        f"the model cannot be exported: {reason}. What to do: write that step with functions that torch.onnx.export knows, or "
+        "leave it out of forward() and do it before or after the file runs"
+    )
+
+
+def _argument(path: str) -> str:
+    """The place `[0][1]` or `[1]['mask']` within (args, kwargs) in words."""
+    kind, place, *deeper = re.findall(r"\[([^\]]+)\]", path)
+    name = f"argument {place}" if kind == "0" else f"the argument {place}"
+    return name + "".join(f"[{one}]" for one in deeper)
 
 
 @contextlib.contextmanager
@@ -263,53 +249,6 @@ def _quiet():
             yield
     finally:
         logging.disable(level)
-
-
-def _plain(output: Any) -> Any:
-    """An output as tensors in tuples, lists and dicts; a mapping of any class is a dict."""
-    if isinstance(output, Mapping):
-        return {str(key): _plain(value) for key, value in output.items()}
-    if isinstance(output, tuple):
-        return tuple(_plain(value) for value in output)
-    return [_plain(value) for value in output] if isinstance(output, list) else output
-
-
-def _numbered(tree: Any) -> tuple[Tree, list[torch.Tensor]]:
-    """The tree with numbers in place of tensors, and the tensors."""
-    leaves: list[torch.Tensor] = []
-
-    def number(leaf: Any) -> int | None:
-        if not isinstance(leaf, torch.Tensor):
-            return None
-        leaves.append(leaf)
-        return len(leaves) - 1
-
-    return _map(number, tree), leaves
-
-
-def _input_names(model: nn.Module, arguments: Tree) -> list[str]:
-    """Names as forward() has them; a tensor within a list or dict is named by its path."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    names = dict(_paths(arguments[1], ""))
-    for place, branch in enumerate(arguments[0]):
-        names |= dict(_paths(branch, positional[place] if place < len(positional) else f"input_{place}"))
-    return [names[place] for place in range(len(names))]
-
-
-def _output_names(structure: Tree, count: int) -> list[str]:
-    names = dict(_paths(structure, ""))
-    return [
-        names[place] if names[place].isidentifier() or "." in names[place] else f"output_{names[place]}".rstrip("_")
-        for place in range(count)
-    ]
-
-
-def _paths(tree: Tree, path: str) -> list[tuple[int, str]]:
-    if isinstance(tree, int):
-        return [(tree, path)]
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list | tuple) else ()
-    return [leaf for key, branch in pairs for leaf in _paths(branch, f"{path}.{key}".lstrip("."))]
 
 
 def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:
@@ -343,20 +282,25 @@ def _loadable(exported: Exported, model: nn.Module) -> Loaded:
         ) from error
 
 
-def _compare(loaded: Loaded, example: _Example, expected: Any, where: str) -> None:
+def _tolerance(model: nn.Module, expected: Any) -> float:
+    """TOLERANCE, and eight times that where the module computes in half precision."""
+    computed = [one.raw for one in members(model)] + numbered(plain(expected))[1]
+    return TOLERANCE * (8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1)
+
+
+def _compare(loaded: Loaded, example: Example, expected: Any, tolerance: float, where: str) -> None:
     """The file must answer as the module does."""
     try:
         got = loaded(*example.args, **example.kwargs)
     except (file.ShoeError, ValueError) as error:
         raise ExportError(f"the exported graph fails{where}: {error}") from error
-    _, wanted = _numbered(_plain(expected))
-    for value, ours in zip(wanted, _arrays(got), strict=True):
+    _, wanted = numbered(plain(expected))
+    for value, ours in zip(wanted, arrays(got), strict=True):
         theirs = array(value.float() if value.dtype == torch.bfloat16 else value)
         if theirs.shape != ours.shape:
             raise ExportError(f"the exported graph returns shape {ours.shape} and the module {theirs.shape}{where}")
-        coarse = 8 if value.dtype in (torch.float16, torch.bfloat16) else 1
         a, b = theirs.astype(np.float64), ours.astype(np.float64)
-        same = np.isclose(a, b, rtol=TOLERANCE * coarse, atol=TOLERANCE * coarse * max(_largest(a), 1e-6), equal_nan=True)
+        same = np.isclose(a, b, rtol=tolerance, atol=tolerance * max(_largest(a), 1e-6), equal_nan=True)
         if not same.all():
             off = float(np.nanmax(np.abs(a - b)))
             raise ExportError(
@@ -368,10 +312,3 @@ def _compare(loaded: Loaded, example: _Example, expected: Any, where: str) -> No
 def _largest(values: np.ndarray) -> float:
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max()) if finite.size else 0.0
-
-
-def _arrays(tree: Any) -> list[np.ndarray]:
-    if isinstance(tree, np.ndarray):
-        return [tree]
-    branches = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
-    return [leaf for branch in branches for leaf in _arrays(branch)]

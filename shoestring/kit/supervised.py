@@ -22,13 +22,14 @@ def accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return (outputs.argmax(-1) == targets).astype(np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Supervised(Task):
     """Inputs in, targets out; by default a classification, scored by accuracy between 0 and 1.
 
-    `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes numpy arrays and gives a number per
-    example, of which the score is the mean. `axes` names the axes of the inputs that vary besides axis 0.
-    Raises ValueError for a split that is empty, has inputs and targets of different lengths, or holds NaN.
+    `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the outputs with numpy arrays in them
+    and gives a number per example, of which the score is the mean. `axes` names the axes of the inputs that vary besides
+    axis 0; an input that has not so many is none the wiser.
+    Raises ValueError for a split that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
 
     train: Split = field(repr=False)
@@ -37,7 +38,7 @@ class Supervised(Task):
     name: str = "supervised"
     batch_size: int = 128
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
-    merit: Callable[[np.ndarray, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
+    merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
     axes: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,8 +49,9 @@ class Supervised(Task):
             for one in inputs:
                 if len(one) != len(targets):
                     raise ValueError(f"the {split} split of {self.name} has {len(one)} inputs and {len(targets)} targets")
+            for one, what in [*((one, "inputs") for one in inputs), (targets, "targets")]:
                 if one.is_floating_point() and not torch.isfinite(one).all():
-                    raise ValueError(f"the {split} split of {self.name} holds NaN or infinite inputs: clean the data first")
+                    raise ValueError(f"the {split} split of {self.name} holds NaN or infinite {what}: clean the data first")
 
     def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
         if split not in ("train", "validation", "test"):
@@ -61,7 +63,10 @@ class Supervised(Task):
         """Batches of (inputs, targets); those of "train" in a new order each time."""
         inputs, targets = self._split(split)
         order = torch.randperm(len(targets)) if split == "train" else torch.arange(len(targets))
-        for chosen in order.split(self.batch_size):
+        parts = list(order.split(self.batch_size))
+        if split == "train" and len(parts) > 1 and len(parts[-1]) == 1:  # batch norm cannot train on one example
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for chosen in parts:
             yield tuple(one[chosen] for one in inputs), targets[chosen]
 
     def loss(self, model: Any, batch: Any) -> Tensor:
@@ -76,7 +81,7 @@ class Supervised(Task):
         """The merit of each example."""
         inputs, targets = self._split(split)
         parts = zip(*(one.split(500) for one in inputs), targets.split(500), strict=True)
-        return np.concatenate([self.merit(array(predict(*part[:-1])), array(part[-1])) for part in parts])
+        return np.concatenate([self.merit(_arrays(predict(*part[:-1])), array(part[-1])) for part in parts])
 
     def standard_error(self, score: float, split: str) -> float:
         """Of a score that is a share of right answers: the square root of p (1 - p) / n."""
@@ -84,4 +89,12 @@ class Supervised(Task):
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")
-        return tuple(Vary(one[:2], {0: "N", **self.axes}) for one in inputs), {}
+        axes = {0: "N", **self.axes}
+        return tuple(Vary(one[:2], {axis: name for axis, name in axes.items() if axis < one.ndim}) for one in inputs), {}
+
+
+def _arrays(outputs: Any) -> Any:
+    """The outputs with numpy arrays in place of tensors."""
+    if isinstance(outputs, Mapping):
+        return {key: _arrays(value) for key, value in outputs.items()}
+    return tuple(map(_arrays, outputs)) if isinstance(outputs, list | tuple) else array(outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task
 from shoestring.kit.progress import progress
-from shoestring.kit.weights import clone
+from shoestring.kit.weights import SkippedWarning, bake, clone
 
 
 class DivergedError(RuntimeError):
@@ -32,14 +33,22 @@ def train(
     """Train in place for `steps` batches with Adam, the rate rising for the first 2 % and then falling along a cosine to 0.
 
     Passes over the training split follow one another until the steps are used up. Interrupted, the model stays as it was
-    after the last whole step. Raises DivergedError, ValueError where the training split is empty.
+    after the last whole step. Weights of half precision are trained in single, and rounded after each step: Adam's own numbers
+    do not fit in half. Where every parameter is frozen nothing is trained, with a SkippedWarning.
+    Raises DivergedError, ValueError where the training split is empty.
     """
     if steps <= 0:
         return model
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        warnings.warn(f"{what} trained nothing: every parameter is frozen (requires_grad=False)", SkippedWarning, stacklevel=2)
+        for step in range(steps if before_step is not None else 0):
+            before_step(step)  # type: ignore[misc]
+        return model
     training = model.training
     model.train()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    singles = [_single(p) for p in parameters]
+    optimizer = torch.optim.AdamW(singles, lr=learning_rate, weight_decay=weight_decay)
     warm = max(1, steps // 50)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda s: min((s + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * min(s / steps, 1.0)))
@@ -49,7 +58,7 @@ def train(
             for step, batch in zip(range(steps), endless(task), strict=False):
                 if before_step is not None:
                     before_step(step)
-                optimizer.zero_grad()
+                model.zero_grad()
                 with parametrize.cached():
                     loss = task.loss(model, batch)
                     if not torch.isfinite(loss):
@@ -58,7 +67,7 @@ def train(
                             f"use a learning rate below {learning_rate:g}, and check the data for NaN"
                         )
                     loss.backward()
-                optimizer.step()
+                _step(optimizer, parameters, singles)
                 schedule.step()
                 advance(f"loss {loss.item():.4f}" if step % 20 == 0 else "")
     finally:
@@ -66,10 +75,26 @@ def train(
     return model
 
 
+def _single(parameter: nn.Parameter) -> nn.Parameter:
+    """The parameter, or a copy in single precision where it has less."""
+    return parameter if torch.finfo(parameter.dtype).bits >= 32 else nn.Parameter(parameter.detach().float())
+
+
+def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], singles: list[nn.Parameter]) -> None:
+    """A step on the parameters, by way of their copies in single precision where they have one."""
+    copied = [(p, single) for p, single in zip(parameters, singles, strict=True) if p is not single]
+    for p, single in copied:
+        single.grad = None if p.grad is None else p.grad.float()
+    optimizer.step()
+    with torch.no_grad():
+        for p, single in copied:
+            p.copy_(single)
+
+
 def recover(model: nn.Module, task: Task, teacher: nn.Module, **settings: Any) -> nn.Module:
     """`train`, taught by `teacher` (a copy is made) unless the task has a teacher already."""
     if settings.get("steps", 0) > 0 and getattr(task, "teacher", None) is None:
-        task = task.taught_by(clone(teacher).eval())
+        task = task.taught_by(bake(clone(teacher)).eval())
     return train(model, task, **settings)
 
 

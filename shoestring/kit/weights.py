@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
-_OURS = ".parametrizations."
+_PARAMETRIZED = ".parametrizations."
 
 
 class State(nn.Module):
@@ -44,7 +44,8 @@ class State(nn.Module):
         """The weight that the module computes with."""
         if self.codebook is not None and self.indices is not None:
             value = self.codebook[self.indices.int()]
-        return value if self.mask is None else value * self.mask
+        # Not a product: that makes a negative zero of what is negative, which files keep apart from zero.
+        return value if self.mask is None else value.masked_fill(~self.mask, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,11 @@ class Weight:
         return first if isinstance(first, State) else None
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether it is what a parametrization that is not ours computes a weight from."""
+        return _PARAMETRIZED in f".{self.name}"
+
+    @property
     def mask(self) -> Tensor | None:
         """Its mask, None where nothing is pruned."""
         return self.state.mask if self.state is not None else None
@@ -80,35 +86,41 @@ class Weight:
         """Its state, made now where there is none."""
         if (state := self.state) is not None:
             return state
+        if self.is_foreign:
+            raise TypeError(f"{_plain_name(self)} is parametrized by something else: remove that first")
         state = State(self.raw.requires_grad)
         for module, attribute in self.owners:
-            if parametrize.is_parametrized(module, attribute):
-                raise TypeError(f"{self.name} is parametrized by something else: remove that first")
             # The same parameter and the same state for every owner: what is tied stays tied.
             parametrize.register_parametrization(module, attribute, state, unsafe=True)
         return state
 
     def prune(self, keep: Tensor) -> None:
         """Zero what `keep` (bool, the weight's shape) leaves out, for good."""
-        state = self.attach()
+        state, keep = self.attach(), keep.to(self.raw.device)
         state.mask = keep if state.mask is None else state.mask & keep
 
     def share(self, codebook: Tensor, indices: Tensor) -> None:
-        """Replace the value by `codebook[indices]`."""
+        """Replace the value by `codebook[indices]`; the levels of a weight that was frozen are frozen."""
         state = self.attach()
-        state.codebook = nn.Parameter(codebook.detach().to(self.raw.dtype))
-        if indices.numel() and int(indices.max()) < 256:
-            indices = indices.to(torch.uint8)
-        state.indices = indices
+        state.codebook = nn.Parameter(codebook.detach().to(self.raw), requires_grad=state.trainable)
+        state.indices = indices.to(self.raw.device, torch.uint8 if len(codebook) <= 256 else torch.int32)
         self.raw.requires_grad_(False)
 
 
 def members(model: nn.Module) -> list[Weight]:
-    """Every distinct parameter and buffer, in the module's order; a tied one once, under its first name."""
+    """Every distinct parameter and buffer, in the module's order; a tied one once, under its first name.
+
+    Where something else parametrizes a weight, what that computes with are members, under names of its own.
+    Raises ValueError where a lazy module has not seen an input yet.
+    """
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     names: dict[int, tuple[str, Tensor, bool]] = {}
     for prefix, module in model.named_modules(remove_duplicate=True):
-        if isinstance(module, State | parametrize.ParametrizationList) or prefix.endswith(".parametrizations"):
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[operator]
+            raise ValueError(
+                f"{prefix or 'the model'} is lazy and has not seen an input yet: call the model once on an example"
+            )
+        if isinstance(module, State) or _is_ours(module):
             continue
         for attribute, raw, is_parameter in _direct(module):
             owners.setdefault(id(raw), []).append((module, attribute))
@@ -123,31 +135,40 @@ def _direct(module: nn.Module) -> list[tuple[str, Tensor, bool]]:
     """
     own: dict[str, tuple[Tensor, bool]] = {n: (p, True) for n, p in module._parameters.items() if p is not None}
     own |= {n: (b, False) for n, b in module._buffers.items() if b is not None}
-    parametrized: Any = getattr(module, "parametrizations", {})
-    for name, one in parametrized.items():
-        if isinstance(original := getattr(one, "original", None), Tensor):
-            own[name] = (original, isinstance(original, nn.Parameter))
+    if parametrize.is_parametrized(module):
+        parametrized: Any = module.parametrizations
+        for name, one in parametrized.items():
+            if _is_ours(one):
+                own[name] = (one.original, isinstance(one.original, nn.Parameter))
     return [(name, *own[name]) for name in sorted(own)]
+
+
+def _is_ours(module: nn.Module) -> bool:
+    """Whether the module is the list of parametrizations that holds a State."""
+    return isinstance(module, parametrize.ParametrizationList) and len(module) > 0 and isinstance(module[0], State)
 
 
 class SkippedWarning(UserWarning):
     """A technique left weights alone; the message names them and says why."""
 
 
-def compressible(model: nn.Module, who: str, least: int = 0) -> list[Weight]:
-    """The distinct floating-point parameters with two axes or more and `least` elements or more.
+def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -> list[Weight]:
+    """The distinct floating-point parameters with `axes` axes or more and `least` elements or more.
 
     Those that something else parametrizes are left alone, by name, with a SkippedWarning from `who`.
     """
-    matrices = [w for w in members(model) if w.is_parameter and w.raw.is_floating_point() and w.raw.ndim >= 2]
-    for module in model.modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()  # type: ignore[operator]:
-            raise ValueError("the model has lazy modules that have not seen an input yet: call it once on an example first")
-    foreign = [w for w in matrices if any(parametrize.is_parametrized(*owner) for owner in w.owners) and w.state is None]
+    found = [w for w in members(model) if w.is_parameter and w.raw.is_floating_point() and w.raw.ndim >= axes]
+    foreign = [w for w in found if w.is_foreign]
     if foreign:
-        names = ", ".join(w.name for w in foreign)
+        names = ", ".join(dict.fromkeys(map(_plain_name, foreign)))
         warnings.warn(f"{who} skipped {names}: parametrized by something else", SkippedWarning, stacklevel=3)
-    return [w for w in matrices if w not in foreign and w.raw.numel() >= least]
+    return [w for w in found if not w.is_foreign and w.raw.numel() >= max(least, 1)]
+
+
+def _plain_name(weight: Weight) -> str:
+    """The name that the weight has for its module, of one that something else parametrizes."""
+    module, _, rest = f".{weight.name}".partition(_PARAMETRIZED)
+    return f"{module}.{rest.split('.')[0]}".lstrip(".")
 
 
 def bake(model: nn.Module) -> nn.Module:
@@ -166,17 +187,29 @@ def bake(model: nn.Module) -> nn.Module:
                 first.requires_grad_(state.trainable)
             else:
                 setattr(module, attribute, first)
+    _flatten_again(model)
     return model
 
 
 def clone(model: nn.Module) -> nn.Module:
     """A copy that shares nothing with the model, states included."""
+    # Tensors that a module computed and kept, with their graph of gradients, do not deep-copy: their values do.
+    computed = {id(one): one.detach().clone() for m in model.modules() for one in vars(m).values() if _is_computed(one)}
     with _flattened(model):
-        copied = copy.deepcopy(model)
+        copied = copy.deepcopy(model, computed)
     for module in copied.modules():
-        if isinstance(module, nn.RNNBase):
-            module._init_flat_weights()
+        if hasattr(module, "parametrizations") and parametrize.is_parametrized(module):
+            # torch gives a parametrized module a class of its own, with a property per weight, which a copy would share:
+            # the next parametrization of either would then show in both.
+            own = type(module)
+            kept = {name: one for name, one in vars(own).items() if name not in ("__dict__", "__weakref__")}
+            module.__class__ = type(own.__name__, own.__bases__, kept)
+    _flatten_again(copied)
     return copied
+
+
+def _is_computed(one: Any) -> bool:
+    return isinstance(one, Tensor) and not one.is_leaf
 
 
 @contextmanager
@@ -185,12 +218,20 @@ def _flattened(model: nn.Module) -> Iterator[None]:
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
     kept = [(module, module._flat_weights, module._flat_weight_refs) for module in recurrent]
     for module in recurrent:
-        module._flat_weights, module._flat_weight_refs = [], []
+        module._flat_weights, module._flat_weight_refs = [], [None for _ in module._flat_weights_names]
     try:
         yield
     finally:
         for module, flat, refs in kept:
             module._flat_weights, module._flat_weight_refs = flat, refs
+
+
+def _flatten_again(model: nn.Module) -> None:
+    """Have each recurrent network list its weights anew, without a graph of gradients."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                module._init_flat_weights()
 
 
 @dataclass(frozen=True)
@@ -236,11 +277,11 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
 
 
 def check_finite(model: nn.Module) -> None:
-    """Raises ValueError naming the first weight that holds NaN or infinity."""
+    """Raises ValueError naming the first weight that holds NaN or infinity; buffers (masks, say) may be infinite."""
     for weight in members(model):
         value = weight.value()
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            bad = int((~torch.isfinite(value)).sum())
+        wrong = torch.isnan(value) | (torch.isinf(value) & weight.is_parameter)
+        if bad := int(wrong.sum()):
             raise ValueError(
                 f"{weight.name} holds {bad} values that are NaN or infinite: the model has diverged; "
                 "train it again with a smaller learning rate, or load an earlier checkpoint"

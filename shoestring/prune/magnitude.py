@@ -33,7 +33,8 @@ class LayerAdaptive:
         """Of each weight, its share of what would be left of its layer if all smaller ones were gone."""
         found: list[Tensor] = []
         for value in values:
-            squares, order = value.double().square().flatten().sort()
+            magnitudes, order = value.abs().flatten().sort(stable=True)
+            squares = magnitudes.double().square()
             left = squares.flip(0).cumsum(0).flip(0).clamp_min(torch.finfo(torch.float64).tiny)
             found.append(torch.empty_like(squares).scatter_(0, order, squares / left).view(value.shape))
         return found
@@ -89,6 +90,8 @@ class Magnitude(Technique):
             raise ValueError(f"the density is {self.density}: it must be above 0 and at most 1")
         if self.steps < 0 or self.rounds < 1 or not 0 <= self.ramp <= 1:
             raise ValueError(f"steps must be 0 or more, rounds 1 or more and ramp from 0 to 1: {self}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"the learning rate is {self.learning_rate}: it must be above 0")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model whose weights have masks."""
@@ -132,8 +135,10 @@ class Magnitude(Technique):
 
 def _largest(scores: Tensor, density: float) -> Tensor:
     """A mask of that share of the scores, the largest; one at least. Ties go to the first."""
-    keep = max(1, round(scores.numel() * density))
-    order = scores.flatten().argsort(descending=True, stable=True)
-    mask = torch.zeros(scores.numel(), dtype=torch.bool)
-    mask[order[:keep]] = True
+    flat = scores.flatten().double()
+    keep = max(1, round(len(flat) * density))
+    threshold = flat.kthvalue(len(flat) - keep + 1).values  # in linear time, where sorting is not
+    mask = flat > threshold
+    ties = (flat == threshold).nonzero().flatten()
+    mask[ties[: keep - int(mask.sum())]] = True
     return mask.view(scores.shape)

@@ -19,7 +19,8 @@ class Shared(Technique):
     Saves: bytes of the file (a weight costs at most log2(levels) bits, and fewer once coded).
     Costs: score, little down to about 8 levels; `steps` batches of training.
     Source: Han, Mao & Dally 2016 (Deep Compression), section 3: linear initialisation, gradients summed per level.
-    Differs: levels are rounded to float16 at the end, so that each takes two bytes.
+    Differs: levels are rounded to float16 at the end, so that each takes two bytes (not those of a tensor that float16 is too
+    coarse for); a tensor with no more distinct values than levels keeps them.
 
     `levels`: how many for each tensor, 2 to 65,536, zero not counted where weights are pruned (they stay zero).
     `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts.
@@ -39,20 +40,21 @@ class Shared(Technique):
         for levels in (self.levels, *(count for _, count in self.overrides)):
             if not 2 <= levels <= 65536:
                 raise ValueError(f"there are {levels} levels: give 2 to 65,536")
-        if self.vector_levels == 1 or self.vector_levels < 0 or self.steps < 0:
-            raise ValueError(f"vector_levels must be 0 or 2 and more, and steps 0 or more: {self}")
+        if self.vector_levels and not 2 <= self.vector_levels <= 65536:
+            raise ValueError(f"vector_levels is {self.vector_levels}: give 0, or 2 to 65,536")
+        if self.steps < 0 or self.iterations < 1 or not self.learning_rate > 0:
+            raise ValueError(f"steps must be 0 or more, iterations 1 or more and the learning rate above 0: {self}")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model whose weights have codebooks."""
         check_finite(model)
         shared = clone(model)
-        for weight in compressible(shared, "Shared"):
-            levels = next((count for pattern, count in self.overrides if fnmatch(weight.name, pattern)), self.levels)
-            self._share(weight, levels)
-        if self.vector_levels:
-            for weight in members(shared):
-                if weight.is_parameter and weight.raw.ndim == 1 and weight.raw.numel() > 2 * self.vector_levels:
-                    self._share(weight, self.vector_levels)
+        for weight in compressible(shared, "Shared", axes=1 if self.vector_levels else 2):
+            if weight.raw.ndim >= 2:
+                levels = next((count for pattern, count in self.overrides if fnmatch(weight.name, pattern)), self.levels)
+                self._share(weight, levels)
+            elif weight.raw.numel() > 2 * self.vector_levels:
+                self._share(weight, self.vector_levels)
         recover(shared, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training the levels")
         for weight in members(shared):
             if weight.state is not None and weight.state.codebook is not None:
@@ -64,8 +66,8 @@ class Shared(Technique):
         chosen = value[mask] if mask is not None else value.flatten()
         if not chosen.numel():
             return
-        codebook, nearest = kmeans(chosen.float(), levels, self.iterations)
-        indices = torch.zeros(value.shape, dtype=torch.int32)
+        codebook, nearest = kmeans(chosen, levels, self.iterations)
+        indices = torch.zeros(value.shape, dtype=torch.int32, device=value.device)
         indices[mask if mask is not None else torch.ones_like(value, dtype=torch.bool)] = nearest.int()
         weight.share(codebook, indices)
 
@@ -73,12 +75,16 @@ class Shared(Technique):
 def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, Tensor]:
     """(levels in ascending order, index of the nearest for each value) of a flat tensor; Lloyd's algorithm from an even spread.
 
-    Levels that nothing is nearest to are dropped, so that there may be fewer than asked for.
+    Levels that nothing is nearest to are dropped, so that there may be fewer than asked for. Where there are no more distinct
+    values than levels, they are the levels.
     """
     ordered, order = values.double().sort()
+    distinct = ordered.unique_consecutive()
+    if len(distinct) <= levels:
+        indices = torch.empty_like(order).scatter_(0, order, torch.searchsorted(distinct, ordered))
+        return distinct.to(values.dtype), indices
     sums = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
-    centres = torch.linspace(float(ordered[0]), float(ordered[-1]), levels, dtype=torch.float64)
-    bounds = torch.empty(0)
+    centres = torch.linspace(float(ordered[0]), float(ordered[-1]), levels, dtype=torch.float64, device=values.device)
     for _ in range(max(iterations, 1)):
         # In one dimension a cluster is a run of the sorted values: its mean comes from two running sums.
         bounds = torch.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
@@ -95,6 +101,7 @@ def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, T
 
 
 def _half(levels: Tensor) -> Tensor:
-    """Rounded to float16 where that is within its range, in the type it had."""
+    """Rounded to float16, in the type they had; left alone where float16 is too coarse for them or does not reach so far."""
     rounded = levels.half().to(levels.dtype)
-    return torch.where(torch.isfinite(rounded), rounded, levels)
+    error, largest = (rounded - levels).abs().max(), levels.abs().max()
+    return rounded if error <= largest / 1024 else levels

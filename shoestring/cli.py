@@ -1,0 +1,243 @@
+"""The command line: parses, calls, prints; nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shoestring import __version__
+
+BUDGET_NOT_MET = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Deep learning on a shoestring: a PyTorch model and a budget in, a small file that runs out.",
+)
+File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def compress(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODULE:FUNCTION]",
+            help="a function that returns (trained model, task), as MODULE:FUNCTION or path.py:FUNCTION; "
+            "left out: handwritten digits and a small LeNet, trained on the spot",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[str, typer.Option(help="limits, such as 'size<=16KB, drop<=0.5%'")] = "size<=5KB, drop<=1.5%",
+    out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="for everything random")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(help="batches each stage trains for [default: by the data]", min=1, show_default=False)
+    ] = None,
+    ledger: Annotated[Path, typer.Option(help="where the steps are recorded")] = Path("shoestring.ledger"),
+    as_json: AsJson = False,
+) -> None:
+    """Shrink a trained model until it keeps a budget, and prove the file on test data.
+
+    Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error;
+    130 interrupted (the best file so far is kept, and the same command goes on from there).
+    """
+    from shoestring.core import Budget, Ledger
+    from shoestring.recipes.main_job import digits_lenet, main_job
+
+    limits = Budget.parse(budget)
+    if source is None:
+        name, build = "digits", lambda: digits_lenet(seed)
+    else:
+        name, build = source.rsplit(":", 1)[-1], lambda: _model_and_task(source)
+    path = out or Path(f"{name}.shoe")
+    say: Callable[[str], None] = (lambda text: None) if as_json else lambda text: print(text, flush=True)
+    report = main_job(build, limits, path, ledger=Ledger(ledger), seed=seed, steps=steps, say=say)
+    print(json.dumps(report.as_json()) if as_json else report.as_text())
+    if not report.met:
+        raise typer.Exit(BUDGET_NOT_MET)
+
+
+@app.command()
+def inspect(file: File, as_json: AsJson = False) -> None:
+    """The byte bill of a file: a line per tensor and section, adding up to its size."""
+    from shoestring.artifact import bill
+
+    data = file.read_bytes()
+    lines = bill(data)
+    if as_json:
+        print(json.dumps([{"name": line.name, "bytes": line.bytes, "about": line.about} for line in lines]))
+        return
+    for line in lines:
+        print(f"{line.bytes:>12,}  {line.name:<12} {line.about}")
+    print(f"{len(data):>12,}  the whole file")
+
+
+@app.command()
+def export(file: File, onnx: Annotated[Path, typer.Argument(help="the ONNX file to write", show_default=False)]) -> None:
+    """Write a file as plain ONNX, which any ONNX runtime takes."""
+    from shoestring.artifact import read, save
+    from shoestring.artifact.protobuf import onnx as as_onnx
+
+    content = read(file)
+    data = as_onnx(content.graph, content.tensors)
+    save(onnx, data)
+    print(f"{onnx}: {len(data):,} bytes")
+
+
+@app.command()
+def run(
+    file: File,
+    inputs: Annotated[Path, typer.Argument(help="an .npz file with an array per input", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="an .npz file for the outputs [default: print them]", show_default=False)
+    ] = None,
+) -> None:
+    """Run a file on arrays."""
+    import io
+
+    import numpy as np
+
+    from shoestring.artifact import load, save
+
+    loaded = load(file)
+    try:
+        with np.load(inputs, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, AttributeError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez({loaded.signature()})"
+        ) from None
+    if len(arrays) == 1 and len(loaded.inputs) == 1:
+        arrays = {loaded.inputs[0].name: next(iter(arrays.values()))}
+    results = loaded.run(arrays)
+    if out is None:
+        for name, value in results.items():
+            print(f"{name}: {value.dtype.name}{list(value.shape)}\n{value}")
+    else:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **results)
+        save(out, buffer.getvalue())
+        print(f"{out}: " + ", ".join(f"{n}: {v.dtype.name}{list(v.shape)}" for n, v in results.items()))
+
+
+@app.command()
+def score(
+    file: File,
+    source: Annotated[
+        str, typer.Argument(metavar="MODULE:FUNCTION", help="returns a task, or (model, task)", show_default=False)
+    ],
+    ledger: Annotated[Path, typer.Option(help="where the score is recorded")] = Path("shoestring.ledger"),
+    as_json: AsJson = False,
+) -> None:
+    """Score a file on a task's test data, and record that in the ledger."""
+    from shoestring.core import Ledger, prove
+
+    made = _call(source)
+    value = prove(file, made[1] if isinstance(made, tuple) else made, ledger=Ledger(ledger))
+    print(json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size}) if as_json else f"{value:.4f}")
+
+
+@app.command()
+def ledger(
+    path: Annotated[Path, typer.Argument(help="a ledger")] = Path("shoestring.ledger"), as_json: AsJson = False
+) -> None:
+    """What was done, what it cost and what it brought; --json: a line of JSON per row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from shoestring.core import Ledger
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no ledger at {path}: compress and score write one")
+    if as_json:
+        for line in Ledger(path).json_lines():
+            print(line)
+        return
+    table = Table("#", "step", "score before", "after", "bytes", "seconds", "seed")
+    for row in Ledger(path).rows():
+        what = row.technique if row.kind == "apply" else f"prove {row.file} {row.note}"
+        values = (row.score_before, row.score_after)
+        scores = ["" if v is None else f"{v:.4f}" for v in values]
+        size, seconds = row.cost_after.bytes, row.cost_after.seconds
+        table.add_row(
+            str(row.id), what, *scores, "" if size is None else f"{size:,}", "" if seconds is None else f"{seconds:.1f}",
+            "" if row.seed is None else str(row.seed),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _call(source: str) -> Any:
+    """What MODULE:FUNCTION or path.py:FUNCTION returns."""
+    module, colon, function = source.rpartition(":")
+    if not colon or not module or not function:
+        raise ValueError(f"{source!r} does not name a function: write MODULE:FUNCTION or path.py:FUNCTION")
+    if module.endswith(".py"):
+        path = Path(module)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = loaded
+        sys.path.insert(0, str(path.parent.resolve()))
+        spec.loader.exec_module(loaded)
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            loaded = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module.split(".")[0]:
+                raise
+            raise ValueError(f"there is no module {module!r} here or among what is installed: is the name right?") from None
+    if not callable(found := getattr(loaded, function, None)):
+        raise ValueError(f"{module} has no function {function!r}")
+    return found()
+
+
+def _model_and_task(source: str) -> tuple[Any, Any]:
+    made = _call(source)
+    if not (isinstance(made, tuple) and len(made) == 2 and hasattr(made[0], "forward") and hasattr(made[1], "batches")):
+        raise ValueError(f"{source} must return (trained model, task), and returned {type(made).__name__}")
+    return made
+
+
+def main() -> None:
+    """The program: errors that a user can mend are printed as one sentence, without a traceback."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as exit_:  # pragma: no cover - typer returns it in some versions
+        raise SystemExit(exit_.exit_code) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    except (ValueError, OSError, RuntimeError, ModuleNotFoundError, TypeError) as error:
+        if "SHOESTRING_TRACEBACK" in __import__("os").environ:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Size: the bytes of the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoestring.artifact.file import sections
+from shoestring.core import Cost, Task
+from shoestring.meters.subject import as_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """`bytes`: the length of the file that is shipped, all of it: graph, tensors, descriptions and checksums.
+
+    A module is written to a file for it. `shoestring.artifact.bill` says what each byte is for.
+    Raises FileNotFoundError, ShoeError for a damaged file.
+    """
+
+    def __call__(self, subject: Any | Path, task: Task) -> Cost:
+        with as_file(subject, task) as path:
+            data = path.read_bytes()
+        sections(data)  # the size of a damaged file is nobody's cost
+        return Cost(bytes=len(data))

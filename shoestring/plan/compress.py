@@ -1,0 +1,243 @@
+"""The main job: from a Budget to the best file that fits it, and the frontier found on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from torch import nn
+
+from shoestring.artifact import read, save
+from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, score
+from shoestring.kit import Exported, clone, compressible, export, pack, parameter_bytes, restore, write
+from shoestring.plan import strengths
+from shoestring.plan.frontier import Journal, Point, best
+from shoestring.prune import Magnitude, PerLayer
+from shoestring.quantize import Shared
+
+FIRST_DENSITY, SHRINK = 0.2, 1.7  # where the ladder begins when size has no limit, and how much thinner each stage is
+RUNGS = 3  # with a limit on size: stages at four times, twice and once that size
+PATIENCE = 2  # stages over the limit on the drop, one after the other, that end the search
+MOST_STAGES = 24
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `compress` found: the point that it delivers, whether that keeps the budget, every point, and the start."""
+
+    point: Point
+    met: bool
+    budget: Budget
+    points: tuple[Point, ...]
+    score_before: float
+    bytes_before: int
+    reference: Path
+    path: Path
+
+
+def compress(
+    model: nn.Module,
+    task: Task,
+    budget: Budget,
+    path: str | Path,
+    *,
+    meters: Sequence[Meter] = (),
+    ledger: Ledger | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Shrink a trained model until it keeps the budget, and write its file at `path`.
+
+    In stages, each smaller than the one before: the smallest weights are pruned and the rest trained on (taught by the
+    uncompressed model); then every layer alone is thinned out further and given as few levels as validation data allows, and
+    the levels are trained. It ends when the limit on size is reached, or, where there is none, when the limit on the drop has
+    been passed twice running; then it goes back half way. Of the points that fit, the highest validation score is delivered (the smallest file where size has no limit); if
+    none fits, the nearest, and `Outcome.met` is False.
+
+    `meters` measure what the budget limits besides size. `steps` are the batches that each stage trains for; None takes ten
+    passes, 1,000 at least and 4,000 at most. The stages are kept in `path` + ".stages" until the end, and a search that was
+    interrupted goes on from there; KeyboardInterrupt leaves the best file so far at `path`.
+    Raises BudgetError or ValueError for a budget or model that cannot be worked with, ExportError, OSError.
+    """
+    search = _Search(model, task, budget, Path(path), meters=tuple(meters), ledger=ledger, seed=seed, steps=steps, say=say)
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        if search.journal.points:
+            search.deliver()
+        raise
+    return search.deliver()
+
+
+@dataclass
+class _Search:
+    model: nn.Module
+    task: Task
+    budget: Budget
+    path: Path
+    meters: tuple[Meter, ...]
+    ledger: Ledger | None
+    seed: int
+    steps: int | None
+    say: Callable[[str], None]
+    began: float = field(default_factory=monotonic)
+
+    def __post_init__(self) -> None:
+        if self.budget.size is None and self.budget.drop is None:
+            raise ValueError("the budget limits neither size nor drop: give one of them, such as 'size<=40KB' or 'drop<=0.5%'")
+        if self.budget.labels is not None:
+            raise ValueError("compress buys no labels: leave labels out of the budget")
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {self.path.parent}: make it, or name another path for the file")
+        if self.path.is_dir():
+            raise IsADirectoryError(f"{self.path} is a folder: name a file in it")
+        self.sealed = self.task.sealed()
+        self.taught = self.sealed.taught_by(clone(self.model).eval())
+        self.exported: Exported = export(self.model, self.sealed)
+        data = pack(self.model, self.exported)
+        identity = hashlib.sha256(data + repr((self.seed, self.steps, getattr(self.task, "name", ""))).encode()).hexdigest()
+        self.folder = self.path.with_name(f"{self.path.name}.stages")
+        self.journal = Journal(self.folder, identity)
+        self.reference = self.folder / "reference.shoe"
+        write(self.model, self.sealed, self.reference, exported=self.exported)
+        self.base = score(self.sealed, self.model)
+        self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
+        self.overhead = max(len(data) - 4 * sum(self.weights), 0)
+        self._warn_if_too_fine()
+        if self.steps is None:
+            self.steps = min(max(10 * _length(self.sealed), 1000), 4000)
+        if self.journal.points:
+            self.say(f"going on after {len(self.journal.points)} stages that an earlier run left in {self.folder}")
+
+    def _warn_if_too_fine(self) -> None:
+        error = getattr(self.task, "standard_error", lambda score, split: None)(self.base, "validation")
+        if error is not None and self.budget.drop is not None and self.budget.drop < 2 * error:
+            warnings.warn(
+                f"the limit drop<={self.budget.drop:g} is finer than two standard errors of the validation score "
+                f"({2 * error:.2g}): with this little validation data it is partly luck",
+                stacklevel=5,
+            )
+
+    # The ladder ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Stages until the budget is kept or out of reach."""
+        if not self.weights:
+            raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
+        while len(self.journal.points) < MOST_STAGES and (rung := self._next()) is not None:
+            self._stage(*rung)
+
+    def _next(self) -> tuple[float, int] | None:
+        """(density, the stage to start from, -1 being the beginning), or None when the search is over."""
+        points, stages, size = self.journal.points, self.journal.stages, self.budget.size
+        if not points:
+            return (
+                FIRST_DENSITY if size is None else max(self._density_for(size * 2 ** (RUNGS - 1)), self._density_for(size))
+            ), -1
+        if self.budget.time is not None and monotonic() - self.began > self.budget.time:
+            return None
+        last, failing = stages[-1], [not self._keeps_drop(p) for p in points]
+        if size is not None:
+            if any((p.cost.bytes or 0) <= size for p in points):
+                return (
+                    None if last["again"] or any(p.fits(self.budget) for p in points) else (last["density"], len(points) - 1)
+                )
+            nearer = max(size, (points[-1].cost.bytes or 0) / 2)
+            return min(self._density_for(nearer), last["density"] * 0.97), len(points) - 1
+        if last["half"]:
+            return None
+        if len(failing) >= PATIENCE and all(failing[-PATIENCE:]):
+            kept = [i for i, fails in enumerate(failing) if not fails]
+            if not kept:
+                return None
+            return math.sqrt(stages[kept[-1]]["density"] * stages[kept[-1] + 1]["density"]), kept[-1]
+        return last["density"] / SHRINK, len(points) - 1
+
+    def _keeps_drop(self, point: Point) -> bool:
+        return self.budget.drop is None or not Budget(drop=self.budget.drop).exceeded(point.cost, point.drop)
+
+    def _density_for(self, size: float) -> float:
+        """The density at which the file should be a little under `size` bytes, going by an estimate and by the last stage."""
+        last = self.journal.stages[-1] if self.journal.stages else None
+        scale = last["weight_bits"] / self._bits(last["density"]) if last else 1.0
+        wanted = max(size * 0.97 - (last["overhead"] if last else self.overhead), 1) * 8 / scale
+        low, high = 1e-6, 1.0
+        for _ in range(60):
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if self._bits(middle) < wanted else (low, middle)
+        return low
+
+    def _bits(self, density: float) -> float:
+        return sum(strengths.weight_bits(elements, density) for elements in self.weights)
+
+    def _stage(self, density: float, start: int) -> None:
+        """Prune and train, press each layer as far as validation allows, share levels and train them; write it all down."""
+        stages, number = self.journal.stages, len(self.journal.stages)
+        again = start >= 0 and density == stages[start]["density"]
+        model = self.model if start < 0 else restore(self.folder / stages[start]["pruned"], self.model)
+        assert self.steps is not None
+        technique = Magnitude(density=density, steps=self.steps * (2 if again else 1))
+        pruned = self._apply(technique, model, number)
+        kept = self.folder / f"stage-{number:02}.pruned.shoe"
+        write(pruned, self.sealed, kept, exported=self.exported)
+        pressing = Magnitude(criterion=PerLayer(strengths.densities(pruned, self.taught)), steps=0)
+        pressed = self._apply(pressing, pruned, number)
+        sharing = Shared(overrides=strengths.levels(pressed, self.taught), vector_levels=16, steps=max(self.steps // 4, 1))
+        shared = self._apply(sharing, pressed, number)
+        file = self.folder / f"stage-{number:02}.shoe"
+        size = write(shared, self.sealed, file, exported=self.exported)
+        value = score(self.sealed, shared)
+        cost = Cost(bytes=size)
+        for meter in self.meters:
+            cost |= meter(file, self.sealed)
+        point = Point(str(file), cost, value, self.base - value, repr(chain(technique, pressing, sharing)))
+        coded = sum(one.model_bits for one in read(file).packed if one.tensor.bits.ndim >= 2)
+        self.journal.add(
+            point,
+            {
+                "pruned": kept.name,
+                "density": density,
+                "weight_bits": coded,
+                "overhead": size - coded / 8,
+                "again": again,
+                "half": start < number - 1,
+            },
+        )
+        self.say(f"  stage {number + 1}: {size:>9,} bytes, validation score {value:.4f} ({-point.drop:+.4f})")
+
+    def _apply(self, technique: Technique, model: nn.Module, number: int) -> nn.Module:
+        return apply(technique, model, self.taught, ledger=self.ledger, seed=self.seed + number)
+
+    # The end ------------------------------------------------------------------------------------------------------------
+
+    def deliver(self) -> Outcome:
+        """The best point's file at the path, and what was found."""
+        point = best(self.journal.points, self.budget)
+        save(self.path, Path(point.file).read_bytes())
+        return Outcome(
+            point=point,
+            met=point.fits(self.budget),
+            budget=self.budget,
+            points=tuple(self.journal.points),
+            score_before=self.base,
+            bytes_before=parameter_bytes(self.model),
+            reference=self.reference,
+            path=self.path,
+        )
+
+
+def clean(outcome: Outcome) -> None:
+    """Remove the stages of a search that is over; its file stays."""
+    shutil.rmtree(outcome.reference.parent, ignore_errors=True)
+
+
+def _length(task: Task) -> int:
+    """How many batches one pass over the training split has, counted up to a thousand."""
+    return sum(1 for _, _ in zip(range(1000), task.batches("train"), strict=False))
