@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from shoestring import __version__
 
@@ -61,9 +63,11 @@ def compress(
     130 interrupted (the best file so far is kept, and the same command goes on from there).
     """
     from shoestring.core import Budget, Ledger
-    from shoestring.recipes.main_job import digits_lenet, main_job
 
     limits = Budget.parse(budget)
+    from shoestring.plan import main_job
+    from shoestring.recipes import digits_lenet
+
     if source is None:
         name, build = "digits", lambda: digits_lenet(seed)
     else:
@@ -226,14 +230,15 @@ def main() -> None:
     """The program: errors that a user can mend are printed as one sentence, without a traceback."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as exit_:  # pragma: no cover - typer returns it in some versions
-        raise SystemExit(exit_.exit_code) from None
-    except KeyboardInterrupt:
+        raise SystemExit(app(standalone_mode=False) or 0)
+    except TyperException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
     except (ValueError, OSError, RuntimeError, ModuleNotFoundError, TypeError) as error:
-        if "SHOESTRING_TRACEBACK" in __import__("os").environ:
+        if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

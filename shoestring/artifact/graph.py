@@ -11,6 +11,8 @@ from shoestring.artifact.tensors import ELEMENTS, Tensor
 from shoestring.artifact.wire import Writer
 
 FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8  # ONNX attribute types
+MOST_NODES = 1 << 14  # of which ONNX Runtime makes a session in about ten seconds
+_LEAST = {"batch_dims": 0, "blocksize": 1}
 _OPERATOR = {name: number for number, name in enumerate(OPERATORS)}
 _ATTRIBUTE = {name: number for number, name in enumerate(ATTRIBUTES)}
 
@@ -71,6 +73,15 @@ class Graph:
     structure: Tree
 
 
+def outlandish(name: str, kind: int, content: Any) -> list[int]:
+    """The whole numbers of an attribute that files do not hold.
+
+    ONNX Runtime cuts them to 32 bits and, for some, ends the process where it should complain.
+    """
+    numbers = content if kind == INTS else (content,) if kind == INT else ()
+    return [one for one in numbers if not _LEAST.get(name, -(1 << 31)) <= one < 1 << 31]
+
+
 def encode(graph: Graph) -> bytes:
     """The graph as `docs/format.md` lays it out, before deflating; raises OperatorError."""
     out = Writer()
@@ -97,6 +108,8 @@ def encode(graph: Graph) -> bytes:
         _write_constant(out, one)
     static = len(graph.inputs) + graph.weights + len(graph.constants)
     value = static
+    if len(graph.nodes) > MOST_NODES:
+        raise ValueError(f"a file holds at most {MOST_NODES} nodes and this graph has {len(graph.nodes)}")
     out.varint(len(graph.nodes))
     for node in graph.nodes:
         _write_node(out, node, static, value)
@@ -146,6 +159,8 @@ def _write_node(out: Writer, node: Node, static: int, value: int) -> None:
     for name, kind, content in node.attributes:
         if name not in _ATTRIBUTE:
             raise OperatorError(node.operator, f"files do not hold its attribute {name}")
+        for one in outlandish(name, kind, content):
+            raise OperatorError(node.operator, f"files do not hold {name} of {one}")
         out.varint(_ATTRIBUTE[name])
         out.append(kind)
         if kind == TENSOR:

@@ -8,14 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.artifact.graph import FLOAT, FLOATS, INT, INTS, STRING, STRINGS, TENSOR, Graph, Node, Port, Tree
+from shoestring.artifact.graph import (
+    FLOAT,
+    FLOATS,
+    INT,
+    INTS,
+    MOST_NODES,
+    STRING,
+    STRINGS,
+    TENSOR,
+    Graph,
+    Node,
+    Port,
+    Tree,
+    outlandish,
+)
 from shoestring.artifact.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.tensors import ELEMENTS, MOST_AXES, Tensor, read_element, read_plain, read_shape, unsigned
 from shoestring.artifact.wire import Reader
 
-MOST_NODES = 1 << 14  # of which ONNX Runtime makes a session in about ten seconds
 _DEEPEST = 16
-_LEAST = {"batch_dims": 0, "blocksize": 1}
 
 
 def decode(data: bytes) -> Graph:
@@ -132,10 +144,8 @@ def _read_attribute(reader: Reader) -> tuple[str, int, Any]:
     else:
         raise reader.fail(f"there is no attribute type {kind}")
     name = ATTRIBUTES[number]
-    # ONNX Runtime cuts whole numbers to 32 bits and, for some, ends the process where it should complain.
-    for one in content if kind == INTS else (content,) if kind == INT else ():
-        if not _LEAST.get(name, -(1 << 31)) <= one < 1 << 31:
-            raise reader.fail(f"there is no {name} of {one}")
+    for one in outlandish(name, kind, content):
+        raise reader.fail(f"there is no {name} of {one}")
     return name, kind, content
 
 

@@ -151,6 +151,8 @@ def _check_outputs(expected: Any) -> None:
 class _Call(nn.Module):
     """Calls a module with weights that are given, so that they are inputs of the graph and keep their layout."""
 
+    model: nn.Module
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.__dict__["model"] = model  # not as a submodule, or its weights would be the graph's own

@@ -68,8 +68,8 @@ class Weight:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is what a parametrization that is not ours computes a weight from."""
-        return _PARAMETRIZED in f".{self.name}"
+        """Whether a parametrization that is not ours, or a hook (the old weight_norm), computes a weight from it."""
+        return _PARAMETRIZED in f".{self.name}" or any(_is_hooked(*owner) for owner in self.owners)
 
     @property
     def mask(self) -> Tensor | None:
@@ -116,7 +116,7 @@ def members(model: nn.Module) -> list[Weight]:
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     names: dict[int, tuple[str, Tensor, bool]] = {}
     for prefix, module in model.named_modules(remove_duplicate=True):
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[operator]
+        if _is_lazy(module):
             raise ValueError(
                 f"{prefix or 'the model'} is lazy and has not seen an input yet: call the model once on an example"
             )
@@ -126,6 +126,10 @@ def members(model: nn.Module) -> list[Weight]:
             owners.setdefault(id(raw), []).append((module, attribute))
             names.setdefault(id(raw), (f"{prefix}.{attribute}".lstrip("."), raw, is_parameter))
     return [Weight(name, tuple(owners[key]), raw, is_parameter) for key, (name, raw, is_parameter) in names.items()]
+
+
+def _is_lazy(module: Any) -> bool:
+    return isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()  # type: ignore[operator]
 
 
 def _direct(module: nn.Module) -> list[tuple[str, Tensor, bool]]:
@@ -165,8 +169,15 @@ def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -
     return [w for w in found if not w.is_foreign and w.raw.numel() >= max(least, 1)]
 
 
+def _is_hooked(module: nn.Module, attribute: str) -> bool:
+    names = (getattr(hook, "name", None) for hook in module._forward_pre_hooks.values())
+    return any(isinstance(name, str) and attribute.startswith(f"{name}_") for name in names)
+
+
 def _plain_name(weight: Weight) -> str:
     """The name that the weight has for its module, of one that something else parametrizes."""
+    if _PARAMETRIZED not in f".{weight.name}":
+        return weight.name
     module, _, rest = f".{weight.name}".partition(_PARAMETRIZED)
     return f"{module}.{rest.split('.')[0]}".lstrip(".")
 
@@ -203,7 +214,7 @@ def clone(model: nn.Module) -> nn.Module:
             # the next parametrization of either would then show in both.
             own = type(module)
             kept = {name: one for name, one in vars(own).items() if name not in ("__dict__", "__weakref__")}
-            module.__class__ = type(own.__name__, own.__bases__, kept)
+            module.__class__ = type(own.__name__, own.__bases__, kept)  # pyright: ignore[reportAttributeAccessIssue]
     _flatten_again(copied)
     return copied
 
@@ -218,7 +229,8 @@ def _flattened(model: nn.Module) -> Iterator[None]:
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
     kept = [(module, module._flat_weights, module._flat_weight_refs) for module in recurrent]
     for module in recurrent:
-        module._flat_weights, module._flat_weight_refs = [], [None for _ in module._flat_weights_names]
+        absent: list[Any] = [None] * len(module._flat_weights_names)
+        module._flat_weights, module._flat_weight_refs = [], absent
     try:
         yield
     finally:

@@ -2,5 +2,6 @@
 
 from shoestring.plan.compress import Outcome, clean, compress
 from shoestring.plan.frontier import Point, undominated
+from shoestring.plan.main_job import Report, main_job
 
-__all__ = ["Outcome", "Point", "clean", "compress", "undominated"]
+__all__ = ["Outcome", "Point", "Report", "clean", "compress", "main_job", "undominated"]

@@ -7,7 +7,7 @@ import pytest
 from samples import linear, same
 from test_entropy import slow_table
 
-from shoestring.artifact import file, graph_reader, tensors
+from shoestring.artifact import file, tensors
 from shoestring.artifact import graph as graphs
 from shoestring.artifact.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.wire import unsqueeze
@@ -54,7 +54,7 @@ def test_the_tables_and_limits_of_the_page():
     for number, (name, width) in tensors.ELEMENTS.items():
         assert f"| {number} | {name} | {width} |" in PAGE
     assert f"operator {OPERATORS.index('Gemm')}, Gemm" in PAGE
-    assert f"more than {graph_reader.MOST_NODES:,} nodes or {tensors.MOST_TENSORS:,} tensors" in PAGE
+    assert f"more than {graphs.MOST_NODES:,} nodes or {tensors.MOST_TENSORS:,} tensors" in PAGE
     assert (
         f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than {file._LARGEST_LIST >> 20} MiB"
         in PAGE

@@ -8,8 +8,8 @@ from samples import attributes, linear, nested, varied
 
 from shoestring.artifact import graph as graphs
 from shoestring.artifact.file import Content
-from shoestring.artifact.graph import Node, OperatorError, Port
-from shoestring.artifact.graph_reader import MOST_NODES, decode
+from shoestring.artifact.graph import MOST_NODES, Node, OperatorError, Port
+from shoestring.artifact.graph_reader import decode
 from shoestring.artifact.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.tensors import tensor
 from shoestring.artifact.wire import ShoeError, Writer
@@ -45,9 +45,6 @@ def replaced(**changes):
     ("data", "why"),
     [
         (replaced(nodes=(Node("LSTM", (0, 1, 2), 2, (), (0,)),)), "a value that does not exist"),  # an absent output
-        (replaced(nodes=(Node("DepthToSpace", (0,), 1, (("blocksize", 2, 0),)),)), "blocksize of 0"),
-        (replaced(nodes=(Node("GatherND", (0,), 1, (("batch_dims", 2, -1),)),)), "batch_dims of -1"),
-        (replaced(nodes=(Node("Gemm", (0,), 1, (("axis", 2, 1 << 31),)),)), "axis of 2147483648"),
         (replaced(inputs=(Port("", 1, ("N",)),)), "no name"),
         (replaced(inputs=(Port("x", 1, ("",)),)), "no name"),
         (replaced(inputs=(Port("x", 14, ("N",)),)), "no element type 14"),
@@ -81,8 +78,25 @@ def test_what_comes_later_cannot_even_be_written():
 
 def test_too_many_nodes():
     node = Node("Abs", (0,), 1)
+    most = replaced(nodes=(node,) * MOST_NODES, results=(3,))
+    assert len(decode(most).nodes) == MOST_NODES
+    with pytest.raises(ValueError, match="at most 16384 nodes and this graph has 16385"):
+        replaced(nodes=(node,) * (MOST_NODES + 1))
     with pytest.raises(ShoeError, match="over 16384"):
-        decode(replaced(nodes=(node,) * (MOST_NODES + 1)))
+        decode(prefix(0, MOST_NODES + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("blocksize", 0), ("batch_dims", -1), ("axis", 1 << 31), ("axis", -(1 << 31) - 1)]
+)
+def test_numbers_that_no_operator_has(name, number):
+    with pytest.raises(OperatorError, match=f"do not hold {name} of {number}"):
+        replaced(nodes=(Node("GatherND", (0, 1), 1, ((name, 2, number),)),))
+    out = Writer()
+    out.signed(number)
+    attribute = prefix(0, 1, 0, 0, 2, 1, ATTRIBUTES.index(name), 2) + bytes(out)
+    with pytest.raises(ShoeError, match=f"there is no {name} of {number}"):
+        decode(attribute)
 
 
 def prefix(*numbers):

@@ -265,13 +265,11 @@ def test_copies_of_weights_are_bounded():
     "nodes",
     [
         [Node("OneHot", (2, 1, 2), 1)],
-        [Node("DepthToSpace", (2,), 1, (("blocksize", 2, 1 << 40),))],
         [Node("Split", (2,), 3, (("num_outputs", 2, 2),))],
-        [Node("GatherND", (2, 3), 1, (("batch_dims", 2, -4),))],
     ],
 )
 def test_what_would_end_the_process_is_refused(nodes):
-    """ONNX Runtime 1.31 aborts on these while it loads them."""
+    """ONNX Runtime 1.31 aborts on these while it loads them; test_graph.py has the numbers that do the same."""
     one = content([whole(), zeros(2, 2), whole(0, 0)], nodes)
     with pytest.raises(ShoeError):
         Loaded(file.unpack(file.pack(one)))

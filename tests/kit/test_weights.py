@@ -211,3 +211,26 @@ def test_lazy_module_is_refused():
         warnings.simplefilter("ignore")
         model(torch.ones(1, 2))
     assert len(members(model)) == 4
+
+
+def test_a_clone_and_its_model_are_parametrized_apart():
+    model = linear()
+    weight_of(model).prune(torch.eye(2, 3, dtype=torch.bool))
+    other = clone(model)
+    bias = next(one for one in members(other) if one.name == "bias")
+    bias.prune(torch.tensor([True, False]))
+    assert isinstance(model.bias, nn.Parameter) and not parametrize.is_parametrized(model, "bias")
+    bake(other)
+    assert parametrize.is_parametrized(model, "weight") and model.weight.tolist() == [[1, 0, 0], [0, 5, 0]]
+    bake(model)
+    assert other.weight.tolist() == [[1, 0, 0], [0, 5, 0]]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_weights_that_a_hook_computes_from_are_skipped_and_copied():
+    model = nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(3, 2)), nn.Linear(2, 2))
+    model(torch.ones(1, 3)).sum().backward()
+    copied = clone(model)
+    assert torch.equal(copied(torch.ones(1, 3)), model(torch.ones(1, 3)))
+    with pytest.warns(SkippedWarning, match=r"me skipped 0\.weight_g, 0\.weight_v: parametrized by something else"):
+        assert [one.name for one in compressible(model, "me")] == ["1.weight"]

@@ -99,10 +99,10 @@ def same(a: ModelState, b: ModelState) -> bool:
 
 
 @pytest.mark.parametrize("which", ["model", "pruned", "shared"])
-def test_file_runs_as_the_module_does_at_three_shapes(visit: Visit, which: str):
+def test_file_runs_as_the_module_does_at_two_shapes(visit: Visit, which: str):
     model = getattr(visit, which)
     loaded = load(visit.file(model, which))
-    for by in (0, 1, 3):
+    for by in (0, 3):
         assert_alike(outputs(loaded, visit.task, by), outputs(model, visit.task, by))
 
 

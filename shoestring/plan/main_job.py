@@ -1,0 +1,159 @@
+"""The main job, whole: compress, prove both files on test data, time them in alternation, and say what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from shoestring.artifact import Line, bill, read
+from shoestring.artifact.protobuf import onnx
+from shoestring.core import Budget, Ledger, Meter, Task, prove
+from shoestring.kit import members
+from shoestring.meters import Energy, Latency, Memory, Operations, Ratio, alternate, ratio
+from shoestring.plan.compress import Outcome, clean, compress
+from shoestring.plan.frontier import undominated
+
+
+@dataclass(frozen=True)
+class Report:
+    """Before and after. Scores are of the test split, by the files; milliseconds of one run on one thread, alternating."""
+
+    outcome: Outcome
+    onnx_bytes_before: int
+    score_before: float
+    score_after: float
+    milliseconds_before: float
+    milliseconds_after: float
+    speed: Ratio
+    bill: tuple[Line, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether the budget was kept, going by validation data."""
+        return self.outcome.met
+
+    @property
+    def bytes_after(self) -> int:
+        """The size of the file."""
+        return self.outcome.point.cost.bytes or 0
+
+    def as_json(self) -> dict[str, Any]:
+        """One object of plain values."""
+        point = self.outcome.point
+        return {
+            "met": self.met,
+            "nearest": not self.met,
+            "budget": str(self.outcome.budget),
+            "bytes_before": self.outcome.bytes_before,
+            "onnx_bytes_before": self.onnx_bytes_before,
+            "bytes_after": self.bytes_after,
+            "ratio": self.outcome.bytes_before / self.bytes_after,
+            "score_before": self.score_before,
+            "score_after": self.score_after,
+            "validation_before": self.outcome.score_before,
+            "validation_after": point.score,
+            "milliseconds_before": self.milliseconds_before,
+            "milliseconds_after": self.milliseconds_after,
+            "path": str(self.outcome.path),
+            "technique": point.technique,
+            "frontier": [{"bytes": p.cost.bytes, "validation": p.score} for p in undominated(self.outcome.points)],
+        }
+
+    def as_text(self) -> str:
+        """What a person wants to see."""
+        before, after = self.outcome.bytes_before, self.bytes_after
+        lines = [
+            "",
+            f"{'':24}{'before':>12}{'after':>12}",
+            f"{'bytes':24}{before:>12,}{after:>12,}   {before / after:.1f} times smaller",
+            f"{'  as fp32 ONNX':24}{self.onnx_bytes_before:>12,}",
+            f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}"
+            f"   {100 * (self.score_after - self.score_before):+.2f} points",
+            f"{'score (validation)':24}{self.outcome.score_before:>12.4f}{self.outcome.point.score:>12.4f}",
+            f"{'milliseconds':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
+            f"   ratio {self.speed.median:.2f} ({self.speed.low:.2f} to {self.speed.high:.2f})",
+            "",
+            *self._rates(),
+            "",
+            "where the bytes went",
+            *(f"{line.bytes:>12,}  {line.name:<24} {line.about}" for line in self.bill),
+            f"{after:>12,}  in all",
+            "",
+        ]
+        if not self.met:
+            over = self.outcome.budget.exceeded(self.outcome.point.cost, self.outcome.point.drop)
+            missed = "; ".join(
+                f"{name} is {'unmeasured' if value is None else f'{value:g}'} and {limit:g} was asked for"
+                for name, (value, limit) in over.items()
+            )
+            lines.append(f"The budget cannot be kept: {missed}. This is the nearest point that was reached.")
+        lines.append(f"the file: {self.outcome.path}")
+        return "\n".join(lines)
+
+    def _rates(self) -> list[str]:
+        """The exchange rate: what the saved bytes cost in points, and what the next would."""
+        point = self.outcome.point
+        saved = self.outcome.bytes_before - self.bytes_after
+        points = 100 * point.drop
+        lines = [
+            f"exchange rate (validation): {saved:,} bytes saved for {max(points, 0):.2f} points"
+            + (f", {points / saved * 1e6:.2f} points a megabyte" if points > 0 else ", nothing")
+        ]
+        smaller = [p for p in undominated(self.outcome.points) if (p.cost.bytes or 0) < self.bytes_after]
+        if smaller:
+            following = smaller[-1]
+            fewer = self.bytes_after - (following.cost.bytes or 0)
+            lines.append(f"the next {fewer:,} bytes would cost {100 * (point.score - following.score):.2f} points more")
+        return lines
+
+
+def main_job(
+    build: Callable[[], tuple[nn.Module, Task]],
+    budget: Budget,
+    path: Path,
+    *,
+    ledger: Ledger | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`."""
+    model, task = build()
+    say(f"compressing {type(model).__name__} to {budget}")
+    meters = _meters(budget)
+    outcome = compress(model, task, budget, path, meters=meters, ledger=ledger, seed=seed, steps=steps, say=say)
+    say("timing both files, and proving them on test data")
+    content = read(outcome.reference)
+    timings = alternate([outcome.reference, path], task.sealed(), threads=1)
+    before = prove(outcome.reference, task, ledger=ledger, seed=seed, note="uncompressed")
+    after = prove(path, task, ledger=ledger, seed=seed, note=f"compressed to {budget}")
+    report = Report(
+        outcome=outcome,
+        onnx_bytes_before=len(onnx(content.graph, content.tensors)),
+        score_before=before,
+        score_after=after,
+        milliseconds_before=timings[0].median,
+        milliseconds_after=timings[1].median,
+        speed=ratio(timings[1], timings[0]),
+        bill=tuple(_named_bill(path, model)),
+    )
+    clean(outcome)
+    return report
+
+
+def _meters(budget: Budget) -> Sequence[Meter]:
+    """The meters that the budget's limits need."""
+    wanted: dict[str, Meter] = {"latency": Latency(), "operations": Operations(), "memory": Memory(), "energy": Energy()}
+    return [meter for name, meter in wanted.items() if getattr(budget, name) is not None]
+
+
+def _named_bill(path: Path, model: nn.Module) -> list[Line]:
+    """The bill, with the module's names for its tensors; the file itself has none."""
+    found, content = members(model), read(path)
+    names = ["constant" if t.member is None else found[t.member].name for t in content.tensors]
+    lines = bill(path.read_bytes())
+    return [Line(name, line.bytes, line.about) for name, line in zip(names, lines, strict=False)] + lines[len(names) :]

@@ -1,0 +1,15 @@
+"""The embedded default: a small LeNet on the handwritten digits that scikit-learn carries, trained on the spot."""
+
+from __future__ import annotations
+
+from shoestring.core import Task, seeded
+from shoestring.kit import train
+from shoestring.models import DigitsLeNet
+from shoestring.tasks import digits
+
+
+def digits_lenet(seed: int = 0) -> tuple[DigitsLeNet, Task]:
+    """(trained model, task): about 98 % on 400 test images, after some seconds on one core."""
+    task = digits()
+    with seeded(seed):
+        return train(DigitsLeNet(), task.sealed(), steps=1500, what="training the LeNet"), task
