@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
 from shoestring import __version__
 
@@ -230,13 +229,7 @@ def main() -> None:
     """The program: errors that a user can mend are printed as one sentence, without a traceback."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        raise SystemExit(app(standalone_mode=False) or 0)
-    except TyperException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        app()
     except (ValueError, OSError, RuntimeError, ModuleNotFoundError, TypeError) as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise

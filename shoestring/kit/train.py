@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,12 +16,15 @@ from shoestring.kit.progress import progress
 from shoestring.kit.weights import SkippedWarning, bake, clone
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
 class DivergedError(RuntimeError):
     """Training reached a loss that is NaN or infinite."""
 
 
 def train(
-    model: nn.Module,
+    model: Model,
     task: Task,
     *,
     steps: int,
@@ -29,7 +32,7 @@ def train(
     weight_decay: float = 0.0,
     before_step: Callable[[int], None] | None = None,
     what: str = "training",
-) -> nn.Module:
+) -> Model:
     """Train in place for `steps` batches with Adam, the rate rising for the first 2 % and then falling along a cosine to 0.
 
     Passes over the training split follow one another until the steps are used up. Interrupted, the model stays as it was

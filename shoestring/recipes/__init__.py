@@ -1,5 +1,6 @@
 """Results end to end: task, model, techniques and the number to expect. A recipe is a function."""
 
+from shoestring.recipes.deep_compression import deep_compression
 from shoestring.recipes.digits import digits_lenet
 
-__all__ = ["digits_lenet"]
+__all__ = ["deep_compression", "digits_lenet"]

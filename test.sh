@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Install what is needed into .venv (nothing outside this folder) and run the tests.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./install.sh -e ".[dev]"
+export OMP_NUM_THREADS=1  # many small steps: more threads only wait for each other
+if [ -z "${SHOESTRING_DATA:-}" ] && [ -d ../shared/data ]; then
+    export SHOESTRING_DATA="$PWD/../shared/data"
+fi
+exec .venv/bin/python -m pytest "$@"
