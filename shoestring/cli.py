@@ -47,7 +47,7 @@ def compress(
             show_default=False,
         ),
     ] = None,
-    budget: Annotated[str, typer.Option(help="limits, such as 'size<=16KB, drop<=0.5%'")] = "size<=5KB, drop<=1.5%",
+    budget: Annotated[str, typer.Option(help="limits, such as 'size<=16KB, drop<=0.5%'")] = "size<=4KB, drop<=1.5%",
     out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="for everything random")] = 0,
     steps: Annotated[

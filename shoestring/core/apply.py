@@ -73,7 +73,7 @@ class _Spending:
 
     def __init__(self, task: Task, technique: Technique) -> None:
         self.oracle = getattr(task, "oracle", None)
-        self.technique = technique
+        self.settings = settings(technique)  # before the step: what is no technique fails before it costs anything
         self.sold = len(self.oracle.sold) if self.oracle is not None else 0
         self.start, self.busy = perf_counter(), _busy()
 
@@ -81,7 +81,7 @@ class _Spending:
         return Cost(
             seconds=perf_counter() - self.start,
             processor_seconds=_busy() - self.busy,
-            settings=settings(self.technique),
+            settings=self.settings,
             labels=None if self.oracle is None else len(self.oracle.sold) - self.sold,
         )
 

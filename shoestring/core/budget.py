@@ -53,7 +53,8 @@ class Budget:
                 continue
             if not math.isfinite(limit) or limit < 0 or (limit == 0 and f.name not in ("drop", "labels")):
                 least = "0 or more" if f.name in ("drop", "labels") else "more than 0"
-                raise BudgetError(f"the limit {f.name}<={limit:g} cannot be met by any model: give a number {least}")
+                why = "limits nothing" if limit == math.inf else "cannot be met by any model"
+                raise BudgetError(f"the limit {f.name}<={limit:g} {why}: give a number {least}")
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -94,7 +95,7 @@ class Budget:
         return over
 
     def __str__(self) -> str:
-        """The budget in its own grammar, so that `Budget.parse(str(budget)) == budget`."""
+        """The budget in its own grammar, so that `Budget.parse(str(budget)) == budget` where there is a limit at all."""
         return ", ".join(_phrase(f.name, limit) for f in fields(self) if (limit := getattr(self, f.name)) is not None)
 
 
@@ -106,4 +107,4 @@ def _phrase(name: str, limit: float) -> str:
                 text = f"{limit / factor:.12g}"
                 if float(text) * factor == limit:
                     return f"{name}<={text}{unit}"
-    return f"{name}<={limit!r}{plain.get(name, '')}"
+    return f"{name}<={limit if isinstance(limit, int) else float(limit)!r}{plain.get(name, '')}"

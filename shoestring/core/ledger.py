@@ -20,6 +20,8 @@ create table if not exists ledger (
     file text, sha256 text, machine text not null, versions text not null, note text not null default '');
 create trigger if not exists no_update before update on ledger begin select raise(abort, 'the ledger is append-only'); end;
 create trigger if not exists no_delete before delete on ledger begin select raise(abort, 'the ledger is append-only'); end;
+create trigger if not exists no_replace before insert on ledger when exists (select 1 from ledger where id = new.id)
+begin select raise(abort, 'the ledger is append-only'); end;
 """
 _COLUMNS = [
     "time",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from inspect import ismethod
+from operator import index as as_whole
 from typing import Any, Protocol, final, runtime_checkable
 from zlib import crc32
 
@@ -58,9 +59,13 @@ class Oracle:
 
 def _place(index: Any) -> int:
     """A whole number, 0 or more: a mask or a negative place would be counted wrongly."""
-    if isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool") or int(index) < 0:
+    try:
+        place = -1 if isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool") else as_whole(index)
+    except TypeError:  # a fraction, a word
+        place = -1
+    if place < 0:
         raise ValueError(f"labels are bought by their places, whole numbers from 0 up: {index!r} is none (a mask?)")
-    return int(index)
+    return place
 
 
 @runtime_checkable
@@ -104,9 +109,12 @@ class Task(Protocol):
 @final
 @dataclass(frozen=True, eq=False)
 class Sealed(Task):
-    """A task whose test split raises. What else the task has (an oracle, say) is reached through it."""
+    """A task whose test split raises. What else the task has (an oracle, say) is reached through it.
 
-    task: Task
+    An attribute with the word "test" in its name is taken for the test split; tasks within the task are sealed too.
+    """
+
+    _task: Task
 
     def _open(self, split: str) -> str:
         if split == "test":
@@ -114,23 +122,25 @@ class Sealed(Task):
         return split
 
     def batches(self, split: str) -> Iterable[Any]:
-        return self.task.batches(self._open(split))
+        return self._task.batches(self._open(split))
 
     def loss(self, model: Any, batch: Any) -> Any:
-        return self.task.loss(model, batch)
+        return self._task.loss(model, batch)
 
     def score(self, predict: Predict, split: str) -> float:
-        return self.task.score(predict, self._open(split))
+        return self._task.score(predict, self._open(split))
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self.task.example()
+        return self._task.example()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "task":  # a copy half made has none yet
+        if name.startswith("__") or name == "_task":  # a copy half made has none yet
             raise AttributeError(name)
-        value = getattr(self.task, self._open(name))
+        if "test" in name.split("_"):
+            self._open("test")
+        value = getattr(self._task, name)
         if not ismethod(value):
-            return value
+            return Sealed(value) if isinstance(value, Task) else value
 
         def sealed(*args: Any, **kwargs: Any) -> Any:
             for argument in (*args, *kwargs.values()):
@@ -186,14 +196,12 @@ class Taught(Task):
             pairs = zip(_floats(output), _floats(answer), strict=True)
             distances.append(sum(self._distance(ours, theirs) for ours, theirs in pairs))
 
-        training = self.teacher.training
-        self.teacher.eval()
         hook = model.register_forward_hook(compare, with_kwargs=True)
         try:
-            own = self.task.loss(model, batch)
+            with _evaluating(self.teacher):
+                own = self.task.loss(model, batch)
         finally:
             hook.remove()
-            self.teacher.train(training)
         if not distances:
             raise RuntimeError("the task's loss never called the model, so that there is nothing to compare with the teacher")
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
@@ -210,11 +218,25 @@ class Taught(Task):
 
 
 def _floats(output: Any) -> list[Any]:
-    """The floating-point tensors of a nested output, in order."""
+    """The floating-point tensors of a nested output, in order; of one that has `logits`, only these."""
+    if isinstance(output, Mapping) and "logits" in output:
+        return _floats(output["logits"])
     if hasattr(output, "is_floating_point"):
         return [output] if output.is_floating_point() else []
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
     return [leaf for value in values for leaf in _floats(value)]
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """A module in evaluation mode within; after, each of its parts in the mode that it was in (frozen ones, say)."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @contextmanager
@@ -245,19 +267,14 @@ def score(task: Task, predict: Any, split: str = "validation") -> float:
 
     Each split has random numbers of its own, the same for every model, and the caller's are left alone.
     """
-    training = getattr(predict, "training", None)
+    evaluating: Any = nullcontext()
     quiet: Any = nullcontext()
-    if hasattr(predict, "eval") and hasattr(predict, "train"):
+    if hasattr(predict, "eval") and hasattr(predict, "modules"):
         import torch
 
-        predict.eval()
-        quiet = torch.no_grad()
-    try:
-        with seeded(crc32(split.encode())), quiet:
-            return float(task.score(predict, split))
-    finally:
-        if training:
-            predict.train()
+        evaluating, quiet = _evaluating(predict), torch.no_grad()
+    with seeded(crc32(split.encode())), evaluating, quiet:
+        return float(task.score(predict, split))
 
 
 def array(output: Any) -> Any:

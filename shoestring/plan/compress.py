@@ -213,7 +213,10 @@ class _Search:
         self.say(f"  stage {number + 1}: {size:>9,} bytes, validation score {value:.4f} ({-point.drop:+.4f})")
 
     def _apply(self, technique: Technique, model: nn.Module, number: int) -> nn.Module:
-        return apply(technique, model, self.taught, ledger=self.ledger, seed=self.seed + number)
+        def size(subject: nn.Module, task: Task) -> Cost:
+            return Cost(bytes=len(pack(subject, self.exported)))
+
+        return apply(technique, model, self.taught, meters=(size,), ledger=self.ledger, seed=self.seed + number)
 
     # The end ------------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,12 @@ def digits(*, batch_size: int = 64) -> Supervised:
     """Images N×1×8×8 in 0..1 and labels 0..9: 997 to train on, 400 to choose on, 400 to test on, the same every time.
 
     Source: E. Alpaydin & C. Kaynak, UCI 1998; read from scikit-learn (the extra `train` brings it).
+    Raises ModuleNotFoundError where that is missing.
     """
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("the digits need scikit-learn: pip install 'shoestring[train]'", name="sklearn") from None
 
     pixels, targets = load_digits(return_X_y=True)
     images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 16

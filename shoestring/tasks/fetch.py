@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from shoestring.kit import progress
@@ -70,7 +71,7 @@ def _download(source: Source, path: Path) -> None:
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
                     advance("")
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: there is no address to fetch from
         raise DataError(
             f"cannot fetch {source.url} ({error}): download it yourself to {cache() / source.folder / source.name}, or set "
             f"SHOESTRING_DATA to a folder that holds {source.folder}/{source.name}"

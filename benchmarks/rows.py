@@ -1,0 +1,75 @@
+"""Rows of a benchmark: a JSON line each, on standard output with --json and in a results file whose name has the conditions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoestring.core.ledger import machine, versions
+
+RESULTS = Path(__file__).parent / "results"
+FILES = RESULTS / "files"
+
+
+@dataclass
+class Rows:
+    """Collects rows; each is in the file as soon as it is known. `done` tells what an earlier, interrupted run has made."""
+
+    benchmark: str
+    quick: bool
+    as_json: bool
+    only: str | None
+    conditions: str
+    rows: list[dict] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.path = RESULTS / f"{self.benchmark}{'.quick' if self.quick else ''}.jsonl"
+        self.partial = self.path.with_suffix(".partial")
+        if self.partial.exists():
+            self.rows = [json.loads(line) for line in self.partial.read_text().splitlines()]
+
+    def done(self, subject: str, seed: int | None) -> bool:
+        """Whether the rows of a subject and seed are there: its last row says so."""
+        return any(r["subject"] == subject and r["seed"] == seed and r["metric"] == "done" for r in self.rows)
+
+    def add(self, subject: str, metric: str, value: float, unit: str, seed: int | None = None) -> None:
+        """One row, written at once."""
+        row = {
+            "benchmark": self.benchmark,
+            "subject": subject,
+            "metric": metric,
+            "value": value,
+            "unit": unit,
+            "seed": seed,
+            "conditions": self.conditions + (", quick: smaller than the real one" if self.quick else ""),
+        }
+        self.rows.append(row)
+        with self.partial.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        if metric != "done":
+            line = json.dumps(row) if self.as_json else f"{subject:32} {metric:32} {value:>14,.5g} {unit} (seed {seed})"
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """Put the results in their place."""
+        kept = [row for row in self.rows if row["metric"] != "done"]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self.partial.unlink()
+        print(f"written: {self.path}", file=sys.stderr)
+
+
+def start(benchmark: str, about: str) -> Rows:
+    """The rows of a benchmark, with the options that all benchmarks take."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--quick", action="store_true", help="under a minute: smaller, and said so in its rows")
+    parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
+    parser.add_argument("--only", help="only subjects that contain this")
+    chosen = parser.parse_args()
+    known = ", ".join(f"{name} {version}" for name, version in versions().items())
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    conditions = f"{machine()}, OMP_NUM_THREADS={threads}, {known}"
+    return Rows(benchmark, chosen.quick, chosen.json, chosen.only, conditions)

@@ -1,0 +1,136 @@
+"""The grammar of budgets, and who is over one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoestring.core import Budget, BudgetError, Cost
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("size<=40KB, latency<=0.5ms, drop<=0.3%", {"size": 40_000, "latency": 0.5, "drop": 0.003}),
+        ("size<=1KiB", {"size": 1024}),
+        ("size<=7", None),
+        ("size<=7B,memory<=2MiB", {"size": 7, "memory": 2 * 2**20}),
+        ("size<=1.5MB", {"size": 1_500_000}),
+        ("memory<=2GB", {"memory": 2e9}),
+        ("SIZE <= 4 kb", {"size": 4000}),
+        ("latency<=250us", {"latency": 0.25}),
+        ("latency<=2s", {"latency": 2000}),
+        ("operations<=3M", {"operations": 3e6}),
+        ("operations<=12", {"operations": 12}),
+        ("energy<=2mJ", {"energy": 0.002}),
+        ("labels<=1K", {"labels": 1000}),
+        ("labels<=0", {"labels": 0}),
+        ("time<=2min", {"time": 120}),
+        ("time<=1.5h", {"time": 5400}),
+        ("drop<=0", {"drop": 0}),
+        ("drop<=0.25", {"drop": 0.25}),
+        ("drop<=1e-3", {"drop": 0.001}),
+    ],
+)
+def test_grammar_and_units(text: str, limits: dict[str, float] | None):
+    if limits is None:
+        with pytest.raises(BudgetError, match="size is given in B, KB"):
+            Budget.parse(text)
+        return
+    budget = Budget.parse(text)
+    found = {f.name: getattr(budget, f.name) for f in fields(budget) if getattr(budget, f.name) is not None}
+    assert found == pytest.approx(limits)
+
+
+@pytest.mark.parametrize(
+    ("text", "teaches"),
+    [
+        ("", r"cannot read ''.*write limits like 'size<=40KB"),
+        ("size<=", "write limits like"),
+        ("size<40KB", "write limits like"),
+        ("size<=40KB drop<=1%", "write limits like"),
+        ("size<=40KB,", "cannot read ''"),
+        ("bytes<=40KB", "there is no limit called 'bytes': the limits are size, latency, operations"),
+        ("size<=40KB, size<=50KB", "size is limited twice .*: keep one"),
+        ("size<=40ms", "size is given in B, KB, MB, GB, KiB, MiB, GiB, not in 'ms'"),
+        ("latency<=5", "latency is given in us, ms, s, not in 'plain numbers'"),
+        ("drop<=5KB", "drop is given in no unit, %, not in 'KB'"),
+        ("size<=4-4KB", "'4-4' in 'size<=4-4KB' is not a number"),
+        ("size<=0KB", r"size<=0 cannot be met by any model: give a number more than 0"),
+        ("latency<=-1ms", r"latency<=-1 cannot be met by any model: give a number more than 0"),
+        ("labels<=-1", r"labels<=-1 cannot be met by any model: give a number 0 or more"),
+        ("drop<=-0.1%", "give a number 0 or more"),
+        ("drop<=nan", "drop<=nan cannot be met by any model"),
+        ("size<=infKB", "size<=inf limits nothing: give a number more than 0"),
+        ("operations<=1e999", "operations<=inf limits nothing"),
+        ("latency<=-infms", "cannot be met by any model"),
+    ],
+)
+def test_errors_teach(text: str, teaches: str):
+    with pytest.raises(BudgetError, match=teaches):
+        Budget.parse(text)
+
+
+def test_limits_given_as_numbers_are_checked_too():
+    for name in ("size", "latency", "operations", "memory", "energy", "time"):
+        with pytest.raises(BudgetError, match=f"{name}<=0 "):
+            Budget(**{name: 0})
+    assert Budget(labels=0, drop=0) == Budget.parse("labels<=0, drop<=0")
+    assert issubclass(BudgetError, ValueError)
+
+
+limits = st.one_of(st.none(), st.floats(min_value=1e-12, max_value=1e15), st.integers(1, 10**12))
+
+
+@given(st.builds(Budget, **{f.name: limits for f in fields(Budget)}))
+def test_text_and_back(budget: Budget):
+    if budget == Budget():
+        assert str(budget) == ""
+    else:
+        assert Budget.parse(str(budget)) == budget
+        assert str(Budget.parse(str(budget))) == str(Budget.parse(str(Budget.parse(str(budget)))))
+
+
+def test_text_by_hand():
+    budget = Budget(size=40_000, memory=1_000_001, latency=0.5, energy=0.25, time=60, drop=0.003, labels=7, operations=5)
+    assert str(budget) == (
+        "size<=40KB, latency<=0.5ms, operations<=5, memory<=1.000001MB, energy<=0.25J, labels<=7, time<=60s, drop<=0.003"
+    )
+    assert str(Budget(size=999)) == "size<=999B"
+    assert str(Budget(latency=np.float64(0.5))) == "latency<=0.5ms"
+    assert Budget.parse(str(Budget(size=np.float32(1234.5)))).size == 1234.5
+
+
+def test_unmeasured_is_over_budget():
+    budget = Budget.parse("size<=1KB, latency<=2ms, labels<=10, drop<=1%")
+    assert budget.exceeded(Cost(bytes=1000, milliseconds=2.0, labels=0), 0.0) == {}
+    assert budget.exceeded(Cost(), None) == {
+        "size": (None, 1000), "latency": (None, 2), "labels": (None, 10), "drop": (None, 0.01),
+    }  # fmt: skip
+    assert budget.exceeded(Cost(bytes=1001, milliseconds=1.0, labels=11), 0.02) == {
+        "size": (1001, 1000), "labels": (11, 10), "drop": (0.02, 0.01),
+    }  # fmt: skip
+    assert Budget().exceeded(Cost(bytes=10**12), 1.0) == {}
+    assert set(Budget(latency=1).exceeded(Cost(milliseconds=float("nan")), 0.0)) == {"latency"}
+    assert set(Budget(drop=1).exceeded(Cost(), float("nan"))) == {"drop"}
+
+
+def test_each_limit_reads_its_own_resource():
+    cost = Cost(bytes=1, milliseconds=2.0, operations=3, memory_bytes=4, joules=5.0, labels=6, seconds=7.0)
+    for number, name in enumerate(("size", "latency", "operations", "memory", "energy", "labels", "time"), 1):
+        assert Budget(**{name: number}).exceeded(cost, None) == {}
+        assert Budget(**{name: number - 0.5}).exceeded(cost, None) == {name: (number, number - 0.5)}
+
+
+def test_drop_forgives_the_last_bits_and_nothing_more():
+    drop = 0.98 - 0.977  # 0.0030000000000000027
+    assert drop > 0.003
+    assert Budget(drop=0.003).exceeded(Cost(), drop) == {}
+    assert Budget(drop=0).exceeded(Cost(), 1e-12) == {}
+    assert Budget(drop=0).exceeded(Cost(), 1 / 1_000_000) == {"drop": (1e-6, 0)}
+    assert Budget(drop=0).exceeded(Cost(), -0.5) == {}
+    assert Budget(size=1000).exceeded(Cost(bytes=1001), 0.0)
