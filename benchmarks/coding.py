@@ -18,10 +18,9 @@ import zstandard
 from rows import FILES, start
 
 from shoestring.artifact import entropy, read
-from shoestring.artifact.file import pack
-from shoestring.artifact.tensors import LEVELS
+from shoestring.artifact.file import pack, unpack
 from shoestring.artifact.runtime import Loaded
-from shoestring.artifact.file import unpack
+from shoestring.artifact.tensors import LEVELS
 
 
 def main() -> None:

@@ -67,7 +67,9 @@ def test_compress_prints_one_json_object_with_the_promised_keys(folder, shoestri
     status, out, _ = shoestring("compress", "mine:small", "--budget", "size<=2KB, drop<=20%", "--steps", 60, "--json")
     assert status == 0
     found = json.loads(out)
-    promised = "bytes_before bytes_after score_before score_after milliseconds_before milliseconds_after path onnx_bytes_before"
+    promised = (
+        "bytes_before bytes_after score_before score_after milliseconds_before milliseconds_after path onnx_bytes_before"
+    )
     assert set(promised.split()) <= found.keys()
     assert found["bytes_before"] == 4 * (64 * 32 + 32 + 32 * 10 + 10)
     assert found["bytes_after"] == (folder / found["path"]).stat().st_size <= 2000
@@ -152,7 +154,11 @@ def test_version_and_usage(shoestring):
 def test_interrupted_it_keeps_the_best_file_so_far_and_exits_with_130(folder):
     command = [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", "--budget", "size<=1KB, drop<=0%"]
     process = subprocess.Popen(
-        [*command, "--steps", "400", "--out", "cut.shoe"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--steps", "400", "--out", "cut.shoe"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None and process.stderr is not None
     while "stage 1" not in (line := process.stdout.readline()):

@@ -15,7 +15,6 @@ from shoestring.core import Task
 from shoestring.kit.progress import progress
 from shoestring.kit.weights import SkippedWarning, bake, clone
 
-
 Model = TypeVar("Model", bound=nn.Module)
 
 

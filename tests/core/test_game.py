@@ -26,7 +26,7 @@ def test_the_game_itself():
 
 
 def test_training_improves_play(nim: Nim, beginner: nn.Module, expert: nn.Module):
-    assert score(nim, beginner) < 0.8 and score(nim, expert) > 0.93
+    assert score(nim, beginner) < 0.6 and score(nim, expert) > 0.87  # perfect play loses some of the lost positions
     winnable = torch.tensor([heap for heap in range(1, STONES + 1) if heap % 4])
     with torch.no_grad():
         assert (play(greedy(expert), perfect, winnable) == 1).all()

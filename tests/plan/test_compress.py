@@ -11,8 +11,7 @@ from torch import nn
 from shoestring.artifact import load, read
 from shoestring.core import Budget, Ledger, SealedError, score, seeded
 from shoestring.kit import clone, parameter_bytes, train
-from shoestring.plan import compress, main_job
-from shoestring.plan import strengths
+from shoestring.plan import compress, main_job, strengths
 from shoestring.tasks import digits
 
 STEPS = 60

@@ -1,0 +1,70 @@
+"""A model of your own, with an embedding, a residual block and batch norm: trained, shrunk to a budget, and run from its file.
+
+`python examples/01_your_own_model.py` takes about a minute on one core. The digits' 17 shades of grey are read as words of
+a vocabulary, so that the network has an embedding to compress.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from shoestring import Budget, Supervised, compress, load, prove
+from shoestring.kit import train
+from shoestring.tasks import digits
+
+
+class Shades(nn.Module):
+    """Shades N×8×8 (whole numbers 0 to 16) to logits N×10."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(17, 16)
+        self.first = nn.Conv2d(16, 32, 3, padding=1)
+        self.norm = nn.BatchNorm2d(32)
+        self.second = nn.Conv2d(32, 32, 3, padding=1)
+        self.out = nn.Linear(32 * 16, 10)
+
+    def forward(self, shades: torch.Tensor) -> torch.Tensor:
+        """Logits N×10."""
+        x = self.embedding(shades).permute(0, 3, 1, 2)
+        x = self.first(x)
+        x = x + torch.relu(self.norm(self.second(torch.relu(x))))
+        x = nn.functional.max_pool2d(x, 2)
+        return self.out(x.flatten(1))
+
+
+def shades_task() -> Supervised:
+    """The digits with whole numbers in place of grey values."""
+    grey = digits()
+    train_, validation, test = (((x * 16).round().long().squeeze(1), y) for x, y in (grey.train, grey.validation, grey.test))  # type: ignore[union-attr]
+    return Supervised(train=train_, validation=validation, test=test, name="shades", batch_size=64)
+
+
+def shades() -> tuple[nn.Module, Supervised]:
+    """What `shoestring compress examples/01_your_own_model.py:shades --budget "size<=6KB"` calls."""
+    torch.manual_seed(0)
+    task = shades_task()
+    return train(Shades(), task.sealed(), steps=600), task
+
+
+def main(steps: int | None = None) -> None:
+    """Shrink it to 6 KB, and let the file answer."""
+    model, task = shades()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shades.shoe"
+        outcome = compress(model, task, Budget.parse("size<=6KB, drop<=2%"), path, steps=steps, say=print)
+        print(
+            f"{outcome.bytes_before:,} bytes became {path.stat().st_size:,}; the budget is {'kept' if outcome.met else 'not kept'}"
+        )
+        print(f"test score of the file: {prove(path, task):.4f}")
+        images, labels = task.test
+        answers = load(path)(images[:10]).argmax(-1)  # type: ignore[index]
+        print("the file says ", answers.tolist())
+        print("the labels are", labels[:10].tolist())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -1,0 +1,110 @@
+"""Chains, names and settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from shoestring.core import Chain, Task, Technique, chain
+from shoestring.core.technique import settings
+
+from .games import Nim
+
+
+@dataclass(frozen=True)
+class Choice:
+    strength: float = 0.5
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Append(Technique):
+    """Appends its letter to a text."""
+
+    letter: str = "a"
+    choice: Choice = Choice()
+    patterns: tuple[str, ...] = field(default_factory=tuple)
+    inner: Technique | None = None
+
+    def __call__(self, model: Any, task: Task) -> Any:
+        return model + self.letter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs(Technique):
+    """Has a setting without a default."""
+
+    must: int
+
+    def __call__(self, model: Any, task: Task) -> Any:
+        return model
+
+
+def test_a_chain_runs_from_left_to_right_and_the_empty_one_is_the_identity():
+    a, b, c = (Append(letter=letter) for letter in "abc")
+    assert chain(a, b, c)("", Nim()) == "abc" and chain(c, a)("x", Nim()) == "xca"
+    model = object()
+    assert chain()(model, Nim()) is model and repr(chain()) == "chain()"
+
+
+def test_chains_within_chains_are_flattened():
+    a, b, c = (Append(letter=letter) for letter in "abc")
+    nested = chain(chain(), chain(a, chain(b)), c)
+    assert nested == chain(a, b, c) == Chain((a, b, c)) and nested.techniques == (a, b, c)
+    assert chain(chain()) == chain() and hash(nested) == hash(chain(a, b, c)) and nested != chain(a, c, b)
+
+
+def test_name_is_the_call_that_makes_it():
+    technique = chain(Append(letter="b", choice=Choice(0.1)), Needs(must=3))
+    assert repr(technique) == (
+        "chain(Append(letter='b', choice=Choice(strength=0.1, names=()), patterns=(), inner=None), Needs(must=3))"
+    )
+    assert eval(repr(technique)) == technique
+
+
+def test_name_is_the_same_in_every_process():
+    code = (
+        "from shoestring.core import chain; from shoestring.prune import *; from shoestring.quantize import Shared\n"
+        "print(chain(Magnitude(criterion=PerLayer((('a*', 0.5), ('b', 0.1)))), Shared(overrides=(('a', 4),))))"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(names) == 1 and names.pop().startswith("chain(Magnitude(density=0.1, criterion=PerLayer(densities=(('a*', 0.5)")
+
+
+@pytest.mark.parametrize(
+    ("technique", "count"),
+    [
+        (chain(), 0),
+        (Append(), 0),
+        (Append(letter="a", patterns=()), 0),
+        (Append(letter="b"), 1),
+        (Append(letter="b", patterns=("*",)), 2),
+        (Append(choice=Choice(0.1)), 2),  # another choice, and its strength
+        (Append(choice=Choice(0.1, ("x",))), 3),
+        (Append(inner=Append()), 1),
+        (Append(inner=chain(Append(letter="c"), Append(letter="d"))), 3),
+        (Needs(must=1), 1),
+        (chain(Append(letter="b"), Append(), Needs(must=1)), 2),
+    ],
+)
+def test_settings_that_somebody_chose_are_counted(technique: Technique, count: int):
+    assert settings(technique) == count
+
+
+def test_a_technique_without_a_call_cannot_be_made():
+    class Half(Technique):
+        pass
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half()  # type: ignore[abstract]

@@ -1,0 +1,23 @@
+"""The examples run, and say what they promise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_with_few_steps(example, tmp_path):
+    done = subprocess.run(
+        [sys.executable, example, "100"], cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test score of the file" in done.stdout
+
+
+def test_there_are_examples():
+    assert EXAMPLES
