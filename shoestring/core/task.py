@@ -219,10 +219,10 @@ class Taught(Task):
 
 def _floats(output: Any) -> list[Any]:
     """The floating-point tensors of a nested output, in order; of one that has `logits`, only these."""
-    if isinstance(output, Mapping) and "logits" in output:
-        return _floats(output["logits"])
     if hasattr(output, "is_floating_point"):
         return [output] if output.is_floating_point() else []
+    if isinstance(output, Mapping) and "logits" in output:
+        return _floats(output["logits"])
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
     return [leaf for value in values for leaf in _floats(value)]
 

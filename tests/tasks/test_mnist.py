@@ -70,7 +70,7 @@ def test_fashion_mnist_in_its_real_format(put: Callable[[Source, bytes], Source]
 def test_absent_or_wrong_files_are_named(data: Path, monkeypatch: pytest.MonkeyPatch):
     away = tuple(Source(s.folder, s.name, "file:///nowhere/at/all.gz", s.sha256) for s in module._MNIST)
     monkeypatch.setattr(module, "_MNIST", away)
-    with pytest.raises(DataError, match="SHOESTRING_DATA to a folder that holds mnist/train-images-idx3-ubyte.gz"):
+    with pytest.raises(DataError, match=r"SHOESTRING_DATA to a folder that holds mnist/train-images-idx3-ubyte\.gz"):
         mnist()
     (data / "mnist").mkdir()
     (data / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(idx(np.zeros((1, 28, 28))))

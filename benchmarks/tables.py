@@ -1,0 +1,132 @@
+"""Write the tables of the docs from the results files: `python benchmarks/tables.py` (--check: only compare).
+
+A table stands between `<!-- NAME -->` and `<!-- end -->`; nothing else of a page is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TITLES = {"lenet300": "LeNet-300-100", "lenet5": "LeNet-5"}
+PUBLISHED = {
+    # stage: (KB, error %), Han, Mao & Dally 2016, Table 1; sizes of the stages from its Tables 2 and 3 (weights only)
+    "lenet300": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
+    "lenet5": {"uncompressed": "1,720 KB, 0.80 %", "coded": "44 KB (39×), 0.74 %"},
+}
+
+
+def rows(benchmark: str) -> list[dict]:
+    """The rows of a results file."""
+    return [json.loads(line) for line in (HERE / "results" / f"{benchmark}.jsonl").read_text().splitlines()]
+
+
+def values(found: list[dict], subject: str, metric: str) -> list[float]:
+    """A metric's values, a seed each."""
+    return [row["value"] for row in found if row["subject"] == subject and row["metric"] == metric]
+
+
+def spread(numbers: list[float], form: str) -> str:
+    """The mean, and the values themselves."""
+    return f"{mean(numbers):{form}} ({', '.join(f'{n:{form}}' for n in numbers)})"
+
+
+def deep_compression_short() -> str:
+    """A row per network: before and after."""
+    found = rows("deep_compression")
+    lines = [
+        "| network | uncompressed | file | ratio | test error % before | after | published |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in TITLES.items():
+        before, after = (values(found, name, f"{stage} test error") for stage in ("uncompressed", "coded"))
+        sizes = values(found, name, "coded bytes")
+        lines.append(
+            f"| {title} | {values(found, name, 'uncompressed bytes')[0]:,.0f} B | {median(sizes):,.0f} B "
+            f"| {median(values(found, name, 'ratio')):.0f}× | {mean(before):.2f} | {mean(after):.2f} "
+            f"| {PUBLISHED[name]['coded']} (from {PUBLISHED[name]['uncompressed'].split(', ')[-1]}) |"
+        )
+    return "\n".join(lines)
+
+
+def deep_compression() -> str:
+    """A row per network and stage, with every seed."""
+    found = rows("deep_compression")
+    lines = [
+        "| network | stage | bytes | validation error % | test error % | published |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    names = {
+        "uncompressed": "uncompressed (4 bytes a parameter)",
+        "pruned": "pruned (whole file)",
+        "shared": "+ shared (2015 layout, counted)",
+        "coded": "+ coded (whole file)",
+    }
+    for name, title in TITLES.items():
+        for stage, words in names.items():
+            lines.append(
+                f"| {title} | {words} | {spread(values(found, name, f'{stage} bytes'), ',.0f')} "
+                f"| {spread(values(found, name, f'{stage} validation error'), '.2f')} "
+                f"| {spread(values(found, name, f'{stage} test error'), '.2f')} | {PUBLISHED[name].get(stage, '')} |"
+            )
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
+def coding() -> str:
+    """A row per file: bytes of each coder, and the ratio of ours to the static entropy."""
+    found = rows("coding")
+    coders = ("static entropy", "ours", "zstd-22", "lzma", "gaps of 5 bits + Huffman")
+    lines = [
+        f"| file | symbols | {' | '.join(coders)} | ours / entropy | coding s | decoding s | loading s |",
+        "| --- |" + " --- |" * (len(coders) + 5),
+    ]
+    for subject in dict.fromkeys(row["subject"] for row in found):
+        one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
+        seconds = (one[f"{what} the file"] for what in ("coding", "decoding", "loading"))
+        lines.append(
+            f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(f'{one[c]:,.0f}' for c in coders)} "
+            f"| {one['ours'] / one['static entropy']:.4f} | {' | '.join(f'{s:.3f}' for s in seconds)} |"
+        )
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
+def demo() -> str:
+    """What the README's first command prints."""
+    return f"```\n{(HERE / 'results' / 'digits.txt').read_text().strip()}\n```"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "deep-compression-short": deep_compression_short,
+    "deep-compression": deep_compression,
+    "coding": coding,
+    "demo": demo,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables as the results have them."""
+
+    def table(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{TABLES[match[2]]()}\n{match[4]}"
+
+    return re.sub(r"(<!-- ([\w-]+) -->)\n(.*?)(<!-- end -->)", table, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    stale = [page for page in PAGES if filled(page.read_text()) != page.read_text()]
+    for page in stale:
+        if "--check" not in sys.argv:
+            page.write_text(filled(page.read_text()))
+        print(f"{'stale' if '--check' in sys.argv else 'written'}: {page.relative_to(ROOT)}")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""What every technique must pass. They are found by walking the package: a new one only adds its line to SETTINGS."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import shoestring
+from shoestring import kit, meters
+from shoestring.artifact import load
+from shoestring.core import Ledger, SealedError, Task, Technique, apply, chain, score, seeded
+from shoestring.models import DigitsLeNet
+from shoestring.tasks import digits
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "prune.Magnitude": {"density": 0.3, "steps": 2, "rounds": 1},
+    "quantize.Shared": {"levels": 16, "iterations": 5, "steps": 2},
+}
+"""Of each technique, settings under which it takes a second or less; fields without a default must be here."""
+
+METERS = {"bytes": (meters.Size(), "bytes"), "operations": (meters.Operations(), "operations")}
+"""What the first word after `Saves:` is measured by: the meter, and the field of the Cost."""
+
+
+def walk() -> list[type[Technique]]:
+    """Every technique of the package outside core."""
+    modules = [
+        importlib.import_module(one.name)
+        for one in pkgutil.walk_packages(shoestring.__path__, "shoestring.")
+        if not one.name.startswith("shoestring.core")
+    ]
+    found = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Technique)
+        and value.__module__ == module.__name__
+        and "__call__" in vars(value)
+    }
+    return sorted(found, key=lambda one: (one.__module__, one.__name__))
+
+
+TECHNIQUES = walk()
+
+
+def room(technique: type[Technique]) -> str:
+    return technique.__module__.split(".")[1]
+
+
+def key(technique: type[Technique]) -> str:
+    return f"{room(technique)}.{technique.__name__}"
+
+
+def cheap(technique: type[Technique]) -> Technique:
+    """The technique as the tests run it."""
+    if key(technique) not in SETTINGS:
+        pytest.fail(
+            f"add a line to SETTINGS in tests/test_conformance.py: {key(technique)!r}: {{...}}, settings (of "
+            f"{', '.join(f.name for f in fields(technique))}) under which it takes a second or less"  # type: ignore[arg-type]
+        )
+    return technique(**SETTINGS[key(technique)])
+
+
+def names() -> dict[str, Any]:
+    """What a repr may be made of: the names that the rooms give, and chain."""
+    rooms = [one.name for one in pkgutil.iter_modules(shoestring.__path__, "shoestring.") if one.ispkg]
+    found: dict[str, Any] = {}
+    for one in map(importlib.import_module, rooms):
+        found |= {name: getattr(one, name) for name in getattr(one, "__all__", ())}
+    return found
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return digits()
+
+
+@pytest.fixture(scope="module")
+def model(task: Task) -> nn.Module:
+    """A DigitsLeNet that knows most digits."""
+    with seeded(0):
+        trained = kit.train(DigitsLeNet(), task, steps=120, learning_rate=3e-3)
+    assert score(task, trained) > 0.9
+    return trained.train()
+
+
+@pytest.fixture(params=TECHNIQUES, ids=key)
+def kind(request: pytest.FixtureRequest) -> type[Technique]:
+    return request.param
+
+
+@pytest.fixture
+def technique(kind: type[Technique]) -> Technique:
+    return cheap(kind)
+
+
+@pytest.fixture(scope="module")
+def run(model: nn.Module, task: Task):
+    """Runs a technique on the model with seed 0; each once."""
+
+    @functools.cache
+    def run(technique: Technique) -> nn.Module:
+        with seeded(0):
+            return technique(model, task.sealed())
+
+    return run
+
+
+def bits(model: nn.Module) -> dict[str, bytes]:
+    """Values and states of a model, bit for bit."""
+    state = kit.state_of(model)
+    found = {name: value.numpy().tobytes() for name, value in state.values.items()}
+    known = {(name, what): value for name, states in state.states.items() for what, value in states.items()}
+    return found | {f"{name}'s {what}": value.numpy().tobytes() for (name, what), value in known.items()}
+
+
+def effective(model: nn.Module) -> dict[str, bytes]:
+    """The weights that a model computes with, bit for bit."""
+    return {weight.name: weight.value().numpy().tobytes() for weight in kit.members(model)}
+
+
+def looks(model: nn.Module) -> Any:
+    """Whatever else of a model a careless technique could change."""
+    parts = [(type(one), one.training, len(one._forward_hooks), len(one._forward_pre_hooks)) for one in model.modules()]
+    return parts, [(id(p), p.requires_grad, p.grad is None, p.device, p.dtype) for p in model.parameters()]
+
+
+def test_some_are_found_and_every_line_is_of_one():
+    assert {"prune.Magnitude", "quantize.Shared"} <= {key(one) for one in TECHNIQUES}
+    assert SETTINGS.keys() <= {key(one) for one in TECHNIQUES}, "a line in SETTINGS is of no technique: delete it"
+
+
+def test_it_is_a_frozen_keyword_only_dataclass_of_its_room(kind: type[Technique]):
+    assert is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert all(f.kw_only for f in fields(kind))
+    assert kind.__mro__[1] is Technique, "no inheritance deeper than one"
+    home = importlib.import_module(f"shoestring.{room(kind)}")
+    assert getattr(home, kind.__name__) is kind and kind.__name__ in home.__all__
+
+
+def test_its_docstring_is_the_contract(kind: type[Technique]):
+    lines = (kind.__doc__ or "").splitlines()
+    assert re.fullmatch(r"[A-Z].*\.", lines[0]) and len(lines) > 1 and lines[1] == "", "one summary line, then an empty one"
+    for heading in ("Saves:", "Costs:", "Source:"):
+        assert any(re.match(rf"\s*{heading} \S", line) for line in lines), f"there is no line {heading}"
+    for f in fields(kind):  # type: ignore[arg-type]
+        assert f"`{f.name}`" in (kind.__doc__ or ""), f"the docstring does not say what `{f.name}` is"
+    assert kind.__call__.__doc__, "__call__ says what it returns"
+
+
+def test_every_field_has_a_default_or_a_cheap_setting(kind: type[Technique], technique: Technique):
+    for f in fields(kind):  # type: ignore[arg-type]
+        given = f.default is not MISSING or f.default_factory is not MISSING or f.name in SETTINGS[key(kind)]
+        assert given, f"{f.name} has no default: give one in SETTINGS"
+        assert not isinstance(getattr(technique, f.name), str), f"{f.name} is a string: choices are types"
+        assert not isinstance(getattr(technique, f.name), bool), f"{f.name} is a switch: that means two techniques"
+    assert technique == cheap(kind) and hash(technique) == hash(cheap(kind))
+
+
+def test_its_name_makes_it_again_and_is_the_same_in_every_process(kind: type[Technique], technique: Technique):
+    assert eval(repr(technique), names()) == technique
+    code = f"from {kind.__module__} import {kind.__name__}; print(repr({kind.__name__}(**{SETTINGS[key(kind)]!r})))"
+    environment = {**os.environ, "PYTHONHASHSEED": "11"}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert said.stdout.strip() == repr(technique), said.stderr
+
+
+def test_it_leaves_its_argument_alone(technique: Technique, model: nn.Module, task: Task):
+    before = bits(model), looks(model)
+    with seeded(0):
+        result = technique(model, task.sealed())
+    assert (bits(model), looks(model)) == before
+    assert result is not model and not {id(p) for p in model.parameters()} & {id(p) for p in result.parameters()}
+    assert result.training == model.training
+
+
+def test_same_seed_same_result(technique: Technique, model: nn.Module, task: Task, run: Any):
+    with seeded(0):
+        again = technique(model, task.sealed())
+    assert bits(again) == bits(run(technique))
+
+
+def test_it_works_in_a_chain(technique: Technique, model: nn.Module, task: Task, run: Any):
+    with seeded(0):
+        assert bits(chain(chain(), technique)(model, task.sealed())) == bits(run(technique))
+    with seeded(0):
+        twice = chain(technique, technique)(model, task.sealed())
+    outputs = twice.eval()(*[vary.tensor for vary in task.example()[0]])
+    assert torch.isfinite(outputs).all()
+
+
+def test_it_works_through_apply(technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    result = apply(technique, model, task, ledger=ledger, meters=[meters.Size()])
+    assert bits(result) == bits(run(technique)), "weighing changes nothing"
+    (row,) = ledger.rows()
+    assert (row.kind, row.technique, row.seed) == ("apply", repr(technique), 0)
+    assert row.score_before == score(task, model) and row.score_after == score(task, result)
+    assert row.cost_after.bytes and row.cost_after.seconds and row.cost_after.settings
+
+
+def test_it_survives_the_file(technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path):
+    result, path = run(technique), tmp_path / "model.shoe"
+    assert kit.write(result, task, path) == path.stat().st_size
+    assert effective(kit.restore(path, model)) == effective(result)
+    images = task.validation[0]  # type: ignore[attr-defined]
+    with torch.no_grad():
+        expected = kit.clone(result).eval()(images).numpy()
+    np.testing.assert_allclose(load(path)(images), expected, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+    assert score(task, load(path)) == pytest.approx(score(task, result), abs=1 / 400)
+
+
+def test_it_saves_what_it_says(kind: type[Technique], technique: Technique, model: nn.Module, task: Task, run: Any):
+    said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
+    assert said is not None and said[1] in METERS, (
+        f"{key(kind)} says that it saves {said and said[1]!r}: begin with one of {', '.join(METERS)}, or add to METERS in "
+        "tests/test_conformance.py what measures it"
+    )
+    meter, field = METERS[said[1]]
+    before, after = (getattr(meter(one, task.sealed()), field) for one in (model, run(technique)))
+    assert after < before
+
+
+def test_it_needs_no_test_split(technique: Technique, model: nn.Module, task: Task):
+    sealed = task.sealed()
+    with pytest.raises(SealedError):
+        sealed.batches("test")
+    with seeded(1):
+        result = technique(model, sealed)
+    assert score(sealed, result) > 0.2
+
+
+def test_it_has_a_test_file(kind: type[Technique]):
+    path = Path(__file__).parent / room(kind) / f"test_{kind.__module__.rsplit('.', 1)[-1]}.py"
+    assert path.is_file(), f"write {path.relative_to(Path(__file__).parents[1])}"
