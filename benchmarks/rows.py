@@ -55,7 +55,10 @@ class Rows:
             print(line, flush=True)
 
     def close(self) -> None:
-        """Put the results in their place."""
+        """Put the results in their place; with --only they wait for the run that has the rest."""
+        if self.only:
+            print(f"kept in {self.partial}: run again without --only to finish", file=sys.stderr)
+            return
         kept = [row for row in self.rows if row["metric"] != "done"]
         self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self.partial.unlink()

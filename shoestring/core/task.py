@@ -198,7 +198,7 @@ class Taught(Task):
 
         hook = model.register_forward_hook(compare, with_kwargs=True)
         try:
-            with _evaluating(self.teacher):
+            with evaluating(self.teacher):
                 own = self.task.loss(model, batch)
         finally:
             hook.remove()
@@ -228,7 +228,7 @@ def _floats(output: Any) -> list[Any]:
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
+def evaluating(module: Any) -> Iterator[None]:
     """A module in evaluation mode within; after, each of its parts in the mode that it was in (frozen ones, say)."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
@@ -267,13 +267,13 @@ def score(task: Task, predict: Any, split: str = "validation") -> float:
 
     Each split has random numbers of its own, the same for every model, and the caller's are left alone.
     """
-    evaluating: Any = nullcontext()
+    judging: Any = nullcontext()
     quiet: Any = nullcontext()
     if hasattr(predict, "eval") and hasattr(predict, "modules"):
         import torch
 
-        evaluating, quiet = _evaluating(predict), torch.no_grad()
-    with seeded(crc32(split.encode())), evaluating, quiet:
+        judging, quiet = evaluating(predict), torch.no_grad()
+    with seeded(crc32(split.encode())), judging, quiet:
         return float(task.score(predict, split))
 
 

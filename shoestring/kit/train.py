@@ -47,8 +47,9 @@ def train(
         for step in range(steps if before_step is not None else 0):
             before_step(step)  # type: ignore[misc]
         return model
-    training = model.training
-    model.train()
+    modes = [(part, part.training) for part in model.modules()]
+    if not model.training:  # in a model that is training, parts that are not are frozen on purpose
+        model.train()
     singles = [_single(p) for p in parameters]
     optimizer = torch.optim.AdamW(singles, lr=learning_rate, weight_decay=weight_decay)
     warm = max(1, steps // 50)
@@ -73,7 +74,8 @@ def train(
                 schedule.step()
                 advance(f"loss {loss.item():.4f}" if step % 20 == 0 else "")
     finally:
-        model.train(training)
+        for part, training in modes:
+            part.training = training
     return model
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from torch import nn
 
@@ -213,7 +214,7 @@ class _Search:
         self.say(f"  stage {number + 1}: {size:>9,} bytes, validation score {value:.4f} ({-point.drop:+.4f})")
 
     def _apply(self, technique: Technique, model: nn.Module, number: int) -> nn.Module:
-        def size(subject: nn.Module, task: Task) -> Cost:
+        def size(subject: Any, task: Task) -> Cost:
             return Cost(bytes=len(pack(subject, self.exported)))
 
         return apply(technique, model, self.taught, meters=(size,), ledger=self.ledger, seed=self.seed + number)

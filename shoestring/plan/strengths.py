@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from shoestring.core import Task
+from shoestring.core import Task, evaluating
 from shoestring.kit import Weight, compressible, progress
 from shoestring.quantize.shared import kmeans
 
@@ -73,12 +73,10 @@ def _each(
     limit = measure()
     limit += abs(limit) * TOLERANCE
     chosen: list[tuple[str, T]] = []
-    training = model.training
     with progress(what, len(found)) as advance:
         for weight in found:
             chosen.append((weight.name, choose(weight, lambda: measure() <= limit)))
             advance(weight.name)
-    model.train(training)
     return tuple(chosen)
 
 
@@ -95,8 +93,7 @@ def _probe(model: nn.Module, task: Task) -> Callable[[], float]:
         raise ValueError("the task's validation split has no batches: there is nothing to choose on")
 
     def measure() -> float:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             return sum(float(task.loss(model, batch)) for batch in batches) / len(batches)
 
     return measure

@@ -34,15 +34,16 @@ class Settings:
     """What the recipe uses for one network; the defaults are LeNet-300-100's."""
 
     density: float = 0.06
-    levels: int = 12
+    levels: int = 16
     training_passes: int = 20
     pruning_passes: int = 30
     sharing_passes: int = 4
+    learning_rate: float = 2e-3  # of pruning
 
 
 SETTINGS: dict[type[nn.Module], Settings] = {
     LeNet300: Settings(),
-    LeNet5: Settings(density=0.02, levels=8, pruning_passes=14, sharing_passes=2),
+    LeNet5: Settings(density=0.036, levels=24, training_passes=15, pruning_passes=15, sharing_passes=3),
 }
 
 
@@ -78,7 +79,9 @@ def deep_compression(
         say(stages[-1])
 
     stage("uncompressed", model, parameter_bytes(model))
-    pruning = Magnitude(density=chosen.density, steps=PASSES * chosen.pruning_passes, rounds=40)
+    pruning = Magnitude(
+        density=chosen.density, steps=PASSES * chosen.pruning_passes, rounds=40, learning_rate=chosen.learning_rate
+    )
     pruned = apply(pruning, model, taught, ledger=ledger, seed=seed)
     stage("pruned", pruned)
     sharing = Shared(levels=chosen.levels, vector_levels=16, steps=PASSES * chosen.sharing_passes)
