@@ -26,7 +26,7 @@ def main() -> None:
     task = mnist()
     seeds = (0,) if rows.quick else (0, 1, 2)
     quick = Settings(training_passes=2, pruning_passes=2, sharing_passes=1)
-    FILES.mkdir(exist_ok=True)
+    FILES.mkdir(parents=True, exist_ok=True)
     for network, name in NAMES.items():
         if (rows.only and rows.only not in name) or (rows.quick and network is LeNet5):
             continue

@@ -27,6 +27,7 @@ class Rows:
     rows: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        RESULTS.mkdir(exist_ok=True)
         self.path = RESULTS / f"{self.benchmark}{'.quick' if self.quick else ''}.jsonl"
         self.partial = self.path.with_suffix(".partial")
         if self.partial.exists():

@@ -188,7 +188,8 @@ class _Search:
         pruned = self._apply(technique, model, number)
         kept = self.folder / f"stage-{number:02}.pruned.shoe"
         write(pruned, self.sealed, kept, exported=self.exported)
-        pressing = Magnitude(criterion=PerLayer(strengths.densities(pruned, self.taught)), steps=0)
+        layers = PerLayer(strengths.densities(pruned, self.taught))
+        pressing = Magnitude(criterion=layers, steps=max(self.steps // 2, 1), ramp=0.0, rounds=1)
         pressed = self._apply(pressing, pruned, number)
         sharing = Shared(overrides=strengths.levels(pressed, self.taught), vector_levels=16, steps=max(self.steps // 4, 1))
         shared = self._apply(sharing, pressed, number)
