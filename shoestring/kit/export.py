@@ -35,7 +35,7 @@ from shoestring.kit.example import (
     plain,
 )
 from shoestring.kit.onnx_graph import Names, convert
-from shoestring.kit.weights import bake, check_finite, clone, members
+from shoestring.kit.weights import SkippedWarning, bake, check_finite, clone, members
 
 TOLERANCE = 1e-3
 """The file may differ from the module by this much, relative to the largest output."""
@@ -70,6 +70,7 @@ def pack(model: nn.Module, exported: Exported) -> bytes:
 def restore(path: str | Path, model: nn.Module) -> nn.Module:
     """A copy of `model` with the weights of the file, to go on training: zeros become a mask, levels a codebook.
 
+    Parameters that the file has not (its graph does not use them) keep the model's values, with a SkippedWarning.
     Raises ValueError where the file is of another model, ShoeError for a damaged file.
     """
     model = bake(clone(model))
@@ -97,6 +98,9 @@ def restore(path: str | Path, model: nn.Module) -> nn.Module:
             weight.share(levels, indices)
         if weight.raw.ndim >= 2 and (value == 0).any():
             weight.prune(value != 0)
+    held = {one.member for one in content.tensors}
+    if left := [weight.name for place, weight in enumerate(found) if weight.is_parameter and place not in held]:
+        warnings.warn(f"{path} does not hold {', '.join(left)}: they keep the model's values", SkippedWarning, stacklevel=2)
     return model
 
 

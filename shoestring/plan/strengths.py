@@ -130,10 +130,15 @@ def _levelled(weight: Weight, count: int) -> torch.Tensor:
 
 @contextmanager
 def _replaced(weight: Weight, value: torch.Tensor) -> Iterator[None]:
-    """The weight's raw value replaced, within. For weights without a codebook, whose raw value counts."""
-    kept = weight.raw.data
+    """The weight's value replaced, within; its mask stays."""
+    state, kept = weight.state, weight.raw.data
+    codebook = state.codebook if state is not None else None
     weight.raw.data = value.to(kept.dtype)
+    if state is not None:
+        state.codebook = None
     try:
         yield
     finally:
         weight.raw.data = kept
+        if state is not None:
+            state.codebook = codebook

@@ -10,8 +10,9 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import Budget, Ledger, SealedError, score, seeded
-from shoestring.kit import clone, parameter_bytes, train
+from shoestring.kit import clone, compressible, parameter_bytes, train
 from shoestring.plan import compress, main_job, strengths
+from shoestring.quantize import Shared
 from shoestring.tasks import digits
 
 STEPS = 60
@@ -154,3 +155,12 @@ def test_the_levels_of_the_default_file_are_kept_as_levels(model, task, tmp_path
     outcome = compress(model, task, Budget.parse("size<=3KB"), tmp_path / "out.shoe", steps=STEPS)
     kept = read(outcome.path).packed
     assert all(one.levels for one in kept if one.tensor.bits.ndim == 2)
+
+
+def test_layers_that_are_shared_already_are_measured_too(model, task):
+    shared = Shared(levels=24, steps=0)(model, task)
+    taught = task.sealed().taught_by(clone(model))
+    thin = dict(strengths.densities(shared, taught))
+    (weight,) = [w for w in compressible(shared, "test") if w.name == "3.weight"]
+    assert weight.state is not None and weight.state.codebook is not None, "the codebook is back"
+    assert thin["3.weight"] > 0.5, "halving a layer of a small network does harm, and the measurement sees it"
