@@ -17,7 +17,7 @@ import typer
 from shoestring import __version__
 
 BUDGET_NOT_MET = 3
-INTERRUPTED = 130
+EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
 
 app = typer.Typer(
     add_completion=False,
@@ -233,7 +233,9 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ModuleNotFoundError, TypeError) as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
+        hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
+        print(f"error: {error}{hint}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -28,7 +28,8 @@ class Supervised(Task):
 
     `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the outputs with numpy arrays in them
     and gives a number per example, of which the score is the mean. `axes` names the axes of the inputs that vary besides
-    axis 0; an input that has not so many is none the wiser.
+    axis 0; an input that has not so many is none the wiser. `augment(*inputs)` changes the inputs of each training batch
+    (crops, noise) and returns them, one or a tuple; None leaves them as they are.
     Raises ValueError for a split that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
 
@@ -40,6 +41,7 @@ class Supervised(Task):
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
     merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
     axes: Mapping[int, str] = field(default_factory=dict, repr=False)
+    augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
@@ -67,7 +69,11 @@ class Supervised(Task):
         if split == "train" and len(parts) > 1 and len(parts[-1]) == 1:  # batch norm cannot train on one example
             parts[-2:] = [torch.cat(parts[-2:])]
         for chosen in parts:
-            yield tuple(one[chosen] for one in inputs), targets[chosen]
+            batch = tuple(one[chosen] for one in inputs)
+            if split == "train" and self.augment is not None:
+                changed = self.augment(*batch)
+                batch = changed if isinstance(changed, tuple) else (changed,)
+            yield batch, targets[chosen]
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         inputs, targets = batch

@@ -77,3 +77,9 @@ def test_bad_data_is_refused():
 def test_sealed_task_has_no_test_split():
     with pytest.raises(SealedError):
         list(task().sealed().batches("test"))
+
+
+def test_augmentation_changes_training_inputs_only():
+    chosen = task(4, augment=lambda x: -x)
+    assert all((x[0] <= 0).all() for x, _ in chosen.batches("train"))
+    assert all((x[0] >= 0).all() for x, _ in chosen.batches("validation"))
