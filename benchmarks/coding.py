@@ -26,7 +26,7 @@ from shoestring.artifact.tensors import LEVELS
 def main() -> None:
     rows = start("coding", __doc__ or "")
     for path in sorted(FILES.glob("*.shoe")):
-        if rows.only and rows.only not in path.stem:
+        if not rows.wanted(path.stem):
             continue
         tensors = symbols(path)
         total = sum(len(one) for one in tensors)

@@ -55,15 +55,20 @@ class Rows:
             line = json.dumps(row) if self.as_json else f"{subject:32} {metric:32} {value:>14,.5g} {unit} (seed {seed})"
             print(line, flush=True)
 
-    def close(self) -> None:
-        """Put the results in their place; with --only they wait for the run that has the rest."""
+    def wanted(self, subject: str) -> bool:
+        """Whether --only lets a subject through."""
+        return self.only is None or self.only in subject
+
+    def close(self) -> bool:
+        """Put the results in their place; with --only they wait for the run that has the rest. Whether they are."""
         if self.only:
             print(f"kept in {self.partial}: run again without --only to finish", file=sys.stderr)
-            return
+            return False
         kept = [row for row in self.rows if row["metric"] != "done"]
         self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self.partial.unlink()
         print(f"written: {self.path}", file=sys.stderr)
+        return True
 
 
 def start(benchmark: str, about: str) -> Rows:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from shoestring.core import Ledger, Task, apply, prove, seeded
+from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import clone, compressible, export, members, parameter_bytes, train, write
+from shoestring.kit import Supervised, clone, compressible, export, members, parameter_bytes, train, write
 from shoestring.models import LeNet5, LeNet300
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
@@ -31,9 +33,9 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the recipe uses for one network; the defaults are LeNet-300-100's."""
+    """What the recipe uses for one network; the defaults are LeNet-300-100's. Passes are over the training images."""
 
-    density: float = 0.06
+    density: float = 0.085
     levels: int = 16
     training_passes: int = 20
     pruning_passes: int = 30
@@ -43,13 +45,13 @@ class Settings:
 
 SETTINGS: dict[type[nn.Module], Settings] = {
     LeNet300: Settings(),
-    LeNet5: Settings(density=0.036, levels=24, training_passes=15, pruning_passes=15, sharing_passes=3),
+    LeNet5: Settings(density=0.034, training_passes=15, pruning_passes=12, sharing_passes=3),
 }
 
 
 def deep_compression(
     network: type[nn.Module],
-    task: Task,
+    task: Supervised,
     folder: Path,
     *,
     settings: Settings | None = None,
@@ -58,6 +60,9 @@ def deep_compression(
     say: Callable[[Stage], None] = lambda stage: None,
 ) -> list[Stage]:
     """The stages of the published table for `network` (LeNet300 or LeNet5) on MNIST; the files are left in `folder`.
+
+    The network is trained on the images as they are. While it recovers it sees them moved by up to a pixel, and is taught by
+    the uncompressed network: on the images as they are, errors after and before are alike (the small network overfits too).
 
     Published (Table 1; weights only): LeNet-300-100 1,070 → 27 KB, 40×, error 1.64 → 1.58 %; LeNet-5 1,720 → 44 KB, 39×,
     0.80 → 0.74 %. Ours (whole files, three seeds) are in `docs/deep-compression.md`, made by
@@ -68,7 +73,7 @@ def deep_compression(
     with seeded(seed):
         model = train(network(), sealed, steps=PASSES * chosen.training_passes, what="training the network")
     exported = export(model, sealed)
-    taught = sealed.taught_by(clone(model).eval())
+    taught = replace(task, augment=moved).sealed().taught_by(clone(model).eval())
     stages: list[Stage] = []
 
     def stage(name: str, now: nn.Module, counted: int | None = None) -> None:
@@ -89,6 +94,17 @@ def deep_compression(
     stage("shared", shared, layout_2015(shared))
     stage("coded", shared)
     return stages
+
+
+def moved(images: Tensor) -> Tensor:
+    """Each of the images N×C×H×W moved by up to a pixel, up or down and left or right; what comes in is 0."""
+    padded = functional.pad(images, (1, 1, 1, 1))
+    height, width = images.shape[-2:]
+    rows = torch.randint(0, 3, (len(images), 1, 1, 1)) + torch.arange(height).view(1, 1, -1, 1)
+    columns = torch.randint(0, 3, (len(images), 1, 1, 1)) + torch.arange(width).view(1, 1, 1, -1)
+    examples = torch.arange(len(images)).view(-1, 1, 1, 1)
+    channels = torch.arange(images.shape[1]).view(1, -1, 1, 1)
+    return padded[examples, channels, rows, columns]
 
 
 def layout_2015(model: nn.Module) -> int:
