@@ -15,10 +15,11 @@ from statistics import mean, median
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TITLES = {"lenet300": "LeNet-300-100", "lenet5": "LeNet-5"}
+TITLES = {"lenet300": "LeNet-300-100", "lenet300_further": "LeNet-300-100, further", "lenet5": "LeNet-5"}
 PUBLISHED = {
-    # stage: (KB, error %), Han, Mao & Dally 2016, Table 1; sizes of the stages from its Tables 2 and 3 (weights only)
+    # Han, Mao & Dally 2016, Table 1 (weights only)
     "lenet300": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
+    "lenet300_further": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
     "lenet5": {"uncompressed": "1,720 KB, 0.80 %", "coded": "44 KB (39×), 0.74 %"},
 }
 
@@ -97,6 +98,18 @@ def coding() -> str:
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 
 
+def techniques(chosen: Callable[[str], bool]) -> str:
+    """A row per way of doing it, with every seed."""
+    found = rows("techniques")
+    lines = ["| | validation score % | file, bytes |", "| --- | --- | --- |"]
+    for subject in dict.fromkeys(row["subject"] for row in found):
+        if subject == "uncompressed" or chosen(subject):
+            sizes = values(found, subject, "file")
+            size = f"{mean(sizes):,.0f}" if sizes else ""
+            lines.append(f"| {subject} | {spread(values(found, subject, 'validation score'), '.2f')} | {size} |")
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
 def demo() -> str:
     """What the README's first command prints."""
     return f"```\n{(HERE / 'results' / 'digits.txt').read_text().strip()}\n```"
@@ -106,6 +119,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
     "coding": coding,
+    "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
+    "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
 }
 
