@@ -58,9 +58,10 @@ def compress(
 
     In stages, each smaller than the one before: the smallest weights are pruned and the rest trained on (taught by the
     uncompressed model); then every layer alone is thinned out further and given as few levels as validation data allows, and
-    the levels are trained. It ends when the limit on size is reached, or, where there is none, when the limit on the drop has
-    been passed twice running; then it goes back half way. Of the points that fit, the highest validation score is delivered (the smallest file where size has no limit); if
-    none fits, the nearest, and `Outcome.met` is False.
+    the levels are trained. It ends when the limit on size is reached, or the limit on the drop has been passed twice running
+    (then, where size has no limit, it goes back half way), or files get no smaller, or the time is up. Of the points that fit,
+    the highest validation score is delivered (the smallest file where size has no limit); if none fits, the nearest, and
+    `Outcome.met` is False.
 
     `meters` measure what the budget limits besides size. `steps` are the batches that each stage trains for; None takes ten
     passes, 1,000 at least and 4,000 at most. The stages are kept in `path` + ".stages" until the end, and a search that was
@@ -103,18 +104,20 @@ class _Search:
         self.taught = self.sealed.taught_by(clone(self.model).eval())
         self.exported: Exported = export(self.model, self.sealed)
         data = pack(self.model, self.exported)
-        identity = hashlib.sha256(data + repr((self.seed, self.steps, getattr(self.task, "name", ""))).encode()).hexdigest()
+        self.base = score(self.sealed, self.model)
+        known = repr((self.seed, self.steps, getattr(self.task, "name", ""), self.base))
+        identity = hashlib.sha256(data + known.encode()).hexdigest()
         self.folder = self.path.with_name(f"{self.path.name}.stages")
         self.journal = Journal(self.folder, identity)
         self.reference = self.folder / "reference.shoe"
         write(self.model, self.sealed, self.reference, exported=self.exported)
-        self.base = score(self.sealed, self.model)
         self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
         self.overhead = max(len(data) - 4 * sum(self.weights), 0)
         self._warn_if_too_fine()
         if self.steps is None:
             self.steps = min(max(10 * _length(self.sealed), 1000), 4000)
         if self.journal.points:
+            self.began -= self.journal.points[-1].cost.seconds or 0
             self.say(f"going on after {len(self.journal.points)} stages that an earlier run left in {self.folder}")
 
     def _warn_if_too_fine(self) -> None:
@@ -145,16 +148,19 @@ class _Search:
         if self.budget.time is not None and monotonic() - self.began > self.budget.time:
             return None
         last, failing = stages[-1], [not self._keeps_drop(p) for p in points]
+        lost = len(failing) >= PATIENCE and all(failing[-PATIENCE:])
         if size is not None:
             if any((p.cost.bytes or 0) <= size for p in points):
                 return (
                     None if last["again"] or any(p.fits(self.budget) for p in points) else (last["density"], len(points) - 1)
                 )
+            if lost or (len(points) > 1 and (points[-1].cost.bytes or 0) > 0.97 * (points[-2].cost.bytes or 0)):
+                return None
             nearer = max(size, (points[-1].cost.bytes or 0) / 2)
             return min(self._density_for(nearer), last["density"] * 0.97), len(points) - 1
         if last["half"]:
             return None
-        if len(failing) >= PATIENCE and all(failing[-PATIENCE:]):
+        if lost:
             kept = [i for i, fails in enumerate(failing) if not fails]
             if not kept:
                 return None
@@ -196,7 +202,7 @@ class _Search:
         file = self.folder / f"stage-{number:02}.shoe"
         size = write(shared, self.sealed, file, exported=self.exported)
         value = score(self.sealed, shared)
-        cost = Cost(bytes=size)
+        cost = Cost(bytes=size, seconds=monotonic() - self.began)
         for meter in self.meters:
             cost |= meter(file, self.sealed)
         point = Point(str(file), cost, value, self.base - value, repr(chain(technique, pressing, sharing)))

@@ -76,7 +76,8 @@ def test_an_interrupted_search_keeps_its_best_file_and_goes_on(model, task, tmp_
     resumed_said: list[str] = []
     resumed = compress(model, task, budget, tmp_path / "out.shoe", steps=20, say=resumed_said.append)
     assert "going on after 2 stages" in resumed_said[0]
-    assert [p.cost for p in resumed.points] == [p.cost for p in whole.points]
+    assert [p.cost.bytes for p in resumed.points] == [p.cost.bytes for p in whole.points]
+    assert all((p.cost.seconds or 0) > 0 for p in resumed.points)
     assert resumed.path.read_bytes() == whole.path.read_bytes(), "a resumed search ends where a whole one does"
 
 
@@ -164,3 +165,16 @@ def test_layers_that_are_shared_already_are_measured_too(model, task):
     (weight,) = [w for w in compressible(shared, "test") if w.name == "3.weight"]
     assert weight.state is not None and weight.state.codebook is not None, "the codebook is back"
     assert thin["3.weight"] > 0.5, "halving a layer of a small network does harm, and the measurement sees it"
+
+
+def test_a_limit_on_time_ends_the_search(model, task, tmp_path):
+    outcome = compress(model, task, Budget.parse("drop<=50%, time<=0.001s"), tmp_path / "out.shoe", steps=5)
+    assert len(outcome.points) == 1
+    assert set(outcome.budget.exceeded(outcome.point.cost, outcome.point.drop)) == {"time"}
+
+
+def test_a_size_that_nothing_reaches_is_given_up_soon(model, task, tmp_path):
+    outcome = compress(model, task, Budget.parse("size<=20B"), tmp_path / "out.shoe", steps=1)
+    assert not outcome.met
+    assert len(outcome.points) < 12
+    assert outcome.point.cost.bytes == min(p.cost.bytes for p in outcome.points)
