@@ -181,6 +181,7 @@ def _export(model: nn.Module, example: Example, expected: Any) -> Exported:
     )
     # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
     call = _Call(model)
+    _forget_kernels()
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -211,6 +212,18 @@ def _export(model: nn.Module, example: Example, expected: Any) -> Exported:
             "it before or after the file runs"
         ) from None
     return Exported(graph, wanted, constants)
+
+
+def _forget_kernels() -> None:
+    """Have torch look up anew how to trace recurrent networks.
+
+    It remembers, per process, a way that unrolls them over the example's time axis, and exports only the first one rightly.
+    """
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        for overload in ("input", "data"):
+            remembered = getattr(getattr(getattr(torch.ops.aten, name), overload, None), "_dispatch_cache", None)
+            if remembered is not None:
+                remembered.clear()
 
 
 def _explain(error: BaseException) -> str:

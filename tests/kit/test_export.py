@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import zoo
 from torch import Tensor, nn
 from zoo import Calls
 
@@ -170,3 +171,13 @@ def test_weights_are_coded_as_what_they_are(toy: Any):
     content = file.unpack(pack(Shared(levels=4, steps=0)(model, task), exported))
     levels = {members(model)[one.tensor.member].name: one.levels for one in content.packed if one.tensor.member is not None}
     assert levels["0.weight"] == levels["3.weight"] == 4
+
+
+@pytest.mark.parametrize("make", [zoo.lstm, zoo.gru, zoo.rnn])
+def test_recurrent_networks_are_exported_again_and_again(make):
+    # torch remembers how it traced the first one, and would fix the time axis of the next.
+    for _ in range(2):
+        model, task = make()
+        model(*[zoo.bare(one) for one in task.example()[0]])
+        graph = export(model, task).graph
+        assert [type(size) for size in graph.inputs[0].shape] == [str, str, int]
