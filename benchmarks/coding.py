@@ -24,7 +24,7 @@ from shoestring.artifact.tensors import LEVELS
 
 
 def main() -> None:
-    rows = start("coding", __doc__ or "")
+    rows = start("coding", "lenet-files-cpu", __doc__ or "")
     for path in sorted(FILES.glob("*.shoe")):
         if not rows.wanted(path.stem):
             continue

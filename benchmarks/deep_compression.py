@@ -26,7 +26,7 @@ RUNS = {
 
 
 def main() -> None:
-    rows = start("deep_compression", __doc__ or "")
+    rows = start("deep_compression", "mnist-cpu", __doc__ or "")
     torch.set_num_threads(1)
     task = mnist()
     seeds = (0,) if rows.quick else (0, 1, 2)

@@ -20,6 +20,7 @@ class Rows:
     """Collects rows; each is in the file as soon as it is known. `done` tells what an earlier, interrupted run has made."""
 
     benchmark: str
+    setting: str  # in the name of the results file: the data and the device
     quick: bool
     as_json: bool
     only: str | None
@@ -28,7 +29,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         RESULTS.mkdir(exist_ok=True)
-        self.path = RESULTS / f"{self.benchmark}{'.quick' if self.quick else ''}.jsonl"
+        self.path = RESULTS / f"{self.benchmark}.{self.setting}{'.quick' if self.quick else ''}.jsonl"
         self.partial = self.path.with_suffix(".partial")
         if self.partial.exists():
             self.rows = [json.loads(line) for line in self.partial.read_text().splitlines()]
@@ -71,7 +72,7 @@ class Rows:
         return True
 
 
-def start(benchmark: str, about: str) -> Rows:
+def start(benchmark: str, setting: str, about: str) -> Rows:
     """The rows of a benchmark, with the options that all benchmarks take."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--quick", action="store_true", help="under a minute: smaller, and said so in its rows")
@@ -81,4 +82,4 @@ def start(benchmark: str, about: str) -> Rows:
     known = ", ".join(f"{name} {version}" for name, version in versions().items())
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     conditions = f"{machine()}, OMP_NUM_THREADS={threads}, {known}"
-    return Rows(benchmark, chosen.quick, chosen.json, chosen.only, conditions)
+    return Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions)

@@ -25,8 +25,9 @@ PUBLISHED = {
 
 
 def rows(benchmark: str) -> list[dict]:
-    """The rows of a results file."""
-    return [json.loads(line) for line in (HERE / "results" / f"{benchmark}.jsonl").read_text().splitlines()]
+    """The rows of a benchmark's results file."""
+    (file,) = (path for path in (HERE / "results").glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def values(found: list[dict], subject: str, metric: str) -> list[float]:

@@ -23,7 +23,7 @@ STEPS = 1000
 
 
 def main() -> None:
-    rows = start("techniques", __doc__ or "")
+    rows = start("techniques", "digits-cpu", __doc__ or "")
     torch.set_num_threads(1)
     steps = 100 if rows.quick else STEPS
     for seed in (0,) if rows.quick else (0, 1, 2):
