@@ -33,7 +33,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModuleNotFoundError(
+            f"shoestring.{name} needs torch, which comes with the extra `train` (pip install 'shoestring[train]')",
+            name="torch",
+        ) from None
 
 
 def __dir__() -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect as inspect_
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +49,13 @@ def compress(
             show_default=False,
         ),
     ] = None,
-    budget: Annotated[str, typer.Option(help="limits, such as 'size<=16KB, drop<=0.5%'")] = "size<=4KB, drop<=1.5%",
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="limits, such as 'size<=16KB, drop<=0.5%': size, memory (B, KB, MB), latency (us, ms), operations (K, M, G), "
+            "energy (mJ), time (s, min, h) and drop, the score that may be lost (% means points)"
+        ),
+    ] = "size<=4KB, drop<=1.5%",
     out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="for everything random")] = 0,
     steps: Annotated[
@@ -125,7 +133,7 @@ def run(
     try:
         with np.load(inputs, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, AttributeError) as error:
+    except (ValueError, OSError, AttributeError, TypeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(
@@ -154,8 +162,10 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score a file on a task's test data, and record that in the ledger."""
+    from shoestring.artifact import read
     from shoestring.core import Ledger, prove
 
+    read(file)  # a damaged one is told before the function trains anything
     made = _call(source)
     value = prove(file, made[1] if isinstance(made, tuple) else made, ledger=Ledger(ledger))
     print(json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size}) if as_json else f"{value:.4f}")
@@ -179,7 +189,11 @@ def ledger(
         return
     table = Table("#", "step", "score before", "after", "bytes", "seconds", "seed")
     for row in Ledger(path).rows():
-        what = row.technique if row.kind == "apply" else f"prove {row.file} {row.note}"
+        what = (
+            f"prove {row.file} {row.note}"
+            if row.kind == "prove"
+            else f"{row.technique.partition('(')[0]} {_gist(row.technique)}"
+        )
         values = (row.score_before, row.score_after)
         scores = ["" if v is None else f"{v:.4f}" for v in values]
         size, seconds = row.cost_after.bytes, row.cost_after.seconds
@@ -188,6 +202,12 @@ def ledger(
             "" if row.seed is None else str(row.seed),
         )  # fmt: skip
     Console().print(table)
+
+
+def _gist(technique: str) -> str:
+    """The first settings of a technique; --json has all."""
+    settings = technique.partition("(")[2].removesuffix(")")
+    return settings if len(settings) <= 40 else f"{settings[:39]}…"
 
 
 def _call(source: str) -> Any:
@@ -215,6 +235,10 @@ def _call(source: str) -> Any:
             raise ValueError(f"there is no module {module!r} here or among what is installed: is the name right?") from None
     if not callable(found := getattr(loaded, function, None)):
         raise ValueError(f"{module} has no function {function!r}")
+    try:
+        inspect_.signature(found).bind()
+    except TypeError as error:
+        raise ValueError(f"{source} is called without arguments, and wants some ({error})") from None
     return found()
 
 
@@ -225,17 +249,41 @@ def _model_and_task(source: str) -> tuple[Any, Any]:
     return made
 
 
+def _sentence(error: Exception) -> str:
+    """The system's own errors in words; the others are in words already."""
+    if isinstance(error, OSError) and error.filename and error.strerror and error.strerror in str(error):
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error) or type(error).__name__
+
+
+def _where(error: Exception) -> str:
+    """Where an error came up in code that is the user's own, and how to see all of it."""
+    ours = str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if ours not in f.filename]
+    own = [
+        f
+        for f in frames
+        if "site-packages" not in f.filename and not f.filename.startswith(("<", sys.prefix, sys.base_prefix))
+    ]
+    if not own:
+        return ""
+    return f" ({own[-1].filename}:{own[-1].lineno}, in {own[-1].name}; SHOESTRING_TRACEBACK=1 shows all)"
+
+
 def main() -> None:
     """The program: errors that a user can mend are printed as one sentence, without a traceback."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         app()
-    except (ValueError, OSError, RuntimeError, ModuleNotFoundError, TypeError) as error:
+    except Exception as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
+        if not isinstance(error, ValueError | OSError | RuntimeError | ModuleNotFoundError | TypeError):
+            print(f"error: {type(error).__name__}: {error}{_where(error)}", file=sys.stderr)
+            raise SystemExit(1) from None
         extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
         hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
-        print(f"error: {error}{hint}", file=sys.stderr)
+        print(f"error: {_sentence(error)}{hint}{_where(error)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -30,6 +30,9 @@ def wrong():
 
 def task():
     return digits()
+
+def fails():
+    return {}["absent"]
 """
 
 
@@ -124,7 +127,8 @@ def test_score_and_ledger(file, shoestring):
         (("compress", "nothing_here:small"), "there is no module"),
         (("compress", "small"), "MODULE:FUNCTION"),
         (("compress", "mine.py:small", "--out", "no/such/folder/x.shoe"), "no folder"),
-        (("inspect", "absent.shoe"), "absent.shoe"),
+        (("compress", "mine.py:fails"), "mine.py:19, in fails"),
+        (("inspect", "absent.shoe"), "absent.shoe: no such file"),
         (("inspect", "mine.py"), "not a .shoe file"),
         (("ledger", "absent.ledger"), "no ledger"),
         (("ledger", "mine.py"), "not a ledger"),

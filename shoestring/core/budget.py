@@ -74,8 +74,10 @@ class Budget:
                 raise BudgetError(f"{name} is limited twice in the budget {text!r}: keep one")
             units = {u.lower(): factor for u, factor in _GRAMMAR[name][1].items()}
             if unit.lower() not in units:
+                first = next(iter(_GRAMMAR[name][1]))
                 known = ", ".join(u or "no unit" for u in _GRAMMAR[name][1])
-                raise BudgetError(f"{part.strip()!r}: {name} is given in {known}, not in {unit or 'plain numbers'!r}")
+                wrong = f"not in {unit!r}" if unit else f"and needs a unit: {name}<={number}{first}, say"
+                raise BudgetError(f"{part.strip()!r}: {name} is given in {known}, {wrong}")
             try:
                 limits[name] = float(number) * units[unit.lower()]
             except ValueError:
@@ -107,4 +109,5 @@ def _phrase(name: str, limit: float) -> str:
                 text = f"{limit / factor:.12g}"
                 if float(text) * factor == limit:
                     return f"{name}<={text}{unit}"
-    return f"{name}<={limit if isinstance(limit, int) else float(limit)!r}{plain.get(name, '')}"
+    number = int(limit) if limit == int(limit) else float(limit)
+    return f"{name}<={number!r}{plain.get(name, '')}"

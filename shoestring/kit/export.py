@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +31,7 @@ from shoestring.kit.example import (
     plain,
 )
 from shoestring.kit.onnx_graph import Names, convert
+from shoestring.kit.tracing import explain, forget_kernels, quiet
 from shoestring.kit.weights import SkippedWarning, bake, check_finite, clone, members
 
 TOLERANCE = 1e-3
@@ -181,9 +178,9 @@ def _export(model: nn.Module, example: Example, expected: Any) -> Exported:
     )
     # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
     call = _Call(model)
-    _forget_kernels()
+    forget_kernels()
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 call,
                 (values, (example.args, example.kwargs)),
@@ -193,7 +190,7 @@ def _export(model: nn.Module, example: Example, expected: Any) -> Exported:
                 dynamic_shapes=([None] * len(values), (shapes, keyed)),
             )
     except Exception as error:
-        raise ExportError(_explain(error)) from error
+        raise ExportError(explain(error)) from error
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))
     structure, outputs = numbered(plain(expected))
@@ -212,62 +209,6 @@ def _export(model: nn.Module, example: Example, expected: Any) -> Exported:
             "it before or after the file runs"
         ) from None
     return Exported(graph, wanted, constants)
-
-
-def _forget_kernels() -> None:
-    """Have torch look up anew how to trace recurrent networks.
-
-    It remembers, per process, a way that unrolls them over the example's time axis, and exports only the first one rightly.
-    """
-    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
-        for overload in ("input", "data"):
-            remembered = getattr(getattr(getattr(torch.ops.aten, name), overload, None), "_dispatch_cache", None)
-            if remembered is not None:
-                remembered.clear()
-
-
-def _explain(error: BaseException) -> str:
-    """The cause of a failed export in one sentence."""
-    deepest: BaseException = error
-    while deepest.__cause__ is not None:
-        deepest = deepest.__cause__
-    reason = (str(deepest).strip() or type(deepest).__name__).split("\n\n")[0]
-    if operator := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", reason):
-        reason = f"torch.onnx.export does not know the operator {operator[1]}"
-    elif fixed := re.search(r"static shape of (\d+) for dimension inputs\['call'\](.*?)\.shape\[(\d+)\]", reason):
-        return (
-            f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the model works for a length of "
-            f"{fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), or name the axes that do vary"
-        )
-    elif any(word in reason for word in ("data-dependent", "Could not guard", "GuardOnDataDependent", "Eq(u0")):
-        return (
-            f"the model cannot be exported: forward() branches on the values of a tensor ({reason.splitlines()[0]}): "
-            "use torch.where, so that the same steps run for every input"
-        )
-    return (
-        f"the model cannot be exported: {reason}. What to do: write that step with functions that torch.onnx.export knows, or "
-        "leave it out of forward() and do it before or after the file runs"
-    )
-
-
-def _argument(path: str) -> str:
-    """The place `[0][1]` or `[1]['mask']` within (args, kwargs) in words."""
-    kind, place, *deeper = re.findall(r"\[([^\]]+)\]", path)
-    name = f"argument {place}" if kind == "0" else f"the argument {place}"
-    return name + "".join(f"[{one}]" for one in deeper)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """The exporter's chatter is not the user's business; what fails is raised."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:

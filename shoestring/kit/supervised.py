@@ -17,8 +17,14 @@ Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
 
 
-def accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Of each example 1 where the largest of its outputs (the last axis) is the target's, 0 elsewhere."""
+def accuracy(outputs: Any, targets: np.ndarray) -> np.ndarray:
+    """Of each example 1 where the largest of its outputs (the last axis; of a mapping, its `logits`) is the target's, else 0."""
+    if isinstance(outputs, Mapping) and "logits" in outputs:
+        outputs = outputs["logits"]
+    if not isinstance(outputs, np.ndarray):
+        raise TypeError(
+            f"accuracy compares an array, and the model returns {type(outputs).__name__}: give Supervised a merit="
+        )
     return (outputs.argmax(-1) == targets).astype(np.float64)
 
 
@@ -30,7 +36,8 @@ class Supervised(Task):
     and gives a number per example, of which the score is the mean. `axes` names the axes of the inputs that vary besides
     axis 0; an input that has not so many is none the wiser. `augment(*inputs)` changes the inputs of each training batch
     (crops, noise) and returns them, one or a tuple; None leaves them as they are.
-    Raises ValueError for a split that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
+    Arrays and lists become tensors, and whole-number targets int64.
+    Raises TypeError for a split that is no pair, and ValueError for one that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
 
     train: Split = field(repr=False)
@@ -45,6 +52,7 @@ class Supervised(Task):
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
+            object.__setattr__(self, split, _as_tensors(split, getattr(self, split)))
             inputs, targets = self._split(split)
             if not len(targets):
                 raise ValueError(f"the {split} split of {self.name} is empty: give it at least one example")
@@ -77,7 +85,10 @@ class Supervised(Task):
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         inputs, targets = batch
-        return self.criterion(model(*inputs), targets)
+        loss = self.criterion(model(*inputs), targets)
+        if loss.numel() != 1:
+            raise ValueError(f"the criterion gives {loss.numel()} numbers for a batch: it must give one, such as their mean")
+        return loss
 
     def score(self, predict: Predict, split: str) -> float:
         """The mean merit over a split."""
@@ -104,3 +115,18 @@ def _arrays(outputs: Any) -> Any:
     if isinstance(outputs, Mapping):
         return {key: _arrays(value) for key, value in outputs.items()}
     return tuple(map(_arrays, outputs)) if isinstance(outputs, list | tuple) else array(outputs)
+
+
+def _as_tensors(name: str, split: Any) -> Split:
+    """A split with tensors in it, from whatever torch takes."""
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        raise TypeError(
+            f"{name} must be a pair (inputs, targets) of tensors, not {type(split).__name__}: read a data set first"
+        )
+    inputs, targets = split
+    several = isinstance(inputs, tuple)
+    tensors = tuple(torch.as_tensor(one) for one in (inputs if several else (inputs,)))
+    targets = torch.as_tensor(targets)
+    if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
+        targets = targets.long()
+    return (tensors if several else tensors[0]), targets

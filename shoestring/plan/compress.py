@@ -75,6 +75,9 @@ def compress(
         if search.journal.points:
             search.deliver()
         raise
+    finally:
+        if not search.journal.points:
+            search.journal.remove()
     return search.deliver()
 
 
@@ -96,29 +99,35 @@ class _Search:
             raise ValueError("the budget limits neither size nor drop: give one of them, such as 'size<=40KB' or 'drop<=0.5%'")
         if self.budget.labels is not None:
             raise ValueError("compress buys no labels: leave labels out of the budget")
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {self.path.parent}: make it, or name another path for the file")
-        if self.path.is_dir():
-            raise IsADirectoryError(f"{self.path} is a folder: name a file in it")
+        check_place(self.path)
         self.sealed = self.task.sealed()
         self.taught = self.sealed.taught_by(clone(self.model).eval())
         self.exported: Exported = export(self.model, self.sealed)
         data = pack(self.model, self.exported)
         self.base = score(self.sealed, self.model)
+        if not math.isfinite(self.base):
+            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
+        self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
+        if not self.weights:
+            raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
         known = repr((self.seed, self.steps, getattr(self.task, "name", ""), self.base))
         identity = hashlib.sha256(data + known.encode()).hexdigest()
         self.folder = self.path.with_name(f"{self.path.name}.stages")
         self.journal = Journal(self.folder, identity)
         self.reference = self.folder / "reference.shoe"
         write(self.model, self.sealed, self.reference, exported=self.exported)
-        self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
         self.overhead = max(len(data) - 4 * sum(self.weights), 0)
         self._warn_if_too_fine()
         if self.steps is None:
             self.steps = min(max(10 * _length(self.sealed), 1000), 4000)
         if self.journal.points:
             self.began -= self.journal.points[-1].cost.seconds or 0
-            self.say(f"going on after {len(self.journal.points)} stages that an earlier run left in {self.folder}")
+            self.say(f"going on after {len(self.journal.points)} stage(s) that an earlier run left in {self.folder}")
+        if self.journal.foreign:
+            self.say(
+                f"{self.folder} is of another model, seed or steps: starting over. If your function trains the model, seed it, "
+                "or load saved weights"
+            )
 
     def _warn_if_too_fine(self) -> None:
         error = getattr(self.task, "standard_error", lambda score, split: None)(self.base, "validation")
@@ -133,8 +142,6 @@ class _Search:
 
     def run(self) -> None:
         """Stages until the budget is kept or out of reach."""
-        if not self.weights:
-            raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
         while len(self.journal.points) < MOST_STAGES and (rung := self._next()) is not None:
             self._stage(*rung)
 
@@ -162,8 +169,8 @@ class _Search:
             return None
         if lost:
             kept = [i for i, fails in enumerate(failing) if not fails]
-            if not kept:
-                return None
+            if not kept:  # even the first was too much: gentler, from the beginning
+                return math.sqrt(stages[0]["density"]), -1
             return math.sqrt(stages[kept[-1]]["density"] * stages[kept[-1] + 1]["density"]), kept[-1]
         return last["density"] / SHRINK, len(points) - 1
 
@@ -218,7 +225,7 @@ class _Search:
                 "half": start < number - 1,
             },
         )
-        self.say(f"  stage {number + 1}: {size:>9,} bytes, validation score {value:.4f} ({-point.drop:+.4f})")
+        self.say(f"  stage {number + 1}: {size:>9,} bytes, validation score {value:.4f} ({0 - point.drop:+.4f})")
 
     def _apply(self, technique: Technique, model: nn.Module, number: int) -> nn.Module:
         def size(subject: Any, task: Task) -> Cost:
@@ -230,18 +237,32 @@ class _Search:
 
     def deliver(self) -> Outcome:
         """The best point's file at the path, and what was found."""
-        point = best(self.journal.points, self.budget)
+        points = self.journal.points
+        if self.budget.size is None and not any(p.fits(self.budget) for p in points):
+            # Where size has no limit, what came in keeps every limit that it kept before.
+            size = self.reference.stat().st_size
+            seconds = monotonic() - self.began
+            points = [*points, Point(str(self.reference), Cost(bytes=size, seconds=seconds), self.base, 0.0, repr(chain()))]
+        point = best(points, self.budget)
         save(self.path, Path(point.file).read_bytes())
         return Outcome(
             point=point,
             met=point.fits(self.budget),
             budget=self.budget,
-            points=tuple(self.journal.points),
+            points=tuple(points),
             score_before=self.base,
             bytes_before=parameter_bytes(self.model),
             reference=self.reference,
             path=self.path,
         )
+
+
+def check_place(path: Path) -> None:
+    """Raises OSError where no file can be written at `path`."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another path for the file")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
 
 
 def clean(outcome: Outcome) -> None:

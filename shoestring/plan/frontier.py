@@ -67,6 +67,8 @@ class Journal:
     identity: str
     points: list[Point] = field(default_factory=list)
     stages: list[dict] = field(default_factory=list)
+    foreign: bool = False
+    """Whether the folder held another search."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,8 @@ class Journal:
             kept = json.loads(self._path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return
-        if kept["identity"] == self.identity:
+        self.foreign = kept["identity"] != self.identity
+        if not self.foreign:
             self.points = [Point(**{**p, "cost": Cost(**p["cost"])}) for p in kept["points"]]
             self.stages = kept["stages"]
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+import torch
 from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Ledger, Meter, Task, prove
+from shoestring.core import Budget, Ledger, Meter, Task, evaluating, prove
 from shoestring.kit import members
 from shoestring.meters import Energy, Latency, Memory, Operations, Ratio, alternate, ratio
-from shoestring.plan.compress import Outcome, clean, compress
+from shoestring.plan.compress import Outcome, check_place, clean, compress
 from shoestring.plan.frontier import undominated
 
 
@@ -72,9 +76,9 @@ class Report:
             f"{'bytes':24}{before:>12,}{after:>12,}   {before / after:.1f} times smaller",
             f"{'  as fp32 ONNX':24}{self.onnx_bytes_before:>12,}",
             f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}"
-            f"   {100 * (self.score_after - self.score_before):+.2f} points",
+            f"   {self._words(self.score_after - self.score_before, '+')}",
             f"{'score (validation)':24}{self.outcome.score_before:>12.4f}{self.outcome.point.score:>12.4f}",
-            f"{'milliseconds':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
+            f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
             f"   ratio {self.speed.median:.2f} ({self.speed.low:.2f} to {self.speed.high:.2f})",
             "",
             *self._rates(),
@@ -90,7 +94,9 @@ class Report:
                 f"{name} is {'unmeasured' if value is None else f'{value:g}'} and {limit:g} was asked for"
                 for name, (value, limit) in over.items()
             )
-            lines.append(f"The budget cannot be kept: {missed}. This is the nearest point that was reached.")
+            lines.append(
+                f"The budget was not kept: {missed}. This is the nearest point that was reached; more steps of training may help."
+            )
         lines.append(f"the file: {self.outcome.path}")
         return "\n".join(lines)
 
@@ -98,17 +104,19 @@ class Report:
         """The exchange rate: what the saved bytes cost in points, and what the next would."""
         point = self.outcome.point
         saved = self.outcome.bytes_before - self.bytes_after
-        points = 100 * point.drop
-        lines = [
-            f"exchange rate (validation): {saved:,} bytes saved for {max(points, 0):.2f} points"
-            + (f", {points / saved * 1e6:.2f} points a megabyte" if points > 0 else ", nothing")
-        ]
+        price = f"{self._words(point.drop)}, {self._words(point.drop / max(saved, 1) * 1e6)} a megabyte"
+        lines = [f"exchange rate (validation): {saved:,} bytes saved for {price if point.drop > 0 else 'no loss'}"]
         smaller = [p for p in undominated(self.outcome.points) if (p.cost.bytes or 0) < self.bytes_after]
         if smaller:
             following = smaller[-1]
             fewer = self.bytes_after - (following.cost.bytes or 0)
-            lines.append(f"the next {fewer:,} bytes would cost {100 * (point.score - following.score):.2f} points more")
+            lines.append(f"the next {fewer:,} bytes would cost {self._words(point.score - following.score)} more")
         return lines
+
+    def _words(self, difference: float, sign: str = "") -> str:
+        """A difference of scores: in points where scores are between 0 and 1, else as it is."""
+        shares = all(0 <= s <= 1 for s in (self.score_before, self.score_after, self.outcome.score_before))
+        return f"{100 * difference:{sign}.2f} points" if shares else f"{difference:{sign}.4g}"
 
 
 def main_job(
@@ -122,7 +130,11 @@ def main_job(
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`."""
+    check_place(path)
+    if ledger is not None:
+        ledger.rows()  # raises now, not after the training, where there can be none
     model, task = build()
+    _settle_threads(model, task)
     say(f"compressing {type(model).__name__} to {budget}")
     meters = _meters(budget)
     outcome = compress(model, task, budget, path, meters=meters, ledger=ledger, seed=seed, steps=steps, say=say)
@@ -143,6 +155,26 @@ def main_job(
     )
     clean(outcome)
     return report
+
+
+def _settle_threads(model: nn.Module, task: Task) -> None:
+    """Put torch on one thread where more are hardly faster: on small networks they mostly wait, most of all on a busy machine.
+
+    `OMP_NUM_THREADS` settles it beforehand.
+    """
+    many = torch.get_num_threads()
+    batch = next(iter(task.batches("validation")), None)
+    if many == 1 or batch is None or "OMP_NUM_THREADS" in os.environ:
+        return
+    seconds: dict[int, float] = {}
+    with evaluating(model), torch.no_grad():
+        for threads in (many, 1):
+            torch.set_num_threads(threads)
+            for _ in range(3):
+                began = perf_counter()
+                task.loss(model, batch)
+                seconds[threads] = min(seconds.get(threads, math.inf), perf_counter() - began)
+    torch.set_num_threads(many if seconds[many] < 0.7 * seconds[1] else 1)
 
 
 def _meters(budget: Budget) -> Sequence[Meter]:

@@ -57,7 +57,7 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
         ("bytes<=40KB", "there is no limit called 'bytes': the limits are size, latency, operations"),
         ("size<=40KB, size<=50KB", "size is limited twice .*: keep one"),
         ("size<=40ms", "size is given in B, KB, MB, GB, KiB, MiB, GiB, not in 'ms'"),
-        ("latency<=5", "latency is given in us, ms, s, not in 'plain numbers'"),
+        ("latency<=5", "latency is given in us, ms, s, and needs a unit: latency<=5us, say"),
         ("drop<=5KB", "drop is given in no unit, %, not in 'KB'"),
         ("size<=4-4KB", "'4-4' in 'size<=4-4KB' is not a number"),
         ("size<=0KB", r"size<=0 cannot be met by any model: give a number more than 0"),

@@ -75,7 +75,7 @@ def test_an_interrupted_search_keeps_its_best_file_and_goes_on(model, task, tmp_
     whole = compress(model, task, budget, tmp_path / "whole.shoe", steps=20)
     resumed_said: list[str] = []
     resumed = compress(model, task, budget, tmp_path / "out.shoe", steps=20, say=resumed_said.append)
-    assert "going on after 2 stages" in resumed_said[0]
+    assert "going on after 2 stage(s)" in resumed_said[0]
     assert [p.cost.bytes for p in resumed.points] == [p.cost.bytes for p in whole.points]
     assert all((p.cost.seconds or 0) > 0 for p in resumed.points)
     assert resumed.path.read_bytes() == whole.path.read_bytes(), "a resumed search ends where a whole one does"
@@ -169,7 +169,7 @@ def test_layers_that_are_shared_already_are_measured_too(model, task):
 
 def test_a_limit_on_time_ends_the_search(model, task, tmp_path):
     outcome = compress(model, task, Budget.parse("drop<=50%, time<=0.001s"), tmp_path / "out.shoe", steps=5)
-    assert len(outcome.points) == 1
+    assert len([p for p in outcome.points if p.technique != "chain()"]) == 1
     assert set(outcome.budget.exceeded(outcome.point.cost, outcome.point.drop)) == {"time"}
 
 
@@ -178,3 +178,35 @@ def test_a_size_that_nothing_reaches_is_given_up_soon(model, task, tmp_path):
     assert not outcome.met
     assert len(outcome.points) < 12
     assert outcome.point.cost.bytes == min(p.cost.bytes for p in outcome.points)
+
+
+@pytest.mark.filterwarnings("ignore:the limit drop<=0 is finer")
+def test_where_every_stage_loses_too_much_what_came_in_is_delivered(model, task, tmp_path):
+    outcome = compress(model, task, Budget(drop=0.0), tmp_path / "out.shoe", steps=1)
+    assert outcome.met
+    assert outcome.point.drop <= 0
+    gentler = [p for p in outcome.points if p.technique != "chain()"]
+    assert len(gentler) > 2 or outcome.point.technique != "chain()", "a gentler stage was tried"
+
+
+def test_a_score_that_is_not_a_number_is_refused_and_nothing_is_left(model, task, tmp_path):
+    class Blind(type(task)):
+        def score(self, predict, split):
+            return math.nan
+
+    blind = Blind(train=task.train, validation=task.validation, test=task.test, batch_size=64)
+    with pytest.raises(ValueError, match="must be a number"):
+        compress(model, blind, Budget(size=1000), tmp_path / "out.shoe")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_stages_of_another_model_are_not_gone_on_with_silently(model, task, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        compress(model, task, Budget.parse("size<=1KB"), tmp_path / "out.shoe", steps=5, say=_interrupt)
+    said: list[str] = []
+    compress(model, task, Budget.parse("size<=3KB"), tmp_path / "out.shoe", steps=6, say=said.append)
+    assert "starting over" in said[0]
+
+
+def _interrupt(text: str) -> None:
+    raise KeyboardInterrupt
