@@ -31,8 +31,9 @@ def rows(benchmark: str) -> list[dict]:
 
 
 def values(found: list[dict], subject: str, metric: str) -> list[float]:
-    """A metric's values, a seed each."""
-    return [row["value"] for row in found if row["subject"] == subject and row["metric"] == metric]
+    """A metric's values, a seed each, in the order of the seeds."""
+    chosen = [row for row in found if row["subject"] == subject and row["metric"] == metric]
+    return [row["value"] for row in sorted(chosen, key=lambda row: row["seed"] or 0)]
 
 
 def spread(numbers: list[float], form: str) -> str:
