@@ -114,31 +114,36 @@ def export(model: nn.Module, task: Task) -> Exported:
     """
     model = bake(clone(model)).eval().cpu()
     example = example_of(task)
-    with torch.no_grad():
-        try:
-            expected = model(*example.args, **example.kwargs)
-        except Exception as error:
-            raise ExportError(
-                f"the model failed on the task's example ({type(error).__name__}: {error}): "
-                "make task.example() return arguments that the model takes"
-            ) from error
+    expected = _answer(
+        model,
+        example,
+        "the model failed on the task's example",
+        "make task.example() return arguments that the model takes, in its types (a half-precision model wants half)",
+    )
     _check_outputs(expected)
     exported = _export(model, example, expected)
     loaded = _loadable(exported, model)
     tolerance = _tolerance(model, expected)
     _compare(loaded, example, expected, tolerance, "")
     if (second := longer(example)) is not None:
-        with torch.no_grad():
-            try:
-                expected = model(*second.args, **second.kwargs)
-            except Exception as error:
-                raise ExportError(
-                    f"the model itself failed at a second shape ({type(error).__name__}: {error}): wrap the tensor in "
-                    "task.example() as Vary(x, {}) if it cannot vary, or name the axes that do"
-                ) from error
+        expected = _answer(
+            model,
+            second,
+            "the model itself failed at a second shape",
+            "wrap the tensor in task.example() as Vary(x, {}) if it cannot vary, or name the axes that do",
+        )
         where = " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
         _compare(loaded, second, expected, tolerance, where)
     return exported
+
+
+def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any:
+    """What the model returns; raises ExportError."""
+    try:
+        with torch.no_grad():
+            return model(*example.args, **example.kwargs)
+    except Exception as error:
+        raise ExportError(f"{failed} ({type(error).__name__}: {error}): {advice}") from error
 
 
 def _check_outputs(expected: Any) -> None:
