@@ -57,19 +57,23 @@ def example_of(task: Task) -> Example:
     return Example(over(unwrap, tuple(args)), over(unwrap, dict(kwargs)), axes)
 
 
-def longer(example: Example) -> Example | None:
-    """The example one longer along every axis that varies, None where none does."""
+def reshaped(example: Example) -> Example | None:
+    """The example one shorter along every axis that varies (an axis of two one longer), None where none does.
+
+    Shorter, because the example may be as long as the model allows: a text of as many words as it has positions.
+    """
     varied = False
 
-    def lengthen(leaf: Any) -> Any:
+    def change(leaf: Any) -> Any:
         nonlocal varied
         for axis in example.axes.get(id(leaf), {}):
             varied = True
-            leaf = torch.cat([leaf, leaf.narrow(axis, 0, 1)], axis)
+            size = leaf.shape[axis]
+            leaf = leaf.narrow(axis, 0, size - 1) if size > 2 else torch.cat([leaf, leaf.narrow(axis, 0, 1)], axis)
         return leaf
 
-    stretched = Example(over(lengthen, example.args), over(lengthen, example.kwargs), {})
-    return stretched if varied else None
+    changed = Example(over(change, example.args), over(change, example.kwargs), {})
+    return changed if varied else None
 
 
 def over(change: Callable[[Any], Any], tree: Any) -> Any:

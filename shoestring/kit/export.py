@@ -24,11 +24,11 @@ from shoestring.kit.example import (
     arrays,
     example_of,
     input_names,
-    longer,
     numbered,
     output_names,
     over,
     plain,
+    reshaped,
 )
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.tracing import explain, forget_kernels, quiet
@@ -125,7 +125,7 @@ def export(model: nn.Module, task: Task) -> Exported:
     loaded = _loadable(exported, model)
     tolerance = _tolerance(model, expected)
     _compare(loaded, example, expected, tolerance, "")
-    if (second := longer(example)) is not None:
+    if (second := reshaped(example)) is not None:
         expected = _answer(
             model,
             second,
