@@ -100,9 +100,10 @@ class Supervised(Task):
         parts = zip(*(one.split(500) for one in inputs), targets.split(500), strict=True)
         return np.concatenate([self.merit(_arrays(predict(*part[:-1])), array(part[-1])) for part in parts])
 
-    def standard_error(self, score: float, split: str) -> float:
-        """Of a score that is a share of right answers: the square root of p (1 - p) / n."""
-        return (max(score * (1 - score), 0.0) / len(self._split(split)[1])) ** 0.5
+    def standard_error(self, predict: Predict, split: str) -> float:
+        """Of the score: the standard deviation of the merits over the square root of their number."""
+        merits = self.merits(predict, split)
+        return float(merits.std() / len(merits) ** 0.5)
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")

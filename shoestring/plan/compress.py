@@ -12,10 +12,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import torch
 from torch import nn
 
 from shoestring.artifact import read, save
-from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, score
+from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
 from shoestring.kit import Exported, clone, compressible, export, pack, parameter_bytes, restore, write
 from shoestring.plan import strengths
 from shoestring.plan.frontier import Journal, Point, best
@@ -130,8 +131,12 @@ class _Search:
             )
 
     def _warn_if_too_fine(self) -> None:
-        error = getattr(self.task, "standard_error", lambda score, split: None)(self.base, "validation")
-        if error is not None and self.budget.drop is not None and self.budget.drop < 2 * error:
+        measure = getattr(self.sealed, "standard_error", None)
+        if measure is None or self.budget.drop is None:
+            return
+        with evaluating(self.model), torch.no_grad():
+            error = measure(self.model, "validation")
+        if self.budget.drop < 2 * error:
             warnings.warn(
                 f"the limit drop<={self.budget.drop:g} is finer than two standard errors of the validation score "
                 f"({2 * error:.2g}): with this little validation data it is partly luck",
