@@ -71,7 +71,7 @@ def compress(
     """
     from shoestring.core import Budget, Ledger
 
-    limits = Budget.parse(budget)
+    limits = Budget.parse(budget)  # before torch is imported: a typing error is told at once
     from shoestring.plan import main_job
     from shoestring.recipes import digits_lenet
 
@@ -250,10 +250,12 @@ def _model_and_task(source: str) -> tuple[Any, Any]:
 
 
 def _sentence(error: Exception) -> str:
-    """The system's own errors in words; the others are in words already."""
+    """The system's own errors in words; ours are in words already, and what is nobody's is named."""
     if isinstance(error, OSError) and error.filename and error.strerror and error.strerror in str(error):
         return f"{error.filename}: {error.strerror.lower()}"
-    return str(error) or type(error).__name__
+    if isinstance(error, ValueError | OSError | RuntimeError | ModuleNotFoundError | TypeError):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}"
 
 
 def _where(error: Exception) -> str:
@@ -278,9 +280,6 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
-        if not isinstance(error, ValueError | OSError | RuntimeError | ModuleNotFoundError | TypeError):
-            print(f"error: {type(error).__name__}: {error}{_where(error)}", file=sys.stderr)
-            raise SystemExit(1) from None
         extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
         hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
         print(f"error: {_sentence(error)}{hint}{_where(error)}", file=sys.stderr)

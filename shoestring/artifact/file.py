@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,20 @@ def pack(content: Content) -> bytes:
     if content.graph.weights != len(content.tensors):
         raise ValueError(f"the graph wants {content.graph.weights} tensors and there are {len(content.tensors)}")
     packed = packing.pack(content.tensors)
+    return framed(
+        {
+            GRAPH: squeeze(graphs.encode(content.graph)),
+            HEADERS: squeeze(bytes(packed.headers)),
+            STREAM: packed.stream,
+            PLAIN: bytes(packed.plain),
+        }
+    )
+
+
+def framed(bodies: dict[int, bytes]) -> bytes:
+    """A file of these sections, with their lengths and checksums."""
     out = Writer(MARK)
     out.append(VERSION)
-    bodies = {
-        GRAPH: squeeze(graphs.encode(content.graph)),
-        HEADERS: squeeze(bytes(packed.headers)),
-        STREAM: packed.stream,
-        PLAIN: bytes(packed.plain),
-    }
     for kind, body in bodies.items():
         section = Writer([kind])
         section.varint(len(body))
@@ -104,11 +111,12 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
     return unpack(path.read_bytes(), max_bytes)
 
 
-def bill(data: bytes, max_bytes: int = MAX_BYTES) -> list[Line]:
+def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> list[Line]:
     """What each byte of a file is for, a line per tensor and section; the lines add up to the file exactly.
 
     A tensor's share of the code stream is in proportion to the bits that its model gives its symbols, and its share of the
-    deflated tensor list to its description's length; whole bytes go by the largest remainder.
+    deflated tensor list to its description's length; whole bytes go by the largest remainder. The file has no names for its
+    tensors: `names` are those of the module's distinct parameters and buffers, in its order.
     """
     bodies = sections(data)
     content = unpack(data, max_bytes)
@@ -116,12 +124,18 @@ def bill(data: bytes, max_bytes: int = MAX_BYTES) -> list[Line]:
     streams = _shares(len(bodies[STREAM]), [one.model_bits for one in packed])
     headers = _shares(len(bodies[HEADERS]), [one.header_bytes for one in packed])
     lines = [
-        Line(f"tensor {i}", stream + header + one.raw_bytes, _about(one, stream, header))
+        Line(_name(one.tensor, names) or f"tensor {i}", stream + header + one.raw_bytes, _about(one, stream, header))
         for i, (one, stream, header) in enumerate(zip(packed, streams, headers, strict=True))
     ]
     used = sum(line.bytes for line in lines) + len(bodies[GRAPH])
     graph = Line("graph", len(bodies[GRAPH]), f"{len(content.graph.nodes)} nodes, {len(content.graph.constants)} constants")
     return [*lines, graph, Line("frame", len(data) - used, "mark, version, section lengths and checksums")]
+
+
+def _name(one: Tensor, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return "constant" if one.member is None else names[one.member]
 
 
 def _about(one: Packed, stream: int, header: int) -> str:

@@ -32,11 +32,11 @@ class _Message(Writer):
         self += struct.pack("<f", value)
 
 
-def onnx(graph: Graph, tensors: Sequence[Tensor], names: Sequence[str] | None = None) -> bytes:
-    """A ModelProto with the tensors as initialisers; `names` are theirs, in order."""
+def onnx(graph: Graph, tensors: Sequence[Tensor]) -> bytes:
+    """A ModelProto with the tensors as initialisers."""
     taken = {port.name for port in graph.inputs}
     ends = [_free(port.name, taken) for port in graph.outputs]  # an input of the same name goes before it
-    names = [_free(name, taken) for name in names or [f"w{i}" for i in range(len(tensors))]]
+    names = [_free(name, taken) for name in (f"w{i}" for i in range(len(tensors)))]
     values = [port.name for port in graph.inputs] + names + [_free(f"c{i}", taken) for i in range(len(graph.constants))]
     body = _Message()
     for node in graph.nodes:

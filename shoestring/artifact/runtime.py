@@ -67,7 +67,7 @@ class Loaded:
         for place, port in enumerate(self.inputs):
             if place not in found:
                 raise TypeError(f"the input {port.name!r} is missing; this file takes {self.signature()}")
-            feeds[port.name] = _array(found[place], port.name, ELEMENTS[port.element][0])
+            feeds[port.name] = as_input(found[place], port.name, ELEMENTS[port.element][0])
             shape = feeds[port.name].shape
             fits = len(shape) == len(port.shape) and all(
                 sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
@@ -117,7 +117,7 @@ def _rebuild(tree: Tree, values: list[np.ndarray]) -> Any:
     return None
 
 
-def _array(value: Any, name: str, wanted: str) -> np.ndarray:
+def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
     """The value as an array of the wanted type; numbers of the same kind are converted if they fit, others refused."""
     try:
         values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

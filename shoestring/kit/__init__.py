@@ -30,6 +30,7 @@ from shoestring.kit.weights import (
     check_finite,
     clone,
     compressible,
+    first_fit,
     members,
     state_of,
     with_state,
@@ -37,6 +38,6 @@ from shoestring.kit.weights import (
 
 __all__ = [
     "DivergedError", "ExportError", "Exported", "ModelState", "SkippedWarning", "State", "Supervised", "Weight", "accuracy",
-    "bake", "check_finite", "clone", "compressible", "endless", "export", "members", "pack", "parameter_bytes", "progress",
+    "bake", "check_finite", "clone", "compressible", "endless", "export", "first_fit", "members", "pack", "parameter_bytes", "progress",
     "recover", "restore", "state_of", "train", "with_state", "write",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from shoestring.artifact import graph as graphs
 from shoestring.artifact.graph import Graph, Node, OperatorError, Port, Tree
-from shoestring.artifact.tensors import ELEMENTS, Tensor, tensor
+from shoestring.artifact.tensors import Tensor, tensor
 
 LARGEST_CONSTANT = 64
 """A constant with more elements than this is kept, and coded, among the tensors."""
@@ -155,6 +155,3 @@ def _implied(name: str, content: Any) -> bool:
     if name in ("pads", "output_padding"):
         return not any(content)
     return name in ("strides", "dilations") and all(step == 1 for step in content)
-
-
-assert all(onnx.TensorProto.DataType.Name(number) for number in ELEMENTS)

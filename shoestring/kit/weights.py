@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatch
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
+Value = TypeVar("Value")
 _PARAMETRIZED = ".parametrizations."
 
 
@@ -167,6 +169,11 @@ def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -
         names = ", ".join(dict.fromkeys(map(_plain_name, foreign)))
         warnings.warn(f"{who} skipped {names}: parametrized by something else", SkippedWarning, stacklevel=3)
     return [w for w in found if not w.is_foreign and w.raw.numel() >= max(least, 1)]
+
+
+def first_fit(pairs: Sequence[tuple[str, Value]], name: str, otherwise: Value) -> Value:
+    """The value of the first (pattern, value) pair whose pattern (`*` matches anything) fits a weight's name."""
+    return next((value for pattern, value in pairs if fnmatch(name, pattern)), otherwise)
 
 
 def _is_hooked(module: nn.Module, attribute: str) -> bool:

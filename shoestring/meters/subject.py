@@ -13,9 +13,10 @@ import numpy as np
 
 from shoestring.artifact import Content, Loaded
 from shoestring.artifact.graph import Tree
+from shoestring.artifact.runtime import as_input
 from shoestring.artifact.session import session
 from shoestring.artifact.tensors import ELEMENTS
-from shoestring.core import Task, Vary, array
+from shoestring.core import Task, Vary
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def feeds(content: Content, task: Task, batch: int = 1) -> dict[str, np.ndarray]
     args, kwargs = task.example()
     try:
         _leaves(content.graph.arguments, (tuple(args), dict(kwargs)), found)
-        values = [_cast(found[place], ELEMENTS[port.element][0]) for place, port in enumerate(inputs)]
+        values = [as_input(found[place], port.name, ELEMENTS[port.element][0]) for place, port in enumerate(inputs)]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         wanted = ", ".join(f"{p.name}: {ELEMENTS[p.element][0]}[{', '.join(map(str, p.shape))}]" for p in inputs)
         raise ValueError(
@@ -99,21 +100,13 @@ def positive(name: str, value: float) -> None:
 def _leaves(tree: Tree, value: Any, found: dict[int, Any]) -> None:
     """The tensors of a nest, by their numbers in the file's tree of arguments; what is no tensor there is fixed."""
     if isinstance(tree, int):
-        found[tree] = array(value.tensor if isinstance(value, Vary) else value)
+        found[tree] = value.tensor if isinstance(value, Vary) else value
     elif isinstance(tree, dict):
         for key, branch in tree.items():
             _leaves(branch, value[key], found)
     elif isinstance(tree, list | tuple):
         for place, branch in enumerate(tree):
             _leaves(branch, value[place], found)
-
-
-def _cast(values: np.ndarray, wanted: str) -> np.ndarray:
-    """Numbers of the same kind are converted, as a loaded file does; others are refused."""
-    same = {"f": "f", "i": "iu", "u": "iu", "b": "b"}.get(values.dtype.kind, "")
-    if wanted == "bfloat16" or np.dtype(wanted).kind not in same:
-        raise TypeError(f"an input is of type {values.dtype.name} and {wanted} is wanted")
-    return values.astype(wanted, copy=False)
 
 
 def _batch_axis(shapes: list[tuple[int | str, ...]]) -> int | str | None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from shoestring.artifact import read, save
 from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
-from shoestring.kit import Exported, clone, compressible, export, pack, parameter_bytes, restore, write
+from shoestring.kit import Exported, check_finite, clone, compressible, export, pack, parameter_bytes, restore, write
 from shoestring.plan import strengths
 from shoestring.plan.frontier import Journal, Point, best
 from shoestring.prune import Magnitude, PerLayer
@@ -103,6 +103,7 @@ class _Search:
         check_place(self.path)
         self.sealed = self.task.sealed()
         self.taught = self.sealed.taught_by(clone(self.model).eval())
+        check_finite(self.model)
         self.exported: Exported = export(self.model, self.sealed)
         data = pack(self.model, self.exported)
         self.base = score(self.sealed, self.model)
@@ -116,7 +117,7 @@ class _Search:
         self.folder = self.path.with_name(f"{self.path.name}.stages")
         self.journal = Journal(self.folder, identity)
         self.reference = self.folder / "reference.shoe"
-        write(self.model, self.sealed, self.reference, exported=self.exported)
+        save(self.reference, data)
         self.overhead = max(len(data) - 4 * sum(self.weights), 0)
         self._warn_if_too_fine()
         if self.steps is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -77,7 +77,10 @@ class Journal:
         except (FileNotFoundError, json.JSONDecodeError):
             return
         self.foreign = kept["identity"] != self.identity
-        if not self.foreign:
+        if self.foreign:  # its files would be overwritten one by one, under a journal that still speaks of the old ones
+            self.remove()
+            self.folder.mkdir()
+        else:
             self.points = [Point(**{**p, "cost": Cost(**p["cost"])}) for p in kept["points"]]
             self.stages = kept["stages"]
 
@@ -94,6 +97,4 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the folder and what the search left in it."""
-        for file in self.folder.iterdir():
-            os.unlink(file)
-        self.folder.rmdir()
+        shutil.rmtree(self.folder, ignore_errors=True)

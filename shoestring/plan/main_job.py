@@ -151,7 +151,7 @@ def main_job(
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
-        bill=tuple(_named_bill(path, model)),
+        bill=tuple(bill(path.read_bytes(), [member.name for member in members(model)])),
     )
     clean(outcome)
     return report
@@ -181,11 +181,3 @@ def _meters(budget: Budget) -> Sequence[Meter]:
     """The meters that the budget's limits need."""
     wanted: dict[str, Meter] = {"latency": Latency(), "operations": Operations(), "memory": Memory(), "energy": Energy()}
     return [meter for name, meter in wanted.items() if getattr(budget, name) is not None]
-
-
-def _named_bill(path: Path, model: nn.Module) -> list[Line]:
-    """The bill, with the module's names for its tensors; the file itself has none."""
-    found, content = members(model), read(path)
-    names = ["constant" if t.member is None else found[t.member].name for t in content.tensors]
-    lines = bill(path.read_bytes())
-    return [Line(name, line.bytes, line.about) for name, line in zip(names, lines, strict=False)] + lines[len(names) :]

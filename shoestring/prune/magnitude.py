@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Weight, check_finite, clone, compressible, recover
+from shoestring.kit import Weight, check_finite, clone, compressible, first_fit, recover
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,6 @@ class PerLayer:
         for pattern, density in self.densities:
             if not 0 < density <= 1:
                 raise ValueError(f"the density of {pattern!r} is {density}: it must be above 0 and at most 1")
-
-    def density(self, name: str, otherwise: float) -> float:
-        """The share of `name`'s weights that is kept."""
-        return next((share for pattern, share in self.densities if fnmatch(name, pattern)), otherwise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +115,7 @@ class Magnitude(Technique):
         values = [weight.value() for weight in found]
         if isinstance(self.criterion, PerLayer):
             for weight, value, first in zip(found, values, begun, strict=True):
-                goal = min(self.criterion.density(weight.name, self.density), first)
+                goal = min(first_fit(self.criterion.densities, weight.name, self.density), first)
                 weight.prune(_largest(value.abs(), goal + (first - goal) * left))
             return
         sizes = [value.numel() for value in values]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Weight, check_finite, clone, compressible, members, recover
+from shoestring.kit import Weight, check_finite, clone, compressible, first_fit, members, recover
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +50,7 @@ class Shared(Technique):
         shared = clone(model)
         for weight in compressible(shared, "Shared", axes=1 if self.vector_levels else 2):
             if weight.raw.ndim >= 2:
-                levels = next((count for pattern, count in self.overrides if fnmatch(weight.name, pattern)), self.levels)
-                self._share(weight, levels)
+                self._share(weight, first_fit(self.overrides, weight.name, self.levels))
             elif weight.raw.numel() > 2 * self.vector_levels:
                 self._share(weight, self.vector_levels)
         recover(shared, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training the levels")

@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import time
-import zlib
 
 import numpy as np
 import pytest
@@ -73,18 +72,6 @@ def mutate(draw: random.Random, data: bytes) -> bytes:
     return bytes(out)
 
 
-def framed(bodies: dict[int, bytes]) -> bytes:
-    """A file of these sections with the right lengths and checksums."""
-    out = Writer(b"SHOE\1")
-    for kind, body in bodies.items():
-        section = Writer([kind])
-        section.varint(len(body))
-        section += body
-        out += section
-        out += zlib.crc32(section).to_bytes(4, "little")
-    return bytes(out)
-
-
 def inner(data: bytes) -> dict[int, bytes]:
     """The sections of a file, inflated."""
     bodies = file.sections(data)
@@ -92,7 +79,7 @@ def inner(data: bytes) -> dict[int, bytes]:
 
 
 def outer(bodies: dict[int, bytes]) -> bytes:
-    return framed({kind: squeeze(body) if kind < 3 else body for kind, body in bodies.items()})
+    return file.framed({kind: squeeze(body) if kind < 3 else body for kind, body in bodies.items()})
 
 
 INNER = [inner(seed) for seed in SEEDS]
@@ -127,7 +114,7 @@ def test_mutated_insides(seed):
 @given(st.lists(st.binary(max_size=60), min_size=4, max_size=4), st.booleans())
 def test_random_sections(parts, deflated):
     bodies = dict(enumerate(parts, 1))
-    survives(outer(bodies) if deflated else framed(bodies))
+    survives(outer(bodies) if deflated else file.framed(bodies))
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=300)
@@ -290,7 +277,7 @@ def test_lengths_beyond_the_file():
         with pytest.raises(ShoeError, match="wanted"):
             file.unpack(b"SHOE\1\1" + number + b"more")
         with pytest.raises(ShoeError, match=r"over|inflate"):
-            file.unpack(framed({1: bytes(number), 2: b"", 3: b"", 4: b""}))
+            file.unpack(file.framed({1: bytes(number), 2: b"", 3: b"", 4: b""}))
 
 
 def test_a_deflate_bomb():

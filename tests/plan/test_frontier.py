@@ -44,7 +44,10 @@ def test_a_journal_is_read_back_and_another_search_does_not_go_on_with_it(tmp_pa
     again = Journal(tmp_path / "j", "this search")
     assert again.points == POINTS[:1]
     assert again.stages == [{"density": 0.1}]
-    assert Journal(tmp_path / "j", "another search").points == []
+    (tmp_path / "j" / "stage-00.shoe").write_bytes(b"of this search")
+    other = Journal(tmp_path / "j", "another search")
+    assert other.foreign and other.points == []
+    assert list((tmp_path / "j").iterdir()) == [], "the files of the one are not mixed with those of the other"
 
 
 def test_a_journal_that_was_cut_short_is_begun_again(tmp_path: Path):
