@@ -1,7 +1,7 @@
 """The `.shoe` file: writing and reading its bytes, and running it. Needs no torch."""
 
-from shoestring.artifact.file import MAX_BYTES, Content, Line, bill, read, save
+from shoestring.artifact.file import MAX_BYTES, Checkpoint, Content, Line, bill, read, save
 from shoestring.artifact.runtime import Loaded, load
 from shoestring.artifact.wire import ShoeError
 
-__all__ = ["MAX_BYTES", "Content", "Line", "Loaded", "ShoeError", "bill", "load", "read", "save"]
+__all__ = ["MAX_BYTES", "Checkpoint", "Content", "Line", "Loaded", "ShoeError", "bill", "load", "read", "save"]

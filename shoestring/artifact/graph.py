@@ -107,30 +107,44 @@ def encode(graph: Graph) -> bytes:
     for one in graph.constants:
         _write_constant(out, one)
     static = len(graph.inputs) + graph.weights + len(graph.constants)
-    value = static
     if len(graph.nodes) > MOST_NODES:
         raise ValueError(f"a file holds at most {MOST_NODES} nodes and this graph has {len(graph.nodes)}")
     out.varint(len(graph.nodes))
+    references = _References(static)
     for node in graph.nodes:
-        _write_node(out, node, static, value)
-        value += node.outputs
+        _write_node(out, node, references)
+        references.value += node.outputs
     out.varint(len(graph.outputs))
     for port, result in zip(graph.outputs, graph.results, strict=True):
         out.text(port.name)
         out.append(port.element)
-        out.varint(_reference(result, static, value))
+        out.varint(references(result))
     _write_tree(out, graph.arguments)
     _write_tree(out, graph.structure)
     return bytes(out)
 
 
-def _reference(number: int | None, static: int, value: int) -> int:
-    """0: absent; odd: an input, tensor or constant by number; even: so many values back from the newest."""
-    if number is None:
-        return 0
-    if not 0 <= number < value:
-        raise ValueError(f"there is no value {number} yet: nodes must come after those that they refer to")
-    return number << 1 | 1 if number < static else (value - number) << 1
+class _References:
+    """Numbers of values as they are written: 0, absent; odd, an input, tensor or constant; even, so many values back.
+
+    Inputs, tensors and constants are counted from the one after that which was referred to last: layers that are alike are then
+    written alike.
+    """
+
+    def __init__(self, static: int) -> None:
+        self.static = self.value = static
+        self.next = 0
+
+    def __call__(self, number: int | None) -> int:
+        """Of the number of a value, None where there is none."""
+        if number is None:
+            return 0
+        if not 0 <= number < self.value:
+            raise ValueError(f"there is no value {number} yet: nodes must come after those that they refer to")
+        if number >= self.static:
+            return (self.value - number) << 1
+        apart, self.next = number - self.next, number + 1
+        return (apart << 1 if apart >= 0 else (-apart << 1) - 1) << 1 | 1
 
 
 def _write_constant(out: Writer, one: Tensor) -> None:
@@ -145,13 +159,13 @@ def _write_constant(out: Writer, one: Tensor) -> None:
         out += one.bits.astype(one.bits.dtype.newbyteorder("<")).tobytes()
 
 
-def _write_node(out: Writer, node: Node, static: int, value: int) -> None:
+def _write_node(out: Writer, node: Node, references: _References) -> None:
     if node.operator not in _OPERATOR:
         raise OperatorError(node.operator, "files do not hold this operator")
     out.varint(_OPERATOR[node.operator])
     out.varint(len(node.inputs))
     for number in node.inputs:
-        out.varint(_reference(number, static, value))
+        out.varint(references(number))
     out.varint(node.outputs << 1 | bool(node.absent))
     if node.absent:
         out.varint(sum(1 << place for place in node.absent))

@@ -30,8 +30,8 @@ from shoestring.artifact.wire import Reader
 _DEEPEST = 16
 
 
-def decode(data: bytes) -> Graph:
-    """The graph, with every reference checked; raises ShoeError."""
+def decode(data: bytes, version: int = 2) -> Graph:
+    """The graph of a file of this version, with every reference checked; raises ShoeError."""
     reader = Reader(data, "graph")
     opset = reader.varint(1000)
     ports = [
@@ -48,7 +48,7 @@ def decode(data: bytes) -> Graph:
     weights = reader.varint(1 << 32)
     constants = tuple(_read_constant(reader) for _ in range(reader.count()))
     static = len(inputs) + weights + len(constants)
-    present = _Present(reader, static)
+    present = _Present(reader, static, version)
     nodes = tuple(_read_node(reader, present) for _ in range(reader.varint(MOST_NODES)))
     outputs: list[Port] = []
     results: list[int] = []
@@ -74,14 +74,18 @@ def decode(data: bytes) -> Graph:
 class _Present:
     """The values that exist so far, so that a node can only refer to what comes before it."""
 
-    def __init__(self, reader: Reader, static: int) -> None:
+    def __init__(self, reader: Reader, static: int, version: int) -> None:
         self.reader, self.static, self.value = reader, static, static
+        self.relative, self.next = version > 1, 0
         self.holes: set[int] = set()
 
     def number(self, reference: int) -> int | None:
         if reference == 0:
             return None
         number = reference >> 1 if reference & 1 else self.value - (reference >> 1)
+        if reference & 1 and self.relative:
+            number = self.next + (number >> 1 if not number & 1 else -((number + 1) >> 1))
+            self.next = number + 1
         low, high = (0, self.static) if reference & 1 else (self.static, self.value)
         if not low <= number < high or number in self.holes:
             raise self.reader.fail("a reference to a value that does not exist")

@@ -1,4 +1,4 @@
-"""Tensors as bits, and the three ways in which a file keeps them."""
+"""Tensors as bits, and the ways in which a file keeps them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shoestring.artifact import entropy
-from shoestring.artifact.wire import Reader, ShoeError, Writer
+from shoestring.artifact.wire import Reader
 
 # ONNX element types, by number: name, bytes an element
 ELEMENTS = {
@@ -16,12 +15,12 @@ ELEMENTS = {
     9: ("bool", 1), 10: ("float16", 2), 11: ("float64", 8), 12: ("uint32", 4), 13: ("uint64", 8), 16: ("bfloat16", 2),
 }  # fmt: skip
 NUMBERS = {name: number for number, (name, _) in ELEMENTS.items()}
-RAW, LEVELS, SPARSE = range(3)
-CODINGS = ("raw", "levels", "sparse")
+RAW, LEVELS, SPARSE, PLANES, CONTEXT, GRID, GRIDS, ZEROS = range(8)
+CODINGS = ("raw", "levels", "sparse", "planes", "levels", "grid", "grid", "zeros")
 WHOLE, HALF, BRAIN = range(3)  # how levels of a float32 tensor are kept: as they are, as float16, as bfloat16
+FLOATS = ("float32", "float64", "float16", "bfloat16")
 MOST_AXES = 32
 MOST_TENSORS = 1 << 15
-_CHUNK = 1 << 20  # symbols decoded at a time, so that a large tensor is not in memory twice
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,10 @@ def unsigned(element: int) -> np.dtype:
 
 @dataclass
 class Packed:
-    """How one tensor is kept, and what each part of it takes: `model_bits` of the shared stream, `raw_bytes`, `header_bytes`."""
+    """How one tensor is kept, and what each part of it takes: `model_bits` of the shared stream, `raw_bytes`, `header_bytes`.
+
+    `levels`: how many it has, 0 where it is not kept by levels. `steps`: of a grid, one or one for each slice along axis 0.
+    """
 
     tensor: Tensor = field(default_factory=lambda: Tensor(1, np.empty(0, np.uint32)))
     coding: int = RAW
@@ -67,122 +69,36 @@ class Packed:
     raw_bytes: int = 0
     header_bytes: int = 0
     levels: int = 0
+    steps: np.ndarray | None = None
 
 
-@dataclass
-class Tensors:
-    """Three runs of bytes: descriptions, the entropy-coded stream, plain values."""
-
-    headers: Writer = field(default_factory=Writer)
-    stream: bytes = b""
-    plain: Writer = field(default_factory=Writer)
-    packed: list[Packed] = field(default_factory=list)
-
-
-def pack(tensors: list[Tensor]) -> Tensors:
-    """Each tensor in the way that is smallest for it."""
-    out = Tensors()
-    out.headers.varint(len(tensors))
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    previous = -1
-    for one in tensors:
-        member = 0 if one.member is None else one.member - previous
-        if member < 0 or (one.member is not None and member == 0):
-            raise ValueError("members must come in the order of the module")
-        previous = previous if one.member is None else one.member
-        header = Writer()
-        header.varint(member)
-        header.append(one.element)
-        header.varint(one.bits.ndim)
-        for size in one.bits.shape:
-            header.varint(size)
-        way = _smallest(one)
-        header.append(way.coding)
-        header += way.header
-        parts += way.parts
-        out.headers += header
-        out.plain += way.plain
-        out.packed.append(Packed(one, way.coding, way.model_bits, len(way.plain), len(header), way.levels))
-    out.stream = entropy.encode(parts)
-    return out
-
-
-@dataclass(frozen=True)
-class _Way:
-    """A way to keep a tensor: its size in bytes (fractions count), and what goes where."""
-
-    size: float
-    coding: int
-    header: bytes = b""
-    plain: bytes = b""
-    parts: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
-    model_bits: float = 0.0
-    levels: int = 0
-
-
-def _smallest(one: Tensor) -> _Way:
-    flat = one.bits.reshape(-1)
-    raw = _Way(flat.nbytes, RAW, plain=_little(flat))
-    return min((raw, *_sparse(flat), *_shared(one.element, flat)), key=lambda way: (way.size, way.coding))
-
-
-def _sparse(flat: np.ndarray) -> list[_Way]:
-    nonzero = flat != 0
-    ones = int(nonzero.sum())
-    if not 0 < ones < flat.size:
-        return []
-    counts = np.array([flat.size - ones, ones])
-    codes = entropy.shrink(counts)
-    table = entropy.frequencies(codes)
-    model_bits = entropy.bits(table, counts)
-    size = model_bits / 8 + 2 + ones * flat.itemsize
-    return [_Way(size, SPARSE, codes.tobytes(), _little(flat[nonzero]), ((nonzero, table),), model_bits)]
-
-
-def _shared(element: int, flat: np.ndarray) -> list[_Way]:
-    if not flat.size or not _few(flat):
-        return []
-    values, symbols, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    if len(values) > entropy.MOST_SYMBOLS:
-        return []
-    form, kept = _narrowest(element, values)
-    header = Writer()
-    header.varint(len(values))
-    header.append(form)
-    size = len(kept) + 3
-    if len(values) == 1:
-        return [_Way(size, LEVELS, bytes(header), kept, levels=1)]
-    codes = entropy.shrink(counts)
-    table = entropy.frequencies(codes)
-    model_bits = entropy.bits(table, counts)
-    size += model_bits / 8 + len(codes)
-    header += codes.tobytes()
-    return [_Way(size, LEVELS, bytes(header), kept, ((symbols, table),), model_bits, len(values))]
-
-
-def _little(values: np.ndarray) -> bytes:
+def little(values: np.ndarray) -> bytes:
+    """The values, lowest byte first."""
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
-def _few(flat: np.ndarray) -> bool:
-    """Whether there can be few enough distinct values to be worth sorting for, judged on a sample of a large tensor."""
-    if flat.size <= 1 << 16:
-        return True
-    sample = flat[:: max(1, flat.size >> 14)]
-    return len(np.unique(sample)) < len(sample) * 0.9
+def turned(element: int, bits: np.ndarray, by: int) -> np.ndarray:
+    """Bits with the sign of a floating-point type moved behind the fraction (`by` 1), or back (`by` -1)."""
+    if ELEMENTS[element][0] not in FLOATS:
+        return bits
+    width = 8 * bits.dtype.itemsize
+    left, right = (1, width - 1) if by > 0 else (width - 1, 1)
+    return (bits << bits.dtype.type(left)) | (bits >> bits.dtype.type(right))
 
 
-def _narrowest(element: int, values: np.ndarray) -> tuple[int, bytes]:
-    """Levels in the fewest bytes that keep every bit of them."""
-    if ELEMENTS[element][0] == "float32":
-        with np.errstate(over="ignore", invalid="ignore"):
-            halves = values.view(np.float32).astype(np.float16)
-            # Processors differ in what they make of a half that is not a number.
-            if np.array_equal(halves.astype(np.float32).view(np.uint32), values) and not np.isnan(halves).any():
-                return HALF, halves.astype("<f2").tobytes()
-        if not (values & 0xFFFF).any():
-            return BRAIN, (values >> 16).astype("<u2").tobytes()
-    return WHOLE, _little(values)
+def numbered(element: int, levels: np.ndarray) -> np.ndarray:
+    """Levels (bits) as numbers that can be put in order: floats of 64 bits, or whole numbers."""
+    name = ELEMENTS[element][0]
+    if name == "bfloat16":
+        return (levels.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    numbers = levels.view(np.dtype(name))
+    return numbers.astype(np.float64) if name in FLOATS else numbers
+
+
+def multiples(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """The bits of float32 products of whole numbers and steps (both rounded to float32 as such), never a negative zero."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (levels.astype(np.float32) * steps.astype(np.float32) + np.float32(0)).view(np.uint32)
 
 
 def read_element(reader: Reader) -> int:
@@ -194,8 +110,13 @@ def read_element(reader: Reader) -> int:
 
 
 def read_shape(reader: Reader) -> tuple[int, ...]:
-    """The next shape, one that numpy can have even where an axis is empty."""
-    shape = tuple(reader.varint(1 << 40) for _ in range(reader.varint(MOST_AXES)))
+    """The next shape: how many axes, then them."""
+    return read_axes(reader, reader.varint(MOST_AXES))
+
+
+def read_axes(reader: Reader, count: int) -> tuple[int, ...]:
+    """The next `count` axes, of a shape that numpy can have even where one is empty."""
+    shape = tuple(reader.varint(1 << 40) for _ in range(count))
     if math.prod(size or 1 for size in shape) > 1 << 40:
         raise reader.fail(f"no tensor has the shape {shape}")
     return shape
@@ -207,81 +128,3 @@ def read_plain(reader: Reader, element: int, kind: np.dtype, count: int) -> np.n
     if ELEMENTS[element][0] == "bool" and (data > 1).any():
         raise reader.fail("a truth value is neither 0 nor 1")
     return data
-
-
-def unpack(headers: bytes, stream: memoryview, plain: memoryview, limit: int) -> list[Packed]:
-    """The tensors and how each was kept; `limit` bounds the bytes that they take in memory."""
-    reader, values = Reader(headers, "tensor list"), Reader(plain, "plain values")
-    try:
-        decoder = entropy.Decoder(stream)
-    except ValueError as error:
-        raise ShoeError(f"damaged file: the code stream cannot be read ({error})") from None
-    found: list[Packed] = []
-    previous = -1
-    for _ in range(reader.varint(MOST_TENSORS)):
-        start, value_start = reader.at, values.at
-        step = reader.varint(1 << 32)
-        previous += step
-        element = read_element(reader)
-        shape = read_shape(reader)
-        count = math.prod(shape)
-        limit -= count * max(ELEMENTS[element][1], 4)
-        if limit < 0:
-            raise reader.fail("the tensors are larger than allowed; if you trust this file, raise max_bytes")
-        bits, packed = _unpack(reader, values, decoder, element, count)
-        packed.tensor = Tensor(element, bits.reshape(shape), previous if step else None)
-        packed.header_bytes, packed.raw_bytes = reader.at - start, values.at - value_start
-        found.append(packed)
-    reader.end()
-    values.end()
-    if not decoder.finished():
-        raise ShoeError("damaged file: the code stream does not end where its symbols do")
-    return found
-
-
-def _unpack(reader: Reader, values: Reader, decoder: entropy.Decoder, element: int, count: int) -> tuple[np.ndarray, Packed]:
-    kind, coding = unsigned(element), reader.byte()
-    if coding == RAW:
-        return read_plain(values, element, kind, count), Packed()
-    if coding == SPARSE:
-        nonzero, model_bits = _symbols(reader, decoder, np.array([False, True]), count)
-        bits = np.zeros(count, kind)
-        bits[nonzero] = read_plain(values, element, kind, int(np.count_nonzero(nonzero)))
-        return bits, Packed(coding=SPARSE, model_bits=model_bits)
-    if coding != LEVELS:
-        raise reader.fail(f"there is no coding {coding}")
-    number = reader.varint(min(entropy.MOST_SYMBOLS, count))
-    if number == 0:
-        raise reader.fail("a tensor has no levels")
-    levels = _levels(reader, values, element, number)
-    if number == 1:
-        return np.full(count, levels[0], kind), Packed(coding=LEVELS, levels=1)
-    bits, model_bits = _symbols(reader, decoder, levels, count)
-    return bits, Packed(coding=LEVELS, model_bits=model_bits, levels=number)
-
-
-def _levels(reader: Reader, values: Reader, element: int, number: int) -> np.ndarray:
-    """The distinct values of a tensor, as bits."""
-    name, form = ELEMENTS[element][0], reader.byte()
-    if form == WHOLE:
-        return read_plain(values, element, unsigned(element), number)
-    if name != "float32" or form not in (HALF, BRAIN):
-        raise reader.fail(f"levels of {name} have no form {form}")
-    short = read_plain(values, element, np.dtype("u2"), number)
-    if form == BRAIN:
-        return short.astype(np.uint32) << 16
-    if (short & 0x7FFF > 0x7C00).any():
-        raise values.fail("a level of half precision is not a number")
-    return short.view(np.float16).astype(np.float32).view(np.uint32)
-
-
-def _symbols(reader: Reader, decoder: entropy.Decoder, meanings: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """What the next `count` symbols of the stream stand for, and the bits that their model gives them."""
-    table = entropy.frequencies(np.frombuffer(reader.take(len(meanings)), np.uint8))
-    model = entropy.model(table)
-    out, counts = np.empty(count, meanings.dtype), np.zeros(len(meanings), np.int64)
-    for start in range(0, count, _CHUNK):
-        symbols = decoder.decode(model, min(_CHUNK, count - start))
-        out[start : start + _CHUNK] = meanings[symbols]
-        counts += np.bincount(symbols, minlength=len(meanings))
-    return out, entropy.bits(table, counts)

@@ -101,19 +101,19 @@ class Reader:
             raise self.fail(f"{self.left()} bytes too many")
 
 
-def squeeze(data: bytes) -> bytes:
-    """The length, then raw deflate (RFC 1951)."""
+def squeeze(data: bytes, dictionary: bytes = b"") -> bytes:
+    """The length, then raw deflate (RFC 1951), which may refer to the dictionary as if it came before."""
     out = Writer()
     out.varint(len(data))
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
     return bytes(out) + packer.compress(data) + packer.flush()
 
 
-def unsqueeze(data: memoryview, what: str, limit: int) -> bytes:
+def unsqueeze(data: memoryview, what: str, limit: int, dictionary: bytes = b"") -> bytes:
     """What `squeeze` packed, if it is at most `limit` bytes; never allocates more than that."""
     reader = Reader(data, what)
     length = reader.varint(limit)
-    unpacker = zlib.decompressobj(-15)
+    unpacker = zlib.decompressobj(-15, dictionary)
     try:
         out = unpacker.decompress(reader.take(reader.left()), length + 1)
     except zlib.error as error:

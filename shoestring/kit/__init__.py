@@ -9,6 +9,8 @@ except ModuleNotFoundError as error:
         f"{error.name} is not installed: it comes with the extra `train` (pip install 'shoestring[train]')", name=error.name
     ) from None
 
+from shoestring.kit.augment import mirrored, moved
+from shoestring.kit.batch_norm import settle_batch_norm
 from shoestring.kit.export import (
     Exported,
     ExportError,
@@ -19,8 +21,10 @@ from shoestring.kit.export import (
     write,
 )
 from shoestring.kit.progress import progress
+from shoestring.kit.resume import resuming
 from shoestring.kit.supervised import Supervised, accuracy
-from shoestring.kit.train import DivergedError, endless, recover, train
+from shoestring.kit.train import DivergedError, recover, taught, train
+from shoestring.kit.units import remove_dead_units
 from shoestring.kit.weights import (
     ModelState,
     SkippedWarning,
@@ -38,6 +42,7 @@ from shoestring.kit.weights import (
 
 __all__ = [
     "DivergedError", "ExportError", "Exported", "ModelState", "SkippedWarning", "State", "Supervised", "Weight", "accuracy",
-    "bake", "check_finite", "clone", "compressible", "endless", "export", "first_fit", "members", "pack", "parameter_bytes", "progress",
-    "recover", "restore", "state_of", "train", "with_state", "write",
+    "bake", "check_finite", "clone", "compressible", "export", "first_fit", "members", "mirrored", "moved",
+    "pack", "parameter_bytes", "progress", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
+    "taught", "train", "with_state", "write",
 ]  # fmt: skip

@@ -60,7 +60,7 @@ def convert(
         inputs = [numbers[name] if name else None for name in node.input]
         while inputs and inputs[-1] is None:
             inputs.pop()
-        converted.append(Node(_operator(node), tuple(inputs), len(outputs), _attributes(node, model), absent))
+        converted.append(Node(_operator(node), tuple(inputs), len(outputs), _attributes(node, model, constants), absent))
         for place, name in enumerate(outputs):
             if name:
                 numbers[name] = value + place
@@ -121,7 +121,9 @@ def _operator(node: onnx.NodeProto) -> str:
     return node.op_type
 
 
-def _attributes(node: onnx.NodeProto, model: onnx.ModelProto) -> tuple[tuple[str, int, Any], ...]:
+def _attributes(
+    node: onnx.NodeProto, model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]
+) -> tuple[tuple[str, int, Any], ...]:
     """The attributes that say anything but the default."""
     opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
     try:
@@ -134,7 +136,7 @@ def _attributes(node: onnx.NodeProto, model: onnx.ModelProto) -> tuple[tuple[str
         content: Any = onnx.helper.get_attribute_value(attribute)
         if known is not None and known.default_value.type and onnx.helper.get_attribute_value(known.default_value) == content:
             continue
-        if _implied(attribute.name, content):
+        if _implied(attribute.name, content) or _evident(node, attribute.name, constants):
             continue
         if attribute.type == graphs.TENSOR:
             content = tensor(numpy_helper.to_array(content))
@@ -148,6 +150,15 @@ def _attributes(node: onnx.NodeProto, model: onnx.ModelProto) -> tuple[tuple[str
             raise OperatorError(node.op_type, "files hold no control flow")
         found.append((attribute.name, attribute.type, content))
     return tuple(found)
+
+
+def _evident(node: onnx.NodeProto, name: str, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """What other inputs say: the size of a kernel, and that a shape without zeros has none to be taken as such."""
+    if name == "kernel_shape":
+        return node.op_type in ("Conv", "ConvTranspose")
+    if name == "allowzero" and node.op_type == "Reshape" and node.input[1] in constants:
+        return bool(numpy_helper.to_array(constants[node.input[1]]).all())
+    return False
 
 
 def _implied(name: str, content: Any) -> bool:

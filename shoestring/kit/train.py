@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +13,8 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task
 from shoestring.kit.progress import progress
-from shoestring.kit.weights import SkippedWarning, bake, clone
+from shoestring.kit.resume import Batches, snapshot
+from shoestring.kit.weights import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -51,32 +52,65 @@ def train(
     if not model.training:  # in a model that is training, parts that are not are frozen on purpose
         model.train()
     singles = [_single(p) for p in parameters]
-    optimizer = torch.optim.AdamW(singles, lr=learning_rate, weight_decay=weight_decay)
-    warm = max(1, steps // 50)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min((s + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * min(s / steps, 1.0)))
+    optimizer = torch.optim.AdamW(
+        _groups(model, dict(zip(parameters, singles, strict=True)), learning_rate),
+        weight_decay=weight_decay,
+        fused=all(p.device.type in ("cpu", "cuda") for p in singles),  # one pass over the memory in place of ten
     )
+    batches = Batches(task)
+    kept = snapshot(model, optimizer, singles, f"{what}, {steps} steps, learning rate {learning_rate:g}")
     try:
+        begin = kept.load(batches) if kept is not None else 0
         with progress(what, steps) as advance:
-            for step, batch in zip(range(steps), endless(task), strict=False):
+            for step in range(steps):
+                if step < begin:
+                    advance("")
+                    continue
+                if kept is not None:
+                    kept.save(step, batches)
                 if before_step is not None:
                     before_step(step)
-                model.zero_grad()
-                with parametrize.cached():
-                    loss = task.loss(model, batch)
-                    if not torch.isfinite(loss):
-                        raise DivergedError(
-                            f"the loss is {loss.item()} at step {step} of {steps} ({what}): "
-                            f"use a learning rate below {learning_rate:g}, and check the data for NaN"
-                        )
-                    loss.backward()
+                loss = _backward(model, task, next(batches), f"at step {step} of {steps} ({what})", learning_rate)
+                for group in optimizer.param_groups:
+                    group["lr"] = group["highest"] * _height(step, steps)
                 _step(optimizer, parameters, singles)
-                schedule.step()
-                advance(f"loss {loss.item():.4f}" if step % 20 == 0 else "")
+                advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
+        if kept is not None and begin < steps:
+            kept.save(steps, batches, last=True)
     finally:
         for part, training in modes:
             part.training = training
     return model
+
+
+def _backward(model: nn.Module, task: Task, batch: Any, where: str, learning_rate: float) -> float:
+    """The loss of a batch, its gradients left in the parameters."""
+    model.zero_grad()
+    with parametrize.cached():
+        loss = task.loss(model, batch)
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss.item()} {where}: use a learning rate below {learning_rate:g}, and check the data for NaN"
+            )
+        loss.backward()
+    return loss.item()
+
+
+def _height(step: int, steps: int) -> float:
+    """The learning rate of a step as a share of the highest."""
+    return min((step + 1) / max(1, steps // 50), 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0)))
+
+
+def _groups(model: nn.Module, singles: dict[nn.Parameter, nn.Parameter], learning_rate: float) -> list[dict[str, Any]]:
+    """All parameters as one group, but for the steps of grids: these move in proportion to their size, and do not decay."""
+    steps = {id(m.step): m.step for m in model.modules() if isinstance(m, State) and m.step is not None}
+    rest = [single for p, single in singles.items() if id(p) not in steps]
+    groups: list[dict[str, Any]] = [{"params": rest, "highest": learning_rate}] if rest else []
+    for step in steps.values():
+        if step in singles:
+            highest = learning_rate * float(step.detach().mean())
+            groups.append({"params": [singles[step]], "highest": highest, "weight_decay": 0.0})
+    return groups
 
 
 def _single(parameter: nn.Parameter) -> nn.Parameter:
@@ -95,19 +129,11 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], sing
             p.copy_(single)
 
 
+def taught(task: Task, teacher: nn.Module) -> Task:
+    """The task, taught by a copy of `teacher` unless it has a teacher already."""
+    return task if getattr(task, "teacher", None) is not None else task.taught_by(bake(clone(teacher)).eval())
+
+
 def recover(model: nn.Module, task: Task, teacher: nn.Module, **settings: Any) -> nn.Module:
-    """`train`, taught by `teacher` (a copy is made) unless the task has a teacher already."""
-    if settings.get("steps", 0) > 0 and getattr(task, "teacher", None) is None:
-        task = task.taught_by(bake(clone(teacher)).eval())
-    return train(model, task, **settings)
-
-
-def endless(task: Task) -> Iterator[Any]:
-    """The training batches, pass after pass."""
-    while True:
-        empty = True
-        for batch in task.batches("train"):
-            empty = False
-            yield batch
-        if empty:
-            raise ValueError("the task's training split has no batches: there is nothing to train on")
+    """`train`, taught by `teacher` unless the task has a teacher already."""
+    return train(model, taught(task, teacher) if settings.get("steps", 0) > 0 else task, **settings)

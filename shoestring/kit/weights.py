@@ -1,4 +1,4 @@
-"""The weight state: all that is known of a weight beyond its value, one for each parameter however many modules share it.
+"""The weights of a model and their states, one for each parameter however many modules share it.
 
 A technique reads the state that others left, extends it, and never needs to know who they were. Weights are chosen by
 parameter, not by class of module.
@@ -19,35 +19,10 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
+from shoestring.kit.state import State
+
 Value = TypeVar("Value")
 _PARAMETRIZED = ".parametrizations."
-
-
-class State(nn.Module):
-    """What is known of one weight, applied in this order: value, then mask.
-
-    `codebook` (levels) and `indices` (the weight's shape) replace the value; `mask` (the weight's shape, bool) zeroes it.
-    The codebook is a parameter: training it gives each level the sum of its weights' gradients.
-    """
-
-    codebook: nn.Parameter | None
-    indices: Tensor | None
-    mask: Tensor | None
-
-    def __init__(self, trainable: bool) -> None:
-        """`trainable`: whether the weight took part in training before it had a state."""
-        super().__init__()
-        self.trainable = trainable
-        self.register_parameter("codebook", None)
-        self.register_buffer("indices", None)
-        self.register_buffer("mask", None)
-
-    def forward(self, value: Tensor) -> Tensor:
-        """The weight that the module computes with."""
-        if self.codebook is not None and self.indices is not None:
-            value = self.codebook[self.indices.int()]
-        # Not a product: that makes a negative zero of what is negative, which files keep apart from zero.
-        return value if self.mask is None else value.masked_fill(~self.mask, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +81,22 @@ class Weight:
         state = self.attach()
         state.codebook = nn.Parameter(codebook.detach().to(self.raw), requires_grad=state.trainable)
         state.indices = indices.to(self.raw.device, torch.uint8 if len(codebook) <= 256 else torch.int32)
+        state.step = None
         self.raw.requires_grad_(False)
+
+    def round(self, step: Tensor) -> None:
+        """Round the value to multiples of `step` (above 0): one number, or one for each slice along axis 0 (O, 1, 1, ...).
+
+        Levels that it had are where the value starts from.
+        """
+        if not bool((step > 0).all()):
+            raise ValueError(f"the steps of {self.name} must be above 0")
+        state = self.attach()
+        if state.codebook is not None:
+            self.raw.data = self.value().clone(memory_format=torch.preserve_format)
+            state.codebook = state.indices = None
+        state.step = nn.Parameter(step.detach().to(self.raw), requires_grad=state.trainable)
+        self.raw.requires_grad_(state.trainable)
 
 
 def members(model: nn.Module) -> list[Weight]:
@@ -268,7 +258,7 @@ def state_of(model: nn.Module) -> ModelState:
     for weight in members(model):
         values[weight.name] = weight.raw.detach().clone()
         if weight.state is not None:
-            known = {n: getattr(weight.state, n) for n in ("codebook", "indices", "mask")}
+            known = {n: getattr(weight.state, n) for n in ("codebook", "indices", "step", "mask")}
             states[weight.name] = {n: t.detach().clone() for n, t in known.items() if t is not None}
     return ModelState(values, states)
 
@@ -290,6 +280,8 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
         known = state.states.get(name, {})
         if "codebook" in known:
             weight.share(known["codebook"].clone(), known["indices"].clone())
+        if "step" in known:
+            weight.round(known["step"].clone())
         if "mask" in known:
             weight.prune(known["mask"].clone())
     return copied

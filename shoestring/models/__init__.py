@@ -1,5 +1,7 @@
 """Reference networks, one file each. Inputs are as the data has them, images 0..1: normalisation is inside."""
 
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
+from shoestring.models.resnet import ResNet20
+from shoestring.models.vgg import SmallVGG
 
-__all__ = ["DigitsLeNet", "LeNet5", "LeNet300"]
+__all__ = ["DigitsLeNet", "LeNet5", "LeNet300", "ResNet20", "SmallVGG"]

@@ -2,5 +2,6 @@
 
 from shoestring.recipes.deep_compression import deep_compression
 from shoestring.recipes.digits import digits_lenet
+from shoestring.recipes.rate import rate_cifar, rate_lenet
 
-__all__ = ["deep_compression", "digits_lenet"]
+__all__ = ["deep_compression", "digits_lenet", "rate_cifar", "rate_lenet"]

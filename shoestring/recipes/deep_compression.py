@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import Supervised, clone, compressible, export, members, parameter_bytes, train, write
+from shoestring.kit import Supervised, clone, compressible, export, members, moved, parameter_bytes, train, write
 from shoestring.models import LeNet5, LeNet300
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
@@ -94,17 +92,6 @@ def deep_compression(
     stage("shared", shared, layout_2015(shared))
     stage("coded", shared)
     return stages
-
-
-def moved(images: Tensor) -> Tensor:
-    """Each of the images N×C×H×W moved by up to a pixel, up or down and left or right; what comes in is 0."""
-    padded = functional.pad(images, (1, 1, 1, 1))
-    height, width = images.shape[-2:]
-    rows = torch.randint(0, 3, (len(images), 1, 1, 1)) + torch.arange(height).view(1, 1, -1, 1)
-    columns = torch.randint(0, 3, (len(images), 1, 1, 1)) + torch.arange(width).view(1, 1, 1, -1)
-    examples = torch.arange(len(images)).view(-1, 1, 1, 1)
-    channels = torch.arange(images.shape[1]).view(1, -1, 1, 1)
-    return padded[examples, channels, rows, columns]
 
 
 def layout_2015(model: nn.Module) -> int:

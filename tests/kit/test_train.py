@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from shoestring.core import Task
-from shoestring.kit import DivergedError, SkippedWarning, Supervised, clone, endless, recover, state_of, train
+from shoestring.kit import DivergedError, SkippedWarning, Supervised, clone, recover, state_of, train
+from shoestring.kit.resume import Batches
 
 
 def line(examples: int = 64) -> Supervised:
@@ -82,7 +83,7 @@ def test_nothing_to_train_on():
 
 
 def test_passes_follow_one_another():
-    assert [len(y) for _, y in islice(endless(line(24)), 5)] == [16, 8, 16, 8, 16]
+    assert [len(y) for _, y in islice(Batches(line(24)), 5)] == [16, 8, 16, 8, 16]
 
 
 def test_recover_is_taught_by_a_copy_and_only_once():

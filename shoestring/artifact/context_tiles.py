@@ -1,0 +1,181 @@
+"""The context model a tile at a time, in numpy: what a tile teaches counts from its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from shoestring.artifact.context import (
+    ADAPTIVE,
+    BLOCKS,
+    COLUMN,
+    CONTEXTS,
+    FAR,
+    FARS,
+    FIRST,
+    GROUP,
+    NEAR,
+    NEARS,
+    RATES,
+    REACH,
+    ROW,
+    SHARES,
+    SQUASH,
+    STRENGTHS,
+    STRETCH,
+    Choice,
+)
+
+Source = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
+"""Bits for chances (of a 1, × 65,536): those given, noted by an encoder, or those that a decoder finds (given None)."""
+
+
+LARGEST_BLOCK = 1 << 18
+"""Numbers in a block of more than one row, at most: so much is in memory several times."""
+
+
+def bounds(rows: int, columns: int, blocks: int) -> list[int]:
+    """Where the blocks of rows begin and end: each as large as all before it, up to a size, and the first the smallest."""
+    found = [0]
+    most = max(1, LARGEST_BLOCK // columns)
+    for end in sorted({-(-rows >> k) for k in range(blocks)}):
+        found += [*range(found[-1] + most, end, most), end]
+    return found
+
+
+class Tiles:
+    """Rows in blocks; of each block first every second number, as on a chessboard, then the others, which know all around them."""
+
+    def __init__(self, choice: Choice, rows: int, columns: int) -> None:
+        self.choice, self.rows, self.columns = choice, rows, columns
+        width, planes = choice.width, choice.planes
+        self.strength, self.rate = STRENGTHS[choice.strength], RATES[choice.rate]
+        self.margin = max(width, 1)
+        self.stride = columns + 2 * self.margin
+        self.numbers = np.zeros((rows + 2) * self.stride, np.int16)  # with margins of zeros
+        self.totals = np.array([FIRST[min(plane, 2)] for plane in range(planes)], np.int64)
+        self.weights = np.full((planes, CONTEXTS), SHARES[choice.share], np.int64)
+        groups = (columns - 1) // width + 1 if width else 1
+        sizes = (rows, columns, groups, 2 * NEARS, 2 * FARS)  # near and far: apart for the first half of a block
+        self.seen = [[np.zeros((size, 2), np.int64) for size in sizes] for _ in range(planes)]
+        self.nodes = np.ones((choice.digits + 1, 1 << ADAPTIVE, 2), np.int64)
+
+    def run(self, source: Source, known: np.ndarray | None = None) -> np.ndarray:
+        """The matrix that the source gives; given a matrix, the source's notes of it."""
+        columns = np.arange(self.columns)
+        group = columns // self.choice.width if self.choice.width else columns * 0
+        odd = (columns + group) & 1
+        ends = bounds(self.rows, self.columns, BLOCKS[self.choice.tiles - 1])
+        for first, last in pairwise(ends):
+            board = (np.arange(first, last)[:, None] + odd) & 1
+            for half in (0, 1):
+                rows, places = np.nonzero(board == half)
+                rows += first
+                truth = None if known is None else known[rows, places]
+                self._tile(rows, places, group[places], half, source, truth)
+        inner = self.numbers.reshape(self.rows + 2, self.stride)
+        return inner[1:-1, self.margin : self.margin + self.columns].copy()
+
+    def _tile(
+        self, rows: np.ndarray, columns: np.ndarray, groups: np.ndarray, half: int, source: Source, truth: np.ndarray | None
+    ) -> None:
+        where = (rows + 1) * self.stride + columns + self.margin
+        near, far = self._fullness(where, half)
+        magnitudes = None if truth is None else np.abs(truth)
+        places = [rows, columns, groups, near, far]
+        full = np.flatnonzero(self._plane(0, places, source, None if magnitudes is None else magnitudes > 0))
+        if not len(full):
+            return
+        where, places = where[full], [one[full] for one in places]
+        magnitudes = None if magnitudes is None else magnitudes[full]
+        signs = [*places[:3], *self._signs(where, half)]
+        positive = self._plane(1, signs, source, None if truth is None else truth[full] > 0)
+        lengths = self._lengths(places, source, magnitudes)
+        found = self._digits(lengths, source, magnitudes)
+        self.numbers[where] = np.where(positive, found, -found)
+
+    def _lengths(self, places: list[np.ndarray], source: Source, truth: np.ndarray | None) -> np.ndarray:
+        lengths = np.ones(len(places[0]), np.int64)
+        known = None if truth is None else np.frexp(truth.astype(np.float64))[1]
+        for length in range(1, self.choice.digits):
+            still = np.flatnonzero(lengths == length)
+            if not len(still):
+                break
+            longer = None if known is None else known[still] > length
+            lengths[still] += self._plane(1 + length, [one[still] for one in places], source, longer)
+        return lengths
+
+    def _digits(self, lengths: np.ndarray, source: Source, truth: np.ndarray | None) -> np.ndarray:
+        found = np.ones(len(lengths), np.int64)
+        for place in range(1, self.choice.digits):
+            still = np.flatnonzero(lengths > place)
+            if not len(still):
+                break
+            length, node = lengths[still], found[still]
+            chances = np.full(len(still), 32768)
+            if place <= ADAPTIVE:
+                counts = self.nodes[length, node]
+                chances = (counts[:, 1] << 16) // counts.sum(1)
+            bits = source(chances, None if truth is None else truth[still] >> (length - 1 - place) & 1)
+            if place <= ADAPTIVE:
+                np.add.at(self.nodes, (length, node, bits), 1)
+            found[still] = 2 * node + bits
+        return found
+
+    def _plane(self, plane: int, places: list[np.ndarray], source: Source, truth: np.ndarray | None) -> np.ndarray:
+        """The bits of a plane in these contexts, and what they teach."""
+        zeros, ones = self.totals[plane].tolist()
+        average = min(max((ones << 16) // (zeros + ones), 1), 65535)
+        used = (ROW, COLUMN, GROUP, NEAR, FAR) if self.choice.width else (ROW, COLUMN, NEAR, FAR)
+        weights, seen = self.weights[plane], self.seen[plane]
+        features = [self._feature(seen[one], average)[places[one]] for one in used]
+        mixed = weights[used[0]] * features[0]
+        for one, feature in zip(used[1:], features[1:], strict=True):
+            mixed += weights[one] * feature
+        mixed >>= 16
+        mixed += int(STRETCH[average]) + REACH
+        chances = SQUASH[np.clip(mixed, 0, 2 * REACH, out=mixed)]
+        bits = source(chances, truth)
+        errors = (bits << 16) - chances
+        half = 1 << (self.rate - 1)
+        for one, feature in zip(used, features, strict=True):
+            weight = int(weights[one]) + ((int(errors @ feature) + half) >> self.rate)
+            weights[one] = min(max(weight, -(1 << 19)), 1 << 19)
+            size = len(seen[one])
+            seen[one] += np.bincount(2 * places[one] + bits, minlength=2 * size).reshape(size, 2)
+        count = int(bits.sum())
+        self.totals[plane] += (16 * (len(bits) - count), 16 * count)
+        return bits
+
+    def _feature(self, seen: np.ndarray, average: int) -> np.ndarray:
+        """How far the logit of each context's chance is from the average's."""
+        zeros, ones = seen[:, 0], seen[:, 1]
+        chances = ((ones << 16) + self.strength * average) // (zeros + ones + self.strength)
+        return STRETCH[np.minimum(chances, 65535)] - STRETCH[average]
+
+    def _fullness(self, where: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+        """(near, far) contexts of zero? and of lengths: magnitudes up to 3, of each pair up to 2 or of all together."""
+        near, total = np.zeros_like(where), np.zeros_like(where)
+        if half:
+            for factor, before, after in self._around(where):
+                pair = np.minimum(np.abs(before), 3) + np.minimum(np.abs(after), 3)
+                near += factor * np.minimum(pair, 2)
+                total += pair
+        return near + half * NEARS, np.minimum(total, FARS - 1) + half * FARS
+
+    def _signs(self, where: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+        """(near, far) contexts of signs: that of each pair, and the sum of all."""
+        near, total = np.full_like(where, 13), np.full_like(where, 6)
+        if half:
+            for factor, before, after in self._around(where):
+                pair = np.sign(before) + np.sign(after)
+                near += factor * np.sign(pair)
+                total += pair
+        return near + half * NEARS, total + half * FARS
+
+    def _around(self, where: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """(factor, what stands before, what stands after): above and below, left and right, a width before and after."""
+        pairs = ((9, self.stride), (3, 1), (1, self.choice.width))
+        return [(factor, self.numbers[where - by], self.numbers[where + by]) for factor, by in pairs if by]

@@ -1,0 +1,155 @@
+"""Size against error: networks trained for the length of their own code, at several prices of a bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Ledger, Task, apply, prove, seeded
+from shoestring.core import score as score_of
+from shoestring.core.task import Taught
+from shoestring.kit import Supervised, clone, mirrored, moved, parameter_bytes, restore, resuming, train, write
+from shoestring.models import LeNet5, LeNet300, ResNet20, SmallVGG
+from shoestring.quantize import Rate
+
+
+@dataclass(frozen=True)
+class Point:
+    """A file of the curve: the price of a bit (0: uncompressed), bytes, and the scores (0 to 1) that the file reaches."""
+
+    price: float
+    bytes: int
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a recipe uses for one network. Passes are over the training images; `teaching` is the weight of the teacher's answers,
+    which are the uncompressed network's own."""
+
+    prices: tuple[float, ...]
+    training_passes: int
+    rate_passes: int
+    training_rate: float = 1e-3
+    weight_decay: float = 0.0
+    learning_rate: float = 2e-3
+    coarseness: float = 2.0
+    teaching: float = 0.4
+    batch_size: int = 128
+    autocast: torch.dtype | None = field(default=torch.bfloat16)
+
+
+SETTINGS: dict[type[nn.Module], Settings] = {
+    LeNet300: Settings(prices=(1.5e-5, 8e-6, 4e-6), training_passes=20, rate_passes=60),
+    LeNet5: Settings(prices=(5e-5, 3e-5, 1e-5), training_passes=15, rate_passes=60),
+    ResNet20: Settings(
+        prices=(4e-6, 1.5e-6), training_passes=30, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+    ),
+    SmallVGG: Settings(
+        prices=(4e-6, 1.5e-6), training_passes=25, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+    ),
+}
+
+
+def rate_lenet(
+    network: type[nn.Module],
+    task: Supervised,
+    folder: Path,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+    ledger: Ledger | None = None,
+    say: Callable[[Point], None] = lambda point: None,
+) -> list[Point]:
+    """The points of `network` (LeNet300 or LeNet5) on MNIST, the uncompressed one first; their files are left in `folder`.
+
+    The network is trained on the images as they are; trained for the rate, it sees them moved by up to a pixel and is taught by
+    the uncompressed network. Killed and called again with the same folder, it goes on.
+
+    Published, weights only: LeNet-5 2.84 KB at 1.0 % error (Oktay et al. 2020), 1.52 KB at 0.96 % (Havasi et al. 2019);
+    LeNet-300-100 8.56 KB at 1.9 % (Oktay et al. 2020). Ours (whole files, three seeds) are in `docs/rate.md`, made by
+    `python benchmarks/rate_lenet.py`; on one core a point takes about 12 minutes for LeNet-5 and 4 for LeNet-300-100.
+    """
+    chosen = settings or SETTINGS[network]
+    shown = replace(task, augment=lambda images: _flat(moved(images)), autocast=chosen.autocast)
+    return _points(network, task, replace(task, autocast=chosen.autocast), shown, folder, chosen, seed, ledger, say)
+
+
+def rate_cifar(
+    network: type[nn.Module],
+    task: Supervised,
+    folder: Path,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+    ledger: Ledger | None = None,
+    say: Callable[[Point], None] = lambda point: None,
+) -> list[Point]:
+    """The points of `network` (ResNet20 or SmallVGG) on CIFAR-10, the uncompressed one first; their files are left in `folder`.
+
+    Images are moved by up to four pixels and mirrored in all training. Killed and called again with the same folder, it goes on.
+
+    Published, weights only: ResNet-20-4, which is sixteen times larger, 128 KB at 8.8 % error, 134× (Oktay et al. 2020). Ours
+    are in `docs/rate.md`, made by `python benchmarks/rate_cifar.py`; on one core with bfloat16 about 30 minutes for the
+    network and as long for each point.
+    """
+    chosen = settings or SETTINGS[network]
+    shown = replace(task, augment=lambda images: _flat(mirrored(moved(images, 4))), autocast=chosen.autocast)
+    return _points(network, task, shown, shown, folder, chosen, seed, ledger, say)
+
+
+def _flat(images: Tensor) -> Tensor:
+    """In the memory format that convolutions are fastest in."""
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _points(
+    network: type[nn.Module], task: Supervised, plain: Supervised, shown: Supervised, folder: Path, chosen: Settings,
+    seed: int, ledger: Ledger | None, say: Callable[[Point], None],
+) -> list[Point]:  # fmt: skip
+    plain, shown = (replace(one, batch_size=chosen.batch_size) for one in (plain, shown))
+    passes = -(-len(task.train[1]) // chosen.batch_size)
+    points: list[Point] = []
+
+    def point(name: str, price: float, model: nn.Module, counted: int | None = None) -> None:
+        path = folder / f"{name}.shoe"
+        size = write(model, task.sealed(), path, smallest=price > 0)
+        test = prove(path, task, ledger=ledger, seed=seed, note=f"rate {network.__name__}: {name}")
+        points.append(Point(price, counted or size, score_of(task.sealed(), model), test))
+        say(points[-1])
+
+    with resuming(folder / "unfinished"):
+        model = _trained(network, plain.sealed(), folder / "uncompressed.shoe", chosen, passes, seed)
+        point("uncompressed", 0.0, model, parameter_bytes(model))
+        taught: Task = Taught(shown.sealed(), clone(model).eval(), weight=chosen.teaching)
+        for price in chosen.prices:
+            rate = Rate(
+                price=price,
+                steps=passes * chosen.rate_passes,
+                learning_rate=chosen.learning_rate,
+                coarseness=chosen.coarseness,
+            )
+            point(f"price_{price:g}", price, apply(rate, model, taught, ledger=ledger, seed=seed))
+    return points
+
+
+def _trained(network: type[nn.Module], task: Task, path: Path, chosen: Settings, passes: int, seed: int) -> nn.Module:
+    """The uncompressed network: from its file where there is one, otherwise trained."""
+    with seeded(seed):
+        model = network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if path.exists():
+        return restore(path, model)
+    with seeded(seed):
+        return train(
+            model,
+            task,
+            steps=passes * chosen.training_passes,
+            learning_rate=chosen.training_rate,
+            weight_decay=chosen.weight_decay,
+            what="training the network",
+        )
