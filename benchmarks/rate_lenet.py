@@ -18,10 +18,10 @@ from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.kit import Supervised, clone, compressible, taught, train
+from shoestring.kit import Supervised, clone, compressible, parameter_bytes, taught, train
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize.rate import Price, Priced
-from shoestring.recipes.rate import SETTINGS, rate_lenet
+from shoestring.recipes.rate import SETTINGS, Point, rate_lenet
 from shoestring.tasks import mnist
 
 RUNS: dict[str, type[nn.Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
@@ -51,16 +51,21 @@ def points(rows: Rows, name: str, network: type[nn.Module], recipe: Callable, ta
         settings = replace(settings, training_passes=2, rate_passes=4, prices=settings.prices[:1])
     folder = RESULTS / "unfinished" / f"{name}.{seed}{'.quick' if rows.quick else ''}"
     folder.mkdir(parents=True, exist_ok=True)
-    found = recipe(network, task, folder, settings=settings, seed=seed, say=print)
-    for point in found:
+    uncompressed = parameter_bytes(network())
+
+    def said(point: Point) -> None:
         subject = f"{name}, price {point.price:g}" if point.price else f"{name}, uncompressed"
+        if any(row["subject"] == subject and row["seed"] == seed for row in rows.rows):
+            return  # of a run that was interrupted
         rows.add(subject, "size", point.bytes, "bytes", seed)
         rows.add(subject, "validation error", 100 * (1 - point.validation), "%", seed)
         rows.add(subject, "test error", 100 * (1 - point.test), "%", seed)
-        rows.add(subject, "ratio", found[0].bytes / point.bytes, "times", seed)
+        rows.add(subject, "ratio", uncompressed / point.bytes, "times", seed)
         if point.price and not rows.quick:
             FILES.mkdir(parents=True, exist_ok=True)
             save(file_of(name, point.price, seed), (folder / f"price_{point.price:g}.shoe").read_bytes())
+
+    recipe(network, task, folder, settings=settings, seed=seed, say=said)
     rows.add(name, "done", 1, "", seed)
     shutil.rmtree(folder)
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Task
+from shoestring.kit.weights import members, state_of
 
 _kept: ContextVar[_Folder | None] = ContextVar("kept", default=None)
 _SECONDS = 30.0  # between two snapshots
@@ -78,13 +79,14 @@ class Snapshot:
             raise ValueError(
                 f"{self.path} is of another training ({kept['key']}, not {self.key}): name an empty folder, or delete this one"
             )
-        for name, value in kept["tensors"].items():
-            module, _, attribute = name.rpartition(".")
-            owner = self.model.get_submodule(module)
-            if owner._parameters.get(attribute) is not None:
-                owner._parameters[attribute].data.copy_(value)  # type: ignore[union-attr]
-            else:
-                owner._buffers[attribute] = value
+        for weight in members(self.model):
+            weight.raw.data.copy_(kept["values"][weight.name])
+            for name, value in kept["states"].get(weight.name, {}).items():
+                state = weight.attach()
+                if (parameter := state._parameters.get(name)) is not None:
+                    parameter.data.copy_(value)
+                else:
+                    setattr(state, name, value)
         for single, value in zip(self.singles, kept["singles"], strict=True):
             single.data.copy_(value)
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -96,9 +98,9 @@ class Snapshot:
         """Keep the state before `step`, if it is time."""
         if not last and (step % EVERY or not step or time.monotonic() - self.saved < _SECONDS):
             return
-        tensors = {n: p.detach() for n, p in self.model.named_parameters()} | dict(self.model.named_buffers())
+        now = state_of(self.model)
         kept = {
-            "key": self.key, "step": step, "tensors": tensors, "singles": [one.detach() for one in self.singles],
+            "key": self.key, "step": step, "values": now.values, "states": now.states, "singles": [one.detach() for one in self.singles],
             "optimizer": self.optimizer.state_dict(), "randomness": _randomness(), "begun": batches.begun, "taken": batches.taken,
         }  # fmt: skip
         beside = self.path.with_suffix(".part")

@@ -1,4 +1,4 @@
-"""How many bits whole numbers take once they are coded: the coder's model, near enough and differentiable by hand."""
+"""Weights on grids: how many bits they take once they are coded, and steps that take few bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from shoestring.kit import Weight
 
 
 def code_length(levels: Tensor) -> tuple[float, Tensor]:
@@ -31,3 +33,13 @@ def code_length(levels: Tensor) -> tuple[float, Tensor]:
     first = 1 + math.log2(mean) - torch.log2(chance)
     bits = float((zero + full * (first - zero + (matrix - 1) * further)).sum())
     return bits, torch.where(matrix > 1, further, (first - zero).clamp_min(0.5)).reshape(levels.shape)
+
+
+def settle(weight: Weight) -> None:
+    """Make the value of a weight on a grid the multiples themselves, of a step that takes two bytes."""
+    state = weight.state
+    assert state is not None and state.step is not None
+    with torch.no_grad():
+        multiples = (weight.raw / state.step).round()
+        state.step.copy_(state.step.bfloat16())
+        weight.raw.copy_(multiples * state.step + 0.0)

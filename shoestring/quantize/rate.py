@@ -21,7 +21,7 @@ from shoestring.kit import (
     taught,
     train,
 )
-from shoestring.quantize.code_length import code_length
+from shoestring.quantize.code_length import code_length, settle
 
 
 class Grain(Protocol):
@@ -97,7 +97,7 @@ class Rate(Technique):
             weights = compressible(rated, "Rate", axes=1)
             self._train(rated, task, weights, max(1, self.steps // 5), self.learning_rate / 5, 0.0)
         for weight in weights:
-            _settle(weight)
+            settle(weight)
         return remove_dead_units(rated, task)
 
     def _train(
@@ -129,16 +129,6 @@ class Rate(Technique):
 
 def _is_norm(part: nn.Module) -> bool:
     return isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats and part.affine
-
-
-def _settle(weight: Weight) -> None:
-    """Make the value the multiples themselves, of a step that takes two bytes."""
-    state = weight.state
-    assert state is not None and state.step is not None
-    with torch.no_grad():
-        multiples = (weight.raw / state.step).round()
-        state.step.copy_(state.step.bfloat16())
-        weight.raw.copy_(multiples * state.step + 0.0)
 
 
 class Price:

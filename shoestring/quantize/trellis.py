@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from shoestring.core import Task, Technique, evaluating
-from shoestring.kit import Weight, check_finite, clone, members, progress, taught
-from shoestring.quantize.code_length import code_length
+from shoestring.kit import Weight, check_finite, clone, compressible, members, progress, taught
+from shoestring.quantize.code_length import code_length, settle
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trellis(Technique):
-    """Move weights one level nearer to zero where that saves more bits than it costs in loss; nothing is trained.
+    """Move weights to levels nearer to zero where that saves more bits than it costs in loss; nothing is trained.
 
-    For what other techniques left on levels or grids: run it last. In each round a quadratic model of the loss (gradient, and the
+    For what other techniques left on levels or grids: run it last. Tensors with two axes or more that have neither are first
+    rounded to a fine grid. In each round a quadratic model of the loss (gradient, and the
     squares of gradients as curvature) says what each move costs; those that pay are made together and the loss is measured:
     where all of them cost more than they save, the model is corrected and fewer are made.
     Saves: bytes of the file.
@@ -28,26 +29,32 @@ class Trellis(Technique):
     weights at once and a measured loss, in place of a pass over the weights with the coder in the loop.
 
     `price`: of a bit, in units of the loss, above 0. `batches`: of training data that the loss is measured on, 1 or more;
-    `rounds`: 1 or more.
-    Raises ValueError for settings out of range, for weights that are NaN or infinite, and for a model without levels or grids.
+    `rounds`: 1 or more, in each of which a weight moves by one level at most. `coarseness`: the step of tensors that had no
+    levels, in their standard deviations.
+    Raises ValueError for settings out of range and for weights that are NaN or infinite.
     """
 
     price: float = 1e-5
     batches: int = 40
     rounds: int = 8
+    coarseness: float = 0.25
 
     def __post_init__(self) -> None:
-        if not self.price > 0 or self.batches < 1 or self.rounds < 1:
-            raise ValueError(f"price must be above 0, batches and rounds 1 or more: {self}")
+        if not self.price > 0 or not self.coarseness > 0 or self.batches < 1 or self.rounds < 1:
+            raise ValueError(f"price and coarseness must be above 0, batches and rounds 1 or more: {self}")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with weights moved."""
         check_finite(model)
         task = taught(task, model)
         moved = clone(model)
+        for weight in compressible(moved, "Trellis"):
+            if not _has_levels(weight) and bool(weight.value().any()):
+                value = weight.value().float()
+                step = torch.maximum(self.coarseness * value.std(), value.abs().max() / 16384)
+                weight.round(step)
+                settle(weight)
         ladders = [Ladder(weight) for weight in members(moved) if _has_levels(weight)]
-        if not ladders:
-            raise ValueError("Trellis moves weights between levels and this model has none: apply Shared or Rate first")
         data = list(islice(task.batches("train"), self.batches))
         curvature = 1.0
         with evaluating(moved), progress("moving weights", self.rounds) as advance:

@@ -45,8 +45,8 @@ class Settings:
 
 
 SETTINGS: dict[type[nn.Module], Settings] = {
-    LeNet300: Settings(prices=(1.5e-5, 8e-6, 4e-6), training_passes=20, rate_passes=60),
-    LeNet5: Settings(prices=(5e-5, 3e-5, 1e-5), training_passes=15, rate_passes=60),
+    LeNet300: Settings(prices=(8e-6, 4e-6, 1.5e-5), training_passes=20, rate_passes=60),
+    LeNet5: Settings(prices=(3e-5, 1e-5, 5e-5), training_passes=15, rate_passes=60),
     ResNet20: Settings(
         prices=(4e-6, 1.5e-6), training_passes=30, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
     ),
@@ -123,17 +123,16 @@ def _points(
         points.append(Point(price, counted or size, score_of(task.sealed(), model), test))
         say(points[-1])
 
-    with resuming(folder / "unfinished"):
+    unfinished = folder / "unfinished"
+    with resuming(unfinished / "uncompressed"):
         model = _trained(network, plain.sealed(), folder / "uncompressed.shoe", chosen, passes, seed)
-        point("uncompressed", 0.0, model, parameter_bytes(model))
-        taught: Task = Taught(shown.sealed(), clone(model).eval(), weight=chosen.teaching)
-        for price in chosen.prices:
-            rate = Rate(
-                price=price,
-                steps=passes * chosen.rate_passes,
-                learning_rate=chosen.learning_rate,
-                coarseness=chosen.coarseness,
-            )
+    point("uncompressed", 0.0, model, parameter_bytes(model))
+    taught: Task = Taught(shown.sealed(), clone(model).eval(), weight=chosen.teaching)
+    for price in chosen.prices:
+        rate = Rate(
+            price=price, steps=passes * chosen.rate_passes, learning_rate=chosen.learning_rate, coarseness=chosen.coarseness
+        )
+        with resuming(unfinished / f"price_{price:g}"):
             point(f"price_{price:g}", price, apply(rate, model, taught, ledger=ledger, seed=seed))
     return points
 

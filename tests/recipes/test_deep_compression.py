@@ -7,7 +7,7 @@ from torch import nn
 from shoestring.kit import members
 from shoestring.models import LeNet300
 from shoestring.recipes import deep_compression, digits_lenet
-from shoestring.recipes.deep_compression import Settings, layout_2015, moved
+from shoestring.recipes.deep_compression import Settings, layout_2015
 from shoestring.tasks import DataError, mnist
 
 
@@ -47,12 +47,3 @@ def test_the_stages_shrink_and_the_files_stay(task, tmp_path):
 def test_the_embedded_default_is_a_sensible_network():
     model, task = digits_lenet(0)
     assert task.score(model.eval(), "validation") > 0.96
-
-
-def test_images_are_moved_by_a_pixel_at_most_each_on_its_own():
-    images = torch.zeros(200, 2, 5, 6)
-    images[:, :, 2, 3] = 1
-    torch.manual_seed(0)
-    places = {tuple(one[0].nonzero()[0].tolist()) for one in moved(images)}
-    assert places == {(r, c) for r in (1, 2, 3) for c in (2, 3, 4)}
-    assert moved(images).shape == images.shape

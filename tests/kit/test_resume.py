@@ -1,0 +1,96 @@
+"""A training that was killed goes on, and comes out as if it had not been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from shoestring.core import seeded
+from shoestring.kit import Supervised, members, moved, resume, resuming, state_of, train
+from shoestring.models import DigitsLeNet
+from shoestring.prune import Magnitude
+from shoestring.quantize import Rate
+from shoestring.tasks import digits
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module")
+def task() -> Supervised:
+    return replace(digits(), augment=moved, batch_size=64)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(resume, "_SECONDS", 0.0)
+
+
+def program(task, technique):
+    with seeded(0):
+        model = train(DigitsLeNet(), task, steps=120, what="first")
+        return technique(model, task)
+
+
+def killed_at(monkeypatch, what: str, step: int):
+    """Kill the training called `what` once it has kept the state before a step."""
+    whole = resume.Snapshot.save
+
+    def save(self, now, batches, *, last=False):
+        whole(self, now, batches, last=last)
+        if what in self.key and now >= step:
+            raise Killed
+
+    monkeypatch.setattr(resume.Snapshot, "save", save)
+
+
+@pytest.mark.parametrize(
+    ("technique", "what"),
+    [(Rate(price=1e-4, steps=260), "rate"), (Magnitude(density=0.2, steps=260, rounds=10), "prun"), (Rate(steps=20), "first")],
+    ids=["rate", "pruning", "the training before"],
+)
+def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypatch, at_once):
+    expected = state_of(program(task, technique))
+    with monkeypatch.context() as patch:
+        killed_at(patch, what, 100)
+        with pytest.raises(Killed), resuming(tmp_path):
+            program(task, technique)
+    with resuming(tmp_path):
+        found = state_of(program(task, technique))
+    assert expected.values.keys() == found.values.keys()
+    assert all(torch.equal(expected.values[name], found.values[name]) for name in expected.values)
+
+
+def test_what_is_finished_is_read(task, tmp_path):
+    with resuming(tmp_path):
+        first = program(task, Rate(price=1e-4, steps=30))
+    steps = []
+    with resuming(tmp_path), seeded(0):
+        model = train(DigitsLeNet(), task, steps=120, what="first", before_step=steps.append)
+    assert steps == []
+    assert first is not model and [p.name for p in tmp_path.iterdir() if p.suffix != ".pt"] == []
+    fresh = program(task, Rate(price=1e-4, steps=30))
+    for one, other in zip(members(first), members(fresh), strict=True):
+        assert torch.equal(one.value(), other.value())
+
+
+def test_the_folder_of_another_training(task, tmp_path):
+    with resuming(tmp_path), seeded(0):
+        train(DigitsLeNet(), task, steps=20, what="one")
+    with resuming(tmp_path), seeded(0), pytest.raises(ValueError, match="is of another training"):
+        train(DigitsLeNet(), task, steps=30, what="one")
+
+
+def test_a_file_that_is_damaged(task, tmp_path):
+    (tmp_path / "training-1.pt").write_bytes(b"not a snapshot")
+    with resuming(tmp_path), pytest.raises(ValueError, match="cannot be read"):
+        train(DigitsLeNet(), task, steps=20)
+
+
+def test_outside_nothing_is_kept(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(DigitsLeNet(), task, steps=2)
+    assert list(tmp_path.iterdir()) == []
