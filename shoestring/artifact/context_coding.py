@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -38,45 +38,49 @@ def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
     one_by_one = levels.size <= FEW or (smallest and levels.size <= MOST_ONE_BY_ONE)
     digits = max(1, int(np.abs(levels).max()).bit_length())
     width = levels.shape[-1] if levels.ndim > 2 else 0
-    start = Choice(0 if one_by_one else len(BLOCKS), False, width, 1, 1, 0, digits)
+    # What a whole tile teaches is a sum: it must be taken more slowly.
+    start = Choice(0, False, width, 1, 1, 0, digits) if one_by_one else Choice(len(BLOCKS), False, width, 1, 3, 0, digits)
     tried = _TRIED >> 3 if one_by_one and levels.size > FEW and context_loop.compiled() is None else _TRIED
     sample = levels if levels.size <= tried else levels[: max(1, tried * len(levels) // levels.size)]
     bits: dict[Choice, float] = {}
 
     def cost(choice: Choice) -> float:
         if choice not in bits:
-            bits[choice] = note_bits(notes(choice, sample))
+            bits[choice] = note_bits(notes(choice, sample)) + 8 * (choice.width > 0)  # a width is a byte, or two
         return bits[choice]
 
     best = start
-    for turn in range(2):
+    changes = _changes(start, sample.shape)
+    if one_by_one and not smallest:  # small tensors are many: of them only the layout is tried
+        changes = changes[:1]
+    for _ in range(2):
         before = best
-        for others in _variations(best, sample.shape):
-            best = min((best, *others), key=cost)
-        if best == before and turn:
+        for group in changes:
+            best = min((best, *(replace(best, **change) for change in group)), key=cost)
+        if best == before:
             break
     return best, notes(best, levels)
 
 
-def _variations(choice: Choice, shape: tuple[int, ...]) -> Iterator[list[Choice]]:
-    """Choices that differ from this one in one thing, thing by thing."""
-    columns = int(np.prod(shape[1:])) if len(shape) > 1 else shape[0]
-    widths = {0, *_widths(shape, columns)}
-    yield [
-        *(replace(choice, width=width, across=False) for width in sorted(widths) if width < columns),
-        *([replace(choice, width=0, across=True)] if len(shape) > 1 else []),
+def _changes(choice: Choice, shape: tuple[int, ...]) -> list[list[dict[str, Any]]]:
+    """What may be changed in a choice, thing by thing."""
+    columns = prod(shape[1:]) if len(shape) > 1 else prod(shape)
+    layouts = [{"width": width, "across": False} for width in sorted({0, *_widths(shape, columns)}) if width < columns]
+    if len(shape) > 1:
+        layouts.append({"width": 0, "across": True})
+    return [
+        layouts,
+        [{"tiles": tiles} for tiles in range(1, len(BLOCKS) + 1)] if choice.tiles else [],
+        [{"strength": place} for place in range(len(STRENGTHS))],
+        [{"rate": place} for place in range(len(RATES))],
+        [{"share": place} for place in (0, 1)],
     ]
-    if choice.tiles:
-        yield [replace(choice, tiles=tiles) for tiles in range(1, len(BLOCKS) + 1)]
-    yield [replace(choice, strength=place) for place in range(len(STRENGTHS))]
-    yield [replace(choice, rate=place) for place in range(len(RATES))]
-    yield [replace(choice, share=place) for place in (0, 1)]
 
 
 def _widths(shape: tuple[int, ...], columns: int) -> set[int]:
     """Widths that columns may have: those of the axes, and of square images and maps that were flattened."""
     if len(shape) > 2:
-        return {shape[-1], int(np.prod(shape[2:]))}
+        return {shape[-1], prod(shape[2:])}
     root = round(columns**0.5)
     squares = {root} if root * root == columns else set()
     return squares | {side * side for side in (2, 3, 4, 5, 6, 7, 8) if columns % (side * side) == 0}

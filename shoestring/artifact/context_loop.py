@@ -175,11 +175,26 @@ def compiled() -> Any:
     for name in ("_cell", "_sign", "_look", "_neighbourhood", "_code", "_decide", "_number", "_loop"):
         function = globals()[name]
         made = type(function)(function.__code__, space, name)
-        space[name] = njit(cache=False)(made)
+        space[name] = njit(cache=True)(made)
     return space["_loop"]
 
 
+def _loop_for(count: int) -> Any:
+    """The compiled loop for so many numbers; None where there is none, or where they are too few to load a compiler for."""
+    if count < SOME and not compiled.cache_info().currsize:
+        return None
+    return compiled()
+
+
+SOME = 20_000
+"""Numbers that take Python as long as the compiled loop takes to load."""
 TABLES = np.concatenate([STRETCH, SQUASH])
+
+
+@cache
+def _listed() -> list[int]:
+    """The tables as Python has them: small tensors are many."""
+    return TABLES.tolist()
 
 
 def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
@@ -188,10 +203,10 @@ def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
     numbers = matrix.astype(np.int64).ravel()
     room = np.zeros(numbers.size + 2 * choice.digits * int(np.count_nonzero(numbers)) + 1, np.int64)
     nothing = np.zeros(1, np.int64)
-    if (loop := compiled()) is not None:
+    if (loop := _loop_for(numbers.size)) is not None:
         return room[: loop(m, numbers, TABLES, nothing, room)]
     listed = room.tolist()
-    count = _loop(m.tolist(), numbers.tolist(), TABLES.tolist(), [], listed)
+    count = _loop(m.tolist(), numbers.tolist(), _listed(), [], listed)
     return np.array(listed[:count], np.int64)
 
 
@@ -199,13 +214,15 @@ def numbers(choice: Choice, rows: int, columns: int, decoder: Decoder) -> np.nda
     """The matrix that is next in the stream."""
     m = memory(choice, rows, columns)
     left, state = decoder.place()
-    m[WORDS], m[HIGH], m[LOW], m[DECODING] = left, state >> 32, state & 0xFFFFFFFF, 1
+    near = min(left, rows * columns * 2 * choice.digits)  # of a stream that may be long, the words that are enough: one a bit
+    words = decoder.words[left - near : left].astype(np.int64)
+    m[WORDS], m[HIGH], m[LOW], m[DECODING] = near, state >> 32, state & 0xFFFFFFFF, 1
     found = np.zeros(rows * columns, np.int64)
-    if (loop := compiled()) is not None:
-        loop(m, found, TABLES, decoder.words.astype(np.int64), np.zeros(1, np.int64))
+    if (loop := _loop_for(found.size)) is not None:
+        loop(m, found, TABLES, words, np.zeros(1, np.int64))
     else:
         listed, values = m.tolist(), found.tolist()
-        _loop(listed, values, TABLES.tolist(), decoder.words.tolist(), [])
+        _loop(listed, values, _listed(), words.tolist(), [])
         found, m = np.array(values, np.int64), listed
-    decoder.go(int(m[WORDS]), int(m[HIGH]) << 32 | int(m[LOW]))
+    decoder.go(left - near + int(m[WORDS]), int(m[HIGH]) << 32 | int(m[LOW]))
     return found.reshape(rows, columns)

@@ -72,6 +72,8 @@ class Tiles:
             board = (np.arange(first, last)[:, None] + odd) & 1
             for half in (0, 1):
                 rows, places = np.nonzero(board == half)
+                if not len(rows):
+                    continue
                 rows += first
                 truth = None if known is None else known[rows, places]
                 self._tile(rows, places, group[places], half, source, truth)
@@ -129,7 +131,9 @@ class Tiles:
         zeros, ones = self.totals[plane].tolist()
         average = min(max((ones << 16) // (zeros + ones), 1), 65535)
         used = (ROW, COLUMN, GROUP, NEAR, FAR) if self.choice.width else (ROW, COLUMN, NEAR, FAR)
-        weights, seen = self.weights[plane], self.seen[plane]
+        weights, seen, places = self.weights[plane], list(self.seen[plane]), list(places)
+        top, bottom = int(places[ROW][0]), int(places[ROW][-1]) + 1  # of all rows, which may be many, those of this tile
+        seen[ROW], places[ROW] = seen[ROW][top:bottom], places[ROW] - top
         features = [self._feature(seen[one], average)[places[one]] for one in used]
         mixed = weights[used[0]] * features[0]
         for one, feature in zip(used[1:], features[1:], strict=True):

@@ -60,6 +60,10 @@ def pack(content: Content | Checkpoint, *, smallest: bool = False) -> bytes:
     if isinstance(content, Checkpoint):
         if len(content.names) != len(content.tensors):
             raise ValueError(f"there are {len(content.names)} names for {len(content.tensors)} tensors")
+        if len(set(content.names)) < len(content.names):
+            raise ValueError("two tensors have the same name")
+        if [one.member for one in content.tensors] != list(range(len(content.tensors))):
+            raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
         names = _named(content)
     else:
         if content.graph.weights != len(content.tensors):
@@ -153,6 +157,8 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Checkpoint:
     packed = tensor_reader.unpack(listed, bodies[STREAM], bodies[PLAIN], max_bytes, version)
     tensors = [one.tensor for one in packed]
     if graph is None:
+        if [one.member for one in tensors] != list(range(len(tensors))):
+            raise ShoeError("damaged file: the tensors of a checkpoint are not numbered one after the other")
         return Checkpoint(tensors, *_read_names(bodies[NAMES], len(tensors)), tuple(packed))
     if len(packed) != graph.weights:
         raise ShoeError(f"damaged file: its graph wants {graph.weights} tensors and it holds {len(packed)}")
@@ -164,11 +170,11 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Checkpoint:
 def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str, str]]:
     reader = Reader(unsqueeze(body, SECTIONS[NAMES], _LARGEST_LIST), SECTIONS[NAMES])
     names = tuple(reader.text() for _ in range(count))
-    notes = {reader.text(): reader.text() for _ in range(reader.count())}
+    notes = [(reader.text(), reader.text()) for _ in range(reader.count())]
     reader.end()
-    if len(set(names)) < len(names):
-        raise reader.fail("two tensors have the same name")
-    return names, notes
+    if len(set(names)) < len(names) or len(dict(notes)) < len(notes):
+        raise reader.fail("two tensors or two notes have the same name")
+    return names, dict(notes)
 
 
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:

@@ -24,7 +24,16 @@ from shoestring.artifact.graph import (
     outlandish,
 )
 from shoestring.artifact.operators import ATTRIBUTES, OPERATORS
-from shoestring.artifact.tensors import ELEMENTS, MOST_AXES, Tensor, read_element, read_plain, read_shape, unsigned
+from shoestring.artifact.tensors import (
+    ELEMENTS,
+    MOST_AXES,
+    MOST_TENSORS,
+    Tensor,
+    read_element,
+    read_plain,
+    read_shape,
+    unsigned,
+)
 from shoestring.artifact.wire import Reader
 
 _DEEPEST = 16
@@ -46,7 +55,7 @@ def decode(data: bytes, version: int = 2) -> Graph:
         for name, element, shape in ports
     )
     weights = reader.varint(1 << 32)
-    constants = tuple(_read_constant(reader) for _ in range(reader.count()))
+    constants = tuple(_read_constant(reader) for _ in range(reader.varint(MOST_TENSORS)))
     static = len(inputs) + weights + len(constants)
     present = _Present(reader, static, version)
     nodes = tuple(_read_node(reader, present) for _ in range(reader.varint(MOST_NODES)))

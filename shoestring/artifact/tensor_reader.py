@@ -142,13 +142,15 @@ def _of_planes(sources: _Sources, element: int, kind: np.dtype, count: int) -> t
             lowest, number = reader.byte(), reader.byte() + 1
             if lowest + number > 256:
                 raise reader.fail("a byte is over 255")
-            meanings = np.arange(lowest, lowest + number).astype(kind)
-            part, taken = _symbols(sources, meanings, count) if number > 1 else (meanings, 0.0)
+            meanings = np.arange(lowest, lowest + number).astype(np.uint8)
+            part, taken = _symbols(sources, meanings, count) if number > 1 else (np.broadcast_to(meanings, count), 0.0)
             model_bits += taken
         else:
-            part = np.frombuffer(sources.values.take(count), np.uint8).astype(kind)
-        bits |= part << kind.type(8 * place)
-    bits = turned(element, bits, -1)
+            part = np.frombuffer(sources.values.take(count), np.uint8)
+        for start in range(0, count, CHUNK):
+            bits[start : start + CHUNK] |= part[start : start + CHUNK].astype(kind) << kind.type(8 * place)
+    for start in range(0, count, CHUNK):
+        bits[start : start + CHUNK] = turned(element, bits[start : start + CHUNK], -1)
     if ELEMENTS[element][0] == "bool" and (bits > 1).any():
         raise reader.fail("a truth value is neither 0 nor 1")
     return bits, Packed(model_bits=model_bits)
@@ -174,12 +176,14 @@ def _of_contexts(sources: _Sources, element: int, shape: tuple[int, ...], coding
     if coding == GRIDS:
         number = rows
     meanings = _values(sources, element, form, number)
+    if coding in (GRID, GRIDS) and not np.isfinite(meanings.view(np.float32)).all():  # processors differ in 0 times infinity
+        raise sources.values.fail("a step is not finite")
     found, taken = context_coding.decode(choice, rows, columns, sources.decoder)
     packed = Packed(model_bits=taken, levels=number if coding == CONTEXT else 0)
     if coding in (GRID, GRIDS):
         packed.steps = steps = meanings.view(np.float32)
         return multiples(found, steps[:, None]), packed
-    places = found + zero
+    places = found.astype(np.int32) + zero
     if number == 0 or int(places.min()) < 0 or int(places.max()) >= number:
         raise reader.fail("there is no such level")
     return meanings[places], packed

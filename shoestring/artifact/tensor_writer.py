@@ -104,16 +104,16 @@ def _ways(one: Tensor, smallest: bool) -> Iterator[_Way]:
     if ELEMENTS[one.element][0] == "float32" and fits and (grid := _grid(one.bits)) is not None:
         levels, steps = grid
         form, kept = _narrowest(one.element, steps.view(np.uint32))
-        yield _in_context(levels, GRID if len(steps) == 1 else GRIDS, form, kept, b"", smallest)
+        yield from _in_context(levels, GRID if len(steps) == 1 else GRIDS, form, kept, b"", smallest)
     if not _few(flat):
         yield _planes(one.element, flat)
         return
-    values, symbols, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    values, symbols, counts = _distinct(flat)
     if len(values) > entropy.MOST_SYMBOLS:
         yield _planes(one.element, flat)
         return
     yield _levels(one.element, values, symbols, counts)
-    if grid is None and fits and 1 < len(values) <= _MOST_LEVELS:
+    if grid is None and fits and 1 < len(values) <= min(_MOST_LEVELS, flat.size // 4):
         yield from _levels_in_context(one, values, symbols, smallest)
     if len(values) > 256:
         yield _planes(one.element, flat)
@@ -157,16 +157,20 @@ def _levels_in_context(one: Tensor, values: np.ndarray, symbols: np.ndarray, sma
     about.varint(len(values))
     about.varint(zero)
     levels = place[symbols].reshape(one.bits.shape)
-    yield _in_context(levels, CONTEXT, form, kept, bytes(about), smallest, len(values))
+    yield from _in_context(levels, CONTEXT, form, kept, bytes(about), smallest, len(values))
 
 
-def _in_context(levels: np.ndarray, coding: int, form: int, kept: bytes, about: bytes, smallest: bool, count: int = 0) -> _Way:
-    choice, notes = context_coding.choose(levels, smallest)
-    header = Writer()
-    context_coding.write(header, choice, form)
-    header += about
-    model_bits = entropy.note_bits(notes)
-    return _Way(model_bits / 8 + len(header) + len(kept), coding, bytes(header), kept, ((notes, None),), model_bits, count)
+def _in_context(
+    levels: np.ndarray, coding: int, form: int, kept: bytes, about: bytes, smallest: bool, count: int = 0
+) -> Iterator[_Way]:
+    both = smallest and levels.size > context_coding.FEW  # one by one is not always the smaller
+    for slow in (False, True) if both else (smallest,):
+        choice, notes = context_coding.choose(levels, slow)
+        header = Writer()
+        context_coding.write(header, choice, form)
+        header += about
+        model_bits = entropy.note_bits(notes)
+        yield _Way(model_bits / 8 + len(header) + len(kept), coding, bytes(header), kept, ((notes, None),), model_bits, count)
 
 
 def _grid(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -212,7 +216,7 @@ def _planes(element: int, flat: np.ndarray) -> _Way:
             header += bytes([lowest, 0])
             continue
         codes, table, model_bits = _table(used)
-        if model_bits / 8 + len(codes) + 2 < len(plane):
+        if model_bits / 8 + len(codes) + 2 < 0.99 * len(plane):  # for less, decoding is not worth its time
             header[0] |= 1 << place
             header += bytes([lowest, len(used) - 1]) + codes
             parts.append((plane - np.uint8(lowest), table))
@@ -226,6 +230,17 @@ def _table(counts: np.ndarray) -> tuple[bytes, np.ndarray, float]:
     codes = entropy.shrink(counts)
     table = entropy.frequencies(codes)
     return codes.tobytes(), table, entropy.bits(table, counts)
+
+
+def _distinct(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values in order, the place of each element's value, how often each is there)."""
+    if flat.itemsize > 2:
+        return np.unique(flat, return_inverse=True, return_counts=True)
+    counts = np.bincount(flat, minlength=1 << 8 * flat.itemsize)
+    values = np.flatnonzero(counts)
+    places = np.zeros(len(counts), np.int64)
+    places[values] = np.arange(len(values))
+    return values.astype(flat.dtype), places[flat], counts[values]
 
 
 def _few(flat: np.ndarray) -> bool:

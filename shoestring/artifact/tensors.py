@@ -89,10 +89,9 @@ def turned(element: int, bits: np.ndarray, by: int) -> np.ndarray:
 def numbered(element: int, levels: np.ndarray) -> np.ndarray:
     """Levels (bits) as numbers that can be put in order: floats of 64 bits, or whole numbers."""
     name = ELEMENTS[element][0]
-    if name == "bfloat16":
-        return (levels.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    numbers = levels.view(np.dtype(name))
-    return numbers.astype(np.float64) if name in FLOATS else numbers
+    numbers = (levels.astype(np.uint32) << 16).view(np.float32) if name == "bfloat16" else levels.view(np.dtype(name))
+    with np.errstate(invalid="ignore"):  # of what is not a number
+        return numbers.astype(np.float64) if name in FLOATS else numbers
 
 
 def multiples(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoestring.artifact.file import Content
+from shoestring.artifact.file import Checkpoint, Content
 from shoestring.artifact.graph import FLOAT, INT, INTS, STRING, TENSOR, Graph, Node, Port
 from shoestring.artifact.tensors import Tensor, tensor
 
@@ -103,12 +103,24 @@ def varied(seed: int = 0) -> Content:
     return Content(graph, tensors)
 
 
-def same(a: Content, b: Content) -> bool:
+def checkpoint(seed: int = 0) -> Checkpoint:
+    """Tensors with names and notes: a grid, planes, levels, nothing but zeros."""
+    rng = np.random.default_rng(seed)
+    tensors = [
+        tensor(rng.integers(-2, 3, (20, 30)).astype(np.float32) * np.float32(0.1) + np.float32(0), 0),
+        tensor(rng.normal(size=(10, 30)).astype(np.float32), 1),
+        tensor(rng.choice([3, 1000, -70000], 50), 2),
+        tensor(np.zeros((3, 0, 2), np.float16), 3),
+    ]
+    return Checkpoint(tensors, ("layer.weight", "größe", "x", ""), {"from": "test", "": "nothing\n"})
+
+
+def same(a: Content | Checkpoint, b: Content | Checkpoint) -> bool:
     """Whether two contents are equal, bit for bit."""
     return describe(a) == describe(b)
 
 
-def describe(content: Content) -> str:
+def describe(content: Content | Checkpoint) -> str:
     """Everything in a content, as a string that differs where it does."""
 
     def plain(x: object) -> object:
@@ -120,4 +132,5 @@ def describe(content: Content) -> str:
             return {key: plain(value) for key, value in x.items()}
         return type(x)(plain(value) for value in x) if isinstance(x, list | tuple) else x
 
-    return repr([plain(content.graph), [plain(one) for one in content.tensors]])
+    about = (content.names, dict(content.notes)) if isinstance(content, Checkpoint) else plain(content.graph)
+    return repr([about, [plain(one) for one in content.tensors]])

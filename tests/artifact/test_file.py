@@ -6,10 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
-from samples import describe, linear, nested, same, varied
+from samples import checkpoint, describe, linear, nested, same, varied
+from test_golden import GOLDEN
 
-from shoestring.artifact import Content, ShoeError, bill, file, read, save
+from shoestring.artifact import Checkpoint, Content, ShoeError, bill, file, read, save
+from shoestring.artifact.dictionary import DICTIONARY
 from shoestring.artifact.tensors import tensor
+from shoestring.artifact.wire import unsqueeze
 
 
 @pytest.mark.parametrize("content", [linear(), nested(), varied()])
@@ -21,15 +24,63 @@ def test_round_trip(content):
     assert len(found.packed) == len(content.tensors)
 
 
+def test_a_checkpoint_round_trips():
+    content = checkpoint()
+    data = file.pack(content)
+    found = file.unpack_any(data)
+    assert isinstance(found, Checkpoint)
+    assert (found.names, found.notes) == (content.names, content.notes)
+    assert same(found, content)
+    assert file.pack(found) == data
+    assert same(file.unpack_any(file.pack(content, smallest=True)), content)
+    empty = Checkpoint([], ())
+    assert same(file.unpack_any(file.pack(empty)), empty)
+
+
+def test_a_checkpoint_does_not_run():
+    with pytest.raises(ShoeError, match="checkpoint"):
+        file.unpack(file.pack(checkpoint()))
+
+
+@pytest.mark.parametrize("content", [linear(), nested(), varied(), checkpoint()])
+def test_smallest_is_never_larger(content):
+    least = file.pack(content, smallest=True)
+    assert len(least) <= len(file.pack(content))
+    assert same(file.unpack_any(least), content)
+
+
 def test_sections():
     data = file.pack(varied())
-    assert data[:5] == b"SHOE\1"
+    assert data[:5] == b"SHOE\2"
     bodies = file.sections(data)
-    assert list(bodies) == [1, 2, 3, 4]
+    assert sorted(bodies) == [1, 2, 3, 4, 5]
     assert len(bodies[3]) % 4 == 0
-    # The frame: mark and version, then of each section a byte, a length and a checksum.
-    lengths = sum(1 + (len(body) > 127) + (len(body) > 16383) for body in bodies.values())
-    assert len(data) == 5 + sum(map(len, bodies.values())) + 4 * (1 + 4) + lengths
+    assert not len(bodies[5])
+    # The frame: mark and version, then of each section but the last a length, and at the end a checksum.
+    lengths = sum(1 + (len(bodies[kind]) > 127) + (len(bodies[kind]) > 16383) for kind in (1, 2, 3, 5))
+    assert len(data) == 5 + sum(map(len, bodies.values())) + lengths + 4
+    assert data[-4:] == zlib.crc32(data[:-4]).to_bytes(4, "little")
+    start = 5 + lengths
+    for kind in (1, 2, 5, 3, 4):  # the order of the page
+        assert data[start : start + len(bodies[kind])] == bodies[kind]
+        start += len(bodies[kind])
+
+
+def test_the_list_is_deflated_where_that_is_shorter():
+    rng = np.random.default_rng(0)
+    many = [tensor(rng.integers(-1, 2, (4, 4)).astype(np.float32), place) for place in range(60)]
+    for tensors, plainly in ((many[:1], True), (many, False)):
+        data = file.pack(Checkpoint(tensors, tuple(map(str, range(len(tensors))))))
+        assert (file.sections(data)[2][0] == 0) == plainly
+        assert [one.bits.tolist() for one in file.unpack_any(data).tensors] == [one.bits.tolist() for one in tensors]
+
+
+def test_graphs_are_deflated_against_the_dictionary():
+    body = file.sections(file.pack(linear()))[1]
+    assert len(body) < 25
+    with pytest.raises(ShoeError, match="inflate"):
+        unsqueeze(body, "graph", 1000)
+    assert len(unsqueeze(body, "graph", 1000, DICTIONARY)) == body[0]
 
 
 def test_every_truncation_and_every_flipped_bit_is_noticed():
@@ -44,18 +95,44 @@ def test_every_truncation_and_every_flipped_bit_is_noticed():
             file.unpack(bytes(damaged))
 
 
-def test_errors_say_what_is_wrong():
-    data = file.pack(linear())
-    with pytest.raises(ShoeError, match="does not begin with SHOE"):
-        file.unpack(b"PK\3\4" + data[4:])
-    with pytest.raises(ShoeError, match=r"version 2 .* reads version 1: update one"):
-        file.unpack(data[:4] + b"\2" + data[5:])
+def test_every_truncation_and_every_flipped_bit_of_version_1_is_noticed():
+    data = (GOLDEN / "v1_half_coded.shoe").read_bytes()
+    assert data[4] == 1
+    for end in range(len(data)):
+        with pytest.raises(ShoeError):
+            file.unpack(data[:end])
+    for bit in range(0, len(data) * 8, 3):
+        damaged = bytearray(data)
+        damaged[bit >> 3] ^= 1 << (bit & 7)
+        with pytest.raises(ShoeError):
+            file.unpack(bytes(damaged))
+
+
+def test_errors_of_version_1_say_what_is_wrong():
+    data = (GOLDEN / "v1_half_coded.shoe").read_bytes()
     with pytest.raises(ShoeError, match="checksum of the graph is wrong"):
         file.unpack(data[:8] + bytes([data[8] ^ 1]) + data[9:])
     with pytest.raises(ShoeError, match="1 bytes too many"):
         file.unpack(data + b"\0")
     with pytest.raises(ShoeError, match="the graph is not where it should be"):
         file.unpack(data[:5] + b"\2" + data[6:])
+
+
+def test_errors_say_what_is_wrong():
+    data = file.pack(linear())
+    with pytest.raises(ShoeError, match="does not begin with SHOE"):
+        file.unpack(b"PK\3\4" + data[4:])
+    for version in (0, 3, 255):
+        with pytest.raises(ShoeError, match=rf"version {version} .* reads versions 1 and 2: update one"):
+            file.unpack(data[:4] + bytes([version]) + data[5:])
+    with pytest.raises(ShoeError, match="the checksum is wrong"):
+        file.unpack(data[:8] + bytes([data[8] ^ 1]) + data[9:])
+    with pytest.raises(ShoeError, match="the checksum is wrong"):
+        file.unpack(data + b"\0")
+    with pytest.raises(ShoeError, match="the checksum is wrong"):
+        file.unpack(data[:8])
+    with pytest.raises(ShoeError, match="1 bytes are wanted and 0 are left"):
+        file.unpack(data[:4])
     with pytest.raises(ShoeError, match="raise max_bytes"):
         file.unpack(data, 20)
 
@@ -66,17 +143,25 @@ def test_tensors_must_be_as_many_as_the_graph_wants():
         file.pack(Content(content.graph, content.tensors[:1]))
     bodies = file.sections(file.pack(content))
     fewer = file.sections(file.pack(nested()))
-    mixed = bytearray(b"SHOE\1")
-    for kind, body in ({**bodies, 1: fewer[1]}).items():
-        section = bytes([kind, len(body)]) + body
-        mixed += section + zlib.crc32(section).to_bytes(4, "little")
     with pytest.raises(ShoeError, match="wants 1 tensors and it holds 2"):
-        file.unpack(bytes(mixed))
+        file.unpack(file.framed({**bodies, 1: fewer[1]}))
 
 
+def test_names_must_be_as_many_as_tensors():
+    content = checkpoint()
+    with pytest.raises(ValueError, match="there are 1 names for 4 tensors"):
+        file.pack(Checkpoint(content.tensors, content.names[:1]))
+    with pytest.raises(ValueError, match="two tensors have the same name"):
+        file.pack(Checkpoint(content.tensors[:2], ("a", "a")))
+    for tensors in (content.tensors[1:2], [tensor(np.zeros(3))]):
+        with pytest.raises(ValueError, match="must be numbered from 0"):
+            file.pack(Checkpoint(tensors, ("a",)))
+
+
+@pytest.mark.parametrize("smallest", [False, True])
 @pytest.mark.parametrize("content", [linear(), nested(), varied(), Content(nested().graph, [tensor(np.zeros((0, 3)))])])
-def test_the_bill_adds_up(content):
-    data = file.pack(content)
+def test_the_bill_adds_up(content, smallest):
+    data = file.pack(content, smallest=smallest)
     lines = bill(data)
     assert sum(line.bytes for line in lines) == len(data)
     assert [line.name for line in lines] == [f"tensor {i}" for i in range(len(content.tensors))] + ["graph", "frame"]
@@ -90,11 +175,26 @@ def test_the_bill_of_a_file_without_tensors():
     assert sum(line.bytes for line in bill(data)) == len(data)
 
 
+def test_the_bill_of_a_checkpoint():
+    content = checkpoint()
+    for data in (file.pack(content), file.pack(Checkpoint([], ()))):
+        assert sum(line.bytes for line in bill(data)) == len(data)
+    lines = bill(file.pack(content))
+    assert [line.name for line in lines] == [*content.names[:3], "tensor 3", "names", "frame"]
+    assert lines[-2].about == "4 names, 2 notes"
+
+
+def test_the_bill_of_version_1():
+    data = (GOLDEN / "v1_half_coded.shoe").read_bytes()
+    assert sum(line.bytes for line in bill(data)) == len(data)
+
+
 def test_the_bill_says_what_bytes_are_for():
     lines = {line.name: line for line in bill(file.pack(varied()))}
-    assert lines["tensor 0"].about.startswith("float32 4x1x3x3, 3 levels: codes ")
+    assert lines["tensor 0"].about.startswith("float32 4x1x3x3, grid: codes ")
     assert "sparse" in lines["tensor 5"].about
     assert "raw" in lines["tensor 2"].about
+    assert "int64 300, 16 levels" in lines["tensor 6"].about
     assert lines["graph"].about == "5 nodes, 1 constants"
 
 

@@ -28,6 +28,24 @@ def test_round_trip(graph):
     assert graphs.encode(decode(data)) == data
 
 
+def test_references_count_from_the_last():
+    graph = dataclasses.replace(
+        linear().graph, nodes=(Node("Gemm", (0, 1, 2), 1), Node("Gemm", (3, 1, 2), 1), Node("Add", (3, 4), 1)), results=(5,)
+    )
+    data = graphs.encode(graph)
+    # Three inputs: the next, three times. The newest value, one back (signed -2), the next. Two back, one back.
+    assert b"\3\1\1\1" in data and b"\3\2\7\1" in data and b"\2\4\2" in data
+    assert decode(data).nodes == graph.nodes
+
+
+def test_references_of_version_1_are_numbers():
+    data = graphs.encode(linear().graph)
+    assert data.count(b"\3\1\1\1") == 1
+    old = data.replace(b"\3\1\1\1", b"\3\1\3\5")
+    assert described(decode(old, 1)) == described(linear().graph)
+    assert decode(old).nodes[0].inputs == (0, 0, 2)
+
+
 def test_every_shortened_graph_is_refused():
     data = graphs.encode(attributes())
     for end in range(len(data)):
@@ -115,12 +133,17 @@ def prefix(*numbers):
         (prefix(1, 1, 3, 0, 1 << 39, 1 << 39), "no tensor has the shape"),
         (prefix(1, 7, 1, 100, 0), "larger than the graph"),
         (prefix(1, 9, 1, 1, 2), "truth value"),
-        (prefix(1 << 60), "a list of 1152921504606846976 is longer"),
+        (prefix(1 << 60), "over 32768"),
+        (prefix(0, 1, 0, 1 << 60), "a list of 1152921504606846976 is longer"),
         (prefix(0, 1, len(OPERATORS)), f"no operator {len(OPERATORS)}"),
         (prefix(0, 1, 0, 0, 2, 1, len(ATTRIBUTES)), f"no attribute {len(ATTRIBUTES)}"),
         (prefix(0, 1, 0, 0, 2, 1, 0, 5), "no attribute type 5"),
         (prefix(0, 1, 0, 0, 2, 1, 0, 9), "no attribute type 9"),
         (prefix(0, 1, 0, 1, 5), "a value that does not exist"),
+        (prefix(0, 1, 0, 1, 3), "a value that does not exist"),  # the one before the first
+        (prefix(0, 1, 0, 1, 2), "a value that does not exist"),
+        (prefix(0, 1, 0, 1, (1 << 64) - 1), "a value that does not exist"),
+        (prefix(0, 1, 0, 1, (1 << 64) - 2), "a value that does not exist"),
         (prefix(0, 1, 0, 0, 3, 0), "not among the outputs"),
         (prefix(0, 0, 0) + b"\2" * 40, "nested too deep|left"),
         (prefix(0, 0, 0) + b"\2\1" * 40, "nested too deep"),

@@ -6,40 +6,43 @@ import random
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import attributes, linear, nested, varied
+from samples import attributes, checkpoint, linear, nested, varied
+from test_golden import GOLDEN
 
-from shoestring.artifact import Content, Loaded, ShoeError, file
+from shoestring.artifact import Checkpoint, Content, Loaded, ShoeError, bill, file
+from shoestring.artifact.dictionary import DICTIONARY
 from shoestring.artifact.graph import Node, Port
 from shoestring.artifact.session import _limits
-from shoestring.artifact.tensors import tensor
+from shoestring.artifact.tensors import ZEROS, tensor
 from shoestring.artifact.wire import Writer, squeeze, unsqueeze
 
 resource = pytest.importorskip("resource")  # not on Windows
 
 LIMIT = 1 << 20
 BATCH, EXAMPLES = 100, 150  # of mutations, each for two tests
-SEEDS = [
-    file.pack(content)
-    for content in (linear(), nested(), varied(), Content(attributes(), [tensor(np.zeros((1, 1, 8), np.float32))]))
-]
+CONTENTS = [linear(), nested(), varied(), Content(attributes(), [tensor(np.zeros((1, 1, 8), np.float32))]), checkpoint()]
+SEEDS = [file.pack(content) for content in CONTENTS] + [file.pack(content, smallest=True) for content in CONTENTS[2:]]
+OLD = [path.read_bytes() for path in (GOLDEN / "v1_half_coded.shoe", GOLDEN / "v1_dict_output_plain.shoe")]
+GRAPH, LIST, STREAM, PLAIN, NAMES = range(1, 6)
 
 
 def survives(data: bytes) -> bool:
     """Whether the bytes are a file; anything but a Content or a ShoeError fails the test, and so does taking long."""
     start = time.process_time()
     try:
-        content = file.unpack(data, LIMIT)
+        content = file.unpack_any(data, LIMIT)
     except ShoeError as error:
         assert str(error)
         return False
     finally:
         assert time.process_time() - start < 5
-    assert isinstance(content, Content)
+    assert isinstance(content, Content | Checkpoint)
     return True
 
 
@@ -64,7 +67,7 @@ def mutate(draw: random.Random, data: bytes) -> bytes:
             case 5:
                 out[at:at] = draw.randbytes(draw.choice((1, 2, 4, 9)))
             case 6:
-                other = draw.choice(SEEDS)
+                other = draw.choice(SEEDS + OLD)
                 begin = draw.randrange(len(other))
                 out[at : at + draw.randrange(20)] = other[begin : begin + draw.randrange(20)]
             case _:
@@ -74,15 +77,35 @@ def mutate(draw: random.Random, data: bytes) -> bytes:
 
 def inner(data: bytes) -> dict[int, bytes]:
     """The sections of a file, inflated."""
-    bodies = file.sections(data)
-    return {kind: unsqueeze(body, "", 1 << 24) if kind < 3 else bytes(body) for kind, body in bodies.items()}
+    bodies = {kind: bytes(body) for kind, body in file.sections(data).items()}
+    dictionary = DICTIONARY if data[4] > 1 else b""
+    bodies[GRAPH] = bodies[GRAPH] and unsqueeze(memoryview(bodies[GRAPH]), "", 1 << 24, dictionary)
+    plainly = data[4] > 1 and bodies[LIST][0] == 0
+    bodies[LIST] = bodies[LIST][1:] if plainly else unsqueeze(memoryview(bodies[LIST]), "", 1 << 24)
+    bodies[NAMES] = bodies[NAMES] and unsqueeze(memoryview(bodies[NAMES]), "", 1 << 24)
+    return bodies
 
 
-def outer(bodies: dict[int, bytes]) -> bytes:
-    return file.framed({kind: squeeze(body) if kind < 3 else body for kind, body in bodies.items()})
+def outer(bodies: dict[int, bytes], plainly: bool = False) -> bytes:
+    """A file of these sections; the list as it is, or deflated."""
+    graph = bodies[GRAPH] and squeeze(bodies[GRAPH], DICTIONARY)
+    listed = b"\0" + bodies[LIST] if plainly else squeeze(bodies[LIST])
+    return file.framed({**bodies, GRAPH: graph, LIST: listed, NAMES: bodies[NAMES] and squeeze(bodies[NAMES])})
+
+
+def outer_1(bodies: dict[int, bytes]) -> bytes:
+    """A file of version 1 of these sections."""
+    out = Writer(b"SHOE\1")
+    for kind in (GRAPH, LIST, STREAM, PLAIN):
+        body = squeeze(bodies[kind]) if kind in (GRAPH, LIST) else bodies[kind]
+        section = Writer([kind])
+        section.varint(len(body))
+        out += section + body + zlib.crc32(section + body).to_bytes(4, "little")
+    return bytes(out)
 
 
 INNER = [inner(seed) for seed in SEEDS]
+INNER_1 = [inner(seed) for seed in OLD]
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=EXAMPLES)
@@ -90,7 +113,7 @@ INNER = [inner(seed) for seed in SEEDS]
 def test_mutated_files(seed):
     draw = random.Random(seed)
     for _ in range(BATCH):
-        survives(mutate(draw, draw.choice(SEEDS)))
+        survives(mutate(draw, draw.choice(SEEDS + OLD)))
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=EXAMPLES)
@@ -99,19 +122,20 @@ def test_mutated_insides(seed):
     """Behind right checksums and deflate: the graph, the tensor list, the code stream and the values themselves."""
     draw = random.Random(seed)
     for _ in range(BATCH):
-        bodies = dict(draw.choice(INNER))
-        for kind in draw.sample((1, 1, 1, 2, 2, 3, 4), draw.choice((1, 1, 2))):
+        old = draw.random() < 0.2
+        bodies = dict(draw.choice(INNER_1 if old else INNER))
+        for kind in draw.sample((1, 1, 1, 2, 2, 2, 3, 4, 5), draw.choice((1, 1, 2))):
             bodies[kind] = mutate(draw, bodies[kind])
         if draw.random() < 0.1:
-            kind = draw.randrange(1, 5)
+            kind = draw.randrange(1, 6)
             bodies[kind] = draw.choice(INNER)[kind]
         if draw.random() < 0.1:
-            bodies[draw.randrange(1, 5)] = draw.randbytes(draw.randrange(40))
-        survives(outer(bodies))
+            bodies[draw.randrange(1, 6)] = draw.randbytes(draw.randrange(40))
+        survives(outer_1(bodies) if old else outer(bodies, draw.random() < 0.5))
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=300)
-@given(st.lists(st.binary(max_size=60), min_size=4, max_size=4), st.booleans())
+@given(st.lists(st.binary(max_size=60), min_size=5, max_size=5), st.booleans())
 def test_random_sections(parts, deflated):
     bodies = dict(enumerate(parts, 1))
     survives(outer(bodies) if deflated else file.framed(bodies))
@@ -121,7 +145,10 @@ def test_random_sections(parts, deflated):
 @given(st.binary(max_size=100))
 def test_random_bytes(data):
     assert not survives(data)
-    assert not survives(b"SHOE\1" + data)
+    for version in (b"\1", b"\2", b"\3"):
+        assert not survives(b"SHOE" + version + data)
+    whole = b"SHOE\2" + data
+    survives(whole + zlib.crc32(whole).to_bytes(4, "little"))
 
 
 def test_mutations_reach_the_inside():
@@ -130,10 +157,12 @@ def test_mutations_reach_the_inside():
     sound = 0
     for _ in range(500):
         bodies = dict(draw.choice(INNER))
-        kind = draw.choice((1, 2, 4))
+        kind = draw.choice((1, 2, 4, 5) if bodies[NAMES] else (1, 2, 4))
         bodies[kind] = mutate(draw, bodies[kind])
         sound += survives(outer(bodies))
     assert sound > 25
+    assert all(survives(outer(bodies, plainly)) for bodies in INNER for plainly in (False, True))
+    assert all(outer_1(bodies)[4] == 1 and survives(outer_1(bodies)) for bodies in INNER_1)
 
 
 def content(constants, nodes, tensors=(), opset=20):
@@ -267,7 +296,15 @@ def test_a_tensor_of_many_elements_from_few_bytes():
     for number in (1, 1, 1, 1, 1 << 40, 1, 1, 0):
         headers.varint(number)
     with pytest.raises(ShoeError, match="raise max_bytes"):
-        file.unpack(outer({**INNER[0], 2: bytes(headers), 3: b"", 4: bytes(4)}), 1 << 40)
+        file.unpack(outer_1({**INNER_1[0], 2: bytes(headers), 3: b"", 4: bytes(4)}), 1 << 40)
+    headers = Writer([1, 1 << 3 | ZEROS])
+    headers.varint(1 << 40)
+    with pytest.raises(ShoeError, match="raise max_bytes"):
+        file.unpack(outer({**INNER[0], 2: bytes(headers), 3: b"", 4: b""}), 1 << 40)
+
+
+def checked(data):
+    return data + zlib.crc32(data).to_bytes(4, "little")
 
 
 def test_lengths_beyond_the_file():
@@ -276,8 +313,60 @@ def test_lengths_beyond_the_file():
         number.varint(length)
         with pytest.raises(ShoeError, match="wanted"):
             file.unpack(b"SHOE\1\1" + number + b"more")
-        with pytest.raises(ShoeError, match=r"over|inflate"):
-            file.unpack(file.framed({1: bytes(number), 2: b"", 3: b"", 4: b""}))
+        for place in range(4):
+            with pytest.raises(ShoeError, match="wanted"):
+                file.unpack(checked(b"SHOE\2" + bytes(place) + number + bytes(3 - place) + b"more"))
+        for kind in (GRAPH, LIST, NAMES):
+            empty = dict.fromkeys(range(1, 6), b"")
+            sound = {**empty, LIST: b"\0\0"} if kind == NAMES else empty
+            with pytest.raises(ShoeError, match=r"over|inflate"):
+                file.unpack(file.framed({**sound, kind: bytes(number)}))
+    with pytest.raises(ShoeError, match="shortest"):
+        file.unpack(checked(b"SHOE\2\x80\0\0\0\0"))
+    with pytest.raises(ShoeError, match="wanted"):
+        file.unpack(checked(b"SHOE\2\0\0\0"))
+
+
+def named(*names, notes=(), more=b"", count=None):
+    out = Writer()
+    for name in names:
+        out.text(name)
+    out.varint(len(notes) // 2 if count is None else count)
+    for text in notes:
+        out.text(text)
+    return squeeze(bytes(out) + more)
+
+
+@pytest.mark.parametrize(
+    ("listed", "names", "why"),
+    [
+        (b"\2\7\7", named("a", "a"), "have the same name"),
+        (b"\2\7\7", named("a"), "left"),
+        (b"\2\7\7", named("a", "b", "c"), r"left|too many|longer"),
+        (b"\1\7", named("a", notes=("k",), count=1), "1 bytes are wanted"),
+        (b"\1\7", named("a", notes=("k", "v", "k", "w")), "have the same name"),
+        (b"\1\7", named("a", count=1 << 40), "a list of 1099511627776 is longer"),
+        (b"\1\7", named("a", more=b"!"), "1 bytes too many"),
+        (b"\1\7", b"", "1 bytes are wanted"),
+        (b"\1\x87\0", named("a"), "not numbered one after the other"),
+        (b"\1\x87\2", named("a"), "not numbered one after the other"),
+        (b"\2\7\x87\2", named("a", "b"), "not numbered one after the other"),
+    ],
+)
+def test_hostile_names(listed, names, why):
+    bodies = {GRAPH: b"", LIST: b"\0" + listed, STREAM: b"", PLAIN: b"", NAMES: names}
+    with pytest.raises(ShoeError, match=why):
+        file.unpack_any(file.framed(bodies))
+    with pytest.raises(ShoeError):
+        bill(file.framed(bodies))
+
+
+def test_names_and_a_graph():
+    bodies = file.sections(SEEDS[0])
+    with pytest.raises(ShoeError, match="names and a graph"):
+        file.unpack(file.framed({**bodies, NAMES: named("w", "b")}))
+    with pytest.raises(ShoeError, match=r"names.*1 bytes are wanted|1 bytes are wanted.*names"):
+        file.unpack_any(file.framed({**bodies, GRAPH: b""}))
 
 
 def test_a_deflate_bomb():
@@ -287,6 +376,9 @@ def test_a_deflate_bomb():
     assert not survives(outer({**INNER[0], 1: graph + bytes(1 << 21)}))
     assert not survives(outer({**INNER[0], 1: bytes(1 << 23)}))
     assert not survives(outer({**INNER[0], 2: b"\x80\x80\x02" + bytes(1 << 22)}))
+    assert not survives(outer({**INNER[0], 2: b"\x80\x80\x02" + bytes(1 << 25)}))
+    assert not survives(outer({**INNER[4], NAMES: b"\1a\1b\1c\0" + b"\xff\xff\xff\7" + bytes(1 << 23)}))
+    assert not survives(outer({**INNER[4], NAMES: bytes(1 << 25)}))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
 
 
@@ -310,10 +402,11 @@ def test_mutated_files_do_not_crash_the_runtime(tmp_path):
     """Files whose insides were changed and that decode are loaded in a process of their own."""
     draw, paths = random.Random(0), []
     while len(paths) < 300:
-        bodies = dict(draw.choice(INNER))
+        old = draw.random() < 0.2
+        bodies = dict(draw.choice(INNER_1 if old else [one for one in INNER if one[GRAPH]]))
         bodies[1] = mutate(draw, bodies[1])
-        data = outer(bodies)
-        if survives(data) and data not in SEEDS:
+        data = outer_1(bodies) if old else outer(bodies)
+        if survives(data) and data not in SEEDS + OLD:
             paths.append(tmp_path / f"{len(paths)}.shoe")
             paths[-1].write_bytes(data)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
