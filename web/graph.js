@@ -1,0 +1,229 @@
+// The graph: its inputs, constants, nodes and outputs, and how a call's tensors are nested.
+
+import { ATTRIBUTES, OPERATORS } from "./operators.js";
+import { checkBools, ELEMENTS, elementsOf, INT64 } from "./reader.js";
+import { bitsOf } from "./tensors.js";
+
+const MOST_OPSET = 1000;
+const MOST_NODES = 16384;
+const MOST_OUTPUTS = 127;
+const MOST_AXIS = 2 ** 40; // of an input, with the bit that says whether it varies
+const DEEPEST = 16;
+const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
+const LEAST = { blocksize: 1, batch_dims: 0 }; // attributes that kernels divide by or count with, unchecked
+const CONSTANT = 1024; // bytes that one takes in an engine, however small: three bytes of a file can ask for one
+const [NOTHING, TENSOR, TUPLE, LIST, DICTIONARY] = [0, 1, 2, 3, 4];
+
+/**
+ * Reads a graph.
+ *
+ * Values have numbers: first the inputs, then the tensors, then the constants, then the outputs of the nodes, in order.
+ * @param {import("./reader.js").Reader} reader
+ * @param {number} version 1 or 2
+ * @param {number} tensors how many the tensor list has
+ * @param {import("./tensors.js").Budget} budget claims something for each constant
+ * @returns {object} `opset`; `inputs`: {name, element, type, shape} each, where an axis that varies is its name, a string;
+ *   `constants`: {element, type, shape, bits} each; `nodes`: {operator, inputs, outputs, attributes} each, where inputs and
+ *   outputs are numbers of values or null, and attributes {type, value} by name (`type` is ONNX's number); `outputs`:
+ *   {name, element, type, value} each; `arguments` and `structure`: trees {kind, ...}, of kind "nothing", "tensor" (with
+ *   `index`), "tuple" and "list" (with `items`) and "dictionary" (with `items`, pairs of a key and a tree)
+ * @throws {ShoeError} where it is not as docs/format.md says
+ */
+export function readGraph(reader, version, tensors, budget) {
+  const constant = () => readConstant(reader, budget);
+  const opset = reader.varint(MOST_OPSET, "the opset");
+  const inputs = readInputs(reader);
+  const listed = reader.varint(MOST, "the number of tensors");
+  if (listed !== tensors) throw reader.fault(`it has ${listed} tensors and the list has ${tensors}`);
+  const constants = [];
+  for (let left = reader.varint(MOST, "the number of constants"); left > 0; left--) constants.push(constant());
+  const values = new Values(reader, version, inputs.length + tensors + constants.length);
+  const nodes = [];
+  for (let left = reader.varint(MOST_NODES, "the number of nodes"); left > 0; left--) {
+    nodes.push(readNode(reader, values, constant));
+  }
+  const outputs = [];
+  for (let left = reader.varint(MOST, "the number of outputs"); left > 0; left--) {
+    const name = newName(reader, "an output");
+    const element = reader.element();
+    const value = values.reference();
+    if (value === null) throw reader.fault(`output ${JSON.stringify(name)} is absent`);
+    outputs.push({ name, element, type: ELEMENTS.get(element).type, value });
+  }
+  checkNames(reader, inputs, "inputs");
+  checkNames(reader, outputs, "outputs");
+  const taken = readTree(reader, inputs.length, "the arguments");
+  const [positional, named] = taken.items ?? [];
+  if (taken.kind !== "tuple" || taken.items.length !== 2 || positional.kind !== "tuple" || named.kind !== "dictionary") {
+    throw reader.fault("the arguments are not a tuple of a tuple and a dictionary");
+  }
+  const structure = readTree(reader, outputs.length, "what is returned");
+  reader.end();
+  return { opset, inputs, constants, nodes, outputs, arguments: taken, structure };
+}
+
+function newName(reader, what) {
+  const name = reader.text("a name");
+  if (!name) throw reader.fault(`the name of ${what} is empty`);
+  return name;
+}
+
+function checkNames(reader, ports, what) {
+  if (new Set(ports.map((port) => port.name)).size < ports.length) throw reader.fault(`two ${what} have one name`);
+}
+
+function readInputs(reader) {
+  const inputs = [];
+  for (let left = reader.varint(MOST, "the number of inputs"); left > 0; left--) {
+    const name = newName(reader, "an input");
+    const element = reader.element();
+    const shape = [];
+    for (let axes = reader.axes(); axes > 0; axes--) shape.push(reader.varint(MOST_AXIS, "an axis of an input"));
+    inputs.push({ name, element, type: ELEMENTS.get(element).type, shape });
+  }
+  const names = [];
+  for (let left = reader.varint(MOST, "the number of axis names"); left > 0; left--) names.push(newName(reader, "an axis"));
+  for (const input of inputs) {
+    input.shape = input.shape.map((axis) => {
+      const half = Math.floor(axis / 2); // not a shift: an axis may have more than 32 bits
+      if (axis % 2 === 0) return half;
+      if (half >= names.length) throw reader.fault(`there is no axis name ${half}`);
+      return names[half];
+    });
+  }
+  return inputs;
+}
+
+function readConstant(reader, budget) {
+  budget.claim(CONSTANT);
+  const element = reader.element();
+  const shape = reader.shape();
+  const { type, width } = ELEMENTS.get(element);
+  const count = elementsOf(shape);
+  if (element !== INT64) {
+    const bytes = reader.bytes(count * width).slice();
+    checkBools(element, bytes, "a constant");
+    return { element, type, shape, bits: bitsOf(bytes, width) };
+  }
+  if (count > reader.left) throw reader.fault(`it ends too early: a constant of ${count} and ${reader.left} bytes are left`);
+  const bits = new BigUint64Array(count);
+  for (let i = 0; i < count; i++) bits[i] = BigInt.asUintN(64, reader.signed());
+  return { element, type, shape, bits };
+}
+
+/** The values that there are so far, and the references to them. */
+class Values {
+  constructor(reader, version, given) {
+    this.reader = reader;
+    this.version = version;
+    this.given = given; // inputs, tensors and constants
+    this.absent = []; // of each output of a node so far
+    this.next = 0;
+  }
+
+  get count() {
+    return this.given + this.absent.length;
+  }
+
+  /** @returns {?number} the next reference: the number of a value, or null */
+  reference() {
+    const r = this.reader.bigVarint();
+    if (r === 0n) return null;
+    const half = r >> 1n;
+    if (r & 1n) {
+      const number = this.version === 1 ? half : BigInt(this.next) + (half & 1n ? -(half >> 1n) - 1n : half >> 1n);
+      if (number < 0n || number >= BigInt(this.given)) {
+        throw this.reader.fault(`there is no input, tensor or constant ${number}`);
+      }
+      this.next = Number(number) + 1;
+      return Number(number);
+    }
+    const number = BigInt(this.count) - half;
+    if (number < BigInt(this.given)) throw this.reader.fault(`value ${number} is not an output of a node`);
+    if (this.absent[Number(number) - this.given]) throw this.reader.fault(`value ${number} is an absent output`);
+    return Number(number);
+  }
+}
+
+function readNode(reader, values, constant) {
+  const operator = OPERATORS[reader.varint(MOST, "an operator")];
+  if (operator === undefined) throw reader.fault("there is no operator of that number: is the file newer than this decoder?");
+  const inputs = [];
+  for (let left = reader.varint(MOST, "the number of inputs"); left > 0; left--) inputs.push(values.reference());
+  const packed = reader.varint(2 * MOST_OUTPUTS + 1, "twice the number of outputs");
+  const count = packed >> 1;
+  if (count === 0) throw reader.fault(`${operator} has no outputs`);
+  const absent = packed & 1 ? reader.bigVarint() : 0n;
+  if (packed & 1 && (absent === 0n || absent >> BigInt(count))) {
+    throw reader.fault(`the absent outputs of ${operator}, ${absent.toString(2)} in binary, are not some of ${count}`);
+  }
+  const outputs = [];
+  for (let k = 0; k < count; k++) {
+    const gone = ((absent >> BigInt(k)) & 1n) === 1n;
+    outputs.push(gone ? null : values.count);
+    values.absent.push(gone);
+  }
+  const attributes = {};
+  for (let left = reader.varint(MOST, "the number of attributes"); left > 0; left--) {
+    const name = ATTRIBUTES[reader.varint(MOST, "an attribute")];
+    if (name === undefined) throw reader.fault("there is no attribute of that number: is the file newer than this decoder?");
+    if (Object.hasOwn(attributes, name)) throw reader.fault(`${operator} has ${name} twice`);
+    attributes[name] = readAttribute(reader, name, constant);
+  }
+  return { operator, inputs, outputs, attributes };
+}
+
+function readFloat(reader) {
+  const bytes = reader.bytes(4);
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getFloat32(0, true);
+}
+
+function readInt(reader, name) {
+  const value = reader.signed();
+  if (value < -(2n ** 31n) || value >= 2n ** 31n) throw reader.fault(`${name} is ${value}, which has more than 32 bits`);
+  if (value < LEAST[name]) throw reader.fault(`${name} must be at least ${LEAST[name]}, not ${value}`);
+  return Number(value);
+}
+
+function readItems(reader, read) {
+  const items = [];
+  for (let left = reader.varint(MOST, "the length of a list"); left > 0; left--) items.push(read());
+  return items;
+}
+
+/** An attribute: its ONNX type and its value, a number, a string, a tensor or an array of numbers or strings. */
+function readAttribute(reader, name, constant) {
+  const type = reader.byte();
+  const readers = {
+    1: () => readFloat(reader),
+    2: () => readInt(reader, name),
+    3: () => reader.text(name),
+    4: constant,
+    6: () => readItems(reader, () => readFloat(reader)),
+    7: () => readItems(reader, () => readInt(reader, name)),
+    8: () => readItems(reader, () => reader.text(name)),
+  };
+  if (!Object.hasOwn(readers, type)) throw reader.fault(`${name} is of type ${type}, which is none of an attribute`);
+  const value = readers[type]();
+  return { type, value };
+}
+
+/** A tree in which `tensors` tensors must be met. */
+function readTree(reader, tensors, what) {
+  let met = 0;
+  const read = (depth) => {
+    if (depth > DEEPEST) throw reader.fault(`${what} are nested more than ${DEEPEST} deep`);
+    const kind = reader.byte();
+    if (kind === NOTHING) return { kind: "nothing" };
+    if (kind === TENSOR) return { kind: "tensor", index: met++ };
+    if (kind === TUPLE) return { kind: "tuple", items: readItems(reader, () => read(depth + 1)) };
+    if (kind === LIST) return { kind: "list", items: readItems(reader, () => read(depth + 1)) };
+    if (kind !== DICTIONARY) throw reader.fault(`there is no tree of kind ${kind}`);
+    const items = readItems(reader, () => [reader.text("a key"), read(depth + 1)]);
+    if (new Set(items.map(([key]) => key)).size < items.length) throw reader.fault(`a dictionary of ${what} has a key twice`);
+    return { kind: "dictionary", items };
+  };
+  const tree = read(0);
+  if (met !== tensors) throw reader.fault(`${what} have ${met} tensors, and the graph ${tensors}`);
+  return tree;
+}

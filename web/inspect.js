@@ -1,0 +1,69 @@
+// Prints what .shoe files hold, as JSON.
+//
+// node web/inspect.js FILE.shoe ...   a line for each tensor, then one for the graph (or the names and notes)
+// node web/inspect.js --stdin-list    file paths on standard input, one a line; a line for each file
+// --max-bytes=N                       what a file's tensors may take; 1 GiB unless told
+
+import { readFileSync } from "node:fs";
+import { argv, exit, stdin, stdout, stderr, resourceUsage } from "node:process";
+import { createInterface } from "node:readline";
+
+import { crc32, decode, ShoeError } from "./shoe.js";
+
+/** CRC-32 of the bytes of a tensor, each element with its lowest byte first. */
+function crcOf({ bits }) {
+  return crc32(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength));
+}
+
+function tensorLine(tensor) {
+  const { member, type, shape, coding, model } = tensor;
+  return { member, type, shape, coding, model, crc: crcOf(tensor) };
+}
+
+/** What JSON.stringify is to make of a value: a tensor is told by its CRC, and what JSON has no number for is a string. */
+function plain(key, value) {
+  if (Object.is(value, -0)) return "-0";
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  if (value?.bits) return { element: value.element, shape: value.shape, crc: crcOf(value) };
+  return value;
+}
+
+function inspect(path, options) {
+  const { version, graph, tensors, names, notes } = decode(new Uint8Array(readFileSync(path)), options);
+  return { version, tensors: tensors.map(tensorLine), graph, names, notes };
+}
+
+const print = (line) => stdout.write(`${JSON.stringify(line, plain)}\n`);
+const limit = argv.find((word) => word.startsWith("--max-bytes="));
+const options = limit ? { maxBytes: Number(limit.slice("--max-bytes=".length)) } : {};
+const paths = argv.slice(2).filter((word) => !word.startsWith("--"));
+
+if (argv.includes("--stdin-list")) {
+  for await (const path of createInterface({ input: stdin })) {
+    const start = performance.now();
+    let line;
+    try {
+      line = inspect(path, options);
+    } catch (error) {
+      // `error` is what the decoder says of a file, or the system of a call; `crash` is a fault of the decoder itself.
+      line = error instanceof ShoeError || error.syscall ? { error: error.message } : { crash: String(error.stack) };
+    }
+    const measured = { milliseconds: Math.round(performance.now() - start), peak_kilobytes: resourceUsage().maxRSS };
+    print({ file: path, ...line, ...measured });
+  }
+} else if (paths.length === 0) {
+  stderr.write("node web/inspect.js FILE.shoe ... | --stdin-list [--max-bytes=N]\n");
+  exit(2);
+} else {
+  for (const path of paths) {
+    try {
+      const { version, tensors, graph, names, notes } = inspect(path, options);
+      tensors.forEach(print);
+      print(graph ? { version, graph } : { version, names, notes });
+    } catch (error) {
+      if (!(error instanceof ShoeError)) throw error;
+      stderr.write(`${path}: ${error.message}\n`);
+      exit(1);
+    }
+  }
+}

@@ -1,0 +1,165 @@
+// Reads the `.shoe` file, versions 1 and 2, as docs/format.md describes it, and from that page alone.
+
+import { DICTIONARY } from "./dictionary.js";
+import { readGraph } from "./graph.js";
+import { inflate } from "./inflate.js";
+import { crc32, Reader, ShoeError } from "./reader.js";
+import { Stream } from "./stream.js";
+import { Budget, decodeTensor, fromFloat16, readList } from "./tensors.js";
+
+export { crc32, ShoeError };
+
+const MARK = [0x53, 0x48, 0x4f, 0x45]; // "SHOE"
+const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
+const LARGEST_GRAPH = 4 * 2 ** 20; // bytes, inflated
+const LARGEST_LIST = 16 * 2 ** 20; // bytes, inflated; of names too
+const NO_DICTIONARY = new Uint8Array(0);
+
+/**
+ * What a `.shoe` file holds. Nothing in it is run.
+ * @param {Uint8Array} bytes of the whole file
+ * @param {{maxBytes?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
+ *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements)
+ * @returns {{version: number, graph: ?object, tensors: object[], names: string[], notes: Object<string, string>}}
+ *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names` and that may have `notes`.
+ *   `tensors`, each: `element` (ONNX's number of its type), `type` ("float32"), `shape`, `member` (its place among the
+ *   distinct parameters and buffers of the module; null for a constant of the graph), `bits` (a Uint8Array, Uint16Array,
+ *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as) and `model`
+ *   (how its numbers were coded in context, or null)
+ * @throws {ShoeError} where the bytes are not a file of a version that is known, whole and undamaged, or take too much memory
+ */
+export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("decode takes a Uint8Array");
+  if (MARK.some((letter, i) => bytes[i] !== letter)) throw new ShoeError('not a .shoe file: it does not begin with "SHOE"');
+  if (bytes.length < 5) throw new ShoeError("the file: it ends too early");
+  const version = bytes[4];
+  if (version !== 1 && version !== 2) throw new ShoeError(`the file is of version ${version}; versions 1 and 2 are known`);
+  try {
+    return decodeParts(version, version === 1 ? sections1(bytes) : sections(bytes), maxBytes);
+  } catch (error) {
+    // An array that the engine cannot make: there is less memory than maxBytes allows.
+    if (error instanceof RangeError) throw new ShoeError(`there is not enough memory for the file: ${error.message}`);
+    throw error;
+  }
+}
+
+function decodeParts(version, { graph, list, names, stream, plain }, maxBytes) {
+  const budget = new Budget(maxBytes);
+  const entries = readList(new Reader(list, "the tensor list"), version, budget);
+  const read = graph && readGraph(new Reader(graph, "the graph"), version, entries.length, budget);
+  const named = names ? readNames(new Reader(names, "the names"), entries) : { names: [], notes: {} };
+  const symbols = new Stream(stream);
+  const values = new Reader(plain, "the plain values");
+  const tensors = entries.map((entry) => decodeTensor(entry, values, symbols, budget));
+  symbols.end();
+  values.end();
+  return { version, graph: read, tensors, ...named };
+}
+
+/** The parts of a file of version 2, inflated. */
+function sections(bytes) {
+  if (bytes.length < 9) throw new ShoeError("the file: it ends too early");
+  const body = bytes.subarray(0, bytes.length - 4);
+  checkCrc(body, bytes.subarray(bytes.length - 4), "the file");
+  const file = new Reader(body, "the file");
+  file.bytes(5);
+  const parts = ["graph", "tensor list", "names", "code stream"];
+  const lengths = parts.map((what) => file.varint(MOST, `the length of the ${what}`));
+  const [graph, list, names, stream] = lengths.map((length) => file.bytes(length));
+  const plain = file.bytes(file.left);
+  if (!graph.length === !names.length) throw new ShoeError("the file: it must have a graph or names, and not both");
+  return {
+    graph: graph.length ? unsqueeze(graph, DICTIONARY, LARGEST_GRAPH, "the graph") : null,
+    list: list[0] === 0 ? atMost(list.subarray(1), LARGEST_LIST, "the tensor list") : unsqueezeList(list),
+    names: names.length ? unsqueeze(names, NO_DICTIONARY, LARGEST_LIST, "the names") : null,
+    stream,
+    plain,
+  };
+}
+
+/** The parts of a file of version 1, inflated. */
+function sections1(bytes) {
+  const file = new Reader(bytes, "the file");
+  file.bytes(5);
+  const [graph, list, stream, plain] = [1, 2, 3, 4].map((number) => {
+    const start = file.at;
+    const found = file.byte();
+    if (found !== number) throw new ShoeError(`the file: section ${number} is expected, not ${found}`);
+    const section = file.bytes(file.varint(MOST, `the length of section ${number}`));
+    const end = file.at;
+    checkCrc(bytes.subarray(start, end), file.bytes(4), `section ${number} of the file`);
+    return section;
+  });
+  file.end();
+  return {
+    graph: unsqueeze(graph, NO_DICTIONARY, LARGEST_GRAPH, "the graph"),
+    list: unsqueezeList(list),
+    names: null,
+    stream,
+    plain,
+  };
+}
+
+function checkCrc(bytes, stored, what) {
+  const view = new DataView(stored.buffer, stored.byteOffset, 4);
+  if (crc32(bytes) !== view.getUint32(0, true)) throw new ShoeError(`${what} is damaged: its CRC-32 is not what it says`);
+}
+
+function atMost(bytes, most, what) {
+  if (bytes.length > most) throw new ShoeError(`${what}: ${bytes.length} bytes are more than ${most}`);
+  return bytes;
+}
+
+function unsqueeze(bytes, dictionary, most, what) {
+  const reader = new Reader(bytes, what);
+  const length = reader.varint(most, "its length when inflated");
+  return inflate(reader.bytes(reader.left), length, dictionary, what);
+}
+
+function unsqueezeList(bytes) {
+  return unsqueeze(bytes, NO_DICTIONARY, LARGEST_LIST, "the tensor list");
+}
+
+/** The names of a checkpoint's tensors, which are numbered one after the other, and its notes. */
+function readNames(reader, entries) {
+  entries.forEach(({ member }, i) => {
+    if (member !== i) throw new ShoeError(`the tensor list: tensor ${i} of a checkpoint has number ${member}`);
+  });
+  const names = entries.map(() => reader.text("the name of a tensor"));
+  if (new Set(names).size < names.length) throw reader.fault("two tensors have one name");
+  const notes = new Map();
+  for (let left = reader.varint(MOST, "the number of notes"); left > 0; left--) {
+    const key = reader.text("the key of a note");
+    if (notes.has(key)) throw reader.fault(`there are two notes ${JSON.stringify(key)}`);
+    notes.set(key, reader.text("a note"));
+  }
+  reader.end();
+  return { names, notes: Object.fromEntries(notes) };
+}
+
+const SAME_WIDTH = {
+  float32: Float32Array,
+  float64: Float64Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  uint32: Uint32Array,
+  int32: Int32Array,
+  uint64: BigUint64Array,
+  int64: BigInt64Array,
+  bool: Uint8Array,
+};
+
+/**
+ * The numbers of a tensor or a constant.
+ * @param {{type: string, bits: Uint8Array|Uint16Array|Uint32Array|BigUint64Array}} tensor
+ * @returns {Float32Array|Float64Array|Uint8Array|Int8Array|Uint16Array|Int16Array|Uint32Array|Int32Array|BigUint64Array|
+ *   BigInt64Array} in row-major order: a view of the bits, but for float16 and bfloat16, which become float32, exactly. A bool
+ *   is 0 or 1.
+ */
+export function values({ type, bits }) {
+  if (type === "float16") return Float32Array.from(bits, fromFloat16);
+  if (type === "bfloat16") return new Float32Array(Uint32Array.from(bits, (upper) => upper << 16).buffer);
+  return new SAME_WIDTH[type](bits.buffer, bits.byteOffset, bits.length);
+}

@@ -1,0 +1,242 @@
+// The tensor list, and the tensors that it says are in the plain values and the code stream.
+
+import { Contexts, readModel } from "./context.js";
+import { decodeOneByOne } from "./one_by_one.js";
+import { checkBools, ELEMENTS, elementsOf, FLOAT32, FLOATS, ShoeError } from "./reader.js";
+import { Frequencies } from "./stream.js";
+import { decodeTiles } from "./tiles.js";
+
+export const CODINGS = ["raw", "levels", "sparse", "planes", "levels in context", "grid", "grid of slices", "zeros"];
+const [RAW, LEVELS, SPARSE, PLANES, CONTEXT, GRID, SLICES, ZEROS] = CODINGS.keys();
+const CODINGS_OF_VERSION_1 = 3;
+const MOST_TENSORS = 32768;
+const MOST_LEVELS = 65536;
+const MANY_AXES = 7; // in the first byte of a tensor: the number of axes comes later
+const AS_IT_IS = 0;
+const FLOAT16 = 1;
+const UPPER_HALF = 2;
+
+// All engines run on machines with the lowest byte first, as in the file; views of other types rely on it below.
+if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) throw new ShoeError("this machine does not have the lowest byte first");
+
+/** How much may still be made, in bytes. */
+export class Budget {
+  /** @param {number} maxBytes in all */
+  constructor(maxBytes) {
+    this.maxBytes = maxBytes;
+    this.claimed = 0;
+  }
+
+  /** Counts `bytes` more; throws ShoeError where that is too much. */
+  claim(bytes) {
+    this.claimed += bytes;
+    if (this.claimed > this.maxBytes) {
+      throw new ShoeError(`the tensors take more than ${this.maxBytes} bytes: raise maxBytes if you trust the file`);
+    }
+  }
+}
+
+/**
+ * Reads the tensor list.
+ * @param {import("./reader.js").Reader} list
+ * @param {number} version 1 or 2
+ * @param {Budget} budget claims 4 bytes or the width for each element, whichever is more
+ * @returns {object[]} what is known of each tensor before its values: element, type, shape, member, coding (a number), model
+ */
+export function readList(list, version, budget) {
+  const count = list.varint(MOST_TENSORS, "the number of tensors");
+  const entries = [];
+  let member = -1;
+  for (let i = 0; i < count; i++) {
+    const entry = version === 1 ? readHead1(list) : readHead(list);
+    const { type, width } = ELEMENTS.get(entry.element);
+    Object.assign(entry, { type, width, count: elementsOf(entry.shape), number: i, model: null });
+    budget.claim(entry.count * Math.max(4, width));
+    if (entry.step) {
+      member += entry.step;
+      if (member > Number.MAX_SAFE_INTEGER) throw list.fault(`there is no parameter ${member}`);
+    }
+    entry.member = entry.step ? member : null;
+    readNeeds(list, entry);
+    entries.push(entry);
+  }
+  list.end();
+  return entries;
+}
+
+function readHead(list) {
+  const first = list.byte();
+  const step = first & 128 ? list.varint(Number.MAX_SAFE_INTEGER, "a step") : 1;
+  const element = first & 64 ? list.element() : FLOAT32;
+  const axes = (first >> 3) & 7;
+  return { coding: first & 7, step, element, shape: list.shape(axes === MANY_AXES ? list.axes() : axes) };
+}
+
+function readHead1(list) {
+  const step = list.varint(Number.MAX_SAFE_INTEGER, "a step");
+  const element = list.element();
+  const shape = list.shape();
+  const coding = list.byte();
+  if (coding >= CODINGS_OF_VERSION_1) throw list.fault(`there is no coding ${coding} in version 1`);
+  return { coding, step, element, shape };
+}
+
+/** Reads what the coding of a tensor needs. */
+function readNeeds(list, entry) {
+  const { coding, element, count, width, shape } = entry;
+  if (coding === LEVELS || coding === CONTEXT) {
+    if (coding === CONTEXT) entry.model = readModel(list, shape);
+    const most = coding === LEVELS ? Math.min(MOST_LEVELS, count) : MOST_LEVELS;
+    entry.levels = list.varint(most, "the number of levels");
+    if (entry.levels === 0) throw list.fault("a tensor of no levels");
+    if (coding === CONTEXT) entry.zero = list.varint(entry.levels - 1, "the place of the level that is called 0");
+    entry.form = coding === LEVELS ? list.byte() : entry.model.form;
+    if (coding === LEVELS && entry.levels > 1) entry.codes = list.bytes(entry.levels);
+  } else if (coding === SPARSE) entry.codes = list.bytes(2);
+  else if (coding === PLANES) {
+    const coded = list.byte();
+    if (coded >> width) throw list.fault(`bytes ${coded.toString(2)} in binary are coded, and an element has ${width}`);
+    entry.planes = [];
+    for (let plane = width - 1; plane >= 0; plane--) entry.planes[plane] = (coded >> plane) & 1 ? readPlane(list) : null;
+  } else if (coding === GRID || coding === SLICES) {
+    if (element !== FLOAT32) throw list.fault(`a grid must be of float32, not ${entry.type}`);
+    entry.model = readModel(list, shape);
+    entry.form = entry.model.form;
+  }
+  if (entry.form > UPPER_HALF) throw list.fault(`there is no form ${entry.form}`);
+  if (entry.form && element !== FLOAT32) throw list.fault(`form ${entry.form} is for float32, not ${entry.type}`);
+}
+
+function readPlane(list) {
+  const least = list.byte();
+  const values = list.byte() + 1;
+  if (least + values > 256) throw list.fault(`${values} values from ${least} on are not all bytes`);
+  return { least, codes: values > 1 ? list.bytes(values) : null };
+}
+
+/**
+ * Decodes the tensor of an entry of the list.
+ * @param {object} entry of `readList`
+ * @param {import("./reader.js").Reader} plain the plain values
+ * @param {import("./stream.js").Stream} stream
+ * @param {Budget} budget what it takes meanwhile is claimed, and given back
+ * @returns {{element: number, type: string, shape: number[], member: ?number, coding: string, model: ?object,
+ *   bits: Uint8Array|Uint16Array|Uint32Array|BigUint64Array}}
+ */
+export function decodeTensor(entry, plain, stream, budget) {
+  const before = budget.claimed;
+  const bytes = decodeBytes(entry, plain, stream, (extra) => budget.claim(extra));
+  budget.claimed = before;
+  checkBools(entry.element, bytes, `tensor ${entry.number}`);
+  const { element, type, shape, member, coding, model } = entry;
+  return { element, type, shape, member, coding: CODINGS[coding], model, bits: bitsOf(bytes, entry.width) };
+}
+
+/** Bytes as unsigned integers of `width` bytes, in place where that is possible. */
+export function bitsOf(bytes, width) {
+  const aligned = bytes.byteOffset % width ? bytes.slice() : bytes;
+  const Kind = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[width];
+  return new Kind(aligned.buffer, aligned.byteOffset, aligned.length / width);
+}
+
+function decodeBytes(entry, plain, stream, claim) {
+  const { coding, count, width } = entry;
+  if (coding === RAW) return plain.bytes(count * width).slice();
+  if (coding === PLANES) return decodePlanes(entry, plain, stream, claim);
+  const bytes = new Uint8Array(count * width);
+  const bits = bitsOf(bytes, width);
+  if (coding === LEVELS) {
+    const levels = formed(entry, plain, entry.levels);
+    if (entry.levels === 1) bits.fill(levels[0]);
+    else {
+      claim(2 * count);
+      const symbols = stream.symbols(count, new Frequencies(entry.codes));
+      for (let i = 0; i < count; i++) bits[i] = levels[symbols[i]];
+    }
+  } else if (coding === SPARSE) {
+    claim(2 * count);
+    const given = stream.symbols(count, new Frequencies(entry.codes));
+    const values = bitsOf(plain.bytes(given.reduce((sum, one) => sum + one, 0) * width).slice(), width);
+    for (let i = 0, next = 0; i < count; i++) if (given[i]) bits[i] = values[next++];
+  } else if (coding !== ZEROS) decodeMatrix(entry, bits, plain, stream, claim);
+  return bytes;
+}
+
+/** A tensor whose bytes of one weight are together, plane by plane from the highest. */
+function decodePlanes({ count, width, planes, element }, plain, stream, claim) {
+  const bytes = new Uint8Array(count * width);
+  claim(2 * count);
+  for (let plane = width - 1; plane >= 0; plane--) {
+    const coded = planes[plane];
+    const given = coded === null ? plain.bytes(count) : coded.codes && stream.symbols(count, new Frequencies(coded.codes));
+    const least = coded === null ? 0 : coded.least;
+    for (let i = 0; i < count; i++) bytes[i * width + plane] = given === null ? least : least + given[i];
+  }
+  if (!FLOATS.has(element)) return bytes;
+  // The sign was put lowest, so that the highest plane holds whole exponents: it goes back to the top.
+  const words = width === 2 ? bitsOf(bytes, 2) : bitsOf(bytes, 4);
+  if (width < 8) for (let i = 0; i < count; i++) words[i] = (words[i] >>> 1) | ((words[i] & 1) << (8 * width - 1));
+  else {
+    for (let i = 0; i < words.length; i += 2) {
+      const sign = words[i] & 1;
+      words[i] = (words[i] >>> 1) | (words[i + 1] << 31);
+      words[i + 1] = (words[i + 1] >>> 1) | (sign << 31);
+    }
+  }
+  return bytes;
+}
+
+/** Levels or a grid whose whole numbers are coded in context. */
+function decodeMatrix(entry, bits, plain, stream, claim) {
+  const { model, coding, shape } = entry;
+  const { rows, columns, across } = model;
+  const steps = coding === SLICES && shape.length > 1 ? shape[0] : 1;
+  const given = formed(entry, plain, coding === CONTEXT ? entry.levels : steps);
+  const grid = coding !== CONTEXT && new Float32Array(given.buffer, given.byteOffset, given.length);
+  if (grid && !grid.every(Number.isFinite)) throw new ShoeError(`tensor ${entry.number}: the step of a grid must be finite`);
+  const contexts = new Contexts(model, stream, claim);
+  const numbers = model.order ? decodeTiles(contexts) : decodeOneByOne(contexts);
+  const values = grid && new Float32Array(bits.buffer, bits.byteOffset, bits.length);
+  for (let r = 0, i = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, i++) {
+      const at = across ? c * rows + r : i;
+      if (grid) {
+        // Exact as a double, of 15 and 24 binary digits: it is rounded where it is stored. Adding 0 makes 0 of -0.
+        values[at] = numbers[i] * grid[steps === 1 ? 0 : across ? c : r] + 0;
+        continue;
+      }
+      const level = numbers[i] + entry.zero;
+      if (level < 0 || level >= given.length) {
+        throw new ShoeError(`tensor ${entry.number}: there is no level ${level} of ${given.length}`);
+      }
+      bits[at] = given[level];
+    }
+  }
+}
+
+/** The next `n` levels or steps of the plain values, as bits; those that no element has must be right too. */
+function formed({ form, element, width }, plain, n) {
+  if (form === AS_IT_IS) {
+    const bytes = plain.bytes(n * width).slice();
+    checkBools(element, bytes, "a level");
+    return bitsOf(bytes, width);
+  }
+  const halves = bitsOf(plain.bytes(n * 2).slice(), 2);
+  if (form === UPPER_HALF) return Uint32Array.from(halves, (half) => half << 16);
+  const values = Float32Array.from(halves, fromFloat16);
+  if (form === FLOAT16 && values.some(Number.isNaN)) throw plain.fault("a float16 that is not a number");
+  return new Uint32Array(values.buffer);
+}
+
+/**
+ * The number that a float16 is, exactly.
+ * @param {number} bits 0 to 65535
+ * @returns {number}
+ */
+export function fromFloat16(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
