@@ -91,15 +91,53 @@ def compress(
 def inspect(file: File, as_json: AsJson = False) -> None:
     """The byte bill of a file: a line per tensor and section, adding up to its size."""
     from shoestring.artifact import bill
+    from shoestring.artifact.checkpoint import room
 
     data = file.read_bytes()
-    lines = bill(data)
+    lines = bill(data, max_bytes=room(len(data)))
     if as_json:
         print(json.dumps([{"name": line.name, "bytes": line.bytes, "about": line.about} for line in lines]))
         return
     for line in lines:
         print(f"{line.bytes:>12,}  {line.name:<12} {line.about}")
     print(f"{len(data):>12,}  the whole file")
+
+
+@app.command()
+def pack(
+    checkpoint: Annotated[Path, typer.Argument(help="a .safetensors file, or a .pt, .pth or .bin file", show_default=False)],
+    out: Annotated[Path | None, typer.Argument(help="left out: NAME.shoe", show_default=False)] = None,
+    smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to unpack")] = False,
+) -> None:
+    """Make any checkpoint smaller without losing a bit of it; `unpack` gives it back."""
+    from shoestring.artifact import checkpoint as packing
+
+    read = packing.from_safetensors
+    if not packing.is_safetensors(checkpoint):
+        from shoestring.kit.checkpoint import from_torch as read
+    print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
+    print(packing.pack(read(checkpoint), checkpoint, out or checkpoint.with_suffix(".shoe"), smallest=smallest).as_text())
+
+
+@app.command()
+def unpack(
+    file: File,
+    out: Annotated[Path | None, typer.Argument(help="left out: NAME.safetensors; .pt for PyTorch", show_default=False)] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)] = None,
+) -> None:
+    """Give back the checkpoint that `pack` made smaller."""
+    from shoestring.artifact import checkpoint as packing
+    from shoestring.artifact import save
+
+    target = out or file.with_suffix(".safetensors")
+    if out is None and target.exists():
+        raise FileExistsError(f"{target} is there already: name the file to write")
+    write = packing.as_safetensors
+    if not packing.wants_safetensors(target):
+        from shoestring.kit.checkpoint import as_torch as write
+    data, what = write(packing.read(file, max_bytes))
+    save(target, data)
+    print(f"{target}: {len(data):,} bytes, {what}")
 
 
 @app.command()

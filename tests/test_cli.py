@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+from safetensors.numpy import save_file
 
 from shoestring import cli
 
@@ -109,6 +111,41 @@ def test_export_gives_onnx_that_answers_as_the_file_does(file, folder, shoestrin
     assert "float32[3, 10]" in shoestring("run", file, "in.npz")[1]
 
 
+def test_a_checkpoint_is_packed_and_given_back(folder, shoestring):
+    weights = {"layer.weight": np.random.default_rng(0).normal(0, 0.02, (80, 50)).astype(np.float32), "ids": np.arange(4)}
+    save_file(weights, folder / "mine.safetensors", {"format": "np"})
+    status, out, err = shoestring("pack", "mine.safetensors")
+    packed = folder / "mine.shoe"
+    assert status == 0 and not err and f"{packed.stat().st_size:,}" in out.splitlines()[-1]
+    assert packed.stat().st_size < 0.85 * (folder / "mine.safetensors").stat().st_size
+    status, out, _ = shoestring("unpack", "mine.shoe", "again.safetensors")
+    assert status == 0 and "byte for byte" in out
+    assert (folder / "again.safetensors").read_bytes() == (folder / "mine.safetensors").read_bytes()
+    lines = json.loads(shoestring("inspect", "mine.shoe", "--json")[1])
+    assert {"layer.weight", "ids"} <= {line["name"] for line in lines}
+    assert sum(line["bytes"] for line in lines) == packed.stat().st_size
+    assert "already" in shoestring("unpack", "mine.shoe")[2]
+    assert "must end in" in shoestring("unpack", "mine.shoe", "mine.txt")[2]
+    assert "no graph" in shoestring("run", "mine.shoe", "in.npz")[2]
+    assert "no graph" in shoestring("export", "mine.shoe", "out.onnx")[2]
+    assert "already" in shoestring("pack", "mine.shoe")[2]
+
+
+def test_a_file_of_pytorch_is_packed_and_given_back(folder, shoestring):
+    torch.save({"model": {"weight": torch.ones(30, 20)}, "epoch": 3}, folder / "mine.pt")
+    assert shoestring("pack", "mine.pt", "pt.shoe", "--smallest")[0] == 0
+    status, out, _ = shoestring("unpack", "pt.shoe", "again.pt")
+    assert status == 0 and "bit for bit" in out
+    back = torch.load(folder / "again.pt", weights_only=True)
+    assert back["epoch"] == 3 and torch.equal(back["model"]["weight"], torch.ones(30, 20))
+    assert "max_bytes" in shoestring("unpack", "pt.shoe", "again.pt", "--max-bytes", 100)[2]
+
+
+def test_a_model_is_not_unpacked(file, shoestring):
+    status, _, err = shoestring("unpack", file, "model.safetensors")
+    assert status == 1 and "shoestring export" in err
+
+
 def test_score_and_ledger(file, shoestring):
     status, out, _ = shoestring("score", file, "mine.py:task", "--ledger", "my.ledger")
     assert status == 0 and 0.7 < float(out) <= 1
@@ -130,6 +167,9 @@ def test_score_and_ledger(file, shoestring):
         (("compress", "mine.py:fails"), "mine.py:19, in fails"),
         (("inspect", "absent.shoe"), "absent.shoe: no such file"),
         (("inspect", "mine.py"), "not a .shoe file"),
+        (("pack", "absent.safetensors"), "absent.safetensors: no such file"),
+        (("pack", "mine.py"), "neither a .safetensors file nor"),
+        (("unpack", "mine.py", "not.pt"), "not a .shoe file"),
         (("ledger", "absent.ledger"), "no ledger"),
         (("ledger", "mine.py"), "not a ledger"),
     ],
