@@ -1,4 +1,4 @@
-"""Write the tables of the docs from the results files: `python benchmarks/tables.py` (--check: only compare).
+"""Write the tables and charts of the docs from the results files: `python benchmarks/tables.py` (--check: only compare).
 
 A table stands between `<!-- NAME -->` and `<!-- end -->`; nothing else of a page is touched.
 """
@@ -11,6 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
+
+from lossless_table import lossless
+from rate_tables import chart, rate, short
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -124,7 +127,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
+    "lossless": lossless,
+    "rate-lenet": lambda: rate("rate_lenet"),
+    "rate-cifar": lambda: rate("rate_cifar"),
+    "rate-short": short,
 }
+CHARTS = {ROOT / "docs" / "rate.svg": chart}
 
 
 def filled(text: str) -> str:
@@ -137,10 +145,11 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    stale = [page for page in PAGES if filled(page.read_text()) != page.read_text()]
+    made = {page: filled(page.read_text()) for page in PAGES} | {path: draw() for path, draw in CHARTS.items()}
+    stale = [page for page, text in made.items() if not page.exists() or page.read_text() != text]
     for page in stale:
         if "--check" not in sys.argv:
-            page.write_text(filled(page.read_text()))
+            page.write_text(made[page])
         print(f"{'stale' if '--check' in sys.argv else 'written'}: {page.relative_to(ROOT)}")
     return int(bool(stale) and "--check" in sys.argv)
 
