@@ -1,8 +1,8 @@
-"""ResNet-20 and a small VGG on CIFAR-10 trained for the length of their code: `python benchmarks/rate_cifar.py`.
+"""ResNet-20 on CIFAR-10 trained for the length of its code: `python benchmarks/rate_cifar.py`.
 
-The images are the copy that SHOESTRING_DATA has: where it went through JPEG, the results file says so in its name. About three
-hours on one core that has bfloat16, one seed; goes on where it was interrupted, and `--only resnet20` runs one network alone.
-Leaves the files under results/files/. --quick: a hundredth of the images, one pass.
+The images are the copy that SHOESTRING_DATA has: where it went through JPEG, the results file says so in its name. About an
+hour and a half on one core that has bfloat16, one seed; goes on where it was interrupted. Leaves the file under results/files/.
+--quick: 500 images, a few passes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from rate_lenet import keep_medians, points
 from rows import start
 from torch import nn
 
-from shoestring.models import ResNet20, SmallVGG
+from shoestring.models import ResNet20
 from shoestring.recipes.rate import rate_cifar
 from shoestring.tasks import cifar10
 
-RUNS: dict[str, type[nn.Module]] = {"resnet20": ResNet20, "vgg": SmallVGG}
+RUNS: dict[str, type[nn.Module]] = {"resnet20": ResNet20}
 
 
 def main() -> None:

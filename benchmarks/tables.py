@@ -86,21 +86,27 @@ def deep_compression() -> str:
 
 
 def coding() -> str:
-    """A row per file: bytes of each coder, and the ratio of ours to the static entropy."""
+    """A row per file: bytes of each coder, the ratios of ours to the static entropy, and how fast each decodes."""
     found = rows("coding")
-    coders = ("static entropy", "ours", "zstd-22", "lzma", "gaps of 5 bits + Huffman")
-    lines = [
-        f"| file | symbols | {' | '.join(coders)} | ours / entropy | coding s | decoding s | loading s |",
-        "| --- |" + " --- |" * (len(coders) + 5),
+    coders = (
+        "static entropy", "ours", "ours, smallest", "nncodec", "ANS with a static model", "gaps of 5 bits + Huffman", "lzma", "zstd-22",
+    )  # fmt: skip
+    lines = [f"| file | symbols | {' | '.join(coders)} | ours, smallest / entropy |", "| --- |" + " --- |" * (len(coders) + 2)]
+    speeds = ("ours, decoded", "ours, smallest, decoded", "ours, smallest, decoded without numba", "nncodec, decoded")
+    fast = [
+        f"| million numbers decoded a second | {' | '.join(speeds)} | our time / nncodec's |",
+        "| --- |" + " --- |" * (len(speeds) + 1),
     ]
-    for subject in dict.fromkeys(row["subject"] for row in found):
+    for subject in dict.fromkeys(row["subject"] for row in found if row["subject"] != "numba"):
         one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
-        seconds = (one[f"{what} the file"] for what in ("coding", "decoding", "loading"))
-        lines.append(
-            f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(f'{one[c]:,.0f}' for c in coders)} "
-            f"| {one['ours'] / one['static entropy']:.4f} | {' | '.join(f'{s:.3f}' for s in seconds)} |"
-        )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+        sizes = (f"{one[coder]:,.0f}" if coder in one else "" for coder in coders)
+        share = min(one["ours"], one["ours, smallest"]) / one["static entropy"]
+        lines.append(f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(sizes)} | {share:.3f} |")
+        rates = (f"{one[speed]:.2g}" if speed in one else "" for speed in speeds)
+        ratio = one.get("our time to decode against nncodec's")
+        fast.append(f"| {subject} | {' | '.join(rates)} | {'' if ratio is None else f'{ratio:.1f}'} |")
+    numba = "; ".join(f"{row['metric']}: {row['value']:.1f} s" for row in found if row["subject"] == "numba")
+    return "\n".join([*lines, "", *fast]) + f"\n\nnumba: {numba}.\n\nConditions: {found[0]['conditions']}."
 
 
 def techniques(chosen: Callable[[str], bool]) -> str:
@@ -112,6 +118,19 @@ def techniques(chosen: Callable[[str], bool]) -> str:
             sizes = values(found, subject, "file")
             size = f"{mean(sizes):,.0f}" if sizes else ""
             lines.append(f"| {subject} | {spread(values(found, subject, 'validation score'), '.2f')} | {size} |")
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
+def trellis() -> str:
+    """A row per network and price, with every seed."""
+    found = rows("trellis")
+    lines = ["| | file, bytes | validation error % | test error % |", "| --- | --- | --- | --- |"]
+    for subject in dict.fromkeys(row["subject"] for row in found):
+        size, held, test = (
+            spread(values(found, subject, what), form)
+            for what, form in (("size", ",.0f"), ("validation error", ".2f"), ("test error", ".2f"))
+        )
+        lines.append(f"| {subject} | {size} | {held} | {test} |")
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 
 
@@ -127,6 +146,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
+    "trellis": trellis,
     "lossless": lossless,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),

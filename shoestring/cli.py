@@ -62,6 +62,7 @@ def compress(
         int | None, typer.Option(help="batches each stage trains for [default: by the data]", min=1, show_default=False)
     ] = None,
     ledger: Annotated[Path, typer.Option(help="where the steps are recorded")] = Path("shoestring.ledger"),
+    smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to load")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Shrink a trained model until it keeps a budget, and prove the file on test data.
@@ -81,7 +82,7 @@ def compress(
         name, build = source.rsplit(":", 1)[-1], lambda: _model_and_task(source)
     path = out or Path(f"{name}.shoe")
     say: Callable[[str], None] = (lambda text: None) if as_json else lambda text: print(text, flush=True)
-    report = main_job(build, limits, path, ledger=Ledger(ledger), seed=seed, steps=steps, say=say)
+    report = main_job(build, limits, path, ledger=Ledger(ledger), seed=seed, steps=steps, smallest=smallest, say=say)
     print(json.dumps(report.as_json()) if as_json else report.as_text())
     if not report.met:
         raise typer.Exit(BUDGET_NOT_MET)

@@ -196,7 +196,7 @@ def test_version_and_usage(shoestring):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
 def test_interrupted_it_keeps_the_best_file_so_far_and_exits_with_130(folder):
-    command = [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", "--budget", "size<=1KB, drop<=0%"]
+    command = [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", "--budget", "size<=60B, drop<=0%"]
     process = subprocess.Popen(
         [*command, "--steps", "400", "--out", "cut.shoe"],
         cwd=folder,

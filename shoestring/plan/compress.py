@@ -53,6 +53,7 @@ def compress(
     ledger: Ledger | None = None,
     seed: int = 0,
     steps: int | None = None,
+    smallest: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Shrink a trained model until it keeps the budget, and write its file at `path`.
@@ -65,11 +66,11 @@ def compress(
     `Outcome.met` is False.
 
     `meters` measure what the budget limits besides size. `steps` are the batches that each stage trains for; None takes ten
-    passes, 1,000 at least and 4,000 at most. The stages are kept in `path` + ".stages" until the end, and a search that was
+    passes, 1,000 at least and 4,000 at most. `smallest` is that of `kit.write`: fewer bytes, slower to load. The stages are kept in `path` + ".stages" until the end, and a search that was
     interrupted goes on from there; KeyboardInterrupt leaves the best file so far at `path`.
     Raises BudgetError or ValueError for a budget or model that cannot be worked with, ExportError, OSError.
     """
-    search = _Search(model, task, budget, Path(path), meters=tuple(meters), ledger=ledger, seed=seed, steps=steps, say=say)
+    search = _Search(model, task, budget, Path(path), tuple(meters), ledger, seed, steps, smallest, say)
     try:
         search.run()
     except KeyboardInterrupt:
@@ -92,6 +93,7 @@ class _Search:
     ledger: Ledger | None
     seed: int
     steps: int | None
+    smallest: bool
     say: Callable[[str], None]
     began: float = field(default_factory=monotonic)
 
@@ -105,14 +107,14 @@ class _Search:
         self.taught = self.sealed.taught_by(clone(self.model).eval())
         check_finite(self.model)
         self.exported: Exported = export(self.model, self.sealed)
-        data = pack(self.model, self.exported)
+        data = pack(self.model, self.exported, smallest=self.smallest)
         self.base = score(self.sealed, self.model)
         if not math.isfinite(self.base):
             raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
         self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
         if not self.weights:
             raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
-        known = repr((self.seed, self.steps, getattr(self.task, "name", ""), self.base))
+        known = repr((self.seed, self.steps, self.smallest, getattr(self.task, "name", ""), self.base))
         identity = hashlib.sha256(data + known.encode()).hexdigest()
         self.folder = self.path.with_name(f"{self.path.name}.stages")
         self.journal = Journal(self.folder, identity)
@@ -213,7 +215,7 @@ class _Search:
         sharing = Shared(overrides=strengths.levels(pressed, self.taught), vector_levels=16, steps=max(self.steps // 4, 1))
         shared = self._apply(sharing, pressed, number)
         file = self.folder / f"stage-{number:02}.shoe"
-        size = write(shared, self.sealed, file, exported=self.exported)
+        size = write(shared, self.sealed, file, exported=self.exported, smallest=self.smallest)
         value = score(self.sealed, shared)
         cost = Cost(bytes=size, seconds=monotonic() - self.began)
         for meter in self.meters:
@@ -235,7 +237,7 @@ class _Search:
 
     def _apply(self, technique: Technique, model: nn.Module, number: int) -> nn.Module:
         def size(subject: Any, task: Task) -> Cost:
-            return Cost(bytes=len(pack(subject, self.exported)))
+            return Cost(bytes=len(pack(subject, self.exported, smallest=self.smallest)))
 
         return apply(technique, model, self.taught, meters=(size,), ledger=self.ledger, seed=self.seed + number)
 

@@ -127,6 +127,7 @@ def main_job(
     ledger: Ledger | None = None,
     seed: int = 0,
     steps: int | None = None,
+    smallest: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`."""
@@ -137,7 +138,9 @@ def main_job(
     _settle_threads(model, task)
     say(f"compressing {type(model).__name__} to {budget}")
     meters = _meters(budget)
-    outcome = compress(model, task, budget, path, meters=meters, ledger=ledger, seed=seed, steps=steps, say=say)
+    outcome = compress(
+        model, task, budget, path, meters=meters, ledger=ledger, seed=seed, steps=steps, smallest=smallest, say=say
+    )
     say("timing both files, and proving them on test data")
     content = read(outcome.reference)
     timings = alternate([outcome.reference, path], task.sealed(), threads=1)

@@ -48,10 +48,10 @@ SETTINGS: dict[type[nn.Module], Settings] = {
     LeNet300: Settings(prices=(8e-6, 4e-6, 1.5e-5), training_passes=20, rate_passes=60),
     LeNet5: Settings(prices=(3e-5, 1e-5, 5e-5), training_passes=15, rate_passes=60),
     ResNet20: Settings(
-        prices=(4e-6, 1.5e-6), training_passes=30, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+        prices=(4e-6,), training_passes=30, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
     ),
     SmallVGG: Settings(
-        prices=(4e-6, 1.5e-6), training_passes=25, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+        prices=(4e-6,), training_passes=25, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
     ),
 }
 
