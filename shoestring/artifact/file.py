@@ -153,6 +153,8 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Checkpoint:
         graph = graph_reader.decode(unsqueeze(bodies[GRAPH], SECTIONS[GRAPH], _LARGEST_GRAPH, dictionary), version)
     headers = bodies[HEADERS]
     plainly = version > 1 and len(headers) > 0 and not headers[0]
+    if plainly and len(headers) > _LARGEST_LIST:
+        raise ShoeError("damaged file: the tensor list is longer than any")
     listed = bytes(headers[1:]) if plainly else unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
     packed = tensor_reader.unpack(listed, bodies[STREAM], bodies[PLAIN], max_bytes, version)
     tensors = [one.tensor for one in packed]

@@ -54,7 +54,7 @@ class _Sources:
     def afford(self, size: int) -> None:
         """See that so many bytes are allowed, for a while."""
         if size > self.limit:
-            raise self.reader.fail("the tensors are larger than allowed; if you trust this file, raise max_bytes")
+            raise ShoeError("the tensors of this file are larger than allowed; if you trust it, raise max_bytes")
 
 
 def unpack(headers: bytes, stream: memoryview, plain: memoryview, limit: int, version: int = 2) -> list[Packed]:

@@ -17,6 +17,7 @@ from shoestring.artifact.tensors import (
     GRIDS,
     HALF,
     LEVELS,
+    MOST_AXES,
     PLANES,
     RAW,
     SPARSE,
@@ -81,6 +82,8 @@ def pack(tensors: list[Tensor], *, smallest: bool = False) -> Tensors:
 
 def _description(one: Tensor, step: int, coding: int) -> bytes:
     axes = one.bits.ndim
+    if axes > MOST_AXES:
+        raise ValueError(f"a tensor has {axes} axes and a file holds {MOST_AXES} at most")
     out = Writer([(step != 1) << 7 | (one.element != 1) << 6 | min(axes, 7) << 3 | coding])
     if step != 1:
         out.varint(step)

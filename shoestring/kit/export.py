@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from shoestring.artifact import file
 from shoestring.artifact.file import Content
@@ -32,7 +34,7 @@ from shoestring.kit.example import (
 )
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.tracing import explain, forget_kernels, quiet
-from shoestring.kit.weights import SkippedWarning, bake, check_finite, clone, members
+from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
 
 TOLERANCE = 1e-3
 """The file may differ from the module by this much, relative to the largest output."""
@@ -52,7 +54,7 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
 
     Lossless: the file's weights are the module's, bit for bit. `exported`: the graph of `export(model, task)`, for a model
     of which only weights have changed since. `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million
-    in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
+    in a second where numba is installed (the extra `fast`), 0.05 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
     """
     check_finite(model)
     data = pack(model, exported or export(model, task), smallest=smallest)
@@ -65,19 +67,20 @@ def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> byt
     return file.pack(Content(exported.graph, _tensors(model, exported)), smallest=smallest)
 
 
-def restore(path: str | Path, model: nn.Module) -> nn.Module:
+def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYTES) -> nn.Module:
     """A copy of `model` with the weights of the file, to go on training: zeros become a mask, levels a codebook, multiples a step.
 
-    Parameters that the file has not (its graph does not use them) keep the model's values, with a SkippedWarning.
+    `model` may be the one from before hidden units were removed: linear layers, convolutions and batch norms become as small as
+    the file has them. `max_bytes` is that of `load`. Parameters that the file has not (its graph does not use them) keep the model's values, with a SkippedWarning.
     Raises ValueError where the file is of another model, ShoeError for a damaged file.
     """
     model = bake(clone(model))
     found = members(model)
-    content = file.read(path)
+    content = file.read(path, max_bytes)
     for one, packed in zip(content.tensors, content.packed, strict=True):
         if one.member is None:
             continue
-        if one.member >= len(found) or tuple(found[one.member].raw.shape) != one.bits.shape:
+        if one.member >= len(found) or not _fits(found[one.member], one.bits.shape):
             name = found[one.member].name if one.member < len(found) else f"number {one.member}"
             raise ValueError(f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}")
         weight = found[one.member]
@@ -87,6 +90,9 @@ def restore(path: str | Path, model: nn.Module) -> nn.Module:
                 f"{path} is of another model: it holds {weight.name} as {value.dtype} and the model as {weight.raw.dtype}; "
                 "convert the model first, as with model.half()"
             )
+        if weight.raw.shape != value.shape:
+            weight.raw.data = value
+            _resize(weight)
         with torch.no_grad():
             weight.raw.copy_(value)
         if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
@@ -103,6 +109,28 @@ def restore(path: str | Path, model: nn.Module) -> nn.Module:
     if left := [weight.name for place, weight in enumerate(found) if weight.is_parameter and place not in held]:
         warnings.warn(f"{path} does not hold {', '.join(left)}: they keep the model's values", SkippedWarning, stacklevel=2)
     return model
+
+
+def _fits(weight: Weight, shape: tuple[int, ...]) -> bool:
+    """Whether the weight has this shape, or can be cut to it because units were removed."""
+    own = tuple(weight.raw.shape)
+    if own == shape:
+        return True
+    smaller = len(own) == len(shape) and all(0 < new <= old for new, old in zip(shape, own, strict=True))
+    return smaller and len(weight.owners) == 1 and isinstance(weight.owners[0][0], nn.Linear | _ConvNd | _BatchNorm)
+
+
+def _resize(weight: Weight) -> None:
+    """Have the layer say the sizes that its tensors have now."""
+    module, name = weight.owners[0]
+    sizes: tuple[str, ...] = ("num_features",)
+    if isinstance(module, nn.Linear):
+        sizes = ("out_features", "in_features")
+    elif isinstance(module, _ConvNd):
+        sizes = ("out_channels", "in_channels")
+    if name == "weight" or isinstance(module, _BatchNorm):
+        for size, number in zip(sizes, weight.raw.shape, strict=False):
+            setattr(module, size, number)
 
 
 def parameter_bytes(model: nn.Module) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import time
@@ -19,29 +20,27 @@ from torch import nn
 from shoestring.core import Task
 from shoestring.kit.weights import members, state_of
 
-_kept: ContextVar[_Folder | None] = ContextVar("kept", default=None)
+_kept: ContextVar[Path | None] = ContextVar("kept", default=None)
+_NOTHING = object()
 _SECONDS = 30.0  # between two snapshots
 EVERY = 100
 """Snapshots are taken before steps that this divides, so that what a technique does every 10 or 20 steps comes out the same."""
 
 
-@dataclass
-class _Folder:
-    path: Path
-    runs: int = 0
-
-
 @contextmanager
 def resuming(folder: str | Path) -> Iterator[None]:
-    """Within, every training keeps itself in the folder, twice a minute and at its end.
+    """Within, every training keeps itself in the folder: at its end, and before every hundredth step, twice a minute at most.
 
     Run the same program again after it was killed, with the same folder: trainings that were finished are read, the one that
-    was under way goes on where it was, and the result is that of a run that was never stopped. The folder may be deleted when all
-    is done. Raises ValueError, within, where the folder is that of other trainings.
+    was under way goes on where it was, and the result is that of a run that was never stopped. A training is known by the model
+    it begins with, the technique, and the state of torch's random numbers; the task must be the same. What a task keeps to
+    itself (a count of passes, a generator of its own) is not kept, nor are random numbers that it draws from torch's generator
+    between batches while the model draws from it too. The folder may be deleted when all is done.
+    Raises ValueError, within, for a snapshot that cannot be read.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    token = _kept.set(_Folder(path))
+    token = _kept.set(path)
     try:
         yield
     finally:
@@ -52,8 +51,12 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, singles: list[n
     """The snapshot of the training that begins now, None outside `resuming`."""
     if (kept := _kept.get()) is None:
         return None
-    kept.runs += 1
-    return Snapshot(kept.path / f"training-{kept.runs}.pt", model, optimizer, singles, key)
+    digest = hashlib.sha256(key.encode())
+    for weight in members(model):
+        digest.update(f"{weight.name} {tuple(weight.raw.shape)} {weight.raw.dtype}".encode())
+        digest.update(weight.value().detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(torch.get_rng_state().numpy().tobytes())
+    return Snapshot(kept / f"training-{digest.hexdigest()[:20]}.pt", model, optimizer, singles, key)
 
 
 @dataclass
@@ -75,10 +78,6 @@ class Snapshot:
             kept = torch.load(self.path, weights_only=True)
         except Exception as error:
             raise ValueError(f"{self.path} cannot be read ({error}): delete it to train from the start") from error
-        if kept["key"] != self.key:
-            raise ValueError(
-                f"{self.path} is of another training ({kept['key']}, not {self.key}): name an empty folder, or delete this one"
-            )
         for weight in members(self.model):
             weight.raw.data.copy_(kept["values"][weight.name])
             for name, value in kept["states"].get(weight.name, {}).items():
@@ -126,7 +125,8 @@ class Batches:
         if self._pass is None:
             self.begun, self.taken = _randomness(), 0
             self._pass = iter(self.task.batches("train"))
-        for batch in self._pass:
+        batch = next(self._pass, _NOTHING)
+        if batch is not _NOTHING:
             self.taken += 1
             return batch
         if not self.taken:

@@ -32,12 +32,14 @@ def train(
     weight_decay: float = 0.0,
     before_step: Callable[[int], None] | None = None,
     what: str = "training",
+    key: str = "",
 ) -> Model:
     """Train in place for `steps` batches with Adam, the rate rising for the first 2 % and then falling along a cosine to 0.
 
     Passes over the training split follow one another until the steps are used up. Interrupted, the model stays as it was
     after the last whole step. Weights of half precision are trained in single, and rounded after each step: Adam's own numbers
     do not fit in half. Where every parameter is frozen nothing is trained, with a SkippedWarning.
+    `key` tells this training from others in the folder of `resuming`: what it depends on besides the model and these arguments.
     Raises DivergedError, ValueError where the training split is empty.
     """
     if steps <= 0:
@@ -55,10 +57,10 @@ def train(
     optimizer = torch.optim.AdamW(
         _groups(model, dict(zip(parameters, singles, strict=True)), learning_rate),
         weight_decay=weight_decay,
-        fused=all(p.device.type in ("cpu", "cuda") for p in singles),  # one pass over the memory in place of ten
+        fused=all(map(_is_plain, singles)),  # one pass over the memory in place of ten
     )
     batches = Batches(task)
-    kept = snapshot(model, optimizer, singles, f"{what}, {steps} steps, learning rate {learning_rate:g}")
+    kept = snapshot(model, optimizer, singles, f"{what}: {steps} steps, learning rate {learning_rate:g}. {key}")
     try:
         begin = kept.load(batches) if kept is not None else 0
         with progress(what, steps) as advance:
@@ -74,6 +76,7 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * _height(step, steps)
                 _step(optimizer, parameters, singles)
+                _keep_positive(optimizer)
                 advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
         if kept is not None and begin < steps:
             kept.save(steps, batches, last=True)
@@ -109,8 +112,27 @@ def _groups(model: nn.Module, singles: dict[nn.Parameter, nn.Parameter], learnin
     for step in steps.values():
         if step in singles:
             highest = learning_rate * float(step.detach().mean())
-            groups.append({"params": [singles[step]], "highest": highest, "weight_decay": 0.0})
+            least = float(step.detach().min()) / 1000
+            groups.append({"params": [singles[step]], "highest": highest, "weight_decay": 0.0, "least": least})
     return groups
+
+
+def _keep_positive(optimizer: torch.optim.Optimizer) -> None:
+    """A step of a grid that reached 0 would have no way back."""
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            if "least" in group:
+                for step in group["params"]:
+                    step.clamp_(min=group["least"])
+
+
+def _is_plain(parameter: nn.Parameter) -> bool:
+    """Whether the fused optimiser can have it: it takes memory for an array without holes, and real numbers only."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    whole = parameter.is_contiguous() or (
+        parameter.ndim in formats and parameter.is_contiguous(memory_format=formats[parameter.ndim])
+    )
+    return whole and parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
 
 
 def _single(parameter: nn.Parameter) -> nn.Parameter:

@@ -106,8 +106,9 @@ class Magnitude(Technique):
                 self._tighten(found, begun, at[step])
 
         return recover(
-            pruned, task, model, steps=self.steps, learning_rate=self.learning_rate, before_step=before_step, what="pruning"
-        )
+            pruned, task, model, steps=self.steps, learning_rate=self.learning_rate, before_step=before_step, what="pruning",
+            key=repr(self),
+        )  # fmt: skip
 
     def _tighten(self, found: Sequence[Weight], begun: Sequence[float], progress: float) -> None:
         """Prune as far as the schedule has come, `progress` of 1 being all the way."""

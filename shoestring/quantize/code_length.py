@@ -16,7 +16,7 @@ def code_length(levels: Tensor) -> tuple[float, Tensor]:
     The chance that a number is not 0 is the tensor's, times how much fuller than the tensor its row (axis 0) and its column
     (the other axes) are; a sign costs a bit; magnitudes fall off geometrically.
     """
-    sizes = levels.abs()
+    sizes = levels.float().abs()
     matrix = sizes.reshape(len(sizes), -1) if sizes.ndim > 1 else sizes.reshape(1, -1)
     full = (matrix > 0).to(matrix.dtype)
     count = full.sum()

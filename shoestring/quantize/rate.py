@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Predict, Task, Technique
 from shoestring.kit import (
+    SkippedWarning,
     Weight,
     check_finite,
     clone,
@@ -64,8 +66,9 @@ class Rate(Technique):
     (LSQ) for the steps. Differs: no learned prior; the entropy model is the one of the coder, with its contexts, counted anew
     every 20 steps, and its slope is what the weights feel.
 
+    Hidden units may come in another order. Weights that are frozen are left alone, with a SkippedWarning.
     `price`: of a bit, in units of the loss, above 0; the logarithm of 2 over the number of training examples is the
-    description length's own price. `steps`: batches of training, 1 or more; `learning_rate`: Adam's.
+    description length's own price. `steps`: batches of training, 1 or more, and a fifth more where there is batch norm; `learning_rate`: Adam's.
     `rise`: the share of the steps over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
     deviations of a tensor. `grain`: PerTensor() or PerChannel().
     Raises ValueError for settings out of range and for weights that are NaN or infinite.
@@ -90,22 +93,28 @@ class Rate(Technique):
         task = taught(task, model)
         rated = clone(model)
         norms = {id(one) for part in rated.modules() if _is_norm(part) for one in part.parameters(recurse=False)}
-        weights = [w for w in compressible(rated, "Rate", axes=1) if id(w.raw) not in norms]
+        weights = [w for w in _trainable(rated) if id(w.raw) not in norms]
         self._train(rated, task, weights, self.steps, self.learning_rate, self.rise)
         if norms:
+            if not rated.training:  # as train() does; what is frozen in a model that trains stays so
+                rated.train()
             settle_batch_norm(rated)
-            weights = compressible(rated, "Rate", axes=1)
+            weights = _trainable(rated)
             self._train(rated, task, weights, max(1, self.steps // 5), self.learning_rate / 5, 0.0)
         for weight in weights:
             settle(weight)
-        return remove_dead_units(rated, task)
+        modes = {name: part.training for name, part in model.named_modules()}
+        rated = remove_dead_units(rated, task)
+        for name, part in rated.named_modules():
+            part.training = modes.get(name, model.training)
+        return rated
 
     def _train(
         self, model: nn.Module, task: Task, weights: list[Weight], steps: int, learning_rate: float, rise: float
     ) -> None:
         for weight in weights:
             if weight.state is None or weight.state.step is None:
-                weight.round(self._first_step(weight))
+                weight.round(self._first_step(weight, fine=rise == 0.0))
         priced = Priced(task, [Price(weight) for weight in weights])
 
         def before_step(step: int) -> None:
@@ -114,10 +123,15 @@ class Rate(Technique):
                 for one in priced.prices:
                     one.read()
 
-        train(model, priced, steps=steps, learning_rate=learning_rate, before_step=before_step, what="training for the rate")
+        train(
+            model, priced, steps=steps, learning_rate=learning_rate, before_step=before_step, what="training for the rate",
+            key=repr(self),
+        )  # fmt: skip
 
-    def _first_step(self, weight: Weight) -> Tensor:
+    def _first_step(self, weight: Weight, *, fine: bool) -> Tensor:
         value = weight.value().float()
+        if fine and bool(value.any()):  # a norm's scale or shift: it works by its size, and a few large ones say nothing
+            return value[value != 0].abs().median() / 8
         shape = self.grain(value)
         parts = value.reshape(math.prod(shape), -1)
         spread = parts.std(1) if parts.shape[1] > 1 else parts.abs().squeeze(1)
@@ -125,6 +139,15 @@ class Rate(Technique):
         # Equal values (the ones of a new norm) have no spread, zeros no size.
         least = torch.where(largest > 0, largest / 128, 1 / 64)
         return (self.coarseness * spread).clamp_min(least).reshape(shape)
+
+
+def _trainable(model: nn.Module) -> list[Weight]:
+    """The weights to train; those that are frozen are left alone, by name."""
+    found = compressible(model, "Rate", axes=1)
+    frozen = [w.name for w in found if not (w.raw.requires_grad if w.state is None else w.state.trainable)]
+    if frozen:
+        warnings.warn(f"Rate left {', '.join(frozen)} alone: frozen (requires_grad=False)", SkippedWarning, stacklevel=4)
+    return [w for w in found if w.name not in frozen]
 
 
 def _is_norm(part: nn.Module) -> bool:
@@ -139,14 +162,14 @@ class Price:
 
     def __init__(self, weight: Weight) -> None:
         self.weight = weight
-        self.slope = torch.zeros_like(weight.raw)
+        self.slope = torch.zeros_like(weight.raw, dtype=torch.float32)
         self.bits = 0.0
 
     @torch.no_grad()
     def read(self) -> None:
         """Count the weights anew."""
         self.bits, slope = code_length((self.weight.value() / self._step()).round_())
-        self.slope.copy_(slope)
+        self.slope.copy_(slope if self.weight.mask is None else slope * self.weight.mask)  # what is pruned costs nothing more
 
     def __call__(self) -> Tensor:
         """The bits, up to a constant, as a function of the weights and the step."""
@@ -164,7 +187,7 @@ class _Line(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, step: Tensor, slope: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A number."""
-        weighted = slope.copysign(value).div_(step)
+        weighted = slope.copysign(value).div_(step)  # in single precision: half could not hold the sums
         ctx.save_for_backward(value, step, weighted)
         return (weighted * value).sum()
 
@@ -172,8 +195,9 @@ class _Line(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         """Gradients of the value and of the step."""
         value, step, weighted = ctx.saved_tensors
-        by_step = -(weighted * value).sum_to_size(step.shape) / step
-        return weighted * gradients[0], by_step * gradients[0], None
+        by_step = -(weighted * value).sum_to_size(step.shape) / step * gradients[0]
+        most = torch.finfo(step.dtype).max
+        return (weighted * gradients[0]).to(value.dtype), by_step.clamp(-most, most).to(step.dtype), None
 
 
 @dataclass(eq=False)

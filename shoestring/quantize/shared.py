@@ -53,7 +53,9 @@ class Shared(Technique):
                 self._share(weight, first_fit(self.overrides, weight.name, self.levels))
             elif weight.raw.numel() > 2 * self.vector_levels:
                 self._share(weight, self.vector_levels)
-        recover(shared, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training the levels")
+        recover(
+            shared, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training the levels", key=repr(self)
+        )
         for weight in members(shared):
             if weight.state is not None and weight.state.codebook is not None:
                 weight.state.codebook.data = _half(weight.state.codebook.data)

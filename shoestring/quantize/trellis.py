@@ -20,7 +20,7 @@ class Trellis(Technique):
     """Move weights to levels nearer to zero where that saves more bits than it costs in loss; nothing is trained.
 
     For what other techniques left on levels or grids: run it last. Tensors with two axes or more that have neither are first
-    rounded to a fine grid. In each round a quadratic model of the loss (gradient, and the
+    rounded to a fine grid. Weights that are frozen are left alone. In each round a quadratic model of the loss (gradient, and the
     squares of gradients as curvature) says what each move costs; those that pay are made together and the loss is measured:
     where all of them cost more than they save, the model is corrected and fewer are made.
     Saves: bytes of the file.
@@ -49,13 +49,15 @@ class Trellis(Technique):
         task = taught(task, model)
         moved = clone(model)
         for weight in compressible(moved, "Trellis"):
-            if not _has_levels(weight) and bool(weight.value().any()):
+            if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
                 value = weight.value().float()
-                step = torch.maximum(self.coarseness * value.std(), value.abs().max() / 16384)
-                weight.round(step)
+                spread = value.std() if value.numel() > 1 else value.abs().max()
+                weight.round(torch.maximum(self.coarseness * spread, value.abs().max() / 16384))
                 settle(weight)
         ladders = [Ladder(weight) for weight in members(moved) if _has_levels(weight)]
         data = list(islice(task.batches("train"), self.batches))
+        if not data:
+            raise ValueError("the task's training split has no batches: there is nothing to measure the loss on")
         curvature = 1.0
         with evaluating(moved), progress("moving weights", self.rounds) as advance:
             loss, changes = _losses(moved, task, data, ladders)
@@ -98,7 +100,7 @@ class Trellis(Technique):
 
 def _has_levels(weight: Weight) -> bool:
     state = weight.state
-    return state is not None and (state.step is not None or state.codebook is not None)
+    return state is not None and state.trainable and (state.step is not None or state.codebook is not None)
 
 
 class Ladder:
@@ -158,14 +160,17 @@ def _losses(
     sums = [(torch.zeros_like(ladder.weight.raw), torch.zeros_like(ladder.weight.raw)) for ladder in ladders]
     total = 0.0
     for batch in data:
-        # Within `cached` a weight is computed once: its gradient is then that of the one tensor all its users got.
+        # Within `cached` a weight is computed once for each of its owners: its gradient is the sum of theirs.
         with parametrize.cached():
-            values = [getattr(*ladder.weight.owners[0]) for ladder in ladders]
+            values = [[getattr(*owner) for owner in ladder.weight.owners] for ladder in ladders]
             loss = task.loss(model, batch)
-            gradients = torch.autograd.grad(loss, values, allow_unused=True)
+            flat = torch.autograd.grad(loss, [one for owners in values for one in owners], allow_unused=True)
         total += float(loss.detach())
-        for (first, second), gradient in zip(sums, gradients, strict=True):
-            if gradient is not None:
+        found = iter(flat)
+        for (first, second), owners in zip(sums, values, strict=True):
+            parts = [part for part in islice(found, len(owners)) if part is not None]
+            if parts:
+                gradient = torch.stack(parts).sum(0)
                 first += gradient
                 second += gradient.square()
     return total / len(data), [(first / len(data), second / len(data)) for first, second in sums]

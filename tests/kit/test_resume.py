@@ -69,25 +69,35 @@ def test_what_is_finished_is_read(task, tmp_path):
         first = program(task, Rate(price=1e-4, steps=30))
     steps = []
     with resuming(tmp_path), seeded(0):
-        model = train(DigitsLeNet(), task, steps=120, what="first", before_step=steps.append)
+        train(DigitsLeNet(), task, steps=120, what="first", before_step=steps.append)
     assert steps == []
-    assert first is not model and [p.name for p in tmp_path.iterdir() if p.suffix != ".pt"] == []
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".pt"] == []
     fresh = program(task, Rate(price=1e-4, steps=30))
     for one, other in zip(members(first), members(fresh), strict=True):
         assert torch.equal(one.value(), other.value())
 
 
-def test_the_folder_of_another_training(task, tmp_path):
-    with resuming(tmp_path), seeded(0):
-        train(DigitsLeNet(), task, steps=20, what="one")
-    with resuming(tmp_path), seeded(0), pytest.raises(ValueError, match="is of another training"):
-        train(DigitsLeNet(), task, steps=30, what="one")
+def test_trainings_that_differ_are_kept_apart(task, tmp_path):
+    with resuming(tmp_path):
+        found = [program(task, Rate(price=price, steps=30)) for price in (1e-6, 1e-2)]
+    fresh = [program(task, Rate(price=price, steps=30)) for price in (1e-6, 1e-2)]
+    for one, other in zip(found, fresh, strict=True):
+        assert all(torch.equal(a.value(), b.value()) for a, b in zip(members(one), members(other), strict=True))
+    assert len(list(tmp_path.iterdir())) == 3
+    with resuming(tmp_path), seeded(1):  # another seed, another width
+        train(DigitsLeNet(), task, steps=120, what="first")
+        train(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), task, steps=120, what="first")
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_file_that_is_damaged(task, tmp_path):
-    (tmp_path / "training-1.pt").write_bytes(b"not a snapshot")
-    with resuming(tmp_path), pytest.raises(ValueError, match="cannot be read"):
-        train(DigitsLeNet(), task, steps=20)
+    for _ in range(2):
+        with resuming(tmp_path), seeded(0):
+            train(DigitsLeNet(), task, steps=5)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(b"not a snapshot")
+    with resuming(tmp_path), seeded(0), pytest.raises(ValueError, match="cannot be read"):
+        train(DigitsLeNet(), task, steps=5)
 
 
 def test_outside_nothing_is_kept(task, tmp_path, monkeypatch):

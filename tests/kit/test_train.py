@@ -101,3 +101,43 @@ def test_recover_is_taught_by_a_copy_and_only_once():
     recover(clone(model), spy.taught_by(model), model, steps=2)
     recover(clone(model), spy, model, steps=0)
     assert len(teachers) == 2
+
+
+class Again:
+    """A loader that begins anew whenever it is asked for an iterator."""
+
+    def __iter__(self):
+        self.place = 0
+        return self
+
+    def __next__(self):
+        self.place += 1
+        if self.place > 3:
+            raise StopIteration
+        return self.place
+
+
+def test_a_loader_that_is_its_own_iterator():
+    class Numbers:
+        def batches(self, split):
+            return Again()
+
+    assert list(islice(Batches(Numbers()), 7)) == [1, 2, 3, 1, 2, 3, 1]  # type: ignore[arg-type]
+
+
+def test_parameters_with_holes_and_complex_ones_train():
+    base = torch.zeros(4, 10)
+    model = torch.nn.Module()
+    model.holes = torch.nn.Parameter(base[:, ::2])
+    model.complex = torch.nn.Parameter(torch.ones(3, dtype=torch.complex64))
+
+    class Towards:
+        def batches(self, split):
+            return [0]
+
+        def loss(self, model, batch):
+            return (model.holes - 1).square().sum() + (model.complex - 2).abs().square().sum()
+
+    train(model, Towards(), steps=3, learning_rate=0.1)  # type: ignore[arg-type]
+    assert bool((model.holes > 0).all()) and not base[:, 1::2].any()
+    assert bool((model.complex.real > 1).all())
