@@ -38,9 +38,8 @@ def train(
 
     Passes over the training split follow one another until the steps are used up. Interrupted, the model stays as it was
     after the last whole step. Weights of half precision are trained in single, and rounded after each step: Adam's own numbers
-    do not fit in half. Where every parameter is frozen nothing is trained, with a SkippedWarning.
-    `key` tells this training from others in the folder of `resuming`: what it depends on besides the model and these arguments.
-    Raises DivergedError, ValueError where the training split is empty.
+    do not fit in half. Where every parameter is frozen nothing is trained, with a SkippedWarning. `key` tells this training from
+    others within `resuming`. Raises DivergedError, ValueError where the training split is empty.
     """
     if steps <= 0:
         return model

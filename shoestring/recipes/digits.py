@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from shoestring.core import Task, seeded
-from shoestring.kit import train
+from shoestring.core import seeded
+from shoestring.kit import Supervised, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 
 
-def digits_lenet(seed: int = 0) -> tuple[DigitsLeNet, Task]:
+def digits_lenet(seed: int = 0) -> tuple[DigitsLeNet, Supervised]:
     """(trained model, task): about 98 % on 400 test images, after some seconds on one core.
 
     Puts torch on one thread: for steps this small several threads only wait for each other, most of all on a busy machine.
