@@ -10,6 +10,12 @@ import { createInterface } from "node:readline";
 
 import { crc32, decode, ShoeError } from "./shoe.js";
 
+// Whoever reads what is printed may stop early (`| head`): that is no error.
+process.stdout.on("error", (error) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
 /** CRC-32 of the bytes of a tensor, each element with its lowest byte first. */
 function crcOf({ bits }) {
   return crc32(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength));
