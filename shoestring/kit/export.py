@@ -54,7 +54,7 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
 
     Lossless: the file's weights are the module's, bit for bit. `exported`: the graph of `export(model, task)`, for a model
     of which only weights have changed since. `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million
-    in a second where numba is installed (the extra `fast`), 0.05 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
+    in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
     """
     check_finite(model)
     data = pack(model, exported or export(model, task), smallest=smallest)

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,6 @@ from shoestring.kit import (
     train,
 )
 from shoestring.quantize.code_length import code_length, settle
-
-
-class Grain(Protocol):
-    """How many steps a tensor's grid has."""
-
-    def __call__(self, value: Tensor) -> tuple[int, ...]:
-        """The shape of the steps."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -93,14 +85,14 @@ class Rate(Technique):
         task = taught(task, model)
         rated = clone(model)
         norms = {id(one) for part in rated.modules() if _is_norm(part) for one in part.parameters(recurse=False)}
-        weights = [w for w in _trainable(rated) if id(w.raw) not in norms]
-        self._train(rated, task, weights, self.steps, self.learning_rate, self.rise)
+        weights = _trainable(rated)
+        first = [w for w in weights if id(w.raw) not in norms]
+        self._train(rated, task, first, self.steps, self.learning_rate, self.rise, fine=False)
         if norms:
             if not rated.training:  # as train() does; what is frozen in a model that trains stays so
                 rated.train()
             settle_batch_norm(rated)
-            weights = _trainable(rated)
-            self._train(rated, task, weights, max(1, self.steps // 5), self.learning_rate / 5, 0.0)
+            self._train(rated, task, weights, max(1, self.steps // 5), self.learning_rate / 5, 0.0, fine=True)
         for weight in weights:
             settle(weight)
         modes = {name: part.training for name, part in model.named_modules()}
@@ -110,11 +102,11 @@ class Rate(Technique):
         return rated
 
     def _train(
-        self, model: nn.Module, task: Task, weights: list[Weight], steps: int, learning_rate: float, rise: float
+        self, model: nn.Module, task: Task, weights: list[Weight], steps: int, learning_rate: float, rise: float, *, fine: bool
     ) -> None:
         for weight in weights:
             if weight.state is None or weight.state.step is None:
-                weight.round(self._first_step(weight, fine=rise == 0.0))
+                weight.round(self._first_step(weight, fine=fine))
         priced = Priced(task, [Price(weight) for weight in weights])
 
         def before_step(step: int) -> None:
