@@ -25,8 +25,6 @@ SHARES = (26214, 45875)
 MOST_DIGITS = 15
 ADAPTIVE = 3  # the digits of a magnitude, after its first, that have chances of their own
 FIRST = ((16, 2), (8, 8), (10, 6))  # counts to start with, in sixteenths, of zero?, sign, length
-CONTEXTS = 5
-ROW, COLUMN, GROUP, NEAR, FAR = range(CONTEXTS)
 NEARS, FARS = 27, 21
 BLOCKS = (1, 3, 5, 7)
 

@@ -19,6 +19,8 @@ FEW = 512
 MOST_ONE_BY_ONE = 1 << 24
 MOST_COLUMNS = 1 << 20
 """Of a matrix in tiles: a row is modelled at once, and takes two hundred times its size meanwhile."""
+_BLOCKS = {1 << 12: 2, 1 << 16: 3}
+"""How many blocks, a place in BLOCKS plus one, tensors of fewer numbers may have: each takes as long as some hundred numbers."""
 _TRIED = 1 << 17  # numbers of a large matrix that the choice is made on; without a compiler, one by one, an eighth
 
 
@@ -39,7 +41,8 @@ def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
     digits = max(1, int(np.abs(levels).max()).bit_length())
     width = levels.shape[-1] if levels.ndim > 2 else 0
     # What a whole tile teaches is a sum: it must be taken more slowly.
-    start = Choice(0, False, width, 1, 1, 0, digits) if one_by_one else Choice(len(BLOCKS), False, width, 1, 3, 0, digits)
+    most = next((tiles for size, tiles in _BLOCKS.items() if levels.size < size), len(BLOCKS))
+    start = Choice(0, False, width, 1, 1, 0, digits) if one_by_one else Choice(most, False, width, 1, 3, 0, digits)
     tried = _TRIED >> 3 if one_by_one and levels.size > FEW and context_loop.compiled() is None else _TRIED
     sample = levels if levels.size <= tried else levels[: max(1, tried * len(levels) // levels.size)]
     bits: dict[Choice, float] = {}
@@ -70,7 +73,7 @@ def _changes(choice: Choice, shape: tuple[int, ...]) -> list[list[dict[str, Any]
         layouts.append({"width": 0, "across": True})
     return [
         layouts,
-        [{"tiles": tiles} for tiles in range(1, len(BLOCKS) + 1)] if choice.tiles else [],
+        [{"tiles": tiles} for tiles in range(1, choice.tiles + 1)] if choice.tiles else [],
         [{"strength": place} for place in range(len(STRENGTHS))],
         [{"rate": place} for place in range(len(RATES))],
         [{"share": place} for place in (0, 1)],

@@ -10,17 +10,11 @@ import numpy as np
 from shoestring.artifact.context import (
     ADAPTIVE,
     BLOCKS,
-    COLUMN,
-    CONTEXTS,
-    FAR,
     FARS,
     FIRST,
-    GROUP,
-    NEAR,
     NEARS,
     RATES,
     REACH,
-    ROW,
     SHARES,
     SQUASH,
     STRENGTHS,
@@ -55,58 +49,68 @@ class Tiles:
         self.margin = max(width, 1)
         self.stride = columns + 2 * self.margin
         self.numbers = np.zeros((rows + 2) * self.stride, np.int16)  # with margins of zeros
-        self.totals = np.array([FIRST[min(plane, 2)] for plane in range(planes)], np.int64)
-        self.weights = np.full((planes, CONTEXTS), SHARES[choice.share], np.int64)
-        groups = (columns - 1) // width + 1 if width else 1
-        sizes = (rows, columns, groups, 2 * NEARS, 2 * FARS)  # near and far: apart for the first half of a block
-        self.seen = [[np.zeros((size, 2), np.int64) for size in sizes] for _ in range(planes)]
+        self.totals = [list(FIRST[min(plane, 2)]) for plane in range(planes)]
+        sizes = [columns, 2 * NEARS, 2 * FARS]  # near and far: apart for the first half of a block
+        if width:
+            sizes.append((columns - 1) // width + 1)
+        self.ends = bounds(rows, columns, BLOCKS[choice.tiles - 1])
+        self.starts = np.cumsum([0, *sizes])  # of the counts of each context; the last are those of a block's rows
+        self.weights = np.full((planes, len(self.starts)), SHARES[choice.share], np.int64)
+        self.seen = np.zeros((planes, 2, self.starts[-1] + max(map(int.__sub__, self.ends[1:], self.ends))), np.int64)
         self.nodes = np.ones((choice.digits + 1, 1 << ADAPTIVE, 2), np.int64)
 
     def run(self, source: Source, known: np.ndarray | None = None) -> np.ndarray:
         """The matrix that the source gives; given a matrix, the source's notes of it."""
         columns = np.arange(self.columns)
-        group = columns // self.choice.width if self.choice.width else columns * 0
-        odd = (columns + group) & 1
-        ends = bounds(self.rows, self.columns, BLOCKS[self.choice.tiles - 1])
-        for first, last in pairwise(ends):
+        groups = columns // self.choice.width if self.choice.width else None
+        odd = columns if groups is None else columns + groups
+        for first, last in pairwise(self.ends):
             board = (np.arange(first, last)[:, None] + odd) & 1
+            self.seen[:, :, self.starts[-1] :] = 0
             for half in (0, 1):
                 rows, places = np.nonzero(board == half)
-                if not len(rows):
-                    continue
-                rows += first
-                truth = None if known is None else known[rows, places]
-                self._tile(rows, places, group[places], half, source, truth)
+                if len(rows):
+                    truth = None if known is None else known[first:last][rows, places]
+                    self._tile(first, rows, places, None if groups is None else groups[places], half, source, truth)
         inner = self.numbers.reshape(self.rows + 2, self.stride)
         return inner[1:-1, self.margin : self.margin + self.columns].copy()
 
     def _tile(
-        self, rows: np.ndarray, columns: np.ndarray, groups: np.ndarray, half: int, source: Source, truth: np.ndarray | None
-    ) -> None:
-        where = (rows + 1) * self.stride + columns + self.margin
-        near, far = self._fullness(where, half)
+        self, first: int, rows: np.ndarray, columns: np.ndarray, groups: np.ndarray | None, half: int, source: Source,
+        truth: np.ndarray | None,
+    ) -> None:  # fmt: skip
+        """One half of the block that begins at row `first`; `rows` count from there."""
+        where = (rows + first + 1) * self.stride + columns + self.margin
+        places = np.empty((len(self.starts), len(where)), np.int64)
+        places[0], places[-1] = columns, rows + self.starts[-1]
+        if groups is not None:
+            places[3] = groups + self.starts[3]
+        places[1:3] = self._fullness(where, half)
+        places[1:3] += self.starts[1:3, None]
         magnitudes = None if truth is None else np.abs(truth)
-        places = [rows, columns, groups, near, far]
-        full = np.flatnonzero(self._plane(0, places, source, None if magnitudes is None else magnitudes > 0))
+        bits = self._plane(0, places, source, None if magnitudes is None else magnitudes > 0)
+        full = np.flatnonzero(bits)
         if not len(full):
             return
-        where, places = where[full], [one[full] for one in places]
+        where, places = where[full], places[:, full]
         magnitudes = None if magnitudes is None else magnitudes[full]
-        signs = [*places[:3], *self._signs(where, half)]
+        signs = places.copy()
+        signs[1:3] = self._signs(where, half)
+        signs[1:3] += self.starts[1:3, None]
         positive = self._plane(1, signs, source, None if truth is None else truth[full] > 0)
         lengths = self._lengths(places, source, magnitudes)
         found = self._digits(lengths, source, magnitudes)
         self.numbers[where] = np.where(positive, found, -found)
 
-    def _lengths(self, places: list[np.ndarray], source: Source, truth: np.ndarray | None) -> np.ndarray:
-        lengths = np.ones(len(places[0]), np.int64)
+    def _lengths(self, places: np.ndarray, source: Source, truth: np.ndarray | None) -> np.ndarray:
+        lengths = np.ones(places.shape[1], np.int64)
         known = None if truth is None else np.frexp(truth.astype(np.float64))[1]
         for length in range(1, self.choice.digits):
             still = np.flatnonzero(lengths == length)
             if not len(still):
                 break
             longer = None if known is None else known[still] > length
-            lengths[still] += self._plane(1 + length, [one[still] for one in places], source, longer)
+            lengths[still] += self._plane(1 + length, places[:, still], source, longer)
         return lengths
 
     def _digits(self, lengths: np.ndarray, source: Source, truth: np.ndarray | None) -> np.ndarray:
@@ -126,38 +130,27 @@ class Tiles:
             found[still] = 2 * node + bits
         return found
 
-    def _plane(self, plane: int, places: list[np.ndarray], source: Source, truth: np.ndarray | None) -> np.ndarray:
+    def _plane(self, plane: int, places: np.ndarray, source: Source, truth: np.ndarray | None) -> np.ndarray:
         """The bits of a plane in these contexts, and what they teach."""
-        zeros, ones = self.totals[plane].tolist()
+        zeros, ones = self.totals[plane]
         average = min(max((ones << 16) // (zeros + ones), 1), 65535)
-        used = (ROW, COLUMN, GROUP, NEAR, FAR) if self.choice.width else (ROW, COLUMN, NEAR, FAR)
-        weights, seen, places = self.weights[plane], list(self.seen[plane]), list(places)
-        top, bottom = int(places[ROW][0]), int(places[ROW][-1]) + 1  # of all rows, which may be many, those of this tile
-        seen[ROW], places[ROW] = seen[ROW][top:bottom], places[ROW] - top
-        features = [self._feature(seen[one], average)[places[one]] for one in used]
-        mixed = weights[used[0]] * features[0]
-        for one, feature in zip(used[1:], features[1:], strict=True):
-            mixed += weights[one] * feature
-        mixed >>= 16
-        mixed += int(STRETCH[average]) + REACH
-        chances = SQUASH[np.clip(mixed, 0, 2 * REACH, out=mixed)]
+        weights, seen = (
+            self.weights[plane],
+            self.seen[plane, :, : places[-1, -1] + 1],
+        )  # of the rows, those up to the last here
+        centre = int(STRETCH[average])
+        chances = ((seen[1] << 16) + self.strength * average) // (seen[0] + seen[1] + self.strength)
+        features = (STRETCH[np.minimum(chances, 65535)] - centre)[places]
+        mixed = ((weights @ features) >> 16) + (centre + REACH)
+        chances = SQUASH[np.minimum(np.maximum(mixed, 0), 2 * REACH)]
         bits = source(chances, truth)
-        errors = (bits << 16) - chances
         half = 1 << (self.rate - 1)
-        for one, feature in zip(used, features, strict=True):
-            weight = int(weights[one]) + ((int(errors @ feature) + half) >> self.rate)
-            weights[one] = min(max(weight, -(1 << 19)), 1 << 19)
-            size = len(seen[one])
-            seen[one] += np.bincount(2 * places[one] + bits, minlength=2 * size).reshape(size, 2)
+        weights += (features @ ((bits << 16) - chances) + half) >> self.rate
+        np.minimum(np.maximum(weights, -(1 << 19)), 1 << 19, out=weights)
+        seen += np.bincount((places + seen.shape[1] * bits).reshape(-1), minlength=seen.size).reshape(seen.shape)
         count = int(bits.sum())
-        self.totals[plane] += (16 * (len(bits) - count), 16 * count)
+        self.totals[plane] = [zeros + 16 * (len(bits) - count), ones + 16 * count]
         return bits
-
-    def _feature(self, seen: np.ndarray, average: int) -> np.ndarray:
-        """How far the logit of each context's chance is from the average's."""
-        zeros, ones = seen[:, 0], seen[:, 1]
-        chances = ((ones << 16) + self.strength * average) // (zeros + ones + self.strength)
-        return STRETCH[np.minimum(chances, 65535)] - STRETCH[average]
 
     def _fullness(self, where: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
         """(near, far) contexts of zero? and of lengths: magnitudes up to 3, of each pair up to 2 or of all together."""
