@@ -1,0 +1,25 @@
+"""Which layers a technique may touch: names, lists of patterns, and what to say of a pattern that fits nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+Patterns = tuple[str, ...]
+"""Names of layers (paths of modules, as in `named_modules()`); `*` matches anything, dots included."""
+
+
+def chosen(names: Sequence[str], only: Patterns, keep: Patterns, who: str) -> list[str]:
+    """The names, in their order, that fit a pattern of `only` (all of them where it is empty) and none of `keep`.
+
+    Raises ValueError for a pattern that fits no name: it says which names are near.
+    """
+    for field, patterns in (("only", only), ("keep", keep)):
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                near = get_close_matches(pattern, names, 3, 0.5) or names[:3]
+                also = "the nearest are" if len(near) < len(names) else "there are"
+                raise ValueError(f"{who}: {field}= names {pattern!r}, and there is no such layer; {also} {', '.join(near)}")
+    fitting = [name for name in names if not only or any(fnmatchcase(name, one) for one in only)]
+    return [name for name in fitting if not any(fnmatchcase(name, one) for one in keep)]
