@@ -1,7 +1,9 @@
 """Reference networks, one file each. Inputs are as the data has them, images 0..1: normalisation is inside."""
 
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
+from shoestring.models.mobilenet import MobileNet
 from shoestring.models.resnet import ResNet20
+from shoestring.models.text_encoder import TextEncoder
 from shoestring.models.vgg import SmallVGG
 
-__all__ = ["DigitsLeNet", "LeNet5", "LeNet300", "ResNet20", "SmallVGG"]
+__all__ = ["DigitsLeNet", "LeNet5", "LeNet300", "MobileNet", "ResNet20", "SmallVGG", "TextEncoder"]
