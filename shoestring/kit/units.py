@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from shoestring.core import Task, seeded
-from shoestring.kit.example import Example, example_of, numbered, plain, reshaped
-from shoestring.kit.export import TOLERANCE
+from shoestring.kit.example import Example, example_of, reshaped
+from shoestring.kit.surgery import answers, differs, is_in_groups, take, tensors
 from shoestring.kit.tracing import quiet
 from shoestring.kit.weights import SkippedWarning, Weight, clone, members
 
@@ -27,7 +27,6 @@ _AXES: dict[Any, int] = {nn.Linear.forward: -1, nn.Conv1d.forward: -2, nn.Conv2d
 _NORMS: tuple[Any, ...] = (nn.BatchNorm1d.forward, nn.BatchNorm2d.forward)
 _TENSORS = ("weight", "bias", "running_mean", "running_var")
 _SIZES = (("out_features", "out_channels", "num_features"), ("in_features", "in_channels"))  # along axis 0 and 1
-_ADVICE = "in forward() write x.flatten(1), or sizes taken from x.shape, in place of numbers"
 
 
 def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
@@ -56,7 +55,7 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     result, judged = clone(model), clone(model).eval().cpu()
     with torch.no_grad():
         try:
-            expected = _answers(judged, examples)
+            expected = answers(judged, examples)
             chains = _chains(judged, example)
         except Exception as error:
             skipped["the model"] = (
@@ -71,7 +70,7 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
                     continue
                 changed = _with_units(result, chain, units, constant)
                 trial = clone(changed).eval().cpu()
-                if reason := _differs(trial, examples, expected):
+                if reason := differs(trial, examples, expected):
                     skipped[chain.name] = f"with {len(units)} of its {chain.units} units, sorted, the model {reason}"
                 else:
                     result, judged = changed, trial
@@ -79,35 +78,6 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     for name, reason in skipped.items():
         warnings.warn(f"remove_dead_units skipped {name}: {reason}", SkippedWarning, stacklevel=2)
     return result
-
-
-# -- answers
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    return numbered(plain(value))[1]
-
-
-def _answers(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:
-    with quiet(), seeded(0):
-        # Copies: a model may return a tensor that it keeps and writes to.
-        return [tensor.clone() for one in examples for tensor in _tensors(model(*one.args, **one.kwargs))]
-
-
-def _differs(model: nn.Module, examples: Sequence[Example], expected: Sequence[Tensor]) -> str:
-    """How a model's answers differ from the expected ones by more than export allows; empty where they do not."""
-    try:
-        answers = _answers(model, examples)
-    except Exception as error:
-        return f"fails ({type(error).__name__}: {error}): {_ADVICE}"
-    if [one.shape for one in answers] != [one.shape for one in expected]:
-        return f"gives another shape: {_ADVICE}"
-    for got, one in zip(answers, expected, strict=True):
-        tolerance = TOLERANCE * (8 if one.dtype in (torch.float16, torch.bfloat16) else 1)
-        largest = max([1e-6, *one.double().nan_to_num(0, 0, 0).abs().flatten().tolist()])
-        if not torch.allclose(got.double(), one.double(), rtol=tolerance, atol=tolerance * largest, equal_nan=True):
-            return "answers differently"
-    return ""
 
 
 # -- chains
@@ -144,7 +114,7 @@ class _Chain:
         """
         _, norms, last = self.layers(model)
         interpreter = fx.Interpreter(model, graph=self.start.graph)
-        interpreter.env = {node: one for node, one in self.known.items() if not _tensors(one)}
+        interpreter.env = {node: one for node, one in self.known.items() if not tensors(one)}
         axes = [*(None if norm is None else 1 for norm in norms), _AXES[_forward(last)]]
         node, value = self.start, value.clone()  # steps may work in place
         found: list[Tensor] = []
@@ -199,7 +169,7 @@ def _traced(model: nn.Module, example: Example) -> tuple[fx.Graph, dict[fx.Node,
     bound = inspect.signature(model.forward).bind(*example.args, **example.kwargs)
     bound.apply_defaults()
     # What is no tensor is fixed: forward() may branch on it.
-    fixed = {name: one for name, one in bound.arguments.items() if not _tensors(one)}
+    fixed = {name: one for name, one in bound.arguments.items() if not tensors(one)}
     with quiet(), seeded(0):
         graph = _Tracer().trace(model, concrete_args=fixed or None)
         interpreter = fx.Interpreter(model, garbage_collect_values=False, graph=graph)
@@ -236,8 +206,8 @@ def _chains(model: nn.Module, example: Example) -> list[_Chain]:
         node, steps = start, []
         while True:
             # Sizes may be taken of it by anyone.
-            users = [one for one in node.users if one.op == "output" or _tensors(known[one])]
-            if len(users) != 1 or [one for one in users[0].all_input_nodes if _tensors(known[one])] != [node]:
+            users = [one for one in node.users if one.op == "output" or tensors(known[one])]
+            if len(users) != 1 or [one for one in users[0].all_input_nodes if tensors(known[one])] != [node]:
                 return None
             (node,) = users
             if is_layer(node):
@@ -252,7 +222,7 @@ def _chains(model: nn.Module, example: Example) -> list[_Chain]:
 
 def _owned(model: nn.Module) -> dict[tuple[int, str], Weight]:
     """The weights that one module alone owns, and nothing else parametrizes, by owner and attribute."""
-    found = [one for one in members(model) if len(one.owners) == 1 and not one.is_foreign]
+    found = [one for one in members(model) if len(one.owners) == 1 and not one.is_foreign and not is_in_groups(one)]
     return {(id(module), attribute): one for one in found for module, attribute in one.owners}
 
 
@@ -308,23 +278,10 @@ def _with_units(model: nn.Module, chain: _Chain, units: Sequence[int], constant:
         for name in names:
             if (weight := owned.get((id(module), name))) is not None:
                 copies = weight.raw.shape[axis] // chain.units
-                _take(weight, axis, (torch.tensor(units)[:, None] * copies + torch.arange(copies)).flatten())
+                take(weight, axis, (torch.tensor(units)[:, None] * copies + torch.arange(copies)).flatten())
         for name in _SIZES[axis]:
             if hasattr(module, name):
                 setattr(module, name, getattr(module, name) // chain.units * len(units))
     if constant is not None:
         last.bias.data += constant.to(last.bias)
     return model
-
-
-def _take(weight: Weight, axis: int, places: Tensor) -> None:
-    """Leave a weight, and all that is known of it place by place, with these places along an axis."""
-    behind = axis - weight.raw.ndim  # a step may have fewer axes, or axes of length 1, as broadcasting goes
-    state = weight.state
-    for one in (weight.raw, *(() if state is None else (state.mask, state.indices, state.step))):
-        if one is None or one.ndim < -behind or one.shape[behind] == 1:
-            continue
-        taken = one.data.index_select(behind, places.to(one.device))
-        if one.ndim == 4 and not one.is_contiguous() and one.is_contiguous(memory_format=torch.channels_last):
-            taken = taken.contiguous(memory_format=torch.channels_last)
-        one.data = taken
