@@ -1,4 +1,4 @@
-"""Running a file with ONNX Runtime: called as the module was, with arrays or tensors, and without torch."""
+"""Running a file: called as the module was, with arrays or tensors, and without torch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import numpy as np
 from shoestring.artifact import file
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Tree
-from shoestring.artifact.session import first_line, session
+from shoestring.artifact.session import OnnxRuntime, Runtime, checked, first_line
 from shoestring.artifact.tensors import ELEMENTS
 from shoestring.artifact.wire import ShoeError
+
+ONNX_RUNTIME = OnnxRuntime()
 
 
 class Loaded:
     """A file that runs. Call it as the module was called: it returns the module's structure, with numpy arrays in it."""
 
-    def __init__(self, content: Content, *, threads: int | None = None) -> None:
+    def __init__(self, content: Content, *, threads: int | None = None, runtime: Runtime = ONNX_RUNTIME) -> None:
         """`threads`: how many a run may use, None for as many as there are cores. Raises ShoeError."""
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
         self._arguments, self._structure = content.graph.arguments, content.graph.structure
-        self._session = session(content.graph, content.tensors, threads)
+        self._session = checked(runtime).start(content.graph, content.tensors, threads)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module would return. Arguments that the example did not have as tensors are fixed and may be left out."""
@@ -77,18 +79,21 @@ class Loaded:
                 wanted = ", ".join(map(str, port.shape))
                 raise ValueError(f"the input {port.name!r} has shape {list(shape)} and [{wanted}] is wanted")
         try:
-            return [np.asarray(value) for value in self._session.run(None, feeds)]
+            return [np.asarray(value) for value in self._session.run(feeds)]
         except Exception as error:
             raise ShoeError(f"the graph failed while it ran: {first_line(error)}") from None
 
 
-def load(path: str | Path, *, threads: int | None = None, max_bytes: int = file.MAX_BYTES) -> Loaded:
+def load(
+    path: str | Path, *, threads: int | None = None, max_bytes: int = file.MAX_BYTES, runtime: Runtime = ONNX_RUNTIME
+) -> Loaded:
     """The file at `path`, ready to run on `threads` threads (None: all cores).
 
     Raises ShoeError for a file that is damaged or wants more than `max_bytes` of tensors, OSError for one that cannot be
     read. Nothing but what is in the file is ever loaded, and nothing in it is executed but operators from a list.
+    `runtime`: `OpenVINO()` for another than ONNX Runtime, with the file of somebody whom you trust; see docs/runtimes.md.
     """
-    return Loaded(file.read(path, max_bytes), threads=threads)
+    return Loaded(file.read(path, max_bytes), threads=threads, runtime=runtime)
 
 
 def _leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:

@@ -1,8 +1,13 @@
-"""An ONNX Runtime session of a graph that may be anybody's: what it computes and copies while it is made is bounded."""
+"""What runs a graph, and ONNX Runtime, which may be given anybody's: what it computes and copies while it loads is bounded."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from shoestring.artifact.graph import Graph
 from shoestring.artifact.protobuf import onnx
@@ -11,6 +16,57 @@ from shoestring.artifact.wire import ShoeError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+Feeds = dict[str, np.ndarray]  # inputs by name, in the types and shapes that the graph declares
+
+
+class Session(Protocol):
+    """A graph that is ready to run."""
+
+    def run(self, feeds: Feeds) -> Sequence[Any]:
+        """The outputs, in order."""
+        ...
+
+    def bound(self, feeds: Feeds) -> Callable[[], Any]:
+        """A function that runs these inputs each time and does as little else as the runtime allows: what meters time."""
+        ...
+
+
+class Runtime(Protocol):
+    """What runs a graph: `OnnxRuntime()`, which is there always, or `OpenVINO()`. A choice, so it has a `repr`."""
+
+    def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
+        """The graph ready to run on so many threads (None: as many as there are cores); raises ShoeError."""
+        ...
+
+
+def checked(runtime: Any) -> Runtime:
+    """The runtime; raises TypeError for what is none."""
+    if isinstance(runtime, type) or not hasattr(runtime, "start"):
+        name = f"the class {runtime.__name__}" if isinstance(runtime, type) else repr(runtime)
+        raise TypeError(f"runtime is {name}: give OnnxRuntime() or OpenVINO(), with their brackets")
+    return runtime
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """ONNX Runtime on the processor. Files may be anybody's: time and memory are bounded."""
+
+    def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
+        """The graph ready to run; raises ShoeError."""
+        return _OnnxSession(session(graph, tensors, threads))
+
+
+@dataclass(frozen=True)
+class _OnnxSession:
+    inner: InferenceSession
+
+    def run(self, feeds: Feeds) -> Sequence[Any]:
+        return self.inner.run(None, feeds)
+
+    def bound(self, feeds: Feeds) -> Callable[[], Any]:
+        return partial(self.inner.run, None, feeds)
+
 
 _ALLOWANCE = 1 << 28
 # What exporters do to weights, all of it in time linear in what is read and written. A graph with other steps on constants
@@ -29,7 +85,7 @@ def session(graph: Graph, tensors: list[Tensor], threads: int | None) -> Inferen
     """A session that runs the graph on so many threads (None: as many as there are cores); raises ShoeError."""
     import onnxruntime
 
-    _refuse(graph, tensors)
+    refuse(graph, tensors)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:
@@ -53,8 +109,8 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _refuse(graph: Graph, tensors: list[Tensor]) -> None:
-    """Raises ShoeError for what ONNX Runtime does not survive."""
+def refuse(graph: Graph, tensors: list[Tensor]) -> None:
+    """Raises ShoeError for what runtimes do not survive."""
     single = {i for i, one in enumerate((*tensors, *graph.constants), len(graph.inputs)) if one.bits.size == 1}
     for node in graph.nodes:
         # It reads the first element of an empty depth, which aborts the process.

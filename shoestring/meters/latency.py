@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.artifact import read
+from shoestring.artifact import OnnxRuntime, Runtime, read
+from shoestring.artifact.session import checked
 from shoestring.core import Cost, Task
 from shoestring.meters.subject import as_file, feeds, positive, runner, whole
 
@@ -23,6 +24,7 @@ _BLOCK_SECONDS = 1e-3  # a sample is the mean of so many runs in a row that they
 _LEAD_SECONDS = 20e-3  # of a model faster than this, the run that fetches its weights back into the caches is not timed
 _WARM_SECONDS = 0.5
 _SPIN_SECONDS = 50e-3  # for this long after a run ONNX Runtime's threads spin, and would take the cores from the next file
+_ONNX_RUNTIME = OnnxRuntime()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +80,29 @@ def alternate(
     rounds: int | None = None,
     warm_up: int = 10,
     seconds: float = SECONDS,
+    runtime: Runtime | list[Runtime] | tuple[Runtime, ...] = _ONNX_RUNTIME,
 ) -> list[Timing]:
     """Time several files in one go, a sample of each in turn (A B A B ...), so that drift hits all alike.
 
     `threads` a run may use (None: all cores); `batch` examples a run; `rounds`: samples of each, None for as many as take
     about `seconds` in all, 7 at least; up to `warm_up` runs of each, half a second at most, are made before. A sample is
     the mean of so many runs in a row that they take a millisecond (ten, with
-    several threads, which are given 50 ms to settle before). Returns a Timing per path, in order.
+    several threads, which are given 50 ms to settle before). `runtime`: one for all, or one for each path, which may be
+    the same file twice. Returns a Timing per path, in order.
     Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
     """
     _check(threads=threads, batch=batch, rounds=rounds, warm_up=warm_up)
     positive("seconds", seconds)
     if isinstance(paths, str | Path) or not paths:
         raise ValueError(f"alternate() takes a list of one path or more, not {paths!r}")
+    runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
+    if len(runtimes) != len(paths):
+        raise ValueError(f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one for each")
     runs: list[Callable[[], Any]] = []
-    for one in paths:
+    for one, its in zip(paths, runtimes, strict=True):
         with as_file(one, task) as path:
             content = read(path)
-            runs.append(runner(content, feeds(content, task, batch), threads))
+            runs.append(runner(content, feeds(content, task, batch), threads, checked(its)))
     with _undisturbed():
         expected = [_warm(run, warm_up) for run in runs]
         rest = _SPIN_SECONDS if threads != 1 and len(runs) > 1 else 0.0
@@ -114,7 +121,7 @@ def alternate(
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """`milliseconds`: the median time of one run of the file in ONNX Runtime, on the task's example.
+    """`milliseconds`: the median time of one run of the file, on the task's example.
 
     threads: that a run may use; None for all cores.
     repeats: samples of which the median is taken; None for as many as take about a second and a half, 7 at least.
@@ -123,6 +130,7 @@ class Latency:
     reference: a file that is timed in alternation. The milliseconds are then the median pairwise ratio to it, times what
         the reference took when this process first timed it: what slows the machine later does not look like a slower model.
         They are the ones to compare in a ledger.
+    runtime: what runs the files; OpenVINO() is another vendor's opinion.
 
     Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
     """
@@ -132,15 +140,18 @@ class Latency:
     warm_up: int = 10
     batch: int = 1
     reference: str | Path | None = None
+    runtime: Runtime = _ONNX_RUNTIME
 
     def __post_init__(self) -> None:
         _check(threads=self.threads, batch=self.batch, rounds=self.repeats, warm_up=self.warm_up, called="repeats")
+        checked(self.runtime)
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
             paths = [path] if self.reference is None else [path, Path(self.reference)]
             timings = alternate(
-                paths, task, threads=self.threads, batch=self.batch, rounds=self.repeats, warm_up=self.warm_up
+                paths, task, threads=self.threads, batch=self.batch, rounds=self.repeats, warm_up=self.warm_up,
+                runtime=self.runtime,
             )  # fmt: skip
         if self.reference is None:
             return Cost(milliseconds=timings[0].median)
@@ -150,7 +161,7 @@ class Latency:
     def _key(self, reference: Path, task: Task) -> tuple[Any, ...]:
         shapes = tuple(value.shape for value in feeds(read(reference), task, self.batch).values())
         status = reference.stat()
-        return reference.resolve(), status.st_mtime_ns, status.st_size, self.threads, shapes
+        return reference.resolve(), status.st_mtime_ns, status.st_size, self.threads, shapes, self.runtime
 
 
 _first: dict[tuple[Any, ...], float] = {}  # what each reference took when it was first timed, in milliseconds

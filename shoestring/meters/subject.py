@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 
 from shoestring.artifact import Content, Loaded
 from shoestring.artifact.graph import Tree
-from shoestring.artifact.runtime import as_input
-from shoestring.artifact.session import session
+from shoestring.artifact.runtime import ONNX_RUNTIME, as_input
+from shoestring.artifact.session import Runtime
 from shoestring.artifact.tensors import ELEMENTS
 from shoestring.core import Task, Vary
 
@@ -71,15 +70,17 @@ def feeds(content: Content, task: Task, batch: int = 1) -> dict[str, np.ndarray]
     return {port.name: np.ascontiguousarray(v).reshape(v.shape) for port, v in zip(inputs, values, strict=True)}
 
 
-def runner(content: Content, inputs: dict[str, np.ndarray], threads: int | None = 1) -> Callable[[], Any]:
-    """A function that runs the file once in ONNX Runtime, on `threads` threads (None: all cores), and nothing else.
+def runner(
+    content: Content, inputs: dict[str, np.ndarray], threads: int | None = 1, runtime: Runtime = ONNX_RUNTIME
+) -> Callable[[], Any]:
+    """A function that runs the file once, on `threads` threads (None: all cores), and nothing else.
 
     The session is the one that `load` makes. But `Loaded.run` checks its inputs each time and costs some ten microseconds of
-    Python, which is more than a small model takes; so they are checked here, once. Raises ShoeError, ValueError for inputs
-    that do not fit.
+    Python, which is more than a small model takes; so they are checked here, once, by ONNX Runtime, which other runtimes
+    leave undone. Raises ShoeError, ValueError for inputs that do not fit.
     """
     Loaded(content, threads=1).run(inputs)
-    return partial(session(content.graph, content.tensors, threads).run, None, inputs)
+    return runtime.start(content.graph, content.tensors, threads).bound(inputs)
 
 
 def whole(name: str, value: int | None, least: int, optional: str = "") -> None:

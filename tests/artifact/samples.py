@@ -103,6 +103,47 @@ def varied(seed: int = 0) -> Content:
     return Content(graph, tensors)
 
 
+def quantised(seed: int = 0) -> Content:
+    """Two convolutions and a matrix product between quantise and dequantise nodes: activations of 8 bits without a sign, weights
+    of 8 bits with a step for each channel."""
+    rng = np.random.default_rng(seed)
+    shapes = ((16, 3, 3, 3), (16, 16, 3, 3), (16, 10))
+    weights = [rng.integers(-127, 128, shape).astype(np.int8) for shape in shapes]
+    constants = [np.float32(1 / 64), np.uint8(128), np.float32(0.05), np.uint8(0)]
+    constants += [rng.uniform(0.001, 0.01, count).astype(np.float32) for count in (16, 10)]
+    constants += [np.zeros(count, np.int8) for count in (16, 10)]
+    step, middle, coarse, zero, steps, last, none, nothing = range(4, 12)
+    nodes: list[Node] = []
+
+    def add(operator: str, inputs: tuple[int, ...], *attributes: tuple[str, int, object]) -> int:
+        nodes.append(Node(operator, inputs, 1, attributes))
+        return 11 + len(nodes)
+
+    def rounded(value: int, *grid: int) -> int:
+        return add("DequantizeLinear", (add("QuantizeLinear", (value, *grid)), *grid))
+
+    def convolved(value: int, weight: int) -> int:
+        wide = add("DequantizeLinear", (weight, steps, none), ("axis", INT, 0))
+        return add("Relu", (add("Conv", (value, wide), ("pads", INTS, (1, 1, 1, 1))),))
+
+    value = convolved(rounded(0, step, middle), 1)
+    value = convolved(rounded(value, coarse, zero), 2)
+    value = rounded(add("Flatten", (add("GlobalAveragePool", (value,)),)), coarse, zero)
+    value = add("MatMul", (value, add("DequantizeLinear", (3, last, nothing), ("axis", INT, 1))))
+    graph = Graph(
+        opset=20,
+        inputs=(Port("x", 1, ("N", 3, 8, 8)),),
+        weights=3,
+        constants=tuple(tensor(np.asarray(one)) for one in constants),
+        nodes=tuple(nodes),
+        outputs=(Port("y", 1),),
+        results=(value,),
+        arguments=((0,), {}),
+        structure=0,
+    )
+    return Content(graph, [tensor(one, place) for place, one in enumerate(weights)])
+
+
 def checkpoint(seed: int = 0) -> Checkpoint:
     """Tensors with names and notes: a grid, planes, levels, nothing but zeros."""
     rng = np.random.default_rng(seed)

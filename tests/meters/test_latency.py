@@ -1,6 +1,6 @@
 import pytest
 
-from shoestring.artifact import ShoeError
+from shoestring.artifact import OnnxRuntime, OpenVINO, ShoeError
 from shoestring.core import Cost
 from shoestring.meters import Latency, Ratio, Timing, alternate, latency, ratio
 
@@ -14,13 +14,14 @@ class Machine:
 
     def __init__(self, monkeypatch, *milliseconds, slower=1.0):
         self.now, self.log, self.slower, self.left = 0.0, "", slower, list(milliseconds)
-        self.threads = []
+        self.threads, self.runtimes = [], []
         monkeypatch.setattr(latency, "perf_counter", lambda: self.now)
         monkeypatch.setattr(latency, "runner", self.runner)
 
-    def runner(self, content, inputs, threads):
+    def runner(self, content, inputs, threads, runtime):
         name, milliseconds, runs = "ABC"[3 - len(self.left)] if len(self.left) < 3 else "A", self.left.pop(0), 0
         self.threads.append(threads)
+        self.runtimes.append(runtime)
 
         def run():
             nonlocal runs
@@ -57,6 +58,35 @@ def test_threads_get_a_rest_before_the_next_file(linear, monkeypatch):
     assert rests == [0.05] * 4
     assert [one.runs for one in found] == [1, 20]  # at least ten milliseconds
     assert machine.threads == [2, 2]
+
+
+def test_a_runtime_for_all_or_one_for_each(linear, monkeypatch):
+    machine = Machine(monkeypatch, 1.0, 2.0, 0)
+    alternate([linear.path] * 2, linear.task, rounds=1, runtime=OpenVINO())
+    assert machine.runtimes == [OpenVINO()] * 2
+    machine = Machine(monkeypatch, 1.0, 2.0, 0)
+    alternate([linear.path] * 2, linear.task, rounds=1, runtime=[OnnxRuntime(), OpenVINO()])
+    assert machine.runtimes == [OnnxRuntime(), OpenVINO()]
+    with pytest.raises(ValueError, match="1 runtimes for 2 paths: give one for all, or one for each"):
+        alternate([linear.path] * 2, linear.task, runtime=[OpenVINO()])
+
+
+def test_openvino_is_timed_beside_onnx_runtime(linear):
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'shoestring[openvino]'")
+    ours, theirs = alternate([linear.path] * 2, linear.task, rounds=5, runtime=[OnnxRuntime(), OpenVINO()])
+    assert ratio(theirs, ours).median > 0
+    cost = Latency(repeats=3, runtime=OpenVINO(), reference=linear.path)(linear.path, linear.task)
+    assert cost.milliseconds is not None and cost.milliseconds > 0
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"), [("openvino", "runtime is 'openvino'"), (OpenVINO, "runtime is the class OpenVINO")]
+)
+def test_a_runtime_is_a_type_with_brackets(linear, runtime, said):
+    with pytest.raises(TypeError, match=f"{said}: give OnnxRuntime\\(\\) or OpenVINO\\(\\)"):
+        Latency(runtime=runtime)
+    with pytest.raises(TypeError, match=said):
+        alternate([linear.path], linear.task, runtime=runtime)
 
 
 def test_as_many_rounds_as_fit_the_time_and_seven_at_least(linear, monkeypatch):

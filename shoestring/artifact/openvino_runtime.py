@@ -1,0 +1,94 @@
+"""OpenVINO as a second runtime, for files that one trusts: another vendor's opinion of what is fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from shoestring.artifact.graph import Graph
+from shoestring.artifact.protobuf import onnx
+from shoestring.artifact.session import Feeds, refuse
+from shoestring.artifact.tensors import Tensor
+from shoestring.artifact.wire import ShoeError
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, Core
+
+
+@dataclass(frozen=True)
+class OpenVINO:
+    """OpenVINO on the processor (the extra `openvino`), given the same ONNX bytes as ONNX Runtime.
+
+    It computes float32 models in float32: left to itself it takes bfloat16 where the processor has it. Integers between
+    quantise and dequantise nodes stay integers. It is for files that you trust: nothing is loaded from outside the file and
+    operators come from the same list, but OpenVINO's time and memory are not bounded, and it does not check while it
+    runs that shapes fit together. float64 is computed in float32, and sums of whole numbers of 8 bits stop at the largest.
+
+    Raises ModuleNotFoundError where it is not installed, ShoeError for a graph that it cannot run.
+    """
+
+    def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> OpenVINOSession:
+        """The graph ready to run on so many threads (None: as many as there are cores)."""
+        core = _core()
+        refuse(graph, tensors)
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = core.read_model(onnx(graph, tensors))
+            return OpenVINOSession(core.compile_model(model, "CPU", settings), [port.name for port in graph.inputs])
+        except Exception as error:  # its errors share no class of their own
+            import openvino
+
+            version = openvino.__version__.split("-")[0]
+            raise ShoeError(f"OpenVINO {version} cannot run this graph: {reason(error)}") from None
+
+
+class OpenVINOSession:
+    """A compiled model."""
+
+    def __init__(self, compiled: CompiledModel, names: list[str]) -> None:
+        self._compiled, self._names = compiled, names
+        self._request = compiled.create_infer_request()
+
+    def run(self, feeds: Feeds) -> Sequence[Any]:
+        """The outputs, in order, in memory of their own."""
+        return list(self._request.infer([feeds[name] for name in self._names]).values())
+
+    def bound(self, feeds: Feeds) -> Callable[[], Any]:
+        """A function that runs these inputs, which are handed over once. Its outputs are overwritten by the next run."""
+        import openvino
+
+        request = self._compiled.create_infer_request()
+        for place, name in enumerate(self._names):
+            request.set_input_tensor(place, openvino.Tensor(feeds[name], shared_memory=True))
+        return partial(request.infer, share_outputs=True)
+
+    def kernels(self) -> list[tuple[str, str]]:
+        """(kind of layer, kernel that runs it) in order; the kernel's last letters are its precision, `_I8` or `_f32`."""
+        infos = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ordered_ops()]
+        return [(info["layerType"].astype(str), info["primitiveType"].astype(str)) for info in infos]
+
+
+@cache
+def _core() -> Core:
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        if error.name != "openvino":
+            raise
+        raise ModuleNotFoundError(
+            "OpenVINO() needs openvino, which comes with the extra `openvino` (pip install 'shoestring[openvino]')",
+            name="openvino",
+        ) from None
+    return openvino.Core()
+
+
+def reason(error: Exception) -> str:
+    """What an error of OpenVINO's says, without where in its sources it was raised."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API", "Model "))]
+    said = next((line.removeprefix("-- ") for line in telling if line.startswith("-- No ")), "")
+    return (said or next(iter(telling), "") or type(error).__name__)[:300]
