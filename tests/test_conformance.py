@@ -9,7 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,16 @@ def test_its_name_makes_it_again_and_is_the_same_in_every_process(kind: type[Tec
     environment = {**os.environ, "PYTHONHASHSEED": "11"}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said.stdout.strip() == repr(technique), said.stderr
+
+
+def test_it_refuses_names_of_no_layer_and_says_which_are_near(technique: Technique, model: nn.Module, task: Task):
+    if not {"only", "keep"} <= {f.name for f in fields(technique)}:  # type: ignore[arg-type]
+        pytest.skip("it does not act on layers")
+    for field in ("only", "keep"):
+        named = replace(technique, **{field: ("layers.77",)})  # type: ignore[type-var]
+        assert eval(repr(named), names()) == named != technique
+        with pytest.raises(ValueError, match=rf"{field}= names 'layers.77'.*layers\.7"):
+            named(model, task.sealed())
 
 
 def test_it_leaves_its_argument_alone(technique: Technique, model: nn.Module, task: Task):

@@ -12,12 +12,24 @@ from shoestring.core.task import Task
 class Technique(ABC):
     """A frozen, keyword-only dataclass whose fields are its configuration and whose `repr` is its name.
 
-    Calling it returns a new model and leaves its argument alone. Randomness comes from torch's global generator.
+    Calling it returns a new model and leaves its argument alone. Randomness comes from torch's global generator. One that acts
+    on layers has the fields `only` and `keep`, names of the layers that it changes and of those that it does not; its name
+    tells them where there are any.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = _name  # before dataclass() looks, which leaves alone what a class has
 
     @abstractmethod
     def __call__(self, model: Any, task: Task) -> Any:
         """A new model that answers the same questions more cheaply."""
+
+
+def _name(self: Any) -> str:
+    told = [f for f in fields(self) if f.repr and (f.name not in ("only", "keep") or getattr(self, f.name))]
+    return f"{type(self).__qualname__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in told)})"
 
 
 @dataclass(frozen=True)

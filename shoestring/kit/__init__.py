@@ -20,7 +20,7 @@ from shoestring.kit.export import (
     restore,
     write,
 )
-from shoestring.kit.layers import Patterns, chosen
+from shoestring.kit.layers import Patterns, chosen, layers_of, touched
 from shoestring.kit.progress import progress
 from shoestring.kit.resume import resuming
 from shoestring.kit.supervised import Supervised, accuracy
@@ -43,7 +43,7 @@ from shoestring.kit.weights import (
 
 __all__ = [
     "DivergedError", "ExportError", "Exported", "ModelState", "Patterns", "SkippedWarning", "State", "Supervised", "Weight", "accuracy",
-    "bake", "check_finite", "chosen", "clone", "compressible", "export", "first_fit", "members", "mirrored", "moved",
+    "bake", "check_finite", "chosen", "clone", "compressible", "export", "first_fit", "layers_of", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "progress", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
-    "taught", "train", "with_state", "write",
+    "taught", "touched", "train", "with_state", "write",
 ]  # fmt: skip

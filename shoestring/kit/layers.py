@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from torch import nn
+
+from shoestring.kit.weights import Weight
+
 Patterns = tuple[str, ...]
 """Names of layers (paths of modules, as in `named_modules()`); `*` matches anything, dots included."""
 
@@ -23,3 +27,23 @@ def chosen(names: Sequence[str], only: Patterns, keep: Patterns, who: str) -> li
                 raise ValueError(f"{who}: {field}= names {pattern!r}, and there is no such layer; {also} {', '.join(near)}")
     fitting = [name for name in names if not only or any(fnmatchcase(name, one) for one in only)]
     return [name for name in fitting if not any(fnmatchcase(name, one) for one in keep)]
+
+
+def touched(model: nn.Module, weights: Sequence[Weight], only: Patterns, keep: Patterns, who: str) -> list[Weight]:
+    """Of a model's weights, those of a layer that fits a pattern of `only` (all of them where it is empty), and of none of `keep`.
+
+    A tied weight has several layers. Raises ValueError for a pattern that fits no layer of these weights.
+    """
+    if not only and not keep:
+        return list(weights)
+    layers = [layers_of(model, weight) for weight in weights]
+    names = list(dict.fromkeys(name for one in layers for name in one))
+    wanted = set(chosen(names, only, (), who))
+    left = set(chosen(names, (), keep, who))
+    return [w for w, own in zip(weights, layers, strict=True) if wanted.intersection(own) and left.issuperset(own)]
+
+
+def layers_of(model: nn.Module, weight: Weight) -> tuple[str, ...]:
+    """The names of the layers that own a weight: one, or more where it is tied."""
+    owners = {id(module) for module, _ in weight.owners}
+    return tuple(name for name, module in model.named_modules() if id(module) in owners)

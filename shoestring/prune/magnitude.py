@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Weight, check_finite, clone, compressible, first_fit, recover
+from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, first_fit, recover, touched
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,15 @@ class Magnitude(Technique):
     Differs: thresholds come from the density asked for, not from the spread of each layer; recovery is taught by the model
     as it was.
 
-    `density`: the share of weights that is kept, above 0 and at most 1, of all parameters with two axes or more.
+    `density`: the share of weights that is kept, above 0 and at most 1, of all parameters with two axes or more
+    in the layers chosen.
     `criterion`: what is compared: LayerAdaptive(), Global() or PerLayer(...).
     `steps`: batches of training in all; 0 prunes at once and trains nothing.
     `ramp`: the share of the steps over which the mask grows; `rounds`: how many times it does.
     `learning_rate`: Adam's, at its height.
-    Raises ValueError for settings out of range and for weights that are NaN or infinite.
+    `only`, `keep`: patterns of names of layers, those that are pruned and those that are not;
+    empty `only` is all of them.
+    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
     density: float = 0.1
@@ -79,6 +82,8 @@ class Magnitude(Technique):
     ramp: float = 0.5
     rounds: int = 20
     learning_rate: float = 1e-3
+    only: Patterns = ()
+    keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.density <= 1:
@@ -92,7 +97,7 @@ class Magnitude(Technique):
         """A copy of the model whose weights have masks."""
         check_finite(model)
         pruned = clone(model)
-        found = compressible(pruned, "Magnitude")
+        found = touched(pruned, compressible(pruned, "Magnitude"), self.only, self.keep, "Magnitude")
         begun = [float((weight.value() != 0).double().mean()) for weight in found]
         if not self.steps:
             self._tighten(found, begun, 1.0)

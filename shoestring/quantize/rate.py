@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Predict, Task, Technique
 from shoestring.kit import (
+    Patterns,
     SkippedWarning,
     Weight,
     check_finite,
@@ -21,6 +22,7 @@ from shoestring.kit import (
     remove_dead_units,
     settle_batch_norm,
     taught,
+    touched,
     train,
 )
 from shoestring.quantize.code_length import code_length, settle
@@ -63,7 +65,9 @@ class Rate(Technique):
     description length's own price. `steps`: batches of training, 1 or more, and a fifth more where there is batch norm; `learning_rate`: Adam's.
     `rise`: the share of the steps over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
     deviations of a tensor. `grain`: PerTensor() or PerChannel().
-    Raises ValueError for settings out of range and for weights that are NaN or infinite.
+    `only`, `keep`: patterns of names of layers, those whose weights are put on grids and those whose are not (they train on);
+    empty `only` is all of them.
+    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
     price: float = 1e-5
@@ -72,6 +76,8 @@ class Rate(Technique):
     rise: float = 0.5
     coarseness: float = 2.0
     grain: PerTensor | PerChannel = PerTensor()
+    only: Patterns = ()
+    keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not (self.price > 0 and self.learning_rate > 0 and self.coarseness > 0):
@@ -85,7 +91,7 @@ class Rate(Technique):
         task = taught(task, model)
         rated = clone(model)
         norms = {id(one) for part in rated.modules() if _is_norm(part) for one in part.parameters(recurse=False)}
-        weights = _trainable(rated)
+        weights = touched(rated, _trainable(rated), self.only, self.keep, "Rate")
         first = [w for w in weights if id(w.raw) not in norms]
         self._train(rated, task, first, self.steps, self.learning_rate, self.rise, fine=False)
         if norms:

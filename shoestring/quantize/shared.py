@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Weight, check_finite, clone, compressible, first_fit, members, recover
+from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, first_fit, members, recover, touched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,9 @@ class Shared(Technique):
     `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts.
     `vector_levels`: how many for tensors with one axis (biases, norms) of more than twice as many elements; 0 leaves them.
     `iterations`: of k-means at most; `steps`: batches of training of the levels, 0 for none; `learning_rate`: Adam's.
-    Raises ValueError for settings out of range and for weights that are NaN or infinite.
+    `only`, `keep`: patterns of names of layers, those whose weights are shared and those whose are not;
+    empty `only` is all of them.
+    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
     levels: int = 16
@@ -34,6 +36,8 @@ class Shared(Technique):
     iterations: int = 50
     steps: int = 1000
     learning_rate: float = 1e-4
+    only: Patterns = ()
+    keep: Patterns = ()
 
     def __post_init__(self) -> None:
         for levels in (self.levels, *(count for _, count in self.overrides)):
@@ -48,7 +52,8 @@ class Shared(Technique):
         """A copy of the model whose weights have codebooks."""
         check_finite(model)
         shared = clone(model)
-        for weight in compressible(shared, "Shared", axes=1 if self.vector_levels else 2):
+        found = compressible(shared, "Shared", axes=1 if self.vector_levels else 2)
+        for weight in touched(shared, found, self.only, self.keep, "Shared"):
             if weight.raw.ndim >= 2:
                 self._share(weight, first_fit(self.overrides, weight.name, self.levels))
             elif weight.raw.numel() > 2 * self.vector_levels:

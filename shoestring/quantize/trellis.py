@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from shoestring.core import Task, Technique, evaluating
-from shoestring.kit import Weight, check_finite, clone, compressible, members, progress, taught
+from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, members, progress, taught, touched
 from shoestring.quantize.code_length import code_length, settle
 
 
@@ -31,13 +31,17 @@ class Trellis(Technique):
     `price`: of a bit, in units of the loss, above 0. `batches`: of training data that the loss is measured on, 1 or more;
     `rounds`: 1 or more, in each of which a weight moves by one level at most. `coarseness`: the step of tensors that had no
     levels, in their standard deviations.
-    Raises ValueError for settings out of range and for weights that are NaN or infinite.
+    `only`, `keep`: patterns of names of layers, those whose weights may move and those whose may not;
+    empty `only` is all of them.
+    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
     price: float = 1e-5
     batches: int = 40
     rounds: int = 8
     coarseness: float = 0.25
+    only: Patterns = ()
+    keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not self.price > 0 or not self.coarseness > 0 or self.batches < 1 or self.rounds < 1:
@@ -48,13 +52,15 @@ class Trellis(Technique):
         check_finite(model)
         task = taught(task, model)
         moved = clone(model)
-        for weight in compressible(moved, "Trellis"):
+        parameters = [weight for weight in members(moved) if weight.is_parameter]
+        free = {weight.name for weight in touched(moved, parameters, self.only, self.keep, "Trellis")}
+        for weight in [one for one in compressible(moved, "Trellis") if one.name in free]:
             if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
                 value = weight.value().float()
                 spread = value.std() if value.numel() > 1 else value.abs().max()
                 weight.round(torch.maximum(self.coarseness * spread, value.abs().max() / 16384))
                 settle(weight)
-        ladders = [Ladder(weight) for weight in members(moved) if _has_levels(weight)]
+        ladders = [Ladder(weight) for weight in members(moved) if weight.name in free and _has_levels(weight)]
         data = list(islice(task.batches("train"), self.batches))
         if not data:
             raise ValueError("the task's training split has no batches: there is nothing to measure the loss on")

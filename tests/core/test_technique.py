@@ -108,3 +108,21 @@ def test_a_technique_without_a_call_cannot_be_made():
 
     with pytest.raises(TypeError, match="abstract"):
         Half()  # type: ignore[abstract]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layered(Technique):
+    """Acts on layers."""
+
+    strength: int = 1
+    only: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+    def __call__(self, model: Any, task: Task) -> Any:
+        return model
+
+
+def test_a_name_tells_of_layers_only_where_some_were_chosen():
+    assert repr(Layered()) == "Layered(strength=1)"
+    assert repr(Layered(keep=("a", "b"))) == "Layered(strength=1, keep=('a', 'b'))"
+    assert repr(Layered(only=("a",), strength=2)) == "Layered(strength=2, only=('a',))"
