@@ -1,0 +1,106 @@
+"""The trained networks that the benchmarks start from: `python benchmarks/baselines.py`.
+
+LeNet-5 on MNIST and the text encoder on SST-2 with three seeds, ResNet-20 and MobileNet on CIFAR-10 (the copy that SHOESTRING_DATA
+has) with one. About two and a half hours on one core with bfloat16; goes on where it was interrupted, and `--only mobilenet` or
+`--only lenet5.1` runs a part alone. Leaves the files of the seed that is median on validation as results/files/baseline_NAME.shoe.
+--quick: 300 examples, one pass, one seed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import process_time
+
+import torch
+from rows import FILES, RESULTS, Rows, start
+from torch import nn
+
+from shoestring.artifact import save
+from shoestring.core import Task, prove, score, seeded
+from shoestring.kit import Supervised, parameter_bytes, train
+from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
+from shoestring.recipes.baselines import SETTINGS, baseline, shown
+from shoestring.tasks import cifar10, mnist, sst2, sst2_vocabulary
+
+RUNS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised], tuple[int, ...]]] = {
+    "lenet5": (LeNet5, mnist, (0, 1, 2)),
+    "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2, (0, 1, 2)),
+    "resnet20": (ResNet20, cifar10, (0,)),
+    "mobilenet": (MobileNet, cifar10, (0,)),
+}
+FOLDER = RESULTS / "unfinished"
+
+
+def main() -> None:
+    rows = start("baselines", "mnist-sst2-cifar10-jpeg-cpu", __doc__ or "")
+    torch.set_num_threads(1)
+    for name, (network, data, seeds) in RUNS.items():
+        for seed in seeds[:1] if rows.quick else seeds:
+            if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
+                network_rows(rows, name, network, data(), seed)
+    if rows.close() and not rows.quick:
+        keep_medians(rows.rows)
+
+
+def network_rows(rows: Rows, name: str, network: Callable[[], nn.Module], task: Supervised, seed: int) -> None:
+    """The rows and the file of one seed of a network."""
+    with seeded(seed):
+        untrained = network()
+    settings = SETTINGS[type(untrained)]
+    if rows.quick:
+        parts = {split: tuple(part[:300] for part in getattr(task, split)) for split in ("train", "validation", "test")}
+        task, settings = replace(task, **parts), replace(settings, passes=1)
+    path = FOLDER / f"baseline_{name}.{seed}{'.quick' if rows.quick else ''}.shoe"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = baseline(untrained, task, path, settings=settings, seed=seed)
+    rows.add(name, "validation error", 100 * (1 - score(task.sealed(), model)), "%", seed)
+    rows.add(name, "test error", 100 * (1 - prove(path, task, seed=seed)), "%", seed)
+    rows.add(name, "parameters", parameter_bytes(model) // 4, "", seed)
+    rows.add(name, "file", path.stat().st_size, "bytes", seed)
+    steps = settings.passes * -(-len(task.train[1]) // settings.batch_size)
+    rows.add(
+        name,
+        "training: steps × time of a step",
+        steps * seconds(untrained, shown(task, settings).sealed()) / 60,
+        "minutes of a core",
+        seed,
+    )
+    if not rows.quick:
+        FILES.mkdir(parents=True, exist_ok=True)
+        save(file_of(name, seed), path.read_bytes())
+    rows.add(name, "done", 1, "", seed)
+    path.unlink()
+    shutil.rmtree(path.with_suffix(".unfinished"), ignore_errors=True)
+
+
+def seconds(model: nn.Module, task: Task) -> float:
+    """Of the processor, for a training step: so that it is known of a training that was interrupted, too."""
+    train(model.to(memory_format=torch.channels_last), task, steps=3)  # pyright: ignore[reportCallIssue]
+    began = process_time()
+    train(model, task, steps=20)
+    return (process_time() - began) / 20
+
+
+def file_of(name: str, seed: int | None = None) -> Path:
+    """Where the file of a network is kept."""
+    return FILES / f"baseline_{name}{'' if seed is None else f'.seed{seed}'}.shoe"
+
+
+def keep_medians(rows: list[dict]) -> None:
+    """Of the seeds' files of each network, the one whose validation error is the median."""
+    for name in RUNS:
+        errors = {r["seed"]: r["value"] for r in rows if r["subject"] == name and r["metric"] == "validation error"}
+        middle = sorted(errors, key=lambda seed: (errors[seed], seed))[len(errors) // 2]
+        for seed in errors:
+            path = file_of(name, seed)
+            if seed == middle and path.exists():
+                path.replace(file_of(name))
+            else:
+                path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
