@@ -1,0 +1,230 @@
+"""Products and convolutions of signs: what a binary layer computes, exactly, on bits.
+
+An input counts as -1 where it is below 0 and as +1 otherwise (0, -0 and what is not a number included); a weight is its filter's
+scale times -1 or +1. A sum of products of signs is a whole number: the inputs less twice those whose sign differs from the
+weight's. So every answer is the float32 product of that number, which is exact, and the scale. What lies outside an image counts as +1.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from os import cpu_count
+from typing import Any
+
+import numpy as np
+
+LANES = 16
+MOST_INPUTS = 1 << 24  # of a sum, so that float32 holds it
+_ROWS = 128  # of a product, that are packed and multiplied before the next are: their words stay in the cache
+_GEOMETRIES = 8  # sizes of images of which a convolution remembers what each place of the output sees
+
+
+def available() -> bool:
+    """Whether llvmlite, which compiles the kernels, is installed (the extra `fast`)."""
+    try:
+        import llvmlite  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+@cache
+def kernels() -> dict[str, Callable[..., None]]:
+    """The compiled functions of `sign_code`, by name; compiling takes a tenth of a second, once in a process.
+
+    Raises ModuleNotFoundError where llvmlite is not installed.
+    """
+    try:
+        from shoestring.artifact import sign_code
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed: it comes with the extra `fast` (pip install 'shoestring[fast]')", name=error.name
+        ) from None
+    return bound(sign_code.compiled())
+
+
+def bound(compiled: tuple[dict[str, int], Any]) -> dict[str, Callable[..., None]]:
+    """What `sign_code.compiled` made, as functions of Python; they let other threads run meanwhile."""
+    from shoestring.artifact.sign_code import ARGUMENTS
+
+    addresses, keep = compiled
+    made: dict[str, Any] = {}
+    for name, address in addresses.items():
+        kinds = [ctypes.c_void_p if one == "P" else ctypes.c_int64 for one in ARGUMENTS[name]]
+        made[name] = ctypes.CFUNCTYPE(None, *kinds)(address)
+        made[name].keep = keep  # or the code would go
+    return made
+
+
+def scales_of(weights: np.ndarray) -> np.ndarray | None:
+    """The magnitude of each filter (axis 0), None where the weights of one differ in it or are not finite."""
+    rows = np.abs(weights.reshape(len(weights), -1)) if weights.size else weights
+    if not rows.size or not np.isfinite(rows[:, 0]).all() or not (rows == rows[:, :1]).all():
+        return None
+    return rows[:, 0].astype(np.float32)
+
+
+def words_of(below: np.ndarray) -> np.ndarray:
+    """Rows of truth values as words of 32 bits, the first in the lowest, what is left over 0."""
+    padded = np.zeros((len(below), -(-below.shape[1] // 32) * 32), np.uint8)
+    padded[:, : below.shape[1]] = below
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32)
+
+
+class SignProduct:
+    """`x @ weights.T` of the signs of x, for weights (out × in) that are one magnitude in each row.
+
+    Raises ValueError for others, ModuleNotFoundError where llvmlite is not installed.
+    """
+
+    def __init__(self, weights: np.ndarray, *, threads: int | None = 1, functions: dict[str, Any] | None = None) -> None:
+        """`threads`: how many a call may use, None for as many as there are cores. `functions`: in place of `kernels()`."""
+        scales = scales_of(weights)
+        if scales is None or weights.ndim != 2 or not 0 < weights.shape[1] < MOST_INPUTS:
+            raise ValueError(f"weights of shape {list(weights.shape)} are not a scale times -1 or +1 in each row")
+        self.outputs, self.inputs = weights.shape
+        self._functions, self._threads = functions or kernels(), threads
+        words = words_of(weights < 0)
+        panels = -(-self.outputs // LANES)
+        filled = np.zeros((panels * LANES, words.shape[1]), np.uint32)
+        filled[: self.outputs] = words
+        # Word by word of sixteen rows: a vector of the kernel.
+        self._panels = np.ascontiguousarray(filled.reshape(panels, LANES, -1).transpose(0, 2, 1))
+        self._scales = np.zeros(panels * LANES, np.float32)
+        self._scales[: self.outputs] = scales
+
+    def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Float32 (... × out) of float32 (... × in); into `out`, if given, which must be of that shape and without gaps."""
+        if x.ndim < 1 or x.shape[-1] != self.inputs or x.dtype != np.float32:
+            raise ValueError(f"float32 of shape [..., {self.inputs}] is wanted, not {x.dtype} of {list(x.shape)}")
+        shape = (*x.shape[:-1], self.outputs)
+        x = np.ascontiguousarray(x)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"out must be float32 of shape {list(shape)} without gaps, not {out.dtype} of {list(out.shape)}")
+        count, steps = out.size // self.outputs, self._panels.shape[1]
+        into, pack, multiply = out.ctypes.data, self._functions["pack_rows"], self._functions["multiply"]
+        ones = np.ones(min(count, _ROWS), np.float32)
+
+        def block(first: int) -> None:
+            rows = min(_ROWS, count - first)
+            words = np.empty(rows * steps, np.uint32)
+            pack(x.ctypes.data + 4 * first * self.inputs, rows, self.inputs, words.ctypes.data)
+            multiply(
+                words.ctypes.data, steps, rows, self._panels.ctypes.data, len(self._panels), self.outputs, ones.ctypes.data,
+                self._scales.ctypes.data, into + 4 * first * self.outputs, self.outputs, self.inputs,
+            )  # fmt: skip
+
+        _spread(block, range(0, count, _ROWS), self._threads)
+        return out
+
+
+class SignConvolution:
+    """A two-dimensional convolution of the signs of images, for filters (out × in × height × width) of one magnitude each.
+
+    `pads`: rows above, columns left, rows below, columns right, of +1. Raises ValueError for other filters or settings,
+    ModuleNotFoundError where llvmlite is not installed.
+    """
+
+    def __init__(
+        self,
+        filters: np.ndarray,
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilations: tuple[int, int] = (1, 1),
+        threads: int | None = 1,
+        functions: dict[str, Any] | None = None,
+    ) -> None:
+        """`threads`: how many a call may use, None for as many as there are cores. `functions`: in place of `kernels()`."""
+        scales = scales_of(filters)
+        if scales is None or filters.ndim != 4 or not 0 < filters[0].size < MOST_INPUTS:
+            raise ValueError(f"filters of shape {list(filters.shape)} are not a scale times -1 or +1 in each")
+        if min(strides) < 1 or min(dilations) < 1 or min(pads) < 0:
+            raise ValueError(f"strides {strides} and dilations {dilations} must be 1 or more, pads {pads} 0 or more")
+        self.outputs, self.channels = filters.shape[:2]
+        self._size, self._strides, self._pads, self._dilations = filters.shape[2:], strides, pads, dilations
+        self._functions, self._threads, self._scales = functions or kernels(), threads, scales
+        taps = filters.shape[2] * filters.shape[3]
+        # By filter, by 32 channels, by tap: the order of the panels.
+        by_tap = words_of((filters < 0).transpose(0, 2, 3, 1).reshape(self.outputs * taps, self.channels))
+        self._filters = np.ascontiguousarray(by_tap.reshape(self.outputs, taps, -1).transpose(0, 2, 1))
+        self._tables: dict[tuple[int, int], tuple[np.ndarray, tuple[int, int]]] = {}
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Float32 images (N × out × ...) of float32 images (N × in × height × width)."""
+        if x.ndim != 4 or x.shape[1] != self.channels or x.dtype != np.float32:
+            raise ValueError(
+                f"float32 of shape [N, {self.channels}, height, width] is wanted, not {x.dtype} of {list(x.shape)}"
+            )
+        x = np.ascontiguousarray(x)
+        table, size = self._table(x.shape[2], x.shape[3])
+        count, places, pixels = len(x), size[0] * size[1], x.shape[2] * x.shape[3]
+        out = np.empty((count, self.outputs, *size), np.float32)
+        if not out.size:
+            return out
+        planes, taps = self._filters.shape[1:]
+        ones = np.ones(table.shape[1], np.float32)
+        convolve, share = self._functions["convolve"], -(-count // _cores(self._threads))
+
+        def some(first: int) -> None:
+            words = np.empty(planes * (pixels + 1), np.uint32)
+            panels = np.empty(table.shape[1] * planes * taps, np.uint32)
+            convolve(
+                x[first:].ctypes.data, min(share, count - first), self.channels, pixels, table.ctypes.data, taps,
+                words.ctypes.data, panels.ctypes.data, self._filters.ctypes.data, self.outputs, self._scales.ctypes.data,
+                ones.ctypes.data, out[first:].ctypes.data, places,
+            )  # fmt: skip
+
+        _spread(some, range(0, count, share), self._threads)
+        return out
+
+    def _table(self, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """(for each tap and place of the output the pixel that it sees, height × width outside the image; the output's size)."""
+        if (known := self._tables.get((height, width))) is not None:
+            return known
+        above, left, below, right = self._pads
+        sizes = [
+            (length + before + after - dilation * (taps - 1) - 1) // stride + 1
+            for length, before, after, taps, stride, dilation in zip(
+                (height, width), (above, left), (below, right), self._size, self._strides, self._dilations, strict=True
+            )
+        ]
+        if min(sizes) < 1:
+            raise ValueError(f"images of {height} by {width} are smaller than the filters, which are {list(self._size)}")
+        if height * width >= 1 << 31:
+            raise ValueError(f"images of {height} by {width} have too many pixels")
+        rows, columns = (
+            np.arange(size)[None, :] * stride + np.arange(taps)[:, None] * dilation - before
+            for size, stride, taps, dilation, before in zip(
+                sizes, self._strides, self._size, self._dilations, (above, left), strict=True
+            )
+        )
+        row, column = rows[:, None, :, None], columns[None, :, None, :]
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        seen = np.where(inside, row * width + column, height * width).reshape(len(rows) * len(columns), -1)
+        table = np.full((len(seen), -(-seen.shape[1] // LANES) * LANES), height * width, np.int32)
+        table[:, : seen.shape[1]] = seen
+        if len(self._tables) >= _GEOMETRIES:
+            self._tables.clear()
+        return self._tables.setdefault((height, width), (table, (sizes[0], sizes[1])))
+
+
+def _cores(threads: int | None) -> int:
+    return threads or cpu_count() or 1
+
+
+def _spread(job: Callable[[int], None], firsts: Iterable[int], threads: int | None) -> None:
+    """Do the jobs on so many threads (None: as many as there are cores)."""
+    firsts, workers = list(firsts), _cores(threads)
+    if workers == 1 or len(firsts) == 1:
+        for first in firsts:
+            job(first)
+        return
+    with ThreadPoolExecutor(min(workers, len(firsts))) as pool:
+        for _ in pool.map(job, firsts):
+            pass
