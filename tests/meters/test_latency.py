@@ -2,7 +2,7 @@ import pytest
 
 from shoestring.artifact import OnnxRuntime, OpenVINO, ShoeError
 from shoestring.core import Cost
-from shoestring.meters import Latency, Ratio, Timing, alternate, latency, ratio
+from shoestring.meters import Latency, Ratio, Timing, alternate, latency, ratio, turns
 
 
 def timing(*milliseconds):
@@ -15,7 +15,7 @@ class Machine:
     def __init__(self, monkeypatch, *milliseconds, slower=1.0):
         self.now, self.log, self.slower, self.left = 0.0, "", slower, list(milliseconds)
         self.threads, self.runtimes = [], []
-        monkeypatch.setattr(latency, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(turns, "perf_counter", lambda: self.now)
         monkeypatch.setattr(latency, "runner", self.runner)
 
     def runner(self, content, inputs, threads, runtime):
@@ -52,7 +52,7 @@ def test_a_fast_model_is_run_many_times_a_sample(linear, monkeypatch):
 
 def test_threads_get_a_rest_before_the_next_file(linear, monkeypatch):
     rests = []
-    monkeypatch.setattr(latency, "sleep", rests.append)
+    monkeypatch.setattr(turns, "sleep", rests.append)
     machine = Machine(monkeypatch, 30.0, 0.5, 0)
     found = alternate([linear.path] * 2, linear.task, rounds=2, warm_up=1, threads=2)
     assert rests == [0.05] * 4
