@@ -20,7 +20,7 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
-from shoestring.kit import Supervised, parameter_bytes, train
+from shoestring.kit import Supervised, train
 from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
 from shoestring.tasks import cifar10, mnist, sst2, sst2_vocabulary
@@ -58,7 +58,7 @@ def network_rows(rows: Rows, name: str, network: Callable[[], nn.Module], task: 
     model = baseline(untrained, task, path, settings=settings, seed=seed)
     rows.add(name, "validation error", 100 * (1 - score(task.sealed(), model)), "%", seed)
     rows.add(name, "test error", 100 * (1 - prove(path, task, seed=seed)), "%", seed)
-    rows.add(name, "parameters", parameter_bytes(model) // 4, "", seed)
+    rows.add(name, "parameters", sum(p.numel() for p in model.parameters()), "", seed)
     rows.add(name, "file", path.stat().st_size, "bytes", seed)
     steps = settings.passes * -(-len(task.train[1]) // settings.batch_size)
     rows.add(

@@ -76,8 +76,10 @@ def sst2(*, batch_size: int = 64) -> Supervised:
     """
     texts = {split: _read(split) for split in _FILES}
     vocabulary = _vocabulary(texts["train"][0])
-    parts = {split: (vocabulary.ids(sentences), torch.tensor(labels)) for split, (sentences, labels) in texts.items()}
-    return Supervised(**parts, name="sst2", batch_size=batch_size, axes={1: "T"}, prepare=without_padding)
+    train, validation, test = ((vocabulary.ids(sentences), torch.tensor(labels)) for sentences, labels in texts.values())
+    return Supervised(
+        train=train, validation=validation, test=test, name="sst2", batch_size=batch_size, axes={1: "T"}, prepare=without_padding
+    )
 
 
 def without_padding(ids: Tensor) -> Tensor:
