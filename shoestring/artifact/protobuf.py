@@ -32,8 +32,8 @@ class _Message(Writer):
         self += struct.pack("<f", value)
 
 
-def onnx(graph: Graph, tensors: Sequence[Tensor]) -> bytes:
-    """A ModelProto with the tensors as initialisers."""
+def onnx(graph: Graph, tensors: Sequence[Tensor], *, segment: bool = False) -> bytes:
+    """A ModelProto with the tensors as initialisers. `segment`: types of outputs, and shapes of inputs that say none, are left out."""
     taken = {port.name for port in graph.inputs}
     ends = [_free(port.name, taken) for port in graph.outputs]  # an input of the same name goes before it
     names = [_free(name, taken) for name in (f"w{i}" for i in range(len(tensors)))]
@@ -51,9 +51,9 @@ def onnx(graph: Graph, tensors: Sequence[Tensor]) -> bytes:
     for name, one in zip(values[len(graph.inputs) :], (*tensors, *graph.constants), strict=False):
         body.data(5, _tensor(one, name))
     for port in graph.inputs:
-        body.data(11, _port(port, port.name, True))
+        body.data(11, _port(port, port.name, bool(port.shape) or not segment))
     for port, end in zip(graph.outputs, ends, strict=True):
-        body.data(12, _port(port, end, False))
+        body.data(12, _untyped(end) if segment else _port(port, end, False))
     model = _Message()
     model.number(1, 10 if graph.opset <= 22 else 11)  # the version of ONNX's own format: 10 came with opset 21
     model.string(2, "shoestring")
@@ -110,6 +110,12 @@ def _tensor(one: Tensor, name: str) -> _Message:
     out.number(2, one.element)
     out.string(8, name)
     out.data(9, one.bits.astype(one.bits.dtype.newbyteorder("<")).tobytes())
+    return out
+
+
+def _untyped(name: str) -> _Message:
+    out = _Message()
+    out.string(1, name)
     return out
 
 

@@ -50,11 +50,17 @@ def checked(runtime: Any) -> Runtime:
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """ONNX Runtime on the processor. Files may be anybody's: time and memory are bounded."""
+    """ONNX Runtime on the processor. Files may be anybody's: time and memory are bounded.
+
+    Layers of signs (`docs/binary.md`) are computed by kernels of ours between its runs, where llvmlite is installed (the extra
+    `fast`); otherwise by ONNX Runtime, as convolutions and products of numbers that are -1 or +1.
+    """
 
     def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
         """The graph ready to run; raises ShoeError."""
-        return _OnnxSession(session(graph, tensors, threads))
+        from shoestring.artifact.segments import cut
+
+        return cut(graph, tensors, threads) or _OnnxSession(session(graph, tensors, threads))
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,11 @@ _FOLDABLE = frozenset((
 ))  # fmt: skip
 
 
-def session(graph: Graph, tensors: list[Tensor], threads: int | None) -> InferenceSession:
-    """A session that runs the graph on so many threads (None: as many as there are cores); raises ShoeError."""
+def session(graph: Graph, tensors: list[Tensor], threads: int | None, *, parts: int | None = None) -> InferenceSession:
+    """A session that runs the graph on so many threads (None: as many as there are cores); raises ShoeError.
+
+    `parts`: of how many segments of a graph this is one, None if it is whole.
+    """
     import onnxruntime
 
     refuse(graph, tensors)
@@ -91,14 +100,16 @@ def session(graph: Graph, tensors: list[Tensor], threads: int | None) -> Inferen
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    limits = _limits(graph, tensors)
+    if parts is not None:  # or the threads of one would keep the cores from the next
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    limits = _limits(graph, tensors, parts or 1)
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(limits.largest))
     if not limits.prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     old = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 27)  # which know no such limit
     off = ["ConstantFolding"] if old or not limits.fold else []
     try:
-        model = onnx(graph, tensors)
+        model = onnx(graph, tensors, segment=parts is not None)
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=off)
     except Exception as error:  # its errors share no class of their own
         raise ShoeError(f"ONNX Runtime {onnxruntime.__version__} cannot run this graph: {first_line(error)}") from None
@@ -127,8 +138,8 @@ class _Limits(NamedTuple):
     prepack: bool  # whether kernels may copy weights into the order that they like
 
 
-def _limits(graph: Graph, tensors: list[Tensor]) -> _Limits:
-    """What ONNX Runtime may do while it makes a session.
+def _limits(graph: Graph, tensors: list[Tensor], parts: int = 1) -> _Limits:
+    """What ONNX Runtime may do while it makes a session, of which there are so many.
 
     It computes what depends on constants only, and kernels copy their weights. Four times the tensors and 256 MB is enough
     for every honest graph seen. A tiny file that asks for a huge or a slow constant has it computed in its runs, if ever;
@@ -143,7 +154,7 @@ def _limits(graph: Graph, tensors: list[Tensor]) -> _Limits:
             folded.add(place)
             sizes |= dict.fromkeys(range(value, value + node.outputs), 0)
         value += node.outputs
-    allowance = 4 * sum(held) + _ALLOWANCE
+    allowance = 4 * sum(held) + _ALLOWANCE // parts
     largest = allowance // max(len(folded), 1)
     reads = [
         sum(sizes[number] or largest for number in node.inputs if number is not None and number in sizes)

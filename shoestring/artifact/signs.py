@@ -75,12 +75,19 @@ def words_of(below: np.ndarray) -> np.ndarray:
 
 
 class SignProduct:
-    """`x @ weights.T` of the signs of x, for weights (out × in) that are one magnitude in each row.
+    """`x @ weights.T` of the signs of x, for weights (out × in) that are one magnitude in each row, times `scale` (out), if given.
 
     Raises ValueError for others, ModuleNotFoundError where llvmlite is not installed.
     """
 
-    def __init__(self, weights: np.ndarray, *, threads: int | None = 1, functions: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        weights: np.ndarray,
+        scale: np.ndarray | None = None,
+        *,
+        threads: int | None = 1,
+        functions: dict[str, Any] | None = None,
+    ) -> None:
         """`threads`: how many a call may use, None for as many as there are cores. `functions`: in place of `kernels()`."""
         scales = scales_of(weights)
         if scales is None or weights.ndim != 2 or not 0 < weights.shape[1] < MOST_INPUTS:
@@ -94,7 +101,7 @@ class SignProduct:
         # Word by word of sixteen rows: a vector of the kernel.
         self._panels = np.ascontiguousarray(filled.reshape(panels, LANES, -1).transpose(0, 2, 1))
         self._scales = np.zeros(panels * LANES, np.float32)
-        self._scales[: self.outputs] = scales
+        self._scales[: self.outputs] = scales if scale is None else scales * scale
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Float32 (... × out) of float32 (... × in); into `out`, if given, which must be of that shape and without gaps."""
@@ -126,13 +133,14 @@ class SignProduct:
 class SignConvolution:
     """A two-dimensional convolution of the signs of images, for filters (out × in × height × width) of one magnitude each.
 
-    `pads`: rows above, columns left, rows below, columns right, of +1. Raises ValueError for other filters or settings,
+    `scale`: of each filter besides, if given. `pads`: rows above, columns left, rows below, columns right, of +1. Raises ValueError for other filters or settings,
     ModuleNotFoundError where llvmlite is not installed.
     """
 
     def __init__(
         self,
         filters: np.ndarray,
+        scale: np.ndarray | None = None,
         *,
         strides: tuple[int, int] = (1, 1),
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
@@ -148,7 +156,11 @@ class SignConvolution:
             raise ValueError(f"strides {strides} and dilations {dilations} must be 1 or more, pads {pads} 0 or more")
         self.outputs, self.channels = filters.shape[:2]
         self._size, self._strides, self._pads, self._dilations = filters.shape[2:], strides, pads, dilations
-        self._functions, self._threads, self._scales = functions or kernels(), threads, scales
+        self._functions, self._threads, self._scales = (
+            functions or kernels(),
+            threads,
+            scales if scale is None else scales * scale,
+        )
         taps = filters.shape[2] * filters.shape[3]
         # By filter, by 32 channels, by tap: the order of the panels.
         by_tap = words_of((filters < 0).transpose(0, 2, 3, 1).reshape(self.outputs * taps, self.channels))
