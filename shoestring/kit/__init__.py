@@ -10,7 +10,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from shoestring.kit.augment import mirrored, moved
-from shoestring.kit.batch_norm import settle_batch_norm
+from shoestring.kit.batch_norm import fold_batch_norm, settle_batch_norm
 from shoestring.kit.export import (
     Exported,
     ExportError,
@@ -22,8 +22,10 @@ from shoestring.kit.export import (
 )
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
 from shoestring.kit.progress import progress
+from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
 from shoestring.kit.resume import resuming
 from shoestring.kit.supervised import Supervised, accuracy
+from shoestring.kit.tape import Tape, record
 from shoestring.kit.train import DivergedError, recover, taught, train
 from shoestring.kit.units import remove_dead_units
 from shoestring.kit.weights import (
@@ -42,8 +44,9 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "DivergedError", "ExportError", "Exported", "ModelState", "Patterns", "SkippedWarning", "State", "Supervised", "Weight", "accuracy",
-    "bake", "check_finite", "chosen", "clone", "compressible", "export", "first_fit", "layers_of", "members", "mirrored", "moved",
-    "pack", "parameter_bytes", "progress", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
+    "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Quantised", "SkippedWarning", "State", "Supervised",
+    "Tape", "Weight", "accuracy",
+    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "members", "mirrored", "moved",
+    "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",
 ]  # fmt: skip

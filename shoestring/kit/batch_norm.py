@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import nn
+
+from shoestring.core import Task
+from shoestring.kit.example import example_of
+from shoestring.kit.quantised import PRODUCTS
+from shoestring.kit.tape import record
+from shoestring.kit.weights import Weight, bake, clone, members
 
 
 def settle_batch_norm(model: nn.Module) -> nn.Module:
@@ -34,3 +41,49 @@ def settle_batch_norm(model: nn.Module) -> nn.Module:
             part.num_batches_tracked.zero_()
         part.eval()
     return model
+
+
+def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
+    """A copy whose batch norms are gone where they follow a convolution or linear layer: its weights and bias do their work.
+
+    It answers as the model does in evaluation mode, up to rounding. A weight that was on levels or a grid is so no more; what was pruned
+    stays pruned. Left as they are: norms that follow anything else, or a layer that is used twice or has tied or foreign weights.
+    """
+    folded = clone(model)
+    tape = record(bake(clone(folded)).eval().cpu(), example_of(task))
+    users, makers = tape.users(), tape.makers()
+    calls = Counter(call.layer for call in tape.calls if call.function in (*PRODUCTS, "batch_norm"))
+    owned = {(id(w.owners[0][0]), w.owners[0][1]): w for w in members(folded) if len(w.owners) == 1 and not w.is_foreign}
+    for call in [one for one in tape.calls if one.function == "batch_norm" and one.inputs[0] is not None]:
+        before = makers.get(call.inputs[0])  # type: ignore[arg-type]
+        if before is None or before.function not in PRODUCTS or len(users[before.outputs[0]]) > 1:
+            continue
+        if calls[before.layer] > 1 or calls[call.layer] > 1 or before.outputs[0] in tape.results:
+            continue
+        layer, norm = folded.get_submodule(before.layer), folded.get_submodule(call.layer)
+        weight, bias = owned.get((id(layer), "weight")), owned.get((id(layer), "bias"))
+        axes_fit = isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None
+        if weight is None or not axes_fit or (bias is None and getattr(layer, "bias", None) is not None):
+            continue
+        _fold(layer, weight, bias, norm)
+        parent, _, name = call.layer.rpartition(".")
+        setattr(folded.get_submodule(parent), name, nn.Identity())
+    return folded
+
+
+def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> None:
+    """Put what a norm does into the layer before it."""
+    with torch.no_grad():
+        scale = torch.rsqrt(norm.running_var + norm.eps) * (1.0 if norm.weight is None else norm.weight)
+        value = weight.value() * scale.view(-1, *[1] * (weight.raw.ndim - 1)).to(weight.raw)
+        if (state := weight.state) is not None:
+            state.codebook = state.indices = state.step = state.reach = None
+        weight.raw.data = value.clone(memory_format=torch.preserve_format)
+        weight.raw.requires_grad_(norm.weight is None or norm.weight.requires_grad or weight.raw.requires_grad)
+        shift = -norm.running_mean * scale + (0.0 if norm.bias is None else norm.bias)
+        if bias is not None:
+            bias.raw.data = bias.value() * scale + shift
+            if bias.state is not None:
+                bias.state.codebook = bias.state.indices = bias.state.step = bias.state.reach = None
+        else:
+            layer.bias = nn.Parameter(shift.to(weight.raw))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 class State(nn.Module):
     """What is known of one weight, applied in this order: value, then mask.
 
-    `codebook` (levels) and `indices` (the weight's shape) replace the value, or `step` (one number, or one for each slice along
-    axis 0) rounds it to its nearest multiple; `mask` (the weight's shape, bool) zeroes it.
+    `codebook` (levels) and `indices` (the weight's shape) replace the value, or `step` rounds it to its nearest multiple, at most
+    `reach` steps from zero where there is a reach (127: signed integers of 8 bits); `mask` (the weight's shape, bool) zeroes it.
+    A step is one number, or one for each slice along axis 0, or, in two axes, for each group of columns of each row.
     Codebook and step are parameters: training gives each level the sum of its weights' gradients, and passes the gradient of a
     rounded value straight through to the value.
     """
@@ -20,6 +22,7 @@ class State(nn.Module):
     codebook: nn.Parameter | None
     indices: Tensor | None
     step: nn.Parameter | None
+    reach: Tensor | None
     mask: Tensor | None
 
     def __init__(self, trainable: bool) -> None:
@@ -29,31 +32,51 @@ class State(nn.Module):
         self.register_parameter("codebook", None)
         self.register_parameter("step", None)
         self.register_buffer("indices", None)
+        self.register_buffer("reach", None)
         self.register_buffer("mask", None)
 
     def forward(self, value: Tensor) -> Tensor:
         """The weight that the module computes with."""
-        if self.codebook is not None and self.indices is not None:
-            value = self.codebook[self.indices.int()]
-        elif self.step is not None:
-            value = _Rounded.apply(value, self.step)  # pyright: ignore[reportAssignmentType]
-        # Not a product: that makes a negative zero of what is negative, which files keep apart from zero.
-        return value if self.mask is None else value.masked_fill(~self.mask, 0)
+        with torch._C.DisableTorchFunction():  # who listens to what the module computes need not hear of this
+            if self.codebook is not None and self.indices is not None:
+                value = self.codebook[self.indices.int()]
+            elif self.step is not None:
+                reach = math.inf if self.reach is None else float(self.reach)
+                value = _Rounded.apply(value, spread(self.step, value), reach)  # pyright: ignore[reportAssignmentType]
+            # Not a product: that makes a negative zero of what is negative, which files keep apart from zero.
+            return value if self.mask is None else value.masked_fill(~self.mask, 0)
+
+
+def spread(step: Tensor, value: Tensor) -> Tensor:
+    """The steps so that they broadcast to the value: those of groups once for each column."""
+    if step.ndim == value.ndim == 2 and 1 < step.shape[1] < value.shape[1]:
+        return step.repeat_interleave(value.shape[1] // step.shape[1], 1)
+    return step
 
 
 class _Rounded(torch.autograd.Function):
-    """The nearest multiple of the step. The gradient goes straight through to the value, and to the step as it moves the multiple
-    off the value. Source: Esser et al. 2020 (LSQ), equations 1 to 3, without the clipping and the scale, which Adam undoes."""
+    """The nearest multiple of the step within reach. The gradient goes straight through to the value where it is within reach, and
+    to the step as it moves the multiple off the value. Source: Esser et al. 2020 (LSQ), equations 1 to 3, without the scale of
+    the gradient, which Adam undoes."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, step: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, value: Tensor, step: Tensor, reach: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Of the value's shape; never a negative zero, which files keep apart from zero."""
-        rounded = (value / step).round_().mul_(step).add_(0.0)
-        ctx.save_for_backward(value, step, rounded)
+        rounded = (value / step).round_()
+        inside = None
+        if reach < math.inf:
+            inside = rounded.abs() <= reach
+            rounded.clamp_(-reach, reach)
+        rounded.mul_(step).add_(0.0)
+        ctx.save_for_backward(value, step, rounded, inside)
         return rounded
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         """Gradients of the value and of the step."""
-        value, step, rounded = ctx.saved_tensors
-        return gradients[0], ((rounded - value).mul_(gradients[0]) / step).sum_to_size(step.shape)
+        value, step, rounded, inside = ctx.saved_tensors
+        if inside is None:
+            by_step = (rounded - value).mul_(gradients[0]) / step
+            return gradients[0], by_step.sum_to_size(step.shape), None
+        by_step = (rounded - value * inside).mul_(gradients[0]) / step
+        return gradients[0] * inside, by_step.sum_to_size(step.shape), None

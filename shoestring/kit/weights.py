@@ -81,13 +81,14 @@ class Weight:
         state = self.attach()
         state.codebook = nn.Parameter(codebook.detach().to(self.raw), requires_grad=state.trainable)
         state.indices = indices.to(self.raw.device, torch.uint8 if len(codebook) <= 256 else torch.int32)
-        state.step = None
+        state.step = state.reach = None
         self.raw.requires_grad_(False)
 
-    def round(self, step: Tensor) -> None:
-        """Round the value to multiples of `step` (above 0): one number, or one for each slice along axis 0 (O, 1, 1, ...).
+    def round(self, step: Tensor, reach: int | None = None) -> None:
+        """Round the value to multiples of `step` (above 0), at most `reach` (1 or more) from zero; None: however far they are.
 
-        Levels that it had are where the value starts from.
+        A step is one number, or one for each slice along axis 0 (O, 1, 1, ...), or of a matrix one for each group of columns
+        of each row (O, groups). Levels that the weight had are where the value starts from.
         """
         if not bool((step > 0).all()):
             raise ValueError(f"the steps of {self.name} must be above 0")
@@ -96,6 +97,7 @@ class Weight:
             self.raw.data = self.value().clone(memory_format=torch.preserve_format)
             state.codebook = state.indices = None
         state.step = nn.Parameter(step.detach().to(self.raw), requires_grad=state.trainable)
+        state.reach = None if reach is None else torch.tensor(reach, device=self.raw.device)
         self.raw.requires_grad_(state.trainable)
 
 
@@ -258,7 +260,7 @@ def state_of(model: nn.Module) -> ModelState:
     for weight in members(model):
         values[weight.name] = weight.raw.detach().clone()
         if weight.state is not None:
-            known = {n: getattr(weight.state, n) for n in ("codebook", "indices", "step", "mask")}
+            known = {n: getattr(weight.state, n) for n in ("codebook", "indices", "step", "reach", "mask")}
             states[weight.name] = {n: t.detach().clone() for n, t in known.items() if t is not None}
     return ModelState(values, states)
 
@@ -281,7 +283,7 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
         if "codebook" in known:
             weight.share(known["codebook"].clone(), known["indices"].clone())
         if "step" in known:
-            weight.round(known["step"].clone())
+            weight.round(known["step"].clone(), int(known["reach"]) if "reach" in known else None)
         if "mask" in known:
             weight.prune(known["mask"].clone())
     return copied

@@ -1,7 +1,15 @@
 """Fewer values: what takes few levels takes few bits."""
 
-from shoestring.quantize.rate import PerChannel, PerTensor, Rate
+from shoestring.quantize.binary import Binary
+from shoestring.quantize.binary_layers import Real, ScaledSigns, Signs
+from shoestring.quantize.grain import PerChannel, PerGroup, PerTensor
+from shoestring.quantize.post_training import PostTraining
+from shoestring.quantize.ranges import Entropy, MeanSquare, MinMax, Percentile
+from shoestring.quantize.rate import Rate
 from shoestring.quantize.shared import Shared
 from shoestring.quantize.trellis import Trellis
 
-__all__ = ["PerChannel", "PerTensor", "Rate", "Shared", "Trellis"]
+__all__ = [
+    "Binary", "Entropy", "MeanSquare", "MinMax", "PerChannel", "PerGroup", "PerTensor", "Percentile", "PostTraining", "Rate", "Real", "ScaledSigns", "Shared", "Signs",
+    "Trellis",
+]  # fmt: skip

@@ -26,24 +26,7 @@ from shoestring.kit import (
     train,
 )
 from shoestring.quantize.code_length import code_length, settle
-
-
-@dataclass(frozen=True)
-class PerTensor:
-    """One step for the tensor: the fewest bytes, right for all but large layers."""
-
-    def __call__(self, value: Tensor) -> tuple[int, ...]:
-        """One number."""
-        return ()
-
-
-@dataclass(frozen=True)
-class PerChannel:
-    """A step for each slice along axis 0 of a tensor with two axes or more: two bytes each, right where ranges differ much."""
-
-    def __call__(self, value: Tensor) -> tuple[int, ...]:
-        """(channels, 1, 1, ...)."""
-        return (len(value), *[1] * (value.ndim - 1)) if value.ndim > 1 else ()
+from shoestring.quantize.grain import PerChannel, PerTensor
 
 
 @dataclass(frozen=True, kw_only=True)

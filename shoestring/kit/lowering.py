@@ -1,0 +1,280 @@
+"""From rounded numbers to whole ones: an exported graph whose layers read integers where they may.
+
+The exporter writes activations on grids as QuantizeLinear and DequantizeLinear; here the weights that such layers take become
+integers with a DequantizeLinear of their own, and their biases 32-bit ones, which is what runtimes look for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from shoestring.kit.weights import members
+
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """How a member is kept as whole numbers: its value over `step` (broadcast to it), as `kind` (int8 or int32)."""
+
+    step: np.ndarray
+    kind: str
+
+    def of(self, value: torch.Tensor) -> torch.Tensor:
+        """The whole numbers of a value."""
+        kind = np.iinfo(self.kind)
+        found = np.rint(value.detach().cpu().double().numpy() / self.step.astype(np.float64))
+        return torch.from_numpy(np.clip(found, kind.min, kind.max).astype(self.kind))
+
+
+def steps_of(model: nn.Module) -> dict[int, np.ndarray]:
+    """By place among the members, the step of each weight whose multiples fit into 8 bits: one number, or (O, 1, 1, ...)."""
+    found: dict[int, np.ndarray] = {}
+    for place, weight in enumerate(members(model)):
+        state = weight.state
+        if state is not None and state.step is not None and state.reach is not None and int(state.reach) <= 127:
+            step = state.step.detach().float().cpu().numpy()
+            if step.size in (1, len(weight.raw)):  # not in groups of columns
+                found[place] = step
+    return found
+
+
+def lower(proto: onnx.ModelProto, weights: list[np.ndarray], steps: Mapping[int, np.ndarray]) -> dict[int, Whole]:
+    """Rewrite the graph in place; which of its first inputs, the weights, are to be given as whole numbers.
+
+    `weights` are the values of these inputs, `steps` those of `steps_of`.
+    """
+    graph = _Graph(proto, weights)
+    graph.drop_activations()
+    graph.average()
+    graph.shortcuts()
+    return graph.integers(steps)
+
+
+class _Graph:
+    def __init__(self, proto: onnx.ModelProto, weights: list[np.ndarray]) -> None:
+        self.body = proto.graph
+        self.places = {one.name: place for place, one in enumerate(self.body.input[: len(weights)])}
+        self.weights = weights
+        self.constants = {one.name: one for one in self.body.initializer}
+        self.index()
+
+    def index(self) -> None:
+        """Who makes each value, and who takes it."""
+        self.makers = {name: node for node in self.body.node for name in node.output}
+        self.users: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.body.node:
+            for name in node.input:
+                self.users.setdefault(name, []).append(node)
+
+    def value(self, name: str) -> np.ndarray | None:
+        """What is known of a value before the graph runs."""
+        if name in self.places:
+            return self.weights[self.places[name]]
+        if name in self.constants:
+            return numpy_helper.to_array(self.constants[name])
+        maker = self.makers.get(name)
+        if maker is not None and maker.op_type == "Constant":
+            return numpy_helper.to_array(helper.get_attribute_value(maker.attribute[0]))  # type: ignore[arg-type]
+        return None
+
+    # -- activations
+
+    def drop_activations(self) -> None:
+        """Leave out what a grid does by itself: it ends where a Relu or Clip would."""
+        for node in [one for one in self.body.node if one.op_type in ("Relu", "Clip")]:
+            takers = self.users.get(node.output[0], [])
+            if takers and all(taker.op_type == "QuantizeLinear" and self._ends_there(node, taker) for taker in takers):
+                for taker in takers:
+                    taker.input[0] = node.input[0]
+                self.body.node.remove(node)
+                self.index()
+
+    def _ends_there(self, activation: onnx.NodeProto, rounding: onnx.NodeProto) -> bool:
+        step, zero = self.value(rounding.input[1]), self.value(rounding.input[2])
+        if step is None or zero is None or zero.any():
+            return False
+        if activation.op_type == "Relu":
+            return True
+        low, high = (self.value(name) if name else None for name in (*activation.input[1:3], "", "")[:2])
+        return low is not None and high is not None and float(low) == 0 and float(step) * 255 <= float(high) * (1 + 1e-6)
+
+    def _taker(self, name: str) -> onnx.NodeProto | None:
+        """The only node that takes a value."""
+        takers = self.users.get(name, [])
+        return takers[0] if len(takers) == 1 else None
+
+    def average(self) -> None:
+        """Means over all of an image are pools, for which runtimes have kernels for whole numbers."""
+        for node in [one for one in self.body.node if one.op_type == "ReduceMean"]:
+            axes = self.value(node.input[1]) if len(node.input) > 1 else None
+            before, after = self.makers.get(node.input[0]), self._taker(node.output[0])
+            if axes is None or sorted(axes.reshape(-1).tolist()) not in ([2, 3], [-2, -1]):
+                continue
+            if before is None or before.op_type != "DequantizeLinear" or after is None or after.op_type != "QuantizeLinear":
+                continue
+            keeps = next((one.i for one in node.attribute if one.name == "keepdims"), 1)
+            pooled, output = f"{node.output[0]}.pooled", node.output[0]
+            place = list(self.body.node).index(node)
+            self.body.node.remove(node)
+            made = [helper.make_node("GlobalAveragePool", [node.input[0]], [output if keeps else pooled])]
+            if not keeps:
+                made += [
+                    helper.make_node("QuantizeLinear", [pooled, *after.input[1:]], [f"{pooled}.whole"]),
+                    helper.make_node("DequantizeLinear", [f"{pooled}.whole", *after.input[1:]], [f"{pooled}.number"]),
+                    helper.make_node("Flatten", [f"{pooled}.number"], [output], axis=1),
+                ]
+            for step, one in enumerate(made):
+                self.body.node.insert(place + step, one)
+            self.index()
+
+    def shortcuts(self) -> None:
+        """Every so many pixels, and channels of zeros after the others: a convolution with an identity, which is exact."""
+        for pad in [one for one in self.body.node if one.op_type == "Pad"]:
+            after = self._taker(pad.output[0])
+            wide = self.value(pad.input[1])
+            if after is None or after.op_type != "QuantizeLinear" or wide is None or len(wide) != 8 or wide[[0, 1, 2, 3, 4, 6, 7]].any():
+                continue
+            if self.value(pad.input[2]) is not None if len(pad.input) > 2 and pad.input[2] else False:
+                continue
+            value, strides = pad.input[0], {2: 1, 3: 1}
+            while (source := self._unsliced(value, list(after.input[1:]), strides)) is not None:
+                value = source
+            channels = self._channels(value)
+            if value == pad.input[0] or not channels:
+                continue
+            weight = np.eye(channels + int(wide[5]), channels, dtype=np.int8)[:, :, None, None]
+            name = f"{pad.output[0]}.identity"
+            self.body.initializer.append(numpy_helper.from_array(weight, name))
+            self._add(f"{name}.number", name, np.ones((), np.float32), 0, "int8")
+            new = helper.make_node("Conv", [value, f"{name}.number"], [pad.output[0]], strides=[strides[2], strides[3]])
+            self.body.node.remove(pad)
+            self.body.node.append(new)
+            _in_order(self.body)
+            self.index()
+
+    def _unsliced(self, value: str, grid: list[str], strides: dict[int, int]) -> str | None:
+        """What a value was taken from, by rounding to the grid that it is on or by taking every so many of an axis."""
+        maker = self.makers.get(value)
+        if maker is None:
+            return None
+        if maker.op_type == "DequantizeLinear" and list(maker.input[1:]) == grid:
+            whole = self.makers.get(maker.input[0])
+            sliced = self.makers.get(whole.input[0]) if whole is not None else None
+            return whole.input[0] if whole is not None and sliced is not None and sliced.op_type == "Slice" else None
+        if maker.op_type != "Slice" or len(maker.input) < 5:
+            return None
+        start, end, axis, step = (self.value(name) for name in maker.input[1:5])
+        if any(one is None or one.size != 1 for one in (start, end, axis, step)):
+            return None
+        if start.item() != 0 or end.item() < 1 << 31 or axis.item() not in strides or step.item() < 1:  # type: ignore[union-attr]
+            return None
+        strides[axis.item()] *= step.item()  # type: ignore[index, union-attr]
+        return maker.input[0]
+
+    def _channels(self, value: str) -> int:
+        """How many channels a value has, 0 where that is not known."""
+        for one in (*self.body.value_info, *self.body.input):
+            dims = one.type.tensor_type.shape.dim
+            if one.name == value and len(dims) == 4:
+                return dims[1].dim_value
+        return 0
+
+    # -- weights
+
+    def integers(self, steps: Mapping[int, np.ndarray]) -> dict[int, Whole]:
+        """Have layers whose activations are on grids take their weights as integers."""
+        found: dict[int, Whole] = {}
+        layers = [node for node in self.body.node if node.op_type in _PRODUCTS and self._step_of_input(node) is not None]
+        for place, step in steps.items():
+            name = self.body.input[place].name
+            ends = self._ends(name)
+            if not ends or not all(node in layers and node.input[1] == at for at, node in ends):
+                continue  # something else takes it too: it stays a number for all
+            for at, node in ends:
+                self._dequantise(node, 1, name, at, step)
+                self._bias(node, step, found)
+            self.body.input[place].type.tensor_type.elem_type = TensorProto.INT8
+            self._retype(name)
+            found[place] = Whole(step, "int8")
+        _in_order(self.body)
+        return found
+
+    def _step_of_input(self, node: onnx.NodeProto) -> np.ndarray | None:
+        maker = self.makers.get(node.input[0])
+        return self.value(maker.input[1]) if maker is not None and maker.op_type == "DequantizeLinear" else None
+
+    def _ends(self, name: str) -> list[tuple[str, onnx.NodeProto]]:
+        """The (value, node) pairs in which a weight, transposed or not, is used."""
+        found: list[tuple[str, onnx.NodeProto]] = []
+        for node in self.users.get(name, []):
+            found += self._ends(node.output[0]) if node.op_type == "Transpose" else [(name, node)]
+        return found
+
+    def _dequantise(self, node: onnx.NodeProto, place: int, name: str, at: str, step: np.ndarray) -> None:
+        """Put the pair of a whole number and its step between a weight and a node."""
+        output = f"{at}.{node.output[0]}.number"
+        axis = 0
+        if step.size > 1:
+            transposed = self.makers.get(at)
+            if transposed is not None and transposed.op_type == "Transpose":
+                order = next((list(a.ints) for a in transposed.attribute if a.name == "perm"), None)
+                axis = order.index(0) if order else len(self.weights[self.places[name]].shape) - 1
+        self._add(output, at, step, axis, "int8")
+        node.input[place] = output
+
+    def _add(self, output: str, value: str, step: np.ndarray, axis: int, kind: str) -> None:
+        scale = step.reshape(-1) if step.size > 1 else step.reshape(())
+        constant = numpy_helper.from_array(scale.astype(np.float32), f"{output}.step")
+        self.body.initializer.append(constant)
+        zero = numpy_helper.from_array(np.zeros(scale.shape, kind), f"{output}.zero")
+        self.body.initializer.append(zero)
+        keywords: dict[str, Any] = {"axis": axis} if step.size > 1 else {}
+        self.body.node.append(helper.make_node("DequantizeLinear", [value, constant.name, zero.name], [output], **keywords))
+
+    def _bias(self, node: onnx.NodeProto, step: np.ndarray, found: dict[int, Whole]) -> None:
+        """A bias in units of the sums that it is added to."""
+        if len(node.input) < 3 or node.input[2] not in self.places:
+            return
+        name, unit = node.input[2], self._step_of_input(node)
+        place = self.places[name]
+        if unit is None or len(self.users[name]) > 1 or self.weights[place].ndim != 1:
+            return
+        size = (step.astype(np.float64) * float(unit)).reshape(-1).astype(np.float32)
+        size = np.broadcast_to(size, self.weights[place].shape).copy() if step.size > 1 else size.reshape(())
+        self._add(f"{name}.number", name, size, 0, "int32")
+        node.input[2] = f"{name}.number"
+        self.body.input[place].type.tensor_type.elem_type = TensorProto.INT32
+        found[place] = Whole(size, "int32")
+
+    def _retype(self, name: str) -> None:
+        for node in self.users.get(name, []):
+            if node.op_type == "Transpose":
+                for one in self.body.value_info:
+                    if one.name == node.output[0]:
+                        one.type.tensor_type.elem_type = TensorProto.INT8
+
+
+def _in_order(body: onnx.GraphProto) -> None:
+    """Nodes after those that make what they take."""
+    made = {name for node in body.node for name in node.output}
+    waiting, ordered, ready = list(body.node), list[onnx.NodeProto](), set[str]()
+    while waiting:
+        later: list[onnx.NodeProto] = []
+        for node in waiting:
+            if all(name not in made or name in ready for name in node.input):
+                ordered.append(node)
+                ready.update(node.output)
+            else:
+                later.append(node)
+        waiting = later
+    del body.node[:]
+    body.node.extend(ordered)

@@ -1,0 +1,256 @@
+"""A module that computes with whole numbers: activations rounded to grids where a runtime with integer kernels wants them.
+
+Which values these are is read off the module's tape (`edges`), since a residual sum has no module of its own. `Quantised` rounds them while the
+module runs; exported, each is a pair of QuantizeLinear and DequantizeLinear, which `lowering.py` completes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from shoestring.kit.tape import Call, Tape, flat, function_name
+
+LEVELS = 255
+"""The largest whole number of an activation: unsigned, of 8 bits, since kernels for signed ones are slower."""
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+PRODUCTS = (*CONVOLUTIONS, "linear")
+_ACTIVATIONS = ("relu", "relu6", "hardtanh", "clamp")
+_PASSING = (
+    "max_pool1d", "max_pool2d", "max_pool3d", "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze",
+    "contiguous", "getitem", "pad", "dropout", "dropout1d", "dropout2d",
+)  # fmt: skip
+"""What gives nothing but numbers that it was given, or zero: its result is on the grid of its argument."""
+_AVERAGES = ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d")
+
+
+class Grid(nn.Module):
+    """A grid of an activation: `zero` (a whole number, 0 to 255) stands for 0.0, and `step` is the distance of two neighbours."""
+
+    zero: Tensor
+
+    def __init__(self, low: float, high: float, *, trainable: bool = False) -> None:
+        """From `low` to `high`, or to 0.0 where that is outside."""
+        super().__init__()
+        low, high = min(low, 0.0), max(high, 0.0)
+        step = max(high - low, 1e-8) / LEVELS
+        zero = min(max(round(-low / step), 0), LEVELS)
+        self.step = nn.Parameter(torch.tensor(step), requires_grad=trainable)
+        self.register_buffer("zero", torch.tensor(zero, dtype=torch.uint8))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """The value, rounded to the grid."""
+        if torch.compiler.is_exporting():
+            return torch.ops.shoestring.on_grid(value, self.step, self.zero)
+        return _OnGrid.apply(value, self.step, float(self.zero))  # pyright: ignore[reportReturnType]
+
+
+class _OnGrid(torch.autograd.Function):
+    """Rounds half to even, as runtimes do. The gradient goes straight through to what is inside the grid, and to the step as in
+    Bhalgat et al. 2020 (LSQ+), equation 3."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, step: Tensor, zero: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Of the value's shape and type."""
+        whole = (value / step).round_()
+        kept = whole.clamp(-zero, LEVELS - zero)
+        inside = whole == kept
+        rounded = kept.mul_(step)
+        ctx.save_for_backward(value, step, rounded, inside)
+        return rounded.to(value.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Gradients of the value and of the step."""
+        value, step, rounded, inside = ctx.saved_tensors
+        by_step = None
+        if ctx.needs_input_grad[1]:
+            by_step = ((rounded - value * inside) * gradients[0]).sum() / step
+        return gradients[0] * inside, by_step, None  # pyright: ignore[reportReturnType]
+
+
+@torch.library.custom_op("shoestring::on_grid", mutates_args=())
+def _on_grid(value: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+    return ((value / step).round().clamp(-int(zero), LEVELS - int(zero)) * step).clone()
+
+
+@_on_grid.register_fake
+def _(value: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+    return torch.empty_like(value)
+
+
+def _translated(value: Any, step: Any, zero: Any) -> Any:
+    from onnxscript import opset20 as operators
+
+    return operators.DequantizeLinear(operators.QuantizeLinear(value, step, zero), step, zero)
+
+
+def translations() -> dict[Any, Callable]:
+    """What the exporter writes for operators of ours."""
+    return {torch.ops.shoestring.on_grid.default: _translated}
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Where values go onto grids: `arguments` has (function, turn, place) of values that a call takes, `results` (function, turn)
+    of those that it gives, each with the number of its grid, of which there are `grids`. `layers` are those that compute with whole numbers."""
+
+    arguments: Mapping[tuple[str, int, int], int]
+    results: Mapping[tuple[str, int], int]
+    layers: tuple[str, ...]
+    grids: int
+
+
+def products(tape: Tape) -> dict[str, list[Call]]:
+    """The calls of each layer that has kernels for whole numbers: convolutions and linear layers with a weight that is a parameter."""
+    found: dict[str, list[Call]] = {}
+    for call in tape.calls:
+        if call.function in PRODUCTS and 1 in call.weights:
+            found.setdefault(call.weights[1].rpartition(".")[0], []).append(call)
+    return found
+
+
+def plain_module(model: nn.Module) -> nn.Module:
+    """The module itself, of one that is quantised its inner one."""
+    return model.inner if isinstance(model, Quantised) else model
+
+
+def edges(tape: Tape, layers: Sequence[str]) -> Edges:
+    """The values that must be on grids for these layers to compute with whole numbers: what goes into them; what comes out of
+    convolutions, after an activation that a grid can do; and the other terms of sums of such."""
+    return _Edges(tape).found(layers)
+
+
+class _Edges:
+    def __init__(self, tape: Tape) -> None:
+        self.tape, self.users, self.makers = tape, tape.users(), tape.makers()
+        self.grid: dict[int, int] = {}  # of a value
+        self.count = 0
+
+    def found(self, layers: Sequence[str]) -> Edges:
+        for calls in (calls for layer, calls in products(self.tape).items() if layer in layers):
+            for call in calls:
+                if call.inputs[0] is not None:
+                    self.need(call.inputs[0])
+                if call.function in CONVOLUTIONS:
+                    self.need(self.activated(call.outputs[0]))
+        for call in self.tape.calls:
+            if call.function in _AVERAGES and call.inputs[0] is not None and call.outputs[0] in self.grid:
+                self.need(call.inputs[0])
+        changed = True
+        while changed:
+            changed = any(self.complete(call) for call in self.tape.calls if call.function in ("add", "cat"))
+        arguments = {
+            (call.function, call.turn, place): self.grid[value]
+            for call in self.tape.calls
+            for place, value in enumerate(call.inputs)
+            if value is not None and value in self.grid and value not in self.makers and call.function in PRODUCTS
+        }
+        results = {(m.function, m.turn): self.grid[v] for v, m in self.makers.items() if v in self.grid and v == m.outputs[0]}
+        return Edges(arguments, results, tuple(layers), self.count)
+
+    def need(self, value: int) -> int:
+        """The number of the grid of a value: that of what it was made of, where nothing was computed."""
+        if value not in self.grid:
+            maker = self.makers.get(value)
+            source = maker.inputs[0] if maker is not None and _is_passing(maker) else None
+            if source is not None:
+                self.grid[value] = self.need(source)
+            else:
+                self.grid[value] = self.count
+                self.count += 1
+        return self.grid[value]
+
+    def activated(self, value: int) -> int:
+        """What becomes of a value that nothing but activations see."""
+        while value not in self.tape.results:
+            users = self.users.get(value, [])
+            if len(users) != 1 or users[0].function not in _ACTIVATIONS:
+                return value
+            value = users[0].outputs[0]
+        return value
+
+    def complete(self, call: Call) -> bool:
+        """Put all terms of a sum on grids whose result is on one, if some are."""
+        terms = [value for value in call.inputs if value is not None]
+        missing = [value for value in terms if value not in self.grid]
+        if not missing or len(missing) == len(terms) or len(terms) < 2 or self.activated(call.outputs[0]) not in self.grid:
+            return False
+        for value in missing:
+            self.need(value)
+        return True
+
+
+def _is_passing(call: Call) -> bool:
+    if call.function == "pad":
+        mode, value = call.keywords.get("mode", "constant"), call.keywords.get("value")
+        strings = [one for one in call.arguments if isinstance(one, str)]
+        return (
+            (strings or [mode])[0] == "constant"
+            and not value
+            and not any(isinstance(one, float) and one for one in call.arguments)
+        )
+    return call.function in _PASSING
+
+
+class Quantised(nn.Module):
+    """A module some of whose layers compute with whole numbers of 8 bits: `inner`, with its activations rounded to `grids`.
+
+    Called as the module is. Weights are on grids of their own, by their state. A technique that looks for layers finds those of
+    `inner`, under its name. Raises RuntimeError where forward() takes another path than it did on the example.
+    """
+
+    def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.inner, self.places, self.grids = inner, places, nn.ModuleList(grids)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module returns."""
+        listener = _Listener(self.places, lambda number, value: self.grids[number](value))
+        with listener:
+            answer = self.inner(*args, **kwargs)
+        listener.check()
+        return answer
+
+
+class _Listener(TorchFunctionMode):
+    """Has values changed as they come by, at the places of `Edges`."""
+
+    def __init__(self, places: Edges, change: Callable[[int, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.places, self.change = places, change
+        self.turns = dict.fromkeys([key[0] for key in (*places.arguments, *places.results)], 0)
+        self.left = len(places.results)
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        name = function_name(func)
+        if name not in self.turns:
+            return func(*args, **kwargs)
+        turn = self.turns[name]
+        given = list(args)
+        for place, one in enumerate(given):
+            number = self.places.arguments.get((name, turn, place))
+            if number is not None and isinstance(one, Tensor):
+                given[place] = self.change(number, one)
+        answer = func(*given, **kwargs)
+        if any(isinstance(one, Tensor) for one in flat((answer,))):
+            self.turns[name] += 1
+        number = self.places.results.get((name, turn))
+        if number is None or not isinstance(answer, Tensor):
+            return answer
+        self.left -= 1
+        return self.change(number, answer)
+
+    def check(self) -> None:
+        """Raises RuntimeError unless every place was passed."""
+        if self.left:
+            raise RuntimeError(
+                f"{self.left} of {len(self.places.results)} values that are to be rounded were not computed: forward() took another "
+                "path than on the task's example; make it take the same steps for every input, or quantise it in parts"
+            )

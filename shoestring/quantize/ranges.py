@@ -1,0 +1,136 @@
+"""Where a grid begins and ends: ranges of what a layer takes, from what it was seen to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BINS = 2048
+
+
+@dataclass
+class Seen:
+    """What was seen of one value: its least and greatest number, and then how many were in each of BINS between these."""
+
+    low: float = float("inf")
+    high: float = float("-inf")
+    counts: np.ndarray | None = None
+
+    def limits(self, value: Tensor) -> None:
+        """Widen the limits by these numbers; raises ValueError for NaN and infinity."""
+        low, high = torch.aminmax(value.float())
+        if not torch.isfinite(low) or not torch.isfinite(high):
+            raise ValueError(
+                "calibration met NaN or infinite values: clean the training data, or look for the layer where they begin "
+                "with torch.autograd.set_detect_anomaly"
+            )
+        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+
+    def count(self, value: Tensor) -> None:
+        """Count these numbers, between the limits."""
+        found = torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12)).numpy()
+        self.counts = found.astype(np.float64) if self.counts is None else self.counts + found
+
+    def centres(self) -> np.ndarray:
+        """The middle of each bin."""
+        edges = np.linspace(self.low, self.high, BINS + 1)
+        return (edges[1:] + edges[:-1]) / 2
+
+
+@dataclass(frozen=True)
+class MinMax:
+    """From the least to the greatest number seen: nothing is clipped, and one outlier makes the grid coarse for all."""
+
+    counts = False
+
+    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
+        """(lowest, highest)."""
+        return seen.low, seen.high
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """The range that holds this share of the numbers (above 0.5, at most 1), as much left out at either end. Outliers are clipped."""
+
+    share: float = 0.9999
+    counts = True
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.share <= 1:
+            raise ValueError(f"the share within the range is {self.share}: it must be above 0.5 and at most 1")
+
+    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
+        """(lowest, highest)."""
+        assert seen.counts is not None
+        below = np.cumsum(seen.counts) / max(seen.counts.sum(), 1)
+        edges = np.linspace(seen.low, seen.high, BINS + 1)
+        out = (1 - self.share) / 2
+        first, last = int(np.searchsorted(below, out, "right")), int(np.searchsorted(below, 1 - out))
+        return float(edges[min(first, BINS - 1)]), float(edges[min(last, BINS - 1) + 1])
+
+
+@dataclass(frozen=True)
+class MeanSquare:
+    """The range whose grid is nearest to the numbers seen, in the mean of squares: clipping and rounding weighed against each other."""
+
+    counts = True
+
+    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
+        """(lowest, highest)."""
+        assert seen.counts is not None
+        centres, counts = seen.centres(), seen.counts
+        return min(_candidates(seen), key=lambda one: float(counts @ (centres - _rounded(centres, *one, levels)) ** 2))
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The range whose grid keeps most of what the numbers' distribution tells: the least divergence of Kullback and Leibler.
+
+    Source: Migacz 2017 (8-bit inference with TensorRT). Differs: the grid need not be symmetric.
+    """
+
+    counts = True
+
+    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
+        """(lowest, highest)."""
+        assert seen.counts is not None
+        centres, counts = seen.centres(), seen.counts
+        return min(_candidates(seen), key=lambda one: _divergence(centres, counts, *one, levels))
+
+
+Ranges = MinMax | Percentile | MeanSquare | Entropy
+
+
+def _candidates(seen: Seen) -> list[tuple[float, float]]:
+    """The whole range and ever smaller parts of it, all of which have 0.0 in them."""
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    return [(low * part, high * part) for part in np.linspace(1.0, 0.2, 81).tolist()]
+
+
+def _rounded(values: np.ndarray, low: float, high: float, levels: int) -> np.ndarray:
+    step = max(high - low, 1e-12) / levels
+    return np.clip(np.rint(values / step), round(low / step), round(high / step)) * step
+
+
+def _divergence(centres: np.ndarray, counts: np.ndarray, low: float, high: float, levels: int) -> float:
+    """Between the numbers, those outside moved to the border, and the same after rounding: each level's spread evenly over its bins."""
+    step = max(high - low, 1e-12) / levels
+    inside = (centres >= low) & (centres <= high)
+    if not inside.any():
+        return float("inf")
+    places = np.flatnonzero(inside)
+    real = counts[places].copy()
+    real[0] += counts[: places[0]].sum()
+    real[-1] += counts[places[-1] + 1 :].sum()
+    level = np.rint(centres[places] / step).astype(np.int64)
+    level -= level.min()
+    held = counts[places] > 0
+    total = np.bincount(level, counts[places])
+    spread = np.bincount(level, held.astype(np.float64))
+    guess = np.where(held, total[level] / np.maximum(spread[level], 1), 0)
+    p, q = real / max(real.sum(), 1e-12), guess / max(guess.sum(), 1e-12)
+    both = p > 0
+    return float((p[both] * np.log(p[both] / np.maximum(q[both], 1e-12))).sum())
