@@ -34,6 +34,7 @@ class OpenVINO:
         core = _core()
         refuse(graph, tensors)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        settings["ENABLE_CPU_PINNING"] = False  # a thread tied to one core waits while another program has it
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:

@@ -1,0 +1,189 @@
+"""int8 by us and by the tools that people would use instead, on four networks: `python benchmarks/quantised.py`. Two hours on a core.
+
+Starts from results/files/baseline_NAME.shoe. Every peer has an environment of its own, whose Python a variable names; the pip
+line is in its script. One that is not named, or fails, has a row that says so. All get the same 512 training examples.
+
+    ONNXRUNTIME_PYTHON=… NNCF_PYTHON=… NEURAL_COMPRESSOR_PYTHON=… TORCHAO_PYTHON=… \
+        OMP_NUM_THREADS=1 python benchmarks/quantised.py
+
+Scores are those of the files that the tools wrote, by the task's own merit, on validation and test data; differences to float32
+are paired, example by example, with an interval of 95 %. Latency is on one thread, in turn with float32 in ONNX Runtime, the
+median of the paired ratios with quartiles: ONNX files in ONNX Runtime and OpenVINO's in OpenVINO (as it comes: what stays in
+float it computes in bfloat16 where the processor has it), all in one go; torch programs in their own environment, in turn with
+the same float32 file. The text encoder is timed on 128 words.
+`--only resnet20`, `--only "resnet20 / torchao"`, `--only latency`: a part, kept for the run without it. --quick: LeNet-5, 500
+examples, ours and ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from quantised_files import Tool, answers, content_of, given, peers, run_of
+from rows import FILES, RESULTS, Rows, start
+from torch import nn
+
+from shoestring.artifact import OnnxRuntime, OpenVINO
+from shoestring.core import seeded
+from shoestring.kit import Supervised, restore
+from shoestring.meters import Ratio, Timing, in_turn, ratio
+from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
+from shoestring.tasks import cifar10, mnist, sst2, sst2_vocabulary
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = {
+    "lenet5": (LeNet5, mnist),
+    "resnet20": (ResNet20, cifar10),
+    "mobilenet": (MobileNet, cifar10),
+    "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2),
+}
+SECONDS = {1: 20.0, 32: 40.0}  # of an alternation, by batch
+
+
+def ours(name: str, model: nn.Module, task: Supervised, folder: Path) -> Path:
+    """Our file of a network. Until our quantisation is here this is float32."""
+    from shoestring.kit import write
+
+    write(model, task.sealed(), path := folder / "model.shoe")
+    return path
+
+
+def main() -> None:
+    rows = start("quantised", "mnist-sst2-cifar10-jpeg-cpu", __doc__ or "")
+    torch.set_num_threads(1)
+    for name in ("lenet5",) if rows.quick else NETWORKS:
+        if not (FILES / f"baseline_{name}.shoe").exists():
+            print(f"{name}: there is no baseline yet: python benchmarks/baselines.py --only {name}", flush=True)
+        elif rows.wanted(f"{name} / latency") or any(rows.wanted(f"{name} / {tool.name}") for tool in tools(rows, name)):
+            network_rows(rows, name)
+    rows.close()
+
+
+def tools(rows: Rows, name: str) -> list[Tool]:
+    """Those of a run."""
+    mine = [Tool("float32"), Tool("ours")]
+    return mine + (peers(name)[:1] if rows.quick else peers(name))
+
+
+def network_rows(rows: Rows, name: str) -> None:
+    """All of one network."""
+    network, data = NETWORKS[name]
+    task = data()
+    if rows.quick:
+        parts = {split: tuple(part[:500] for part in getattr(task, split)) for split in ("train", "validation", "test")}
+        task = replace(task, **parts)
+    with seeded(0):
+        model = restore(FILES / f"baseline_{name}.shoe", network()).eval()
+    folder = RESULTS / "unfinished" / f"quantised{'_quick' if rows.quick else ''}" / name
+    given(folder / "given", FILES / f"baseline_{name}.shoe", model, task)
+    for tool in tools(rows, name):
+        subject = f"{name} / {tool.name}"
+        if rows.wanted(subject) and not rows.done(subject, 0):
+            tool_rows(rows, subject, tool, folder, lambda out: ours(name, model, task, out), task)
+            rows.add(subject, "done", 1, "", 0)
+    if rows.wanted(f"{name} / latency") and not rows.done(f"{name} / latency", 0):
+        for batch, seconds in SECONDS.items():
+            latency_rows(rows, name, folder, batch, seconds / 20 if rows.quick else seconds)
+        rows.add(f"{name} / latency", "done", 1, "", 0)
+
+
+def tool_rows(
+    rows: Rows, subject: str, tool: Tool, folder: Path, make: Callable[[Path], Path], task: Supervised
+) -> None:  # fmt: skip
+    """What a tool makes of a network: its bytes, scores and minutes, or why there is nothing."""
+    out = folder / tool.folder
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    if tool.name == "float32":
+        (out / "model.shoe").write_bytes((FILES / f"baseline_{folder.name}.shoe").read_bytes())
+    elif tool.name == "ours":
+        (out / "model.shoe").write_bytes(make(out).read_bytes())
+    else:
+        for stale in out.glob("*"):
+            stale.unlink()
+        if error := quantised(tool, folder / "given", out):
+            rows.add(subject, f"failed: {error}", 1, "", 0)
+            return
+    minutes = (time.perf_counter() - began) / 60
+    try:
+        merits = {split: answers(tool, folder, task, split) for split in ("validation", "test")}
+    except Exception as error:
+        rows.add(subject, f"failed: its model does not run: {first_line(error)}", 1, "", 0)
+        return
+    rows.add(subject, "minutes", minutes, "min", 0)
+    rows.add(subject, "file", sum(path.stat().st_size for path in out.glob("model.*")), "bytes", 0)
+    for split, found in merits.items():
+        rows.add(subject, f"{split} score", 100 * found.mean(), "%", 0)
+        kept = folder / f"float32.{split}.npy"
+        if tool.name == "float32":
+            np.save(kept, found)
+        apart = found - np.load(kept)
+        half = 1.96 * apart.std() / len(apart) ** 0.5
+        for what, value in (("", apart.mean()), (", low", apart.mean() - half), (", high", apart.mean() + half)):
+            rows.add(subject, f"{split} difference{what}", 100 * value, "points", 0)
+
+
+def quantised(tool: Tool, given: Path, out: Path) -> str:
+    """Run a peer's script; the reason where it leaves nothing, else the empty string."""
+    python = os.environ.get(tool.python)
+    if not python:
+        return f"not run: {tool.python} names no Python"
+    command = [python, Path(__file__).parent / "peers" / tool.script, given, out, *tool.options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    (out / "log.txt").write_text(done.stdout + done.stderr)
+    if not (out / "result.json").exists():
+        return first_line(RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1]))
+    return json.loads((out / "result.json").read_text())["error"] or ""
+
+
+def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float) -> None:
+    """Each tool's latency, as a ratio to float32 in ONNX Runtime in the same rounds."""
+    runs: dict[str, Callable[[], Any]] = {}
+    there = [tool for tool in tools(rows, name) if any((folder / tool.folder).glob("model.*"))]
+    with np.load(folder / "given" / "example.npz") as archive:
+        feeds = {key: archive[key].take(np.arange(batch) % len(archive[key]), 0) for key in archive.files}
+    for tool in there:
+        if tool.name in ("float32", "ours"):
+            content = content_of(folder / tool.folder / "model.shoe")
+            for runtime, where in ((OnnxRuntime(), ""), (OpenVINO(), " in OpenVINO")):
+                runs[tool.name + where] = runtime.start(content.graph, content.tensors, 1).bound(feeds)
+        elif not tool.torch:
+            runs[tool.name] = run_of(folder / tool.folder, feeds)
+    found = dict(zip(runs, in_turn(list(runs.values()), seconds=seconds), strict=True))
+    rows.add(f"{name} / float32", f"batch {batch}, one run", found["float32"].median, "ms", 0)
+    for which, timing in found.items():
+        ratio_rows(rows, f"{name} / {which}", batch, ratio(timing, found["float32"]))
+    for tool in there:
+        if tool.torch:
+            command = [os.environ[tool.python], Path(__file__).parent / "peers" / tool.script, folder / "given"]
+            arguments = [folder / tool.folder, "--time", str(batch), str(seconds / 3)]
+            done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+            if done.returncode:
+                why = first_line(RuntimeError(done.stderr.strip().splitlines()[-1]))
+                rows.add(f"{name} / {tool.name}", f"batch {batch}: not timed: {why}", 1, "", 0)
+                continue
+            pair = json.loads(done.stdout.splitlines()[-1])
+            peer, fp32 = (Timing(median=0, low=0, high=0, milliseconds=tuple(pair[key]), runs=1) for key in ("peer", "fp32"))
+            ratio_rows(rows, f"{name} / {tool.name}", batch, ratio(peer, fp32))
+
+
+def ratio_rows(rows: Rows, subject: str, batch: int, found: Ratio) -> None:
+    for what, value in (("", found.median), (", low", found.low), (", high", found.high)):
+        rows.add(subject, f"batch {batch}, time to float32's{what}", value, "times", 0)
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an error says."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The tables of `docs/faster.md`, from the results of `quantised.py`: one for each network, a row for each tool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FILE = Path(__file__).parent / "results" / "quantised.mnist-sst2-cifar10-jpeg-cpu.jsonl"
+TITLES = {
+    "resnet20": "ResNet-20, CIFAR-10",
+    "mobilenet": "MobileNet, CIFAR-10",
+    "text_encoder": "Text encoder, SST-2",
+    "lenet5": "LeNet-5, MNIST",
+}
+BATCHES = (1, 32)
+
+
+def quantised() -> str:
+    """A table for each network that has rows."""
+    if not FILE.exists():
+        return "Not measured yet: `python benchmarks/quantised.py`."
+    found = [json.loads(line) for line in FILE.read_text().splitlines()]
+    parts = [table(name, found) for name in TITLES if any(row["subject"].startswith(f"{name} / ") for row in found)]
+    return "\n\n".join([*parts, f"Conditions: {found[0]['conditions']}."])
+
+
+def table(name: str, found: list[dict]) -> str:
+    """A row for each tool, in the order of the run."""
+    tools: dict[str, dict[str, float]] = {}
+    for row in found:
+        network, _, tool = row["subject"].partition(" / ")
+        if network == name and tool != "latency":
+            tools.setdefault(tool, {})[row["metric"]] = row["value"]
+    once = ", ".join(f"{tools['float32'][f'batch {batch}, one run']:.3g} ms" for batch in BATCHES)
+    lines = [
+        f"**{TITLES[name]}** (float32 in ONNX Runtime, batch 1 and 32: {once})",
+        "",
+        "| | bytes | test score % | difference, points (95 %) | times as fast, batch 1 | batch 32 | minutes |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for tool, values in tools.items():
+        if reason := next((metric for metric in values if metric.startswith("failed: ")), None):
+            lines.append(f"| {tool} | {reason} | | | | | |")
+            continue
+        of = tool.removesuffix(" in OpenVINO")  # the same file in another runtime
+        size, score = (f"{tools[of][what]:{form}}" for what, form in (("file", ",.0f"), ("test score", ".2f")))
+        apart = "" if of == "float32" else difference(tools[of])
+        if tool != of:
+            size = score = apart = '"'
+        minutes = "" if tool == "float32" or "minutes" not in values else f"{values['minutes']:.1f}"
+        speeds = " | ".join(speed(values, batch) for batch in BATCHES)
+        lines.append(f"| {tool} | {size} | {score} | {apart} | {speeds} | {minutes} |")
+    return "\n".join(lines)
+
+
+def difference(values: dict[str, float]) -> str:
+    """Of the test score to float32's, with its interval."""
+    middle, low, high = (values[f"test difference{what}"] for what in ("", ", low", ", high"))
+    return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def speed(values: dict[str, float], batch: int) -> str:
+    """How many times as fast as float32 in ONNX Runtime, with quartiles; why there is no such figure, where there is none."""
+    name = f"batch {batch}, time to float32's"
+    if name not in values:
+        return next((metric.split(": ", 1)[1] for metric in values if metric.startswith(f"batch {batch}: not timed")), "")
+    middle, low, high = (1 / values[f"{name}{what}"] for what in ("", ", high", ", low"))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
