@@ -26,6 +26,8 @@ export const ELEMENTS = new Map([
 ]);
 
 export const FLOAT32 = 1;
+export const INT8 = 3;
+export const INT16 = 5;
 export const INT64 = 7;
 const BOOL = 9;
 export const FLOATS = new Set([1, 10, 11, 16]);

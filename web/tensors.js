@@ -2,7 +2,7 @@
 
 import { Contexts, readModel } from "./context.js";
 import { decodeOneByOne } from "./one_by_one.js";
-import { checkBools, ELEMENTS, elementsOf, FLOAT32, FLOATS, ShoeError } from "./reader.js";
+import { checkBools, ELEMENTS, elementsOf, FLOAT32, FLOATS, INT16, INT8, ShoeError } from "./reader.js";
 import { Frequencies } from "./stream.js";
 import { decodeTiles } from "./tiles.js";
 
@@ -99,7 +99,8 @@ function readNeeds(list, entry) {
     entry.planes = [];
     for (let plane = width - 1; plane >= 0; plane--) entry.planes[plane] = (coded >> plane) & 1 ? readPlane(list) : null;
   } else if (coding === GRID || coding === SLICES) {
-    if (element !== FLOAT32) throw list.fault(`a grid must be of float32, not ${entry.type}`);
+    const integers = coding === GRID && (element === INT8 || element === INT16);
+    if (element !== FLOAT32 && !integers) throw list.fault(`a grid must be of float32, int8 or int16, not ${entry.type}`);
     entry.model = readModel(list, shape);
     entry.form = entry.model.form;
   }
@@ -191,6 +192,7 @@ function decodeMatrix(entry, bits, plain, stream, claim) {
   const { model, coding, shape } = entry;
   const { rows, columns, across } = model;
   const steps = coding === SLICES && shape.length > 1 ? shape[0] : 1;
+  if (coding === GRID && entry.element !== FLOAT32) return decodeIntegers(entry, bits, stream, claim);
   const given = formed(entry, plain, coding === CONTEXT ? entry.levels : steps);
   const grid = coding !== CONTEXT && new Float32Array(given.buffer, given.byteOffset, given.length);
   if (grid && !grid.every(Number.isFinite)) throw new ShoeError(`tensor ${entry.number}: the step of a grid must be finite`);
@@ -210,6 +212,20 @@ function decodeMatrix(entry, bits, plain, stream, claim) {
         throw new ShoeError(`tensor ${entry.number}: there is no level ${level} of ${given.length}`);
       }
       bits[at] = given[level];
+    }
+  }
+}
+
+/** Whole numbers that are the elements themselves. */
+function decodeIntegers({ model, width, type, number }, bits, stream, claim) {
+  const { rows, columns, across } = model;
+  const contexts = new Contexts(model, stream, claim);
+  const numbers = model.order ? decodeTiles(contexts) : decodeOneByOne(contexts);
+  const end = 2 ** (8 * width - 1);
+  for (let r = 0, i = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, i++) {
+      if (numbers[i] < -end || numbers[i] >= end) throw new ShoeError(`tensor ${number}: ${numbers[i]} is no ${type}`);
+      bits[across ? c * rows + r : i] = numbers[i];
     }
   }
 }

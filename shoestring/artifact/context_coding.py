@@ -21,6 +21,7 @@ MOST_COLUMNS = 1 << 20
 """Of a matrix in tiles: a row is modelled at once, and takes two hundred times its size meanwhile."""
 _BLOCKS = {1 << 12: 2, 1 << 16: 3}
 """How many blocks, a place in BLOCKS plus one, tensors of fewer numbers may have: each takes as long as some hundred numbers."""
+_FEW_DIGITS = 5  # of numbers with more the context says less, and each is more bits
 _TRIED = 1 << 17  # numbers of a large matrix that the choice is made on; without a compiler, one by one, an eighth
 
 
@@ -43,7 +44,8 @@ def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
     # What a whole tile teaches is a sum: it must be taken more slowly.
     most = next((tiles for size, tiles in _BLOCKS.items() if levels.size < size), len(BLOCKS))
     start = Choice(0, False, width, 1, 1, 0, digits) if one_by_one else Choice(most, False, width, 1, 3, 0, digits)
-    tried = _TRIED >> 3 if one_by_one and levels.size > FEW and context_loop.compiled() is None else _TRIED
+    slow = one_by_one and levels.size > FEW and context_loop.compiled() is None
+    tried = _TRIED >> 3 if slow or digits > _FEW_DIGITS else _TRIED
     sample = levels if levels.size <= tried else levels[: max(1, tried * len(levels) // levels.size)]
     bits: dict[Choice, float] = {}
 

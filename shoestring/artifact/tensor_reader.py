@@ -15,6 +15,7 @@ from shoestring.artifact.tensors import (
     GRID,
     GRIDS,
     HALF,
+    INTEGERS,
     LEVELS,
     MOST_TENSORS,
     PLANES,
@@ -169,6 +170,8 @@ def _of_contexts(sources: _Sources, element: int, shape: tuple[int, ...], coding
         raise reader.fail(f"a row has more than {context_coding.MOST_COLUMNS} numbers")
     sources.afford(context_coding.room(choice, rows, columns))
     number, zero = 1, 0
+    if coding == GRID and ELEMENTS[element][0] in INTEGERS:
+        return _integers(sources, element, choice, form, rows, columns)
     if coding == CONTEXT:
         number, zero = reader.varint(entropy.MOST_SYMBOLS), reader.varint(entropy.MOST_SYMBOLS)
     elif ELEMENTS[element][0] != "float32":
@@ -187,6 +190,20 @@ def _of_contexts(sources: _Sources, element: int, shape: tuple[int, ...], coding
     if number == 0 or int(places.min()) < 0 or int(places.max()) >= number:
         raise reader.fail("there is no such level")
     return meanings[places], packed
+
+
+def _integers(
+    sources: _Sources, element: int, choice: context_coding.Choice, form: int, rows: int, columns: int
+) -> tuple[np.ndarray, Packed]:
+    """Whole numbers that are the elements themselves."""
+    kind = np.dtype(ELEMENTS[element][0])
+    if form != WHOLE:
+        raise sources.reader.fail(f"a grid of {kind.name} has no form {form}")
+    found, taken = context_coding.decode(choice, rows, columns, sources.decoder)
+    limits = np.iinfo(kind)
+    if int(found.min()) < limits.min or int(found.max()) > limits.max:
+        raise sources.reader.fail(f"a number is none of {kind.name}")
+    return found.astype(kind).view(unsigned(element)), Packed(model_bits=taken)
 
 
 def _values(sources: _Sources, element: int, form: int, number: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from shoestring.artifact.tensors import (
     GRID,
     GRIDS,
     HALF,
+    INTEGERS,
     LEVELS,
     MOST_AXES,
     PLANES,
@@ -34,6 +35,7 @@ from shoestring.artifact.wire import Writer
 
 _FURTHEST = 1 << MOST_DIGITS
 _MOST_LEVELS = 1024  # of tensors that are tried in context: more have little of it
+_MOST_APART = 64  # of integers, that may be few and far between: more are mostly neighbours, which a grid knows
 
 
 @dataclass
@@ -103,11 +105,14 @@ def _ways(one: Tensor, smallest: bool) -> Iterator[_Way]:
         return
     yield _Way(flat.nbytes, RAW, plain=little(flat))
     yield from _sparse(flat)
-    grid, fits = None, one.bits.ndim > 0 and context_coding.fits(one.bits.shape)
+    grid, most, fits = None, _MOST_LEVELS, one.bits.ndim > 0 and context_coding.fits(one.bits.shape)
     if ELEMENTS[one.element][0] == "float32" and fits and (grid := _grid(one.bits)) is not None:
         levels, steps = grid
         form, kept = _narrowest(one.element, steps.view(np.uint32))
         yield from _in_context(levels, GRID if len(steps) == 1 else GRIDS, form, kept, b"", smallest)
+    if ELEMENTS[one.element][0] in INTEGERS and fits and np.abs(integers := one.array().astype(np.int64)).max() < _FURTHEST:
+        most = _MOST_APART
+        yield from _in_context(integers, GRID, WHOLE, b"", b"", smallest)
     if not _few(flat):
         yield _planes(one.element, flat)
         return
@@ -116,7 +121,7 @@ def _ways(one: Tensor, smallest: bool) -> Iterator[_Way]:
         yield _planes(one.element, flat)
         return
     yield _levels(one.element, values, symbols, counts)
-    if grid is None and fits and 1 < len(values) <= min(_MOST_LEVELS, flat.size // 4):
+    if grid is None and fits and 1 < len(values) <= min(most, flat.size // 4):
         yield from _levels_in_context(one, values, symbols, smallest)
     if len(values) > 256:
         yield _planes(one.element, flat)

@@ -19,6 +19,8 @@ RAW, LEVELS, SPARSE, PLANES, CONTEXT, GRID, GRIDS, ZEROS = range(8)
 CODINGS = ("raw", "levels", "sparse", "planes", "levels", "grid", "grid", "zeros")
 WHOLE, HALF, BRAIN = range(3)  # how levels of a float32 tensor are kept: as they are, as float16, as bfloat16
 FLOATS = ("float32", "float64", "float16", "bfloat16")
+INTEGERS = ("int8", "int16")
+"""Those whose values a grid may hold as they are."""
 MOST_AXES = 32
 MOST_TENSORS = 1 << 15
 

@@ -292,6 +292,29 @@ def test_levels_of_every_type_in_context(element):
     check([Tensor(element, levels[symbols % count])], smallest=True)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+def test_integers_are_a_grid_without_steps(kind):
+    """As many bytes as their floats on a grid take, less the step; all of the type's range that a model has digits for."""
+    rng = np.random.default_rng(0)
+    values = np.rint(rng.normal(size=(40, 50)) * np.linspace(1, 40, 40)[:, None]).clip(-127, 127).astype(kind)
+    values[0, :2] = -128, 127
+    packed, _ = check([tensor(values)])
+    floats, _ = check([tensor(values.astype(np.float32) * np.float32(0.25))])
+    assert packed.packed[0].coding == floats.packed[0].coding == GRID
+    assert len(packed.stream) == len(floats.stream) and not packed.plain and floats.plain
+    check([tensor(np.array([[np.iinfo(kind).min, np.iinfo(kind).max, 0, 1]], kind))])
+
+
+def test_a_whole_number_that_the_type_does_not_hold_is_an_error():
+    packed, _ = check([tensor((np.arange(2000).reshape(40, 50) % 250).astype(np.int16))])
+    assert packed.packed[0].coding == GRID
+    headers = bytearray(packed.headers)
+    place = bytes(headers).index(5, 1)  # the element type, int16
+    headers[place] = 3
+    with pytest.raises(ShoeError, match="none of int8"):
+        tensor_reader.unpack(bytes(headers), memoryview(packed.stream), memoryview(packed.plain), 1 << 20)
+
+
 def test_the_furthest_level():
     """Levels may be counted from any of them: a reader must not be short of bits for the sum."""
     for zero in (0, 40_000, 65_535, 65_536):
