@@ -1,0 +1,196 @@
+"""Binary networks: weights of -1 and +1 with a scale for each filter, and perhaps inputs of -1 and +1."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, Technique
+from shoestring.kit import Patterns, SkippedWarning, check_finite, chosen, clone, members, recover
+from shoestring.kit.example import example_of
+from shoestring.quantize.binary_layers import (
+    BinaryConv2d,
+    BinaryLinear,
+    Inputs,
+    Real,
+    ScaledSigns,
+    Signs,
+    freeze,
+    thaw,
+)
+
+_NORM_BATCHES = 20  # that a new norm sees before training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary(Technique):
+    """Give convolutions and linear layers weights of -1 and +1 with a scale for each filter, and train them so.
+
+    Saves: bytes of the file (a weight takes one bit); with `inputs=Signs()` milliseconds too, where llvmlite is installed.
+    Costs: score, little with `Real()` inputs, more with signs; `steps` batches of training.
+    Source: Rastegari et al. 2016 (XNOR-Net), sections 3.1 (`Real()`) and 3.2 (`ScaledSigns()`); the gradient of a sign is that of
+    Courbariaux et al. 2016 (Binarized Neural Networks), equation 4. Differs: taught by the model that it is given; `Signs()`, the
+    default, leaves out the scale of each place of the input; the signs of inputs may be trained before those of weights.
+
+    Signs of inputs want numbers of both signs: where a layer's input does not come from a batch norm (or from one through
+    `nn.Hardtanh` or `nn.Tanh`), one is put before it. The first and the last layer stay as they are unless `only` names them.
+    Left alone, with a SkippedWarning: layers that are pruned, tied, frozen or parametrized by something else, and, for signs,
+    convolutions in groups or with padding other than zeros and linear layers of inputs of more than two axes without a norm.
+    Layers that are binary already train on.
+    `inputs`: `Real()`, `Signs()` or `ScaledSigns()`. `steps`: batches of training; `inputs_first`: the share of them in which
+    weights are still real, 0 to 1, of no account with `Real()`; `learning_rate`: Adam's. `only`, `keep`: names of layers, `*` matches anything.
+    Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are none.
+    """
+
+    inputs: Inputs = Signs()
+    steps: int = 2000
+    inputs_first: float = 0.3
+    learning_rate: float = 2e-3
+    only: Patterns = ()
+    keep: Patterns = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, Real | Signs | ScaledSigns):
+            raise TypeError(f"inputs is {self.inputs!r}: give Real(), Signs() or ScaledSigns(), with their brackets")
+        if self.steps < 0 or not 0 <= self.inputs_first <= 1 or not self.learning_rate > 0:
+            raise ValueError(f"steps must be 0 or more, inputs_first from 0 to 1 and the learning rate above 0: {self}")
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model with binary layers."""
+        check_finite(model)
+        binary = clone(model)
+        found = _layers(binary, task)
+        wanted = chosen([one.name for one in found], self.only, self.keep, "Binary")
+        if not self.only:
+            ends = {one.name for one in (*found[:1], *found[-1:])}
+            wanted = [name for name in wanted if name not in ends]
+        layers = [self._converted(binary, one) for one in found if one.name in wanted and self._can(one, binary)]
+        if not layers:
+            warnings.warn("Binary found no layer to change: name some in only=", SkippedWarning, stacklevel=2)
+            return binary
+        norms = [layer.norm for layer in layers if layer.norm is not None]
+        _see(binary, [one for one in norms if not one.num_batches_tracked], task)
+        first = 0 if isinstance(self.inputs, Real) else round(self.steps * self.inputs_first)
+        for steps, trains_weights in ((first, False), (self.steps - first, True)):
+            for layer in layers:
+                layer.trains_weights = trains_weights
+            what = "training the signs of weights" if trains_weights else "training the signs of inputs"
+            recover(binary, task, model, steps=steps, learning_rate=self.learning_rate, what=what, key=repr(self))
+        for layer in layers:
+            freeze(layer)
+        return binary
+
+    def _can(self, one: _Found, model: nn.Module) -> bool:
+        """Whether the layer can be changed; if not, a SkippedWarning says why."""
+        why, layer = _why_not(one, model), one.layer
+        if not why and not isinstance(self.inputs, Real):
+            if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.padding_mode != "zeros"):
+                why = f"it has {layer.groups} groups and padding {layer.padding_mode!r}, for which there is no kernel"
+            elif isinstance(layer, nn.Linear) and one.axes != 2 and not one.normed:
+                why = f"its input has {one.axes} axes, and no batch norm before it"
+        if why:
+            warnings.warn(f"Binary skipped {one.name}: {why}", SkippedWarning, stacklevel=3)
+        return not why
+
+    def _converted(self, model: nn.Module, one: _Found) -> Any:
+        layer = one.layer
+        if isinstance(layer, BinaryConv2d | BinaryLinear):
+            thaw(layer)
+            layer.inputs = self.inputs
+            return layer
+        norm = None
+        if not isinstance(self.inputs, Real) and not one.normed:
+            kind = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
+            norm = kind(layer.weight.shape[1]).to(layer.weight).train(layer.training)
+        made = (
+            BinaryConv2d(layer, self.inputs, norm) if isinstance(layer, nn.Conv2d) else BinaryLinear(layer, self.inputs, norm)
+        )
+        for parent in list(model.modules()):
+            for name, child in list(parent.named_children()):
+                if child is layer:
+                    setattr(parent, name, made)
+        return made
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A layer, how many axes its input had in the example, and whether that came from a batch norm."""
+
+    name: str
+    layer: nn.Conv2d | nn.Linear
+    axes: int
+    normed: bool
+
+
+def _layers(model: nn.Module, task: Task) -> list[_Found]:
+    """The convolutions and linear layers that the example goes through, in the order in which it does."""
+    example = example_of(task)
+    found: dict[str, _Found] = {}
+    normed: list[Tensor] = []
+    names = {id(module): name for name, module in model.named_modules()}
+
+    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+        name = names[id(module)]
+        own = any(args[0] is one for one in normed)
+        before = found.get(name)
+        found[name] = _Found(name, module, args[0].ndim, own and (before is None or before.normed))  # type: ignore[arg-type]
+
+    def leave(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) or any(args[0] is one for one in normed):
+            normed.append(output)
+
+    inner = {id(part.norm) for part in model.modules() if isinstance(part, BinaryConv2d | BinaryLinear)}
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.Hardtanh, nn.Tanh, nn.Identity)
+    hooks: list[Any] = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            hooks.append(module.register_forward_pre_hook(enter))
+        elif isinstance(module, kinds) and id(module) not in inner:
+            hooks.append(module.register_forward_hook(leave))
+    modes = [(part, part.training) for part in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()(*example.args, **example.kwargs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for part, training in modes:
+            part.training = training
+    return list(found.values())
+
+
+def _why_not(one: _Found, model: nn.Module) -> str:
+    """Why the layer's weight cannot become signs; nothing if it can."""
+    if isinstance(one.layer, BinaryConv2d | BinaryLinear):
+        return ""
+    weight = next((w for w in members(model) if any(m is one.layer and n == "weight" for m, n in w.owners)), None)
+    if weight is None or weight.is_foreign:
+        return "its weight is parametrized by something else"
+    if weight.mask is not None:
+        return "it is pruned, and a binary weight is never zero"
+    if len(weight.owners) > 1:
+        return "its weight is tied to another layer's"
+    if not (weight.raw.requires_grad if weight.state is None else weight.state.trainable):
+        return "its weight is frozen (requires_grad=False)"
+    return ""
+
+
+def _see(model: nn.Module, norms: list[Any], task: Task) -> None:
+    """Have new norms see some batches, with all else as it is when the model is used."""
+    modes = [(part, part.training) for part in model.modules()]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    with torch.no_grad():
+        for _, batch in zip(range(_NORM_BATCHES if norms else 0), task.batches("train"), strict=False):
+            task.loss(model, batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for part, training in modes:
+        part.training = training
