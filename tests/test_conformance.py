@@ -27,6 +27,7 @@ from shoestring.tasks import digits
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "prune.Magnitude": {"density": 0.3, "steps": 2, "rounds": 1},
+    "quantize.Binary": {"steps": 20},
     "quantize.Rate": {"price": 1e-4, "steps": 2},
     "quantize.Shared": {"levels": 16, "iterations": 5, "steps": 2},
     "quantize.Trellis": {"price": 1e-5, "batches": 4, "rounds": 2},
