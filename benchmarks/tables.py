@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from lossless_table import lossless
+from quantised_table import quantised
 from rate_tables import chart, rate, short
 
 HERE = Path(__file__).parent
@@ -148,6 +149,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "trellis": trellis,
     "lossless": lossless,
+    "quantised": quantised,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
     "rate-short": short,
