@@ -1,7 +1,12 @@
 """From a Budget to the model that keeps it, and the frontier found on the way."""
 
 from shoestring.plan.compress import Outcome, clean, compress
+from shoestring.plan.fallback import Found, Kept, fallback
 from shoestring.plan.frontier import Point, undominated
 from shoestring.plan.main_job import Report, main_job
+from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
-__all__ = ["Outcome", "Point", "Report", "clean", "compress", "main_job", "undominated"]
+__all__ = [
+    "Effect", "Found", "Kept", "Outcome", "Point", "Report", "Table", "clean", "compress", "fallback", "main_job", "sensitivity",
+    "undominated",
+]  # fmt: skip

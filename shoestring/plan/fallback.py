@@ -1,0 +1,314 @@
+"""Automatic fallback: the fewest layers that must stay as they were, for the score and for the milliseconds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from shoestring.core import Meter, Task, Technique
+from shoestring.kit import Patterns, chosen, progress
+from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready
+from shoestring.plan.pace import Pace
+from shoestring.plan.sensitivity import Table
+from shoestring.plan.trials import SpentError, Trial, Trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Layers that stay as they were, and why."""
+
+    layers: Layers
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What `fallback` found: a technique that is the action with the layers of `kept` left alone.
+
+    `met`: whether it loses at most the drop asked for; where it does not, nothing that was allowed does, and this is the
+    nearest. `complete`: whether the search came to its end: fewer might do where it did not. `score` and `lost` are of
+    validation data, `error` the standard error of `lost`; `bytes` and `pace` (beside the model as it was; None: not timed) are
+    of the file. `trials`: how many changed models were made. `note`: what the technique said, or why nothing will do.
+    `apply(found.technique, model, task, seed=found.seed)` makes the model again.
+    """
+
+    technique: Technique
+    met: bool
+    complete: bool
+    kept: tuple[Kept, ...]
+    changed: tuple[Layers, ...]
+    drop: float
+    score_before: float
+    score: float | None
+    lost: float | None
+    error: float | None
+    bytes_before: int
+    bytes: int | None
+    milliseconds_before: float | None
+    pace: Pace | None
+    trials: int
+    seed: int
+    note: str = ""
+
+    def __str__(self) -> str:
+        """In words, a line for each layer that stays."""
+        lost = "unknown" if self.lost is None else f"{self.lost:+.4f}"
+        error = "" if self.error is None else f" ± {self.error:.4f}"
+        lines = [
+            f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay as they were"
+            + ("" if self.complete else "; the search was cut short, and fewer might do"),
+            *(f"  {' + '.join(one.layers)}: {one.reason}" for one in self.kept),
+            f"score: {self.score_before:.4f} before, {'unknown' if self.score is None else f'{self.score:.4f}'} after; "
+            f"lost {lost}{error}, and {self.drop:g} may be",
+        ]
+        if self.bytes is not None:
+            lines.append(f"bytes: {self.bytes_before:,} before, {self.bytes:,} after")
+        if self.pace is not None:
+            lines.append(f"time: {self.pace.ratio:.3f} ({self.pace.low:.3f} to {self.pace.high:.3f}) times that of before")
+        if not self.met:
+            lines.append("the drop asked for is not kept, whatever stays: this is the nearest")
+        lines += [self.note] if self.note else []
+        return "\n".join([*lines, repr(self.technique)])
+
+
+def fallback(
+    model: nn.Module,
+    task: Task,
+    action: Technique,
+    *,
+    drop: float,
+    meters: Sequence[Meter] = (),
+    must: Patterns = (),
+    must_not: Patterns = (),
+    groups: Sequence[Patterns] = (),
+    table: Table | None = None,
+    examples: int | None = None,
+    most: int = 100,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Found:
+    """The fewest layers that must stay as they were for `action` to lose at most `drop` of the validation score.
+
+    Layers are ordered by what each loses alone (as `table` says, else tried here where trials allow). The fewest of the worst
+    that must be kept are found by bisection; then layers are given back, in halves and in the end one by one, until no layer
+    that is kept could be changed too. With a Latency among `meters`, a layer then stays also where the file without its change
+    is faster, beyond what the timing could mistake.
+    `must`, `must_not`: patterns of layers that must be changed and that must not. `groups`: layers that stay or change as one.
+    `examples`: how many of the validation split to score on, None for all. At most `most` changed models are made; `folder` is
+    where trials are remembered, so that a call that was interrupted goes on. Both are those of `sensitivity`.
+    Warns where the drop is finer than two standard errors of what is lost. Raises TypeError for an action without `only` and
+    `keep`, ValueError for names of no layer, for layers that must and must not, and for settings out of range; ExportError.
+    """
+    if not drop >= 0:
+        raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
+    check_action(action, "fallback")
+    units = layers_tried(model, task, action, groups, "fallback")
+    names = [name for layers in units for name in layers]
+    wanted, barred = (
+        {name for name in chosen(names, patterns, (), f"fallback: {field}") if patterns}
+        for field, patterns in (("must", must), ("must_not", must_not))
+    )
+    for layers in units:
+        if wanted.intersection(layers) and barred.intersection(layers):
+            raise ValueError(f"fallback: {' + '.join(layers)} must be changed and must not: take it off one of the lists")
+    trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
+    try:
+        search = _Search(
+            trials=trials,
+            action=action,
+            prepared=ready(action, model, trials.task),
+            drop=drop,
+            kept={layers: "it must not be touched" for layers in units if barred.intersection(layers)},
+            must=[layers for layers in units if wanted.intersection(layers)],
+            units=units,
+            table=table,
+        )
+        return search.run()
+    finally:
+        trials.close()
+
+
+@dataclass
+class _Search:
+    trials: Trials
+    action: Technique
+    prepared: Any
+    drop: float
+    kept: dict[Layers, str]
+    must: list[Layers]
+    units: list[Layers]
+    table: Table | None
+    complete: bool = True
+    best: list[Layers] | None = None
+    """The fewest kept layers that were seen to do, for the score."""
+    slower: dict[Layers, Pace] = field(default_factory=dict)
+    """What is kept besides, for the time: the file with it changed beside the file without."""
+
+    def run(self) -> Found:
+        """The search, as far as the trials reach."""
+        self.free = [one for one in self.units if one not in self.kept and one not in self.must]
+        with progress("falling back", self.trials.most) as advance:
+            self.advance = advance
+            try:
+                if not self._does([]):
+                    self._for_the_score()
+                if self.best is not None and self.trials.latency is not None:
+                    self._for_the_time()
+            except SpentError:
+                self.complete = False
+        return self._found()
+
+    def _technique(self, keep: Sequence[Layers]) -> Any:
+        """The action with these layers left alone, besides those that must not be touched; named in the model's order."""
+        left = {*self.kept, *keep}
+        return limited(self.prepared, keep=[name for layers in self.units if layers in left for name in layers])
+
+    def _trial(self, technique: Any, note: str) -> Trial:
+        made = self.trials.made
+        trial = self.trials(technique)
+        if self.trials.made > made:
+            self.advance(note if trial.lost is None else f"{note}, {trial.lost:+.4f} lost")
+        return trial
+
+    def _does(self, keep: Sequence[Layers]) -> bool:
+        """Whether keeping these is enough; the fewest that are enough are remembered."""
+        enough = self._trial(self._technique(keep), f"{len(keep)} kept").within(self.drop)
+        if enough and (self.best is None or len(keep) < len(self.best)):
+            self.best = list(keep)
+        return enough
+
+    # For the score --------------------------------------------------------------------------------------------------------
+
+    def _for_the_score(self) -> None:
+        if not self._does(self.free):
+            return
+        order = self._worst_first()
+        low, high = 0, len(order)
+        while high - low > 1:  # keeping the worst `low` does not do, keeping the worst `high` does
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._does(order[:middle]) else (middle, high)
+        self._give_back(order[:high])
+
+    def _worst_first(self) -> list[Layers]:
+        """The layers that may stay or change, by what each loses alone: what fails first, what is not known in the middle."""
+        told = {} if self.table is None else {one.layers: one for one in self.table.effects if one.action == repr(self.action)}
+        known = {layers: told[layers].score_lost for layers in self.free if layers in told}
+        if untried := [layers for layers in self.free if layers not in known]:
+            known |= {layers: trial.lost for layers, trial in self._alone(untried, self.trials.most // 2).items()}
+        losses = sorted(lost for lost in known.values() if lost is not None)
+        usual = losses[len(losses) // 2] if losses else 0.0
+
+        def loss(layers: Layers) -> float:
+            lost = known.get(layers, usual)
+            return math.inf if lost is None else lost
+
+        return sorted(self.free, key=loss, reverse=True)
+
+    def _alone(self, layers: Sequence[Layers], most: int) -> dict[Layers, Trial]:
+        """Trials of these layers changed alone; none where they would make more than `most` trials in all."""
+        if self.trials.made + len(layers) > most:
+            return {}
+        return {one: self._trial(limited(self.prepared, only=one), f"{one[0]} alone") for one in layers}
+
+    def _give_back(self, keep: list[Layers]) -> None:
+        """Change again what need not stay: runs of layers, the least harmful first, ever shorter, until no single one can."""
+        size = max(len(keep) // 4, 1) if len(keep) > 8 else 1
+        while keep:
+            given = False
+            for start in reversed(range(0, len(keep), size)):
+                fewer = keep[:start] + keep[start + size :]
+                if len(fewer) < len(keep) and self._does(fewer):
+                    keep, given = fewer, True
+            if size == 1 and not given:
+                return
+            size = max(size // 2, 1)
+
+    # For the time ---------------------------------------------------------------------------------------------------------
+
+    def _for_the_time(self) -> None:
+        """Keep what makes the file slower: those that do so alone one by one, those that cannot be told alone by bisection."""
+        assert self.best is not None
+        self.chosen = list(self.best)
+        changed = [layers for layers in self.free if layers not in self.best]
+        alone = {layers: trial.pace for layers, trial in self._alone(changed, self.trials.most).items()}
+        suspects = [layers for layers in changed if (timed := alone.get(layers)) is None or not timed.faster]
+        suspects.sort(key=lambda layers: -(timed.ratio if (timed := alone.get(layers)) is not None else 1.0))
+        for layers in [one for one in suspects if (timed := alone.get(one)) is not None and timed.slower]:
+            self._refuse_what_is_slower([layers])
+            suspects.remove(layers)
+        self._refuse_what_is_slower(suspects)
+
+    def _refuse_what_is_slower(self, layers: list[Layers]) -> None:
+        """Of these layers, beside what was chosen so far, keep each that slows the file; not looked into where all pay."""
+        if not layers:
+            return
+        keep = [*self.chosen, *layers]
+        if not self._trial(self._technique(keep), f"{len(keep)} kept").within(self.drop):
+            beside = None
+        else:
+            beside = self.trials.compare(self._technique(self.chosen), self._technique(keep))
+        if beside is not None and beside.faster:
+            return
+        if len(layers) > 1:
+            half = len(layers) // 2
+            self._refuse_what_is_slower(layers[:half])
+            self._refuse_what_is_slower(layers[half:])
+        elif beside is not None and beside.slower:
+            self.chosen = keep
+            self.slower[layers[0]] = beside
+
+    # The end ---------------------------------------------------------------------------------------------------------------
+
+    def _found(self) -> Found:
+        met = self.best is not None
+        keep = self.free if self.best is None else [*self.best, *self.slower]
+        technique = self._technique(keep)
+        trial = self.trials.known(technique) or Trial(note="no trial was left to make it")
+        left = {*self.kept, *keep}
+        if trial.error is not None and self.drop < 2 * trial.error:
+            warnings.warn(
+                f"the drop of {self.drop:g} is finer than two standard errors of what is lost ({2 * trial.error:.2g}): with "
+                "this little validation data it is partly luck",
+                stacklevel=4,
+            )
+        timed = self.trials.original.pace
+        return Found(
+            technique=limited(self.action, keep=[name for one in self.units if one in left for name in one]),
+            met=met,
+            complete=self.complete,
+            kept=tuple(Kept(layers=one, reason=self._reason(one)) for one in self.units if one in left),
+            changed=tuple(one for one in self.units if one not in left),
+            drop=self.drop,
+            score_before=self.trials.base,
+            score=None if trial.lost is None else self.trials.base - trial.lost,
+            lost=trial.lost,
+            error=trial.error,
+            bytes_before=self.trials.bytes,
+            bytes=trial.bytes,
+            milliseconds_before=None if timed is None else timed.milliseconds,
+            pace=trial.pace,
+            trials=self.trials.made,
+            seed=self.trials.seed,
+            note=trial.note,
+        )
+
+    def _reason(self, layers: Layers) -> str:
+        """Why these layers stay."""
+        if layers in self.kept:
+            return self.kept[layers]
+        if (beside := self.slower.get(layers)) is not None:
+            return f"changed, it makes the file {beside.ratio:.3f} ({beside.low:.3f} to {beside.high:.3f}) times as slow"
+        if self.best is None:
+            return "nothing that was tried keeps the drop"
+        trial = self.trials.known(self._technique([one for one in self.best if one != layers]))
+        if trial is None:
+            return "it is among the worst alone; whether it could be changed too was not tried"
+        if trial.lost is None:
+            return f"changed too, it fails: {trial.note}"
+        return f"changed too, {trial.lost:+.4f} is lost"

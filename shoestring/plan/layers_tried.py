@@ -1,0 +1,83 @@
+"""Which layers a planner tries an action on: one at a time, or in groups that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from torch import nn
+
+from shoestring.core import Task, Technique
+from shoestring.kit import Patterns, chosen, compressible, layers_of
+
+Layers = tuple[str, ...]
+"""Names of layers that are tried together; most often one."""
+Action = TypeVar("Action", bound=Technique)
+
+
+def check_action(action: Any, who: str) -> None:
+    """Raises TypeError where an action cannot be told which layers to change."""
+    names = {f.name for f in fields(action)} if is_dataclass(action) else set()
+    if not isinstance(action, Technique) or not {"only", "keep"} <= names:
+        raise TypeError(
+            f"{who} needs a technique that acts on layers, with the fields `only` and `keep`, and {action!r} has none: "
+            "give it the step that has them (of a chain, one at a time)"
+        )
+
+
+def ready(action: Action, model: nn.Module, task: Task) -> Action:
+    """The action with what it needs of the whole model worked out once, where it offers that: `prepared(model, task)`."""
+    prepare = getattr(action, "prepared", None)
+    return action if prepare is None else prepare(model, task)
+
+
+def limited(action: Action, *, only: Sequence[str] = (), keep: Sequence[str] = ()) -> Action:
+    """The action on these layers only, or with these kept besides those that it keeps."""
+    more: dict[str, Any] = {"keep": (*action.keep, *map(exactly, keep))}  # type: ignore[attr-defined]
+    if only:
+        more["only"] = tuple(map(exactly, only))
+    return replace(action, **more)  # type: ignore[type-var]
+
+
+def exactly(name: str) -> str:
+    """The pattern that fits this name alone."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def layers_tried(model: nn.Module, task: Task, action: Any, groups: Sequence[Patterns], who: str) -> list[Layers]:
+    """The layers that an action may change, in the model's order; those that `groups` names are together, and tied ones too.
+
+    What an action may change it says itself by `layers(model, task)`, names of layers; without that, they are those with a
+    parameter of two axes or more. Raises ValueError for a group that names no layer, or one that another group has.
+    """
+    weights = compressible(model, who)
+    owners = [layers_of(model, weight) for weight in weights]
+    say = getattr(action, "layers", None)
+    names = list(say(model, task)) if say is not None else list(dict.fromkeys(name for own in owners for name in own))
+    if not names:
+        raise ValueError(f"{who}: {action!r} finds no layer to change in this model")
+    names = chosen(names, action.only, action.keep, f"{who}: {type(action).__name__}")
+    together = {name: frozenset([name]) for name in names}
+    sets: list[Layers] = [own for own in owners if len(own) > 1]
+    grouped: dict[str, Patterns] = {}
+    for group in groups:
+        if isinstance(group, str):
+            raise TypeError(f"{who}: a group is a tuple of names of layers, not {group!r}: write ({group!r},)")
+        mine = list(dict.fromkeys(name for one in group for name in chosen(names, (one,), (), f"{who}: groups")))
+        for name in mine:
+            if name in grouped:
+                raise ValueError(f"{who}: the layer {name!r} is in two groups, {grouped[name]} and {group}: leave it in one")
+            grouped[name] = group
+        sets.append(tuple(mine))
+    for one in sets:
+        whole = frozenset().union(*(together[name] for name in one if name in together))
+        together |= dict.fromkeys(whole, whole)
+    place = {name: i for i, name in enumerate(names)}
+    return [tuple(sorted(one, key=place.__getitem__)) for one in dict.fromkeys(together[name] for name in names)]
+
+
+def size_of(model: nn.Module, layers: Layers) -> int:
+    """How many numbers the parameters of these layers hold."""
+    parts = [model.get_submodule(name) for name in layers]
+    return sum(one.numel() for one in {id(p): p for part in parts for p in part.parameters()}.values())

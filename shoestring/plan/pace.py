@@ -1,0 +1,65 @@
+"""How fast one file is beside another, with an interval that is honest about the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+
+from shoestring.core import Task
+from shoestring.meters import Latency, Timing, alternate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How many times as long one file takes as another: the median, and an interval (`low` to `high`) that holds it.
+
+    `milliseconds`: what the other takes. The second file is loaded twice and each of the two timed against the first, in one
+    alternation. The interval covers the 99 % intervals of both medians, so that it has in it what merely loading a file again
+    changes.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    milliseconds: float
+
+    @property
+    def slower(self) -> bool:
+        """Whether the first file is slower, beyond what this timing could mistake."""
+        return self.low > 1
+
+    @property
+    def faster(self) -> bool:
+        """Whether it is faster, likewise."""
+        return self.high < 1
+
+
+def pace(file: Path, other: Path, task: Task, latency: Latency) -> Pace:
+    """Time one file against another, with the settings of a latency meter (its `reference` does not count)."""
+    ours, *theirs = alternate(
+        [file, other, other], task, threads=latency.threads, batch=latency.batch, rounds=latency.repeats,
+        warm_up=latency.warm_up, runtime=latency.runtime,
+    )  # fmt: skip
+    return between(ours, theirs)
+
+
+def between(ours: Timing, theirs: Sequence[Timing]) -> Pace:
+    """The pace that the timings of one alternation tell."""
+    intervals = [_interval(np.divide(ours.milliseconds, one.milliseconds)) for one in theirs]
+    return Pace(
+        ratio=float(np.mean([middle for _, middle, _ in intervals])),
+        low=min(low for low, _, _ in intervals),
+        high=max(high for _, _, high in intervals),
+        milliseconds=float(np.mean([one.median for one in theirs])),
+    )
+
+
+def _interval(ratios: np.ndarray) -> tuple[float, float, float]:
+    """The median with the order statistics that hold it with 99 %, whatever the distribution: a sign test turned round."""
+    ordered = np.sort(ratios)
+    place = max(int(len(ordered) / 2 - 1.29 * sqrt(len(ordered))), 0)
+    return float(ordered[place]), float(np.median(ordered)), float(ordered[-1 - place])

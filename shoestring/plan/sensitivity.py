@@ -1,0 +1,228 @@
+"""Which layer hurts: what each layer costs and saves when an action changes it alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from shoestring.core import Meter, Task, Technique
+from shoestring.core.cost import Cost
+from shoestring.kit import Patterns, progress
+from shoestring.meters import Latency
+from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready, size_of
+from shoestring.plan.trials import SpentError, Trial, Trials
+
+TIMED = (Latency(),)
+EXAMPLES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one action does to the model when it changes these layers alone (most often one).
+
+    `score_lost`: of the validation score, with its standard error `score_error` (None where the task has no merits).
+    `bytes_saved`: of the file. `milliseconds_saved` a run, and the interval that holds it, `milliseconds_low` to
+    `milliseconds_high`. `saved`: what other meters read less of. None is what nobody measured; negative is more, not less.
+    `note`: what the technique skipped, or why there is nothing to tell: the layer was not tried, or the technique failed.
+    """
+
+    layers: Layers
+    action: str
+    score_lost: float | None = None
+    score_error: float | None = None
+    bytes_saved: int | None = None
+    milliseconds_saved: float | None = None
+    milliseconds_low: float | None = None
+    milliseconds_high: float | None = None
+    saved: Cost = Cost()
+    note: str = ""
+
+    @property
+    def layer(self) -> str:
+        """The layers' names."""
+        return " + ".join(one or "(the model itself)" for one in self.layers)
+
+    @property
+    def measurable(self) -> bool:
+        """Whether the difference in time is beyond what the timing could mistake: zero is not in its interval."""
+        low, high = self.milliseconds_low, self.milliseconds_high
+        return low is not None and high is not None and (low > 0 or high < 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What `sensitivity` found: an Effect for each layer and action, in the model's order, and what they were tried on.
+
+    `score`, `bytes` and `milliseconds` (a run; None: not timed) are of the model as it was; `examples` of the validation split
+    it was scored on (None: the task does not tell).
+    """
+
+    effects: tuple[Effect, ...]
+    score: float
+    bytes: int
+    milliseconds: float | None
+    examples: int | None
+
+    def worst_first(self) -> list[Effect]:
+        """Those with a score, the most lost first; of equal ones those that save fewest bytes."""
+        known = [one for one in self.effects if one.score_lost is not None]
+        return sorted(known, key=lambda one: (-(one.score_lost or 0.0), one.bytes_saved or 0))
+
+    def fastest_first(self) -> list[Effect]:
+        """Those that were timed, the most milliseconds saved first."""
+        known = [one for one in self.effects if one.milliseconds_saved is not None]
+        return sorted(known, key=lambda one: -(one.milliseconds_saved or 0.0))
+
+    def __str__(self) -> str:
+        """The table in text, the layers that hurt most first, and those of which nothing is known at the end."""
+        parts: list[str] = []
+        others = list(dict.fromkeys(name for one in self.effects for name in one.saved.measured()))
+        for action in dict.fromkeys(one.action for one in self.effects):
+            rows = [one for one in self.worst_first() if one.action == action]
+            rows += [one for one in self.effects if one.action == action and one.score_lost is None]
+            head = ["layer", "score lost", "bytes saved", "milliseconds saved", *(f"{name} saved" for name in others), ""]
+            lines = [head, *(_words(one, others) for one in rows)]
+            widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+            parts.append("\n".join([action, *(_aligned(line, widths) for line in lines)]))
+        timed = "" if self.milliseconds is None else f", {self.milliseconds:.3f} ms a run"
+        on = "validation data" if self.examples is None else f"{self.examples:,} validation examples"
+        parts.append(f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}.")
+        return "\n\n".join(parts)
+
+    def to_json(self) -> str:
+        """All of it as a JSON object."""
+        return json.dumps(asdict(self), indent=1)
+
+    def to_csv(self) -> str:
+        """A line for each effect, with a heading."""
+        text = io.StringIO()
+        rows = [_flat(one) for one in self.effects]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+
+def sensitivity(
+    model: nn.Module,
+    task: Task,
+    actions: Technique | Sequence[Technique],
+    *,
+    meters: Sequence[Meter] = TIMED,
+    groups: Sequence[Patterns] = (),
+    examples: int | None = EXAMPLES,
+    most: int = 200,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Table:
+    """What each layer costs and saves when each action changes it alone: measured, on the file of the changed model.
+
+    `actions`: techniques with the fields `only` and `keep` (those that train besides change more than the layer: `steps=0` is
+    what one wants here). Scores are of a sample of `examples` validation examples drawn by `seed`, None for all, with the
+    standard error of the difference, example by example. `meters`: a Latency has each file timed against the original in
+    alternation, others are read off both. `groups`: patterns of layers that belong together and are tried together. At most
+    `most` changed models are made, those of the largest layers first. `folder`: where trials are remembered, so that a call
+    that was interrupted, or asks for more, goes on. A technique that fails on a layer is told in that layer's note.
+    Raises TypeError for an action without these fields, ValueError for names of no layer and for a model or settings that
+    cannot be worked with, ExportError.
+    """
+    actions = [actions] if isinstance(actions, Technique) else list(actions)
+    if not actions:
+        raise ValueError("sensitivity needs an action: give it a technique, such as Shared(levels=16, steps=0)")
+    for action in actions:
+        check_action(action, "sensitivity")
+    asked = [(action, layers_tried(model, task, action, groups, "sensitivity")) for action in actions]
+    trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
+    try:
+        effects = effects_alone(trials, asked)
+    finally:
+        trials.close()
+    timed = trials.original.pace
+    return Table(
+        effects=effects, score=trials.base, bytes=trials.bytes, examples=trials.examples,
+        milliseconds=None if timed is None else timed.milliseconds,
+    )  # fmt: skip
+
+
+def effects_alone(trials: Trials, asked: Sequence[tuple[Any, Sequence[Layers]]]) -> tuple[Effect, ...]:
+    """The effects of actions on layers, in the order asked; what there is no trial left for says so."""
+    actions = [ready(action, trials.model, trials.task) for action, _ in asked]
+    pairs = [(place, layers) for place, (_, one) in enumerate(asked) for layers in one]
+    found: dict[tuple[int, Layers], Effect] = {}
+    with progress("trying layers", len(pairs)) as advance:
+        for place, layers in sorted(pairs, key=lambda pair: -size_of(trials.model, pair[1])):
+            action = limited(actions[place], only=layers)
+            try:
+                trial = trials(action)
+            except SpentError:
+                trial = Trial(note=f"not tried: {trials.most} trials were allowed, and made")
+            found[place, layers] = effect_of(trial, trials, layers, repr(asked[place][0]))
+            advance(layers[0])
+    return tuple(found[pair] for pair in pairs)
+
+
+def effect_of(trial: Trial, trials: Trials, layers: Layers, action: str) -> Effect:
+    """A trial as a line of the table."""
+    if not trial.changed:
+        return Effect(layers=layers, action=action, note="; ".join(["nothing to do", *([trial.note] if trial.note else [])]))
+    timed, base = trial.pace, trials.original
+    milliseconds = None if base.pace is None else base.pace.milliseconds
+    spared: dict[str, Any] = {
+        name: value - read
+        for name, value in base.cost.measured().items()
+        if (read := trial.cost.measured().get(name)) is not None
+    }
+    return Effect(
+        layers=layers,
+        action=action,
+        score_lost=trial.lost,
+        score_error=trial.error,
+        bytes_saved=None if trial.bytes is None else trials.bytes - trial.bytes,
+        milliseconds_saved=None if timed is None or milliseconds is None else milliseconds * (1 - timed.ratio),
+        milliseconds_low=None if timed is None or milliseconds is None else milliseconds * (1 - timed.high),
+        milliseconds_high=None if timed is None or milliseconds is None else milliseconds * (1 - timed.low),
+        saved=Cost(**spared),
+        note=trial.note,
+    )
+
+
+def _words(one: Effect, others: Sequence[str]) -> list[str]:
+    lost = "" if one.score_lost is None else f"{one.score_lost:+.4f}"
+    error = "" if one.score_error is None else f" ± {one.score_error:.4f}"
+    spared = "" if one.bytes_saved is None else f"{one.bytes_saved:,}"
+    time = ""
+    if one.milliseconds_saved is not None:
+        time = f"{one.milliseconds_saved:+.4f} ({one.milliseconds_low:+.4f} to {one.milliseconds_high:+.4f})"
+    if time and not one.measurable:
+        time = "not measurable"
+    more = one.saved.measured()
+    return [one.layer, lost + error, spared, time, *(f"{more[name]:,}" if name in more else "" for name in others), one.note]
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    """Names and notes to the left, numbers to the right."""
+    last = len(line) - 1
+    cells = [
+        cell.ljust(width) if at in (0, last) else cell.rjust(width)
+        for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+    ]
+    return ("  " + "  ".join(cells)).rstrip()
+
+
+def _flat(one: Effect) -> dict[str, Any]:
+    """An effect with one number or text in each place."""
+    rest = {name: value for name, value in asdict(one).items() if name not in ("layers", "saved")}
+    return {
+        "layer": one.layer,
+        **rest,
+        "measurable": one.measurable,
+        **{f"{name}_saved": v for name, v in asdict(one.saved).items() if v is not None},
+    }
