@@ -31,19 +31,21 @@ class Whole:
     def of(self, value: torch.Tensor) -> torch.Tensor:
         """The whole numbers of a value."""
         kind = np.iinfo(self.kind)
-        found = np.rint(value.detach().cpu().double().numpy() / self.step.astype(np.float64))
+        step = self.step.astype(np.float64)
+        if value.ndim == step.ndim == 2 and 1 < step.shape[1] < value.shape[1]:
+            step = step.repeat(value.shape[1] // step.shape[1], 1)
+        found = np.rint(value.detach().cpu().double().numpy() / step)
         return torch.from_numpy(np.clip(found, kind.min, kind.max).astype(self.kind))
 
 
 def steps_of(model: nn.Module) -> dict[int, np.ndarray]:
-    """By place among the members, the step of each weight whose multiples fit into 8 bits: one number, or (O, 1, 1, ...)."""
+    """By place among the members, the step of each weight whose multiples fit into 8 bits: one number, or (O, 1, 1, ...), or of a
+    matrix (O, groups)."""
     found: dict[int, np.ndarray] = {}
     for place, weight in enumerate(members(model)):
         state = weight.state
         if state is not None and state.step is not None and state.reach is not None and int(state.reach) <= 127:
-            step = state.step.detach().float().cpu().numpy()
-            if step.size in (1, len(weight.raw)):  # not in groups of columns
-                found[place] = step
+            found[place] = state.step.detach().float().cpu().numpy()
     return found
 
 
@@ -141,7 +143,13 @@ class _Graph:
         for pad in [one for one in self.body.node if one.op_type == "Pad"]:
             after = self._taker(pad.output[0])
             wide = self.value(pad.input[1])
-            if after is None or after.op_type != "QuantizeLinear" or wide is None or len(wide) != 8 or wide[[0, 1, 2, 3, 4, 6, 7]].any():
+            if (
+                after is None
+                or after.op_type != "QuantizeLinear"
+                or wide is None
+                or len(wide) != 8
+                or wide[[0, 1, 2, 3, 4, 6, 7]].any()
+            ):
                 continue
             if self.value(pad.input[2]) is not None if len(pad.input) > 2 and pad.input[2] else False:
                 continue
@@ -196,6 +204,10 @@ class _Graph:
         layers = [node for node in self.body.node if node.op_type in _PRODUCTS and self._step_of_input(node) is not None]
         for place, step in steps.items():
             name = self.body.input[place].name
+            if step.ndim == 2 and step.shape[1] > 1:
+                self._group(name, step)
+                found[place] = Whole(step, "int8")
+                continue
             ends = self._ends(name)
             if not ends or not all(node in layers and node.input[1] == at for at, node in ends):
                 continue  # something else takes it too: it stays a number for all
@@ -207,6 +219,29 @@ class _Graph:
             found[place] = Whole(step, "int8")
         _in_order(self.body)
         return found
+
+    def _group(self, name: str, step: np.ndarray) -> None:
+        """Multiply a matrix of whole numbers by the steps of its groups. Runtimes do it once, when they load the file."""
+        rows, columns = self.weights[self.places[name]].shape
+        constants = {
+            "step": step[:, :, None],
+            "groups": np.array([rows, step.shape[1], columns // step.shape[1]]),
+            "whole": np.array([rows, columns]),
+        }
+        self.body.initializer.extend(numpy_helper.from_array(one, f"{name}.{kind}") for kind, one in constants.items())
+        for node in self.users.get(name, []):
+            for place, one in enumerate(node.input):
+                if one == name:
+                    node.input[place] = f"{name}.number"
+        self.body.node.extend(
+            [
+                helper.make_node("Reshape", [name, f"{name}.groups"], [f"{name}.grouped"]),
+                helper.make_node("Cast", [f"{name}.grouped"], [f"{name}.float"], to=TensorProto.FLOAT),
+                helper.make_node("Mul", [f"{name}.float", f"{name}.step"], [f"{name}.scaled"]),
+                helper.make_node("Reshape", [f"{name}.scaled", f"{name}.whole"], [f"{name}.number"]),
+            ]
+        )
+        self.body.input[self.places[name]].type.tensor_type.elem_type = TensorProto.INT8
 
     def _step_of_input(self, node: onnx.NodeProto) -> np.ndarray | None:
         maker = self.makers.get(node.input[0])

@@ -57,7 +57,7 @@ class _OnGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, step: Tensor, zero: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Of the value's shape and type."""
-        whole = (value / step).round_()
+        whole = (value.float() / step).round_()  # half precision has not 255 levels
         kept = whole.clamp(-zero, LEVELS - zero)
         inside = whole == kept
         rounded = kept.mul_(step)

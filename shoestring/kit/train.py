@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task
 from shoestring.kit.progress import progress
+from shoestring.kit.quantised import Grid
 from shoestring.kit.resume import Batches, snapshot
 from shoestring.kit.weights import SkippedWarning, State, bake, clone
 
@@ -105,7 +106,8 @@ def _height(step: int, steps: int) -> float:
 
 def _groups(model: nn.Module, singles: dict[nn.Parameter, nn.Parameter], learning_rate: float) -> list[dict[str, Any]]:
     """All parameters as one group, but for the steps of grids: these move in proportion to their size, and do not decay."""
-    steps = {id(m.step): m.step for m in model.modules() if isinstance(m, State) and m.step is not None}
+    grids = [m.step for m in model.modules() if isinstance(m, State | Grid) and m.step is not None and m.step.requires_grad]
+    steps = {id(step): step for step in grids}
     rest = [single for p, single in singles.items() if id(p) not in steps]
     groups: list[dict[str, Any]] = [{"params": rest, "highest": learning_rate}] if rest else []
     for step in steps.values():

@@ -1,15 +1,18 @@
 """Fewer values: what takes few levels takes few bits."""
 
+from shoestring.quantize.aware import QuantizationAware
 from shoestring.quantize.binary import Binary
 from shoestring.quantize.binary_layers import Real, ScaledSigns, Signs
+from shoestring.quantize.brain import BFloat16
 from shoestring.quantize.grain import PerChannel, PerGroup, PerTensor
 from shoestring.quantize.post_training import PostTraining
 from shoestring.quantize.ranges import Entropy, MeanSquare, MinMax, Percentile
 from shoestring.quantize.rate import Rate
 from shoestring.quantize.shared import Shared
 from shoestring.quantize.trellis import Trellis
+from shoestring.quantize.weight_only import WeightOnly
 
 __all__ = [
-    "Binary", "Entropy", "MeanSquare", "MinMax", "PerChannel", "PerGroup", "PerTensor", "Percentile", "PostTraining", "Rate", "Real", "ScaledSigns", "Shared", "Signs",
-    "Trellis",
+    "BFloat16", "Binary", "Entropy", "MeanSquare", "MinMax", "PerChannel", "PerGroup", "PerTensor", "Percentile", "PostTraining",
+    "QuantizationAware", "Rate", "Real", "ScaledSigns", "Shared", "Signs", "Trellis", "WeightOnly",
 ]  # fmt: skip
