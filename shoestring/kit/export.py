@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from shoestring.artifact import file
+from shoestring.artifact import file, sign_layers
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Graph, OperatorError
 from shoestring.artifact.graph import encode as encode_graph
@@ -162,7 +162,7 @@ def export(model: nn.Module, task: Task) -> Exported:
     _check_outputs(expected)
     exported = _export(model, example, expected, steps)
     loaded = _loadable(exported, model)
-    tolerance = _tolerance(model, expected)
+    tolerance = _tolerance(model, expected, exported)
     _compare(loaded, example, expected, tolerance, "")
     if (second := reshaped(example)) is not None:
         expected = _answer(
@@ -293,10 +293,10 @@ def _loadable(exported: Exported, model: nn.Module) -> Loaded:
         ) from error
 
 
-def _tolerance(model: nn.Module, expected: Any) -> float:
-    """TOLERANCE, and eight times that where the module computes in half precision; where it rounds activations, a sum that is
-    one bit apart may go to another whole number, here and there."""
-    if isinstance(model, Quantised):
+def _tolerance(model: nn.Module, expected: Any, exported: Exported) -> float:
+    """TOLERANCE, and eight times that where the module computes in half precision; where it rounds activations or takes their
+    signs, a sum that is one bit apart may go to another whole number, here and there."""
+    if isinstance(model, Quantised) or sign_layers.layers(exported.graph, _tensors(model, exported)):
         return QUANTISED_TOLERANCE
     computed = [one.raw for one in members(model)] + numbered(plain(expected))[1]
     return TOLERANCE * (8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1)
