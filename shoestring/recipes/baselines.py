@@ -36,7 +36,7 @@ SETTINGS: dict[type[nn.Module], Settings] = {
     LeNet5: Settings(passes=15, augment=moved, learning_rate=1e-3, weight_decay=0.0),
     ResNet20: Settings(passes=30, augment=pictures),
     MobileNet: Settings(passes=25, augment=pictures, learning_rate=4e-3),
-    TextEncoder: Settings(passes=12, augment=words_dropped, learning_rate=5e-4, batch_size=64),
+    TextEncoder: Settings(passes=4, augment=words_dropped, learning_rate=5e-4, batch_size=64),
 }
 
 

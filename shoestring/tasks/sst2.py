@@ -87,7 +87,7 @@ def without_padding(ids: Tensor) -> Tensor:
     return ids[:, : max(1, int((ids != _PADDING).sum(1).max()))]
 
 
-def words_dropped(ids: Tensor, share: float = 0.1) -> Tensor:
+def words_dropped(ids: Tensor, share: float = 0.2) -> Tensor:
     """Ids with a share of the words, drawn at random, unknown: so that training knows words that it has not seen."""
     return torch.where((torch.rand(ids.shape) < share) & (ids != _PADDING), _UNKNOWN, ids)
 
