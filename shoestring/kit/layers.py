@@ -14,25 +14,38 @@ Patterns = tuple[str, ...]
 """Names of layers (paths of modules, as in `named_modules()`); `*` matches anything, dots included."""
 
 
+class NoLayerError(ValueError):
+    """A pattern fits no layer of those that a technique may touch; it is in `pattern`, and the message says which are near."""
+
+    def __init__(self, pattern: str, names: Sequence[str], where: str) -> None:
+        near = get_close_matches(pattern, names, 3, 0.5) or names[:3]
+        also = "the nearest are" if len(near) < len(names) else "there are"
+        super().__init__(f"{where} names {pattern!r}, and there is no such layer; {also} {', '.join(near)}")
+        self.pattern = pattern
+
+
+def fitting(names: Sequence[str], patterns: Patterns, where: str) -> list[str]:
+    """The names, in their order, that fit a pattern; raises NoLayerError, beginning with `where`, for one that fits none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise NoLayerError(pattern, names, where)
+    return [name for name in names if any(fnmatchcase(name, one) for one in patterns)]
+
+
 def chosen(names: Sequence[str], only: Patterns, keep: Patterns, who: str) -> list[str]:
     """The names, in their order, that fit a pattern of `only` (all of them where it is empty) and none of `keep`.
 
-    Raises ValueError for a pattern that fits no name: it says which names are near.
+    Raises NoLayerError, a ValueError, for a pattern that fits no name: it says which names are near.
     """
-    for field, patterns in (("only", only), ("keep", keep)):
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                near = get_close_matches(pattern, names, 3, 0.5) or names[:3]
-                also = "the nearest are" if len(near) < len(names) else "there are"
-                raise ValueError(f"{who}: {field}= names {pattern!r}, and there is no such layer; {also} {', '.join(near)}")
-    fitting = [name for name in names if not only or any(fnmatchcase(name, one) for one in only)]
-    return [name for name in fitting if not any(fnmatchcase(name, one) for one in keep)]
+    wanted = fitting(names, only, f"{who}: only=") if only else list(names)
+    left = fitting(names, keep, f"{who}: keep=")
+    return [name for name in wanted if name not in left]
 
 
 def touched(model: nn.Module, weights: Sequence[Weight], only: Patterns, keep: Patterns, who: str) -> list[Weight]:
-    """Of a model's weights, those of a layer that fits a pattern of `only` (all of them where it is empty), and of none of `keep`.
+    """Of a model's weights, those of a layer that fits a pattern of `only` (all where it is empty), and of none of `keep`.
 
-    A tied weight has several layers. Raises ValueError for a pattern that fits no layer of these weights.
+    A tied weight has several layers. Raises NoLayerError for a pattern that fits no layer of these weights.
     """
     if not only and not keep:
         return list(weights)

@@ -1,7 +1,8 @@
 """From a Budget to the model that keeps it, and the frontier found on the way."""
 
 from shoestring.plan.compress import Outcome, clean, compress
-from shoestring.plan.fallback import Found, Kept, fallback
+from shoestring.plan.fallback import fallback
+from shoestring.plan.found import Found, Kept
 from shoestring.plan.frontier import Point, undominated
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.sensitivity import Effect, Table, sensitivity

@@ -12,69 +12,13 @@ from typing import Any
 from torch import nn
 
 from shoestring.core import Meter, Task, Technique
-from shoestring.kit import Patterns, chosen, progress
-from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready
+from shoestring.kit import Patterns, progress
+from shoestring.kit.layers import NoLayerError, fitting
+from shoestring.plan.found import Found, Kept
+from shoestring.plan.layers_tried import Layers, check_action, exactly, layers_tried, limited, ready
 from shoestring.plan.pace import Pace
 from shoestring.plan.sensitivity import Table
 from shoestring.plan.trials import SpentError, Trial, Trials
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """Layers that stay as they were, and why."""
-
-    layers: Layers
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What `fallback` found: a technique that is the action with the layers of `kept` left alone.
-
-    `met`: whether it loses at most the drop asked for; where it does not, nothing that was allowed does, and this is the
-    nearest. `complete`: whether the search came to its end: fewer might do where it did not. `score` and `lost` are of
-    validation data, `error` the standard error of `lost`; `bytes` and `pace` (beside the model as it was; None: not timed) are
-    of the file. `trials`: how many changed models were made. `note`: what the technique said, or why nothing will do.
-    `apply(found.technique, model, task, seed=found.seed)` makes the model again.
-    """
-
-    technique: Technique
-    met: bool
-    complete: bool
-    kept: tuple[Kept, ...]
-    changed: tuple[Layers, ...]
-    drop: float
-    score_before: float
-    score: float | None
-    lost: float | None
-    error: float | None
-    bytes_before: int
-    bytes: int | None
-    milliseconds_before: float | None
-    pace: Pace | None
-    trials: int
-    seed: int
-    note: str = ""
-
-    def __str__(self) -> str:
-        """In words, a line for each layer that stays."""
-        lost = "unknown" if self.lost is None else f"{self.lost:+.4f}"
-        error = "" if self.error is None else f" ± {self.error:.4f}"
-        lines = [
-            f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay as they were"
-            + ("" if self.complete else "; the search was cut short, and fewer might do"),
-            *(f"  {' + '.join(one.layers)}: {one.reason}" for one in self.kept),
-            f"score: {self.score_before:.4f} before, {'unknown' if self.score is None else f'{self.score:.4f}'} after; "
-            f"lost {lost}{error}, and {self.drop:g} may be",
-        ]
-        if self.bytes is not None:
-            lines.append(f"bytes: {self.bytes_before:,} before, {self.bytes:,} after")
-        if self.pace is not None:
-            lines.append(f"time: {self.pace.ratio:.3f} ({self.pace.low:.3f} to {self.pace.high:.3f}) times that of before")
-        if not self.met:
-            lines.append("the drop asked for is not kept, whatever stays: this is the nearest")
-        lines += [self.note] if self.note else []
-        return "\n".join([*lines, repr(self.technique)])
 
 
 def fallback(
@@ -110,10 +54,7 @@ def fallback(
     check_action(action, "fallback")
     units = layers_tried(model, task, action, groups, "fallback")
     names = [name for layers in units for name in layers]
-    wanted, barred = (
-        {name for name in chosen(names, patterns, (), f"fallback: {field}") if patterns}
-        for field, patterns in (("must", must), ("must_not", must_not))
-    )
+    wanted, barred = set(fitting(names, must, "fallback: must=")), set(fitting(names, must_not, "fallback: must_not="))
     for layers in units:
         if wanted.intersection(layers) and barred.intersection(layers):
             raise ValueError(f"fallback: {' + '.join(layers)} must be changed and must not: take it off one of the lists")
@@ -149,6 +90,8 @@ class _Search:
     """The fewest kept layers that were seen to do, for the score."""
     slower: dict[Layers, Pace] = field(default_factory=dict)
     """What is kept besides, for the time: the file with it changed beside the file without."""
+    foreign: set[str] = field(default_factory=set)
+    """Names that turned out to be of no layer that the action acts on."""
 
     def run(self) -> Found:
         """The search, as far as the trials reach."""
@@ -164,10 +107,28 @@ class _Search:
                 self.complete = False
         return self._found()
 
-    def _technique(self, keep: Sequence[Layers]) -> Any:
+    def _technique(self, keep: Sequence[Layers], action: Any = None) -> Any:
         """The action with these layers left alone, besides those that must not be touched; named in the model's order."""
         left = {*self.kept, *keep}
-        return limited(self.prepared, keep=[name for layers in self.units if layers in left for name in layers])
+        names = [name for layers in self.units if layers in left for name in layers if name not in self.foreign]
+        return limited(action or self.prepared, keep=names)
+
+    def _keeping(self, keep: Sequence[Layers]) -> Trial:
+        """What comes of keeping these; a name that the action turns out to have no use for is left out, then and later."""
+        while True:
+            try:
+                return self._trial(self._technique(keep), f"{len(keep)} kept")
+            except NoLayerError as error:
+                ours = {name for layers in self.units for name in layers if exactly(name) == error.pattern} - self.foreign
+                if not ours:
+                    raise
+                self.foreign |= ours
+                self.free = [layers for layers in self.free if not self.foreign.issuperset(layers)]
+                if not any(name not in self.foreign for layers in self.units for name in layers):
+                    raise ValueError(
+                        f"fallback: {type(self.action).__name__} acts on none of {', '.join(sorted(self.foreign))}; let it "
+                        "say by a method layers(model, task) which layers it acts on"
+                    ) from None
 
     def _trial(self, technique: Any, note: str) -> Trial:
         made = self.trials.made
@@ -178,7 +139,7 @@ class _Search:
 
     def _does(self, keep: Sequence[Layers]) -> bool:
         """Whether keeping these is enough; the fewest that are enough are remembered."""
-        enough = self._trial(self._technique(keep), f"{len(keep)} kept").within(self.drop)
+        enough = self._keeping(keep).within(self.drop)
         if enough and (self.best is None or len(keep) < len(self.best)):
             self.best = list(keep)
         return enough
@@ -214,7 +175,13 @@ class _Search:
         """Trials of these layers changed alone; none where they would make more than `most` trials in all."""
         if self.trials.made + len(layers) > most:
             return {}
-        return {one: self._trial(limited(self.prepared, only=one), f"{one[0]} alone") for one in layers}
+        found: dict[Layers, Trial] = {}
+        for one in layers:
+            try:
+                found[one] = self._trial(limited(self.prepared, only=one), f"{one[0]} alone")
+            except NoLayerError:
+                found[one] = Trial(lost=0.0, changed=False)
+        return found
 
     def _give_back(self, keep: list[Layers]) -> None:
         """Change again what need not stay: runs of layers, the least harmful first, ever shorter, until no single one can."""
@@ -249,7 +216,7 @@ class _Search:
         if not layers:
             return
         keep = [*self.chosen, *layers]
-        if not self._trial(self._technique(keep), f"{len(keep)} kept").within(self.drop):
+        if not self._keeping(keep).within(self.drop):
             beside = None
         else:
             beside = self.trials.compare(self._technique(self.chosen), self._technique(keep))
@@ -271,6 +238,7 @@ class _Search:
         technique = self._technique(keep)
         trial = self.trials.known(technique) or Trial(note="no trial was left to make it")
         left = {*self.kept, *keep}
+        units = [one for one in self.units if not self.foreign.issuperset(one)]
         if trial.error is not None and self.drop < 2 * trial.error:
             warnings.warn(
                 f"the drop of {self.drop:g} is finer than two standard errors of what is lost ({2 * trial.error:.2g}): with "
@@ -279,11 +247,11 @@ class _Search:
             )
         timed = self.trials.original.pace
         return Found(
-            technique=limited(self.action, keep=[name for one in self.units if one in left for name in one]),
+            technique=self._technique(keep, self.action),
             met=met,
             complete=self.complete,
-            kept=tuple(Kept(layers=one, reason=self._reason(one)) for one in self.units if one in left),
-            changed=tuple(one for one in self.units if one not in left),
+            kept=tuple(Kept(layers=one, reason=self._reason(one)) for one in units if one in left),
+            changed=tuple(one for one in units if one not in left),
             drop=self.drop,
             score_before=self.trials.base,
             score=None if trial.lost is None else self.trials.base - trial.lost,

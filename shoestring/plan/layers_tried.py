@@ -10,6 +10,7 @@ from torch import nn
 
 from shoestring.core import Task, Technique
 from shoestring.kit import Patterns, chosen, compressible, layers_of
+from shoestring.kit.layers import fitting
 
 Layers = tuple[str, ...]
 """Names of layers that are tried together; most often one."""
@@ -64,7 +65,7 @@ def layers_tried(model: nn.Module, task: Task, action: Any, groups: Sequence[Pat
     for group in groups:
         if isinstance(group, str):
             raise TypeError(f"{who}: a group is a tuple of names of layers, not {group!r}: write ({group!r},)")
-        mine = list(dict.fromkeys(name for one in group for name in chosen(names, (one,), (), f"{who}: groups")))
+        mine = fitting(names, group, f"{who}: groups=")
         for name in mine:
             if name in grouped:
                 raise ValueError(f"{who}: the layer {name!r} is in two groups, {grouped[name]} and {group}: leave it in one")

@@ -15,6 +15,7 @@ from torch import nn
 from shoestring.core import Meter, Task, Technique
 from shoestring.core.cost import Cost
 from shoestring.kit import Patterns, progress
+from shoestring.kit.layers import NoLayerError
 from shoestring.meters import Latency
 from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready, size_of
 from shoestring.plan.trials import SpentError, Trial, Trials
@@ -164,6 +165,8 @@ def effects_alone(trials: Trials, asked: Sequence[tuple[Any, Sequence[Layers]]])
                 trial = trials(action)
             except SpentError:
                 trial = Trial(note=f"not tried: {trials.most} trials were allowed, and made")
+            except NoLayerError:
+                trial = Trial(changed=False, note=f"{type(actions[place]).__name__} does not act on it")
             found[place, layers] = effect_of(trial, trials, layers, repr(asked[place][0]))
             advance(layers[0])
     return tuple(found[pair] for pair in pairs)

@@ -22,6 +22,7 @@ from shoestring.core import Meter, Task, Technique, score, seeded
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
 from shoestring.kit import SkippedWarning, Supervised, check_finite, export, pack
+from shoestring.kit.layers import NoLayerError
 from shoestring.meters import Latency
 from shoestring.plan.pace import Pace, pace
 from shoestring.plan.same_graph import file_of, signature_of
@@ -104,13 +105,13 @@ class Trials:
         self.original = self._known[""]
 
     def __call__(self, technique: Technique) -> Trial:
-        """What comes of a technique; raises SpentError rather than make one trial too many."""
+        """What comes of a technique; raises SpentError rather than make one trial too many, and NoLayerError."""
         if (known := self.known(technique)) is not None:
             return known
         name, notes = repr(technique), list[str]()
         try:
             trial = self._weighed(self._file(technique, notes))
-        except SpentError:
+        except (SpentError, NoLayerError):
             raise
         except Exception as error:  # any technique and any model: that it fails is an answer too
             said = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
@@ -161,8 +162,12 @@ class Trials:
         self.made += 1
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            with seeded(self.seed):
-                changed = technique(self.model, self.task)
+            try:
+                with seeded(self.seed):
+                    changed = technique(self.model, self.task)
+            except NoLayerError:  # no model was made
+                self.made -= 1
+                raise
             data = file_of(changed, self.task, self._exported, self._signature)
         for one in said:
             if issubclass(one.category, SkippedWarning):

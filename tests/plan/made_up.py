@@ -47,11 +47,13 @@ def summing(count: int, noise: float = 0.0, examples: int = 64) -> Supervised:
 class Harm(Technique):
     """Lower the weight of each layer by what is told: the score loses just as much.
 
-    `harms`: of each layer, by its place; `together`: two places that lose 1 more where both are changed. `failing`: a layer that
+    `harms`: of each layer, by its place; `deaf`: layers that it does not act on, as an int8 technique on no
+    embedding. `together`: two places that lose 1 more where both are changed. `failing`: a layer that
     cannot be changed. `interrupting`: after so many calls a KeyboardInterrupt.
     """
 
     harms: tuple[float, ...] = ()
+    deaf: tuple[str, ...] = ()
     together: tuple[int, int] | None = None
     failing: str = ""
     only: Patterns = ()
@@ -62,9 +64,10 @@ class Harm(Technique):
         """A copy with smaller weights."""
         if self.interrupting is not None and len(CALLS) >= self.interrupting:
             raise KeyboardInterrupt
-        CALLS.append(repr(self))
         harmed = clone(model)
-        found = touched(harmed, compressible(harmed, "Harm"), self.only, self.keep, "Harm")
+        weights = [weight for weight in compressible(harmed, "Harm") if weight.name.removesuffix(".weight") not in self.deaf]
+        found = touched(harmed, weights, self.only, self.keep, "Harm")
+        CALLS.append(repr(self))
         places = {int(weight.name.split(".")[1]): weight for weight in found}
         if any(weight.name == f"{self.failing}.weight" for weight in found):
             raise RuntimeError(f"{self.failing} cannot be changed")

@@ -35,6 +35,16 @@ def search(action: Harm, drop: float, **settings) -> Found:
     return fallback(Sum(count), summing(count), action, drop=drop, **settings)
 
 
+class Everywhere(Harm):
+    """Does harm whatever it keeps."""
+
+    def __call__(self, model, task):
+        model = super().__call__(model, task)
+        with torch.no_grad():
+            model.layers[0].weight.sub_(1)  # type: ignore[union-attr]
+        return model
+
+
 EIGHTHS = (1, 0, 6, 2, 0, 0, 9, 1, 3, 0)
 HARMS = tuple(one / 8 for one in EIGHTHS)
 
@@ -99,13 +109,6 @@ def test_where_the_drop_cannot_be_kept_it_says_so():
 
 
 def test_where_even_an_action_that_keeps_all_does_harm_it_says_so():
-    class Everywhere(Harm):
-        def __call__(self, model, task):
-            model = super().__call__(model, task)
-            with torch.no_grad():
-                model.layers[0].weight.sub_(1)  # type: ignore[union-attr]
-            return model
-
     found = search(Everywhere(harms=(0.0, 0.0)), 0.5)
     assert not found.met and found.changed == () and found.lost == 1
 
@@ -114,6 +117,18 @@ def test_a_layer_that_fails_is_kept_and_the_reason_told():
     found = search(Harm(harms=HARMS, failing="layers.4"), 0.5)
     assert kept(found) == [2, 4, 6, 8] and found.met
     assert "layers.4 cannot be changed" in next(one.reason for one in found.kept if one.layers == ("layers.4",))
+
+
+def test_layers_that_the_action_does_not_act_on_are_left_out():
+    found = search(Harm(harms=HARMS, deaf=("layers.6", "layers.0")), 0.5, must_not=("layers.0",))
+    assert kept(found) == [2, 8] and found.met and found.lost == 0.5 - 1 / 8
+    assert not {("layers.0",), ("layers.6",)} & {*found.changed}
+    assert found.technique(Sum(10), summing(10).sealed())
+
+
+def test_an_action_on_other_layers_than_were_thought_of_is_refused():
+    with pytest.raises(ValueError, match=r"acts on none of layers.0, layers.1; let it say by a method layers"):
+        search(Everywhere(harms=(1.0, 1.0), deaf=("layers.0", "layers.1")), 0.0)
 
 
 def test_the_reasons_are_what_changing_a_layer_too_would_lose():

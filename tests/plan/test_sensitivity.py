@@ -83,6 +83,13 @@ def test_a_real_network_is_weighed_by_its_files(task, network):
         assert one.saved.operations == 0, "zeros are multiplied by like any number"
 
 
+def test_a_layer_that_the_action_does_not_act_on_is_a_line_and_no_trial():
+    CALLS.clear()
+    table = sensitivity(Sum(4), summing(4), Harm(harms=HARMS, deaf=("layers.1",)), meters=(), most=3)
+    assert lost(table) == {"layers.0": None, "layers.1": None, "layers.2": 0.125, "layers.3": 0.25} and len(CALLS) == 3
+    assert table.effects[1].note == "nothing to do; Harm does not act on it"
+
+
 def test_the_table_can_be_read_by_people_and_by_programs():
     table = sensitivity(Sum(4), summing(4), Harm(harms=HARMS, failing="layers.3"), meters=[Operations()])
     lines = str(table).splitlines()
@@ -184,7 +191,7 @@ def test_what_a_technique_skips_is_in_the_note_and_other_warnings_are_heard():
         ({"actions": [Harm(harms=HARMS, only=("layer.1",))]}, ValueError, r"only= names 'layer.1'.*layers.1"),
         ({"groups": [("layers.0",), ("layers.*",)]}, ValueError, "the layer 'layers.0' is in two groups"),
         ({"groups": ["layers.0"]}, TypeError, r"write \('layers.0',\)"),
-        ({"groups": [("layers.9",)]}, ValueError, "groups: only= names 'layers.9'"),
+        ({"groups": [("layers.9",)]}, ValueError, "groups= names 'layers.9'"),
         ({"most": 0}, ValueError, "most is 0"),
         ({"examples": 1}, ValueError, "examples is 1"),
     ],
