@@ -4,5 +4,6 @@ from shoestring.recipes.baselines import baseline
 from shoestring.recipes.deep_compression import deep_compression
 from shoestring.recipes.digits import digits_lenet
 from shoestring.recipes.rate import rate_cifar, rate_lenet
+from shoestring.recipes.xnor import xnor_convnet
 
-__all__ = ["baseline", "deep_compression", "digits_lenet", "rate_cifar", "rate_lenet"]
+__all__ = ["baseline", "deep_compression", "digits_lenet", "rate_cifar", "rate_lenet", "xnor_convnet"]
