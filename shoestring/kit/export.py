@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from shoestring.artifact import file, sign_layers
 from shoestring.artifact.file import Content
@@ -36,6 +34,7 @@ from shoestring.kit.example import (
 from shoestring.kit.lowering import Whole, lower, steps_of
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.quantised import Quantised, plain_module, translations
+from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.tracing import explain, forget_kernels, quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
 
@@ -76,8 +75,7 @@ def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> byt
 def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYTES) -> nn.Module:
     """A copy of `model` with the weights of the file, to go on training: zeros become a mask, levels a codebook, multiples a step.
 
-    `model` may be the one from before hidden units were removed: linear layers, convolutions and batch norms become as small as
-    the file has them. `max_bytes` is that of `load`. Parameters that the file has not (its graph does not use them) keep the model's values, with a SkippedWarning.
+    `model` may be the one from before hidden units were removed: the layers of torch become as small as the file has them. `max_bytes` is that of `load`. Parameters that the file has not (its graph does not use them) keep the model's values, with a SkippedWarning.
     Raises ValueError where the file is of another model, ShoeError for a damaged file.
     """
     model = bake(clone(model))
@@ -98,7 +96,7 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
             )
         if weight.raw.shape != value.shape:
             weight.raw.data = value
-            _resize(weight)
+            resize(weight)
         with torch.no_grad():
             weight.raw.copy_(value)
         if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
@@ -123,20 +121,7 @@ def _fits(weight: Weight, shape: tuple[int, ...]) -> bool:
     if own == shape:
         return True
     smaller = len(own) == len(shape) and all(0 < new <= old for new, old in zip(shape, own, strict=True))
-    return smaller and len(weight.owners) == 1 and isinstance(weight.owners[0][0], nn.Linear | _ConvNd | _BatchNorm)
-
-
-def _resize(weight: Weight) -> None:
-    """Have the layer say the sizes that its tensors have now."""
-    module, name = weight.owners[0]
-    sizes: tuple[str, ...] = ("num_features",)
-    if isinstance(module, nn.Linear):
-        sizes = ("out_features", "in_features")
-    elif isinstance(module, _ConvNd):
-        sizes = ("out_channels", "in_channels")
-    if name == "weight" or isinstance(module, _BatchNorm):
-        for size, number in zip(sizes, weight.raw.shape, strict=False):
-            setattr(module, size, number)
+    return smaller and len(weight.owners) == 1 and isinstance(weight.owners[0][0], RESIZABLE)
 
 
 def parameter_bytes(model: nn.Module) -> int:

@@ -33,16 +33,17 @@ class ResNet20(nn.Module):
 class _Block(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.wider = width - channels
-        self.first = _convolution(channels, width, 2 if self.wider else 1)
+        self.halves = width != channels
+        self.first = _convolution(channels, width, 2 if self.halves else 1)
         self.second = _convolution(width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features N×C×H×W."""
         shortcut = features
-        if self.wider:
-            shortcut = functional.pad(features[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.wider))
-        return functional.relu(self.second(functional.relu(self.first(features))) + shortcut)
+        changed = self.second(functional.relu(self.first(features)))
+        if self.halves:  # as many channels more as there are, which is fewer where some were taken out
+            shortcut = functional.pad(features[:, :, ::2, ::2], (0, 0, 0, 0, 0, changed.shape[1] - features.shape[1]))
+        return functional.relu(changed + shortcut)
 
 
 def _convolution(channels: int, width: int, stride: int) -> nn.Sequential:

@@ -1,5 +1,14 @@
-"""Fewer weights: what is zero costs next to nothing in the file."""
+"""Fewer weights: what is zero costs next to nothing in the file, and what is gone costs no time either."""
 
+from shoestring.prune.blocks import Blocks, bypassed
+from shoestring.prune.channels import Channels, OfChannels, OfOperations
+from shoestring.prune.group_lasso import GroupLasso
+from shoestring.prune.heads import Heads
+from shoestring.prune.importance import Importance, Norm, Scale, Taylor
+from shoestring.prune.low_rank import Energy, LayerOperations, LowRank, Outputs, Weights
 from shoestring.prune.magnitude import Global, LayerAdaptive, Magnitude, PerLayer
 
-__all__ = ["Global", "LayerAdaptive", "Magnitude", "PerLayer"]
+__all__ = [
+    "Blocks", "Channels", "Energy", "Global", "GroupLasso", "Heads", "Importance", "LayerAdaptive", "LayerOperations", "LowRank",
+    "Magnitude", "Norm", "OfChannels", "OfOperations", "Outputs", "PerLayer", "Scale", "Taylor", "Weights", "bypassed",
+]  # fmt: skip

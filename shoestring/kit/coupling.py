@@ -1,0 +1,290 @@
+"""Graph surgery across branches: the units of a model that go or stay as a whole, and how they are taken out."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, seeded
+from shoestring.kit.example import Example, example_of, over, reshaped
+from shoestring.kit.layers import Patterns, chosen, layers_of
+from shoestring.kit.marks import Marks, Place, reason_to_stay
+from shoestring.kit.sizes import resize
+from shoestring.kit.surgery import answers, differs, take
+from shoestring.kit.tracing import quiet
+from shoestring.kit.weights import SkippedWarning, Weight, bake, clone, members
+
+_SHORT = 8  # an axis that varies is cut to this length to find out what belongs together
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Units that are alike: each is slices along the same axes of the same weights, and goes or stays as a whole.
+
+    `name`: the first layer that gives the units; `layers`: all that do. `slices`: of each (weight, axis), the weight by its place
+    among the members, units × slices of a unit. `reads`: those of them along which a layer takes the units in: with zeros there
+    the units might as well be gone. `are_parts`: whether units are several channels that the model mixes, as heads of an attention.
+    `numbers`: attributes of modules (path, name) that go by the units, and by how much for each of them.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    slices: dict[Place, Tensor]
+    reads: frozenset[Place]
+    are_parts: bool
+    numbers: tuple[tuple[str, str, int], ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.slices.values())))
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """The families of a model, in the order of its layers; `used`: (weight, how many places it is multiplied at on the example)."""
+
+    families: tuple[Family, ...]
+    used: tuple[tuple[int, float], ...]
+    each: dict[int, int]
+
+    def products(self, model: nn.Module, gone: Sequence[Tensor] = ()) -> float:
+        """Products of the model's layers on the example, without the units (of each family) that are to go."""
+        sizes = [list(one.raw.shape) for one in members(model)]
+        for family, units in zip(self.families, gone, strict=False):
+            for (place, axis), slices in family.slices.items():
+                sizes[place][axis] -= len(units) * slices.shape[1]
+        return sum(places * math.prod(sizes[place]) for place, places in self.used)
+
+    def after(self, model: nn.Module, gone: Sequence[Tensor]) -> Coupling:
+        """The coupling of the model once these units of each family are gone."""
+        left = self.left(model, gone)
+        places = {key: stays.cumsum(0) - 1 for key, stays in left.items()}
+        families: list[Family] = []
+        for family, units in zip(self.families, gone, strict=True):
+            stays = torch.ones(len(family), dtype=torch.bool)
+            stays[units] = False
+            slices = {key: places[key][own[stays]] for key, own in family.slices.items()}
+            families.append(replace(family, slices=slices))
+        return replace(self, families=tuple(families))
+
+    def left(self, model: nn.Module, gone: Sequence[Tensor]) -> dict[Place, Tensor]:
+        """Of each (weight, axis) with units on it, which slices stay."""
+        found, left = members(model), dict[Place, Tensor]()
+        for family, units in zip(self.families, gone, strict=True):
+            for (place, axis), slices in family.slices.items():
+                stays = left.setdefault((place, axis), torch.ones(found[place].raw.shape[axis], dtype=torch.bool))
+                stays[slices[units].flatten()] = False
+        return left
+
+
+def coupled(model: nn.Module, task: Task, only: Patterns = (), keep: Patterns = (), *, who: str) -> Coupling:
+    """What belongs together in a model, and can go: found by trying, and each family tried out by taking a unit of it out.
+
+    `only`, `keep`: layers whose units may go, and must not. With a SkippedWarning from `who`: the whole model, where it does not
+    run on the task's example; weights that are frozen, tied or parametrized by something else, whose units all stay; a family
+    where the model does not answer without a unit as it does with zeros in place of it.
+    Raises ValueError for a lazy module, and for names of no layer.
+    """
+    judged, example = bake(clone(model)).eval().cpu(), example_of(task)
+    reasons = {one.name: reason for one in members(model) if (reason := reason_to_stay(one))}
+    try:
+        marks = _followed(judged, example, reasons)
+    except Exception as error:
+        reason = f"it does not run on the task's example ({type(error).__name__}: {error})"
+        warnings.warn(f"{who} skipped the model: {reason}", SkippedWarning, stacklevel=3)
+        return Coupling((), (), {})
+    _say_what_stays(model, marks, who)
+    found = _families(judged, marks)
+    names = list(dict.fromkeys(name for family in found for name in family.layers))
+    if only or keep:
+        wanted, left = set(chosen(names, only, (), who)), set(chosen(names, (), keep, who))
+        found = [one for one in found if wanted.intersection(one.layers) and left.issuperset(one.layers)]
+    coupling = Coupling((), tuple(marks.used), marks.each)
+    kept: list[Family] = []
+    for family in found:
+        tried = [replace(family, numbers=numbers) for numbers in ((), *_numbers(judged, family, marks.members))]
+        reasons = [_fails(judged, example, replace(coupling, families=(one,))) for one in tried]
+        if "" in reasons:
+            kept.append(tried[reasons.index("")])
+        else:
+            text = f"without one of its {len(family)} units the model {reasons[0]}"
+            warnings.warn(f"{who} skipped {family.name}: {text}", SkippedWarning, stacklevel=3)
+    return replace(coupling, families=tuple(kept))
+
+
+def without(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> nn.Module:
+    """A copy of the model without these units of each family; the layers stay the user's own, with smaller weights.
+
+    States of weights, requires_grad, training mode, device and memory format are kept; gradients are not.
+    """
+    model = clone(model)
+    found, modules = members(model), dict(model.named_modules())
+    for family, units in zip(coupling.families, gone, strict=True):
+        for path, name, each in family.numbers:
+            setattr(modules[path], name, getattr(modules[path], name) - each * len(units))
+    for (place, axis), stays in coupling.left(model, gone).items():
+        if not stays.all():
+            weight = found[place]
+            take(weight, axis, stays.nonzero().flatten())
+            resize(weight)
+    return model
+
+
+def zeroed(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> nn.Module:
+    """A plain copy of the model in which nothing reads these units of each family: it answers as one without them does."""
+    model = bake(clone(model))
+    found = members(model)
+    with torch.no_grad():
+        for family, units in zip(coupling.families, gone, strict=True):
+            for place, axis in family.reads:
+                found[place].raw.index_fill_(axis, family.slices[place, axis][units].flatten().to(found[place].raw.device), 0)
+    return model
+
+
+def _followed(judged: nn.Module, example: Example, reasons: dict[str, str]) -> Marks:
+    """The marks of a model after a run: on a short example where it takes one."""
+    short = _shortened(example)
+    for tried in (short, example) if short is not None else (example,):
+        marks = Marks(judged, lambda weight: reasons.get(weight.name, ""))
+        try:
+            with quiet(), seeded(0), torch.no_grad():
+                with marks:
+                    answer = judged(*tried.args, **tried.kwargs)
+                marks.fix_values(answer)
+            return marks
+        except Exception:
+            if tried is example:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _shortened(example: Example) -> Example | None:
+    """The example, cut along the axes that vary; None where it is short."""
+    cut = False
+
+    def shorter(leaf: Any) -> Any:
+        nonlocal cut
+        for axis in example.axes.get(id(leaf), {}):
+            if leaf.shape[axis] > _SHORT:
+                leaf, cut = leaf.narrow(axis, 0, _SHORT), True
+        return leaf
+
+    changed = Example(over(shorter, example.args), over(shorter, example.kwargs), {})
+    return changed if cut else None
+
+
+def _say_what_stays(model: nn.Module, marks: Marks, who: str) -> None:
+    """Name the layers whose units stay, whatever they are."""
+    met = {place for place, _ in (*marks.gives, *marks.reads)}
+    layers: dict[str, list[str]] = {}
+    for place, weight in enumerate(members(model)):
+        reason = marks.reasons.get(place, "" if place in met else "what it computes does not keep channels apart")
+        if reason and weight.is_parameter and weight.raw.ndim > 1:
+            layers.setdefault(reason, []).extend(layers_of(model, weight))
+    for reason, names in layers.items():
+        warnings.warn(f"{who} skipped {', '.join(dict.fromkeys(names))}: {reason}", SkippedWarning, stacklevel=4)
+
+
+def _families(model: nn.Module, marks: Marks) -> list[Family]:
+    """Units that are slices of the same weights, as families of two units or more."""
+    alike: dict[tuple[tuple[Place, int], ...], list[dict[Place, list[int]]]] = {}
+    for slices in marks.united().values():
+        unit: dict[Place, list[int]] = {}
+        for place, index in slices:
+            unit.setdefault(place, []).append(index)
+        alike.setdefault(tuple(sorted((place, len(own)) for place, own in unit.items())), []).append(unit)
+    found: list[tuple[int, Family]] = []
+    attended = {mark for one in marks.shares for mark in marks.roots(one).unique().tolist()}
+    order = {place: turn for turn, place in enumerate(marks.gives)}
+    for units in alike.values():
+        giving = sorted((place for place in units[0] if place in order), key=order.__getitem__)
+        if len(units) < 2 or not giving:
+            continue
+        units.sort(key=lambda unit: min(unit[giving[0]]))
+        slices = {place: torch.tensor([unit[place] for unit in units]) for place in units[0]}
+        layers = [name for place, _ in giving for name in layers_of(model, marks.members[place])]
+        reads = frozenset(place for place in slices if place in marks.reads)
+        are_parts = all(slices[place].shape[1] > 1 for place in giving) and attended.issuperset(
+            marks.roots(marks.slices(*giving[0])[slices[giving[0]][:, 0]]).tolist()
+        )
+        found.append((order[giving[0]], Family(layers[0], tuple(dict.fromkeys(layers)), slices, reads, are_parts)))
+    return [family for _, family in sorted(found, key=lambda pair: pair[0])]
+
+
+def _numbers(model: nn.Module, family: Family, places: Sequence[Weight]) -> list[tuple[tuple[str, str, int], ...]]:
+    """Whole numbers of the modules around a family's layers that its units explain: forward() may go by them."""
+    owners = [
+        name for place, axis in family.slices if (place, axis) not in family.reads for name in layers_of(model, places[place])
+    ]
+    around = {".".join(name.split(".")[:depth]) for name in family.layers for depth in range(len(name.split(".")))}
+    modules = dict(model.named_modules())
+    each = {len(family) * each: each for each in (*(one.shape[1] for one in family.slices.values()), 1)}
+    found = [
+        (path, name, each[value])
+        for path in sorted({*around, *owners})
+        for name, value in vars(modules[path]).items()
+        if type(value) is int and value in each
+    ]
+    few = tuple(one for one in found if one[2] == 1)
+    return [one for one in dict.fromkeys((few, tuple(found))) if one]
+
+
+def _fails(judged: nn.Module, example: Example, coupling: Coupling) -> str:
+    """What goes wrong without the last unit of the one family of a coupling."""
+    gone = [torch.tensor([len(coupling.families[0]) - 1])]
+    return check(judged, without(judged, coupling, gone), example, coupling, gone)
+
+
+def unread(model: nn.Module, coupling: Coupling) -> list[Tensor]:
+    """Of each family the units that nothing reads: all weights are zero that take them in. One stays at least."""
+    found, gone = members(model), list[Tensor]()
+    for family in coupling.families:
+        alive = torch.zeros(len(family), dtype=torch.bool)
+        for place, axis in family.reads:
+            value = found[place].value().cpu()
+            read = (value != 0).movedim(axis, 0).reshape(value.shape[axis], -1).any(1)
+            alive |= read[family.slices[place, axis]].any(1)
+        alive[0] |= not alive.any()
+        gone.append((~alive).nonzero().flatten() if family.reads else torch.zeros(0, dtype=torch.long))
+    return gone
+
+
+def removed(
+    model: nn.Module, task: Task, coupling: Coupling, gone: Sequence[Tensor], *, who: str
+) -> tuple[nn.Module, Coupling]:
+    """The model without these units of each family, and its coupling; checked on the task's example.
+
+    Where the model then answers otherwise than it does when nothing reads these units, families that fail alone are left whole,
+    with a SkippedWarning from `who`.
+    """
+    judged, example = bake(clone(model)).eval().cpu(), example_of(task)
+    cut = without(model, coupling, gone)
+    if not check(judged, cut, example, coupling, gone):
+        return cut, coupling.after(model, gone)
+    fine = list(gone)
+    for place, family in enumerate(coupling.families):
+        alone = [units if at == place else units[:0] for at, units in enumerate(gone)]
+        if len(gone[place]) and (reason := check(judged, without(judged, coupling, alone), example, coupling, alone)):
+            text = f"without {len(gone[place])} of its {len(family)} units the model {reason}"
+            warnings.warn(f"{who} skipped {family.name}: {text}", SkippedWarning, stacklevel=3)
+            fine[place] = fine[place][:0]
+    cut = without(model, coupling, fine)
+    if reason := check(judged, cut, example, coupling, fine):
+        warnings.warn(
+            f"{who} removed nothing: with fewer units in several layers the model {reason}", SkippedWarning, stacklevel=3
+        )
+        return model, coupling
+    return cut, coupling.after(model, fine)
+
+
+def check(judged: nn.Module, cut: nn.Module, example: Example, coupling: Coupling, gone: Sequence[Tensor]) -> str:
+    """How a model without units answers differently from one in which nothing reads them; empty where it does not."""
+    examples = [one for one in (example, reshaped(example)) if one is not None]
+    with torch.no_grad():
+        expected = answers(zeroed(judged, coupling, gone).eval().cpu(), examples)
+        return differs(bake(clone(cut)).eval().cpu(), examples, expected)

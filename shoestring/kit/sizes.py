@@ -1,0 +1,38 @@
+"""Layers that say how large they are, and must be told when their weights become smaller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from shoestring.kit.weights import Weight
+
+RESIZABLE: tuple[Any, ...] = (nn.Linear, _ConvNd, _NormBase, nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
+"""The layers of torch that `resize` knows."""
+
+
+def resize(weight: Weight) -> None:
+    """Have the layer that owns a weight say the sizes that the weight has now."""
+    module: Any = weight.owners[0][0]
+    name, shape = weight.owners[0][1], weight.raw.shape
+    if isinstance(module, _NormBase):
+        module.num_features = shape[0]
+    elif name != "weight":
+        return
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = shape
+    elif isinstance(module, _ConvNd) and module.transposed:
+        module.in_channels, module.out_channels = shape[0], shape[1] * module.groups
+    elif isinstance(module, _ConvNd):
+        if 1 < module.groups == module.in_channels:  # each channel by itself: there are as many groups as channels
+            module.groups = shape[0] // (module.out_channels // module.groups)
+        module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
+    elif isinstance(module, nn.Embedding):
+        module.embedding_dim = shape[1]
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        module.normalized_shape = tuple(shape)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = shape[0]

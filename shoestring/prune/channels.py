@@ -1,0 +1,121 @@
+"""Channels taken out, so that layers become smaller and faster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import gcd
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, Technique
+from shoestring.kit import Patterns, check_finite
+from shoestring.kit.coupling import Coupling, Family, coupled
+from shoestring.prune.importance import Importance, Taylor
+from shoestring.prune.thinning import thinned
+
+
+@dataclass(frozen=True)
+class OfOperations:
+    """The share is of the layers' multiply-adds; channels go from whichever layers lose least for what they save."""
+
+
+@dataclass(frozen=True)
+class OfChannels:
+    """The share is of the channels, and every layer keeps the same share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels(Technique):
+    """Take out the channels that matter least, a few at a time, with all that belongs to them.
+
+    Saves: operations, milliseconds and bytes: layers have fewer channels.
+    Costs: `steps` batches of training; score.
+    Source: Li et al. 2017 (filters); Molchanov et al. 2019 (the default importance); Fang et al. 2023 (what goes together).
+    Differs: what goes together is found by trying; widths are rounded; recovery is taught by the model as it was.
+
+    `share`: what is kept, above 0 and at most 1, of what `of` says: OfOperations() or OfChannels(). Layers whose channels must
+    stay count too; where the rest cannot go so far, it goes as far as it can.
+    `importance`: what is compared: Taylor(), Norm(), Scale() or another callable (model, task, coupling) -> numbers.
+    `multiple`: the channels of a layer that are left are a multiple of this, where more than that were there.
+    `steps`: batches of training in all; 0 trains nothing.
+    `ramp`: the share of the steps over which channels go, in `rounds` rounds. `learning_rate`: Adam's, at its height.
+    `only`, `keep`: patterns of names of layers, those that lose channels and those that do not; empty `only` is all of them.
+    Layers whose outputs are added lose the same channels: `keep` of one keeps them all.
+    Heads of attentions are left alone. With a SkippedWarning: weights that are frozen, tied or parametrized by something else,
+    layers whose channels are not kept apart, those without which the model does not run.
+    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    """
+
+    share: float = 0.5
+    of: OfOperations | OfChannels = OfOperations()
+    importance: Importance = Taylor()
+    multiple: int = 8
+    steps: int = 2000
+    ramp: float = 0.3
+    rounds: int = 4
+    learning_rate: float = 1e-3
+    only: Patterns = ()
+    keep: Patterns = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"the share is {self.share}: it must be above 0 and at most 1")
+        if self.steps < 0 or self.rounds < 1 or self.multiple < 1 or not 0 <= self.ramp <= 1:
+            raise ValueError(f"steps must be 0 or more, rounds and multiple 1 or more, and ramp from 0 to 1: {self}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"the learning rate is {self.learning_rate}: it must be above 0")
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model with fewer channels."""
+        check_finite(model)
+        found = coupled(model, task, self.only, self.keep, who="Channels")
+        found = replace(found, families=tuple(one for one in found.families if not one.are_parts))
+        full = found.products(model), [len(family) for family in found.families]
+
+        def choose(thin: nn.Module, coupling: Coupling, way: float) -> list[Tensor]:
+            share = 1 - (1 - self.share) * way
+            scores = self.importance(thin, task, coupling)
+            if isinstance(self.of, OfOperations):
+                return self._cheapest(thin, coupling, scores, share * full[0])
+            goals = [self._rounded(family, share * count) for family, count in zip(coupling.families, full[1], strict=True)]
+            return [score.argsort()[: max(0, len(score) - goal)] for score, goal in zip(scores, goals, strict=True)]
+
+        return thinned(
+            model, task, found, choose, steps=self.steps, ramp=self.ramp, rounds=self.rounds,
+            learning_rate=self.learning_rate, who="Channels", key=repr(self),
+        )  # fmt: skip
+
+    def _multiple(self, family: Family) -> int:
+        """How many units make channels of the multiple that is asked for."""
+        each = min(slices.shape[1] for place, slices in family.slices.items() if place not in family.reads)
+        return self.multiple // gcd(self.multiple, each)
+
+    def _rounded(self, family: Family, units: float) -> int:
+        """That many units, up to the next multiple."""
+        multiple = self._multiple(family)
+        return min(len(family), max(1, -int(-units // multiple)) * multiple)
+
+    def _cheapest(self, model: nn.Module, coupling: Coupling, scores: list[Tensor], goal: float) -> list[Tensor]:
+        """The units that go so that no more than `goal` products are left: those next whose importance per product is least."""
+        order = [score.argsort() for score in scores]
+        counts = [0] * len(order)
+        products = coupling.products(model)
+        while products > goal:
+            best: tuple[float, int, int, float] | None = None
+            for place, family in enumerate(coupling.families):
+                left = len(family) - counts[place]
+                fewer = (left - 1) // self._multiple(family) * self._multiple(family)
+                if not fewer:
+                    continue
+                more = counts[place] + left - fewer
+                gone = [units[: more if at == place else counts[at]] for at, units in enumerate(order)]
+                after = coupling.products(model, gone)
+                price = float(scores[place][order[place][counts[place] : more]].sum()) / max(products - after, 1e-9)
+                if best is None or price < best[0]:
+                    best = price, place, more, after
+            if best is None:
+                break
+            _, place, count, products = best
+            counts[place] = count
+        return [torch.sort(units[:count]).values for units, count in zip(order, counts, strict=True)]

@@ -1,0 +1,96 @@
+"""Training that makes channels removable."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, Technique
+from shoestring.kit import Patterns, SkippedWarning, Weight, check_finite, clone, members, recover
+from shoestring.kit.coupling import Coupling, Family, coupled
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupLasso(Technique):
+    """Train with a penalty on the length of the weights that read each channel, so that those of needless channels become zero.
+
+    Saves: bytes of the file; then operations, when the channels are taken out: by Channels(steps=0) or
+    `kit.remove_dead_units`, without any loss.
+    Costs: `steps` batches of training; score, with the strength.
+    Source: Wen et al. 2016, section 3; Yuan & Lin 2006. Differs: a group is all weights that read one unit, in whatever layers,
+    and a step of the penalty is proximal (it reaches zero); a unit that reached zero stays there.
+
+    `strength`: how fast weights shrink, as a share of the learning rate, above 0: with 1, as fast as Adam could let them grow.
+    `steps`: batches of training. `learning_rate`: Adam's, at its height.
+    `only`, `keep`: patterns of names of layers, those whose channels may become zero and those whose do not.
+    Units are those of Channels and Heads. With a SkippedWarning: those that weights with levels or steps read, and what these skip.
+    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    """
+
+    strength: float = 0.1
+    steps: int = 2000
+    learning_rate: float = 1e-3
+    only: Patterns = ()
+    keep: Patterns = ()
+
+    def __post_init__(self) -> None:
+        if not self.strength > 0 or self.steps < 0 or not self.learning_rate > 0:
+            raise ValueError(f"strength and learning rate must be above 0 and steps 0 or more: {self}")
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model in which nothing reads some of its channels."""
+        check_finite(model)
+        trained = clone(model)
+        found = members(trained)
+        families = _shrinkable(coupled(model, task, self.only, self.keep, who="GroupLasso"), found)
+        gone = [torch.zeros(len(family), dtype=torch.bool) for family in families]
+
+        def shrink(step: int) -> None:
+            rate = self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / max(self.steps, 1)))
+            with torch.no_grad():
+                for family, done in zip(families, gone, strict=True):
+                    _shrink(found, family, done, self.strength * rate)
+
+        trained = recover(
+            trained, task, model, steps=self.steps, learning_rate=self.learning_rate, before_step=shrink,
+            what="training with group lasso", key=repr(self),
+        )  # fmt: skip
+        if self.steps:
+            shrink(self.steps)
+        return trained
+
+
+def _shrinkable(coupling: Coupling, found: list[Weight]) -> list[Family]:
+    kept: list[Family] = []
+    for family in coupling.families:
+        states = [found[place].state for place, _ in family.reads]
+        if not states or any(state is not None and (state.codebook is not None or state.step is not None) for state in states):
+            text = f"GroupLasso skipped {family.name}: weights that read its channels have levels or steps"
+            warnings.warn(text, SkippedWarning, stacklevel=3)
+        else:
+            kept.append(family)
+    return kept
+
+
+def _shrink(found: list[Weight], family: Family, gone: Tensor, by: float) -> None:
+    """Have the weights that read each unit shrink by that much in the mean square, to zero and not beyond."""
+    squares, count = torch.zeros(len(family)), 0
+    for place, axis in family.reads:
+        raw, slices = found[place].raw, family.slices[place, axis]
+        own = raw.float().square().movedim(axis, 0).reshape(raw.shape[axis], -1)
+        squares += own.sum(1).cpu()[slices].sum(1)
+        count += own.shape[1] * slices.shape[1]
+    length = (squares / count).sqrt()
+    factor = (1 - by / length.clamp(min=1e-12)).clamp(min=0)
+    gone |= factor == 0
+    factor[gone] = 0
+    for place, axis in family.reads:
+        raw, slices = found[place].raw, family.slices[place, axis]
+        scale = torch.ones(raw.shape[axis])
+        scale[slices.flatten()] = factor.repeat_interleave(slices.shape[1])
+        # A zero that is added makes one of negative zeros, which files keep apart.
+        raw.mul_(scale.to(raw).view(-1, *[1] * (raw.ndim - axis - 1))).add_(0.0)

@@ -1,0 +1,38 @@
+"""What Channels and Heads do alike: take units out in rounds, and train what is left after each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from shoestring.core import Task
+from shoestring.kit import SkippedWarning, clone, recover, taught
+from shoestring.kit.coupling import Coupling, removed
+
+Choose = Callable[[nn.Module, Coupling, float], list[Tensor]]
+"""Which units of each family go, for a model on the way (0: none, 1: as far as it shall go)."""
+
+
+def thinned(
+    model: nn.Module, task: Task, coupling: Coupling, choose: Choose, *, steps: int, ramp: float, rounds: int,
+    learning_rate: float, who: str, key: str,
+) -> nn.Module:  # fmt: skip
+    """A copy of the model without the units that are chosen. It is taught by the model as it was."""
+    thin = clone(model)
+    if not coupling.families:
+        warnings.warn(f"{who} found nothing in the model that it could take out", SkippedWarning, stacklevel=3)
+        return thin
+    learned = taught(task, model) if steps else task
+    rounds = rounds if steps else 1
+    before = [round(ramp * steps * turn / rounds) for turn in range(rounds)]
+    for turn, (first, last) in enumerate(zip(before, [*before[1:], steps], strict=True), 1):
+        gone = choose(thin, coupling, turn / rounds)
+        if any(len(units) for units in gone):
+            thin, coupling = removed(thin, task, coupling, gone, who=who)
+        thin = recover(
+            thin, learned, model, steps=last - first, learning_rate=learning_rate,
+            what=f"training what is left ({turn}/{rounds})", key=f"{key}, round {turn}",
+        )  # fmt: skip
+    return thin

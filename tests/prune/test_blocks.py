@@ -1,0 +1,78 @@
+"""Blocks that do least go first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from zoo import classified
+
+from shoestring import kit
+from shoestring.core import seeded
+from shoestring.kit import SkippedWarning, Supervised
+from shoestring.models import ResNet20, TextEncoder
+from shoestring.prune import Blocks, bypassed
+from shoestring.prune.blocks import Through
+
+
+class Step(nn.Module):
+    def __init__(self, size: float) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        with torch.no_grad():
+            self.inner.weight.mul_(size)
+            self.inner.bias.zero_()
+
+    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        return x + scale * self.inner(x)
+
+
+def test_the_blocks_that_do_nothing_go():
+    model = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6))
+    with torch.no_grad():
+        split = (x := torch.randn(20, 4)), model(x)
+    task = Supervised(train=split, validation=split, test=split, criterion=functional.mse_loss)
+    small = Blocks(share=0.5, steps=0)(model, task)
+    assert [isinstance(one, Through) for one in small] == [False, True, False, True]
+    torch.testing.assert_close(small(x), model(x), rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(one, Through) for one in model)
+    small = Blocks(share=0.25, steps=2, keep=("1",))(model, task)
+    assert [isinstance(one, Through) for one in small] == [True, False, True, True]
+
+
+def test_blocks_are_those_that_give_what_they_take():
+    with seeded(0):
+        model = ResNet20(4)
+    small = Blocks(share=0.01, batches=1, steps=0)(model, classified((3, 16, 16)))
+    # Those at which the size halves stay, and one of the others.
+    gone = [place for place, block in enumerate(small.blocks) if isinstance(block, Through)]
+    assert len(gone) == 6 and not {3, 6} & set(gone)
+
+
+def test_a_file_without_blocks_goes_back_into_the_class(tmp_path: Path):
+    with seeded(0):
+        model = TextEncoder(30, classes=4, width=8, layers=3, heads=2, hidden=8, length=9)
+        task = classified((7,), ids=30, axes={1: "T"})
+        small = Blocks(share=0.34, batches=1, steps=0)(model, task)
+    names = tuple(name for name, part in small.named_modules() if isinstance(part, Through))
+    assert len(names) == 2 and {name.split(".")[0] for name in names} == {"layers"}
+    kit.write(small, task, tmp_path / "small.shoe")
+    back = kit.restore(tmp_path / "small.shoe", bypassed(model, names))
+    ids = torch.randint(1, 30, (3, 7))
+    torch.testing.assert_close(back.eval()(ids), small.eval()(ids))
+
+
+def test_what_has_no_blocks_is_named():
+    with pytest.warns(SkippedWarning, match="Blocks found no block"):
+        Blocks(steps=0)(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4)), classified((4,)))
+    shared = Step(1.0)
+    other = Step(1.0)
+    other.inner.weight = shared.inner.weight
+    with pytest.warns(SkippedWarning) as caught:
+        Blocks(steps=0)(nn.Sequential(shared, other), classified((4,)))
+    assert any("Blocks skipped 0, 1: weights of theirs are tied" in str(one.message) for one in caught)
+    with pytest.raises(ValueError, match="bypassed: only= names 'layer', and there is no such layer"):
+        bypassed(nn.Sequential(Step(1.0)), ("layer",))

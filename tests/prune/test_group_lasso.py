@@ -1,0 +1,67 @@
+"""Channels shrink as wholes, reach zero, and are then gone for nothing."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from zoo import Residual, classified
+
+from shoestring.core import seeded
+from shoestring.kit import SkippedWarning, Supervised, clone, members, train
+from shoestring.kit.coupling import coupled, unread
+from shoestring.prune import Channels, GroupLasso
+from shoestring.prune.group_lasso import _shrink
+
+
+def test_a_step_takes_the_same_length_from_every_channel():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[3.0, 0.1, 0.0], [4.0, 0.1, 0.0]]))
+    (family,) = coupled(model, classified((2,)), who="test").families
+    gone = torch.zeros(3, dtype=torch.bool)
+    with torch.no_grad():
+        _shrink(members(model), family, gone, 0.5**0.5)  # in the root of the mean of two squares: lengths shrink by 1
+    # Of length 5 it becomes 4: (3, 4) is (2.4, 3.2). The next is of length 0.14 and is gone, as is the one that was zero.
+    torch.testing.assert_close(model[1].weight, torch.tensor([[2.4, 0.0, 0.0], [3.2, 0.0, 0.0]]))
+    assert gone.tolist() == [False, True, True]
+
+
+def test_needless_channels_become_zero_and_go_without_loss():
+    with seeded(0):
+        x = torch.randn(200, 4)
+        targets = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()  # two of the inputs matter, and few units are needed
+        task = Supervised(train=(x, targets), validation=(x, targets), test=(x, targets), batch_size=50)
+        model = train(nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 4)), task, steps=200, learning_rate=1e-2)
+        sparse = GroupLasso(strength=0.5, steps=400, learning_rate=1e-2)(model, task)
+    coupling = coupled(sparse, task, who="test")
+    zero = len(unread(sparse, coupling)[0])
+    assert 4 < zero < 32
+    assert len(unread(model, coupling)[0]) == 0
+    small = Channels(share=1 - zero / 32, multiple=1, steps=0)(sparse, task)
+    torch.testing.assert_close(small(x), sparse(x), rtol=1e-4, atol=1e-5)
+    assert small[0].out_features == 32 - zero
+    assert task.score(small, "validation") > 0.8
+
+
+def test_units_of_a_residual_sum_shrink_in_all_their_readers():
+    with seeded(0):
+        model, task = Residual(), classified((3, 8, 8))
+        sparse = GroupLasso(strength=20.0, steps=30, learning_rate=1e-2)(model, task)
+    (gone,) = unread(sparse, coupled(sparse, task, who="test"))
+    assert len(gone) and (sparse.conv.weight[:, gone] == 0).all() and (sparse.head.weight[:, gone] == 0).all()
+    assert clone(sparse).eval()(torch.randn(2, 3, 8, 8)).isfinite().all()
+
+
+def test_readers_with_levels_are_named():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
+    reader = next(one for one in members(model) if one.name == "2.weight")
+    reader.share(torch.linspace(-1, 1, 4), torch.randint(0, 4, (4, 6)))
+    with pytest.warns(SkippedWarning, match="GroupLasso skipped 0: weights that read its channels have levels or steps"):
+        GroupLasso(steps=1)(model, classified((4,)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="strength and learning rate must be above 0"):
+            GroupLasso(strength=0)
