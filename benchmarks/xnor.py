@@ -1,7 +1,7 @@
 """Products and convolutions of signs against torch, and the recipe `xnor_convnet`, three seeds: `python benchmarks/xnor.py`.
 
-About half an hour on one core, most of it training; goes on where it was interrupted, and `--only product` times the kernels alone.
-Samples of the two sides are of the same length, in turn, on one thread. --quick: small sizes, a short training of one seed.
+About a quarter of an hour on one core, most of it training; goes on where it was interrupted, and `--only product` times the
+kernels alone. Samples are taken in turn, on one thread, of that thread's own time. --quick: small sizes, a short training of one seed.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import numpy as np
 import torch
+from llvmlite import binding
 from rows import FILES, RESULTS, Rows, start
 from torch.nn import functional
 
 from shoestring.artifact import Content, read
 from shoestring.artifact.graph import INTS, Graph, Node, Port
 from shoestring.artifact.session import session
-from shoestring.artifact.signs import SignConvolution, SignProduct
+from shoestring.artifact.sign_code import compiled
+from shoestring.artifact.signs import SignConvolution, SignProduct, bound
 from shoestring.artifact.tensors import tensor
 from shoestring.core import Task, seeded
 from shoestring.kit import export, pack
-from shoestring.meters import in_turn, ratio
 from shoestring.meters.subject import feeds, runner
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary
@@ -42,6 +44,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for size in SIZES[:2] if rows.quick else SIZES:
         once(rows, f"product {size}", partial(product, size))
+    size = 512 if rows.quick else 2048
+    once(rows, f"product {size}, no vectors of 512 bits", partial(product, size, functions=lesser()))
     for channels, side in IMAGES[1:2] if rows.quick else IMAGES:
         once(rows, f"convolution 3x3, {channels} to {channels} at {side}x{side}", partial(convolution, channels, side))
     task = mnist()
@@ -64,17 +68,28 @@ def once(rows: Rows, subject: str, measure: Callable[[Rows, str], None]) -> None
         rows.add(subject, "done", 1, "", None)
 
 
-def product(size: int, rows: Rows, subject: str) -> None:
+def lesser() -> dict[str, Any]:
+    """The kernels as they would be on this processor without AVX-512."""
+    found = dict(binding.get_host_cpu_features())
+    return bound(compiled({name: on and not name.startswith(("avx512", "avxvnni", "gfni")) for name, on in found.items()}))
+
+
+def product(size: int, rows: Rows, subject: str, functions: dict[str, Any] | None = None) -> None:
     """Packing of activations is in the time, that of weights is not; both sides write into memory that is there."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(size, size)).astype(np.float32)
     weights = np.where(rng.random((size, size)) < 0.5, np.float32(-1), np.float32(1))
-    made, ours, theirs = SignProduct(weights), np.empty((size, size), np.float32), torch.empty(size, size)
+    made, ours, theirs = SignProduct(weights, functions=functions), np.empty((size, size), np.float32), torch.empty(size, size)
     left, right = torch.where(torch.from_numpy(x) < 0, -1.0, 1.0), torch.from_numpy(weights).T.contiguous()
     made(x, ours)
     torch.mm(left, right, out=theirs)
     rows.add(subject, "differences from torch", int((ours != theirs.numpy()).sum()), "numbers")
-    compare(rows, subject, lambda: made(x, ours), {"torch float32": lambda: torch.mm(left, right, out=theirs)})
+    runtime = session(one_node(Node("MatMul", (0, 1), 1), (size, size)), [tensor(right.numpy())], 1)
+    others: dict[str, Callable[[], Any]] = {
+        "torch float32": lambda: torch.mm(left, right, out=theirs),
+        "onnxruntime float32": partial(runtime.run, None, {"x": left.numpy()}),
+    }
+    compare(rows, subject, lambda: made(x, ours), others)
 
 
 def convolution(channels: int, side: int, rows: Rows, subject: str) -> None:
@@ -88,7 +103,7 @@ def convolution(channels: int, side: int, rows: Rows, subject: str) -> None:
     expected = torch.conv2d(functional.pad(signs, (1, 1, 1, 1), value=1.0), kernel).numpy()
     rows.add(subject, "differences from torch", int((made(x) != expected).sum()), "numbers")
     flat, flat_kernel = (one.to(memory_format=torch.channels_last) for one in (signs, kernel))
-    runtime = session(one_convolution(channels, side), [tensor(weights)], 1)
+    runtime = session(one_node(Node("Conv", (0, 1), 1, (("pads", INTS, (1, 1, 1, 1)),)), x.shape), [tensor(weights)], 1)
     others: dict[str, Callable[[], Any]] = {
         "torch float32, channels first": lambda: torch.conv2d(signs, kernel, padding=1),
         "torch float32, channels last": lambda: torch.conv2d(flat, flat_kernel, padding=1),
@@ -98,39 +113,48 @@ def convolution(channels: int, side: int, rows: Rows, subject: str) -> None:
         compare(rows, subject, lambda: made(x), others)
 
 
-def one_convolution(channels: int, side: int) -> Graph:
+def one_node(node: Node, shape: tuple[int, ...]) -> Graph:
+    """A graph of one node, which takes x of this shape and a tensor."""
     return Graph(
-        opset=20, inputs=(Port("x", 1, (1, channels, side, side)),), weights=1, constants=(),
-        nodes=(Node("Conv", (0, 1), 1, (("pads", INTS, (1, 1, 1, 1)),)),), outputs=(Port("y", 1),), results=(2,),
+        opset=20, inputs=(Port("x", 1, shape),), weights=1, constants=(), nodes=(node,), outputs=(Port("y", 1),), results=(2,),
         arguments=((0,), {}), structure=0,
     )  # fmt: skip
 
 
 def compare(rows: Rows, subject: str, ours: Callable[[], Any], others: dict[str, Callable[[], Any]]) -> None:
-    """Milliseconds of each, and how many times as long the others take. A sample of ours is as many runs as take theirs."""
-    for name, other in others.items():
-        times = max(1, round(fastest(other) / fastest(ours)))
-
-        def many(times: int = times) -> None:
-            for _ in range(times):
-                ours()
-
-        mine, theirs = in_turn([many, other], rounds=5 if rows.quick else 21)
-        told = ratio(theirs, mine)
-        rows.add(subject, "bits, time", mine.median / times, "ms")
-        rows.add(subject, f"{name}, time", theirs.median, "ms")
-        for part in ("low", "median", "high"):
-            rows.add(subject, f"{name} over bits, {part}", getattr(told, part) * times, "times")
+    """Milliseconds of each, and how many times as long the others take."""
+    samples = in_turn({"bits": ours, **others}, 5 if rows.quick else 31)
+    for name, mine in samples.items():
+        rows.add(subject, f"{name}, time", float(np.median(mine)), "ms")
+        if name != "bits":
+            quartiles(rows, subject, f"{name} over bits", mine / samples["bits"])
 
 
-def fastest(run: Callable[[], Any]) -> float:
-    """Seconds of the fastest of five runs."""
-    seconds: list[float] = []
-    for _ in range(5):
-        begin = perf_counter()
+def quartiles(rows: Rows, subject: str, metric: str, ratios: np.ndarray) -> None:
+    for part, share in (("low", 25), ("median", 50), ("high", 75)):
+        rows.add(subject, f"{metric}, {part}", float(np.percentile(ratios, share)), "times")
+
+
+def in_turn(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
+    """Milliseconds of a run, a sample of each in turn: a mean of as many runs as take 5 ms, after one that is not timed.
+
+    Of the thread's own time on the processor: both sides have one thread, and other jobs on the machine then cost neither.
+    """
+    counts = {}
+    for name, run in runs.items():
         run()
-        seconds.append(perf_counter() - begin)
-    return min(seconds)
+        begin = thread_time()
+        run()
+        counts[name] = max(1, ceil(5e-3 / max(thread_time() - begin, 1e-7)))
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            run()
+            begin = thread_time()
+            for _ in range(counts[name]):
+                run()
+            samples[name].append((thread_time() - begin) * 1e3 / counts[name])
+    return {name: np.array(mine) for name, mine in samples.items()}
 
 
 def recipe(rows: Rows, task: Task, seed: int) -> None:
@@ -177,13 +201,11 @@ def alternating(rows: Rows, subject: str, files: dict[str, Content], task: Task,
     runs = {name: runner(content, feeds(content, task, batch)) for name, content in files.items()}
     binary = files["xnor"]
     runs["xnor, no kernels"] = partial(session(binary.graph, binary.tensors, 1).run, None, feeds(binary, task, batch))
-    timings = dict(zip(runs, in_turn(list(runs.values()), rounds=11 if rows.quick else 101), strict=True))
-    for name, timing in timings.items():
-        rows.add(subject, f"{name}, time", timing.median, "ms")
+    samples = in_turn(runs, 11 if rows.quick else 51)
+    for name, mine in samples.items():
+        rows.add(subject, f"{name}, time", float(np.median(mine)), "ms")
         if name != "fp32":
-            told = ratio(timings["fp32"], timing)
-            for part in ("low", "median", "high"):
-                rows.add(subject, f"fp32 over {name}, {part}", getattr(told, part), "times")
+            quartiles(rows, subject, f"fp32 over {name}", samples["fp32"] / mine)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.util import find_spec
 from os import cpu_count
 from typing import Any
 
@@ -24,11 +25,7 @@ _GEOMETRIES = 8  # sizes of images of which a convolution remembers what each pl
 
 def available() -> bool:
     """Whether llvmlite, which compiles the kernels, is installed (the extra `fast`)."""
-    try:
-        import llvmlite  # noqa: F401
-    except ModuleNotFoundError:
-        return False
-    return True
+    return find_spec("llvmlite") is not None
 
 
 @cache
