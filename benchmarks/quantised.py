@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,6 +83,7 @@ def network_rows(rows: Rows, name: str) -> None:
     with seeded(0):
         model = restore(FILES / f"baseline_{name}.shoe", network()).eval()
     folder = RESULTS / "unfinished" / f"quantised{'_quick' if rows.quick else ''}" / name
+    fresh(rows, name, folder)
     given(folder / "given", FILES / f"baseline_{name}.shoe", model, task)
     for tool in tools(rows, name):
         subject = f"{name} / {tool.name}"
@@ -92,6 +94,17 @@ def network_rows(rows: Rows, name: str) -> None:
         for batch, seconds in SECONDS.items():
             latency_rows(rows, name, folder, batch, seconds / 20 if rows.quick else seconds)
         rows.add(f"{name} / latency", "done", 1, "", 0)
+
+
+def fresh(rows: Rows, name: str, folder: Path) -> None:
+    """Forget what was made from another baseline; stops where rows tell of it."""
+    kept, baseline = folder / "baseline.shoe", (FILES / f"baseline_{name}.shoe").read_bytes()
+    if kept.exists() and kept.read_bytes() != baseline:
+        if any(row["subject"].startswith(f"{name} / ") for row in rows.rows):
+            raise SystemExit(f"the baseline of {name} is another than that of the rows in {rows.partial}: delete these")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(baseline)
 
 
 def tool_rows(
