@@ -26,6 +26,7 @@ _PASSING = (
     "contiguous", "getitem", "pad", "dropout", "dropout1d", "dropout2d",
 )  # fmt: skip
 """What gives nothing but numbers that it was given, or zero: its result is on the grid of its argument."""
+_SUMS = ("add", "cat")
 _AVERAGES = ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d")
 
 
@@ -140,11 +141,12 @@ class _Edges:
                 if call.function in CONVOLUTIONS:
                     self.need(self.activated(call.outputs[0]))
         for call in self.tape.calls:
-            if call.function in _AVERAGES and call.inputs[0] is not None and call.outputs[0] in self.grid:
-                self.need(call.inputs[0])
+            value = call.inputs[0] if call.inputs else None
+            if call.function in _AVERAGES and value is not None and call.outputs[0] in self.grid and self.is_sum(value):
+                self.need(value)
         changed = True
         while changed:
-            changed = any(self.complete(call) for call in self.tape.calls if call.function in ("add", "cat"))
+            changed = any(self.complete(call) for call in self.tape.calls if call.function in _SUMS)
         arguments = {
             (call.function, call.turn, place): self.grid[value]
             for call in self.tape.calls
@@ -174,6 +176,13 @@ class _Edges:
                 return value
             value = users[0].outputs[0]
         return value
+
+    def is_sum(self, value: int) -> bool:
+        """Whether a value is a sum, activated or not, of terms of which some are on grids."""
+        maker = self.makers.get(value)
+        while maker is not None and maker.function in _ACTIVATIONS and maker.inputs[0] is not None:
+            maker = self.makers.get(maker.inputs[0])
+        return maker is not None and maker.function in _SUMS and any(one in self.grid for one in maker.inputs)
 
     def complete(self, call: Call) -> bool:
         """Put all terms of a sum on grids whose result is on one, if some are."""
@@ -242,10 +251,12 @@ class _Listener(TorchFunctionMode):
         if any(isinstance(one, Tensor) for one in flat((answer,))):
             self.turns[name] += 1
         number = self.places.results.get((name, turn))
-        if number is None or not isinstance(answer, Tensor):
+        if number is None:
             return answer
         self.left -= 1
-        return self.change(number, answer)
+        if isinstance(answer, Tensor):
+            return self.change(number, answer)
+        return type(answer)((self.change(number, answer[0]), *answer[1:]))  # a recurrent network gives its states too
 
     def check(self) -> None:
         """Raises RuntimeError unless every place was passed."""

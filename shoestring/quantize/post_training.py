@@ -74,6 +74,10 @@ class PostTraining(Technique):
         tape = record(bake(clone(inner)).eval().cpu(), example_of(task))
         layers = chosen(list(products(tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
+        if other := [layer for layer, weight in weights.items() if weight.raw.dtype != torch.float32]:
+            weights = {layer: weight for layer, weight in weights.items() if layer not in other}
+            why = "kernels for whole numbers want float32 around them, and the weights are of another type"
+            warnings.warn(f"PostTraining skipped {', '.join(other)}: {why}", SkippedWarning, stacklevel=2)
         if not weights:
             warnings.warn(
                 "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2

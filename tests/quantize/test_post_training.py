@@ -1,0 +1,204 @@
+"""Post-training quantisation and its kin: ranges by hand, settings, and what they refuse."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shoestring.artifact import load, read
+from shoestring.core import score, seeded
+from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, members, write
+from shoestring.models import DigitsLeNet
+from shoestring.quantize import (
+    BFloat16,
+    Entropy,
+    MeanSquare,
+    MinMax,
+    PerChannel,
+    Percentile,
+    PerGroup,
+    PerTensor,
+    PostTraining,
+    QuantizationAware,
+    WeightOnly,
+)
+from shoestring.quantize.post_training import round_weight
+from shoestring.quantize.ranges import BINS, Seen
+from shoestring.tasks import digits
+from zoo import ZOO
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[nn.Module, Supervised]:
+    from shoestring.kit import train
+
+    task = digits()
+    with seeded(0):
+        return train(DigitsLeNet(), task, steps=120, learning_rate=3e-3), task
+
+
+def seen(values: torch.Tensor) -> Seen:
+    found = Seen()
+    for part in values.split(100):
+        found.limits(part)
+    for part in values.split(100):
+        found.count(part)
+    return found
+
+
+def test_ranges_of_a_bell_with_one_outlier():
+    with seeded(0):
+        values = torch.cat([torch.randn(20_000), torch.tensor([60.0])])
+    found = seen(values)
+    assert found.counts is not None and found.counts.sum() == 20_001
+    assert MinMax()(found, 255) == (found.low, found.high) and found.high == 60.0
+    low, high = Percentile(0.99)(found, 255)
+    assert low == pytest.approx(-2.58, abs=0.15) and high == pytest.approx(2.58, abs=0.15)
+    whole = 64.0 / BINS
+    assert Percentile(1.0)(found, 255) == pytest.approx((found.low, found.high), abs=whole)
+    # At 15 levels it pays to clip; the best of all parts, by trying.
+    best = MeanSquare()(found, 15)
+    errors = {}
+    for part in np.linspace(0.2, 1, 81):
+        step = (found.high - found.low) * part / 15
+        grid = (values / step).round().clamp(round(found.low * part / step), round(found.high * part / step)) * step
+        errors[part] = float((grid - values).square().mean())
+    assert best[1] == pytest.approx(60.0 * min(errors, key=errors.__getitem__), rel=0.1) and best[1] < 60
+    assert Entropy()(found, 15)[1] < 60
+
+
+@pytest.mark.parametrize("ranges", [MinMax(), Percentile(), MeanSquare(), Entropy()])
+def test_ranges_of_few_values(ranges):
+    for values in (torch.zeros(5), torch.full((5,), 3.0), torch.tensor([-1.0])):
+        low, high = ranges(seen(values), 255)
+        assert low <= high and np.isfinite([low, high]).all()
+
+
+def test_calibration_refuses_numbers_that_are_none():
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        Seen().limits(torch.tensor([1.0, float("nan")]))
+
+
+def test_weights_on_grids_by_hand():
+    layer = nn.Linear(4, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.27, -0.634, 0.0, 0.016], [12.7, 1.0, -12.7, 0.06]]))
+    (weight,) = [one for one in members(layer) if one.name == "weight"]
+    round_weight(weight, 8, PerChannel(), MinMax())
+    assert torch.allclose(weight.value(), torch.tensor([[1.27, -0.63, 0.0, 0.02], [12.7, 1.0, -12.7, 0.1]]), atol=1e-6)
+    round_weight(weight, 8, PerTensor(), MinMax())
+    assert torch.allclose(weight.value()[0], torch.tensor([1.3, -0.6, 0.0, 0.0]), atol=1e-6)
+
+
+def test_groups_of_columns_have_steps_of_their_own():
+    layer = nn.Linear(32, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(64.0).view(2, 32) % 16 - 8)
+        layer.weight[:, 16:] *= 100
+    (weight,) = members(layer)
+    round_weight(weight, 8, PerGroup(16), MinMax())
+    state = weight.state
+    assert isinstance(state, State) and state.step is not None and state.step.shape == (2, 2)
+    assert torch.allclose(state.step[0] * 127, torch.tensor([8.0, 800.0]))
+    assert torch.allclose(weight.value(), layer.weight, atol=400 / 127)
+
+
+@pytest.mark.parametrize("ranges", [MinMax(), Percentile(), MeanSquare(), Entropy()])
+def test_the_file_scores_as_the_module_does(trained, ranges, tmp_path):
+    model, task = trained
+    quantised = PostTraining(ranges=ranges, examples=128)(model, task.sealed())
+    write(quantised, task, tmp_path / "a.shoe")
+    on_file = score(task, load(tmp_path / "a.shoe", threads=1))
+    assert abs(on_file - score(task, quantised)) <= 0.005 and on_file > score(task, model) - 0.02
+    assert not any(isinstance(one, Quantised) for one in model.modules())
+
+
+def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
+    model, task = trained
+    with seeded(0):
+        rough = PostTraining(bits=2, grain=PerTensor(), weight_ranges=MinMax(), examples=128)(model, task.sealed())
+        aware = QuantizationAware(bits=2, grain=PerTensor(), examples=128, steps=60, learning_rate=1e-3)(model, task.sealed())
+    assert score(task, aware) > score(task, rough) + 0.02
+    for one in members(aware):
+        if one.raw.ndim > 1 and one.state is not None and one.state.step is not None:
+            whole = one.value() / one.state.step.detach()
+            assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 1.01
+    write(aware, task, tmp_path / "a.shoe")
+    assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, aware)) <= 0.005
+
+
+def test_layers_that_are_kept_compute_with_floats(trained, tmp_path):
+    model, task = trained
+    write(PostTraining(keep=("layers.3", "layers.9"), examples=64)(model, task.sealed()), task, tmp_path / "a.shoe")
+    shapes = {one.bits.shape: one.element for one in read(tmp_path / "a.shoe").tensors if one.bits.ndim > 1}
+    assert shapes[64, 32, 3, 3] == shapes[10, 128] == 1 and shapes[32, 1, 3, 3] == shapes[128, 256] == 3
+    with pytest.raises(ValueError, match=r"no such layer; the nearest are layers\.3"):
+        PostTraining(keep=("layers.33",))(model, task.sealed())
+
+
+def test_what_is_quantised_again_starts_from_the_module(trained):
+    model, task = trained
+    once = PostTraining(examples=64)(model, task.sealed())
+    again = PostTraining(bits=4, examples=64)(once, task.sealed())
+    assert isinstance(again, Quantised) and not isinstance(again.inner, Quantised)
+
+
+def test_one_example_and_no_layers(trained):
+    model, task = trained
+    quantised = PostTraining(examples=1)(model, replace(task, train=tuple(one[:1] for one in task.train)).sealed())
+    assert score(task, quantised) > 0.5
+    with pytest.warns(SkippedWarning, match="nothing to do"):
+        PostTraining(keep=("*",))(model, task.sealed())
+
+
+def test_data_of_the_wrong_shape(trained):
+    model, task = trained
+    flat = tuple((x.flatten(1), y) for x, y in (task.train, task.validation, task.test))
+    wrong = Supervised(train=flat[0], validation=flat[1], test=flat[2])
+    with pytest.raises((ExportError, RuntimeError)):
+        PostTraining()(model, wrong.sealed())
+
+
+@pytest.mark.parametrize("wrong", [{"bits": 1}, {"bits": 9}, {"examples": 0}])
+def test_settings_out_of_range(wrong):
+    for technique in (PostTraining, QuantizationAware):
+        with pytest.raises(ValueError, match="give"):
+            technique(**wrong)
+    with pytest.raises(ValueError, match="power of two"):
+        PerGroup(24)
+    with pytest.raises(ValueError, match="share"):
+        Percentile(0.3)
+
+
+def test_weight_only_names_what_does_not_divide(trained, tmp_path):
+    model, task = trained
+    with pytest.warns(SkippedWarning, match=r"layers\.0\.weight \(a tensor \[32, 1, 3, 3\] does not divide"):
+        rounded = WeightOnly()(model, task.sealed())
+    size = write(rounded, task, tmp_path / "a.shoe")
+    plain = write(model, task, tmp_path / "b.shoe")
+    elements = {one.bits.shape: one.element for one in read(tmp_path / "a.shoe").tensors}
+    assert elements[128, 256] == 3 and elements[10, 128] == 3 and size < 0.6 * plain
+    assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, rounded)) < 1e-9
+
+
+def test_bfloat16_halves_the_file(trained, tmp_path):
+    model, task = trained
+    rounded = BFloat16()(model, task.sealed())
+    assert all(torch.equal(one.value(), one.value().bfloat16().float()) for one in members(rounded))
+    assert write(rounded, task, tmp_path / "a.shoe") < 0.52 * 4 * 53_002
+
+
+@pytest.mark.parametrize("animal", ZOO, ids=lambda one: one.name)
+def test_any_module_becomes_a_file_or_says_why(animal, tmp_path):
+    model, task = animal()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedWarning)
+        quantised = PostTraining(examples=8)(model, task.sealed())
+    write(quantised, task, tmp_path / "a.shoe")
+    file, module = score(task, load(tmp_path / "a.shoe", threads=1)), score(task, quantised)
+    assert abs(file - module) <= 0.1 * max(1.0, abs(module))
