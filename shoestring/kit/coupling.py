@@ -240,20 +240,6 @@ def _fails(judged: nn.Module, example: Example, coupling: Coupling) -> str:
     return check(judged, without(judged, coupling, gone), example, coupling, gone)
 
 
-def unread(model: nn.Module, coupling: Coupling) -> list[Tensor]:
-    """Of each family the units that nothing reads: all weights are zero that take them in. One stays at least."""
-    found, gone = members(model), list[Tensor]()
-    for family in coupling.families:
-        alive = torch.zeros(len(family), dtype=torch.bool)
-        for place, axis in family.reads:
-            value = found[place].value().cpu()
-            read = (value != 0).movedim(axis, 0).reshape(value.shape[axis], -1).any(1)
-            alive |= read[family.slices[place, axis]].any(1)
-        alive[0] |= not alive.any()
-        gone.append((~alive).nonzero().flatten() if family.reads else torch.zeros(0, dtype=torch.long))
-    return gone
-
-
 def removed(
     model: nn.Module, task: Task, coupling: Coupling, gone: Sequence[Tensor], *, who: str
 ) -> tuple[nn.Module, Coupling]:

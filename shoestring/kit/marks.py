@@ -285,7 +285,7 @@ class Marks(TorchFunctionMode):
         marks, codes = torch.unique(own, return_inverse=True)
         none = int(marks[0] == 0)
         codes, marks = codes - none, marks[none:]
-        trial.aim(at)
+        trial.aim(at, below=not unite)
         total = trial.changes(codes >= 0)
         values = [torch.zeros(one.shape, dtype=torch.long) for one in total]
         clear = [torch.ones_like(one) for one in total]

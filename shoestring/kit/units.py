@@ -16,6 +16,7 @@ from shoestring.core import Task, seeded
 from shoestring.kit.example import Example, example_of, reshaped
 from shoestring.kit.surgery import answers, differs, is_in_groups, take, tensors
 from shoestring.kit.tracing import quiet
+from shoestring.kit.unread import remove_unread
 from shoestring.kit.weights import SkippedWarning, Weight, clone, members
 
 FEW_OUTPUTS = 32
@@ -40,9 +41,11 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     Where the two layers have weights that are zero, the units that stay are sorted so that zeros meet zeros: by the signs
     of their outgoing weights where there are few outputs, else by how many weights they have.
 
-    States of weights, requires_grad, training mode, device and memory format are kept; gradients are not. Layers whose
-    output goes several ways (residual branches, concatenations), that are called twice, or whose weights are tied or
-    parametrized by something else stay as they are, without a word. With a SkippedWarning: the whole model, where torch.fx
+    Where outputs go several ways (residual branches, concatenations, heads of an attention), units go when nothing reads them:
+    when all layers that take them in give them no weight.
+
+    States of weights, requires_grad, training mode, device and memory format are kept; gradients are not. Layers whose weights
+    are tied, frozen or parametrized by something else may stay as they are, without a word. With a SkippedWarning: the whole model, where torch.fx
     cannot trace it or it fails on the task's example; a layer, where the model does not answer as before once its units
     are gone (because forward() has their number written into it, say).
     Raises ValueError for a lazy module that has not seen an input, ExportError for an example that is wrong.
@@ -77,7 +80,7 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
             chains = _chains(judged, example) if result is not before else []
     for name, reason in skipped.items():
         warnings.warn(f"remove_dead_units skipped {name}: {reason}", SkippedWarning, stacklevel=2)
-    return result
+    return remove_unread(result, task) if expected else result
 
 
 # -- chains

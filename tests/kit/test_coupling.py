@@ -14,7 +14,8 @@ from zoo import Calls, Language, Residual
 from shoestring import kit
 from shoestring.core import Task, seeded
 from shoestring.kit import SkippedWarning, bake, clone, members
-from shoestring.kit.coupling import Coupling, coupled, removed, unread, without, zeroed
+from shoestring.kit.coupling import Coupling, coupled, removed, without, zeroed
+from shoestring.kit.unread import unread
 from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
 
 

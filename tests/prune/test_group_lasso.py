@@ -11,7 +11,8 @@ from zoo import Residual, classified
 
 from shoestring.core import seeded
 from shoestring.kit import SkippedWarning, Supervised, clone, members, train
-from shoestring.kit.coupling import coupled, unread
+from shoestring.kit.coupling import coupled
+from shoestring.kit.unread import unread
 from shoestring.prune import Channels, GroupLasso
 from shoestring.prune.group_lasso import _shrink
 
@@ -35,7 +36,7 @@ def test_needless_channels_become_zero_and_go_without_loss():
         targets = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()  # two of the inputs matter, and few units are needed
         task = Supervised(train=(x, targets), validation=(x, targets), test=(x, targets), batch_size=50)
         model = train(nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 4)), task, steps=200, learning_rate=1e-2)
-        sparse = GroupLasso(strength=0.5, steps=400, learning_rate=1e-2)(model, task)
+        sparse = GroupLasso(strength=0.75, steps=400, learning_rate=1e-2)(model, task)
     coupling = coupled(sparse, task, who="test")
     zero = len(unread(sparse, coupling)[0])
     assert 4 < zero < 32

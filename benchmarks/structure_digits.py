@@ -1,0 +1,81 @@
+"""Structure taken out of a small LeNet, in many ways: `python benchmarks/structure_digits.py`. Some minutes on one core, three seeds.
+
+The embedded digits, 400 validation images; every way has the same training after. --quick: one seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from rows import start
+
+from shoestring.core import Technique, chain, score, seeded
+from shoestring.kit import train
+from shoestring.meters import Operations
+from shoestring.models import DigitsLeNet
+from shoestring.prune import (
+    Channels,
+    Energy,
+    GroupLasso,
+    LayerOperations,
+    LowRank,
+    Norm,
+    OfChannels,
+    Outputs,
+    Scale,
+    Weights,
+)  # fmt: skip
+from shoestring.tasks import digits
+
+STEPS = 400
+
+
+def ways() -> dict[str, Technique]:
+    """What is compared, by what the page calls it."""
+    channels = Channels(share=0.25, multiple=1, steps=STEPS)
+    thin = LowRank(rank=LayerOperations(0.25), steps=STEPS)
+    return {
+        "a quarter: Taylor": channels,
+        "a quarter: norm": replace(channels, importance=Norm()),
+        "a quarter: every layer alike": replace(channels, importance=Norm(), of=OfChannels(), share=0.5),
+        "a quarter: Taylor, at once": replace(channels, rounds=1, ramp=0.0),
+        "a quarter: Taylor, no training": replace(channels, steps=0),
+        "a quarter: norm, no training": replace(channels, importance=Norm(), steps=0),
+        "a quarter: scale (there is no batch norm), no training": replace(channels, importance=Scale(), steps=0),
+        "a quarter: group lasso, then Taylor": chain(
+            GroupLasso(strength=0.3, steps=STEPS // 2), replace(channels, steps=STEPS // 2)
+        ),
+        "low rank, a quarter of each layer: outputs": thin,
+        "low rank, a quarter of each layer: weights": replace(thin, directions=Weights()),
+        "low rank, a quarter of each layer: outputs, no training": replace(thin, steps=0),
+        "low rank, a quarter of each layer: weights, no training": replace(thin, directions=Weights(), steps=0),
+        "low rank, 99 % of the energy: outputs, no training": LowRank(rank=Energy(0.99), directions=Outputs(), steps=0),
+        "low rank, 99 % of the energy: weights, no training": LowRank(rank=Energy(0.99), directions=Weights(), steps=0),
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows, task = start("structure_digits", "digits-cpu", __doc__ or ""), digits().sealed()
+    for seed in (0,) if rows.quick else (0, 1, 2):
+        with seeded(seed):
+            model = train(DigitsLeNet(), task, steps=1000, what="training the LeNet")
+        full = Operations()(model, task).operations
+        assert full is not None
+        rows.add("uncompressed", "validation score", 100 * score(task, model), "%", seed)
+        for name, technique in ways().items():
+            if not rows.wanted(name) or rows.done(name, seed):
+                continue
+            with seeded(seed):
+                thin = technique(model, task)
+            rows.add(name, "validation score", 100 * score(task, thin), "%", seed)
+            operations = Operations()(thin, task).operations
+            assert operations is not None
+            rows.add(name, "operations", operations / full, "of the uncompressed one's", seed)
+            rows.add(name, "done", 1, "", seed)
+    rows.close()
+
+
+if __name__ == "__main__":
+    main()
