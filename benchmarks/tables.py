@@ -15,6 +15,7 @@ from statistics import mean, median
 from lossless_table import lossless
 from quantised_table import quantised
 from rate_tables import chart, rate, short
+from sensitivity_table import fallback, sensitivity
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -149,6 +150,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "trellis": trellis,
     "lossless": lossless,
+    "sensitivity": sensitivity,
+    "fallback": fallback,
     "quantised": quantised,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
