@@ -45,7 +45,8 @@ def baseline(model: nn.Module, task: Supervised, path: Path, *, settings: Settin
 
     `model` is one without training: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`, and for `sst2`
     TextEncoder(len(sst2_vocabulary())). `seed` is that of the training. Killed and called again with the same path and a
-    model of the same seed, the training goes on.
+    model of the same seed, the training goes on. On one core with bfloat16 it takes from 2 minutes (LeNet5) to half an hour
+    (ResNet20, MobileNet); errors and minutes are in `docs/models.md`, made by `python benchmarks/baselines.py`.
     """
     chosen = settings or SETTINGS[type(model)]
     model = clone(model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -63,7 +63,11 @@ class Vocabulary:
 
 
 def sst2_vocabulary() -> Vocabulary:
-    """The words that two training sentences or more have, the most frequent first. Raises DataError."""
+    """The words that two training sentences or more have, the most frequent first. Raises DataError.
+
+    With one or three in place of two, a network did not do better on validation by more than the interval of its score; with
+    one it has twice as many words.
+    """
     return _vocabulary(_read("train")[0])
 
 

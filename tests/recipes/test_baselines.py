@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def test_what_training_sees():
     assert (seen.augment, seen.batch_size, seen.autocast) == (pictures, 128, torch.bfloat16)
 
 
-@pytest.mark.parametrize(("name", "network"), [("lenet5", LeNet5), ("resnet20", ResNet20), ("mobilenet", MobileNet)])
-def test_the_committed_files_are_of_these_networks(name: str, network: type[nn.Module]):
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("lenet5", LeNet5), ("resnet20", ResNet20), ("mobilenet", MobileNet), ("text_encoder", lambda: TextEncoder(7121))],
+)
+def test_the_committed_files_are_of_these_networks(name: str, network: Callable[[], nn.Module]):
     restored = restore(FILES / f"baseline_{name}.shoe", network())
     assert all(torch.isfinite(p).all() for p in restored.parameters())
