@@ -34,7 +34,7 @@ STEPS = 400
 def ways() -> dict[str, Technique]:
     """What is compared, by what the page calls it."""
     channels = Channels(share=0.25, multiple=1, steps=STEPS)
-    thin = LowRank(rank=LayerOperations(0.25), steps=STEPS)
+    thin = LowRank(rank=LayerOperations(0.3), steps=STEPS, only=("layers.3", "layers.7"))  # where nearly all operations are
     return {
         "a quarter: Taylor": channels,
         "a quarter: norm": replace(channels, importance=Norm()),
@@ -46,10 +46,10 @@ def ways() -> dict[str, Technique]:
         "a quarter: group lasso, then Taylor": chain(
             GroupLasso(strength=0.3, steps=STEPS // 2), replace(channels, steps=STEPS // 2)
         ),
-        "low rank, a quarter of each layer: outputs": thin,
-        "low rank, a quarter of each layer: weights": replace(thin, directions=Weights()),
-        "low rank, a quarter of each layer: outputs, no training": replace(thin, steps=0),
-        "low rank, a quarter of each layer: weights, no training": replace(thin, directions=Weights(), steps=0),
+        "low rank, 0.3 of the two large layers: outputs": thin,
+        "low rank, 0.3 of the two large layers: weights": replace(thin, directions=Weights()),
+        "low rank, 0.3 of the two large layers: outputs, no training": replace(thin, steps=0),
+        "low rank, 0.3 of the two large layers: weights, no training": replace(thin, directions=Weights(), steps=0),
         "low rank, 99 % of the energy: outputs, no training": LowRank(rank=Energy(0.99), directions=Outputs(), steps=0),
         "low rank, 99 % of the energy: weights, no training": LowRank(rank=Energy(0.99), directions=Weights(), steps=0),
     }
@@ -63,7 +63,9 @@ def main() -> None:
             model = train(DigitsLeNet(), task, steps=1000, what="training the LeNet")
         full = Operations()(model, task).operations
         assert full is not None
-        rows.add("uncompressed", "validation score", 100 * score(task, model), "%", seed)
+        if not rows.done("uncompressed", seed):
+            rows.add("uncompressed", "done", 1, "", seed)
+            rows.add("uncompressed", "validation score", 100 * score(task, model), "%", seed)
         for name, technique in ways().items():
             if not rows.wanted(name) or rows.done(name, seed):
                 continue

@@ -77,6 +77,10 @@ class Blocks(Technique):
             key=repr(self),
         )  # fmt: skip
 
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have."""
+        return _blocks(model, task)
+
 
 def bypassed(model: nn.Module, names: Patterns) -> nn.Module:
     """A copy of the model in which the blocks of these names (paths of modules) return their first argument.

@@ -12,7 +12,7 @@ from shoestring.core import Task, Technique
 from shoestring.kit import Patterns, check_finite
 from shoestring.kit.coupling import Coupling, Family, coupled
 from shoestring.prune.importance import Importance, Taylor
-from shoestring.prune.thinning import thinned
+from shoestring.prune.thinning import named, thinned
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Channels(Technique):
     `steps`: batches of training in all; 0 trains nothing.
     `ramp`: the share of the steps over which channels go, in `rounds` rounds. `learning_rate`: Adam's, at its height.
     `only`, `keep`: patterns of names of layers, those that lose channels and those that do not; empty `only` is all of them.
-    Layers whose outputs are added lose the same channels: `keep` of one keeps them all.
+    Layers whose outputs are added lose the same channels: `keep` of one keeps them all. To compare layers one by one, ask for a
+    share OfChannels(): one layer alone cannot save half of all operations.
     Heads of attentions are left alone. With a SkippedWarning: weights that are frozen, tied or parametrized by something else,
     layers whose channels are not kept apart, those without which the model does not run.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
@@ -85,6 +86,10 @@ class Channels(Technique):
             model, task, found, choose, steps=self.steps, ramp=self.ramp, rounds=self.rounds,
             learning_rate=self.learning_rate, who="Channels", key=repr(self),
         )  # fmt: skip
+
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have: of layers whose outputs are added, the first."""
+        return named(model, task, parts=False)
 
     def _multiple(self, family: Family) -> int:
         """How many units make channels of the multiple that is asked for."""

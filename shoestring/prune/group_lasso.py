@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import Task, Technique
 from shoestring.kit import Patterns, SkippedWarning, Weight, check_finite, clone, members, recover
 from shoestring.kit.coupling import Coupling, Family, coupled
+from shoestring.prune.thinning import named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,10 @@ class GroupLasso(Technique):
         if self.steps:
             shrink(self.steps)
         return trained
+
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have: of layers whose outputs are added, the first."""
+        return [name for parts in (False, True) for name in named(model, task, parts=parts)]
 
 
 def _shrinkable(coupling: Coupling, found: list[Weight]) -> list[Family]:

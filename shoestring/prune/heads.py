@@ -11,7 +11,7 @@ from shoestring.core import Task, Technique
 from shoestring.kit import Patterns, check_finite
 from shoestring.kit.coupling import Coupling, coupled
 from shoestring.prune.importance import Importance, Taylor
-from shoestring.prune.thinning import thinned
+from shoestring.prune.thinning import named, thinned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,10 @@ class Heads(Technique):
             model, task, found, choose, steps=self.steps, ramp=self.ramp, rounds=self.rounds,
             learning_rate=self.learning_rate, who="Heads", key=repr(self),
         )  # fmt: skip
+
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have: of each attention the layer that is called first."""
+        return named(model, task, parts=True)
 
 
 def _least(scores: list[Tensor], count: int) -> list[Tensor]:

@@ -126,6 +126,12 @@ class LowRank(Technique):
             thin, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training thin layers", key=repr(self)
         )
 
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkippedWarning)
+            return _layers(model)
+
     def _pair(self, layer: Any, seen: tuple[Tensor, Tensor] | None) -> nn.Sequential | None:
         """Two layers in place of one; None where they would not pay."""
         matrix = layer.weight.detach().double().flatten(1).cpu()  # outputs × inputs

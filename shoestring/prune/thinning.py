@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Task
 from shoestring.kit import SkippedWarning, clone, recover, taught
-from shoestring.kit.coupling import Coupling, removed
+from shoestring.kit.coupling import Coupling, coupled, removed
 
 Choose = Callable[[nn.Module, Coupling, float], list[Tensor]]
 """Which units of each family go, for a model on the way (0: none, 1: as far as it shall go)."""
@@ -36,3 +36,11 @@ def thinned(
             what=f"training what is left ({turn}/{rounds})", key=f"{key}, round {turn}",
         )  # fmt: skip
     return thin
+
+
+def named(model: nn.Module, task: Task, *, parts: bool) -> list[str]:
+    """The names of the families whose units are heads of attentions (`parts`), or are not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedWarning)  # that is for those who cut
+        found = coupled(model, task, who="")
+    return list(dict.fromkeys(family.name for family in found.families if family.are_parts == parts))

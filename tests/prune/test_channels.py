@@ -135,3 +135,8 @@ def test_frozen_layers_keep_their_channels():
     with pytest.warns(SkippedWarning, match="Channels skipped layers.2: frozen"):
         small = Channels(share=0.3, of=OfChannels(), importance=Norm(), steps=0)(model, replace(task))
     assert widths(small) == [20, 50, 152, 10]
+
+
+def test_it_says_which_layers_it_may_change():
+    assert Channels().layers(LeNet5(), images()) == ["layers.0", "layers.2", "layers.5"]
+    assert Channels().layers(Residual(), images((3, 8, 8))) == ["stem"]

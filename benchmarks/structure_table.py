@@ -1,0 +1,43 @@
+"""The tables of `docs/structure.md`, from the results of `structure.py` and `structure_digits.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean
+
+
+def structure() -> str:
+    """A row per network and way to half the operations; one seed."""
+    found = _rows("structure")
+    lines = [
+        "| | operations | validation score % | test score % | file, bytes | time at batch 1 | at batch 32 |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for subject in dict.fromkeys(row["subject"] for row in found if "latency" not in row["subject"]):
+        one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
+        times = [
+            f"{one[f'latency at batch {batch}, median']:.2f} ({one[f'latency at batch {batch}, low']:.2f} to "
+            f"{one[f'latency at batch {batch}, high']:.2f})"
+            for batch in (1, 32)
+        ]
+        cells = [f"{one['operations']:.3f}", f"{one['validation score']:.2f}", f"{one['test score']:.2f}", f"{one['file']:,}", *times]
+        lines.append(f"| {subject} | {' | '.join(cells)} |")
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
+def digits() -> str:
+    """A row per way, with every seed."""
+    found = _rows("structure_digits")
+    lines = ["| | operations | validation score % |", "| --- | --- | --- |"]
+    for subject in dict.fromkeys(row["subject"] for row in found):
+        scores = [row["value"] for row in found if row["subject"] == subject and row["metric"] == "validation score"]
+        shares = [row["value"] for row in found if row["subject"] == subject and row["metric"] == "operations"]
+        share = f"{mean(shares):.2f}" if shares else "1"
+        lines.append(f"| {subject} | {share} | {mean(scores):.2f} ({', '.join(f'{one:.2f}' for one in scores)}) |")
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
+def _rows(benchmark: str) -> list[dict]:
+    (file,) = (p for p in (Path(__file__).parent / "results").glob(f"{benchmark}.*.jsonl") if ".quick." not in p.name)
+    return [json.loads(line) for line in file.read_text().splitlines()]
