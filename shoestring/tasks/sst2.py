@@ -82,7 +82,13 @@ def sst2(*, batch_size: int = 64) -> Supervised:
     vocabulary = _vocabulary(texts["train"][0])
     train, validation, test = ((vocabulary.ids(sentences), torch.tensor(labels)) for sentences, labels in texts.values())
     return Supervised(
-        train=train, validation=validation, test=test, name="sst2", batch_size=batch_size, axes={1: "T"}, prepare=without_padding
+        train=train,
+        validation=validation,
+        test=test,
+        name="sst2",
+        batch_size=batch_size,
+        axes={1: "T"},
+        prepare=without_padding,
     )
 
 
