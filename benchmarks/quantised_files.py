@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import Content, load, read, save
+from shoestring.artifact.folding import fold_transposes
 from shoestring.artifact.protobuf import onnx
 from shoestring.core import array
 from shoestring.kit import Supervised
@@ -67,7 +68,7 @@ def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = content_of(file)
     names = [port.name for port in content.graph.inputs]
-    save(folder / "model.onnx", onnx(content.graph, content.tensors))
+    save(folder / "model.onnx", onnx(*fold_transposes(content.graph, content.tensors)))  # as torch's own exporter leaves it
     inputs, targets = task._split("train")
     chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:EXAMPLES]
     arrays = {name: one[chosen].numpy() for name, one in zip(names, inputs, strict=True)}

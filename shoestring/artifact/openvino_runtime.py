@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.folding import fold_transposes
 from shoestring.artifact.graph import Graph
 from shoestring.artifact.protobuf import onnx
 from shoestring.artifact.session import Feeds, refuse
@@ -38,7 +39,7 @@ class OpenVINO:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = core.read_model(onnx(graph, tensors))
+            model = core.read_model(onnx(*fold_transposes(graph, tensors)))
             return OpenVINOSession(core.compile_model(model, "CPU", settings), [port.name for port in graph.inputs])
         except Exception as error:  # its errors share no class of their own
             import openvino
