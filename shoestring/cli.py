@@ -145,10 +145,11 @@ def unpack(
 def export(file: File, onnx: Annotated[Path, typer.Argument(help="the ONNX file to write", show_default=False)]) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes."""
     from shoestring.artifact import read, save
+    from shoestring.artifact.folding import fold_transposes
     from shoestring.artifact.protobuf import onnx as as_onnx
 
     content = read(file)
-    data = as_onnx(content.graph, content.tensors)
+    data = as_onnx(*fold_transposes(content.graph, content.tensors))
     save(onnx, data)
     print(f"{onnx}: {len(data):,} bytes")
 
