@@ -1,0 +1,113 @@
+"""Faster files of the reference networks: thinner where that costs nothing, then whole numbers of 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from shoestring.artifact import load
+from shoestring.core import Ledger, Technique, apply, chain, prove
+from shoestring.core import score as score_of
+from shoestring.kit import Supervised, resuming, write
+from shoestring.plan import Found, fallback
+from shoestring.prune import Blocks, Channels
+from shoestring.quantize import PerChannel, PostTraining, WeightOnly
+from shoestring.recipes.baselines import SETTINGS, pictures, shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quick:
+    """A file: its bytes; the validation scores (0 to 1) of the network as it was, of the module that rounds, and of the file; the
+    file's test score; and the layers that stayed in floating point."""
+
+    bytes: int
+    before: float
+    module: float
+    file: float
+    test: float
+    kept: tuple[str, ...]
+
+
+def int8_resnet(
+    model: nn.Module,
+    task: Supervised,
+    path: Path,
+    *,
+    share: float = 0.75,
+    passes: int = 3,
+    drop: float = 0.005,
+    seed: int = 0,
+    ledger: Ledger | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Quick:
+    """A trained convolutional network (ResNet20 or MobileNet, see `baseline`) in whole numbers, on `cifar10`; its file is at `path`.
+
+    Channels are taken out first until `share` of the operations are left (1: none), with `passes` passes of training taught by
+    the model as it was; then PostTraining, with the fewest layers in floating point for which no more than `drop` of the validation
+    score is lost in all. Killed and called again with the same path, it goes on.
+
+    Published figures are of other networks and processors. Ours, beside those of six tools on the same network, are in
+    `docs/faster.md`, made by `python benchmarks/quantised.py`.
+    """
+    thinner: tuple[Technique, ...] = ()
+    if share < 1:
+        steps = passes * -(-len(task.train[1]) // task.batch_size)
+        thinner = (Channels(share=share, steps=steps, learning_rate=2e-3),)
+    lively = replace(task, augment=pictures, autocast=torch.bfloat16)
+    return _quick(chain(*thinner), model, lively, task, path, drop, seed, ledger, say)
+
+
+def int8_transformer(
+    model: nn.Module,
+    task: Supervised,
+    path: Path,
+    *,
+    share: float = 0.5,
+    passes: int = 3,
+    drop: float = 0.005,
+    seed: int = 0,
+    ledger: Ledger | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Quick:
+    """A trained TextEncoder (see `baseline`) in whole numbers, on `sst2`; its file is at `path`.
+
+    Layers are taken out first until `share` of them are left (1: none), with `passes` passes of training taught by the model as it
+    was; words are rounded to 8 bits; then PostTraining, as in `int8_resnet`. Killed and called again with the same path, it goes on.
+
+    Published figures are of far larger networks. Ours, beside those of six tools on the same network, are in `docs/faster.md`,
+    made by `python benchmarks/quantised.py`.
+    """
+    settings = SETTINGS[type(model)]
+    lively = shown(task, settings)
+    thinner: tuple[Technique, ...] = ()
+    if share < 1:
+        steps = passes * -(-len(task.train[1]) // settings.batch_size)
+        thinner = (Blocks(share=share, steps=steps, learning_rate=settings.learning_rate / 2, only=("layers.*",)),)
+    words = WeightOnly(bits=8, grain=PerChannel(), only=("words", "positions"))
+    return _quick(chain(*thinner, words), model, lively, task, path, drop, seed, ledger, say)
+
+
+def _quick(
+    prepare: Technique, model: nn.Module, lively: Supervised, task: Supervised, path: Path, drop: float, seed: int,
+    ledger: Ledger | None, say: Callable[[str], None],
+) -> Quick:  # fmt: skip
+    """Make the network thinner, then whole, and write its file."""
+    sealed: Any = task.sealed()
+    before = score_of(sealed, model)
+    with resuming(path.with_suffix(".unfinished")):
+        thin = apply(prepare, model, lively.sealed(), ledger=ledger, seed=seed)
+        left = drop - (before - score_of(sealed, thin))
+        found: Found = fallback(thin, sealed, PostTraining(), drop=max(left, 0.0), seed=seed, most=20)
+        say(str(found))
+        whole = apply(found.technique, thin, sealed, ledger=ledger, seed=seed)
+    size = write(whole, sealed, path)
+    test = prove(path, task, ledger=ledger, seed=seed, note=f"int8 {type(model).__name__}")
+    kept = tuple(name for one in found.kept for name in one.layers)
+    return Quick(
+        bytes=size, before=before, module=score_of(sealed, whole), file=score_of(sealed, load(path)), test=test, kept=kept
+    )
