@@ -88,7 +88,7 @@ def _(value: Tensor, step: Tensor, zero: Tensor) -> Tensor:
 def _translated(value: Any, step: Any, zero: Any) -> Any:
     from onnxscript import opset20 as operators
 
-    return operators.DequantizeLinear(operators.QuantizeLinear(value, step, zero), step, zero)
+    return operators.DequantizeLinear(operators.QuantizeLinear(value, step, zero), step, zero)  # pyright: ignore[reportArgumentType]
 
 
 def translations() -> dict[Any, Callable]:

@@ -59,6 +59,10 @@ class QuantizationAware(Technique):
             what="training with rounding",
         )
 
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names of the layers that it may change."""
+        return self._start().layers(model, task)
+
     def _start(self) -> PostTraining:
         return PostTraining(
             bits=self.bits, grain=self.grain, ranges=self.ranges, weight_ranges=self.weight_ranges,
