@@ -1,4 +1,4 @@
-"""int8 by us and by the tools that people would use instead, on four networks: `python benchmarks/quantised.py`. Two hours on a core.
+"""int8 by us and by the tools that people would use instead, on four networks: `python benchmarks/quantised.py`.
 
 Starts from results/files/baseline_NAME.shoe. Every peer has an environment of its own, whose Python a variable names; the pip
 line is in its script. One that is not named, or fails, has a row that says so. All get the same 512 training examples.
