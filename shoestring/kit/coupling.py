@@ -138,12 +138,20 @@ def without(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> nn.
 def zeroed(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> nn.Module:
     """A plain copy of the model in which nothing reads these units of each family: it answers as one without them does."""
     model = bake(clone(model))
-    found = members(model)
+    _silence(model, coupling, gone)
+    return model
+
+
+def _silence(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Have nothing read these units; returns the weights that changed, and what they were."""
+    found, before = members(model), dict[int, tuple[Tensor, Tensor]]()
     with torch.no_grad():
         for family, units in zip(coupling.families, gone, strict=True):
-            for place, axis in family.reads:
-                found[place].raw.index_fill_(axis, family.slices[place, axis][units].flatten().to(found[place].raw.device), 0)
-    return model
+            for place, axis in family.reads if len(units) else ():
+                raw = found[place].raw
+                before.setdefault(place, (raw, raw.clone()))
+                raw.index_fill_(axis, family.slices[place, axis][units].flatten().to(raw.device), 0)
+    return list(before.values())
 
 
 def _followed(judged: nn.Module, example: Example, reasons: dict[str, str]) -> Marks:
@@ -250,7 +258,7 @@ def removed(
     """
     judged, example = bake(clone(model)).eval().cpu(), example_of(task)
     cut = without(model, coupling, gone)
-    if not check(judged, cut, example, coupling, gone):
+    if not check(judged, bake(clone(cut)).eval().cpu(), example, coupling, gone):
         return cut, coupling.after(model, gone)
     fine = list(gone)
     for place, family in enumerate(coupling.families):
@@ -260,7 +268,7 @@ def removed(
             warnings.warn(f"{who} skipped {family.name}: {text}", SkippedWarning, stacklevel=3)
             fine[place] = fine[place][:0]
     cut = without(model, coupling, fine)
-    if reason := check(judged, cut, example, coupling, fine):
+    if reason := check(judged, bake(clone(cut)).eval().cpu(), example, coupling, fine):
         warnings.warn(
             f"{who} removed nothing: with fewer units in several layers the model {reason}", SkippedWarning, stacklevel=3
         )
@@ -269,8 +277,16 @@ def removed(
 
 
 def check(judged: nn.Module, cut: nn.Module, example: Example, coupling: Coupling, gone: Sequence[Tensor]) -> str:
-    """How a model without units answers differently from one in which nothing reads them; empty where it does not."""
+    """How a model without units answers differently from one in which nothing reads them; empty where it does not.
+
+    Both are plain, in evaluation mode and on the processor; `judged` is changed, and changed back.
+    """
     examples = [one for one in (example, reshaped(example)) if one is not None]
     with torch.no_grad():
-        expected = answers(zeroed(judged, coupling, gone).eval().cpu(), examples)
-        return differs(bake(clone(cut)).eval().cpu(), examples, expected)
+        before = _silence(judged, coupling, gone)
+        try:
+            expected = answers(judged, examples)
+        finally:
+            for raw, was in before:
+                raw.copy_(was)
+        return differs(cut, examples, expected)
