@@ -1,7 +1,7 @@
-"""ResNet-20 on CIFAR-10 trained for the length of its code: `python benchmarks/rate_cifar.py`.
+"""ResNet-20 and a small VGG on CIFAR-10 trained for the length of their code: `python benchmarks/rate_cifar.py`.
 
-The images are the copy that SHOESTRING_DATA has: where it went through JPEG, the results file says so in its name. About an
-hour and a half on one core that has bfloat16, one seed; goes on where it was interrupted. Leaves the file under results/files/.
+The images are the copy that SHOESTRING_DATA has: where it went through JPEG, the results file says so in its name. About two
+and a half hours on one core that has bfloat16, one seed; goes on where it was interrupted. Leaves the files under results/files/.
 --quick: 500 images, a few passes.
 """
 
@@ -14,11 +14,11 @@ from rate_lenet import keep_medians, points
 from rows import start
 from torch import nn
 
-from shoestring.models import ResNet20
+from shoestring.models import ResNet20, SmallVGG
 from shoestring.recipes.rate import rate_cifar
 from shoestring.tasks import cifar10
 
-RUNS: dict[str, type[nn.Module]] = {"resnet20": ResNet20}
+RUNS: dict[str, type[nn.Module]] = {"resnet20": ResNet20, "vgg": SmallVGG}
 
 
 def main() -> None:

@@ -29,12 +29,12 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a recipe uses for one network. Passes are over the training images; `teaching` is the weight of the teacher's answers,
-    which are the uncompressed network's own."""
+    """What a recipe uses for one network. Passes are over the training images, `rate_passes` one number or one for each price;
+    `teaching` is the weight of the teacher's answers, which are the uncompressed network's own."""
 
     prices: tuple[float, ...]
     training_passes: int
-    rate_passes: int
+    rate_passes: int | tuple[int, ...]
     training_rate: float = 1e-3
     weight_decay: float = 0.0
     learning_rate: float = 2e-3
@@ -51,7 +51,7 @@ SETTINGS: dict[type[nn.Module], Settings] = {
         prices=(4e-6,), training_passes=30, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
     ),
     SmallVGG: Settings(
-        prices=(4e-6,), training_passes=25, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+        prices=(4e-6, 1e-6), training_passes=25, rate_passes=(20, 8), training_rate=3e-3, weight_decay=0.05, coarseness=1.0
     ),
 }
 
@@ -128,10 +128,9 @@ def _points(
         model = _trained(network, plain.sealed(), folder / "uncompressed.shoe", chosen, passes, seed)
     point("uncompressed", 0.0, model, parameter_bytes(model))
     taught: Task = Taught(shown.sealed(), clone(model).eval(), weight=chosen.teaching)
-    for price in chosen.prices:
-        rate = Rate(
-            price=price, steps=passes * chosen.rate_passes, learning_rate=chosen.learning_rate, coarseness=chosen.coarseness
-        )
+    each = chosen.rate_passes if isinstance(chosen.rate_passes, tuple) else (chosen.rate_passes,) * len(chosen.prices)
+    for price, count in zip(chosen.prices, each, strict=True):
+        rate = Rate(price=price, steps=passes * count, learning_rate=chosen.learning_rate, coarseness=chosen.coarseness)
         with resuming(unfinished / f"price_{price:g}"):
             point(f"price_{price:g}", price, apply(rate, model, taught, ledger=ledger, seed=seed))
     return points
