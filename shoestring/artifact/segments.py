@@ -127,7 +127,7 @@ class Segments:
                 inner = session(part, _kept(step, graph, tensors), threads, parts=parts)
                 for number, made in zip(step.makes, inner.get_outputs(), strict=True):
                     ports[number] = _port(number, made.type, made.shape)
-                runs = partial(inner.run, None)
+                runs = partial(inner.run, [made.name for made in inner.get_outputs()])
             kernels = [(first[layer.node], layer.source, layer.make(threads)) for layer in step.layers]
             for layer in step.layers:
                 number = first[layer.node]

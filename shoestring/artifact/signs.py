@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from os import cpu_count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,6 +99,9 @@ class SignProduct:
         self._panels = np.ascontiguousarray(filled.reshape(panels, LANES, -1).transpose(0, 2, 1))
         self._scales = np.zeros(panels * LANES, np.float32)
         self._scales[: self.outputs] = scales if scale is None else scales * scale
+        self._ones = np.ones(_ROWS, np.float32)
+        # Addresses are asked for once: a call of a small layer takes as long as ten such questions.
+        self._known = address(self._panels), len(self._panels), self.outputs, address(self._ones), address(self._scales)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Float32 (... × out) of float32 (... × in); into `out`, if given, which must be of that shape and without gaps."""
@@ -111,17 +114,14 @@ class SignProduct:
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(f"out must be float32 of shape {list(shape)} without gaps, not {out.dtype} of {list(out.shape)}")
         count, steps = out.size // self.outputs, self._panels.shape[1]
-        into, pack, multiply = out.ctypes.data, self._functions["pack_rows"], self._functions["multiply"]
-        ones = np.ones(min(count, _ROWS), np.float32)
+        source, into, pack, multiply = address(x), address(out), self._functions["pack_rows"], self._functions["multiply"]
 
         def block(first: int) -> None:
             rows = min(_ROWS, count - first)
             words = np.empty(rows * steps, np.uint32)
-            pack(x.ctypes.data + 4 * first * self.inputs, rows, self.inputs, words.ctypes.data)
-            multiply(
-                words.ctypes.data, steps, rows, self._panels.ctypes.data, len(self._panels), self.outputs, ones.ctypes.data,
-                self._scales.ctypes.data, into + 4 * first * self.outputs, self.outputs, self.inputs,
-            )  # fmt: skip
+            packed = address(words)
+            pack(source + 4 * first * self.inputs, rows, self.inputs, packed)
+            multiply(packed, steps, rows, *self._known, into + 4 * first * self.outputs, self.outputs, self.inputs)
 
         _spread(block, range(0, count, _ROWS), self._threads)
         return out
@@ -130,8 +130,8 @@ class SignProduct:
 class SignConvolution:
     """A two-dimensional convolution of the signs of images, for filters (out × in × height × width) of one magnitude each.
 
-    `scale`: of each filter besides, if given. `pads`: rows above, columns left, rows below, columns right, of +1. Raises ValueError for other filters or settings,
-    ModuleNotFoundError where llvmlite is not installed.
+    `scale`: of each filter besides, if given. `pads`: rows above, columns left, rows below, columns right, of +1. Raises
+    ValueError for other filters or settings, ModuleNotFoundError where llvmlite is not installed.
     """
 
     def __init__(
@@ -153,16 +153,14 @@ class SignConvolution:
             raise ValueError(f"strides {strides} and dilations {dilations} must be 1 or more, pads {pads} 0 or more")
         self.outputs, self.channels = filters.shape[:2]
         self._size, self._strides, self._pads, self._dilations = filters.shape[2:], strides, pads, dilations
-        self._functions, self._threads, self._scales = (
-            functions or kernels(),
-            threads,
-            scales if scale is None else scales * scale,
-        )
+        self._functions, self._threads = functions or kernels(), threads
+        self._scales = scales if scale is None else scales * scale
         taps = filters.shape[2] * filters.shape[3]
         # By filter, by 32 channels, by tap: the order of the panels.
         by_tap = words_of((filters < 0).transpose(0, 2, 3, 1).reshape(self.outputs * taps, self.channels))
         self._filters = np.ascontiguousarray(by_tap.reshape(self.outputs, taps, -1).transpose(0, 2, 1))
-        self._tables: dict[tuple[int, int], tuple[np.ndarray, tuple[int, int]]] = {}
+        self._known = address(self._filters), self.outputs, address(self._scales)
+        self._views: dict[tuple[int, int], _View] = {}
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Float32 images (N × out × ...) of float32 images (N × in × height × width)."""
@@ -171,31 +169,29 @@ class SignConvolution:
                 f"float32 of shape [N, {self.channels}, height, width] is wanted, not {x.dtype} of {list(x.shape)}"
             )
         x = np.ascontiguousarray(x)
-        table, size = self._table(x.shape[2], x.shape[3])
-        count, places, pixels = len(x), size[0] * size[1], x.shape[2] * x.shape[3]
-        out = np.empty((count, self.outputs, *size), np.float32)
+        view = self._views.get(x.shape[2:]) or self._view(x.shape[2], x.shape[3])
+        count, pixels = len(x), x.shape[2] * x.shape[3]
+        out = np.empty((count, self.outputs, *view.size), np.float32)
         if not out.size:
             return out
         planes, taps = self._filters.shape[1:]
-        ones = np.ones(table.shape[1], np.float32)
+        source, into, places, across = address(x), address(out), view.size[0] * view.size[1], view.table.shape[1]
         convolve, share = self._functions["convolve"], -(-count // _cores(self._threads))
 
         def some(first: int) -> None:
-            words = np.empty(planes * (pixels + 1), np.uint32)
-            panels = np.empty(table.shape[1] * planes * taps, np.uint32)
+            words, panels = planes * (pixels + 1), across * planes * taps
+            room = np.empty(words + panels, np.uint32)
+            packed = address(room)
             convolve(
-                x[first:].ctypes.data, min(share, count - first), self.channels, pixels, table.ctypes.data, taps,
-                words.ctypes.data, panels.ctypes.data, self._filters.ctypes.data, self.outputs, self._scales.ctypes.data,
-                ones.ctypes.data, out[first:].ctypes.data, places,
+                source + 4 * first * self.channels * pixels, min(share, count - first), self.channels, pixels, view.known[0], taps,
+                packed, packed + 4 * words, *self._known, view.known[1], into + 4 * first * self.outputs * places, places,
             )  # fmt: skip
 
         _spread(some, range(0, count, share), self._threads)
         return out
 
-    def _table(self, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """(for each tap and place of the output the pixel that it sees, height × width outside the image; the output's size)."""
-        if (known := self._tables.get((height, width))) is not None:
-            return known
+    def _view(self, height: int, width: int) -> _View:
+        """Of images of this size."""
         above, left, below, right = self._pads
         sizes = [
             (length + before + after - dilation * (taps - 1) - 1) // stride + 1
@@ -218,9 +214,25 @@ class SignConvolution:
         seen = np.where(inside, row * width + column, height * width).reshape(len(rows) * len(columns), -1)
         table = np.full((len(seen), -(-seen.shape[1] // LANES) * LANES), height * width, np.int32)
         table[:, : seen.shape[1]] = seen
-        if len(self._tables) >= _GEOMETRIES:
-            self._tables.clear()
-        return self._tables.setdefault((height, width), (table, (sizes[0], sizes[1])))
+        ones = np.ones(table.shape[1], np.float32)
+        if len(self._views) >= _GEOMETRIES:
+            self._views.clear()
+        view = _View((sizes[0], sizes[1]), table, ones, (address(table), address(ones)))
+        return self._views.setdefault((height, width), view)
+
+
+class _View(NamedTuple):
+    """What the places of an output see: its size; for each tap and place the pixel, or height × width outside the image; ones."""
+
+    size: tuple[int, int]
+    table: np.ndarray
+    ones: np.ndarray
+    known: tuple[int, int]  # the addresses of the two
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array without gaps begins; quicker than `array.ctypes.data`."""
+    return array.__array_interface__["data"][0]
 
 
 def _cores(threads: int | None) -> int:
