@@ -21,7 +21,7 @@ import torch
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Task, Technique, prove, score
 from shoestring.kit import Supervised, bake, clone, members, recover, restore
 from shoestring.kit.sizes import resize
 from shoestring.meters import Operations
@@ -88,7 +88,8 @@ def main() -> None:
         task = replace(task, **parts)
     for name, network in NETWORKS.items():
         baseline = FILES / f"baseline_{name}.shoe"
-        if rows.wanted(name) and baseline.exists():
+        wanted = rows.only is None or name in rows.only or rows.only in name
+        if wanted and baseline.exists():
             run(rows, name, network, task, baseline)
     rows.close()
 
@@ -108,9 +109,15 @@ def run(rows: Rows, name: str, network: type[nn.Module], task: Supervised, basel
         techniques["narrow"] = Narrow(width=NARROW, **training)
     full = Operations()(baseline, task.sealed()).operations
     assert full is not None
+    if not rows.done(f"{name}, baseline", 0):
+        rows.add(f"{name}, baseline", "validation score", 100 * score(task.sealed(), model), "%", 0)
+        rows.add(f"{name}, baseline", "test score", 100 * prove(baseline, task), "%", 0)
+        rows.add(f"{name}, baseline", "file", baseline.stat().st_size, "bytes", 0)
+        rows.add(f"{name}, baseline", "operations", 1.0, "of the baseline's", 0)
+        rows.add(f"{name}, baseline", "done", 1, "", 0)
     for what, technique in techniques.items():
         subject = f"{name}, {what}"
-        if rows.done(subject, 0):
+        if rows.done(subject, 0) or not rows.wanted(subject):
             continue
         began = perf_counter()
         thin = channels_resnet(model, task, folder / f"{what}.shoe", technique=technique)
@@ -120,17 +127,23 @@ def run(rows: Rows, name: str, network: type[nn.Module], task: Supervised, basel
         rows.add(subject, "operations", thin.operations / full, "of the baseline's", 0)
         rows.add(subject, "minutes", (perf_counter() - began) / 60, "minutes, other work on the machine", 0)
         rows.add(subject, "done", 1, "", 0)
-    if not rows.done(f"{name}, latency", None):
-        files = {what: folder / f"{what}.shoe" for what in techniques}
-        for batch in (1, 32):
-            first, *others = alternate([baseline, *files.values()], task.sealed(), batch=batch, seconds=20)
-            for what, timing in zip(files, others, strict=True):
-                times = ratio(timing, first)
-                for part in ("median", "low", "high"):
-                    rows.add(f"{name}, {what}", f"latency at batch {batch}, {part}", getattr(times, part), "of the baseline's")
-        rows.add(f"{name}, latency", "done", 1, "")
+    files = {what: path for what in techniques if (path := folder / f"{what}.shoe").exists()}
+    timed = f"{name}, latency of {', '.join(files)}"
+    if files and not rows.done(timed, None):
+        time(rows, name, baseline, files, task)
+        rows.add(timed, "done", 1, "")
     if not rows.quick:
         shutil.copyfile(folder / "Channels.shoe", FILES / f"{name}_channels.shoe")
+
+
+def time(rows: Rows, name: str, baseline: Path, files: dict[str, Path], task: Supervised) -> None:
+    """Rows of how long each file takes, all in alternation."""
+    for batch in (1, 32):
+        first, *others = alternate([baseline, *files.values()], task.sealed(), batch=batch, seconds=20)
+        for what, timing in zip(files, others, strict=True):
+            times = ratio(timing, first)
+            for part in ("median", "low", "high"):
+                rows.add(f"{name}, {what}", f"latency at batch {batch}, {part}", getattr(times, part), "of the baseline's")
 
 
 if __name__ == "__main__":
