@@ -15,6 +15,7 @@ from statistics import mean, median
 from lossless_table import lossless
 from quantised_table import quantised
 from rate_tables import chart, rate, short
+from xnor_table import kernels, latency, recipe
 from sensitivity_table import fallback, sensitivity
 
 HERE = Path(__file__).parent
@@ -156,6 +157,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
     "rate-short": short,
+    "xnor-kernels": kernels,
+    "xnor-recipe": recipe,
+    "xnor-latency": latency,
 }
 CHARTS = {ROOT / "docs" / "rate.svg": chart}
 
