@@ -77,7 +77,7 @@ def lesser() -> dict[str, Any]:
 
 
 def product(size: int, rows: Rows, subject: str, functions: dict[str, Any] | None = None) -> None:
-    """Packing of activations is in the time, that of weights is not; both sides write into memory that is there."""
+    """Packing of activations is in the time, that of weights is not; torch too writes into memory that is there."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(size, size)).astype(np.float32)
     weights = np.where(rng.random((size, size)) < 0.5, np.float32(-1), np.float32(1))
