@@ -10,7 +10,6 @@ Goes on where it was interrupted; some hours on one busy core. --quick: 500 imag
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
@@ -132,8 +131,6 @@ def run(rows: Rows, name: str, network: type[nn.Module], task: Supervised, basel
     if files and not rows.done(timed, None):
         time(rows, name, baseline, files, task)
         rows.add(timed, "done", 1, "")
-    if not rows.quick:
-        shutil.copyfile(folder / "Channels.shoe", FILES / f"{name}_channels.shoe")
 
 
 def time(rows: Rows, name: str, baseline: Path, files: dict[str, Path], task: Supervised) -> None:
