@@ -15,13 +15,19 @@ from statistics import mean, median
 from lossless_table import lossless
 from quantised_table import quantised
 from rate_tables import chart, rate, short
-from xnor_table import kernels, latency, recipe
 from sensitivity_table import fallback, sensitivity
+from xnor_table import kernels, latency, recipe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TITLES = {"lenet300": "LeNet-300-100", "lenet300_further": "LeNet-300-100, further", "lenet5": "LeNet-5"}
+BASELINES = {
+    "lenet5": ("`LeNet5`", "`mnist()`"),
+    "resnet20": ("`ResNet20`", "`cifar10()`, JPEG copy"),
+    "mobilenet": ("`MobileNet`", "`cifar10()`, JPEG copy"),
+    "text_encoder": ("`TextEncoder`", "`sst2()`"),
+}
 PUBLISHED = {
     # Han, Mao & Dally 2016, Table 1 (weights only)
     "lenet300": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
@@ -137,6 +143,28 @@ def trellis() -> str:
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 
 
+def baselines() -> str:
+    """A row per network that the benchmarks start from, with every seed; the file is that of the median on validation."""
+    found = rows("baselines")
+    lines = [
+        "| network | task | parameters | validation error % | test error % | file, bytes | training, minutes of a core |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, (title, task) in BASELINES.items():
+        one = {metric: values(found, name, metric) for metric in {row["metric"] for row in found}}
+        places = sorted(range(len(one["file"])), key=lambda place: (one["validation error"][place], place))
+        middle = places[len(places) // 2]
+        errors = " | ".join(
+            spread(of, ".2f") if len(of) > 1 else f"{of[0]:.2f} (one seed)"
+            for of in (one["validation error"], one["test error"])
+        )
+        minutes = one["training: steps × time of a step"]
+        lines.append(
+            f"| {title} | {task} | {one['parameters'][0]:,.0f} | {errors} | {one['file'][middle]:,.0f} | {mean(minutes):.0f} |"
+        )
+    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+
+
 def demo() -> str:
     """What the README's first command prints."""
     return f"```\n{(HERE / 'results' / 'digits.txt').read_text().strip()}\n```"
@@ -157,6 +185,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
     "rate-short": short,
+    "baselines": baselines,
     "xnor-kernels": kernels,
     "xnor-recipe": recipe,
     "xnor-latency": latency,
