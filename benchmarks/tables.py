@@ -16,6 +16,8 @@ from lossless_table import lossless
 from quantised_table import quantised
 from rate_tables import chart, rate, short
 from sensitivity_table import fallback, sensitivity
+from structure_table import digits as structure_digits
+from structure_table import structure
 from xnor_table import kernels, latency, recipe
 
 HERE = Path(__file__).parent
@@ -186,6 +188,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate-cifar": lambda: rate("rate_cifar"),
     "rate-short": short,
     "baselines": baselines,
+    "structure": structure,
+    "structure-digits": structure_digits,
     "xnor-kernels": kernels,
     "xnor-recipe": recipe,
     "xnor-latency": latency,

@@ -31,12 +31,14 @@ from shoestring.kit.example import (
     plain,
     reshaped,
 )
-from shoestring.kit.lowering import Whole, lower, steps_of
+from shoestring.kit.lowering import lower
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.quantised import Quantised, plain_module, translations
 from shoestring.kit.sizes import RESIZABLE, resize
+from shoestring.kit.state import spread
 from shoestring.kit.tracing import explain, forget_kernels, quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
+from shoestring.kit.whole import Whole, steps_in, steps_of
 
 TOLERANCE = 1e-3
 """The file may differ from the module by this much, relative to the largest output."""
@@ -81,14 +83,18 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
     model = bake(clone(model))
     found = members(model)
     content = file.read(path, max_bytes)
-    for one, packed in zip(content.tensors, content.packed, strict=True):
+    whole = steps_in(content)
+    for place, (one, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):
         if one.member is None:
             continue
         if one.member >= len(found) or not _fits(found[one.member], one.bits.shape):
             name = found[one.member].name if one.member < len(found) else f"number {one.member}"
             raise ValueError(f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}")
         weight = found[one.member]
-        value = _torch(one)
+        value, steps = _torch(one), packed.steps
+        if place in whole and weight.raw.is_floating_point():
+            steps = whole[place]
+            value = (value * spread(torch.from_numpy(steps), value) + 0.0).to(weight.raw.dtype)
         if value.dtype != weight.raw.dtype:
             raise ValueError(
                 f"{path} is of another model: it holds {weight.name} as {value.dtype} and the model as {weight.raw.dtype}; "
@@ -101,9 +107,10 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
             weight.raw.copy_(value)
         if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
             continue
-        if packed.steps is not None:
-            shape = (-1, *[1] * (value.ndim - 1)) if len(packed.steps) > 1 else ()
-            weight.round(torch.from_numpy(packed.steps.copy()).reshape(shape).clamp_min(torch.finfo(value.dtype).tiny))
+        if steps is not None:
+            shape = steps.shape if place in whole else (-1, *[1] * (value.ndim - 1)) if len(steps) > 1 else ()
+            step = torch.from_numpy(steps.copy()).reshape(shape).clamp_min(torch.finfo(value.dtype).tiny)
+            weight.round(step, 127 if place in whole else None)
         elif 1 < packed.levels <= min(65536, value.numel() // 2):
             levels, indices = torch.unique(value, return_inverse=True)
             weight.share(levels, indices)

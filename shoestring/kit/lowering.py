@@ -7,46 +7,15 @@ integers with a DequantizeLinear of their own, and their biases 32-bit ones, whi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
 
-from shoestring.kit.weights import members
+from shoestring.kit.whole import Whole
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
-
-
-@dataclass(frozen=True)
-class Whole:
-    """How a member is kept as whole numbers: its value over `step` (broadcast to it), as `kind` (int8 or int32)."""
-
-    step: np.ndarray
-    kind: str
-
-    def of(self, value: torch.Tensor) -> torch.Tensor:
-        """The whole numbers of a value."""
-        kind = np.iinfo(self.kind)
-        step = self.step.astype(np.float64)
-        if value.ndim == step.ndim == 2 and 1 < step.shape[1] < value.shape[1]:
-            step = step.repeat(value.shape[1] // step.shape[1], 1)
-        found = np.rint(value.detach().cpu().double().numpy() / step)
-        return torch.from_numpy(np.clip(found, kind.min, kind.max).astype(self.kind))
-
-
-def steps_of(model: nn.Module) -> dict[int, np.ndarray]:
-    """By place among the members, the step of each weight whose multiples fit into 8 bits: one number, or (O, 1, 1, ...), or of a
-    matrix (O, groups)."""
-    found: dict[int, np.ndarray] = {}
-    for place, weight in enumerate(members(model)):
-        state = weight.state
-        if state is not None and state.step is not None and state.reach is not None and int(state.reach) <= 127:
-            found[place] = state.step.detach().float().cpu().numpy()
-    return found
 
 
 def lower(proto: onnx.ModelProto, weights: list[np.ndarray], steps: Mapping[int, np.ndarray]) -> dict[int, Whole]:
@@ -162,7 +131,7 @@ class _Graph:
             weight = np.eye(channels + int(wide[5]), channels, dtype=np.int8)[:, :, None, None]
             name = f"{pad.output[0]}.identity"
             self.body.initializer.append(numpy_helper.from_array(weight, name))
-            self._add(f"{name}.number", name, np.ones((), np.float32), 0, "int8")
+            self._add(f"{name}.number", name, np.ones((), np.float32), 0)
             new = helper.make_node("Conv", [value, f"{name}.number"], [pad.output[0]], strides=[strides[2], strides[3]])
             self.body.node.remove(pad)
             self.body.node.append(new)
@@ -206,17 +175,17 @@ class _Graph:
             name = self.body.input[place].name
             if step.ndim == 2 and step.shape[1] > 1:
                 self._group(name, step)
-                found[place] = Whole(step, "int8")
+                found[place] = Whole(step)
                 continue
             ends = self._ends(name)
             if not ends or not all(node in layers and node.input[1] == at for at, node in ends):
                 continue  # something else takes it too: it stays a number for all
             for at, node in ends:
-                self._dequantise(node, 1, name, at, step)
-                self._bias(node, step, found)
+                output = self._dequantise(node, 1, name, at, step)
+                self._bias(node, f"{output}.step")
             self.body.input[place].type.tensor_type.elem_type = TensorProto.INT8
             self._retype(name)
-            found[place] = Whole(step, "int8")
+            found[place] = Whole(step)
         _in_order(self.body)
         return found
 
@@ -254,8 +223,8 @@ class _Graph:
             found += self._ends(node.output[0]) if node.op_type == "Transpose" else [(name, node)]
         return found
 
-    def _dequantise(self, node: onnx.NodeProto, place: int, name: str, at: str, step: np.ndarray) -> None:
-        """Put the pair of a whole number and its step between a weight and a node."""
+    def _dequantise(self, node: onnx.NodeProto, place: int, name: str, at: str, step: np.ndarray) -> str:
+        """Put the pair of a whole number and its step between a weight and a node; returns what they make."""
         output = f"{at}.{node.output[0]}.number"
         axis = 0
         if step.size > 1:
@@ -263,32 +232,40 @@ class _Graph:
             if transposed is not None and transposed.op_type == "Transpose":
                 order = next((list(a.ints) for a in transposed.attribute if a.name == "perm"), None)
                 axis = order.index(0) if order else len(self.weights[self.places[name]].shape) - 1
-        self._add(output, at, step, axis, "int8")
+        self._add(output, at, step, axis)
         node.input[place] = output
+        return output
 
-    def _add(self, output: str, value: str, step: np.ndarray, axis: int, kind: str) -> None:
+    def _add(self, output: str, value: str, step: np.ndarray, axis: int) -> None:
         scale = step.reshape(-1) if step.size > 1 else step.reshape(())
         constant = numpy_helper.from_array(scale.astype(np.float32), f"{output}.step")
         self.body.initializer.append(constant)
-        zero = numpy_helper.from_array(np.zeros(scale.shape, kind), f"{output}.zero")
+        zero = numpy_helper.from_array(np.zeros(scale.shape, np.int8), f"{output}.zero")
         self.body.initializer.append(zero)
         keywords: dict[str, Any] = {"axis": axis} if step.size > 1 else {}
         self.body.node.append(helper.make_node("DequantizeLinear", [value, constant.name, zero.name], [output], **keywords))
 
-    def _bias(self, node: onnx.NodeProto, step: np.ndarray, found: dict[int, Whole]) -> None:
-        """A bias in units of the sums that it is added to."""
-        if len(node.input) < 3 or node.input[2] not in self.places:
+    def _bias(self, node: onnx.NodeProto, step: str) -> None:
+        """Have a bias rounded to units of the sums that it is added to. Runtimes do it once, when they load the file."""
+        if len(node.input) < 3 or node.input[2] not in self.places or self.weights[self.places[node.input[2]]].ndim != 1:
             return
-        name, unit = node.input[2], self._step_of_input(node)
-        place = self.places[name]
-        if unit is None or len(self.users[name]) > 1 or self.weights[place].ndim != 1:
-            return
-        size = (step.astype(np.float64) * float(unit)).reshape(-1).astype(np.float32)
-        size = np.broadcast_to(size, self.weights[place].shape).copy() if step.size > 1 else size.reshape(())
-        self._add(f"{name}.number", name, size, 0, "int32")
-        node.input[2] = f"{name}.number"
-        self.body.input[place].type.tensor_type.elem_type = TensorProto.INT32
-        found[place] = Whole(size, "int32")
+        name, channels = node.input[2], len(self.weights[self.places[node.input[2]]])
+        made = f"{name}.{node.output[0]}"
+        zero = numpy_helper.from_array(np.zeros(channels, np.int32), f"{made}.zero")
+        zeros = numpy_helper.from_array(np.zeros(channels, np.float32), f"{made}.zeros")
+        self.body.initializer.extend([zero, zeros])
+        unit = self.makers[node.input[0]].input[1]
+        self.body.node.extend(
+            [
+                helper.make_node("Mul", [unit, step], [f"{made}.product"]),
+                helper.make_node("Add", [f"{made}.product", zeros.name], [f"{made}.step"]),  # one for each, of one for all
+                helper.make_node("Div", [name, f"{made}.step"], [f"{made}.ratio"]),
+                helper.make_node("Round", [f"{made}.ratio"], [f"{made}.rounded"]),
+                helper.make_node("Cast", [f"{made}.rounded"], [f"{made}.whole"], to=TensorProto.INT32),
+                helper.make_node("DequantizeLinear", [f"{made}.whole", f"{made}.step", zero.name], [f"{made}.number"], axis=0),
+            ]
+        )
+        node.input[2] = f"{made}.number"
 
     def _retype(self, name: str) -> None:
         for node in self.users.get(name, []):

@@ -18,12 +18,13 @@ class QuantizationAware(Technique):
     """Train on with weights and activations rounded as they will be, their steps learned too, taught by the model as it was.
 
     It begins where PostTraining ends, from the same description of ranges and grains, and its module and file are of the same kind.
-    Saves: milliseconds where the processor multiplies bytes faster than floats; bytes of the file.
+    Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
     Costs: `steps` batches of training, each about twice as long as a plain one; less score than PostTraining, at 4 bits far less.
     Source: Esser et al. 2020 (LSQ), section 2, for weights; Bhalgat et al. 2020 (LSQ+) for activations. Differs: zero points stay
     where calibration put them; Adam in place of scaled gradients; distillation.
 
-    `steps`: batches of training, 0 or more; `learning_rate`: Adam's, at its height, above 0. The others are PostTraining's.
+    `steps`: batches of training, 0 or more; `learning_rate`: Adam's, at its height, above 0. The others are PostTraining's: `bits`
+    and `grain` of weights, `ranges` of activations and `weight_ranges`, `examples` that tell them, `only` and `keep`.
     Raises ValueError for settings out of range, NaN and names that are no layers', ExportError for a model that fails on the task's example.
     """
 

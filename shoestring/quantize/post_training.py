@@ -44,7 +44,7 @@ class PostTraining(Technique):
     weights are rounded to signed numbers, activations to unsigned ones, and biases take up what rounding shifts on average.
     The file holds whole numbers and runs with the integer kernels of the runtime; what it scores is what the module that is returned
     scores, but for numbers that fall between two.
-    Saves: milliseconds where the processor multiplies bytes faster than floats; bytes of the file.
+    Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
     Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the calibration examples, and of one batch for each layer.
     Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases. Differs: these are measured, not computed.
 

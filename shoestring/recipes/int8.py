@@ -57,7 +57,7 @@ def int8_resnet(
     thinner: tuple[Technique, ...] = ()
     if share < 1:
         steps = passes * -(-len(task.train[1]) // task.batch_size)
-        thinner = (Channels(share=share, steps=steps, learning_rate=2e-3),)
+        thinner = (Channels(share=share, steps=steps, learning_rate=3e-3),)
     lively = replace(task, augment=pictures, autocast=torch.bfloat16)
     return _quick(chain(*thinner), model, lively, task, path, drop, seed, ledger, say)
 
@@ -97,6 +97,8 @@ def _quick(
     ledger: Ledger | None, say: Callable[[str], None],
 ) -> Quick:  # fmt: skip
     """Make the network thinner, then whole, and write its file."""
+    if not drop >= 0:
+        raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
     sealed: Any = task.sealed()
     before = score_of(sealed, model)
     with resuming(path.with_suffix(".unfinished")):

@@ -13,7 +13,19 @@ from torch.nn import functional
 from shoestring.artifact import load, read
 from shoestring.artifact.tensors import ELEMENTS
 from shoestring.core import seeded
-from shoestring.kit import Grid, Quantised, Supervised, edges, fold_batch_norm, members, products, record, write
+from shoestring.kit import (
+    Grid,
+    Quantised,
+    Supervised,
+    clone,
+    edges,
+    fold_batch_norm,
+    members,
+    products,
+    record,
+    restore,
+    write,
+)
 from shoestring.kit.example import Example
 from shoestring.quantize import PostTraining
 
@@ -100,7 +112,7 @@ def test_the_file_computes_with_whole_numbers_and_answers_as_the_module(case, qu
     write(quantised, task, tmp_path / "a.shoe")
     content = read(tmp_path / "a.shoe")
     kinds = Counter(ELEMENTS[one.element][0] for one in content.tensors)
-    assert kinds["int8"] >= 4 and kinds["int32"] == 4
+    assert kinds["int8"] >= 4
     operators = Counter(node.operator for node in content.graph.nodes)
     assert not operators["Relu"] and not operators["Pad"] and not operators["Slice"] and operators["GlobalAveragePool"] == 1
     with torch.no_grad():
@@ -126,6 +138,16 @@ def test_onnx_runtime_runs_it_with_kernels_for_whole_numbers(case, quantised, tm
     kernels = Counter(node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node)
     assert kernels["QLinearConv"] == 4 and kernels["QGemm"] == 1 and kernels["QLinearAdd"] == 1  # one is the shortcut's
     assert not kernels["Conv"] and not kernels["FusedConv"] and not kernels["Gemm"] and not kernels["DequantizeLinear"]
+
+
+def test_a_file_of_whole_numbers_is_restored(case, quantised, tmp_path):
+    write(quantised, case[1], tmp_path / "a.shoe")
+    blank = Quantised(clone(quantised.inner), quantised.places, [Grid(0, 1) for _ in quantised.grids])
+    again = restore(tmp_path / "a.shoe", blank)
+    for one, other in zip(members(quantised), members(again), strict=True):
+        assert torch.equal(one.value(), other.value()), one.name
+        if one.raw.ndim > 1 and one.state is not None:
+            assert other.state is not None and torch.equal(one.state.step, other.state.step)
 
 
 def test_folding_leaves_the_answer_and_the_argument_alone(case):

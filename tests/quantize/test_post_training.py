@@ -9,28 +9,26 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from zoo import ZOO
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
 from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, members, write
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import (
-    BFloat16,
     Entropy,
     MeanSquare,
     MinMax,
-    PerChannel,
     Percentile,
+    PerChannel,
     PerGroup,
     PerTensor,
     PostTraining,
     QuantizationAware,
-    WeightOnly,
 )
 from shoestring.quantize.post_training import round_weight
 from shoestring.quantize.ranges import BINS, Seen
 from shoestring.tasks import digits
-from zoo import ZOO
 
 
 @pytest.fixture(scope="module")
@@ -118,20 +116,6 @@ def test_the_file_scores_as_the_module_does(trained, ranges, tmp_path):
     assert not any(isinstance(one, Quantised) for one in model.modules())
 
 
-def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
-    model, task = trained
-    with seeded(0):
-        rough = PostTraining(bits=2, grain=PerTensor(), weight_ranges=MinMax(), examples=128)(model, task.sealed())
-        aware = QuantizationAware(bits=2, grain=PerTensor(), examples=128, steps=60, learning_rate=1e-3)(model, task.sealed())
-    assert score(task, aware) > score(task, rough) + 0.02
-    for one in members(aware):
-        if one.raw.ndim > 1 and one.state is not None and one.state.step is not None:
-            whole = one.value() / one.state.step.detach()
-            assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 1.01
-    write(aware, task, tmp_path / "a.shoe")
-    assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, aware)) <= 0.005
-
-
 def test_layers_that_are_kept_compute_with_floats(trained, tmp_path):
     model, task = trained
     write(PostTraining(keep=("layers.3", "layers.9"), examples=64)(model, task.sealed()), task, tmp_path / "a.shoe")
@@ -173,24 +157,6 @@ def test_settings_out_of_range(wrong):
         PerGroup(24)
     with pytest.raises(ValueError, match="share"):
         Percentile(0.3)
-
-
-def test_weight_only_names_what_does_not_divide(trained, tmp_path):
-    model, task = trained
-    with pytest.warns(SkippedWarning, match=r"layers\.0\.weight \(a tensor \[32, 1, 3, 3\] does not divide"):
-        rounded = WeightOnly()(model, task.sealed())
-    size = write(rounded, task, tmp_path / "a.shoe")
-    plain = write(model, task, tmp_path / "b.shoe")
-    elements = {one.bits.shape: one.element for one in read(tmp_path / "a.shoe").tensors}
-    assert elements[128, 256] == 3 and elements[10, 128] == 3 and size < 0.6 * plain
-    assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, rounded)) < 1e-9
-
-
-def test_bfloat16_halves_the_file(trained, tmp_path):
-    model, task = trained
-    rounded = BFloat16()(model, task.sealed())
-    assert all(torch.equal(one.value(), one.value().bfloat16().float()) for one in members(rounded))
-    assert write(rounded, task, tmp_path / "a.shoe") < 0.52 * 4 * 53_002
 
 
 @pytest.mark.parametrize("animal", ZOO, ids=lambda one: one.name)

@@ -1,0 +1,69 @@
+"""Weights as whole numbers of 8 bits: which ones, by what steps, on the way into a file and out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.artifact.file import Content
+from shoestring.artifact.graph import Node
+from shoestring.artifact.tensors import ELEMENTS
+from shoestring.kit.state import spread
+from shoestring.kit.weights import members
+
+
+@dataclass(frozen=True)
+class Whole:
+    """How a member is kept as whole numbers of 8 bits: its value over `step`, as steps spread over a weight."""
+
+    step: np.ndarray
+
+    def of(self, value: torch.Tensor) -> torch.Tensor:
+        """The whole numbers of a value."""
+        step = spread(torch.from_numpy(self.step).double(), value)
+        return (value.detach().cpu().double() / step).round().clamp(-128, 127).to(torch.int8)
+
+
+def steps_of(model: nn.Module) -> dict[int, np.ndarray]:
+    """By place among the members, the step of each weight whose multiples fit into 8 bits: one number, or (O, 1, 1, ...), or of a
+    matrix (O, groups)."""
+    found: dict[int, np.ndarray] = {}
+    for place, weight in enumerate(members(model)):
+        state = weight.state
+        if state is not None and state.step is not None and state.reach is not None and int(state.reach) <= 127:
+            found[place] = state.step.detach().float().cpu().numpy()
+    return found
+
+
+def steps_in(content: Content) -> dict[int, np.ndarray]:
+    """By place among a file's tensors, the steps of those that are whole numbers for which the graph has steps, as `steps_of` has them."""
+    graph = content.graph
+    first = len(graph.inputs)
+    known = {first + place: one for place, one in enumerate((*content.tensors, *graph.constants))}
+    users: dict[int, list[tuple[Node, int]]] = {}
+    value = first + len(known)
+    for node in graph.nodes:
+        for number in node.inputs:
+            if number is not None:
+                users.setdefault(number, []).append((node, value))
+        value += node.outputs
+    found: dict[int, np.ndarray] = {}
+    for place, one in enumerate(content.tensors):
+        if ELEMENTS[one.element][0] != "int8" or one.member is None:
+            continue
+        waiting, grouped = [first + place], False
+        while waiting:
+            for node, made in users.get(waiting.pop(), []):
+                scale = known.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+                if node.operator == "DequantizeLinear" and scale is not None:
+                    steps = scale.array()
+                    found[place] = steps.reshape(-1, *[1] * (one.bits.ndim - 1)) if steps.ndim else steps
+                elif node.operator == "Mul" and grouped and scale is not None:
+                    found[place] = scale.array()[:, :, 0]
+                elif node.operator in ("Transpose", "Reshape", "Cast"):
+                    grouped = grouped or node.operator == "Cast"
+                    waiting.append(made)
+    return found

@@ -1,0 +1,35 @@
+"""Training with the rounding in it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from shoestring.artifact import load
+from shoestring.core import score, seeded
+from shoestring.kit import Supervised, members, train, write
+from shoestring.models import DigitsLeNet
+from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
+from shoestring.tasks import digits
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[nn.Module, Supervised]:
+    task = digits()
+    with seeded(0):
+        return train(DigitsLeNet(), task, steps=120, learning_rate=3e-3), task
+
+
+def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
+    model, task = trained
+    with seeded(0):
+        rough = PostTraining(bits=2, grain=PerTensor(), weight_ranges=MinMax(), examples=128)(model, task.sealed())
+        aware = QuantizationAware(bits=2, grain=PerTensor(), examples=128, steps=60, learning_rate=1e-3)(model, task.sealed())
+    assert score(task, aware) > score(task, rough) + 0.02
+    for one in members(aware):
+        if one.raw.ndim > 1 and one.state is not None and one.state.step is not None:
+            whole = one.value() / one.state.step.detach()
+            assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 1.01
+    write(aware, task, tmp_path / "a.shoe")
+    assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, aware)) <= 0.005
