@@ -1,6 +1,6 @@
 """Our coder against others on the same trained tensors: `python benchmarks/coding.py`.
 
-The tensors are those of the committed files: whole numbers, levels counted from the one nearest to zero. Ours is the stream and
+The tensors are those of the committed files of Rate and of Deep Compression: whole numbers, levels counted from the one nearest to zero. Ours is the stream and
 the descriptions of the tensors, shapes included; the codebooks and steps, which all coders would keep alike, are counted for
 none. nncodec (DeepCABAC) is run where NNCODEC_PYTHON names the Python of an environment that has it: see `peer_nncodec.py`.
 --quick is the smaller files alone.
@@ -34,7 +34,7 @@ PEER = os.environ.get("NNCODEC_PYTHON")
 
 def main() -> None:
     rows = start("coding", "trained-files-cpu", __doc__ or "")
-    for path in sorted(FILES.glob("*.shoe")):
+    for path in sorted([*FILES.glob("*_rate_*.shoe"), *FILES.glob("*deep_compression.shoe")]):
         if rows.wanted(path.stem) and not (rows.quick and path.stat().st_size > 5000):
             compare(rows, path.stem, symbols(path))
     if rows.wanted("numba"):
