@@ -38,7 +38,7 @@ from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.state import spread
 from shoestring.kit.tracing import explain, forget_kernels, quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
-from shoestring.kit.whole import Whole, steps_in, steps_of
+from shoestring.kit.whole import Whole, say_what_stays, steps_in, steps_of
 
 TOLERANCE = 1e-3
 """The file may differ from the module by this much, relative to the largest output."""
@@ -142,7 +142,7 @@ def export(model: nn.Module, task: Task) -> Exported:
     Raises ExportError where the model fails on the example, has an operator that files do not hold, or is fixed along an
     axis that the example says varies.
     """
-    steps = steps_of(model)
+    steps, original = steps_of(model), model
     model = bake(clone(model)).eval().cpu()
     example = example_of(task)
     expected = _answer(
@@ -153,6 +153,7 @@ def export(model: nn.Module, task: Task) -> Exported:
     )
     _check_outputs(expected)
     exported = _export(model, example, expected, steps)
+    say_what_stays(original, exported.wholes)
     loaded = _loadable(exported, model)
     tolerance = _tolerance(model, expected, exported)
     _compare(loaded, example, expected, tolerance, "")

@@ -92,6 +92,8 @@ class _Graph:
                 continue
             if before is None or before.op_type != "DequantizeLinear" or after is None or after.op_type != "QuantizeLinear":
                 continue
+            if not self._channels(node.input[0]):  # not an image
+                continue
             keeps = next((one.i for one in node.attribute if one.name == "keepdims"), 1)
             pooled, output = f"{node.output[0]}.pooled", node.output[0]
             place = list(self.body.node).index(node)
@@ -120,7 +122,8 @@ class _Graph:
                 or wide[[0, 1, 2, 3, 4, 6, 7]].any()
             ):
                 continue
-            if self.value(pad.input[2]) is not None if len(pad.input) > 2 and pad.input[2] else False:
+            filled = self.value(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
+            if filled is None or filled.any():
                 continue
             value, strides = pad.input[0], {2: 1, 3: 1}
             while (source := self._unsliced(value, list(after.input[1:]), strides)) is not None:
@@ -178,6 +181,8 @@ class _Graph:
                 found[place] = Whole(step)
                 continue
             ends = self._ends(name)
+            if any(self._too_large(node, step) for _, node in ends):
+                continue
             if not ends or not all(node in layers and node.input[1] == at for at, node in ends):
                 continue  # something else takes it too: it stays a number for all
             for at, node in ends:
@@ -244,6 +249,15 @@ class _Graph:
         self.body.initializer.append(zero)
         keywords: dict[str, Any] = {"axis": axis} if step.size > 1 else {}
         self.body.node.append(helper.make_node("DequantizeLinear", [value, constant.name, zero.name], [output], **keywords))
+
+    def _too_large(self, node: onnx.NodeProto, step: np.ndarray) -> bool:
+        """Whether a bias is no whole number of 32 bits, in units of the sums that it is added to."""
+        bias = self.value(node.input[2]) if len(node.input) > 2 else None
+        unit = self._step_of_input(node)
+        if bias is None or unit is None or bias.ndim != 1:
+            return False
+        sizes = step.reshape(-1).astype(np.float64) * float(unit)
+        return bool((np.abs(bias) > sizes * 2.0**31 * 0.99).any()) if sizes.size in (1, bias.size) else False
 
     def _bias(self, node: onnx.NodeProto, step: str) -> None:
         """Have a bias rounded to units of the sums that it is added to. Runtimes do it once, when they load the file."""

@@ -6,6 +6,7 @@ module runs; exported, each is a pair of QuantizeLinear and DequantizeLinear, wh
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from shoestring.kit.tape import Call, Tape, flat, function_name
+from shoestring.kit.tape import Call, Tape, flat, function_name, inside
 
 LEVELS = 255
 """The largest whole number of an activation: unsigned, of 8 bits, since kernels for signed ones are slower."""
@@ -23,7 +24,7 @@ PRODUCTS = (*CONVOLUTIONS, "linear")
 _ACTIVATIONS = ("relu", "relu6", "hardtanh", "clamp")
 _PASSING = (
     "max_pool1d", "max_pool2d", "max_pool3d", "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze",
-    "contiguous", "getitem", "pad", "dropout", "dropout1d", "dropout2d",
+    "contiguous", "getitem", "pad", "dropout", "dropout1d", "dropout2d", "chunk", "split", "unbind",
 )  # fmt: skip
 """What gives nothing but numbers that it was given, or zero: its result is on the grid of its argument."""
 _SUMS = ("add", "cat")
@@ -39,7 +40,7 @@ class Grid(nn.Module):
         """From `low` to `high`, or to 0.0 where that is outside."""
         super().__init__()
         low, high = min(low, 0.0), max(high, 0.0)
-        step = max(high - low, 1e-8) / LEVELS
+        step = (high - low if high - low > 1e-8 else 1.0) / LEVELS
         zero = min(max(round(-low / step), 0), LEVELS)
         self.step = nn.Parameter(torch.tensor(step), requires_grad=trainable)
         self.register_buffer("zero", torch.tensor(zero, dtype=torch.uint8))
@@ -98,12 +99,14 @@ def translations() -> dict[Any, Callable]:
 
 @dataclass(frozen=True)
 class Edges:
-    """Where values go onto grids: `arguments` has (function, turn, place) of values that a call takes, `results` (function, turn)
-    of those that it gives, each with the number of its grid, of which there are `grids`. `layers` are those that compute with whole numbers."""
+    """Where values go onto grids: `arguments` has (layer, function, turn, place) of values that a call takes, `results` of those
+    that it gives, each with the number of its grid, of which there are `grids`. `calls` counts the calls of each (layer, function) that is
+    among them. `layers` are those that compute with whole numbers, each with the numbers of the grids of what it takes."""
 
-    arguments: Mapping[tuple[str, int, int], int]
-    results: Mapping[tuple[str, int], int]
-    layers: tuple[str, ...]
+    arguments: Mapping[tuple[str, str, int, int], int]
+    results: Mapping[tuple[str, str, int, int], int]
+    calls: Mapping[tuple[str, str], int]
+    layers: Mapping[str, tuple[int, ...]]
     grids: int
 
 
@@ -148,13 +151,20 @@ class _Edges:
         while changed:
             changed = any(self.complete(call) for call in self.tape.calls if call.function in _SUMS)
         arguments = {
-            (call.function, call.turn, place): self.grid[value]
+            (*call.key, place): self.grid[value]
             for call in self.tape.calls
             for place, value in enumerate(call.inputs)
             if value is not None and value in self.grid and value not in self.makers and call.function in PRODUCTS
         }
-        results = {(m.function, m.turn): self.grid[v] for v, m in self.makers.items() if v in self.grid and v == m.outputs[0]}
-        return Edges(arguments, results, tuple(layers), self.count)
+        results = {(*m.key, m.outputs.index(v)): self.grid[v] for v, m in self.makers.items() if v in self.grid}
+        kinds = {key[:2] for key in (*arguments, *results)}
+        calls = Counter((call.layer, call.function) for call in self.tape.calls if (call.layer, call.function) in kinds)
+        taken = {
+            layer: tuple(self.grid[one.inputs[0]] for one in calls if one.inputs[0] is not None)
+            for layer, calls in products(self.tape).items()
+            if layer in layers
+        }
+        return Edges(arguments, results, calls, taken, self.count)
 
     def need(self, value: int) -> int:
         """The number of the grid of a value: that of what it was made of, where nothing was computed."""
@@ -197,13 +207,10 @@ class _Edges:
 
 def _is_passing(call: Call) -> bool:
     if call.function == "pad":
-        mode, value = call.keywords.get("mode", "constant"), call.keywords.get("value")
-        strings = [one for one in call.arguments if isinstance(one, str)]
-        return (
-            (strings or [mode])[0] == "constant"
-            and not value
-            and not any(isinstance(one, float) and one for one in call.arguments)
-        )
+        given = [one for one in call.arguments[-2:] if isinstance(one, str | int | float)] if len(call.arguments) > 2 else []
+        mode = next((one for one in given if isinstance(one, str)), call.keywords.get("mode", "constant"))
+        after = call.arguments[call.arguments.index(mode) + 1 :] if mode in call.arguments else ()
+        return mode == "constant" and not any(after) and not call.keywords.get("value")
     return call.function in _PASSING
 
 
@@ -221,9 +228,9 @@ class Quantised(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns."""
         listener = _Listener(self.places, lambda number, value: self.grids[number](value))
-        with listener:
+        with inside(self.inner, listener.layers), listener:
             answer = self.inner(*args, **kwargs)
-        listener.check()
+            listener.check()
         return answer
 
 
@@ -233,35 +240,40 @@ class _Listener(TorchFunctionMode):
     def __init__(self, places: Edges, change: Callable[[int, Tensor], Tensor]) -> None:
         super().__init__()
         self.places, self.change = places, change
-        self.turns = dict.fromkeys([key[0] for key in (*places.arguments, *places.results)], 0)
-        self.left = len(places.results)
+        self.layers: list[str] = []
+        self.turns = dict.fromkeys(places.calls, 0)
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        name = function_name(func)
-        if name not in self.turns:
+        kwargs = dict(kwargs or {})
+        kind = (self.layers[-1] if self.layers else "", function_name(func))
+        if kind not in self.turns:
             return func(*args, **kwargs)
-        turn = self.turns[name]
+        key = (*kind, self.turns[kind])
         given = list(args)
         for place, one in enumerate(given):
-            number = self.places.arguments.get((name, turn, place))
-            if number is not None and isinstance(one, Tensor):
-                given[place] = self.change(number, one)
+            given[place] = self.changed(self.places.arguments.get((*key, place)), one)
+        named = [name for name, one in kwargs.items() if isinstance(one, Tensor)]
+        for place, name in enumerate(named, len(flat(args))):
+            kwargs[name] = self.changed(self.places.arguments.get((*key, place)), kwargs[name])
         answer = func(*given, **kwargs)
         if any(isinstance(one, Tensor) for one in flat((answer,))):
-            self.turns[name] += 1
-        number = self.places.results.get((name, turn))
-        if number is None:
-            return answer
-        self.left -= 1
-        if isinstance(answer, Tensor):
-            return self.change(number, answer)
-        return type(answer)((self.change(number, answer[0]), *answer[1:]))  # a recurrent network gives its states too
+            self.turns[kind] += 1
+        if isinstance(answer, tuple | list):  # parts, or what a recurrent network gives and its states
+            parts = [self.changed(self.places.results.get((*key, place)), one) for place, one in enumerate(answer)]
+            return type(answer)(parts) if type(answer) in (tuple, list) else answer
+        return self.changed(self.places.results.get((*key, 0)), answer)
+
+    def changed(self, number: int | None, value: Any) -> Any:
+        """A value on its grid, where it has one."""
+        if number is None or not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return self.change(number, value)
 
     def check(self) -> None:
-        """Raises RuntimeError unless every place was passed."""
-        if self.left:
-            raise RuntimeError(
-                f"{self.left} of {len(self.places.results)} values that are to be rounded were not computed: forward() took another "
-                "path than on the task's example; make it take the same steps for every input, or quantise it in parts"
-            )
+        """Raises RuntimeError where functions were called more or less often than on the example."""
+        for (layer, function), count in self.places.calls.items():
+            if self.turns[layer, function] != count:
+                raise RuntimeError(
+                    f"{layer or 'forward()'} called {function} {self.turns[layer, function]} times, and {count} times on the task's "
+                    "example: forward() must take the same steps for every input, in training too, to be quantised"
+                )

@@ -34,8 +34,9 @@ def function_name(function: Any) -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """A call that gave tensors: the function, which of its calls in the run it is, the layer (path of the module that is running),
-    the numbers of the values that went in, argument by argument (None: no tensor that was computed), and of those that came out.
+    """A call that gave tensors: the function, the layer (path of the module that is running), which of the layer's calls of the
+    function it is, the numbers of the values that went in, argument by argument (None: no tensor that was computed), and of those
+    that came out, the first of which has so many `axes`.
 
     `weights`: names of the parameters among the arguments, by place.
     """
@@ -48,6 +49,12 @@ class Call:
     weights: dict[int, str] = field(default_factory=dict)
     arguments: tuple[Any, ...] = ()  # those that are no tensors, None in the places of those that are
     keywords: dict[str, Any] = field(default_factory=dict)
+    axes: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells it from the other calls of a run."""
+        return self.layer, self.function, self.turn
 
 
 @dataclass
@@ -111,7 +118,7 @@ class _Recorder(TorchFunctionMode):
         self.tape, self.layers = Tape(), list[str]()
         self.numbers: dict[int, int] = {}
         self.alive: list[Tensor] = []  # so that no id is used twice
-        self.turns: dict[str, int] = {}
+        self.turns: dict[tuple[str, str], int] = {}
         self.names = {id(one): name for name, one in model.named_parameters(remove_duplicate=True)}
 
     def value(self, tensor: Tensor) -> int:
@@ -127,13 +134,15 @@ class _Recorder(TorchFunctionMode):
         inputs = tuple(self.numbers.get(id(one)) if isinstance(one, Tensor) else None for one in leaves)
         answer = func(*args, **kwargs)
         made = [one for one in flat((answer,)) if isinstance(one, Tensor)]
-        if made and name != "__get__":
-            turn = self.turns[name] = self.turns.get(name, -1) + 1
+        if name == "__setitem__" and isinstance(args[0], Tensor):
+            self.value(args[0])  # it is another value from now on, which nothing is known to have made
+        elif made and name != "__get__":
+            layer = self.layers[-1] if self.layers else ""
+            turn = self.turns[layer, name] = self.turns.get((layer, name), -1) + 1
             weights = {place: self.names[id(one)] for place, one in enumerate(leaves) if id(one) in self.names}
             others = tuple(None if isinstance(one, Tensor) else one for one in leaves)
-            layer = self.layers[-1] if self.layers else ""
             numbers = tuple(self.value(one) for one in made)
-            self.tape.calls.append(Call(name, turn, layer, inputs, numbers, weights, others, kwargs))
+            self.tape.calls.append(Call(name, turn, layer, inputs, numbers, weights, others, kwargs, made[0].ndim))
         return answer
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +13,9 @@ from torch import nn
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Node
 from shoestring.artifact.tensors import ELEMENTS
+from shoestring.kit.quantised import Quantised
 from shoestring.kit.state import spread
-from shoestring.kit.weights import members
+from shoestring.kit.weights import SkippedWarning, members
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,15 @@ def steps_in(content: Content) -> dict[int, np.ndarray]:
                     grouped = grouped or node.operator == "Cast"
                     waiting.append(made)
     return found
+
+
+def say_what_stays(model: nn.Module, wholes: Collection[int]) -> None:
+    """Warn of layers that a quantised module rounds, and of which the file has no whole numbers (`wholes`, places of members)."""
+    if not isinstance(model, Quantised):
+        return
+    found = members(model)
+    whole = {id(module) for place in wholes for module, _ in found[place].owners}
+    left = [layer for layer in model.places.layers if id(model.inner.get_submodule(layer)) not in whole]
+    if left:
+        why = "their weights are on no grid of 8 bits any more, or used elsewhere too, or their biases are too large for one"
+        warnings.warn(f"in floating point in the file: {', '.join(left)} ({why})", SkippedWarning, stacklevel=4)

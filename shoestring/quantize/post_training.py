@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from shoestring.core import Task, Technique, evaluating, seeded
 from shoestring.kit import (
     Edges,
+    ExportError,
     Grid,
     Patterns,
     Quantised,
@@ -32,6 +34,7 @@ from shoestring.kit import (
     record,
 )
 from shoestring.kit.example import example_of
+from shoestring.kit.quantised import PRODUCTS
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 
@@ -50,7 +53,7 @@ class PostTraining(Technique):
 
     `bits` of weights: 2 to 8 (activations have 8). `grain`: PerChannel() or PerTensor(), how many weights share a step. `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations;
     `weight_ranges` likewise. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched.
-    Embeddings among `only` are skipped: they have no kernels. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
+    Embeddings are not among the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
     for a model that fails on the task's example.
     """
 
@@ -63,8 +66,12 @@ class PostTraining(Technique):
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8:
-            raise ValueError(f"weights of {self.bits} bits: give 2 to 8")
+        if not isinstance(self.bits, int) or not 2 <= self.bits <= 8:
+            raise ValueError(f"weights of {self.bits!r} bits: give 2 to 8, a whole number")
+        if not isinstance(self.grain, PerChannel | PerTensor):
+            raise TypeError(
+                f"kernels for whole numbers take PerChannel() or PerTensor(), not {self.grain!r}: WeightOnly has groups"
+            )
         if self.examples < 1:
             raise ValueError(f"ranges from {self.examples} examples: give 1 or more")
 
@@ -74,10 +81,8 @@ class PostTraining(Technique):
         inner, tape = _ready(model, task)
         layers = chosen(list(products(tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
-        if other := [layer for layer, weight in weights.items() if weight.raw.dtype != torch.float32]:
-            weights = {layer: weight for layer, weight in weights.items() if layer not in other}
-            why = "kernels for whole numbers want float32 around them, and the weights are of another type"
-            warnings.warn(f"PostTraining skipped {', '.join(other)}: {why}", SkippedWarning, stacklevel=2)
+        weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
+        _say_what_stays(tape, [one for one in layers if one not in weights])
         if not weights:
             warnings.warn(
                 "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2
@@ -87,8 +92,10 @@ class PostTraining(Technique):
         batches = calibration(task, self.examples)
         before = bake(clone(inner))
         grids = self._grids(inner, task, places, batches)
-        for weight in weights.values():
+        for layer, weight in weights.items():
             round_weight(weight, self.bits, self.grain, self.weight_ranges)
+            steps = [grids[number].step for number in places.layers.get(layer, ())]
+            _reach_bias(weight, getattr(inner.get_submodule(layer), "bias", None), [float(one) for one in steps])
         quantised = Quantised(inner, places, grids)
         _correct(quantised, before, task, list(weights), batches)
         return quantised.train(model.training)
@@ -97,7 +104,7 @@ class PostTraining(Technique):
         """Names of the layers that it may change."""
         return list(products(_ready(model, task)[1]))
 
-    def _grids(self, inner: nn.Module, task: Task, places: Edges, batches: list[Any]) -> list[nn.Module]:
+    def _grids(self, inner: nn.Module, task: Task, places: Edges, batches: list[Any]) -> list[Grid]:
         """A grid for each value that is to be on one."""
         seen = [Seen() for _ in range(places.grids)]
         for look in (Seen.limits, Seen.count) if self.ranges.counts else (Seen.limits,):
@@ -107,13 +114,35 @@ class PostTraining(Technique):
             raise ValueError(
                 f"{never} values were not computed in calibration: the task's loss must call the model as in its example"
             )
-        return [Grid(*self.ranges(one, 255)) for one in seen]
+        device = next(inner.parameters()).device
+        return [Grid(*self.ranges(one, 255)).to(device) for one in seen]
 
 
 def _ready(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
     """A copy without the batch norms that can be folded, and what it computes."""
-    inner = fold_batch_norm(plain_module(model), task)
-    return inner, record(bake(clone(inner)).eval().cpu(), example_of(task))
+    try:
+        inner = fold_batch_norm(plain_module(model), task)
+        return inner, record(bake(clone(inner)).eval().cpu(), example_of(task))
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise ExportError(
+            f"the model failed on the task's example ({type(error).__name__}: {error}): make task.example() return arguments that the "
+            "model takes"
+        ) from error
+
+
+def _say_what_stays(tape: Tape, other: list[str]) -> None:
+    """Warn of convolutions and linear layers that cannot compute with whole numbers."""
+    names = [name or "forward()" for name in other]
+    names += [
+        call.layer or "forward()"
+        for call in tape.calls
+        if call.function.startswith("conv_transpose") or (call.function in PRODUCTS and 1 not in call.weights)
+    ]
+    if names:
+        why = "no kernels for it, or its weight is computed, foreign, of another type than float32 or not called weight"
+        warnings.warn(
+            f"PostTraining left in floating point: {', '.join(dict.fromkeys(names))} ({why})", SkippedWarning, stacklevel=3
+        )
 
 
 class _Watch(nn.Module):
@@ -156,11 +185,21 @@ def round_weight(weight: Weight, bits: int, grain: Any, ranges: Ranges) -> None:
             seen = Seen()
             seen.limits(torch.cat([row, -row]))
             seen.count(torch.cat([row, -row]))
-            parts.append(max(ranges(seen, 2 * reach)[1], 1e-12))
-        largest = torch.tensor(parts)
+            parts.append(ranges(seen, 2 * reach)[1])
+        largest = torch.tensor(parts).to(value)
     # Of what is all zeros the step is of no account.
-    step = torch.where(largest > 0, largest, torch.ones_like(largest)) / reach
+    step = torch.where(largest > 1e-12, largest, torch.ones_like(largest)) / reach
     weight.round(step.view(shape), reach)
+
+
+def _reach_bias(weight: Weight, bias: Tensor | None, steps: list[float]) -> None:
+    """Have the steps of a weight large enough for its bias: that is a whole number of 32 bits, in units of the two steps."""
+    state = weight.state
+    if bias is None or not steps or state is None or state.step is None:
+        return
+    least = bias.detach().float().abs() / (min(steps) * 2.0**30)
+    least = least.view(state.step.shape) if state.step.numel() > 1 else least.max().view(state.step.shape)
+    state.step.data = torch.maximum(state.step.data, least.to(state.step))
 
 
 def calibration(task: Task, examples: int) -> list[Any]:
@@ -186,7 +225,7 @@ def _length(batch: Any) -> int:
             return len(one) if one.ndim else 1
         if isinstance(one, list | tuple) and one:
             return _length(one[0])
-        if isinstance(one, dict) and one:
+        if isinstance(one, Mapping) and one:
             return _length(next(iter(one.values())))
     return 1
 
@@ -198,6 +237,9 @@ def run(model: nn.Module, task: Task, batches: list[Any]) -> None:
             task.loss(model, batch)
 
 
+_PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
 def _correct(quantised: Quantised, before: nn.Module, task: Task, layers: list[str], batches: list[Any]) -> None:
     """Shift each bias by what rounding shifts the mean of its channel, layer by layer, since each sees what those before have become."""
     batches = batches[:1]
@@ -205,6 +247,9 @@ def _correct(quantised: Quantised, before: nn.Module, task: Task, layers: list[s
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
     for layer in layers:
         module = quantised.inner.get_submodule(layer)
+        kind = type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
+        if kind not in _PLAIN:
+            continue  # what it gives may be something else than the product
         bias = owned.get((module, "bias"))
         if bias is None or bias.state is not None or layer not in wanted:
             continue

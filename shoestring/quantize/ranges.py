@@ -31,7 +31,7 @@ class Seen:
 
     def count(self, value: Tensor) -> None:
         """Count these numbers, between the limits."""
-        found = torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12)).numpy()
+        found = torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12)).cpu().numpy()
         self.counts = found.astype(np.float64) if self.counts is None else self.counts + found
 
     def centres(self) -> np.ndarray:

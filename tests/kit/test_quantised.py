@@ -27,7 +27,7 @@ from shoestring.kit import (
     write,
 )
 from shoestring.kit.example import Example
-from shoestring.quantize import PostTraining
+from shoestring.quantize import MeanSquare, PostTraining
 
 
 class Residual(nn.Module):
@@ -98,12 +98,12 @@ def test_the_values_that_are_put_on_grids(case):
     places = edges(tape, layers)
     # What goes in; what comes out of the stem, of the first (before the sum), of the sum, of the depthwise one; and the mean.
     assert places.grids == 6
-    given = {(call.function, call.turn): call for call in tape.calls}
-    assert sorted(name for name, _ in places.results if (name, _) in given) == sorted(
+    assert sorted(name for _, name, _, _ in places.results) == sorted(
         ["relu", "getitem", "pad", "conv2d", "relu", "relu6", "mean"]
     )
-    shared = [places.results[key] for key in places.results if key[0] in ("getitem", "pad")]
-    assert len({*shared, places.results["relu", 0]}) == 1  # a shortcut that only takes and pads stays on its grid
+    shared = [places.results[key] for key in places.results if key[1] in ("getitem", "pad")]
+    assert len({*shared, places.results["stem.2", "relu", 0, 0]}) == 1  # a shortcut that only takes and pads stays on its grid
+    assert places.layers["last"] == (places.results["", "mean", 0, 0],)
     assert edges(tape, ["last"]).grids == 1 and edges(tape, []).grids == 0
 
 
@@ -198,8 +198,87 @@ def test_another_path_than_on_the_example_is_an_error():
     x = torch.randn(8, 4)
     task = Supervised(train=(x, x.argmax(1)), validation=(x, x.argmax(1)), test=(x, x.argmax(1)))
     quantised = PostTraining(examples=8)(Fickle().eval(), task.sealed())
-    with pytest.raises(RuntimeError, match="another path"):
+    with pytest.raises(RuntimeError, match="relu 0 times, and 1 times"):
         quantised(x, both=False)
+
+
+class Parts(nn.Module):
+    """Parts of a tensor, of which the second goes on; a keyword; noise in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(4, 4, 3), nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        one, other = torch.relu(functional.conv2d(input=images, weight=self.first.weight, bias=self.first.bias)).chunk(2, 1)
+        return self.last(torch.cat([one[:, :, 1:-1, 1:-1], self.second(other)], 1).mean((2, 3)))
+
+
+def test_parts_and_keywords(case, tmp_path):
+    with seeded(0):
+        model = Parts().eval()
+    task = case[1]
+    quantised = PostTraining(examples=32)(model, task.sealed())
+    write(quantised, task, tmp_path / "a.shoe")
+    with torch.no_grad():
+        expected, plain = quantised(task.test[0]).numpy(), model(task.test[0]).numpy()
+    assert np.abs(load(tmp_path / "a.shoe", threads=1)(task.test[0]) - expected).mean() < 0.01 * np.abs(plain).max()
+    assert 0 < np.abs(plain - expected).mean() < 0.05 * np.abs(plain).max()
+
+
+class Activated(nn.BatchNorm2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.relu(super().forward(input))
+
+
+class Odd(nn.Module):
+    """Norms that a fold must leave alone, or find under all of their names."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.conv = kind, nn.Conv2d(3, 8, 3)
+        self.norm = Activated(8) if kind == "subclass" else nn.BatchNorm2d(8)
+        self.linear, self.places = nn.Linear(8, 8), nn.BatchNorm1d(8)
+        if kind == "two names":
+            self.body = nn.Sequential(self.conv, self.norm, nn.ReLU())
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.kind == "two names":
+            return self.body(images).mean((2, 3))
+        if self.kind == "other axis":
+            return self.places(self.linear(images[:, 0, :8, :8])).mean(2)
+        found = self.conv(images)
+        if self.kind == "written over":
+            found[:, :2] = 0.5
+        answer = self.norm(found)
+        if self.kind == "used elsewhere":
+            answer = answer + self.conv.weight.sum()
+        return answer.mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", ["subclass", "two names", "other axis", "written over", "used elsewhere"])
+def test_a_fold_never_changes_the_answer(case, kind):
+    with seeded(1):
+        x = torch.randn(64, 3, 9, 9) * 2 + 1
+        model = Odd(kind).train()
+        for _ in range(20):
+            model(x)
+    folded = fold_batch_norm(model.eval(), case[1])
+    with torch.no_grad():
+        assert torch.allclose(folded(x), model(x), atol=1e-4)
+
+
+def test_a_channel_of_tiny_weights_keeps_its_bias(case, tmp_path):
+    model, task = case
+    with torch.no_grad():
+        odd = clone(model)
+        odd.first[1].weight[3], odd.first[1].bias[3] = 1e-9, 0.4
+        odd.stem[1].weight[0], odd.stem[1].bias[0] = 0.0, 0.3
+    quantised = PostTraining(examples=64, weight_ranges=MeanSquare())(odd, task.sealed())
+    write(quantised, task, tmp_path / "a.shoe")
+    with torch.no_grad():
+        expected = quantised(task.test[0]).numpy()
+    assert np.abs(load(tmp_path / "a.shoe", threads=1)(task.test[0]) - expected).mean() < 0.005 * np.abs(expected).max()
 
 
 def test_what_was_pruned_stays_pruned(case):

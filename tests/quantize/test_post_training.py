@@ -165,6 +165,6 @@ def test_any_module_becomes_a_file_or_says_why(animal, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)
         quantised = PostTraining(examples=8)(model, task.sealed())
-    write(quantised, task, tmp_path / "a.shoe")
+        write(quantised, task, tmp_path / "a.shoe")
     file, module = score(task, load(tmp_path / "a.shoe", threads=1)), score(task, quantised)
     assert abs(file - module) <= 0.1 * max(1.0, abs(module))
