@@ -89,7 +89,10 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
             continue
         if one.member >= len(found) or not _fits(found[one.member], one.bits.shape):
             name = found[one.member].name if one.member < len(found) else f"number {one.member}"
-            raise ValueError(f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}")
+            other = "; a quantised file is restored into the module that the technique returned" if whole else ""
+            raise ValueError(
+                f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}{other}"
+            )
         weight = found[one.member]
         value, steps = _torch(one), packed.steps
         if place in whole and weight.raw.is_floating_point():

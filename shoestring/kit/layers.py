@@ -26,6 +26,8 @@ class NoLayerError(ValueError):
 
 def fitting(names: Sequence[str], patterns: Patterns, where: str) -> list[str]:
     """The names, in their order, that fit a pattern; raises NoLayerError, beginning with `where`, for one that fits none."""
+    if isinstance(patterns, str):
+        raise TypeError(f"{where} is a tuple of names of layers, not {patterns!r}: write ({patterns!r},)")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise NoLayerError(pattern, names, where)

@@ -36,13 +36,13 @@ class Grid(nn.Module):
 
     zero: Tensor
 
-    def __init__(self, low: float, high: float, *, trainable: bool = False) -> None:
+    def __init__(self, low: float, high: float) -> None:
         """From `low` to `high`, or to 0.0 where that is outside."""
         super().__init__()
         low, high = min(low, 0.0), max(high, 0.0)
         step = (high - low if high - low > 1e-8 else 1.0) / LEVELS
         zero = min(max(round(-low / step), 0), LEVELS)
-        self.step = nn.Parameter(torch.tensor(step), requires_grad=trainable)
+        self.step = nn.Parameter(torch.tensor(step), requires_grad=False)
         self.register_buffer("zero", torch.tensor(zero, dtype=torch.uint8))
 
     def forward(self, value: Tensor) -> Tensor:
@@ -207,10 +207,9 @@ class _Edges:
 
 def _is_passing(call: Call) -> bool:
     if call.function == "pad":
-        given = [one for one in call.arguments[-2:] if isinstance(one, str | int | float)] if len(call.arguments) > 2 else []
-        mode = next((one for one in given if isinstance(one, str)), call.keywords.get("mode", "constant"))
-        after = call.arguments[call.arguments.index(mode) + 1 :] if mode in call.arguments else ()
-        return mode == "constant" and not any(after) and not call.keywords.get("value")
+        words = [place for place, one in enumerate(call.arguments) if isinstance(one, str)]
+        mode, *value = call.arguments[words[0] :] if words else (call.keywords.get("mode", "constant"),)
+        return mode == "constant" and not any(value) and not call.keywords.get("value")
     return call.function in _PASSING
 
 

@@ -62,7 +62,6 @@ class Tape:
     """The calls of a run, in order; values are numbered from 0 as they appear, the example's tensors first."""
 
     calls: list[Call] = field(default_factory=list)
-    values: int = 0
     results: tuple[int, ...] = ()
 
     def users(self) -> dict[int, list[Call]]:
@@ -88,7 +87,6 @@ def record(model: nn.Module, example: Example) -> Tape:
         answer = model(*example.args, **example.kwargs)
     _, results = numbered(plain(answer))
     recorder.tape.results = tuple(recorder.numbers.get(id(one), -1) for one in results)
-    recorder.tape.values = len(recorder.alive)
     return recorder.tape
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from shoestring.core import Task, Technique, evaluating, seeded
 from shoestring.kit import (
@@ -219,15 +218,10 @@ def calibration(task: Task, examples: int) -> list[Any]:
 
 def _length(batch: Any) -> int:
     """How many examples a batch has: as its first tensor is long, 1 where it has none."""
-    leaves: Iterator[Any] = iter([batch])
-    for one in leaves:
-        if isinstance(one, Tensor):
-            return len(one) if one.ndim else 1
-        if isinstance(one, list | tuple) and one:
-            return _length(one[0])
-        if isinstance(one, Mapping) and one:
-            return _length(next(iter(one.values())))
-    return 1
+    if isinstance(batch, Tensor):
+        return len(batch) if batch.ndim else 1
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
+    return next(map(_length, parts), 1)
 
 
 def run(model: nn.Module, task: Task, batches: list[Any]) -> None:
@@ -243,14 +237,12 @@ _PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def _correct(quantised: Quantised, before: nn.Module, task: Task, layers: list[str], batches: list[Any]) -> None:
     """Shift each bias by what rounding shifts the mean of its channel, layer by layer, since each sees what those before have become."""
     batches = batches[:1]
+    # What a layer of another class gives may be something else than the product.
+    layers = [layer for layer in layers if type(before.get_submodule(layer)) in _PLAIN]
     wanted = _means(before, before, task, layers, batches)
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
     for layer in layers:
-        module = quantised.inner.get_submodule(layer)
-        kind = type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
-        if kind not in _PLAIN:
-            continue  # what it gives may be something else than the product
-        bias = owned.get((module, "bias"))
+        bias = owned.get((quantised.inner.get_submodule(layer), "bias"))
         if bias is None or bias.state is not None or layer not in wanted:
             continue
         found = _means(quantised, quantised.inner, task, [layer], batches)

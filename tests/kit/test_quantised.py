@@ -81,7 +81,7 @@ def test_a_grid_has_zero_on_it_though_nothing_near_was_seen():
 
 
 def test_gradients_pass_inside_the_grid_only_and_reach_its_step():
-    grid = Grid(0.0, 2.55, trainable=True)
+    grid = Grid(0.0, 2.55).requires_grad_()
     value = torch.tensor([0.5, 1.004, 3.0, -1.0], requires_grad=True)
     grid(value).sum().backward()
     assert value.grad is not None and value.grad.tolist() == [1, 1, 0, 0]

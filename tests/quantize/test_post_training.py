@@ -13,7 +13,7 @@ from zoo import ZOO
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
-from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, members, write
+from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, members, restore, write
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import (
     Entropy,
@@ -168,3 +168,40 @@ def test_any_module_becomes_a_file_or_says_why(animal, tmp_path):
         write(quantised, task, tmp_path / "a.shoe")
     file, module = score(task, load(tmp_path / "a.shoe", threads=1)), score(task, quantised)
     assert abs(file - module) <= 0.1 * max(1.0, abs(module))
+
+
+class Doubled(nn.Linear):
+    """A layer of a class of its own: what it returns is not its product, nor a tensor."""
+
+    def forward(self, input: torch.Tensor) -> tuple[torch.Tensor, int]:  # type: ignore[override]
+        return torch.nn.functional.linear(input, self.weight, self.bias) * 2, 0
+
+
+class OfItsOwn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = Doubled(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(x)[0]))
+
+
+def test_a_layer_of_a_class_of_its_own(tmp_path):
+    with seeded(0):
+        x = torch.randn(64, 6)
+        split = (x, x[:, :3].argmax(1))
+        task, model = Supervised(train=split, validation=split, test=split), OfItsOwn().eval()
+    quantised = PostTraining(examples=64)(model, task.sealed())
+    write(quantised, task, tmp_path / "a.shoe")
+    with torch.no_grad():
+        expected, plain = quantised(x).numpy(), model(x).numpy()
+    assert np.abs(expected - plain).max() < 0.05 * np.abs(plain).max()
+    assert np.abs(load(tmp_path / "a.shoe", threads=1)(x) - expected).max() < 0.02 * np.abs(plain).max()
+    with pytest.raises(ValueError, match="restored into the module that the technique returned"):
+        restore(tmp_path / "a.shoe", model)
+
+
+def test_a_name_that_is_no_tuple(trained):
+    model, task = trained
+    with pytest.raises(TypeError, match=r"write \('layers.0',\)"):
+        PostTraining(only="layers.0")(model, task.sealed())  # type: ignore[arg-type]
