@@ -46,7 +46,8 @@ class Family:
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
-    """The families of a model, in the order of its layers; `used`: (weight, how many places it is multiplied at on the example)."""
+    """The families of a model, in the order of its layers; `used`: (weight, how many places it is multiplied at on the example);
+    `each`: of convolutions in which each channel is by itself, by their weights, outputs for each of them."""
 
     families: tuple[Family, ...]
     used: tuple[tuple[int, float], ...]
@@ -131,7 +132,7 @@ def without(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> nn.
         if not stays.all():
             weight = found[place]
             take(weight, axis, stays.nonzero().flatten())
-            resize(weight)
+            resize(weight, coupling.each.get(place, 0))
     return model
 
 

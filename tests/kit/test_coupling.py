@@ -100,6 +100,21 @@ def test_groups_of_a_convolution_lose_a_channel_each():
     assert small[2].weight.shape == (8, 3, 3, 3) and (small[2].in_channels, small[2].groups) == (6, 2)
 
 
+def test_groups_that_are_left_with_one_channel_each_stay_as_many():
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=4), nn.ReLU(), nn.Conv2d(12, 1, 1))
+    coupling = coupled(model, called((1, 8, 8)), who="test")
+    assert [(one.name, len(one)) for one in coupling.families] == [("0", 2), ("2", 3)]
+    small = assert_as_if_unread(model, called((1, 8, 8)), coupling, [torch.tensor([0]), torch.tensor([1])])
+    assert (small[2].groups, small[2].in_channels, small[2].out_channels) == (4, 4, 8)
+
+
+def test_groups_of_a_norm_go_as_wholes():
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), nn.Conv2d(8, 1, 1))
+    coupling = coupled(model, called((1, 8, 8)), who="test")
+    small = assert_as_if_unread(model, called((1, 8, 8)), coupling, [torch.tensor([1])])
+    assert (small[1].num_groups, small[1].num_channels) == (3, 6)
+
+
 class Dense(nn.Module):
     def __init__(self) -> None:
         super().__init__()
