@@ -2,8 +2,8 @@
 
 LLVM comes with llvmlite (the extra `fast`), so that nobody needs a compiler. It is told the vectors and not left to find them:
 bits of 32 inputs are a word, 16 words a vector, and a tile of sums stays in registers while the words of its rows and columns
-go by. Processors that count the bits of a vector (AVX-512 VPOPCNTDQ) count words; others count bytes, which LLVM makes of
-shuffles (AVX2, NEON), and add them up every 31 words, before a byte is full.
+go by. Processors that count the bits of a vector (AVX-512 VPOPCNTDQ) count words; others count bytes, for which NEON has an
+instruction and of which LLVM makes shuffles for AVX2, and add them up every 31 words, before a byte is full.
 """
 
 from __future__ import annotations

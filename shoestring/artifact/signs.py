@@ -64,6 +64,17 @@ def scales_of(weights: np.ndarray) -> np.ndarray | None:
     return rows[:, 0].astype(np.float32)
 
 
+def _together(magnitudes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+    """Magnitudes times scales, float32 as the kernels read them; raises ValueError where there are not as many scales."""
+    if scale is None:
+        return magnitudes
+    if scale.shape != magnitudes.shape:
+        raise ValueError(
+            f"scale has shape {list(scale.shape)} and {list(magnitudes.shape)} is wanted: a number for each filter"
+        )
+    return (magnitudes * scale).astype(np.float32)
+
+
 def words_of(below: np.ndarray) -> np.ndarray:
     """Rows of truth values as words of 32 bits, the first in the lowest, what is left over 0."""
     padded = np.zeros((len(below), -(-below.shape[1] // 32) * 32), np.uint8)
@@ -98,13 +109,13 @@ class SignProduct:
         # Word by word of sixteen rows: a vector of the kernel.
         self._panels = np.ascontiguousarray(filled.reshape(panels, LANES, -1).transpose(0, 2, 1))
         self._scales = np.zeros(panels * LANES, np.float32)
-        self._scales[: self.outputs] = scales if scale is None else scales * scale
+        self._scales[: self.outputs] = _together(scales, scale)
         self._ones = np.ones(_ROWS, np.float32)
         # Addresses are asked for once: a call of a small layer takes as long as ten such questions.
         self._known = address(self._panels), len(self._panels), self.outputs, address(self._ones), address(self._scales)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Float32 (... × out) of float32 (... × in); into `out`, if given, which must be of that shape and without gaps."""
+        """Float32 (... × out) of float32 (... × in); into `out`, if given: of that shape, without gaps, and no part of x."""
         if x.ndim < 1 or x.shape[-1] != self.inputs or x.dtype != np.float32:
             raise ValueError(f"float32 of shape [..., {self.inputs}] is wanted, not {x.dtype} of {list(x.shape)}")
         shape = (*x.shape[:-1], self.outputs)
@@ -113,6 +124,8 @@ class SignProduct:
             out = np.empty(shape, np.float32)
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(f"out must be float32 of shape {list(shape)} without gaps, not {out.dtype} of {list(out.shape)}")
+        elif not out.flags.writeable or np.may_share_memory(x, out):  # which the machine code would not ask
+            raise ValueError("out must be writable, and in other memory than x")
         count, steps = out.size // self.outputs, self._panels.shape[1]
         source, into, pack, multiply = address(x), address(out), self._functions["pack_rows"], self._functions["multiply"]
 
@@ -154,7 +167,7 @@ class SignConvolution:
         self.outputs, self.channels = filters.shape[:2]
         self._size, self._strides, self._pads, self._dilations = filters.shape[2:], strides, pads, dilations
         self._functions, self._threads = functions or kernels(), threads
-        self._scales = scales if scale is None else scales * scale
+        self._scales = _together(scales, scale)
         taps = filters.shape[2] * filters.shape[3]
         # By filter, by 32 channels, by tap: the order of the panels.
         by_tap = words_of((filters < 0).transpose(0, 2, 3, 1).reshape(self.outputs * taps, self.channels))
@@ -242,7 +255,7 @@ def _cores(threads: int | None) -> int:
 def _spread(job: Callable[[int], None], firsts: Iterable[int], threads: int | None) -> None:
     """Do the jobs on so many threads (None: as many as there are cores)."""
     firsts, workers = list(firsts), _cores(threads)
-    if workers == 1 or len(firsts) == 1:
+    if workers == 1 or len(firsts) < 2:  # there is none where there are no examples
         for first in firsts:
             job(first)
         return

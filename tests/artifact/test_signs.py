@@ -122,6 +122,25 @@ def test_threads_give_the_same():
     assert np.array_equal(SignProduct(flat, threads=None)(rows), SignProduct(flat)(rows))
 
 
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_no_examples_on_any_number_of_threads(threads):
+    product = SignProduct(np.ones((2, 3), np.float32), threads=threads)
+    assert product(np.ones((0, 3), np.float32)).shape == (0, 2) and product(np.ones((4, 0, 3), np.float32)).shape == (4, 0, 2)
+    images = SignConvolution(np.ones((2, 3, 1, 1), np.float32), threads=threads)
+    assert images(np.ones((0, 3, 4, 5), np.float32)).shape == (0, 2, 4, 5)
+
+
+def test_scales_are_read_as_what_they_are():
+    scale, x = np.array([0.5, 3.0]), np.ones((1, 64, 1, 1), np.float32)
+    assert SignConvolution(np.ones((2, 64, 1, 1), np.float32), scale)(x).ravel().tolist() == [32, 192]
+    assert SignProduct(np.ones((2, 64), np.float32), scale)(x.reshape(1, 64)).tolist() == [[32, 192]]
+    for wrong in (scale[:, None, None], scale[:0], scale[:1]):
+        with pytest.raises(ValueError, match=r"and \[2\] is wanted: a number for each filter"):
+            SignConvolution(np.ones((2, 64, 1, 1), np.float32), wrong)
+        with pytest.raises(ValueError, match=r"and \[2\] is wanted: a number for each filter"):
+            SignProduct(np.ones((2, 64), np.float32), wrong)
+
+
 def test_an_image_size_after_another():
     weights = plus_minus(np.random.default_rng(0).normal(size=(4, 2, 3, 3)))
     made = SignConvolution(weights)
@@ -154,6 +173,13 @@ def test_inputs_that_are_refused():
         product(np.ones((2, 3)))
     with pytest.raises(ValueError, match="out must be float32"):
         product(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
+    kept = np.frombuffer(bytes(16), np.float32).reshape(2, 2)
+    with pytest.raises(ValueError, match="out must be writable"):
+        product(np.ones((2, 3), np.float32), kept)
+    assert not kept.any()
+    room = np.ones(8, np.float32)
+    with pytest.raises(ValueError, match="in other memory than x"):
+        product(room[:6].reshape(2, 3), room[4:].reshape(2, 2))
     with pytest.raises(ValueError, match=r"\[N, 3, height, width\] is wanted"):
         made(np.ones((1, 2, 4, 4), np.float32))
     with pytest.raises(ValueError, match="strides"):
