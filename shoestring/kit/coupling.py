@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, seeded
-from shoestring.kit.example import Example, example_of, over, reshaped
+from shoestring.kit.example import Example, example_of, over, plain, reshaped
 from shoestring.kit.layers import Patterns, chosen, layers_of
 from shoestring.kit.marks import Marks, Place, reason_to_stay
 from shoestring.kit.sizes import resize
-from shoestring.kit.surgery import answers, differs, take
+from shoestring.kit.surgery import answers, differs, take, tensors
 from shoestring.kit.tracing import quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, clone, members
 
@@ -87,20 +87,22 @@ def coupled(model: nn.Module, task: Task, only: Patterns = (), keep: Patterns = 
     """What belongs together in a model, and can go: found by trying, and each family tried out by taking a unit of it out.
 
     `only`, `keep`: layers whose units may go, and must not. With a SkippedWarning from `who`: the whole model, where it does not
-    run on the task's example; weights that are frozen, tied or parametrized by something else, whose units all stay; a family
+    run on the task's example or returns something else than tensors; weights that are frozen, tied or parametrized by something else, whose units all stay; a family
     where the model does not answer without a unit as it does with zeros in place of it.
     Raises ValueError for a lazy module, and for names of no layer.
     """
     judged, example = bake(clone(model)).eval().cpu(), example_of(task)
     reasons = {one.name: reason for one in members(model) if (reason := reason_to_stay(one))}
     try:
-        marks = _followed(judged, example, reasons)
+        marks, answer = _followed(judged, example, reasons)
+        reason = _hidden(answer)
     except Exception as error:
-        reason = f"it does not run on the task's example ({type(error).__name__}: {error})"
+        marks, reason = None, f"it does not run on the task's example ({type(error).__name__}: {error})"
+    if marks is None or reason:
         warnings.warn(f"{who} skipped the model: {reason}", SkippedWarning, stacklevel=3)
         return Coupling((), (), {})
-    _say_what_stays(model, marks, who)
     found = _families(judged, marks)
+    _say_what_stays(model, marks, found, who)
     names = list(dict.fromkeys(name for family in found for name in family.layers))
     if only or keep:
         wanted, left = set(chosen(names, only, (), who)), set(chosen(names, (), keep, who))
@@ -155,8 +157,8 @@ def _silence(model: nn.Module, coupling: Coupling, gone: Sequence[Tensor]) -> li
     return list(before.values())
 
 
-def _followed(judged: nn.Module, example: Example, reasons: dict[str, str]) -> Marks:
-    """The marks of a model after a run: on a short example where it takes one."""
+def _followed(judged: nn.Module, example: Example, reasons: dict[str, str]) -> tuple[Marks, Any]:
+    """The marks of a model after a run, on a short example where it takes one, and what it answered."""
     short = _shortened(example)
     for tried in (short, example) if short is not None else (example,):
         marks = Marks(judged, lambda weight: reasons.get(weight.name, ""))
@@ -164,12 +166,21 @@ def _followed(judged: nn.Module, example: Example, reasons: dict[str, str]) -> M
             with quiet(), seeded(0), torch.no_grad():
                 with marks:
                     answer = judged(*tried.args, **tried.kwargs)
-                marks.fix_values(answer)
-            return marks
+                marks.fix_values([answer, tensors(answer)])  # the latter of mappings of any class
+            return marks, answer
         except Exception:
             if tried is example:
                 raise
     raise AssertionError("unreachable")
+
+
+def _hidden(answer: Any) -> str:
+    """Why a model's answers could not be compared; empty where they can."""
+    leaves: list[Any] = []
+    over(leaves.append, plain(answer))
+    wrong = leaves[:1] if not tensors(answer) else [leaf for leaf in leaves if is_dataclass(leaf)]
+    kind = type(wrong[0] if wrong else answer).__name__
+    return f"it returns {kind}: have forward() return tensors, in tuples, lists and dicts" if wrong or not leaves else ""
 
 
 def _shortened(example: Example) -> Example | None:
@@ -187,14 +198,14 @@ def _shortened(example: Example) -> Example | None:
     return changed if cut else None
 
 
-def _say_what_stays(model: nn.Module, marks: Marks, who: str) -> None:
+def _say_what_stays(model: nn.Module, marks: Marks, found: Sequence[Family], who: str) -> None:
     """Name the layers whose units stay, whatever they are."""
-    met = {place for place, _ in (*marks.gives, *marks.reads)}
+    met = {place for place, _ in (*marks.gives, *marks.reads, *(key for family in found for key in family.slices))}
     layers: dict[str, list[str]] = {}
     for place, weight in enumerate(members(model)):
         reason = marks.reasons.get(place, "" if place in met else "what it computes does not keep channels apart")
         if reason and weight.is_parameter and weight.raw.ndim > 1:
-            layers.setdefault(reason, []).extend(layers_of(model, weight))
+            layers.setdefault(reason, []).extend(name or weight.name for name in layers_of(model, weight))
     for reason, names in layers.items():
         warnings.warn(f"{who} skipped {', '.join(dict.fromkeys(names))}: {reason}", SkippedWarning, stacklevel=4)
 
@@ -280,7 +291,7 @@ def removed(
 def check(judged: nn.Module, cut: nn.Module, example: Example, coupling: Coupling, gone: Sequence[Tensor]) -> str:
     """How a model without units answers differently from one in which nothing reads them; empty where it does not.
 
-    Both are plain, in evaluation mode and on the processor; `judged` is changed, and changed back.
+    Both are plain, in evaluation mode and on the processor; `judged` is changed, and changed back, and `cut` is left in training.
     """
     examples = [one for one in (example, reshaped(example)) if one is not None]
     with torch.no_grad():
@@ -290,4 +301,17 @@ def check(judged: nn.Module, cut: nn.Module, example: Example, coupling: Couplin
         finally:
             for raw, was in before:
                 raw.copy_(was)
-        return differs(cut, examples, expected)
+        return differs(cut, examples, expected) or _fails_in_training(judged, cut, example)
+
+
+def _fails_in_training(judged: nn.Module, cut: nn.Module, example: Example) -> str:
+    """What goes wrong in training mode, when forward() may call more layers; empty where it goes wrong with all units too."""
+    try:
+        answers(cut.train(), [example])
+    except Exception as error:
+        try:
+            answers(clone(judged).train(), [example])
+        except Exception:
+            return ""
+        return f"fails in training ({type(error).__name__}: {error})"
+    return ""

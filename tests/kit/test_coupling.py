@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from torch.nn import functional
 from zoo import Calls, Language, Residual
 
 from shoestring import kit
-from shoestring.core import Task, seeded
+from shoestring.core import Task, Vary, seeded
 from shoestring.kit import SkippedWarning, bake, clone, members
 from shoestring.kit.coupling import Coupling, coupled, removed, without, zeroed
 from shoestring.kit.unread import unread
@@ -250,6 +253,61 @@ def test_models_and_layers_that_cannot_be_followed_are_named():
         assert [one.name for one in coupled(model, called((5, 8)), who="test").families] == ["0.linear1"]
     with pytest.warns(SkippedWarning, match="test skipped embedding, head: tied"):
         assert not coupled(Language(), Calls((torch.randint(0, 40, (3, 8)),), {}), who="test").families
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+
+
+class Answering(nn.Module):
+    """Two layers, the answer wrapped by a function; in training also `besides`, which reads what the first gives."""
+
+    def __init__(self, wrap: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.a, self.b, self.besides, self.wrap = nn.Linear(3, 6), nn.Linear(6, 4), nn.Linear(6, 4), wrap
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.a(x).relu()
+        return self.wrap(self.b(x) + self.besides(x) if self.training else self.b(x))
+
+
+@pytest.mark.parametrize("wrap", [Answer, lambda x: (x, Answer(x)), lambda x: None])
+def test_a_model_that_returns_something_else_than_tensors_is_left_alone(wrap: Callable[[Tensor], Any]):
+    with pytest.warns(SkippedWarning, match=r"test skipped the model: it returns (Answer|NoneType): have forward\(\) return"):
+        assert not coupled(Answering(wrap), called((3,)), who="test").families
+
+
+def test_layers_that_only_training_calls_keep_what_they_read():
+    with pytest.warns(SkippedWarning) as caught:
+        assert not coupled(Answering(lambda x: x), called((3,)), who="test").families
+    said = "test skipped a: without one of its 6 units the model fails in training (RuntimeError: mat1"
+    assert any(str(one.message).startswith(said) for one in caught)
+    model = nn.Sequential(nn.Linear(3, 6), nn.Linear(6, 4), nn.BatchNorm1d(4))
+    task = Calls((Vary(torch.randn(1, 3), {}),), {})  # one example: in training no batch norm can have it, thin or not
+    assert [one.name for one in coupled(model, task, who="test").families] == ["0"]
+
+
+class Own(nn.Module):
+    """With a scale for each channel of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.scale = nn.Conv2d(1, 6, 1), nn.Conv2d(6, 2, 1), nn.Parameter(torch.rand(6, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x) * self.scale)
+
+
+def test_weights_that_are_cut_are_not_said_to_stay():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        coupling = coupled(Own(), called((1, 4, 4)), who="test")
+    assert assert_as_if_unread(Own(), called((1, 4, 4)), coupling, [torch.tensor([2])]).scale.shape == (5, 1, 1)
+    model = Own()
+    model.scale = nn.Parameter(torch.rand(4, 4))  # one for each place, and none for a channel
+    with pytest.warns(SkippedWarning, match="test skipped scale: what it computes does not keep channels apart"):
+        coupled(model, called((1, 4, 4)), who="test")
 
 
 def test_only_and_keep_name_layers():
