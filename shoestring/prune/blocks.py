@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from shoestring.core import Task, Technique
 from shoestring.core.task import evaluating
 from shoestring.kit import Patterns, SkippedWarning, check_finite, chosen, clone, members, recover
-from shoestring.kit.example import example_of
+from shoestring.kit.example import Example, example_of
+from shoestring.kit.surgery import answers
 
 
 class Through(nn.Module):
@@ -38,7 +40,8 @@ class Blocks(Technique):
     `only`, `keep`: patterns of names of blocks that may go, and of those that must stay.
     A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList, called once, that returns a
     tensor like its first argument. A `Through` takes its place: to restore a file into the model's class, take the same blocks
-    out with `bypassed` first. Blocks with weights that others share are skipped with a SkippedWarning.
+    out with `bypassed` first. With a SkippedWarning: blocks with weights that others share, those that the model asks for more than
+    their answer, and those without which the loss is NaN or infinite.
     Raises ValueError for settings out of range, names of no block, and weights that are NaN or infinite.
     """
 
@@ -69,7 +72,11 @@ class Blocks(Technique):
         shorter, batches = clone(model), list(islice(iter(task.batches("train")), self.batches))
         for _ in range(count):
             losses = {name: _loss(bypassed(shorter, (name,)), task, batches) for name in candidates}
-            least = min(losses, key=losses.__getitem__)
+            least = min(losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf)
+            if not math.isfinite(losses[least]):
+                text = f"Blocks skipped {', '.join(candidates)}: without any of these the loss is {losses[least]}"
+                warnings.warn(text, SkippedWarning, stacklevel=2)
+                break
             candidates.remove(least)
             shorter = bypassed(shorter, (least,))
         return recover(
@@ -79,7 +86,9 @@ class Blocks(Technique):
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have."""
-        return _blocks(model, task)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkippedWarning)  # that is for those who cut
+            return _blocks(model, task)
 
 
 def bypassed(model: nn.Module, names: Patterns) -> nn.Module:
@@ -129,4 +138,16 @@ def _blocks(model: nn.Module, task: Task) -> list[str]:
     if tied:
         warnings.warn(f"Blocks skipped {', '.join(tied)}: weights of theirs are tied", SkippedWarning, stacklevel=3)
     inside = [name for name in found if any(name.startswith(f"{other}.") for other in found)]
-    return [name for name in found if name not in tied and name not in inside]
+    return [name for name in found if name not in tied and name not in inside and not _is_looked_at(judged, name, example)]
+
+
+def _is_looked_at(model: nn.Module, name: str, example: Example) -> bool:
+    """Whether the model fails where a block is passed by, as when it asks for an attribute of it: said in a SkippedWarning."""
+    try:
+        with torch.no_grad():
+            answers(bypassed(model, (name,)), [example])
+    except Exception as error:
+        text = f"Blocks skipped {name}: without it the model fails ({type(error).__name__}: {error})"
+        warnings.warn(text, SkippedWarning, stacklevel=4)
+        return True
+    return False

@@ -65,6 +65,46 @@ def test_a_file_without_blocks_goes_back_into_the_class(tmp_path: Path):
     torch.testing.assert_close(back.eval()(ids), small.eval()(ids))
 
 
+class Scaled(Step):
+    """Its answer times a number that whoever calls it asks it for."""
+
+    def __init__(self, size: float, factor: float = 1.0) -> None:
+        super().__init__(size)
+        self.factor = factor
+
+    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        return self.factor * super().forward(x, scale)
+
+
+class Asks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList([Step(1.0), Scaled(1.0), Step(1.0)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps:
+            x = step(x) * (step.factor if step is self.steps[1] else 1.0)  # type: ignore[operator]
+        return x
+
+
+def test_a_block_that_the_model_asks_for_more_is_named():
+    with pytest.warns(SkippedWarning, match=r"Blocks skipped steps.1: without it the model fails \(AttributeError: 'Through'"):
+        small = Blocks(share=0.01, batches=1, steps=0)(Asks(), classified((4,)))
+    assert sum(isinstance(one, Through) for one in small.steps) == 1
+    assert Blocks().layers(Asks(), classified((4,))) == ["steps.0", "steps.2"]
+
+
+def test_a_block_without_which_the_loss_is_no_number_stays():
+    model = nn.Sequential(Scaled(0.0, 1e-30), Scaled(0.0), Scaled(0.0, 1e25))
+    x = torch.full((20, 4), 1e15)
+    task = Supervised(train=(x, x), validation=(x, x), test=(x, x), criterion=lambda a, b: (a * a - a * a).mean())
+    small = Blocks(share=0.67, steps=0)(model, task)
+    assert [isinstance(one, Through) for one in small] == [False, True, False]
+    with pytest.warns(SkippedWarning, match="Blocks skipped 0: without any of these the loss is nan"):
+        small = Blocks(share=0.67, steps=0, only=("0",))(model, task)
+    assert not any(isinstance(one, Through) for one in small)
+
+
 def test_what_has_no_blocks_is_named():
     with pytest.warns(SkippedWarning, match="Blocks found no block"):
         Blocks(steps=0)(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4)), classified((4,)))
