@@ -34,7 +34,7 @@ def fold_transposes(graph: Graph, tensors: list[Tensor]) -> tuple[Graph, list[Te
     free = value
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.operator == "Transpose" and node.inputs[0] in orders:
+        if node.operator == "Transpose" and node.inputs and node.inputs[0] in orders:
             now[value] = now[node.inputs[0]]
         else:
             nodes.append(replace(node, inputs=tuple(None if number is None else now[number] for number in node.inputs)))

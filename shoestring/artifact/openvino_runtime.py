@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from shoestring.artifact.folding import fold_transposes
@@ -15,7 +16,7 @@ from shoestring.artifact.tensors import Tensor
 from shoestring.artifact.wire import ShoeError
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core
+    from openvino import CompiledModel, Core, InferRequest
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class OpenVINO:
     It computes float32 models in float32: left to itself it takes bfloat16 where the processor has it. Integers between
     quantise and dequantise nodes stay integers. It is for files that you trust: nothing is loaded from outside the file and
     operators come from the same list, but OpenVINO's time and memory are not bounded, and it does not check while it
-    runs that shapes fit together. float64 is computed in float32, and sums of whole numbers of 8 bits stop at the largest.
+    runs that shapes fit together. float64 is computed in float32, whole numbers of 64 bits in 32, and sums of those of 8 bits
+    stop at the largest.
 
     Raises ModuleNotFoundError where it is not installed, ShoeError for a graph that it cannot run.
     """
@@ -52,26 +54,39 @@ class OpenVINOSession:
     """A compiled model."""
 
     def __init__(self, compiled: CompiledModel, names: list[str]) -> None:
-        self._compiled, self._names = compiled, names
-        self._request = compiled.create_infer_request()
+        self._compiled = compiled
+        # OpenVINO leaves out inputs that nothing reads.
+        self._names = [next(name for name in names if name in port.get_names()) for port in compiled.inputs]
+        self._request, self._free = compiled.create_infer_request(), Lock()
 
     def run(self, feeds: Feeds) -> Sequence[Any]:
         """The outputs, in order, in memory of their own."""
-        return list(self._request.infer([feeds[name] for name in self._names]).values())
+        inputs = [feeds[name] for name in self._names]
+        try:
+            with self._free:  # or threads would be given each other's outputs
+                return list(self._request.infer(inputs).values())
+        except Exception as error:
+            raise ShoeError(reason(error)) from None
 
     def bound(self, feeds: Feeds) -> Callable[[], Any]:
         """A function that runs these inputs, which are handed over once. Its outputs are overwritten by the next run."""
         import openvino
 
         request = self._compiled.create_infer_request()
-        for place, name in enumerate(self._names):
-            request.set_input_tensor(place, openvino.Tensor(feeds[name], shared_memory=True))
-        return partial(request.infer, share_outputs=True)
+        inputs = [openvino.Tensor(feeds[name], shared_memory=True) for name in self._names]
+        for place, one in enumerate(inputs):
+            request.set_input_tensor(place, one)
+        return partial(_again, request, (inputs, feeds))
 
     def kernels(self) -> list[tuple[str, str]]:
         """(kind of layer, kernel that runs it) in order; the kernel's last letters are its precision, `_I8` or `_f32`."""
         infos = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ordered_ops()]
         return [(info["layerType"].astype(str), info["primitiveType"].astype(str)) for info in infos]
+
+
+def _again(request: InferRequest, kept: Any) -> Any:
+    """Run the inputs that the request was handed. `kept`: these, of which it knows the addresses only."""
+    return request.infer(share_outputs=True)
 
 
 @cache
@@ -92,5 +107,6 @@ def reason(error: Exception) -> str:
     """What an error of OpenVINO's says, without where in its sources it was raised."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API", "Model "))]
-    said = next((line.removeprefix("-- ") for line in telling if line.startswith("-- No ")), "")
-    return (said or next(iter(telling), "") or type(error).__name__)[:300]
+    said = [line.removeprefix("-- ") for line in telling if line.startswith("-- No ")]
+    said += [line for line in telling if " failed at src/" not in line and not line.startswith(("-- ", "While ", "Summary:"))]
+    return [*said, *telling[1:2], *telling, type(error).__name__][0][:300]

@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from shoestring.kit.state import State
 from shoestring.kit.tape import Call, Tape, flat, function_name, inside
 
 LEVELS = 255
@@ -100,14 +102,23 @@ def translations() -> dict[Any, Callable]:
 @dataclass(frozen=True)
 class Edges:
     """Where values go onto grids: `arguments` has (layer, function, turn, place) of values that a call takes, `results` of those
-    that it gives, each with the number of its grid, of which there are `grids`. `calls` counts the calls of each (layer, function) that is
-    among them. `layers` are those that compute with whole numbers, each with the numbers of the grids of what it takes."""
+    that it gives, each with the number of its grid, of which there are `grids`. `products` are the calls (layer, function, turn) that
+    multiply whole numbers, each with the layer whose weight it is and the grid of what it takes. `calls` counts the calls of each
+    (layer, function) that is among these."""
 
     arguments: Mapping[tuple[str, str, int, int], int]
     results: Mapping[tuple[str, str, int, int], int]
+    products: Mapping[tuple[str, str, int], tuple[str, int]]
     calls: Mapping[tuple[str, str], int]
-    layers: Mapping[str, tuple[int, ...]]
     grids: int
+
+    @property
+    def layers(self) -> dict[str, tuple[int, ...]]:
+        """Those that compute with whole numbers, each with the numbers of the grids of what it takes."""
+        found: dict[str, tuple[int, ...]] = {}
+        for layer, number in self.products.values():
+            found[layer] = (*found.get(layer, ()), number)
+        return found
 
 
 def products(tape: Tape) -> dict[str, list[Call]]:
@@ -157,14 +168,15 @@ class _Edges:
             if value is not None and value in self.grid and value not in self.makers and call.function in PRODUCTS
         }
         results = {(*m.key, m.outputs.index(v)): self.grid[v] for v, m in self.makers.items() if v in self.grid}
-        kinds = {key[:2] for key in (*arguments, *results)}
-        calls = Counter((call.layer, call.function) for call in self.tape.calls if (call.layer, call.function) in kinds)
-        taken = {
-            layer: tuple(self.grid[one.inputs[0]] for one in calls if one.inputs[0] is not None)
+        multiplied = {
+            call.key: (layer, self.grid[call.inputs[0]])
             for layer, calls in products(self.tape).items()
-            if layer in layers
+            for call in calls
+            if layer in layers and call.inputs[0] is not None
         }
-        return Edges(arguments, results, calls, taken, self.count)
+        kinds = {key[:2] for key in (*arguments, *results, *multiplied)}
+        calls = Counter((call.layer, call.function) for call in self.tape.calls if (call.layer, call.function) in kinds)
+        return Edges(arguments, results, multiplied, calls, self.count)
 
     def need(self, value: int) -> int:
         """The number of the grid of a value: that of what it was made of, where nothing was computed."""
@@ -216,8 +228,9 @@ def _is_passing(call: Call) -> bool:
 class Quantised(nn.Module):
     """A module some of whose layers compute with whole numbers of 8 bits: `inner`, with its activations rounded to `grids`.
 
-    Called as the module is. Weights are on grids of their own, by their state. A technique that looks for layers finds those of
-    `inner`, under its name. Raises RuntimeError where forward() takes another path than it did on the example.
+    Called as the module is. Weights are on grids of their own, by their state. Where no gradients are asked for, products are those of
+    whole numbers, exact, as the kernels of runtimes compute them. A technique that looks for layers finds those of `inner`, under its
+    name. Raises RuntimeError where forward() takes another path than it did on the example.
     """
 
     def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module]) -> None:
@@ -226,21 +239,49 @@ class Quantised(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns."""
-        listener = _Listener(self.places, lambda number, value: self.grids[number](value))
+        listener = _Listener(self)
         with inside(self.inner, listener.layers), listener:
             answer = self.inner(*args, **kwargs)
             listener.check()
         return answer
 
+    def product(self, function: Callable, key: tuple[str, str, int], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What a call gives: where it multiplies whole numbers, the sum that it makes of these, in units of the two steps, with the
+        bias rounded to such a unit."""
+        layer, number = self.places.products.get(key, ("", -1))
+        if number < 0 or torch.is_grad_enabled() or torch.compiler.is_exporting():
+            return function(*args, **kwargs)
+        named = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **kwargs}
+        value, weight, bias = named.pop("input"), named.pop("weight"), named.pop("bias", None)
+        grid, step = self.grids[number], _step(self.inner.get_submodule(layer))
+        if not isinstance(grid, Grid) or step is None or step.numel() not in (1, len(weight)) or value.dtype != torch.float32:
+            return function(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            whole = function((value / grid.step).round_(), (weight / step).round_(), None, *args[3:], **named)
+            is_image = key[1] in CONVOLUTIONS
+            unit = (grid.step * step).view(-1, *[1] * (weight.ndim - 2 if is_image else 0))
+            if bias is None:
+                return whole.mul_(unit)
+            bias = bias.view(-1, *unit.shape[1:])
+            if is_image or value.ndim == 2:  # otherwise runtimes add it to the product as it is
+                return whole.add_((bias / unit).round_()).mul_(unit)
+            return whole.mul_(unit).add_(bias)
+
+
+def _step(layer: nn.Module) -> Tensor | None:
+    """Of what a layer's weight is a multiple, None where it may be anything."""
+    state = layer.parametrizations["weight"][0] if parametrize.is_parametrized(layer, "weight") else None  # type: ignore[index, operator]
+    return state.step if isinstance(state, State) else None
+
 
 class _Listener(TorchFunctionMode):
-    """Has values changed as they come by, at the places of `Edges`."""
+    """Has values rounded as they come by, and whole numbers multiplied, at the places of a quantised module's `Edges`."""
 
-    def __init__(self, places: Edges, change: Callable[[int, Tensor], Tensor]) -> None:
+    def __init__(self, model: Quantised) -> None:
         super().__init__()
-        self.places, self.change = places, change
+        self.model, self.places = model, model.places
         self.layers: list[str] = []
-        self.turns = dict.fromkeys(places.calls, 0)
+        self.turns = dict.fromkeys(self.places.calls, 0)
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -254,7 +295,7 @@ class _Listener(TorchFunctionMode):
         named = [name for name, one in kwargs.items() if isinstance(one, Tensor)]
         for place, name in enumerate(named, len(flat(args))):
             kwargs[name] = self.changed(self.places.arguments.get((*key, place)), kwargs[name])
-        answer = func(*given, **kwargs)
+        answer = self.model.product(func, key, given, kwargs)
         if any(isinstance(one, Tensor) for one in flat((answer,))):
             self.turns[kind] += 1
         if isinstance(answer, tuple | list):  # parts, or what a recurrent network gives and its states
@@ -266,7 +307,7 @@ class _Listener(TorchFunctionMode):
         """A value on its grid, where it has one."""
         if number is None or not isinstance(value, Tensor) or not value.is_floating_point():
             return value
-        return self.change(number, value)
+        return self.model.grids[number](value)
 
     def check(self) -> None:
         """Raises RuntimeError where functions were called more or less often than on the example."""

@@ -178,7 +178,7 @@ def _layers(model: nn.Module) -> list[str]:
             else "it is the model itself" if not name
             else ""
         )  # fmt: skip
-        reasons.setdefault(reason, []).append(name)
+        reasons.setdefault(reason, []).append(name or type(module).__name__)
         found += [] if reason else [name]
     for reason, names in reasons.items():
         if reason and reason != "it has groups":  # a layer with groups is cheap already
@@ -251,8 +251,10 @@ def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.S
 
 
 def _with(model: nn.Module, name: str, pair: nn.Sequential) -> nn.Module:
-    """A copy with the pair in place of a layer."""
-    model = clone(model)
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, clone(pair))
+    """A copy with the pair in place of a layer, under all names that it has."""
+    model, pair = clone(model), clone(pair)
+    layer = model.get_submodule(name)
+    for path in [path for path, module in model.named_modules(remove_duplicate=False) if module is layer]:
+        parent, _, last = path.rpartition(".")
+        setattr(model.get_submodule(parent), last, pair)
     return model

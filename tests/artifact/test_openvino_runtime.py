@@ -3,7 +3,10 @@
 import dataclasses
 import subprocess
 import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +77,55 @@ def test_bound_inputs_are_run():
         np.testing.assert_allclose(run()[0], [[-0.9, 1.8]], atol=1e-6)
 
 
+def test_bound_inputs_live_as_long_as_what_runs_them():
+    content = linear()
+    x = np.ones((20_000, 3), np.float32)
+    seen = weakref.ref(x)
+    run = OpenVINO().start(content.graph, content.tensors, 1).bound({"x": x})
+    del x
+    assert seen() is not None
+    np.testing.assert_allclose(run()[0][-1], [0.1, 0.3], atol=1e-6)
+    del run
+    assert seen() is None
+
+
+def test_threads_that_share_a_file_get_their_own_answers():
+    loaded = Loaded(linear(), threads=1, runtime=OpenVINO())
+    examples = [np.full((50_000 + place, 3), place, np.float32) for place in range(4)]
+    expected = [loaded(x) for x in examples]
+
+    def ask(place):
+        return all(np.array_equal(loaded(examples[place]), expected[place]) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(4)))
+
+
+def test_inputs_that_nothing_reads():
+    ports = tuple(Port(name, 1, ("N", 3)) for name in "abc")
+    structure = {"arguments": ((0, 1, 2), {}), "structure": (0, 1)}
+    graph = dataclasses.replace(
+        linear().graph, inputs=ports, weights=0, nodes=(Node("Neg", (2,), 1),), outputs=(Port("y", 1), Port("z", 1)),
+        results=(3, 1), **structure,
+    )  # fmt: skip
+    a, b, c = (np.full((2, 3), value, np.float32) for value in (1, 2, 3))
+    for runtime in (OpenVINO(), OnnxRuntime()):
+        found = Loaded(Content(graph, []), threads=1, runtime=runtime)(a, b, c)
+        assert np.array_equal(found[0], -c) and np.array_equal(found[1], b)
+        run = runtime.start(graph, [], 1).bound({"a": a, "b": b, "c": c})
+        assert np.array_equal(run()[0], -c) and np.array_equal(run()[1], b)
+
+
+def test_what_fails_while_it_runs_says_why(monkeypatch):
+    def fails(inputs):
+        raise RuntimeError("Exception from src/a.cpp:1:\nthe weights are gone")
+
+    loaded = Loaded(linear(), threads=1, runtime=OpenVINO())
+    monkeypatch.setattr(loaded._session, "_request", SimpleNamespace(infer=fails))
+    with pytest.raises(ShoeError, match="the graph failed while it ran: the weights are gone"):
+        loaded(np.ones((2, 3), np.float32))
+
+
 def test_integers_run_as_integers():
     content = quantised()
     kernels = OpenVINO().start(content.graph, content.tensors, 1).kernels()
@@ -89,7 +141,9 @@ def test_integers_run_as_integers():
 @pytest.mark.parametrize(
     ("node", "said"),
     [
-        (Node("Gemm", (0,), 1), "..."),
+        (Node("Gemm", (0,), 1), "Gemm.*which is 1"),
+        (Node("Transpose", (), 1), "Transpose.*which is 0"),
+        (Node("Conv", (0, 1), 1), r"channel count \(3\) does not match"),
         (Node("LinearAttention", (0, 1, 2), 1), "operations: LinearAttention"),
     ],
 )

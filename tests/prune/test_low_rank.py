@@ -82,6 +82,27 @@ def test_what_cannot_be_factored_is_named(break_it, said: str):
     assert said in [str(one.message) for one in caught]
 
 
+def test_a_layer_with_two_names_is_one_pair():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(12, 12), nn.Linear(12, 4)
+            self.again = self.first
+
+        def forward(self, x):
+            return self.last(self.again(self.first(x).relu()))
+
+    small = LowRank(rank=LayerOperations(0.5), steps=0, only=("first",))(Twice(), classified((12,)))
+    assert small.again is small.first and isinstance(small.first, nn.Sequential)
+    assert sum(one.numel() for one in small.parameters()) == 3 * 24 + 12 + 52  # 156 + 52 before
+
+
+def test_a_model_that_is_one_layer_is_named_by_its_class():
+    with pytest.warns(SkippedWarning) as caught:
+        LowRank(steps=0)(nn.Linear(12, 4), classified((12,)))
+    assert "LowRank skipped Linear: it is the model itself" in [str(one.message) for one in caught]
+
+
 def test_a_model_that_looks_at_its_layers_is_left_whole():
     class Looks(nn.Module):
         def __init__(self) -> None:
