@@ -252,9 +252,9 @@ def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.S
 
 def _with(model: nn.Module, name: str, pair: nn.Sequential) -> nn.Module:
     """A copy with the pair in place of a layer, under all names that it has."""
-    model, pair = clone(model), clone(pair)
+    model, copied = clone(model), clone(pair)
     layer = model.get_submodule(name)
     for path in [path for path, module in model.named_modules(remove_duplicate=False) if module is layer]:
         parent, _, last = path.rpartition(".")
-        setattr(model.get_submodule(parent), last, pair)
+        setattr(model.get_submodule(parent), last, copied)
     return model
