@@ -22,7 +22,9 @@ class Loaded:
     """A file that runs. Call it as the module was called: it returns the module's structure, with numpy arrays in it."""
 
     def __init__(self, content: Content, *, threads: int | None = None, runtime: Runtime = ONNX_RUNTIME) -> None:
-        """`threads`: how many a run may use, None for as many as there are cores. Raises ShoeError."""
+        """`threads`: how many a run may use, None for as many as there are cores. Raises ShoeError, ValueError for no threads."""
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: give 1 or more, or None for as many as there are cores")
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
         self._arguments, self._structure = content.graph.arguments, content.graph.structure
         self._session = checked(runtime).start(content.graph, content.tensors, threads)
@@ -128,7 +130,7 @@ def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
         values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"the input {name!r} is no array ({error}) and {wanted} is wanted") from None
-    if values.dtype.name == wanted:
+    if values.dtype.name == wanted and values.dtype.isnative:  # runtimes do not look at the order of bytes
         return np.ascontiguousarray(values).reshape(values.shape)
     same = {"f": "f", "i": "iu", "u": "iu", "b": "b"}.get(values.dtype.kind, "")
     if wanted == "bfloat16" or np.dtype(wanted).kind not in same:
@@ -137,4 +139,4 @@ def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
     if limits and values.size and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max:
         raise ValueError(f"the input {name!r} has numbers that {wanted} cannot hold ({values.min()} to {values.max()})")
     with np.errstate(over="ignore"):
-        return values.astype(wanted)
+        return values.astype(wanted, order="C")

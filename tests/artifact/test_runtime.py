@@ -10,6 +10,7 @@ from samples import linear, nested
 
 from shoestring.artifact import Content, Loaded, ShoeError, file, load, save
 from shoestring.artifact.graph import Node, Port
+from shoestring.artifact.runtime import as_input
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,19 @@ def test_whole_numbers_are_converted_if_they_fit():
         small({"id": [1]})
     with pytest.raises(TypeError, match="uint8 is wanted"):
         small({"ids": [0.5]})
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "<f8"])
+def test_numbers_are_read_in_the_order_of_their_bytes(plain, kind):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(plain(np.asfortranarray(x.astype(kind))), plain(x))
+    assert as_input(np.asfortranarray(x.astype(kind)), "x", "float32").flags.c_contiguous
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads(threads):
+    with pytest.raises(ValueError, match=f"threads is {threads}: give 1 or more, or None"):
+        Loaded(linear(), threads=threads)
 
 
 def test_torch_tensors_are_taken():
