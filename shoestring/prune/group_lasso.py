@@ -48,12 +48,17 @@ class GroupLasso(Technique):
         trained = clone(model)
         found = members(trained)
         families = _shrinkable(coupled(model, task, self.only, self.keep, who="GroupLasso"), found)
-        gone = [torch.zeros(len(family), dtype=torch.bool) for family in families]
+        if not families:
+            warnings.warn("GroupLasso found no channel in the model that it could shrink", SkippedWarning, stacklevel=2)
+            return trained
+        sizes = [len(family) for family in families]
+        gone = torch.zeros(sum(sizes), dtype=torch.bool)
+        trained.register_buffer("units_gone", gone)  # of the model while it trains: one that is resumed must know of them
 
         def shrink(step: int) -> None:
             rate = self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / max(self.steps, 1)))
             with torch.no_grad():
-                for family, done in zip(families, gone, strict=True):
+                for family, done in zip(families, gone.split(sizes), strict=True):
                     _shrink(found, family, done, self.strength * rate)
 
         trained = recover(
@@ -62,6 +67,7 @@ class GroupLasso(Technique):
         )  # fmt: skip
         if self.steps:
             shrink(self.steps)
+        del trained.units_gone
         return trained
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:

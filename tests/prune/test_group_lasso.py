@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from zoo import Residual, classified
 
+from shoestring import kit
 from shoestring.core import seeded
 from shoestring.kit import SkippedWarning, Supervised, clone, members, train
 from shoestring.kit.coupling import coupled
@@ -47,6 +50,34 @@ def test_needless_channels_become_zero_and_go_without_loss():
     assert task.score(small, "validation") > 0.8
 
 
+def test_a_unit_that_is_gone_stays_so_when_training_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shoestring.kit.resume._SECONDS", 0)
+    with seeded(0):
+        x = torch.randn(64, 4)
+        split = x, (x[:, 0] > 0).long()
+        model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
+    killed = [False]
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        if killed[0] and (at := len(list(tmp_path.glob("killed/*.pt")))):
+            raise KeyboardInterrupt(at)
+        return functional.cross_entropy(outputs, targets)
+
+    task = Supervised(train=split, validation=split, test=split, batch_size=32, criterion=loss)
+    technique = GroupLasso(strength=0.1, steps=300, learning_rate=0.05)
+    with seeded(0), kit.resuming(tmp_path / "whole"):
+        whole = technique(model, task)
+    killed[0] = True
+    with seeded(0), kit.resuming(tmp_path / "killed"), pytest.raises(KeyboardInterrupt):
+        technique(model, task)
+    killed[0] = False
+    with seeded(0), kit.resuming(tmp_path / "killed"):
+        resumed = technique(model, task)
+    assert (whole[2].weight == 0).all(0).any()
+    assert whole.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(one, resumed.state_dict()[name]) for name, one in whole.state_dict().items())
+
+
 def test_units_of_a_residual_sum_shrink_in_all_their_readers():
     with seeded(0):
         model, task = Residual(), classified((3, 8, 8))
@@ -60,8 +91,12 @@ def test_readers_with_levels_are_named():
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
     reader = next(one for one in members(model) if one.name == "2.weight")
     reader.share(torch.linspace(-1, 1, 4), torch.randint(0, 4, (4, 6)))
-    with pytest.warns(SkippedWarning, match="GroupLasso skipped 0: weights that read its channels have levels or steps"):
+    with pytest.warns(SkippedWarning) as caught:
         GroupLasso(steps=1)(model, classified((4,)))
+    assert [str(one.message) for one in caught] == [
+        "GroupLasso skipped 0: weights that read its channels have levels or steps",
+        "GroupLasso found no channel in the model that it could shrink",
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="strength and learning rate must be above 0"):
