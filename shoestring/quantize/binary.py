@@ -38,7 +38,8 @@ class Binary(Technique):
 
     Signs of inputs want numbers of both signs: where a layer's input does not come from a batch norm (or from one through
     `nn.Hardtanh` or `nn.Tanh`), one is put before it. The first and the last layer stay as they are unless `only` names them.
-    Left alone, with a SkippedWarning: layers that are pruned, tied, frozen or parametrized by something else, and, for signs,
+    Left alone, with a SkippedWarning: layers that are pruned, tied, frozen or parametrized by something else, convolutions of other
+    than two dimensions, layers of classes with a `forward` of their own or with hooks, and, for signs,
     convolutions in groups or with padding other than zeros and linear layers of inputs of more than two axes without a norm.
     Layers that are binary already train on.
     `inputs`: `Real()`, `Signs()` or `ScaledSigns()`. `steps`: batches of training; `inputs_first`: the share of them in which
@@ -97,15 +98,15 @@ class Binary(Technique):
         return not why
 
     def _converted(self, model: nn.Module, one: _Found) -> Any:
-        layer = one.layer
-        if isinstance(layer, BinaryConv2d | BinaryLinear):
-            thaw(layer)
-            layer.inputs = self.inputs
-            return layer
-        norm = None
-        if not isinstance(self.inputs, Real) and not one.normed:
+        layer, norm = one.layer, None
+        is_binary = isinstance(layer, BinaryConv2d | BinaryLinear)
+        if not isinstance(self.inputs, Real) and not one.normed and not (is_binary and layer.norm is not None):
             kind = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
             norm = kind(layer.weight.shape[1]).to(layer.weight).train(layer.training)
+        if is_binary:
+            thaw(layer)
+            layer.inputs, layer.norm = self.inputs, layer.norm if norm is None else norm
+            return layer
         made = (
             BinaryConv2d(layer, self.inputs, norm) if isinstance(layer, nn.Conv2d) else BinaryLinear(layer, self.inputs, norm)
         )
@@ -121,7 +122,7 @@ class _Found:
     """A layer, how many axes its input had in the example, and whether that came from a batch norm."""
 
     name: str
-    layer: nn.Conv2d | nn.Linear
+    layer: Any
     axes: int
     normed: bool
 
@@ -130,27 +131,30 @@ def _layers(model: nn.Module, task: Task) -> list[_Found]:
     """The convolutions and linear layers that the example goes through, in the order in which it does."""
     example = example_of(task)
     found: dict[str, _Found] = {}
-    normed: list[Tensor] = []
+    normed: list[tuple[Tensor, int]] = []  # and how often each had been changed in place
     names = {id(module): name for name, module in model.named_modules()}
 
-    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
-        name = names[id(module)]
-        own = any(args[0] is one for one in normed)
-        before = found.get(name)
-        found[name] = _Found(name, module, args[0].ndim, own and (before is None or before.normed))  # type: ignore[arg-type]
+    def is_normed(value: Tensor, changes: int = 0) -> bool:
+        return any(value is one and value._version == version + changes for one, version in normed)
 
-    def leave(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) or any(args[0] is one for one in normed):
-            normed.append(output)
+    def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        name, value = names[id(module)], args[0] if args else kwargs["input"]
+        before, own = found.get(name), is_normed(value)
+        found[name] = _Found(name, module, value.ndim, own and (before is None or before.normed))
+
+    def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        value, changes = args[0] if args else kwargs["input"], int(getattr(module, "inplace", False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) or is_normed(value, changes):
+            normed.append((output, output._version))
 
     inner = {id(part.norm) for part in model.modules() if isinstance(part, BinaryConv2d | BinaryLinear)}
     kinds = (nn.modules.batchnorm._BatchNorm, nn.Hardtanh, nn.Tanh, nn.Identity)
     hooks: list[Any] = []
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            hooks.append(module.register_forward_pre_hook(enter))
+        if isinstance(module, nn.modules.conv._ConvNd | nn.Linear):
+            hooks.append(module.register_forward_pre_hook(enter, with_kwargs=True))
         elif isinstance(module, kinds) and id(module) not in inner:
-            hooks.append(module.register_forward_hook(leave))
+            hooks.append(module.register_forward_hook(leave, with_kwargs=True))
     modes = [(part, part.training) for part in model.modules()]
     try:
         with torch.no_grad():
@@ -167,6 +171,12 @@ def _why_not(one: _Found, model: nn.Module) -> str:
     """Why the layer's weight cannot become signs; nothing if it can."""
     if isinstance(one.layer, BinaryConv2d | BinaryLinear):
         return ""
+    if one.layer is model:
+        return "it is the whole model: put it into another, as nn.Sequential(layer)"
+    if not _is_plain(one.layer):
+        return (
+            f"it is a {type(one.layer).__name__}, and only nn.Conv2d and nn.Linear as they are, without hooks, can be binary"
+        )
     weight = next((w for w in members(model) if any(m is one.layer and n == "weight" for m, n in w.owners)), None)
     if weight is None or weight.is_foreign:
         return "its weight is parametrized by something else"
@@ -177,6 +187,15 @@ def _why_not(one: _Found, model: nn.Module) -> str:
     if not (weight.raw.requires_grad if weight.state is None else weight.state.trainable):
         return "its weight is frozen (requires_grad=False)"
     return ""
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether it computes as nn.Conv2d or nn.Linear does, and nobody listens who would be lost with it."""
+    kind: Any = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
+    own = [getattr(type(layer), name, None) for name in ("forward", "_conv_forward")]
+    return own == [getattr(kind, name, None) for name in ("forward", "_conv_forward")] and not (
+        layer._forward_hooks or layer._forward_pre_hooks
+    )
 
 
 def _see(model: nn.Module, norms: list[Any], task: Task) -> None:

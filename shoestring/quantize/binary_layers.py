@@ -68,7 +68,7 @@ class BinaryConv2d(nn.Conv2d):
     def __init__(self, layer: nn.Conv2d, inputs: Inputs, norm: nn.Module | None) -> None:
         super().__init__(
             layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,  # type: ignore[arg-type]
-            layer.groups, layer.bias is not None, device="meta",
+            layer.groups, layer.bias is not None, layer.padding_mode, device="meta",
         )  # fmt: skip
         _begin(self, layer, inputs, norm)
 
@@ -152,7 +152,9 @@ def freeze(layer: BinaryLayer) -> None:
     """Leave nothing but signs and scales; scales of 16 bits, where these reach so far."""
     scale = _scale(layer)
     halves = scale.half().to(scale.dtype)
-    near = (halves - scale).abs().max() <= scale.abs().max() / 1024
+    near = bool(
+        ((halves - scale).abs() <= scale.abs() / 1024).all()
+    )  # of each: a norm may follow that makes a small one large
     layer.weight.copy_(_plain_sign(layer.weight))
     layer.weight.requires_grad_(False)
     layer.scale = nn.Parameter(halves if near else scale)

@@ -111,6 +111,83 @@ def test_norms_are_put_where_there_are_none(task):
     assert all(part.norm is None for part in layers(Binary(steps=0, inputs=Real())(model, task)).values())
 
 
+class Standardised(nn.Conv2d):
+    def forward(self, input):
+        return self._conv_forward(input, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+
+
+def network(*inner: nn.Module, channels: int = 4) -> nn.Sequential:
+    ends = nn.Conv2d(1, 4, 3), nn.Linear(channels, 10)
+    return nn.Sequential(ends[0], *inner, nn.AdaptiveAvgPool2d(1), nn.Flatten(), ends[1])
+
+
+def test_a_norm_whose_output_is_changed_in_place_is_none(task):
+    for activation, needs in ((nn.ReLU(), True), (nn.ReLU(inplace=True), True), (nn.Hardtanh(inplace=True), False)):
+        binary = Binary(steps=0)(network(nn.BatchNorm2d(4), activation, nn.Conv2d(4, 4, 3)), task)
+        assert (layers(binary)["3"].norm is not None) is needs, activation
+
+    class Added(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            y = self.norm(x)
+            y += 100.0
+            return self.conv(input=y)  # and by name
+
+    assert layers(Binary(steps=0)(network(Added()), task))["1.conv"].norm is not None
+
+
+def test_signs_of_inputs_after_signs_of_weights_have_their_norm(task):
+    weights = Binary(steps=0, inputs=Real())(
+        network(nn.ReLU(), nn.Conv2d(4, 64, 3), nn.BatchNorm2d(64), nn.Conv2d(64, 4, 1)), task
+    )
+    binary = Binary(steps=0, inputs=Signs())(weights, task)
+    assert [part.norm is not None for part in layers(binary).values()] == [True, False]
+    (norm,) = [part.norm for part in layers(binary).values() if part.norm is not None]
+    assert int(norm.num_batches_tracked) > 5  # type: ignore[arg-type]
+    again = Binary(steps=0, inputs=ScaledSigns())(binary, task)
+    assert torch.equal(layers(again)["2"].norm.running_mean, norm.running_mean)  # type: ignore[union-attr, arg-type]
+
+
+def test_padding_stays_what_it_was(task):
+    model = network(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))
+    (made,) = layers(Binary(steps=0, inputs=Real())(model, task)).values()
+    x = torch.randn(2, 4, 5, 5)
+    around = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    expected = nn.functional.conv2d(around, made.weight * made.scale.view(-1, 1, 1, 1), model[1].bias)  # type: ignore[operator, union-attr]
+    assert torch.allclose(made(x), expected, atol=1e-6)
+
+
+def test_a_small_scale_beside_a_large_one_stays():
+    layer = nn.Linear(2, 2, bias=False)
+    for small, is_half in ((2.0**-14, True), (1e-9, False)):
+        layer.weight.data = torch.tensor([[1.0, -1.0], [small, small]])
+        made = BinaryLinear(layer, Real(), None)
+        freeze(made)
+        assert made.scale is not None and made.scale.tolist() == [1, pytest.approx(small, rel=1e-6)]
+        assert torch.equal(made.scale, made.scale.half().float()) is is_half
+
+
+def test_layers_that_do_more_are_left_alone_by_name(task):
+    hooked = nn.Conv2d(4, 4, 1)
+    hooked.register_forward_hook(lambda module, args, output: output * 2)
+    model = network(Standardised(4, 4, 3), hooked, nn.Flatten(2), nn.Conv1d(4, 4, 3), nn.Unflatten(2, (2, -1)))
+    with pytest.warns(SkippedWarning) as said:
+        assert not layers(Binary(steps=0, inputs=Real())(model, task))
+    told = [str(one.message) for one in said]
+    for place, words in enumerate(
+        ("skipped 1: it is a Standardised", "skipped 2: .* without hooks", "skipped 4: it is a Conv1d")
+    ):
+        assert re.search(words, told[place])
+    with pytest.warns(SkippedWarning) as said:
+        split = torch.randn(8, 3), torch.zeros(8).long()
+        single = Supervised(train=split, validation=split, test=split)
+        assert type(Binary(steps=0, only=("*",))(nn.Linear(3, 2), single)) is nn.Linear
+    assert "it is the whole model: put it into another" in str(said[0].message)
+
+
 def test_what_cannot_be_binary_is_left_alone_by_name(task):
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), nn.Conv2d(4, 4, 1),
