@@ -110,8 +110,8 @@ class _Held:
         self._left -= weights.size
         return signs.scales_of(weights) if self._left >= 0 else None
 
-    def scaled(self, place: int, magnitudes: np.ndarray, axes: tuple[int, ...]) -> tuple[int, np.ndarray | None]:
-        """The one reader of a node, if it multiplies by a constant of these axes, and that; otherwise the node itself.
+    def scaled(self, place: int, magnitudes: np.ndarray, *shapes: tuple[int, ...]) -> tuple[int, np.ndarray | None]:
+        """The one reader of a node, if it multiplies by a constant of one of these shapes, and that; otherwise the node itself.
 
         Where the magnitudes are not 1 it would have to be multiplied twice, to be rounded as it is elsewhere.
         """
@@ -121,7 +121,7 @@ class _Held:
             if node.operator == "Mul" and len(node.inputs) == 2 and node.outputs == 1 and not node.attributes:
                 other = [number for number in node.inputs if number != self.outputs[place]]
                 scale = self.floats(other[0]) if len(other) == 1 else None
-                if scale is not None and scale.shape in (axes, (1, *axes)) and np.isfinite(scale).all():
+                if scale is not None and scale.shape in shapes and np.isfinite(scale).all():
                     return readers[0], scale.ravel()
         return place, None
 
@@ -144,7 +144,7 @@ def _convolution(held: _Held, place: int, node: Node) -> Layer | None:
     source = held.signed(number)
     if source is None or (magnitudes := held.magnitudes(weights)) is None:
         return None
-    last, scale = held.scaled(place, magnitudes, (len(weights), 1, 1))
+    last, scale = held.scaled(place, magnitudes, (len(weights), 1, 1), (1, len(weights), 1, 1))
     settings: dict[str, Any] = {"strides": strides, "pads": pads, "dilations": dilations}
 
     def make(threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
@@ -171,7 +171,7 @@ def _product(held: _Held, place: int, node: Node) -> Layer | None:
     source = held.signed(node.inputs[0])
     if source is None or (magnitudes := held.magnitudes(rows)) is None:
         return None
-    last, scale = held.scaled(place, magnitudes, (len(rows),))
+    last, scale = held.scaled(place, magnitudes, (len(rows),))  # of two axes it would give a row two
 
     def make(threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
         return signs.SignProduct(rows, scale, threads=threads)

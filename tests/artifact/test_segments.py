@@ -77,6 +77,17 @@ def test_products_of_each_kind():
         assert kernels == 2 and np.array_equal(ours[0], whole[0]), kind
 
 
+@pytest.mark.parametrize("shape", [(70,), (1, 70)])
+@pytest.mark.parametrize("rows", [(), (5,), (2, 5)])
+def test_a_product_times_scales_has_the_axes_that_it_has_whole(shape, rows):
+    scales = np.linspace(0.5, 2, 70, dtype=np.float32).reshape(shape)
+    nodes = (LESS, WHERE, Node("MatMul", (10, 3), 1), Node("Mul", (11, 2), 1))
+    one = replace(graph(nodes, (12,)), inputs=(Port("x", 1, (*rows, 96)),))
+    x = RNG.normal(size=(*rows, 96)).astype(np.float32)
+    ours, whole, kernels = both(one, [TENSORS[0], tensor(scales, 1), tensor(ROWS.T.copy(), 2)], x)
+    assert kernels == 1 and ours[0].shape == whole[0].shape and np.array_equal(ours[0], whole[0])
+
+
 def test_a_residual_and_signs_that_are_read_twice():
     square = np.where(RNG.random((8, 8, 3, 3)) < 0.5, np.float32(-1), np.float32(1))
     nodes = (
