@@ -55,10 +55,14 @@ class Coupling:
 
     def products(self, model: nn.Module, gone: Sequence[Tensor] = ()) -> float:
         """Products of the model's layers on the example, without the units (of each family) that are to go."""
-        sizes = [list(one.raw.shape) for one in members(model)]
-        for family, units in zip(self.families, gone, strict=False):
+        return self.products_of([one.raw.shape for one in members(model)], [len(units) for units in gone])
+
+    def products_of(self, shapes: Sequence[Sequence[int]], counts: Sequence[int]) -> float:
+        """Products of layers with weights of these shapes, without so many units of each family."""
+        sizes = [list(shape) for shape in shapes]
+        for family, count in zip(self.families, counts, strict=False):
             for (place, axis), slices in family.slices.items():
-                sizes[place][axis] -= len(units) * slices.shape[1]
+                sizes[place][axis] -= count * slices.shape[1]
         return sum(places * math.prod(sizes[place]) for place, places in self.used)
 
     def after(self, model: nn.Module, gone: Sequence[Tensor]) -> Coupling:
@@ -92,9 +96,9 @@ def coupled(model: nn.Module, task: Task, only: Patterns = (), keep: Patterns = 
     Raises ValueError for a lazy module, and for names of no layer.
     """
     judged, example = bake(clone(model)).eval().cpu(), example_of(task)
-    reasons = {one.name: reason for one in members(model) if (reason := reason_to_stay(one))}
+    stay = {one.name: reason for one in members(model) if (reason := reason_to_stay(one))}
     try:
-        marks, answer = _followed(judged, example, reasons)
+        marks, answer = _followed(judged, example, stay)
         reason = _hidden(answer)
     except Exception as error:
         marks, reason = None, f"it does not run on the task's example ({type(error).__name__}: {error})"
@@ -110,10 +114,13 @@ def coupled(model: nn.Module, task: Task, only: Patterns = (), keep: Patterns = 
     coupling = Coupling((), tuple(marks.used), marks.each)
     kept: list[Family] = []
     for family in found:
-        tried = [replace(family, numbers=numbers) for numbers in ((), *_numbers(judged, family, marks.members))]
-        reasons = [_fails(judged, example, replace(coupling, families=(one,))) for one in tried]
-        if "" in reasons:
-            kept.append(tried[reasons.index("")])
+        reasons: list[str] = []
+        for numbers in ((), *_numbers(judged, family, marks.members)):
+            tried = replace(family, numbers=numbers)
+            reasons.append(_fails(judged, example, replace(coupling, families=(tried,))))
+            if not reasons[-1]:
+                kept.append(tried)
+                break
         else:
             text = f"without one of its {len(family)} units the model {reasons[0]}"
             warnings.warn(f"{who} skipped {family.name}: {text}", SkippedWarning, stacklevel=3)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, check_finite
+from shoestring.kit import Patterns, check_finite, members
 from shoestring.kit.coupling import Coupling, Family, coupled
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned
@@ -105,7 +105,8 @@ class Channels(Technique):
         """The units that go so that no more than `goal` products are left: those next whose importance per product is least."""
         order = [score.argsort() for score in scores]
         counts = [0] * len(order)
-        products = coupling.products(model)
+        shapes = [one.raw.shape for one in members(model)]  # once: walking through a large model takes long
+        products = coupling.products_of(shapes, counts)
         while products > goal:
             best: tuple[float, int, int, float] | None = None
             for place, family in enumerate(coupling.families):
@@ -114,8 +115,7 @@ class Channels(Technique):
                 if not fewer:
                     continue
                 more = counts[place] + left - fewer
-                gone = [units[: more if at == place else counts[at]] for at, units in enumerate(order)]
-                after = coupling.products(model, gone)
+                after = coupling.products_of(shapes, [*counts[:place], more, *counts[place + 1 :]])
                 price = float(scores[place][order[place][counts[place] : more]].sum()) / max(products - after, 1e-9)
                 if best is None or price < best[0]:
                     best = price, place, more, after

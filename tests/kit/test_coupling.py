@@ -17,7 +17,7 @@ from zoo import Calls, Language, Residual
 from shoestring import kit
 from shoestring.core import Task, Vary, seeded
 from shoestring.kit import SkippedWarning, bake, clone, members
-from shoestring.kit.coupling import Coupling, coupled, removed, without, zeroed
+from shoestring.kit.coupling import Coupling, check, coupled, removed, without, zeroed
 from shoestring.kit.unread import unread
 from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
 
@@ -209,6 +209,15 @@ def test_numbers_of_heads_that_modules_hold_are_changed_too():
     small = assert_as_if_unread(model, task, coupling, [torch.tensor([0, 3])])
     assert (small.heads, small.width, small.mixed.out_features, small.out.in_features) == (2, 8, 24, 8)
     assert (model.heads, model.width) == (4, 16)
+
+
+def test_a_family_that_can_go_is_tried_once(monkeypatch: pytest.MonkeyPatch):
+    tried: list[str] = []
+    monkeypatch.setattr(
+        "shoestring.kit.coupling.check", lambda *known: tried.append(known[3].families[0].name) or check(*known)
+    )
+    assert len(coupled(LeNet5(), called((1, 28, 28)), who="test").families) == 3
+    assert tried == ["layers.0", "layers.2", "layers.5"]
 
 
 class Written(nn.Module):

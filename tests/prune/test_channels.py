@@ -129,6 +129,17 @@ def test_a_model_without_channels_is_returned_with_a_warning():
     assert widths(small) == [2]
 
 
+def test_a_choice_walks_through_the_model_once(monkeypatch: pytest.MonkeyPatch):
+    model, walks = LeNet5(), []
+    coupling = coupled(model, images(), who="test")
+    for place in ("kit.coupling", "prune.channels"):
+        monkeypatch.setattr(f"shoestring.{place}.members", lambda model: walks.append(model) or members(model), raising=False)
+    goal = 0.2 * coupling.products(model)
+    gone = Channels(multiple=1)._cheapest(model, coupling, [torch.rand(len(one)) for one in coupling.families], goal)
+    assert len(walks) == 2 and sum(map(len, gone)) > 30
+    assert coupling.products(model, gone) <= goal
+
+
 def test_frozen_layers_keep_their_channels():
     model, task = LeNet5(), images()
     model.layers[2].requires_grad_(False)
