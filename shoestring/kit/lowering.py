@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from shoestring.kit.whole import Whole
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
+_MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""What gives nothing but numbers that it was given, and is known by runtimes to."""
 
 
 def lower(proto: onnx.ModelProto, weights: list[np.ndarray], steps: Mapping[int, np.ndarray]) -> dict[int, Whole]:
@@ -27,7 +29,9 @@ def lower(proto: onnx.ModelProto, weights: list[np.ndarray], steps: Mapping[int,
     graph.drop_activations()
     graph.average()
     graph.shortcuts()
-    return graph.integers(steps)
+    found = graph.integers(steps)
+    graph.drop_repetitions()
+    return found
 
 
 class _Graph:
@@ -167,6 +171,24 @@ class _Graph:
             if one.name == value and len(dims) == 4:
                 return dims[1].dim_value
         return 0
+
+    def drop_repetitions(self) -> None:
+        """Leave out rounding to the grid that a value is on already: OpenVINO would do it, number by number."""
+        self.index()
+        for rounding in [one for one in self.body.node if one.op_type == "QuantizeLinear"]:
+            source = self.makers.get(rounding.input[0])
+            while source is not None and source.op_type in _MOVING:
+                source = self.makers.get(source.input[0])
+            if source is None or source.op_type != "DequantizeLinear" or source.input[1:] != rounding.input[1:]:
+                continue
+            for number in self.users.get(rounding.output[0], []):
+                for user in self.users.get(number.output[0], []):
+                    for place, name in enumerate(user.input):
+                        if name == number.output[0]:
+                            user.input[place] = rounding.input[0]
+                self.body.node.remove(number)
+            self.body.node.remove(rounding)
+            self.index()
 
     # -- weights
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.artifact import load, read
+from shoestring.artifact import OnnxRuntime, OpenVINO, load, read
 from shoestring.artifact.tensors import ELEMENTS
 from shoestring.core import seeded
 from shoestring.kit import (
@@ -292,3 +292,24 @@ def test_what_was_pruned_stays_pruned(case):
     for one in members(quantised):
         if one.raw.ndim > 1:
             assert int((one.value() == 0).sum()) >= zeros[one.name.removeprefix("inner.")]
+
+
+def test_what_a_pool_gives_is_not_rounded_again(tmp_path):
+    with seeded(0):
+        x = torch.randn(32, 1, 12, 12)
+        task = Supervised(
+            train=(x, torch.zeros(32).long()), validation=(x, torch.zeros(32).long()), test=(x, x[:, 0, 0, 0].long())
+        )
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(36, 3)).eval()
+    quantised = PostTraining(examples=32)(model, task.sealed())
+    write(quantised, task, tmp_path / "a.shoe")
+    operators = [node.operator for node in read(tmp_path / "a.shoe").graph.nodes]
+    assert operators[operators.index("MaxPool") + 1] == "Conv" and operators.count("QuantizeLinear") == 3
+    with torch.no_grad():
+        expected = quantised(x).numpy()
+    for runtime in (OnnxRuntime(), OpenVINO()):
+        if isinstance(runtime, OpenVINO):
+            pytest.importorskip("openvino")
+        assert (
+            np.abs(load(tmp_path / "a.shoe", threads=1, runtime=runtime)(x) - expected).max() < 0.02 * np.abs(expected).max()
+        )
