@@ -28,7 +28,8 @@ class GroupLasso(Technique):
     `strength`: how fast weights shrink, as a share of the learning rate, above 0: with 1, as fast as Adam could let them grow.
     `steps`: batches of training. `learning_rate`: Adam's, at its height.
     `only`, `keep`: patterns of names of layers, those whose channels may become zero and those whose do not.
-    Units are those of Channels and Heads. With a SkippedWarning: those that weights with levels or steps read, and what these skip.
+    Units are those of Channels and Heads. With a SkippedWarning: those that weights of half precision or with levels or steps read,
+    and what these skip.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
@@ -81,9 +82,13 @@ def _shrinkable(coupling: Coupling, found: list[Weight]) -> list[Family]:
         states = [found[place].state for place, _ in family.reads]
         if not states or any(state is not None and (state.codebook is not None or state.step is not None) for state in states):
             text = f"GroupLasso skipped {family.name}: weights that read its channels have levels or steps"
-            warnings.warn(text, SkippedWarning, stacklevel=3)
+        elif any(torch.finfo(found[place].raw.dtype).bits < 32 for place, _ in family.reads):
+            # They are trained in copies of single precision, and what one step shrinks them by would be rounded away.
+            text = f"GroupLasso skipped {family.name}: weights that read its channels are of half precision, use model.float()"
         else:
             kept.append(family)
+            continue
+        warnings.warn(text, SkippedWarning, stacklevel=3)
     return kept
 
 

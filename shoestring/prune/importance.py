@@ -95,7 +95,7 @@ class Taylor:
                     for place, axis in family.reads:
                         weight = found[place].raw
                         if weight.grad is not None:
-                            product = _along(weight.detach() * weight.grad, axis)
+                            product = _along(weight.detach().float() * weight.grad.float(), axis)  # in half it may be zero
                             change += product[family.slices[place, axis]].sum(1)
                     score += change.square()
         return [score / max(seen, 1) for score in scores]
@@ -112,7 +112,7 @@ def _mean_square(found: Sequence[Weight], family: Family, places: Sequence[tuple
     for place, axis in places:
         if not found[place].is_parameter:
             continue
-        squares = _along(found[place].value().square(), axis)
+        squares = _along(found[place].value().float().square(), axis)
         own = squares[family.slices[place, axis]].sum(1)
         total += own / own.mean().clamp(min=1e-30)
     return total

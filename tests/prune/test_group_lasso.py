@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from zoo import Residual, classified
+from zoo import Calls, Residual, classified
 
 from shoestring import kit
 from shoestring.core import seeded
@@ -87,7 +87,7 @@ def test_units_of_a_residual_sum_shrink_in_all_their_readers():
     assert clone(sparse).eval()(torch.randn(2, 3, 8, 8)).isfinite().all()
 
 
-def test_readers_with_levels_are_named():
+def test_readers_that_cannot_shrink_are_named():
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
     reader = next(one for one in members(model) if one.name == "2.weight")
     reader.share(torch.linspace(-1, 1, 4), torch.randint(0, 4, (4, 6)))
@@ -97,6 +97,11 @@ def test_readers_with_levels_are_named():
         "GroupLasso skipped 0: weights that read its channels have levels or steps",
         "GroupLasso found no channel in the model that it could shrink",
     ]
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)).bfloat16()
+    task = Calls((torch.randn(2, 4, dtype=torch.bfloat16),), {})
+    with pytest.warns(SkippedWarning) as caught:
+        GroupLasso(strength=2.0, steps=1)(model, task)
+    assert "weights that read its channels are of half precision, use model.float()" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="strength and learning rate must be above 0"):
