@@ -15,7 +15,7 @@ from shoestring.core import Meter, Task, Technique
 from shoestring.kit import Patterns, progress
 from shoestring.kit.layers import NoLayerError, fitting
 from shoestring.plan.found import Found, Kept
-from shoestring.plan.layers_tried import Layers, check_action, exactly, layers_tried, limited, ready
+from shoestring.plan.layers_tried import Layers, check_action, exactly, layers_tried, limited, ready, told
 from shoestring.plan.pace import Pace
 from shoestring.plan.sensitivity import Table
 from shoestring.plan.trials import SpentError, Trial, Trials
@@ -57,7 +57,7 @@ def fallback(
     wanted, barred = set(fitting(names, must, "fallback: must=")), set(fitting(names, must_not, "fallback: must_not="))
     for layers in units:
         if wanted.intersection(layers) and barred.intersection(layers):
-            raise ValueError(f"fallback: {' + '.join(layers)} must be changed and must not: take it off one of the lists")
+            raise ValueError(f"fallback: {told(layers)} must be changed and must not: take it off one of the lists")
     trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
     try:
         search = _Search(

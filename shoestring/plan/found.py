@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shoestring.core import Technique
-from shoestring.plan.layers_tried import Layers
+from shoestring.plan.layers_tried import Layers, told
 from shoestring.plan.pace import Pace
 
 
@@ -54,7 +54,7 @@ class Found:
         lines = [
             f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay as they were"
             + ("" if self.complete else "; the search was cut short, and fewer might do"),
-            *(f"  {' + '.join(one.layers)}: {one.reason}" for one in self.kept),
+            *(f"  {told(one.layers)}: {one.reason}" for one in self.kept),
             f"score: {self.score_before:.4f} before, {'unknown' if self.score is None else f'{self.score:.4f}'} after; "
             f"lost {lost}{error}, and {self.drop:g} may be",
         ]

@@ -78,6 +78,11 @@ def layers_tried(model: nn.Module, task: Task, action: Any, groups: Sequence[Pat
     return [tuple(sorted(one, key=place.__getitem__)) for one in dict.fromkeys(together[name] for name in names)]
 
 
+def told(layers: Layers) -> str:
+    """The names of layers, for people: that of the model itself is empty."""
+    return " + ".join(name or "(the model itself)" for name in layers)
+
+
 def size_of(model: nn.Module, layers: Layers) -> int:
     """How many numbers the parameters of these layers hold."""
     parts = [model.get_submodule(name) for name in layers]

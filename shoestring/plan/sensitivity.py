@@ -17,7 +17,7 @@ from shoestring.core.cost import Cost
 from shoestring.kit import Patterns, progress
 from shoestring.kit.layers import NoLayerError
 from shoestring.meters import Latency
-from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready, size_of
+from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready, size_of, told
 from shoestring.plan.trials import SpentError, Trial, Trials
 
 TIMED = (Latency(),)
@@ -48,7 +48,7 @@ class Effect:
     @property
     def layer(self) -> str:
         """The layers' names."""
-        return " + ".join(one or "(the model itself)" for one in self.layers)
+        return told(self.layers)
 
     @property
     def measurable(self) -> bool:

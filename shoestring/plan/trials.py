@@ -205,19 +205,20 @@ class Trials:
     def _path(self) -> Path:
         return self._folder / "trials.json"
 
-    def _remembered(self) -> dict[str, Trial]:
+    def _kept(self) -> dict[str, Any]:
+        """What the folder holds, of this model and of others; nothing where that cannot be read."""
         try:
-            kept = json.loads(self._path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            kept = json.loads(self._path.read_bytes())
+        except (FileNotFoundError, ValueError):  # of JSON, or of its letters
             return {}
-        return {name: _trial(one) for name, one in kept.get(self._identity, {}).items()}
+        return kept if isinstance(kept, dict) else {}
+
+    def _remembered(self) -> dict[str, Trial]:
+        return {name: _trial(one) for name, one in self._kept().get(self._identity, {}).items()}
 
     def _keep(self, name: str, trial: Trial) -> None:
         self._known[name] = trial
-        try:
-            kept: dict[str, Any] = json.loads(self._path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            kept = {}
+        kept = self._kept()
         kept[self._identity] = {known: asdict(one) for known, one in self._known.items()}
         save(self._path, json.dumps(kept, indent=1).encode())
 

@@ -143,6 +143,13 @@ def test_the_reasons_are_what_changing_a_layer_too_would_lose():
     assert said.splitlines()[-1] == repr(found.technique)
 
 
+def test_a_model_that_is_one_layer_has_a_name():
+    task: Supervised = digits()
+    found = fallback(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Magnitude(steps=0), drop=1.0, must_not=("1",))
+    one = replace(found, kept=(replace(found.kept[0], layers=("",)),))
+    assert str(one).splitlines()[1] == "  (the model itself): it must not be touched"
+
+
 def test_groups_stay_or_change_as_one():
     found = search(Harm(harms=HARMS), 0.875, groups=[("layers.2", "layers.3", "layers.4"), ("layers.5", "layers.6")])
     assert kept(found) == [2, 3, 4, 5, 6] and len(found.kept) == 2

@@ -135,8 +135,9 @@ def test_trials_of_another_model_do_not_count(tmp_path: Path):
     nn.init.constant_(other.layers[0].weight, 2.0)  # type: ignore[arg-type]
     assert sensitivity(other, summing(2), action, meters=(), folder=tmp_path).score == 3
     assert len(CALLS) == 4
-    (tmp_path / "trials.json").write_text('{"cut sho')
-    assert sensitivity(other, summing(2), action, meters=(), folder=tmp_path).score == 3
+    for wrong in (b'{"cut sho', b"[]", b"\xff\xfe\x00"):
+        (tmp_path / "trials.json").write_bytes(wrong)
+        assert sensitivity(other, summing(2), action, meters=(), folder=tmp_path).score == 3
 
 
 def test_groups_are_tried_together():
