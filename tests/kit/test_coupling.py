@@ -118,6 +118,20 @@ def test_groups_of_a_norm_go_as_wholes():
     assert (small[1].num_groups, small[1].num_channels) == (3, 6)
 
 
+def test_answers_that_are_ruled_out_do_not_hide_a_difference_in_the_others():
+    class Ruled(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).masked_fill(torch.tensor([True, False]).view(2, 1, 1), -1e9)
+
+    model = Ruled(nn.Conv2d(1, 16, 3), nn.GroupNorm(4, 16), nn.ReLU(), nn.Conv2d(16, 2, 1))
+    coupling = coupled(model, called((1, 8, 8)), who="test")
+    small = without(model, coupling, [torch.tensor([1])])
+    assert (small[1].num_groups, small[1].num_channels) == (
+        3,
+        12,
+    )  # four groups of three would do for torch, and be another norm
+
+
 class Dense(nn.Module):
     def __init__(self) -> None:
         super().__init__()
