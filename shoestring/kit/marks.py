@@ -158,6 +158,8 @@ class Marks(TorchFunctionMode):
             )
             if (place := self._places.get(id(weight))) is None:
                 return None
+            if (args[3] if len(args) > 3 else kwargs.get("max_norm")) is not None:
+                self.reasons.setdefault(place, "its rows are scaled to a norm, which is of all their columns")
             self.gives[place, 1] = None
             return self.slices(place, 1).expand(answer.shape)
         if name not in _LAYERS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from shoestring.core import Task
 from shoestring.core.task import evaluating
-from shoestring.kit import Weight, bake, clone, members
+from shoestring.kit import SkippedWarning, Weight, bake, clone, members
 from shoestring.kit.coupling import Coupling, Family
 
 
@@ -67,7 +69,8 @@ class Taylor:
 
     `batches`: of the training split that are looked at.
     Source: Molchanov et al. 2019. Differs: the weights are those that read the unit, so that the sum is the change of the loss
-    when it is gone, also for units with several readers.
+    when it is gone, also for units with several readers. With a SkippedWarning: units that only layers read which no gradient
+    reaches, as within torch.no_grad(); nothing is known of them, and they go last.
     """
 
     batches: int = 20
@@ -85,20 +88,28 @@ class Taylor:
             if weight.is_parameter and weight.raw.is_floating_point():
                 weight.raw.requires_grad_(found.index(weight) in read)
         scores, seen = [torch.zeros(len(family)) for family in coupling.families], 0
+        reached = [not family.reads for family in coupling.families]
         with evaluating(plain):
             for batch in islice(iter(task.batches("train")), self.batches):
                 plain.zero_grad()
                 seen += 1
                 task.loss(plain, batch).backward()
-                for score, family in zip(scores, coupling.families, strict=True):
+                for turn, (score, family) in enumerate(zip(scores, coupling.families, strict=True)):
                     change = torch.zeros(len(family))
                     for place, axis in family.reads:
                         weight = found[place].raw
                         if weight.grad is not None:
+                            reached[turn] = True
                             product = _along(weight.detach().float() * weight.grad.float(), axis)  # in half it may be zero
                             change += product[family.slices[place, axis]].sum(1)
                     score += change.square()
-        return [score / max(seen, 1) for score in scores]
+        if unknown := [family.name for family, one in zip(coupling.families, reached, strict=True) if not one]:
+            text = f"Taylor skipped {', '.join(unknown)}: no gradient reaches the layers that read their channels"
+            warnings.warn(text, SkippedWarning, stacklevel=2)
+        return [
+            score / max(seen, 1) if one else torch.full_like(score, math.inf)
+            for score, one in zip(scores, reached, strict=True)
+        ]
 
 
 def _along(value: Tensor, axis: int) -> Tensor:

@@ -262,6 +262,20 @@ def test_frozen_foreign_and_tied_weights_stay_and_are_named(break_it, said: str)
     assert {"2"}.isdisjoint(name for one in coupling.families for name in one.layers)
 
 
+def test_an_embedding_that_scales_its_rows_keeps_its_columns():
+    class Scaled(nn.Sequential):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids).mean(1)
+
+    with seeded(0):
+        model = Scaled(nn.Embedding(9, 8, max_norm=1.0), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+        task = Calls((torch.randint(0, 9, (3, 4)),), {})
+    with pytest.warns(SkippedWarning, match="test skipped 0: its rows are scaled to a norm"):
+        coupling = coupled(model, task, who="test")
+    small, _ = removed(model, task, coupling, [torch.tensor([0])], who="test")
+    assert [one.name for one in coupling.families] == ["1"] and small[1].out_features == 5
+
+
 def test_models_and_layers_that_cannot_be_followed_are_named():
     class Fails(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -142,6 +142,22 @@ def test_small_weights_of_half_precision_count(importance: Norm | Taylor):
     assert (half / single - 1).abs().max() < 0.05
 
 
+def test_channels_that_no_gradient_tells_of_go_last():
+    class Still(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(3, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                x = self.b(self.a(x).relu())
+            return self.c(x.relu())
+
+    with pytest.warns(SkippedWarning, match="Taylor skipped a: no gradient reaches the layers that read their channels"):
+        small = Channels(share=0.7, multiple=1, steps=0)(Still(), images((3,)))
+    assert small.a.out_features == 8 and small.b.out_features < 8
+
+
 def test_a_choice_walks_through_the_model_once(monkeypatch: pytest.MonkeyPatch):
     model, walks = LeNet5(), []
     coupling = coupled(model, images(), who="test")
