@@ -15,6 +15,7 @@ from statistics import mean, median
 from lossless_table import lossless
 from quantised_table import quantised
 from rate_tables import chart, rate, short
+from rounding_table import rounding
 from sensitivity_table import fallback, sensitivity
 from structure_table import digits as structure_digits
 from structure_table import structure
@@ -184,6 +185,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sensitivity": sensitivity,
     "fallback": fallback,
     "quantised": quantised,
+    "rounding": rounding,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
     "rate-short": short,

@@ -21,6 +21,7 @@ from shoestring.kit.export import (
     write,
 )
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
+from shoestring.kit.product import Product
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
 from shoestring.kit.resume import resuming
@@ -44,7 +45,7 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Quantised", "SkippedWarning", "State", "Supervised",
+    "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Product", "Quantised", "SkippedWarning", "State", "Supervised",
     "Tape", "Weight", "accuracy",
     "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",

@@ -11,7 +11,7 @@ from torch import nn
 
 from shoestring.core import Task, seeded
 from shoestring.kit.example import Example, example_of, numbered, plain
-from shoestring.kit.quantised import PRODUCTS
+from shoestring.kit.product import PRODUCTS
 from shoestring.kit.tape import record
 from shoestring.kit.weights import SkippedWarning, Weight, bake, clone, members
 

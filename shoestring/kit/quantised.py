@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from shoestring.kit.product import CONVOLUTIONS, PRODUCTS, Product
 from shoestring.kit.state import State
 from shoestring.kit.tape import Call, Tape, flat, function_name, inside
 
 LEVELS = 255
 """The largest whole number of an activation: unsigned, of 8 bits, since kernels for signed ones are slower."""
-CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-PRODUCTS = (*CONVOLUTIONS, "linear")
 _ACTIVATIONS = ("relu", "relu6", "hardtanh", "clamp")
 _PASSING = (
     "max_pool1d", "max_pool2d", "max_pool3d", "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze",
@@ -245,27 +244,28 @@ class Quantised(nn.Module):
             listener.check()
         return answer
 
-    def product(self, function: Callable, key: tuple[str, str, int], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """What a call gives: where it multiplies whole numbers, the sum that it makes of these, in units of the two steps, with the
-        bias rounded to such a unit."""
-        layer, number = self.places.products.get(key, ("", -1))
-        if number < 0 or torch.is_grad_enabled() or torch.compiler.is_exporting():
-            return function(*args, **kwargs)
-        named = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **kwargs}
-        value, weight, bias = named.pop("input"), named.pop("weight"), named.pop("bias", None)
+    def multiply(self, call: Product, layer: str, number: int) -> Tensor:
+        """What a call gives that multiplies by a layer's weight: a sum of whole numbers, in units of their two steps, the bias rounded to
+        such a unit."""
         grid, step = self.grids[number], _step(self.inner.get_submodule(layer))
-        if not isinstance(grid, Grid) or step is None or step.numel() not in (1, len(weight)) or value.dtype != torch.float32:
-            return function(*args, **kwargs)
-        with torch._C.DisableTorchFunction():
-            whole = function((value / grid.step).round_(), (weight / step).round_(), None, *args[3:], **named)
-            is_image = key[1] in CONVOLUTIONS
-            unit = (grid.step * step).view(-1, *[1] * (weight.ndim - 2 if is_image else 0))
-            if bias is None:
-                return whole.mul_(unit)
-            bias = bias.view(-1, *unit.shape[1:])
-            if is_image or value.ndim == 2:  # otherwise runtimes add it to the product as it is
-                return whole.add_((bias / unit).round_()).mul_(unit)
-            return whole.mul_(unit).add_(bias)
+        value, weight, bias = call.value, call.weight, call.bias
+        if (
+            torch.is_grad_enabled()
+            or torch.compiler.is_exporting()
+            or not isinstance(grid, Grid)
+            or value.dtype != torch.float32
+        ):
+            return call(value, weight, bias)
+        if step is None or step.numel() not in (1, len(weight)):
+            return call(value, weight, bias)
+        whole = call((value / grid.step).round_(), (weight / step).round_())
+        unit = (grid.step * step).view(-1, *[1] * (weight.ndim - 2 if call.is_convolution else 0))
+        if bias is None:
+            return whole.mul_(unit)
+        bias = bias.view(-1, *unit.shape[1:])
+        if call.is_convolution or value.ndim == 2:  # otherwise runtimes add it to the product as it is
+            return whole.add_((bias / unit).round_()).mul_(unit)
+        return whole.mul_(unit).add_(bias)
 
 
 def _step(layer: nn.Module) -> Tensor | None:
@@ -295,7 +295,11 @@ class _Listener(TorchFunctionMode):
         named = [name for name, one in kwargs.items() if isinstance(one, Tensor)]
         for place, name in enumerate(named, len(flat(args))):
             kwargs[name] = self.changed(self.places.arguments.get((*key, place)), kwargs[name])
-        answer = self.model.product(func, key, given, kwargs)
+        product = self.places.products.get(key)
+        if product is None:
+            answer = func(*given, **kwargs)
+        else:
+            answer = self.model.multiply(Product.of(func, key[1], given, kwargs), *product)
         if any(isinstance(one, Tensor) for one in flat((answer,))):
             self.turns[kind] += 1
         if isinstance(answer, tuple | list):  # parts, or what a recurrent network gives and its states

@@ -8,11 +8,30 @@ from shoestring.quantize.grain import PerChannel, PerGroup, PerTensor
 from shoestring.quantize.post_training import PostTraining
 from shoestring.quantize.ranges import Entropy, MeanSquare, MinMax, Percentile
 from shoestring.quantize.rate import Rate
+from shoestring.quantize.rounding import GPTQ, Nearest
 from shoestring.quantize.shared import Shared
 from shoestring.quantize.trellis import Trellis
 from shoestring.quantize.weight_only import WeightOnly
 
 __all__ = [
-    "BFloat16", "Binary", "Entropy", "MeanSquare", "MinMax", "PerChannel", "PerGroup", "PerTensor", "Percentile", "PostTraining",
-    "QuantizationAware", "Rate", "Real", "ScaledSigns", "Shared", "Signs", "Trellis", "WeightOnly",
+    "GPTQ",
+    "BFloat16",
+    "Binary",
+    "Entropy",
+    "MeanSquare",
+    "MinMax",
+    "Nearest",
+    "PerChannel",
+    "PerGroup",
+    "PerTensor",
+    "Percentile",
+    "PostTraining",
+    "QuantizationAware",
+    "Rate",
+    "Real",
+    "ScaledSigns",
+    "Shared",
+    "Signs",
+    "Trellis",
+    "WeightOnly",
 ]  # fmt: skip

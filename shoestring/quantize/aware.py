@@ -11,6 +11,7 @@ from shoestring.kit import Grid, Patterns, Quantised, plain_module, recover
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.post_training import PostTraining
 from shoestring.quantize.ranges import MeanSquare, Ranges
+from shoestring.quantize.rounding import GPTQ, Nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class QuantizationAware(Technique):
     where calibration put them; Adam in place of scaled gradients; distillation.
 
     `steps`: batches of training, 0 or more; `learning_rate`: Adam's, at its height, above 0. The others are PostTraining's: `bits`
-    and `grain` of weights, `ranges` of activations and `weight_ranges`, `examples` that tell them, `only` and `keep`.
+    and `grain` of weights, `ranges` of activations and `weight_ranges`, `rounding` to begin with, `examples` that tell them, `only`, `keep`.
     Raises ValueError for settings out of range, NaN and names that are no layers', ExportError for a model that fails on the task's example.
     """
 
@@ -32,6 +33,7 @@ class QuantizationAware(Technique):
     grain: PerChannel | PerTensor = PerChannel()
     ranges: Ranges = MeanSquare()
     weight_ranges: Ranges = MeanSquare()
+    rounding: Nearest | GPTQ = Nearest()
     examples: int = 512
     steps: int = 2000
     learning_rate: float = 1e-4
@@ -67,5 +69,5 @@ class QuantizationAware(Technique):
     def _start(self) -> PostTraining:
         return PostTraining(
             bits=self.bits, grain=self.grain, ranges=self.ranges, weight_ranges=self.weight_ranges,
-            examples=self.examples, only=self.only, keep=self.keep,
+            rounding=self.rounding, examples=self.examples, only=self.only, keep=self.keep,
         )  # fmt: skip

@@ -33,25 +33,27 @@ from shoestring.kit import (
     record,
 )
 from shoestring.kit.example import example_of
-from shoestring.kit.quantised import PRODUCTS
+from shoestring.kit.product import PRODUCTS
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
+from shoestring.quantize.rounding import GPTQ, Nearest
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostTraining(Technique):
-    """Have convolutions and linear layers compute with whole numbers of 8 bits, and leave the weights as they were trained.
+    """Have convolutions and linear layers compute with whole numbers of 8 bits, and train nothing.
 
     Batch norm is folded into the layers before it. A few training batches tell the range of each value that such a layer takes;
     weights are rounded to signed numbers, activations to unsigned ones, and biases take up what rounding shifts on average.
     The file holds whole numbers and runs with the integer kernels of the runtime; what it scores is what the module that is returned
-    scores, but for numbers that fall between two.
+    scores, but for the last bit of a float.
     Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
-    Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the calibration examples, and of one batch for each layer.
+    Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the calibration examples and of one batch for each layer,
+    with GPTQ() of two passes for each layer.
     Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases. Differs: these are measured, not computed.
 
     `bits` of weights: 2 to 8 (activations have 8). `grain`: PerChannel() or PerTensor(), how many weights share a step. `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations;
-    `weight_ranges` likewise. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched.
+    `weight_ranges` likewise. `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched.
     Embeddings are not among the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
     for a model that fails on the task's example.
     """
@@ -60,6 +62,7 @@ class PostTraining(Technique):
     grain: PerChannel | PerTensor = PerChannel()
     ranges: Ranges = MeanSquare()
     weight_ranges: Ranges = MinMax()
+    rounding: Nearest | GPTQ = Nearest()
     examples: int = 512
     only: Patterns = ()
     keep: Patterns = ()
@@ -71,6 +74,8 @@ class PostTraining(Technique):
             raise TypeError(
                 f"kernels for whole numbers take PerChannel() or PerTensor(), not {self.grain!r}: WeightOnly has groups"
             )
+        if not isinstance(self.rounding, Nearest | GPTQ):
+            raise TypeError(f"rounding is Nearest() or GPTQ(), not {self.rounding!r}")
         if self.examples < 1:
             raise ValueError(f"ranges from {self.examples} examples: give 1 or more")
 
@@ -96,6 +101,7 @@ class PostTraining(Technique):
             steps = [grids[number].step for number in places.layers.get(layer, ())]
             _reach_bias(weight, getattr(inner.get_submodule(layer), "bias", None), [float(one) for one in steps])
         quantised = Quantised(inner, places, grids)
+        self.rounding(quantised, before, task, weights, batches)
         _correct(quantised, before, task, list(weights), batches)
         return quantised.train(model.training)
 

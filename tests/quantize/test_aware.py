@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
-from torch import nn
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
-from shoestring.kit import Supervised, members, train, write
-from shoestring.models import DigitsLeNet
+from shoestring.kit import members, write
 from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
-from shoestring.tasks import digits
-
-
-@pytest.fixture(scope="module")
-def trained() -> tuple[nn.Module, Supervised]:
-    task = digits()
-    with seeded(0):
-        return train(DigitsLeNet(), task, steps=120, learning_rate=3e-3), task
 
 
 def test_few_bits_and_training_with_the_rounding(trained, tmp_path):

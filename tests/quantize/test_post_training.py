@@ -14,7 +14,6 @@ from zoo import ZOO
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
 from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, members, restore, write
-from shoestring.models import DigitsLeNet
 from shoestring.quantize import (
     Entropy,
     MeanSquare,
@@ -28,16 +27,6 @@ from shoestring.quantize import (
 )
 from shoestring.quantize.post_training import round_weight
 from shoestring.quantize.ranges import BINS, Seen
-from shoestring.tasks import digits
-
-
-@pytest.fixture(scope="module")
-def trained() -> tuple[nn.Module, Supervised]:
-    from shoestring.kit import train
-
-    task = digits()
-    with seeded(0):
-        return train(DigitsLeNet(), task, steps=120, learning_rate=3e-3), task
 
 
 def seen(values: torch.Tensor) -> Seen:

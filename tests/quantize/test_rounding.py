@@ -1,0 +1,150 @@
+"""Rounding that keeps a layer's sums: by hand, against every choice there is, and on networks."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shoestring.artifact import load
+from shoestring.core import seeded
+from shoestring.kit import Product, Quantised, Supervised, members, write
+from shoestring.prune import Magnitude
+from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining
+from shoestring.quantize import rounding as module
+
+
+def rounded(rows: list[list[float]], products: Tensor, reach: int = 7) -> Tensor:
+    """Of one group of rows, on whole numbers."""
+    value = torch.tensor([rows], dtype=torch.double)
+    return module._rounded(value, products[None].double(), torch.ones_like(value), reach, torch.ones_like(value))[0]
+
+
+def test_what_one_weight_loses_another_of_the_same_terms_gains():
+    same = torch.ones(2, 2) + 1e-6 * torch.eye(2)
+    assert rounded([[0.4, 0.4]], same).sum() == 1.0  # the nearest ones would be 0 and 0
+    assert rounded([[0.4, 0.4]], torch.eye(2)).tolist() == [[0.0, 0.0]]
+    assert rounded([[0.4, 9.0]], torch.eye(2)).tolist() == [[0.0, 7.0]]
+
+
+def test_it_is_not_far_from_the_best_of_all_choices():
+    with seeded(0):
+        terms, rows = torch.randn(40, 6).double() @ torch.randn(6, 6).double(), 3 * torch.randn(50, 6).double()
+    products = terms.T @ terms / 40
+
+    def error(found: Tensor) -> Tensor:
+        apart = found - rows
+        return ((apart @ products) * apart).sum(1)
+
+    choices = torch.tensor(list(product([0.0, 1.0], repeat=6))).double()
+    best = torch.stack([error(rows.floor() + one) for one in choices]).amin(0).mean()
+    ours, nearest = error(rounded(rows.tolist(), products, 100)).mean(), error(rows.round()).mean()
+    assert ours < 0.6 * nearest and ours < best + 0.3 * (nearest - best)
+
+
+CALLS = {
+    "linear": (functional.linear, (2, 5, 6), (4, 6), {}),
+    "conv1d": (functional.conv1d, (2, 4, 9), (6, 4, 3), {"stride": 2, "padding": 1}),
+    "conv2d": (functional.conv2d, (2, 4, 9, 8), (6, 4, 3, 2), {"padding": "same", "dilation": 2}),
+    "grouped": (functional.conv2d, (2, 4, 9, 8), (6, 2, 3, 3), {"groups": 2}),
+    "depthwise": (functional.conv2d, (4, 9, 8), (8, 1, 3, 3), {"groups": 4, "stride": (1, 2)}),
+    "conv3d": (functional.conv3d, (1, 2, 4, 5, 6), (3, 2, 2, 2, 2), {}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_terms_times_weights_are_the_sums(name):
+    function, value, weight, keywords = CALLS[name]
+    with seeded(1):
+        given = (torch.randn(value), torch.randn(weight), torch.randn(weight[0]))
+    call = Product.of(function, function.__name__, given, keywords)
+    terms, sums = call.terms(), call.sums()
+    assert torch.allclose(terms @ given[1].reshape(call.groups, -1, terms.shape[2]).mT, sums, atol=1e-5)
+    assert sums.shape[0] == call.groups and sums.numel() == function(*given, **keywords).numel()
+
+
+class Network(nn.Module):
+    """Grouped and plain convolutions, a layer that is called twice, and a linear one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.grouped = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 8, 3, padding=1, groups=2)
+        self.twice, self.last = nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.grouped(self.first(images).relu()).relu()
+        return self.last(self.twice(self.twice(features).relu()).relu().mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def case() -> tuple[nn.Module, Supervised]:
+    with seeded(2):
+        model = Network().eval()
+        smooth = nn.Conv2d(3, 3, 5).requires_grad_(False)  # neighbours are alike, as in images
+        split = (smooth(torch.randn(160, 3, 13, 13)), torch.zeros(160).long())
+        return model, Supervised(train=split, validation=split, test=split, batch_size=40)
+
+
+def apart(case: tuple[nn.Module, Supervised], quantised: nn.Module) -> float:
+    """Mean square of what a network answers differently, of the spread of its answers."""
+    model, task = case
+    with torch.no_grad():
+        plain = model(task.test[0])
+        return float((quantised(task.test[0]) - plain).square().mean() / (plain - plain.mean(0)).square().mean())
+
+
+@pytest.mark.parametrize("settings", [{}, {"grain": PerTensor()}, {"keep": ("first",)}])
+def test_a_network_of_few_bits_answers_more_as_it_did(case, settings, tmp_path):
+    model, task = case
+    nearest = PostTraining(bits=3, examples=160, **settings)(model, task.sealed())
+    quantised = PostTraining(bits=3, examples=160, rounding=GPTQ(), **settings)(model, task.sealed())
+    assert apart(case, quantised) < apart(case, nearest)
+    assert isinstance(quantised, Quantised)
+    for weight in members(quantised.inner):
+        if weight.state is not None and weight.state.step is not None:
+            whole = weight.raw.detach() / weight.state.step.detach()
+            assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 3.001
+    write(quantised, task, tmp_path / "a.shoe")
+    with torch.no_grad():
+        expected = quantised(task.test[0]).numpy()
+    assert np.abs(load(tmp_path / "a.shoe", threads=1)(task.test[0]) - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_a_trained_network_loses_a_small_part_of_what_it_would(trained):
+    errors = [
+        apart(trained, PostTraining(bits=3, rounding=one)(trained[0], trained[1].sealed())) for one in (GPTQ(), Nearest())
+    ]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_pruned_weights_stay_pruned(case):
+    model, task = case
+    pruned = Magnitude(density=0.5, steps=0)(model, task.sealed())
+    quantised = PostTraining(bits=4, rounding=GPTQ())(pruned, task.sealed())
+    masks = {w.name: w.mask for w in members(pruned) if w.mask is not None}
+    found = {w.name: w for w in members(quantised.inner)}  # type: ignore[union-attr, arg-type]
+    assert masks and all(not found[name].value()[~mask].any() for name, mask in masks.items())
+
+
+def test_the_same_twice_and_the_model_as_it_was(case):
+    model, task = case
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first, second = (PostTraining(bits=4, rounding=GPTQ())(model, task.sealed()).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_terms_that_are_all_zero(case):
+    model, task = case
+    black = tuple(torch.zeros_like(one) for one in task.train)
+    quantised = PostTraining(bits=4, rounding=GPTQ())(model, Supervised(train=black, validation=black, test=black).sealed())  # type: ignore[arg-type]
+    assert all(torch.isfinite(one).all() for one in quantised.state_dict().values())
+
+
+def test_a_damping_of_nothing():
+    with pytest.raises(ValueError, match="a damping of 0: give a number above 0"):
+        GPTQ(damping=0)
