@@ -19,6 +19,7 @@ from shoestring.artifact.graph import encode as encode_graph
 from shoestring.artifact.runtime import Loaded
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
 from shoestring.core import Task, array
+from shoestring.kit.alike import TOLERANCE, alike
 from shoestring.kit.example import (
     Example,
     ExportError,
@@ -40,8 +41,6 @@ from shoestring.kit.tracing import explain, forget_kernels, quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
 from shoestring.kit.whole import Whole, say_what_stays, steps_in, steps_of
 
-TOLERANCE = 1e-3
-"""The file may differ from the module by this much, relative to the largest output."""
 QUANTISED_TOLERANCE = 0.1
 
 
@@ -309,16 +308,9 @@ def _compare(loaded: Loaded, example: Example, expected: Any, tolerance: float, 
         theirs = array(value.float() if value.dtype == torch.bfloat16 else value)
         if theirs.shape != ours.shape:
             raise ExportError(f"the exported graph returns shape {ours.shape} and the module {theirs.shape}{where}")
-        a, b = theirs.astype(np.float64), ours.astype(np.float64)
-        same = np.isclose(a, b, rtol=tolerance, atol=tolerance * max(_largest(a), 1e-6), equal_nan=True)
-        if not same.all():
-            off = float(np.nanmax(np.abs(a - b)))
+        if not alike(ours, theirs, tolerance):
+            off = float(np.nanmax(np.abs(ours.astype(np.float64) - theirs)))
             raise ExportError(
                 f"the exported graph differs from the module by {off:.3g}{where}; if forward() draws random numbers or "
                 "changes the module, make it give the same answer twice in evaluation mode"
             )
-
-
-def _largest(values: np.ndarray) -> float:
-    finite = np.abs(values[np.isfinite(values)])
-    return float(finite.max()) if finite.size else 0.0

@@ -19,8 +19,10 @@ class NoLayerError(ValueError):
 
     def __init__(self, pattern: str, names: Sequence[str], where: str) -> None:
         near = get_close_matches(pattern, names, 3, 0.5) or names[:3]
-        also = "the nearest are" if len(near) < len(names) else "there are"
-        super().__init__(f"{where} names {pattern!r}, and there is no such layer; {also} {', '.join(near)}")
+        also = (
+            f"{'the nearest are' if len(near) < len(names) else 'there are'} {', '.join(near)}" if names else "there is none"
+        )
+        super().__init__(f"{where} names {pattern!r}, and there is no such layer; {also}")
         self.pattern = pattern
 
 

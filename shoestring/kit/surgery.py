@@ -8,16 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import seeded
+from shoestring.core import array, seeded
+from shoestring.kit.alike import TOLERANCE, alike
 from shoestring.kit.example import Example, numbered, plain
-from shoestring.kit.export import TOLERANCE
 from shoestring.kit.tracing import quiet
 from shoestring.kit.weights import Weight
 
 _ADVICE = "in forward() write x.flatten(1), or sizes taken from x.shape, in place of numbers"
-
-_RULED_OUT = 1e6
-"""What is as large and the same in both is what forward() writes for "never" (-1e9), and no measure of the other answers."""
 
 
 def tensors(value: Any) -> list[Tensor]:
@@ -42,11 +39,7 @@ def differs(model: nn.Module, examples: Sequence[Example], expected: Sequence[Te
         return f"gives another shape: {_ADVICE}"
     for got, one in zip(found, expected, strict=True):
         tolerance = TOLERANCE * (8 if one.dtype in (torch.float16, torch.bfloat16) else 1)
-        got, one = got.double(), one.double()
-        sizes = one.nan_to_num(0, 0, 0).abs()
-        sizes = sizes[(got != one) | (sizes < _RULED_OUT)]
-        largest = max(1e-6, float(sizes.max())) if sizes.numel() else 1e-6
-        if not torch.allclose(got, one, rtol=tolerance, atol=tolerance * largest, equal_nan=True):
+        if not alike(array(got.double()), array(one.double()), tolerance):
             return "answers differently"
     return ""
 

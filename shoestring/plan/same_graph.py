@@ -14,8 +14,8 @@ from shoestring.artifact import Loaded
 from shoestring.artifact.file import unpack
 from shoestring.core import Task, array, evaluating
 from shoestring.kit import Exported, bake, clone, export, members, pack
+from shoestring.kit.alike import alike
 from shoestring.kit.example import arrays, example_of, numbered, plain
-from shoestring.kit.export import TOLERANCE
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "training")
@@ -73,9 +73,5 @@ def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
     with evaluating(changed), torch.no_grad():
         _, wanted = numbered(plain(changed(*example.args, **example.kwargs)))
     found = arrays(Loaded(unpack(data), threads=1)(*example.args, **example.kwargs))
-    pairs = [(array(one.float()), two) for one, two in zip(wanted, found, strict=True)]
-    largest = max((float(np.abs(one).max(initial=0.0)) for one, _ in pairs), default=0.0)
-    return all(
-        one.shape == two.shape and np.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE * max(largest, 1e-6), equal_nan=True)
-        for one, two in pairs
-    )
+    pairs = zip(found, (array(one.float()) for one in wanted), strict=True)
+    return all(ours.shape == theirs.shape and alike(ours, theirs) for ours, theirs in pairs)

@@ -17,6 +17,7 @@ from zoo import Calls
 from shoestring.artifact import ShoeError, file, load
 from shoestring.core import Vary
 from shoestring.kit import ExportError, clone, export, members, pack, parameter_bytes, restore, write
+from shoestring.kit.alike import alike
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
 
@@ -193,3 +194,10 @@ def test_an_example_may_be_as_long_as_the_model_allows():
 
     graph = export(Positioned(), Calls((Vary(torch.zeros(2, 6, dtype=torch.int64), {0: "N", 1: "T"}),), {})).graph
     assert graph.inputs[0].shape == ("N", "T")
+
+
+def test_what_is_ruled_out_is_no_measure_of_the_other_answers():
+    wanted = np.array([-1e9, 0.5, np.nan, -np.inf])
+    assert alike(wanted.copy(), wanted) and alike(np.array([-1e9, 0.50001, np.nan, -np.inf]), wanted)
+    assert not alike(np.array([-1e9, 0.6, np.nan, -np.inf]), wanted) and not alike(wanted, np.zeros(4))
+    assert not alike(wanted, np.array([-1e9, 0.5, 1.0, -np.inf]))
