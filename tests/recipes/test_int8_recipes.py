@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch.nn.functional import mse_loss
 
 from shoestring.artifact import load, read
 from shoestring.artifact.tensors import ELEMENTS
@@ -43,6 +45,18 @@ def test_a_small_transformer(tmp_path):
     assert abs(found.file - found.module) <= 1 / 32
     shapes = [one.bits.shape for one in read(tmp_path / "a.shoe").tensors if ELEMENTS[one.element][0] == "int8"]
     assert len([one for one in shapes if len(one) == 2]) == 7  # six matrices of the layer that is left, and the last
+
+
+def test_a_network_that_is_hurt_by_the_loss_of_its_blocks(tmp_path):
+    with seeded(0):
+        model, (images, _) = ResNet20(8).eval(), pictures(20)
+        with torch.no_grad():
+            split = (images, model(images))  # what it says itself
+        near = {"criterion": mse_loss, "merit": lambda outputs, targets: -np.abs(outputs - targets).mean(1)}
+        task = Supervised(train=split, validation=split, test=split, batch_size=20, **near)
+    with pytest.warns(UserWarning) as told:  # of other things too
+        int8_resnet(model, task, tmp_path / "a.shoe", share=0.8, passes=1, drop=0.0)
+    assert any("before any rounding, and 0 may be lost: give more passes" in str(one.message) for one in told)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), -0.1])
