@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,13 @@ class Product:
     def groups(self) -> int:
         """How many parts of the channels have outputs of their own."""
         return self.value.shape[1 - self.weight.ndim] // self.weight.shape[1] if self.is_convolution else 1
+
+    def parts(self, most: int) -> list[Product]:
+        """The same of some of the examples each, so that `terms` has about `most` numbers at the most."""
+        if self.value.ndim < self.weight.ndim:  # one image, not a batch
+            return [self]
+        numbers = self.value[0].numel() * (self.weight[0, 0].numel() if self.is_convolution else 1)
+        return [replace(self, value=part) for part in self.value.split(max(1, most // max(1, numbers)))]
 
     def terms(self) -> Tensor:
         """What is summed up, once multiplied by the weights of one output: (groups, sums, terms)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, evaluating, seeded
-from shoestring.kit import Edges, Product, Quantised, Weight, progress
+from shoestring.kit import Edges, Product, Quantised, SkippedWarning, Weight, progress
 
 LARGEST = 8192
-"""Terms of a sum beyond which the products of all pairs of them ask for too much memory: such a layer's weights stay the nearest."""
+"""Terms of a sum beyond which the products of all pairs of them ask for too much memory."""
+_AT_ONCE = 1 << 26
+"""Terms of several sums: 256 MB."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,30 @@ class GPTQ:
     ) -> None:
         """Choose the multiples, in place."""
         free = [nn.Identity() for _ in quantised.grids]
-        with progress("rounding", len(weights)) as advance:
+        large = [layer for layer, weight in weights.items() if weight.raw[0].numel() > LARGEST]
+        if large:
+            warnings.warn(
+                f"GPTQ left to the nearest: {', '.join(large)} (sums of more than {LARGEST:,} terms)",
+                SkippedWarning,
+                stacklevel=3,
+            )
+        with progress("rounding", len(weights) - len(large)) as advance:
             for layer, weight in weights.items():
-                if weight.raw[0].numel() <= LARGEST:
-                    now = _Reached(quantised.inner, quantised.places, list(quantised.grids), layer)
-                    then = _Reached(before, quantised.places, free, layer)
-                    found = _Products()
-                    for batch in batches:
-                        for mine, wanted in zip(now.calls(task, batch), then.calls(task, batch), strict=True):
+                if layer in large:
+                    continue
+                now = _Reached(quantised.inner, quantised.places, list(quantised.grids), layer)
+                then = _Reached(before, quantised.places, free, layer)
+                found = _Products()
+                for batch in batches:
+                    for pair in zip(now.calls(task, batch), then.calls(task, batch), strict=True):
+                        for mine, wanted in zip(*(one.parts(_AT_ONCE) for one in pair), strict=True):
                             found.add(mine.terms(), wanted.sums())
+                try:
                     self.round(weight, found)
+                except torch.linalg.LinAlgError:
+                    raise ValueError(
+                        f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping above {self.damping:g}"
+                    ) from None
                 advance(layer)
 
     def round(self, weight: Weight, found: _Products) -> None:
@@ -68,12 +85,12 @@ class GPTQ:
         assert state is not None and state.step is not None and state.reach is not None
         groups, terms = found.terms.shape[:2]
         shape = (groups, -1, terms)
-        value = weight.raw.detach().double()
+        value = weight.raw.detach().double().cpu()
         mean = found.terms.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
         damped = found.terms + torch.diag_embed((self.damping * mean + 1e-12).expand(groups, terms))
         rows = value.reshape(shape)
         rows = rows + torch.linalg.solve(damped, found.sums - rows @ found.terms, left=False)
-        step = state.step.detach().double().expand_as(value).reshape(shape)
+        step = state.step.detach().to(value).expand_as(value).reshape(shape)
         keep = (torch.ones_like(value) if state.mask is None else state.mask.to(value)).reshape(shape)
         rounded = _rounded(rows, damped, step, int(state.reach), keep)
         with torch.no_grad():

@@ -54,8 +54,8 @@ def int8_resnet(
     in all; with a warning where taking blocks out alone loses more. Fewer channels instead (Channels, three quarters of the operations, in eighths) made ResNet-20 no faster in whole
     numbers: kernels for these work on sixteen channels at once. Killed and called again with the same path, it goes on.
 
-    Published figures are of other networks and processors. Ours, beside those of six tools on the same network, are in
-    `docs/faster.md`, made by `python benchmarks/quantised.py`.
+    Published (Krishnamoorthi 2018, many ImageNet networks): 8 bits per channel, not trained, within 2 % of floating point, and 2 to 3
+    times as fast on processors. Ours, beside those of six tools on the same network, are in `docs/faster.md`, made by `python benchmarks/quantised.py`.
     """
     thinner: tuple[Technique, ...] = ()
     if share < 1:
@@ -82,8 +82,8 @@ def int8_transformer(
     Layers are taken out first until `share` of them are left (1: none), with `passes` passes of training taught by the model as it
     was; words are rounded to 8 bits; then PostTraining, as in `int8_resnet`. Killed and called again with the same path, it goes on.
 
-    Published figures are of far larger networks. Ours, beside those of six tools on the same network, are in `docs/faster.md`,
-    made by `python benchmarks/quantised.py`.
+    Published (Zafrir et al. 2019, Q8BERT): BERT in 8 bits, trained with the rounding, four times smaller, 92.2 % on SST-2.
+    Ours, beside those of six tools on the same network, are in `docs/faster.md`, made by `python benchmarks/quantised.py`.
     """
     settings = SETTINGS[type(model)]
     lively = shown(task, settings)

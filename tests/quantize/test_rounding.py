@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from shoestring.artifact import load
 from shoestring.core import seeded
-from shoestring.kit import Product, Quantised, Supervised, members, write
+from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, members, write
 from shoestring.prune import Magnitude
 from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining
 from shoestring.quantize import rounding as module
@@ -64,6 +64,10 @@ def test_terms_times_weights_are_the_sums(name):
     call = Product.of(function, function.__name__, given, keywords)
     terms, sums = call.terms(), call.sums()
     assert torch.allclose(terms @ given[1].reshape(call.groups, -1, terms.shape[2]).mT, sums, atol=1e-5)
+    parts = call.parts(terms.numel() // 2 + 1)
+    assert torch.equal(torch.cat([one.terms() for one in parts], 1), terms) and (len(parts) > 1) == (
+        given[0].ndim >= given[1].ndim > 1 and len(given[0]) > 1
+    )
     assert sums.shape[0] == call.groups and sums.numel() == function(*given, **keywords).numel()
 
 
@@ -143,6 +147,18 @@ def test_terms_that_are_all_zero(case):
     black = tuple(torch.zeros_like(one) for one in task.train)
     quantised = PostTraining(bits=4, rounding=GPTQ())(model, Supervised(train=black, validation=black, test=black).sealed())  # type: ignore[arg-type]
     assert all(torch.isfinite(one).all() for one in quantised.state_dict().values())
+
+
+def test_a_layer_of_too_many_terms(case, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", 30)
+    with pytest.warns(SkippedWarning, match=r"left to the nearest: grouped \(sums of more than 30 terms\)"):
+        PostTraining(bits=4, rounding=GPTQ(), keep=("first",))(case[0], case[1].sealed())
+
+
+def test_terms_that_repeat_each_other(case):
+    same = Supervised(**dict.fromkeys(("train", "validation", "test"), (torch.ones(9, 3, 13, 13), torch.zeros(9).long())))
+    with pytest.raises(ValueError, match="whose terms repeat each other: give a damping above 1e-30"):
+        PostTraining(bits=4, rounding=GPTQ(damping=1e-30))(case[0], same.sealed())
 
 
 def test_a_damping_of_nothing():
