@@ -73,7 +73,7 @@ class GPTQ:
                             found.add(mine.terms(), wanted.sums())
                 try:
                     self.round(weight, found)
-                except torch.linalg.LinAlgError:
+                except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
                     raise ValueError(
                         f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping above {self.damping:g}"
                     ) from None
