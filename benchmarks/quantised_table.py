@@ -24,13 +24,48 @@ def quantised() -> str:
     return "\n\n".join([*parts, f"Conditions: {found[0]['conditions']}."])
 
 
-def table(name: str, found: list[dict]) -> str:
-    """A row for each tool: float32, ours, the others."""
+def short() -> str:
+    """For the README: of each network ours, and the fastest of the others that loses no more than half a point."""
+    found = [json.loads(line) for line in FILE.read_text().splitlines()]
+    lines = [
+        "| network | bytes | test score % | times as fast, batch 1 and 32 | in OpenVINO | fastest of the others |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in TITLES.items():
+        tools = by_tool(name, found)
+        plain, ours = tools["float32"], tools["ours"]
+        others = {
+            tool: both(values)
+            for tool, values in tools.items()
+            if not tool.startswith(("float32", "ours")) and values.get("test difference", -1.0) >= -0.5 and both(values)
+        }
+        best = min(others, key=lambda tool: tools[tool]["batch 1, time to float32's"])
+        lines.append(
+            f"| {title} | {plain['file']:,.0f} to {ours['file']:,.0f} | {plain['test score']:.2f} to {ours['test score']:.2f} "
+            f"| **{both(ours)}** | {both(tools['ours in OpenVINO'])} | {best}: {others[best]} |"
+        )
+    return "\n".join(lines)
+
+
+def both(values: dict[str, float]) -> str:
+    """How many times as fast, at both sizes of batch; empty where it was not timed."""
+    names = [f"batch {batch}, time to float32's" for batch in BATCHES]
+    return " and ".join(f"{1 / values[name]:.2f}" for name in names) if all(name in values for name in names) else ""
+
+
+def by_tool(name: str, found: list[dict]) -> dict[str, dict[str, float]]:
+    """Of each tool, what was measured on a network."""
     tools: dict[str, dict[str, float]] = {}
     for row in found:
         network, _, tool = row["subject"].partition(" / ")
         if network == name and tool != "latency":
             tools.setdefault(tool, {})[row["metric"]] = row["value"]
+    return tools
+
+
+def table(name: str, found: list[dict]) -> str:
+    """A row for each tool: float32, ours, the others."""
+    tools = by_tool(name, found)
     once = ", ".join(f"{tools['float32'][f'batch {batch}, one run']:.3g} ms" for batch in BATCHES)
     lines = [
         f"**{TITLES[name]}** (float32 in ONNX Runtime, batch 1 and 32: {once})",

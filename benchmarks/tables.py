@@ -14,6 +14,7 @@ from statistics import mean, median
 
 from lossless_table import lossless
 from quantised_table import quantised
+from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
 from rounding_table import rounding
 from sensitivity_table import fallback, sensitivity
@@ -185,6 +186,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sensitivity": sensitivity,
     "fallback": fallback,
     "quantised": quantised,
+    "quantised-short": quantised_short,
     "rounding": rounding,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
