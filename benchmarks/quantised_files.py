@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,13 @@ def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
     torch.export.save(torch.export.export(model, example, dynamic_shapes=tuple(axes)), folder / "model.pt2")
     np.savez(folder / "calibration.npz", **arrays)  # pyright: ignore[reportArgumentType]
     np.savez(folder / "example.npz", **{name: one[:32] for name, one in arrays.items()})  # pyright: ignore[reportArgumentType]
+
+
+def shuffled(task: Supervised, seed: int) -> Supervised:
+    """The task with its training examples in another order, so that others come first."""
+    inputs, targets = task._split("train")
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
+    return replace(task, train=(tuple(part[order] for part in inputs), targets[order]))
 
 
 def answers(tool: Tool, folder: Path, task: Supervised, split: str) -> np.ndarray:

@@ -58,7 +58,7 @@ def by_tool(name: str, found: list[dict]) -> dict[str, dict[str, float]]:
     tools: dict[str, dict[str, float]] = {}
     for row in found:
         network, _, tool = row["subject"].partition(" / ")
-        if network == name and tool != "latency":
+        if network == name and tool != "latency" and not row["seed"]:
             tools.setdefault(tool, {})[row["metric"]] = row["value"]
     return tools
 
@@ -89,6 +89,13 @@ def table(name: str, found: list[dict]) -> str:
         lines.append(f"| {tool} | {size} | {score} | {apart} | {speeds} | {minutes} |")
     if (apart := tools.get("ours", {}).get("the file's less the module's")) is not None:
         lines += ["", f"Our module foretold what our file scores on validation data to {abs(apart):.2f} points."]
+        seeds = [
+            row["value"]
+            for row in found
+            if row["subject"] == f"{name} / ours" and row["seed"] and row["metric"] == "test difference"
+        ]
+        if seeds:
+            lines[-1] += f" Two other seeds of ours: {' and '.join(f'{one:+.2f}' for one in seeds)} points on test data."
         if kept := int(tools["ours"]["layers in floating point"]):
             lines[-1] += f" {kept} layers stayed in floating point."
     return "\n".join(lines)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from quantised_files import shuffled
 from rows import FILES, Rows, start
 from torch import nn
 
@@ -47,13 +47,6 @@ def main() -> None:
         if rows.wanted(f"{name} / float32") and not rows.done(f"{name} / float32", 0):
             scores(rows, f"{name} / float32", FILES / f"baseline_{name}.shoe", task, 0)
     rows.close()
-
-
-def shuffled(task: Supervised, seed: int) -> Supervised:
-    """The task with its training examples in another order, so that others come first."""
-    inputs, targets = task._split("train")
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-    return replace(task, train=(tuple(part[order] for part in inputs), targets[order]))
 
 
 def one(rows: Rows, subject: str, model: nn.Module, task: Supervised, technique: PostTraining, seed: int) -> None:
