@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -124,8 +124,8 @@ class _Products:
         self.sums = self.sums + (sums.mT @ terms).double().cpu()
 
 
-class _Enough(Exception):
-    """A layer has been called as often as it will be."""
+class _Enough(BaseException):
+    """A layer has been called as often as it will be. Not an Exception, which a loss may catch."""
 
 
 class _Reached(Quantised):
@@ -146,7 +146,8 @@ class _Reached(Quantised):
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """What a call gives, and a note of it."""
         if layer == self.layer:
-            self.found.append(call)
+            # In float32, though autocast may be on, and what it is now, though forward() may write over it.
+            self.found.append(replace(call, value=call.value.to(torch.float32, copy=True)))
             if len(self.found) == self.count:
                 raise _Enough
         return super().multiply(call, layer, number)

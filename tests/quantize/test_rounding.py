@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -164,3 +165,47 @@ def test_terms_that_repeat_each_other(case):
 def test_a_damping_of_nothing():
     with pytest.raises(ValueError, match="a damping of 0: give a number above 0"):
         GPTQ(damping=0)
+
+
+def test_a_loss_that_catches_what_goes_wrong_is_not_in_the_way(case):
+    class Careful(Supervised):
+        def loss(self, model, batch):
+            try:
+                return super().loss(model, batch)
+            except Exception as error:
+                raise RuntimeError("the model failed") from error
+
+    model, task = case
+    careful = Careful(train=task.train, validation=task.validation, test=task.test, batch_size=40)
+    ours, theirs = (PostTraining(bits=4, rounding=GPTQ())(model, one.sealed()).state_dict() for one in (careful, task))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_loss_in_half_precision(case):
+    model, task = case
+    half = replace(task, autocast=torch.bfloat16).sealed()
+    ours, nearest = (PostTraining(bits=3, examples=160, rounding=one)(model, half) for one in (GPTQ(), Nearest()))
+    assert apart(case, ours) < apart(case, nearest)
+
+
+class Sum(nn.Module):
+    """A layer that is called twice, its argument written over in between, or not."""
+
+    def __init__(self, over: bool) -> None:
+        super().__init__()
+        self.over, self.first, self.twice, self.last = over, nn.Linear(6, 16), nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        more = 3 * self.twice(x).relu()
+        x = x.add_(more) if self.over else x + more
+        return self.last(self.twice(x).relu())
+
+
+def test_what_a_layer_took_is_remembered_though_written_over():
+    with seeded(3):
+        split, model = (torch.randn(96, 6), torch.zeros(96).long()), Sum(True).eval()
+    task, plain = Supervised(train=split, validation=split, test=split).sealed(), Sum(False).eval()
+    plain.load_state_dict(model.state_dict())
+    ours, theirs = (PostTraining(bits=4, rounding=GPTQ())(one, task).state_dict() for one in (model, plain))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
