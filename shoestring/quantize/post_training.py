@@ -266,8 +266,8 @@ def _means(called: nn.Module, inner: nn.Module, task: Task, layers: list[str], b
 
         def add(module: nn.Module, _args: Any, output: Tensor, layer: str = layer) -> None:
             with torch._C.DisableTorchFunction():
-                axis = -1 if isinstance(module, nn.Linear) else 1
-                channels = output.detach().double().movedim(axis, -1).flatten(0, -2)
+                axis = -1 - len(getattr(module, "kernel_size", ()))  # from the end: one image has no axis of examples
+                channels = output.detach().double().movedim(axis, -1).reshape(-1, output.shape[axis])
                 sums[layer] = sums.get(layer, 0) + channels.sum(0)
                 counts[layer] = counts.get(layer, 0) + len(channels)
 

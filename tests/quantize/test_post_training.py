@@ -194,3 +194,23 @@ def test_a_name_that_is_no_tuple(trained):
     model, task = trained
     with pytest.raises(TypeError, match=r"write \('layers.0',\)"):
         PostTraining(only="layers.0")(model, task.sealed())  # type: ignore[arg-type]
+
+
+class Single(nn.Module):
+    """One image at a time, without an axis of examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 5, 3), nn.Linear(5, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(images[0])).mean((1, 2)))[None]
+
+
+def test_one_image_without_an_axis_of_examples():
+    with seeded(0):
+        x, model = torch.randn(1, 3, 7, 7), Single().eval()
+    task = Supervised(**dict.fromkeys(("train", "validation", "test"), (x, torch.zeros(1).long())))
+    quantised = PostTraining(bits=4)(model, task.sealed())
+    with torch.no_grad():  # the biases take up all that rounding shifts, since there is one example
+        assert torch.allclose(quantised(x), model(x), atol=2e-3)
