@@ -181,7 +181,9 @@ class _Graph:
                 source = self.makers.get(source.input[0])
             if source is None or source.op_type != "DequantizeLinear" or source.input[1:] != rounding.input[1:]:
                 continue
-            for number in self.users.get(rounding.output[0], []):
+            if any(number.output[0] == one.name for number in self.users[rounding.output[0]] for one in self.body.output):
+                continue
+            for number in self.users[rounding.output[0]]:
                 for user in self.users.get(number.output[0], []):
                     for place, name in enumerate(user.input):
                         if name == number.output[0]:

@@ -254,9 +254,10 @@ class Quantised(nn.Module):
             or torch.compiler.is_exporting()
             or not isinstance(grid, Grid)
             or value.dtype != torch.float32
+            or torch.is_autocast_enabled(value.device.type)  # half precision has not so many whole numbers
         ):
             return call(value, weight, bias)
-        if step is None or step.numel() not in (1, len(weight)):
+        if step is None or step.numel() not in (1, len(weight)) or (bias is not None and bias.ndim != 1):
             return call(value, weight, bias)
         whole = call((value / grid.step).round_(), (weight / step).round_())
         unit = (grid.step * step).view(-1, *[1] * (weight.ndim - 2 if call.is_convolution else 0))
@@ -304,7 +305,7 @@ class _Listener(TorchFunctionMode):
             self.turns[kind] += 1
         if isinstance(answer, tuple | list):  # parts, or what a recurrent network gives and its states
             parts = [self.changed(self.places.results.get((*key, place)), one) for place, one in enumerate(answer)]
-            return type(answer)(parts) if type(answer) in (tuple, list) else answer
+            return getattr(type(answer), "_make", type(answer))(parts)
         return self.changed(self.places.results.get((*key, 0)), answer)
 
     def changed(self, number: int | None, value: Any) -> Any:
