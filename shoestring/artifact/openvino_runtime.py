@@ -16,7 +16,7 @@ from shoestring.artifact.tensors import Tensor
 from shoestring.artifact.wire import ShoeError
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core, InferRequest
+    from openvino import CompiledModel, Core, InferRequest, Model
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class OpenVINO:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(onnx(*fold_transposes(graph, tensors)))
+            _reduce_in_four_axes(model)
             return OpenVINOSession(core.compile_model(model, "CPU", settings), [port.name for port in graph.inputs])
         except Exception as error:  # its errors share no class of their own
             import openvino
@@ -87,6 +88,33 @@ class OpenVINOSession:
 def _again(request: InferRequest, kept: Any) -> Any:
     """Run the inputs that the request was handed. `kept`: these, of which it knows the addresses only."""
     return request.infer(share_outputs=True)
+
+
+def _reduce_in_four_axes(model: Model) -> None:
+    """Have means, sums, and largest and smallest numbers be of four axes or more, and keep those that they are taken over until after.
+
+    OpenVINO 2026.4 gives wrong numbers otherwise, from 16 examples on or at once, where these are of whole numbers or rounded."""
+    from openvino import opset13
+    from openvino.op import Constant
+
+    makers = {
+        "ReduceMean": opset13.reduce_mean, "ReduceSum": opset13.reduce_sum,
+        "ReduceMax": opset13.reduce_max, "ReduceMin": opset13.reduce_min,
+    }  # fmt: skip
+    for node in model.get_ordered_ops():
+        make = makers.get(node.get_type_name())
+        if make is None or node.get_input_partial_shape(0).rank.is_dynamic:
+            continue
+        value, given = node.input_value(0), node.input_value(1).get_node()
+        if not isinstance(given, Constant):
+            continue
+        rank = node.get_input_partial_shape(0).rank.get_length()
+        more = list(range(4 - rank))  # in front
+        axes = [int(one) % rank + len(more) for one in given.data.reshape(-1)]
+        wide = opset13.unsqueeze(value, more).output(0) if more else value
+        found = make(wide, axes, keep_dims=True)
+        lost = more + ([] if node.get_attributes()["keep_dims"] else axes)
+        node.output(0).replace((opset13.squeeze(found, lost) if lost else found).output(0))
 
 
 @cache

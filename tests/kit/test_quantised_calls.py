@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.artifact import load
+from shoestring.artifact import OpenVINO, load
 from shoestring.core import seeded
 from shoestring.kit import Quantised, Supervised, write
 from shoestring.quantize import PostTraining
@@ -77,3 +79,36 @@ def test_half_precision_does_not_overflow():
     with torch.no_grad(), torch.autocast("cpu", torch.float16):
         found = quantised(x)
     assert torch.isfinite(found).all()
+
+
+class Reduced(nn.Module):
+    """Something is taken over an axis of what a layer gives, and another layer takes it."""
+
+    def __init__(self, first: nn.Module, reduce: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.reduce, self.last = first, reduce, nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.reduce(self.first(x)))
+
+
+REDUCED = {
+    "mean of places": (nn.Conv1d(6, 8, 3), lambda x: x.mean(2)),  # wrong from 16 examples on, left to itself
+    "mean of words": (nn.Linear(20, 8, bias=False), lambda x: x.mean(1)),
+    "sum of words": (nn.Linear(20, 8, bias=False), lambda x: x.sum(1)),
+    "largest of words": (nn.Linear(20, 8, bias=False), lambda x: x.amax(-2)),
+    "smallest of two axes": (nn.Linear(20, 8, bias=False), lambda x: x[:, None].expand(-1, 2, -1, -1).amin((1, 2))),
+}
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_openvino_reduces_as_the_module_does(name, tmp_path):
+    pytest.importorskip("openvino")
+    with seeded(1):
+        x = torch.randn(48, 6, 20)
+    quantised, task = case(Reduced(*REDUCED[name]), x)
+    write(quantised, task, tmp_path / "a.shoe")
+    with torch.no_grad():
+        expected = quantised(x).numpy()
+    found = load(tmp_path / "a.shoe", threads=1, runtime=OpenVINO())(x)
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
