@@ -192,8 +192,9 @@ def round_weight(weight: Weight, bits: int, grain: Any, ranges: Ranges) -> None:
             seen.count(torch.cat([row, -row]))
             parts.append(ranges(seen, 2 * reach)[1])
         largest = torch.tensor(parts).to(value)
-    # Of what is all zeros the step is of no account.
-    step = torch.where(largest > 1e-12, largest, torch.ones_like(largest)) / reach
+    # Of what is all zeros the step is of account for the bias only, which is rounded to multiples of it: as fine as others are.
+    others = largest[largest > 1e-12]
+    step = torch.where(largest > 1e-12, largest, others.min() if len(others) else torch.ones_like(largest)) / reach
     weight.round(step.view(shape), reach)
 
 

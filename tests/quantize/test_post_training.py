@@ -214,3 +214,15 @@ def test_one_image_without_an_axis_of_examples():
     quantised = PostTraining(bits=4)(model, task.sealed())
     with torch.no_grad():  # the biases take up all that rounding shifts, since there is one example
         assert torch.allclose(quantised(x), model(x), atol=2e-3)
+
+
+def test_channels_of_zeros_keep_their_biases_where_inputs_are_large():
+    with seeded(1):
+        x, first = 1e4 * torch.randn(48, 6), nn.Linear(6, 8)
+        with torch.no_grad():
+            first.weight.mul_(1e-4)
+            first.weight[2:6], first.bias[2:6] = 0.0, torch.tensor([0.3, 0.2, -0.4, 0.5])
+        task = Supervised(**dict.fromkeys(("train", "validation", "test"), (x, torch.zeros(48).long())))
+    quantised = PostTraining()(nn.Sequential(first).eval(), task.sealed())
+    with torch.no_grad():
+        assert torch.allclose(quantised(x)[:, 2:6], first.bias[2:6].expand(48, 4), atol=1e-3)
