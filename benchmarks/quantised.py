@@ -33,7 +33,7 @@ from quantised_files import Tool, answers, content_of, given, peers, run_of, shu
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
-from shoestring.artifact import OnnxRuntime, OpenVINO
+from shoestring.artifact import OnnxRuntime, OpenVINO, load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, restore
 from shoestring.meters import Ratio, Timing, in_turn, ratio
@@ -103,6 +103,12 @@ def network_rows(rows: Rows, name: str) -> None:
         if rows.wanted(subject) and not rows.done(subject, 0):
             tool_rows(rows, subject, tool, folder, lambda out: ours(name, model, task, out / "model.shoe", rows), task)
             rows.add(subject, "done", 1, "", 0)
+    subject = f"{name} / ours in OpenVINO"
+    if rows.wanted(subject) and not rows.done(subject, 0):
+        loaded = load(folder / "ours" / "model.shoe", threads=1, runtime=OpenVINO())
+        merits = {split: task.merits(loaded, split) for split in ("validation", "test")}
+        score_rows(rows, subject, Tool("ours"), folder, merits)
+        rows.add(subject, "done", 1, "", 0)
     for seed in () if rows.quick else (1, 2):
         if rows.wanted(f"{name} / ours") and not rows.done(f"{name} / ours", seed):
             seed_rows(rows, name, model, task, folder, seed)
@@ -160,6 +166,11 @@ def tool_rows(
         return
     rows.add(subject, "minutes", minutes, "minutes of a core", 0)
     rows.add(subject, "file", sum(path.stat().st_size for path in out.glob("model.*")), "bytes", 0)
+    score_rows(rows, subject, tool, folder, merits)
+
+
+def score_rows(rows: Rows, subject: str, tool: Tool, folder: Path, merits: dict[str, np.ndarray]) -> None:
+    """What a file scores, and how much that is off float32's, example by example."""
     for split, found in merits.items():
         rows.add(subject, f"{split} score", 100 * found.mean(), "%", 0)
         kept = folder / f"float32.{split}.npy"

@@ -83,7 +83,8 @@ def table(name: str, found: list[dict]) -> str:
         size, score = (f"{tools[of][what]:{form}}" for what, form in (("file", ",.0f"), ("test score", ".2f")))
         apart = "" if of == "float32" else difference(tools[of])
         if tool != of:
-            size = score = apart = '"'
+            size = '"'
+            score, apart = (f"{values['test score']:.2f}", difference(values)) if "test score" in values else ('"', '"')
         minutes = "" if tool == "float32" or "minutes" not in values else f"{values['minutes']:.1f}"
         speeds = " | ".join(speed(values, batch) for batch in BATCHES)
         lines.append(f"| {tool} | {size} | {score} | {apart} | {speeds} | {minutes} |")
