@@ -203,6 +203,9 @@ def test_interrupted_it_keeps_the_best_file_so_far_and_exits_with_130(folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # shells have what they run in the background ignore it
     )
     assert process.stdout is not None and process.stderr is not None
     while "stage 1" not in (line := process.stdout.readline()):

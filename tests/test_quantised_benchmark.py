@@ -106,12 +106,24 @@ def test_the_table():
             ("fast in OpenVINO", "batch 1, time to float32's, high", 2.0),
         ]
     ] + [{"subject": "resnet20 / fast", "metric": "file", "value": 1}]  # fmt: skip
-    lines = table("lenet5", rows).splitlines()
+    rows += [
+        {"subject": "lenet5 / ours", "metric": metric, "value": value, "seed": seed}
+        for metric, value, seed in [
+            ("file", 300, 0), ("test score", 98.9, 0), ("test difference", -0.1, 0), ("test difference, low", -0.2, 0),
+            ("test difference, high", 0.0, 0), ("test difference", -0.3, 1), ("test difference", 0.2, 2),
+            ("the file's less the module's", 0.0, 0), ("layers in floating point", 0, 0),
+        ]
+    ]  # fmt: skip
+    lines = table("lenet5", [{"seed": 0, **row} for row in rows]).splitlines()
     assert lines[0] == "**LeNet-5, MNIST** (float32 in ONNX Runtime, batch 1 and 32: 0.5 ms, 4 ms)"
     assert lines[4:] == [
         "| float32 | 1,000 | 99.00 |  |  |  |  |",
+        "| ours | 300 | 98.90 | -0.10 (-0.20 to +0.00) |  |  |  |",
         # Half the time is twice as fast; the lower quartile of the time is the upper one of the speed.
         "| fast | 250 | 98.50 | -0.50 (-0.70 to -0.30) | 2.00 (1.25 to 2.50) | not timed: no compiler | 1.2 |",
         "| broken | failed: no such operator | | | | | |",
         '| fast in OpenVINO | " | " | " | 0.50 (0.50 to 0.50) |  |  |',
+        "",
+        "Our module foretold what our file scores on validation data to 0.00 points. Two other seeds of ours: -0.30 and +0.20 "
+        "points on test data.",
     ]
