@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from shoestring.core import Task, seeded
-from shoestring.kit.example import Example, example_of, numbered, plain
+from shoestring.core import Task
+from shoestring.kit.example import example_of
 from shoestring.kit.product import PRODUCTS
+from shoestring.kit.surgery import answers, differs
 from shoestring.kit.tape import record
 from shoestring.kit.weights import SkippedWarning, Weight, bake, clone, members
 
@@ -54,7 +55,8 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
     used twice or has tied or foreign weights; all of them, with a SkippedWarning, where the folded model answers otherwise.
     """
     folded, example = clone(model), example_of(task)
-    tape = record(bake(clone(folded)).eval().cpu(), example)
+    judged = bake(clone(model)).eval().cpu()
+    tape = record(judged, example)
     users, makers = tape.users(), tape.makers()
     runs = Counter(call.layer for call in tape.calls if call.function in (*PRODUCTS, "batch_norm"))
     uses = Counter(name for call in tape.calls for name in call.weights.values())
@@ -78,25 +80,13 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
         for path in [path for path, module in folded.named_modules(remove_duplicate=False) if module is norm]:
             parent, _, last = path.rpartition(".")
             setattr(folded.get_submodule(parent), last, nn.Identity())
-    if _answers_alike(model, folded, example):
+    with torch.no_grad():
+        reason = differs(bake(clone(folded)).eval().cpu(), [example], answers(judged, [example]))
+    if not reason:
         return folded
-    why = "folded into the layers before it, the model answers otherwise"
-    warnings.warn(f"batch norm stays as it is: {why}", SkippedWarning, stacklevel=3)
+    text = f"batch norm stays as it is: folded into the layers before it, the model {reason}"
+    warnings.warn(text, SkippedWarning, stacklevel=3)
     return clone(model)
-
-
-def _answers_alike(model: nn.Module, folded: nn.Module, example: Example) -> bool:
-    """Whether two modules answer the example alike in evaluation mode, up to rounding."""
-    answers = []
-    for one in (model, folded):
-        with torch.no_grad(), seeded(0):
-            judged = bake(clone(one)).eval().cpu()
-            answers.append(numbered(plain(judged(*example.args, **example.kwargs)))[1])
-    return all(
-        torch.allclose(a.double(), b.double(), rtol=1e-3, atol=1e-3 * float(a.double().abs().max() + 1e-6))
-        for a, b in zip(*answers, strict=True)
-        if a.numel()
-    )
 
 
 def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> None:

@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from shoestring.kit.product import CONVOLUTIONS, PRODUCTS, Product
-from shoestring.kit.state import State
+from shoestring.kit.state import state_in
 from shoestring.kit.tape import Call, Tape, flat, function_name, inside
 
 LEVELS = 255
@@ -247,7 +246,8 @@ class Quantised(nn.Module):
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """What a call gives that multiplies by a layer's weight: a sum of whole numbers, in units of their two steps, the bias rounded to
         such a unit."""
-        grid, step = self.grids[number], _step(self.inner.get_submodule(layer))
+        grid, state = self.grids[number], state_in(self.inner.get_submodule(layer), "weight")
+        step = None if state is None else state.step
         value, weight, bias = call.value, call.weight, call.bias
         if (
             torch.is_grad_enabled()
@@ -267,12 +267,6 @@ class Quantised(nn.Module):
         if call.is_convolution or value.ndim == 2:  # otherwise runtimes add it to the product as it is
             return whole.add_((bias / unit).round_()).mul_(unit)
         return whole.mul_(unit).add_(bias)
-
-
-def _step(layer: nn.Module) -> Tensor | None:
-    """Of what a layer's weight is a multiple, None where it may be anything."""
-    state = layer.parametrizations["weight"][0] if parametrize.is_parametrized(layer, "weight") else None  # type: ignore[index, operator]
-    return state.step if isinstance(state, State) else None
 
 
 class _Listener(TorchFunctionMode):

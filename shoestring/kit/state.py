@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class State(nn.Module):
@@ -52,6 +53,14 @@ def spread(step: Tensor, value: Tensor) -> Tensor:
     if step.ndim == value.ndim == 2 and 1 < step.shape[1] < value.shape[1]:
         return step.repeat_interleave(value.shape[1] // step.shape[1], 1)
     return step
+
+
+def state_in(module: nn.Module, attribute: str) -> State | None:
+    """That of a weight by its owner, None where nothing is known."""
+    if not parametrize.is_parametrized(module, attribute):
+        return None
+    first = module.parametrizations[attribute][0]  # type: ignore[index, operator]
+    return first if isinstance(first, State) else None
 
 
 class _Rounded(torch.autograd.Function):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
-from shoestring.kit.state import State
+from shoestring.kit.state import State, state_in
 
 Value = TypeVar("Value")
 _PARAMETRIZED = ".parametrizations."
@@ -37,11 +37,7 @@ class Weight:
     @property
     def state(self) -> State | None:
         """Its state, None where nothing is known."""
-        module, attribute = self.owners[0]
-        if not parametrize.is_parametrized(module, attribute):
-            return None
-        first = module.parametrizations[attribute][0]  # type: ignore[index, operator]
-        return first if isinstance(first, State) else None
+        return state_in(*self.owners[0])
 
     @property
     def is_foreign(self) -> bool:

@@ -96,9 +96,10 @@ class PostTraining(Technique):
         batches = calibration(task, self.examples)
         before = bake(clone(inner))
         grids = self._grids(inner, task, places, batches)
+        taken = places.layers
         for layer, weight in weights.items():
             round_weight(weight, self.bits, self.grain, self.weight_ranges)
-            steps = [grids[number].step for number in places.layers.get(layer, ())]
+            steps = [grids[number].step for number in taken.get(layer, ())]
             _reach_bias(weight, getattr(inner.get_submodule(layer), "bias", None), [float(one) for one in steps])
         quantised = Quantised(inner, places, grids)
         self.rounding(quantised, before, task, weights, batches)
