@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from statistics import mean
+
+from rows import results
 
 
 def lossless() -> str:
     """A row per checkpoint: the share of the file that each way saves (the mean of the seeds), and how fast ours is."""
-    file = Path(__file__).parent / "results" / "lossless.mnist-cpu.jsonl"
-    found = [json.loads(line) for line in file.read_text().splitlines()]
+    found = results("lossless")
     ways = [way for way in ("ours", "ZipNN", "zstd-22", "lzma") if any(row["metric"] == way for row in found)]
     fast = [way for way in ("ours", "ZipNN") if way in ways]
     titles = [f"{way} packs, unpacks, MB/s" for way in fast]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from rows import results
 
-FILE = Path(__file__).parent / "results" / "quantised.mnist-sst2-cifar10-jpeg-cpu.jsonl"
 TITLES = {
     "resnet20": "ResNet-20, CIFAR-10",
     "mobilenet": "MobileNet, CIFAR-10",
@@ -17,16 +15,14 @@ BATCHES = (1, 32)
 
 def quantised() -> str:
     """A table for each network that has rows."""
-    if not FILE.exists():
-        return "Not measured yet: `python benchmarks/quantised.py`."
-    found = [json.loads(line) for line in FILE.read_text().splitlines()]
+    found = results("quantised")
     parts = [table(name, found) for name in TITLES if any(row["subject"].startswith(f"{name} / ") for row in found)]
     return "\n\n".join([*parts, f"Conditions: {found[0]['conditions']}."])
 
 
 def short() -> str:
     """For the README: of each network ours, and the fastest of the others that loses no more than half a point."""
-    found = [json.loads(line) for line in FILE.read_text().splitlines()]
+    found = results("quantised")
     lines = [
         "| network | bytes | test score % | times as fast, batch 1 and 32 | in OpenVINO | fastest of the others |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from statistics import mean
+
+from rows import results
 
 HERE = Path(__file__).parent
 TITLES = {"lenet300": "LeNet-300-100", "lenet5": "LeNet-5", "resnet20": "ResNet-20", "vgg": "small VGG"}
@@ -16,18 +17,10 @@ PUBLISHED = {
 }
 
 
-def _rows(benchmark: str) -> list[dict]:
-    found = []
-    for path in sorted((HERE / "results").glob(f"{benchmark}.*.jsonl")):
-        if ".quick." not in path.name:
-            found += [json.loads(line) for line in path.read_text().splitlines()]
-    return found
-
-
 def points(benchmark: str) -> dict[str, list[tuple[str, dict[str, list[float]]]]]:
     """Of each network (point, its metrics with a value for each seed), the largest file first."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for row in sorted(_rows(benchmark), key=lambda row: row["seed"] or 0):
+    for row in sorted(results(benchmark), key=lambda row: row["seed"] or 0):
         name, _, point = row["subject"].partition(", ")
         if point:
             found.setdefault(name, {}).setdefault(point, {}).setdefault(row["metric"], []).append(row["value"])
@@ -50,7 +43,7 @@ def rate(benchmark: str) -> str:
             )
         for way, (size, error) in PUBLISHED.get(name, {}).items():
             lines.append(f"| {TITLES[name]} | *published: {way}, weights only* | {size:,} | | | {error} |")
-    return "\n".join(lines) + f"\n\nConditions: {_rows(benchmark)[0]['conditions']}."
+    return "\n".join(lines) + f"\n\nConditions: {results(benchmark)[0]['conditions']}."
 
 
 def short() -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 
 from shoestring.core.ledger import machine, versions
 
@@ -70,6 +71,23 @@ class Rows:
         self.partial.unlink()
         print(f"written: {self.path}", file=sys.stderr)
         return True
+
+
+def results(benchmark: str) -> list[dict]:
+    """The rows of a benchmark's results file."""
+    (file,) = (path for path in RESULTS.glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def values(found: list[dict], subject: str, metric: str) -> list[float]:
+    """A metric's values, a seed each, in the order of the seeds."""
+    chosen = [row for row in found if row["subject"] == subject and row["metric"] == metric]
+    return [row["value"] for row in sorted(chosen, key=lambda row: row["seed"] or 0)]
+
+
+def spread(numbers: list[float], form: str) -> str:
+    """The mean, and the values themselves."""
+    return f"{mean(numbers):{form}} ({', '.join(f'{n:{form}}' for n in numbers)})"
 
 
 def start(benchmark: str, setting: str, about: str) -> Rows:

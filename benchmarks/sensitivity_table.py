@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-HERE = Path(__file__).parent
-
-
-def _rows() -> list[dict]:
-    return [json.loads(line) for line in (HERE / "results" / "sensitivity.digits-cpu.jsonl").read_text().splitlines()]
+from rows import results
 
 
 def sensitivity() -> str:
     """A row per action and layer, the most score lost first."""
-    found = _rows()
+    found = results("sensitivity")
     lines = ["| action | layer | score lost | bytes saved | ms saved |", "| --- | --- | --- | --- | --- |"]
     for subject in dict.fromkeys(row["subject"] for row in found if row["subject"] != "fallback"):
         one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
@@ -34,7 +27,7 @@ def sensitivity() -> str:
 
 def fallback() -> str:
     """A row per drop, with every seed."""
-    found = [row for row in _rows() if row["subject"] == "fallback"]
+    found = [row for row in results("sensitivity") if row["subject"] == "fallback"]
     lines = ["| drop | layers kept | fewest of all 16 ways | score lost | models made |", "| --- | --- | --- | --- | --- |"]
     for drop in dict.fromkeys(row["metric"].split(":")[0] for row in found):
         cells = (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from statistics import mean
+
+from rows import results
 
 
 def structure() -> str:
     """A row per network and way to half the operations; one seed."""
-    found = _rows("structure")
+    found = results("structure")
     lines = [
         "| | operations | validation score % | test score % | file, bytes | time at batch 1 | at batch 32 |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -38,7 +38,7 @@ def structure() -> str:
 
 def digits() -> str:
     """A row per way, with every seed."""
-    found = _rows("structure_digits")
+    found = results("structure_digits")
     lines = ["| | operations | validation score % |", "| --- | --- | --- |"]
     for subject in dict.fromkeys(["uncompressed", *(row["subject"] for row in found)]):
         scores = [row["value"] for row in found if row["subject"] == subject and row["metric"] == "validation score"]
@@ -46,8 +46,3 @@ def digits() -> str:
         share = f"{mean(shares):.2f}" if shares else "1"
         lines.append(f"| {subject} | {share} | {mean(scores):.2f} ({', '.join(f'{one:.2f}' for one in scores)}) |")
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
-
-
-def _rows(benchmark: str) -> list[dict]:
-    (file,) = (p for p in (Path(__file__).parent / "results").glob(f"{benchmark}.*.jsonl") if ".quick." not in p.name)
-    return [json.loads(line) for line in file.read_text().splitlines()]

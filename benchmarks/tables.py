@@ -5,7 +5,6 @@ A table stands between `<!-- NAME -->` and `<!-- end -->`; nothing else of a pag
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
 from rounding_table import rounding
+from rows import results, spread, values
 from sensitivity_table import fallback, sensitivity
 from structure_table import digits as structure_digits
 from structure_table import structure
@@ -40,26 +40,9 @@ PUBLISHED = {
 }
 
 
-def rows(benchmark: str) -> list[dict]:
-    """The rows of a benchmark's results file."""
-    (file,) = (path for path in (HERE / "results").glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def values(found: list[dict], subject: str, metric: str) -> list[float]:
-    """A metric's values, a seed each, in the order of the seeds."""
-    chosen = [row for row in found if row["subject"] == subject and row["metric"] == metric]
-    return [row["value"] for row in sorted(chosen, key=lambda row: row["seed"] or 0)]
-
-
-def spread(numbers: list[float], form: str) -> str:
-    """The mean, and the values themselves."""
-    return f"{mean(numbers):{form}} ({', '.join(f'{n:{form}}' for n in numbers)})"
-
-
 def deep_compression_short() -> str:
     """A row per network: before and after."""
-    found = rows("deep_compression")
+    found = results("deep_compression")
     lines = [
         "| network | uncompressed | file | ratio | test error % before | after | published |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -77,7 +60,7 @@ def deep_compression_short() -> str:
 
 def deep_compression() -> str:
     """A row per network and stage, with every seed."""
-    found = rows("deep_compression")
+    found = results("deep_compression")
     lines = [
         "| network | stage | bytes | validation error % | test error % | published |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -100,7 +83,7 @@ def deep_compression() -> str:
 
 def coding() -> str:
     """A row per file: bytes of each coder, the ratios of ours to the static entropy, and how fast each decodes."""
-    found = rows("coding")
+    found = results("coding")
     coders = (
         "static entropy", "ours", "ours, smallest", "nncodec", "ANS with a static model", "gaps of 5 bits + Huffman", "lzma", "zstd-22",
     )  # fmt: skip
@@ -124,7 +107,7 @@ def coding() -> str:
 
 def techniques(chosen: Callable[[str], bool]) -> str:
     """A row per way of doing it, with every seed."""
-    found = rows("techniques")
+    found = results("techniques")
     lines = ["| | validation score % | file, bytes |", "| --- | --- | --- |"]
     for subject in dict.fromkeys(row["subject"] for row in found):
         if subject == "uncompressed" or chosen(subject):
@@ -136,7 +119,7 @@ def techniques(chosen: Callable[[str], bool]) -> str:
 
 def trellis() -> str:
     """A row per network and price, with every seed."""
-    found = rows("trellis")
+    found = results("trellis")
     lines = ["| | file, bytes | validation error % | test error % |", "| --- | --- | --- | --- |"]
     for subject in dict.fromkeys(row["subject"] for row in found):
         size, held, test = (
@@ -149,7 +132,7 @@ def trellis() -> str:
 
 def baselines() -> str:
     """A row per network that the benchmarks start from, with every seed; the file is that of the median on validation."""
-    found = rows("baselines")
+    found = results("baselines")
     lines = [
         "| network | task | parameters | validation error % | test error % | file, bytes | training, minutes of a core |",
         "| --- | --- | --- | --- | --- | --- | --- |",

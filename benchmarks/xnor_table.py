@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from statistics import mean, median
+
+from rows import results
 
 NAMES = {
     "fp32": "full precision",
@@ -18,7 +18,7 @@ NAMES = {
 
 def kernels() -> str:
     """A row per product and convolution."""
-    found = _rows()
+    found = results("xnor")
     lines = [
         "| | bits, ms | torch, ms | torch takes | ONNX Runtime, ms | ONNX Runtime takes |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -36,7 +36,7 @@ def kernels() -> str:
 
 def recipe() -> str:
     """A row per network of the recipe, with every seed."""
-    found = _rows()
+    found = results("xnor")
     lines = ["| | file, bytes | validation error % | test error % |", "| --- | --- | --- | --- |"]
     for name in ("fp32", "bwn", "xnor", "xnor_scaled"):
         chosen = sorted((row for row in found if row["subject"] == name), key=lambda row: row["seed"])
@@ -51,7 +51,7 @@ def recipe() -> str:
 
 def latency() -> str:
     """A row per file and batch."""
-    found = _rows()
+    found = results("xnor")
     lines = ["| | | ms a run | full precision takes |", "| --- | --- | --- | --- |"]
     for subject in dict.fromkeys(row["subject"] for row in found if row["subject"].startswith("latency")):
         one = _metrics(found, subject)
@@ -62,11 +62,6 @@ def latency() -> str:
                     f"| {subject.removeprefix('latency').strip(' ,')} | {title} | {one[f'{name}, time']:.3g} | {told} |"
                 )
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
-
-
-def _rows() -> list[dict]:
-    file = Path(__file__).parent / "results" / "xnor.mnist-cpu.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def _metrics(found: list[dict], subject: str) -> dict[str, float]:
