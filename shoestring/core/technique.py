@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from enum import IntEnum
+from typing import Any, ClassVar, TypeVar
 
 from shoestring.core.task import Task
+
+T = TypeVar("T", bound="Technique")
+
+
+class Stage(IntEnum):
+    """Where in a chain a technique belongs: labels first, code last."""
+
+    LABELS = 0
+    """What is learned from: labels bought, corrected or made."""
+    WORKERS = 1
+    """Who trains: several processes or machines."""
+    STRUCTURE = 2
+    """Which layers and channels there are."""
+    WEIGHTS = 3
+    """Which weights are not zero, and which few values they have, found by training."""
+    NUMBERS = 4
+    """In how many bits numbers are kept and computed with."""
+    CODE = 5
+    """How what is left is coded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strength:
+    """The one field of a technique that presses harder, so that a planner can turn it without knowing the technique.
+
+    `field`: its name. `gentle` and `harsh`: the values at the two ends of what is worth trying, in this order; going from the first to the
+    second never costs bytes (the conformance test tries it). `logarithmic`: whether steps are of equal ratio rather than of equal size;
+    `whole`: whether values are whole numbers. `wrap` makes the field's value of the number, where it is not a plain number.
+    """
+
+    field: str
+    gentle: float
+    harsh: float
+    logarithmic: bool = False
+    whole: bool = False
+    wrap: Callable[[Any], Any] | None = None
+
+    def value(self, press: float) -> float:
+        """The number at `press`, 0 (gentle) to 1 (harsh)."""
+        if self.logarithmic:
+            value = math.exp(math.log(self.gentle) + press * (math.log(self.harsh) - math.log(self.gentle)))
+        else:
+            value = self.gentle + press * (self.harsh - self.gentle)
+        return round(value) if self.whole else float(f"{value:.4g}")
+
+    def set(self, technique: T, press: float) -> T:
+        """The technique pressed so hard, 0 (gentle) to 1 (harsh)."""
+        value = self.value(press)
+        return replace(technique, **{self.field: value if self.wrap is None else self.wrap(value)})  # type: ignore[type-var]
 
 
 class Technique(ABC):
@@ -15,7 +67,13 @@ class Technique(ABC):
     Calling it returns a new model and leaves its argument alone. Randomness comes from torch's global generator. One that acts
     on layers has the fields `only` and `keep`, names of the layers that it changes and of those that it does not; its name
     tells them where there are any.
+
+    Two facts of a class let a planner use a technique that it has never seen: `stage`, where in a chain it belongs, and `strength`,
+    the field that presses harder (None where there is nothing to turn). A technique with no stage is left alone by planners.
     """
+
+    stage: ClassVar[Stage | None] = None
+    strength: ClassVar[Strength | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
