@@ -5,18 +5,47 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
 
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
 _bar = None  # the bar on show: what runs within it adds a line to it
+Listener = Callable[[str, int, int, str], None]
+"""What is told of each step of whatever runs: what it is, how many steps are done, of how many, and a word about how it goes."""
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Within, all progress is told to the listener and nothing is printed. What the listener raises ends what runs."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Yields a function to call after each of `total` steps, with a word about how it goes ("" for none)."""
+    listener = _listener.get()
+    if listener is not None:
+        yield _told(listener, what, total)
+        return
     with _rich(what, total) if sys.stderr.isatty() else _plain(what, total) as advance:
         yield advance
+
+
+def _told(listener: Listener, what: str, total: int) -> Callable[[str], None]:
+    done = 0
+
+    def advance(note: str) -> None:
+        nonlocal done
+        done += 1
+        listener(what, done, total, note)
+
+    return advance
 
 
 @contextmanager

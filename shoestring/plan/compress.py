@@ -1,268 +1,238 @@
-"""The main job: from a Budget to the best file that fits it, and the frontier found on the way."""
+"""The main job: from a Budget to the best file that keeps it, and the frontier found on the way."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import shutil
+import json
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import torch
 from torch import nn
 
-from shoestring.artifact import read, save
-from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
-from shoestring.kit import Exported, check_finite, clone, compressible, export, pack, parameter_bytes, restore, write
-from shoestring.plan import strengths
-from shoestring.plan.frontier import Journal, Point, best
-from shoestring.prune import Magnitude, PerLayer
-from shoestring.quantize import Shared
+from shoestring.artifact import save
+from shoestring.core import Budget, BudgetError, Ledger, Meter, Task
+from shoestring.core.resource import RESOURCES
+from shoestring.kit import Trial, compressible, listening, parameter_bytes
+from shoestring.meters import default_meters
+from shoestring.plan.clock import Clock, told
+from shoestring.plan.experiments import Experiments
+from shoestring.plan.frontier import TINY, Frontier
+from shoestring.plan.search import Search
+from shoestring.plan.verdict import Verdict, better, judge
 
-FIRST_DENSITY, SHRINK = 0.2, 1.7  # where the ladder begins when size has no limit, and how much thinner each stage is
-RUNGS = 3  # with a limit on size: stages at four times, twice and once that size
-PATIENCE = 2  # stages over the limit on the drop, one after the other, that end the search
-MOST_STAGES = 24
+MINUTES = 10.0
+"""What a search takes where nobody says."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What `compress` found: the point that it delivers, whether that keeps the budget, every point, and the start."""
+    """What `compress` found.
 
-    point: Point
-    met: bool
+    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
+    of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
+    4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
+    techniques said that they left alone.
+    """
+
+    trial: Trial
+    verdict: Verdict
     budget: Budget
-    points: tuple[Point, ...]
+    limits: Budget
+    frontier: Frontier
+    trials: tuple[Trial, ...]
     score_before: float
     bytes_before: int
+    file: Path
     reference: Path
-    path: Path
+    folder: Path
+    seconds: float
+    skipped: tuple[str, ...] = ()
+    interrupted: bool = False
+    _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
+    _kept: Any = field(repr=False, default=None)
+    """What holds a temporary folder until nobody has the outcome any more."""
+
+    @property
+    def met(self) -> bool:
+        """Whether no limit is broken; those that cannot be told apart here are in `verdict.undecided`."""
+        return self.verdict.fits
+
+    def model(self) -> nn.Module:
+        """The delivered model as a module, to go on with; raises ValueError where only the file holds it (as after another run)."""
+        return self._model()
 
 
 def compress(
     model: nn.Module,
     task: Task,
-    budget: Budget,
-    path: str | Path,
+    budget: str | Budget = "",
+    path: str | Path | None = None,
     *,
-    meters: Sequence[Meter] = (),
+    minutes: float | None = None,
+    meters: Sequence[Meter] | None = None,
     ledger: Ledger | None = None,
+    run: str | None = None,
     seed: int = 0,
-    steps: int | None = None,
     smallest: bool = False,
+    storage: str | None = None,
+    began: float | None = None,
     say: Callable[[str], None] = lambda text: None,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Outcome:
-    """Shrink a trained model until it keeps the budget, and write its file at `path`.
+    """Search for the best file of a trained model that keeps a budget, and write it at `path`, the best so far from the first seconds on.
 
-    In stages, each smaller than the one before: the smallest weights are pruned and the rest trained on (taught by the
-    uncompressed model); then every layer alone is thinned out further and given as few levels as validation data allows, and
-    the levels are trained. It ends when the limit on size is reached, or the limit on the drop has been passed twice running
-    (then, where size has no limit, it goes back half way), or files get no smaller, or the time is up. Of the points that fit,
-    the highest validation score is delivered (the smallest file where size has no limit); if none fits, the nearest, and
-    `Outcome.met` is False.
+    First come files that take no training, then rounds of ever longer training on ever fewer kinds of chain, out of all techniques
+    there are. Among the files that keep every limit the one of the highest validation score is delivered, where only the score is limited the
+    smallest; without a budget, the smallest that loses nothing beyond two standard errors. Where no file keeps every limit, the
+    nearest is delivered: the one that breaks the fewest, by the least.
 
-    `meters` measure what the budget limits besides size. `steps` are the batches that each stage trains for; None takes ten
-    passes, 1,000 at least and 4,000 at most. `smallest` is that of `kit.write`: fewer bytes, slower to load. The stages are kept in `path` + ".stages" until the end, and a search that was
-    interrupted goes on from there; KeyboardInterrupt leaves the best file so far at `path`.
-    Raises BudgetError or ValueError for a budget or model that cannot be worked with, ExportError, OSError.
+    `budget`: limits as text or a Budget; shares (`latency<=50%`) are of what came in. `minutes` for all of it (10, unless the budget limits time), counted
+    from `began` (of time.monotonic(), now). `path`: None for a temporary file that lasts as long as the outcome. `meters` measure what is limited
+    besides bytes; None for those of the budget. What was measured stays in `path` + ".study": the next search on the same model starts from it, and one
+    that was killed goes on. `storage`: where several machines share a study, see `kit.Study`. `smallest` is that of `kit.write`.
+    KeyboardInterrupt ends the search, not the delivery: the outcome has the best so far and `interrupted`.
+    Raises BudgetError or ValueError for a budget, model or task that cannot be worked with, ExportError, OSError.
     """
-    search = _Search(model, task, budget, Path(path), tuple(meters), ledger, seed, steps, smallest, say)
-    try:
-        search.run()
-    except KeyboardInterrupt:
-        if search.journal.points:
-            search.deliver()
-        raise
-    finally:
-        if not search.journal.points:
-            search.journal.remove()
-    return search.deliver()
+    limits = Budget.parse(budget) if isinstance(budget, str) and budget.strip() else budget if isinstance(budget, Budget) else Budget()
+    if limits.labels is not None:
+        raise BudgetError("compress buys no labels: leave labels out of the budget")
+    kept = tempfile.TemporaryDirectory(prefix="shoestring-") if path is None else None
+    target = Path(kept.name) / "model.shoe" if kept is not None else Path(path)  # type: ignore[arg-type]
+    check_place(target)
+    if not list(compressible(model, "compress")):
+        raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
+    seconds = limits.time if limits.time is not None else 60 * (MINUTES if minutes is None else minutes)
+    if isinstance(seconds, float | int) and not seconds > 0:
+        raise BudgetError(f"the time is {seconds:g} s: give more than 0")
+    clock = Clock(float(seconds), monotonic() if began is None else began, say)  # type: ignore[arg-type]
+    with listening(clock):
+        job = _Job(model, task, limits, target, clock, meters, ledger, run, seed, smallest, storage, say, tell, kept)
+        with job.experiments.study.lock():
+            return job.run()
 
 
 @dataclass
-class _Search:
+class _Job:
     model: nn.Module
     task: Task
     budget: Budget
     path: Path
-    meters: tuple[Meter, ...]
+    clock: Clock
+    meters: Sequence[Meter] | None
     ledger: Ledger | None
+    name: str | None
     seed: int
-    steps: int | None
     smallest: bool
+    storage: str | None
     say: Callable[[str], None]
-    began: float = field(default_factory=monotonic)
+    tell: Callable[[dict[str, Any]], None]
+    kept: Any = None
 
     def __post_init__(self) -> None:
-        if self.budget.size is None and self.budget.drop is None:
-            raise ValueError("the budget limits neither size nor drop: give one of them, such as 'size<=40KB' or 'drop<=0.5%'")
-        if self.budget.labels is not None:
-            raise ValueError("compress buys no labels: leave labels out of the budget")
-        check_place(self.path)
-        self.sealed = self.task.sealed()
-        self.taught = self.sealed.taught_by(clone(self.model).eval())
-        check_finite(self.model)
-        self.exported: Exported = export(self.model, self.sealed)
-        data = pack(self.model, self.exported, smallest=self.smallest)
-        self.base = score(self.sealed, self.model)
-        if not math.isfinite(self.base):
-            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
-        self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
-        if not self.weights:
-            raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
-        known = repr((self.seed, self.steps, self.smallest, getattr(self.task, "name", ""), self.base))
-        identity = hashlib.sha256(data + known.encode()).hexdigest()
-        self.folder = self.path.with_name(f"{self.path.name}.stages")
-        self.journal = Journal(self.folder, identity)
-        self.reference = self.folder / "reference.shoe"
-        save(self.reference, data)
-        self.overhead = max(len(data) - 4 * sum(self.weights), 0)
-        self._warn_if_too_fine()
-        if self.steps is None:
-            self.steps = min(max(10 * _length(self.sealed), 1000), 4000)
-        if self.journal.points:
-            self.began -= self.journal.points[-1].cost.seconds or 0
-            self.say(f"going on after {len(self.journal.points)} stage(s) that an earlier run left in {self.folder}")
-        if self.journal.foreign:
-            self.say(
-                f"{self.folder} is of another model, seed or steps: starting over. If your function trains the model, seed it, "
-                "or load saved weights"
+        meters = list(default_meters(self.budget) if self.meters is None else self.meters)
+        for meter in meters:
+            if why := why_not(meter):
+                limit = next(one.limit for one in RESOURCES if one.field == meter.measures)
+                raise BudgetError(f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget")
+        self.experiments = Experiments(
+            self.model, self.task, self.path.with_name(f"{self.path.name}.study"), meters, self.seed, self.smallest, ledger=self.ledger,
+            run=self.name, storage=self.storage, timing_seconds=min(max(self.clock.seconds / 200, 0.4), 1.5), score_seconds=self.clock.seconds / 60,
+        )  # fmt: skip
+        if self.clock.is_up:
+            raise BudgetError(
+                f"measuring the model as it came in took {told(self.clock.gone)}, and the whole command may take {told(self.clock.seconds)}: "
+                "give more time, or fewer validation examples"
             )
+        self.limits = self._limits()
+        self._warn_if_too_fine()
+
+    def _limits(self) -> Budget:
+        """The budget in numbers; without one, what the smallest of three named points may lose."""
+        limits = replace(self.budget, time=None).against(self.experiments.came_in)
+        if limits == Budget():
+            return Budget(drop=TINY * abs(self.experiments.base))
+        return limits
 
     def _warn_if_too_fine(self) -> None:
-        measure = getattr(self.sealed, "standard_error", None)
-        if measure is None or self.budget.drop is None:
+        error, drop = self.experiments.base_error, self.limits.drop
+        if error is None or drop is None or drop >= 2 * error or self.budget.drop is None:
             return
-        with evaluating(self.model), torch.no_grad():
-            error = measure(self.model, "validation")
-        if self.budget.drop < 2 * error:
-            warnings.warn(
-                f"the limit drop<={self.budget.drop:g} is finer than two standard errors of the validation score "
-                f"({2 * error:.2g}): with this little validation data it is partly luck",
-                stacklevel=5,
-            )
-
-    # The ladder ---------------------------------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Stages until the budget is kept or out of reach."""
-        while len(self.journal.points) < MOST_STAGES and (rung := self._next()) is not None:
-            self._stage(*rung)
-
-    def _next(self) -> tuple[float, int] | None:
-        """(density, the stage to start from, -1 being the beginning), or None when the search is over."""
-        points, stages, size = self.journal.points, self.journal.stages, self.budget.size
-        if not points:
-            return (
-                FIRST_DENSITY if size is None else max(self._density_for(size * 2 ** (RUNGS - 1)), self._density_for(size))
-            ), -1
-        if self.budget.time is not None and monotonic() - self.began > self.budget.time:
-            return None
-        last, failing = stages[-1], [not self._keeps_drop(p) for p in points]
-        lost = len(failing) >= PATIENCE and all(failing[-PATIENCE:])
-        if size is not None:
-            if any((p.cost.bytes or 0) <= size for p in points):
-                return (
-                    None if last["again"] or any(p.fits(self.budget) for p in points) else (last["density"], len(points) - 1)
-                )
-            if lost or (len(points) > 1 and (points[-1].cost.bytes or 0) > 0.97 * (points[-2].cost.bytes or 0)):
-                return None
-            nearer = max(size, (points[-1].cost.bytes or 0) / 2)
-            return min(self._density_for(nearer), last["density"] * 0.97), len(points) - 1
-        if last["half"]:
-            return None
-        if lost:
-            kept = [i for i, fails in enumerate(failing) if not fails]
-            if not kept:  # even the first was too much: gentler, from the beginning
-                return math.sqrt(stages[0]["density"]), -1
-            return math.sqrt(stages[kept[-1]]["density"] * stages[kept[-1] + 1]["density"]), kept[-1]
-        return last["density"] / SHRINK, len(points) - 1
-
-    def _keeps_drop(self, point: Point) -> bool:
-        return self.budget.drop is None or not Budget(drop=self.budget.drop).exceeded(point.cost, point.drop)
-
-    def _density_for(self, size: float) -> float:
-        """The density at which the file should be a little under `size` bytes, going by an estimate and by the last stage."""
-        last = self.journal.stages[-1] if self.journal.stages else None
-        scale = last["weight_bits"] / self._bits(last["density"]) if last else 1.0
-        wanted = max(size * 0.97 - (last["overhead"] if last else self.overhead), 1) * 8 / scale
-        low, high = 1e-6, 1.0
-        for _ in range(60):
-            middle = math.sqrt(low * high)
-            low, high = (middle, high) if self._bits(middle) < wanted else (low, middle)
-        return low
-
-    def _bits(self, density: float) -> float:
-        return sum(strengths.weight_bits(elements, density) for elements in self.weights)
-
-    def _stage(self, density: float, start: int) -> None:
-        """Prune and train, press each layer as far as validation allows, share levels and train them; write it all down."""
-        stages, number = self.journal.stages, len(self.journal.stages)
-        again = start >= 0 and density == stages[start]["density"]
-        model = self.model if start < 0 else restore(self.folder / stages[start]["pruned"], self.model)
-        assert self.steps is not None
-        technique = Magnitude(density=density, steps=self.steps * (2 if again else 1))
-        pruned = self._apply(technique, model, number)
-        kept = self.folder / f"stage-{number:02}.pruned.shoe"
-        write(pruned, self.sealed, kept, exported=self.exported)
-        layers = PerLayer(strengths.densities(pruned, self.taught))
-        pressing = Magnitude(criterion=layers, steps=max(self.steps // 2, 1), ramp=0.0, rounds=1)
-        pressed = self._apply(pressing, pruned, number)
-        sharing = Shared(overrides=strengths.levels(pressed, self.taught), vector_levels=16, steps=max(self.steps // 4, 1))
-        shared = self._apply(sharing, pressed, number)
-        file = self.folder / f"stage-{number:02}.shoe"
-        size = write(shared, self.sealed, file, exported=self.exported, smallest=self.smallest)
-        value = score(self.sealed, shared)
-        cost = Cost(bytes=size, seconds=monotonic() - self.began)
-        for meter in self.meters:
-            cost |= meter(file, self.sealed)
-        point = Point(str(file), cost, value, self.base - value, repr(chain(technique, pressing, sharing)))
-        coded = sum(one.model_bits for one in read(file).packed if one.tensor.bits.ndim >= 2)
-        self.journal.add(
-            point,
-            {
-                "pruned": kept.name,
-                "density": density,
-                "weight_bits": coded,
-                "overhead": size - coded / 8,
-                "again": again,
-                "half": start < number - 1,
-            },
+        count = self.experiments.count
+        assert count is not None
+        needed = f"; about {math_ceil(count * (2 * error / drop) ** 2):,} examples would tell" if drop > 0 else ""
+        warnings.warn(
+            f"the limit drop<={drop:g} is finer than two standard errors of the validation score ({2 * error:.2g}, from {count:,} "
+            f"examples): with this little validation data it is partly luck{needed}",
+            stacklevel=5,
         )
-        self.say(f"  stage {number + 1}: {size:>9,} bytes, validation score {value:.4f} ({0 - point.drop:+.4f})")
 
-    def _apply(self, technique: Technique, model: nn.Module, number: int) -> nn.Module:
-        def size(subject: Any, task: Task) -> Cost:
-            return Cost(bytes=len(pack(subject, self.exported, smallest=self.smallest)))
+    def run(self) -> Outcome:
+        """The search, and its outcome."""
+        search = Search(self.experiments, self.limits, self.clock, self._deliver, self.say, self.tell)
+        interrupted = False
+        try:
+            search.run()
+        except KeyboardInterrupt:
+            interrupted = True
+        return self._outcome(interrupted)
 
-        return apply(technique, model, self.taught, meters=(size,), ledger=self.ledger, seed=self.seed + number)
+    def _deliver(self, trial: Trial) -> None:
+        save(self.path, self.experiments.bytes_of(trial))
 
-    # The end ------------------------------------------------------------------------------------------------------------
-
-    def deliver(self) -> Outcome:
-        """The best point's file at the path, and what was found."""
-        points = self.journal.points
-        if self.budget.size is None and not any(p.fits(self.budget) for p in points):
-            # Where size has no limit, what came in keeps every limit that it kept before.
-            size = self.reference.stat().st_size
-            seconds = monotonic() - self.began
-            points = [*points, Point(str(self.reference), Cost(bytes=size, seconds=seconds), self.base, 0.0, repr(chain()))]
-        point = best(points, self.budget)
-        save(self.path, Path(point.file).read_bytes())
+    def _outcome(self, interrupted: bool) -> Outcome:
+        experiments, base = self.experiments, self.experiments.base
+        trials = experiments.trials()
+        frontier = self.frontier(trials)
+        ordered = sorted(trials, key=better(self.limits, base))  # type: ignore[arg-type]
+        trial = self._confirmed(ordered, frontier, quick=interrupted)
+        self._deliver(trial)
+        keep = [*frontier.points, *ordered[:3], trial]
+        experiments.study.sweep([one for one in keep if one.technique != experiments.original.technique])
+        found = {
+            "model": experiments.study.model, "name": self.task.sealed().name, "base": base, "base_error": experiments.base_error, "bytes_before": parameter_bytes(self.model),
+            "original_bytes": experiments.original.cost.bytes, "fields": list(frontier.fields), "budget": str(self.budget),
+        }  # fmt: skip
+        save(experiments.folder / "search.json", json.dumps(found, indent=1).encode())
         return Outcome(
-            point=point,
-            met=point.fits(self.budget),
-            budget=self.budget,
-            points=tuple(points),
-            score_before=self.base,
-            bytes_before=parameter_bytes(self.model),
-            reference=self.reference,
-            path=self.path,
+            trial=trial, verdict=judge(self.limits, trial, base), budget=self.budget, limits=self.limits, frontier=frontier,
+            trials=tuple(trials), score_before=base, bytes_before=parameter_bytes(self.model), file=self.path, reference=experiments.reference,
+            folder=experiments.folder, seconds=self.clock.gone, skipped=tuple(experiments.heard), interrupted=interrupted,
+            _model=lambda: experiments.model_of(trial, self.path), _kept=self.kept,
+        )  # fmt: skip
+
+    def frontier(self, trials: Sequence[Trial]) -> Frontier:
+        """Of bytes and what the budget limits besides."""
+        limited = [one.field for one in RESOURCES if not one.getting and getattr(self.limits, one.limit) is not None]
+        fields = list(dict.fromkeys([*limited, "bytes"]))
+        return Frontier.of(
+            trials, fields, self.experiments.base, base_error=self.experiments.base_error, bytes_before=parameter_bytes(self.model)
         )
+
+    def _confirmed(self, ordered: Sequence[Trial], frontier: Frontier, *, quick: bool) -> Trial:
+        """The trial to deliver: without a budget the one that loses nothing; where milliseconds are limited, timed longer."""
+        if self.budget == Budget() or replace(self.budget, time=None) == Budget():
+            named = frontier.named()
+            return next(iter(named.values()), ordered[0])
+        if self.limits.latency is None or quick:
+            return ordered[0]
+        first = [self.experiments.again(one, 3 * self.experiments.timing_seconds) for one in ordered[:3]]
+        return min([*first, *ordered[3:]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
+
+
+def why_not(meter: Meter) -> str | None:
+    """Why a meter cannot measure here; None where it can, as a meter that does not say."""
+    ask = getattr(meter, "why_not", None)
+    return None if ask is None else ask()
+
+
+def math_ceil(value: float) -> int:
+    """Up to the next number of two digits."""
+    digits = max(len(str(int(value))) - 2, 0)
+    return -int(-value // 10**digits) * 10**digits
 
 
 def check_place(path: Path) -> None:
@@ -271,13 +241,3 @@ def check_place(path: Path) -> None:
         raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another path for the file")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
-
-
-def clean(outcome: Outcome) -> None:
-    """Remove the stages of a search that is over; its file stays."""
-    shutil.rmtree(outcome.reference.parent, ignore_errors=True)
-
-
-def _length(task: Task) -> int:
-    """How many batches one pass over the training split has, counted up to a thousand."""
-    return sum(1 for _, _ in zip(range(1000), task.batches("train"), strict=False))

@@ -1,100 +1,182 @@
-"""The points that a search reached, and which of them to deliver."""
+"""The frontier: what no other file beats, what each step along it costs, and three points with names."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from shoestring.artifact import save
-from shoestring.core import Budget, Cost
+from shoestring.core.resource import RESOURCES
+from shoestring.kit import Trial
 
-
-@dataclass(frozen=True)
-class Point:
-    """A model that was reached: its file, what it costs, its validation score and how far that is below the start."""
-
-    file: str
-    cost: Cost
-    score: float
-    drop: float
-    technique: str
-
-    def fits(self, budget: Budget) -> bool:
-        """Whether it keeps every limit."""
-        return not budget.exceeded(self.cost, self.drop)
-
-    def excess(self, budget: Budget) -> float:
-        """How far it is over the limit that it is furthest over, as a share of that limit; 0 where it keeps them all."""
-        over = budget.exceeded(self.cost, self.drop)
-        # A drop of a tenth of a point is the unit where the limit is no drop at all.
-        return max(
-            (float("inf") if value is None else (value - limit) / max(limit, 1e-3) for value, limit in over.values()),
-            default=0.0,
-        )
+BALANCED, TINY = 0.01, 0.05
+"""What the points of these names may lose, as a share of the score that the model came in with."""
 
 
-def best(points: Sequence[Point], budget: Budget) -> Point:
-    """What to deliver: of the points that fit, the highest score, or the smallest file where size has no limit;
-    where none fits, the nearest."""
-    fitting = [p for p in points if p.fits(budget)]
-    if not fitting:
-        return min(points, key=lambda p: (p.excess(budget), p.cost.bytes or 0))
-    if budget.size is None:
-        return min(fitting, key=lambda p: (p.cost.bytes or 0, -p.score))
-    return max(fitting, key=lambda p: (p.score, -(p.cost.bytes or 0)))
+def undominated(trials: Sequence[Trial], fields: Sequence[str] = ("bytes",)) -> list[Trial]:
+    """The trials that no other beats in the score and all of these resources, smallest in the first of them first.
+
+    Trials without a score, or of which one of the resources was not measured, are left out; of equal ones the first stays.
+    """
+    known = [(trial, _place(trial, fields)) for trial in trials if trial.score is not None]
+    points = [(trial, place) for trial, place in known if place is not None]
+    points.sort(key=lambda one: one[1])
+    found: list[tuple[Trial, tuple[float, ...]]] = []
+    for trial, place in points:
+        if not any(all(a <= b for a, b in zip(other, place, strict=True)) for _, other in found):
+            found.append((trial, place))
+    return [trial for trial, _ in found]
 
 
-def undominated(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both size and score, smallest first."""
-    found: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.cost.bytes or 0, -p.score)):
-        if not found or point.score > found[-1].score:
-            found.append(point)
-    return found
+def _place(trial: Trial, fields: Sequence[str]) -> tuple[float, ...] | None:
+    values = [getattr(trial.cost, field) for field in fields]
+    return None if any(value is None for value in values) else (*map(float, values), -(trial.score or 0.0))
 
 
-@dataclass
-class Journal:
-    """A search's points in a folder, so that a search that was killed goes on where it stopped.
+@dataclass(frozen=True, kw_only=True)
+class Frontier:
+    """Files that no other beats in the score and the resources `fields`, smallest first; `base` is the score that came in.
 
-    `identity` names the model, the task's name and the settings: a folder of another search is not gone on with.
+    Printing it gives a table: for each point what it has, what it loses, and the exchange rate from the point before it.
     """
 
-    folder: Path
-    identity: str
-    points: list[Point] = field(default_factory=list)
-    stages: list[dict] = field(default_factory=list)
-    foreign: bool = False
-    """Whether the folder held another search."""
+    points: tuple[Trial, ...]
+    fields: tuple[str, ...]
+    base: float
+    base_error: float | None = None
+    bytes_before: int = 0
 
-    def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            kept = json.loads(self._path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return
-        self.foreign = kept["identity"] != self.identity
-        if self.foreign:  # its files would be overwritten one by one, under a journal that still speaks of the old ones
-            self.remove()
-            self.folder.mkdir()
-        else:
-            self.points = [Point(**{**p, "cost": Cost(**p["cost"])}) for p in kept["points"]]
-            self.stages = kept["stages"]
+    @classmethod
+    def of(cls, trials: Sequence[Trial], fields: Sequence[str], base: float, **more: Any) -> Frontier:
+        """The frontier of some trials. Points that have lost half of the score are left out where there are others."""
+        found = undominated(trials, fields)
+        useful = [one for one in found if (one.score or 0.0) >= base - 0.5 * abs(base)]
+        return cls(points=tuple(useful or found), fields=tuple(fields), base=base, **more)
 
-    @property
-    def _path(self) -> Path:
-        return self.folder / "journal.json"
+    def named(self) -> dict[str, Trial]:
+        """Three points: "free" (no loss beyond two standard errors of the score), "balanced" (at most 1 % of the score lost) and
+        "tiny" (at most 5 %), each the smallest file that does; a name whose point is another's is left out."""
+        error = self.base_error or 0.0
+        losses = {"free": 2 * error, "balanced": BALANCED * abs(self.base), "tiny": TINY * abs(self.base)}
+        found: dict[str, Trial] = {}
+        for name, loss in losses.items():
+            kept = [one for one in self.points if one.score is not None and one.score >= self.base - loss - 1e-9]
+            if kept and (smallest := min(kept, key=lambda one: one.cost.bytes or math.inf)) not in found.values():
+                found[name] = smallest
+        return found
 
-    def add(self, point: Point, stage: dict) -> None:
-        """Write down a point and the stage that made it; whole or not at all."""
-        self.points.append(point)
-        self.stages.append(stage)
-        kept = {"identity": self.identity, "points": [asdict(p) for p in self.points], "stages": self.stages}
-        save(self._path, json.dumps(kept, indent=1).encode())
+    def __str__(self) -> str:
+        """A line for each point, numbered from 1."""
+        names = {id(trial): name for name, trial in self.named().items()}
+        head = ["", *(_HEADS.get(field, field) for field in self.fields), "score", "lost", "from the point before", "", "by"]
+        rows = [head]
+        for number, trial in enumerate(self.points, 1):
+            before = self.points[number - 2] if number > 1 else None
+            values = [_number(field, getattr(trial.cost, field)) for field in self.fields]
+            assert trial.score is not None
+            lost = f"{self.base - trial.score:+.4f}"
+            rows.append([
+                str(number), *values, f"{trial.score:.4f}", lost, "" if before is None else rate(before, trial),
+                names.get(id(trial), ""), gist(trial.technique),
+            ])  # fmt: skip
+        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+        last = len(head) - 1
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if at >= last - 2 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        )
 
-    def remove(self) -> None:
-        """Delete the folder and what the search left in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def as_json(self) -> list[dict[str, Any]]:
+        """Each point as plain values."""
+        names = {id(trial): name for name, trial in self.named().items()}
+        return [
+            {
+                "number": number, "name": names.get(id(one)), "score": one.score, **one.cost.measured(),
+                "intervals": {field: list(interval) for field, interval in one.noise.items()}, "technique": one.technique,
+            }
+            for number, one in enumerate(self.points, 1)
+        ]  # fmt: skip
+
+
+_HEADS = {"milliseconds": "ms", "memory_bytes": "memory bytes"}
+
+
+def _number(field: str, value: float) -> str:
+    whole = {one.field for one in RESOURCES if one.unit == "B"} | {"operations"}
+    return f"{value:,.0f}" if field in whole else f"{value:.4g}"
+
+
+def rate(smaller: Trial, larger: Trial) -> str:
+    """What the step from one point to the next larger one buys: points for bytes."""
+    more = (larger.cost.bytes or 0) - (smaller.cost.bytes or 0)
+    gained = (larger.score or 0.0) - (smaller.score or 0.0)
+    return f"{more:+,} B buy {gained:+.4f}"
+
+
+def gist(technique: str) -> str:
+    """A chain's repr in short: the names of its techniques with what was chosen first."""
+    inner = technique.removeprefix("chain(").removesuffix(")") if technique.startswith("chain(") else technique
+    parts, depth, start = [], 0, 0
+    for at, letter in enumerate(inner + ","):
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append(inner[start:at].strip())
+            start = at + 1
+    words = []
+    for part in parts:
+        name, _, rest = part.partition("(")
+        first = rest.split(",")[0].removesuffix(")")
+        words.append(f"{name}({first})" if first else name)
+    return " + ".join(word for word in words if word) or "as it came in"
+
+
+def as_svg(frontier: Frontier, title: str = "") -> str:
+    """A picture of the frontier: the first resource along the bottom (logarithmic), the score upwards, a mark for each point."""
+    width, height, left, bottom = 640, 400, 70, 50
+    field = frontier.fields[0]
+    xs = [math.log10(max(float(getattr(one.cost, field)), 1e-12)) for one in frontier.points]
+    ys = [one.score or 0.0 for one in frontier.points]
+    x0, x1 = min(xs) - 0.05, max(xs) + 0.05
+    y0, y1 = min([*ys, frontier.base]), max([*ys, frontier.base])
+    y0, y1 = y0 - 0.06 * max(y1 - y0, 1e-3), y1 + 0.06 * max(y1 - y0, 1e-3)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + (x - x0) / (x1 - x0) * (width - left - 20), 30 + (y1 - y) / (y1 - y0) * (height - bottom - 30)
+
+    corners = [place(x, y) for x, y in zip(xs, ys, strict=True)]
+    line = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(corners))
+    _, base = place(x0, frontier.base)
+    names = {id(trial): name for name, trial in frontier.named().items()}
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f77b4"><title>{number}: {_number(field, getattr(one.cost, field))} '
+        f"{_escaped(_HEADS.get(field, field))}, score {one.score:.4f}, {_escaped(gist(one.technique))}</title></circle>"
+        f'<text x="{x + 6:.1f}" y="{y + 14:.1f}" font-size="11">{number}{" " + names[id(one)] if id(one) in names else ""}</text>'
+        for number, (one, (x, y)) in enumerate(zip(frontier.points, corners, strict=True), 1)
+    )
+    ticks = "".join(
+        f'<text x="{place(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" text-anchor="middle">{10.0**power:,.4g}</text>'
+        for power in range(math.ceil(x0), math.floor(x1) + 1)
+    ) + "".join(
+        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" text-anchor="end">{y:.3f}</text>' for y in (min(ys), max(ys))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" role="img">'
+        f"<title>{_escaped(title or 'The frontier')}</title>"
+        f'<rect width="{width}" height="{height}" fill="white"/>'
+        f'<text x="{left}" y="18" font-size="13">{_escaped(title)}</text>'
+        f'<path d="M{left} 30V{height - bottom}H{width - 20}" fill="none" stroke="#888"/>'
+        f'<path d="M{left} {base:.1f}H{width - 20}" stroke="#888" stroke-dasharray="4 3"/>'
+        f'<text x="{width - 22}" y="{base - 5:.1f}" font-size="11" text-anchor="end" fill="#555">as it came in: {frontier.base:.4f}</text>'
+        f'<path d="{line}" fill="none" stroke="#1f77b4"/>{marks}{ticks}'
+        f'<text x="{(width + left) / 2:.0f}" y="{height - 8}" font-size="12" text-anchor="middle">'
+        f"{_escaped(_HEADS.get(field, field))} (logarithmic)</text>"
+        f'<text transform="translate(14 {height / 2:.0f}) rotate(-90)" font-size="12" text-anchor="middle">validation score</text></svg>\n'
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")

@@ -1,0 +1,98 @@
+"""Which kinds of chain can move what a budget asks for, and how hard each of their techniques presses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from shoestring.core import Budget, Stage
+from shoestring.core.resource import RESOURCES
+from shoestring.kit import Trial
+from shoestring.plan.experiments import Proposal
+from shoestring.plan.moves import Arm, Move
+
+SPEED = tuple(one.limit for one in RESOURCES if not one.getting and one.field != "bytes")
+"""Limits that fewer and cheaper operations move; bytes are moved by everything."""
+UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
+"""In what order an untrained technique is tried: 4 bits, 8, 3, 2, 5 and 6, where bits go from 8 to 2."""
+MIDDLE = 0.5
+MARGIN = 0.97  # of a limit on bytes, that is aimed at
+PROBES = 5
+
+Try = Callable[[Proposal], Trial | None]
+
+
+def speed_limits(budget: Budget) -> list[str]:
+    """The limits of a budget that only structure and kernels move."""
+    return [name for name in SPEED if getattr(budget, name) is not None]
+
+
+@dataclass
+class Arms:
+    """The kinds of chain for a budget, given what the untrained techniques were seen to move.
+
+    `speeds`: names of the untrained moves whose files kept or neared a limit on speed; `slow`: whether the model that came in
+    exceeds such a limit; `large`: whether files must become smaller than what came in.
+    """
+
+    moves: Sequence[Move]
+    slow: bool
+    large: bool
+    speeds: Sequence[str] = ()
+    useless: set[str] = field(default_factory=set)
+    """Moves that were seen to change nothing in this model, or to fail on it."""
+
+    def all(self) -> list[Arm]:
+        """The arms, the most promising first."""
+        at = {stage: [m for m in self.moves if m.stage is stage and m.name not in self.useless] for stage in Stage}
+        kernels = [m for m in at[Stage.NUMBERS] if not m.trains and m.name in self.speeds][:1]
+        trained_numbers = [m for m in at[Stage.NUMBERS] if m.trains]
+        structure = [m for m in at[Stage.STRUCTURE] if m.trains and m.turns]
+        aiming = [m for m in at[Stage.WEIGHTS] if m.aims]
+        weights = [m for m in at[Stage.WEIGHTS] if not m.aims]
+        chains: list[tuple[Move, ...]] = []
+        if self.slow and self.large:
+            chains += [(a, *kernels) for a in aiming if kernels]
+            chains += [(s, a, *kernels) for s in structure for a in aiming]
+            chains += [(s, *kernels) for s in structure if kernels]
+            chains += [(n,) for n in trained_numbers]
+        elif self.slow:
+            chains += [(s, *kernels) for s in structure]
+            chains += [(n,) for n in trained_numbers]
+            chains += [(s, n) for s in structure for n in trained_numbers if not kernels]
+        else:
+            chains += [(a,) for a in aiming]
+            chains += [(w, n) for w in weights for n in at[Stage.NUMBERS] if n.turns][:3]
+            chains += [(n,) for n in trained_numbers]
+            chains += [(s, a) for s in structure for a in aiming]
+            chains += [(w,) for w in weights]
+        return [arm for arm in map(Arm, dict.fromkeys(chains)) if arm.trains]
+
+
+def bytes_place(arm: Arm) -> int | None:
+    """Which of an arm's moves is turned to reach a size: the one that aims at it, else the last that turns."""
+    aims = next((i for i, move in enumerate(arm.moves) if move.aims), None)
+    if aims is not None:
+        return aims
+    turning = [i for i, move in enumerate(arm.moves) if move.turns and move.stage is not Stage.STRUCTURE]
+    return turning[0] if turning else None
+
+
+def default_dials(arm: Arm) -> list[float]:
+    """Where the dials of an arm stand before anything is aimed: whole numbers after something that aims have 8 bits."""
+    aims = any(move.aims for move in arm.moves)
+    return [0.0 if aims or move.stage is Stage.STRUCTURE else MIDDLE for move in arm.moves]
+
+
+def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> float:
+    """The least press from 0 to 1 at which `press` says yes, by bisection; 1 where even that does not. None: stop asking."""
+    low, high = 0.0, 1.0
+    if press(0.0):
+        return 0.0
+    for _ in range(probes):
+        middle = (low + high) / 2
+        said = press(middle)
+        if said is None:
+            return high
+        low, high = (low, middle) if said else (middle, high)
+    return high

@@ -1,0 +1,69 @@
+"""The time of a whole command: what is left of it, and who says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+ENDING = 0.06
+"""The share of the time that is kept for the end: proving, timing, writing."""
+_SLACK = 1.02  # of the time, after which whatever runs is given up
+
+
+class TimeUpError(Exception):
+    """What was running was given up, since the time of the command is up."""
+
+
+@dataclass
+class Clock:
+    """Counts from `began` (of time.monotonic()) to `seconds` later. It listens to all progress: see `kit.progress.listening`.
+
+    `say` is told now and then, in words, what runs and how much time is left in all; every `every` seconds at most.
+    """
+
+    seconds: float
+    began: float = field(default_factory=monotonic)
+    say: Callable[[str], None] = lambda text: None
+    every: float = 15.0
+    what: str = ""
+    """What is being tried, in words."""
+    _said: float = field(default_factory=monotonic)
+    _pace: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    @property
+    def gone(self) -> float:
+        """Seconds since the command began."""
+        return monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds for trials: without those that the end takes."""
+        return self.seconds * (1 - ENDING) - self.gone
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is no time for another trial."""
+        return self.left <= 0
+
+    def __call__(self, what: str, done: int, total: int, note: str) -> None:
+        """A step of whatever runs was done; raises TimeUpError where its time is up."""
+        if threading.current_thread() is threading.main_thread() and self.gone > self.seconds * _SLACK - self.seconds * ENDING / 2:
+            raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
+        now = monotonic()
+        if now - self._said >= self.every:
+            self._said = now
+            self.say(f"    {self.what + ': ' if self.what else ''}{what}, {100 * done // max(total, 1)} %, {told(self.seconds - self.gone)} left in all")
+
+    def rest(self) -> None:
+        """Start the count to the next word anew: something else was just said."""
+        self._said = monotonic()
+
+
+def told(seconds: float) -> str:
+    """Seconds in words."""
+    seconds = max(seconds, 0)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

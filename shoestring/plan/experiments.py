@@ -1,0 +1,325 @@
+"""Experiments: chains of techniques run on one model, the file of each measured, remembered in a Study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic, process_time
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.artifact import load, save
+from shoestring.core import Cost, Ledger, Meter, Row, Task, Technique, chain, score, seeded
+from shoestring.kit import (
+    SkippedWarning,
+    Study,
+    Trial,
+    bake,
+    check_finite,
+    clone,
+    export,
+    pack,
+    parameter_bytes,
+    resuming,
+)
+from shoestring.meters import Latency
+from shoestring.plan.clock import TimeUpError
+from shoestring.plan.pace import pace
+from shoestring.plan.same_graph import file_of, signature_of
+
+_MODULES = 4  # made models that are kept in memory, to go on from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A chain that is to be tried: its techniques, and what share of the time of training it gets (0 to 1).
+
+    `arm`, `dials` and `steps`: by what kind of chain and settings it was made, so that it can be made again.
+    """
+
+    techniques: tuple[Technique, ...]
+    fidelity: float = 0.0
+    arm: str = ""
+    dials: tuple[float, ...] = ()
+    steps: int = 0
+
+    @property
+    def name(self) -> str:
+        """The chain's repr, by which a trial is remembered."""
+        return repr(chain(*self.techniques))
+
+
+@dataclass
+class Experiments:
+    """Runs chains on `model` and measures the files; what was measured before is not measured again.
+
+    `meters` read what the budget limits besides bytes; a Latency among them is timed beside the model as it came in. `examples`:
+    how many of the validation split files are scored on, None for all. Raises ValueError for a model that is not finite or
+    whose score is no number, ExportError for one that cannot be a file.
+    """
+
+    model: nn.Module
+    task: Task
+    folder: Path
+    meters: Sequence[Meter] = ()
+    seed: int = 0
+    smallest: bool = False
+    examples: int | None = None
+    ledger: Ledger | None = None
+    run: str | None = None
+    storage: str | None = None
+    timing_seconds: float = 1.0
+    heard: list[str] = field(default_factory=list)
+    """What techniques said that they left alone."""
+
+    def __post_init__(self) -> None:
+        check_finite(self.model)
+        self.sealed = self.task.sealed()
+        self.judged = self.sealed if self.examples is None else self.sealed.sampled(self.examples, self.seed)
+        self.teacher = bake(clone(self.model)).eval()
+        self.taught = self.sealed.taught_by(self.teacher)
+        self.latency = next((meter for meter in self.meters if isinstance(meter, Latency)), None)
+        self._exported, self._signature = export(self.model, self.sealed), signature_of(self.model)
+        original = pack(self.model, self._exported, smallest=self.smallest)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.reference = self.folder / "original.shoe"
+        save(self.reference, original)
+        self.base, self._merits = self._judge(self.reference)
+        if not math.isfinite(self.base):
+            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
+        self.sha256 = hashlib.sha256(original).hexdigest()
+        seen = self.sha256, self.sealed.name, self.base, self.examples, self.smallest
+        self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
+        self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
+        self.original = self._original(len(original))
+
+    def _original(self, size: int) -> Trial:
+        """The model as it came in, as a trial: its size is what papers call uncompressed, 4 bytes for each number."""
+        cost = self._read(self.reference)
+        noise: dict[str, tuple[float, float]] = {}
+        if self.latency is not None:
+            timed = pace(self.reference, self.reference, self.sealed, self.latency, seconds=self.timing_seconds)
+            self.milliseconds = timed.milliseconds
+            cost |= Cost(milliseconds=timed.milliseconds)
+        self.came_in = cost | Cost(bytes=parameter_bytes(self.model))
+        return Trial(technique=repr(chain()), seed=self.seed, cost=cost | Cost(bytes=size), score=self.base, error=0.0, noise=noise)
+
+    # Trials -----------------------------------------------------------------------------------------------------------------
+
+    def known(self, proposal: Proposal) -> Trial | None:
+        """What came of it, where it was tried and measured in all that is asked for now."""
+        found = self.study.find(proposal.name, self.seed)
+        return found if found is None or found.score is None else self._complete(found)
+
+    def __call__(self, proposal: Proposal) -> Trial | None:
+        """What comes of a chain; None where another process is at it.
+
+        What a technique raises becomes the note of a trial without a score; KeyboardInterrupt and the time being up are raised, and
+        leave a training that can be gone on with.
+        """
+        if (known := self.known(proposal)) is not None:
+            return known
+        claim = self.study.claim(proposal.name, self.seed, proposal.fidelity)
+        if claim is None:
+            return self.study.find(proposal.name, self.seed)
+        unfinished = self.folder / "unfinished" / hashlib.sha256(proposal.name.encode()).hexdigest()[:16]
+        began, busy, notes = monotonic(), process_time(), list[str]()
+        data: bytes | None = None
+        try:
+            if proposal.fidelity > 0:
+                save_proposal(unfinished, proposal)
+            with resuming(unfinished):
+                model = self._made(proposal.techniques, notes)
+            data = self._file(model)
+            trial = self._measured(proposal, data)
+        except (KeyboardInterrupt, TimeUpError):
+            claim.give_back()
+            raise
+        except Exception as error:  # any technique and any model: that it fails is an answer too
+            if isinstance(error, OSError) and error.errno is not None:  # a full disk is none of the technique's
+                claim.give_back()
+                raise
+            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            trial = Trial(technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity, note=said[:500])
+        spent = Cost(seconds=monotonic() - began, processor_seconds=process_time() - busy)
+        trial = replace(trial, cost=trial.cost | spent, note="; ".join([*notes, trial.note] if trial.note else notes)[:1000])
+        trial = claim.finish(trial, data if trial.score is not None else None)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._write_down(trial)
+        return trial
+
+    def _made(self, techniques: tuple[Technique, ...], notes: list[str]) -> nn.Module:
+        """The model that a chain makes: on from the longest part of it that is in memory, each step seeded by itself, as apply does."""
+        start = next(n for n in range(len(techniques), -1, -1) if repr(chain(*techniques[:n])) in self._modules)
+        model = self._modules[repr(chain(*techniques[:start]))]
+        for place in range(start, len(techniques)):
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                with seeded(self.seed):
+                    model = techniques[place](model, self.taught)
+            self._hear(said, notes)
+            self._modules[repr(chain(*techniques[: place + 1]))] = model
+            while len(self._modules) > _MODULES:
+                self._modules.pop(next(name for name in self._modules if name != repr(chain())))
+        return model
+
+    def _hear(self, said: Sequence[Any], notes: list[str]) -> None:
+        for one in said:
+            if issubclass(one.category, SkippedWarning):
+                text = str(one.message)
+                notes += [text] if text not in notes else []
+                self.heard += [text] if text not in self.heard else []
+            else:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+    def holds(self, techniques: Sequence[Technique]) -> bool:
+        """Whether the model that a chain makes is in memory."""
+        return repr(chain(*techniques)) in self._modules
+
+    def _file(self, model: nn.Module) -> bytes:
+        return file_of(model, self.sealed, self._exported, self._signature, smallest=self.smallest)
+
+    def _measured(self, proposal: Proposal, data: bytes) -> Trial:
+        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+            path = Path(folder) / "model.shoe"
+            save(path, data)
+            value, merits = self._judge(path)
+            pair = None if merits is None or self._merits is None else self._merits - merits
+            trial = Trial(
+                technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity, cost=Cost(bytes=len(data)), score=value,
+                error=None if pair is None or len(pair) < 2 else float(pair.std() / len(pair) ** 0.5),
+            )  # fmt: skip
+            if not math.isfinite(value):
+                return replace(trial, score=None, note=f"the score is {value}")
+            return self._weighed(trial, path)
+
+    def _weighed(self, trial: Trial, path: Path) -> Trial:
+        """The trial with what the meters read off its file."""
+        cost, noise = trial.cost | self._read(path), dict(trial.noise)
+        if self.latency is not None:
+            timed = pace(path, self.reference, self.sealed, self.latency, seconds=self.timing_seconds)
+            unit = self.milliseconds
+            cost |= Cost(milliseconds=timed.ratio * unit)
+            noise["milliseconds"] = (timed.low * unit, timed.high * unit)
+        return replace(trial, cost=cost, noise=noise)
+
+    def _complete(self, trial: Trial) -> Trial:
+        """The trial, with what meters of this budget read that none read before."""
+        missing = [one for one in self.meters if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure]
+        if not missing or not self.study.holds(trial):
+            return trial
+        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+            path = Path(folder) / "model.shoe"
+            save(path, self.study.read(trial))
+            trial = self._weighed(trial, path)
+        self.study.amend(trial)
+        return trial
+
+    @property
+    def _can_measure(self) -> set[str]:
+        """The fields that this machine tells: what it did not of the model that came in it tells of no file."""
+        return {one.measures for one in self.meters if getattr(self.came_in, one.measures) is not None}
+
+    def again(self, trial: Trial, seconds: float) -> Trial:
+        """The trial, its file timed anew for so long: its milliseconds and their interval are those of this timing."""
+        if self.latency is None or not self.study.holds(trial):
+            return trial
+        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+            path = Path(folder) / "model.shoe"
+            save(path, self.study.read(trial))
+            timed = pace(path, self.reference, self.sealed, self.latency, seconds=seconds)
+        unit = self.milliseconds
+        noise = {**trial.noise, "milliseconds": (timed.low * unit, timed.high * unit)}
+        trial = replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * unit), noise=noise)
+        self.study.amend(trial)
+        return trial
+
+    def _judge(self, file: Path) -> tuple[float, np.ndarray | None]:
+        """The validation score of a file, and the merit of each example where the score is their mean."""
+        predict = load(file, threads=torch.get_num_threads())
+        with seeded(crc32(b"validation")):
+            found = self.judged.merits(predict, "validation")
+        value = score(self.judged, predict)
+        if found is None:
+            return value, None
+        merits = np.asarray(found, dtype=np.float64)
+        return value, merits if math.isclose(float(merits.mean()), value, abs_tol=1e-9) else None
+
+    def _read(self, file: Path) -> Cost:
+        cost = Cost()
+        for meter in self.meters:
+            if not isinstance(meter, Latency):
+                cost |= meter(file, self.sealed)
+        return cost
+
+    def _write_down(self, trial: Trial) -> None:
+        if self.ledger is None:
+            return
+        self.ledger.append(
+            Row(
+                kind="apply" if trial.score is not None else "failed", technique=trial.technique, seed=self.seed,
+                score_before=self.base, score_after=trial.score, cost_before=self.original.cost, cost_after=trial.cost,
+                sha256=trial.sha256, note=trial.note[:500], task=self.sealed.name, model=self.sha256,
+                **({} if self.run is None else {"run": self.run}),
+            )  # fmt: skip
+        )
+
+    def trials(self) -> list[Trial]:
+        """All that were measured with a score, the model as it came in first."""
+        return [self.original, *(self._complete(one) for one in self.study.trials() if one.score is not None)]
+
+    def bytes_of(self, trial: Trial) -> bytes:
+        """The file of a trial."""
+        return self.reference.read_bytes() if trial.technique == self.original.technique else self.study.read(trial)
+
+    def step_seconds(self, say: Callable[[str], None] = lambda text: None) -> float:
+        """How long a step of taught training takes, from a few of them on a copy of the model."""
+        model = clone(self.model).train()
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0)
+        taken: list[float] = []
+        with seeded(self.seed):
+            for batch in self.taught.batches("train"):
+                began = monotonic()
+                self.taught.loss(model, batch).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                taken.append(monotonic() - began)
+                if len(taken) >= 3 and (sum(taken) > 1.5 or len(taken) >= 12):
+                    break
+        if not taken:
+            raise ValueError("the task's training split has no batches: there is nothing to train on")
+        return float(np.median(taken[1:] or taken))
+
+
+def save_proposal(folder: Path, proposal: Proposal) -> None:
+    """Write down what is being tried, so that the same command goes on with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {
+        "chain": proposal.name, "arm": proposal.arm, "dials": proposal.dials, "steps": proposal.steps, "fidelity": proposal.fidelity,
+    }  # fmt: skip
+    save(folder / "proposal.json", json.dumps(kept).encode())
+
+
+def open_proposals(folder: Path) -> list[dict[str, Any]]:
+    """What was being tried when a command was stopped, the oldest first: the names of its chain and arm, its dials and steps."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((folder / "unfinished").glob("*/proposal.json"), key=lambda one: one.stat().st_mtime):
+        try:
+            kept = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys():
+            found.append(kept)
+    return found

@@ -1,0 +1,139 @@
+"""What a planner can do to a model: every technique that says at which stage of a chain it belongs."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import shoestring
+from shoestring.core import Stage, Technique
+from shoestring.kit import AdamW, Training
+from shoestring.quantize import GPTQ, Binary, PostTraining, QuantizationAware, Rate, Real, Shared
+
+_TUNED: tuple[Technique, ...] = (
+    PostTraining(rounding=GPTQ()),
+    QuantizationAware(rounding=GPTQ()),
+    Shared(vector_levels=16),
+    Rate(training=Training(10_000, AdamW(2e-3))),
+    Binary(inputs=Real()),
+    Binary(),
+)
+"""Settings that did better than the defaults under a budget; a technique that is not here begins with its defaults."""
+_NEAREST_FROM = 7
+"""Bits from which rounding to the nearest is as good as GPTQ, and faster."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A technique as a planner begins with it."""
+
+    technique: Technique
+
+    @property
+    def name(self) -> str:
+        """In words: the class, and what tells it from another move of the class."""
+        own = type(self.technique)
+        return f"Binary({self.technique.inputs!r})" if isinstance(self.technique, Binary) else own.__name__
+
+    @property
+    def stage(self) -> Stage:
+        """Where in a chain it belongs."""
+        assert self.technique.stage is not None
+        return self.technique.stage
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains: techniques that do have a field `training`."""
+        return any(f.name == "training" for f in fields(self.technique))  # type: ignore[arg-type]
+
+    @property
+    def turns(self) -> bool:
+        """Whether it has something to turn: a strength, or bytes that it ends at."""
+        return self.technique.strength is not None
+
+    @property
+    def aims(self) -> bool:
+        """Whether it can be told at how many bytes to end."""
+        return self.technique.toward(1000.0) is not None
+
+    def at(self, dial: float, steps: int) -> Technique:
+        """The technique at a dial (0: gentle, 1: harsh; above 1: at how many bytes to end), training for so many steps."""
+        made: Any = self.technique
+        if dial > 1:
+            made = made.toward(dial)
+            assert made is not None
+        elif made.strength is not None:
+            made = made.strength.set(made, dial)
+        if self.trains:
+            made = replace(made, training=replace(made.training, steps=steps))
+        if isinstance(made, PostTraining) and made.bits >= _NEAREST_FROM:
+            made = replace(made, rounding=PostTraining().rounding)
+        return made
+
+
+def moves() -> list[Move]:
+    """All that the rooms of the house offer, in the order of a chain, and what else was imported that has a stage."""
+    for room in pkgutil.iter_modules(shoestring.__path__, "shoestring."):
+        if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan"):
+            importlib.import_module(room.name)
+    kinds = sorted(_kinds(Technique), key=lambda kind: (kind.stage, kind.__module__, kind.__qualname__))
+    found: list[Move] = []
+    for kind in kinds:
+        tuned = [one for one in _TUNED if type(one) is kind]
+        try:
+            found += [Move(one) for one in tuned or [kind()]]
+        except TypeError:  # a field without a default: a person must set it
+            continue
+    return found
+
+
+def _kinds(kind: type[Technique]) -> set[type[Technique]]:
+    """The classes below one, as far as they can be made and say a stage of those that this planner knows how to use."""
+    below = {one for child in kind.__subclasses__() for one in {child, *_kinds(child)}}
+    return {one for one in below if one.stage is not None and one.stage not in (Stage.LABELS, Stage.WORKERS)}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A kind of chain: one move for each of some stages, in their order."""
+
+    moves: tuple[Move, ...]
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return " + ".join(move.name for move in self.moves)
+
+    @property
+    def trains(self) -> bool:
+        """Whether any move trains."""
+        return any(move.trains for move in self.moves)
+
+    def chain(self, dials: Sequence[float], steps: int) -> tuple[Technique, ...]:
+        """The techniques at these dials (one for each move), which train for so many steps in all."""
+        shares = [_SHARE.get(move.stage, 1.0) if move.trains else 0.0 for move in self.moves]
+        total = sum(shares) or 1.0
+        return tuple(
+            move.at(dial, round_steps(steps * share / total))
+            for move, dial, share in zip(self.moves, dials, shares, strict=True)
+        )
+
+    def place(self, *stages: Stage) -> int | None:
+        """The place of the first move of one of these stages that has something to turn."""
+        return next((i for i, move in enumerate(self.moves) if move.stage in stages and move.turns), None)
+
+
+_SHARE = {Stage.STRUCTURE: 1.0, Stage.WEIGHTS: 2.0, Stage.NUMBERS: 1.0}
+"""Of the training of a chain, how much each stage gets beside the others."""
+
+
+def round_steps(steps: float) -> int:
+    """A number of steps of two digits, no more than that many: plans that were made twice then agree."""
+    whole = int(steps)
+    if whole < 100:
+        return max(whole // 10 * 10, whole if whole < 10 else 10)
+    unit = 10 ** (len(str(whole)) - 2)
+    return whole // unit * unit

@@ -1,0 +1,338 @@
+"""The search: a first file in seconds, then rounds of ever longer training on ever fewer kinds of chain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from time import sleep
+from typing import Any
+
+from shoestring.core import Budget, Stage
+from shoestring.kit import Trial
+from shoestring.plan.arms import (
+    MARGIN,
+    UNTRAINED_DIALS,
+    Arms,
+    bytes_place,
+    default_dials,
+    gentlest,
+    speed_limits,
+)
+from shoestring.plan.clock import Clock, TimeUpError, told
+from shoestring.plan.experiments import Experiments, Proposal, open_proposals
+from shoestring.plan.moves import Arm, Move, moves, round_steps
+from shoestring.plan.verdict import better, judge, wants_smaller
+
+FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0  # of the time, that goes into files without training at most
+ROUNDS = ((0.2, 6), (0.3, 2), (0.95, 1))
+"""Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
+FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
+MOST_PASSES = 60  # over the training data, in one trial
+TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
+SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
+
+
+@dataclass
+class Search:
+    """Trials on `experiments` under an absolute budget until the time is up or nothing is left to gain.
+
+    `improved` is told each trial that is the best so far; `say` a line for each round, `tell` the same as a dict.
+    """
+
+    experiments: Experiments
+    budget: Budget
+    clock: Clock
+    improved: Callable[[Trial], None]
+    say: Callable[[str], None] = lambda text: None
+    tell: Callable[[dict[str, Any]], None] = lambda event: None
+    moves: Sequence[Move] = field(default_factory=moves)
+    useless: set[str] = field(default_factory=set)
+    gains: dict[str, float] = field(default_factory=dict)
+    """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
+    best: Trial | None = None
+    step: float = 0.0
+    """Seconds of a step of training."""
+    passes: int = 1
+    """Steps of a pass over the training data."""
+    _seen: dict[str, Trial] = field(default_factory=dict)
+    _overheads: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        """The search, as far as time goes."""
+        self.key: Any = better(self.budget, self.experiments.base)
+        self._take(self.experiments.original, quiet=True)
+        for trial in self.experiments.trials()[1:]:
+            self._take(trial, quiet=True)
+        try:
+            self._first_files()
+            if self.nothing_to_gain or self.clock.is_up:
+                return
+            self.step = self.experiments.step_seconds()
+            self.passes = _length(self.experiments.sealed)
+            self._go_on()
+            self._train()
+        except TimeUpError as error:
+            self.say(f"  {error}")
+        self._polish()
+
+    # What is known ----------------------------------------------------------------------------------------------------------
+
+    def fits(self, trial: Trial | None) -> bool:
+        """Whether a trial keeps every limit."""
+        return trial is not None and judge(self.budget, trial, self.experiments.base).fits
+
+    @property
+    def nothing_to_gain(self) -> bool:
+        """Whether the best keeps every limit beyond doubt and has lost nothing; never where files are to be ever smaller."""
+        if wants_smaller(self.budget) or self.best is None or self.best.score is None:
+            return False
+        verdict = judge(self.budget, self.best, self.experiments.base)
+        return verdict.fits and not verdict.undecided and self.best.score >= self.experiments.base
+
+    def _take(self, trial: Trial | None, *, quiet: bool = False) -> None:
+        """Note a trial; where it is the best so far, it is delivered at once."""
+        if trial is None or trial.score is None:
+            return
+        self._seen[trial.technique] = trial
+        if self.best is None or self.key(trial) < self.key(self.best):
+            first = self.best is None or self.best.technique == self.experiments.original.technique
+            self.best = trial
+            self.improved(trial)
+            if first and not quiet:
+                self.say(f"  first file after {told(self.clock.gone)}: {self.words(trial)}")
+                self.tell({"event": "first", **self._data(trial)})
+
+    def _try(self, proposal: Proposal) -> Trial | None:
+        """What comes of a proposal; waits where another process is at it, and takes it over where that goes away."""
+        self.clock.what = proposal.arm
+        while True:
+            new = self.experiments.known(proposal) is None
+            trial = self.experiments(proposal)
+            if trial is not None:
+                break
+            if self.clock.is_up:
+                return None
+            sleep(0.2)
+        if new and not proposal.fidelity and trial.score is not None:
+            self._overheads.append(trial.cost.seconds or 0.0)
+        self._take(trial)
+        return trial
+
+    def words(self, trial: Trial) -> str:
+        """Its bytes, its score and what that is off the start, and where limited its milliseconds."""
+        assert trial.score is not None
+        text = f"{trial.cost.bytes or 0:,} bytes, score {trial.score:.4f} ({trial.score - self.experiments.base:+.4f})"
+        if trial.cost.milliseconds is not None:
+            text += f", {trial.cost.milliseconds:.3g} ms"
+        return text
+
+    def _data(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "technique": trial.technique, "score": trial.score, "cost": trial.cost.measured(), "seconds": self.clock.gone,
+            "fits": self.fits(trial),
+        }  # fmt: skip
+
+    def _round_over(self, what: str, tried: Sequence[tuple[str, Trial | None]]) -> None:
+        """A line: what was tried, what it cost, the best so far, the time left."""
+        assert self.best is not None
+        parts = [f"{name} {self.words(one)}" for name, one in tried if one is not None and one.score is not None]
+        seconds = sum(one.cost.seconds or 0 for _, one in tried if one is not None)
+        fits = "keeps the budget" if self.fits(self.best) else "nearest so far"
+        self.say(
+            f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
+            f"    best: {self.words(self.best)}, {fits}; {told(self.clock.seconds - self.clock.gone)} left in all"
+        )
+        self.tell({"event": "round", "what": what, "tried": [n for n, _ in tried], "left": self.clock.left, **self._data(self.best)})
+        self.clock.rest()
+
+    # Without training -------------------------------------------------------------------------------------------------------
+
+    def _first_files(self) -> None:
+        """Files that take no training, the most promising settings first, until a fifth of the time is gone."""
+        ends = self.clock.gone + min(FIRST_SHARE * self.clock.seconds, FIRST_SECONDS)
+        last: dict[str, Trial] = {}
+        tried: list[tuple[str, Trial | None]] = []
+        candidates = [m for m in self.moves if not m.trains or m.stage is Stage.NUMBERS]
+        for dial in UNTRAINED_DIALS:
+            for move in candidates:
+                if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
+                    continue
+                before = last.get(move.name)
+                if before is not None and dial > 0.667 and self._is_lost(before):
+                    continue
+                if (self.clock.gone > ends and tried) or self.nothing_to_gain:
+                    break
+                trial = self._try(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)))
+                if trial is None:
+                    continue
+                if trial.score is None or trial.sha256 == self.experiments.sha256:
+                    self.useless.add(move.name)
+                else:
+                    last[move.name] = trial
+                    tried.append((move.name, trial))
+        known = min(tried, key=lambda one: self.key(one[1]), default=None)
+        self._round_over(f"without training, {len(tried)} files", [known] if known else [])
+
+    def _is_lost(self, trial: Trial) -> bool:
+        """Whether so much of the score is gone that nothing harsher is worth a trial."""
+        base = self.experiments.base
+        return trial.score is None or trial.score < base - 0.25 * max(abs(base), 1e-9)
+
+    # With training ----------------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Finish what a command that was stopped had begun."""
+        kinds = {arm.name: arm for arm in self._arms()}
+        for kept in open_proposals(self.experiments.folder):
+            arm = kinds.get(kept["arm"])
+            if arm is None or len(kept["dials"]) != len(arm.moves):
+                continue
+            proposal = self._proposal(arm, kept["dials"], kept["steps"], kept["fidelity"])
+            if proposal.name == kept["chain"] and self.experiments.known(proposal) is None:
+                self.say(f"  going on with {arm.name}, which an earlier run had begun")
+                self._try(proposal)
+
+    def _arms(self) -> list[Arm]:
+        original, base = self.experiments.original, self.experiments.base
+        over = judge(self.budget, original, base).broken
+        limits = speed_limits(self.budget)
+        speeds = [
+            move.name
+            for move in self.moves
+            if not move.trains and any(self._speeds(trial, limits) for trial in self._of(move))
+        ]
+        large = wants_smaller(self.budget) or (self.budget.size is not None and (original.cost.bytes or 0) > self.budget.size)
+        return Arms(self.moves, bool(set(over) & set(limits)), large, speeds, self.useless).all()
+
+    def _of(self, move: Move) -> list[Trial]:
+        names = [Proposal(techniques=(move.at(dial, 0),)).name for dial in UNTRAINED_DIALS]
+        return [self._seen[name] for name in names if name in self._seen]
+
+    def _speeds(self, trial: Trial, limits: Sequence[str]) -> bool:
+        """Whether a file has clearly less of what a limit on speed limits."""
+        original, fields = self.experiments.original, {"latency": "milliseconds", "memory": "memory_bytes", "energy": "joules"}
+        for limit in limits:
+            name = fields.get(limit, limit)
+            before, after = getattr(original.cost, name), getattr(trial.cost, name)
+            if before and after is not None and trial.noise.get(name, (after, after))[1] < 0.97 * before:
+                return True
+        return False
+
+    def _proposal(self, arm: Arm, dials: Sequence[float], steps: int, fidelity: float) -> Proposal:
+        return Proposal(
+            techniques=arm.chain(dials, steps), arm=arm.name, dials=tuple(dials), steps=steps, fidelity=fidelity if steps else 0.0
+        )
+
+    def _train(self) -> None:
+        """Rounds: many kinds of chain for a short time, the best of them for longer, the best of these for what is left."""
+        arms = self._arms()
+        if not arms:
+            self.say("  no technique that trains can move what the budget limits")
+            return
+        if wants_smaller(self.budget):
+            self._ever_smaller(arms)
+            return
+        for number, (share, most) in enumerate(ROUNDS, 1):
+            results: list[tuple[Arm, Trial]] = []
+            most = self._as_many_as_fit(share, min(most, len(arms)))
+            for place, arm in enumerate(arms[:most]):
+                if self.clock.is_up or (number > 1 and self.nothing_to_gain):
+                    break
+                each = share / (most - place * share) if number < len(ROUNDS) else share
+                trial = self._aimed(arm, each, MARGIN * self.budget.size if self.budget.size is not None else None)
+                if trial is not None and trial.score is not None:
+                    results.append((arm, trial))
+            if not results:
+                continue
+            self._round_over(f"round {number} of {len(ROUNDS)}", [(arm.name, trial) for arm, trial in results])
+            arms = [arm for arm, _ in sorted(results, key=lambda one: self.key(one[1]))]
+            if self.clock.is_up or self.nothing_to_gain:
+                return
+
+    def _as_many_as_fit(self, share: float, most: int) -> int:
+        """How many kinds of chain get a sensible number of steps within a share of the time."""
+        seconds = share * max(self.clock.left, 0)
+        return max(1, min(most, int(seconds / (FEWEST_STEPS * self.step * TAUGHT + self._overhead()))))
+
+    def _overhead(self) -> float:
+        """Seconds that a trial takes besides training."""
+        ordered = sorted(self._overheads) or [1.0]
+        return ordered[len(ordered) // 2]
+
+    def _steps(self, arm: Arm, share: float) -> int:
+        """So many steps of a chain take this share of the time that is left."""
+        seconds = share * max(self.clock.left, 0) - self._overhead()
+        return round_steps(min(max(seconds / (self.step * TAUGHT), 1), MOST_PASSES * self.passes))
+
+    def _aimed(self, arm: Arm, share: float, target: float | None) -> Trial | None:
+        """A trial of a kind of chain, its dials where its file should keep the limits, trained for a share of the time left."""
+        dials = default_dials(arm)
+        place = arm.place(Stage.STRUCTURE)
+        limits = speed_limits(self.budget)
+        if place is not None and limits:
+            dials[place] = gentlest(lambda press: self._keeps(arm, dials, place, press, limits))
+        turned = bytes_place(arm)
+        if turned is not None and target is not None:
+            if arm.moves[turned].aims:
+                dials[turned] = max(target / self.gains.get(arm.name, 1.0), 2.0)
+            else:
+                dials[turned] = gentlest(lambda press: self._keeps(arm, dials, turned, press, ["size"], target))
+        proposal = self._proposal(arm, dials, self._steps(arm, share), share)
+        began = self.clock.gone
+        trial = self._try(proposal)
+        if trial is not None and trial.score is not None:
+            if turned is not None and target is not None and arm.moves[turned].aims:
+                self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 0.5), 3.0)
+            if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
+                self.step = max((self.clock.gone - began - self._overhead()) / proposal.steps / TAUGHT, 1e-5)
+        return trial
+
+    def _keeps(
+        self, arm: Arm, dials: Sequence[float], place: int, press: float, limits: Sequence[str], target: float | None = None
+    ) -> bool | None:
+        """Whether the chain, untrained and turned so far at one place, keeps these limits."""
+        if self.clock.is_up:
+            return None
+        # Not pressed for bytes here: what trains for them has not trained.
+        turned = [press if i == place else 0.0 if dial > 1 else dial for i, dial in enumerate(dials)]
+        moves_ = [m for i, m in enumerate(arm.moves) if not (m.aims and i != place)]
+        kept = [d for m, d in zip(arm.moves, turned, strict=True) if m in moves_]
+        trial = self._try(self._proposal(Arm(tuple(moves_)), kept, 0, 0.0))
+        if trial is None or trial.score is None:
+            return False
+        budget = replace(self.budget, size=target) if target is not None else self.budget
+        broken = judge(budget, trial, self.experiments.base).broken
+        return not set(broken) & set(limits)
+
+    def _ever_smaller(self, arms: Sequence[Arm]) -> None:
+        """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not."""
+        arm, target = arms[0], (self.best.cost.bytes or 1) / SHRINK if self.best is not None else 1.0
+        kept: float | None = None
+        lost: float | None = None
+        for number, share in enumerate((0.15, 0.25, 0.4, 0.9), 1):
+            if self.clock.is_up or self._steps(arm, share) < 10:
+                return
+            trial = self._aimed(arm, share, target)
+            if trial is None or trial.score is None:
+                return
+            size = float(trial.cost.bytes or target)
+            if self.fits(trial):
+                kept, lost = size, lost if lost is None or lost < size else None
+            else:
+                lost = size
+            self._round_over(f"round {number} of 4", [(arm.name, trial)])
+            if lost is None:
+                target = size / (SHRINK if number == 1 else 2.0)
+            else:
+                target = math.sqrt(lost * kept) if kept is not None and kept > lost else lost * 2.0
+
+    # After ------------------------------------------------------------------------------------------------------------------
+
+    def _polish(self) -> None:
+        """What codes better without training, put behind the best chain where its model is still in memory."""
+
+
+def _length(task: Any) -> int:
+    """How many batches one pass over the training split has, counted up to a thousand."""
+    return max(1, sum(1 for _, _ in zip(range(1000), task.batches("train"), strict=False)))

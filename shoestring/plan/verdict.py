@@ -1,0 +1,94 @@
+"""What a budget says of a trial: which limits it keeps, which it breaks, and which nobody can tell apart here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from shoestring.core import Budget, Cost
+from shoestring.core.resource import RESOURCES
+from shoestring.kit import Trial
+
+GETTING = tuple(one.limit for one in RESOURCES if one.getting)
+"""Limits on getting a model: the search keeps them, no file can."""
+_SCORE_UNIT = 0.01  # of the drop, where the limit is no drop at all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Of a trial under a budget.
+
+    `broken`: limit -> (measured, or None where nobody measured it; the limit). `undecided`: likewise, where the interval of a noisy
+    measurement holds the limit. `excess`: how far the broken limits are passed, each as the logarithm of a ratio, added up.
+    """
+
+    broken: dict[str, tuple[float | None, float]]
+    undecided: dict[str, tuple[float | None, float]]
+    excess: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether no limit is broken."""
+        return not self.broken
+
+    def order(self) -> tuple[int, float, int]:
+        """Smaller is nearer: the fewest broken limits, then the least excess, then the fewest that are undecided."""
+        return len(self.broken), self.excess, len(self.undecided)
+
+
+def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
+    """What an absolute budget says of a trial; `base` is the validation score of the model that came in.
+
+    A limit on a noisy measurement (milliseconds, memory, joules) is broken only where the whole interval is over it.
+    """
+    if trial.score is None:
+        return Verdict(broken={"score": (None, base)}, undecided={}, excess=math.inf)
+    over = budget.exceeded(trial.cost, base - trial.score, trial.score)
+    broken, undecided, excess = {}, {}, 0.0
+    for one in RESOURCES:
+        interval = trial.noise.get(one.field)
+        limit = getattr(budget, one.limit)
+        if one.getting or limit is None:
+            continue
+        if interval is not None and interval[0] <= limit < interval[1]:
+            undecided[one.limit] = (getattr(trial.cost, one.field), limit)
+        elif one.limit in over:
+            broken[one.limit] = over[one.limit]
+            excess += _ratio(*over[one.limit])
+    for name in ("drop", "score"):
+        if name in over:
+            broken[name] = over[name]
+            value, limit = over[name]
+            far = abs((value if value is not None else math.inf) - limit)
+            excess += math.log1p(far / max(abs(limit) if name == "drop" else abs(base - limit), _SCORE_UNIT))
+    return Verdict(broken=broken, undecided=undecided, excess=excess)
+
+
+def _ratio(value: float | None, limit: float) -> float:
+    return math.inf if value is None or limit <= 0 else math.log(max(value, 1e-12) / limit)
+
+
+def wants_smaller(budget: Budget) -> bool:
+    """Whether the search makes files ever smaller: where no resource of having a model is limited."""
+    return all(getattr(budget, one.limit) is None for one in RESOURCES if not one.getting)
+
+
+def better(budget: Budget, base: float) -> object:
+    """A key for min(): of trials, the one to deliver comes first.
+
+    Those that keep every limit before those that do not; among these the highest score where a resource is limited, else the
+    smallest file; of those that break limits the nearest.
+    """
+    smaller = wants_smaller(budget)
+
+    def key(trial: Trial) -> tuple[float, ...]:
+        verdict = judge(budget, trial, base)
+        size, score = trial.cost.bytes or math.inf, -math.inf if trial.score is None else trial.score
+        return (*verdict.order(), *((size, -score) if smaller else (-score, size)))
+
+    return key
+
+
+def having(cost: Cost) -> dict[str, float]:
+    """What was measured of having a model, by field."""
+    return {one.field: v for one in RESOURCES if not one.getting and (v := getattr(cost, one.field)) is not None}
