@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-GETTING = ("labels", "seconds", "processor_seconds", "training_joules", "settings")
+from shoestring.core.resource import GETTING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Measured use of each resource; `None` means that nobody measured it.
+    """Measured use of each resource of `RESOURCES`; `None` means that nobody measured it.
 
     Of getting a model: `labels` bought, `seconds` spent, `processor_seconds` used by
     this process and the workers it started and saw end, `training_joules` used, `settings` a person had to choose.

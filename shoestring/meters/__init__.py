@@ -3,6 +3,8 @@
 Nothing here imports torch until a module has to be written to a file.
 """
 
+from shoestring.core import Budget, Meter
+from shoestring.core.resource import LIMITED
 from shoestring.meters.energy import Energy
 from shoestring.meters.latency import Latency, alternate
 from shoestring.meters.memory import Memory
@@ -11,6 +13,12 @@ from shoestring.meters.size import Size
 from shoestring.meters.turns import Ratio, Timing, in_turn, ratio
 
 __all__ = [
-    "Energy", "Latency", "Memory", "Operations", "Ratio", "Size", "Timing", "UnmeasuredWarning", "alternate", "in_turn",
-    "ratio",
+    "Energy", "Latency", "Memory", "Operations", "Ratio", "Size", "Timing", "UnmeasuredWarning", "alternate", "default_meters",
+    "in_turn", "ratio",
 ]  # fmt: skip
+
+
+def default_meters(budget: Budget) -> list[Meter]:
+    """The meters, with their defaults, of the resources that the budget limits; what no meter reads (time, labels) has none."""
+    wanted = {one.field for name, one in LIMITED.items() if getattr(budget, name) is not None}
+    return [meter() for meter in (Size, Latency, Operations, Memory, Energy) if meter.measures in wanted]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from shoestring.artifact import read
 from shoestring.core import Cost, Task
@@ -29,6 +29,8 @@ class Energy:
     Unmeasured where there are no counters or they may not be read; `why_not` says which. Raises ValueError for bad settings,
     FileNotFoundError, ShoeError for a damaged file.
     """
+
+    measures: ClassVar[str] = "joules"
 
     root: str | Path = "/sys/class/powercap"
     seconds: float = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from shoestring.artifact import OnnxRuntime, Runtime, read
 from shoestring.artifact.session import checked
@@ -66,6 +66,8 @@ class Latency:
 
     Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
     """
+
+    measures: ClassVar[str] = "milliseconds"
 
     threads: int | None = 1
     repeats: int | None = None

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Memory:
     Unmeasured where the system does not tell (Windows); `why_not` says so. Raises ValueError for bad settings,
     FileNotFoundError, ShoeError for a damaged file, TimeoutError, RuntimeError where the process dies.
     """
+
+    measures: ClassVar[str] = "memory_bytes"
 
     threads: int | None = 1
     batch: int = 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from shoestring.artifact import Content, Loaded, read
 from shoestring.artifact.graph import Graph, Node, Port
@@ -36,6 +36,8 @@ class Operations:
     A graph with other operators of this kind (DFT, STFT, DeformConv, LinearAttention, CausalConvWithState) stays
     unmeasured, and an UnmeasuredWarning names them. Raises FileNotFoundError, ShoeError for a damaged file.
     """
+
+    measures: ClassVar[str] = "operations"
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from shoestring.artifact.file import sections
 from shoestring.core import Cost, Task
@@ -18,6 +18,8 @@ class Size:
     A module is written to a file for it. `shoestring.artifact.bill` says what each byte is for.
     Raises FileNotFoundError, ShoeError for a damaged file.
     """
+
+    measures: ClassVar[str] = "bytes"
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,9 +15,9 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Ledger, Meter, Task, evaluating, prove
+from shoestring.core import Budget, Ledger, Task, evaluating, prove
 from shoestring.kit import members
-from shoestring.meters import Energy, Latency, Memory, Operations, Ratio, alternate, ratio
+from shoestring.meters import Ratio, alternate, default_meters, ratio
 from shoestring.plan.compress import Outcome, check_place, clean, compress
 from shoestring.plan.frontier import undominated
 
@@ -137,7 +137,7 @@ def main_job(
     model, task = build()
     _settle_threads(model, task)
     say(f"compressing {type(model).__name__} to {budget}")
-    meters = _meters(budget)
+    meters = default_meters(budget)
     outcome = compress(
         model, task, budget, path, meters=meters, ledger=ledger, seed=seed, steps=steps, smallest=smallest, say=say
     )
@@ -178,9 +178,3 @@ def _settle_threads(model: nn.Module, task: Task) -> None:
                 task.loss(model, batch)
                 seconds[threads] = min(seconds.get(threads, math.inf), perf_counter() - began)
     torch.set_num_threads(many if seconds[many] < 0.7 * seconds[1] else 1)
-
-
-def _meters(budget: Budget) -> Sequence[Meter]:
-    """The meters that the budget's limits need."""
-    wanted: dict[str, Meter] = {"latency": Latency(), "operations": Operations(), "memory": Memory(), "energy": Energy()}
-    return [meter for name, meter in wanted.items() if getattr(budget, name) is not None]

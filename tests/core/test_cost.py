@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoestring.core import Cost
-from shoestring.core.cost import GETTING
+from shoestring.core.resource import GETTING
 
 values = st.one_of(st.none(), st.integers(0, 10**6))
 costs = st.builds(Cost, **{f.name: values for f in fields(Cost)})

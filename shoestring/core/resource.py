@@ -1,0 +1,61 @@
+"""Resource: one table of what a model takes, to get and to have. Costs, budgets, meters and the command line read it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_PLAIN = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_TIME = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_ENERGY = {"uJ": 1e-6, "mJ": 1e-3, "J": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One resource, such as bytes or labels.
+
+    `field`: the name of its field in a Cost. `limit`: its name in a budget; None where no budget limits it. `units`: each unit that a
+    limit may have, with its factor to the field's own unit; `unit`: the one whose factor is 1. `about`: what is counted, in words.
+    `getting`: whether it is of getting a model (it adds up over steps) or of having one. `noisy`: whether two measurements of the
+    same file differ.
+    """
+
+    field: str
+    limit: str | None
+    units: Mapping[str, float] = dataclasses.field(hash=False)
+    unit: str
+    about: str
+    getting: bool = False
+    noisy: bool = False
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource(limit="size", field="bytes", units=_BYTES, unit="B", about="bytes of the file"),
+    Resource(
+        limit="latency", field="milliseconds", units={"us": 1e-3, "ms": 1.0, "s": 1e3}, unit="ms", about="milliseconds a run",
+        noisy=True,
+    ),
+    Resource(limit="operations", field="operations", units=_PLAIN, unit="", about="operations per example"),
+    Resource(limit="memory", field="memory_bytes", units=_BYTES, unit="B", about="bytes at the peak of a run", noisy=True),
+    Resource(limit="energy", field="joules", units=_ENERGY, unit="J", about="joules a run", noisy=True),
+    Resource(limit="labels", field="labels", units=_PLAIN, unit="", about="labels bought", getting=True),
+    Resource(limit="time", field="seconds", units=_TIME, unit="s", about="seconds spent", getting=True),
+    Resource(limit=None, field="processor_seconds", units=_TIME, unit="s", about="processor seconds used", getting=True),
+    Resource(limit=None, field="training_joules", units=_ENERGY, unit="J", about="joules of training", getting=True),
+    Resource(limit=None, field="settings", units=_PLAIN, unit="", about="settings that a person chose", getting=True),
+)  # fmt: skip
+GETTING = tuple(one.field for one in RESOURCES if one.getting)
+"""The fields of a Cost that are of getting a model."""
+LIMITED: dict[str, Resource] = {one.limit: one for one in RESOURCES if one.limit is not None}
+"""The resources that a budget can limit, by the name of the limit."""
+
+
+def units_in_words(*, getting: bool) -> str:
+    """The limits on resources of getting a model, or of having it, with their units: "size and memory (B, KB), latency (us, ms)"."""
+    groups: dict[str, list[str]] = {}
+    for name, one in LIMITED.items():
+        if one.getting == getting:
+            groups.setdefault(", ".join(filter(None, one.units)), []).append(name)
+    return ", ".join(f"{' and '.join(names)} ({units})" for units, names in groups.items())
