@@ -25,6 +25,7 @@ from shoestring.kit.product import Product
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
 from shoestring.kit.resume import resuming
+from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
 from shoestring.kit.supervised import Supervised, accuracy
 from shoestring.kit.tape import Tape, record
 from shoestring.kit.train import DivergedError, recover, taught, train
@@ -45,8 +46,8 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Product", "Quantised", "SkippedWarning", "State", "Supervised",
-    "Tape", "Weight", "accuracy",
+    "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Product", "Quantised", "SkippedWarning", "State",
+    "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Trial", "Weight", "accuracy",
     "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",
