@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from shoestring.artifact import OnnxRuntime, Runtime, read
 from shoestring.artifact.session import checked
 from shoestring.core import Cost, Task
+from shoestring.meters.exchange import Sent, Work
+from shoestring.meters.remote import Remote, one_remote
 from shoestring.meters.subject import as_file, feeds, positive, runner, whole
 from shoestring.meters.turns import SECONDS, Timing, in_turn, ratio
 
@@ -25,7 +27,7 @@ def alternate(
     rounds: int | None = None,
     warm_up: int = 10,
     seconds: float = SECONDS,
-    runtime: Runtime | list[Runtime] | tuple[Runtime, ...] = _ONNX_RUNTIME,
+    runtime: Runtime | Remote | list[Runtime] | tuple[Runtime, ...] = _ONNX_RUNTIME,
 ) -> list[Timing]:
     """Time several files in one go, a sample of each in turn (A B A B ...), so that drift hits all alike.
 
@@ -33,8 +35,8 @@ def alternate(
     about `seconds` in all, 7 at least; up to `warm_up` runs of each, half a second at most, are made before. A sample is
     the mean of so many runs in a row that they take a millisecond (ten, with
     several threads, which are given 50 ms to settle before). `runtime`: one for all, or one for each path, which may be
-    the same file twice. Returns a Timing per path, in order.
-    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
+    the same file twice; a `Remote` has all of them timed by its device. Returns a Timing per path, in order.
+    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file, RemoteError.
     """
     _check(threads=threads, batch=batch, rounds=rounds, warm_up=warm_up)
     positive("seconds", seconds)
@@ -43,12 +45,32 @@ def alternate(
     runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
     if len(runtimes) != len(paths):
         raise ValueError(f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one for each")
+    device = one_remote(runtimes)
+    if device is not None:
+        files, order = _parcel(paths, task, batch)
+        work = Work(files=files, order=order, threads=threads, rounds=rounds, warm_up=warm_up, seconds=seconds)
+        return device.time(work)
     runs: list[Callable[[], Any]] = []
     for one, its in zip(paths, runtimes, strict=True):
         with as_file(one, task) as path:
             content = read(path)
             runs.append(runner(content, feeds(content, task, batch), threads, checked(its)))
     return in_turn(runs, resting=threads != 1, rounds=rounds, warm_up=warm_up, seconds=seconds)
+
+
+def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[Sent], list[int]]:
+    """What is sent to another device: each distinct file once, with its inputs, and which of them is at each place."""
+    files: list[Sent] = []
+    places: dict[bytes, int] = {}
+    order: list[int] = []
+    for one in paths:
+        with as_file(one, task) as path:
+            content, data = read(path), path.read_bytes()
+        if data not in places:
+            places[data] = len(files)
+            files.append(Sent(data, feeds(content, task, batch)))
+        order.append(places[data])
+    return files, order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +84,9 @@ class Latency:
     reference: a file that is timed in alternation. The milliseconds are then the median pairwise ratio to it, times what
         the reference took when this process first timed it: what slows the machine later does not look like a slower model.
         They are the ones to compare in a ledger.
-    runtime: what runs the files; OpenVINO() is another vendor's opinion.
+    runtime: what runs the files; OpenVINO() is another vendor's opinion, and Remote(url) another device.
 
-    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
+    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file, RemoteError.
     """
 
     measures: ClassVar[str] = "milliseconds"
@@ -74,11 +96,12 @@ class Latency:
     warm_up: int = 10
     batch: int = 1
     reference: str | Path | None = None
-    runtime: Runtime = _ONNX_RUNTIME
+    runtime: Runtime | Remote = _ONNX_RUNTIME
 
     def __post_init__(self) -> None:
         _check(threads=self.threads, batch=self.batch, rounds=self.repeats, warm_up=self.warm_up, called="repeats")
-        checked(self.runtime)
+        if not isinstance(self.runtime, Remote):
+            checked(self.runtime)
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:

@@ -36,6 +36,12 @@ class Timing:
     milliseconds: tuple[float, ...]
     runs: int
 
+    @staticmethod
+    def of(milliseconds: Sequence[float], runs: int) -> Timing:
+        """The timing that these samples make, each the mean of `runs` runs."""
+        low, median, high = _quartiles(np.asarray(milliseconds))
+        return Timing(median=median, low=low, high=high, milliseconds=tuple(milliseconds), runs=runs)
+
     def __str__(self) -> str:
         return f"{self.median:.4g} ms ({self.low:.4g} to {self.high:.4g})"
 
@@ -92,7 +98,7 @@ def in_turn(
                     sleep(rest)
                 mine.append(_sample(run, count, lead))
             done += 1
-    return [_timing(mine, count) for mine, count in zip(samples, counts, strict=True)]
+    return [Timing.of(mine, count) for mine, count in zip(samples, counts, strict=True)]
 
 
 def _warm(run: Callable[[], Any], most: int) -> float:
@@ -115,11 +121,6 @@ def _sample(run: Callable[[], Any], count: int, lead: bool) -> float:
     for _ in range(count):
         run()
     return (perf_counter() - start) * 1e3 / count
-
-
-def _timing(samples: list[float], runs: int) -> Timing:
-    low, median, high = _quartiles(np.asarray(samples))
-    return Timing(median=median, low=low, high=high, milliseconds=tuple(samples), runs=runs)
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:

@@ -1,0 +1,260 @@
+"""An agent: times files that others send, on the device where it runs. Needs the base install alone.
+
+It speaks HTTP. `GET /` says what the device is, and `POST /time` takes the request of `exchange` and gives the samples. All
+answers are JSON; one that is not a success has an `error` in words. No path that a client names is ever opened.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from subprocess import Popen
+from threading import BoundedSemaphore, Lock, Timer
+from time import perf_counter
+from typing import Any
+
+from shoestring.core.ledger import machine, versions
+from shoestring.meters.apart import WorkError, ask, process
+from shoestring.meters.exchange import MAX_BYTES, PROTOCOL, printable
+from shoestring.meters.subject import positive, whole
+
+SHORTEST_TOKEN = 8
+_HEADER_SECONDS = 10.0  # in which a request must have been made, after its connection
+_SLOWEST = 250_000  # bytes a second at which a request may come, after as many seconds as a header may take
+_CONNECTIONS = 16
+
+
+class Refusal(Exception):
+    """A request that is not done: an HTTP status, and why in words."""
+
+    def __init__(self, status: int, why: str, **headers: str) -> None:
+        super().__init__(why)
+        self.status, self.headers = status, {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Agent(ThreadingHTTPServer):
+    """The server; `serve_forever()` has it answer until it is shut down.
+
+    port: 0 for one that is free; `url` says which. host: the address to listen at; any but this machine's own needs a token.
+    token: what clients must say; None for none, or, where other machines are let in, for one that is made up (`token` has it).
+    max_bytes: the most that a request, and in memory the tensors of a file, may take.
+    seconds: the most that the work of a request may take, once it has come.
+    patience: for so many seconds a request waits for the one before it; it is then told to come again.
+    say: is told a line about each request that was timed.
+
+    Raises ValueError for bad settings, OSError where the address cannot be had.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        token: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        seconds: float = 120.0,
+        patience: float = 20.0,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        whole("max_bytes", max_bytes, 1)
+        positive("seconds", seconds)
+        positive("patience", patience)
+        if token is not None and (
+            len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+        ):
+            raise ValueError(f"the token must have {SHORTEST_TOKEN} or more letters, digits and signs of ASCII, and no space")
+        self.token = secrets.token_urlsafe(16) if token is None and not is_loopback(host) else token
+        self.max_bytes, self.seconds, self.patience, self.say = max_bytes, seconds, patience, say
+        self._device, self._slots, self._worker = Lock(), BoundedSemaphore(_CONNECTIONS), None
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise OSError(f"cannot listen at {host}, port {port}: {why}; choose another --port, or --host") from None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self.server_address[:2]
+        return f"http://[{host}]:{port}" if self.address_family == socket.AF_INET6 else f"http://{host}:{port}"
+
+    def who(self) -> dict[str, Any]:
+        """What clients are told of the device."""
+        return {
+            "agent": "shoestring", "protocol": PROTOCOL, "machine": machine(), "cores": os.cpu_count(),
+            "versions": versions(), "max_bytes": self.max_bytes, "seconds": self.seconds,
+        }  # fmt: skip
+
+    def measure(self, read: Callable[[], bytes], client: str) -> dict[str, Any]:
+        """The timings of the request that `read` takes off the wire, once the device is free; raises Refusal."""
+        if not self._device.acquire(timeout=self.patience):
+            raise Refusal(503, "another request is being timed, and only one is at a time: come again", Retry_After="5")
+        try:
+            body = read()
+            began = perf_counter()
+            self._worker = process(self.max_bytes, self.seconds)
+            found = ask(self._worker, body, self.seconds)
+            self.say(f"timed {len(found)} for {client} in {perf_counter() - began:.1f} s")
+            return {"protocol": PROTOCOL, "timings": found}
+        except WorkError as error:
+            self.say(f"refused {client}: {printable(str(error))}")
+            raise Refusal(422, str(error)) from None
+        finally:
+            self._worker = None
+            self._device.release()
+
+    def server_close(self) -> None:
+        """Stop listening, and end what is being timed."""
+        super().server_close()
+        worker: Popen[bytes] | None = self._worker
+        if worker is not None:
+            worker.kill()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, of which there are a few: who is one too many is hung up on."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, in this thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is gone is no error of ours."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.say(f"a request of {client_address[0]} failed: {type(error).__name__}: {printable(str(error))}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Agent  # type: ignore[assignment]
+    timeout = 10.0  # seconds of silence
+    server_version, sys_version = "shoestring", ""
+    _alarm: Timer | None = None
+    _taken = False  # whether the body was read
+
+    def setup(self) -> None:
+        super().setup()
+        self._hang_up_after(_HEADER_SECONDS)
+
+    def finish(self) -> None:
+        self._hang_up_after(None)
+        super().finish()
+
+    def _hang_up_after(self, seconds: float | None) -> None:
+        """End the connection then, however busy the client looks; None: not any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if seconds is not None:
+            self._alarm = Timer(seconds, _hang_up, [self.connection])
+            self._alarm.daemon = True
+            self._alarm.start()
+
+    def do_GET(self) -> None:
+        self._answered("/", self.server.who)
+
+    def do_POST(self) -> None:
+        self._answered("/time", self._time)
+
+    def _answered(self, path: str, answer: Callable[[], dict[str, Any]]) -> None:
+        self._hang_up_after(None)
+        try:
+            self._admit(path)
+            self._say(200, answer())
+        except Refusal as refusal:
+            self._say(refusal.status, {"error": str(refusal)}, refusal.headers)
+            self._drain()
+
+    def _admit(self, path: str) -> None:
+        """Raises Refusal for who does not know the token, for browsers that a page sends here, and for other paths."""
+        given = self.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if self.server.token is not None and not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
+            raise Refusal(
+                401, "the token is missing or wrong: say the one that the agent was started with", WWW_Authenticate="Bearer"
+            )
+        if "Origin" in self.headers:
+            raise Refusal(403, "pages in a browser are not served: use shoestring.meters.Remote")
+        if self.path != path:
+            raise Refusal(404, "there is nothing here: GET / says who this is, and POST /time times files")
+
+    def _time(self) -> dict[str, Any]:
+        text = self.headers.get("Content-Length", "")
+        if not text or "Transfer-Encoding" in self.headers:
+            raise Refusal(411, "say the length of the request in Content-Length")
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise Refusal(400, "Content-Length is no number")
+        if int(text) > self.server.max_bytes:
+            raise Refusal(
+                413,
+                f"the request has {int(text):,} bytes and {self.server.max_bytes:,} are allowed: send fewer or smaller files, "
+                "or start the agent with more --max-bytes",
+            )
+        return self.server.measure(lambda: self._body(int(text)), self.client_address[0])
+
+    def _body(self, length: int) -> bytes:
+        self._hang_up_after(_HEADER_SECONDS + length / _SLOWEST)
+        self._taken = True
+        body = self.rfile.read(length)
+        self._hang_up_after(None)
+        if len(body) < length:
+            raise Refusal(400, f"the request ended after {len(body):,} of {length:,} bytes: send it again")
+        return body
+
+    def _drain(self) -> None:
+        """Take what the client still sends, for a while: hung up on while it sends, it would not hear why."""
+        text = self.headers.get("Content-Length", "")
+        sound = not self._taken and text.isascii() and text.isdigit() and len(text) < 20
+        left = min(int(text), self.server.max_bytes) if sound else 0
+        self._hang_up_after(_HEADER_SECONDS)
+        with suppress(OSError):
+            self.wfile.flush()
+            while left > 0 and (data := self.rfile.read(min(left, 1 << 16))):
+                left -= len(data)
+
+    def _say(self, status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        data = json.dumps(content).encode()
+        self._hang_up_after(_HEADER_SECONDS + len(data) / _SLOWEST)
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the library refuses (no HTTP, another method) is said in JSON too."""
+        self.close_connection = True
+        self._say(int(code), {"error": message or self.responses.get(code, ("no",))[0]})
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: what clients send is not printed."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens at `host`."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,83 @@
+"""Timing files that somebody sent, in a process of its own: it is stopped when its time is up, and may die without harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from shoestring.artifact.file import unpack
+from shoestring.meters.exchange import decode, plain_json
+from shoestring.meters.subject import runner
+from shoestring.meters.turns import Timing, in_turn
+
+_CHILD = "import sys; from shoestring.meters.apart import child; child(int(sys.argv[1]), float(sys.argv[2]))"
+
+
+class WorkError(Exception):
+    """Why files could not be timed, in words for whoever sent them."""
+
+
+def process(max_bytes: int, seconds: float) -> subprocess.Popen[bytes]:
+    """A process that waits for a request. It finds what this one finds, wherever it was started. Raises WorkError.
+
+    max_bytes: the most that the tensors of a file may take. seconds: the most that a request may ask for.
+    """
+    paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", _CHILD, str(max_bytes), str(seconds)],
+            env={**os.environ, "PYTHONPATH": paths},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise WorkError(f"the device cannot start a process ({error.strerror or error})") from None
+
+
+def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[dict[str, Any]]:
+    """The timings of a request: for each file in its order `milliseconds`, a list, and `runs`. Raises WorkError."""
+    try:
+        said, complaint = worker.communicate(body, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise WorkError(
+            f"the work took longer than the {seconds:g} seconds that it may: send fewer or faster files, or start the agent "
+            "with more --seconds"
+        ) from None
+    finally:
+        worker.kill()
+        worker.wait()
+    if worker.returncode:
+        last = (complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        why = f"signal {-worker.returncode}, perhaps for want of memory" if worker.returncode < 0 else last[:300]
+        raise WorkError(f"the process that ran the files ended: {why}")
+    found = plain_json(said, "what the process said")
+    if "error" in found:
+        raise WorkError(found["error"])
+    return found["timings"]
+
+
+def child(max_bytes: int, seconds: float) -> None:
+    """Reads a request from standard input, and prints the timings, or the error, as JSON. Run in a process of its own."""
+    try:
+        found: dict[str, Any] = {"timings": [_plain(one) for one in timed(sys.stdin.buffer.read(), max_bytes, seconds)]}
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
+        found = {"error": (str(error) or type(error).__name__)[:500]}
+    print(json.dumps(found))
+
+
+def timed(body: bytes, max_bytes: int, seconds: float) -> list[Timing]:
+    """The timings of a request; raises ShoeError for files that are damaged or too large, ValueError, TypeError."""
+    work = decode(body)
+    if work.seconds > seconds:
+        raise ValueError(f"seconds is {work.seconds:g}: this agent works {seconds:g} for a request at most")
+    contents = [unpack(one.file, max_bytes) for one in work.files]
+    runs = [runner(contents[place], work.files[place].inputs, work.threads) for place in work.order]
+    return in_turn(runs, resting=work.threads != 1, rounds=work.rounds, warm_up=work.warm_up, seconds=work.seconds)
+
+
+def _plain(timing: Timing) -> dict[str, Any]:
+    return {"milliseconds": timing.milliseconds, "runs": timing.runs}

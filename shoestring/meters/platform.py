@@ -1,0 +1,74 @@
+"""Where a file is to run, in words: `onnxruntime`, `openvino:all-threads`, `remote:http://raspberry:8731`."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from shoestring.artifact import OnnxRuntime, OpenVINO, Runtime
+from shoestring.meters.remote import Remote
+
+ALL_THREADS = ":all-threads"
+_NAMES = ("onnxruntime", "openvino", "remote")
+_THERE_IS = (
+    "there is onnxruntime, openvino, and remote:URL for another device (remote:http://raspberry:8731), each on one thread, or "
+    f"with {ALL_THREADS} after it on all cores"
+)
+
+
+class Platform(NamedTuple):
+    """What runs files, or the device that does, and the threads of a run (None: all cores). Its `str` is what `parse_runtime` reads."""
+
+    runtime: Runtime | Remote
+    threads: int | None = 1
+
+    def __str__(self) -> str:
+        match self.runtime:
+            case OnnxRuntime():
+                name = "onnxruntime"
+            case OpenVINO():
+                name = "openvino"
+            case Remote():
+                name = f"remote:{self.runtime.url}"
+            case other:
+                name = repr(other)
+        if self.threads is None:
+            return name + ALL_THREADS
+        return name if self.threads == 1 else f"{name}, {self.threads} threads"
+
+
+def parse_runtime(text: str) -> Platform:
+    """The platform (runtime, threads) that a text names.
+
+    Raises ValueError, which lists what there is, for a text that names none, and ModuleNotFoundError, which names the
+    extra, where openvino is not installed.
+    """
+    name = text.strip().removesuffix(ALL_THREADS)
+    threads = None if name != text.strip() else 1
+    if name.startswith("remote:"):
+        return Platform(Remote(name.removeprefix("remote:")), threads)
+    if name == "onnxruntime":
+        return Platform(OnnxRuntime(), threads)
+    if name == "openvino":
+        if find_spec("openvino") is None:
+            raise ModuleNotFoundError(
+                "the runtime openvino is not installed: it comes with the extra `openvino` (pip install 'shoestring[openvino]')",
+                name="openvino",
+            )
+        return Platform(OpenVINO(), threads)
+    raise ValueError(f"{text!r} is no runtime{_near(name)}: {_THERE_IS}")
+
+
+def _near(name: str) -> str:
+    """What was meant, perhaps."""
+    if name.startswith(("http://", "https://")):
+        return f" (remote:{name}?)"
+    head, colon, tail = name.partition(":")
+    if colon and head in _NAMES:
+        return f" ({head}{ALL_THREADS}?)" if head != "remote" else ""
+    squeezed = head.lower().replace("-", "").replace("_", "").replace(" ", "")
+    close = get_close_matches({"onnx": "onnxruntime", "ort": "onnxruntime"}.get(squeezed, squeezed), _NAMES, 1)
+    if not close:
+        return ""
+    return f" ({close[0]}{':' + (tail or 'URL') if close[0] == 'remote' else ''}?)"
