@@ -1,7 +1,7 @@
 """The trained networks that the benchmarks start from: `python benchmarks/baselines.py`.
 
-LeNet-5 on MNIST and the text encoder on SST-2 with three seeds, ResNet-20 and MobileNet on CIFAR-10 (the copy that SHOESTRING_DATA
-has) with one. About two and a half hours on one core with bfloat16; goes on where it was interrupted, and `--only mobilenet` or
+LeNet-5 on MNIST, the text encoder on SST-2, the tagger on English-EWT and the network for tables on Adult with three seeds,
+ResNet-20 and MobileNet on CIFAR-10 (the copy that SHOESTRING_DATA has) with one. About two and a half hours on one core with bfloat16; goes on where it was interrupted, and `--only mobilenet` or
 `--only lenet5.1` runs a part alone. Leaves the files of the seed that is median on validation as results/files/baseline_NAME.shoe.
 --quick: 300 examples, one pass, one seed.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import torch
 from rows import FILES, RESULTS, Rows, start
@@ -21,13 +22,22 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
 from shoestring.kit import Supervised, train
-from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
+from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
-from shoestring.tasks import cifar10, mnist, sst2, sst2_vocabulary
+from shoestring.tasks import adult, adult_columns, cifar10, ewt, ewt_vocabulary, mnist, sst2, sst2_vocabulary
+
+
+def tabular() -> TabularNet:
+    """The network for Adult's table, with the statistics of its training rows."""
+    columns = adult_columns()
+    return TabularNet(columns.sizes, columns.mean, columns.deviation)
+
 
 RUNS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised], tuple[int, ...]]] = {
     "lenet5": (LeNet5, mnist, (0, 1, 2)),
     "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2, (0, 1, 2)),
+    "tagger": (lambda: BiLSTMTagger(*ewt_vocabulary().sizes), ewt, (0, 1, 2)),
+    "tabular": (tabular, adult, (0, 1, 2)),
     "resnet20": (ResNet20, cifar10, (0,)),
     "mobilenet": (MobileNet, cifar10, (0,)),
 }
@@ -35,7 +45,7 @@ FOLDER = RESULTS / "unfinished"
 
 
 def main() -> None:
-    rows = start("baselines", "mnist-sst2-cifar10-jpeg-cpu", __doc__ or "")
+    rows = start("baselines", "mnist-sst2-ewt-adult-cifar10-jpeg-cpu", __doc__ or "")
     torch.set_num_threads(1)
     for name, (network, data, seeds) in RUNS.items():
         for seed in seeds[:1] if rows.quick else seeds:
@@ -51,8 +61,8 @@ def network_rows(rows: Rows, name: str, network: Callable[[], nn.Module], task: 
         untrained = network()
     settings = SETTINGS[type(untrained)]
     if rows.quick:
-        parts = {split: tuple(part[:300] for part in getattr(task, split)) for split in ("train", "validation", "test")}
-        task, settings = replace(task, **parts), replace(settings, passes=1)
+        few: dict[str, Any] = {split: first(getattr(task, split), 300) for split in ("train", "validation", "test")}
+        task, settings = replace(task, **few), replace(settings, passes=1)
     path = FOLDER / f"baseline_{name}.{seed}{'.quick' if rows.quick else ''}.shoe"
     path.parent.mkdir(parents=True, exist_ok=True)
     model = baseline(untrained, task, path, settings=settings, seed=seed)
@@ -74,6 +84,11 @@ def network_rows(rows: Rows, name: str, network: Callable[[], nn.Module], task: 
     rows.add(name, "done", 1, "", seed)
     path.unlink()
     shutil.rmtree(path.with_suffix(".unfinished"), ignore_errors=True)
+
+
+def first(part: Any, count: int) -> Any:
+    """The first examples of a split, whose inputs may be several."""
+    return tuple(first(one, count) for one in part) if isinstance(part, tuple) else part[:count]
 
 
 def seconds(model: nn.Module, task: Task) -> float:

@@ -31,6 +31,8 @@ BASELINES = {
     "resnet20": ("`ResNet20`", "`cifar10()`, JPEG copy"),
     "mobilenet": ("`MobileNet`", "`cifar10()`, JPEG copy"),
     "text_encoder": ("`TextEncoder`", "`sst2()`"),
+    "tagger": ("`BiLSTMTagger`", "`ewt()`, words"),
+    "tabular": ("`TabularNet`", "`adult()`"),
 }
 PUBLISHED = {
     # Han, Mao & Dally 2016, Table 1 (weights only)

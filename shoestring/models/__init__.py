@@ -4,7 +4,11 @@ from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.resnet import ResNet20
+from shoestring.models.tabular import TabularNet
+from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
 from shoestring.models.vgg import SmallVGG
 
-__all__ = ["DigitsLeNet", "LeNet5", "LeNet300", "MobileNet", "NormFirst", "ResNet20", "SmallVGG", "TextEncoder"]
+__all__ = [
+    "BiLSTMTagger", "DigitsLeNet", "LeNet5", "LeNet300", "MobileNet", "NormFirst", "ResNet20", "SmallVGG", "TabularNet", "TextEncoder",
+]  # fmt: skip

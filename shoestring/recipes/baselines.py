@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from shoestring.core import seeded
 from shoestring.kit import Supervised, clone, mirrored, moved, restore, resuming, train, write
-from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
-from shoestring.tasks import words_dropped
+from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
+from shoestring.tasks import known_words_dropped, words_dropped
 
 
 def pictures(images: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ class Settings:
     """How a network is trained: passes over the training split, and what `train` and the task are given."""
 
     passes: int
-    augment: Callable[[Tensor], Tensor]
+    augment: Callable[..., Tensor | tuple[Tensor, ...]] | None
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     batch_size: int = 128
@@ -37,14 +37,19 @@ SETTINGS: dict[type[nn.Module], Settings] = {
     ResNet20: Settings(passes=30, augment=pictures),
     MobileNet: Settings(passes=25, augment=pictures, learning_rate=4e-3),
     TextEncoder: Settings(passes=4, augment=words_dropped, learning_rate=5e-4, batch_size=64),
+    BiLSTMTagger: Settings(
+        passes=8, augment=known_words_dropped, learning_rate=5e-3, weight_decay=0.0, batch_size=64, autocast=None
+    ),
+    TabularNet: Settings(passes=10, augment=None, autocast=None),
 }
 
 
 def baseline(model: nn.Module, task: Supervised, path: Path, *, settings: Settings | None = None, seed: int = 0) -> nn.Module:
     """A reference network, trained on its task; its file is left at `path`, and read from there where it is.
 
-    `model` is one without training: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`, and for `sst2`
-    TextEncoder(len(sst2_vocabulary())). `seed` is that of the training. Killed and called again with the same path and a
+    `model` is one without training: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`, for `sst2`
+    TextEncoder(len(sst2_vocabulary())), for `ewt` BiLSTMTagger(*ewt_vocabulary().sizes), and for `adult` one of TabularNet with
+    what `adult_columns()` tells: its sizes, mean and deviation. `seed` is that of the training. Killed and called again with the same path and a
     model of the same seed, the training goes on. On one core with bfloat16 it takes from 2 minutes (LeNet5) to half an hour
     (ResNet20, MobileNet); errors and minutes are in `docs/models.md`, made by `python benchmarks/baselines.py`.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -61,6 +62,13 @@ def fetch(source: Source) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def content_of(plain: Source, gzipped: Source) -> tuple[Path, bytes]:
+    """(path, bytes) of a file that is kept as its home has it or gzipped; fetched plain where it is in neither form. Raises DataError."""
+    if present(plain) is None and present(gzipped) is not None:
+        return (path := fetch(gzipped)), gzip.decompress(path.read_bytes())
+    return (path := fetch(plain)), path.read_bytes()
 
 
 def _download(source: Source, path: Path) -> None:

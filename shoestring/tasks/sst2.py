@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shoestring.kit import Supervised
-from shoestring.tasks.fetch import DataError, Source, fetch, present
+from shoestring.tasks.fetch import DataError, Source, content_of
 
 LENGTH = 128
 _PADDING, _UNKNOWN = 0, 1
@@ -110,10 +109,7 @@ def _vocabulary(sentences: list[str]) -> Vocabulary:
 
 def _read(split: str) -> tuple[list[str], list[int]]:
     """(sentences, labels) of a split: a line is a label, a space and the words."""
-    plain, gzipped = _FILES[split]
-    source = gzipped if present(plain) is None and present(gzipped) is not None else plain
-    path = fetch(source)
-    content = gzip.decompress(path.read_bytes()) if source is gzipped else path.read_bytes()
+    path, content = content_of(*_FILES[split])
     sentences, labels = [], []
     for number, line in enumerate(content.decode("latin1").split("\n"), 1):
         label, _, sentence = line.strip().partition(" ")

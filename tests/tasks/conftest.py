@@ -26,7 +26,7 @@ def put(data: Path) -> Callable[[Source, bytes], Source]:
 
     def put(source: Source, content: bytes) -> Source:
         path = data / source.folder / source.name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return Source(source.folder, source.name, source.url, hashlib.sha256(content).hexdigest())
 

@@ -1,0 +1,121 @@
+"""Networks and tasks to plan for: `shoestring compress benchmarks/planner_jobs.py:lenet5 --budget "size<=40KB, drop<=0.5%"`.
+
+Each function returns (model, task): a trained network of results/files with the task that it was trained on, as training saw it.
+The data are needed, as in benchmarks/baselines.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from shoestring import tasks
+from shoestring.core import seeded
+from shoestring.kit import Supervised, restore, train
+from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
+from shoestring.recipes.baselines import SETTINGS, baseline, shown
+
+FILES = Path(__file__).parent / "results" / "files"
+Job = tuple[nn.Module, Supervised]
+
+
+def lenet5() -> Job:
+    """LeNet-5 on MNIST: the seed that is median on validation, which is 2."""
+    return _trained("lenet5", LeNet5, tasks.mnist())
+
+
+def lenet5_seed0() -> Job:
+    """LeNet-5 on MNIST, trained with seed 0."""
+    return _lenet5(0)
+
+
+def lenet5_seed1() -> Job:
+    """LeNet-5 on MNIST, trained with seed 1."""
+    return _lenet5(1)
+
+
+def lenet5_seed2() -> Job:
+    """The same as `lenet5`, so that seeds may be counted."""
+    return lenet5()
+
+
+def tagger() -> Job:
+    """The parts of speech of English-EWT, by a recurrent network."""
+    return _trained("tagger", lambda: BiLSTMTagger(*tasks.ewt_vocabulary().sizes), tasks.ewt())
+
+
+def adult() -> Job:
+    """Adult's table, by layers of 128 and 64."""
+    columns = tasks.adult_columns()
+    return _trained("tabular", lambda: TabularNet(columns.sizes, columns.mean, columns.deviation), tasks.adult())
+
+
+def resnet20() -> Job:
+    """ResNet-20 on CIFAR-10."""
+    return _trained("resnet20", ResNet20, tasks.cifar10())
+
+
+def mobilenet() -> Job:
+    """MobileNet on CIFAR-10."""
+    return _trained("mobilenet", MobileNet, tasks.cifar10())
+
+
+def text_encoder() -> Job:
+    """The text encoder on SST-2."""
+    return _trained("text_encoder", lambda: TextEncoder(len(tasks.sst2_vocabulary())), tasks.sst2())
+
+
+def fashion_like() -> Job:
+    """A stranger's network, of which nothing here was made to fit: `Stranger`, trained when called, for two passes over MNIST.
+
+    Under a minute on one core; the same each time on one machine.
+    """
+    task = tasks.mnist()
+    with seeded(0):
+        model = train(
+            Stranger(), task.sealed(), steps=2 * -(-len(task.train[1]) // task.batch_size), what="training a stranger"
+        )
+    return model.eval(), task
+
+
+class Stranger(nn.Module):
+    """Two convolutions (32, 64) with batch norm and biases, then 576 → 128 → 10, 94,186 parameters.
+
+    Images N×1×28×28 in 0..1 to logits N×10.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(4),
+        )  # fmt: skip
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(576, 128), nn.ReLU(), nn.Linear(128, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits N×10."""
+        return self.classifier(self.features(images))
+
+
+def _trained(name: str, network: Callable[[], nn.Module], task: Supervised) -> Job:
+    """The committed network, and its task as training saw it."""
+    with seeded(0):
+        model = restore(FILES / f"baseline_{name}.shoe", network())
+    return _laid_out(model), shown(task, SETTINGS[type(model)])
+
+
+def _lenet5(seed: int) -> Job:
+    """LeNet-5 of a seed: its file is read where it is, and made by the recipe in two minutes where it is not."""
+    task = tasks.mnist()
+    with seeded(seed):
+        untrained = LeNet5()
+    model = baseline(untrained, task, FILES / f"planner_lenet5_seed{seed}.shoe", seed=seed)
+    return _laid_out(model), shown(task, SETTINGS[LeNet5])
+
+
+def _laid_out(model: nn.Module) -> nn.Module:
+    """In the memory format that convolutions are fastest in, for use."""
+    return model.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
