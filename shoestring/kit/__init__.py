@@ -22,7 +22,7 @@ from shoestring.kit.export import (
 )
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
 from shoestring.kit.product import Product
-from shoestring.kit.progress import progress
+from shoestring.kit.progress import listening, progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
 from shoestring.kit.resume import resuming
 from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
@@ -48,7 +48,7 @@ from shoestring.kit.weights import (
 __all__ = [
     "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Product", "Quantised", "SkippedWarning", "State",
     "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Trial", "Weight", "accuracy",
-    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "members", "mirrored", "moved",
+    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",
 ]  # fmt: skip

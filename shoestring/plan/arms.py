@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shoestring.core import Budget, Stage
-from shoestring.core.resource import RESOURCES
 from shoestring.kit import Trial
 from shoestring.plan.experiments import Proposal
 from shoestring.plan.moves import Arm, Move
+from shoestring.plan.verdict import HAVING
 
-SPEED = tuple(one.limit for one in RESOURCES if not one.getting and one.field != "bytes")
+SPEED = tuple(name for name in HAVING if name != "size")
 """Limits that fewer and cheaper operations move; bytes are moved by everything."""
 UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
 """In what order an untrained technique is tried: 4 bits, 8, 3, 2, 5 and 6, where bits go from 8 to 2."""

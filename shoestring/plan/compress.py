@@ -15,14 +15,13 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Budget, BudgetError, Ledger, Meter, Task
-from shoestring.core.resource import RESOURCES
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, told
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.frontier import TINY, Frontier
 from shoestring.plan.search import Search
-from shoestring.plan.verdict import Verdict, better, judge
+from shoestring.plan.verdict import HAVING, Verdict, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
@@ -136,7 +135,7 @@ class _Job:
         meters = list(default_meters(self.budget) if self.meters is None else self.meters)
         for meter in meters:
             if why := why_not(meter):
-                limit = next(one.limit for one in RESOURCES if one.field == meter.measures)
+                limit = next(name for name, one in HAVING.items() if one.field == meter.measures)
                 raise BudgetError(f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget")
         self.experiments = Experiments(
             self.model, self.task, self.path.with_name(f"{self.path.name}.study"), meters, self.seed, self.smallest, ledger=self.ledger,
@@ -206,7 +205,7 @@ class _Job:
 
     def frontier(self, trials: Sequence[Trial]) -> Frontier:
         """Of bytes and what the budget limits besides."""
-        limited = [one.field for one in RESOURCES if not one.getting and getattr(self.limits, one.limit) is not None]
+        limited = [one.field for name, one in HAVING.items() if getattr(self.limits, name) is not None]
         fields = list(dict.fromkeys([*limited, "bytes"]))
         return Frontier.of(
             trials, fields, self.experiments.base, base_error=self.experiments.base_error, bytes_before=parameter_bytes(self.model)

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, process_time
@@ -33,6 +33,7 @@ from shoestring.kit import (
     pack,
     parameter_bytes,
     resuming,
+    restore,
 )
 from shoestring.meters import Latency
 from shoestring.plan.clock import TimeUpError
@@ -40,6 +41,7 @@ from shoestring.plan.pace import pace
 from shoestring.plan.same_graph import file_of, signature_of
 
 _MODULES = 4  # made models that are kept in memory, to go on from
+_FEWEST_EXAMPLES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +67,10 @@ class Proposal:
 class Experiments:
     """Runs chains on `model` and measures the files; what was measured before is not measured again.
 
-    `meters` read what the budget limits besides bytes; a Latency among them is timed beside the model as it came in. `examples`:
-    how many of the validation split files are scored on, None for all. Raises ValueError for a model that is not finite or
-    whose score is no number, ExportError for one that cannot be a file.
+    `meters` read what the budget limits besides bytes; a Latency among them is timed beside the model as it came in, for
+    `timing_seconds`. Where scoring a file takes longer than `score_seconds`, files are scored on a sample of the validation split, if the
+    task can draw one. Raises ValueError for a model that is not finite, or whose score is no number or the same as that of random weights, ExportError for
+    one that cannot be a file.
     """
 
     model: nn.Module
@@ -76,18 +79,20 @@ class Experiments:
     meters: Sequence[Meter] = ()
     seed: int = 0
     smallest: bool = False
-    examples: int | None = None
     ledger: Ledger | None = None
     run: str | None = None
     storage: str | None = None
     timing_seconds: float = 1.0
+    score_seconds: float = math.inf
     heard: list[str] = field(default_factory=list)
     """What techniques said that they left alone."""
+    pinned: str = ""
+    """The chain whose model stays in memory."""
 
     def __post_init__(self) -> None:
         check_finite(self.model)
         self.sealed = self.task.sealed()
-        self.judged = self.sealed if self.examples is None else self.sealed.sampled(self.examples, self.seed)
+        self.judged, self.examples = self.sealed, None
         self.teacher = bake(clone(self.model)).eval()
         self.taught = self.sealed.taught_by(self.teacher)
         self.latency = next((meter for meter in self.meters if isinstance(meter, Latency)), None)
@@ -96,14 +101,42 @@ class Experiments:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.reference = self.folder / "original.shoe"
         save(self.reference, original)
-        self.base, self._merits = self._judge(self.reference)
-        if not math.isfinite(self.base):
-            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
+        self._judge_the_original()
         self.sha256 = hashlib.sha256(original).hexdigest()
         seen = self.sha256, self.sealed.name, self.base, self.examples, self.smallest
         self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
+        self._more: dict[str, Trial] = {}
         self.original = self._original(len(original))
+
+    def _judge_the_original(self) -> None:
+        """The score of the model as it came in, on a sample where all takes too long."""
+        began = monotonic()
+        self.base, self._merits = self._judge(self.reference)
+        if not math.isfinite(self.base):
+            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
+        taken = monotonic() - began
+        if taken > self.score_seconds and self._merits is not None:
+            self.examples = max(int(len(self._merits) * self.score_seconds / taken), _FEWEST_EXAMPLES)
+            self.judged = self.sealed.sampled(self.examples, self.seed)
+            self.base, self._merits = self._judge(self.reference)
+        with seeded(0):
+            random = _shuffled(self.model)
+        if score(self.judged, random) == self.base:
+            raise ValueError(
+                f"the validation score is {self.base:g} for the model and for one whose weights are in random order: it tells nothing "
+                "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
+            )
+
+    @property
+    def count(self) -> int | None:
+        """How many validation examples files are scored on; None where the task does not tell."""
+        return None if self._merits is None else len(self._merits)
+
+    @property
+    def base_error(self) -> float | None:
+        """The standard error of the score that the model came in with; None where the task does not tell."""
+        return None if self._merits is None or len(self._merits) < 2 else float(self._merits.std() / len(self._merits) ** 0.5)
 
     def _original(self, size: int) -> Trial:
         """The model as it came in, as a trial: its size is what papers call uncompressed, 4 bytes for each number."""
@@ -172,7 +205,7 @@ class Experiments:
             self._hear(said, notes)
             self._modules[repr(chain(*techniques[: place + 1]))] = model
             while len(self._modules) > _MODULES:
-                self._modules.pop(next(name for name in self._modules if name != repr(chain())))
+                self._modules.pop(next(name for name in self._modules if name not in (repr(chain()), self.pinned)))
         return model
 
     def _hear(self, said: Sequence[Any], notes: list[str]) -> None:
@@ -216,7 +249,8 @@ class Experiments:
         return replace(trial, cost=cost, noise=noise)
 
     def _complete(self, trial: Trial) -> Trial:
-        """The trial, with what meters of this budget read that none read before."""
+        """The trial, with what meters of this budget read that none read before, or longer."""
+        trial = self._more.get(trial.technique, trial)
         missing = [one for one in self.meters if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure]
         if not missing or not self.study.holds(trial):
             return trial
@@ -224,7 +258,7 @@ class Experiments:
             path = Path(folder) / "model.shoe"
             save(path, self.study.read(trial))
             trial = self._weighed(trial, path)
-        self.study.amend(trial)
+        self._more[trial.technique] = trial
         return trial
 
     @property
@@ -243,7 +277,7 @@ class Experiments:
         unit = self.milliseconds
         noise = {**trial.noise, "milliseconds": (timed.low * unit, timed.high * unit)}
         trial = replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * unit), noise=noise)
-        self.study.amend(trial)
+        self._more[trial.technique] = trial
         return trial
 
     def _judge(self, file: Path) -> tuple[float, np.ndarray | None]:
@@ -284,7 +318,19 @@ class Experiments:
         """The file of a trial."""
         return self.reference.read_bytes() if trial.technique == self.original.technique else self.study.read(trial)
 
-    def step_seconds(self, say: Callable[[str], None] = lambda text: None) -> float:
+    def model_of(self, trial: Trial, file: Path) -> nn.Module:
+        """The module of a trial: from memory, else the file's weights in the model that came in."""
+        if trial.technique in self._modules:
+            return clone(self._modules[trial.technique])
+        try:
+            return restore(file, self.model)
+        except ValueError as error:
+            raise ValueError(
+                f"{file} cannot be put back into the model that came in ({error}): {trial.technique} changed its structure in an "
+                "earlier run; the file itself runs with shoestring.load()"
+            ) from None
+
+    def step_seconds(self) -> float:
         """How long a step of taught training takes, from a few of them on a copy of the model."""
         model = clone(self.model).train()
         optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0)
@@ -323,3 +369,12 @@ def open_proposals(folder: Path) -> list[dict[str, Any]]:
         if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys():
             found.append(kept)
     return found
+
+
+def _shuffled(model: nn.Module) -> nn.Module:
+    """A copy with the numbers of each weight in random order."""
+    mixed = bake(clone(model))
+    with torch.no_grad():
+        for one in mixed.parameters():
+            one.copy_(one.flatten()[torch.randperm(one.numel())].view(one.shape))
+    return mixed

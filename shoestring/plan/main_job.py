@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import torch
@@ -15,16 +15,17 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Ledger, Task, evaluating, prove
+from shoestring.core import Budget, Ledger, Meter, Task, evaluating, prove
 from shoestring.kit import members
-from shoestring.meters import Ratio, alternate, default_meters, ratio
-from shoestring.plan.compress import Outcome, check_place, clean, compress
-from shoestring.plan.frontier import undominated
+from shoestring.meters import Latency, Ratio, alternate, ratio
+from shoestring.plan.blocking import blocking
+from shoestring.plan.clock import told
+from shoestring.plan.compress import Outcome, check_place, compress
 
 
 @dataclass(frozen=True)
 class Report:
-    """Before and after. Scores are of the test split, by the files; milliseconds of one run on one thread, alternating."""
+    """Before and after. Scores are of the test split, by the files; milliseconds of one run, both files alternating."""
 
     outcome: Outcome
     onnx_bytes_before: int
@@ -34,6 +35,7 @@ class Report:
     milliseconds_after: float
     speed: Ratio
     bill: tuple[Line, ...]
+    seconds: float
 
     @property
     def met(self) -> bool:
@@ -43,33 +45,42 @@ class Report:
     @property
     def bytes_after(self) -> int:
         """The size of the file."""
-        return self.outcome.point.cost.bytes or 0
+        return self.outcome.trial.cost.bytes or 0
 
     def as_json(self) -> dict[str, Any]:
         """One object of plain values."""
-        point = self.outcome.point
+        outcome, trial = self.outcome, self.outcome.trial
         return {
+            "event": "done",
             "met": self.met,
             "nearest": not self.met,
-            "budget": str(self.outcome.budget),
-            "bytes_before": self.outcome.bytes_before,
+            "undecided": sorted(outcome.verdict.undecided),
+            "broken": {name: {"measured": value, "limit": limit} for name, (value, limit) in outcome.verdict.broken.items()},
+            "budget": str(outcome.budget),
+            "limits": str(outcome.limits),
+            "bytes_before": outcome.bytes_before,
             "onnx_bytes_before": self.onnx_bytes_before,
             "bytes_after": self.bytes_after,
-            "ratio": self.outcome.bytes_before / self.bytes_after,
+            "ratio": outcome.bytes_before / self.bytes_after,
             "score_before": self.score_before,
             "score_after": self.score_after,
-            "validation_before": self.outcome.score_before,
-            "validation_after": point.score,
+            "validation_before": outcome.score_before,
+            "validation_after": trial.score,
             "milliseconds_before": self.milliseconds_before,
             "milliseconds_after": self.milliseconds_after,
-            "path": str(self.outcome.path),
-            "technique": point.technique,
-            "frontier": [{"bytes": p.cost.bytes, "validation": p.score} for p in undominated(self.outcome.points)],
+            "time_ratio": {"median": self.speed.median, "low": self.speed.low, "high": self.speed.high},
+            "path": str(outcome.file),
+            "technique": trial.technique,
+            "frontier": outcome.frontier.as_json(),
+            "skipped": list(outcome.skipped),
+            "interrupted": outcome.interrupted,
+            "seconds": self.seconds,
         }
 
     def as_text(self) -> str:
         """What a person wants to see."""
-        before, after = self.outcome.bytes_before, self.bytes_after
+        outcome, trial = self.outcome, self.outcome.trial
+        before, after = outcome.bytes_before, self.bytes_after
         lines = [
             "",
             f"{'':24}{'before':>12}{'after':>12}",
@@ -77,40 +88,41 @@ class Report:
             f"{'  as fp32 ONNX':24}{self.onnx_bytes_before:>12,}",
             f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}"
             f"   {self._words(self.score_after - self.score_before, '+')}",
-            f"{'score (validation)':24}{self.outcome.score_before:>12.4f}{self.outcome.point.score:>12.4f}",
+            f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}{self._error()}",
             f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
             f"   ratio {self.speed.median:.2f} ({self.speed.low:.2f} to {self.speed.high:.2f})",
+            f"{'by':24}{trial.technique}",
             "",
-            *self._rates(),
+            "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` writes a point's file)",
+            str(outcome.frontier),
             "",
             "where the bytes went",
             *(f"{line.bytes:>12,}  {line.name:<24} {line.about}" for line in self.bill),
             f"{after:>12,}  in all",
             "",
+            *(f"left alone: {text}" for text in outcome.skipped if text in trial.note),
+            *self._verdict(),
+            f"the file: {outcome.file} ({told(self.seconds)} in all)",
         ]
-        if not self.met:
-            over = self.outcome.budget.exceeded(self.outcome.point.cost, self.outcome.point.drop)
-            missed = "; ".join(
-                f"{name} is {'unmeasured' if value is None else f'{value:g}'} and {limit:g} was asked for"
-                for name, (value, limit) in over.items()
-            )
-            lines.append(
-                f"The budget was not kept: {missed}. This is the nearest point that was reached; more steps of training may help."
-            )
-        lines.append(f"the file: {self.outcome.path}")
         return "\n".join(lines)
 
-    def _rates(self) -> list[str]:
-        """The exchange rate: what the saved bytes cost in points, and what the next would."""
-        point = self.outcome.point
-        saved = self.outcome.bytes_before - self.bytes_after
-        price = f"{self._words(point.drop)}, {self._words(point.drop / max(saved, 1) * 1e6)} a megabyte"
-        lines = [f"exchange rate (validation): {saved:,} bytes saved for {price if point.drop > 0 else 'no loss'}"]
-        smaller = [p for p in undominated(self.outcome.points) if (p.cost.bytes or 0) < self.bytes_after]
-        if smaller:
-            following = smaller[-1]
-            fewer = self.bytes_after - (following.cost.bytes or 0)
-            lines.append(f"the next {fewer:,} bytes would cost {self._words(point.score - following.score)} more")
+    def _error(self) -> str:
+        error = self.outcome.trial.error
+        return "" if error is None else f"   ± {error:.4f}"
+
+    def _verdict(self) -> list[str]:
+        """Which limits are broken or cannot be told, and what would do."""
+        outcome, lines = self.outcome, list[str]()
+        for name, (value, limit) in outcome.verdict.undecided.items():
+            lines.append(
+                f"{name} cannot be decided on this machine: {value:.4g} was measured, {limit:.4g} is the limit, and the noise is larger than "
+                "the difference; a quieter machine would tell"
+            )
+        if not outcome.met:
+            lines.append("The budget was not kept: this is the nearest point that was reached.")
+            lines += [f"  {one}" for one in blocking(outcome.limits, outcome.trial, outcome.trials, outcome.score_before)]
+        if outcome.interrupted:
+            lines.append("Interrupted: the file below is whole and the best so far; the same command goes on from here.")
         return lines
 
     def _words(self, difference: float, sign: str = "") -> str:
@@ -124,29 +136,37 @@ def main_job(
     budget: Budget,
     path: Path,
     *,
+    minutes: float | None = None,
+    meters: Sequence[Meter] | None = None,
     ledger: Ledger | None = None,
     seed: int = 0,
-    steps: int | None = None,
     smallest: bool = False,
+    storage: str | None = None,
+    began: float | None = None,
     say: Callable[[str], None] = lambda text: None,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Report:
     """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`."""
+    began = monotonic() if began is None else began
     check_place(path)
     if ledger is not None:
         ledger.rows()  # raises now, not after the training, where there can be none
     model, task = build()
     _settle_threads(model, task)
-    say(f"compressing {type(model).__name__} to {budget}")
-    meters = default_meters(budget)
+    say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     outcome = compress(
-        model, task, budget, path, meters=meters, ledger=ledger, seed=seed, steps=steps, smallest=smallest, say=say
-    )
-    say("timing both files, and proving them on test data")
+        model, task, budget, path, minutes=minutes, meters=meters, ledger=ledger, seed=seed, smallest=smallest,
+        storage=storage, began=began, say=say, tell=tell,
+    )  # fmt: skip
+    say("  timing both files, and proving them on test data")
     content = read(outcome.reference)
-    timings = alternate([outcome.reference, path], task.sealed(), threads=1)
+    latency = next((meter for meter in meters or () if isinstance(meter, Latency)), Latency())
+    timings = alternate(
+        [outcome.reference, path], task.sealed(), threads=latency.threads, batch=latency.batch, runtime=latency.runtime
+    )
     before = prove(outcome.reference, task, ledger=ledger, seed=seed, note="uncompressed")
     after = prove(path, task, ledger=ledger, seed=seed, note=f"compressed to {budget}")
-    report = Report(
+    return Report(
         outcome=outcome,
         onnx_bytes_before=len(onnx(content.graph, content.tensors)),
         score_before=before,
@@ -155,9 +175,8 @@ def main_job(
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
         bill=tuple(bill(path.read_bytes(), [member.name for member in members(model)])),
+        seconds=monotonic() - began,
     )
-    clean(outcome)
-    return report
 
 
 def _settle_threads(model: nn.Module, task: Task) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from shoestring.core import Task
 from shoestring.meters import Latency, Timing, alternate
+from shoestring.meters.turns import SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,11 @@ class Pace:
         return self.high < 1
 
 
-def pace(file: Path, other: Path, task: Task, latency: Latency) -> Pace:
-    """Time one file against another, with the settings of a latency meter (its `reference` does not count)."""
+def pace(file: Path, other: Path, task: Task, latency: Latency, *, seconds: float = SECONDS) -> Pace:
+    """Time one file against another for about so many seconds, with the settings of a latency meter (its `reference` does not count)."""
     ours, *theirs = alternate(
         [file, other, other], task, threads=latency.threads, batch=latency.batch, rounds=latency.repeats,
-        warm_up=latency.warm_up, runtime=latency.runtime,
+        warm_up=latency.warm_up, runtime=latency.runtime, seconds=seconds,
     )  # fmt: skip
     return between(ours, theirs)
 

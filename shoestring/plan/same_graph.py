@@ -23,16 +23,16 @@ _FLOAT = {"codebook", "indices", "step", "mask"}
 """What a weight's state may have and the file still holds floats in its place."""
 
 
-def file_of(changed: nn.Module, task: Task, exported: Exported, signature: list[Any]) -> bytes:
-    """The bytes of a changed model's file; `exported` and `signature` are the original's.
+def file_of(changed: nn.Module, task: Task, exported: Exported, signature: list[Any], *, smallest: bool = False) -> bytes:
+    """The bytes of a changed model's file; `exported` and `signature` are the original's, `smallest` is that of `kit.write`.
 
     Raises ExportError where the changed model cannot be a file.
     """
     if signature_of(changed) == signature:
-        data = pack(changed, exported)
+        data = pack(changed, exported, smallest=smallest)
         if _answers_alike(data, changed, task):
             return data
-    return pack(changed, export(changed, task))
+    return pack(changed, export(changed, task), smallest=smallest)
 
 
 def signature_of(model: nn.Module) -> list[Any]:

@@ -22,7 +22,7 @@ from shoestring.plan.arms import (
 from shoestring.plan.clock import Clock, TimeUpError, told
 from shoestring.plan.experiments import Experiments, Proposal, open_proposals
 from shoestring.plan.moves import Arm, Move, moves, round_steps
-from shoestring.plan.verdict import better, judge, wants_smaller
+from shoestring.plan.verdict import HAVING, better, judge, wants_smaller
 
 FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0  # of the time, that goes into files without training at most
 ROUNDS = ((0.2, 6), (0.3, 2), (0.95, 1))
@@ -211,9 +211,9 @@ class Search:
 
     def _speeds(self, trial: Trial, limits: Sequence[str]) -> bool:
         """Whether a file has clearly less of what a limit on speed limits."""
-        original, fields = self.experiments.original, {"latency": "milliseconds", "memory": "memory_bytes", "energy": "joules"}
+        original = self.experiments.original
         for limit in limits:
-            name = fields.get(limit, limit)
+            name = HAVING[limit].field
             before, after = getattr(original.cost, name), getattr(trial.cost, name)
             if before and after is not None and trial.noise.get(name, (after, after))[1] < 0.97 * before:
                 return True

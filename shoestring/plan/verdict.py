@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from shoestring.core import Budget, Cost
-from shoestring.core.resource import RESOURCES
+from shoestring.core import Budget
+from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial
 
-GETTING = tuple(one.limit for one in RESOURCES if one.getting)
-"""Limits on getting a model: the search keeps them, no file can."""
+HAVING = {name: one for name, one in LIMITED.items() if not one.getting}
+"""The resources of having a model that a budget can limit, by limit; those of getting one the search keeps, and no file can."""
 _SCORE_UNIT = 0.01  # of the drop, where the limit is no drop at all
 
 
@@ -45,16 +45,16 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
         return Verdict(broken={"score": (None, base)}, undecided={}, excess=math.inf)
     over = budget.exceeded(trial.cost, base - trial.score, trial.score)
     broken, undecided, excess = {}, {}, 0.0
-    for one in RESOURCES:
+    for name, one in HAVING.items():
         interval = trial.noise.get(one.field)
-        limit = getattr(budget, one.limit)
-        if one.getting or limit is None:
+        limit = getattr(budget, name)
+        if limit is None:
             continue
         if interval is not None and interval[0] <= limit < interval[1]:
-            undecided[one.limit] = (getattr(trial.cost, one.field), limit)
-        elif one.limit in over:
-            broken[one.limit] = over[one.limit]
-            excess += _ratio(*over[one.limit])
+            undecided[name] = (getattr(trial.cost, one.field), limit)
+        elif name in over:
+            broken[name] = over[name]
+            excess += _ratio(*over[name])
     for name in ("drop", "score"):
         if name in over:
             broken[name] = over[name]
@@ -70,7 +70,7 @@ def _ratio(value: float | None, limit: float) -> float:
 
 def wants_smaller(budget: Budget) -> bool:
     """Whether the search makes files ever smaller: where no resource of having a model is limited."""
-    return all(getattr(budget, one.limit) is None for one in RESOURCES if not one.getting)
+    return all(getattr(budget, name) is None for name in HAVING)
 
 
 def better(budget: Budget, base: float) -> object:
@@ -88,7 +88,3 @@ def better(budget: Budget, base: float) -> object:
 
     return key
 
-
-def having(cost: Cost) -> dict[str, float]:
-    """What was measured of having a model, by field."""
-    return {one.field: v for one in RESOURCES if not one.getting and (v := getattr(cost, one.field)) is not None}
