@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import read, save
-from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
+from shoestring.core import Budget, BudgetError, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
 from shoestring.kit import Exported, check_finite, clone, compressible, export, pack, parameter_bytes, restore, write
 from shoestring.plan import strengths
 from shoestring.plan.frontier import Journal, Point, best
@@ -60,12 +60,13 @@ def compress(
 
     In stages, each smaller than the one before: the smallest weights are pruned and the rest trained on (taught by the
     uncompressed model); then every layer alone is thinned out further and given as few levels as validation data allows, and
-    the levels are trained. It ends when the limit on size is reached, or the limit on the drop has been passed twice running
+    the levels are trained. It ends when the limit on size is reached, or a limit on the drop or the score has been passed twice running
     (then, where size has no limit, it goes back half way), or files get no smaller, or the time is up. Of the points that fit,
     the highest validation score is delivered (the smallest file where size has no limit); if none fits, the nearest, and
     `Outcome.met` is False.
 
-    `meters` measure what the budget limits besides size. `steps` are the batches that each stage trains for; None takes ten
+    `meters` measure what the budget limits besides size. A limit such as `size<=10%` is of what came in: four bytes a parameter
+    (as `Outcome.bytes_before` has it), and the uncompressed file as the meters read it. `steps` are the batches that each stage trains for; None takes ten
     passes, 1,000 at least and 4,000 at most. `smallest` is that of `kit.write`: fewer bytes, slower to load. The stages are kept in `path` + ".stages" until the end, and a search that was
     interrupted goes on from there; KeyboardInterrupt leaves the best file so far at `path`.
     Raises BudgetError or ValueError for a budget or model that cannot be worked with, ExportError, OSError.
@@ -98,8 +99,10 @@ class _Search:
     began: float = field(default_factory=monotonic)
 
     def __post_init__(self) -> None:
-        if self.budget.size is None and self.budget.drop is None:
-            raise ValueError("the budget limits neither size nor drop: give one of them, such as 'size<=40KB' or 'drop<=0.5%'")
+        if self.budget.size is None and self.budget.drop is None and self.budget.score is None:
+            raise ValueError(
+                "the budget limits neither size nor drop, nor the score: give one of them, such as 'size<=40KB' or 'drop<=0.5%'"
+            )
         if self.budget.labels is not None:
             raise ValueError("compress buys no labels: leave labels out of the budget")
         check_place(self.path)
@@ -120,6 +123,7 @@ class _Search:
         self.journal = Journal(self.folder, identity)
         self.reference = self.folder / "reference.shoe"
         save(self.reference, data)
+        self.budget = self._absolute()
         self.overhead = max(len(data) - 4 * sum(self.weights), 0)
         self._warn_if_too_fine()
         if self.steps is None:
@@ -132,6 +136,20 @@ class _Search:
                 f"{self.folder} is of another model, seed or steps: starting over. If your function trains the model, seed it, "
                 "or load saved weights"
             )
+
+    def _absolute(self) -> Budget:
+        """The budget with its shares made limits. What came in is what the report calls before: four bytes a parameter, uncompressed."""
+        if not self.budget.relative:
+            return self.budget
+        cost = Cost()
+        for meter in self.meters:
+            cost |= meter(self.reference, self.sealed)
+        try:
+            return self.budget.against(cost | Cost(bytes=parameter_bytes(self.model)))
+        except BudgetError:
+            if not self.journal.points:
+                self.journal.remove()
+            raise
 
     def _warn_if_too_fine(self) -> None:
         measure = getattr(self.sealed, "standard_error", None)
@@ -162,7 +180,7 @@ class _Search:
             ), -1
         if self.budget.time is not None and monotonic() - self.began > self.budget.time:
             return None
-        last, failing = stages[-1], [not self._keeps_drop(p) for p in points]
+        last, failing = stages[-1], [not self._keeps_score(p) for p in points]
         lost = len(failing) >= PATIENCE and all(failing[-PATIENCE:])
         if size is not None:
             if any((p.cost.bytes or 0) <= size for p in points):
@@ -182,8 +200,8 @@ class _Search:
             return math.sqrt(stages[kept[-1]]["density"] * stages[kept[-1] + 1]["density"]), kept[-1]
         return last["density"] / SHRINK, len(points) - 1
 
-    def _keeps_drop(self, point: Point) -> bool:
-        return self.budget.drop is None or not Budget(drop=self.budget.drop).exceeded(point.cost, point.drop)
+    def _keeps_score(self, point: Point) -> bool:
+        return point.fits(Budget(drop=self.budget.drop, score=self.budget.score))
 
     def _density_for(self, size: float) -> float:
         """The density at which the file should be a little under `size` bytes, going by an estimate and by the last stage."""

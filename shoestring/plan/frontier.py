@@ -24,14 +24,14 @@ class Point:
 
     def fits(self, budget: Budget) -> bool:
         """Whether it keeps every limit."""
-        return not budget.exceeded(self.cost, self.drop)
+        return not budget.exceeded(self.cost, self.drop, self.score)
 
     def excess(self, budget: Budget) -> float:
         """How far it is over the limit that it is furthest over, as a share of that limit; 0 where it keeps them all."""
-        over = budget.exceeded(self.cost, self.drop)
+        over = budget.exceeded(self.cost, self.drop, self.score)
         # A drop of a tenth of a point is the unit where the limit is no drop at all.
         return max(
-            (float("inf") if value is None else (value - limit) / max(limit, 1e-3) for value, limit in over.values()),
+            (float("inf") if value is None else abs(value - limit) / max(abs(limit), 1e-3) for value, limit in over.values()),
             default=0.0,
         )
 

@@ -89,7 +89,8 @@ class Report:
             "",
         ]
         if not self.met:
-            over = self.outcome.budget.exceeded(self.outcome.point.cost, self.outcome.point.drop)
+            point = self.outcome.point
+            over = self.outcome.budget.exceeded(point.cost, point.drop, point.score)
             missed = "; ".join(
                 f"{name} is {'unmeasured' if value is None else f'{value:g}'} and {limit:g} was asked for"
                 for name, (value, limit) in over.items()
