@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from shoestring import __version__
+from shoestring.core.budget import limits_in_words
 
 BUDGET_NOT_MET = 3
 EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
@@ -51,10 +52,7 @@ def compress(
     ] = None,
     budget: Annotated[
         str,
-        typer.Option(
-            help="limits, such as 'size<=16KB, drop<=0.5%': size, memory (B, KB, MB), latency (us, ms), operations (K, M, G), "
-            "energy (mJ), time (s, min, h) and drop, the score that may be lost (% means points)"
-        ),
+        typer.Option(help=f"limits, such as 'size<=16KB, drop<=0.5%': {limits_in_words()}"),
     ] = "size<=4KB, drop<=1.5%",
     out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="for everything random")] = 0,

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoestring.core import Budget, BudgetError, Cost
+from shoestring.core import RESOURCES, Budget, BudgetError, Cost, Share
+from shoestring.core.budget import limits_in_words
+from shoestring.core.resource import LIMITED
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,11 @@ from shoestring.core import Budget, BudgetError, Cost
         ("drop<=0", {"drop": 0}),
         ("drop<=0.25", {"drop": 0.25}),
         ("drop<=1e-3", {"drop": 0.001}),
+        ("drop<=0.5%", {"drop": 0.005}),
+        ("score>=0.98", {"score": 0.98}),
+        ("Score >= 98 %", {"score": 0.98}),
+        ("score>=-2.5", {"score": -2.5}),
+        ("size <= 10 kb, LATENCY<=2 MS", {"size": 10_000, "latency": 2}),
     ],
 )
 def test_grammar_and_units(text: str, limits: dict[str, float] | None):
@@ -51,13 +58,33 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
     [
         ("", r"cannot read ''.*write limits like 'size<=40KB"),
         ("size<=", "write limits like"),
-        ("size<40KB", "write limits like"),
+        ("size<40KB", "cannot read 'size<40KB': size is an upper limit, so write size<=40KB"),
+        ("size = 40kb", "so write size<=40kb"),
+        ("size≤40KB", "so write size<=40KB"),
+        ("size>=40KB", "size is an upper limit, so write size<=40KB"),
+        ("drop>=1%", "drop is an upper limit, so write drop<=1%"),
+        ("score<=0.98", "score is a lower limit, so write score>=0.98"),
+        ("score=98%", "so write score>=98%"),
+        ("10 kb", "cannot read '10 kb'"),
+        ("latncy<=5ms", "there is no limit called 'latncy': .*; did you mean latency\\?"),
+        ("milliseconds<=5", "did you mean latency\\?"),
+        ("size<=10%, size<=40KB", "size is limited twice"),
+        ("score>=0.9, score>=0.8", "score is limited twice"),
+        ("size<=0%", "size<=0% cannot be met by any model: give a percentage more than 0"),
+        ("latency<=-5%", "latency<=-5% cannot be met by any model"),
+        ("size<=inf%", "size<=inf% limits nothing"),
+        ("size<=4-4%", "'4-4' in 'size<=4-4%' is not a number"),
+        ("time<=50%", "time is of getting a model, .*give it in s, min, h"),
+        ("labels<=50%", "labels is of getting a model"),
+        ("score>=nan", "score>=nan cannot be met by any model: give a number"),
+        ("score>=-inf", "score>=-inf limits nothing"),
+        ("score>=5KB", "score is given in no unit, %, not in 'KB'"),
         ("size<=40KB drop<=1%", "write limits like"),
         ("size<=40KB,", "cannot read ''"),
         ("bytes<=40KB", "there is no limit called 'bytes': the limits are size, latency, operations"),
         ("size<=40KB, size<=50KB", "size is limited twice .*: keep one"),
         ("size<=40ms", "size is given in B, KB, MB, GB, KiB, MiB, GiB, not in 'ms'"),
-        ("latency<=5", "latency is given in us, ms, s, and needs a unit: latency<=5us, say"),
+        ("latency<=5", "latency is given in us, ms, s, and needs a unit: latency<=5ms, say, or latency<=50%, a share"),
         ("drop<=5KB", "drop is given in no unit, %, not in 'KB'"),
         ("size<=4-4KB", "'4-4' in 'size<=4-4KB' is not a number"),
         ("size<=0KB", r"size<=0 cannot be met by any model: give a number more than 0"),
@@ -83,10 +110,12 @@ def test_limits_given_as_numbers_are_checked_too():
     assert issubclass(BudgetError, ValueError)
 
 
-limits = st.one_of(st.none(), st.floats(min_value=1e-12, max_value=1e15), st.integers(1, 10**12))
+numbers = st.one_of(st.none(), st.floats(min_value=1e-12, max_value=1e15), st.integers(1, 10**12))
+shares = st.one_of(numbers, st.builds(Share, st.floats(min_value=1e-12, max_value=1e6)))
+having = {name for name, resource in LIMITED.items() if not resource.getting}
 
 
-@given(st.builds(Budget, **{f.name: limits for f in fields(Budget)}))
+@given(st.builds(Budget, **{f.name: shares if f.name in having else numbers for f in fields(Budget)}))
 def test_text_and_back(budget: Budget):
     if budget == Budget():
         assert str(budget) == ""
@@ -134,3 +163,57 @@ def test_drop_forgives_the_last_bits_and_nothing_more():
     assert Budget(drop=0).exceeded(Cost(), 1 / 1_000_000) == {"drop": (1e-6, 0)}
     assert Budget(drop=0).exceeded(Cost(), -0.5) == {}
     assert Budget(size=1000).exceeded(Cost(bytes=1001), 0.0)
+
+
+def test_the_table_of_resources_has_each_field_of_a_cost_and_each_limit_of_a_budget():
+    assert sorted(one.field for one in RESOURCES) == sorted(f.name for f in fields(Cost))
+    assert [*LIMITED, "drop", "score"] == [f.name for f in fields(Budget)]
+    for one in RESOURCES:
+        assert one.units[one.unit] == 1 and one.about
+        assert not (one.noisy and one.getting)
+    assert {one.limit for one in RESOURCES if one.noisy} == {"latency", "memory", "energy"}
+    said = limits_in_words()
+    assert said.startswith("size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, G, T)")
+    assert all(name in said for name in LIMITED)
+
+
+def test_a_share_is_of_what_came_in():
+    budget = Budget.parse("latency<=50%, size<=10%, memory<=150%, operations<=3M, drop<=0.5%")
+    assert budget.latency == Share(0.5) and budget.size == Share(0.1) and budget.memory == Share(1.5)
+    assert budget.relative == ("size", "latency", "memory")
+    assert str(budget) == "size<=10%, latency<=50%, operations<=3000000, memory<=150%, drop<=0.005"
+    absolute = budget.against(Cost(bytes=40_000, milliseconds=3.0, memory_bytes=100))
+    assert absolute == Budget(size=4000, latency=1.5, memory=150, operations=3e6, drop=0.005) and absolute.relative == ()
+    assert absolute.against(Cost()) == absolute
+    assert set(absolute.exceeded(Cost(bytes=4001, milliseconds=1.5, memory_bytes=150, operations=3), 0.0)) == {"size"}
+
+
+def test_a_share_of_what_nobody_measured_is_refused_by_name():
+    budget = Budget.parse("size<=10%, latency<=12.5%")
+    with pytest.raises(BudgetError, match=r"latency<=12\.5% needs the milliseconds a run of what came in, .*nobody measured"):
+        budget.against(Cost(bytes=100))
+    for nothing in (0, float("nan"), float("inf")):
+        with pytest.raises(BudgetError, match=rf"size<=10% needs the bytes of the file .*it has {nothing:g}"):
+            budget.against(Cost(bytes=nothing, milliseconds=1.0))  # type: ignore[arg-type]
+    with pytest.raises(BudgetError, match=r"size<=10% is a share of what came in: call budget\.against\(cost\)"):
+        budget.exceeded(Cost(bytes=1, milliseconds=1.0), 0.0)
+
+
+def test_shares_are_for_resources_of_having_a_model():
+    for name in ("labels", "time", "drop", "score"):
+        with pytest.raises(BudgetError, match=f"{name} cannot be a share"):
+            Budget(**{name: Share(0.5)})
+    for fraction in (0, -1, float("nan")):
+        with pytest.raises(BudgetError, match="cannot be met"):
+            Budget(size=Share(fraction))
+
+
+def test_the_least_score():
+    budget = Budget.parse("score>=98%, size<=1KB")
+    assert budget.score == 0.98 and str(budget) == "size<=1KB, score>=0.98"
+    assert budget.exceeded(Cost(bytes=1000), 0.5, 0.98) == {}
+    assert budget.exceeded(Cost(bytes=1000), 0.0, 0.975) == {"score": (0.975, 0.98)}
+    assert budget.exceeded(Cost(bytes=1001), None) == {"size": (1001, 1000), "score": (None, 0.98)}
+    assert set(budget.exceeded(Cost(bytes=1), None, float("nan"))) == {"score"}
+    assert budget.exceeded(Cost(bytes=1), None, 0.98 - 1e-12) == {} and budget.exceeded(Cost(bytes=1), None, 0.98 - 1e-6)
+    assert Budget(score=-2).exceeded(Cost(), None, -1.5) == {} and Budget(score=-2).exceeded(Cost(), None, -2.5)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import load, read
-from shoestring.core import Budget, Ledger, SealedError, score, seeded
+from shoestring.core import Budget, BudgetError, Ledger, SealedError, score, seeded
 from shoestring.kit import clone, compressible, parameter_bytes, train
 from shoestring.plan import compress, main_job, strengths
 from shoestring.quantize import Shared
@@ -96,6 +96,20 @@ def test_the_search_never_reads_the_test_split(model, task, tmp_path):
 def test_a_drop_finer_than_the_data_can_tell_draws_a_warning(model, task, tmp_path):
     with pytest.warns(UserWarning, match="two standard errors"):
         compress(model, task, Budget.parse("size<=4KB, drop<=0.1%"), tmp_path / "out.shoe", steps=5)
+
+
+def test_a_share_is_of_four_bytes_a_parameter_and_a_least_score_ends_the_search(model, task, tmp_path):
+    outcome = compress(model, task, Budget.parse("size<=20%, score>=10%"), tmp_path / "out.shoe", steps=20)
+    assert outcome.budget == Budget(size=0.2 * outcome.bytes_before, score=0.1) and outcome.met
+    assert outcome.path.stat().st_size <= 0.2 * outcome.bytes_before
+    lost = compress(model, task, Budget.parse("score>=200%"), tmp_path / "lost.shoe", steps=1)
+    assert not lost.met and len(lost.points) < 8
+
+
+def test_a_share_of_what_nobody_measures_is_refused_and_nothing_is_left(model, task, tmp_path):
+    with pytest.raises(BudgetError, match="latency<=50% needs the milliseconds a run of what came in"):
+        compress(model, task, Budget.parse("size<=1KB, latency<=50%"), tmp_path / "out.shoe")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def test_where_none_fits_the_nearest_is_delivered():
     assert best(POINTS, budget) == POINTS[1]
 
 
+def test_a_least_score_counts_as_the_other_limits_do():
+    assert best(POINTS, Budget(score=0.97)) == POINTS[2]
+    assert [round(p.excess(Budget(score=0.98)), 6) for p in POINTS] == [0, 0, round(0.005 / 0.98, 6), round(0.02 / 0.98, 6)]
+
+
 def test_an_unmeasured_limit_is_never_kept():
     assert not POINTS[0].fits(Budget(latency=1.0))
     assert POINTS[0].excess(Budget(latency=1.0)) == float("inf")
