@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect as inspect_
 import json
 import os
 import sys
@@ -12,12 +9,15 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from shoestring import __version__
 from shoestring.core.budget import limits_in_words
+from shoestring.commands.devices import agent, platforms
+from shoestring.commands.source import call as _call
+from shoestring.commands.source import model_and_task as _model_and_task
 
 BUDGET_NOT_MET = 3
 EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
@@ -242,49 +242,14 @@ def ledger(
     Console().print(table)
 
 
+app.command()(agent)
+app.command()(platforms)
+
+
 def _gist(technique: str) -> str:
     """The first settings of a technique; --json has all."""
     settings = technique.partition("(")[2].removesuffix(")")
     return settings if len(settings) <= 40 else f"{settings[:39]}…"
-
-
-def _call(source: str) -> Any:
-    """What MODULE:FUNCTION or path.py:FUNCTION returns."""
-    module, colon, function = source.rpartition(":")
-    if not colon or not module or not function:
-        raise ValueError(f"{source!r} does not name a function: write MODULE:FUNCTION or path.py:FUNCTION")
-    if module.endswith(".py"):
-        path = Path(module)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = loaded
-        sys.path.insert(0, str(path.parent.resolve()))
-        spec.loader.exec_module(loaded)
-    else:
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            loaded = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module.split(".")[0]:
-                raise
-            raise ValueError(f"there is no module {module!r} here or among what is installed: is the name right?") from None
-    if not callable(found := getattr(loaded, function, None)):
-        raise ValueError(f"{module} has no function {function!r}")
-    try:
-        inspect_.signature(found).bind()
-    except TypeError as error:
-        raise ValueError(f"{source} is called without arguments, and wants some ({error})") from None
-    return found()
-
-
-def _model_and_task(source: str) -> tuple[Any, Any]:
-    made = _call(source)
-    if not (isinstance(made, tuple) and len(made) == 2 and hasattr(made[0], "forward") and hasattr(made[1], "batches")):
-        raise ValueError(f"{source} must return (trained model, task), and returned {type(made).__name__}")
-    return made
 
 
 def _sentence(error: Exception) -> str:

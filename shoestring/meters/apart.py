@@ -41,15 +41,16 @@ def process(max_bytes: int, seconds: float) -> subprocess.Popen[bytes]:
 def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[dict[str, Any]]:
     """The timings of a request: for each file in its order `milliseconds`, a list, and `runs`. Raises WorkError."""
     try:
-        said, complaint = worker.communicate(body, timeout=seconds)
+        with worker:
+            try:
+                said, complaint = worker.communicate(body, timeout=seconds)
+            finally:
+                worker.kill()
     except subprocess.TimeoutExpired:
         raise WorkError(
             f"the work took longer than the {seconds:g} seconds that it may: send fewer or faster files, or start the agent "
             "with more --seconds"
         ) from None
-    finally:
-        worker.kill()
-        worker.wait()
     if worker.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         why = f"signal {-worker.returncode}, perhaps for want of memory" if worker.returncode < 0 else last[:300]

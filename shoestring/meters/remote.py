@@ -158,7 +158,7 @@ class Remote:
 
     def _exchange(self, method: str, path: str, body: bytes, end: float) -> tuple[int, bytes, float]:
         """Status, content, and after how many seconds to come again. However slowly the answer drips, it is over at `end`."""
-        parts = urlsplit(self.url)
+        parts, headers = urlsplit(self.url), self._headers(method)
         left = end - perf_counter()
         if left <= 0:
             raise self._late()
@@ -170,7 +170,7 @@ class Remote:
             alarm = Timer(max(end - perf_counter(), 0.0), _hang_up, [connection.sock])
             alarm.daemon = True
             alarm.start()
-            response = _sent(connection, method, path, body, self._headers(method))
+            response = _sent(connection, method, path, body, headers)
             data = response.read(_LARGEST_ANSWER + 1)
             if len(data) > _LARGEST_ANSWER:
                 raise self._error(f"it answers with more than {_LARGEST_ANSWER:,} bytes", "see what it is that listens there")

@@ -5,9 +5,10 @@ from shoestring.plan.fallback import fallback
 from shoestring.plan.found import Found, Kept
 from shoestring.plan.frontier import Point, undominated
 from shoestring.plan.main_job import Report, main_job
+from shoestring.plan.platforms import platforms
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
 __all__ = [
-    "Effect", "Found", "Kept", "Outcome", "Point", "Report", "Table", "clean", "compress", "fallback", "main_job", "sensitivity",
-    "undominated",
+    "Effect", "Found", "Kept", "Outcome", "Point", "Report", "Table", "clean", "compress", "fallback", "main_job", "platforms",
+    "sensitivity", "undominated",
 ]  # fmt: skip
