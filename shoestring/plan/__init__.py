@@ -1,14 +1,14 @@
 """From a Budget to the model that keeps it, and the frontier found on the way."""
 
-from shoestring.plan.compress import Outcome, clean, compress
+from shoestring.plan.compress import Outcome, compress
 from shoestring.plan.fallback import fallback
 from shoestring.plan.found import Found, Kept
-from shoestring.plan.frontier import Point, undominated
+from shoestring.plan.frontier import Frontier, undominated
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.platforms import platforms
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
 __all__ = [
-    "Effect", "Found", "Kept", "Outcome", "Point", "Report", "Table", "clean", "compress", "fallback", "main_job", "platforms",
+    "Effect", "Found", "Frontier", "Kept", "Outcome", "Report", "Table", "compress", "fallback", "main_job", "platforms",
     "sensitivity", "undominated",
 ]  # fmt: skip

@@ -96,51 +96,57 @@ def compress(
     KeyboardInterrupt ends the search, not the delivery: the outcome has the best so far and `interrupted`.
     Raises BudgetError or ValueError for a budget, model or task that cannot be worked with, ExportError, OSError.
     """
-    limits = Budget.parse(budget) if isinstance(budget, str) and budget.strip() else budget if isinstance(budget, Budget) else Budget()
-    if limits.labels is not None:
-        raise BudgetError("compress buys no labels: leave labels out of the budget")
     kept = tempfile.TemporaryDirectory(prefix="shoestring-") if path is None else None
-    target = Path(kept.name) / "model.shoe" if kept is not None else Path(path)  # type: ignore[arg-type]
-    check_place(target)
-    if not list(compressible(model, "compress")):
-        raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
-    seconds = limits.time if limits.time is not None else 60 * (MINUTES if minutes is None else minutes)
-    if isinstance(seconds, float | int) and not seconds > 0:
-        raise BudgetError(f"the time is {seconds:g} s: give more than 0")
-    clock = Clock(float(seconds), monotonic() if began is None else began, say)  # type: ignore[arg-type]
-    with listening(clock):
-        job = _Job(model, task, limits, target, clock, meters, ledger, run, seed, smallest, storage, say, tell, kept)
-        with job.experiments.study.lock():
-            return job.run()
+    job = Job.of(
+        model, task, budget, Path(kept.name) / "model.shoe" if kept is not None else Path(path),  # type: ignore[arg-type]
+        minutes=minutes, meters=meters, ledger=ledger, run=run, seed=seed, smallest=smallest, storage=storage, began=began, say=say, tell=tell,
+    )  # fmt: skip
+    with job.experiments.study.lock():
+        return replace(job.run(), _kept=kept)
 
 
 @dataclass
-class _Job:
-    model: nn.Module
-    task: Task
+class Job:
+    """A search that is to be made: what `compress` and each of its worker processes has."""
+
     budget: Budget
     path: Path
     clock: Clock
-    meters: Sequence[Meter] | None
-    ledger: Ledger | None
-    name: str | None
-    seed: int
-    smallest: bool
-    storage: str | None
-    say: Callable[[str], None]
-    tell: Callable[[dict[str, Any]], None]
-    kept: Any = None
+    experiments: Experiments
+    storage: str | None = None
+    say: Callable[[str], None] = lambda text: None
+    tell: Callable[[dict[str, Any]], None] = lambda event: None
 
-    def __post_init__(self) -> None:
-        meters = list(default_meters(self.budget) if self.meters is None else self.meters)
+    @classmethod
+    def of(
+        cls, model: nn.Module, task: Task, budget: str | Budget, path: Path, *, minutes: float | None = None,
+        meters: Sequence[Meter] | None = None, began: float | None = None, storage: str | None = None,
+        say: Callable[[str], None] = lambda text: None, tell: Callable[[dict[str, Any]], None] = lambda event: None, **settings: Any,
+    ) -> Job:  # fmt: skip
+        """The job, its model measured; `settings` are those of Experiments. Raises what `compress` raises."""
+        limits = budget if isinstance(budget, Budget) else Budget.parse(budget) if budget.strip() else Budget()
+        if limits.labels is not None:
+            raise BudgetError("compress buys no labels: leave labels out of the budget")
+        check_place(path)
+        if not list(compressible(model, "compress")):
+            raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
+        seconds = limits.time if limits.time is not None else 60 * (MINUTES if minutes is None else minutes)
+        if not seconds > 0:
+            raise BudgetError(f"the time is {seconds:g} s: give more than 0")
+        clock = Clock(float(seconds), monotonic() if began is None else began, say)
+        meters = list(default_meters(limits) if meters is None else meters)
         for meter in meters:
             if why := why_not(meter):
                 limit = next(name for name, one in HAVING.items() if one.field == meter.measures)
                 raise BudgetError(f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget")
-        self.experiments = Experiments(
-            self.model, self.task, self.path.with_name(f"{self.path.name}.study"), meters, self.seed, self.smallest, ledger=self.ledger,
-            run=self.name, storage=self.storage, timing_seconds=min(max(self.clock.seconds / 200, 0.4), 1.5), score_seconds=self.clock.seconds / 60,
-        )  # fmt: skip
+        with listening(clock):
+            experiments = Experiments(
+                model, task, path.with_name(f"{path.name}.study"), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
+                score_seconds=seconds / 60, **settings,
+            )  # fmt: skip
+        return cls(limits, path, clock, experiments, storage, say, tell)
+
+    def __post_init__(self) -> None:
         if self.clock.is_up:
             raise BudgetError(
                 f"measuring the model as it came in took {told(self.clock.gone)}, and the whole command may take {told(self.clock.seconds)}: "
@@ -169,15 +175,18 @@ class _Job:
             stacklevel=5,
         )
 
+    def search(self, improved: Callable[[Trial], None] = lambda trial: None) -> bool:
+        """Search until the time is up or nothing is left to gain; whether it was interrupted."""
+        with listening(self.clock):
+            try:
+                Search(self.experiments, self.limits, self.clock, improved, self.say, self.tell).run()
+            except KeyboardInterrupt:
+                return True
+        return False
+
     def run(self) -> Outcome:
         """The search, and its outcome."""
-        search = Search(self.experiments, self.limits, self.clock, self._deliver, self.say, self.tell)
-        interrupted = False
-        try:
-            search.run()
-        except KeyboardInterrupt:
-            interrupted = True
-        return self._outcome(interrupted)
+        return self._outcome(self.search(self._deliver))
 
     def _deliver(self, trial: Trial) -> None:
         save(self.path, self.experiments.bytes_of(trial))
@@ -192,15 +201,15 @@ class _Job:
         keep = [*frontier.points, *ordered[:3], trial]
         experiments.study.sweep([one for one in keep if one.technique != experiments.original.technique])
         found = {
-            "model": experiments.study.model, "name": self.task.sealed().name, "base": base, "base_error": experiments.base_error, "bytes_before": parameter_bytes(self.model),
-            "original_bytes": experiments.original.cost.bytes, "fields": list(frontier.fields), "budget": str(self.budget),
+            "model": experiments.study.model, "name": experiments.sealed.name, "base": base, "base_error": experiments.base_error, "bytes_before": parameter_bytes(self.experiments.model),
+            "original_cost": experiments.original.cost.measured(), "storage": self.storage, "fields": list(frontier.fields), "budget": str(self.budget),
         }  # fmt: skip
         save(experiments.folder / "search.json", json.dumps(found, indent=1).encode())
         return Outcome(
             trial=trial, verdict=judge(self.limits, trial, base), budget=self.budget, limits=self.limits, frontier=frontier,
-            trials=tuple(trials), score_before=base, bytes_before=parameter_bytes(self.model), file=self.path, reference=experiments.reference,
+            trials=tuple(trials), score_before=base, bytes_before=parameter_bytes(self.experiments.model), file=self.path, reference=experiments.reference,
             folder=experiments.folder, seconds=self.clock.gone, skipped=tuple(experiments.heard), interrupted=interrupted,
-            _model=lambda: experiments.model_of(trial, self.path), _kept=self.kept,
+            _model=lambda: experiments.model_of(trial, self.path),
         )  # fmt: skip
 
     def frontier(self, trials: Sequence[Trial]) -> Frontier:
@@ -208,7 +217,7 @@ class _Job:
         limited = [one.field for name, one in HAVING.items() if getattr(self.limits, name) is not None]
         fields = list(dict.fromkeys([*limited, "bytes"]))
         return Frontier.of(
-            trials, fields, self.experiments.base, base_error=self.experiments.base_error, bytes_before=parameter_bytes(self.model)
+            trials, fields, self.experiments.base, base_error=self.experiments.base_error, bytes_before=parameter_bytes(self.experiments.model)
         )
 
     def _confirmed(self, ordered: Sequence[Trial], frontier: Frontier, *, quick: bool) -> Trial:

@@ -7,19 +7,16 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shoestring import __version__
-from shoestring.core.budget import limits_in_words
-from shoestring.commands.devices import agent, platforms
-from shoestring.commands.source import call as _call
-from shoestring.commands.source import model_and_task as _model_and_task
+from shoestring.cli.devices import agent, platforms
+from shoestring.cli.search import compress, forecast, frontier
+from shoestring.cli.source import call as _call
 
-BUDGET_NOT_MET = 3
 EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
 
 app = typer.Typer(
@@ -39,51 +36,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="print the 
         raise typer.Exit
 
 
-@app.command()
-def compress(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODULE:FUNCTION]",
-            help="a function that returns (trained model, task), as MODULE:FUNCTION or path.py:FUNCTION; "
-            "left out: handwritten digits and a small LeNet, trained on the spot",
-            show_default=False,
-        ),
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(help=f"limits, such as 'size<=16KB, drop<=0.5%': {limits_in_words()}"),
-    ] = "size<=4KB, drop<=1.5%",
-    out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
-    seed: Annotated[int, typer.Option(help="for everything random")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(help="batches each stage trains for [default: by the data]", min=1, show_default=False)
-    ] = None,
-    ledger: Annotated[Path, typer.Option(help="where the steps are recorded")] = Path("shoestring.ledger"),
-    smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to load")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Shrink a trained model until it keeps a budget, and prove the file on test data.
-
-    Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error;
-    130 interrupted (the best file so far is kept, and the same command goes on from there).
-    """
-    from shoestring.core import Budget, Ledger
-
-    limits = Budget.parse(budget)  # before torch is imported: a typing error is told at once
-    from shoestring.plan import main_job
-    from shoestring.recipes import digits_lenet
-
-    if source is None:
-        name, build = "digits", lambda: digits_lenet(seed)
-    else:
-        name, build = source.rsplit(":", 1)[-1], lambda: _model_and_task(source)
-    path = out or Path(f"{name}.shoe")
-    say: Callable[[str], None] = (lambda text: None) if as_json else lambda text: print(text, flush=True)
-    report = main_job(build, limits, path, ledger=Ledger(ledger), seed=seed, steps=steps, smallest=smallest, say=say)
-    print(json.dumps(report.as_json()) if as_json else report.as_text())
-    if not report.met:
-        raise typer.Exit(BUDGET_NOT_MET)
+app.command()(compress)
+app.command()(forecast)
+app.command()(frontier)
 
 
 @app.command()
@@ -263,7 +218,7 @@ def _sentence(error: Exception) -> str:
 
 def _where(error: Exception) -> str:
     """Where an error came up in code that is the user's own, and how to see all of it."""
-    ours = str(Path(__file__).parent)
+    ours = str(Path(__file__).parents[1])
     frames = [f for f in traceback.extract_tb(error.__traceback__) if ours not in f.filename]
     own = [
         f

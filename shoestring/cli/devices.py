@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shoestring.commands.source import call
+from shoestring.cli.source import call
 
 
 def agent(

@@ -1,0 +1,5 @@
+"""`python -m shoestring.cli`: the program."""
+
+from shoestring.cli import main
+
+main()

@@ -1,0 +1,189 @@
+"""The commands that search: compress, forecast and frontier."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+
+from shoestring.cli.source import model_and_task
+from shoestring.core.budget import limits_in_words
+
+BEGAN = monotonic()
+"""When the program began, as nearly as Python can tell: the limit on time is on all of it."""
+BUDGET_NOT_MET = 3
+INTERRUPTED = 130
+DEMO = "drop<=1.5%, time<=1min"
+
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODULE:FUNCTION]", show_default=False,
+        help="a function that returns (trained model, task), as MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits "
+        "and a small LeNet, trained on the spot",
+    ),
+]  # fmt: skip
+Limits = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", show_default=False,
+        help=f"limits, such as 'size<=16KB, latency<=50%, drop<=0.5%': {limits_in_words()} [default: none, and for the digits "
+        f"'{DEMO}']",
+    ),
+]  # fmt: skip
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="for the whole command, unless the budget limits time [default: 10]", min=0.05, show_default=False),
+]
+RuntimeName = Annotated[
+    str,
+    typer.Option(
+        "--runtime", help="where milliseconds are measured: onnxruntime, openvino or remote:URL, each also with :all-threads"
+    ),
+]
+Seed = Annotated[int, typer.Option(help="for everything random")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON: a line for each event, the last one the report")]
+
+
+def compress(
+    source: Source = None,
+    budget: Limits = None,
+    minutes: Minutes = None,
+    runtime: RuntimeName = "onnxruntime",
+    out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(help="processes that search together", min=1)] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="where several machines share the search: journal:PATH in a shared folder, or postgresql://USER@HOST/NAME",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    ledger: Annotated[Path, typer.Option(help="where the trials are recorded")] = Path("shoestring.ledger"),
+    smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to load")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print the report alone")] = False,
+    as_json: AsJson = False,
+    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
+) -> None:  # fmt: skip
+    """Find the best file of a trained model that keeps a budget, and prove it on test data.
+
+    The first file is there within seconds, and gets better until the time is up or nothing is left to gain. Ctrl-C delivers the
+    best so far; the same command goes on from there. Without a budget: the smallest file that loses nothing, and what else
+    could be had.
+    Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error;
+    130 interrupted (the best file so far is kept).
+    """
+    limits, meters = _limits(source, budget, runtime)
+    from shoestring.core import Ledger
+    from shoestring.plan import main_job
+    from shoestring.plan.workers import helpers, join
+
+    name, build = _job(source, seed)
+    path = out or Path(f"{name}.shoe")
+    say: Callable[[str], None] = (lambda text: None) if as_json or quiet else lambda text: print(text, flush=True)
+    tell: Callable[[dict[str, Any]], None] = (
+        (lambda event: print(json.dumps(event), flush=True)) if as_json else lambda event: None
+    )
+    if worker:
+        join(build, limits, path, minutes=minutes, meters=meters, seed=seed, smallest=smallest, storage=storage, began=BEGAN)
+        return
+    _end_on_sigterm()
+    with helpers(workers - 1):
+        report = main_job(
+            build, limits, path, minutes=minutes, meters=meters, ledger=Ledger(ledger), seed=seed, smallest=smallest, storage=storage,
+            began=BEGAN, say=say, tell=tell,
+        )  # fmt: skip
+    print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
+    if report.outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not report.met:
+        raise typer.Exit(BUDGET_NOT_MET)
+
+
+def forecast(
+    source: Source = None,
+    budget: Limits = None,
+    minutes: Minutes = None,
+    runtime: RuntimeName = "onnxruntime",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """What `compress` would come to: bytes, milliseconds, minutes, and the chance that the budget is kept; in seconds."""
+    limits, meters = _limits(source, budget, runtime)
+    from shoestring.plan.forecast import forecast as foretell
+
+    _, build = _job(source, seed)
+    found = foretell(*build(), limits, minutes=minutes, meters=meters, seed=seed)
+    print(json.dumps(found.as_json()) if as_json else str(found))
+
+
+def frontier(
+    path: Annotated[
+        Path, typer.Argument(help="the file that compress wrote, or its folder NAME.shoe.study", show_default=False)
+    ],
+    pick: Annotated[
+        int | None, typer.Option(help="write the file of the point of this number", min=1, show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where to write it [default: PATH.N.shoe]", show_default=False)] = None,
+    svg: Annotated[Path | None, typer.Option(help="draw it into this file", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What no other file beats, with the exchange rate from each point to the next; `--pick` writes one without searching again."""
+    from shoestring.artifact import save
+    from shoestring.plan.frontier import as_svg
+    from shoestring.plan.kept import kept
+
+    folder = path if path.is_dir() else path.with_name(f"{path.name}.study")
+    study, found, name = kept(folder)
+    if svg is not None:
+        save(svg, as_svg(found, f"{name}: score against bytes").encode())
+    if pick is not None:
+        if pick > len(found.points):
+            raise ValueError(f"there is no point {pick}: the frontier has {len(found.points)}")
+        trial = found.points[pick - 1]
+        target = out or folder.with_name(f"{folder.name.removesuffix('.study').removesuffix('.shoe')}.{pick}.shoe")
+        save(target, study(trial))
+        print(f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, {trial.technique}")
+    elif as_json:
+        print(json.dumps(found.as_json()))
+    else:
+        print(found)
+    if svg is not None and not as_json:
+        print(f"{svg}: the frontier, drawn")
+
+
+def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, Any]:
+    """The budget and its meters; before torch is imported, so that a typing error is told at once."""
+    from shoestring.core import Budget
+    from shoestring.meters import Latency, default_meters, parse_runtime
+
+    text = budget if budget is not None else DEMO if source is None else ""
+    limits = Budget.parse(text) if text.strip() else Budget()
+    platform = parse_runtime(runtime)
+    meters = default_meters(limits)
+    timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
+    return limits, [timed if isinstance(one, Latency) else one for one in meters]
+
+
+def _job(source: str | None, seed: int) -> tuple[str, Callable[[], Any]]:
+    """The name of a job, and what makes its model and task."""
+    if source is not None:
+        return source.rsplit(":", 1)[-1], lambda: model_and_task(source)
+    from shoestring.recipes import digits_lenet
+
+    return "digits", lambda: digits_lenet(seed)
+
+
+def _end_on_sigterm() -> None:
+    """Have SIGTERM end the search as Ctrl-C does: with the best file so far."""
+
+    def end(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
