@@ -84,6 +84,10 @@ class Technique(ABC):
     def __call__(self, model: Any, task: Task) -> Any:
         """A new model that answers the same questions more cheaply."""
 
+    def toward(self, size: float) -> Technique | None:
+        """The technique set so that the weights of what it makes take about so many bytes; None where it cannot aim at that."""
+        return None
+
 
 def _name(self: Any) -> str:
     told = [f for f in fields(self) if f.repr and (f.name not in ("only", "keep") or getattr(self, f.name))]

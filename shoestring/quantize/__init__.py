@@ -10,6 +10,7 @@ from shoestring.quantize.ranges import Entropy, MeanSquare, MinMax, Percentile
 from shoestring.quantize.rate import Rate
 from shoestring.quantize.rounding import GPTQ, Nearest
 from shoestring.quantize.shared import Shared
+from shoestring.quantize.toward import Toward
 from shoestring.quantize.trellis import Trellis
 from shoestring.quantize.weight_only import WeightOnly
 
@@ -32,6 +33,7 @@ __all__ = [
     "ScaledSigns",
     "Shared",
     "Signs",
+    "Toward",
     "Trellis",
     "WeightOnly",
 ]  # fmt: skip
