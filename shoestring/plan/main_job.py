@@ -174,9 +174,17 @@ def main_job(
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
-        bill=tuple(bill(path.read_bytes(), [member.name for member in members(model)])),
+        bill=tuple(bill(path.read_bytes(), _names(outcome))),
         seconds=monotonic() - began,
     )
+
+
+def _names(outcome: Outcome) -> list[str] | None:
+    """The names of the delivered model's weights; None where only the file holds it."""
+    try:
+        return [member.name for member in members(outcome.model())]
+    except ValueError:
+        return None
 
 
 def _settle_threads(model: nn.Module, task: Task) -> None:

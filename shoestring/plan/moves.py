@@ -11,17 +11,18 @@ from typing import Any
 import shoestring
 from shoestring.core import Stage, Technique
 from shoestring.kit import AdamW, Training
-from shoestring.quantize import GPTQ, Binary, PostTraining, QuantizationAware, Rate, Real, Shared
+from shoestring.quantize import GPTQ, BFloat16, Binary, PostTraining, QuantizationAware, Rate, Real, Shared, WeightOnly
 
 _TUNED: tuple[Technique, ...] = (
     PostTraining(rounding=GPTQ()),
     QuantizationAware(rounding=GPTQ()),
     Shared(vector_levels=16),
-    Rate(training=Training(10_000, AdamW(2e-3))),
+    Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Binary(inputs=Real()),
     Binary(),
 )
 """Settings that did better than the defaults under a budget; a technique that is not here begins with its defaults."""
+_FIRST = (BFloat16, WeightOnly, PostTraining, Shared)
 _NEAREST_FROM = 7
 """Bits from which rounding to the nearest is as good as GPTQ, and faster."""
 
@@ -48,6 +49,16 @@ class Move:
     def trains(self) -> bool:
         """Whether it trains: techniques that do have a field `training`."""
         return any(f.name == "training" for f in fields(self.technique))  # type: ignore[arg-type]
+
+    @property
+    def works_untrained(self) -> bool:
+        """Whether what it makes without training is of use; a binary network is not."""
+        return not isinstance(self.technique, Binary)
+
+    @property
+    def first(self) -> int:
+        """How early it is tried without training: what is fast and does well comes first, what the planner does not know last."""
+        return _FIRST.index(type(self.technique)) if type(self.technique) in _FIRST else -1
 
     @property
     def turns(self) -> bool:
