@@ -17,7 +17,20 @@ from torch import nn
 
 from shoestring.artifact import read, save
 from shoestring.core import Budget, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
-from shoestring.kit import Exported, check_finite, clone, compressible, export, pack, parameter_bytes, restore, write
+from shoestring.kit import (
+    AdamW,
+    Exported,
+    Ramp,
+    Training,
+    check_finite,
+    clone,
+    compressible,
+    export,
+    pack,
+    parameter_bytes,
+    restore,
+    write,
+)
 from shoestring.plan import strengths
 from shoestring.plan.frontier import Journal, Point, best
 from shoestring.prune import Magnitude, PerLayer
@@ -205,14 +218,18 @@ class _Search:
         again = start >= 0 and density == stages[start]["density"]
         model = self.model if start < 0 else restore(self.folder / stages[start]["pruned"], self.model)
         assert self.steps is not None
-        technique = Magnitude(density=density, steps=self.steps * (2 if again else 1))
+        technique = Magnitude(density=density, training=Training(self.steps * (2 if again else 1)))
         pruned = self._apply(technique, model, number)
         kept = self.folder / f"stage-{number:02}.pruned.shoe"
         write(pruned, self.sealed, kept, exported=self.exported)
         layers = PerLayer(strengths.densities(pruned, self.taught))
-        pressing = Magnitude(criterion=layers, steps=max(self.steps // 2, 1), ramp=0.0, rounds=1)
+        pressing = Magnitude(criterion=layers, training=Training(max(self.steps // 2, 1)), ramp=Ramp(0.0, rounds=1))
         pressed = self._apply(pressing, pruned, number)
-        sharing = Shared(overrides=strengths.levels(pressed, self.taught), vector_levels=16, steps=max(self.steps // 4, 1))
+        sharing = Shared(
+            overrides=strengths.levels(pressed, self.taught),
+            vector_levels=16,
+            training=Training(max(self.steps // 4, 1), AdamW(1e-4)),
+        )
         shared = self._apply(sharing, pressed, number)
         file = self.folder / f"stage-{number:02}.shoe"
         size = write(shared, self.sealed, file, exported=self.exported, smallest=self.smallest)

@@ -10,7 +10,7 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import Budget, Ledger, SealedError, score, seeded
-from shoestring.kit import clone, compressible, parameter_bytes, train
+from shoestring.kit import Training, clone, compressible, parameter_bytes, train
 from shoestring.plan import compress, main_job, strengths
 from shoestring.quantize import Shared
 from shoestring.tasks import digits
@@ -27,7 +27,7 @@ def task():
 def model(task):
     with seeded(0):
         network = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
-        return train(network, task.sealed(), steps=400)
+        return train(network, task.sealed(), Training(400))
 
 
 def test_a_budget_that_can_be_kept_is_kept_by_the_file(model, task, tmp_path):
@@ -159,7 +159,7 @@ def test_the_levels_of_the_default_file_are_kept_as_levels(model, task, tmp_path
 
 
 def test_layers_that_are_shared_already_are_measured_too(model, task):
-    shared = Shared(levels=24, steps=0)(model, task)
+    shared = Shared(levels=24, training=Training(0))(model, task)
     taught = task.sealed().taught_by(clone(model))
     thin = dict(strengths.densities(shared, taught))
     (weight,) = [w for w in compressible(shared, "test") if w.name == "3.weight"]
