@@ -21,7 +21,7 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
-from shoestring.kit import Supervised, train
+from shoestring.kit import Supervised, Training, train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
 from shoestring.tasks import adult, adult_columns, cifar10, ewt, ewt_vocabulary, mnist, sst2, sst2_vocabulary
@@ -93,9 +93,9 @@ def first(part: Any, count: int) -> Any:
 
 def seconds(model: nn.Module, task: Task) -> float:
     """Of the processor, for a training step: so that it is known of a training that was interrupted, too."""
-    train(model.to(memory_format=torch.channels_last), task, steps=3)  # pyright: ignore[reportCallIssue]
+    train(model.to(memory_format=torch.channels_last), task, Training(3))  # pyright: ignore[reportCallIssue]
     began = process_time()
-    train(model, task, steps=20)
+    train(model, task, Training(20))
     return (process_time() - began) / 20
 
 

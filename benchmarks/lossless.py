@@ -25,7 +25,7 @@ from torch import Tensor
 
 from shoestring.artifact.checkpoint import as_safetensors, from_safetensors, pack, read
 from shoestring.core import seeded
-from shoestring.kit import Supervised, train
+from shoestring.kit import Supervised, Training, train
 from shoestring.kit.checkpoint import from_torch
 from shoestring.models import LeNet300
 from shoestring.tasks import mnist
@@ -70,7 +70,7 @@ def main() -> None:
 def trained(task: Supervised, seed: int) -> dict[str, Tensor]:
     """LeNet-300-100's weights after two passes."""
     with seeded(seed):
-        model = train(LeNet300(), task.sealed(), steps=STEPS, what="training LeNet-300-100")
+        model = train(LeNet300(), task.sealed(), Training(STEPS), what="training LeNet-300-100")
     return model.state_dict()
 
 

@@ -18,7 +18,7 @@ from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.kit import Supervised, clone, compressible, parameter_bytes, taught, train
+from shoestring.kit import Supervised, Training, clone, compressible, parameter_bytes, taught, train
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize.rate import Price, Priced
 from shoestring.recipes.rate import SETTINGS, Point, rate_lenet
@@ -111,7 +111,10 @@ def cost(task: Supervised) -> float:
         return perf_counter() - began
 
     pairs = [
-        (seconds(lambda: train(plain, shown, steps=40)), seconds(lambda: train(rated, priced, steps=40, before_step=read)))
+        (
+            seconds(lambda: train(plain, shown, Training(40))),
+            seconds(lambda: train(rated, priced, Training(40), before_step=read)),
+        )
         for _ in range(8)
     ]
     return median(ours / theirs for theirs, ours in pairs[1:])

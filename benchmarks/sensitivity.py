@@ -17,13 +17,18 @@ from rows import Rows, start
 from torch import nn
 
 from shoestring.core import Task, Technique, score, seeded
+from shoestring.kit import Training
 from shoestring.meters import Latency
 from shoestring.plan import fallback, sensitivity
 from shoestring.prune import Magnitude
 from shoestring.quantize import PostTraining, Shared
 from shoestring.recipes import digits_lenet
 
-ACTIONS: list[Technique] = [Magnitude(density=0.1, steps=0), Shared(levels=4, steps=0), PostTraining()]
+ACTIONS: list[Technique] = [
+    Magnitude(density=0.1, training=Training(0)),
+    Shared(levels=4, training=Training(0)),
+    PostTraining(),
+]
 LAYERS = ("layers.0", "layers.3", "layers.7", "layers.9")
 DROPS = (0.01, 0.03, 0.15)
 TIMED = Latency(batch=32)
@@ -67,7 +72,7 @@ def alone(rows: Rows, name: str, model: nn.Module, task: Task, action: Technique
 
 def fewest(rows: Rows, model: nn.Module, task: Task, seed: int) -> None:
     """How many layers fallback keeps, and how few of all ways of keeping layers would do."""
-    action = Magnitude(density=0.1, steps=0)
+    action = Magnitude(density=0.1, training=Training(0))
     base = score(task, model)
     subsets = list(chain.from_iterable(combinations(LAYERS, count) for count in range(len(LAYERS) + 1)))
     lost = {keep: base - score(task, changed(model, task, replace(action, keep=keep))) for keep in subsets}

@@ -21,7 +21,7 @@ from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
 from shoestring.core import Task, Technique, prove, score
-from shoestring.kit import Supervised, bake, clone, members, recover, restore
+from shoestring.kit import AdamW, Supervised, Training, bake, clone, members, recover, restore
 from shoestring.kit.sizes import resize
 from shoestring.meters import Operations
 from shoestring.meters.latency import alternate, ratio
@@ -42,13 +42,14 @@ class Narrow(Technique):
     """ResNet-20 with fewer channels everywhere, trained from the start, taught by the model."""
 
     width: int
-    steps: int
-    learning_rate: float
+    training: Training
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A new network."""
         narrow = ResNet20(self.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return recover(narrow, task, model, steps=self.steps, learning_rate=self.learning_rate, weight_decay=0.05)
+        return recover(
+            narrow, task, model, replace(self.training, optimizer=replace(self.training.optimizer, weight_decay=0.05))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,7 @@ class TorchPruning(Technique):
     """What Torch-Pruning leaves, trained as ours is."""
 
     share: float
-    steps: int
-    learning_rate: float
+    training: Training
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy with fewer channels."""
@@ -75,7 +75,7 @@ class TorchPruning(Technique):
                     memory_format=torch.channels_last if weight.raw.ndim == 4 else torch.contiguous_format
                 )
                 resize(weight)
-        return recover(thin, task, model, steps=self.steps, learning_rate=self.learning_rate)
+        return recover(thin, task, model, self.training)
 
 
 def main() -> None:
@@ -100,12 +100,12 @@ def run(rows: Rows, name: str, network: type[nn.Module], task: Supervised, basel
     whole = network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     model = restore(baseline, whole)
     passes = 1 if rows.quick else PASSES
-    training = {"steps": passes * -(-len(task.train[1]) // task.batch_size), "learning_rate": RATE}
-    techniques: dict[str, Technique] = {"Channels": Channels(share=SHARE, **training)}
+    training = Training(passes * -(-len(task.train[1]) // task.batch_size), AdamW(RATE))
+    techniques: dict[str, Technique] = {"Channels": Channels(share=SHARE, training=training)}
     if PEER:
-        techniques["Torch-Pruning"] = TorchPruning(share=SHARE, **training)
+        techniques["Torch-Pruning"] = TorchPruning(share=SHARE, training=training)
     if network is ResNet20:
-        techniques["narrow"] = Narrow(width=NARROW, **training)
+        techniques["narrow"] = Narrow(width=NARROW, training=training)
     full = Operations()(baseline, task.sealed()).operations
     assert full is not None
     if not rows.done(f"{name}, baseline", 0):

@@ -14,7 +14,7 @@ from rows import Rows, start
 from torch import nn
 
 from shoestring.core import Task, Technique, score, seeded
-from shoestring.kit import Exported, clone, export, pack
+from shoestring.kit import AdamW, Exported, Training, clone, export, pack
 from shoestring.prune import Global, Magnitude, PerLayer
 from shoestring.quantize import Shared
 from shoestring.recipes import digits_lenet
@@ -35,17 +35,17 @@ def main() -> None:
         rows.add("uncompressed", "validation score", 100 * score(taught, model), "%", seed)
         measure = partial(weigh, rows, seed=seed, task=taught, exported=exported)
         for density in (0.1, 0.05, 0.02):
-            layerwise = Magnitude(density=density, steps=steps)
+            layerwise = Magnitude(density=density, training=Training(steps))
             measure(f"density {density}: layer-adaptive", layerwise, model)
             measure(f"density {density}: one threshold", replace(layerwise, criterion=Global()), model)
             measure(f"density {density}: uniform", replace(layerwise, criterion=PerLayer()), model)
-            measure(f"density {density}: layer-adaptive, at once", replace(layerwise, steps=0), model)
-        pruned = Magnitude(density=0.1, steps=steps)
+            measure(f"density {density}: layer-adaptive, at once", replace(layerwise, training=Training(0)), model)
+        pruned = Magnitude(density=0.1, training=Training(steps))
         with seeded(seed):
             thin = pruned(model, taught)
         for levels in (16, 8, 4):
-            measure(f"{levels} levels, trained", Shared(levels=levels, steps=steps // 2), thin)
-            measure(f"{levels} levels, k-means alone", Shared(levels=levels, steps=0), thin)
+            measure(f"{levels} levels, trained", Shared(levels=levels, training=Training(steps // 2, AdamW(1e-4))), thin)
+            measure(f"{levels} levels, k-means alone", Shared(levels=levels, training=Training(0)), thin)
         rows.add("all", "done", 1, "", seed)
     rows.close()
 

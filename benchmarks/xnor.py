@@ -27,7 +27,7 @@ from shoestring.artifact.sign_code import compiled
 from shoestring.artifact.signs import SignConvolution, SignProduct, bound
 from shoestring.artifact.tensors import tensor
 from shoestring.core import Task, seeded
-from shoestring.kit import export, pack
+from shoestring.kit import Training, export, pack
 from shoestring.meters.subject import feeds, runner
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary
@@ -191,7 +191,7 @@ def wide(task: Task, batch: int, rows: Rows, subject: str) -> None:
 
     with seeded(0):
         model = NormFirst(64 if rows.quick else 256)
-        binary = Binary(steps=0)(model, task.sealed())
+        binary = Binary(training=Training(0))(model, task.sealed())
     files = {
         name: unpack(pack(one, export(one, task.sealed()))) for name, one in (("fp32", model), ("xnor", binary))
     }  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from shoestring import Budget, Supervised, compress, load, prove
-from shoestring.kit import train
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 
@@ -47,7 +47,7 @@ def shades() -> tuple[nn.Module, Supervised]:
     """What `shoestring compress examples/01_your_own_model.py:shades --budget "size<=6KB"` calls."""
     torch.manual_seed(0)
     task = shades_task()
-    return train(Shades(), task.sealed(), steps=600), task
+    return train(Shades(), task.sealed(), Training(600)), task
 
 
 def main(steps: int | None = None) -> None:

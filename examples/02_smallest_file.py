@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from shoestring import load, prove, write
 from shoestring.core import score, seeded
-from shoestring.kit import moved, parameter_bytes
+from shoestring.kit import AdamW, Training, moved, parameter_bytes
 from shoestring.quantize import Rate
 from shoestring.recipes import digits_lenet
 
@@ -22,7 +22,7 @@ def main(steps: int = 3000) -> None:
     print(f"before: {parameter_bytes(model):,} bytes, validation score {score(task, model):.4f}")
     for price in (1e-5, 1e-4):  # what a bit may cost, in units of the loss
         with seeded(0):
-            small = Rate(price=price, steps=steps, learning_rate=2e-3)(model, shown)
+            small = Rate(price=price, training=Training(steps, AdamW(2e-3)))(model, shown)
         name = f"digits_{price:g}.shoe"
         size = write(small, task, name, smallest=True)
         print(f"price {price:g}: {size:,} bytes, validation score {score(task, load(name)):.4f} ({name})")

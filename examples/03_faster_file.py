@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shoestring import load, prove, write
 from shoestring.core import apply, score, seeded
-from shoestring.kit import train
+from shoestring.kit import AdamW, Training, train
 from shoestring.meters import Latency, alternate, ratio
 from shoestring.plan import fallback, sensitivity
 from shoestring.quantize import PostTraining
@@ -38,7 +38,7 @@ class Yours(nn.Module):
 def main(steps: int = 400) -> None:
     task = digits()
     with seeded(0):
-        model = train(Yours(), task, steps=steps, learning_rate=2e-3).eval()
+        model = train(Yours(), task, Training(steps, AdamW(2e-3))).eval()
     print(f"trained: validation score {score(task, model):.4f}\n")
 
     print("which layer hurts? each alone, in 8-bit whole numbers:")

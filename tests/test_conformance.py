@@ -22,22 +22,23 @@ import shoestring
 from shoestring import kit, meters
 from shoestring.artifact import load
 from shoestring.core import Ledger, SealedError, Task, Technique, apply, chain, score, seeded
+from shoestring.kit import AdamW, Ramp, Training
 from shoestring.models import DigitsLeNet, TextEncoder
 from shoestring.tasks import digits
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "prune.Blocks": {"batches": 1, "steps": 2},
-    "prune.Channels": {"steps": 4, "rounds": 2},
-    "prune.GroupLasso": {"strength": 20.0, "steps": 4},
-    "prune.Heads": {"steps": 4, "rounds": 2},
-    "prune.LowRank": {"steps": 2},
-    "prune.Magnitude": {"density": 0.3, "steps": 2, "rounds": 1},
+    "prune.Blocks": {"batches": 1, "training": Training(2)},
+    "prune.Channels": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
+    "prune.GroupLasso": {"penalty": 20.0, "training": Training(4)},
+    "prune.Heads": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
+    "prune.LowRank": {"training": Training(2)},
+    "prune.Magnitude": {"density": 0.3, "training": Training(2), "ramp": Ramp(rounds=1)},
     "quantize.BFloat16": {"keep": ("layers.0",)},
-    "quantize.Binary": {"steps": 20},
+    "quantize.Binary": {"training": Training(20, AdamW(2e-3))},
     "quantize.PostTraining": {"examples": 64},
-    "quantize.QuantizationAware": {"examples": 64, "steps": 2},
-    "quantize.Rate": {"price": 1e-4, "steps": 2},
-    "quantize.Shared": {"levels": 16, "iterations": 5, "steps": 2},
+    "quantize.QuantizationAware": {"examples": 64, "training": Training(2)},
+    "quantize.Rate": {"price": 1e-4, "training": Training(2)},
+    "quantize.Shared": {"levels": 16, "iterations": 5, "training": Training(2)},
     "quantize.Trellis": {"price": 1e-5, "batches": 4, "rounds": 2},
     "quantize.WeightOnly": {"only": ("layers.7", "layers.9")},
 }
@@ -135,7 +136,7 @@ def trained(network: type[nn.Module]) -> nn.Module:
     """A network that knows most digits."""
     task = digits()
     with seeded(0):
-        model = kit.train(network(), task, steps=120, learning_rate=3e-3)
+        model = kit.train(network(), task, Training(120, AdamW(3e-3)))
     assert score(task, model) > 0.85
     return model.train()
 
@@ -210,7 +211,7 @@ def test_every_field_has_a_default_or_a_cheap_setting(kind: type[Technique], tec
 
 def test_its_name_makes_it_again_and_is_the_same_in_every_process(kind: type[Technique], technique: Technique):
     assert eval(repr(technique), names()) == technique
-    code = f"from {kind.__module__} import {kind.__name__}; print(repr({kind.__name__}(**{SETTINGS[key(kind)]!r})))"
+    code = f"from shoestring.kit import *; from {kind.__module__} import {kind.__name__}; print({kind.__name__}(**{SETTINGS[key(kind)]!r}))"
     environment = {**os.environ, "PYTHONHASHSEED": "11"}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said.stdout.strip() == repr(technique), said.stderr

@@ -29,6 +29,7 @@ from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
 from shoestring.kit.supervised import Supervised, accuracy
 from shoestring.kit.tape import Tape, record
 from shoestring.kit.train import DivergedError, recover, taught, train
+from shoestring.kit.training import AdamW, Constant, Cosine, Mixed, Ramp, Single, Training
 from shoestring.kit.units import remove_dead_units
 from shoestring.kit.weights import (
     ModelState,
@@ -46,8 +47,9 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "DivergedError", "Edges", "ExportError", "Exported", "Grid", "ModelState", "Patterns", "Product", "Quantised", "SkippedWarning", "State",
-    "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Trial", "Weight", "accuracy",
+    "AdamW", "Constant", "Cosine", "DivergedError", "Edges", "ExportError", "Exported", "Grid", "Mixed", "ModelState", "Patterns", "Product",
+    "Quantised", "Ramp", "Single", "SkippedWarning", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
+    "Weight", "accuracy",
     "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",

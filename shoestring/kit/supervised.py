@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +88,8 @@ class Supervised(Task):
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         inputs, targets = batch
-        with torch.autocast(inputs[0].device.type, self.autocast, enabled=self.autocast is not None):
+        own = self.autocast  # None leaves alone what is on around it
+        with torch.autocast(inputs[0].device.type, own) if own is not None else nullcontext():
             loss = self.criterion(model(*inputs), targets)
         if loss.numel() != 1:
             raise ValueError(f"the criterion gives {loss.numel()} numbers for a batch: it must give one, such as their mean")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from shoestring.core import Task
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Grid
 from shoestring.kit.resume import Batches, snapshot
+from shoestring.kit.training import Mixed, Training
 from shoestring.kit.weights import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -27,22 +28,22 @@ class DivergedError(RuntimeError):
 def train(
     model: Model,
     task: Task,
+    training: Training,
     *,
-    steps: int,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 0.0,
     before_step: Callable[[int], None] | None = None,
     what: str = "training",
     key: str = "",
 ) -> Model:
-    """Train in place for `steps` batches with Adam, the rate rising for the first 2 % and then falling along a cosine to 0.
+    """Train in place, as `training` says: `train(model, task, Training(2000))`. Returns the model.
 
     Passes over the training split follow one another until the steps are used up. Interrupted, the model stays as it was
     after the last whole step. Weights of half precision are trained in single, and rounded after each step: Adam's own numbers
-    do not fit in half. Where every parameter is frozen nothing is trained, with a SkippedWarning. `key` tells this training from
+    do not fit in half. Where every parameter is frozen nothing is trained, with a SkippedWarning. `before_step` is called with the
+    number of each step, from 0, before it; `what` is said of the training while it runs and where it fails; `key` tells it from
     others within `resuming`. Raises DivergedError, ValueError where the training split is empty.
     """
-    if steps <= 0:
+    steps, schedule = training.steps, training.schedule
+    if not steps:
         return model
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -55,12 +56,12 @@ def train(
         model.train()
     singles = [_single(p) for p in parameters]
     optimizer = torch.optim.AdamW(
-        _groups(model, dict(zip(parameters, singles, strict=True)), learning_rate),
-        weight_decay=weight_decay,
+        _groups(model, dict(zip(parameters, singles, strict=True)), training.optimizer.learning_rate),
+        weight_decay=training.optimizer.weight_decay,
         fused=all(map(_is_plain, singles)),  # one pass over the memory in place of ten
     )
     batches = Batches(task)
-    kept = snapshot(model, optimizer, singles, f"{what}: {steps} steps, learning rate {learning_rate:g}. {key}")
+    kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
     try:
         begin = kept.load(batches) if kept is not None else 0
         with progress(what, steps) as advance:
@@ -72,36 +73,35 @@ def train(
                     kept.save(step, batches)
                 if before_step is not None:
                     before_step(step)
-                loss = _backward(model, task, next(batches), f"at step {step} of {steps} ({what})", learning_rate)
+                loss = _backward(model, task, next(batches), f"at step {step} of {steps} ({what})", training)
                 for group in optimizer.param_groups:
-                    group["lr"] = group["highest"] * _height(step, steps)
+                    group["lr"] = group["highest"] * schedule.height(step, steps)
                 _step(optimizer, parameters, singles)
                 _keep_positive(optimizer)
                 advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
         if kept is not None and begin < steps:
             kept.save(steps, batches, last=True)
     finally:
-        for part, training in modes:
-            part.training = training
+        for part, mode in modes:
+            part.training = mode
     return model
 
 
-def _backward(model: nn.Module, task: Task, batch: Any, where: str, learning_rate: float) -> float:
+def _backward(model: nn.Module, task: Task, batch: Any, where: str, training: Training) -> float:
     """The loss of a batch, its gradients left in the parameters."""
     model.zero_grad()
+    device = next(model.parameters()).device.type
+    mixed = torch.autocast(device, torch.bfloat16) if isinstance(training.precision, Mixed) else nullcontext()
     with parametrize.cached():
-        loss = task.loss(model, batch)
+        with mixed:
+            loss = task.loss(model, batch)
         if not torch.isfinite(loss):
+            rate = training.optimizer.learning_rate
             raise DivergedError(
-                f"the loss is {loss.item()} {where}: use a learning rate below {learning_rate:g}, and check the data for NaN"
+                f"the loss is {loss.item()} {where}: use a learning rate below {rate:g}, and check the data for NaN"
             )
         loss.backward()
     return loss.item()
-
-
-def _height(step: int, steps: int) -> float:
-    """The learning rate of a step as a share of the highest."""
-    return min((step + 1) / max(1, steps // 50), 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0)))
 
 
 def _groups(model: nn.Module, singles: dict[nn.Parameter, nn.Parameter], learning_rate: float) -> list[dict[str, Any]]:
@@ -157,6 +157,16 @@ def taught(task: Task, teacher: nn.Module) -> Task:
     return task if getattr(task, "teacher", None) is not None else task.taught_by(bake(clone(teacher)).eval())
 
 
-def recover(model: nn.Module, task: Task, teacher: nn.Module, **settings: Any) -> nn.Module:
+def recover(
+    model: Model,
+    task: Task,
+    teacher: nn.Module,
+    training: Training,
+    *,
+    before_step: Callable[[int], None] | None = None,
+    what: str = "training",
+    key: str = "",
+) -> Model:
     """`train`, taught by `teacher` unless the task has a teacher already."""
-    return train(model, taught(task, teacher) if settings.get("steps", 0) > 0 else task, **settings)
+    learned = taught(task, teacher) if training.steps else task
+    return train(model, learned, training, before_step=before_step, what=what, key=key)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
 from shoestring.core.task import evaluating
-from shoestring.kit import Patterns, SkippedWarning, check_finite, chosen, clone, members, recover
+from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import Example, example_of
 from shoestring.kit.surgery import answers
 
@@ -31,12 +31,12 @@ class Blocks(Technique):
     """Take out the blocks whose loss is least when they are passed by, one after the other, measured each time.
 
     Saves: operations, milliseconds and bytes: a block is gone as a whole.
-    Costs: `steps` batches of training; score; for each block taken out, a run of every other over `batches` batches.
+    Costs: the time of `training`; score; for each block taken out, a run of every other over `batches` batches.
     Source: Fan, Grave & Joulin 2020, section 3; Sajjad et al. 2023. Differs: which ones go is measured, one after the other.
 
     `share`: of the blocks that is kept, above 0 and at most 1; one stays at least.
     `batches`: of the training split that the loss is measured on.
-    `steps`: batches of training after the last block went. `learning_rate`: Adam's, at its height.
+    `training`: after the last block went; Training(0) trains nothing.
     `only`, `keep`: patterns of names of blocks that may go, and of those that must stay.
     A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList, called once, that returns a
     tensor like its first argument. A `Through` takes its place: to restore a file into the model's class, take the same blocks
@@ -47,18 +47,15 @@ class Blocks(Technique):
 
     share: float = 0.5
     batches: int = 8
-    steps: int = 1000
-    learning_rate: float = 5e-4
+    training: Training = Training(1000, AdamW(5e-4))
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ValueError(f"the share is {self.share}: it must be above 0 and at most 1")
-        if self.steps < 0 or self.batches < 1:
-            raise ValueError(f"steps must be 0 or more and batches 1 or more: {self}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"the learning rate is {self.learning_rate}: it must be above 0")
+        if self.batches < 1:
+            raise ValueError(f"the loss is measured on {self.batches} batches: give 1 or more")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with fewer blocks."""
@@ -79,10 +76,7 @@ class Blocks(Technique):
                 break
             candidates.remove(least)
             shorter = bypassed(shorter, (least,))
-        return recover(
-            shorter, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training what is left",
-            key=repr(self),
-        )  # fmt: skip
+        return recover(shorter, task, model, self.training, what="training what is left", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, check_finite, members
+from shoestring.kit import Patterns, Ramp, Training, check_finite, members
 from shoestring.kit.coupling import Coupling, Family, coupled
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned
@@ -30,7 +30,7 @@ class Channels(Technique):
     """Take out the channels that matter least, a few at a time, with all that belongs to them.
 
     Saves: operations, milliseconds and bytes: layers have fewer channels.
-    Costs: `steps` batches of training; score.
+    Costs: the time of `training`; score.
     Source: Li et al. 2017 (filters); Molchanov et al. 2019 (the default importance); Fang et al. 2023 (what goes together).
     Differs: what goes together is found by trying; widths are rounded; recovery is taught by the model as it was.
 
@@ -38,8 +38,7 @@ class Channels(Technique):
     stay count too; where the rest cannot go so far, it goes as far as it can.
     `importance`: what is compared: Taylor(), Norm(), Scale() or another callable (model, task, coupling) -> numbers.
     `multiple`: the channels of a layer that are left are a multiple of this, where more than that were there.
-    `steps`: batches of training in all; 0 trains nothing.
-    `ramp`: the share of the steps over which channels go, in `rounds` rounds. `learning_rate`: Adam's, at its height.
+    `training`: in all; Training(0) trains nothing. `ramp`: the share of it over which channels go, and in how many rounds.
     `only`, `keep`: patterns of names of layers, those that lose channels and those that do not; empty `only` is all of them.
     Layers whose outputs are added lose the same channels: `keep` of one keeps them all. To compare layers one by one, ask for a
     share OfChannels(): one layer alone cannot save half of all operations.
@@ -52,20 +51,16 @@ class Channels(Technique):
     of: OfOperations | OfChannels = OfOperations()
     importance: Importance = Taylor()
     multiple: int = 8
-    steps: int = 2000
-    ramp: float = 0.3
-    rounds: int = 4
-    learning_rate: float = 1e-3
+    training: Training = Training(2000)
+    ramp: Ramp = Ramp(0.3, rounds=4)
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ValueError(f"the share is {self.share}: it must be above 0 and at most 1")
-        if self.steps < 0 or self.rounds < 1 or self.multiple < 1 or not 0 <= self.ramp <= 1:
-            raise ValueError(f"steps must be 0 or more, rounds and multiple 1 or more, and ramp from 0 to 1: {self}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"the learning rate is {self.learning_rate}: it must be above 0")
+        if self.multiple < 1:
+            raise ValueError(f"channels in multiples of {self.multiple}: give 1 or more")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with fewer channels."""
@@ -82,10 +77,7 @@ class Channels(Technique):
             goals = [self._rounded(family, share * count) for family, count in zip(coupling.families, full[1], strict=True)]
             return [score.argsort()[: max(0, len(score) - goal)] for score, goal in zip(scores, goals, strict=True)]
 
-        return thinned(
-            model, task, found, choose, steps=self.steps, ramp=self.ramp, rounds=self.rounds,
-            learning_rate=self.learning_rate, who="Channels", key=repr(self),
-        )  # fmt: skip
+        return thinned(model, task, found, choose, training=self.training, ramp=self.ramp, who="Channels", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have: of layers whose outputs are added, the first."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, SkippedWarning, Weight, check_finite, clone, members, recover
+from shoestring.kit import Patterns, SkippedWarning, Training, Weight, check_finite, clone, members, recover
 from shoestring.kit.coupling import Coupling, Family, coupled
 from shoestring.prune.thinning import named
 
@@ -19,29 +18,28 @@ from shoestring.prune.thinning import named
 class GroupLasso(Technique):
     """Train with a penalty on the length of the weights that read each channel, so that those of needless channels become zero.
 
-    Saves: bytes of the file; then operations, when the channels are taken out: by Channels(steps=0) or
+    Saves: bytes of the file; then operations, when the channels are taken out: by Channels(training=Training(0)) or
     `kit.remove_dead_units`, without any loss.
-    Costs: `steps` batches of training; score, with the strength.
+    Costs: the time of `training`; score, with the penalty.
     Source: Wen et al. 2016, section 3; Yuan & Lin 2006. Differs: a group is all weights that read one unit, in whatever layers,
     and a step of the penalty is proximal (it reaches zero); a unit that reached zero stays there.
 
-    `strength`: how fast weights shrink, as a share of the learning rate, above 0: with 1, as fast as Adam could let them grow.
-    `steps`: batches of training. `learning_rate`: Adam's, at its height.
+    `penalty`: how fast weights shrink, as a share of the learning rate, above 0: with 1, as fast as Adam could let them grow.
+    `training`: with the penalty; Training(0) does nothing. Weights shrink by the rate that its schedule has, but for the warm-up.
     `only`, `keep`: patterns of names of layers, those whose channels may become zero and those whose do not.
     Units are those of Channels and Heads. With a SkippedWarning: those that weights of half precision or with levels or steps read,
     and what these skip.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
-    strength: float = 0.1
-    steps: int = 2000
-    learning_rate: float = 1e-3
+    penalty: float = 0.1
+    training: Training = Training(2000)
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
-        if not self.strength > 0 or self.steps < 0 or not self.learning_rate > 0:
-            raise ValueError(f"strength and learning rate must be above 0 and steps 0 or more: {self}")
+        if not self.penalty > 0:
+            raise ValueError(f"the penalty is {self.penalty}: it must be above 0")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model in which nothing reads some of its channels."""
@@ -56,18 +54,19 @@ class GroupLasso(Technique):
         gone = torch.zeros(sum(sizes), dtype=torch.bool)
         trained.register_buffer("units_gone", gone)  # of the model while it trains: one that is resumed must know of them
 
+        schedule = replace(self.training.schedule, warm_up=0.0)
+
         def shrink(step: int) -> None:
-            rate = self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / max(self.steps, 1)))
+            rate = self.training.optimizer.learning_rate * schedule.height(step, self.training.steps)
             with torch.no_grad():
                 for family, done in zip(families, gone.split(sizes), strict=True):
-                    _shrink(found, family, done, self.strength * rate)
+                    _shrink(found, family, done, self.penalty * rate)
 
         trained = recover(
-            trained, task, model, steps=self.steps, learning_rate=self.learning_rate, before_step=shrink,
-            what="training with group lasso", key=repr(self),
-        )  # fmt: skip
-        if self.steps:
-            shrink(self.steps)
+            trained, task, model, self.training, before_step=shrink, what="training with group lasso", key=repr(self)
+        )
+        if self.training.steps:
+            shrink(self.training.steps)
         del trained.units_gone
         return trained
 

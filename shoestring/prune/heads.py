@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, check_finite
+from shoestring.kit import AdamW, Patterns, Ramp, Training, check_finite
 from shoestring.kit.coupling import Coupling, coupled
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned
@@ -19,14 +19,13 @@ class Heads(Technique):
     """Take out the heads of attentions that matter least: their queries, keys, values and what reads them.
 
     Saves: operations, milliseconds and bytes: projections are narrower, and there are fewer attentions.
-    Costs: `steps` batches of training; score, little for the first half of the heads.
+    Costs: the time of `training`; score, little for the first half of the heads.
     Source: Michel, Levy & Neubig 2019, section 4.
     Differs: heads are found by trying, whatever the class of the attention; importance is squared.
 
     `share`: of the heads of the model that are kept, above 0 and at most 1; every attention keeps one at least.
     `importance`: what is compared: Taylor(), Norm() or another callable (model, task, coupling) -> numbers.
-    `steps`: batches of training in all; 0 trains nothing.
-    `ramp`: the share of the steps over which heads go, in `rounds` rounds. `learning_rate`: Adam's, at its height.
+    `training`: in all; Training(0) trains nothing. `ramp`: the share of it over which heads go, and in how many rounds.
     `only`, `keep`: patterns of names of layers (of a query's projection, say), whose heads may go and must stay.
     What is a head: channels of several layers that a softmax mixes, and that nothing else mixes with others. Attentions that are
     one step to torch, as nn.MultiheadAttention's, have none, and are skipped with a SkippedWarning.
@@ -35,20 +34,14 @@ class Heads(Technique):
 
     share: float = 0.5
     importance: Importance = Taylor()
-    steps: int = 1000
-    ramp: float = 0.3
-    rounds: int = 3
-    learning_rate: float = 5e-4
+    training: Training = Training(1000, AdamW(5e-4))
+    ramp: Ramp = Ramp(0.3, rounds=3)
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ValueError(f"the share is {self.share}: it must be above 0 and at most 1")
-        if self.steps < 0 or self.rounds < 1 or not 0 <= self.ramp <= 1:
-            raise ValueError(f"steps must be 0 or more, rounds 1 or more and ramp from 0 to 1: {self}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"the learning rate is {self.learning_rate}: it must be above 0")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with fewer heads."""
@@ -61,10 +54,7 @@ class Heads(Technique):
             goal = round(heads * (1 - (1 - self.share) * way))
             return _least(self.importance(thin, task, coupling), sum(map(len, coupling.families)) - goal)
 
-        return thinned(
-            model, task, found, choose, steps=self.steps, ramp=self.ramp, rounds=self.rounds,
-            learning_rate=self.learning_rate, who="Heads", key=repr(self),
-        )  # fmt: skip
+        return thinned(model, task, found, choose, training=self.training, ramp=self.ramp, who="Heads", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have: of each attention the layer that is called first."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Task, Technique, seeded
 from shoestring.core.task import evaluating
-from shoestring.kit import Patterns, SkippedWarning, bake, check_finite, chosen, clone, members, recover
+from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, bake, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
 from shoestring.kit.surgery import answers
 
@@ -71,29 +71,24 @@ class LowRank(Technique):
     """Compute linear layers and convolutions as two thin ones where that takes fewer operations.
 
     Saves: operations, milliseconds where the layers are large, and bytes.
-    Costs: `steps` batches of training; score.
+    Costs: the time of `training`; score.
     Source: Denton et al. 2014; Zhang et al. 2016, section 2.1 (a k×k convolution to fewer channels, and a 1×1 one back).
 
     `rank`: how many directions a layer keeps: Energy(0.99) or LayerOperations(0.5).
     `directions`: which: Outputs(batches=8) or Weights().
-    `steps`: batches of training after, taught by the model as it was. `learning_rate`: Adam's, at its height.
+    `training`: after, taught by the model as it was; Training(0) trains nothing.
     `only`, `keep`: patterns of names of layers, those that are factored and those that are not.
     A layer is left whole where two would take more than nine tenths of its operations. In its place is an nn.Sequential of two: to
-    restore a file, call the technique with steps=0 on the model first. With a SkippedWarning: weights that are tied, frozen,
+    restore a file, call the technique with Training(0) on the model first. With a SkippedWarning: weights that are tied, frozen,
     parametrized, or have a state (prune, share and round after), and layers whose own attributes the model looks at.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
     rank: Energy | LayerOperations = Energy()
     directions: Outputs | Weights = Outputs()
-    steps: int = 1000
-    learning_rate: float = 5e-4
+    training: Training = Training(1000, AdamW(5e-4))
     only: Patterns = ()
     keep: Patterns = ()
-
-    def __post_init__(self) -> None:
-        if self.steps < 0 or not self.learning_rate > 0:
-            raise ValueError(f"steps must be 0 or more and the learning rate above 0: {self}")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with pairs of thin layers in it."""
@@ -122,9 +117,7 @@ class LowRank(Technique):
                 warnings.warn(text, SkippedWarning, stacklevel=2)
             else:
                 thin = trial
-        return recover(
-            thin, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training thin layers", key=repr(self)
-        )
+        return recover(thin, task, model, self.training, what="training thin layers", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have."""

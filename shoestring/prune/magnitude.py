@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, first_fit, recover, touched
+from shoestring.kit import Patterns, Ramp, Training, Weight, check_finite, clone, compressible, first_fit, recover, touched
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Magnitude(Technique):
     """Zero the smallest weights, a few at a time, and train on with the mask held.
 
     Saves: bytes of the file (a zero costs a fraction of a bit).
-    Costs: `steps` batches of training; score, slowly down to a density of about 0.1 and then faster.
+    Costs: the time of `training`; score, slowly down to a density of about 0.1 and then faster.
     Source: Han, Pool, Tran & Dally 2015, section 3; the schedule is Zhu & Gupta 2017's cubic one, section 3.
     Differs: thresholds come from the density asked for, not from the spread of each layer; recovery is taught by the model
     as it was.
@@ -68,9 +68,8 @@ class Magnitude(Technique):
     `density`: the share of weights that is kept, above 0 and at most 1, of all parameters with two axes or more
     in the layers chosen.
     `criterion`: what is compared: LayerAdaptive(), Global() or PerLayer(...).
-    `steps`: batches of training in all; 0 prunes at once and trains nothing.
-    `ramp`: the share of the steps over which the mask grows; `rounds`: how many times it does.
-    `learning_rate`: Adam's, at its height.
+    `training`: in all; Training(0) prunes at once and trains nothing.
+    `ramp`: the share of the training over which the mask grows, and how many times it does.
     `only`, `keep`: patterns of names of layers, those that are pruned and those that are not;
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
@@ -78,20 +77,14 @@ class Magnitude(Technique):
 
     density: float = 0.1
     criterion: Global | LayerAdaptive | PerLayer = LayerAdaptive()
-    steps: int = 2000
-    ramp: float = 0.5
-    rounds: int = 20
-    learning_rate: float = 1e-3
+    training: Training = Training(2000)
+    ramp: Ramp = Ramp(0.5, rounds=20)
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.density <= 1:
             raise ValueError(f"the density is {self.density}: it must be above 0 and at most 1")
-        if self.steps < 0 or self.rounds < 1 or not 0 <= self.ramp <= 1:
-            raise ValueError(f"steps must be 0 or more, rounds 1 or more and ramp from 0 to 1: {self}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"the learning rate is {self.learning_rate}: it must be above 0")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model whose weights have masks."""
@@ -99,21 +92,17 @@ class Magnitude(Technique):
         pruned = clone(model)
         found = touched(pruned, compressible(pruned, "Magnitude"), self.only, self.keep, "Magnitude")
         begun = [float((weight.value() != 0).double().mean()) for weight in found]
-        if not self.steps:
+        last, rounds = self.training.steps - 1, self.ramp.rounds
+        if last < 0:
             self._tighten(found, begun, 1.0)
             return pruned
-        at = {
-            round(self.ramp * (self.steps - 1) * turn / self.rounds): turn / self.rounds for turn in range(1, self.rounds + 1)
-        }
+        at = {round(self.ramp.share * last * turn / rounds): turn / rounds for turn in range(1, rounds + 1)}
 
         def before_step(step: int) -> None:
             if step in at:
                 self._tighten(found, begun, at[step])
 
-        return recover(
-            pruned, task, model, steps=self.steps, learning_rate=self.learning_rate, before_step=before_step, what="pruning",
-            key=repr(self),
-        )  # fmt: skip
+        return recover(pruned, task, model, self.training, before_step=before_step, what="pruning", key=repr(self))
 
     def _tighten(self, found: Sequence[Weight], begun: Sequence[float], progress: float) -> None:
         """Prune as far as the schedule has come, `progress` of 1 being all the way."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from shoestring.core import Task
-from shoestring.kit import SkippedWarning, clone, recover, taught
+from shoestring.kit import Ramp, SkippedWarning, Training, clone, recover, taught
 from shoestring.kit.coupling import Coupling, coupled, removed
 
 Choose = Callable[[nn.Module, Coupling, float], list[Tensor]]
@@ -16,23 +17,23 @@ Choose = Callable[[nn.Module, Coupling, float], list[Tensor]]
 
 
 def thinned(
-    model: nn.Module, task: Task, coupling: Coupling, choose: Choose, *, steps: int, ramp: float, rounds: int,
-    learning_rate: float, who: str, key: str,
+    model: nn.Module, task: Task, coupling: Coupling, choose: Choose, *, training: Training, ramp: Ramp, who: str, key: str,
 ) -> nn.Module:  # fmt: skip
     """A copy of the model without the units that are chosen. It is taught by the model as it was."""
     thin = clone(model)
     if not coupling.families:
         warnings.warn(f"{who} found nothing in the model that it could take out", SkippedWarning, stacklevel=3)
         return thin
+    steps = training.steps
     learned = taught(task, model) if steps else task
-    rounds = rounds if steps else 1
-    before = [round(ramp * steps * turn / rounds) for turn in range(rounds)]
+    rounds = ramp.rounds if steps else 1
+    before = [round(ramp.share * steps * turn / rounds) for turn in range(rounds)]
     for turn, (first, last) in enumerate(zip(before, [*before[1:], steps], strict=True), 1):
         gone = choose(thin, coupling, turn / rounds)
         if any(len(units) for units in gone):
             thin, coupling = removed(thin, task, coupling, gone, who=who)
         thin = recover(
-            thin, learned, model, steps=last - first, learning_rate=learning_rate,
+            thin, learned, model, replace(training, steps=last - first),
             what=f"training what is left ({turn}/{rounds})", key=f"{key}, round {turn}",
         )  # fmt: skip
     return thin

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Grid, Patterns, Quantised, plain_module, recover
+from shoestring.kit import AdamW, Grid, Patterns, Quantised, Training, plain_module, recover
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.post_training import PostTraining
 from shoestring.quantize.ranges import MeanSquare, Ranges
@@ -20,11 +20,11 @@ class QuantizationAware(Technique):
 
     It begins where PostTraining ends, from the same description of ranges and grains, and its module and file are of the same kind.
     Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
-    Costs: `steps` batches of training, each about twice as long as a plain one; less score than PostTraining, at 4 bits far less.
+    Costs: the time of `training`, each step about twice as long as a plain one; less score than PostTraining, at 4 bits far less.
     Source: Esser et al. 2020 (LSQ), section 2, for weights; Bhalgat et al. 2020 (LSQ+) for activations. Differs: zero points stay
     where calibration put them; Adam in place of scaled gradients; distillation.
 
-    `steps`: batches of training, 0 or more; `learning_rate`: Adam's, at its height, above 0. The others are PostTraining's: `bits`
+    `training`: of weights and steps together. The others are PostTraining's: `bits`
     and `grain` of weights, `ranges` of activations and `weight_ranges`, `rounding` to begin with, `examples` that tell them, `only`, `keep`.
     Raises ValueError for settings out of range, NaN and names that are no layers', ExportError for a model that fails on the task's example.
     """
@@ -35,14 +35,11 @@ class QuantizationAware(Technique):
     weight_ranges: Ranges = MeanSquare()
     rounding: Nearest | GPTQ = Nearest()
     examples: int = 512
-    steps: int = 2000
-    learning_rate: float = 1e-4
+    training: Training = Training(2000, AdamW(1e-4))
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or not self.learning_rate > 0:
-            raise ValueError(f"steps must be 0 or more and the learning rate above 0: {self}")
         self._start()
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
@@ -53,14 +50,7 @@ class QuantizationAware(Technique):
         for grid in quantised.grids:
             assert isinstance(grid, Grid)
             grid.step.requires_grad_(True)
-        return recover(
-            quantised,
-            task,
-            plain_module(model),
-            steps=self.steps,
-            learning_rate=self.learning_rate,
-            what="training with rounding",
-        )
+        return recover(quantised, task, plain_module(model), self.training, what="training with rounding", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names of the layers that it may change."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, SkippedWarning, check_finite, chosen, clone, members, recover
+from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
@@ -31,7 +31,7 @@ class Binary(Technique):
     """Give convolutions and linear layers weights of -1 and +1 with a scale for each filter, and train them so.
 
     Saves: bytes of the file (a weight takes one bit); with `inputs=Signs()` milliseconds too, where llvmlite is installed.
-    Costs: score, little with `Real()` inputs, more with signs; `steps` batches of training.
+    Costs: score, little with `Real()` inputs, more with signs; the time of `training`.
     Source: Rastegari et al. 2016 (XNOR-Net), sections 3.1 (`Real()`) and 3.2 (`ScaledSigns()`); the gradient of a sign is that of
     Courbariaux et al. 2016 (Binarized Neural Networks), equation 4. Differs: taught by the model that it is given; `Signs()`, the
     default, leaves out the scale of each place of the input; the signs of inputs may be trained before those of weights.
@@ -42,23 +42,22 @@ class Binary(Technique):
     than two dimensions, layers of classes with a `forward` of their own or with hooks, and, for signs,
     convolutions in groups or with padding other than zeros and linear layers of inputs of more than two axes without a norm.
     Layers that are binary already train on.
-    `inputs`: `Real()`, `Signs()` or `ScaledSigns()`. `steps`: batches of training; `inputs_first`: the share of them in which
-    weights are still real, 0 to 1, of no account with `Real()`; `learning_rate`: Adam's. `only`, `keep`: names of layers, `*` matches anything.
+    `inputs`: `Real()`, `Signs()` or `ScaledSigns()`. `training`: Training(0) trains nothing. `inputs_first`: the share of its steps in which
+    weights are still real, 0 to 1, of no account with `Real()`. `only`, `keep`: names of layers, `*` matches anything.
     Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are none.
     """
 
     inputs: Inputs = Signs()
-    steps: int = 2000
+    training: Training = Training(2000, AdamW(2e-3))
     inputs_first: float = 0.3
-    learning_rate: float = 2e-3
     only: Patterns = ()
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, Real | Signs | ScaledSigns):
             raise TypeError(f"inputs is {self.inputs!r}: give Real(), Signs() or ScaledSigns(), with their brackets")
-        if self.steps < 0 or not 0 <= self.inputs_first <= 1 or not self.learning_rate > 0:
-            raise ValueError(f"steps must be 0 or more, inputs_first from 0 to 1 and the learning rate above 0: {self}")
+        if not 0 <= self.inputs_first <= 1:
+            raise ValueError(f"inputs_first is {self.inputs_first}: it is a share of the steps, 0 to 1")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with binary layers."""
@@ -75,12 +74,12 @@ class Binary(Technique):
             return binary
         norms = [layer.norm for layer in layers if layer.norm is not None]
         _see(binary, [one for one in norms if not one.num_batches_tracked], task)
-        first = 0 if isinstance(self.inputs, Real) else round(self.steps * self.inputs_first)
-        for steps, trains_weights in ((first, False), (self.steps - first, True)):
+        first = 0 if isinstance(self.inputs, Real) else round(self.training.steps * self.inputs_first)
+        for steps, trains_weights in ((first, False), (self.training.steps - first, True)):
             for layer in layers:
                 layer.trains_weights = trains_weights
             what = "training the signs of weights" if trains_weights else "training the signs of inputs"
-            recover(binary, task, model, steps=steps, learning_rate=self.learning_rate, what=what, key=repr(self))
+            recover(binary, task, model, replace(self.training, steps=steps), what=what, key=repr(self))
         for layer in layers:
             freeze(layer)
         return binary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from shoestring.core import Predict, Task, Technique
 from shoestring.kit import (
     Patterns,
     SkippedWarning,
+    Training,
     Weight,
     check_finite,
     clone,
@@ -38,15 +39,15 @@ class Rate(Technique):
     the units that this leaves dead are removed where layers follow one another. Batch norm is made a scale and a shift per
     channel in a last, shorter phase, and these are rounded likewise.
     Saves: bytes of the file, ten times and more than sharing levels does.
-    Costs: score, as much as `price` allows; `steps` batches of training.
+    Costs: score, as much as `price` allows; the time of `training`.
     Source: Oktay et al. 2020 (scalable model compression by entropy-penalised reparameterisation) for the loss; Esser et al. 2020
     (LSQ) for the steps. Differs: no learned prior; the entropy model is the one of the coder, with its contexts, counted anew
     every 20 steps, and its slope is what the weights feel.
 
     Hidden units may come in another order. Weights that are frozen are left alone, with a SkippedWarning.
     `price`: of a bit, in units of the loss, above 0; the logarithm of 2 over the number of training examples is the
-    description length's own price. `steps`: batches of training, 1 or more, and a fifth more where there is batch norm; `learning_rate`: Adam's.
-    `rise`: the share of the steps over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
+    description length's own price. `training`: of 1 step or more, and a fifth more where there is batch norm.
+    `rise`: the share of the training over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
     deviations of a tensor. `grain`: PerTensor() or PerChannel().
     `only`, `keep`: patterns of names of layers, those whose weights are put on grids and those whose are not (they train on);
     empty `only` is all of them.
@@ -54,8 +55,7 @@ class Rate(Technique):
     """
 
     price: float = 1e-5
-    steps: int = 10_000
-    learning_rate: float = 1e-3
+    training: Training = Training(10_000)
     rise: float = 0.5
     coarseness: float = 2.0
     grain: PerTensor | PerChannel = PerTensor()
@@ -63,10 +63,10 @@ class Rate(Technique):
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
-        if not (self.price > 0 and self.learning_rate > 0 and self.coarseness > 0):
-            raise ValueError(f"price, learning rate and coarseness must be above 0: {self}")
-        if self.steps < 1 or not 0 <= self.rise <= 1:
-            raise ValueError(f"steps must be 1 or more and rise from 0 to 1: {self}")
+        if not (self.price > 0 and self.coarseness > 0):
+            raise ValueError(f"price and coarseness must be above 0: {self}")
+        if self.training.steps < 1 or not 0 <= self.rise <= 1:
+            raise ValueError(f"training must have 1 step or more, and rise is from 0 to 1: {self}")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model whose weights are multiples of steps, smaller where units died."""
@@ -76,12 +76,12 @@ class Rate(Technique):
         norms = {id(one) for part in rated.modules() if _is_norm(part) for one in part.parameters(recurse=False)}
         weights = touched(rated, _trainable(rated), self.only, self.keep, "Rate")
         first = [w for w in weights if id(w.raw) not in norms]
-        self._train(rated, task, first, self.steps, self.learning_rate, self.rise, fine=False)
+        self._train(rated, task, first, self.training, self.rise, fine=False)
         if norms:
             if not rated.training:  # as train() does; what is frozen in a model that trains stays so
                 rated.train()
             settle_batch_norm(rated)
-            self._train(rated, task, weights, max(1, self.steps // 5), self.learning_rate / 5, 0.0, fine=True)
+            self._train(rated, task, weights, _shorter(self.training), 0.0, fine=True)
         for weight in weights:
             settle(weight)
         modes = {name: part.training for name, part in model.named_modules()}
@@ -91,7 +91,7 @@ class Rate(Technique):
         return rated
 
     def _train(
-        self, model: nn.Module, task: Task, weights: list[Weight], steps: int, learning_rate: float, rise: float, *, fine: bool
+        self, model: nn.Module, task: Task, weights: list[Weight], training: Training, rise: float, *, fine: bool
     ) -> None:
         for weight in weights:
             if weight.state is None or weight.state.step is None:
@@ -99,15 +99,12 @@ class Rate(Technique):
         priced = Priced(task, [Price(weight) for weight in weights])
 
         def before_step(step: int) -> None:
-            priced.price = self.price * min(1.0, step / max(1.0, rise * steps))
+            priced.price = self.price * min(1.0, step / max(1.0, rise * training.steps))
             if step % 20 == 0:
                 for one in priced.prices:
                     one.read()
 
-        train(
-            model, priced, steps=steps, learning_rate=learning_rate, before_step=before_step, what="training for the rate",
-            key=repr(self),
-        )  # fmt: skip
+        train(model, priced, training, before_step=before_step, what="training for the rate", key=repr(self))
 
     def _first_step(self, weight: Weight, *, fine: bool) -> Tensor:
         value = weight.value().float()
@@ -120,6 +117,12 @@ class Rate(Technique):
         # Equal values (the ones of a new norm) have no spread, zeros no size.
         least = torch.where(largest > 0, largest / 128, 1 / 64)
         return (self.coarseness * spread).clamp_min(least).reshape(shape)
+
+
+def _shorter(training: Training) -> Training:
+    """The last phase: a fifth of the steps at a fifth of the rate."""
+    slower = replace(training.optimizer, learning_rate=training.optimizer.learning_rate / 5)
+    return replace(training, steps=max(1, training.steps // 5), optimizer=slower)
 
 
 def _trainable(model: nn.Module) -> list[Weight]:

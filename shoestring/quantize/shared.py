@@ -8,7 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, Technique
-from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, first_fit, members, recover, touched
+from shoestring.kit import (
+    AdamW,
+    Patterns,
+    Training,
+    Weight,
+    check_finite,
+    clone,
+    compressible,
+    first_fit,
+    members,
+    recover,
+    touched,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +28,7 @@ class Shared(Technique):
     """Replace each weight by the nearest of a few levels, and train the levels.
 
     Saves: bytes of the file (a weight costs at most log2(levels) bits, and fewer once coded).
-    Costs: score, little down to about 8 levels; `steps` batches of training.
+    Costs: score, little down to about 8 levels; the time of `training`.
     Source: Han, Mao & Dally 2016 (Deep Compression), section 3: linear initialisation, gradients summed per level.
     Differs: levels are rounded to float16 at the end, so that each takes two bytes (not those of a tensor that float16 is too
     coarse for); a tensor with no more distinct values than levels keeps them.
@@ -24,7 +36,7 @@ class Shared(Technique):
     `levels`: how many for each tensor, 2 to 65,536, zero not counted where weights are pruned (they stay zero).
     `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts.
     `vector_levels`: how many for tensors with one axis (biases, norms) of more than twice as many elements; 0 leaves them.
-    `iterations`: of k-means at most; `steps`: batches of training of the levels, 0 for none; `learning_rate`: Adam's.
+    `iterations`: of k-means at most. `training`: of the levels; Training(0) leaves them as k-means found them.
     `only`, `keep`: patterns of names of layers, those whose weights are shared and those whose are not;
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
@@ -34,8 +46,7 @@ class Shared(Technique):
     overrides: tuple[tuple[str, int], ...] = ()
     vector_levels: int = 0
     iterations: int = 50
-    steps: int = 1000
-    learning_rate: float = 1e-4
+    training: Training = Training(1000, AdamW(1e-4))
     only: Patterns = ()
     keep: Patterns = ()
 
@@ -45,8 +56,8 @@ class Shared(Technique):
                 raise ValueError(f"there are {levels} levels: give 2 to 65,536")
         if self.vector_levels and not 2 <= self.vector_levels <= 65536:
             raise ValueError(f"vector_levels is {self.vector_levels}: give 0, or 2 to 65,536")
-        if self.steps < 0 or self.iterations < 1 or not self.learning_rate > 0:
-            raise ValueError(f"steps must be 0 or more, iterations 1 or more and the learning rate above 0: {self}")
+        if self.iterations < 1:
+            raise ValueError(f"k-means for {self.iterations} iterations: give 1 or more")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model whose weights have codebooks."""
@@ -58,9 +69,7 @@ class Shared(Technique):
                 self._share(weight, first_fit(self.overrides, weight.name, self.levels))
             elif weight.raw.numel() > 2 * self.vector_levels:
                 self._share(weight, self.vector_levels)
-        recover(
-            shared, task, model, steps=self.steps, learning_rate=self.learning_rate, what="training the levels", key=repr(self)
-        )
+        recover(shared, task, model, self.training, what="training the levels", key=repr(self))
         for weight in members(shared):
             if weight.state is not None and weight.state.codebook is not None:
                 weight.state.codebook.data = _half(weight.state.codebook.data)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import seeded
-from shoestring.kit import Supervised, clone, mirrored, moved, restore, resuming, train, write
+from shoestring.kit import AdamW, Supervised, Training, clone, mirrored, moved, restore, resuming, train, write
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.tasks import known_words_dropped, words_dropped
 
@@ -61,9 +61,10 @@ def baseline(model: nn.Module, task: Supervised, path: Path, *, settings: Settin
         train(
             model,
             shown(task, chosen).sealed(),
-            steps=chosen.passes * -(-len(task.train[1]) // chosen.batch_size),
-            learning_rate=chosen.learning_rate,
-            weight_decay=chosen.weight_decay,
+            Training(
+                chosen.passes * -(-len(task.train[1]) // chosen.batch_size),
+                AdamW(chosen.learning_rate, weight_decay=chosen.weight_decay),
+            ),
             what=f"training {type(model).__name__}",
         )
     write(model, task.sealed(), path)

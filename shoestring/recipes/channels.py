@@ -11,7 +11,7 @@ from torch import nn
 
 from shoestring.core import Ledger, Technique, apply, prove
 from shoestring.core import score as score_of
-from shoestring.kit import Supervised, resuming, write
+from shoestring.kit import AdamW, Supervised, Training, resuming, write
 from shoestring.meters import Operations
 from shoestring.prune import Channels
 from shoestring.recipes.baselines import pictures
@@ -51,7 +51,7 @@ def channels_resnet(
     `python benchmarks/structure.py`.
     """
     steps = passes * -(-len(task.train[1]) // task.batch_size)
-    technique = technique or Channels(share=share, steps=steps, learning_rate=learning_rate)
+    technique = technique or Channels(share=share, training=Training(steps, AdamW(learning_rate)))
     shown = replace(task, augment=pictures, autocast=torch.bfloat16)
     with resuming(path.with_suffix(".unfinished")):
         thin = apply(technique, model, shown.sealed(), ledger=ledger, seed=seed)

@@ -11,7 +11,20 @@ from torch import nn
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import Supervised, clone, compressible, export, members, moved, parameter_bytes, train, write
+from shoestring.kit import (
+    AdamW,
+    Ramp,
+    Supervised,
+    Training,
+    clone,
+    compressible,
+    export,
+    members,
+    moved,
+    parameter_bytes,
+    train,
+    write,
+)
 from shoestring.models import LeNet5, LeNet300
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
@@ -69,7 +82,7 @@ def deep_compression(
     chosen = settings or SETTINGS[network]
     sealed = task.sealed()
     with seeded(seed):
-        model = train(network(), sealed, steps=PASSES * chosen.training_passes, what="training the network")
+        model = train(network(), sealed, Training(PASSES * chosen.training_passes), what="training the network")
     exported = export(model, sealed)
     taught = replace(task, augment=moved).sealed().taught_by(clone(model).eval())
     stages: list[Stage] = []
@@ -83,11 +96,13 @@ def deep_compression(
 
     stage("uncompressed", model, parameter_bytes(model))
     pruning = Magnitude(
-        density=chosen.density, steps=PASSES * chosen.pruning_passes, rounds=40, learning_rate=chosen.learning_rate
+        density=chosen.density,
+        training=Training(PASSES * chosen.pruning_passes, AdamW(chosen.learning_rate)),
+        ramp=Ramp(rounds=40),
     )
     pruned = apply(pruning, model, taught, ledger=ledger, seed=seed)
     stage("pruned", pruned)
-    sharing = Shared(levels=chosen.levels, vector_levels=16, steps=PASSES * chosen.sharing_passes)
+    sharing = Shared(levels=chosen.levels, vector_levels=16, training=Training(PASSES * chosen.sharing_passes, AdamW(1e-4)))
     shared = apply(sharing, pruned, taught, ledger=ledger, seed=seed)
     stage("shared", shared, layout_2015(shared))
     stage("coded", shared)

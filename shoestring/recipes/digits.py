@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from shoestring.core import seeded
-from shoestring.kit import Supervised, train
+from shoestring.kit import Supervised, Training, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 
@@ -18,4 +18,4 @@ def digits_lenet(seed: int = 0) -> tuple[DigitsLeNet, Supervised]:
     torch.set_num_threads(1)
     task = digits()
     with seeded(seed):
-        return train(DigitsLeNet(), task.sealed(), steps=1500, what="training the LeNet"), task
+        return train(DigitsLeNet(), task.sealed(), Training(1500), what="training the LeNet"), task

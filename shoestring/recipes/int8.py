@@ -14,7 +14,7 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.core import Ledger, Technique, apply, chain, prove
 from shoestring.core import score as score_of
-from shoestring.kit import Patterns, Supervised, resuming, write
+from shoestring.kit import AdamW, Patterns, Supervised, Training, resuming, write
 from shoestring.plan import Found, fallback
 from shoestring.prune import Blocks
 from shoestring.quantize import PerChannel, PostTraining, WeightOnly
@@ -60,7 +60,7 @@ def int8_resnet(
     thinner: tuple[Technique, ...] = ()
     if share < 1:
         steps = passes * -(-len(task.train[1]) // task.batch_size)
-        thinner = (Blocks(share=share, steps=steps, learning_rate=2e-3, only=first),)
+        thinner = (Blocks(share=share, training=Training(steps, AdamW(2e-3)), only=first),)
     lively = replace(task, augment=pictures, autocast=torch.bfloat16)
     return _quick(chain(*thinner), model, lively, task, path, drop, seed, ledger, say)
 
@@ -90,7 +90,7 @@ def int8_transformer(
     thinner: tuple[Technique, ...] = ()
     if share < 1:
         steps = passes * -(-len(task.train[1]) // settings.batch_size)
-        thinner = (Blocks(share=share, steps=steps, learning_rate=settings.learning_rate / 2, only=("layers.*",)),)
+        thinner = (Blocks(share=share, training=Training(steps, AdamW(settings.learning_rate / 2)), only=("layers.*",)),)
     words = WeightOnly(bits=8, grain=PerChannel(), only=("words", "positions"))
     return _quick(chain(*thinner, words), model, lively, task, path, drop, seed, ledger, say)
 

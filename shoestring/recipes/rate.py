@@ -12,7 +12,19 @@ from torch import Tensor, nn
 from shoestring.core import Ledger, Task, apply, prove, seeded
 from shoestring.core import score as score_of
 from shoestring.core.task import Taught
-from shoestring.kit import Supervised, clone, mirrored, moved, parameter_bytes, restore, resuming, train, write
+from shoestring.kit import (
+    AdamW,
+    Supervised,
+    Training,
+    clone,
+    mirrored,
+    moved,
+    parameter_bytes,
+    restore,
+    resuming,
+    train,
+    write,
+)
 from shoestring.models import LeNet5, LeNet300, ResNet20, SmallVGG
 from shoestring.quantize import Rate
 
@@ -130,7 +142,7 @@ def _points(
     taught: Task = Taught(shown.sealed(), clone(model).eval(), weight=chosen.teaching)
     each = chosen.rate_passes if isinstance(chosen.rate_passes, tuple) else (chosen.rate_passes,) * len(chosen.prices)
     for price, count in zip(chosen.prices, each, strict=True):
-        rate = Rate(price=price, steps=passes * count, learning_rate=chosen.learning_rate, coarseness=chosen.coarseness)
+        rate = Rate(price=price, training=Training(passes * count, AdamW(chosen.learning_rate)), coarseness=chosen.coarseness)
         with resuming(unfinished / f"price_{price:g}"):
             point(f"price_{price:g}", price, apply(rate, model, taught, ledger=ledger, seed=seed))
     return points
@@ -146,8 +158,6 @@ def _trained(network: type[nn.Module], task: Task, path: Path, chosen: Settings,
         return train(
             model,
             task,
-            steps=passes * chosen.training_passes,
-            learning_rate=chosen.training_rate,
-            weight_decay=chosen.weight_decay,
+            Training(passes * chosen.training_passes, AdamW(chosen.training_rate, weight_decay=chosen.weight_decay)),
             what="training the network",
         )

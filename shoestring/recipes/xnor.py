@@ -10,7 +10,7 @@ import torch
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import Supervised, moved, train, write
+from shoestring.kit import AdamW, Supervised, Training, moved, train, write
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary, Real, ScaledSigns, Signs
 
@@ -71,7 +71,7 @@ def xnor_convnet(
 
     with seeded(seed):
         model = train(
-            NormFirst(told.width), shown, steps=round(passes * told.training_passes), learning_rate=told.learning_rate,
+            NormFirst(told.width), shown, Training(round(passes * told.training_passes), AdamW(told.learning_rate)),
             what="training the network",
         )  # fmt: skip
     row("fp32", model)
@@ -80,6 +80,6 @@ def xnor_convnet(
         ("xnor", Signs(), told.signs_passes),
         ("xnor_scaled", ScaledSigns(), told.signs_passes),
     ):
-        technique = Binary(inputs=inputs, steps=round(passes * count), learning_rate=told.binary_rate)
+        technique = Binary(inputs=inputs, training=Training(round(passes * count), AdamW(told.binary_rate)))
         row(name, apply(technique, model, shown, ledger=ledger, seed=seed))
     return rows

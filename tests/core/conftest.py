@@ -8,6 +8,7 @@ from torch import nn
 
 from shoestring import kit
 from shoestring.core import seeded
+from shoestring.kit import AdamW, Training
 
 from .games import Nim, network
 
@@ -29,6 +30,6 @@ def beginner() -> nn.Module:
 def expert(beginner: nn.Module) -> nn.Module:
     """The beginner after 150 batches of play against itself."""
     with seeded(0):
-        model = kit.train(kit.clone(beginner), Nim(), steps=150, learning_rate=1e-2)
+        model = kit.train(kit.clone(beginner), Nim(), Training(150, AdamW(1e-2)))
     assert isinstance(model, nn.Module) and all(torch.isfinite(p).all() for p in model.parameters())
     return model

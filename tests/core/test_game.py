@@ -11,6 +11,7 @@ from torch import nn
 from shoestring import kit
 from shoestring.artifact import load
 from shoestring.core import Ledger, SealedError, apply, chain, prove, score, seeded
+from shoestring.kit import AdamW, Training
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
 
@@ -39,7 +40,7 @@ def test_score_of_a_split_is_the_same_each_time_and_each_split_has_its_own(nim: 
 
 def test_prune_share_write_and_prove(nim: Nim, expert: nn.Module, tmp_path: Path):
     ledger, path = Ledger(tmp_path / "ledger.sqlite"), tmp_path / "nim.shoe"
-    small = chain(Magnitude(density=0.4, steps=40), Shared(levels=8, steps=20))
+    small = chain(Magnitude(density=0.4, training=Training(40)), Shared(levels=8, training=Training(20, AdamW(1e-4))))
     model = apply(small, expert, nim, ledger=ledger)
     assert nim.test_reads == []
     plain = kit.write(expert, nim, tmp_path / "plain.shoe")
@@ -53,7 +54,7 @@ def test_prune_share_write_and_prove(nim: Nim, expert: nn.Module, tmp_path: Path
 
 def test_a_teacher_teaches_play(nim: Nim, beginner: nn.Module, expert: nn.Module):
     with seeded(1):
-        student = kit.train(kit.clone(beginner), nim.sealed().taught_by(expert), steps=60, learning_rate=1e-2)
+        student = kit.train(kit.clone(beginner), nim.sealed().taught_by(expert), Training(60, AdamW(1e-2)))
     assert score(nim, student) > score(nim, beginner) + 0.1
 
 

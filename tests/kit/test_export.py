@@ -16,7 +16,7 @@ from zoo import Calls
 
 from shoestring.artifact import ShoeError, file, load
 from shoestring.core import Vary
-from shoestring.kit import ExportError, clone, export, members, pack, parameter_bytes, restore, write
+from shoestring.kit import AdamW, ExportError, Training, clone, export, members, pack, parameter_bytes, restore, write
 from shoestring.kit.alike import alike
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
@@ -119,7 +119,9 @@ def test_export_leaves_the_model_alone_and_its_graph_serves_every_state(toy: Any
     before = {one.name: one.value().clone() for one in members(model)}
     assert pack(model, exported) == pack(model, export(model, task))
     assert model.training and all(torch.equal(one.value(), before[one.name]) for one in members(model))
-    shared = Shared(levels=4, steps=1)(Magnitude(density=0.5, steps=1)(model, task), task)
+    shared = Shared(levels=4, training=Training(1, AdamW(1e-4)))(
+        Magnitude(density=0.5, training=Training(1))(model, task), task
+    )
     assert pack(shared, exported) == pack(shared, export(shared, task))
     size = write(shared, task, tmp_path / "a.shoe", exported=exported)
     assert size == (tmp_path / "a.shoe").stat().st_size
@@ -150,7 +152,7 @@ def test_restored_batch_norm_has_its_statistics(toy: Any, tmp_path: Path):
 
 def test_restore_keeps_a_mask_without_levels_and_leaves_dense_weights_free(toy: Any, tmp_path: Path):
     model, task, exported = toy
-    write(Magnitude(density=0.5, steps=0)(model, task), task, tmp_path / "a.shoe", exported=exported)
+    write(Magnitude(density=0.5, training=Training(0))(model, task), task, tmp_path / "a.shoe", exported=exported)
     found = {one.name: one for one in members(restore(tmp_path / "a.shoe", model))}
     assert sum(int(found[name].value().count_nonzero()) for name in ("0.weight", "3.weight")) == 192
     assert all(one.state is None for name, one in found.items() if name not in ("0.weight", "3.weight"))
@@ -165,7 +167,7 @@ def test_bytes_of_parameters(toy: Any):
 
 def test_weights_are_coded_as_what_they_are(toy: Any):
     model, task, exported = toy
-    content = file.unpack(pack(Shared(levels=4, steps=0)(model, task), exported))
+    content = file.unpack(pack(Shared(levels=4, training=Training(0))(model, task), exported))
     levels = {members(model)[one.tensor.member].name: one.levels for one in content.packed if one.tensor.member is not None}
     assert levels["0.weight"] == levels["3.weight"] == 4
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique
-from shoestring.kit import chosen, compressible, layers_of, members, touched
+from shoestring.kit import Training, chosen, compressible, layers_of, members, touched
 from shoestring.prune import Magnitude
 from shoestring.quantize import Rate, Shared, Trellis
 from shoestring.tasks import digits
@@ -70,10 +70,10 @@ def test_a_name_that_is_a_layer_but_has_no_such_weight_is_refused_too():
 @pytest.mark.parametrize(
     "technique",
     [
-        Magnitude(density=0.5, steps=0),
-        Shared(levels=4, steps=0),
-        Shared(levels=4, vector_levels=2, steps=0),
-        Rate(steps=1),
+        Magnitude(density=0.5, training=Training(0)),
+        Shared(levels=4, training=Training(0)),
+        Shared(levels=4, vector_levels=2, training=Training(0)),
+        Rate(training=Training(1)),
         Trellis(batches=2, rounds=1),
     ],
     ids=lambda one: type(one).__name__,

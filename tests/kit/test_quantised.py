@@ -17,6 +17,7 @@ from shoestring.kit import (
     Grid,
     Quantised,
     Supervised,
+    Training,
     clone,
     edges,
     fold_batch_norm,
@@ -286,7 +287,7 @@ def test_what_was_pruned_stays_pruned(case):
     from shoestring.prune import Magnitude
 
     with seeded(0):
-        pruned = Magnitude(density=0.5, steps=0)(model, task.sealed())
+        pruned = Magnitude(density=0.5, training=Training(0))(model, task.sealed())
     zeros = {one.name: int((one.value() == 0).sum()) for one in members(pruned) if one.raw.ndim > 1}
     quantised = PostTraining(examples=32)(pruned, task.sealed())
     for one in members(quantised):

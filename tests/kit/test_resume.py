@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shoestring.core import seeded
-from shoestring.kit import Supervised, members, moved, resume, resuming, state_of, train
+from shoestring.kit import Ramp, Supervised, Training, members, moved, resume, resuming, state_of, train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import Rate
@@ -31,7 +31,7 @@ def at_once(monkeypatch):
 
 def program(task, technique):
     with seeded(0):
-        model = train(DigitsLeNet(), task, steps=120, what="first")
+        model = train(DigitsLeNet(), task, Training(120), what="first")
         return technique(model, task)
 
 
@@ -49,7 +49,11 @@ def killed_at(monkeypatch, what: str, step: int):
 
 @pytest.mark.parametrize(
     ("technique", "what"),
-    [(Rate(price=1e-4, steps=260), "rate"), (Magnitude(density=0.2, steps=260, rounds=10), "prun"), (Rate(steps=20), "first")],
+    [
+        (Rate(price=1e-4, training=Training(260)), "rate"),
+        (Magnitude(density=0.2, training=Training(260), ramp=Ramp(0.5, rounds=10)), "prun"),
+        (Rate(training=Training(20)), "first"),
+    ],
     ids=["rate", "pruning", "the training before"],
 )
 def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypatch, at_once):
@@ -66,41 +70,41 @@ def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypat
 
 def test_what_is_finished_is_read(task, tmp_path):
     with resuming(tmp_path):
-        first = program(task, Rate(price=1e-4, steps=30))
+        first = program(task, Rate(price=1e-4, training=Training(30)))
     steps = []
     with resuming(tmp_path), seeded(0):
-        train(DigitsLeNet(), task, steps=120, what="first", before_step=steps.append)
+        train(DigitsLeNet(), task, Training(120), what="first", before_step=steps.append)
     assert steps == []
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".pt"] == []
-    fresh = program(task, Rate(price=1e-4, steps=30))
+    fresh = program(task, Rate(price=1e-4, training=Training(30)))
     for one, other in zip(members(first), members(fresh), strict=True):
         assert torch.equal(one.value(), other.value())
 
 
 def test_trainings_that_differ_are_kept_apart(task, tmp_path):
     with resuming(tmp_path):
-        found = [program(task, Rate(price=price, steps=30)) for price in (1e-6, 1e-2)]
-    fresh = [program(task, Rate(price=price, steps=30)) for price in (1e-6, 1e-2)]
+        found = [program(task, Rate(price=price, training=Training(30))) for price in (1e-6, 1e-2)]
+    fresh = [program(task, Rate(price=price, training=Training(30))) for price in (1e-6, 1e-2)]
     for one, other in zip(found, fresh, strict=True):
         assert all(torch.equal(a.value(), b.value()) for a, b in zip(members(one), members(other), strict=True))
     assert len(list(tmp_path.iterdir())) == 3
     with resuming(tmp_path), seeded(1):  # another seed, another width
-        train(DigitsLeNet(), task, steps=120, what="first")
-        train(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), task, steps=120, what="first")
+        train(DigitsLeNet(), task, Training(120), what="first")
+        train(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), task, Training(120), what="first")
     assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_file_that_is_damaged(task, tmp_path):
     for _ in range(2):
         with resuming(tmp_path), seeded(0):
-            train(DigitsLeNet(), task, steps=5)
+            train(DigitsLeNet(), task, Training(5))
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(b"not a snapshot")
     with resuming(tmp_path), seeded(0), pytest.raises(ValueError, match="cannot be read"):
-        train(DigitsLeNet(), task, steps=5)
+        train(DigitsLeNet(), task, Training(5))
 
 
 def test_outside_nothing_is_kept(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train(DigitsLeNet(), task, steps=2)
+    train(DigitsLeNet(), task, Training(2))
     assert list(tmp_path.iterdir()) == []

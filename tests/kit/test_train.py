@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from shoestring.core import Task
-from shoestring.kit import DivergedError, SkippedWarning, Supervised, clone, recover, state_of, train
+from shoestring.kit import AdamW, DivergedError, SkippedWarning, Supervised, Training, clone, recover, state_of, train
 from shoestring.kit.resume import Batches
 
 
@@ -22,7 +22,7 @@ def line(examples: int = 64) -> Supervised:
 
 
 def test_learns_a_line():
-    model = train(nn.Linear(3, 1), line(), steps=300, learning_rate=0.1)
+    model = train(nn.Linear(3, 1), line(), Training(300, AdamW(0.1)))
     torch.testing.assert_close(model.weight.detach(), torch.tensor([[1.0, -2.0, 3.0]]), atol=0.02, rtol=0)  # type: ignore[union-attr]
 
 
@@ -30,7 +30,7 @@ def test_half_precision_learns_too_and_stays_finite():
     task = line()
     halves = (task.train[0].half(), task.train[1].half())  # type: ignore[union-attr]
     task = Supervised(train=halves, validation=halves, test=halves, batch_size=16, criterion=functional.mse_loss)
-    model = train(nn.Linear(3, 1).half(), task, steps=300, learning_rate=0.1)
+    model = train(nn.Linear(3, 1).half(), task, Training(300, AdamW(0.1)))
     assert model.weight.dtype == torch.float16
     torch.testing.assert_close(model.weight.detach().float(), torch.tensor([[1.0, -2.0, 3.0]]), atol=0.05, rtol=0)
 
@@ -40,7 +40,7 @@ def test_same_seed_same_result_and_mode_is_put_back():
     for _ in range(2):
         torch.manual_seed(3)
         model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 1)).eval()
-        results.append(state_of(train(model, line(), steps=5)).values)
+        results.append(state_of(train(model, line(), Training(5))).values)
         assert not model.training
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
@@ -48,10 +48,10 @@ def test_same_seed_same_result_and_mode_is_put_back():
 def test_no_steps_and_frozen_models_change_nothing():
     model = nn.Linear(3, 1)
     before = model.weight.detach().clone()
-    assert train(model, line(), steps=0) is model
+    assert train(model, line(), Training(0)) is model
     seen = []
     with pytest.warns(SkippedWarning, match="training trained nothing: every parameter is frozen"):
-        train(model.requires_grad_(False), line(), steps=3, before_step=seen.append)
+        train(model.requires_grad_(False), line(), Training(3), before_step=seen.append)
     assert torch.equal(model.weight, before) and seen == [0, 1, 2]
 
 
@@ -59,7 +59,7 @@ def test_frozen_layer_stays():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
     model[0].requires_grad_(False)
     before = clone(model)
-    train(model, line(), steps=3, weight_decay=0.1)
+    train(model, line(), Training(3, AdamW(weight_decay=0.1)))
     assert torch.equal(model[0].weight, before[0].weight) and not torch.equal(model[1].weight, before[1].weight)  # type: ignore[index]
 
 
@@ -70,7 +70,7 @@ def test_divergence_is_an_error_that_names_the_step():
     with pytest.raises(
         DivergedError, match=r"the loss is (nan|inf) at step 0 of 3 \(training\): use a learning rate below 0.01"
     ):
-        train(model, line(), steps=3, learning_rate=0.01)
+        train(model, line(), Training(3, AdamW(0.01)))
 
 
 def test_nothing_to_train_on():
@@ -79,7 +79,7 @@ def test_nothing_to_train_on():
             return []
 
     with pytest.raises(ValueError, match="training split has no batches"):
-        train(nn.Linear(3, 1), Empty(), steps=3)  # type: ignore[abstract]
+        train(nn.Linear(3, 1), Empty(), Training(3))  # type: ignore[abstract]
 
 
 def test_passes_follow_one_another():
@@ -96,10 +96,10 @@ def test_recover_is_taught_by_a_copy_and_only_once():
 
     task, model = line(), nn.Linear(3, 1)
     spy = Spy(train=task.train, validation=task.validation, test=task.test, criterion=functional.mse_loss)
-    recover(clone(model), spy, model, steps=2)
+    recover(clone(model), spy, model, Training(2))
     assert len(teachers) == 1 and teachers[0] is not model and not teachers[0].training
-    recover(clone(model), spy.taught_by(model), model, steps=2)
-    recover(clone(model), spy, model, steps=0)
+    recover(clone(model), spy.taught_by(model), model, Training(2))
+    recover(clone(model), spy, model, Training(0))
     assert len(teachers) == 2
 
 
@@ -138,6 +138,6 @@ def test_parameters_with_holes_and_complex_ones_train():
         def loss(self, model, batch):
             return (model.holes - 1).square().sum() + (model.complex - 2).abs().square().sum()
 
-    train(model, Towards(), steps=3, learning_rate=0.1)  # type: ignore[arg-type]
+    train(model, Towards(), Training(3, AdamW(0.1)))  # type: ignore[arg-type]
     assert bool((model.holes > 0).all()) and not base[:, 1::2].any()
     assert bool((model.complex.real > 1).all())

@@ -18,9 +18,12 @@ from zoo import ZOO, Animal, longer, tensors
 from shoestring.artifact import file, load
 from shoestring.core import Task, seeded
 from shoestring.kit import (
+    AdamW,
     Exported,
     ModelState,
+    Ramp,
     SkippedWarning,
+    Training,
     bake,
     clone,
     export,
@@ -61,12 +64,12 @@ def visit(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     exported = export(model, task)
     with seeded(0), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        train(clone(model), task, steps=1)  # and the model itself, forward and backward, before it is copied:
+        train(clone(model), task, Training(1))  # and the model itself, forward and backward, before it is copied:
         task.loss(model, next(iter(task.batches("train")))).backward()
         model.zero_grad()
         untouched = state_of(model)
-        pruned = Magnitude(density=0.3, steps=2, rounds=2)(model, task)
-        shared = Shared(levels=8, steps=2)(pruned, task)
+        pruned = Magnitude(density=0.3, training=Training(2), ramp=Ramp(0.5, rounds=2))(model, task)
+        shared = Shared(levels=8, training=Training(2, AdamW(1e-4)))(pruned, task)
     skipped = [str(one.message) for one in warned if one.category is SkippedWarning]
     assert len(skipped) == len(warned), [str(one.message) for one in warned]
     folder = tmp_path_factory.mktemp(request.param.name)
@@ -164,7 +167,7 @@ def test_restored_model_answers_alike_and_keeps_masks_and_codebooks_in_training(
     zeros = {one.name: one.value() == 0 for one in members(visit.shared) if one.mask is not None}
     assert zeros
     with seeded(0):
-        train(restored, visit.task, steps=2)
+        train(restored, visit.task, Training(2))
     moved = 0
     for one in members(restored):
         if one.name in zeros and one.raw.requires_grad:  # too small for a codebook: pruned all the same
@@ -228,6 +231,6 @@ def test_frozen_weights_stay_frozen(visit: Visit):
     if visit.animal.name != "frozen":
         pytest.skip("nothing is frozen")
     with seeded(0):
-        trained = train(clone(visit.shared), visit.task, steps=2)
+        trained = train(clone(visit.shared), visit.task, Training(2))
     one, other = ({one.name: one for one in members(model)}["0.weight"] for model in (visit.shared, trained))
     assert torch.equal(one.value(), other.value())

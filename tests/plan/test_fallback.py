@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique, score, seeded
-from shoestring.kit import Supervised, train
+from shoestring.kit import Supervised, Training, train
 from shoestring.meters import Latency
 from shoestring.plan import Found, fallback, sensitivity
 from shoestring.plan.pace import Pace
@@ -145,7 +145,9 @@ def test_the_reasons_are_what_changing_a_layer_too_would_lose():
 
 def test_a_model_that_is_one_layer_has_a_name():
     task: Supervised = digits()
-    found = fallback(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Magnitude(steps=0), drop=1.0, must_not=("1",))
+    found = fallback(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Magnitude(training=Training(0)), drop=1.0, must_not=("1",)
+    )
     one = replace(found, kept=(replace(found.kept[0], layers=("",)),))
     assert str(one).splitlines()[1] == "  (the model itself): it must not be touched"
 
@@ -274,8 +276,8 @@ def test_what_cannot_be_worked_with_is_refused(settings, error, message):
 def test_on_real_digits_the_file_is_what_is_promised():
     task: Supervised = digits()
     with seeded(0):
-        model = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), task, steps=300)
-    found = fallback(model, task, Magnitude(density=0.1, steps=0), drop=0.2)
+        model = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), task, Training(300))
+    found = fallback(model, task, Magnitude(density=0.1, training=Training(0)), drop=0.2)
     assert found.met and [one.layers for one in found.kept] == [("3",)]
     again = found.technique(model, task.sealed())
     assert score(task, again) == pytest.approx(found.score) and found.bytes < found.bytes_before  # type: ignore[operator]
@@ -284,6 +286,6 @@ def test_on_real_digits_the_file_is_what_is_promised():
 def test_a_drop_finer_than_the_data_can_tell_draws_a_warning():
     task: Supervised = digits()
     with seeded(0):
-        model = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, steps=100)
+        model = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Training(100))
     with pytest.warns(UserWarning, match="finer than two standard errors"):
-        fallback(model, task, Magnitude(density=0.7, steps=0), drop=0.005, must=("1",))
+        fallback(model, task, Magnitude(density=0.7, training=Training(0)), drop=0.005, must=("1",))

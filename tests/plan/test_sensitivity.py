@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Task, chain, score, seeded
-from shoestring.kit import SkippedWarning, Supervised, clone, export, pack, train
+from shoestring.kit import SkippedWarning, Supervised, Training, clone, export, pack, train
 from shoestring.meters import Latency, Operations, Timing
 from shoestring.plan import Table, sensitivity
 from shoestring.plan.pace import between
@@ -36,7 +36,7 @@ def task() -> Supervised:
 @pytest.fixture(scope="module")
 def network(task: Task) -> nn.Module:
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), task, steps=200)
+        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), task, Training(200))
 
 
 def lost(table: Table) -> dict[str, float | None]:
@@ -58,7 +58,7 @@ def test_noise_that_both_have_is_not_in_the_standard_error():
 
 
 def test_the_standard_error_is_that_of_the_differences(task, network):
-    action = Magnitude(density=0.05, steps=0)
+    action = Magnitude(density=0.05, training=Training(0))
     effect = sensitivity(network, task, action, meters=(), examples=None).effects[0]
     changed = replace(action, only=effect.layers)(network, task.sealed())
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_the_standard_error_is_that_of_the_differences(task, network):
 
 
 def test_a_real_network_is_weighed_by_its_files(task, network):
-    actions = [Magnitude(density=0.1, steps=0), Shared(levels=4, steps=0)]
+    actions = [Magnitude(density=0.1, training=Training(0)), Shared(levels=4, training=Training(0))]
     table = sensitivity(network, task, actions, meters=[QUICK, Operations()])
     assert [one.layer for one in table.effects] == ["1", "3"] * 2
     assert {one.action for one in table.effects} == {repr(action) for action in actions}
@@ -110,7 +110,7 @@ def test_no_more_models_are_made_than_allowed_and_the_rest_says_so():
 
 
 def test_the_largest_layers_are_tried_first(task, network):
-    table = sensitivity(network, task, Shared(levels=4, steps=0), meters=(), most=1)
+    table = sensitivity(network, task, Shared(levels=4, training=Training(0)), meters=(), most=1)
     assert [one.layer for one in table.effects if one.score_lost is not None] == ["1"], "3,120 of 3,610 parameters"
 
 
@@ -254,7 +254,7 @@ def test_a_graph_is_exported_anew_where_it_may_be_another(task, network, monkeyp
     calls: list[nn.Module] = []
     monkeypatch.setattr("shoestring.plan.same_graph.export", lambda model, task: calls.append(model) or export(model, task))
     exported, signature = export(network, task), signature_of(network)
-    shared = Shared(levels=4, steps=0)(network, task)
+    shared = Shared(levels=4, training=Training(0))(network, task)
     assert file_of(shared, task, exported, signature) == pack(shared, export(shared, task)) and not calls
     smaller = clone(network)
     smaller[2] = nn.Tanh()  # type: ignore[index]

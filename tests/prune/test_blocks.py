@@ -12,7 +12,7 @@ from zoo import classified
 
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import SkippedWarning, Supervised
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training
 from shoestring.models import ResNet20, TextEncoder
 from shoestring.prune import Blocks, bypassed
 from shoestring.prune.blocks import Through
@@ -35,18 +35,18 @@ def test_the_blocks_that_do_nothing_go():
     with torch.no_grad():
         split = (x := torch.randn(20, 4)), model(x)
     task = Supervised(train=split, validation=split, test=split, criterion=functional.mse_loss)
-    small = Blocks(share=0.5, steps=0)(model, task)
+    small = Blocks(share=0.5, training=Training(0))(model, task)
     assert [isinstance(one, Through) for one in small] == [False, True, False, True]
     torch.testing.assert_close(small(x), model(x), rtol=1e-4, atol=1e-4)
     assert not any(isinstance(one, Through) for one in model)
-    small = Blocks(share=0.25, steps=2, keep=("1",))(model, task)
+    small = Blocks(share=0.25, training=Training(2, AdamW(5e-4)), keep=("1",))(model, task)
     assert [isinstance(one, Through) for one in small] == [True, False, True, True]
 
 
 def test_blocks_are_those_that_give_what_they_take():
     with seeded(0):
         model = ResNet20(4)
-    small = Blocks(share=0.01, batches=1, steps=0)(model, classified((3, 16, 16)))
+    small = Blocks(share=0.01, batches=1, training=Training(0))(model, classified((3, 16, 16)))
     # Those at which the size halves stay, and one of the others.
     gone = [place for place, block in enumerate(small.blocks) if isinstance(block, Through)]
     assert len(gone) == 6 and not {3, 6} & set(gone)
@@ -56,7 +56,7 @@ def test_a_file_without_blocks_goes_back_into_the_class(tmp_path: Path):
     with seeded(0):
         model = TextEncoder(30, classes=4, width=8, layers=3, heads=2, hidden=8, length=9)
         task = classified((7,), ids=30, axes={1: "T"})
-        small = Blocks(share=0.34, batches=1, steps=0)(model, task)
+        small = Blocks(share=0.34, batches=1, training=Training(0))(model, task)
     names = tuple(name for name, part in small.named_modules() if isinstance(part, Through))
     assert len(names) == 2 and {name.split(".")[0] for name in names} == {"layers"}
     kit.write(small, task, tmp_path / "small.shoe")
@@ -89,7 +89,7 @@ class Asks(nn.Module):
 
 def test_a_block_that_the_model_asks_for_more_is_named():
     with pytest.warns(SkippedWarning, match=r"Blocks skipped steps.1: without it the model fails \(AttributeError: 'Through'"):
-        small = Blocks(share=0.01, batches=1, steps=0)(Asks(), classified((4,)))
+        small = Blocks(share=0.01, batches=1, training=Training(0))(Asks(), classified((4,)))
     assert sum(isinstance(one, Through) for one in small.steps) == 1
     assert Blocks().layers(Asks(), classified((4,))) == ["steps.0", "steps.2"]
 
@@ -98,21 +98,21 @@ def test_a_block_without_which_the_loss_is_no_number_stays():
     model = nn.Sequential(Scaled(0.0, 1e-30), Scaled(0.0), Scaled(0.0, 1e25))
     x = torch.full((20, 4), 1e15)
     task = Supervised(train=(x, x), validation=(x, x), test=(x, x), criterion=lambda a, b: (a * a - a * a).mean())
-    small = Blocks(share=0.67, steps=0)(model, task)
+    small = Blocks(share=0.67, training=Training(0))(model, task)
     assert [isinstance(one, Through) for one in small] == [False, True, False]
     with pytest.warns(SkippedWarning, match="Blocks skipped 0: without any of these the loss is nan"):
-        small = Blocks(share=0.67, steps=0, only=("0",))(model, task)
+        small = Blocks(share=0.67, training=Training(0), only=("0",))(model, task)
     assert not any(isinstance(one, Through) for one in small)
 
 
 def test_what_has_no_blocks_is_named():
     with pytest.warns(SkippedWarning, match="Blocks found no block"):
-        Blocks(steps=0)(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4)), classified((4,)))
+        Blocks(training=Training(0))(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4)), classified((4,)))
     shared = Step(1.0)
     other = Step(1.0)
     other.inner.weight = shared.inner.weight
     with pytest.warns(SkippedWarning) as caught:
-        Blocks(steps=0)(nn.Sequential(shared, other), classified((4,)))
+        Blocks(training=Training(0))(nn.Sequential(shared, other), classified((4,)))
     assert any("Blocks skipped 0, 1: weights of theirs are tied" in str(one.message) for one in caught)
     with pytest.raises(ValueError, match="bypassed: only= names 'layer', and there is no such layer"):
         bypassed(nn.Sequential(Step(1.0)), ("layer",))

@@ -13,7 +13,7 @@ from zoo import Calls, Residual, classified
 
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import SkippedWarning, Supervised, clone, members, train
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, members, train
 from shoestring.kit.coupling import coupled
 from shoestring.kit.unread import unread
 from shoestring.prune import Channels, GroupLasso
@@ -38,13 +38,13 @@ def test_needless_channels_become_zero_and_go_without_loss():
         x = torch.randn(200, 4)
         targets = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()  # two of the inputs matter, and few units are needed
         task = Supervised(train=(x, targets), validation=(x, targets), test=(x, targets), batch_size=50)
-        model = train(nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 4)), task, steps=200, learning_rate=1e-2)
-        sparse = GroupLasso(strength=0.75, steps=400, learning_rate=1e-2)(model, task)
+        model = train(nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 4)), task, Training(200, AdamW(1e-2)))
+        sparse = GroupLasso(penalty=0.75, training=Training(400, AdamW(1e-2)))(model, task)
     coupling = coupled(sparse, task, who="test")
     zero = len(unread(sparse, coupling)[0])
     assert 4 < zero < 32
     assert len(unread(model, coupling)[0]) == 0
-    small = Channels(share=1 - zero / 32, multiple=1, steps=0)(sparse, task)
+    small = Channels(share=1 - zero / 32, multiple=1, training=Training(0))(sparse, task)
     torch.testing.assert_close(small(x), sparse(x), rtol=1e-4, atol=1e-5)
     assert small[0].out_features == 32 - zero
     assert task.score(small, "validation") > 0.8
@@ -64,7 +64,7 @@ def test_a_unit_that_is_gone_stays_so_when_training_is_resumed(tmp_path: Path, m
         return functional.cross_entropy(outputs, targets)
 
     task = Supervised(train=split, validation=split, test=split, batch_size=32, criterion=loss)
-    technique = GroupLasso(strength=0.1, steps=300, learning_rate=0.05)
+    technique = GroupLasso(penalty=0.1, training=Training(300, AdamW(0.05)))
     with seeded(0), kit.resuming(tmp_path / "whole"):
         whole = technique(model, task)
     killed[0] = True
@@ -81,7 +81,7 @@ def test_a_unit_that_is_gone_stays_so_when_training_is_resumed(tmp_path: Path, m
 def test_units_of_a_residual_sum_shrink_in_all_their_readers():
     with seeded(0):
         model, task = Residual(), classified((3, 8, 8))
-        sparse = GroupLasso(strength=20.0, steps=30, learning_rate=1e-2)(model, task)
+        sparse = GroupLasso(penalty=20.0, training=Training(30, AdamW(1e-2)))(model, task)
     (gone,) = unread(sparse, coupled(sparse, task, who="test"))
     assert len(gone) and (sparse.conv.weight[:, gone] == 0).all() and (sparse.head.weight[:, gone] == 0).all()
     assert clone(sparse).eval()(torch.randn(2, 3, 8, 8)).isfinite().all()
@@ -92,7 +92,7 @@ def test_readers_that_cannot_shrink_are_named():
     reader = next(one for one in members(model) if one.name == "2.weight")
     reader.share(torch.linspace(-1, 1, 4), torch.randint(0, 4, (4, 6)))
     with pytest.warns(SkippedWarning) as caught:
-        GroupLasso(steps=1)(model, classified((4,)))
+        GroupLasso(training=Training(1))(model, classified((4,)))
     assert [str(one.message) for one in caught] == [
         "GroupLasso skipped 0: weights that read its channels have levels or steps",
         "GroupLasso found no channel in the model that it could shrink",
@@ -100,9 +100,9 @@ def test_readers_that_cannot_shrink_are_named():
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)).bfloat16()
     task = Calls((torch.randn(2, 4, dtype=torch.bfloat16),), {})
     with pytest.warns(SkippedWarning) as caught:
-        GroupLasso(strength=2.0, steps=1)(model, task)
+        GroupLasso(penalty=2.0, training=Training(1))(model, task)
     assert "weights that read its channels are of half precision, use model.float()" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="strength and learning rate must be above 0"):
-            GroupLasso(strength=0)
+        with pytest.raises(ValueError, match="the penalty is 0: it must be above 0"):
+            GroupLasso(penalty=0)

@@ -7,7 +7,7 @@ import torch
 from zoo import ZOO, classified
 
 from shoestring.core import seeded
-from shoestring.kit import SkippedWarning, clone
+from shoestring.kit import AdamW, Ramp, SkippedWarning, Training, clone
 from shoestring.models import TextEncoder
 from shoestring.prune import Heads, Norm
 
@@ -23,7 +23,7 @@ def test_heads_that_nothing_reads_go_and_the_answer_stays():
     with torch.no_grad():
         model.layers[0].attention.output.weight[:, 4:8] = 0
         model.layers[1].attention.output.weight[:, 0:8] = 0
-    small = Heads(share=0.5, steps=0)(model, task)
+    small = Heads(share=0.5, training=Training(0))(model, task)
     assert [one.attention.query.out_features for one in small.layers] == [8, 4]
     assert torch.equal(
         small.layers[0].attention.value.weight, model.layers[0].attention.value.weight[[0, 1, 2, 3, 8, 9, 10, 11]]
@@ -34,9 +34,9 @@ def test_heads_that_nothing_reads_go_and_the_answer_stays():
 
 def test_one_head_of_each_stays_and_names_protect():
     model, task = made()
-    small = Heads(share=0.01, importance=Norm(), steps=3, rounds=2)(model, task)
+    small = Heads(share=0.01, importance=Norm(), training=Training(3, AdamW(5e-4)), ramp=Ramp(0.3, rounds=2))(model, task)
     assert [one.attention.key.out_features for one in small.layers] == [4, 4]
-    small = Heads(share=0.01, importance=Norm(), steps=0, keep=("layers.0.attention.*",))(model, task)
+    small = Heads(share=0.01, importance=Norm(), training=Training(0), keep=("layers.0.attention.*",))(model, task)
     assert [one.attention.key.out_features for one in small.layers] == [12, 4]
 
 
@@ -44,7 +44,7 @@ def test_one_head_of_each_stays_and_names_protect():
 def test_heads_of_other_peoples_transformers(name: str):
     model, task = next(animal for animal in ZOO if animal.name == name)()
     with pytest.warns(SkippedWarning) if name == "gpt2" else seeded(0):  # its embedding is tied
-        small = Heads(share=0.5, importance=Norm(), steps=0)(model, task)
+        small = Heads(share=0.5, importance=Norm(), training=Training(0))(model, task)
     shapes = [tuple(one.shape) for key, one in small.named_parameters() if "query.weight" in key or "c_attn.weight" in key]
     heads = sum(rows // 8 if name == "bert" else columns // 24 for rows, columns in shapes)
     assert heads == 4  # of eight, four in each of two layers
@@ -54,7 +54,7 @@ def test_heads_of_other_peoples_transformers(name: str):
 def test_attentions_that_are_one_step_are_named():
     model, task = next(animal for animal in ZOO if animal.name == "attention")()
     with pytest.warns(SkippedWarning) as caught:
-        Heads(steps=0)(model, task)
+        Heads(training=Training(0))(model, task)
     said = [str(one.message) for one in caught]
     assert "Heads skipped attention, attention.out_proj: what it computes does not keep channels apart" in said
     assert "Heads found nothing in the model that it could take out" in said

@@ -9,7 +9,7 @@ from zoo import classified
 
 from shoestring import meters
 from shoestring.core import seeded
-from shoestring.kit import SkippedWarning, Supervised, members
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members
 from shoestring.prune import Energy, LayerOperations, LowRank, Outputs, Weights
 
 
@@ -23,7 +23,7 @@ def of_rank(rank: int, outputs: int, inputs: int) -> nn.Linear:
 @pytest.mark.parametrize("directions", [Weights(), Outputs(batches=3)])
 def test_a_layer_of_low_rank_is_found_out(directions: Weights | Outputs):
     model, task = nn.Sequential(of_rank(3, 20, 30), nn.ReLU(), of_rank(12, 12, 20)), classified((30,), examples=200)
-    small = LowRank(rank=Energy(0.9999), directions=directions, steps=0)(model, task)
+    small = LowRank(rank=Energy(0.9999), directions=directions, training=Training(0))(model, task)
     assert [tuple(one.weight.shape) for one in small[0]] == [(3, 30), (20, 3)]
     assert isinstance(small[2], nn.Linear)  # of full rank: two would take more
     (x,) = task.train[0]  # type: ignore[attr-defined]
@@ -37,10 +37,12 @@ def test_directions_that_inputs_never_take_cost_nothing():
         model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
     targets = torch.zeros(300, dtype=torch.long)
     task = Supervised(train=(x, targets), validation=(x, targets), test=(x, targets))
-    small = LowRank(rank=Energy(0.999999), steps=0, only=("0",))(model, task)
+    small = LowRank(rank=Energy(0.999999), training=Training(0), only=("0",))(model, task)
     assert small[0][0].out_features == 2
     torch.testing.assert_close(small(x), model(x), rtol=1e-3, atol=1e-3)
-    assert isinstance(LowRank(rank=Energy(0.999999), directions=Weights(), steps=0, only=("0",))(model, task)[0], nn.Linear)
+    assert isinstance(
+        LowRank(rank=Energy(0.999999), directions=Weights(), training=Training(0), only=("0",))(model, task)[0], nn.Linear
+    )
 
 
 def test_convolutions_keep_stride_padding_and_bias():
@@ -52,7 +54,7 @@ def test_convolutions_keep_stride_padding_and_bias():
             model[0].weight.copy_((torch.randn(16, 4) @ torch.randn(4, 72)).view(16, 8, 3, 3))
         model = model.to(memory_format=torch.channels_last)
     task = classified((8, 8, 8))
-    small = LowRank(rank=Energy(0.99999), directions=Weights(), steps=0, keep=("3",))(model, task)
+    small = LowRank(rank=Energy(0.99999), directions=Weights(), training=Training(0), keep=("3",))(model, task)
     first, second = small[0]
     assert (first.out_channels, first.kernel_size, first.stride, first.padding) == (4, (3, 3), (2, 2), (1, 1))
     assert first.bias is None and second.bias is None and second.weight.shape == (16, 4, 1, 1)
@@ -63,7 +65,7 @@ def test_convolutions_keep_stride_padding_and_bias():
 
 def test_a_share_of_operations_is_a_rank():
     model, task = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 4)), classified((30,))
-    small = LowRank(rank=LayerOperations(0.5), steps=2)(model, task)
+    small = LowRank(rank=LayerOperations(0.5), training=Training(2, AdamW(5e-4)))(model, task)
     assert small[0][0].out_features == 6  # 6·(30 + 20) = 300 of 600
     assert small[1][0].out_features == 1  # 1·24 of 80
 
@@ -78,7 +80,7 @@ def test_what_cannot_be_factored_is_named(break_it, said: str):
     model = nn.Sequential(nn.Linear(12, 12), nn.Linear(12, 12))
     break_it(model)
     with pytest.warns(SkippedWarning) as caught:
-        LowRank(rank=LayerOperations(0.3), steps=0)(model, classified((12,)))
+        LowRank(rank=LayerOperations(0.3), training=Training(0))(model, classified((12,)))
     assert said in [str(one.message) for one in caught]
 
 
@@ -92,14 +94,14 @@ def test_a_layer_with_two_names_is_one_pair():
         def forward(self, x):
             return self.last(self.again(self.first(x).relu()))
 
-    small = LowRank(rank=LayerOperations(0.5), steps=0, only=("first",))(Twice(), classified((12,)))
+    small = LowRank(rank=LayerOperations(0.5), training=Training(0), only=("first",))(Twice(), classified((12,)))
     assert small.again is small.first and isinstance(small.first, nn.Sequential)
     assert sum(one.numel() for one in small.parameters()) == 3 * 24 + 12 + 52  # 156 + 52 before
 
 
 def test_a_model_that_is_one_layer_is_named_by_its_class():
     with pytest.warns(SkippedWarning) as caught:
-        LowRank(steps=0)(nn.Linear(12, 4), classified((12,)))
+        LowRank(training=Training(0))(nn.Linear(12, 4), classified((12,)))
     assert "LowRank skipped Linear: it is the model itself" in [str(one.message) for one in caught]
 
 
@@ -115,11 +117,13 @@ def test_a_model_that_looks_at_its_layers_is_left_whole():
     with pytest.warns(
         SkippedWarning, match="LowRank skipped inner: the model fails with two layers in its place .AttributeError"
     ):
-        small = LowRank(rank=LayerOperations(0.5), directions=Weights(), steps=0, only=("inner",))(Looks(), classified((16,)))
+        small = LowRank(rank=LayerOperations(0.5), directions=Weights(), training=Training(0), only=("inner",))(
+            Looks(), classified((16,))
+        )
     assert isinstance(small.inner, nn.Linear)
 
 
 def test_settings_out_of_range_are_refused():
-    for make in (lambda: Energy(0), lambda: LayerOperations(1.1), lambda: Outputs(0), lambda: LowRank(steps=-1)):
+    for make in (lambda: Energy(0), lambda: LayerOperations(1.1), lambda: Outputs(0), lambda: LowRank(training=Training(-1))):
         with pytest.raises(ValueError):
             make()

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique, chain, seeded
-from shoestring.kit import SkippedWarning, Supervised, export, members, pack, state_of, train
+from shoestring.kit import AdamW, Ramp, SkippedWarning, Supervised, Training, export, members, pack, state_of, train
 from shoestring.prune import Global, LayerAdaptive, Magnitude, PerLayer
 from shoestring.prune.magnitude import _largest
 from shoestring.quantize import Shared
@@ -62,7 +62,7 @@ def density(model: nn.Module) -> float:
     ],
 )
 def test_survivors_at_half_density(criterion: Global | LayerAdaptive | PerLayer, survivors: list):
-    assert kept(Magnitude(density=0.5, criterion=criterion, steps=0)(toy(), task())) == survivors
+    assert kept(Magnitude(density=0.5, criterion=criterion, training=Training(0))(toy(), task())) == survivors
 
 
 def test_scores_of_a_layer():
@@ -84,7 +84,7 @@ def test_no_layer_is_emptied():
     model = toy()
     with torch.no_grad():
         model[1].weight.mul_(1e6)
-    pruned = Magnitude(density=0.25, steps=0)(model, task())
+    pruned = Magnitude(density=0.25, training=Training(0))(model, task())
     assert kept(pruned) == [[[0, 0], [0, -4]], [[-4e7, 0], [0, 0]]]
 
 
@@ -92,13 +92,13 @@ def test_masks_hold_through_training_and_density_is_what_was_asked_for():
     model = wide()
     before = state_of(model)
     with seeded(0):
-        pruned = Magnitude(density=0.3, steps=12, rounds=4)(model, task())
+        pruned = Magnitude(density=0.3, training=Training(12), ramp=Ramp(0.5, rounds=4))(model, task())
     after = state_of(model)
     assert all(torch.equal(before.values[name], after.values[name]) for name in before.values) and not after.states
     assert density(pruned) == pytest.approx(0.3, abs=1e-3)
     zero = {one.name: one.value() == 0 for one in members(pruned) if one.mask is not None}
     with seeded(1):
-        train(pruned, task(), steps=10, learning_rate=0.1, weight_decay=0.1)
+        train(pruned, task(), Training(10, AdamW(0.1, weight_decay=0.1)))
     for one in members(pruned):
         if one.name in zero:
             assert (one.value()[zero[one.name]] == 0).all() and (one.value()[~zero[one.name]] != 0).any()
@@ -115,20 +115,20 @@ def test_density_falls_along_the_cubic_schedule():
     def density_of(found) -> float:
         return sum(float(one.mask.sum()) for one in found) / sum(one.raw.numel() for one in found)
 
-    Watch(density=0.2, steps=10, rounds=4, ramp=1.0)(wide(), task())
+    Watch(density=0.2, training=Training(10), ramp=Ramp(1.0, rounds=4))(wide(), task())
     assert seen == [round(0.2 + 0.8 * (1 - turn / 4) ** 3, 2) for turn in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("criterion", [Global(), LayerAdaptive(), PerLayer()])
 def test_density_that_was_reached_before_is_respected(criterion: Global | LayerAdaptive | PerLayer):
-    first = Magnitude(density=0.25, steps=0, criterion=criterion)(wide(), task())
+    first = Magnitude(density=0.25, training=Training(0), criterion=criterion)(wide(), task())
     for steps in (0, 3):
-        again = Magnitude(density=0.5, steps=steps, rounds=2, criterion=criterion)(first, task())
+        again = Magnitude(density=0.5, training=Training(steps), ramp=Ramp(0.5, rounds=2), criterion=criterion)(first, task())
         assert density(again) == pytest.approx(density(first), abs=1e-9)
         assert all(
             torch.equal(a.mask, b.mask) for a, b in zip(members(first), members(again), strict=True) if a.mask is not None
         )
-    further = Magnitude(density=0.1, steps=0, criterion=criterion)(first, task())
+    further = Magnitude(density=0.1, training=Training(0), criterion=criterion)(first, task())
     assert density(further) == pytest.approx(0.1, abs=0.01)
     for a, b in zip(members(first), members(further), strict=True):
         assert a.mask is None or not (b.mask & ~a.mask).any()
@@ -137,14 +137,22 @@ def test_density_that_was_reached_before_is_respected(criterion: Global | LayerA
 def test_more_density_is_a_larger_file():
     model = wide()
     exported = export(model, task())
-    sizes = [len(pack(Magnitude(density=d, steps=0)(model, task()), exported)) for d in (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)]
+    sizes = [
+        len(pack(Magnitude(density=d, training=Training(0))(model, task()), exported)) for d in (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+    ]
     assert sizes == sorted(sizes) and len(set(sizes)) == len(sizes)
 
 
 def test_prunes_what_is_shared_and_shares_what_is_pruned():
     with seeded(0):
-        both = chain(Magnitude(density=0.4, steps=2, rounds=1), Shared(levels=4, steps=2))(wide(), task())
-        other = chain(Shared(levels=4, steps=2), Magnitude(density=0.4, steps=2, rounds=1))(wide(), task())
+        both = chain(
+            Magnitude(density=0.4, training=Training(2), ramp=Ramp(0.5, rounds=1)),
+            Shared(levels=4, training=Training(2, AdamW(1e-4))),
+        )(wide(), task())
+        other = chain(
+            Shared(levels=4, training=Training(2, AdamW(1e-4))),
+            Magnitude(density=0.4, training=Training(2), ramp=Ramp(0.5, rounds=1)),
+        )(wide(), task())
     for model in (both, other):
         assert density(model) == pytest.approx(0.4, abs=0.01)
         assert all(one.value().unique().numel() <= 5 for one in members(model) if one.raw.ndim == 2)
@@ -154,7 +162,7 @@ def test_same_seed_same_result():
     results = []
     for seed in (5, 5, 6):
         with seeded(seed):
-            results.append(state_of(Magnitude(density=0.3, steps=4)(wide(), task())).values)
+            results.append(state_of(Magnitude(density=0.3, training=Training(4))(wide(), task())).values)
     first, second, third = results
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], third[name]) for name in first)
@@ -162,22 +170,21 @@ def test_same_seed_same_result():
 
 def test_frozen_model_is_pruned_all_the_same():
     with pytest.warns(SkippedWarning, match="pruning trained nothing"):
-        pruned = Magnitude(density=0.5, steps=6)(toy().requires_grad_(False), task())
+        pruned = Magnitude(density=0.5, training=Training(6))(toy().requires_grad_(False), task())
     assert density(pruned) == 0.5 and not any(one.requires_grad for one in pruned.parameters())
 
 
 def test_model_without_matrices_is_left_as_it_is():
     model = nn.BatchNorm1d(2)
     for criterion in (Global(), LayerAdaptive(), PerLayer()):
-        pruned = Magnitude(density=0.5, steps=0, criterion=criterion)(model, task())
+        pruned = Magnitude(density=0.5, training=Training(0), criterion=criterion)(model, task())
         assert not state_of(pruned).states
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"density": 0}, {"density": 1.1}, {"density": float("nan")}, {"steps": -1}, {"rounds": 0}, {"ramp": 1.5}, {"ramp": -0.1},
-        {"learning_rate": 0.0}, {"learning_rate": float("nan")},
+        {"density": 0}, {"density": 1.1}, {"density": float("nan")},
     ],
 )  # fmt: skip
 def test_bad_settings(settings: dict):
@@ -191,7 +198,7 @@ def test_bad_densities_and_weights():
     model = toy()
     model[1].weight.data[0, 0] = float("inf")
     with pytest.raises(ValueError, match=r"1\.weight holds 1 values that are NaN or infinite"):
-        Magnitude(steps=0)(model, task())
+        Magnitude(training=Training(0))(model, task())
 
 
 def test_repr_is_the_same_in_every_process_and_makes_the_technique_again():

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import Supervised, train
+from shoestring.kit import AdamW, Supervised, Training, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 
@@ -20,4 +20,4 @@ def trained() -> tuple[nn.Module, Supervised]:
     """A LeNet on the digits, after 120 steps."""
     task = digits()
     with seeded(0):
-        return train(DigitsLeNet(), task, steps=120, learning_rate=3e-3), task
+        return train(DigitsLeNet(), task, Training(120, AdamW(3e-3))), task

@@ -6,7 +6,7 @@ import torch
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
-from shoestring.kit import members, write
+from shoestring.kit import Training, members, write
 from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
 
 
@@ -14,7 +14,7 @@ def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
     model, task = trained
     with seeded(0):
         rough = PostTraining(bits=2, grain=PerTensor(), weight_ranges=MinMax(), examples=128)(model, task.sealed())
-        aware = QuantizationAware(bits=2, grain=PerTensor(), examples=128, steps=60, learning_rate=1e-3)(model, task.sealed())
+        aware = QuantizationAware(bits=2, grain=PerTensor(), examples=128, training=Training(60))(model, task.sealed())
     assert score(task, aware) > score(task, rough) + 0.02
     for one in members(aware):
         if one.raw.ndim > 1 and one.state is not None and one.state.step is not None:

@@ -16,7 +16,7 @@ from shoestring.artifact import file, load, signs
 from shoestring.artifact.segments import Segments
 from shoestring.artifact.session import session
 from shoestring.core import score, seeded
-from shoestring.kit import SkippedWarning, Supervised
+from shoestring.kit import AdamW, Ramp, SkippedWarning, Supervised, Training
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import Binary, Real, ScaledSigns, Signs
@@ -33,7 +33,7 @@ def task():
 @pytest.fixture(scope="module")
 def model(task):
     with seeded(0):
-        return kit.train(DigitsLeNet(), task, steps=120, learning_rate=3e-3)
+        return kit.train(DigitsLeNet(), task, Training(120, AdamW(3e-3)))
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -91,11 +91,11 @@ def test_gradients_are_those_of_the_paper():
 
 
 def test_first_and_last_stay_unless_they_are_named(task, model):
-    assert list(layers(Binary(steps=0)(model, task))) == ["layers.3", "layers.7"]
-    assert list(layers(Binary(steps=0, only=("layers.0", "layers.9"))(model, task))) == ["layers.0", "layers.9"]
-    assert list(layers(Binary(steps=0, keep=("layers.7",))(model, task))) == ["layers.3"]
+    assert list(layers(Binary(training=Training(0))(model, task))) == ["layers.3", "layers.7"]
+    assert list(layers(Binary(training=Training(0), only=("layers.0", "layers.9"))(model, task))) == ["layers.0", "layers.9"]
+    assert list(layers(Binary(training=Training(0), keep=("layers.7",))(model, task))) == ["layers.3"]
     with pytest.raises(ValueError, match=r"only= names 'layers.8'.*nearest are"):
-        Binary(steps=0, only=("layers.8",))(model, task)
+        Binary(training=Training(0), only=("layers.8",))(model, task)
 
 
 def test_norms_are_put_where_there_are_none(task):
@@ -103,12 +103,12 @@ def test_norms_are_put_where_there_are_none(task):
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Hardtanh(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4),
         nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Linear(16, 10),
     )  # fmt: skip
-    binary = Binary(steps=0)(model, task)
+    binary = Binary(training=Training(0))(model, task)
     assert [part.norm is not None for part in layers(binary).values()] == [False, True, False]
     norm = layers(binary)["5"].norm
     assert isinstance(norm, nn.BatchNorm2d) and int(norm.num_batches_tracked) > 5 and float(norm.running_mean.abs().sum()) > 0  # type: ignore[union-attr]
     assert norm.momentum == 0.1 and norm.training
-    assert all(part.norm is None for part in layers(Binary(steps=0, inputs=Real())(model, task)).values())
+    assert all(part.norm is None for part in layers(Binary(training=Training(0), inputs=Real())(model, task)).values())
 
 
 class Standardised(nn.Conv2d):
@@ -123,7 +123,7 @@ def network(*inner: nn.Module, channels: int = 4) -> nn.Sequential:
 
 def test_a_norm_whose_output_is_changed_in_place_is_none(task):
     for activation, needs in ((nn.ReLU(), True), (nn.ReLU(inplace=True), True), (nn.Hardtanh(inplace=True), False)):
-        binary = Binary(steps=0)(network(nn.BatchNorm2d(4), activation, nn.Conv2d(4, 4, 3)), task)
+        binary = Binary(training=Training(0))(network(nn.BatchNorm2d(4), activation, nn.Conv2d(4, 4, 3)), task)
         assert (layers(binary)["3"].norm is not None) is needs, activation
 
     class Added(nn.Module):
@@ -136,24 +136,24 @@ def test_a_norm_whose_output_is_changed_in_place_is_none(task):
             y += 100.0
             return self.conv(input=y)  # and by name
 
-    assert layers(Binary(steps=0)(network(Added()), task))["1.conv"].norm is not None
+    assert layers(Binary(training=Training(0))(network(Added()), task))["1.conv"].norm is not None
 
 
 def test_signs_of_inputs_after_signs_of_weights_have_their_norm(task):
-    weights = Binary(steps=0, inputs=Real())(
+    weights = Binary(training=Training(0), inputs=Real())(
         network(nn.ReLU(), nn.Conv2d(4, 64, 3), nn.BatchNorm2d(64), nn.Conv2d(64, 4, 1)), task
     )
-    binary = Binary(steps=0, inputs=Signs())(weights, task)
+    binary = Binary(training=Training(0), inputs=Signs())(weights, task)
     assert [part.norm is not None for part in layers(binary).values()] == [True, False]
     (norm,) = [part.norm for part in layers(binary).values() if part.norm is not None]
     assert int(norm.num_batches_tracked) > 5  # type: ignore[arg-type]
-    again = Binary(steps=0, inputs=ScaledSigns())(binary, task)
+    again = Binary(training=Training(0), inputs=ScaledSigns())(binary, task)
     assert torch.equal(layers(again)["2"].norm.running_mean, norm.running_mean)  # type: ignore[union-attr, arg-type]
 
 
 def test_padding_stays_what_it_was(task):
     model = network(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))
-    (made,) = layers(Binary(steps=0, inputs=Real())(model, task)).values()
+    (made,) = layers(Binary(training=Training(0), inputs=Real())(model, task)).values()
     x = torch.randn(2, 4, 5, 5)
     around = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
     expected = nn.functional.conv2d(around, made.weight * made.scale.view(-1, 1, 1, 1), model[1].bias)  # type: ignore[operator, union-attr]
@@ -175,7 +175,7 @@ def test_layers_that_do_more_are_left_alone_by_name(task):
     hooked.register_forward_hook(lambda module, args, output: output * 2)
     model = network(Standardised(4, 4, 3), hooked, nn.Flatten(2), nn.Conv1d(4, 4, 3), nn.Unflatten(2, (2, -1)))
     with pytest.warns(SkippedWarning) as said:
-        assert not layers(Binary(steps=0, inputs=Real())(model, task))
+        assert not layers(Binary(training=Training(0), inputs=Real())(model, task))
     told = [str(one.message) for one in said]
     for place, words in enumerate(
         ("skipped 1: it is a Standardised", "skipped 2: .* without hooks", "skipped 4: it is a Conv1d")
@@ -184,7 +184,7 @@ def test_layers_that_do_more_are_left_alone_by_name(task):
     with pytest.warns(SkippedWarning) as said:
         split = torch.randn(8, 3), torch.zeros(8).long()
         single = Supervised(train=split, validation=split, test=split)
-        assert type(Binary(steps=0, only=("*",))(nn.Linear(3, 2), single)) is nn.Linear
+        assert type(Binary(training=Training(0), only=("*",))(nn.Linear(3, 2), single)) is nn.Linear
     assert "it is the whole model: put it into another" in str(said[0].message)
 
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_binary_is_left_alone_by_name(task):
     model[3].weight.requires_grad_(False)
     model[6].weight = model[5].weight
     with pytest.warns(SkippedWarning) as said:
-        assert not layers(Binary(steps=0)(model, task))
+        assert not layers(Binary(training=Training(0))(model, task))
     told = [str(one.message) for one in said]
     for words in (
         "skipped 1: it has 2 groups",
@@ -206,9 +206,9 @@ def test_what_cannot_be_binary_is_left_alone_by_name(task):
         "found no layer",
     ):
         assert any(re.search(words, one) for one in told), words
-    pruned = Magnitude(density=0.5, steps=0, rounds=1)(DigitsLeNet(), task)
+    pruned = Magnitude(density=0.5, training=Training(0), ramp=Ramp(0.5, rounds=1))(DigitsLeNet(), task)
     with pytest.warns(SkippedWarning) as said:
-        Binary(steps=0)(pruned, task)
+        Binary(training=Training(0))(pruned, task)
     assert "Binary skipped layers.3: it is pruned, and a binary weight is never zero" in str(said[0].message)
 
 
@@ -224,17 +224,17 @@ def test_rows_of_more_than_two_axes_want_a_norm():
     x, y = torch.randn(20, 5, 8), torch.zeros(20).long()
     task = Supervised(train=(x, y), validation=(x, y), test=(x, y))
     with pytest.warns(SkippedWarning) as said:
-        Binary(steps=0)(Rows(), task)
+        Binary(training=Training(0))(Rows(), task)
     assert "Binary skipped b: its input has 3 axes" in str(said[0].message)
     with warnings.catch_warnings():
-        binary = Binary(steps=1, inputs=Real())(Rows(), task)
+        binary = Binary(training=Training(1, AdamW(2e-3)), inputs=Real())(Rows(), task)
     assert list(layers(binary)) == ["b"]
 
 
 @pytest.mark.parametrize("inputs", [Real(), Signs(), ScaledSigns()])
 def test_the_file_has_one_bit_a_weight_and_runs_on_the_kernels(task, model, tmp_path, inputs):
     with seeded(0):
-        binary = Binary(inputs=inputs, steps=60)(model, task)
+        binary = Binary(inputs=inputs, training=Training(60, AdamW(2e-3)))(model, task)
     path = tmp_path / "binary.shoe"
     kit.write(binary, task, path)
     content = file.read(path)
@@ -260,19 +260,20 @@ def test_the_file_has_one_bit_a_weight_and_runs_on_the_kernels(task, model, tmp_
 
 def test_training_helps_and_goes_on_with_a_binary_network(task, model):
     with seeded(0):
-        untrained, trained = Binary(steps=0)(model, task), Binary(steps=100)(model, task)
+        untrained, trained = (
+            Binary(training=Training(0))(model, task),
+            Binary(training=Training(100, AdamW(2e-3)))(model, task),
+        )
     assert score(task, trained) > score(task, untrained)
     with seeded(0):
-        again = Binary(steps=5)(trained, task)
+        again = Binary(training=Training(5, AdamW(2e-3)))(trained, task)
     assert list(layers(again)) == list(layers(trained)) and score(task, again) > 0.85
 
 
 @pytest.mark.parametrize(
     ("settings", "kind", "why"),
     [
-        ({"steps": -1}, ValueError, "steps must be 0 or more"),
-        ({"inputs_first": 1.5}, ValueError, "from 0 to 1"),
-        ({"learning_rate": 0.0}, ValueError, "above 0"),
+        ({"inputs_first": 1.5}, ValueError, "a share of the steps, 0 to 1"),
         ({"inputs": "signs"}, TypeError, "'signs': give"),
         ({"inputs": Signs}, TypeError, "with their brackets"),
     ],

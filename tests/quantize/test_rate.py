@@ -10,7 +10,20 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import chain, score, seeded
-from shoestring.kit import SkippedWarning, Supervised, export, members, pack, parameter_bytes, restore, train, write
+from shoestring.kit import (
+    AdamW,
+    Ramp,
+    SkippedWarning,
+    Supervised,
+    Training,
+    export,
+    members,
+    pack,
+    parameter_bytes,
+    restore,
+    train,
+    write,
+)
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import PerChannel, PerTensor, Rate
@@ -34,7 +47,7 @@ def small() -> nn.Sequential:
 def trained():
     task = digits()
     with seeded(0):
-        return train(DigitsLeNet(), task, steps=300, learning_rate=2e-3), task
+        return train(DigitsLeNet(), task, Training(300, AdamW(2e-3))), task
 
 
 def test_the_length_of_a_vector_by_hand():
@@ -106,7 +119,7 @@ def test_a_dearer_bit_gives_a_smaller_file_and_all_of_them_answer(trained):
     sizes, before = [], score(task, model)
     for price in (3e-6, 3e-5, 3e-4):
         with seeded(0):
-            rated = Rate(price=price, steps=250, learning_rate=2e-3)(model, task.sealed())
+            rated = Rate(price=price, training=Training(250, AdamW(2e-3)))(model, task.sealed())
         sizes.append(len(pack(rated, export(rated, task), smallest=True)))
         if price == 3e-5:
             assert score(task, rated) > before - 0.04
@@ -117,7 +130,7 @@ def test_a_dearer_bit_gives_a_smaller_file_and_all_of_them_answer(trained):
 def test_every_weight_is_a_multiple_of_a_step_of_two_bytes(trained, tmp_path):
     model, task = trained
     with seeded(0):
-        rated = Rate(price=1e-4, steps=60, learning_rate=2e-3)(model, task.sealed())
+        rated = Rate(price=1e-4, training=Training(60, AdamW(2e-3)))(model, task.sealed())
     for weight in members(rated):
         assert weight.state is not None and weight.state.step is not None
         step = weight.state.step.detach()
@@ -132,7 +145,7 @@ def test_every_weight_is_a_multiple_of_a_step_of_two_bytes(trained, tmp_path):
 def test_dead_units_are_really_gone(trained):
     model, task = trained
     with seeded(0):
-        rated = Rate(price=5e-4, steps=200, learning_rate=2e-3)(model, task.sealed())
+        rated = Rate(price=5e-4, training=Training(200, AdamW(2e-3)))(model, task.sealed())
     shapes = [tuple(weight.raw.shape) for weight in members(rated)]
     assert shapes != [tuple(weight.raw.shape) for weight in members(model)]
     assert rated.layers[7].out_features < 128  # type: ignore[index, union-attr]
@@ -141,7 +154,7 @@ def test_dead_units_are_really_gone(trained):
 def test_steps_by_channel():
     model = small()
     with seeded(0):
-        rated = Rate(price=1e-4, steps=5, grain=PerChannel())(model, sign_task())
+        rated = Rate(price=1e-4, training=Training(5), grain=PerChannel())(model, sign_task())
     weight = members(rated)[1]
     assert weight.state is not None and weight.state.step is not None
     assert weight.state.step.shape == (len(weight.raw), 1)
@@ -151,9 +164,11 @@ def test_steps_by_channel():
 def test_what_was_pruned_stays_pruned(trained):
     model, task = trained
     with seeded(0):
-        pruned = Magnitude(density=0.2, steps=20, rounds=2)(model, task)
+        pruned = Magnitude(density=0.2, training=Training(20), ramp=Ramp(0.5, rounds=2))(model, task)
         zeros = {weight.name: weight.value() == 0 for weight in members(pruned) if weight.mask is not None}
-        both = chain(Magnitude(density=0.2, steps=20, rounds=2), Rate(price=1e-9, steps=10))
+        both = chain(
+            Magnitude(density=0.2, training=Training(20), ramp=Ramp(0.5, rounds=2)), Rate(price=1e-9, training=Training(10))
+        )
     with seeded(0):
         found = both(model, task)
     kept = {weight.name: weight for weight in members(found)}
@@ -176,8 +191,8 @@ class Normed(nn.Module):
 def test_batch_norm_becomes_a_scale_and_a_shift():
     task = digits()
     with seeded(0):
-        model = train(Normed(), task, steps=150, learning_rate=3e-3)
-        rated = Rate(price=1e-5, steps=150, learning_rate=2e-3)(model, task.sealed())
+        model = train(Normed(), task, Training(150, AdamW(3e-3)))
+        rated = Rate(price=1e-5, training=Training(150, AdamW(2e-3)))(model, task.sealed())
     norm = rated.layers[1]  # type: ignore[index]
     assert not norm.running_mean.any() and bool((norm.running_var + norm.eps == 1).all())  # type: ignore[union-attr, operator]
     for name in ("layers.1.weight", "layers.1.bias"):
@@ -190,7 +205,7 @@ def test_frozen_weights_are_left_alone_and_named():
     model = small()
     model[0].weight.requires_grad_(False)
     with seeded(0), pytest.warns(SkippedWarning, match=r"left 0\.weight alone"):
-        rated = Rate(price=1e-9, steps=5)(model, sign_task())
+        rated = Rate(price=1e-9, training=Training(5))(model, sign_task())
     weight = next(one for one in members(rated) if one.name == "0.weight")
     rows = {tuple(row) for row in model[0].weight.tolist()}
     assert weight.state is None or weight.state.step is None
@@ -204,16 +219,16 @@ def test_half_precision():
     split = (x, (x[:, 0] > 0).long())
     task = Supervised(train=split, validation=split, test=split, batch_size=16)
     with seeded(0):
-        rated = Rate(price=1e-5, steps=5)(model, task)
+        rated = Rate(price=1e-5, training=Training(5))(model, task)
     assert all(bool(torch.isfinite(weight.value()).all()) for weight in members(rated))
 
 
 def test_channels_that_died_do_not_spoil_batch_norm():
     task = digits()
     with seeded(0):
-        model = train(Normed(), task, steps=200, learning_rate=3e-3)
+        model = train(Normed(), task, Training(200, AdamW(3e-3)))
         model.layers[0].weight.data[:5] = 0  # type: ignore[index, union-attr]
-        rated = Rate(price=1e-5, steps=200, learning_rate=2e-3)(model, task.sealed())
+        rated = Rate(price=1e-5, training=Training(200, AdamW(2e-3)))(model, task.sealed())
     assert score(task, rated) > 0.8
 
 
@@ -221,7 +236,7 @@ def test_modes_are_kept():
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))
     for way in (True, False):
         model.train(way)
-        rated = Rate(price=1e-9, steps=3)(model, sign_task())
+        rated = Rate(price=1e-9, training=Training(3))(model, sign_task())
         assert {part.training for part in rated.modules()} == {way}
         assert {part.training for part in model.modules()} == {way}
 
@@ -229,17 +244,19 @@ def test_modes_are_kept():
 def test_the_file_goes_back_into_the_module_as_it_was_before(trained, tmp_path):
     model, task = trained
     with seeded(0):
-        rated = Rate(price=5e-4, steps=100, learning_rate=2e-3)(model, task.sealed())
+        rated = Rate(price=5e-4, training=Training(100, AdamW(2e-3)))(model, task.sealed())
     write(rated, task, tmp_path / "a.shoe")
     again = restore(tmp_path / "a.shoe", model)
     assert score(task, again) == score(task, rated)
     assert again.layers[7].out_features == rated.layers[7].out_features < 128  # type: ignore[index, union-attr]
-    train(again, task, steps=2)
+    train(again, task, Training(2))
 
 
-@pytest.mark.parametrize("wrong", [{"price": 0}, {"price": -1e-5}, {"steps": 0}, {"learning_rate": 0}, {"rise": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"price": 0}, {"price": -1e-5}, {"training": Training(0)}, {"coarseness": 0}, {"rise": 1.5}]
+)
 def test_settings_out_of_range(wrong):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="must"):
         Rate(**wrong)
 
 
@@ -247,4 +264,4 @@ def test_a_model_that_has_diverged():
     model = small()
     model[0].weight.data[0, 0] = float("nan")
     with pytest.raises(ValueError, match=r"0\.weight holds 1"):
-        Rate(steps=1)(model, sign_task())
+        Rate(training=Training(1))(model, sign_task())

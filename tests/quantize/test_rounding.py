@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from shoestring.artifact import load
 from shoestring.core import seeded
-from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, members, write
+from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, Training, members, write
 from shoestring.prune import Magnitude
 from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining
 from shoestring.quantize import rounding as module
@@ -128,7 +128,7 @@ def test_a_trained_network_loses_a_small_part_of_what_it_would(trained):
 
 def test_pruned_weights_stay_pruned(case):
     model, task = case
-    pruned = Magnitude(density=0.5, steps=0)(model, task.sealed())
+    pruned = Magnitude(density=0.5, training=Training(0))(model, task.sealed())
     quantised = PostTraining(bits=4, rounding=GPTQ())(pruned, task.sealed())
     masks = {w.name: w.mask for w in members(pruned) if w.mask is not None}
     found = {w.name: w for w in members(quantised.inner)}  # type: ignore[union-attr, arg-type]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import chain, seeded
-from shoestring.kit import Supervised, export, members, pack, state_of
+from shoestring.kit import AdamW, Ramp, Supervised, Training, export, members, pack, state_of
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
 from shoestring.quantize.shared import _half, kmeans
@@ -79,7 +79,7 @@ def test_levels_are_what_float16_holds_unless_it_is_too_coarse():
     assert _half(torch.tensor([1 / 3, -1.0])).tolist() == [torch.tensor(1 / 3).half().item(), -1]
     for levels in (torch.tensor([1e5, 1.0]), torch.tensor([1e-7, 2.2e-7]), torch.zeros(2)):
         assert torch.equal(_half(levels), levels)
-    for value in matrices(Shared(levels=4, steps=2)(wide(), task())):
+    for value in matrices(Shared(levels=4, training=Training(2, AdamW(1e-4)))(wide(), task())):
         assert torch.equal(value.half().float(), value)
 
 
@@ -87,7 +87,9 @@ def test_each_tensor_has_its_levels():
     model = wide()
     before = state_of(model)
     with seeded(0):
-        shared = Shared(levels=8, overrides=(("4.*", 3), ("*", 5)), vector_levels=4, steps=3)(model, task())
+        shared = Shared(levels=8, overrides=(("4.*", 3), ("*", 5)), vector_levels=4, training=Training(3, AdamW(1e-4)))(
+            model, task()
+        )
     assert [value.unique().numel() for value in matrices(shared)] == [5, 5, 3]
     vectors = {one.name: one.value().unique().numel() for one in members(shared) if one.raw.ndim == 1}
     assert vectors == {"0.bias": 4, "2.bias": 4, "4.bias": 2}
@@ -97,8 +99,8 @@ def test_each_tensor_has_its_levels():
 
 def test_zeros_stay_zero_and_do_not_take_a_level():
     with seeded(0):
-        pruned = Magnitude(density=0.4, steps=2, rounds=1)(wide(), task())
-        shared = Shared(levels=2, steps=6, learning_rate=0.01)(pruned, task())
+        pruned = Magnitude(density=0.4, training=Training(2), ramp=Ramp(0.5, rounds=1))(wide(), task())
+        shared = Shared(levels=2, training=Training(6, AdamW(0.01)))(pruned, task())
     for before, after in zip(matrices(pruned), matrices(shared), strict=True):
         assert torch.equal(before == 0, after == 0)
         assert after.unique().numel() == 3
@@ -106,7 +108,10 @@ def test_zeros_stay_zero_and_do_not_take_a_level():
 
 def test_levels_are_trained_and_assignments_stay():
     with seeded(0):
-        still, moved = Shared(levels=4, steps=0)(wide(), task()), Shared(levels=4, steps=5, learning_rate=0.01)(wide(), task())
+        still, moved = (
+            Shared(levels=4, training=Training(0))(wide(), task()),
+            Shared(levels=4, training=Training(5, AdamW(0.01)))(wide(), task()),
+        )
     for a, b in zip(members(still), members(moved), strict=True):
         if a.state is not None:
             assert torch.equal(a.state.indices, b.state.indices)  # type: ignore[union-attr, arg-type]
@@ -115,7 +120,9 @@ def test_levels_are_trained_and_assignments_stay():
 
 def test_without_training_each_weight_takes_its_nearest_level():
     model = wide()
-    for value, shared in zip(matrices(model), matrices(Shared(levels=6, steps=0, iterations=3)(model, task())), strict=True):
+    for value, shared in zip(
+        matrices(model), matrices(Shared(levels=6, training=Training(0), iterations=3)(model, task())), strict=True
+    ):
         levels = shared.unique()
         nearest = (value.flatten()[:, None] - levels).abs().min(1).values
         # Levels are rounded to float16 after the weights have chosen.
@@ -125,7 +132,7 @@ def test_without_training_each_weight_takes_its_nearest_level():
 def test_more_levels_are_a_larger_file_that_is_nearer():
     model = wide()
     exported = export(model, task())
-    shared = [Shared(levels=levels, steps=0)(model, task()) for levels in (2, 4, 8, 16, 32)]
+    shared = [Shared(levels=levels, training=Training(0))(model, task()) for levels in (2, 4, 8, 16, 32)]
     sizes = [len(pack(one, exported)) for one in shared]
     assert sizes == sorted(sizes) and len(set(sizes)) == len(sizes) and sizes[-1] < len(pack(model, exported))
     errors = [
@@ -137,14 +144,14 @@ def test_more_levels_are_a_larger_file_that_is_nearer():
 def test_half_precision_and_emptied_tensors():
     model = wide().half()
     members(model)[1].prune(torch.zeros(32, 2, dtype=torch.bool))
-    shared = Shared(levels=4, steps=0)(model, task())
+    shared = Shared(levels=4, training=Training(0))(model, task())
     assert [value.unique().numel() for value in matrices(shared)] == [1, 4, 4]
     assert {value.dtype for value in matrices(shared)} == {torch.float16}
 
 
 def test_shared_again_with_fewer_levels():
-    once = Shared(levels=16, steps=0)(wide(), task())
-    again = Shared(levels=4, steps=2)(once, task())
+    once = Shared(levels=16, training=Training(0))(wide(), task())
+    again = Shared(levels=4, training=Training(2, AdamW(1e-4)))(once, task())
     assert [value.unique().numel() for value in matrices(again)] == [4, 4, 4]
     assert [value.unique().numel() for value in matrices(once)] == [15, 16, 16]  # one of the first was nearest to nothing
 
@@ -154,7 +161,7 @@ def test_same_seed_same_result():
     for seed in (5, 5, 6):
         with seeded(seed):
             results.append(
-                torch.cat([v.flatten() for v in matrices(Shared(levels=4, steps=4, learning_rate=0.01)(wide(), task()))])
+                torch.cat([v.flatten() for v in matrices(Shared(levels=4, training=Training(4, AdamW(0.01)))(wide(), task()))])
             )
     assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
 
@@ -162,8 +169,8 @@ def test_same_seed_same_result():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"levels": 1}, {"levels": 65537}, {"overrides": (("x", 1),)}, {"vector_levels": 1}, {"vector_levels": -2}, {"steps": -1},
-        {"iterations": 0}, {"learning_rate": 0.0}, {"vector_levels": 65537},
+        {"levels": 1}, {"levels": 65537}, {"overrides": (("x", 1),)}, {"vector_levels": 1}, {"vector_levels": -2},
+        {"iterations": 0}, {"vector_levels": 65537},
     ],
 )  # fmt: skip
 def test_bad_settings(settings: dict):
@@ -180,7 +187,10 @@ def test_weights_that_are_not_finite_are_refused():
 
 def test_repr_is_the_same_in_every_process():
     technique = chain(Shared(), Shared(levels=8, overrides=(("head.*", 32),), vector_levels=4))
-    code = "from shoestring.quantize import Shared; from shoestring.core import chain\n" + f"print({technique!r})"
+    code = (
+        "from shoestring.kit import AdamW, Training; from shoestring.quantize import Shared; from shoestring.core import chain\n"
+        + f"print({technique!r})"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said.stdout.strip() == repr(technique), said.stderr

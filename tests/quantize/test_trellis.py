@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from shoestring.core import chain, score, seeded
-from shoestring.kit import export, members, pack, train
+from shoestring.kit import AdamW, Ramp, Training, export, members, pack, train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared, Trellis
@@ -19,7 +19,7 @@ from shoestring.tasks import digits
 def trained():
     task = digits()
     with seeded(0):
-        return train(DigitsLeNet(), task, steps=300, learning_rate=2e-3), task
+        return train(DigitsLeNet(), task, Training(300, AdamW(2e-3))), task
 
 
 def ladder_of(values: list[float]) -> Ladder:
@@ -69,7 +69,10 @@ def test_a_grid_and_what_is_pruned():
 def test_models_of_other_techniques_gain(trained):
     model, task = trained
     with seeded(0):
-        before = chain(Magnitude(density=0.2, steps=100, rounds=4), Shared(levels=16, steps=50))(model, task.sealed())
+        before = chain(
+            Magnitude(density=0.2, training=Training(100), ramp=Ramp(0.5, rounds=4)),
+            Shared(levels=16, training=Training(50, AdamW(1e-4))),
+        )(model, task.sealed())
         after = Trellis(price=3e-5)(before, task.sealed())
     exported = export(before, task)
     assert len(pack(after, exported)) < 0.96 * len(pack(before, exported))

@@ -7,7 +7,7 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
-from shoestring.kit import SkippedWarning, Supervised, train, write
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, train, write
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import WeightOnly
 from shoestring.tasks import digits
@@ -17,7 +17,7 @@ from shoestring.tasks import digits
 def trained() -> tuple[nn.Module, Supervised]:
     task = digits()
     with seeded(0):
-        return train(DigitsLeNet(), task, steps=120, learning_rate=3e-3), task
+        return train(DigitsLeNet(), task, Training(120, AdamW(3e-3))), task
 
 
 def test_weight_only_names_what_does_not_divide(trained, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from shoestring import meters
 from shoestring.core import Ledger, seeded
-from shoestring.kit import Supervised, restore
+from shoestring.kit import Ramp, Supervised, Training, restore
 from shoestring.models import ResNet20
 from shoestring.prune import Channels, Norm
 from shoestring.recipes import channels_resnet
@@ -23,7 +23,7 @@ def images() -> Supervised:
 def test_a_file_with_half_the_operations_goes_back_into_the_class(tmp_path: Path):
     with seeded(0):
         model, task = ResNet20(8), images()
-    technique = Channels(share=0.5, importance=Norm(), multiple=2, steps=4, rounds=2)
+    technique = Channels(share=0.5, importance=Norm(), multiple=2, training=Training(4), ramp=Ramp(0.3, rounds=2))
     ledger = Ledger(tmp_path / "ledger.sqlite")
     thin = channels_resnet(model, task, tmp_path / "thin.shoe", technique=technique, ledger=ledger)
     assert [row.kind for row in ledger.rows()] == ["apply", "prove"]
