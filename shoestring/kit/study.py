@@ -26,7 +26,7 @@ from shoestring.kit.study_trial import (
     Trial,
     told_when_full,
 )
-from shoestring.kit.study_worker import FileLock, Heartbeat, Watch, Worker, command, hire, host
+from shoestring.kit.study_worker import FileLock, Heartbeat, Watch, Worker, clear, command, hire, host
 
 __all__ = ["Claim", "Study", "StudyError", "StudyHeld", "StudyMismatch", "Trial"]
 
@@ -248,6 +248,7 @@ class Study:
             gone = [n for n, at in found.items() if n not in others and (n in known if n in rows else at < oldest)]
             for name in gone:
                 self._files.remove(name)
+            clear(self.folder / "workers", oldest)
         return len(gone)
 
     @contextmanager

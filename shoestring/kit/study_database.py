@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import time
+from time import sleep, time
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shoestring.kit.study_trial import Files, StudyError, told_when_full
 
 LARGEST_FILE = 64_000_000
 """Bytes of the largest file that is kept in a database."""
+_TRIES = 10
 _CHUNK = 48_000  # bytes in an attribute: in base64, what MySQL's shortest text column holds
 
 
@@ -34,6 +36,20 @@ def driven(url: str) -> str:
             name="psycopg",
         ) from None
     return f"postgresql+psycopg://{rest}"
+
+
+def connected(url: str) -> RDBStorage:
+    """Optuna's storage in a database. Where two processes make its tables at one time, the later one fails in the midst of
+    it, and finds them when it tries again."""
+    for left in reversed(range(_TRIES)):
+        try:
+            # A server that was started again does not end a long search.
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        except SQLAlchemyError as error:
+            if not left or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            sleep(random.uniform(0.1, 0.5))
+    raise AssertionError("the last try returns or raises")
 
 
 def shown_url(url: str) -> str:

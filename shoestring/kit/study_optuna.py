@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
-from shoestring.kit.study_database import DatabaseFiles, driven, shown_url, told
+from shoestring.kit.study_database import DatabaseFiles, connected, driven, shown_url, told
 from shoestring.kit.study_sqlite import mismatch
 from shoestring.kit.study_trial import Files, FolderFiles, Key, Storage, StudyError, StudyMismatch, Trial
 from shoestring.kit.study_worker import Watch, Worker, bury, differing
@@ -47,8 +47,7 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
             ) from error
     shown = shown_url(storage)
     with told(f"the database {shown}"):
-        engine = {"pool_pre_ping": True}  # a server that was started again does not end a long search
-        return OptunaStorage(RDBStorage(driven(storage), engine_kwargs=engine), model, watch, f"the database {shown}", None)
+        return OptunaStorage(connected(driven(storage)), model, watch, f"the database {shown}", None)
 
 
 class _Journal(BaseJournalBackend):

@@ -108,29 +108,36 @@ class SQLiteStorage(Storage):
 
     def claim(self, me: Worker, key: Key) -> int | None:
         with self._changing() as connection:
-            self._call_roll(connection, me)
+            dead = self._call_roll(connection, me)
             self._register(connection, me)
-            done = "select 1 from trials where model = ? and technique = ? and seed = ? and fidelity >= ?"
-            if connection.execute(done, (self._model, *key)).fetchone():
-                return None
-            held = connection.execute(f"select worker, deaths from claims where {_THIS}", (self._model, *key)).fetchone()
-            if held is not None and held[0] not in (None, me.id):
-                return None
-            deaths = 0 if held is None else held[1]
-            connection.execute("insert or replace into claims values (?, ?, ?, ?, ?, ?)", (self._model, *key, me.id, deaths))
-            return deaths
+            deaths = self._take(connection, me, key)
+        for worker in dead:  # not before that is written: a worker without a lock would be taken for one of another machine
+            bury(worker)
+        return deaths
 
-    def _call_roll(self, connection: sqlite3.Connection, me: Worker) -> None:
+    def _take(self, connection: sqlite3.Connection, me: Worker, key: Key) -> int | None:
+        done = "select 1 from trials where model = ? and technique = ? and seed = ? and fidelity >= ?"
+        if connection.execute(done, (self._model, *key)).fetchone():
+            return None
+        held = connection.execute(f"select worker, deaths from claims where {_THIS}", (self._model, *key)).fetchone()
+        if held is not None and held[0] not in (None, me.id):
+            return None
+        deaths = 0 if held is None else held[1]
+        connection.execute("insert or replace into claims values (?, ?, ?, ?, ?, ?)", (self._model, *key, me.id, deaths))
+        return deaths
+
+    def _call_roll(self, connection: sqlite3.Connection, me: Worker) -> list[Worker]:
         """Strike off the workers that are dead, free their claims, and look whether the living run what we run."""
-        sql = "select worker, beat from workers where model = ? and id != ?"
+        sql, dead = "select worker, beat from workers where model = ? and id != ?", list[Worker]()
         for kept, beat in connection.execute(sql, (self._model, me.id)).fetchall():
             other = Worker(**json.loads(kept))
             if not self._watch.lives(other, beat):
                 connection.execute("update claims set worker = null, deaths = deaths + 1 where worker = ?", (other.id,))
                 connection.execute("delete from workers where id = ?", (other.id,))
-                bury(other)
+                dead.append(other)
             elif differ := differing(me, other):
                 raise StudyMismatch(mismatch(other, differ))
+        return dead
 
     def _register(self, connection: sqlite3.Connection, me: Worker) -> None:
         row = me.id, self._model, time(), json.dumps(me.as_dict())

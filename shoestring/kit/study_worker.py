@@ -200,6 +200,14 @@ def bury(worker: Worker) -> None:
             path.unlink()
 
 
+def clear(folder: Path, before: float) -> None:
+    """Delete the locks of dead workers that were made before a time, in seconds since 1970."""
+    for path in folder.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before and is_held(path) is False:
+                path.unlink()
+
+
 class Heartbeat:
     """Calls `beat` every so many seconds, in a thread, between `start` and `stop`."""
 

@@ -28,6 +28,9 @@ from shoestring.kit import (
 )
 from shoestring.quantize.code_length import code_length, settle
 from shoestring.quantize.grain import PerChannel, PerTensor
+from shoestring.quantize.toward import Course, Toward, leave
+
+_EVERY = 20  # steps after which the weights are counted anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +48,8 @@ class Rate(Technique):
     every 20 steps, and its slope is what the weights feel.
 
     Hidden units may come in another order. Weights that are frozen are left alone, with a SkippedWarning.
-    `price`: of a bit, in units of the loss, above 0; the logarithm of 2 over the number of training examples is the
-    description length's own price. `training`: of 1 step or more, and a fifth more where there is batch norm.
+    `price`: of a bit, in units of the loss, above 0 (the logarithm of 2 over the number of training examples is the
+    description length's own price), or Toward(bytes): whatever price takes the weights there. `training`: of 1 step or more, and a fifth more where there is batch norm.
     `rise`: the share of the training over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
     deviations of a tensor. `grain`: PerTensor() or PerChannel().
     `only`, `keep`: patterns of names of layers, those whose weights are put on grids and those whose are not (they train on);
@@ -54,7 +57,7 @@ class Rate(Technique):
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
 
-    price: float = 1e-5
+    price: float | Toward = 1e-5
     training: Training = Training(10_000)
     rise: float = 0.5
     coarseness: float = 2.0
@@ -63,7 +66,7 @@ class Rate(Technique):
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
-        if not (self.price > 0 and self.coarseness > 0):
+        if not ((isinstance(self.price, Toward) or self.price > 0) and self.coarseness > 0):
             raise ValueError(f"price and coarseness must be above 0: {self}")
         if self.training.steps < 1 or not 0 <= self.rise <= 1:
             raise ValueError(f"training must have 1 step or more, and rise is from 0 to 1: {self}")
@@ -82,6 +85,7 @@ class Rate(Technique):
                 rated.train()
             settle_batch_norm(rated)
             self._train(rated, task, weights, _shorter(self.training), 0.0, fine=True)
+        leave(rated)
         for weight in weights:
             settle(weight)
         modes = {name: part.training for name, part in model.named_modules()}
@@ -90,6 +94,10 @@ class Rate(Technique):
             part.training = modes.get(name, model.training)
         return rated
 
+    def toward(self, size: float) -> Rate:
+        """The same, its price steered so that the weights take so many bytes."""
+        return replace(self, price=Toward(size))
+
     def _train(
         self, model: nn.Module, task: Task, weights: list[Weight], training: Training, rise: float, *, fine: bool
     ) -> None:
@@ -97,12 +105,19 @@ class Rate(Technique):
             if weight.state is None or weight.state.step is None:
                 weight.round(self._first_step(weight, fine=fine))
         priced = Priced(task, [Price(weight) for weight in weights])
+        course = Course(self.price, len(weights), training.steps, rise, model) if isinstance(self.price, Toward) else None
+        every = _EVERY if course is None else min(_EVERY, max(1, training.steps // 20))
 
         def before_step(step: int) -> None:
-            priced.price = self.price * min(1.0, step / max(1.0, rise * training.steps))
-            if step % 20 == 0:
+            if step % every == 0:
                 for one in priced.prices:
                     one.read()
+                if course is not None:
+                    course.steer(step, sum(one.bits for one in priced.prices))
+            if course is not None:
+                priced.price = course.price
+            elif not isinstance(self.price, Toward):
+                priced.price = self.price * min(1.0, step / max(1.0, rise * training.steps))
 
         train(model, priced, training, before_step=before_step, what="training for the rate", key=repr(self))
 
