@@ -147,9 +147,9 @@ def baselines() -> str:
             spread(of, ".2f") if len(of) > 1 else f"{of[0]:.2f} (one seed)"
             for of in (one["validation error"], one["test error"])
         )
-        minutes = one["training: steps × time of a step"]
+        minutes = mean(one["training: steps × time of a step"])
         lines.append(
-            f"| {title} | {task} | {one['parameters'][0]:,.0f} | {errors} | {one['file'][middle]:,.0f} | {mean(minutes):.0f} |"
+            f"| {title} | {task} | {one['parameters'][0]:,.0f} | {errors} | {one['file'][middle]:,.0f} | {minutes:.{0 if minutes > 0.5 else 1}f} |"
         )
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 

@@ -13,10 +13,11 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, restore
-from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
+from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, pictures, shown
 
 FILES = Path(__file__).parents[2] / "benchmarks" / "results" / "files"
+ADULT = (10, 17, 8, 16, 7, 6, 3, 43)  # ids of each column of categories
 
 
 def pictures_of(side: int, channels: int) -> Supervised:
@@ -69,6 +70,26 @@ def test_the_network_for_texts(tmp_path: Path):
     assert isinstance(model, TextEncoder) and load(tmp_path / "t.shoe")(ids[:1, :2]).shape == (1, 2)
 
 
+def test_networks_of_two_inputs(tmp_path: Path):
+    with seeded(0):
+        ids = torch.randint(1, 30, (64, 6))
+        tagger, table = BiLSTMTagger(30, 30, tags=3, width=8), TabularNet((30,) * 6, [0.0], [1.0])
+    tags, labels, numbers = (ids == 5).long(), (ids == 5).any(1).long(), ids[:, :1].float()
+    words = Supervised(
+        train=((ids, ids), tags),
+        validation=((ids, ids), tags),
+        test=((ids, ids), tags),
+        axes={1: "T"},
+        criterion=lambda logits, tags: torch.nn.functional.cross_entropy(logits.flatten(0, 1), tags.flatten()),
+        merit=lambda logits, tags: (logits.argmax(-1) == tags).mean(-1),
+    )
+    model = baseline(tagger, words, tmp_path / "w.shoe", settings=replace(SETTINGS[BiLSTMTagger], passes=1))
+    assert isinstance(model, BiLSTMTagger) and load(tmp_path / "w.shoe")(ids[:1, :2], ids[:1, :2]).shape == (1, 2, 3)
+    rows = Supervised(train=((ids, numbers), labels), validation=((ids, numbers), labels), test=((ids, numbers), labels))
+    model = baseline(table, rows, tmp_path / "r.shoe", settings=replace(SETTINGS[TabularNet], passes=1))
+    assert isinstance(model, TabularNet) and load(tmp_path / "r.shoe")(ids[:1], numbers[:1]).shape == (1, 2)
+
+
 def test_what_training_sees():
     with seeded(0):
         task = pictures_of(32, 3)
@@ -79,7 +100,14 @@ def test_what_training_sees():
 
 @pytest.mark.parametrize(
     ("name", "network"),
-    [("lenet5", LeNet5), ("resnet20", ResNet20), ("mobilenet", MobileNet), ("text_encoder", lambda: TextEncoder(7121))],
+    [
+        ("lenet5", LeNet5),
+        ("resnet20", ResNet20),
+        ("mobilenet", MobileNet),
+        ("text_encoder", lambda: TextEncoder(7121)),
+        ("tagger", lambda: BiLSTMTagger(8867, 3296)),
+        ("tabular", lambda: TabularNet(ADULT, [0.0] * 6, [1.0] * 6)),
+    ],
 )
 def test_the_committed_files_are_of_these_networks(name: str, network: Callable[[], nn.Module]):
     restored = restore(FILES / f"baseline_{name}.shoe", network())
