@@ -60,8 +60,10 @@ class Frontier:
         error = self.base_error or 0.0
         losses = {"free": 2 * error, "balanced": BALANCED * abs(self.base), "tiny": TINY * abs(self.base)}
         found: dict[str, Trial] = {}
+        allowed = 0.0
         for name, loss in losses.items():
-            kept = [one for one in self.points if one.score is not None and one.score >= self.base - loss - 1e-9]
+            allowed = max(allowed, loss)
+            kept = [one for one in self.points if one.score is not None and one.score >= self.base - allowed - 1e-9]
             if kept and (smallest := min(kept, key=lambda one: one.cost.bytes or math.inf)) not in found.values():
                 found[name] = smallest
         return found

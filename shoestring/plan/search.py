@@ -250,9 +250,13 @@ class Search:
             if not results:
                 continue
             self._round_over(f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results])
-            arms = [arm for arm, _ in sorted(results, key=lambda one: self.key(one[1]))]
+            results.sort(key=lambda one: self.key(one[1]))
+            arms = [arm for arm, trial in results if self._broken(trial) <= self._broken(results[0][1])]
             if self.clock.is_up or self.nothing_to_gain:
                 return
+
+    def _broken(self, trial: Trial) -> int:
+        return len(judge(self.budget, trial, self.experiments.base).broken)
 
     def _as_many_as_fit(self, share: float, most: int) -> int:
         """How many kinds of chain get a sensible number of steps within a share of the time."""
