@@ -32,12 +32,16 @@ def agent(
 
     Needs the base install alone. Prints where it listens, and stops at Ctrl-C.
     """
-    from shoestring.meters.agent import Agent
+    from socket import gethostname
+
+    from shoestring.meters.agent import Agent, is_loopback
 
     with Agent(
         port, host, token=token, seconds=seconds, max_bytes=max_bytes, say=lambda text: print(text, flush=True)
     ) as server:
         print(f"listening at {server.url}", flush=True)
+        if not is_loopback(host):
+            print(f"from elsewhere, if names are known there: http://{gethostname()}:{server.server_port}", flush=True)
         if token is None and server.token is not None:
             print(f"token: {server.token}", flush=True)
         try:

@@ -11,11 +11,11 @@ import json
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from socketserver import TCPServer
 from subprocess import Popen
 from threading import BoundedSemaphore, Lock, Timer
 from time import perf_counter
@@ -84,6 +84,11 @@ class Agent(ThreadingHTTPServer):
             why = getattr(error, "strerror", None) or error
             raise OSError(f"cannot listen at {host}, port {port}: {why}; choose another --port, or --host") from None
 
+    def server_bind(self) -> None:
+        """Bind the address, and do not ask for its name: where nobody knows names, that takes long."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
     @property
     def url(self) -> str:
         """Where it listens."""
@@ -137,10 +142,7 @@ class Agent(ThreadingHTTPServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is gone is no error of ours."""
-        error = sys.exception()
-        if not isinstance(error, OSError):
-            self.say(f"a request of {client_address[0]} failed: {type(error).__name__}: {printable(str(error))}")
+        """Nothing: a client that is gone is no error of ours."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -182,6 +184,14 @@ class _Handler(BaseHTTPRequestHandler):
         except Refusal as refusal:
             self._say(refusal.status, {"error": str(refusal)}, refusal.headers)
             self._drain()
+        except OSError:
+            raise
+        except Exception as error:  # whatever it is, the client is told, and the agent goes on
+            self.server.say(f"a request of {self.client_address[0]} failed: {type(error).__name__}: {printable(str(error))}")
+            self._say(
+                500,
+                {"error": f"the agent failed over this request ({type(error).__name__}): send a smaller one, or restart it"},
+            )
 
     def _admit(self, path: str) -> None:
         """Raises Refusal for who does not know the token, for browsers that a page sends here, and for other paths."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from faulthandler import dump_traceback_later
 from typing import Any
 
 from shoestring.artifact.file import unpack
@@ -14,6 +15,7 @@ from shoestring.meters.subject import runner
 from shoestring.meters.turns import Timing, in_turn
 
 _CHILD = "import sys; from shoestring.meters.apart import child; child(int(sys.argv[1]), float(sys.argv[2]))"
+_GRACE_SECONDS = 10.0
 
 
 class WorkError(Exception):
@@ -62,9 +64,14 @@ def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[di
 
 
 def child(max_bytes: int, seconds: float) -> None:
-    """Reads a request from standard input, and prints the timings, or the error, as JSON. Run in a process of its own."""
+    """Reads a request from standard input, and prints the timings, or the error, as JSON. Run in a process of its own.
+
+    It ends itself, too, some time after the agent should have ended it: an agent that was killed leaves nothing behind.
+    """
+    data = sys.stdin.buffer.read()
+    dump_traceback_later(seconds + _GRACE_SECONDS, exit=True)  # from outside Python, whatever runs
     try:
-        found: dict[str, Any] = {"timings": [_plain(one) for one in timed(sys.stdin.buffer.read(), max_bytes, seconds)]}
+        found: dict[str, Any] = {"timings": [_plain(one) for one in timed(data, max_bytes, seconds)]}
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         found = {"error": (str(error) or type(error).__name__)[:500]}
     print(json.dumps(found))

@@ -23,7 +23,7 @@ from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
 from shoestring.kit import SkippedWarning, Supervised, check_finite, export, pack
 from shoestring.kit.layers import NoLayerError
-from shoestring.meters import Latency
+from shoestring.meters import Latency, RemoteError
 from shoestring.plan.pace import Pace, pace
 from shoestring.plan.same_graph import file_of, signature_of
 
@@ -111,7 +111,7 @@ class Trials:
         name, notes = repr(technique), list[str]()
         try:
             trial = self._weighed(self._file(technique, notes))
-        except (SpentError, NoLayerError):
+        except (SpentError, NoLayerError, RemoteError):  # a device that is gone is no answer: what was tried is remembered
             raise
         except Exception as error:  # any technique and any model: that it fails is an answer too
             said = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -92,6 +93,34 @@ def test_where_other_machines_are_let_in_a_token_is_made_up():
         assert server.token is None
     assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
     assert not is_loopback("0.0.0.0") and not is_loopback("192.168.1.5") and not is_loopback("raspberry")
+
+
+def test_the_command_says_the_token_that_it_made_up():
+    environment = {name: value for name, value in os.environ.items() if name != "SHOESTRING_TOKEN"}
+    command = [sys.executable, "-m", "shoestring.cli", "agent", "--port", "0", "--host", "0.0.0.0"]
+    # Shells have what they run in the background ignore the signal.
+    heed = (lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) if os.name == "posix" else None
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, preexec_fn=heed, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            first, elsewhere, token = (process.stdout.readline() for _ in range(3))
+            port = first.rsplit(":", 1)[1].strip()
+            assert f":{port}" in elsewhere and token.startswith("token: ")
+            assert Remote(f"http://127.0.0.1:{port}", token=token.split()[1]).about()["protocol"] == 1
+            if os.name == "posix":
+                process.send_signal(signal.SIGINT)
+                assert process.communicate(timeout=30) == ("stopped\n", "")
+        finally:
+            process.terminate()
+
+
+def test_the_agent_wants_the_base_install_alone():
+    heavy = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "PIL")
+    code = "import sys, shoestring.cli, shoestring.meters.agent, shoestring.meters.apart; "
+    code += f"print([one for one in {heavy!r} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 # -- who is let in
@@ -225,6 +254,19 @@ def test_a_device_that_is_busy_is_waited_for(linear, monkeypatch):
         )
         assert len(Remote(server.url).time(work(linear))[0].milliseconds) == 2
     assert waits == [5.0]
+
+
+def test_what_nobody_thought_of_is_told_and_survived(monkeypatch):
+    said = []
+
+    def fail(*_):
+        raise MemoryError("no room")
+
+    with running(say=said.append) as server:
+        monkeypatch.setattr("shoestring.meters.agent.process", fail)
+        status, answer, _ = request(server, "POST", "/time", b"1")
+        assert status == 500 and "MemoryError" in answer["error"] and "MemoryError: no room" in said[0]
+        assert request(server, "GET", "/")[0] == 200 and not server._device.locked()
 
 
 # -- the request

@@ -13,9 +13,9 @@ from torch import nn
 
 from shoestring.core import Task, chain, score, seeded
 from shoestring.kit import SkippedWarning, Supervised, Training, clone, export, pack, train
-from shoestring.meters import Latency, Operations, Timing
+from shoestring.meters import Latency, Operations, RemoteError, Timing
 from shoestring.plan import Table, sensitivity
-from shoestring.plan.pace import between
+from shoestring.plan.pace import Pace, between
 from shoestring.plan.same_graph import file_of, signature_of
 from shoestring.plan.trials import sampled
 from shoestring.prune import Magnitude
@@ -259,3 +259,17 @@ def test_a_graph_is_exported_anew_where_it_may_be_another(task, network, monkeyp
     smaller = clone(network)
     smaller[2] = nn.Tanh()  # type: ignore[index]
     assert file_of(smaller, task, exported, signature) == pack(smaller, export(smaller, task)) and len(calls) == 1
+
+
+def test_a_device_that_is_gone_is_no_fault_of_the_technique(monkeypatch):
+    answers = iter([Pace(ratio=1, low=1, high=1, milliseconds=1)])
+
+    def pace(*_):
+        try:
+            return next(answers)
+        except StopIteration:
+            raise RemoteError("the device is gone") from None
+
+    monkeypatch.setattr("shoestring.plan.trials.pace", pace)
+    with pytest.raises(RemoteError, match="gone"):
+        sensitivity(Sum(2), summing(2), Harm(harms=(1.0, 1.0)), meters=[Latency()])
