@@ -52,8 +52,8 @@ class Move:
 
     @property
     def works_untrained(self) -> bool:
-        """Whether what it makes without training is of use; a binary network is not."""
-        return not isinstance(self.technique, Binary)
+        """Whether what it makes without training is of use, and nothing else makes the same."""
+        return not self.trains or isinstance(self.technique, Shared)
 
     @property
     def first(self) -> int:

@@ -24,7 +24,7 @@ from shoestring.plan.experiments import Experiments, Proposal, open_proposals
 from shoestring.plan.moves import Arm, Move, moves, round_steps
 from shoestring.plan.verdict import HAVING, better, judge, wants_smaller
 
-FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0  # of the time, that goes into files without training at most
+FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0  # of the time, that goes into files without training at most
 ROUNDS = ((0.2, 6), (0.3, 2), (0.95, 1))
 """Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
 FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
