@@ -189,7 +189,8 @@ class Study:
         key = Key(technique, seed, float(fidelity))
         with self._thread:
             storage = self._here()
-            if key in self._mine:
+            done = (one for one in storage.load() if one.key[:2] == key[:2] and one.fidelity >= key.fidelity)
+            if key in self._mine or any(done):
                 return None
             if self._me is None:
                 with told_when_full(f"a file in {self.folder}"):
