@@ -116,7 +116,7 @@ def forecast(
 ) -> None:
     """What `compress` would come to: bytes, milliseconds, minutes, and the chance that the budget is kept; in seconds."""
     limits, meters = _limits(source, budget, runtime)
-    from shoestring.plan.forecast import forecast as foretell
+    from shoestring.plan import forecast as foretell
 
     _, build = _job(source, seed)
     found = foretell(*build(), limits, minutes=minutes, meters=meters, seed=seed)

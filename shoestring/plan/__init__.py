@@ -1,7 +1,8 @@
 """From a Budget to the model that keeps it, and the frontier found on the way."""
 
-from shoestring.plan.compress import Outcome, compress
+from shoestring.plan.compress import Outcome, compress, forecast
 from shoestring.plan.fallback import fallback
+from shoestring.plan.forecast import Forecast
 from shoestring.plan.found import Found, Kept
 from shoestring.plan.frontier import Frontier, undominated
 from shoestring.plan.main_job import Report, main_job
@@ -9,6 +10,6 @@ from shoestring.plan.platforms import platforms
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
 __all__ = [
-    "Effect", "Found", "Frontier", "Kept", "Outcome", "Report", "Table", "compress", "fallback", "main_job", "platforms",
+    "Effect", "Forecast", "Found", "Frontier", "Kept", "Outcome", "Report", "Table", "compress", "fallback", "forecast", "main_job", "platforms",
     "sensitivity", "undominated",
 ]  # fmt: skip

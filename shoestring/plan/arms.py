@@ -16,7 +16,7 @@ SPEED = tuple(name for name in HAVING if name != "size")
 UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
 """In what order an untrained technique is tried: 4 bits, 8, 3, 2, 5 and 6, where bits go from 8 to 2."""
 MIDDLE = 0.5
-MARGIN = 0.97  # of a limit on bytes, that is aimed at
+MARGIN = 0.96  # of a limit on bytes, that is aimed at
 PROBES = 5
 
 Try = Callable[[Proposal], Trial | None]
@@ -79,9 +79,9 @@ def bytes_place(arm: Arm) -> int | None:
 
 
 def default_dials(arm: Arm) -> list[float]:
-    """Where the dials of an arm stand before anything is aimed: whole numbers after something that aims have 8 bits."""
-    aims = any(move.aims for move in arm.moves)
-    return [0.0 if aims or move.stage is Stage.STRUCTURE else MIDDLE for move in arm.moves]
+    """Where the dials of an arm stand before anything is aimed: whole numbers after another technique have 8 bits."""
+    gentle = any(move.aims or move.stage is Stage.STRUCTURE for move in arm.moves)
+    return [0.0 if gentle else MIDDLE for _ in arm.moves]
 
 
 def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> float:

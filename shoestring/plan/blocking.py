@@ -28,7 +28,9 @@ def _sentence(budget: Budget, name: str, value: float | None, limit: float, tria
     sign = -1 if name == "score" else 1
     value, there = min(reached, key=lambda one: sign * one[0])
     least = Budget(**{name: value * (1 + sign * 1e-9) if value > 0 else 0.0})
-    said += f"; {str(least).replace(f'{value * (1 + sign * 1e-9)!r}', f'{value:.4g}')} would do with the other limits as they are"
+    said += (
+        f"; {str(least).replace(f'{value * (1 + sign * 1e-9)!r}', f'{value:.4g}')} would do with the other limits as they are"
+    )
     return said + _next(name, value, there, reached, base)
 
 

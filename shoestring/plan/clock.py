@@ -49,12 +49,17 @@ class Clock:
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
         """A step of whatever runs was done; raises TimeUpError where its time is up."""
-        if threading.current_thread() is threading.main_thread() and self.gone > self.seconds * _SLACK - self.seconds * ENDING / 2:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and self.gone > self.seconds * _SLACK - self.seconds * ENDING / 2
+        ):
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
         if now - self._said >= self.every:
             self._said = now
-            self.say(f"    {self.what + ': ' if self.what else ''}{what}, {100 * done // max(total, 1)} %, {told(self.seconds - self.gone)} left in all")
+            self.say(
+                f"    {self.what + ': ' if self.what else ''}{what}, {100 * done // max(total, 1)} %, {told(self.seconds - self.gone)} left in all"
+            )
 
     def rest(self) -> None:
         """Start the count to the next word anew: something else was just said."""

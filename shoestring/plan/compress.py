@@ -19,12 +19,15 @@ from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, told
 from shoestring.plan.experiments import Experiments
+from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier
 from shoestring.plan.search import Search
 from shoestring.plan.verdict import HAVING, Verdict, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
+FORECAST_SECONDS = 5.0
+"""Of a forecast, for files without training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,9 @@ class Job:
         for meter in meters:
             if why := why_not(meter):
                 limit = next(name for name, one in HAVING.items() if one.field == meter.measures)
-                raise BudgetError(f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget")
+                raise BudgetError(
+                    f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget"
+                )
         with listening(clock):
             experiments = Experiments(
                 model, task, path.with_name(f"{path.name}.study"), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
@@ -177,12 +182,20 @@ class Job:
 
     def search(self, improved: Callable[[Trial], None] = lambda trial: None) -> bool:
         """Search until the time is up or nothing is left to gain; whether it was interrupted."""
+        search = Search(self.experiments, self.limits, self.clock, improved, self.say, self.tell)
         with listening(self.clock):
             try:
-                Search(self.experiments, self.limits, self.clock, improved, self.say, self.tell).run()
+                search.look()
+                self._foretold(search)
+                search.run()
             except KeyboardInterrupt:
                 return True
         return False
+
+    def _foretold(self, search: Search) -> None:
+        found = foretell(search)
+        self.say(f"  {found}")
+        self.tell(found.as_json())
 
     def run(self) -> Outcome:
         """The search, and its outcome."""
@@ -217,7 +230,11 @@ class Job:
         limited = [one.field for name, one in HAVING.items() if getattr(self.limits, name) is not None]
         fields = list(dict.fromkeys([*limited, "bytes"]))
         return Frontier.of(
-            trials, fields, self.experiments.base, base_error=self.experiments.base_error, bytes_before=parameter_bytes(self.experiments.model)
+            trials,
+            fields,
+            self.experiments.base,
+            base_error=self.experiments.base_error,
+            bytes_before=parameter_bytes(self.experiments.model),
         )
 
     def _confirmed(self, ordered: Sequence[Trial], frontier: Frontier, *, quick: bool) -> Trial:
@@ -229,6 +246,22 @@ class Job:
             return ordered[0]
         first = [self.experiments.again(one, 3 * self.experiments.timing_seconds) for one in ordered[:3]]
         return min([*first, *ordered[3:]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
+
+
+def forecast(
+    model: nn.Module, task: Task, budget: str | Budget = "", *, minutes: float | None = None, meters: Sequence[Meter] | None = None,
+    seed: int = 0, began: float | None = None,
+) -> Forecast:  # fmt: skip
+    """What `compress` would come to, from a step of training, a few files without training and what the reference jobs came to.
+
+    Takes about ten seconds, more where the model alone takes longer to export and score. Raises what `compress` raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+        job = Job.of(model, task, budget, Path(folder) / "model.shoe", minutes=minutes, meters=meters, seed=seed, began=began)
+        with listening(job.clock):
+            search = Search(job.experiments, job.limits, job.clock, lambda trial: None)
+            search.look(until=job.clock.gone + FORECAST_SECONDS)
+            return foretell(search)
 
 
 def why_not(meter: Meter) -> str | None:

@@ -32,8 +32,8 @@ from shoestring.kit import (
     export,
     pack,
     parameter_bytes,
-    resuming,
     restore,
+    resuming,
 )
 from shoestring.meters import Latency
 from shoestring.plan.clock import TimeUpError
@@ -147,7 +147,9 @@ class Experiments:
             self.milliseconds = timed.milliseconds
             cost |= Cost(milliseconds=timed.milliseconds)
         self.came_in = cost | Cost(bytes=parameter_bytes(self.model))
-        return Trial(technique=repr(chain()), seed=self.seed, cost=cost | Cost(bytes=size), score=self.base, error=0.0, noise=noise)
+        return Trial(
+            technique=repr(chain()), seed=self.seed, cost=cost | Cost(bytes=size), score=self.base, error=0.0, noise=noise
+        )
 
     # Trials -----------------------------------------------------------------------------------------------------------------
 
@@ -251,7 +253,9 @@ class Experiments:
     def _complete(self, trial: Trial) -> Trial:
         """The trial, with what meters of this budget read that none read before, or longer."""
         trial = self._more.get(trial.technique, trial)
-        missing = [one for one in self.meters if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure]
+        missing = [
+            one for one in self.meters if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure
+        ]
         if not missing or not self.study.holds(trial):
             return trial
         with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
@@ -303,9 +307,17 @@ class Experiments:
             return
         self.ledger.append(
             Row(
-                kind="apply" if trial.score is not None else "failed", technique=trial.technique, seed=self.seed,
-                score_before=self.base, score_after=trial.score, cost_before=self.original.cost, cost_after=trial.cost,
-                sha256=trial.sha256, note=trial.note[:500], task=self.sealed.name, model=self.sha256,
+                kind="apply" if trial.score is not None else "failed",
+                technique=trial.technique,
+                seed=self.seed,
+                score_before=self.base,
+                score_after=trial.score,
+                cost_before=self.original.cost,
+                cost_after=trial.cost,
+                sha256=trial.sha256,
+                note=trial.note[:500],
+                task=self.sealed.name,
+                model=self.sha256,
                 **({} if self.run is None else {"run": self.run}),
             )  # fmt: skip
         )
@@ -333,7 +345,9 @@ class Experiments:
     def step_seconds(self) -> float:
         """How long a step of taught training takes, from a few of them on a copy of the model."""
         model = clone(self.model).train()
-        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0)
+        optimizer = torch.optim.SGD(
+            [p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0
+        )
         taken: list[float] = []
         with seeded(self.seed):
             for batch in self.taught.batches("train"):

@@ -163,7 +163,8 @@ def as_svg(frontier: Frontier, title: str = "") -> str:
         f'<text x="{place(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" text-anchor="middle">{10.0**power:,.4g}</text>'
         for power in range(math.ceil(x0), math.floor(x1) + 1)
     ) + "".join(
-        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" text-anchor="end">{y:.3f}</text>' for y in (min(ys), max(ys))
+        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" text-anchor="end">{y:.3f}</text>'
+        for y in (min(ys), max(ys))
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" role="img">'

@@ -20,12 +20,20 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
     """
     path = folder / NOTE
     if not path.is_file():
-        raise FileNotFoundError(f"there is no search in {folder}: shoestring compress makes one, beside the file that it writes")
+        raise FileNotFoundError(
+            f"there is no search in {folder}: shoestring compress makes one, beside the file that it writes"
+        )
     try:
         told = json.loads(path.read_bytes())
         study = Study(folder, told["model"], storage=told.get("storage"))
         original = Trial(
-            technique="chain()", cost=Cost(**told["original_cost"]), score=told["base"], error=0.0, machine="", versions={}, when=0.0
+            technique="chain()",
+            cost=Cost(**told["original_cost"]),
+            score=told["base"],
+            error=0.0,
+            machine="",
+            versions={},
+            when=0.0,
         )
         fields, base, error, before = tuple(told["fields"]), float(told["base"]), told["base_error"], told["bytes_before"]
     except (ValueError, KeyError, TypeError) as error:
@@ -37,4 +45,3 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
         return (folder / "original.shoe").read_bytes() if trial.technique == "chain()" else study.read(trial)
 
     return read, found, str(told["name"])
-

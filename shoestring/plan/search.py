@@ -12,6 +12,7 @@ from shoestring.core import Budget, Stage
 from shoestring.kit import Trial
 from shoestring.plan.arms import (
     MARGIN,
+    MIDDLE,
     UNTRAINED_DIALS,
     Arms,
     bytes_place,
@@ -30,6 +31,8 @@ ROUNDS = ((0.2, 6), (0.3, 2), (0.95, 1))
 FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
 MOST_PASSES = 60  # over the training data, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
+POLISH = (0.35, 0.6)  # how hard what codes closer presses
+POLISH_STEPS = 200  # of training take as long as that, about
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 
 
@@ -52,29 +55,37 @@ class Search:
     """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
     best: Trial | None = None
     step: float = 0.0
-    """Seconds of a step of training."""
+    """Seconds of a step of training, once `look` was called."""
     passes: int = 1
     """Steps of a pass over the training data."""
     _seen: dict[str, Trial] = field(default_factory=dict)
     _overheads: list[float] = field(default_factory=list)
+    _proposals: dict[str, Proposal] = field(default_factory=dict)
 
     def run(self) -> None:
         """The search, as far as time goes."""
-        self.key: Any = better(self.budget, self.experiments.base)
+        try:
+            self._first_files(min(FIRST_SHARE * self.clock.seconds, FIRST_SECONDS))
+            if not self.nothing_to_gain and not self.clock.is_up:
+                self._go_on()
+                self._train()
+            self._polish()
+        except TimeUpError as error:
+            self.say(f"  {error}")
+
+    def look(self, until: float | None = None) -> None:
+        """Take note of what is known, and of how long a step of training takes; then try files without training until so many seconds
+        of the command are gone."""
         self._take(self.experiments.original, quiet=True)
         for trial in self.experiments.trials()[1:]:
             self._take(trial, quiet=True)
-        try:
-            self._first_files()
-            if self.nothing_to_gain or self.clock.is_up:
-                return
-            self.step = self.experiments.step_seconds()
-            self.passes = _length(self.experiments.sealed)
-            self._go_on()
-            self._train()
-        except TimeUpError as error:
-            self.say(f"  {error}")
-        self._polish()
+        self.step = self.experiments.step_seconds()
+        self.passes = _length(self.experiments.sealed)
+        if until is not None:
+            self._first_files(max(until - self.clock.gone, 0.0))
+
+    def __post_init__(self) -> None:
+        self.key: Any = better(self.budget, self.experiments.base)
 
     # What is known ----------------------------------------------------------------------------------------------------------
 
@@ -96,6 +107,7 @@ class Search:
             return
         self._seen[trial.technique] = trial
         if self.best is None or self.key(trial) < self.key(self.best):
+            self.experiments.pinned = trial.technique
             first = self.best is None or self.best.technique == self.experiments.original.technique
             self.best = trial
             self.improved(trial)
@@ -106,6 +118,7 @@ class Search:
     def _try(self, proposal: Proposal) -> Trial | None:
         """What comes of a proposal; waits where another process is at it, and takes it over where that goes away."""
         self.clock.what = proposal.arm
+        self._proposals[proposal.name] = proposal
         while True:
             new = self.experiments.known(proposal) is None
             trial = self.experiments(proposal)
@@ -143,14 +156,16 @@ class Search:
             f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
             f"    best: {self.words(self.best)}, {fits}; {told(self.clock.seconds - self.clock.gone)} left in all"
         )
-        self.tell({"event": "round", "what": what, "tried": [n for n, _ in tried], "left": self.clock.left, **self._data(self.best)})
+        self.tell(
+            {"event": "round", "what": what, "tried": [n for n, _ in tried], "left": self.clock.left, **self._data(self.best)}
+        )
         self.clock.rest()
 
     # Without training -------------------------------------------------------------------------------------------------------
 
-    def _first_files(self) -> None:
-        """Files that take no training, the most promising settings first, until a fifth of the time is gone."""
-        ends = self.clock.gone + min(FIRST_SHARE * self.clock.seconds, FIRST_SECONDS)
+    def _first_files(self, seconds: float) -> None:
+        """Files that take no training, the most promising settings first, for so many seconds; one at least."""
+        ends = self.clock.gone + seconds
         last: dict[str, Trial] = {}
         tried: list[tuple[str, Trial | None]] = []
         # What shares levels needs no new graph and takes a second: the first file is there soonest.
@@ -208,6 +223,17 @@ class Search:
         large = wants_smaller(self.budget) or (self.budget.size is not None and (original.cost.bytes or 0) > self.budget.size)
         return Arms(self.moves, bool(set(over) & set(limits)), large, speeds, self.useless).all()
 
+    def _look_at_structure(self) -> None:
+        """Which of what changes the structure finds something in this model; looked at only where speed is limited."""
+        limits = speed_limits(self.budget)
+        if not set(judge(self.budget, self.experiments.original, self.experiments.base).broken) & set(limits):
+            return
+        for move in self.moves:
+            if move.stage is Stage.STRUCTURE and move.trains and move.turns and not self.clock.is_up:
+                trial = self._try(Proposal(techniques=(move.at(MIDDLE, 0),), arm=move.name, dials=(MIDDLE,)))
+                if trial is None or trial.score is None or not self._speeds(trial, limits):
+                    self.useless.add(move.name)
+
     def _of(self, move: Move) -> list[Trial]:
         names = [Proposal(techniques=(move.at(dial, 0),)).name for dial in UNTRAINED_DIALS]
         return [self._seen[name] for name in names if name in self._seen]
@@ -224,11 +250,16 @@ class Search:
 
     def _proposal(self, arm: Arm, dials: Sequence[float], steps: int, fidelity: float) -> Proposal:
         return Proposal(
-            techniques=arm.chain(dials, steps), arm=arm.name, dials=tuple(dials), steps=steps, fidelity=fidelity if steps else 0.0
+            techniques=arm.chain(dials, steps),
+            arm=arm.name,
+            dials=tuple(dials),
+            steps=steps,
+            fidelity=fidelity if steps else 0.0,
         )
 
     def _train(self) -> None:
         """Rounds: many kinds of chain for a short time, the best of them for longer, the best of these for what is left."""
+        self._look_at_structure()
         arms = self._arms()
         if not arms:
             self.say("  no technique that trains can move what the budget limits")
@@ -291,7 +322,8 @@ class Search:
         trial = self._try(proposal)
         if trial is not None and trial.score is not None:
             if turned is not None and target is not None and arm.moves[turned].aims:
-                self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 0.5), 3.0)
+                # What ended too small is not aimed higher: the next training is longer, and gets nearer by itself.
+                self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 1.0), 3.0)
             if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
                 self.step = max((self.clock.gone - began - self._overhead()) / proposal.steps / TAUGHT, 1e-5)
         return trial
@@ -338,7 +370,25 @@ class Search:
     # After ------------------------------------------------------------------------------------------------------------------
 
     def _polish(self) -> None:
-        """What codes better without training, put behind the best chain where its model is still in memory."""
+        """What codes better without training, put behind the best chain, where files are to be smaller and its model is in memory."""
+        if self.best is None or self.best.technique not in self._proposals or not wants_smaller(self.budget):
+            return
+        before = self._proposals[self.best.technique]
+        if not self.experiments.holds(before.techniques):
+            return
+        coders = [move for move in self.moves if move.stage is Stage.CODE and not move.trains]
+        tried: list[tuple[str, Trial | None]] = []
+        for move in coders:
+            for dial in POLISH:
+                if self.clock.left < POLISH_STEPS * self.step:
+                    break
+                chain_ = (*before.techniques, move.at(dial, 0))
+                trial = self._try(replace(before, techniques=chain_, arm=f"{before.arm} + {move.name}", dials=()))
+                tried.append((f"{before.arm} + {move.name}", trial))
+                if not self.fits(trial):
+                    break
+        if tried:
+            self._round_over("the same coded closer", tried[-1:])
 
 
 def _length(task: Any) -> int:

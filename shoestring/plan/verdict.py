@@ -87,4 +87,3 @@ def better(budget: Budget, base: float) -> object:
         return (*verdict.order(), *((size, -score) if smaller else (-score, size)))
 
     return key
-

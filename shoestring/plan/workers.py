@@ -33,9 +33,7 @@ def helpers(count: int) -> Iterator[None]:
             one.kill()
 
 
-def join(
-    build: Callable[[], tuple[nn.Module, Task]], budget: Budget, path: Path, **settings: Any
-) -> None:
+def join(build: Callable[[], tuple[nn.Module, Task]], budget: Budget, path: Path, **settings: Any) -> None:
     """Search in the study of a command that runs elsewhere, until the time is up; nothing is delivered."""
     model, task = build()
     Job.of(model, task, budget, path, **settings).search()

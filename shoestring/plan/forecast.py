@@ -1,0 +1,129 @@
+"""Forecast: what a search would come to, before it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shoestring.core import Budget
+from shoestring.kit import Trial, compressible
+from shoestring.plan.arms import MARGIN, speed_limits
+from shoestring.plan.clock import told
+from shoestring.plan.search import FEWEST_STEPS, TAUGHT, Search
+from shoestring.plan.verdict import judge, wants_smaller
+
+# What training for the rate came to on the reference jobs, each at several lengths (benchmarks/planner.py): bits a weight at which nothing is
+# lost after 1,500 steps, how that falls with the steps and with the score that may be lost, and how far jobs are apart (as logarithms).
+_BITS, _BY_STEPS, _BY_DROP, _SPREAD = 0.35, -0.3, -0.35, 0.7
+_TENSOR_BYTES, _GRAPH_BYTES = 12.0, 60.0
+_WITHOUT = 3.0  # bits a weight without training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A number and the interval that should hold it four times of five."""
+
+    middle: float
+    low: float
+    high: float
+
+    def told(self, form: Callable[[float], str]) -> str:
+        """In words."""
+        return f"{form(self.middle)} ({form(self.low)} to {form(self.high)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What `compress` should come to: the bytes and milliseconds of the file that is delivered, the minutes it takes, and the
+    chance (0 to 1) that it keeps the budget. `milliseconds` is None where nothing was timed."""
+
+    bytes: Range
+    milliseconds: Range | None
+    minutes: Range
+    chance: float
+
+    def __str__(self) -> str:
+        lines = [f"about {self.bytes.told(lambda v: f'{v:,.0f}')} bytes"]
+        if self.milliseconds is not None:
+            lines.append(f"{self.milliseconds.told(lambda v: f'{v:.3g}')} ms a run")
+        lines.append(f"after {self.minutes.told(lambda v: told(60 * v))}")
+        return f"forecast: {', '.join(lines)}; the chance that the budget is kept is {self.chance:.0%}"
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"event": "forecast", **asdict(self)}
+
+
+def foretell(search: Search) -> Forecast:
+    """The forecast of a search that has looked at the model, and perhaps at some files."""
+    experiments, budget, clock = search.experiments, search.budget, search.clock
+    weights = sum(one.raw.numel() for one in compressible(experiments.model, "forecast"))
+    tensors = sum(1 for _ in experiments.model.parameters())
+    steps = 0.45 * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)
+    floor = _floor(weights, tensors, steps, _drop(budget, experiments.base))
+    best, base = search.best, experiments.base
+    assert best is not None
+    verdict = judge(budget, best, base)
+    whole = clock.seconds / 60
+    if search.nothing_to_gain or (verdict.fits and not wants_smaller(budget) and steps < FEWEST_STEPS):
+        now = (clock.gone + 5) / 60
+        return Forecast(
+            bytes=_around(best.cost.bytes or 1, 0.05), milliseconds=_milliseconds(search, best), minutes=_around(now, 0.3), chance=0.95
+        )  # fmt: skip
+    minutes = Range(middle=0.95 * whole, low=0.4 * whole, high=1.02 * whole)
+    if wants_smaller(budget):
+        least = min(floor, best.cost.bytes or floor) if verdict.fits else floor
+        spread = math.exp(_SPREAD)
+        return Forecast(
+            bytes=Range(middle=least, low=least / spread, high=least * spread), milliseconds=_milliseconds(search, None), minutes=minutes,
+            chance=0.97 if verdict.fits else 0.7,
+        )  # fmt: skip
+    chance = 1.0
+    size = float(best.cost.bytes or 1)
+    if budget.size is not None:
+        if size > budget.size:
+            chance *= _normal((math.log(budget.size) - math.log(floor)) / _SPREAD)
+            size = MARGIN * budget.size if budget.size > floor else max(MARGIN * budget.size, 0.8 * floor)
+    if over := set(verdict.broken) & set(speed_limits(budget)):
+        chance *= 0.7 ** len(over)
+    return Forecast(bytes=_around(size, 0.08), milliseconds=_milliseconds(search, None), minutes=minutes, chance=chance)
+
+
+def _floor(weights: int, tensors: int, steps: float, drop: float) -> float:
+    """To how many bytes a file can come before it loses more than may be lost."""
+    bits = _BITS * (max(steps, 1.0) / 1500) ** _BY_STEPS * (1 + drop / 0.005) ** _BY_DROP
+    if steps < FEWEST_STEPS:
+        bits = _WITHOUT
+    return weights * min(bits, _WITHOUT) / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
+
+
+def _drop(budget: Budget, base: float) -> float:
+    """The share of the score that may be lost."""
+    drops = [] if budget.drop is None else [budget.drop]
+    drops += [] if budget.score is None else [max(base - budget.score, 0.0)]
+    return min(drops, default=0.002 * abs(base)) / max(abs(base), 1e-9)
+
+
+def _milliseconds(search: Search, known: Trial | None) -> Range | None:
+    """What a run takes: that of a file that is known, the limit where one must be reached, else what it takes now."""
+    before = search.experiments.original.cost.milliseconds
+    if before is None:
+        return None
+    if known is not None and known.cost.milliseconds is not None:
+        return _around(known.cost.milliseconds, 0.08)
+    limit = search.budget.latency
+    if limit is not None and before > limit:  # type: ignore[operator]
+        best = search.best.cost.milliseconds if search.best is not None else None
+        reached = best if best is not None and best <= limit else 0.95 * limit  # type: ignore[operator]
+        return _around(float(reached), 0.15)
+    return _around(before, 0.15)
+
+
+def _around(value: float, share: float) -> Range:
+    return Range(middle=value, low=value * (1 - share), high=value * (1 + share))
+
+
+def _normal(z: float) -> float:
+    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
