@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import shoestring
 from shoestring import kit, meters
 from shoestring.artifact import load
-from shoestring.core import Ledger, SealedError, Task, Technique, apply, chain, score, seeded
+from shoestring.core import Ledger, SealedError, Stage, Task, Technique, apply, chain, score, seeded
 from shoestring.kit import AdamW, Ramp, Training
 from shoestring.models import DigitsLeNet, TextEncoder
 from shoestring.tasks import digits
@@ -43,6 +43,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quantize.WeightOnly": {"only": ("layers.7", "layers.9")},
 }
 """Of each technique, settings under which it takes a second or less; fields without a default must be here."""
+
+PRESSED: dict[str, dict[str, Any]] = {
+    "prune.GroupLasso": {"training": Training(60, AdamW(3e-3))},
+    "quantize.Rate": {"training": Training(60, AdamW(3e-3))},
+    "quantize.Trellis": {"rounds": 4},
+}
+"""Of techniques whose strength shows only after some training, settings in place of those above under which it does."""
 
 
 class Rows(nn.Module):
@@ -289,6 +296,25 @@ def test_it_saves_what_it_says(kind: type[Technique], technique: Technique, mode
     meter, field = METERS[said[1]]
     before, after = (getattr(meter(one, task.sealed()), field) for one in (model, run(technique)))
     assert after < before
+
+
+def test_it_says_where_in_a_chain_it_belongs(kind: type[Technique]):
+    assert isinstance(kind.stage, Stage), "give the class its stage, as in CONTRIBUTING.md"
+
+
+def test_pressed_harder_it_saves_no_less(kind: type[Technique], technique: Technique, task: Task, run: Any):
+    """Two hundredths are for the noise of a training of a few steps."""
+    if kind.strength is None:
+        pytest.skip("it has nothing that presses harder")
+    assert kind.strength.field in {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
+    assert said is not None
+    meter, field = METERS[said[1]]
+    base = replace(technique, **PRESSED.get(key(kind), {}))  # type: ignore[type-var]
+    presses = [kind.strength.set(base, press) for press in (0.1, 0.5, 0.9)]
+    assert len(set(presses)) == 3 and all(eval(repr(one), names()) == one for one in presses)
+    left = [getattr(meter(run(one), task.sealed()), field) for one in presses]
+    assert left[1] <= 1.02 * left[0] and left[2] <= 1.02 * left[1] and left[2] < left[0], dict(zip(presses, left, strict=True))
 
 
 def test_it_needs_no_test_split(technique: Technique, model: nn.Module, task: Task):

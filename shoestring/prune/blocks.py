@@ -6,12 +6,12 @@ import math
 import warnings
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import Example, example_of
@@ -44,6 +44,9 @@ class Blocks(Technique):
     their answer, and those without which the loss is NaN or infinite.
     Raises ValueError for settings out of range, names of no block, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="share", gentle=0.9, harsh=0.3)
 
     share: float = 0.5
     batches: int = 8

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import gcd
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, Ramp, Training, check_finite, members
 from shoestring.kit.coupling import Coupling, Family, coupled
 from shoestring.prune.importance import Importance, Taylor
@@ -46,6 +47,9 @@ class Channels(Technique):
     layers whose channels are not kept apart, those without which the model does not run.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="share", gentle=0.9, harsh=0.2)
 
     share: float = 0.5
     of: OfOperations | OfChannels = OfOperations()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, SkippedWarning, Training, Weight, check_finite, clone, members, recover
 from shoestring.kit.coupling import Coupling, Family, coupled
 from shoestring.prune.thinning import named
@@ -31,6 +32,9 @@ class GroupLasso(Technique):
     and what these skip.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="penalty", gentle=0.02, harsh=1.0, logarithmic=True)
 
     penalty: float = 0.1
     training: Training = Training(2000)

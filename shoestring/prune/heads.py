@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import AdamW, Patterns, Ramp, Training, check_finite
 from shoestring.kit.coupling import Coupling, coupled
 from shoestring.prune.importance import Importance, Taylor
@@ -31,6 +32,9 @@ class Heads(Technique):
     one step to torch, as nn.MultiheadAttention's, have none, and are skipped with a SkippedWarning.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="share", gentle=0.9, harsh=0.25)
 
     share: float = 0.5
     importance: Importance = Taylor()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique, seeded
+from shoestring.core import Stage, Strength, Task, Technique, seeded
 from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, bake, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
@@ -83,6 +83,9 @@ class LowRank(Technique):
     parametrized, or have a state (prune, share and round after), and layers whose own attributes the model looks at.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="rank", gentle=0.9, harsh=0.2, wrap=LayerOperations)
 
     rank: Energy | LayerOperations = Energy()
     directions: Outputs | Weights = Outputs()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, Ramp, Training, Weight, check_finite, clone, compressible, first_fit, recover, touched
 
 
@@ -74,6 +75,9 @@ class Magnitude(Technique):
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.WEIGHTS
+    strength: ClassVar = Strength(field="density", gentle=0.7, harsh=0.01, logarithmic=True)
 
     density: float = 0.1
     criterion: Global | LayerAdaptive | PerLayer = LayerAdaptive()

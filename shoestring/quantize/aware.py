@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import AdamW, Grid, Patterns, Quantised, Training, plain_module, recover
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.post_training import PostTraining
@@ -28,6 +29,9 @@ class QuantizationAware(Technique):
     and `grain` of weights, `ranges` of activations and `weight_ranges`, `rounding` to begin with, `examples` that tell them, `only`, `keep`.
     Raises ValueError for settings out of range, NaN and names that are no layers', ExportError for a model that fails on the task's example.
     """
+
+    stage: ClassVar = Stage.NUMBERS
+    strength: ClassVar = Strength(field="bits", gentle=8, harsh=2, whole=True)
 
     bits: int = 8
     grain: PerChannel | PerTensor = PerChannel()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
 from shoestring.quantize.binary_layers import (
@@ -46,6 +46,8 @@ class Binary(Technique):
     weights are still real, 0 to 1, of no account with `Real()`. `only`, `keep`: names of layers, `*` matches anything.
     Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are none.
     """
+
+    stage: ClassVar = Stage.NUMBERS
 
     inputs: Inputs = Signs()
     training: Training = Training(2000, AdamW(2e-3))

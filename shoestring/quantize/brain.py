@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Task, Technique
 from shoestring.kit import Patterns, check_finite, clone, compressible, touched
 
 
@@ -24,6 +25,8 @@ class BFloat16(Technique):
     `only`, `keep`: names of the layers that may and may not be touched; biases and norms are rounded with their layer. Weights
     that have levels or a grid are left alone. Raises ValueError for weights that are NaN or infinite, and names that are no layers'.
     """
+
+    stage: ClassVar = Stage.NUMBERS
 
     only: Patterns = ()
     keep: Patterns = ()

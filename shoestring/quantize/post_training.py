@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique, evaluating, seeded
+from shoestring.core import Stage, Strength, Task, Technique, evaluating, seeded
 from shoestring.kit import (
     Edges,
     ExportError,
@@ -57,6 +57,9 @@ class PostTraining(Technique):
     Embeddings are not among the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
     for a model that fails on the task's example.
     """
+
+    stage: ClassVar = Stage.NUMBERS
+    strength: ClassVar = Strength(field="bits", gentle=8, harsh=2, whole=True)
 
     bits: int = 8
     grain: PerChannel | PerTensor = PerChannel()

@@ -6,12 +6,12 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Predict, Task, Technique
+from shoestring.core import Predict, Stage, Strength, Task, Technique
 from shoestring.kit import (
     Patterns,
     SkippedWarning,
@@ -56,6 +56,9 @@ class Rate(Technique):
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.WEIGHTS
+    strength: ClassVar = Strength(field="price", gentle=1e-7, harsh=1e-3, logarithmic=True)
 
     price: float | Toward = 1e-5
     training: Training = Training(10_000)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
     AdamW,
     Patterns,
@@ -41,6 +42,9 @@ class Shared(Technique):
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.NUMBERS
+    strength: ClassVar = Strength(field="levels", gentle=256, harsh=3, logarithmic=True, whole=True)
 
     levels: int = 16
     overrides: tuple[tuple[str, int], ...] = ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from shoestring.core import Task, Technique, evaluating
+from shoestring.core import Stage, Strength, Task, Technique, evaluating
 from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, members, progress, taught, touched
 from shoestring.quantize.code_length import code_length, settle
 
@@ -35,6 +35,9 @@ class Trellis(Technique):
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
     """
+
+    stage: ClassVar = Stage.CODE
+    strength: ClassVar = Strength(field="price", gentle=1e-7, harsh=1e-4, logarithmic=True)
 
     price: float = 1e-5
     batches: int = 40

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, SkippedWarning, check_finite, clone, compressible, touched
 from shoestring.quantize.grain import PerChannel, PerGroup, PerTensor
 from shoestring.quantize.post_training import round_weight
@@ -27,6 +28,9 @@ class WeightOnly(Technique):
     A matrix whose columns do not divide into groups is left alone, with a SkippedWarning; so are tensors of more or fewer axes, unless `grain` is another.
     Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are no layers'.
     """
+
+    stage: ClassVar = Stage.NUMBERS
+    strength: ClassVar = Strength(field="bits", gentle=8, harsh=2, whole=True)
 
     bits: int = 4
     grain: PerGroup | PerChannel | PerTensor = PerGroup(32)
