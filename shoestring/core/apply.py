@@ -10,7 +10,7 @@ from typing import Any
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Meter
-from shoestring.core.task import Task, score, seeded
+from shoestring.core.task import Task, check_task, score, seeded
 from shoestring.core.technique import Chain, Technique, settings
 
 
@@ -27,7 +27,9 @@ def apply(
 
     Scores are of the validation split, before and after. The technique sees the sealed task, and the global generators
     seeded with `seed`; the caller's are left as they were. A step that fails leaves a row of kind "failed" with what it cost.
+    Raises TypeError for what is no task.
     """
+    check_task(task)
     sealed = task.sealed()
     steps = technique.techniques if isinstance(technique, Chain) else (technique,)
     with seeded(seed):

@@ -16,7 +16,20 @@ import torch
 from torch import nn
 
 from shoestring.artifact import read, save
-from shoestring.core import Budget, BudgetError, Cost, Ledger, Meter, Task, Technique, apply, chain, evaluating, score
+from shoestring.core import (
+    Budget,
+    BudgetError,
+    Cost,
+    Ledger,
+    Meter,
+    Task,
+    Technique,
+    apply,
+    chain,
+    check_task,
+    evaluating,
+    score,
+)
 from shoestring.kit import Exported, check_finite, clone, compressible, export, pack, parameter_bytes, restore, write
 from shoestring.plan import strengths
 from shoestring.plan.frontier import Journal, Point, best
@@ -106,6 +119,7 @@ class _Search:
         if self.budget.labels is not None:
             raise ValueError("compress buys no labels: leave labels out of the budget")
         check_place(self.path)
+        check_task(self.task)
         self.sealed = self.task.sealed()
         self.taught = self.sealed.taught_by(clone(self.model).eval())
         check_finite(self.model)
@@ -117,7 +131,7 @@ class _Search:
         self.weights = [w.raw.numel() for w in compressible(self.model, "compress")]
         if not self.weights:
             raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
-        known = repr((self.seed, self.steps, self.smallest, getattr(self.task, "name", ""), self.base))
+        known = repr((self.seed, self.steps, self.smallest, self.task.name, self.base))
         identity = hashlib.sha256(data + known.encode()).hexdigest()
         self.folder = self.path.with_name(f"{self.path.name}.stages")
         self.journal = Journal(self.folder, identity)
@@ -152,12 +166,11 @@ class _Search:
             raise
 
     def _warn_if_too_fine(self) -> None:
-        measure = getattr(self.sealed, "standard_error", None)
-        if measure is None or self.budget.drop is None:
+        if self.budget.drop is None:
             return
         with evaluating(self.model), torch.no_grad():
-            error = measure(self.model, "validation")
-        if self.budget.drop < 2 * error:
+            error = self.sealed.standard_error(self.model, "validation")
+        if error is not None and self.budget.drop < 2 * error:
             warnings.warn(
                 f"the limit drop<={self.budget.drop:g} is finer than two standard errors of the validation score "
                 f"({2 * error:.2g}): with this little validation data it is partly luck",
@@ -174,6 +187,7 @@ class _Search:
     def _next(self) -> tuple[float, int] | None:
         """(density, the stage to start from, -1 being the beginning), or None when the search is over."""
         points, stages, size = self.journal.points, self.journal.stages, self.budget.size
+        assert not isinstance(size, Share), "made a number before the first stage"
         if not points:
             return (
                 FIRST_DENSITY if size is None else max(self._density_for(size * 2 ** (RUNGS - 1)), self._density_for(size))
