@@ -25,8 +25,9 @@ def apply(
 ) -> Any:
     """The model that the technique makes of `model`; one row per step of a chain is written to the ledger.
 
-    Scores are of the validation split, before and after. The technique sees the sealed task, and the global generators
-    seeded with `seed`; the caller's are left as they were. A step that fails leaves a row of kind "failed" with what it cost.
+    Scores are of the validation split, before and after. The technique sees the sealed task. Each step begins with the global
+    generators seeded with `seed`, so that a chain gives what its steps give one after the other; the caller's are left as they
+    were. A step that fails leaves a row of kind "failed" with what it cost.
     Raises TypeError for what is no task.
     """
     check_task(task)
@@ -37,7 +38,8 @@ def apply(
         for step in steps:
             spent = _Spending(task, step)
             try:
-                model = step(model, sealed)
+                with seeded(seed):
+                    model = step(model, sealed)
             except BaseException as error:
                 if ledger is not None:
                     note = f"{type(error).__name__}: {error}"[:500]

@@ -46,6 +46,21 @@ class Draw(Technique):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Noise(Technique):
+    """Adds random numbers of three generators to the weights."""
+
+    size: float = 1.0
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        noisy = network()
+        noisy.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            for weight in noisy.parameters():
+                weight.add_(self.size * (torch.randn_like(weight) + np.random.rand() + random.random()))
+        return noisy
+
+
+@dataclass(frozen=True, kw_only=True)
 class Buy(Technique):
     """Buys labels, and fails after where asked to."""
 
@@ -77,6 +92,14 @@ class Count:
         with pytest.raises(SealedError):
             task.batches("test")
         return Cost(bytes=100 - len(self.calls))
+
+
+@dataclass(frozen=True)
+class Dice:
+    """A meter that draws random numbers."""
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        return Cost(bytes=int(1000 * torch.rand(()).item()))
 
 
 @pytest.fixture
@@ -123,6 +146,21 @@ def test_the_seed_is_fixed_and_the_callers_dice_left_alone(nim: Nim, beginner: n
     assert seen[0] == seen[1] != seen[2], "weighing uses none of the technique's dice"
     with seeded(0):
         assert seen[0] == (torch.rand(()).item(), np.random.rand(), random.random())
+
+
+def test_a_chain_gives_what_its_steps_give_one_after_the_other(nim: Nim, beginner: nn.Module, ledger: Ledger):
+    first, second, third = Noise(), Noise(size=2.0), Noise(size=0.5)
+    whole = apply(chain(first, second, third), beginner, nim, seed=3, ledger=ledger, meters=[Dice()])
+    prefix = apply(first, beginner, nim, seed=3)
+    for made in (
+        apply(third, apply(second, prefix, nim, seed=3), nim, seed=3),
+        apply(chain(second, third), prefix, nim, seed=3),
+        apply(chain(first, second, third), beginner, nim, seed=3),
+    ):
+        for ours, theirs in zip(made.parameters(), whole.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+    other = apply(chain(first, second, third), beginner, nim, seed=4)
+    assert not torch.equal(other[0].weight, whole[0].weight)
 
 
 def test_meters_weigh_before_and_after(nim: Nim, beginner: nn.Module, ledger: Ledger):
