@@ -22,6 +22,7 @@ from shoestring.core import (
     Cost,
     Ledger,
     Meter,
+    Share,
     Task,
     Technique,
     apply,
