@@ -170,6 +170,17 @@ def test_meters_weigh_before_and_after(nim: Nim, beginner: nn.Module, ledger: Le
     assert [(row.cost_before.bytes, row.cost_after.bytes) for row in ledger.rows()] == [(99, 98), (98, 97)]
 
 
+def test_rows_say_their_run_and_what_they_continue(nim: Nim, beginner: nn.Module, ledger: Ledger):
+    apply(chain(Scale(), Scale()), beginner, nim, ledger=ledger)
+    apply(Scale(by=2.0), beginner, nim, ledger=ledger, run="abcd", parent=2, sha256="f" * 64)
+    with pytest.raises(AttributeError):  # the game sells no labels
+        apply(chain(Scale(), Buy()), beginner, nim, ledger=ledger, run="abcd", parent=3, sha256="0" * 64)
+    rows = ledger.rows()
+    assert [row.parent for row in rows] == [None, 1, 2, 3, 4] and [row.kind for row in rows][-1] == "failed"
+    assert rows[0].run == rows[1].run != "abcd" and {row.run for row in rows[2:]} == {"abcd"}
+    assert [row.model for row in rows] == [None, None, "f" * 64, "0" * 64, None] and {row.task for row in rows} == {nim.name}
+
+
 def test_labels_are_counted_step_by_step(beginner: nn.Module, ledger: Ledger):
     task = Shop(oracle=Oracle(list, sold={0}))
     apply(chain(Buy(labels=3), Buy(labels=3), Buy(labels=5)), beginner, task, ledger=ledger)
