@@ -7,11 +7,24 @@ from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Meter
 from shoestring.core.prove import prove
 from shoestring.core.resource import RESOURCES, Resource
-from shoestring.core.task import LabelBudgetError, Oracle, Predict, SealedError, Task, Vary, array, evaluating, score, seeded
+from shoestring.core.task import (
+    LabelBudgetError,
+    Oracle,
+    Predict,
+    SealedError,
+    Task,
+    Vary,
+    array,
+    check_task,
+    evaluating,
+    score,
+    seeded,
+)  # fmt: skip
 from shoestring.core.technique import Chain, Stage, Strength, Technique, chain
+from shoestring.core.view import View
 
 __all__ = [
     "RESOURCES", "Budget", "BudgetError", "Chain", "Cost", "LabelBudgetError", "Ledger", "Meter", "Oracle", "Predict", "Resource",
-    "Row", "SealedError", "Share", "Stage", "Strength", "Task", "Technique", "Vary", "apply", "array", "chain", "evaluating",
-    "prove", "score", "seeded",
+    "Row", "SealedError", "Share", "Stage", "Strength", "Task", "Technique", "Vary", "View", "apply", "array", "chain",
+    "check_task", "evaluating", "prove", "score", "seeded",
 ]  # fmt: skip

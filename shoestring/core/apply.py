@@ -8,9 +8,9 @@ from time import perf_counter
 from typing import Any
 
 from shoestring.core.cost import Cost
-from shoestring.core.ledger import Ledger, Row
+from shoestring.core.ledger import Ledger, Row, run_of_process
 from shoestring.core.meter import Meter
-from shoestring.core.task import Task, score, seeded
+from shoestring.core.task import Task, check_task, score, seeded
 from shoestring.core.technique import Chain, Technique, settings
 
 
@@ -22,39 +22,43 @@ def apply(
     meters: Sequence[Meter] = (),
     ledger: Ledger | None = None,
     seed: int = 0,
+    run: str | None = None,
+    parent: int | None = None,
+    sha256: str | None = None,
 ) -> Any:
     """The model that the technique makes of `model`; one row per step of a chain is written to the ledger.
 
-    Scores are of the validation split, before and after. The technique sees the sealed task, and the global generators
-    seeded with `seed`; the caller's are left as they were. A step that fails leaves a row of kind "failed" with what it cost.
+    Scores are of the validation split, before and after. The technique sees the sealed task. Each step begins with the global
+    generators seeded with `seed`, so that a chain gives what its steps give one after the other; the caller's are left as they
+    were. A step that fails leaves a row of kind "failed" with what it cost.
+    Rows say the run: `run`, or this process's. Each continues the row before, and the first continues `parent`, where there is
+    such a row. `sha256`, where the caller knows it, is that of the file of `model`, and the first row says it.
+    Raises TypeError for what is no task.
     """
+    check_task(task)
     sealed = task.sealed()
     steps = technique.techniques if isinstance(technique, Chain) else (technique,)
     with seeded(seed):
         before, score_before = _weigh(model, sealed, meters, ledger)
         for step in steps:
             spent = _Spending(task, step)
+            said: dict[str, Any] = {
+                "technique": repr(step), "seed": seed, "run": run or run_of_process(), "parent": parent, "task": sealed.name,
+                "model": sha256,
+            }  # fmt: skip
             try:
-                model = step(model, sealed)
+                with seeded(seed):
+                    model = step(model, sealed)
             except BaseException as error:
                 if ledger is not None:
                     note = f"{type(error).__name__}: {error}"[:500]
-                    ledger.append(Row(kind="failed", technique=repr(step), seed=seed, cost_after=spent.so_far(), note=note))
+                    ledger.append(Row(kind="failed", cost_after=spent.so_far(), note=note, **said))
                 raise
-            cost = spent.so_far()
+            cost, sha256 = spent.so_far(), None
             after, score_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
-                ledger.append(
-                    Row(
-                        kind="apply",
-                        technique=repr(step),
-                        seed=seed,
-                        score_before=score_before,
-                        score_after=score_after,
-                        cost_before=before,
-                        cost_after=after | cost,
-                    )
-                )
+                said |= {"score_before": score_before, "score_after": score_after, "cost_before": before}
+                parent = ledger.append(Row(kind="apply", cost_after=after | cost, **said))
             before, score_before = after, score_after
     return model
 

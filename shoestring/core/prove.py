@@ -8,14 +8,15 @@ from pathlib import Path
 from shoestring.artifact import load
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
-from shoestring.core.task import Task, score
+from shoestring.core.task import Task, check_task, score
 
 
 def prove(path: str | Path, task: Task, *, ledger: Ledger | None = None, seed: int | None = None, note: str = "") -> float:
     """The test score of the file at `path`, as its user will get it; a row of kind "prove" goes to the ledger.
 
-    It informs and decides nothing: limits are decided on validation data. Raises ShoeError for a damaged file.
+    It informs and decides nothing: limits are decided on validation data. Raises ShoeError for a damaged file, TypeError for what is no task.
     """
+    check_task(task)
     path = Path(path)
     data = path.read_bytes()
     value = score(task, load(path), "test")
@@ -30,6 +31,7 @@ def prove(path: str | Path, task: Task, *, ledger: Ledger | None = None, seed: i
                 file=str(path),
                 sha256=hashlib.sha256(data).hexdigest(),
                 note=note,
+                task=task.name,
             )
         )
     return value

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from inspect import ismethod
 from operator import index as as_whole
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
 Predict = Callable[..., Any]
@@ -68,14 +67,26 @@ def _place(index: Any) -> int:
     return place
 
 
+class _NoName:
+    """The name of a task that has none. Unlike a plain "", it is no default of a field `name` in a dataclass that derives from Task."""
+
+    def __get__(self, task: Any, owner: type | None = None) -> str:
+        if task is None:
+            raise AttributeError("name")
+        return ""
+
+
 @runtime_checkable
 class Task(Protocol):
-    """What the model must do. Write a class with the four methods below, deriving from Task to get the other two.
+    """What the model must do. Write a class with the first four methods, deriving from Task to get the rest.
 
     A task need not have inputs and targets: `batches` yields whatever `loss` understands. Randomness (the order of the
     training batches, the moves of an opponent) is drawn from the global generators of torch, numpy or Python, so that a
     seed fixes it. A task that sells labels has an attribute `oracle` (an Oracle).
+    `name` tells tasks apart in records; "" where there is none.
     """
+
+    name: str = cast(str, _NoName())
 
     def batches(self, split: str) -> Iterable[Any]:
         """One pass over "train", "validation" or "test", as batches for `loss`; that over "train" may be endless."""
@@ -97,134 +108,30 @@ class Task(Protocol):
         """(args, kwargs) of one call, of any batch size; tensors may be wrapped in `Vary`."""
         ...
 
+    def merits(self, predict: Predict, split: str) -> Any:
+        """An array with a number per example, of which the score is the mean; None where the score is no such mean."""
+        return None
+
+    def standard_error(self, predict: Predict, split: str) -> float | None:
+        """Of the score: the standard deviation of the merits over the square root of their number; None without merits."""
+        merits = self.merits(predict, split)
+        return None if merits is None else float(array(merits).std() / len(merits) ** 0.5)
+
+    def sampled(self, examples: int, seed: int) -> Task:
+        """The same task with at most so many validation examples, drawn by the seed; itself where it has no examples to draw."""
+        return self
+
     def sealed(self) -> Task:
         """The same task with a test split that raises SealedError."""
+        from shoestring.core.view import Sealed
+
         return Sealed(self)
 
     def taught_by(self, teacher: Any) -> Task:
         """The same task with a loss that also asks for the teacher's answers."""
+        from shoestring.core.view import Taught
+
         return Taught(self, teacher)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Sealed(Task):
-    """A task whose test split raises. What else the task has (an oracle, say) is reached through it.
-
-    An attribute with the word "test" in its name is taken for the test split; tasks within the task are sealed too.
-    """
-
-    _task: Task
-
-    def _open(self, split: str) -> str:
-        if split == "test":
-            raise SealedError("the test split is sealed: choose on 'validation', and let prove() read 'test' once, at the end")
-        return split
-
-    def batches(self, split: str) -> Iterable[Any]:
-        return self._task.batches(self._open(split))
-
-    def loss(self, model: Any, batch: Any) -> Any:
-        return self._task.loss(model, batch)
-
-    def score(self, predict: Predict, split: str) -> float:
-        return self._task.score(predict, self._open(split))
-
-    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self._task.example()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_task":  # a copy half made has none yet
-            raise AttributeError(name)
-        if "test" in name.split("_"):
-            self._open("test")
-        value = getattr(self._task, name)
-        if not ismethod(value):
-            return Sealed(value) if isinstance(value, Task) else value
-
-        def sealed(*args: Any, **kwargs: Any) -> Any:
-            for argument in (*args, *kwargs.values()):
-                if isinstance(argument, str):
-                    self._open(argument)
-            answer = value(*args, **kwargs)
-            return Sealed(answer) if isinstance(answer, Task) else answer
-
-        return sealed
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Taught(Task):
-    """Distillation: (1 - weight) × the task's own loss + weight × the distance from the teacher's outputs.
-
-    The distance is the Kullback-Leibler divergence of softened outputs, times temperature², where an output has a last axis
-    of two or more (classes), and the squared error where it has one (a number). The teacher answers the very calls that the
-    loss makes, so that a task without inputs and targets is taught just as well.
-    Source: Hinton, Vinyals & Dean 2015, section 2.
-    """
-
-    task: Task
-    teacher: Any
-    weight: float = 0.7
-    temperature: float = 3.0
-
-    def batches(self, split: str) -> Iterable[Any]:
-        return self.task.batches(split)
-
-    def score(self, predict: Predict, split: str) -> float:
-        return self.task.score(predict, split)
-
-    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self.task.example()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "task":
-            raise AttributeError(name)
-        return getattr(self.task, name)
-
-    def loss(self, model: Any, batch: Any) -> Any:
-        import torch
-
-        distances: list[Any] = []
-        learning = torch.is_grad_enabled()
-
-        def compare(_module: Any, args: Any, kwargs: Any, output: Any) -> None:
-            if torch.is_grad_enabled() != learning:
-                return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
-            with torch.no_grad():
-                answer = self.teacher(*args, **kwargs)
-            pairs = zip(_floats(output), _floats(answer), strict=True)
-            distances.append(sum(self._distance(ours, theirs) for ours, theirs in pairs))
-
-        hook = model.register_forward_hook(compare, with_kwargs=True)
-        try:
-            with evaluating(self.teacher):
-                own = self.task.loss(model, batch)
-        finally:
-            hook.remove()
-        if not distances:
-            raise RuntimeError("the task's loss never called the model, so that there is nothing to compare with the teacher")
-        return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
-
-    def _distance(self, ours: Any, theirs: Any) -> Any:
-        from torch.nn import functional
-
-        if ours.ndim == 0 or ours.shape[-1] == 1:
-            return functional.mse_loss(ours, theirs)
-        t = self.temperature
-        p, q = functional.log_softmax(theirs.float() / t, -1), functional.log_softmax(ours.float() / t, -1)
-        apart = (p.exp() * (p - q)).masked_fill(p.isneginf(), 0)  # what the teacher rules out costs nothing
-        return apart.sum(-1).mean() * t * t
-
-
-def _floats(output: Any) -> list[Any]:
-    """The floating-point tensors of a nested output, in order; of one that has `logits`, only these."""
-    if hasattr(output, "is_floating_point"):
-        return [output] if output.is_floating_point() else []
-    if isinstance(output, Mapping) and "logits" in output:
-        return _floats(output["logits"])
-    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return [leaf for value in values for leaf in _floats(value)]
 
 
 @contextmanager
@@ -260,6 +167,18 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(plain)
         numpy.random.set_state(arrays)
+
+
+def check_task(task: Any) -> None:
+    """Raises TypeError for what is no task, and says what it lacks."""
+    if isinstance(task, Task):
+        return
+    kind = type(task).__name__
+    lacks = [name for name in ("batches", "loss", "score", "example") if not callable(getattr(task, name, None))]
+    why = f"has no {', '.join(lacks)}" if lacks else "does not derive from shoestring.Task, which gives a task the rest"
+    raise TypeError(
+        f"a task is needed, and {kind} {why}: write `class {kind}(shoestring.Task)` with the four methods of a task"
+    )
 
 
 def score(task: Task, predict: Any, split: str = "validation") -> float:

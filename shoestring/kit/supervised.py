@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -107,10 +107,16 @@ class Supervised(Task):
             [self.merit(_arrays(predict(*_changed(part[:-1], self.prepare))), array(part[-1])) for part in parts]
         )
 
-    def standard_error(self, predict: Predict, split: str) -> float:
-        """Of the score: the standard deviation of the merits over the square root of their number."""
-        merits = self.merits(predict, split)
-        return float(merits.std() / len(merits) ** 0.5)
+    def sampled(self, examples: int, seed: int) -> Supervised:
+        """At most so many validation examples, 1 or more, in the order that they have; itself where there are no more than these."""
+        if examples < 1:
+            raise ValueError(f"examples is {examples}: keep 1 or more")
+        inputs, targets = self.validation
+        if len(targets) <= examples:
+            return self
+        chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[:examples].sort().values
+        fewer = tuple(one[chosen] for one in inputs) if isinstance(inputs, tuple) else inputs[chosen]
+        return replace(self, validation=(fewer, targets[chosen]))
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")

@@ -15,7 +15,7 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Ledger, Meter, Task, evaluating, prove
+from shoestring.core import Budget, Ledger, Meter, Task, check_task, evaluating, prove
 from shoestring.kit import members
 from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
@@ -152,6 +152,7 @@ def main_job(
     if ledger is not None:
         ledger.rows()  # raises now, not after the training, where there can be none
     model, task = build()
+    check_task(task)
     _settle_threads(model, task)
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     outcome = compress(

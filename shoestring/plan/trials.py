@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from shoestring.artifact import load, save
-from shoestring.core import Meter, Task, Technique, score, seeded
+from shoestring.core import Meter, Task, Technique, check_task, score, seeded
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
-from shoestring.kit import SkippedWarning, Supervised, check_finite, export, pack
+from shoestring.kit import SkippedWarning, check_finite, export, pack
 from shoestring.kit.layers import NoLayerError
 from shoestring.meters import Latency, RemoteError
 from shoestring.plan.pace import Pace, pace
@@ -72,9 +72,12 @@ class Trials:
     ) -> None:  # fmt: skip
         if most < 1:
             raise ValueError(f"most is {most}: allow 1 trial or more")
+        if examples is not None and examples < 2:
+            raise ValueError(f"examples is {examples}: score on 2 or more, or None for all")
+        check_task(task)
         check_finite(model)
         self.model, self.task, self.seed, self.most, self.made = model, task.sealed(), seed, most, 0
-        self._judged = sampled(task, examples, seed).sealed()
+        self._judged = self.task if examples is None else self.task.sampled(examples, seed)
         self.latency = next((meter for meter in meters if isinstance(meter, Latency)), None)
         self._meters = [meter for meter in meters if not isinstance(meter, Latency)]
         self._exported, self._signature = export(model, self.task), signature_of(model)
@@ -86,16 +89,16 @@ class Trials:
         save(self._reference, original)
         self._files: dict[str, Path] = {}
         self._failed: dict[str, Trial] = {}
-        self._by_merits = hasattr(self._judged, "merits")
+        self._by_merits = True
         self.base, self._merits = self._judge(self._reference)
-        if self._by_merits:  # unless the score is something else than their mean
+        if self._merits is not None:  # unless the score is something else than their mean
             mean, self.base = self.base, score(self._judged, load(self._reference))
             self._by_merits = math.isclose(mean, self.base, abs_tol=1e-9)
         if not math.isfinite(self.base):
             raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
         self.bytes = len(original)
         self.examples = None if self._merits is None else len(self._merits)
-        seen = seed, examples, getattr(task, "name", ""), self.base, list(meters), machine(), versions()
+        seen = seed, examples, task.name, self.base, list(meters), machine(), versions()
         self._identity = hashlib.sha256(original + repr(seen).encode()).hexdigest()
         self._known = self._remembered()
         if "" not in self._known:
@@ -184,11 +187,14 @@ class Trials:
     def _judge(self, file: Path) -> tuple[float, np.ndarray | None]:
         """The validation score of a file, and the merit of each example where their mean is the score."""
         predict = load(file, threads=torch.get_num_threads())
-        if not self._by_merits:
-            return score(self._judged, predict), None
-        with seeded(crc32(b"validation")):
-            found = np.asarray(self._judged.merits(predict, "validation"), dtype=np.float64)  # type: ignore[attr-defined]
-        return float(found.mean()), found
+        if self._by_merits:
+            with seeded(crc32(b"validation")):
+                merits = self._judged.merits(predict, "validation")
+            if merits is not None:
+                found = np.asarray(merits, dtype=np.float64)
+                return float(found.mean()), found
+            self._by_merits = False
+        return score(self._judged, predict), None
 
     def _pace(self, file: Path) -> Pace | None:
         return None if self.latency is None else pace(file, self._reference, self.task, self.latency)
@@ -226,15 +232,3 @@ class Trials:
 def _trial(kept: dict[str, Any]) -> Trial:
     timed = Pace(**kept["pace"]) if kept["pace"] else None
     return Trial(**{**kept, "pace": timed, "cost": Cost(**kept["cost"])})
-
-
-def sampled(task: Task, examples: int | None, seed: int) -> Task:
-    """The task with at most so many validation examples, drawn by the seed; as it is where it is not a Supervised."""
-    if examples is not None and examples < 2:
-        raise ValueError(f"examples is {examples}: score on 2 or more, or None for all")
-    if examples is None or not isinstance(task, Supervised) or len(task.validation[1]) <= examples:
-        return task
-    inputs, targets = task.validation
-    chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[:examples].sort().values
-    fewer = tuple(one[chosen] for one in inputs) if isinstance(inputs, tuple) else inputs[chosen]
-    return replace(task, validation=(fewer, targets[chosen]))

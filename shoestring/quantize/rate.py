@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Predict, Stage, Strength, Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique, View
 from shoestring.kit import (
     Patterns,
     SkippedWarning,
@@ -202,22 +201,14 @@ class _Line(torch.autograd.Function):
         return (weighted * gradients[0]).to(value.dtype), by_step.clamp(-most, most).to(step.dtype), None
 
 
+@final
 @dataclass(eq=False)
-class Priced(Task):
+class Priced(View):
     """A task whose loss also asks for the bits of the weights."""
 
     task: Task
     prices: list[Price]
     price: float = 0.0
-
-    def batches(self, split: str) -> Iterable[Any]:
-        return self.task.batches(split)
-
-    def score(self, predict: Predict, split: str) -> float:
-        return self.task.score(predict, split)
-
-    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self.task.example()
 
     def loss(self, model: Any, batch: Any) -> Any:
         return self.task.loss(model, batch) + self.price * sum(one() for one in self.prices)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Ledger, Task, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.core.task import Taught
+from shoestring.core.view import Taught
 from shoestring.kit import (
     AdamW,
     Supervised,

@@ -46,6 +46,21 @@ class Draw(Technique):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Noise(Technique):
+    """Adds random numbers of three generators to the weights."""
+
+    size: float = 1.0
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        noisy = network()
+        noisy.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            for weight in noisy.parameters():
+                weight.add_(self.size * (torch.randn_like(weight) + np.random.rand() + random.random()))
+        return noisy
+
+
+@dataclass(frozen=True, kw_only=True)
 class Buy(Technique):
     """Buys labels, and fails after where asked to."""
 
@@ -77,6 +92,14 @@ class Count:
         with pytest.raises(SealedError):
             task.batches("test")
         return Cost(bytes=100 - len(self.calls))
+
+
+@dataclass(frozen=True)
+class Dice:
+    """A meter that draws random numbers."""
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        return Cost(bytes=int(1000 * torch.rand(()).item()))
 
 
 @pytest.fixture
@@ -125,11 +148,37 @@ def test_the_seed_is_fixed_and_the_callers_dice_left_alone(nim: Nim, beginner: n
         assert seen[0] == (torch.rand(()).item(), np.random.rand(), random.random())
 
 
+def test_a_chain_gives_what_its_steps_give_one_after_the_other(nim: Nim, beginner: nn.Module, ledger: Ledger):
+    first, second, third = Noise(), Noise(size=2.0), Noise(size=0.5)
+    whole = apply(chain(first, second, third), beginner, nim, seed=3, ledger=ledger, meters=[Dice()])
+    prefix = apply(first, beginner, nim, seed=3)
+    for made in (
+        apply(third, apply(second, prefix, nim, seed=3), nim, seed=3),
+        apply(chain(second, third), prefix, nim, seed=3),
+        apply(chain(first, second, third), beginner, nim, seed=3),
+    ):
+        for ours, theirs in zip(made.parameters(), whole.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+    other = apply(chain(first, second, third), beginner, nim, seed=4)
+    assert not torch.equal(other[0].weight, whole[0].weight)
+
+
 def test_meters_weigh_before_and_after(nim: Nim, beginner: nn.Module, ledger: Ledger):
     calls: list[Any] = []
     result = apply(chain(Scale(by=2.0), Scale()), beginner, nim, meters=[Count(calls)], ledger=ledger)
     assert len(calls) == 3 and calls[0] is beginner and calls[2] is result
     assert [(row.cost_before.bytes, row.cost_after.bytes) for row in ledger.rows()] == [(99, 98), (98, 97)]
+
+
+def test_rows_say_their_run_and_what_they_continue(nim: Nim, beginner: nn.Module, ledger: Ledger):
+    apply(chain(Scale(), Scale()), beginner, nim, ledger=ledger)
+    apply(Scale(by=2.0), beginner, nim, ledger=ledger, run="abcd", parent=2, sha256="f" * 64)
+    with pytest.raises(AttributeError):  # the game sells no labels
+        apply(chain(Scale(), Buy()), beginner, nim, ledger=ledger, run="abcd", parent=3, sha256="0" * 64)
+    rows = ledger.rows()
+    assert [row.parent for row in rows] == [None, 1, 2, 3, 4] and [row.kind for row in rows][-1] == "failed"
+    assert rows[0].run == rows[1].run != "abcd" and {row.run for row in rows[2:]} == {"abcd"}
+    assert [row.model for row in rows] == [None, None, "f" * 64, "0" * 64, None] and {row.task for row in rows} == {nim.name}
 
 
 def test_labels_are_counted_step_by_step(beginner: nn.Module, ledger: Ledger):

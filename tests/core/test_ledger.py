@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shoestring.core import Cost, Ledger, Row
+from shoestring.core.ledger import VERSION
 
 ROW = Row(
     kind="apply", technique="Magnitude(density=0.1)", seed=3, score_before=0.9, score_after=0.89, note="said 'so'",
@@ -52,7 +53,7 @@ def test_lines_of_json(tmp_path: Path):
         "delete from ledger where id = 1",
         "delete from ledger",
         "insert or replace into ledger select 1, time, kind, 'forged', seed, score_before, score_after, cost_before, cost_after, "
-        "file, sha256, machine, versions, note from ledger",
+        "file, sha256, machine, versions, note, run, parent, task, model from ledger",
     ],
 )
 def test_the_database_itself_is_append_only(tmp_path: Path, attempt: str):
@@ -62,6 +63,91 @@ def test_the_database_itself_is_append_only(tmp_path: Path, attempt: str):
     with closing(sqlite3.connect(ledger.path)) as connection, connection, pytest.raises(sqlite3.Error, match="append-only"):
         connection.execute(attempt)
     assert ledger.rows() == before and ledger.append(ROW) == 2
+
+
+OLD = """
+create table if not exists ledger (
+    id integer primary key autoincrement, time real not null, kind text not null, technique text not null,
+    seed integer, score_before real, score_after real, cost_before text not null, cost_after text not null,
+    file text, sha256 text, machine text not null, versions text not null, note text not null default '');
+create trigger if not exists no_update before update on ledger begin select raise(abort, 'the ledger is append-only'); end;
+create trigger if not exists no_delete before delete on ledger begin select raise(abort, 'the ledger is append-only'); end;
+create trigger if not exists no_replace before insert on ledger when exists (select 1 from ledger where id = new.id)
+begin select raise(abort, 'the ledger is append-only'); end;
+"""
+OLD_ROW = """
+insert into ledger (time, kind, technique, seed, score_before, score_after, cost_before, cost_after, file, sha256, machine, versions, note)
+values (5.0, 'apply', 'Old()', 3, 0.9, 0.8, '{}', '{"bytes": 7}', null, null, 'a machine', '{"python": "3.11"}', 'kept');
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A ledger as it was made before there were versions."""
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(OLD + OLD_ROW)
+    return path
+
+
+def test_an_old_ledger_is_read_as_it_is(old: Path):
+    before = old.read_bytes()
+    (row,) = Ledger(old).rows()
+    assert (row.id, row.time, row.technique, row.score_after, row.cost_after) == (1, 5.0, "Old()", 0.8, Cost(bytes=7))
+    assert (row.run, row.parent, row.task, row.model) == (None, None, None, None) and row.note == "kept"
+    assert old.read_bytes() == before
+    assert json.loads(next(Ledger(old).json_lines()))["run"] is None
+
+
+def test_an_old_ledger_is_appended_to(old: Path):
+    ledger = Ledger(old)
+    first = ledger.rows()
+    assert ledger.append(Row(kind="apply", technique="New()", run="ab12", parent=1, task="digits", model="f" * 64)) == 2
+    rows = ledger.rows()
+    assert rows[:1] == first
+    assert (rows[1].run, rows[1].parent, rows[1].task, rows[1].model) == ("ab12", 1, "digits", "f" * 64)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("pragma user_version").fetchone() == (VERSION,)
+        connection.executescript(OLD + OLD_ROW)  # an older Shoestring goes on writing
+        with pytest.raises(sqlite3.Error, match="append-only"):
+            connection.execute("delete from ledger")
+    assert [row.run for row in ledger.rows()] == [None, "ab12", None] and ledger.append(ROW) == 4
+
+
+def test_a_change_of_schema_that_was_cut_short_is_begun_again(old: Path):
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("alter table ledger add column run text")
+    assert Ledger(old).rows()[0].run is None and Ledger(old).append(ROW) == 2 and Ledger(old).rows()[1].run == ROW.run
+
+
+def test_many_processes_renew_an_old_ledger_at_a_time(old: Path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=write_rows, args=(str(old), who, 5)) for who in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0] * 3
+    rows = Ledger(old).rows()
+    assert [row.id for row in rows] == list(range(1, 17)) and len({row.run for row in rows[1:]}) == 3
+
+
+def test_a_ledger_of_a_newer_schema_is_left_alone(tmp_path: Path):
+    path = tmp_path / "new.sqlite"
+    Ledger(path).append(ROW)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"pragma user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    for attempt in (lambda: Ledger(path).append(ROW), lambda: Ledger(path).rows()):
+        with pytest.raises(ValueError, match=rf"schema version {VERSION + 1}, and this Shoestring knows {VERSION} and older"):
+            attempt()
+    assert path.read_bytes() == before
+
+
+def test_a_run_is_of_a_process(tmp_path: Path):
+    first, second = (Row(kind="apply", technique="x") for _ in range(2))
+    assert first.run == second.run and first.run is not None and len(first.run) == 8 and int(first.run, 16) >= 0
+    assert Row(kind="apply", technique="x", run="mine").run == "mine"
 
 
 def test_many_processes_write_at_a_time(tmp_path: Path):

@@ -15,7 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.core import LabelBudgetError, Oracle, SealedError, Task, Vary, array, score, seeded
+from shoestring.core import (
+    LabelBudgetError,
+    Oracle,
+    SealedError,
+    Task,
+    Vary,
+    View,
+    apply,
+    array,
+    chain,
+    check_task,
+    score,
+    seeded,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +144,7 @@ def test_sealed_task_gives_everything_else():
 
 
 def taught(task: Any, teacher: Any, student: Any, **settings: float) -> Tensor:
-    from shoestring.core.task import Taught
+    from shoestring.core.view import Taught
 
     return Taught(task, teacher, **settings).loss(student, None)
 
@@ -243,6 +256,99 @@ def test_a_taught_task_gives_what_the_task_has():
     assert task.oracle is task.task.oracle and task.contest == 7 and task.teacher is teacher
     assert len(list(task.batches("train"))) == 1 and task.example()[0][0].shape == (3, 2)
     assert copy.deepcopy(task).contest == 7 and pickle.loads(pickle.dumps(task)).contest == 7
+
+
+# -- views
+
+
+@dataclass(frozen=True, eq=False)
+class Told(Tiny):
+    """Has a name, merits and a sample."""
+
+    name: str = "told"
+    size: int = 3
+
+    def merits(self, predict: Any, split: str) -> Any:
+        return np.array([1.0, 0.0, 1.0, 0.0]) if split == "validation" else np.ones(4)
+
+    def sampled(self, examples: int, seed: int) -> Told:
+        return self if examples >= self.size else Told(size=examples)
+
+
+@dataclass(frozen=True, eq=False)
+class Doubled(View):
+    """Twice the loss."""
+
+    task: Task
+    by: float = 2.0
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        return self.by * self.task.loss(model, batch)
+
+
+VIEWS = [
+    lambda task: task.sealed(),
+    lambda task: task.taught_by(nn.Linear(2, 3)),
+    lambda task: Doubled(task, by=3.0),
+    lambda task: Doubled(task.taught_by(nn.Linear(2, 3)).sealed()),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=["sealed", "taught", "one's own", "several"])
+def test_a_view_has_all_that_the_task_has(view: Callable[[Any], Any]):
+    seen = view(Told())
+    assert seen.name == "told" and seen.contest == 7 and seen.merits(None, "validation").tolist() == [1, 0, 1, 0]
+    assert seen.standard_error(None, "validation") == pytest.approx(0.5 / 2)
+    assert seen.sampled(3, 0) is seen
+    fewer = seen.sampled(2, 0)
+    assert type(fewer) is type(seen) and fewer.size == 2 and seen.size == 3 and fewer.name == "told"
+    model, batch = nn.Linear(2, 3), next(iter(seen.batches("train")))
+    assert fewer.loss(model, batch) == seen.loss(model, batch)
+    assert pickle.loads(pickle.dumps(fewer)).size == copy.deepcopy(fewer).size == 2
+
+
+def test_a_sample_and_the_merits_are_sealed_too():
+    for sealed in (Told().sealed(), Told().sealed().sampled(2, 0), Doubled(Told().taught_by(nn.Linear(2, 3)).sealed())):
+        for ask in (sealed.merits, sealed.standard_error, sealed.score):
+            with pytest.raises(SealedError):
+                ask(nn.Linear(2, 3), "test")
+        with pytest.raises(SealedError):
+            _ = sealed.test  # type: ignore[attr-defined]
+
+
+def test_what_only_some_tasks_have_has_a_default():
+    task = Tiny()
+    assert task.name == "" and task.merits(None, "validation") is None and task.standard_error(None, "validation") is None
+    assert task.sampled(1, 0) is task and task.sealed().name == ""
+
+    @dataclass(frozen=True, eq=False)
+    class Named(Tiny):  # the default is none of a dataclass's own field
+        name: str = field(kw_only=True)
+
+    with pytest.raises(TypeError, match="name"):
+        Named()  # type: ignore[call-arg]
+    assert Named(name="mine").name == Named(name="mine").sealed().name == "mine"
+
+
+def test_what_does_not_derive_from_task_is_told_so():
+    class Game:
+        def batches(self, split: str) -> Any: ...
+
+        def loss(self, model: Any, batch: Any) -> Any: ...
+
+        def score(self, predict: Any, split: str) -> float:
+            return 0.0
+
+        def example(self) -> Any: ...
+
+    with pytest.raises(TypeError, match=r"Game does not derive from shoestring\.Task.*write `class Game\(shoestring\.Task\)`"):
+        check_task(Game())
+    with pytest.raises(TypeError, match="int has no batches, loss, score, example"):
+        check_task(3)
+    with pytest.raises(TypeError, match="does not derive from"):
+        apply(chain(), nn.Linear(2, 3), Game())  # type: ignore[arg-type]
+    check_task(Tiny())
+    check_task(Tiny().sealed())
 
 
 # -- oracle

@@ -17,7 +17,6 @@ from shoestring.meters import Latency, Operations, RemoteError, Timing
 from shoestring.plan import Table, sensitivity
 from shoestring.plan.pace import Pace, between
 from shoestring.plan.same_graph import file_of, signature_of
-from shoestring.plan.trials import sampled
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
 from shoestring.tasks import digits
@@ -203,11 +202,16 @@ def test_what_cannot_be_worked_with_is_refused(settings, error, message):
 
 
 def test_the_sample_is_seeded_and_of_validation_data(task):
-    fewer = sampled(task, 50, 1)
+    fewer = task.sampled(50, 1)
     assert len(fewer.validation[1]) == 50 and fewer.train is not None  # type: ignore[attr-defined]
-    assert torch.equal(fewer.validation[0], sampled(task, 50, 1).validation[0])  # type: ignore[attr-defined]
-    assert not torch.equal(fewer.validation[0], sampled(task, 50, 2).validation[0])  # type: ignore[attr-defined]
-    assert sampled(task, 400, 1) is task
+    assert torch.equal(fewer.validation[0], task.sampled(50, 1).validation[0])  # type: ignore[attr-defined]
+    assert not torch.equal(fewer.validation[0], task.sampled(50, 2).validation[0])  # type: ignore[attr-defined]
+    assert task.sampled(400, 1) is task
+
+
+def test_a_task_that_is_seen_through_another_is_sampled_too(task, network):
+    taught = task.taught_by(network)
+    assert sensitivity(network, taught, Harm(harms=HARMS), meters=(), examples=50).examples == 50
 
 
 def timing(*milliseconds: float) -> Timing:
