@@ -119,7 +119,8 @@ def forecast(
     from shoestring.plan import forecast as foretell
 
     _, build = _job(source, seed)
-    found = foretell(*build(), limits, minutes=minutes, meters=meters, seed=seed)
+    model, task = build()
+    found = foretell(model, task, limits, minutes=minutes, meters=meters, seed=seed)
     print(json.dumps(found.as_json()) if as_json else str(found))
 
 

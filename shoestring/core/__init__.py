@@ -4,7 +4,7 @@ from shoestring.core.apply import apply
 from shoestring.core.budget import Budget, BudgetError, Share
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
-from shoestring.core.meter import Meter
+from shoestring.core.meter import Gauge, Meter
 from shoestring.core.prove import prove
 from shoestring.core.resource import RESOURCES, Resource
 from shoestring.core.task import (
@@ -24,7 +24,33 @@ from shoestring.core.technique import Chain, Stage, Strength, Technique, chain
 from shoestring.core.view import View
 
 __all__ = [
-    "RESOURCES", "Budget", "BudgetError", "Chain", "Cost", "LabelBudgetError", "Ledger", "Meter", "Oracle", "Predict", "Resource",
-    "Row", "SealedError", "Share", "Stage", "Strength", "Task", "Technique", "Vary", "View", "apply", "array", "chain",
-    "check_task", "evaluating", "prove", "score", "seeded",
+    "RESOURCES",
+    "Budget",
+    "BudgetError",
+    "Chain",
+    "Cost",
+    "Gauge",
+    "LabelBudgetError",
+    "Ledger",
+    "Meter",
+    "Oracle",
+    "Predict",
+    "Resource",
+    "Row",
+    "SealedError",
+    "Share",
+    "Stage",
+    "Strength",
+    "Task",
+    "Technique",
+    "Vary",
+    "View",
+    "apply",
+    "array",
+    "chain",
+    "check_task",
+    "evaluating",
+    "prove",
+    "score",
+    "seeded",
 ]  # fmt: skip

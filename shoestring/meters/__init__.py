@@ -3,7 +3,7 @@
 Nothing here imports torch until a module has to be written to a file.
 """
 
-from shoestring.core import Budget, Meter
+from shoestring.core import Budget, Gauge
 from shoestring.core.resource import LIMITED
 from shoestring.meters.energy import Energy
 from shoestring.meters.latency import Latency, alternate
@@ -20,7 +20,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-def default_meters(budget: Budget) -> list[Meter]:
+def default_meters(budget: Budget) -> list[Gauge]:
     """The meters, with their defaults, of the resources that the budget limits; what no meter reads (time, labels) has none."""
     wanted = {one.field for name, one in LIMITED.items() if getattr(budget, name) is not None}
-    return [meter() for meter in (Size, Latency, Operations, Memory, Energy) if meter.measures in wanted]
+    known: list[Gauge] = [Size(), Latency(), Operations(), Memory(), Energy()]
+    return [meter for meter in known if meter.measures in wanted]

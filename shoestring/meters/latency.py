@@ -103,6 +103,10 @@ class Latency:
         if not isinstance(self.runtime, Remote):
             checked(self.runtime)
 
+    def why_not(self) -> str | None:
+        """None: this can be measured everywhere."""
+        return None
+
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
             paths = [path] if self.reference is None else [path, Path(self.reference)]

@@ -39,6 +39,10 @@ class Operations:
 
     measures: ClassVar[str] = "operations"
 
+    def why_not(self) -> str | None:
+        """None: this can be measured everywhere."""
+        return None
+
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
             content = read(path)

@@ -21,6 +21,10 @@ class Size:
 
     measures: ClassVar[str] = "bytes"
 
+    def why_not(self) -> str | None:
+        """None: this can be measured everywhere."""
+        return None
+
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
             data = path.read_bytes()

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.core import Budget, BudgetError, Ledger, Meter, Task
+from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, told
@@ -75,7 +75,7 @@ def compress(
     path: str | Path | None = None,
     *,
     minutes: float | None = None,
-    meters: Sequence[Meter] | None = None,
+    meters: Sequence[Gauge] | None = None,
     ledger: Ledger | None = None,
     run: str | None = None,
     seed: int = 0,
@@ -123,7 +123,7 @@ class Job:
     @classmethod
     def of(
         cls, model: nn.Module, task: Task, budget: str | Budget, path: Path, *, minutes: float | None = None,
-        meters: Sequence[Meter] | None = None, began: float | None = None, storage: str | None = None,
+        meters: Sequence[Gauge] | None = None, began: float | None = None, storage: str | None = None,
         say: Callable[[str], None] = lambda text: None, tell: Callable[[dict[str, Any]], None] = lambda event: None, **settings: Any,
     ) -> Job:  # fmt: skip
         """The job, its model measured; `settings` are those of Experiments. Raises what `compress` raises."""
@@ -139,7 +139,7 @@ class Job:
         clock = Clock(float(seconds), monotonic() if began is None else began, say)
         meters = list(default_meters(limits) if meters is None else meters)
         for meter in meters:
-            if why := why_not(meter):
+            if why := meter.why_not():
                 limit = next(name for name, one in HAVING.items() if one.field == meter.measures)
                 raise BudgetError(
                     f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget"
@@ -173,7 +173,7 @@ class Job:
             return
         count = self.experiments.count
         assert count is not None
-        needed = f"; about {math_ceil(count * (2 * error / drop) ** 2):,} examples would tell" if drop > 0 else ""
+        needed = f"; about {_two_digits(count * (2 * error / drop) ** 2):,} examples would tell" if drop > 0 else ""
         warnings.warn(
             f"the limit drop<={drop:g} is finer than two standard errors of the validation score ({2 * error:.2g}, from {count:,} "
             f"examples): with this little validation data it is partly luck{needed}",
@@ -249,7 +249,7 @@ class Job:
 
 
 def forecast(
-    model: nn.Module, task: Task, budget: str | Budget = "", *, minutes: float | None = None, meters: Sequence[Meter] | None = None,
+    model: nn.Module, task: Task, budget: str | Budget = "", *, minutes: float | None = None, meters: Sequence[Gauge] | None = None,
     seed: int = 0, began: float | None = None,
 ) -> Forecast:  # fmt: skip
     """What `compress` would come to, from a step of training, a few files without training and what the reference jobs came to.
@@ -264,13 +264,7 @@ def forecast(
             return foretell(search)
 
 
-def why_not(meter: Meter) -> str | None:
-    """Why a meter cannot measure here; None where it can, as a meter that does not say."""
-    ask = getattr(meter, "why_not", None)
-    return None if ask is None else ask()
-
-
-def math_ceil(value: float) -> int:
+def _two_digits(value: float) -> int:
     """Up to the next number of two digits."""
     digits = max(len(str(int(value))) - 2, 0)
     return -int(-value // 10**digits) * 10**digits

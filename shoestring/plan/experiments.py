@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import load, save
-from shoestring.core import Cost, Ledger, Meter, Row, Task, Technique, chain, score, seeded
+from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, score, seeded
 from shoestring.kit import (
     SkippedWarning,
     Study,
@@ -37,6 +37,7 @@ from shoestring.kit import (
 )
 from shoestring.meters import Latency
 from shoestring.plan.clock import TimeUpError
+from shoestring.plan.moves import Move
 from shoestring.plan.pace import pace
 from shoestring.plan.same_graph import file_of, signature_of
 
@@ -76,7 +77,7 @@ class Experiments:
     model: nn.Module
     task: Task
     folder: Path
-    meters: Sequence[Meter] = ()
+    meters: Sequence[Gauge] = ()
     seed: int = 0
     smallest: bool = False
     ledger: Ledger | None = None
@@ -107,6 +108,7 @@ class Experiments:
         self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
         self._more: dict[str, Trial] = {}
+        self._rows: dict[str, int] = {}
         self.original = self._original(len(original))
 
     def _judge_the_original(self) -> None:
@@ -192,7 +194,7 @@ class Experiments:
         trial = replace(trial, cost=trial.cost | spent, note="; ".join([*notes, trial.note] if trial.note else notes)[:1000])
         trial = claim.finish(trial, data if trial.score is not None else None)
         shutil.rmtree(unfinished, ignore_errors=True)
-        self._write_down(trial)
+        self._write_down(trial, proposal.techniques)
         return trial
 
     def _made(self, techniques: tuple[Technique, ...], notes: list[str]) -> nn.Module:
@@ -203,7 +205,8 @@ class Experiments:
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
                 with seeded(self.seed):
-                    model = techniques[place](model, self.taught)
+                    # What does not train needs no teacher, who takes as long again as the model.
+                    model = techniques[place](model, self.taught if Move(techniques[place]).trains else self.sealed)
             self._hear(said, notes)
             self._modules[repr(chain(*techniques[: place + 1]))] = model
             while len(self._modules) > _MODULES:
@@ -302,10 +305,11 @@ class Experiments:
                 cost |= meter(file, self.sealed)
         return cost
 
-    def _write_down(self, trial: Trial) -> None:
+    def _write_down(self, trial: Trial, techniques: tuple[Technique, ...]) -> None:
+        """A row of the ledger, which continues that of the same chain without its last step, where there is one."""
         if self.ledger is None:
             return
-        self.ledger.append(
+        self._rows[trial.technique] = self.ledger.append(
             Row(
                 kind="apply" if trial.score is not None else "failed",
                 technique=trial.technique,
@@ -318,8 +322,9 @@ class Experiments:
                 note=trial.note[:500],
                 task=self.sealed.name,
                 model=self.sha256,
-                **({} if self.run is None else {"run": self.run}),
-            )  # fmt: skip
+                parent=self._rows.get(repr(chain(*techniques[:-1]))),
+                run=self.run or run_of_process(),
+            )
         )
 
     def trials(self) -> list[Trial]:

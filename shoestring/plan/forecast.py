@@ -12,7 +12,7 @@ from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import MARGIN, speed_limits
 from shoestring.plan.clock import told
 from shoestring.plan.search import FEWEST_STEPS, TAUGHT, Search
-from shoestring.plan.verdict import judge, wants_smaller
+from shoestring.plan.verdict import judge, limit_of, wants_smaller
 
 # What training for the rate came to on the reference jobs, each at several lengths (benchmarks/planner.py): bits a weight at which nothing is
 # lost after 1,500 steps, how that falls with the steps and with the score that may be lost, and how far jobs are apart (as logarithms).
@@ -82,10 +82,10 @@ def foretell(search: Search) -> Forecast:
         )  # fmt: skip
     chance = 1.0
     size = float(best.cost.bytes or 1)
-    if budget.size is not None:
-        if size > budget.size:
-            chance *= _normal((math.log(budget.size) - math.log(floor)) / _SPREAD)
-            size = MARGIN * budget.size if budget.size > floor else max(MARGIN * budget.size, 0.8 * floor)
+    limit = limit_of(budget, "size")
+    if limit is not None and size > limit:
+        chance *= _normal((math.log(limit) - math.log(floor)) / _SPREAD)
+        size = MARGIN * limit if limit > floor else max(MARGIN * limit, 0.8 * floor)
     if over := set(verdict.broken) & set(speed_limits(budget)):
         chance *= 0.7 ** len(over)
     return Forecast(bytes=_around(size, 0.08), milliseconds=_milliseconds(search, None), minutes=minutes, chance=chance)
@@ -113,11 +113,10 @@ def _milliseconds(search: Search, known: Trial | None) -> Range | None:
         return None
     if known is not None and known.cost.milliseconds is not None:
         return _around(known.cost.milliseconds, 0.08)
-    limit = search.budget.latency
-    if limit is not None and before > limit:  # type: ignore[operator]
+    limit = limit_of(search.budget, "latency")
+    if limit is not None and before > limit:
         best = search.best.cost.milliseconds if search.best is not None else None
-        reached = best if best is not None and best <= limit else 0.95 * limit  # type: ignore[operator]
-        return _around(float(reached), 0.15)
+        return _around(best if best is not None and best <= limit else 0.95 * limit, 0.15)
     return _around(before, 0.15)
 
 

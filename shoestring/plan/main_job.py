@@ -15,7 +15,7 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Ledger, Meter, Task, check_task, evaluating, prove
+from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove
 from shoestring.kit import members
 from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
@@ -137,7 +137,7 @@ def main_job(
     path: Path,
     *,
     minutes: float | None = None,
-    meters: Sequence[Meter] | None = None,
+    meters: Sequence[Gauge] | None = None,
     ledger: Ledger | None = None,
     seed: int = 0,
     smallest: bool = False,
@@ -180,12 +180,12 @@ def main_job(
     )
 
 
-def _names(outcome: Outcome) -> list[str] | None:
-    """The names of the delivered model's weights; None where only the file holds it."""
+def _names(outcome: Outcome) -> list[str]:
+    """The names of the delivered model's weights; none where only the file holds it."""
     try:
         return [member.name for member in members(outcome.model())]
     except ValueError:
-        return None
+        return []
 
 
 def _settle_threads(model: nn.Module, task: Task) -> None:

@@ -23,7 +23,7 @@ from shoestring.plan.arms import (
 from shoestring.plan.clock import Clock, TimeUpError, told
 from shoestring.plan.experiments import Experiments, Proposal, open_proposals
 from shoestring.plan.moves import Arm, Move, moves, round_steps
-from shoestring.plan.verdict import HAVING, better, judge, wants_smaller
+from shoestring.plan.verdict import HAVING, better, judge, limit_of, wants_smaller
 
 FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0  # of the time, that goes into files without training at most
 ROUNDS = ((0.2, 6), (0.3, 2), (0.95, 1))
@@ -33,6 +33,7 @@ MOST_PASSES = 60  # over the training data, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 200  # of training take as long as that, about
+SPEED_MARGIN = 0.95  # of a limit on speed, that structure is aimed at
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 
 
@@ -220,7 +221,7 @@ class Search:
             for move in self.moves
             if not move.trains and any(self._speeds(trial, limits) for trial in self._of(move))
         ]
-        large = wants_smaller(self.budget) or (self.budget.size is not None and (original.cost.bytes or 0) > self.budget.size)
+        large = wants_smaller(self.budget) or (original.cost.bytes or 0) > (limit_of(self.budget, "size") or math.inf)
         return Arms(self.moves, bool(set(over) & set(limits)), large, speeds, self.useless).all()
 
     def _look_at_structure(self) -> None:
@@ -275,7 +276,7 @@ class Search:
                 if self.clock.is_up or (number > 1 and self.nothing_to_gain):
                     break
                 each = share / (most - place * share) if number < len(rounds) else share
-                trial = self._aimed(arm, each, MARGIN * self.budget.size if self.budget.size is not None else None)
+                trial = self._aimed(arm, each, None if (size := limit_of(self.budget, "size")) is None else MARGIN * size)
                 if trial is not None and trial.score is not None:
                     results.append((arm, trial))
             if not results:
@@ -341,7 +342,8 @@ class Search:
         trial = self._try(self._proposal(Arm(tuple(moves_)), kept, 0, 0.0))
         if trial is None or trial.score is None:
             return False
-        budget = replace(self.budget, size=target) if target is not None else self.budget
+        aimed: dict[str, Any] = {name: SPEED_MARGIN * (limit_of(self.budget, name) or 0) for name in limits if name != "size"}
+        budget = replace(self.budget, **(aimed if target is None else {**aimed, "size": target}))
         broken = judge(budget, trial, self.experiments.base).broken
         return not set(broken) & set(limits)
 

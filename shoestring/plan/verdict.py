@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from shoestring.core import Budget
+from shoestring.core import Budget, Share
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial
 
@@ -36,6 +36,13 @@ class Verdict:
         return len(self.broken), self.excess, len(self.undecided)
 
 
+def limit_of(budget: Budget, name: str) -> float | None:
+    """A limit of an absolute budget; None where there is none."""
+    limit = getattr(budget, name)
+    assert not isinstance(limit, Share), "Budget.against makes a number of a share"
+    return limit
+
+
 def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
     """What an absolute budget says of a trial; `base` is the validation score of the model that came in.
 
@@ -47,7 +54,7 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
     broken, undecided, excess = {}, {}, 0.0
     for name, one in HAVING.items():
         interval = trial.noise.get(one.field)
-        limit = getattr(budget, name)
+        limit = limit_of(budget, name)
         if limit is None:
             continue
         if interval is not None and interval[0] <= limit < interval[1]:
