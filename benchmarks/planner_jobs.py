@@ -114,7 +114,7 @@ def _lenet5(seed: int) -> Job:
     task = tasks.mnist()
     with seeded(seed):
         untrained = LeNet5()
-    committed = FILES / f"planner_lenet5_seed{seed}.shoe"
+    committed = FILES / f"baseline_lenet5_seed{seed}.shoe"
     path = committed if committed.exists() else RESULTS / "unfinished" / committed.name
     path.parent.mkdir(parents=True, exist_ok=True)
     model = baseline(untrained, task, path, seed=seed)

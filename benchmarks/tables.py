@@ -151,7 +151,11 @@ def baselines() -> str:
         lines.append(
             f"| {title} | {task} | {one['parameters'][0]:,.0f} | {errors} | {one['file'][middle]:,.0f} | {minutes:.{0 if minutes > 0.5 else 1}f} |"
         )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    where: dict[str, list[str]] = {}
+    for name, (title, _) in BASELINES.items():
+        said = next(row["conditions"] for row in found if row["subject"] == name)
+        where.setdefault(said, []).append(title)
+    return "\n".join(lines) + "\n\nConditions: " + " ".join(f"{', '.join(titles)}: {said}." for said, titles in where.items())
 
 
 def demo() -> str:
