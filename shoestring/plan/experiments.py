@@ -22,6 +22,7 @@ from torch import nn
 
 from shoestring.artifact import load, save
 from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, score, seeded
+from shoestring.core.ledger import run_of_process
 from shoestring.kit import (
     SkippedWarning,
     Study,
