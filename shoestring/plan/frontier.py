@@ -71,7 +71,7 @@ class Frontier:
     def __str__(self) -> str:
         """A line for each point, numbered from 1."""
         names = {id(trial): name for name, trial in self.named().items()}
-        head = ["", *(_HEADS.get(field, field) for field in self.fields), "score", "lost", "from the point before", "", "by"]
+        head = ["", *(_HEADS.get(field, field) for field in self.fields), "score", "lost", "exchange", "", "by"]
         rows = [head]
         for number, trial in enumerate(self.points, 1):
             before = self.points[number - 2] if number > 1 else None
@@ -91,6 +91,12 @@ class Frontier:
             ).rstrip()
             for row in rows
         )
+
+    def _rate(self, before: Trial | None, trial: Trial) -> str:
+        """The exchange rate of a point: from the point before where bytes are all that is weighed, else from what came in."""
+        if self.fields == ("bytes",):
+            return "" if before is None else rate(before, trial)
+        return f"{self.bytes_before / max(trial.cost.bytes or 1, 1):.3g} times fewer B" if self.bytes_before else ""
 
     def as_json(self) -> list[dict[str, Any]]:
         """Each point as plain values."""

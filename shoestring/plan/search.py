@@ -26,9 +26,10 @@ from shoestring.plan.moves import Arm, Move, moves, round_steps
 from shoestring.plan.verdict import HAVING, better, judge, limit_of, wants_smaller
 
 FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0  # of the time, that goes into files without training at most
-ROUNDS = ((0.2, 6), (0.3, 2), (0.95, 1))
+ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
 """Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
 FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
+TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
 MOST_PASSES = 60  # over the training data, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
@@ -54,6 +55,8 @@ class Search:
     useless: set[str] = field(default_factory=set)
     gains: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
+    paces: dict[str, float] = field(default_factory=dict)
+    """Of a kind of chain, the seconds of a step of its training."""
     best: Trial | None = None
     step: float = 0.0
     """Seconds of a step of training, once `look` was called."""
@@ -221,16 +224,21 @@ class Search:
             for move in self.moves
             if not move.trains and any(self._speeds(trial, limits) for trial in self._of(move))
         ]
-        large = wants_smaller(self.budget) or (original.cost.bytes or 0) > (limit_of(self.budget, "size") or math.inf)
-        return Arms(self.moves, bool(set(over) & set(limits)), large, speeds, self.useless).all()
+        return Arms(self.moves, bool(set(over) & set(limits)), self._large(), speeds, self.useless).all()
+
+    def _large(self) -> bool:
+        """Whether files must have fewer bytes than the model that came in."""
+        size = self.experiments.original.cost.bytes or 0
+        return wants_smaller(self.budget) or size > (limit_of(self.budget, "size") or math.inf)
 
     def _look_at_structure(self) -> None:
-        """Which of what changes the structure finds something in this model; looked at only where speed is limited."""
+        """Which of what trains makes this model faster, as it is without training; looked at only where speed is limited."""
         limits = speed_limits(self.budget)
         if not set(judge(self.budget, self.experiments.original, self.experiments.base).broken) & set(limits):
             return
+        stages = (Stage.STRUCTURE,) if self._large() else (Stage.STRUCTURE, Stage.NUMBERS)
         for move in self.moves:
-            if move.stage is Stage.STRUCTURE and move.trains and move.turns and not self.clock.is_up:
+            if move.stage in stages and move.trains and not self.clock.is_up:
                 trial = self._try(Proposal(techniques=(move.at(MIDDLE, 0),), arm=move.name, dials=(MIDDLE,)))
                 if trial is None or trial.score is None or not self._speeds(trial, limits):
                     self.useless.add(move.name)
@@ -293,7 +301,8 @@ class Search:
     def _as_many_as_fit(self, share: float, most: int) -> int:
         """How many kinds of chain get a sensible number of steps within a share of the time."""
         seconds = share * max(self.clock.left, 0)
-        return max(1, min(most, int(seconds / (FEWEST_STEPS * self.step * TAUGHT + self._overhead()))))
+        each = FEWEST_STEPS * self.step * TAUGHT + TRIALS_AN_ARM * self._overhead()
+        return max(1, min(most, int(seconds / each)))
 
     def _overhead(self) -> float:
         """Seconds that a trial takes besides training."""
@@ -303,7 +312,8 @@ class Search:
     def _steps(self, arm: Arm, share: float) -> int:
         """So many steps of a chain take this share of the time that is left."""
         seconds = share * max(self.clock.left, 0) - self._overhead()
-        return round_steps(min(max(seconds / (self.step * TAUGHT), 1), MOST_PASSES * self.passes))
+        each = self.paces.get(arm.name, self.step * TAUGHT)
+        return round_steps(min(max(seconds / each, 1), MOST_PASSES * self.passes))
 
     def _aimed(self, arm: Arm, share: float, target: float | None) -> Trial | None:
         """A trial of a kind of chain, its dials where its file should keep the limits, trained for a share of the time left."""
@@ -326,7 +336,7 @@ class Search:
                 # What ended too small is not aimed higher: the next training is longer, and gets nearer by itself.
                 self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 1.0), 3.0)
             if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
-                self.step = max((self.clock.gone - began - self._overhead()) / proposal.steps / TAUGHT, 1e-5)
+                self.paces[arm.name] = max((self.clock.gone - began - self._overhead()) / proposal.steps, 1e-5)
         return trial
 
     def _keeps(
@@ -352,7 +362,7 @@ class Search:
         arm, target = arms[0], (self.best.cost.bytes or 1) / SHRINK if self.best is not None else 1.0
         kept: float | None = None
         lost: float | None = None
-        for number, share in enumerate((0.15, 0.25, 0.4, 0.9), 1):
+        for number, share in enumerate((0.15, 0.25, 0.4, 0.85), 1):
             if self.clock.is_up or self._steps(arm, share) < 10:
                 return
             trial = self._aimed(arm, share, target)
