@@ -79,7 +79,7 @@ class Frontier:
             assert trial.score is not None
             lost = f"{self.base - trial.score:+.4f}"
             rows.append([
-                str(number), *values, f"{trial.score:.4f}", lost, "" if before is None else rate(before, trial),
+                str(number), *values, f"{trial.score:.4f}", lost, self._rate(before, trial),
                 names.get(id(trial), ""), gist(trial.technique),
             ])  # fmt: skip
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
