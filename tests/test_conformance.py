@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import shoestring
 from shoestring import kit, meters
 from shoestring.artifact import load
-from shoestring.core import Ledger, SealedError, Stage, Task, Technique, apply, chain, score, seeded
+from shoestring.core import ActsOnLayers, Ledger, SealedError, Stage, Task, Technique, apply, chain, score, seeded
 from shoestring.kit import AdamW, Ramp, Training
 from shoestring.models import DigitsLeNet, TextEncoder
 from shoestring.tasks import digits
@@ -232,6 +232,16 @@ def test_it_refuses_names_of_no_layer_and_says_which_are_near(technique: Techniq
         assert eval(repr(named), names()) == named != technique
         with pytest.raises(ValueError, match=rf"{field}= names 'layers.77'.*layers\.[017]"):
             named(model, task.sealed())
+
+
+def test_it_tells_planners_which_layers_it_acts_on(technique: Technique, model: nn.Module, task: Task):
+    if not {"only", "keep"} <= {f.name for f in fields(technique)}:  # type: ignore[arg-type]
+        pytest.skip("it does not act on layers")
+    assert isinstance(technique, ActsOnLayers)
+    found = technique.layers(model, task.sealed())
+    assert found and set(found) <= dict(model.named_modules()).keys() and len(set(found)) == len(found)
+    prepared = technique.prepared(model, task.sealed())
+    assert prepared == technique and repr(prepared) == repr(technique)
 
 
 def test_it_leaves_its_argument_alone(technique: Technique, model: nn.Module, task: Task):

@@ -20,11 +20,12 @@ from shoestring.core.task import (
     score,
     seeded,
 )  # fmt: skip
-from shoestring.core.technique import Chain, Stage, Strength, Technique, chain
+from shoestring.core.technique import ActsOnLayers, Chain, Stage, Strength, Technique, chain
 from shoestring.core.view import View
 
 __all__ = [
     "RESOURCES",
+    "ActsOnLayers",
     "Budget",
     "BudgetError",
     "Chain",

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import IntEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 from shoestring.core.task import Task
 
@@ -65,7 +65,7 @@ class Technique(ABC):
     """A frozen, keyword-only dataclass whose fields are its configuration and whose `repr` is its name.
 
     Calling it returns a new model and leaves its argument alone. Randomness comes from torch's global generator. One that acts
-    on layers has the fields `only` and `keep`, names of the layers that it changes and of those that it does not; its name
+    on layers has the fields `only` and `keep`, names of the layers that it changes and of those that it does not (`ActsOnLayers`); its name
     tells them where there are any.
 
     Two facts of a class let a planner use a technique that it has never seen: `stage`, where in a chain it belongs, and `strength`,
@@ -84,9 +84,48 @@ class Technique(ABC):
     def __call__(self, model: Any, task: Task) -> Any:
         """A new model that answers the same questions more cheaply."""
 
+    def layers(self, model: Any, task: Task) -> list[str]:
+        """Names of the layers of a torch module that `only` and `keep` may have, in the module's order: those with a parameter of two axes or
+        more, for a technique that does not say otherwise."""
+        found: dict[str, None] = {}
+        for path, part in model.named_modules():
+            name, parametrized, _ = f".{path}".partition(".parametrizations.")
+            owner = name.removeprefix(".") if parametrized else path
+            if any(one.ndim >= 2 and one.is_floating_point() for one in part.parameters(recurse=False)):
+                found[owner] = None
+        return list(found)
+
+    def prepared(self, model: Any, task: Task) -> Self:
+        """An equal technique that has worked out already what it needs of this model and task whatever `only` and `keep` are: itself, for a
+        technique that does not say otherwise."""
+        return self
+
     def toward(self, size: float) -> Technique | None:
         """The technique set so that the weights of what it makes take about so many bytes; None where it cannot aim at that."""
         return None
+
+
+@runtime_checkable
+class ActsOnLayers(Protocol):
+    """A technique that can be told which layers to change: what planners try layer by layer."""
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """Patterns of names of the layers that it changes; empty: all that it can."""
+        ...
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """Patterns of names of the layers that it leaves alone."""
+        ...
+
+    def layers(self, model: Any, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have."""
+        ...
+
+    def prepared(self, model: Any, task: Task) -> Self:
+        """An equal technique that works faster on this model and task."""
+        ...
 
 
 def _name(self: Any) -> str:
@@ -119,7 +158,7 @@ def settings(technique: Any) -> int:
     if isinstance(technique, Chain):
         return sum(map(settings, technique.techniques))
     count = 0
-    for f in fields(technique):
+    for f in [one for one in fields(technique) if one.compare]:  # others are no part of what it is
         value = getattr(technique, f.name)
         default = (
             f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else MISSING

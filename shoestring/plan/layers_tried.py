@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from torch import nn
 
-from shoestring.core import Task, Technique
+from shoestring.core import ActsOnLayers, Task, Technique
 from shoestring.kit import Patterns, chosen, compressible, layers_of
 from shoestring.kit.layers import fitting
 
@@ -19,8 +19,7 @@ Action = TypeVar("Action", bound=Technique)
 
 def check_action(action: Any, who: str) -> None:
     """Raises TypeError where an action cannot be told which layers to change."""
-    names = {f.name for f in fields(action)} if is_dataclass(action) else set()
-    if not isinstance(action, Technique) or not {"only", "keep"} <= names:
+    if not isinstance(action, Technique) or not isinstance(action, ActsOnLayers):
         raise TypeError(
             f"{who} needs a technique that acts on layers, with the fields `only` and `keep`, and {action!r} has none: "
             "give it the step that has them (of a chain, one at a time)"
@@ -28,9 +27,8 @@ def check_action(action: Any, who: str) -> None:
 
 
 def ready(action: Action, model: nn.Module, task: Task) -> Action:
-    """The action with what it needs of the whole model worked out once, where it offers that: `prepared(model, task)`."""
-    prepare = getattr(action, "prepared", None)
-    return action if prepare is None else prepare(model, task)
+    """The action with what it needs of the whole model worked out once."""
+    return action.prepared(model, task)
 
 
 def limited(action: Action, *, only: Sequence[str] = (), keep: Sequence[str] = ()) -> Action:
@@ -49,13 +47,12 @@ def exactly(name: str) -> str:
 def layers_tried(model: nn.Module, task: Task, action: Any, groups: Sequence[Patterns], who: str) -> list[Layers]:
     """The layers that an action may change, in the model's order; those that `groups` names are together, and tied ones too.
 
-    What an action may change it says itself by `layers(model, task)`, names of layers; without that, they are those with a
-    parameter of two axes or more. Raises ValueError for a group that names no layer, or one that another group has.
+    What an action may change it says itself, by `layers(model, task)`. Raises ValueError for a group that names no layer, or one
+    that another group has.
     """
     weights = compressible(model, who)
     owners = [layers_of(model, weight) for weight in weights]
-    say = getattr(action, "layers", None)
-    names = list(say(model, task)) if say is not None else list(dict.fromkeys(name for own in owners for name in own))
+    names = list(action.layers(model, task))
     if not names:
         raise ValueError(f"{who}: {action!r} finds no layer to change in this model")
     names = chosen(names, action.only, action.keep, f"{who}: {type(action).__name__}")

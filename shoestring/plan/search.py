@@ -64,6 +64,7 @@ class Search:
     """Steps of a pass over the training data."""
     _seen: dict[str, Trial] = field(default_factory=dict)
     _overheads: list[float] = field(default_factory=list)
+    _prepared: dict[str, Move] = field(default_factory=dict)
     _proposals: dict[str, Proposal] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -177,7 +178,7 @@ class Search:
             (m for m in self.moves if m.stage is Stage.NUMBERS and m.works_untrained), key=lambda m: m.first, reverse=True
         )
         for dial in UNTRAINED_DIALS:
-            for move in candidates:
+            for move in map(self._ready, candidates):
                 if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
                     continue
                 before = last.get(move.name)
@@ -195,6 +196,18 @@ class Search:
                     tried.append((move.name, trial))
         known = min(tried, key=lambda one: self.key(one[1]), default=None)
         self._round_over(f"without training, {len(tried)} files", [known] if known else [])
+
+    def _ready(self, move: Move) -> Move:
+        """The move with what it needs of the model worked out once, for all its trials."""
+        if move.trains or move.name in self.useless:
+            return move
+        if move.name not in self._prepared:
+            try:
+                technique = move.technique.prepared(self.experiments.model, self.experiments.sealed)
+            except (ValueError, RuntimeError):  # the trial will say why
+                technique = move.technique
+            self._prepared[move.name] = Move(technique)
+        return self._prepared[move.name]
 
     def _is_lost(self, trial: Trial) -> bool:
         """Whether so much of the score is gone that nothing harsher is worth a trial."""

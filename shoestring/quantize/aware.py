@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import nn
 
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import AdamW, Grid, Patterns, Quantised, Training, plain_module, recover
+from shoestring.quantize.calibration import Calibration
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.post_training import PostTraining
 from shoestring.quantize.ranges import MeanSquare, Ranges
@@ -26,7 +27,8 @@ class QuantizationAware(Technique):
     where calibration put them; Adam in place of scaled gradients; distillation.
 
     `training`: of weights and steps together. The others are PostTraining's: `bits`
-    and `grain` of weights, `ranges` of activations and `weight_ranges`, `rounding` to begin with, `examples` that tell them, `only`, `keep`.
+    and `grain` of weights, `ranges` of activations and `weight_ranges`, `rounding` to begin with, `examples` that tell them, `only`, `keep`,
+    `calibration`.
     Raises ValueError for settings out of range, NaN and names that are no layers', ExportError for a model that fails on the task's example.
     """
 
@@ -42,6 +44,7 @@ class QuantizationAware(Technique):
     training: Training = Training(2000, AdamW(1e-4))
     only: Patterns = ()
     keep: Patterns = ()
+    calibration: Calibration | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._start()
@@ -60,8 +63,12 @@ class QuantizationAware(Technique):
         """Names of the layers that it may change."""
         return self._start().layers(model, task)
 
+    def prepared(self, model: nn.Module, task: Task) -> QuantizationAware:
+        """The same, calibrated for this model and task, as PostTraining is."""
+        return replace(self, calibration=self._start().prepared(model, task).calibration)
+
     def _start(self) -> PostTraining:
         return PostTraining(
             bits=self.bits, grain=self.grain, ranges=self.ranges, weight_ranges=self.weight_ranges,
-            rounding=self.rounding, examples=self.examples, only=self.only, keep=self.keep,
+            rounding=self.rounding, examples=self.examples, only=self.only, keep=self.keep, calibration=self.calibration,
         )  # fmt: skip

@@ -86,6 +86,10 @@ class Binary(Technique):
             freeze(layer)
         return binary
 
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may have."""
+        return [one.name for one in _layers(clone(model), task)]
+
     def _can(self, one: _Found, model: nn.Module) -> bool:
         """Whether the layer can be changed; if not, a SkippedWarning says why."""
         why, layer = _why_not(one, model), one.layer

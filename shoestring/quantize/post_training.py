@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Stage, Strength, Task, Technique, evaluating, seeded
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
-    Edges,
-    ExportError,
-    Grid,
     Patterns,
     Quantised,
     SkippedWarning,
     Tape,
     Weight,
-    bake,
     check_finite,
     chosen,
     clone,
     edges,
-    fold_batch_norm,
     members,
-    plain_module,
     products,
-    record,
 )
-from shoestring.kit.example import example_of
 from shoestring.kit.product import PRODUCTS
+from shoestring.quantize.calibration import Calibration, folded, means
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
@@ -53,7 +44,8 @@ class PostTraining(Technique):
     Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases. Differs: these are measured, not computed.
 
     `bits` of weights: 2 to 8 (activations have 8). `grain`: PerChannel() or PerTensor(), how many weights share a step. `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations;
-    `weight_ranges` likewise. `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched.
+    `weight_ranges` likewise. `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched. `calibration`:
+    what `prepared` saw of a model, no setting of anybody's.
     Embeddings are not among the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
     for a model that fails on the task's example.
     """
@@ -69,6 +61,7 @@ class PostTraining(Technique):
     examples: int = 512
     only: Patterns = ()
     keep: Patterns = ()
+    calibration: Calibration | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or not 2 <= self.bits <= 8:
@@ -85,58 +78,55 @@ class PostTraining(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A module that wraps a copy of the model, its weights and activations rounded."""
         check_finite(model)
-        inner, tape = _ready(model, task)
-        layers = chosen(list(products(tape)), self.only, self.keep, "PostTraining")
+        known = self._calibrated(model, task)
+        for text in known.skipped:
+            warnings.warn(text, SkippedWarning, stacklevel=2)
+        inner = clone(known.inner)
+        layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
         weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
-        _say_what_stays(tape, [one for one in layers if one not in weights])
+        _say_what_stays(known.tape, [one for one in layers if one not in weights])
         if not weights:
             warnings.warn(
                 "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2
             )
             return inner.train(model.training)
-        places = edges(tape, list(weights))
-        batches = calibration(task, self.examples)
-        before = bake(clone(inner))
-        grids = self._grids(inner, task, places, batches)
+        places = edges(known.tape, list(weights))
+        grids = known.grids(places, self.ranges)
         taken = places.layers
         for layer, weight in weights.items():
             round_weight(weight, self.bits, self.grain, self.weight_ranges)
             steps = [grids[number].step for number in taken.get(layer, ())]
             _reach_bias(weight, getattr(inner.get_submodule(layer), "bias", None), [float(one) for one in steps])
         quantised = Quantised(inner, places, grids)
-        self.rounding(quantised, before, task, weights, batches)
-        _correct(quantised, before, task, list(weights), batches)
+        self.rounding(quantised, known.before, task, weights, known.batches)
+        _correct(quantised, known, list(weights))
         return quantised.train(model.training)
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names of the layers that it may change."""
-        return list(products(_ready(model, task)[1]))
+        return list(products(folded(model, task)[1]))
 
-    def _grids(self, inner: nn.Module, task: Task, places: Edges, batches: list[Any]) -> list[Grid]:
-        """A grid for each value that is to be on one."""
-        seen = [Seen() for _ in range(places.grids)]
-        for look in (Seen.limits, Seen.count) if self.ranges.counts else (Seen.limits,):
-            watched = Quantised(inner, places, [_Watch(one, look) for one in seen])
-            run(watched, task, batches)
-        if never := sum(one.low > one.high for one in seen):
-            raise ValueError(
-                f"{never} values were not computed in calibration: the task's loss must call the model as in its example"
-            )
-        device = next(inner.parameters()).device
-        return [Grid(*self.ranges(one, 255)).to(device) for one in seen]
+    def prepared(self, model: nn.Module, task: Task) -> PostTraining:
+        """The same, calibrated for this model and task: it gives what it would have given, sooner, whatever bits, `only` and `keep` it is
+        then given. For another model or task it calibrates anew."""
+        check_finite(model)
+        known = self._calibrated(model, task)
+        layers = [layer for layer, weight in weights_of(known.inner).items() if weight.raw.dtype == torch.float32]
+        layers = [
+            layer for layer in chosen(list(products(known.tape)), self.only, self.keep, "PostTraining") if layer in layers
+        ]
+        known.grids(edges(known.tape, layers), self.ranges)
+        known.means([layer for layer in layers if type(known.before.get_submodule(layer)) in _PLAIN])
+        return replace(self, calibration=known)
 
-
-def _ready(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
-    """A copy without the batch norms that can be folded, and what it computes."""
-    try:
-        inner = fold_batch_norm(plain_module(model), task)
-        return inner, record(bake(clone(inner)).eval().cpu(), example_of(task))
-    except (RuntimeError, TypeError, IndexError) as error:
-        raise ExportError(
-            f"the model failed on the task's example ({type(error).__name__}: {error}): make task.example() return arguments that the "
-            "model takes"
-        ) from error
+    def _calibrated(self, model: nn.Module, task: Task) -> Calibration:
+        known = self.calibration
+        return (
+            known
+            if known is not None and known.fits(model, task, self.examples)
+            else Calibration.of(model, task, self.examples)
+        )
 
 
 def _say_what_stays(tape: Tape, other: list[str]) -> None:
@@ -152,20 +142,6 @@ def _say_what_stays(tape: Tape, other: list[str]) -> None:
         warnings.warn(
             f"PostTraining left in floating point: {', '.join(dict.fromkeys(names))} ({why})", SkippedWarning, stacklevel=3
         )
-
-
-class _Watch(nn.Module):
-    """Lets a value pass, and has it looked at."""
-
-    def __init__(self, seen: Seen, look: Any) -> None:
-        super().__init__()
-        self.seen, self.look = seen, look
-
-    def forward(self, value: Tensor) -> Tensor:
-        """The value."""
-        with torch._C.DisableTorchFunction():
-            self.look(self.seen, value.detach())
-        return value
 
 
 def weights_of(model: nn.Module) -> dict[str, Weight]:
@@ -212,74 +188,19 @@ def _reach_bias(weight: Weight, bias: Tensor | None, steps: list[float]) -> None
     state.step.data = torch.maximum(state.step.data, least.to(state.step))
 
 
-def calibration(task: Task, examples: int) -> list[Any]:
-    """Training batches, as many as hold so many examples; raises ValueError where there is none."""
-    found: list[Any] = []
-    count = 0
-    with seeded(0):
-        for batch in islice(iter(task.batches("train")), examples):
-            found.append(batch)
-            count += _length(batch)
-            if count >= examples:
-                break
-    if not found:
-        raise ValueError("the training split is empty: calibration needs at least one example")
-    return found
-
-
-def _length(batch: Any) -> int:
-    """How many examples a batch has: as its first tensor is long, 1 where it has none."""
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
-    return next(map(_length, parts), 1)
-
-
-def run(model: nn.Module, task: Task, batches: list[Any]) -> None:
-    """Have the task call the model on these batches, in evaluation mode."""
-    with evaluating(model), torch.no_grad(), seeded(0):
-        for batch in batches:
-            task.loss(model, batch)
-
-
 _PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def _correct(quantised: Quantised, before: nn.Module, task: Task, layers: list[str], batches: list[Any]) -> None:
+def _correct(quantised: Quantised, known: Calibration, layers: list[str]) -> None:
     """Shift each bias by what rounding shifts the mean of its channel, layer by layer, since each sees what those before have become."""
-    batches = batches[:1]
     # What a layer of another class gives may be something else than the product.
-    layers = [layer for layer in layers if type(before.get_submodule(layer)) in _PLAIN]
-    wanted = _means(before, before, task, layers, batches)
+    layers = [layer for layer in layers if type(known.before.get_submodule(layer)) in _PLAIN]
+    wanted = known.means(layers)
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
     for layer in layers:
         bias = owned.get((quantised.inner.get_submodule(layer), "bias"))
         if bias is None or bias.state is not None or layer not in wanted:
             continue
-        found = _means(quantised, quantised.inner, task, [layer], batches)
+        found = means(quantised, quantised.inner, known.task, [layer], known.batches[:1])
         with torch.no_grad():
             bias.raw.add_((wanted[layer] - found[layer]).to(bias.raw))
-
-
-def _means(called: nn.Module, inner: nn.Module, task: Task, layers: list[str], batches: list[Any]) -> dict[str, Tensor]:
-    """Of each layer, the mean of each channel of what it gives."""
-    sums: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
-    handles = []
-    for layer in layers:
-        module = inner.get_submodule(layer)
-
-        def add(module: nn.Module, _args: Any, output: Tensor, layer: str = layer) -> None:
-            with torch._C.DisableTorchFunction():
-                axis = -1 - len(getattr(module, "kernel_size", ()))  # from the end: one image has no axis of examples
-                channels = output.detach().double().movedim(axis, -1).reshape(-1, output.shape[axis])
-                sums[layer] = sums.get(layer, 0) + channels.sum(0)
-                counts[layer] = counts.get(layer, 0) + len(channels)
-
-        handles.append(module.register_forward_hook(add))
-    try:
-        run(called, task, batches)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {layer: total / counts[layer] for layer, total in sums.items()}

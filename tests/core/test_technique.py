@@ -126,3 +126,31 @@ def test_a_name_tells_of_layers_only_where_some_were_chosen():
     assert repr(Layered()) == "Layered(strength=1)"
     assert repr(Layered(keep=("a", "b"))) == "Layered(strength=1, keep=('a', 'b'))"
     assert repr(Layered(only=("a",), strength=2)) == "Layered(strength=2, only=('a',))"
+
+
+def test_layers_are_those_with_matrices_unless_a_technique_says_otherwise():
+    from torch import nn
+
+    from shoestring.core import ActsOnLayers
+    from shoestring.kit import members
+
+    model = nn.Sequential(nn.Embedding(3, 4), nn.LayerNorm(4), nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 2), nn.ReLU()))
+    assert Layered().layers(model, Nim()) == ["0", "2", "3.0"]
+    for weight in members(model):
+        weight.prune(weight.raw.bool())  # a state, and a module of torch's within each layer
+    assert Layered().layers(model, Nim()) == ["0", "2", "3.0"]
+    alone = nn.Linear(2, 2)
+    assert Layered().layers(alone, Nim()) == [""]
+    members(alone)[1].prune(members(alone)[1].raw.bool())
+    assert Layered().layers(alone, Nim()) == [""]
+    technique = Layered(keep=("2",))
+    assert technique.prepared(model, Nim()) is technique
+    assert isinstance(technique, ActsOnLayers) and not isinstance(Append(), ActsOnLayers)
+
+
+def test_what_takes_no_part_in_comparing_is_no_setting():
+    @dataclass(frozen=True, kw_only=True)
+    class Knows(Append):
+        known: int | None = field(default=None, repr=False, compare=False)
+
+    assert settings(Knows(known=3)) == 0 and Knows(known=3) == Knows()
