@@ -11,11 +11,10 @@ from typing import Any
 import shoestring
 from shoestring.core import Stage, Technique
 from shoestring.kit import AdamW, Training
-from shoestring.quantize import GPTQ, BFloat16, Binary, PostTraining, QuantizationAware, Rate, Real, Shared, WeightOnly
+from shoestring.quantize import GPTQ, BFloat16, Binary, PostTraining, Rate, Real, Shared, WeightOnly
 
 _TUNED: tuple[Technique, ...] = (
     PostTraining(rounding=GPTQ()),
-    QuantizationAware(rounding=GPTQ()),
     Shared(vector_levels=16),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Binary(inputs=Real()),

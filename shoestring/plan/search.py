@@ -22,6 +22,7 @@ from shoestring.plan.arms import (
 )
 from shoestring.plan.clock import Clock, TimeUpError, told
 from shoestring.plan.experiments import Experiments, Proposal, open_proposals
+from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Arm, Move, moves, round_steps
 from shoestring.plan.verdict import HAVING, better, judge, limit_of, wants_smaller
 
@@ -35,6 +36,7 @@ TAUGHT = 1.15  # how much longer a step within a technique takes than a plain ta
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 200  # of training take as long as that, about
 SPEED_MARGIN = 0.95  # of a limit on speed, that structure is aimed at
+REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 
 
@@ -71,6 +73,7 @@ class Search:
         """The search, as far as time goes."""
         try:
             self._first_files(min(FIRST_SHARE * self.clock.seconds, FIRST_SECONDS))
+            self._refine()
             if not self.nothing_to_gain and not self.clock.is_up:
                 self._go_on()
                 self._train()
@@ -209,6 +212,26 @@ class Search:
             self._prepared[move.name] = Move(technique)
         return self._prepared[move.name]
 
+    def _refine(self) -> None:
+        """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""
+        drop, base = limit_of(self.budget, "drop"), self.experiments.base
+        if drop is None or self.fits(self.best) or self.clock.left < 20 * self._overhead():
+            return
+        for move in self.moves:
+            trial = next(iter(self._of(move)), None) if not move.trains and move.stage is Stage.NUMBERS else None
+            if trial is None or trial.score is None or set(judge(self.budget, trial, base).broken) != {"drop"}:
+                continue
+            if base - trial.score > REFINED * max(drop, self.experiments.base_error or 0.0):
+                continue
+            action: Any = self._ready(move).at(UNTRAINED_DIALS[0], 0)
+            most = max(4, min(30, int(0.2 * self.clock.left / self._overhead())))
+            found = fallback(
+                self.experiments.model, self.experiments.sealed, action, drop=drop, most=most, seed=self.experiments.seed
+            )
+            refined = self._try(Proposal(techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"))
+            self._round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
+            return
+
     def _is_lost(self, trial: Trial) -> bool:
         """Whether so much of the score is gone that nothing harsher is worth a trial."""
         base = self.experiments.base
@@ -293,8 +316,9 @@ class Search:
         for number, (share, most) in enumerate(rounds, 1):
             results: list[tuple[Arm, Trial]] = []
             most = self._as_many_as_fit(share, min(most, len(arms)))
+            ends = self.clock.gone + share * self.clock.left
             for place, arm in enumerate(arms[:most]):
-                if self.clock.is_up or (number > 1 and self.nothing_to_gain):
+                if results and (self.clock.gone > ends or (number > 1 and self.nothing_to_gain)):
                     break
                 each = share / (most - place * share) if number < len(rounds) else share
                 trial = self._aimed(arm, each, None if (size := limit_of(self.budget, "size")) is None else MARGIN * size)
