@@ -26,12 +26,14 @@ class Rows:
     as_json: bool
     only: str | None
     conditions: str
+    appending: bool = False
+    """Rows go straight to the results file, which stays what tells what is done: for runs of days, a few jobs at a time."""
     rows: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         RESULTS.mkdir(exist_ok=True)
         self.path = RESULTS / f"{self.benchmark}.{self.setting}{'.quick' if self.quick else ''}.jsonl"
-        self.partial = self.path.with_suffix(".partial")
+        self.partial = self.path if self.appending else self.path.with_suffix(".partial")
         if self.partial.exists():
             self.rows = [json.loads(line) for line in self.partial.read_text().splitlines()]
 
@@ -97,7 +99,11 @@ def start(benchmark: str, setting: str, about: str) -> Rows:
     parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
     parser.add_argument("--only", help="only subjects that contain this")
     chosen = parser.parse_args()
+    return Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions())
+
+
+def conditions() -> str:
+    """On what, and with which versions, figures are measured."""
     known = ", ".join(f"{name} {version}" for name, version in versions().items())
     threads = os.environ.get("OMP_NUM_THREADS", "all")
-    conditions = f"{machine()}, OMP_NUM_THREADS={threads}, {known}"
-    return Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions)
+    return f"{machine()}, OMP_NUM_THREADS={threads}, {known}"

@@ -64,6 +64,30 @@ def calibration(given: Path, batch: int) -> Iterator[Arrays]:
         yield {name: one[start : start + batch] for name, one in arrays.items()}
 
 
+def validation(given: Path, batch: int) -> Iterator[Arrays]:
+    """The inputs of the validation examples and their `targets`, so many at a time; where GIVEN has them."""
+    with np.load(given / "validation.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    for start in range(0, len(arrays["targets"]), batch):
+        yield {name: one[start : start + batch] for name, one in arrays.items()}
+
+
+def accuracy(model: bytes, given: Path) -> float:
+    """The share of the validation targets that an ONNX model gets right; those below 0 are none."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+    right, count = 0, 0
+    for batch in validation(given, 500):
+        found: Any = session.run(None, {name: batch[name] for name in names})[0]
+        targets = batch["targets"]
+        known = targets >= 0
+        right += int((found.argmax(-1) == targets)[known].sum())
+        count += int(known.sum())
+    return right / count
+
+
 def calls(path: Path) -> Iterator[Arrays]:
     """The inputs of each call, in order."""
     with np.load(path) as archive:
