@@ -51,7 +51,8 @@ def _told(name: str, value: float) -> str:
     digits = max(3 - math.floor(math.log10(abs(value))), 0)
     scaled = value * 10.0**digits
     rounded = math.floor(scaled + 1e-6) if name == "score" else math.ceil(scaled - 1e-6)
-    return f"{rounded / 10.0**digits:.{digits}f}{unit}"
+    text = f"{rounded / 10.0**digits:.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
 
 
 def _value(name: str, trial: Trial, base: float) -> float | None:

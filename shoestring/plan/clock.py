@@ -24,12 +24,12 @@ class Clock:
     """
 
     seconds: float
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=lambda: monotonic())
     say: Callable[[str], None] = lambda text: None
     every: float = 15.0
     what: str = ""
     """What is being tried, in words."""
-    _said: float = field(default_factory=monotonic)
+    _said: float = field(default_factory=lambda: monotonic())
     _thread: int = field(default_factory=threading.get_ident)
 
     @property
