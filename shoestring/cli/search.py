@@ -69,7 +69,7 @@ def compress(
     smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to load")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print the report alone")] = False,
     as_json: AsJson = False,
-    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
+    worker: Annotated[int, typer.Option("--worker", hidden=True)] = 0,
 ) -> None:  # fmt: skip
     """Find the best file of a trained model that keeps a budget, and prove it on test data.
 
@@ -91,13 +91,24 @@ def compress(
         (lambda event: print(json.dumps(event), flush=True)) if as_json else lambda event: None
     )
     if worker:
-        join(build, limits, path, minutes=minutes, meters=meters, seed=seed, smallest=smallest, storage=storage, began=BEGAN)
+        join(
+            build,
+            limits,
+            path,
+            minutes=minutes,
+            meters=meters,
+            seed=seed,
+            smallest=smallest,
+            storage=storage,
+            began=BEGAN,
+            share=(worker, workers),
+        )
         return
     _end_on_sigterm()
     with helpers(workers - 1):
         report = main_job(
             build, limits, path, minutes=minutes, meters=meters, ledger=Ledger(ledger), seed=seed, smallest=smallest, storage=storage,
-            began=BEGAN, say=say, tell=tell,
+            began=BEGAN, share=(0, workers), say=say, tell=tell,
         )  # fmt: skip
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     if report.outcome.interrupted:
@@ -150,7 +161,8 @@ def frontier(
         trial = found.points[pick - 1]
         target = out or folder.with_name(f"{folder.name.removesuffix('.study').removesuffix('.shoe')}.{pick}.shoe")
         save(target, study(trial))
-        print(f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, {trial.technique}")
+        told = f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, {trial.technique}"
+        print(json.dumps({"path": str(target), **found.as_json()[pick - 1]}) if as_json else told)
     elif as_json:
         print(json.dumps(found.as_json()))
     else:

@@ -258,20 +258,8 @@ class Study:
 
         Raises StudyHeld where another is, which says who. The kernel takes the lock back when the process ends, however it ends.
         """
-        path = self.folder / "command.lock"
-        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        told = {"process": os.getpid(), "host": host().split()[0], "since": since, "command": command()}
-        try:
-            with told_when_full(f"a lock in {self.folder}"):
-                lock = FileLock(path, json.dumps(told))
-        except BlockingIOError:
-            raise StudyHeld(
-                f"{_holder(path)} works on the study in {self.folder}: wait until it ends, or name another folder"
-            ) from None
-        try:
+        with alone(self.folder):
             yield
-        finally:
-            lock.release()
 
     def close(self) -> None:
         """Give back what is claimed and let go of connections; the study opens again where it is used again."""
@@ -294,6 +282,25 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the one command that works on a study's folder, as `Study.lock`; before there is a study at all."""
+    path = folder / "command.lock"
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    told = {"process": os.getpid(), "host": host().split()[0], "since": since, "command": command()}
+    try:
+        with told_when_full(f"a lock in {folder}"):
+            lock = FileLock(path, json.dumps(told))
+    except BlockingIOError:
+        raise StudyHeld(
+            f"{_holder(path)} works on the study in {folder}: wait until it ends, or name another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _holder(path: Path) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from shoestring.core import Budget, Stage
 from shoestring.kit import Trial
-from shoestring.plan.experiments import Proposal
 from shoestring.plan.moves import Arm, Move
+from shoestring.plan.proposal import Proposal
 from shoestring.plan.verdict import HAVING
 
 SPEED = tuple(name for name in HAVING if name != "size")
@@ -62,7 +62,7 @@ class Arms:
             chains += [(s, n) for s in structure for n in trained_numbers if not kernels]
         else:
             chains += [(a,) for a in aiming]
-            chains += [(w, n) for w in weights for n in at[Stage.NUMBERS] if n.turns][:3]
+            chains += [(w, n) for n in at[Stage.NUMBERS] if n.turns for w in weights][: max(3, len(weights))]
             chains += [(n,) for n in trained_numbers]
             chains += [(s, a) for s in structure for a in aiming]
             chains += [(w,) for w in weights]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ def blocking(budget: Budget, nearest: Trial, trials: Sequence[Trial], base: floa
 def _sentence(budget: Budget, name: str, value: float | None, limit: float, trials: Sequence[Trial], base: float) -> str:
     if value is None:
         return f"{name} was not measured"
-    said = f"{name} blocks: {value:.4g} was reached and {limit:.4g} asked for"
+    said = f"{name} blocks: {_told(name, value)} was reached and {_told(name, limit)} asked for"
     others = replace(budget, **{name: None})
     kept = [one for one in trials if one.score is not None and judge(others, one, base).fits]
     reached = [(v, one) for one in kept if (v := _value(name, one, base)) is not None]
@@ -27,14 +28,11 @@ def _sentence(budget: Budget, name: str, value: float | None, limit: float, tria
         return f"{said}; no file that was tried keeps all the other limits either"
     sign = -1 if name == "score" else 1
     value, there = min(reached, key=lambda one: sign * one[0])
-    least = Budget(**{name: value * (1 + sign * 1e-9) if value > 0 else 0.0})
-    said += (
-        f"; {str(least).replace(f'{value * (1 + sign * 1e-9)!r}', f'{value:.4g}')} would do with the other limits as they are"
-    )
-    return said + _next(name, value, there, reached, base)
+    does = f"score>={_told(name, value)}" if name == "score" else f"{name}<={_told(name, max(value, 0.0))}"
+    return f"{said}; {does} would do with the other limits as they are{_next(name, value, there, reached)}"
 
 
-def _next(name: str, value: float, there: Trial, reached: Sequence[tuple[float, Trial]], base: float) -> str:
+def _next(name: str, value: float, there: Trial, reached: Sequence[tuple[float, Trial]]) -> str:
     """What a little more of the limit would buy of the score, going by the next point."""
     if name in ("drop", "score") or there.score is None:
         return ""
@@ -42,8 +40,19 @@ def _next(name: str, value: float, there: Trial, reached: Sequence[tuple[float, 
     if not better:
         return ""
     more, score = min(better)
-    unit = HAVING[name].unit
-    return f", and {more - value:.4g}{' ' + unit if unit else ''} more would buy {score - there.score:+.4f} of the score"
+    return f", and {_told(name, more - value)} more would buy {score - there.score:+.4f} of the score"
+
+
+def _told(name: str, value: float) -> str:
+    """A value in the grammar of budgets, with its unit; rounded to four digits so that a limit of that much is kept."""
+    unit = HAVING[name].unit if name in HAVING else ""
+    if value == int(value):
+        return f"{int(value)}{unit}"
+    digits = max(3 - math.floor(math.log10(abs(value))), 0)
+    scaled = value * 10.0**digits
+    rounded = math.floor(scaled + 1e-6) if name == "score" else math.ceil(scaled - 1e-6)
+    text = f"{rounded / 10.0**digits:.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
 
 
 def _value(name: str, trial: Trial, base: float) -> float | None:

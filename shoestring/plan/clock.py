@@ -9,7 +9,7 @@ from time import monotonic
 
 ENDING = 0.06
 """The share of the time that is kept for the end: proving, timing, writing."""
-_SLACK = 1.02  # of the time, after which whatever runs is given up
+_LAST = 0.99  # of the time, after which whatever runs is given up
 
 
 class TimeUpError(Exception):
@@ -24,13 +24,13 @@ class Clock:
     """
 
     seconds: float
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=lambda: monotonic())
     say: Callable[[str], None] = lambda text: None
     every: float = 15.0
     what: str = ""
     """What is being tried, in words."""
-    _said: float = field(default_factory=monotonic)
-    _pace: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _said: float = field(default_factory=lambda: monotonic())
+    _thread: int = field(default_factory=threading.get_ident)
 
     @property
     def gone(self) -> float:
@@ -48,11 +48,8 @@ class Clock:
         return self.left <= 0
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
-        """A step of whatever runs was done; raises TimeUpError where its time is up."""
-        if (
-            threading.current_thread() is threading.main_thread()
-            and self.gone > self.seconds * _SLACK - self.seconds * ENDING / 2
-        ):
+        """A step of whatever runs was done; raises TimeUpError where the time is up, in the thread that made the clock."""
+        if self.gone > _LAST * self.seconds and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
         if now - self._said >= self.every:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -16,18 +18,23 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
+from shoestring.kit.study import alone
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, told
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier
+from shoestring.plan.kept import NOTE
 from shoestring.plan.search import Search
+from shoestring.plan.standing import Standing
 from shoestring.plan.verdict import HAVING, Verdict, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
 FORECAST_SECONDS = 5.0
 """Of a forecast, for files without training."""
+KEPT_BYTES = 100e6
+"""Of files of trials that are kept in the folder of a search although another beats them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +89,7 @@ def compress(
     smallest: bool = False,
     storage: str | None = None,
     began: float | None = None,
+    share: tuple[int, int] = (0, 1),
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Outcome:
@@ -95,17 +103,23 @@ def compress(
     `budget`: limits as text or a Budget; shares (`latency<=50%`) are of what came in. `minutes` for all of it (10, unless the budget limits time), counted
     from `began` (of time.monotonic(), now). `path`: None for a temporary file that lasts as long as the outcome. `meters` measure what is limited
     besides bytes; None for those of the budget. What was measured stays in `path` + ".study": the next search on the same model starts from it, and one
-    that was killed goes on. `storage`: where several machines share a study, see `kit.Study`. `smallest` is that of `kit.write`.
+    that was killed goes on. `storage`: where several machines share a study, see `kit.Study`. `share`: of several processes
+    that search together, which this is and how many there are. `smallest` is that of `kit.write`.
     KeyboardInterrupt ends the search, not the delivery: the outcome has the best so far and `interrupted`.
     Raises BudgetError or ValueError for a budget, model or task that cannot be worked with, ExportError, OSError.
     """
     kept = tempfile.TemporaryDirectory(prefix="shoestring-") if path is None else None
-    job = Job.of(
-        model, task, budget, Path(kept.name) / "model.shoe" if kept is not None else Path(path),  # type: ignore[arg-type]
-        minutes=minutes, meters=meters, ledger=ledger, run=run, seed=seed, smallest=smallest, storage=storage, began=began, say=say, tell=tell,
-    )  # fmt: skip
-    with job.experiments.study.lock():
-        return replace(job.run(), _kept=kept)
+    file = Path(path) if path is not None else Path(kept.name) / "model.shoe"  # type: ignore[union-attr]
+    check_place(file)
+    with _alone(folder_of(file)):
+        job = Job.of(
+            model, task, budget, file, minutes=minutes, meters=meters, ledger=ledger, run=run, seed=seed, smallest=smallest, storage=storage,
+            began=began, share=share, say=say, tell=tell,
+        )  # fmt: skip
+        try:
+            return replace(job.run(), _kept=kept)
+        finally:
+            job.experiments.study.close()
 
 
 @dataclass
@@ -117,13 +131,14 @@ class Job:
     clock: Clock
     experiments: Experiments
     storage: str | None = None
+    share: tuple[int, int] = (0, 1)
     say: Callable[[str], None] = lambda text: None
     tell: Callable[[dict[str, Any]], None] = lambda event: None
 
     @classmethod
     def of(
         cls, model: nn.Module, task: Task, budget: str | Budget, path: Path, *, minutes: float | None = None,
-        meters: Sequence[Gauge] | None = None, began: float | None = None, storage: str | None = None,
+        meters: Sequence[Gauge] | None = None, began: float | None = None, storage: str | None = None, share: tuple[int, int] = (0, 1),
         say: Callable[[str], None] = lambda text: None, tell: Callable[[dict[str, Any]], None] = lambda event: None, **settings: Any,
     ) -> Job:  # fmt: skip
         """The job, its model measured; `settings` are those of Experiments. Raises what `compress` raises."""
@@ -146,10 +161,10 @@ class Job:
                 )
         with listening(clock):
             experiments = Experiments(
-                model, task, path.with_name(f"{path.name}.study"), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
+                model, task, folder_of(path), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
                 score_seconds=seconds / 60, **settings,
             )  # fmt: skip
-        return cls(limits, path, clock, experiments, storage, say, tell)
+        return cls(limits, path, clock, experiments, storage, share, say, tell)
 
     def __post_init__(self) -> None:
         if self.clock.is_up:
@@ -168,21 +183,21 @@ class Job:
         return limits
 
     def _warn_if_too_fine(self) -> None:
-        error, drop = self.experiments.base_error, self.limits.drop
+        error, drop = self.experiments.judge.base_error, self.limits.drop
         if error is None or drop is None or drop >= 2 * error or self.budget.drop is None:
             return
-        count = self.experiments.count
+        count = self.experiments.judge.count
         assert count is not None
         needed = f"; about {_two_digits(count * (2 * error / drop) ** 2):,} examples would tell" if drop > 0 else ""
         warnings.warn(
             f"the limit drop<={drop:g} is finer than two standard errors of the validation score ({2 * error:.2g}, from {count:,} "
             f"examples): with this little validation data it is partly luck{needed}",
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def search(self, improved: Callable[[Trial], None] = lambda trial: None) -> bool:
         """Search until the time is up or nothing is left to gain; whether it was interrupted."""
-        search = Search(self.experiments, self.limits, self.clock, improved, self.say, self.tell)
+        search = Search(Standing(self.experiments, self.limits, self.clock, improved, self.say, self.tell), self.share)
         with listening(self.clock):
             try:
                 search.look()
@@ -199,6 +214,7 @@ class Job:
 
     def run(self) -> Outcome:
         """The search, and its outcome."""
+        self._note(self.frontier([self.experiments.original]))
         return self._outcome(self.search(self._deliver))
 
     def _deliver(self, trial: Trial) -> None:
@@ -211,19 +227,32 @@ class Job:
         ordered = sorted(trials, key=better(self.limits, base))  # type: ignore[arg-type]
         trial = self._confirmed(ordered, frontier, quick=interrupted)
         self._deliver(trial)
-        keep = [*frontier.points, *ordered[:3], trial]
-        experiments.study.sweep([one for one in keep if one.technique != experiments.original.technique])
-        found = {
-            "model": experiments.study.model, "name": experiments.sealed.name, "base": base, "base_error": experiments.base_error, "bytes_before": parameter_bytes(self.experiments.model),
-            "original_cost": experiments.original.cost.measured(), "storage": self.storage, "fields": list(frontier.fields), "budget": str(self.budget),
-        }  # fmt: skip
-        save(experiments.folder / "search.json", json.dumps(found, indent=1).encode())
+        self._sweep([*frontier.points, *ordered[:3], trial], trials)
+        self._note(frontier)
         return Outcome(
             trial=trial, verdict=judge(self.limits, trial, base), budget=self.budget, limits=self.limits, frontier=frontier,
             trials=tuple(trials), score_before=base, bytes_before=parameter_bytes(self.experiments.model), file=self.path, reference=experiments.reference,
             folder=experiments.folder, seconds=self.clock.gone, skipped=tuple(experiments.heard), interrupted=interrupted,
             _model=lambda: experiments.model_of(trial, self.path),
         )  # fmt: skip
+
+    def _sweep(self, wanted: Sequence[Trial], trials: Sequence[Trial]) -> None:
+        """Delete the files that nobody asks for any more, as far as the folder would become large: another budget may ask for them."""
+        room, keep = KEPT_BYTES, [one for one in wanted if one.file is not None]
+        for one in sorted(trials, key=lambda one: one.cost.bytes or 0):
+            room -= one.cost.bytes or 0
+            if room > 0 and one.file is not None:
+                keep.append(one)
+        self.experiments.study.sweep(keep)
+
+    def _note(self, frontier: Frontier) -> None:
+        """Write down what `plan.kept` wants to know of the search."""
+        found = {
+            "model": self.experiments.study.model, "name": self.experiments.sealed.name, "base": frontier.base,
+            "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": self.storage,
+            "original_cost": self.experiments.original.cost.measured(), "fields": list(frontier.fields), "budget": str(self.budget),
+        }  # fmt: skip
+        save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
 
     def frontier(self, trials: Sequence[Trial]) -> Frontier:
         """Of bytes and what the budget limits besides."""
@@ -233,7 +262,7 @@ class Job:
             trials,
             fields,
             self.experiments.base,
-            base_error=self.experiments.base_error,
+            base_error=self.experiments.judge.base_error,
             bytes_before=parameter_bytes(self.experiments.model),
         )
 
@@ -259,7 +288,7 @@ def forecast(
     with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
         job = Job.of(model, task, budget, Path(folder) / "model.shoe", minutes=minutes, meters=meters, seed=seed, began=began)
         with listening(job.clock):
-            search = Search(job.experiments, job.limits, job.clock, lambda trial: None)
+            search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
             return foretell(search)
 
@@ -268,6 +297,25 @@ def _two_digits(value: float) -> int:
     """Up to the next number of two digits."""
     digits = max(len(str(int(value))) - 2, 0)
     return -int(-value // 10**digits) * 10**digits
+
+
+def folder_of(path: Path) -> Path:
+    """Where a search keeps what it measured: beside the file that it writes."""
+    return path.with_name(f"{path.name}.study")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the one that searches in a folder; where nothing comes of it, one that was not there before is not there after."""
+    new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    try:
+        with alone(folder):
+            yield
+    except Exception:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def check_place(path: Path) -> None:

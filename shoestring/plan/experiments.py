@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import shutil
 import tempfile
@@ -14,14 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, process_time
 from typing import Any
-from zlib import crc32
 
-import numpy as np
-import torch
 from torch import nn
 
-from shoestring.artifact import load, save
-from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, score, seeded
+from shoestring.artifact import save
+from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, seeded
 from shoestring.core.ledger import run_of_process
 from shoestring.kit import (
     SkippedWarning,
@@ -38,31 +34,13 @@ from shoestring.kit import (
 )
 from shoestring.meters import Latency
 from shoestring.plan.clock import TimeUpError
+from shoestring.plan.judge import Judge
 from shoestring.plan.moves import Move
 from shoestring.plan.pace import pace
+from shoestring.plan.proposal import Proposal, save_proposal
 from shoestring.plan.same_graph import file_of, signature_of
 
 _MODULES = 4  # made models that are kept in memory, to go on from
-_FEWEST_EXAMPLES = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A chain that is to be tried: its techniques, and what share of the time of training it gets (0 to 1).
-
-    `arm`, `dials` and `steps`: by what kind of chain and settings it was made, so that it can be made again.
-    """
-
-    techniques: tuple[Technique, ...]
-    fidelity: float = 0.0
-    arm: str = ""
-    dials: tuple[float, ...] = ()
-    steps: int = 0
-
-    @property
-    def name(self) -> str:
-        """The chain's repr, by which a trial is remembered."""
-        return repr(chain(*self.techniques))
 
 
 @dataclass
@@ -94,7 +72,6 @@ class Experiments:
     def __post_init__(self) -> None:
         check_finite(self.model)
         self.sealed = self.task.sealed()
-        self.judged, self.examples = self.sealed, None
         self.teacher = bake(clone(self.model)).eval()
         self.taught = self.sealed.taught_by(self.teacher)
         self.latency = next((meter for meter in self.meters if isinstance(meter, Latency)), None)
@@ -103,43 +80,15 @@ class Experiments:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.reference = self.folder / "original.shoe"
         save(self.reference, original)
-        self._judge_the_original()
         self.sha256 = hashlib.sha256(original).hexdigest()
-        seen = self.sha256, self.sealed.name, self.base, self.examples, self.smallest
+        self.judge = Judge(self.sealed, self.reference, self.model, self.sha256, self.seed, self.score_seconds)
+        self.base = self.judge.base
+        seen = self.sha256, self.sealed.name, self.base, self.judge.examples, self.smallest
         self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
         self._more: dict[str, Trial] = {}
         self._rows: dict[str, int] = {}
         self.original = self._original(len(original))
-
-    def _judge_the_original(self) -> None:
-        """The score of the model as it came in, on a sample where all takes too long."""
-        began = monotonic()
-        self.base, self._merits = self._judge(self.reference)
-        if not math.isfinite(self.base):
-            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
-        taken = monotonic() - began
-        if taken > self.score_seconds and self._merits is not None:
-            self.examples = max(int(len(self._merits) * self.score_seconds / taken), _FEWEST_EXAMPLES)
-            self.judged = self.sealed.sampled(self.examples, self.seed)
-            self.base, self._merits = self._judge(self.reference)
-        with seeded(0):
-            random = _shuffled(self.model)
-        if score(self.judged, random) == self.base:
-            raise ValueError(
-                f"the validation score is {self.base:g} for the model and for one whose weights are in random order: it tells nothing "
-                "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
-            )
-
-    @property
-    def count(self) -> int | None:
-        """How many validation examples files are scored on; None where the task does not tell."""
-        return None if self._merits is None else len(self._merits)
-
-    @property
-    def base_error(self) -> float | None:
-        """The standard error of the score that the model came in with; None where the task does not tell."""
-        return None if self._merits is None or len(self._merits) < 2 else float(self._merits.std() / len(self._merits) ** 0.5)
 
     def _original(self, size: int) -> Trial:
         """The model as it came in, as a trial: its size is what papers call uncompressed, 4 bytes for each number."""
@@ -234,11 +183,10 @@ class Experiments:
         with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
             path = Path(folder) / "model.shoe"
             save(path, data)
-            value, merits = self._judge(path)
-            pair = None if merits is None or self._merits is None else self._merits - merits
+            value, merits = self.judge(path)
             trial = Trial(
                 technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity, cost=Cost(bytes=len(data)), score=value,
-                error=None if pair is None or len(pair) < 2 else float(pair.std() / len(pair) ** 0.5),
+                error=self.judge.error(merits),
             )  # fmt: skip
             if not math.isfinite(value):
                 return replace(trial, score=None, note=f"the score is {value}")
@@ -288,17 +236,6 @@ class Experiments:
         self._more[trial.technique] = trial
         return trial
 
-    def _judge(self, file: Path) -> tuple[float, np.ndarray | None]:
-        """The validation score of a file, and the merit of each example where the score is their mean."""
-        predict = load(file, threads=torch.get_num_threads())
-        with seeded(crc32(b"validation")):
-            found = self.judged.merits(predict, "validation")
-        value = score(self.judged, predict)
-        if found is None:
-            return value, None
-        merits = np.asarray(found, dtype=np.float64)
-        return value, merits if math.isclose(float(merits.mean()), value, abs_tol=1e-9) else None
-
     def _read(self, file: Path) -> Cost:
         cost = Cost()
         for meter in self.meters:
@@ -332,6 +269,10 @@ class Experiments:
         """All that were measured with a score, the model as it came in first."""
         return [self.original, *(self._complete(one) for one in self.study.trials() if one.score is not None)]
 
+    def has_file(self, trial: Trial) -> bool:
+        """Whether the file of a trial is still there."""
+        return trial.technique == self.original.technique or self.study.holds(trial)
+
     def bytes_of(self, trial: Trial) -> bytes:
         """The file of a trial."""
         return self.reference.read_bytes() if trial.technique == self.original.technique else self.study.read(trial)
@@ -347,54 +288,3 @@ class Experiments:
                 f"{file} cannot be put back into the model that came in ({error}): {trial.technique} changed its structure in an "
                 "earlier run; the file itself runs with shoestring.load()"
             ) from None
-
-    def step_seconds(self) -> float:
-        """How long a step of taught training takes, from a few of them on a copy of the model."""
-        model = clone(self.model).train()
-        optimizer = torch.optim.SGD(
-            [p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0
-        )
-        taken: list[float] = []
-        with seeded(self.seed):
-            for batch in self.taught.batches("train"):
-                began = monotonic()
-                self.taught.loss(model, batch).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-                taken.append(monotonic() - began)
-                if len(taken) >= 3 and (sum(taken) > 1.5 or len(taken) >= 12):
-                    break
-        if not taken:
-            raise ValueError("the task's training split has no batches: there is nothing to train on")
-        return float(np.median(taken[1:] or taken))
-
-
-def save_proposal(folder: Path, proposal: Proposal) -> None:
-    """Write down what is being tried, so that the same command goes on with it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = {
-        "chain": proposal.name, "arm": proposal.arm, "dials": proposal.dials, "steps": proposal.steps, "fidelity": proposal.fidelity,
-    }  # fmt: skip
-    save(folder / "proposal.json", json.dumps(kept).encode())
-
-
-def open_proposals(folder: Path) -> list[dict[str, Any]]:
-    """What was being tried when a command was stopped, the oldest first: the names of its chain and arm, its dials and steps."""
-    found: list[dict[str, Any]] = []
-    for path in sorted((folder / "unfinished").glob("*/proposal.json"), key=lambda one: one.stat().st_mtime):
-        try:
-            kept = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys():
-            found.append(kept)
-    return found
-
-
-def _shuffled(model: nn.Module) -> nn.Module:
-    """A copy with the numbers of each weight in random order."""
-    mixed = bake(clone(model))
-    with torch.no_grad():
-        for one in mixed.parameters():
-            one.copy_(one.flatten()[torch.randperm(one.numel())].view(one.shape))
-    return mixed

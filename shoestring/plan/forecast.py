@@ -63,11 +63,11 @@ def foretell(search: Search) -> Forecast:
     tensors = sum(1 for _ in experiments.model.parameters())
     steps = 0.45 * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)
     floor = _floor(weights, tensors, steps, _drop(budget, experiments.base))
-    best, base = search.best, experiments.base
+    best, base = search.standing.best, experiments.base
     assert best is not None
     verdict = judge(budget, best, base)
     whole = clock.seconds / 60
-    if search.nothing_to_gain or (verdict.fits and not wants_smaller(budget) and steps < FEWEST_STEPS):
+    if search.standing.nothing_to_gain or (verdict.fits and not wants_smaller(budget) and steps < FEWEST_STEPS):
         now = (clock.gone + 5) / 60
         return Forecast(
             bytes=_around(best.cost.bytes or 1, 0.05), milliseconds=_milliseconds(search, best), minutes=_around(now, 0.3), chance=0.95
@@ -115,7 +115,7 @@ def _milliseconds(search: Search, known: Trial | None) -> Range | None:
         return _around(known.cost.milliseconds, 0.08)
     limit = limit_of(search.budget, "latency")
     if limit is not None and before > limit:
-        best = search.best.cost.milliseconds if search.best is not None else None
+        best = search.standing.best.cost.milliseconds if search.standing.best is not None else None
         return _around(best if best is not None and best <= limit else 0.95 * limit, 0.15)
     return _around(before, 0.15)
 

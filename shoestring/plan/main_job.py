@@ -143,6 +143,7 @@ def main_job(
     smallest: bool = False,
     storage: str | None = None,
     began: float | None = None,
+    share: tuple[int, int] = (0, 1),
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Report:
@@ -157,7 +158,7 @@ def main_job(
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     outcome = compress(
         model, task, budget, path, minutes=minutes, meters=meters, ledger=ledger, seed=seed, smallest=smallest,
-        storage=storage, began=began, say=say, tell=tell,
+        storage=storage, began=began, share=share, say=say, tell=tell,
     )  # fmt: skip
     say("  timing both files, and proving them on test data")
     content = read(outcome.reference)

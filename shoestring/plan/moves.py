@@ -52,7 +52,7 @@ class Move:
     @property
     def works_untrained(self) -> bool:
         """Whether what it makes without training is of use, and nothing else makes the same."""
-        return not self.trains or isinstance(self.technique, Shared)
+        return (not self.trains and self.stage is not Stage.CODE) or isinstance(self.technique, Shared)
 
     @property
     def first(self) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import sleep
 from typing import Any
 
-from shoestring.core import Budget, Stage
+from shoestring.core import Stage
 from shoestring.kit import Trial
 from shoestring.plan.arms import (
     MARGIN,
@@ -20,11 +20,13 @@ from shoestring.plan.arms import (
     gentlest,
     speed_limits,
 )
-from shoestring.plan.clock import Clock, TimeUpError, told
-from shoestring.plan.experiments import Experiments, Proposal, open_proposals
+from shoestring.plan.clock import TimeUpError
 from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Arm, Move, moves, round_steps
-from shoestring.plan.verdict import HAVING, better, judge, limit_of, wants_smaller
+from shoestring.plan.proposal import Proposal, open_proposals
+from shoestring.plan.standing import Standing
+from shoestring.plan.training_time import step_seconds, steps_of_a_pass
+from shoestring.plan.verdict import judge, limit_of, quicker, wants_smaller
 
 FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0  # of the time, that goes into files without training at most
 ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
@@ -42,89 +44,51 @@ SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 
 @dataclass
 class Search:
-    """Trials on `experiments` under an absolute budget until the time is up or nothing is left to gain.
+    """Trials until the time is up or nothing is left to gain; `standing` has the experiments, the budget and the clock."""
 
-    `improved` is told each trial that is the best so far; `say` a line for each round, `tell` the same as a dict.
-    """
-
-    experiments: Experiments
-    budget: Budget
-    clock: Clock
-    improved: Callable[[Trial], None]
-    say: Callable[[str], None] = lambda text: None
-    tell: Callable[[dict[str, Any]], None] = lambda event: None
+    standing: Standing
+    share: tuple[int, int] = (0, 1)
+    """Of several processes that search together, which this is, and how many there are."""
     moves: Sequence[Move] = field(default_factory=moves)
     useless: set[str] = field(default_factory=set)
     gains: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
     paces: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, the seconds of a step of its training."""
-    best: Trial | None = None
     step: float = 0.0
     """Seconds of a step of training, once `look` was called."""
     passes: int = 1
     """Steps of a pass over the training data."""
-    _seen: dict[str, Trial] = field(default_factory=dict)
     _overheads: list[float] = field(default_factory=list)
     _prepared: dict[str, Move] = field(default_factory=dict)
     _proposals: dict[str, Proposal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.experiments, self.budget, self.clock = self.standing.experiments, self.standing.budget, self.standing.clock
 
     def run(self) -> None:
         """The search, as far as time goes."""
         try:
             self._first_files(min(FIRST_SHARE * self.clock.seconds, FIRST_SECONDS))
             self._refine()
-            if not self.nothing_to_gain and not self.clock.is_up:
+            if not self.standing.nothing_to_gain and not self.clock.is_up:
                 self._go_on()
                 self._train()
             self._polish()
         except TimeUpError as error:
-            self.say(f"  {error}")
+            self.standing.say(f"  {error}")
 
     def look(self, until: float | None = None) -> None:
         """Take note of what is known, and of how long a step of training takes; then try files without training until so many seconds
         of the command are gone."""
-        self._take(self.experiments.original, quiet=True)
-        for trial in self.experiments.trials()[1:]:
-            self._take(trial, quiet=True)
-        self.step = self.experiments.step_seconds()
-        self.passes = _length(self.experiments.sealed)
+        self.standing.begin(self.experiments.trials())
+        self.step = step_seconds(self.experiments.model, self.experiments.taught, self.experiments.seed)
+        self.passes = steps_of_a_pass(self.experiments.sealed)
         if until is not None:
             self._first_files(max(until - self.clock.gone, 0.0))
 
-    def __post_init__(self) -> None:
-        self.key: Any = better(self.budget, self.experiments.base)
-
-    # What is known ----------------------------------------------------------------------------------------------------------
-
-    def fits(self, trial: Trial | None) -> bool:
-        """Whether a trial keeps every limit."""
-        return trial is not None and judge(self.budget, trial, self.experiments.base).fits
-
-    @property
-    def nothing_to_gain(self) -> bool:
-        """Whether the best keeps every limit beyond doubt and has lost nothing; never where files are to be ever smaller."""
-        if wants_smaller(self.budget) or self.best is None or self.best.score is None:
-            return False
-        verdict = judge(self.budget, self.best, self.experiments.base)
-        return verdict.fits and not verdict.undecided and self.best.score >= self.experiments.base
-
-    def _take(self, trial: Trial | None, *, quiet: bool = False) -> None:
-        """Note a trial; where it is the best so far, it is delivered at once."""
-        if trial is None or trial.score is None:
-            return
-        self._seen[trial.technique] = trial
-        if self.best is None or self.key(trial) < self.key(self.best):
-            self.experiments.pinned = trial.technique
-            first = self.best is None or self.best.technique == self.experiments.original.technique
-            self.best = trial
-            self.improved(trial)
-            if first and not quiet:
-                self.say(f"  first file after {told(self.clock.gone)}: {self.words(trial)}")
-                self.tell({"event": "first", **self._data(trial)})
-
-    def _try(self, proposal: Proposal) -> Trial | None:
-        """What comes of a proposal; waits where another process is at it, and takes it over where that goes away."""
+    def _try(self, proposal: Proposal, *, wait: bool = True) -> Trial | None:
+        """What comes of a proposal. Where another process is at it: waits, and takes it over where that goes away, or None."""
         self.clock.what = proposal.arm
         self._proposals[proposal.name] = proposal
         while True:
@@ -132,42 +96,13 @@ class Search:
             trial = self.experiments(proposal)
             if trial is not None:
                 break
-            if self.clock.is_up:
+            if self.clock.is_up or not wait:
                 return None
             sleep(0.2)
         if new and not proposal.fidelity and trial.score is not None:
             self._overheads.append(trial.cost.seconds or 0.0)
-        self._take(trial)
+        self.standing.take(trial)
         return trial
-
-    def words(self, trial: Trial) -> str:
-        """Its bytes, its score and what that is off the start, and where limited its milliseconds."""
-        assert trial.score is not None
-        text = f"{trial.cost.bytes or 0:,} bytes, score {trial.score:.4f} ({trial.score - self.experiments.base:+.4f})"
-        if trial.cost.milliseconds is not None:
-            text += f", {trial.cost.milliseconds:.3g} ms"
-        return text
-
-    def _data(self, trial: Trial) -> dict[str, Any]:
-        return {
-            "technique": trial.technique, "score": trial.score, "cost": trial.cost.measured(), "seconds": self.clock.gone,
-            "fits": self.fits(trial),
-        }  # fmt: skip
-
-    def _round_over(self, what: str, tried: Sequence[tuple[str, Trial | None]]) -> None:
-        """A line: what was tried, what it cost, the best so far, the time left."""
-        assert self.best is not None
-        parts = [f"{name} {self.words(one)}" for name, one in tried if one is not None and one.score is not None]
-        seconds = sum(one.cost.seconds or 0 for _, one in tried if one is not None)
-        fits = "keeps the budget" if self.fits(self.best) else "nearest so far"
-        self.say(
-            f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
-            f"    best: {self.words(self.best)}, {fits}; {told(self.clock.seconds - self.clock.gone)} left in all"
-        )
-        self.tell(
-            {"event": "round", "what": what, "tried": [n for n, _ in tried], "left": self.clock.left, **self._data(self.best)}
-        )
-        self.clock.rest()
 
     # Without training -------------------------------------------------------------------------------------------------------
 
@@ -175,30 +110,33 @@ class Search:
         """Files that take no training, the most promising settings first, for so many seconds; one at least."""
         ends = self.clock.gone + seconds
         last: dict[str, Trial] = {}
-        tried: list[tuple[str, Trial | None]] = []
+        busy: list[tuple[Move, float]] = []
         # What shares levels needs no new graph and takes a second: the first file is there soonest.
-        candidates = sorted(
-            (m for m in self.moves if m.stage is Stage.NUMBERS and m.works_untrained), key=lambda m: m.first, reverse=True
-        )
-        for dial in UNTRAINED_DIALS:
-            for move in map(self._ready, candidates):
-                if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
-                    continue
-                before = last.get(move.name)
-                if before is not None and dial > 0.667 and self._is_lost(before):
-                    continue
-                if (self.clock.gone > ends and tried) or self.nothing_to_gain:
-                    break
-                trial = self._try(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)))
-                if trial is None:
-                    continue
-                if trial.score is None or trial.sha256 == self.experiments.sha256:
-                    self.useless.add(move.name)
-                else:
-                    last[move.name] = trial
-                    tried.append((move.name, trial))
-        known = min(tried, key=lambda one: self.key(one[1]), default=None)
-        self._round_over(f"without training, {len(tried)} files", [known] if known else [])
+        candidates = sorted((m for m in self.moves if m.works_untrained), key=lambda m: m.first, reverse=True)
+
+        def attempt(move: Move, dial: float, *, wait: bool) -> bool:
+            """Whether there is time for more."""
+            if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
+                return True
+            if (before := last.get(move.name)) is not None and dial > 0.667 and self._is_lost(before):
+                return True
+            if (self.clock.gone > ends and last) or self.standing.nothing_to_gain:
+                return False
+            trial = self._try(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait)
+            if trial is None:
+                busy.append((move, dial))
+            elif trial.score is None or trial.sha256 == self.experiments.sha256:
+                self.useless.add(move.name)
+            else:
+                last[move.name] = trial
+                tried.append((move.name, trial))
+            return True
+
+        tried: list[tuple[str, Trial]] = []
+        all(attempt(move, dial, wait=False) for dial in UNTRAINED_DIALS for move in map(self._ready, candidates))
+        all(attempt(move, dial, wait=True) for move, dial in list(busy))
+        known = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
+        self.standing.round_over(f"without training, {len(tried)} files", [known] if known else [])
 
     def _ready(self, move: Move) -> Move:
         """The move with what it needs of the model worked out once, for all its trials."""
@@ -215,13 +153,13 @@ class Search:
     def _refine(self) -> None:
         """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""
         drop, base = limit_of(self.budget, "drop"), self.experiments.base
-        if drop is None or self.fits(self.best) or self.clock.left < 20 * self._overhead():
+        if drop is None or self.standing.fits(self.standing.best) or self.clock.left < 20 * self._overhead():
             return
         for move in self.moves:
             trial = next(iter(self._of(move)), None) if not move.trains and move.stage is Stage.NUMBERS else None
             if trial is None or trial.score is None or set(judge(self.budget, trial, base).broken) != {"drop"}:
                 continue
-            if base - trial.score > REFINED * max(drop, self.experiments.base_error or 0.0):
+            if base - trial.score > REFINED * max(drop, self.experiments.judge.base_error or 0.0):
                 continue
             action: Any = self._ready(move).at(UNTRAINED_DIALS[0], 0)
             most = max(4, min(30, int(0.2 * self.clock.left / self._overhead())))
@@ -229,7 +167,7 @@ class Search:
                 self.experiments.model, self.experiments.sealed, action, drop=drop, most=most, seed=self.experiments.seed
             )
             refined = self._try(Proposal(techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"))
-            self._round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
+            self.standing.round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
             return
 
     def _is_lost(self, trial: Trial) -> bool:
@@ -248,7 +186,7 @@ class Search:
                 continue
             proposal = self._proposal(arm, kept["dials"], kept["steps"], kept["fidelity"])
             if proposal.name == kept["chain"] and self.experiments.known(proposal) is None:
-                self.say(f"  going on with {arm.name}, which an earlier run had begun")
+                self.standing.say(f"  going on with {arm.name}, which an earlier run had begun")
                 self._try(proposal)
 
     def _arms(self) -> list[Arm]:
@@ -258,7 +196,7 @@ class Search:
         speeds = [
             move.name
             for move in self.moves
-            if not move.trains and any(self._speeds(trial, limits) for trial in self._of(move))
+            if not move.trains and any(quicker(trial, self.experiments.original, limits) for trial in self._of(move))
         ]
         return Arms(self.moves, bool(set(over) & set(limits)), self._large(), speeds, self.useless).all()
 
@@ -276,22 +214,12 @@ class Search:
         for move in self.moves:
             if move.stage in stages and move.trains and not self.clock.is_up:
                 trial = self._try(Proposal(techniques=(move.at(MIDDLE, 0),), arm=move.name, dials=(MIDDLE,)))
-                if trial is None or trial.score is None or not self._speeds(trial, limits):
+                if trial is None or trial.score is None or not quicker(trial, self.experiments.original, limits):
                     self.useless.add(move.name)
 
     def _of(self, move: Move) -> list[Trial]:
         names = [Proposal(techniques=(move.at(dial, 0),)).name for dial in UNTRAINED_DIALS]
-        return [self._seen[name] for name in names if name in self._seen]
-
-    def _speeds(self, trial: Trial, limits: Sequence[str]) -> bool:
-        """Whether a file has clearly less of what a limit on speed limits."""
-        original = self.experiments.original
-        for limit in limits:
-            name = HAVING[limit].field
-            before, after = getattr(original.cost, name), getattr(trial.cost, name)
-            if before and after is not None and trial.noise.get(name, (after, after))[1] < 0.97 * before:
-                return True
-        return False
+        return [self.standing.seen[name] for name in names if name in self.standing.seen]
 
     def _proposal(self, arm: Arm, dials: Sequence[float], steps: int, fidelity: float) -> Proposal:
         return Proposal(
@@ -306,8 +234,10 @@ class Search:
         """Rounds: many kinds of chain for a short time, the best of them for longer, the best of these for what is left."""
         self._look_at_structure()
         arms = self._arms()
+        place, count = self.share
+        arms = arms[place::count] or arms
         if not arms:
-            self.say("  no technique that trains can move what the budget limits")
+            self.standing.say("  no technique that trains can move what the budget limits")
             return
         if wants_smaller(self.budget):
             self._ever_smaller(arms)
@@ -318,7 +248,9 @@ class Search:
             most = self._as_many_as_fit(share, min(most, len(arms)))
             ends = self.clock.gone + share * self.clock.left
             for place, arm in enumerate(arms[:most]):
-                if results and (self.clock.gone > ends or (number > 1 and self.nothing_to_gain)):
+                if (self.clock.is_up or self.clock.gone > ends) and results:
+                    break
+                if self.clock.is_up or (number > 1 and self.standing.nothing_to_gain):
                     break
                 each = share / (most - place * share) if number < len(rounds) else share
                 trial = self._aimed(arm, each, None if (size := limit_of(self.budget, "size")) is None else MARGIN * size)
@@ -326,10 +258,11 @@ class Search:
                     results.append((arm, trial))
             if not results:
                 continue
-            self._round_over(f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results])
-            results.sort(key=lambda one: self.key(one[1]))
+            self.standing.refresh()
+            self.standing.round_over(f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results])
+            results.sort(key=lambda one: self.standing.key(one[1]))
             arms = [arm for arm, trial in results if self._broken(trial) <= self._broken(results[0][1])]
-            if self.clock.is_up or self.nothing_to_gain:
+            if self.clock.is_up or self.standing.nothing_to_gain:
                 return
 
     def _broken(self, trial: Trial) -> int:
@@ -396,7 +329,7 @@ class Search:
 
     def _ever_smaller(self, arms: Sequence[Arm]) -> None:
         """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not."""
-        arm, target = arms[0], (self.best.cost.bytes or 1) / SHRINK if self.best is not None else 1.0
+        arm, target = arms[0], (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
         kept: float | None = None
         lost: float | None = None
         for number, share in enumerate((0.15, 0.25, 0.4, 0.85), 1):
@@ -406,11 +339,11 @@ class Search:
             if trial is None or trial.score is None:
                 return
             size = float(trial.cost.bytes or target)
-            if self.fits(trial):
+            if self.standing.fits(trial):
                 kept, lost = size, lost if lost is None or lost < size else None
             else:
                 lost = size
-            self._round_over(f"round {number} of 4", [(arm.name, trial)])
+            self.standing.round_over(f"round {number} of 4", [(arm.name, trial)])
             if lost is None:
                 target = size / (SHRINK if number == 1 else 2.0)
             else:
@@ -420,9 +353,13 @@ class Search:
 
     def _polish(self) -> None:
         """What codes better without training, put behind the best chain, where files are to be smaller and its model is in memory."""
-        if self.best is None or self.best.technique not in self._proposals or not wants_smaller(self.budget):
+        best = self.standing.best
+        if best is None or best.technique not in self._proposals:
             return
-        before = self._proposals[self.best.technique]
+        large = "size" in self.standing.verdict(best).broken
+        if not (large or wants_smaller(self.budget)):
+            return
+        before = self._proposals[best.technique]
         if not self.experiments.holds(before.techniques):
             return
         coders = [move for move in self.moves if move.stage is Stage.CODE and not move.trains]
@@ -434,12 +371,7 @@ class Search:
                 chain_ = (*before.techniques, move.at(dial, 0))
                 trial = self._try(replace(before, techniques=chain_, arm=f"{before.arm} + {move.name}", dials=()))
                 tried.append((f"{before.arm} + {move.name}", trial))
-                if not self.fits(trial):
+                if not (large or self.standing.fits(trial)):
                     break
         if tried:
-            self._round_over("the same coded closer", tried[-1:])
-
-
-def _length(task: Any) -> int:
-    """How many batches one pass over the training split has, counted up to a thousand."""
-    return max(1, sum(1 for _, _ in zip(range(1000), task.batches("train"), strict=False)))
+            self.standing.round_over("the same coded closer", tried[-1:])

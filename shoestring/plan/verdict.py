@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shoestring.core import Budget, Share
+from shoestring.core import Budget, Cost, Share
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial
 
@@ -47,9 +48,10 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
     """What an absolute budget says of a trial; `base` is the validation score of the model that came in.
 
     A limit on a noisy measurement (milliseconds, memory, joules) is broken only where the whole interval is over it.
+    A trial that failed breaks every limit.
     """
     if trial.score is None:
-        return Verdict(broken={"score": (None, base)}, undecided={}, excess=math.inf)
+        return Verdict(broken=budget.exceeded(Cost(), None) or {"score": (None, base)}, undecided={}, excess=math.inf)
     over = budget.exceeded(trial.cost, base - trial.score, trial.score)
     broken, undecided, excess = {}, {}, 0.0
     for name, one in HAVING.items():
@@ -94,3 +96,13 @@ def better(budget: Budget, base: float) -> object:
         return (*verdict.order(), *((size, -score) if smaller else (-score, size)))
 
     return key
+
+
+def quicker(trial: Trial, original: Trial, limits: Sequence[str]) -> bool:
+    """Whether a file has clearly less than the original of what one of these limits is on."""
+    for limit in limits:
+        name = HAVING[limit].field
+        before, after = getattr(original.cost, name), getattr(trial.cost, name)
+        if before and after is not None and trial.noise.get(name, (after, after))[1] < 0.97 * before:
+            return True
+    return False

@@ -1,60 +1,132 @@
-"""Which point is delivered, and what a killed search finds when it comes back."""
+"""The frontier: what no other file beats, and its names, by hand."""
 
-from pathlib import Path
+import json
+from xml.etree import ElementTree
 
-from shoestring.core import Budget, Cost
-from shoestring.plan.frontier import Journal, Point, best, undominated
+import pytest
 
+from shoestring.core import Cost
+from shoestring.kit import Trial
+from shoestring.plan.frontier import Frontier, as_svg, gist, rate, undominated
 
-def point(size: int, score: float) -> Point:
-    return Point(f"{size}.shoe", Cost(bytes=size), score, 0.98 - score, "Technique()")
-
-
-POINTS = [point(9000, 0.981), point(5000, 0.985), point(3000, 0.975), point(2000, 0.96)]
-
-
-def test_of_the_points_that_fit_the_best_score_is_delivered():
-    assert best(POINTS, Budget(size=5000, drop=0.01)) == POINTS[1]
-    assert best(POINTS, Budget(size=4000, drop=0.01)) == POINTS[2]
+BASE = 0.9
 
 
-def test_without_a_limit_on_size_the_smallest_file_is_delivered():
-    assert best(POINTS, Budget(drop=0.01)) == POINTS[2]
+def trial(size: int, score: float | None, milliseconds: float | None = None, technique: str = "") -> Trial:
+    return Trial(
+        technique=technique or f"chain(T(size={size}))", score=score, cost=Cost(bytes=size, milliseconds=milliseconds)
+    )
 
 
-def test_where_none_fits_the_nearest_is_delivered():
-    # Shares over the limits: 5,000 bytes are 1.5 times over the size; 3,000 are half over it, and four times over the drop.
-    budget = Budget(size=2000, drop=0.001)
-    assert [round(p.excess(budget), 6) for p in POINTS] == [3.5, 1.5, 4.0, 19.0]
-    assert best(POINTS, budget) == POINTS[1]
+TRIALS = [trial(9000, 0.9), trial(5000, 0.91), trial(3000, 0.893), trial(2000, 0.86), trial(2500, 0.85), trial(100, 0.3)]
 
 
-def test_a_least_score_counts_as_the_other_limits_do():
-    assert best(POINTS, Budget(score=0.97)) == POINTS[2]
-    assert [round(p.excess(Budget(score=0.98)), 6) for p in POINTS] == [0, 0, round(0.005 / 0.98, 6), round(0.02 / 0.98, 6)]
+def sizes(trials) -> list[int]:
+    return [one.cost.bytes for one in trials]
 
 
-def test_an_unmeasured_limit_is_never_kept():
-    assert not POINTS[0].fits(Budget(latency=1.0))
-    assert POINTS[0].excess(Budget(latency=1.0)) == float("inf")
+def test_what_another_beats_in_both_is_left_out():
+    assert sizes(undominated(TRIALS)) == [100, 2000, 3000, 5000]
+    assert sizes(undominated(TRIALS[::-1])) == [100, 2000, 3000, 5000]
 
 
-def test_the_frontier_leaves_out_what_another_point_beats_in_both():
-    assert [p.cost.bytes for p in undominated(POINTS)] == [2000, 3000, 5000]
+def test_of_equal_ones_the_first_stays():
+    equal = [trial(10, 0.5, technique="A()"), trial(10, 0.5, technique="B()")]
+    assert [one.technique for one in undominated(equal)] == ["A()"]
+    assert sizes(undominated([trial(10, 0.5), trial(11, 0.5), trial(10, 0.4)])) == [10]
 
 
-def test_a_journal_is_read_back_and_another_search_does_not_go_on_with_it(tmp_path: Path):
-    journal = Journal(tmp_path / "j", "this search")
-    journal.add(POINTS[0], {"density": 0.1})
-    again = Journal(tmp_path / "j", "this search")
-    assert again.points == POINTS[:1]
-    assert again.stages == [{"density": 0.1}]
-    (tmp_path / "j" / "stage-00.shoe").write_bytes(b"of this search")
-    other = Journal(tmp_path / "j", "another search")
-    assert other.foreign and other.points == []
-    assert list((tmp_path / "j").iterdir()) == [], "the files of the one are not mixed with those of the other"
+def test_in_two_resources_a_larger_and_worse_file_stays_where_it_is_faster():
+    trials = [trial(1000, 0.9, 2.0), trial(2000, 0.8, 1.0), trial(3000, 0.8, 1.5), trial(500, 0.95, 3.0), trial(400, 0.7)]
+    fields = ("milliseconds", "bytes")
+    assert sizes(undominated(trials, fields)) == [2000, 1000, 500], "the fastest first; what nobody timed is left out"
+    assert sizes(undominated(trials)) == [400, 500]
 
 
-def test_a_journal_that_was_cut_short_is_begun_again(tmp_path: Path):
-    (tmp_path / "journal.json").write_text('{"identity": "this se')
-    assert Journal(tmp_path, "this search").points == []
+def test_what_failed_is_on_no_frontier():
+    assert undominated([trial(1, None)]) == []
+
+
+def test_what_lost_half_of_the_score_is_left_out_where_there_is_more():
+    assert sizes(Frontier.of(TRIALS, ["bytes"], BASE).points) == [2000, 3000, 5000]
+    assert sizes(Frontier.of(TRIALS[-1:], ["bytes"], BASE).points) == [100]
+    assert sizes(Frontier.of([trial(5, -9.0), trial(6, -3.0)], ["bytes"], -2.5).points) == [6]
+
+
+def test_three_points_have_names():
+    # Nothing beyond 2 × 0.002 = 0.4 points is free; 1 % of 0.9 is 0.9 points, 5 % are 4.5.
+    found = Frontier.of(TRIALS, ["bytes"], BASE, base_error=0.002)
+    assert {name: one.cost.bytes for name, one in found.named().items()} == {"free": 5000, "balanced": 3000, "tiny": 2000}
+
+
+def test_a_name_whose_point_is_anothers_is_left_out():
+    noisy = Frontier.of(TRIALS, ["bytes"], BASE, base_error=0.01)
+    assert {name: one.cost.bytes for name, one in noisy.named().items()} == {"free": 3000, "tiny": 2000}
+    single = Frontier.of(TRIALS[:1], ["bytes"], BASE)
+    assert list(single.named()) == ["free"]
+    assert Frontier.of([trial(10, 0.5)], ["bytes"], BASE).named() == {}
+
+
+def test_a_wide_error_never_makes_balanced_larger_than_free():
+    found = Frontier.of(TRIALS, ["bytes"], BASE, base_error=0.1).named()
+    assert {name: one.cost.bytes for name, one in found.items()} == {"free": 2000}
+
+
+def test_the_table_has_a_line_for_each_point_with_the_exchange_rate():
+    found = Frontier.of(TRIALS, ["bytes"], BASE, base_error=0.002)
+    head, *lines = str(found).splitlines()
+    assert head.split()[:3] == ["bytes", "score", "lost"]
+    assert lines[0].split() == ["1", "2,000", "0.8600", "+0.0400", "tiny", "T(size=2000)"]
+    assert lines[1].split() == "2 3,000 0.8930 +0.0070 +1,000 B buy +0.0330 balanced T(size=3000)".split()
+    assert lines[2].split() == "3 5,000 0.9100 -0.0100 +2,000 B buy +0.0170 free T(size=5000)".split()
+    assert len(lines) == 3
+
+
+def test_the_exchange_rate_of_a_step():
+    assert rate(trial(2000, 0.86), trial(3000, 0.893)) == "+1,000 B buy +0.0330"
+    assert rate(trial(3000, 0.8), trial(2500, 0.9)) == "-500 B buy +0.1000"
+
+
+def test_as_plain_values():
+    noisy = Trial(technique="T()", score=0.9, cost=Cost(bytes=10, milliseconds=0.5), noise={"milliseconds": (0.4, 0.6)})
+    (found,) = Frontier.of([noisy], ["milliseconds", "bytes"], BASE).as_json()
+    assert json.loads(json.dumps(found)) == found
+    assert found == {
+        "number": 1, "name": "free", "score": 0.9, "bytes": 10, "milliseconds": 0.5, "intervals": {"milliseconds": [0.4, 0.6]},
+        "technique": "T()",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("technique", "words"),
+    [
+        ("chain()", "as it came in"),
+        ("chain(Shared(levels=16, training=Training(0)))", "Shared(levels=16)"),
+        ("chain(Rate(price=Toward(bytes=960.0), rise=0.6))", "Rate(price=Toward(bytes=960.0))"),
+        ("chain(A(x=(1, 2), y=3), B())", "A(x=(1, 2)) + B"),
+        ("Lone(x=[1, 2])", "Lone(x=[1, 2])"),
+    ],
+)
+def test_a_chain_in_short(technique, words):
+    assert gist(technique) == words
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_the_picture_has_a_mark_for_each_point_and_names_are_escaped():
+    trials = [trial(2000, 0.86, technique='chain(T(x="<a> & b"))'), *TRIALS]
+    root = ElementTree.fromstring(as_svg(Frontier.of(trials, ["bytes"], BASE, base_error=0.002), 'mine & "<yours>"'))
+    assert root.tag == f"{SVG}svg" and root.find(f"{SVG}title").text == 'mine & "<yours>"'
+    marks = root.findall(f"{SVG}circle")
+    titles = [one.find(f"{SVG}title").text for one in marks]
+    assert titles[0] == '1: 2,000 bytes, score 0.8600, T(x="<a> & b")' and len(titles) == 3
+    places = [(float(one.get("cx")), float(one.get("cy"))) for one in marks]
+    assert places == sorted(places) and [y for _, y in places] == sorted((y for _, y in places), reverse=True)
+    assert all(0 < x < 640 and 0 < y < 400 for x, y in places)
+    assert {"tiny", "balanced", "free"} <= {word for one in root.iter(f"{SVG}text") for word in (one.text or "").split()}
+
+
+def test_a_picture_of_a_single_point():
+    root = ElementTree.fromstring(as_svg(Frontier.of([trial(2000, 0.9)], ["bytes"], BASE)))
+    assert len(root.findall(f"{SVG}circle")) == 1

@@ -1,0 +1,52 @@
+"""A chain that is to be tried, and how it is remembered while it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoestring.artifact import save
+from shoestring.core import Technique, chain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A chain that is to be tried: its techniques, and what share of the time of training it gets (0 to 1).
+
+    `arm`, `dials` and `steps`: by what kind of chain and settings it was made, so that it can be made again.
+    """
+
+    techniques: tuple[Technique, ...]
+    fidelity: float = 0.0
+    arm: str = ""
+    dials: tuple[float, ...] = ()
+    steps: int = 0
+
+    @property
+    def name(self) -> str:
+        """The chain's repr, by which a trial is remembered."""
+        return repr(chain(*self.techniques))
+
+
+def save_proposal(folder: Path, proposal: Proposal) -> None:
+    """Write down what is being tried, so that the same command goes on with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {
+        "chain": proposal.name, "arm": proposal.arm, "dials": proposal.dials, "steps": proposal.steps, "fidelity": proposal.fidelity,
+    }  # fmt: skip
+    save(folder / "proposal.json", json.dumps(kept).encode())
+
+
+def open_proposals(folder: Path) -> list[dict[str, Any]]:
+    """What was being tried when a command was stopped, the oldest first: the names of its chain and arm, its dials and steps."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((folder / "unfinished").glob("*/proposal.json"), key=lambda one: one.stat().st_mtime):
+        try:
+            kept = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys():
+            found.append(kept)
+    return found

@@ -1,0 +1,110 @@
+"""How a search stands: the best trial so far, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shoestring.core import Budget
+from shoestring.kit import Trial
+from shoestring.plan.clock import Clock, told
+from shoestring.plan.experiments import Experiments
+from shoestring.plan.verdict import Verdict, better, judge, wants_smaller
+
+
+@dataclass
+class Standing:
+    """The best of the trials that were taken note of, under an absolute budget.
+
+    `improved` is told each trial that is the best so far; `say` a line for each round, `tell` the same as a dict.
+    """
+
+    experiments: Experiments
+    budget: Budget
+    clock: Clock
+    improved: Callable[[Trial], None]
+    say: Callable[[str], None] = lambda text: None
+    tell: Callable[[dict[str, Any]], None] = lambda event: None
+    best: Trial | None = None
+
+    def __post_init__(self) -> None:
+        self.key: Any = better(self.budget, self.experiments.base)
+        self.seen: dict[str, Trial] = {}
+        self._said = False
+
+    def verdict(self, trial: Trial) -> Verdict:
+        """What the budget says of a trial."""
+        return judge(self.budget, trial, self.experiments.base)
+
+    def fits(self, trial: Trial | None) -> bool:
+        """Whether a trial keeps every limit."""
+        return trial is not None and self.verdict(trial).fits
+
+    @property
+    def nothing_to_gain(self) -> bool:
+        """Whether the best keeps every limit beyond doubt and has lost nothing; never where files are to be ever smaller."""
+        if wants_smaller(self.budget) or self.best is None or self.best.score is None:
+            return False
+        verdict = self.verdict(self.best)
+        return verdict.fits and not verdict.undecided and self.best.score >= self.experiments.base
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Take note of what is known already, the model as it came in among it, and deliver the best of it."""
+        kept = [one for one in trials if self.experiments.has_file(one)]
+        self.seen |= {one.technique: one for one in trials}
+        self._deliver(min(kept, key=self.key))
+
+    def take(self, trial: Trial | None) -> None:
+        """Note a trial; where it is the best so far, it is delivered at once."""
+        if trial is None or trial.score is None:
+            return
+        self.seen[trial.technique] = trial
+        if self.best is None or self.key(trial) < self.key(self.best):
+            # Of what an earlier search measured the file may be gone: it was none that mattered there.
+            if not self.experiments.has_file(trial):
+                return
+            self._deliver(trial)
+            if not self._said:
+                self._said = True
+                self.say(f"  first file after {told(self.clock.gone)}: {self.words(trial)}")
+                self.tell({"event": "first", **self._data(trial)})
+
+    def _deliver(self, trial: Trial) -> None:
+        self.experiments.pinned = trial.technique
+        self.best = trial
+        self.improved(trial)
+
+    def refresh(self) -> None:
+        """Take note of what other processes measured since."""
+        for trial in self.experiments.trials():
+            self.take(trial)
+
+    def words(self, trial: Trial) -> str:
+        """Its bytes, its score and what that is off the start, and where limited its milliseconds."""
+        assert trial.score is not None
+        text = f"{trial.cost.bytes or 0:,} bytes, score {trial.score:.4f} ({trial.score - self.experiments.base:+.4f})"
+        if trial.cost.milliseconds is not None:
+            text += f", {trial.cost.milliseconds:.3g} ms"
+        return text
+
+    def _data(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "technique": trial.technique, "score": trial.score, "cost": trial.cost.measured(), "seconds": self.clock.gone,
+            "fits": self.fits(trial),
+        }  # fmt: skip
+
+    def round_over(self, what: str, tried: Sequence[tuple[str, Trial | None]]) -> None:
+        """A line: what was tried, what it cost, the best so far, the time left."""
+        assert self.best is not None
+        parts = [f"{name} {self.words(one)}" for name, one in tried if one is not None and one.score is not None]
+        seconds = sum(one.cost.seconds or 0 for _, one in tried if one is not None)
+        fits = "keeps the budget" if self.fits(self.best) else "nearest so far"
+        self.say(
+            f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
+            f"    best: {self.words(self.best)}, {fits}; {told(self.clock.seconds - self.clock.gone)} left in all"
+        )
+        self.tell(
+            {"event": "round", "what": what, "tried": [n for n, _ in tried], "left": self.clock.left, **self._data(self.best)}
+        )
+        self.clock.rest()

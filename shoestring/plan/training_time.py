@@ -1,0 +1,38 @@
+"""How long training takes, found by a few steps of it."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.core import Task, seeded
+from shoestring.kit import clone
+
+
+def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
+    """How long a step of training takes, from a few of them on a copy of the model; raises ValueError where there are no batches."""
+    model = clone(model).train()
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0
+    )
+    taken: list[float] = []
+    with seeded(seed):
+        for batch in task.batches("train"):
+            began = monotonic()
+            task.loss(model, batch).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            taken.append(monotonic() - began)
+            if len(taken) >= 3 and (sum(taken) > 1.5 or len(taken) >= 12):
+                break
+    if not taken:
+        raise ValueError("the task's training split has no batches: there is nothing to train on")
+    return float(np.median(taken[1:] or taken))
+
+
+def steps_of_a_pass(task: Task) -> int:
+    """How many batches one pass over the training split has, counted up to a thousand."""
+    return max(1, sum(1 for _, _ in zip(range(1000), task.batches("train"), strict=False)))
