@@ -14,7 +14,8 @@ from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.compress import Job
 from shoestring.plan.experiments import Proposal
 from shoestring.plan.moves import Arm, Move, moves, round_steps
-from shoestring.plan.search import MOST_PASSES, TAUGHT
+from shoestring.plan.rounds import MOST_PASSES, TAUGHT
+from shoestring.plan.training_time import step_seconds
 from shoestring.plan.verdict import better
 
 
@@ -29,7 +30,10 @@ def random_search(model: nn.Module, task: Task, budget: str, minutes: float, pat
     tried = 0
     with listening(clock):
         try:
-            step, passes = experiments.step_seconds(), sum(1 for _ in experiments.sealed.batches("train"))
+            step, passes = (
+                step_seconds(experiments.model, experiments.taught, seed),
+                sum(1 for _ in experiments.sealed.batches("train")),
+            )
             while not clock.is_up:
                 experiments(drawn(chance, known, clock, step, passes))
                 tried += 1

@@ -11,7 +11,8 @@ from shoestring.core import Budget
 from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import MARGIN, speed_limits
 from shoestring.plan.clock import told
-from shoestring.plan.search import FEWEST_STEPS, TAUGHT, Search
+from shoestring.plan.rounds import FEWEST_STEPS, TAUGHT
+from shoestring.plan.search import Search
 from shoestring.plan.verdict import judge, limit_of, wants_smaller
 
 # What training for the rate came to on the reference jobs, each at several lengths (benchmarks/planner.py): bits a weight at which nothing is
@@ -58,7 +59,7 @@ class Forecast:
 
 def foretell(search: Search) -> Forecast:
     """The forecast of a search that has looked at the model, and perhaps at some files."""
-    experiments, budget, clock = search.experiments, search.budget, search.clock
+    experiments, budget, clock = search.standing.experiments, search.standing.budget, search.standing.clock
     weights = sum(one.raw.numel() for one in compressible(experiments.model, "forecast"))
     tensors = sum(1 for _ in experiments.model.parameters())
     steps = 0.45 * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)
@@ -108,12 +109,12 @@ def _drop(budget: Budget, base: float) -> float:
 
 def _milliseconds(search: Search, known: Trial | None) -> Range | None:
     """What a run takes: that of a file that is known, the limit where one must be reached, else what it takes now."""
-    before = search.experiments.original.cost.milliseconds
+    before = search.standing.experiments.original.cost.milliseconds
     if before is None:
         return None
     if known is not None and known.cost.milliseconds is not None:
         return _around(known.cost.milliseconds, 0.08)
-    limit = limit_of(search.budget, "latency")
+    limit = limit_of(search.standing.budget, "latency")
     if limit is not None and before > limit:
         best = search.standing.best.cost.milliseconds if search.standing.best is not None else None
         return _around(best if best is not None and best <= limit else 0.95 * limit, 0.15)

@@ -1,0 +1,212 @@
+"""Rounds of training: many kinds of chain for a short time, the best of them for longer, the best of these for what is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shoestring.core import Stage
+from shoestring.kit import Trial
+from shoestring.plan.arms import MARGIN, MIDDLE, Arms, bytes_place, default_dials, gentlest, speed_limits
+from shoestring.plan.moves import Arm, round_steps
+from shoestring.plan.proposal import Proposal, open_proposals
+from shoestring.plan.untrained import Untrained
+from shoestring.plan.verdict import judge, limit_of, quicker, wants_smaller
+
+ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
+"""Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
+SMALLER = (0.15, 0.25, 0.4, 0.85)
+"""Of the time that is left, what each file takes where files are to be ever smaller."""
+FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
+TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
+MOST_PASSES, MOST_STEPS = 60, 4000  # over the training data, and in steps where that is more, in one trial
+TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
+SPEED_MARGIN = 0.95  # of a limit on speed, that structure is aimed at
+NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
+SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
+
+
+@dataclass
+class Rounds:
+    """Training within a search, after what it tried without: `first`. `step`: seconds of a step of taught training; `passes`: steps of a pass
+    over the training data. `share`: of several processes that search together, which this is, and how many there are."""
+
+    first: Untrained
+    step: float
+    passes: int
+    share: tuple[int, int] = (0, 1)
+    gains: dict[str, float] = field(default_factory=dict)
+    """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
+    paces: dict[str, float] = field(default_factory=dict)
+    """Of a kind of chain, the seconds of a step of its training."""
+
+    def __post_init__(self) -> None:
+        self.standing, self.experiments = self.first.standing, self.first.standing.experiments
+        self.budget, self.clock, self.attempt = self.standing.budget, self.standing.clock, self.first.attempt
+
+    def _arms(self) -> list[Arm]:
+        original, base = self.experiments.original, self.experiments.base
+        over = judge(self.budget, original, base).broken
+        limits = speed_limits(self.budget)
+        speeds = [
+            move.name
+            for move in self.first.moves
+            if not move.trains and any(quicker(trial, self.experiments.original, limits) for trial in self.first.of(move))
+        ]
+        return Arms(self.first.moves, bool(set(over) & set(limits)), self._large(), speeds, self.first.useless).all()
+
+    def _large(self) -> bool:
+        """Whether files must have fewer bytes than the model that came in."""
+        size = self.experiments.original.cost.bytes or 0
+        return wants_smaller(self.budget) or size > (limit_of(self.budget, "size") or math.inf)
+
+    def _look_at_structure(self) -> None:
+        """Which of what trains makes this model faster, as it is without training; looked at only where speed is limited."""
+        limits = speed_limits(self.budget)
+        if not set(judge(self.budget, self.experiments.original, self.experiments.base).broken) & set(limits):
+            return
+        stages = (Stage.STRUCTURE,) if self._large() else (Stage.STRUCTURE, Stage.NUMBERS)
+        for move in self.first.moves:
+            if move.stage in stages and move.trains and not self.clock.is_up:
+                trial = self.attempt(Proposal(techniques=(move.at(MIDDLE, 0),), arm=move.name, dials=(MIDDLE,)))
+                if trial is None or trial.score is None or not quicker(trial, self.experiments.original, limits):
+                    self.first.useless.add(move.name)
+
+    def go_on(self) -> None:
+        """Finish what a command that was stopped had begun."""
+        kinds = {arm.name: arm for arm in self._arms()}
+        for kept in open_proposals(self.experiments.folder):
+            arm = kinds.get(kept["arm"])
+            if arm is None or len(kept["dials"]) != len(arm.moves):
+                continue
+            proposal = self._proposal(arm, kept["dials"], kept["steps"], kept["fidelity"])
+            if proposal.name == kept["chain"] and self.experiments.known(proposal) is None:
+                self.standing.say(f"  going on with {arm.name}, which an earlier run had begun")
+                self.attempt(proposal)
+
+    def _proposal(self, arm: Arm, dials: Sequence[float], steps: int, fidelity: float) -> Proposal:
+        return Proposal(
+            techniques=arm.chain(dials, steps),
+            arm=arm.name,
+            dials=tuple(dials),
+            steps=steps,
+            fidelity=fidelity if steps else 0.0,
+        )
+
+    def train(self) -> None:
+        """Rounds: many kinds of chain for a short time, the best of them for longer, the best of these for what is left."""
+        self._look_at_structure()
+        arms = self._arms()
+        place, count = self.share
+        arms = arms[place::count] or arms
+        if not arms:
+            self.standing.say("  no technique that trains can move what the budget limits")
+            return
+        if wants_smaller(self.budget):
+            self._ever_smaller(arms)
+            return
+        rounds = ROUNDS if self._as_many_as_fit(ROUNDS[0][0], len(arms)) > 1 else ROUNDS[1:]
+        for number, (share, most) in enumerate(rounds, 1):
+            results: list[tuple[Arm, Trial]] = []
+            most = self._as_many_as_fit(share, min(most, len(arms)))
+            ends = self.clock.gone + share * self.clock.left
+            for place, arm in enumerate(arms[:most]):
+                if (self.clock.is_up or self.clock.gone > ends) and results:
+                    break
+                if self.clock.is_up or (number > 1 and self.standing.nothing_to_gain):
+                    break
+                each = share / (most - place * share) if number < len(rounds) else share
+                trial = self._aimed(arm, each, None if (size := limit_of(self.budget, "size")) is None else MARGIN * size)
+                if trial is not None and trial.score is not None:
+                    results.append((arm, trial))
+            if not results:
+                continue
+            self.standing.refresh()
+            self.standing.round_over(f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results])
+            results.sort(key=lambda one: self.standing.key(one[1]))
+            arms = [arm for arm, trial in results if self._near(trial, results[0][1])]
+            if self.clock.is_up or self.standing.nothing_to_gain:
+                return
+
+    def _near(self, trial: Trial, best: Trial) -> bool:
+        """Whether a trial is so near to the best of a round that longer training might bring it before that."""
+        mine, first = self.standing.verdict(trial), self.standing.verdict(best)
+        return len(mine.broken) <= len(first.broken) and mine.excess <= first.excess + NEAR
+
+    def _as_many_as_fit(self, share: float, most: int) -> int:
+        """How many kinds of chain get a sensible number of steps within a share of the time."""
+        seconds = share * max(self.clock.left, 0)
+        each = FEWEST_STEPS * self.step * TAUGHT + TRIALS_AN_ARM * self.first.overhead()
+        return max(1, min(most, int(seconds / each)))
+
+    def _steps(self, arm: Arm, share: float) -> int:
+        """So many steps of a chain take this share of the time that is left."""
+        seconds = share * max(self.clock.left, 0) - self.first.overhead()
+        each = self.paces.get(arm.name, self.step * TAUGHT)
+        return round_steps(min(max(seconds / each, 1), max(MOST_PASSES * self.passes, MOST_STEPS)))
+
+    def _aimed(self, arm: Arm, share: float, target: float | None) -> Trial | None:
+        """A trial of a kind of chain, its dials where its file should keep the limits, trained for a share of the time left."""
+        dials = default_dials(arm)
+        place = arm.place(Stage.STRUCTURE)
+        limits = speed_limits(self.budget)
+        if place is not None and limits:
+            dials[place] = gentlest(lambda press: self._keeps(arm, dials, place, press, limits))
+        turned = bytes_place(arm)
+        if turned is not None and target is not None:
+            if arm.moves[turned].aims:
+                dials[turned] = max(target / self.gains.get(arm.name, 1.0), 2.0)
+            else:
+                dials[turned] = gentlest(lambda press: self._keeps(arm, dials, turned, press, ["size"], target))
+        proposal = self._proposal(arm, dials, self._steps(arm, share), share)
+        began = self.clock.gone
+        trial = self.attempt(proposal)
+        if trial is not None and trial.score is not None:
+            if turned is not None and target is not None and arm.moves[turned].aims:
+                # What ended too small is not aimed higher: the next training is longer, and gets nearer by itself.
+                self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 1.0), 3.0)
+            if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
+                self.paces[arm.name] = max((self.clock.gone - began - self.first.overhead()) / proposal.steps, 1e-5)
+        return trial
+
+    def _keeps(
+        self, arm: Arm, dials: Sequence[float], place: int, press: float, limits: Sequence[str], target: float | None = None
+    ) -> bool | None:
+        """Whether the chain, untrained and turned so far at one place, keeps these limits."""
+        if self.clock.is_up:
+            return None
+        # Not pressed for bytes here: what trains for them has not trained.
+        turned = [press if i == place else 0.0 if dial > 1 else dial for i, dial in enumerate(dials)]
+        moves_ = [m for i, m in enumerate(arm.moves) if not (m.aims and i != place)]
+        kept = [d for m, d in zip(arm.moves, turned, strict=True) if m in moves_]
+        trial = self.attempt(self._proposal(Arm(tuple(moves_)), kept, 0, 0.0))
+        if trial is None or trial.score is None:
+            return False
+        aimed: dict[str, Any] = {name: SPEED_MARGIN * (limit_of(self.budget, name) or 0) for name in limits if name != "size"}
+        budget = replace(self.budget, **(aimed if target is None else {**aimed, "size": target}))
+        broken = judge(budget, trial, self.experiments.base).broken
+        return not set(broken) & set(limits)
+
+    def _ever_smaller(self, arms: Sequence[Arm]) -> None:
+        """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not."""
+        arm, target = arms[0], (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
+        kept: float | None = None
+        lost: float | None = None
+        for number, share in enumerate(SMALLER, 1):
+            if self.clock.is_up or self._steps(arm, share) < 10:
+                return
+            trial = self._aimed(arm, share, target)
+            if trial is None or trial.score is None:
+                return
+            size = float(trial.cost.bytes or target)
+            if self.standing.fits(trial):
+                kept, lost = size, lost if lost is None or lost < size else None
+            else:
+                lost = size
+            self.standing.round_over(f"round {number} of 4", [(arm.name, trial)])
+            if lost is None:
+                target = size / (SHRINK if number == 1 else 2.0)
+            else:
+                target = math.sqrt(lost * kept) if kept is not None and kept > lost else lost * 2.0

@@ -1,0 +1,157 @@
+"""Files without training: the first within seconds, then the settings that do well most often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from time import sleep
+from typing import Any
+
+from shoestring.core import Stage
+from shoestring.kit import Trial
+from shoestring.plan.arms import UNTRAINED_DIALS
+from shoestring.plan.fallback import fallback
+from shoestring.plan.moves import Move, moves
+from shoestring.plan.proposal import Proposal
+from shoestring.plan.standing import Standing
+from shoestring.plan.verdict import judge, limit_of, wants_smaller
+
+POLISH = (0.35, 0.6)  # how hard what codes closer presses
+POLISH_STEPS = 200  # of training take as long as that, about
+REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
+
+
+@dataclass
+class Untrained:
+    """What a search tries without training, and what it learns by it. `useless`: moves that change nothing in this model, or fail on it."""
+
+    standing: Standing
+    moves: Sequence[Move] = field(default_factory=moves)
+    useless: set[str] = field(default_factory=set)
+    _overheads: list[float] = field(default_factory=list)
+    _prepared: dict[str, Move] = field(default_factory=dict)
+    _proposals: dict[str, Proposal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.experiments, self.budget, self.clock = self.standing.experiments, self.standing.budget, self.standing.clock
+
+    def attempt(self, proposal: Proposal, *, wait: bool = True) -> Trial | None:
+        """What comes of a proposal. Where another process is at it: waits, and takes it over where that goes away, or None."""
+        self.clock.what = proposal.arm
+        self._proposals[proposal.name] = proposal
+        while True:
+            new = self.experiments.known(proposal) is None
+            trial = self.experiments(proposal)
+            if trial is not None:
+                break
+            if self.clock.is_up or not wait:
+                return None
+            sleep(0.2)
+        if new and not proposal.fidelity and trial.score is not None:
+            self._overheads.append(trial.cost.seconds or 0.0)
+        self.standing.take(trial)
+        return trial
+
+    def first_files(self, seconds: float) -> None:
+        """Files that take no training, the most promising settings first, for so many seconds; one at least."""
+        ends = self.clock.gone + seconds
+        last: dict[str, Trial] = {}
+        busy: list[tuple[Move, float]] = []
+        # What shares levels needs no new graph and takes a second: the first file is there soonest.
+        candidates = sorted((m for m in self.moves if m.works_untrained), key=lambda m: m.first, reverse=True)
+
+        def one(move: Move, dial: float, *, wait: bool) -> bool:
+            """Whether there is time for more."""
+            if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
+                return True
+            if (before := last.get(move.name)) is not None and dial > 0.667 and self._is_lost(before):
+                return True
+            if (self.clock.gone > ends and last) or self.standing.nothing_to_gain:
+                return False
+            trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait)
+            if trial is None:
+                busy.append((move, dial))
+            elif trial.score is None or trial.sha256 == self.experiments.sha256:
+                self.useless.add(move.name)
+            else:
+                last[move.name] = trial
+                tried.append((move.name, trial))
+            return True
+
+        tried: list[tuple[str, Trial]] = []
+        all(one(move, dial, wait=False) for dial in UNTRAINED_DIALS for move in map(self._ready, candidates))
+        all(one(move, dial, wait=True) for move, dial in list(busy))
+        known = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
+        self.standing.round_over(f"without training, {len(tried)} files", [known] if known else [])
+
+    def _ready(self, move: Move) -> Move:
+        """The move with what it needs of the model worked out once, for all its trials."""
+        if move.trains or move.name in self.useless:
+            return move
+        if move.name not in self._prepared:
+            try:
+                technique = move.technique.prepared(self.experiments.model, self.experiments.sealed)
+            except (ValueError, RuntimeError):  # the trial will say why
+                technique = move.technique
+            self._prepared[move.name] = Move(technique)
+        return self._prepared[move.name]
+
+    def refine(self) -> None:
+        """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""
+        drop, base = limit_of(self.budget, "drop"), self.experiments.base
+        if drop is None or self.standing.fits(self.standing.best) or self.clock.left < 20 * self.overhead():
+            return
+        for move in self.moves:
+            trial = next(iter(self.of(move)), None) if not move.trains and move.stage is Stage.NUMBERS else None
+            if trial is None or trial.score is None or set(judge(self.budget, trial, base).broken) != {"drop"}:
+                continue
+            if base - trial.score > REFINED * max(drop, self.experiments.judge.base_error or 0.0):
+                continue
+            action: Any = self._ready(move).at(UNTRAINED_DIALS[0], 0)
+            most = max(4, min(30, int(0.2 * self.clock.left / self.overhead())))
+            found = fallback(
+                self.experiments.model, self.experiments.sealed, action, drop=drop, most=most, seed=self.experiments.seed
+            )
+            refined = self.attempt(Proposal(techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"))
+            self.standing.round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
+            return
+
+    def _is_lost(self, trial: Trial) -> bool:
+        """Whether so much of the score is gone that nothing harsher is worth a trial."""
+        base = self.experiments.base
+        return trial.score is None or trial.score < base - 0.25 * max(abs(base), 1e-9)
+
+    def of(self, move: Move) -> list[Trial]:
+        names = [Proposal(techniques=(move.at(dial, 0),)).name for dial in UNTRAINED_DIALS]
+        return [self.standing.seen[name] for name in names if name in self.standing.seen]
+
+    def overhead(self) -> float:
+        """Seconds that a trial takes besides training."""
+        ordered = sorted(self._overheads) or [1.0]
+        return ordered[len(ordered) // 2]
+
+    def polish(self, step: float) -> None:
+        """What codes better without training, put behind the best chain, where files are to be smaller and its model is in memory; `step`: seconds
+        of a step of training."""
+        best = self.standing.best
+        if best is None or best.technique not in self._proposals:
+            return
+        large = "size" in self.standing.verdict(best).broken
+        if not (large or wants_smaller(self.budget)):
+            return
+        before = self._proposals[best.technique]
+        if not self.experiments.holds(before.techniques):
+            return
+        coders = [move for move in self.moves if move.stage is Stage.CODE and not move.trains]
+        tried: list[tuple[str, Trial | None]] = []
+        for move in coders:
+            for dial in POLISH:
+                if self.clock.left < POLISH_STEPS * step:
+                    break
+                chain_ = (*before.techniques, move.at(dial, 0))
+                trial = self.attempt(replace(before, techniques=chain_, arm=f"{before.arm} + {move.name}", dials=()))
+                tried.append((f"{before.arm} + {move.name}", trial))
+                if not (large or self.standing.fits(trial)):
+                    break
+        if tried:
+            self.standing.round_over("the same coded closer", tried[-1:])
