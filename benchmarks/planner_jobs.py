@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shoestring import tasks
 from shoestring.core import seeded
-from shoestring.kit import Supervised, restore, train
+from shoestring.kit import Supervised, Training, restore, train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
 
@@ -79,7 +79,7 @@ def fashion_like() -> Job:
     learnt = replace(task, autocast=torch.bfloat16).sealed()
     with seeded(0):
         model = _laid_out(Stranger()).train()
-        train(model, learnt, steps=2 * -(-len(task.train[1]) // task.batch_size), what="training a stranger")
+        train(model, learnt, Training(2 * -(-len(task.train[1]) // task.batch_size)), what="training a stranger")
     return model.eval(), task
 
 
