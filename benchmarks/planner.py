@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from threading import Timer
 from time import monotonic
 from typing import Any
 
-from planner_runs import Bench, Run, minutes_rows, opened, score_rows, told, verdict_rows
+from planner_runs import Bench, Run, minutes_rows, opened, outline, score_rows, told, verdict_rows
 from rows import Rows
 
 from shoestring.meters import Ratio
@@ -138,19 +137,6 @@ def delivered_milliseconds(report: dict[str, Any]) -> float:
         if point["technique"] == report["technique"] and point.get("milliseconds"):
             return point["milliseconds"]
     return report["milliseconds_after"]
-
-
-def outline(technique: str) -> str:
-    """The classes of a chain, in their order."""
-    names, depth = list[str](), 0
-    for part in re.finditer(r"([A-Za-z]\w*)?\(|\)", technique):
-        if part[0] == ")":
-            depth -= 1
-        else:
-            depth += 1
-            if depth == 2 and part[1]:
-                names.append(part[1])
-    return " + ".join(names) or "none: the model as it came in"
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from shoestring.core import Budget
 
 HERE = Path(__file__).parent
 BEFORE = "ea7801f"
+BY = "by.txt"  # beside a delivered file: how it was made, in words
 GRACE_SECONDS = 30.0  # to write the best so far
 PEERS = {
     "model-compression-toolkit": ("mct_budget.py", "MCT_PYTHON"),
@@ -77,18 +78,23 @@ def tool_rows(rows: Rows, run: Run, bench: Bench, tool: str, folder: Path, seed:
         rows.add(subject, f"failed: {told(said)}", 1, "", seed)
     else:
         weighed_rows(rows, subject, bench, found, minutes, run, seed)
+        if (by := file.with_name(BY)).exists():
+            rows.add(subject, f"technique: {by.read_text()}", 1, "", seed)
     rows.add(subject, "done", 1, "", seed)
 
 
 def by_chance(run: Run, bench: Bench, folder: Path, seed: int) -> Path:
     """Random search."""
-    random_search(bench.model, bench.task, run.budget, run.minutes, folder / "model.shoe", seed)
+    said = random_search(bench.model, bench.task, run.budget, run.minutes, folder / "model.shoe", seed)
+    (folder / BY).write_text(said)
     return folder / "model.shoe"
 
 
 def plain(run: Run, bench: Bench, folder: Path, seed: int) -> Path:
     """The best of plain tools."""
-    return plain_tools(bench, run.budget, run.minutes, folder, seed)
+    file = plain_tools(bench, run.budget, run.minutes, folder, seed)
+    (folder / BY).write_text(file.stem.replace("_", " "))
+    return file
 
 
 def before(run: Run, bench: Bench, folder: Path, seed: int) -> Path:
@@ -96,14 +102,16 @@ def before(run: Run, bench: Bench, folder: Path, seed: int) -> Path:
     code, out = past(folder / "code"), folder / "model.shoe"
     words = [sys.executable, "-m", "shoestring.cli", "compress", f"{code / 'benchmarks' / 'planner_jobs.py'}:{run.job}"]
     words += ["--budget", with_numbers(bench, run.budget), "--seed", str(seed), "--out", str(out), "--json"]
-    done = timed_out(
+    said = timed_out(
         [*words, "--ledger", str(folder / "ledger")],
         run.minutes,
         environment={**os.environ, "PYTHONPATH": str(code)},
         folder=code,
     )
     if not out.exists():
-        raise FailedError(told(done) if done.strip() else "it had written no file when the minutes were up")
+        raise FailedError(
+            next((line for line in said.splitlines() if "rror: " in line), "no file was there when the minutes were up")
+        )
     return out
 
 
@@ -169,7 +177,7 @@ def given(bench: Bench, run: Run, folder: Path) -> None:
 def timed_out(words: list[str], minutes: float, *, environment: dict[str, str], folder: Path) -> str:
     """Run a command until it ends or the minutes are up, when it is interrupted; what it said where it failed."""
     with (folder / "said.txt").open("w") as said:
-        process = subprocess.Popen(words, stdout=said, stderr=said, env=environment, cwd=folder)
+        process = subprocess.Popen(words, stdout=said, stderr=said, env=environment, cwd=folder, preexec_fn=heeding)
         for how, seconds in ((None, 60 * minutes), (signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
             if how is not None:
                 process.send_signal(how)
@@ -179,6 +187,11 @@ def timed_out(words: list[str], minutes: float, *, environment: dict[str, str], 
             except subprocess.TimeoutExpired:
                 continue
     return (folder / "said.txt").read_text()
+
+
+def heeding() -> None:
+    """Have a process heed an interruption even where this one was put in the background, which ignores them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 TOOLS: dict[str, Callable[[Run, Bench, Path, int], Path]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+from planner_runs import outline
 from torch import nn
 
 from shoestring.artifact import save
@@ -19,8 +20,8 @@ from shoestring.plan.training_time import step_seconds
 from shoestring.plan.verdict import better
 
 
-def random_search(model: nn.Module, task: Task, budget: str, minutes: float, path: Path, seed: int) -> int:
-    """The best that random chains come to in so many minutes, at `path`; how many files were made.
+def random_search(model: nn.Module, task: Task, budget: str, minutes: float, path: Path, seed: int) -> str:
+    """The best that random chains come to in so many minutes, at `path`; what it is, in words.
 
     What is best is decided as the planner decides it. Nothing else of the planner is used: no order of kinds of chain, no aim, no rounds.
     """
@@ -41,7 +42,7 @@ def random_search(model: nn.Module, task: Task, budget: str, minutes: float, pat
             pass
     best = min(experiments.trials(), key=better(job.limits, experiments.base))  # type: ignore[arg-type]
     save(path, experiments.bytes_of(best))
-    return tried
+    return f"{outline(best.technique)}, of {tried} chains"
 
 
 def drawn(chance: Random, known: list[Move], clock: Clock, step: float, passes: int) -> Proposal:

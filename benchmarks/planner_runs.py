@@ -245,3 +245,16 @@ def empty(folder: Path) -> Path:
 def with_numbers(bench: Bench, budget: str) -> str:
     """A budget as text without shares."""
     return str(replace(bench.limits(budget), time=None))
+
+
+def outline(technique: str) -> str:
+    """The classes of a chain, in their order."""
+    names, depth = list[str](), 0
+    for part in re.finditer(r"([A-Za-z]\w*)?\(|\)", technique):
+        if part[0] == ")":
+            depth -= 1
+        else:
+            depth += 1
+            if depth == 2 and part[1]:
+                names.append(part[1])
+    return " + ".join(names) or "none: the model as it came in"

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from lossless_table import lossless
+from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
@@ -174,6 +175,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "lossless": lossless,
     "sensitivity": sensitivity,
     "fallback": fallback,
+    "planner": planner,
     "quantised": quantised,
     "quantised-short": quantised_short,
     "rounding": rounding,

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from interface import calibration, main
 
+TRIES, GROWTH = 16, 1.4
+
 
 def without_torchvision() -> None:
     """Put a stand-in where torchvision would be."""
@@ -47,18 +49,30 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
         for one in calibration(given, 32):
             yield [torch.from_numpy(array) for array in one.values()]
 
-    settings: dict[str, Any] = {}
-    if goal["bytes"] is not None:
-        settings["target_resource_utilization"] = mct.core.ResourceUtilization(weights_memory=goal["bytes"])
-        settings["core_config"] = mct.core.CoreConfig(mixed_precision_config=mct.core.MixedPrecisionQuantizationConfig())
-    quantised, information = mct.ptq.pytorch_post_training_quantization(
-        model, examples, target_platform_capabilities=mct.get_target_platform_capabilities(), **settings
-    )
+    platform = mct.get_target_platform_capabilities()
+
+    def within(limit: float | None) -> tuple[Any, Any]:
+        settings: dict[str, Any] = {}
+        if limit is not None:
+            settings["target_resource_utilization"] = mct.core.ResourceUtilization(weights_memory=limit)
+            mixed = mct.core.MixedPrecisionQuantizationConfig()
+            settings["core_config"] = mct.core.CoreConfig(mixed_precision_config=mixed)
+        return mct.ptq.pytorch_post_training_quantization(model, examples, target_platform_capabilities=platform, **settings)
+
+    asked, tries = goal["bytes"], 0
+    while True:  # what it says cannot be met it is asked again for, a little larger each time: the nearest that it can
+        try:
+            quantised, information = within(asked)
+            break
+        except ValueError as error:
+            if "cannot be quantized to meet" not in str(error) or tries == TRIES:
+                raise
+            asked, tries = asked * GROWTH, tries + 1
     mct.exporter.pytorch_export_model(
         quantised, str(out / "model.onnx"), examples, quantization_format=mct.exporter.QuantizationFormat.FAKELY_QUANT
     )
     used = getattr(information, "final_resource_utilization", None)
-    return f"its own count of the weights: {getattr(used, 'weights_memory', 'not told')} bytes"
+    return f"asked for {asked}; its own count of the weights: {getattr(used, 'weights_memory', 'not told')} bytes"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))  # Olive loads this file by its place, for the functions below
 
 from interface import accuracy, calibration, main
+from olive.data.registry import Registry  # pyright: ignore[reportMissingImports]
 
 
+@Registry.register_dataset()
 def calibration_dataset(**_: Any) -> list[tuple[dict[str, Any], int]]:
     """The calibration examples, one at a time; Olive makes batches of them itself."""
     given = Path(os.environ["OLIVE_GIVEN"])

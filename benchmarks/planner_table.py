@@ -1,0 +1,150 @@
+"""The table of `docs/planner.md`, from the results of `planner.py` and `planner_peers.py`: a table for each job and budget, a row for each tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from statistics import mean
+
+from rows import RESULTS
+
+TITLES = {
+    "lenet5": "LeNet-5, MNIST",
+    "lenet5_seed0": "LeNet-5, MNIST, seed 0",
+    "lenet5_seed1": "LeNet-5, MNIST, seed 1",
+    "adult": "Table network, Adult",
+    "tagger": "Tagger, EWT",
+    "resnet20": "ResNet-20, CIFAR-10",
+    "mobilenet": "MobileNet, CIFAR-10",
+    "text_encoder": "Text encoder, SST-2",
+}
+HEAD = (
+    "tool", "bytes", "validation drop", "test drop", "time to what came in", "budget", "minutes", "by",
+)  # fmt: skip
+WITHIN = {"bytes": 15, "milliseconds": 25, "minutes": 30}
+NOTHING = "No run yet."
+
+Metrics = dict[str, float]
+
+
+def planner() -> str:
+    """What each tool came to under each budget, then how the planner kept time and what its forecasts were worth."""
+    found = _found()
+    if not found:
+        return NOTHING
+    parts = [part for job in TITLES if (part := _job(job, found))]
+    parts += [_time(found), _forecasts(found), _conditions(found)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _found() -> list[dict]:
+    """The rows of all results files of both benchmarks, the quick ones left out."""
+    files = [
+        file
+        for name in ("planner", "planner_peers")
+        for file in sorted(RESULTS.glob(f"{name}.*.jsonl"))
+        if ".quick." not in file.name
+    ]
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def _subjects(found: Sequence[dict]) -> dict[tuple[str, str, str, int], Metrics]:
+    """(job, budget, tool, seed) -> metrics; the last row of a metric counts."""
+    subjects: dict[tuple[str, str, str, int], Metrics] = {}
+    for row in found:
+        job, budget, tool = row["subject"].split(" / ")
+        subjects.setdefault((job, budget, tool, row["seed"] or 0), {})[row["metric"]] = row["value"]
+    return subjects
+
+
+def _job(job: str, found: Sequence[dict]) -> str:
+    """The tables of a job, one for each budget."""
+    subjects = {key: one for key, one in _subjects(found).items() if key[0] == job}
+    parts = []
+    for budget in dict.fromkeys(key[1] for key in subjects):
+        lines = [f"**{TITLES[job]}**, `{budget}`", "", f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
+        lines += [_row(tool, seed, one) for (_, its, tool, seed), one in subjects.items() if its == budget]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _row(tool: str, seed: int, one: Metrics) -> str:
+    """A tool's row: drops in points, the time as the median ratio with its quartiles."""
+    name = tool if not seed else f"{tool}, seed {seed}"
+    if failed := next((metric for metric in one if metric.startswith("failed: ")), None):
+        said = failed.removeprefix("failed: ").replace("|", "/")
+        return f"| {name} | {said[:160]} |{' |' * (len(HEAD) - 2)}"
+    if "minutes" not in one:
+        return f"| {name} | not finished |{' |' * (len(HEAD) - 2)}"
+    by = next((metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")), "")
+    speed = [one[f"milliseconds ratio{what}"] for what in ("", ", low", ", high")]
+    cells = [
+        name, f"{one['file']:,.0f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}",
+        f"{speed[0]:.2f} ({speed[1]:.2f} to {speed[2]:.2f})", _verdict(one), f"{one['minutes']:.1f}", by,
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _verdict(one: Metrics) -> str:
+    """In a word, what the budget says."""
+    if not one["met"]:
+        return "not kept"
+    return "undecided" if one["undecided"] else "kept"
+
+
+def _ours(found: Sequence[dict]) -> dict[tuple[str, str, int], Metrics]:
+    """The planner's own runs that came to an end."""
+    return {(job, budget, seed): one for (job, budget, tool, seed), one in _subjects(found).items()
+            if tool == "shoestring" and "minutes" in one}  # fmt: skip
+
+
+def _time(found: Sequence[dict]) -> str:
+    """When the first file was there, what lay there after a minute, and how the time was kept."""
+    ours = _ours(found)
+    if not ours:
+        return ""
+    lines = [
+        "**On the way**", "", "| job | budget | first file, s | after 60 s: bytes | validation drop | at the end: bytes "
+        "| validation drop | minutes, of |", "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for (job, budget, seed), one in ours.items():
+        cells = [
+            TITLES[job] + (f", seed {seed}" if seed else ""), f"`{budget}`", _number(one, "first file", ".0f"),
+            _number(one, "file after 60 s", ",.0f"), _number(one, "validation drop after 60 s", ".2f"), f"{one['file']:,.0f}",
+            f"{one['validation drop']:.2f}", f"{one['minutes']:.1f}, {one['minutes allowed']:g}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    late = max(one["over the time"] for one in ours.values())
+    return "\n".join([*lines, "", f"Over its time by {late:.1f} % at most, of {len(ours)} runs."])
+
+
+def _forecasts(found: Sequence[dict]) -> str:
+    """How often a forecast was near, and how often the budget was kept for the chance that was told."""
+    ours = [one for one in _ours(found).values() if "forecast chance" in one]
+    if not ours:
+        return ""
+    lines = [
+        "**Forecasts**",
+        "",
+        "| of | near means within | near | in the range that was told |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, within in WITHIN.items():
+        near = [one[f"forecast {name}, within {within} %"] for one in ours if f"forecast {name}" in one]
+        held = [one[f"forecast {name}, in its range"] for one in ours if f"forecast {name}" in one]
+        if near:
+            lines.append(f"| {name} | {within} % | {sum(near):.0f} of {len(near)} | {sum(held):.0f} of {len(held)} |")
+    told, kept = mean(one["forecast chance"] for one in ours), 100 * mean(one["met"] for one in ours)
+    brier = mean((one["forecast chance"] / 100 - one["met"]) ** 2 for one in ours)
+    words = (
+        f"The chance that was told is {told:.0f} % on average, and {kept:.0f} % kept their budget; Brier score {brier:.2f}."
+    )
+    return "\n".join([*lines, "", words])
+
+
+def _conditions(found: Sequence[dict]) -> str:
+    return f"Conditions: {'; '.join(dict.fromkeys(row['conditions'] for row in found))}."
+
+
+def _number(one: Metrics, metric: str, form: str) -> str:
+    return f"{one[metric]:{form}}" if metric in one else ""
