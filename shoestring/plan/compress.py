@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -108,8 +109,8 @@ def compress(
     KeyboardInterrupt ends the search, not the delivery: the outcome has the best so far and `interrupted`.
     Raises BudgetError or ValueError for a budget, model or task that cannot be worked with, ExportError, OSError.
     """
-    kept = tempfile.TemporaryDirectory(prefix="shoestring-") if path is None else None
-    file = Path(path) if path is not None else Path(kept.name) / "model.shoe"  # type: ignore[union-attr]
+    kept = _Temporary() if path is None else None
+    file = kept.path / "model.shoe" if kept is not None else Path(path or "")
     check_place(file)
     with _alone(folder_of(file)):
         job = Job.of(
@@ -302,6 +303,14 @@ def _two_digits(value: float) -> int:
 def folder_of(path: Path) -> Path:
     """Where a search keeps what it measured: beside the file that it writes."""
     return path.with_name(f"{path.name}.study")
+
+
+class _Temporary:
+    """A folder that lasts as long as this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="shoestring-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 @contextmanager

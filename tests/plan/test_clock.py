@@ -33,12 +33,12 @@ def test_it_counts_from_when_the_command_began(now):
 
 def test_training_is_given_up_when_the_time_is_up(now):
     steps = 0
-    with listening(Clock(100.0)), pytest.raises(TimeUpError, match="training was given up at step 99 of 500"):
-        with progress("training", 500) as advance:
-            for _ in range(500):
-                now[0] += 1.001
-                advance("")
-                steps += 1
+    raised = pytest.raises(TimeUpError, match="training was given up at step 99 of 500")
+    with listening(Clock(100.0)), raised, progress("training", 500) as advance:
+        for _ in range(500):
+            now[0] += 1.001
+            advance("")
+            steps += 1
     assert steps == 98, "after that there would be no time to write"
 
 
