@@ -124,13 +124,11 @@ def past(folder: Path) -> Path:
     with tarfile.open(folder / "code.tar") as archive:
         archive.extractall(folder, filter="data")
     today = [one for name in _OVERLAID for one in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))]
-    for one in today:
-        text = one.read_text()
-        if one.name == "baselines.py":  # what only trains a network anew is not there
-            text = text.replace("AdamW, ", "").replace("Training, ", "")
-        (folder / one.relative_to(root)).write_text(text)
+    (folder / "benchmarks").mkdir()
+    for one in (*today, HERE / "planner_jobs.py"):
+        # What only trains a network anew is not there.
+        (folder / one.relative_to(root)).write_text(one.read_text().replace("AdamW, ", "").replace("Training, ", ""))
     (folder / "benchmarks" / "results").mkdir(parents=True)
-    (folder / "benchmarks" / "planner_jobs.py").write_text((HERE / "planner_jobs.py").read_text())
     (folder / "benchmarks" / "results" / "files").symlink_to(HERE / "results" / "files")
     return folder
 
