@@ -143,7 +143,7 @@ def peer(tool: str) -> Callable[[Run, Bench, Path, int], Path]:
             raise FailedError(f"not run: {variable} names no Python")
         given(bench, run, folder / "given")
         words = [python, str(HERE / "peers" / script), str(folder / "given"), str(folder / "out")]
-        said = timed_out(words, run.minutes, environment=dict(os.environ), folder=folder)
+        said = timed_out(words, run.minutes, environment={**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}, folder=folder)
         result = folder / "out" / "result.json"
         if not result.exists():
             raise FailedError(f"stopped when the minutes were up, or it fell: {told(said)}")

@@ -68,7 +68,6 @@ def logits(given: Path) -> int:
 
 def quantise(given: Path, out: Path, options: list[str]) -> str:
     """QDQ ONNX, the best that its search finds within the goal."""
-    os.environ["OLIVE_DISABLE_TELEMETRY"] = "1"
     from olive.workflows import run  # pyright: ignore[reportMissingImports]
 
     drop = json.loads((given / "goal.json").read_text())["drop"]
@@ -84,7 +83,7 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
         "systems": {"here": {"type": "LocalSystem", "accelerators": [
             {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}]}},
         "data_configs": [data("calibration"), data("validation")],
-        "evaluators": {"score": {"metrics": [metric]}},
+        "evaluators": {"score": {"type": "OnnxEvaluator", "metrics": [metric]}},
         "passes": {"quantise": {"type": "OnnxStaticQuantization", "data_config": "calibration", "quant_format": "QDQ"}},
         "search_strategy": {"execution_order": "joint", "sampler": "tpe", "max_samples": 8, "seed": 0},
         "evaluator": "score", "host": "here", "target": "here",
