@@ -34,6 +34,10 @@ MINUTES = 10.0
 """What a search takes where nobody says."""
 FORECAST_SECONDS = 5.0
 """Of a forecast, for files without training."""
+ENDING_SECONDS = 3.0
+"""Of the end of a command, besides scoring and timing again."""
+AGAIN, RETIMED = 3, range(3)
+"""How many times as long what nearly decides a limit is timed at the end, and which of the best."""
 KEPT_BYTES = 100e6
 """Of files of trials that are kept in the folder of a search although another beats them."""
 
@@ -165,6 +169,9 @@ class Job:
                 model, task, folder_of(path), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
                 score_seconds=seconds / 60, **settings,
             )  # fmt: skip
+        # At the end both files are scored on test data and timed, and up to three of the best are timed again.
+        again = 0.0 if experiments.latency is None else AGAIN * len(RETIMED) * experiments.timing_seconds
+        clock.reserve(ENDING_SECONDS + 4 * experiments.judge.taken + again)
         return cls(limits, path, clock, experiments, storage, share, say, tell)
 
     def __post_init__(self) -> None:
@@ -274,8 +281,10 @@ class Job:
             return next(iter(named.values()), ordered[0])
         if self.limits.latency is None or quick:
             return ordered[0]
-        first = [self.experiments.again(one, 3 * self.experiments.timing_seconds) for one in ordered[:3]]
-        return min([*first, *ordered[3:]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
+        first = [
+            self.experiments.again(ordered[i], AGAIN * self.experiments.timing_seconds) for i in RETIMED if i < len(ordered)
+        ]
+        return min([*first, *ordered[len(first) :]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
 
 
 def forecast(
