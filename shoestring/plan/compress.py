@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,9 +26,10 @@ from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier
 from shoestring.plan.kept import NOTE
+from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
-from shoestring.plan.verdict import HAVING, Verdict, better, judge
+from shoestring.plan.verdict import HAVING, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
@@ -40,44 +41,6 @@ AGAIN, RETIMED = 3, range(3)
 """How many times as long what nearly decides a limit is timed at the end, and which of the best."""
 KEPT_BYTES = 100e6
 """Of files of trials that are kept in the folder of a search although another beats them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What `compress` found.
-
-    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
-    of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
-    4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
-    techniques said that they left alone.
-    """
-
-    trial: Trial
-    verdict: Verdict
-    budget: Budget
-    limits: Budget
-    frontier: Frontier
-    trials: tuple[Trial, ...]
-    score_before: float
-    bytes_before: int
-    file: Path
-    reference: Path
-    folder: Path
-    seconds: float
-    skipped: tuple[str, ...] = ()
-    interrupted: bool = False
-    _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
-    _kept: Any = field(repr=False, default=None)
-    """What holds a temporary folder until nobody has the outcome any more."""
-
-    @property
-    def met(self) -> bool:
-        """Whether no limit is broken; those that cannot be told apart here are in `verdict.undecided`."""
-        return self.verdict.fits
-
-    def model(self) -> nn.Module:
-        """The delivered model as a module, to go on with; raises ValueError where only the file holds it (as after another run)."""
-        return self._model()
 
 
 def compress(
