@@ -329,9 +329,9 @@ def test_a_training_that_was_interrupted_goes_on(model, task, tmp_path, monkeypa
 
 def test_the_test_split_is_never_read(model, task, tmp_path):
     class Watched(Supervised):
-        def batches(self, split, *, model=None):
+        def batches(self, split):
             assert split != "test"
-            return super().batches(split, model=model)
+            return super().batches(split)
 
         def score(self, predict, split):
             assert split != "test"
