@@ -21,10 +21,20 @@ def now(monkeypatch):
 def test_what_is_left_is_without_the_end(now):
     clock = Clock(100.0)
     assert clock.gone == 0 and clock.left == pytest.approx(100 * (1 - ENDING)) and not clock.is_up
-    now[0] += 93.9
+    now[0] += 94.9
     assert not clock.is_up
     now[0] += 0.2
-    assert clock.is_up and clock.left < 0 and clock.gone == pytest.approx(94.1)
+    assert clock.is_up and clock.left < 0 and clock.gone == pytest.approx(95.1)
+
+
+def test_the_end_is_given_what_it_takes_but_not_the_search(now):
+    clock = Clock(100.0)
+    clock.reserve(2.0)
+    assert clock.left == pytest.approx(95), "it has that already"
+    clock.reserve(12.0)
+    assert clock.left == pytest.approx(88)
+    clock.reserve(500.0)
+    assert clock.left == pytest.approx(70)
 
 
 def test_it_counts_from_when_the_command_began(now):

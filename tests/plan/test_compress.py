@@ -145,17 +145,17 @@ def test_the_first_file_is_there_early_and_gets_better(model, task, tmp_path):
 @pytest.mark.slow
 def test_a_budget_that_cannot_be_kept_delivers_the_nearest_and_says_what_blocks(model, task, tmp_path):
     path = tmp_path / "out.shoe"
-    report = main_job(lambda: (model, task), Budget(size=60, drop=0.02), path, minutes=8 / 60)
+    report = main_job(lambda: (model, task), Budget(size=20, drop=0.05), path, minutes=8 / 60)
     outcome = report.outcome
     assert not report.met and path.stat().st_size == outcome.trial.cost.bytes
     assert set(outcome.verdict.broken) == {"size"}, "the drop can be kept, and is"
-    assert outcome.score_before - outcome.trial.score <= 0.02 + 1e-9
-    fitting = [one for one in outcome.trials if outcome.score_before - one.score <= 0.02 + 1e-9]
+    assert outcome.score_before - outcome.trial.score <= 0.05 + 1e-9
+    fitting = [one for one in outcome.trials if outcome.score_before - one.score <= 0.05 + 1e-9]
     assert outcome.trial.cost.bytes == min(one.cost.bytes for one in fitting)
     text = report.as_text()
     assert "nearest" in text and f"size<={outcome.trial.cost.bytes}B would do with the other limits as they are" in text
     found = report.as_json()
-    assert found["nearest"] and found["broken"]["size"] == {"measured": outcome.trial.cost.bytes, "limit": 60}
+    assert found["nearest"] and found["broken"]["size"] == {"measured": outcome.trial.cost.bytes, "limit": 20}
 
 
 def test_limits_that_contradict_each_other_have_a_nearest_point(model, task, tmp_path):
