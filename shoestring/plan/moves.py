@@ -17,6 +17,7 @@ _TUNED: tuple[Technique, ...] = (
     PostTraining(rounding=GPTQ()),
     Shared(vector_levels=16),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
+    Rate(rise=0.6, training=Training(10_000, AdamW(1.2e-2))),
     Binary(inputs=Real()),
     Binary(),
 )
@@ -35,8 +36,15 @@ class Move:
     @property
     def name(self) -> str:
         """In words: the class, and what tells it from another move of the class."""
-        own = type(self.technique)
-        return f"Binary({self.technique.inputs!r})" if isinstance(self.technique, Binary) else own.__name__
+        own, mine = type(self.technique).__name__, self.technique
+        others = [one for one in _TUNED if type(one) is type(mine) and one != mine]
+        if mine not in _TUNED or not others:
+            return own
+        told = [f.name for f in fields(mine) if any(getattr(one, f.name) != getattr(mine, f.name) for one in others)]  # type: ignore[arg-type]
+        values = [getattr(mine, name) for name in told]
+        return (
+            f"{own} at {', '.join(f'{v.optimizer.learning_rate:g}' if isinstance(v, Training) else repr(v) for v in values)}"
+        )
 
     @property
     def stage(self) -> Stage:

@@ -190,22 +190,32 @@ class Rounds:
         return not set(broken) & set(limits)
 
     def _ever_smaller(self, arms: Sequence[Arm]) -> None:
-        """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not."""
-        arm, target = arms[0], (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
+        """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not.
+
+        The first are made by two kinds of chain, where there is time; the one of the higher score goes on.
+        """
+        target = (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
         kept: float | None = None
         lost: float | None = None
+        arms = arms[: 2 if self._as_many_as_fit(SMALLER[0], 2) > 1 else 1]
         for number, share in enumerate(SMALLER, 1):
-            if self.clock.is_up or self._steps(arm, share) < 10:
+            results: list[tuple[Arm, Trial]] = []
+            for arm in arms:
+                if self.clock.is_up or self._steps(arm, share / len(arms)) < 10:
+                    break
+                trial = self._aimed(arm, share / len(arms), target)
+                if trial is not None and trial.score is not None:
+                    results.append((arm, trial))
+            if not results:
                 return
-            trial = self._aimed(arm, share, target)
-            if trial is None or trial.score is None:
-                return
+            arm, trial = max(results, key=lambda one: one[1].score or 0.0)
+            arms = [arm]
             size = float(trial.cost.bytes or target)
             if self.standing.fits(trial):
                 kept, lost = size, lost if lost is None or lost < size else None
             else:
                 lost = size
-            self.standing.round_over(f"round {number} of 4", [(arm.name, trial)])
+            self.standing.round_over(f"round {number} of {len(SMALLER)}", [(one.name, made) for one, made in results])
             if lost is None:
                 target = size / (SHRINK if number == 1 else 2.0)
             else:
