@@ -19,4 +19,4 @@ def exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
             _KNOWN[key] = export(model, task)
         return _KNOWN[key]
 
-    monkeypatch.setattr(sys.modules["shoestring.plan.trials"], "export", once)
+    monkeypatch.setattr(sys.modules["shoestring.plan.weighing"], "export", once)
