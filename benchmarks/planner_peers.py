@@ -124,13 +124,11 @@ def past(folder: Path) -> Path:
     with tarfile.open(folder / "code.tar") as archive:
         archive.extractall(folder, filter="data")
     today = [one for name in _OVERLAID for one in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))]
-    for one in today:
-        text = one.read_text()
-        if one.name == "baselines.py":  # what only trains a network anew is not there
-            text = text.replace("AdamW, ", "").replace("Training, ", "")
-        (folder / one.relative_to(root)).write_text(text)
+    (folder / "benchmarks").mkdir()
+    for one in (*today, HERE / "planner_jobs.py"):
+        # What only trains a network anew is not there.
+        (folder / one.relative_to(root)).write_text(one.read_text().replace("AdamW, ", "").replace("Training, ", ""))
     (folder / "benchmarks" / "results").mkdir(parents=True)
-    (folder / "benchmarks" / "planner_jobs.py").write_text((HERE / "planner_jobs.py").read_text())
     (folder / "benchmarks" / "results" / "files").symlink_to(HERE / "results" / "files")
     return folder
 
@@ -145,7 +143,7 @@ def peer(tool: str) -> Callable[[Run, Bench, Path, int], Path]:
             raise FailedError(f"not run: {variable} names no Python")
         given(bench, run, folder / "given")
         words = [python, str(HERE / "peers" / script), str(folder / "given"), str(folder / "out")]
-        said = timed_out(words, run.minutes, environment=dict(os.environ), folder=folder)
+        said = timed_out(words, run.minutes, environment={**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}, folder=folder)
         result = folder / "out" / "result.json"
         if not result.exists():
             raise FailedError(f"stopped when the minutes were up, or it fell: {told(said)}")

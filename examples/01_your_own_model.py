@@ -1,6 +1,6 @@
 """A model of your own, with an embedding, a residual block and batch norm: trained, shrunk to a budget, and run from its file.
 
-`python examples/01_your_own_model.py` takes about a minute on one core. The digits' 17 shades of grey are read as words of
+`python examples/01_your_own_model.py` takes about a minute on one core, or so many minutes as it is told. The digits' 17 shades of grey are read as words of
 a vocabulary, so that the network has an embedding to compress.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from shoestring import Budget, Supervised, compress, load, prove
+from shoestring import Supervised, compress, load, prove
 from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
@@ -50,12 +50,12 @@ def shades() -> tuple[nn.Module, Supervised]:
     return train(Shades(), task.sealed(), Training(600)), task
 
 
-def main(steps: int | None = None) -> None:
-    """Shrink it to 6 KB, and let the file answer."""
+def main(minutes: float = 1.0) -> None:
+    """Shrink it to 6 KB within some minutes, and let the file answer."""
     model, task = shades()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shades.shoe"
-        outcome = compress(model, task, Budget.parse("size<=6KB, drop<=2%"), path, steps=steps, say=print)
+        outcome = compress(model, task, "size<=6KB, drop<=2%", path, minutes=minutes, say=print)
         print(
             f"{outcome.bytes_before:,} bytes became {path.stat().st_size:,}; the budget is {'kept' if outcome.met else 'not kept'}"
         )
@@ -67,4 +67,4 @@ def main(steps: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0)

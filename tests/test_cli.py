@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
+from time import monotonic
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
@@ -15,17 +17,18 @@ import torch
 from safetensors.numpy import save_file
 
 from shoestring import cli
+from shoestring.artifact import load
 
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit import train
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 def small():
     task = digits()
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), task.sealed(), steps=300), task
+        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), task.sealed(), Training(300)), task
 
 def wrong():
     return 42
@@ -36,6 +39,10 @@ def task():
 def fails():
     return {}["absent"]
 """
+
+
+EASY = "size<=6KB, drop<=20%"
+"""Kept without training and without loss: the search ends as soon as it sees that."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +59,7 @@ def shoestring(folder, monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
+        monkeypatch.setattr(cli.search, "BEGAN", monotonic())
         with pytest.raises(SystemExit) as stop:
             cli.main()
         printed = capsys.readouterr()
@@ -64,30 +72,69 @@ def shoestring(folder, monkeypatch, capsys):
 def file(folder, shoestring):
     path = folder / "small.shoe"
     if not path.exists():
-        assert shoestring("compress", "mine.py:small", "--budget", "size<=2KB", "--steps", 60)[0] == 0
+        assert shoestring("compress", "mine.py:small", "--budget", EASY)[0] == 0
     return path
 
 
-def test_compress_prints_one_json_object_with_the_promised_keys(folder, shoestring):
-    status, out, _ = shoestring("compress", "mine:small", "--budget", "size<=2KB, drop<=20%", "--steps", 60, "--json")
+def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoestring):
+    status, out, _ = shoestring("compress", "mine:small", "--budget", EASY, "--out", "told.shoe", "--json")
     assert status == 0
-    found = json.loads(out)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [one["event"] for one in events][:2] == ["forecast", "first"] and events[-1]["event"] == "done"
+    found = events[-1]
     promised = (
         "bytes_before bytes_after score_before score_after milliseconds_before milliseconds_after path onnx_bytes_before"
     )
     assert set(promised.split()) <= found.keys()
     assert found["bytes_before"] == 4 * (64 * 32 + 32 + 32 * 10 + 10)
-    assert found["bytes_after"] == (folder / found["path"]).stat().st_size <= 2000
-    assert found["met"] is True
+    assert found["bytes_after"] == (folder / found["path"]).stat().st_size <= 6000
+    assert found["met"] is True and found["interrupted"] is False
 
 
+def test_quiet_prints_the_report_alone(folder, shoestring):
+    status, out, err = shoestring("compress", "mine:small", "--budget", EASY, "--out", "quiet.shoe", "--quiet")
+    assert status == 0 and err == ""
+    assert "forecast" not in out and "first file" not in out and out.split()[:2] == ["before", "after"]
+
+
+@pytest.mark.slow
 def test_compress_says_nearest_and_exits_with_3_where_the_budget_cannot_be_kept(folder, shoestring):
-    arguments = ("compress", "mine.py:small", "--budget", "size<=50B", "--steps", 1, "--out", "nearest.shoe")
+    arguments = ("compress", "mine.py:small", "--budget", "size<=50B, time<=6s", "--out", "nearest.shoe")
     status, out, _ = shoestring(*arguments)
-    assert status == cli.BUDGET_NOT_MET == 3
-    assert "nearest" in out
-    assert (folder / "nearest.shoe").exists()
-    assert json.loads(shoestring(*arguments, "--json")[1])["nearest"] is True
+    assert status == cli.search.BUDGET_NOT_MET == 3
+    assert "nearest" in out and "size blocks" in out
+    assert load(folder / "nearest.shoe")
+    status, out, _ = shoestring(*arguments, "--json")
+    assert status == 3 and json.loads(out.splitlines()[-1])["nearest"] is True
+
+
+def test_forecast_says_what_compress_would_come_to(shoestring):
+    status, out, _ = shoestring("forecast", "mine.py:small", "--budget", EASY)
+    assert status == 0 and out.startswith("forecast: about ") and "the chance that the budget is kept is" in out
+    found = json.loads(shoestring("forecast", "mine.py:small", "--budget", EASY, "--json")[1])
+    assert found["event"] == "forecast" and 0 <= found["chance"] <= 1
+    assert found["bytes"]["low"] <= found["bytes"]["middle"] <= found["bytes"]["high"]
+
+
+def test_frontier_is_there_again_and_a_point_of_it_is_written(file, folder, shoestring):
+    status, out, _ = shoestring("frontier", file)
+    assert status == 0 and out.split()[:3] == ["bytes", "score", "lost"]
+    points = json.loads(shoestring("frontier", file, "--json")[1])
+    assert len(points) == len(out.splitlines()) - 1 and [one["number"] for one in points] == [*range(1, len(points) + 1)]
+    for point in points:
+        assert shoestring("frontier", file, "--pick", point["number"], "--out", "picked.shoe")[0] == 0
+        assert (folder / "picked.shoe").stat().st_size == point["bytes"] and load(folder / "picked.shoe")
+    assert shoestring("frontier", "small.shoe.study", "--pick", 1)[0] == 0
+    assert (folder / "small.1.shoe").stat().st_size == points[0]["bytes"]
+    assert "there is no point 99" in shoestring("frontier", file, "--pick", 99)[2]
+    assert json.loads(shoestring("frontier", file, "--pick", 1, "--json")[1])["bytes"] == points[0]["bytes"]
+
+
+def test_frontier_is_drawn(file, folder, shoestring):
+    assert shoestring("frontier", file, "--svg", "frontier.svg")[0] == 0
+    root = ElementTree.parse(folder / "frontier.svg").getroot()
+    marks = root.findall("{http://www.w3.org/2000/svg}circle")
+    assert len(marks) == len(json.loads(shoestring("frontier", file, "--json")[1]))
 
 
 def test_inspect_adds_up_to_the_file(file, shoestring):
@@ -159,6 +206,10 @@ def test_score_and_ledger(file, shoestring):
     [
         (("compress", "--budget", "size<=0KB"), "more than 0"),
         (("compress", "--budget", "size<=4 parsecs"), "not in 'parsecs'"),
+        (("compress", "--budget", "sise<=4KB"), "did you mean size?"),
+        (("forecast", "--budget", "milliseconds<=4ms"), "did you mean latency?"),
+        (("compress", "--budget", "latency<=1ms", "--runtime", "nonsense"), "nonsense"),
+        (("frontier", "absent.shoe"), "there is no search in"),
         (("compress", "mine.py:absent"), "no function 'absent'"),
         (("compress", "mine.py:wrong"), "must return (trained model, task)"),
         (("compress", "nothing_here:small"), "there is no module"),
@@ -194,24 +245,84 @@ def test_version_and_usage(shoestring):
     assert shoestring("compress", "--nonsense")[0] == 2
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
-def test_interrupted_it_keeps_the_best_file_so_far_and_exits_with_130(folder):
-    command = [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", "--budget", "size<=60B, drop<=0%"]
-    process = subprocess.Popen(
-        [*command, "--steps", "400", "--out", "cut.shoe"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # shells have what they run in the background ignore it
-    )
+def begun(folder, *arguments):
+    """The command, running in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", *map(str, arguments)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Shells have what they run in the background ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_keeps_the_best_file_so_far_and_exits_with_130(folder, number):
+    path = folder / f"cut{number}.shoe"
+    process = begun(folder, "--budget", "size<=60B, drop<=0%", "--minutes", 10, "--out", path.name)
     assert process.stdout is not None and process.stderr is not None
-    while "stage 1" not in (line := process.stdout.readline()):
+    while "first file" not in (line := process.stdout.readline()):
         assert line or process.poll() is None, process.stderr.read()
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    assert load(path)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
-    assert (folder / "cut.shoe").exists()
+    assert "the same command goes on from here" in out and "Traceback" not in err
+    assert load(path) and f"{path.stat().st_size:,}  in all" in out
+
+
+@posix
+@pytest.mark.slow
+def test_two_workers_measure_in_one_study(folder):
+    process = begun(folder, "--budget", "size<=60B, time<=60s", "--out", "two.shoe", "--workers", 2)
+    study, seen = folder / "two.shoe.study" / "study.sqlite", set[str]()
+    while process.poll() is None:
+        if study.exists():
+            try:
+                with sqlite3.connect(f"file:{study}?mode=ro", uri=True, timeout=5) as connection:
+                    rows = connection.execute("select distinct worker from claims where worker is not null").fetchall()
+                    seen |= {one for (one,) in rows}
+            except sqlite3.OperationalError:  # it is just being made
+                pass
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    _, err = process.communicate()
+    assert process.returncode in (0, 3), err
+    assert len(seen) == 2, "both had something in their hands"
+    with sqlite3.connect(study) as connection:
+        keys = connection.execute("select technique, seed, fidelity from trials").fetchall()
+    assert len(set(keys)) == len(keys) > 2
+    assert load(folder / "two.shoe")
+
+
+@posix
+@pytest.mark.slow
+def test_workers_end_when_the_command_is_killed(folder):
+    process = begun(folder, "--budget", "size<=60B", "--out", "killed.shoe", "--workers", 2)
+    assert process.stdout is not None
+    while "first file" not in (line := process.stdout.readline()):
+        assert line
+    helpers = children(process.pid)
+    assert len(helpers) == 1
+    process.kill()
+    process.communicate()
+    ends = monotonic() + 60
+    while any(running(one) for one in helpers) and monotonic() < ends:
+        os.sched_yield()
+    assert not any(running(one) for one in helpers)
+
+
+def children(pid: int) -> list[int]:
+    said = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(one) for one in said.split()]
+
+
+def running(pid: int) -> bool:
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(said) and not said.startswith("Z")

@@ -1,5 +1,6 @@
-"""`python -m shoestring.cli`: the program."""
+"""python -m shoestring.cli is the same as shoestring."""
 
 from shoestring.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from shoestring.core import Task
 from shoestring.kit.example import example_of
 from shoestring.kit.product import PRODUCTS
+from shoestring.kit.state import State
 from shoestring.kit.surgery import answers, differs
 from shoestring.kit.tape import record
 from shoestring.kit.weights import SkippedWarning, Weight, bake, clone, members
@@ -50,8 +52,8 @@ def settle_batch_norm(model: nn.Module) -> nn.Module:
 def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
     """A copy whose batch norms are gone where they follow a convolution or linear layer: its weights and bias do their work.
 
-    It answers as the model does in evaluation mode, up to rounding. A weight that was on levels or a grid is so no more; what was pruned
-    stays pruned. Left as they are: norms that follow anything else or are of a class of their own, and those after a layer that is
+    It answers as the model does in evaluation mode, up to rounding. A weight on a grid stays on it, each channel with a step of its own,
+    unless groups of columns had theirs; one that was on levels is so no more; what was pruned stays pruned. Left as they are: norms that follow anything else or are of a class of their own, and those after a layer that is
     used twice or has tied or foreign weights; all of them, with a SkippedWarning, where the folded model answers otherwise.
     """
     folded, example = clone(model), example_of(task)
@@ -72,7 +74,7 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
             continue
         layer, norm = folded.get_submodule(before.layer), folded.get_submodule(call.layer)
         weight, bias = owned.get((id(layer), "weight")), owned.get((id(layer), "bias"))
-        if type(norm) not in _NORMS or norm.running_mean is None:
+        if parametrize.type_before_parametrizations(norm) not in _NORMS or norm.running_mean is None:
             continue
         if weight is None or (bias is None and getattr(layer, "bias", None) is not None):
             continue
@@ -93,9 +95,10 @@ def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> N
     """Put what a norm does into the layer before it."""
     with torch.no_grad():
         scale = torch.rsqrt(norm.running_var + norm.eps) * (1.0 if norm.weight is None else norm.weight)
-        value = weight.value() * scale.view(-1, *[1] * (weight.raw.ndim - 1)).to(weight.raw)
-        if (state := weight.state) is not None:
-            state.codebook = state.indices = state.step = state.reach = None
+        by_channel = scale.view(-1, *[1] * (weight.raw.ndim - 1)).to(weight.raw)
+        value = weight.value() * by_channel
+        if weight.state is not None:
+            _scale(weight.state, by_channel)
         weight.raw.data = value.clone(memory_format=torch.preserve_format)
         weight.raw.requires_grad_(norm.weight is None or norm.weight.requires_grad or weight.raw.requires_grad)
         shift = -norm.running_mean * scale + (0.0 if norm.bias is None else norm.bias)
@@ -105,3 +108,16 @@ def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> N
                 bias.state.codebook = bias.state.indices = bias.state.step = bias.state.reach = None
         else:
             layer.bias = nn.Parameter(shift.to(weight.raw))
+
+
+def _scale(state: State, scale: torch.Tensor) -> None:
+    """Have the grid of a weight scaled with its channels (O, 1, 1, ...); what can be no grid for each channel is none any more."""
+    state.codebook = state.indices = None
+    if state.step is None or state.step.numel() not in (1, len(scale)):
+        state.step = state.reach = None
+        return
+    step = state.step.detach() * scale.abs()
+    # A channel that is multiplied by 0 is on any grid: as fine a one as others have, since its bias is rounded to it.
+    some = step > torch.finfo(step.dtype).tiny
+    step = torch.where(some, step, step[some].min() if bool(some.any()) else torch.ones_like(step))
+    state.step = nn.Parameter(step, requires_grad=state.trainable)

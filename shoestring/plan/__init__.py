@@ -1,11 +1,12 @@
 """From a Budget to the model that keeps it, and the frontier found on the way."""
 
-from shoestring.plan.compress import Outcome, compress, forecast
+from shoestring.plan.compress import compress, forecast
 from shoestring.plan.fallback import fallback
 from shoestring.plan.forecast import Forecast
 from shoestring.plan.found import Found, Kept
 from shoestring.plan.frontier import Frontier, undominated
 from shoestring.plan.main_job import Report, main_job
+from shoestring.plan.outcome import Outcome
 from shoestring.plan.platforms import platforms
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 

@@ -52,8 +52,10 @@ class Arms:
         weights = [m for m in at[Stage.WEIGHTS] if not m.aims]
         chains: list[tuple[Move, ...]] = []
         if self.slow and self.large:
+            # What has few weights left may be fast enough by itself; where nothing makes the model fast, the other limits are kept.
             chains += [(a, *kernels) for a in aiming if kernels]
             chains += [(s, a, *kernels) for s in structure for a in aiming]
+            chains += [(a,) for a in aiming]
             chains += [(s, *kernels) for s in structure if kernels]
             chains += [(n,) for n in trained_numbers]
         elif self.slow:

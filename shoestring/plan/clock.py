@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-ENDING = 0.06
-"""The share of the time that is kept for the end: proving, timing, writing."""
-_LAST = 0.99  # of the time, after which whatever runs is given up
+ENDING = 0.05
+"""The share of the time that is kept for the end at least: proving, timing, writing."""
+MOST_ENDING = 0.3
+"""The share that is kept for it at most."""
 
 
 class TimeUpError(Exception):
@@ -37,10 +38,17 @@ class Clock:
         """Seconds since the command began."""
         return monotonic() - self.began
 
+    def __post_init__(self) -> None:
+        self.ending = ENDING * self.seconds
+
+    def reserve(self, seconds: float) -> None:
+        """Keep so many seconds for the end, as far as that leaves enough for the search."""
+        self.ending = min(max(self.ending, seconds), MOST_ENDING * self.seconds)
+
     @property
     def left(self) -> float:
         """Seconds for trials: without those that the end takes."""
-        return self.seconds * (1 - ENDING) - self.gone
+        return self.seconds - self.ending - self.gone
 
     @property
     def is_up(self) -> bool:
@@ -49,7 +57,8 @@ class Clock:
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
         """A step of whatever runs was done; raises TimeUpError where the time is up, in the thread that made the clock."""
-        if self.gone > _LAST * self.seconds and threading.get_ident() == self._thread:
+        # A little over is better than nothing to show for a long training.
+        if self.left < -0.8 * self.ending and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
         if now - self._said >= self.every:

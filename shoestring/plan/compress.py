@@ -6,9 +6,10 @@ import json
 import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -25,54 +26,21 @@ from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier
 from shoestring.plan.kept import NOTE
+from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
-from shoestring.plan.verdict import HAVING, Verdict, better, judge
+from shoestring.plan.verdict import HAVING, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
 FORECAST_SECONDS = 5.0
 """Of a forecast, for files without training."""
+ENDING_SECONDS = 3.0
+"""Of the end of a command, besides scoring and timing again."""
+AGAIN, RETIMED = 3, range(3)
+"""How many times as long what nearly decides a limit is timed at the end, and which of the best."""
 KEPT_BYTES = 100e6
 """Of files of trials that are kept in the folder of a search although another beats them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What `compress` found.
-
-    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
-    of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
-    4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
-    techniques said that they left alone.
-    """
-
-    trial: Trial
-    verdict: Verdict
-    budget: Budget
-    limits: Budget
-    frontier: Frontier
-    trials: tuple[Trial, ...]
-    score_before: float
-    bytes_before: int
-    file: Path
-    reference: Path
-    folder: Path
-    seconds: float
-    skipped: tuple[str, ...] = ()
-    interrupted: bool = False
-    _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
-    _kept: Any = field(repr=False, default=None)
-    """What holds a temporary folder until nobody has the outcome any more."""
-
-    @property
-    def met(self) -> bool:
-        """Whether no limit is broken; those that cannot be told apart here are in `verdict.undecided`."""
-        return self.verdict.fits
-
-    def model(self) -> nn.Module:
-        """The delivered model as a module, to go on with; raises ValueError where only the file holds it (as after another run)."""
-        return self._model()
 
 
 def compress(
@@ -108,8 +76,8 @@ def compress(
     KeyboardInterrupt ends the search, not the delivery: the outcome has the best so far and `interrupted`.
     Raises BudgetError or ValueError for a budget, model or task that cannot be worked with, ExportError, OSError.
     """
-    kept = tempfile.TemporaryDirectory(prefix="shoestring-") if path is None else None
-    file = Path(path) if path is not None else Path(kept.name) / "model.shoe"  # type: ignore[union-attr]
+    kept = _Temporary() if path is None else None
+    file = kept.path / "model.shoe" if kept is not None else Path(path or "")
     check_place(file)
     with _alone(folder_of(file)):
         job = Job.of(
@@ -164,6 +132,9 @@ class Job:
                 model, task, folder_of(path), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
                 score_seconds=seconds / 60, **settings,
             )  # fmt: skip
+        # At the end both files are scored on test data and timed, and up to three of the best are timed again.
+        again = 0.0 if experiments.latency is None else AGAIN * len(RETIMED) * experiments.timing_seconds
+        clock.reserve(ENDING_SECONDS + 4 * experiments.judge.taken + again)
         return cls(limits, path, clock, experiments, storage, share, say, tell)
 
     def __post_init__(self) -> None:
@@ -273,8 +244,10 @@ class Job:
             return next(iter(named.values()), ordered[0])
         if self.limits.latency is None or quick:
             return ordered[0]
-        first = [self.experiments.again(one, 3 * self.experiments.timing_seconds) for one in ordered[:3]]
-        return min([*first, *ordered[3:]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
+        first = [
+            self.experiments.again(ordered[i], AGAIN * self.experiments.timing_seconds) for i in RETIMED if i < len(ordered)
+        ]
+        return min([*first, *ordered[len(first) :]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
 
 
 def forecast(
@@ -302,6 +275,14 @@ def _two_digits(value: float) -> int:
 def folder_of(path: Path) -> Path:
     """Where a search keeps what it measured: beside the file that it writes."""
     return path.with_name(f"{path.name}.study")
+
+
+class _Temporary:
+    """A folder that lasts as long as this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="shoestring-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 @contextmanager

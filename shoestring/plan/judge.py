@@ -39,12 +39,16 @@ class Judge:
     seed: int = 0
     base: float = field(init=False)
     merits: np.ndarray | None = field(init=False)
+    taken: float = field(init=False)
+    """Seconds that scoring a file takes."""
 
     def __post_init__(self) -> None:
         if self.examples is not None:
             self.task = self.task.sampled(self.examples, self.seed)
+        began = monotonic()
         predict = load(self.reference, threads=torch.get_num_threads())
         self.base, self.merits = score(self.task, predict), self._merits(predict)
+        self.taken = (monotonic() - began) / (1 if self.merits is None else 2)  # of other files one of the two is asked for
         if not math.isfinite(self.base):
             raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
         if self.merits is not None and not math.isclose(float(self.merits.mean()), self.base, abs_tol=1e-9):
@@ -84,11 +88,9 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
     Raises ValueError for a score that is no number, or the same as that of random weights.
     """
     note = reference.with_name(f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json")
-    began = monotonic()
     judge = Judge(task, reference, _remembered(note), seed)
-    taken = (monotonic() - began) / 2  # it looked for the score and for the merits, and of other files for one of them
-    if judge.examples is None and taken > seconds and judge.count is not None:
-        fewer = max(int(judge.count * seconds / taken), _FEWEST_EXAMPLES)
+    if judge.examples is None and judge.taken > seconds and judge.count is not None:
+        fewer = max(int(judge.count * seconds / judge.taken), _FEWEST_EXAMPLES)
         if fewer < judge.count:
             judge = Judge(task, reference, _first_to_say(note, fewer), seed)
     with seeded(0):

@@ -20,7 +20,8 @@ from shoestring.kit import members
 from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
-from shoestring.plan.compress import Outcome, check_place, compress
+from shoestring.plan.compress import check_place, compress
+from shoestring.plan.outcome import Outcome
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.toward import Course, Toward, leave
 
 _EVERY = 20  # steps after which the weights are counted anew
+_FINEST = 64  # times as fine as the field says is as fine as a grid begins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class Rate(Technique):
     `price`: of a bit, in units of the loss, above 0 (the logarithm of 2 over the number of training examples is the
     description length's own price), or Toward(bytes): whatever price takes the weights there. `training`: of 1 step or more, and a fifth more where there is batch norm.
     `rise`: the share of the training over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
-    deviations of a tensor. `grain`: PerTensor() or PerChannel().
+    deviations of a tensor; with Toward less, where the weights would begin below its bytes. `grain`: PerTensor() or PerChannel().
     `only`, `keep`: patterns of names of layers, those whose weights are put on grids and those whose are not (they train on);
     empty `only` is all of them.
     Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
@@ -103,12 +104,16 @@ class Rate(Technique):
     def _train(
         self, model: nn.Module, task: Task, weights: list[Weight], training: Training, rise: float, *, fine: bool
     ) -> None:
-        for weight in weights:
-            if weight.state is None or weight.state.step is None:
-                weight.round(self._first_step(weight, fine=fine))
+        fresh = [weight for weight in weights if weight.state is None or weight.state.step is None]
+        coarseness = self._coarseness(fresh, fine=fine)
+        for weight in fresh:
+            weight.round(self._first_step(weight, coarseness, fine=fine))
         priced = Priced(task, [Price(weight) for weight in weights])
         course = Course(self.price, len(weights), training.steps, rise, model) if isinstance(self.price, Toward) else None
-        every = _EVERY if course is None else min(_EVERY, max(1, training.steps // 20))
+        # A divisor of 100, at which trainings are kept to be resumed: what is counted then is what it was.
+        every = (
+            _EVERY if course is None else max(one for one in (1, 2, 4, 5, 10, _EVERY) if one <= max(1, training.steps // 20))
+        )
 
         def before_step(step: int) -> None:
             if step % every == 0:
@@ -123,7 +128,19 @@ class Rate(Technique):
 
         train(model, priced, training, before_step=before_step, what="training for the rate", key=repr(self))
 
-    def _first_step(self, weight: Weight, *, fine: bool) -> Tensor:
+    def _coarseness(self, weights: list[Weight], *, fine: bool) -> float:
+        """That of the field; where a number of bytes is the goal so fine that the weights begin at it or above: a course leads down."""
+        coarseness = self.coarseness
+        if isinstance(self.price, Toward) and not fine:
+            while coarseness > self.coarseness / _FINEST and self._bits(weights, coarseness) < 8 * self.price.bytes:
+                coarseness /= 2
+        return coarseness
+
+    def _bits(self, weights: list[Weight], coarseness: float) -> float:
+        steps = [self._first_step(one, coarseness, fine=False) for one in weights]
+        return sum(code_length((one.value() / step).round())[0] for one, step in zip(weights, steps, strict=True))
+
+    def _first_step(self, weight: Weight, coarseness: float, *, fine: bool) -> Tensor:
         value = weight.value().float()
         if fine and bool(value.any()):  # a norm's scale or shift: it works by its size, and a few large ones say nothing
             return value[value != 0].abs().median() / 8
@@ -133,7 +150,7 @@ class Rate(Technique):
         largest = value.abs().max()
         # Equal values (the ones of a new norm) have no spread, zeros no size.
         least = torch.where(largest > 0, largest / 128, 1 / 64)
-        return (self.coarseness * spread).clamp_min(least).reshape(shape)
+        return (coarseness * spread).clamp_min(least).reshape(shape)
 
 
 def _shorter(training: Training) -> Training:

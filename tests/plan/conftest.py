@@ -19,4 +19,5 @@ def exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
             _KNOWN[key] = export(model, task)
         return _KNOWN[key]
 
-    monkeypatch.setattr(sys.modules["shoestring.plan.weighing"], "export", once)
+    for name in ("weighing", "same_graph"):
+        monkeypatch.setattr(sys.modules[f"shoestring.plan.{name}"], "export", once)

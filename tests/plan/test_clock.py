@@ -21,10 +21,20 @@ def now(monkeypatch):
 def test_what_is_left_is_without_the_end(now):
     clock = Clock(100.0)
     assert clock.gone == 0 and clock.left == pytest.approx(100 * (1 - ENDING)) and not clock.is_up
-    now[0] += 93.9
+    now[0] += 94.9
     assert not clock.is_up
     now[0] += 0.2
-    assert clock.is_up and clock.left < 0 and clock.gone == pytest.approx(94.1)
+    assert clock.is_up and clock.left < 0 and clock.gone == pytest.approx(95.1)
+
+
+def test_the_end_is_given_what_it_takes_but_not_the_search(now):
+    clock = Clock(100.0)
+    clock.reserve(2.0)
+    assert clock.left == pytest.approx(95), "it has that already"
+    clock.reserve(12.0)
+    assert clock.left == pytest.approx(88)
+    clock.reserve(500.0)
+    assert clock.left == pytest.approx(70)
 
 
 def test_it_counts_from_when_the_command_began(now):
@@ -33,12 +43,12 @@ def test_it_counts_from_when_the_command_began(now):
 
 def test_training_is_given_up_when_the_time_is_up(now):
     steps = 0
-    with listening(Clock(100.0)), pytest.raises(TimeUpError, match="training was given up at step 99 of 500"):
-        with progress("training", 500) as advance:
-            for _ in range(500):
-                now[0] += 1.001
-                advance("")
-                steps += 1
+    raised = pytest.raises(TimeUpError, match="training was given up at step 99 of 500")
+    with listening(Clock(100.0)), raised, progress("training", 500) as advance:
+        for _ in range(500):
+            now[0] += 1.001
+            advance("")
+            steps += 1
     assert steps == 98, "after that there would be no time to write"
 
 

@@ -77,8 +77,8 @@ def test_the_table_has_a_line_for_each_point_with_the_exchange_rate():
     head, *lines = str(found).splitlines()
     assert head.split()[:3] == ["bytes", "score", "lost"]
     assert lines[0].split() == ["1", "2,000", "0.8600", "+0.0400", "tiny", "T(size=2000)"]
-    assert lines[1].split() == "2 3,000 0.8930 +0.0070 +1,000 B buy +0.0330 balanced T(size=3000)".split()
-    assert lines[2].split() == "3 5,000 0.9100 -0.0100 +2,000 B buy +0.0170 free T(size=5000)".split()
+    assert lines[1].split() == ["2", "3,000", "0.8930", "+0.0070", "+1,000", "B", "buy", "+0.0330", "balanced", "T(size=3000)"]
+    assert lines[2].split() == ["3", "5,000", "0.9100", "-0.0100", "+2,000", "B", "buy", "+0.0170", "free", "T(size=5000)"]
     assert len(lines) == 3
 
 

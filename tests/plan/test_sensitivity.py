@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 import torch
@@ -180,32 +181,26 @@ def test_what_another_process_is_at_is_waited_for(tmp_path: Path, monkeypatch: p
 
 
 AT_ONE_TIME = """
-import sys, time
+import sys
 from pathlib import Path
 from shoestring.plan import sensitivity
 from tests.plan.made_up import Harm, Sum, summing
 
-class Slow(Harm):
-    def __call__(self, model, task):
-        with Path(sys.argv[1], "calls").open("a") as file:
-            file.write(f"{self.only[0]}\\n")
-        time.sleep(0.3)
-        return super().__call__(model, task)
-
 here = Path(sys.argv[1])
-while len(list(here.glob("ready-*"))) < 2:
-    Path(here, f"ready-{sys.argv[2]}").touch()
-    time.sleep(0.01)
-table = sensitivity(Sum(6), summing(6), Slow(harms=(0.125,) * 6), meters=(), folder=here / "folder")
-print([one.score_lost for one in table.effects])
+Path(here, "begun").touch()
+sensitivity(Sum(6), summing(6), Harm(harms=(0.125,) * 6, log=here / "log"), meters=(), folder=here / "folder")
 """
 
 
 def test_two_processes_on_one_folder_make_each_trial_once(tmp_path: Path):
-    run = [sys.executable, "-c", AT_ONE_TIME, str(tmp_path)]
-    both = [subprocess.Popen([*run, str(one)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for one in range(2)]
-    assert [one.communicate(timeout=300)[0] for one in both] == [f"{[0.125] * 6}\n"] * 2
-    assert sorted((tmp_path / "calls").read_text().split()) == [f"layers.{place}" for place in range(6)]
+    with subprocess.Popen([sys.executable, "-c", AT_ONE_TIME, str(tmp_path)], cwd=ROOT) as other:
+        while not (tmp_path / "begun").exists() and other.poll() is None:
+            sleep(0.01)
+        action = Harm(harms=(0.125,) * 6, log=tmp_path / "log")
+        table = sensitivity(Sum(6), summing(6), action, meters=(), folder=tmp_path / "folder")
+        assert other.wait(300) == 0
+    assert set(lost(table).values()) == {0.125}
+    assert sorted((tmp_path / "log").read_text().split()) == [f"layers.{place}" for place in range(6)]
 
 
 def test_groups_are_tried_together():

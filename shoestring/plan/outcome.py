@@ -1,0 +1,53 @@
+"""What a search came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from shoestring.core import Budget
+from shoestring.kit import Trial
+from shoestring.plan.frontier import Frontier
+from shoestring.plan.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What `compress` found.
+
+    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
+    of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
+    4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
+    techniques said that they left alone.
+    """
+
+    trial: Trial
+    verdict: Verdict
+    budget: Budget
+    limits: Budget
+    frontier: Frontier
+    trials: tuple[Trial, ...]
+    score_before: float
+    bytes_before: int
+    file: Path
+    reference: Path
+    folder: Path
+    seconds: float
+    skipped: tuple[str, ...] = ()
+    interrupted: bool = False
+    _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
+    _kept: Any = field(repr=False, default=None)
+    """What holds a temporary folder until nobody has the outcome any more."""
+
+    @property
+    def met(self) -> bool:
+        """Whether no limit is broken; those that cannot be told apart here are in `verdict.undecided`."""
+        return self.verdict.fits
+
+    def model(self) -> nn.Module:
+        """The delivered model as a module, to go on with; raises ValueError where only the file holds it (as after another run)."""
+        return self._model()

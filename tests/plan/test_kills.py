@@ -1,0 +1,77 @@
+"""The command, killed at any moment and begun again: nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shoestring.artifact import load
+
+KILLS = int(os.environ.get("SHOESTRING_KILLS", "6"))
+SOURCE = """
+from torch import nn
+from shoestring.core import seeded
+from shoestring.kit import Training, train
+from shoestring.tasks import digits
+
+def small():
+    task = digits()
+    with seeded(0):
+        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)), task.sealed(), Training(200)), task
+"""
+
+
+def begin(folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", "--budget", "size<=300B, drop<=20%, time<=60s"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def finished(folder: Path) -> list[tuple[str, int, float]]:
+    study = folder / "small.shoe.study" / "study.sqlite"
+    if not study.exists():
+        return []
+    with sqlite3.connect(study, timeout=60) as connection:
+        tables = connection.execute("select count(*) from sqlite_master where name = 'trials'").fetchone()[0]
+        return connection.execute("select technique, seed, fidelity from trials").fetchall() if tables else []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_done_twice(tmp_path):
+    (tmp_path / "mine.py").write_text(SOURCE)
+    path, chance, known, files = tmp_path / "small.shoe", random.Random(0), set(), 0
+    for _ in range(KILLS):
+        process = begin(tmp_path)
+        study = tmp_path / "small.shoe.study" / "original.shoe"
+        waited, before = time.monotonic() + 60, study.stat().st_mtime if study.exists() else 0.0
+        # The moments that count are those after it has begun to measure.
+        while process.poll() is None and time.monotonic() < waited and (not study.exists() or study.stat().st_mtime == before):
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0, 6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if path.exists():
+            load(path)
+            files += 1
+        now = finished(tmp_path)
+        assert known <= set(now) and len(set(now)) == len(now)
+        known = set(now)
+    assert files and known, "it was killed after the first file too"
+    process = begin(tmp_path)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode in (0, 3), said
+    now = finished(tmp_path)
+    assert known <= set(now) and len(set(now)) == len(now)
+    assert f"{path.stat().st_size:,}  in all" in said and load(path)
+    left = [one.name for one in tmp_path.iterdir() if one.name.startswith(".shoe-")]
+    assert len(left) <= KILLS, "a write that was killed leaves one file, no more"
