@@ -48,6 +48,7 @@ class Claim:
     def finish(self, trial: Trial, data: bytes | None = None) -> Trial:
         """Remember what came of it, with its file, and return the trial with the file's name and digest.
 
+        Of a file that is not to be kept, leave out `data` and say `sha256` in the trial.
         The file is written first and the row after it, each whole or not at all: after a kill both count or neither. Where
         another process took the claim over (this one had no heartbeat for long) and was first, its trial is
         remembered and returned. Raises ValueError for a trial of another chain and for a claim that has ended, OSError
@@ -203,8 +204,10 @@ class Study:
             return Claim(self, key, deaths)
 
     def _finish(self, trial: Trial, data: bytes | None) -> Trial:
-        digest = None if data is None else hashlib.sha256(data).hexdigest()
-        trial = replace(trial, file=None if digest is None else f"{digest}{SUFFIX}", sha256=digest)
+        trial = replace(trial, file=None)
+        if data is not None:
+            digest = hashlib.sha256(data).hexdigest()
+            trial = replace(trial, file=f"{digest}{SUFFIX}", sha256=digest)
         with self._thread:
             storage = self._here()
             if self._me is None:

@@ -44,7 +44,7 @@ class Trial:
     `score`: the validation score of the file; None where the trial failed, and then `note` says why.
     `error`: the standard error of the difference from the model as it came in; None where nobody knows it.
     `noise`: by field of the cost, the interval (low, high) of a measurement that is noisy.
-    `file`: the name of the file in the study; None where it was not kept. `sha256` is the file's.
+    `file`: the name of the file in the study; None where it was not kept. `sha256` is the file's, kept or not.
     `note`: what was skipped. `when`: seconds since 1970.
     """
 

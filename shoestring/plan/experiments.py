@@ -5,40 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-import tempfile
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, process_time
-from typing import Any
 
 from torch import nn
 
-from shoestring.artifact import save
 from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, seeded
 from shoestring.core.ledger import run_of_process
-from shoestring.kit import (
-    SkippedWarning,
-    Study,
-    Trial,
-    bake,
-    check_finite,
-    clone,
-    export,
-    pack,
-    parameter_bytes,
-    restore,
-    resuming,
-)
-from shoestring.meters import Latency
+from shoestring.kit import Study, Trial, bake, clone, parameter_bytes, restore, resuming
 from shoestring.plan.clock import TimeUpError
-from shoestring.plan.judge import Judge
+from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
-from shoestring.plan.pace import pace
 from shoestring.plan.proposal import Proposal, save_proposal
-from shoestring.plan.same_graph import file_of, signature_of
+from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing
 
 _MODULES = 4  # made models that are kept in memory, to go on from
 
@@ -70,38 +52,24 @@ class Experiments:
     """The chain whose model stays in memory."""
 
     def __post_init__(self) -> None:
-        check_finite(self.model)
         self.sealed = self.task.sealed()
+        self.reference = self.folder / "original.shoe"
+        self.weighing = Weighing(
+            self.model, self.sealed, self.reference, self.meters, smallest=self.smallest, seconds=self.timing_seconds
+        )
+        self.sha256, self.latency = self.weighing.sha256, self.weighing.latency
         self.teacher = bake(clone(self.model)).eval()
         self.taught = self.sealed.taught_by(self.teacher)
-        self.latency = next((meter for meter in self.meters if isinstance(meter, Latency)), None)
-        self._exported, self._signature = export(self.model, self.sealed), signature_of(self.model)
-        original = pack(self.model, self._exported, smallest=self.smallest)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.reference = self.folder / "original.shoe"
-        save(self.reference, original)
-        self.sha256 = hashlib.sha256(original).hexdigest()
-        self.judge = Judge(self.sealed, self.reference, self.model, self.sha256, self.seed, self.score_seconds)
+        self.judge = quick_judge(self.sealed, self.reference, self.model, self.seed, self.score_seconds)
         self.base = self.judge.base
         seen = self.sha256, self.sealed.name, self.base, self.judge.examples, self.smallest
         self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
         self._more: dict[str, Trial] = {}
         self._rows: dict[str, int] = {}
-        self.original = self._original(len(original))
-
-    def _original(self, size: int) -> Trial:
-        """The model as it came in, as a trial: its size is what papers call uncompressed, 4 bytes for each number."""
-        cost = self._read(self.reference)
-        noise: dict[str, tuple[float, float]] = {}
-        if self.latency is not None:
-            timed = pace(self.reference, self.reference, self.sealed, self.latency, seconds=self.timing_seconds)
-            self.milliseconds = timed.milliseconds
-            cost |= Cost(milliseconds=timed.milliseconds)
-        self.came_in = cost | Cost(bytes=parameter_bytes(self.model))
-        return Trial(
-            technique=repr(chain()), seed=self.seed, cost=cost | Cost(bytes=size), score=self.base, error=0.0, noise=noise
-        )
+        cost = self.weighing.original()
+        self.came_in = cost | Cost(bytes=parameter_bytes(self.model))  # what papers call uncompressed: 4 bytes for each number
+        self.original = Trial(technique=repr(chain()), seed=self.seed, cost=cost, score=self.base, error=0.0)
 
     # Trials -----------------------------------------------------------------------------------------------------------------
 
@@ -123,26 +91,24 @@ class Experiments:
             return self.study.find(proposal.name, self.seed)
         unfinished = self.folder / "unfinished" / hashlib.sha256(proposal.name.encode()).hexdigest()[:16]
         began, busy, notes = monotonic(), process_time(), list[str]()
+        trial = Trial(technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity)
         data: bytes | None = None
-        try:
-            if proposal.fidelity > 0:
-                save_proposal(unfinished, proposal)
-            with resuming(unfinished):
-                model = self._made(proposal.techniques, notes)
-            data = self._file(model)
-            trial = self._measured(proposal, data)
-        except (KeyboardInterrupt, TimeUpError):
-            claim.give_back()
-            raise
-        except Exception as error:  # any technique and any model: that it fails is an answer too
-            if isinstance(error, OSError) and error.errno is not None:  # a full disk is none of the technique's
-                claim.give_back()
+        with claim:
+            try:
+                if proposal.fidelity > 0:
+                    save_proposal(unfinished, proposal)
+                with resuming(unfinished):
+                    model = self._made(proposal.techniques, notes)
+                data = self.weighing.file_of(model)
+                with file_with(data) as path:
+                    trial = self.weighing.measured(trial, path, self.judge, self.original.cost.milliseconds)
+            except TimeUpError:
                 raise
-            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            trial = Trial(technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity, note=said[:500])
-        spent = Cost(seconds=monotonic() - began, processor_seconds=process_time() - busy)
-        trial = replace(trial, cost=trial.cost | spent, note="; ".join([*notes, trial.note] if trial.note else notes)[:1000])
-        trial = claim.finish(trial, data if trial.score is not None else None)
+            except Exception as error:  # any technique and any model: that it fails is an answer too
+                trial = replace(trial, note=fault_of(error)[:500])
+            spent = Cost(seconds=monotonic() - began, processor_seconds=process_time() - busy)
+            note = "; ".join([*notes, trial.note] if trial.note else notes)[:1000]
+            trial = claim.finish(replace(trial, cost=trial.cost | spent, note=note), data if trial.score is not None else None)
         shutil.rmtree(unfinished, ignore_errors=True)
         self._write_down(trial, proposal.techniques)
         return trial
@@ -152,55 +118,18 @@ class Experiments:
         start = next(n for n in range(len(techniques), -1, -1) if repr(chain(*techniques[:n])) in self._modules)
         model = self._modules[repr(chain(*techniques[:start]))]
         for place in range(start, len(techniques)):
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                with seeded(self.seed):
-                    # What does not train needs no teacher, who takes as long again as the model.
-                    model = techniques[place](model, self.taught if Move(techniques[place]).trains else self.sealed)
-            self._hear(said, notes)
+            with hearing(notes), seeded(self.seed):
+                # What does not train needs no teacher, who takes as long again as the model.
+                model = techniques[place](model, self.taught if Move(techniques[place]).trains else self.sealed)
+            self.heard += [one for one in notes if one not in self.heard]
             self._modules[repr(chain(*techniques[: place + 1]))] = model
             while len(self._modules) > _MODULES:
                 self._modules.pop(next(name for name in self._modules if name not in (repr(chain()), self.pinned)))
         return model
 
-    def _hear(self, said: Sequence[Any], notes: list[str]) -> None:
-        for one in said:
-            if issubclass(one.category, SkippedWarning):
-                text = str(one.message)
-                notes += [text] if text not in notes else []
-                self.heard += [text] if text not in self.heard else []
-            else:
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-
     def holds(self, techniques: Sequence[Technique]) -> bool:
         """Whether the model that a chain makes is in memory."""
         return repr(chain(*techniques)) in self._modules
-
-    def _file(self, model: nn.Module) -> bytes:
-        return file_of(model, self.sealed, self._exported, self._signature, smallest=self.smallest)
-
-    def _measured(self, proposal: Proposal, data: bytes) -> Trial:
-        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
-            path = Path(folder) / "model.shoe"
-            save(path, data)
-            value, merits = self.judge(path)
-            trial = Trial(
-                technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity, cost=Cost(bytes=len(data)), score=value,
-                error=self.judge.error(merits),
-            )  # fmt: skip
-            if not math.isfinite(value):
-                return replace(trial, score=None, note=f"the score is {value}")
-            return self._weighed(trial, path)
-
-    def _weighed(self, trial: Trial, path: Path) -> Trial:
-        """The trial with what the meters read off its file."""
-        cost, noise = trial.cost | self._read(path), dict(trial.noise)
-        if self.latency is not None:
-            timed = pace(path, self.reference, self.sealed, self.latency, seconds=self.timing_seconds)
-            unit = self.milliseconds
-            cost |= Cost(milliseconds=timed.ratio * unit)
-            noise["milliseconds"] = (timed.low * unit, timed.high * unit)
-        return replace(trial, cost=cost, noise=noise)
 
     def _complete(self, trial: Trial) -> Trial:
         """The trial, with what meters of this budget read that none read before, or longer."""
@@ -210,10 +139,8 @@ class Experiments:
         ]
         if not missing or not self.study.holds(trial):
             return trial
-        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
-            path = Path(folder) / "model.shoe"
-            save(path, self.study.read(trial))
-            trial = self._weighed(trial, path)
+        with file_with(self.study.read(trial)) as path:
+            trial = self.weighing.read(trial, path, self.original.cost.milliseconds)
         self._more[trial.technique] = trial
         return trial
 
@@ -226,22 +153,10 @@ class Experiments:
         """The trial, its file timed anew for so long: its milliseconds and their interval are those of this timing."""
         if self.latency is None or not self.study.holds(trial):
             return trial
-        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
-            path = Path(folder) / "model.shoe"
-            save(path, self.study.read(trial))
-            timed = pace(path, self.reference, self.sealed, self.latency, seconds=seconds)
-        unit = self.milliseconds
-        noise = {**trial.noise, "milliseconds": (timed.low * unit, timed.high * unit)}
-        trial = replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * unit), noise=noise)
+        with file_with(self.study.read(trial)) as path:
+            trial = self.weighing.timed(trial, path, self.original.cost.milliseconds, seconds)
         self._more[trial.technique] = trial
         return trial
-
-    def _read(self, file: Path) -> Cost:
-        cost = Cost()
-        for meter in self.meters:
-            if not isinstance(meter, Latency):
-                cost |= meter(file, self.sealed)
-        return cost
 
     def _write_down(self, trial: Trial, techniques: tuple[Technique, ...]) -> None:
         """A row of the ledger, which continues that of the same chain without its last step, where there is one."""

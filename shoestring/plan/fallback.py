@@ -18,7 +18,7 @@ from shoestring.plan.found import Found, Kept
 from shoestring.plan.layers_tried import Layers, check_action, exactly, layers_tried, limited, ready, told
 from shoestring.plan.pace import Pace
 from shoestring.plan.sensitivity import Table
-from shoestring.plan.trials import SpentError, Trial, Trials
+from shoestring.plan.trials import Comparison, SpentError, Trials
 
 
 def fallback(
@@ -47,7 +47,8 @@ def fallback(
     `examples`: how many of the validation split to score on, None for all. At most `most` changed models are made; `folder` is
     where trials are remembered, so that a call that was interrupted goes on. Both are those of `sensitivity`.
     Warns where the drop is finer than two standard errors of what is lost. Raises TypeError for an action without `only` and
-    `keep`, ValueError for names of no layer, for layers that must and must not, and for settings out of range; ExportError.
+    `keep`, ValueError for names of no layer, for layers that must and must not, and for settings out of range, StudyError for a
+    folder whose study is none or is damaged; ExportError.
     """
     if not drop >= 0:
         raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
@@ -113,7 +114,7 @@ class _Search:
         names = [name for layers in self.units if layers in left for name in layers if name not in self.foreign]
         return limited(action or self.prepared, keep=names)
 
-    def _keeping(self, keep: Sequence[Layers]) -> Trial:
+    def _keeping(self, keep: Sequence[Layers]) -> Comparison:
         """What comes of keeping these; a name that the action turns out to have no use for is left out, then and later."""
         while True:
             try:
@@ -130,7 +131,7 @@ class _Search:
                         "say by a method layers(model, task) which layers it acts on"
                     ) from None
 
-    def _trial(self, technique: Any, note: str) -> Trial:
+    def _trial(self, technique: Any, note: str) -> Comparison:
         made = self.trials.made
         trial = self.trials(technique)
         if self.trials.made > made:
@@ -171,16 +172,16 @@ class _Search:
 
         return sorted(self.free, key=loss, reverse=True)
 
-    def _alone(self, layers: Sequence[Layers], most: int) -> dict[Layers, Trial]:
+    def _alone(self, layers: Sequence[Layers], most: int) -> dict[Layers, Comparison]:
         """Trials of these layers changed alone; none where they would make more than `most` trials in all."""
         if self.trials.made + len(layers) > most:
             return {}
-        found: dict[Layers, Trial] = {}
+        found: dict[Layers, Comparison] = {}
         for one in layers:
             try:
                 found[one] = self._trial(limited(self.prepared, only=one), f"{one[0]} alone")
             except NoLayerError:
-                found[one] = Trial(lost=0.0, changed=False)
+                found[one] = Comparison(lost=0.0, changed=False)
         return found
 
     def _give_back(self, keep: list[Layers]) -> None:
@@ -236,7 +237,7 @@ class _Search:
         met = self.best is not None
         keep = self.free if self.best is None else [*self.best, *self.slower]
         technique = self._technique(keep)
-        trial = self.trials.known(technique) or Trial(note="no trial was left to make it")
+        trial = self.trials.known(technique) or Comparison(note="no trial was left to make it")
         left = {*self.kept, *keep}
         units = [one for one in self.units if not self.foreign.issuperset(one)]
         if trial.error is not None and self.drop < 2 * trial.error:
@@ -245,7 +246,6 @@ class _Search:
                 "this little validation data it is partly luck",
                 stacklevel=4,
             )
-        timed = self.trials.original.pace
         return Found(
             technique=self._technique(keep, self.action),
             met=met,
@@ -257,9 +257,9 @@ class _Search:
             score=None if trial.lost is None else self.trials.base - trial.lost,
             lost=trial.lost,
             error=trial.error,
-            bytes_before=self.trials.bytes,
-            bytes=trial.bytes,
-            milliseconds_before=None if timed is None else timed.milliseconds,
+            bytes_before=self.trials.original.bytes or 0,
+            bytes=trial.cost.bytes,
+            milliseconds_before=self.trials.milliseconds,
             pace=trial.pace,
             trials=self.trials.made,
             seed=self.trials.seed,

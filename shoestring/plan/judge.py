@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from shoestring.artifact import load, save
+from shoestring.artifact import Loaded, load, save
 from shoestring.core import Task, score, seeded
 from shoestring.kit import bake, clone
 
@@ -27,62 +28,42 @@ _SHUFFLES = 3
 class Judge:
     """Scores files on the validation split of `task`, and knows what the model that came in scores (`base`, by its file at `reference`).
 
-    Where that takes longer than `seconds`, files are scored on a sample, if the task can draw one. Its size is written down
-    beside the reference, under the model's `sha256`: a later run, and other processes, draw the same.
-    Raises ValueError for a score that is no number, or the same as that of random weights.
+    `examples`: how many of the split to score on, drawn by `seed`, if the task can draw a sample; None for all.
+    `merits`: that file's merit of each example; None where the task does not tell, or the score is not their mean.
+    Raises ValueError for a score that is no number.
     """
 
     task: Task
     reference: Path
-    model: nn.Module
-    sha256: str
-    seed: int = 0
-    seconds: float = math.inf
     examples: int | None = None
-    """How many a sample has; None where there is none."""
+    seed: int = 0
     base: float = field(init=False)
     merits: np.ndarray | None = field(init=False)
-    taken: float = field(init=False, default=0.0)
-    """Seconds of scoring the model that came in."""
-    _by_merits: bool | None = field(init=False, default=None)
+    taken: float = field(init=False)
+    """Seconds that scoring a file takes."""
 
     def __post_init__(self) -> None:
+        if self.examples is not None:
+            self.task = self.task.sampled(self.examples, self.seed)
         began = monotonic()
-        self._whole, self._by_merits = self.task, None
-        self._draw(self._remembered())
+        predict = load(self.reference, threads=torch.get_num_threads())
+        self.base, self.merits = score(self.task, predict), self._merits(predict)
+        self.taken = (monotonic() - began) / (1 if self.merits is None else 2)  # of other files one of the two is asked for
         if not math.isfinite(self.base):
             raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
-        taken = monotonic() - began
-        if self.examples is None and taken > self.seconds and self.merits is not None:
-            fewer = max(int(len(self.merits) * self.seconds / taken), _FEWEST_EXAMPLES)
-            if fewer < len(self.merits):
-                self._draw(self._first_to_say(fewer))
-        with seeded(0):
-            if all(score(self.task, _shuffled(self.model)) == self.base for _ in range(_SHUFFLES)):
-                raise ValueError(
-                    f"the validation score is {self.base:g} for the model and for ones whose weights are in random order: it tells nothing "
-                    "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
-                )
+        if self.merits is not None and not math.isclose(float(self.merits.mean()), self.base, abs_tol=1e-9):
+            self.merits = None
 
     def __call__(self, file: Path) -> tuple[float, np.ndarray | None]:
-        """The validation score of a file, and the merit of each example where the score is their mean.
-
-        Whether it is, the model that came in tells; after that merits alone are asked for, which takes half the time.
-        """
-        began = monotonic()
+        """The validation score of a file, and the merit of each example where the score is their mean."""
         predict = load(file, threads=torch.get_num_threads())
-        merits: np.ndarray | None = None
-        if self._by_merits is not False:
-            with seeded(crc32(b"validation")):
-                found = self.task.merits(predict, "validation")
-            merits = None if found is None else np.asarray(found, dtype=np.float64)
-        if self._by_merits and merits is not None:
-            value = float(merits.mean())
-        else:
-            self.taken = monotonic() - began
-            value = score(self.task, predict)
-            self._by_merits = merits is not None and math.isclose(float(merits.mean()), value, abs_tol=1e-9)
-        return value, merits if self._by_merits else None
+        merits = None if self.merits is None else self._merits(predict)
+        return (score(self.task, predict), None) if merits is None else (float(merits.mean()), merits)
+
+    def _merits(self, predict: Loaded) -> np.ndarray | None:
+        with seeded(crc32(b"validation")):
+            merits = self.task.merits(predict, "validation")
+        return None if merits is None else np.asarray(merits, dtype=np.float64)
 
     @property
     def count(self) -> int | None:
@@ -99,34 +80,48 @@ class Judge:
         pair = None if merits is None or self.merits is None else self.merits - merits
         return None if pair is None or len(pair) < 2 else float(pair.std() / len(pair) ** 0.5)
 
-    def _draw(self, examples: int | None) -> None:
-        self.examples = examples
-        self._by_merits = None
-        self.task = self._whole if examples is None else self._whole.sampled(examples, self.seed)
-        self.base, self.merits = self(self.reference)
 
-    # How large the sample is, was once a matter of how busy the machine was: it is settled by who says it first.
+def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, seconds: float) -> Judge:
+    """A judge that takes no longer than `seconds` a file: on a sample, where that takes one and the task can draw one.
 
-    @property
-    def _note(self) -> Path:
-        return self.reference.with_name(f"sample-{self.sha256[:16]}.json")
+    The size of the sample is written down beside the reference, by the digest of that file: a later run, and other processes, draw the same.
+    Raises ValueError for a score that is no number, or the same as that of random weights.
+    """
+    note = reference.with_name(f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json")
+    judge = Judge(task, reference, _remembered(note), seed)
+    if judge.examples is None and judge.taken > seconds and judge.count is not None:
+        fewer = max(int(judge.count * seconds / judge.taken), _FEWEST_EXAMPLES)
+        if fewer < judge.count:
+            judge = Judge(task, reference, _first_to_say(note, fewer), seed)
+    with seeded(0):
+        if all(score(judge.task, _shuffled(model)) == judge.base for _ in range(_SHUFFLES)):
+            raise ValueError(
+                f"the validation score is {judge.base:g} for the model and for ones whose weights are in random order: it tells nothing "
+                "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
+            )
+    return judge
 
-    def _remembered(self) -> int | None:
+
+# How large the sample is, was once a matter of how busy the machine was: it is settled by who says it first.
+
+
+def _remembered(note: Path) -> int | None:
+    try:
+        return int(json.loads(note.read_bytes())["examples"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _first_to_say(note: Path, examples: int) -> int:
+    with tempfile.TemporaryDirectory(dir=note.parent) as folder:
+        said = Path(folder) / "sample.json"
+        save(said, json.dumps({"examples": examples}).encode())
         try:
-            return int(json.loads(self._note.read_bytes())["examples"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _first_to_say(self, examples: int) -> int:
-        with tempfile.TemporaryDirectory(dir=self._note.parent) as folder:
-            said = Path(folder) / "sample.json"
-            save(said, json.dumps({"examples": examples}).encode())
-            try:
-                os.link(said, self._note)
-            except OSError:  # another process was first, or the file system has no links
-                if self._remembered() is None:
-                    os.replace(said, self._note)
-        return self._remembered() or examples
+            os.link(said, note)
+        except OSError:  # another process was first, or the file system has no links
+            if _remembered(note) is None:
+                os.replace(said, note)
+    return _remembered(note) or examples
 
 
 def _shuffled(model: nn.Module) -> nn.Module:

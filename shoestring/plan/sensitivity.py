@@ -18,7 +18,7 @@ from shoestring.kit import Patterns, progress
 from shoestring.kit.layers import NoLayerError
 from shoestring.meters import Latency
 from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready, size_of, told
-from shoestring.plan.trials import SpentError, Trial, Trials
+from shoestring.plan.trials import Comparison, SpentError, Trials
 
 TIMED = (Latency(),)
 EXAMPLES = 1000
@@ -131,9 +131,10 @@ def sensitivity(
     standard error of the difference, example by example. `meters`: a Latency has each file timed against the original in
     alternation, others are read off both. `groups`: patterns of layers that belong together and are tried together. At most
     `most` changed models are made, those of the largest layers first. `folder`: where trials are remembered, so that a call
-    that was interrupted, or asks for more, goes on. A technique that fails on a layer is told in that layer's note.
+    that was interrupted, or asks for more, goes on; calls of several processes with the same folder share the work. A technique
+    that fails on a layer is told in that layer's note.
     Raises TypeError for an action without these fields, ValueError for names of no layer and for a model or settings that
-    cannot be worked with, ExportError.
+    cannot be worked with, StudyError for a folder whose study is none or is damaged, ExportError.
     """
     actions = [actions] if isinstance(actions, Technique) else list(actions)
     if not actions:
@@ -146,10 +147,9 @@ def sensitivity(
         effects = effects_alone(trials, asked)
     finally:
         trials.close()
-    timed = trials.original.pace
     return Table(
-        effects=effects, score=trials.base, bytes=trials.bytes, examples=trials.examples,
-        milliseconds=None if timed is None else timed.milliseconds,
+        effects=effects, score=trials.base, bytes=trials.original.bytes or 0, examples=trials.examples,
+        milliseconds=trials.milliseconds,
     )  # fmt: skip
 
 
@@ -158,40 +158,41 @@ def effects_alone(trials: Trials, asked: Sequence[tuple[Any, Sequence[Layers]]])
     actions = [ready(action, trials.model, trials.task) for action, _ in asked]
     pairs = [(place, layers) for place, (_, one) in enumerate(asked) for layers in one]
     found: dict[tuple[int, Layers], Effect] = {}
+    order = sorted(pairs, key=lambda pair: -size_of(trials.model, pair[1]))
     with progress("trying layers", len(pairs)) as advance:
-        for place, layers in sorted(pairs, key=lambda pair: -size_of(trials.model, pair[1])):
-            action = limited(actions[place], only=layers)
-            try:
-                trial = trials(action)
-            except SpentError:
-                trial = Trial(note=f"not tried: {trials.most} trials were allowed, and made")
-            except NoLayerError:
-                trial = Trial(changed=False, note=f"{type(actions[place]).__name__} does not act on it")
-            found[place, layers] = effect_of(trial, trials, layers, repr(asked[place][0]))
-            advance(layers[0])
+        for attempt in (trials.attempt, trials):  # what another process is at is waited for at the end
+            for place, layers in order:
+                if (place, layers) in found:
+                    continue
+                try:
+                    trial = attempt(limited(actions[place], only=layers))
+                except SpentError:
+                    trial = Comparison(note=f"not tried: {trials.most} trials were allowed, and made")
+                except NoLayerError:
+                    trial = Comparison(changed=False, note=f"{type(actions[place]).__name__} does not act on it")
+                if trial is not None:
+                    found[place, layers] = effect_of(trial, trials, layers, repr(asked[place][0]))
+                    advance(layers[0])
     return tuple(found[pair] for pair in pairs)
 
 
-def effect_of(trial: Trial, trials: Trials, layers: Layers, action: str) -> Effect:
+def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) -> Effect:
     """A trial as a line of the table."""
     if not trial.changed:
         return Effect(layers=layers, action=action, note="; ".join(["nothing to do", *([trial.note] if trial.note else [])]))
-    timed, base = trial.pace, trials.original
-    milliseconds = None if base.pace is None else base.pace.milliseconds
-    spared: dict[str, Any] = {
-        name: value - read
-        for name, value in base.cost.measured().items()
-        if (read := trial.cost.measured().get(name)) is not None
-    }
+    timed, before, after = trial.pace, trials.original.measured(), trial.cost.measured()
+    spared: dict[str, Any] = {name: value - after[name] for name, value in before.items() if name in after}
+    saved = spared.pop("bytes", None)
+    spared.pop("milliseconds", None)
     return Effect(
         layers=layers,
         action=action,
         score_lost=trial.lost,
         score_error=trial.error,
-        bytes_saved=None if trial.bytes is None else trials.bytes - trial.bytes,
-        milliseconds_saved=None if timed is None or milliseconds is None else milliseconds * (1 - timed.ratio),
-        milliseconds_low=None if timed is None or milliseconds is None else milliseconds * (1 - timed.high),
-        milliseconds_high=None if timed is None or milliseconds is None else milliseconds * (1 - timed.low),
+        bytes_saved=saved,
+        milliseconds_saved=None if timed is None else timed.milliseconds * (1 - timed.ratio),
+        milliseconds_low=None if timed is None else timed.milliseconds * (1 - timed.high),
+        milliseconds_high=None if timed is None else timed.milliseconds * (1 - timed.low),
         saved=Cost(**spared),
         note=trial.note,
     )

@@ -1,33 +1,29 @@
-"""Trials: what a technique makes of a model, measured on the file that comes of it; each is made once and remembered."""
+"""Trials: what a technique makes of a model, measured on the file that comes of it; each is made once and remembered in a Study."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import tempfile
-import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-from zlib import crc32
+from time import sleep
 
-import numpy as np
-import torch
 from torch import nn
 
-from shoestring.artifact import load, save
-from shoestring.core import Meter, Task, Technique, check_task, score, seeded
+from shoestring.artifact import save
+from shoestring.core import Meter, Task, Technique, chain, check_task, seeded
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
-from shoestring.kit import SkippedWarning, check_finite, export, pack
+from shoestring.kit import Study, Trial
 from shoestring.kit.layers import NoLayerError
-from shoestring.meters import Latency, RemoteError
-from shoestring.plan.pace import Pace, pace
-from shoestring.plan.same_graph import file_of, signature_of
+from shoestring.plan.judge import Judge
+from shoestring.plan.pace import Pace
+from shoestring.plan.weighing import Weighing, fault_of, hearing
 
 _FILES = 8  # of changed models that are kept, to time one beside another
+_SECONDS = 0.5  # between two looks at what another process is at
 
 
 class SpentError(Exception):
@@ -35,18 +31,17 @@ class SpentError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class Comparison:
     """What came of a technique, beside the model as it was, both as files.
 
     `lost`: how far the validation score is below the original's, and `error`, the standard error of that difference, example
-    by example (None where the task does not tell merits). `bytes` are the file's, `pace` is its time beside the original's
-    (None: not timed), `cost` what other meters read. `changed`: whether the file differs at all. `note`: what was skipped, or
-    why nothing is known, and then `lost` is None.
+    by example (None where the task does not tell merits). `pace`: the file's time beside the original's (None: not timed).
+    `cost`: what the file takes, its bytes among it. `changed`: whether it differs at all. `note`: what was skipped, or why
+    nothing is known, and then `lost` is None.
     """
 
     lost: float | None = None
     error: float | None = None
-    bytes: int | None = None
     pace: Pace | None = None
     cost: Cost = Cost()
     changed: bool = True
@@ -58,12 +53,13 @@ class Trial:
 
 
 class Trials:
-    """Makes trials of techniques on one model, at most `most`, and remembers them: in `folder` too, where one is named.
+    """Makes trials of techniques on one model, at most `most`, and remembers them: in the study in `folder`, where one is named.
 
-    `base`, `bytes` and `original` are the score, the size and the trial of the model as it was, `examples` how many it was
-    scored on (None: the task does not tell). What a folder remembers of
-    another model, task, meter or machine does not count.
-    Raises ValueError for a model that is not finite or whose score is no number, ExportError for one that cannot be a file.
+    `base`, `original` and `milliseconds` (None: not timed) are the score, the cost and the time of a run of the model as it
+    was, `examples` how many it was scored on (None: the task does not tell). What the study remembers of another model, task,
+    meter or machine does not count (`identity` tells them apart); what other processes measure at the same time does.
+    Raises ValueError for a model that is not finite or whose score is no number, ExportError for one that cannot be a file,
+    StudyError for a folder whose study cannot be used.
     """
 
     def __init__(
@@ -75,84 +71,100 @@ class Trials:
         if examples is not None and examples < 2:
             raise ValueError(f"examples is {examples}: score on 2 or more, or None for all")
         check_task(task)
-        check_finite(model)
         self.model, self.task, self.seed, self.most, self.made = model, task.sealed(), seed, most, 0
-        self._judged = self.task if examples is None else self.task.sampled(examples, seed)
-        self.latency = next((meter for meter in meters if isinstance(meter, Latency)), None)
-        self._meters = [meter for meter in meters if not isinstance(meter, Latency)]
-        self._exported, self._signature = export(model, self.task), signature_of(model)
-        original = pack(model, self._exported)
-        self._temporary = tempfile.TemporaryDirectory(prefix="shoestring-") if folder is None else None
-        self._folder = Path(folder if self._temporary is None else self._temporary.name)  # type: ignore[arg-type]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._reference = self._folder / "original.shoe"
-        save(self._reference, original)
+        self._known: dict[str, Trial] = {}
         self._files: dict[str, Path] = {}
-        self._failed: dict[str, Trial] = {}
-        self._by_merits = True
-        self.base, self._merits = self._judge(self._reference)
-        if self._merits is not None:  # unless the score is something else than their mean
-            mean, self.base = self.base, score(self._judged, load(self._reference))
-            self._by_merits = math.isclose(mean, self.base, abs_tol=1e-9)
-        if not math.isfinite(self.base):
-            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
-        self.bytes = len(original)
-        self.examples = None if self._merits is None else len(self._merits)
-        seen = seed, examples, task.name, self.base, list(meters), machine(), versions()
-        self._identity = hashlib.sha256(original + repr(seen).encode()).hexdigest()
-        self._known = self._remembered()
-        if "" not in self._known:
-            cost = self._read(self._reference)
-            timed = self._pace(self._reference)
-            self._keep("", Trial(lost=0.0, error=0.0, bytes=self.bytes, pace=timed, cost=cost, changed=False))
-        self.original = self._known[""]
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shoestring-")))
+            self._weighing = Weighing(model, self.task, self._folder / "original.shoe", meters)
+            self._judge = Judge(self.task, self._weighing.reference, examples, seed)
+            self.base, self.examples, self.latency = self._judge.base, self._judge.count, self._weighing.latency
+            seen = seed, examples, task.name, self.base, list(meters), machine(), versions()
+            self.identity = hashlib.sha256(self._weighing.reference.read_bytes() + repr(seen).encode()).hexdigest()
+            self._study = None if folder is None else stack.enter_context(Study(folder, self.identity))
+            while (first := self._once(repr(chain()), self._first)) is None:
+                sleep(_SECONDS)
+            self.original, self.milliseconds = first.cost, first.cost.milliseconds  # the units of all that go on from here
+            self._end = stack.pop_all()
 
-    def __call__(self, technique: Technique) -> Trial:
-        """What comes of a technique; raises SpentError rather than make one trial too many, and NoLayerError."""
-        if (known := self.known(technique)) is not None:
-            return known
-        name, notes = repr(technique), list[str]()
-        try:
-            trial = self._weighed(self._file(technique, notes))
-        except (SpentError, NoLayerError, RemoteError):  # a device that is gone is no answer: what was tried is remembered
-            raise
-        except Exception as error:  # any technique and any model: that it fails is an answer too
-            said = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
-            self._failed[name] = Trial(note="; ".join([*notes, said]))
-            return self._failed[name]
-        self._keep(name, replace(trial, note="; ".join([*notes, trial.note] if trial.note else notes)))
-        return self._known[name]
+    def __call__(self, technique: Technique) -> Comparison:
+        """What comes of a technique, also where another process is at it; raises what `attempt` does."""
+        while (found := self.attempt(technique)) is None:
+            sleep(_SECONDS)
+        return found
 
-    def known(self, technique: Technique) -> Trial | None:
+    def attempt(self, technique: Technique) -> Comparison | None:
+        """What comes of a technique; None where another process is at it.
+
+        Raises SpentError rather than make one trial too many, and NoLayerError.
+        """
+        found = self._once(repr(technique), lambda: self._tried(technique))
+        return None if found is None else self._beside(found)
+
+    def known(self, technique: Technique) -> Comparison | None:
         """What came of a technique that was tried; None where none was."""
-        return self._known.get(repr(technique)) or self._failed.get(repr(technique))
+        found = self._find(repr(technique))
+        return None if found is None else self._beside(found)
 
     def compare(self, technique: Technique, other: Technique) -> Pace | None:
         """The pace of one technique's file beside another's; None where there is no latency meter, or one of them fails."""
         if self.latency is None or any(self(one).lost is None for one in (technique, other)):
             return None
-        return pace(self._file(technique, []), self._file(other, []), self.task, self.latency)
+        return self._weighing.beside(self._file(technique, []), self._file(other, []))
 
     def close(self) -> None:
         """Delete the files; what is remembered stays in the folder that was named."""
-        for file in (self._reference, *self._files.values()):
-            file.unlink(missing_ok=True)
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._end.close()
 
-    def _weighed(self, file: Path) -> Trial:
-        if file.read_bytes() == self._reference.read_bytes():
-            return replace(self.original, pace=None)
-        value, merits = self._judge(file)
-        pair = None if merits is None or self._merits is None else self._merits - merits
-        trial = Trial(
-            lost=self.base - value,
-            error=None if pair is None else float(pair.std() / len(pair) ** 0.5),
-            bytes=file.stat().st_size,
-            pace=self._pace(file),
-            cost=self._read(file),
+    def _once(self, name: str, make: Callable[[], Trial]) -> Trial | None:
+        """The trial of this name, made where none was; None where another process is at it."""
+        if (known := self._find(name)) is not None:
+            return known
+        if self._study is None:
+            self._known[name] = make()
+        elif (claim := self._study.claim(name, self.seed)) is not None:
+            with claim:
+                self._known[name] = claim.finish(make())
+        return self._find(name)
+
+    def _find(self, name: str) -> Trial | None:
+        if self._study is not None and name not in self._known and (found := self._study.find(name, self.seed)) is not None:
+            self._known[name] = found
+        return self._known.get(name)
+
+    def _first(self) -> Trial:
+        cost, sha256 = self._weighing.original(), self._weighing.sha256
+        return Trial(technique=repr(chain()), seed=self.seed, cost=cost, score=self.base, error=0.0, sha256=sha256)
+
+    def _tried(self, technique: Technique) -> Trial:
+        trial, notes = Trial(technique=repr(technique), seed=self.seed), list[str]()
+        try:
+            file = self._file(technique, notes)
+            trial = replace(trial, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+            if trial.sha256 == self._weighing.sha256:
+                trial = replace(trial, cost=self.original, score=self.base, error=0.0)
+            else:
+                trial = self._weighing.measured(trial, file, self._judge, self.milliseconds)
+        except (SpentError, NoLayerError):
+            raise
+        except Exception as error:  # any technique and any model: that it fails is an answer too
+            trial = replace(trial, note=fault_of(error))
+        return replace(trial, note="; ".join([*notes, trial.note] if trial.note else notes))
+
+    def _beside(self, trial: Trial) -> Comparison:
+        """The trial, beside the model as it was."""
+        timed, unit, took = trial.noise.get("milliseconds"), self.milliseconds, trial.cost.milliseconds
+        pace = None
+        if timed is not None and unit is not None and took is not None:
+            pace = Pace(ratio=took / unit, low=timed[0] / unit, high=timed[1] / unit, milliseconds=unit)
+        return Comparison(
+            lost=None if trial.score is None else self.base - trial.score,
+            error=trial.error,
+            pace=pace,
+            cost=trial.cost,
+            changed=trial.sha256 != self._weighing.sha256,
+            note=trial.note,
         )
-        return trial if math.isfinite(value) else replace(trial, lost=None, error=None, note=f"the score is {value}")
 
     def _file(self, technique: Technique, notes: list[str]) -> Path:
         """The file of the changed model; what is skipped on the way is added to the notes."""
@@ -163,72 +175,17 @@ class Trials:
         if self.made >= self.most:
             raise SpentError(f"{self.most} trials were made")
         self.made += 1
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
+        with hearing(notes):
             try:
                 with seeded(self.seed):
                     changed = technique(self.model, self.task)
             except NoLayerError:  # no model was made
                 self.made -= 1
                 raise
-            data = file_of(changed, self.task, self._exported, self._signature)
-        for one in said:
-            if issubclass(one.category, SkippedWarning):
-                notes += [str(one.message)] if str(one.message) not in notes else []
-            else:
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            data = self._weighing.file_of(changed)
         path = self._folder / f"trial-{hashlib.sha256(name.encode()).hexdigest()[:16]}.shoe"
         save(path, data)
         self._files[name] = path
         for old in list(self._files)[:-_FILES]:
             self._files.pop(old).unlink(missing_ok=True)
         return path
-
-    def _judge(self, file: Path) -> tuple[float, np.ndarray | None]:
-        """The validation score of a file, and the merit of each example where their mean is the score."""
-        predict = load(file, threads=torch.get_num_threads())
-        if self._by_merits:
-            with seeded(crc32(b"validation")):
-                merits = self._judged.merits(predict, "validation")
-            if merits is not None:
-                found = np.asarray(merits, dtype=np.float64)
-                return float(found.mean()), found
-            self._by_merits = False
-        return score(self._judged, predict), None
-
-    def _pace(self, file: Path) -> Pace | None:
-        return None if self.latency is None else pace(file, self._reference, self.task, self.latency)
-
-    def _read(self, file: Path) -> Cost:
-        cost = Cost()
-        for meter in self._meters:
-            cost |= meter(file, self.task)
-        return cost
-
-    # What is remembered ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _path(self) -> Path:
-        return self._folder / "trials.json"
-
-    def _kept(self) -> dict[str, Any]:
-        """What the folder holds, of this model and of others; nothing where that cannot be read."""
-        try:
-            kept = json.loads(self._path.read_bytes())
-        except (FileNotFoundError, ValueError):  # of JSON, or of its letters
-            return {}
-        return kept if isinstance(kept, dict) else {}
-
-    def _remembered(self) -> dict[str, Trial]:
-        return {name: _trial(one) for name, one in self._kept().get(self._identity, {}).items()}
-
-    def _keep(self, name: str, trial: Trial) -> None:
-        self._known[name] = trial
-        kept = self._kept()
-        kept[self._identity] = {known: asdict(one) for known, one in self._known.items()}
-        save(self._path, json.dumps(kept, indent=1).encode())
-
-
-def _trial(kept: dict[str, Any]) -> Trial:
-    timed = Pace(**kept["pace"]) if kept["pace"] else None
-    return Trial(**{**kept, "pace": timed, "cost": Cost(**kept["cost"])})

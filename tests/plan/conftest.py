@@ -19,5 +19,5 @@ def exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
             _KNOWN[key] = export(model, task)
         return _KNOWN[key]
 
-    for name in ("trials", "experiments", "same_graph"):
+    for name in ("weighing", "same_graph"):
         monkeypatch.setattr(sys.modules[f"shoestring.plan.{name}"], "export", once)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from time import sleep
 from typing import Any
 
 import torch
@@ -49,7 +51,8 @@ class Harm(Technique):
 
     `harms`: of each layer, by its place; `deaf`: layers that it does not act on, as an int8 technique on no
     embedding. `together`: two places that lose 1 more where both are changed. `failing`: a layer that
-    cannot be changed. `interrupting`: after so many calls a KeyboardInterrupt.
+    cannot be changed. `interrupting`: after so many calls a KeyboardInterrupt. `log`: a file for the layers of each call, which
+    then takes its time.
     """
 
     harms: tuple[float, ...] = ()
@@ -59,6 +62,7 @@ class Harm(Technique):
     only: Patterns = ()
     keep: Patterns = ()
     interrupting: int | None = field(default=None, repr=False)
+    log: Path | None = field(default=None, repr=False)
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy with smaller weights."""
@@ -68,6 +72,10 @@ class Harm(Technique):
         weights = [weight for weight in compressible(harmed, "Harm") if weight.name.removesuffix(".weight") not in self.deaf]
         found = touched(harmed, weights, self.only, self.keep, "Harm")
         CALLS.append(repr(self))
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{' '.join(self.only)}\n")
+            sleep(0.5)
         places = {int(weight.name.split(".")[1]): weight for weight in found}
         if any(weight.name == f"{self.failing}.weight" for weight in found):
             raise RuntimeError(f"{self.failing} cannot be changed")

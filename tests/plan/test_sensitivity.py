@@ -3,20 +3,25 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 import torch
 from torch import nn
 
-from shoestring.core import Task, chain, score, seeded
-from shoestring.kit import SkippedWarning, Supervised, Training, clone, export, pack, train
+from shoestring.core import Cost, Task, chain, score, seeded
+from shoestring.kit import SkippedWarning, Study, Supervised, Training, Trial, clone, export, pack, train
+from shoestring.kit.study import StudyError
 from shoestring.meters import Latency, Operations, RemoteError, Timing
 from shoestring.plan import Table, sensitivity
 from shoestring.plan.pace import Pace, between
 from shoestring.plan.same_graph import file_of, signature_of
+from shoestring.plan.trials import Trials
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
 from shoestring.tasks import digits
@@ -24,6 +29,7 @@ from shoestring.tasks import digits
 from .made_up import CALLS, Harm, Sum, summing
 
 HARMS = (0.0, 0.5, 0.125, 0.25)
+ROOT = Path(__file__).parents[2]
 QUICK = Latency(repeats=7, warm_up=1)
 
 
@@ -123,7 +129,7 @@ def test_an_interrupted_call_goes_on(tmp_path: Path):
     assert len(CALLS) == len(set(CALLS)) == 4, "none was made twice"
     assert lost(table) == {"layers.0": 0.5, "layers.1": 0.25, "layers.2": 0.125, "layers.3": 0.0625}
     assert sensitivity(Sum(4), summing(4), action, meters=(), folder=tmp_path) == table and len(CALLS) == 4
-    assert [path.name for path in tmp_path.iterdir()] == ["trials.json"]
+    assert not any(path.is_file() and path.name != "study.sqlite" for path in tmp_path.rglob("*")), "no files of models stay"
 
 
 def test_trials_of_another_model_do_not_count(tmp_path: Path):
@@ -134,9 +140,67 @@ def test_trials_of_another_model_do_not_count(tmp_path: Path):
     nn.init.constant_(other.layers[0].weight, 2.0)  # type: ignore[arg-type]
     assert sensitivity(other, summing(2), action, meters=(), folder=tmp_path).score == 3
     assert len(CALLS) == 4
-    for wrong in (b'{"cut sho', b"[]", b"\xff\xfe\x00"):
-        (tmp_path / "trials.json").write_bytes(wrong)
-        assert sensitivity(other, summing(2), action, meters=(), folder=tmp_path).score == 3
+
+
+def test_a_study_that_is_none_is_told(tmp_path: Path):
+    (tmp_path / "study.sqlite").write_bytes(b"\xff\xfe\x00 of something else" * 100)
+    with pytest.raises(StudyError, match=r"is not a study.*name another folder"):
+        sensitivity(Sum(2), summing(2), Harm(harms=(0.5, 0.25)), meters=(), folder=tmp_path)
+
+
+def test_what_was_timed_and_what_failed_is_remembered(tmp_path: Path):
+    CALLS.clear()
+    action = Harm(harms=HARMS, failing="layers.2", deaf=("layers.3",))
+    table = sensitivity(Sum(4), summing(4), action, meters=[QUICK, Operations()], folder=tmp_path)
+    assert sensitivity(Sum(4), summing(4), action, meters=[QUICK, Operations()], folder=tmp_path) == table
+    assert len(CALLS) == 3, "and of layers.3 no model is made"
+    effect = table.effects[1]
+    assert effect.saved == Cost(operations=0) and effect.bytes_saved is not None and table.milliseconds is not None
+    assert effect.milliseconds_low <= effect.milliseconds_saved <= effect.milliseconds_high  # type: ignore[operator]
+    assert table.effects[0].note == "nothing to do" and "layers.2 cannot be changed" in table.effects[2].note
+
+
+def test_what_another_process_is_at_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    CALLS.clear()
+    action = Harm(harms=(0.5, 0.25))
+    mine = Trials(Sum(2), summing(2), (), examples=None, most=5, seed=0, folder=tmp_path)
+    theirs = Study(tmp_path, mine.identity)
+    claim = theirs.claim(repr(action))
+    assert claim is not None and mine.attempt(action) is None and not CALLS
+
+    def finish(seconds: float) -> None:
+        claim.finish(Trial(technique=repr(action), score=1.5, error=0.0, sha256="theirs"))
+
+    monkeypatch.setattr("shoestring.plan.trials.sleep", finish)
+    assert mine(action).lost == 0.5 and mine.made == 0 and not CALLS
+    other = replace(action, keep=("layers.1",))
+    assert theirs.claim(repr(other)) is not None
+    monkeypatch.setattr("shoestring.plan.trials.sleep", lambda seconds: theirs.close())
+    assert mine(other).lost == 0.5 and len(CALLS) == 1, "one that ends without an answer leaves the trial to others"
+    mine.close()
+
+
+AT_ONE_TIME = """
+import sys
+from pathlib import Path
+from shoestring.plan import sensitivity
+from tests.plan.made_up import Harm, Sum, summing
+
+here = Path(sys.argv[1])
+Path(here, "begun").touch()
+sensitivity(Sum(6), summing(6), Harm(harms=(0.125,) * 6, log=here / "log"), meters=(), folder=here / "folder")
+"""
+
+
+def test_two_processes_on_one_folder_make_each_trial_once(tmp_path: Path):
+    with subprocess.Popen([sys.executable, "-c", AT_ONE_TIME, str(tmp_path)], cwd=ROOT) as other:
+        while not (tmp_path / "begun").exists() and other.poll() is None:
+            sleep(0.01)
+        action = Harm(harms=(0.125,) * 6, log=tmp_path / "log")
+        table = sensitivity(Sum(6), summing(6), action, meters=(), folder=tmp_path / "folder")
+        assert other.wait(300) == 0
+    assert set(lost(table).values()) == {0.125}
+    assert sorted((tmp_path / "log").read_text().split()) == [f"layers.{place}" for place in range(6)]
 
 
 def test_groups_are_tried_together():
@@ -268,12 +332,12 @@ def test_a_graph_is_exported_anew_where_it_may_be_another(task, network, monkeyp
 def test_a_device_that_is_gone_is_no_fault_of_the_technique(monkeypatch):
     answers = iter([Pace(ratio=1, low=1, high=1, milliseconds=1)])
 
-    def pace(*_):
+    def pace(*_, **__):
         try:
             return next(answers)
         except StopIteration:
             raise RemoteError("the device is gone") from None
 
-    monkeypatch.setattr("shoestring.plan.trials.pace", pace)
+    monkeypatch.setattr("shoestring.plan.weighing.pace", pace)
     with pytest.raises(RemoteError, match="gone"):
         sensitivity(Sum(2), summing(2), Harm(harms=(1.0, 1.0)), meters=[Latency()])

@@ -1,0 +1,125 @@
+"""Weighing: files of changed models, made by the graph of the original, and what is measured on them beside the original's."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+
+from shoestring.artifact import save
+from shoestring.core import Cost, Meter, Task
+from shoestring.kit import SkippedWarning, Trial, check_finite, export, pack
+from shoestring.meters import Latency, RemoteError
+from shoestring.meters.turns import SECONDS
+from shoestring.plan.judge import Judge
+from shoestring.plan.pace import Pace, pace
+from shoestring.plan.same_graph import file_of, signature_of
+
+
+@dataclass
+class Weighing:
+    """Makes files of changed models, and weighs them beside the file of `model`, which is written to `reference`.
+
+    `meters` are read; a Latency among them times each file beside the reference instead, for about `seconds`.
+    Raises ValueError for a model that is not finite, ExportError for one that cannot be a file.
+    """
+
+    model: nn.Module
+    task: Task
+    reference: Path
+    meters: Sequence[Meter] = ()
+    smallest: bool = False
+    seconds: float = SECONDS
+    bytes: int = field(init=False)
+    sha256: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_finite(self.model)
+        self.latency = next((one for one in self.meters if isinstance(one, Latency)), None)
+        self._exported, self._signature = export(self.model, self.task), signature_of(self.model)
+        data = pack(self.model, self._exported, smallest=self.smallest)
+        self.reference.parent.mkdir(parents=True, exist_ok=True)
+        save(self.reference, data)
+        self.bytes, self.sha256 = len(data), hashlib.sha256(data).hexdigest()
+
+    def file_of(self, changed: nn.Module) -> bytes:
+        """The bytes of a changed model's file; raises ExportError where it cannot be one."""
+        return file_of(changed, self.task, self._exported, self._signature, smallest=self.smallest)
+
+    def original(self) -> Cost:
+        """What the model as it was costs to have: its file, its milliseconds, and what the other meters read."""
+        cost = self._read(self.reference) | Cost(bytes=self.bytes)
+        timed = self.beside(self.reference)
+        return cost if timed is None else cost | Cost(milliseconds=timed.milliseconds)
+
+    def beside(self, file: Path, other: Path | None = None, seconds: float | None = None) -> Pace | None:
+        """The pace of a file beside the reference, or another file; None without a latency meter."""
+        if self.latency is None:
+            return None
+        return pace(file, other or self.reference, self.task, self.latency, seconds=seconds or self.seconds)
+
+    def measured(self, trial: Trial, file: Path, judge: Judge, milliseconds: float | None) -> Trial:
+        """The trial with all that its file tells; without a score, and with the reason, where that is no number.
+
+        `milliseconds`: what the original takes a run, the unit of its time.
+        """
+        value, merits = judge(file)
+        trial = replace(trial, cost=trial.cost | Cost(bytes=file.stat().st_size))
+        if not math.isfinite(value):
+            return replace(trial, note=f"the score is {value}")
+        return self.read(replace(trial, score=value, error=judge.error(merits)), file, milliseconds)
+
+    def read(self, trial: Trial, file: Path, milliseconds: float | None) -> Trial:
+        """The trial with what the meters read off its file."""
+        return self.timed(replace(trial, cost=trial.cost | self._read(file)), file, milliseconds)
+
+    def timed(self, trial: Trial, file: Path, milliseconds: float | None, seconds: float | None = None) -> Trial:
+        """The trial with the milliseconds of its file, timed for so many seconds, and their interval."""
+        timed = self.beside(file, seconds=seconds)
+        if timed is None or milliseconds is None:
+            return trial
+        noise = {**trial.noise, "milliseconds": (timed.low * milliseconds, timed.high * milliseconds)}
+        return replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * milliseconds), noise=noise)
+
+    def _read(self, file: Path) -> Cost:
+        cost = Cost()
+        for meter in self.meters:
+            if not isinstance(meter, Latency):
+                cost |= meter(file, self.task)
+        return cost
+
+
+@contextmanager
+def file_with(data: bytes) -> Iterator[Path]:
+    """The path of a file with these bytes, which is deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+        path = Path(folder) / "model.shoe"
+        save(path, data)
+        yield path
+
+
+@contextmanager
+def hearing(notes: list[str]) -> Iterator[None]:
+    """Adds what techniques skip to the notes, each text once; other warnings are given as ever."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    for one in said:
+        if issubclass(one.category, SkippedWarning):
+            notes += [str(one.message)] if str(one.message) not in notes else []
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def fault_of(error: Exception) -> str:
+    """What a technique's error says, for a note; one that is none of the technique's (a full disk, a device that is gone) is raised."""
+    if isinstance(error, RemoteError) or (isinstance(error, OSError) and error.errno is not None):
+        raise error
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
