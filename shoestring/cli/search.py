@@ -86,30 +86,17 @@ def compress(
 
     name, build = _job(source, seed)
     path = out or Path(f"{name}.shoe")
-    say: Callable[[str], None] = (lambda text: None) if as_json or quiet else lambda text: print(text, flush=True)
-    tell: Callable[[dict[str, Any]], None] = (
-        (lambda event: print(json.dumps(event), flush=True)) if as_json else lambda event: None
-    )
+    settings: dict[str, Any] = {
+        "minutes": minutes, "meters": meters, "ledger": Ledger(ledger), "seed": seed, "smallest": smallest, "storage": storage,
+        "began": BEGAN, "share": (worker, workers),
+    }  # fmt: skip
     if worker:
-        join(
-            build,
-            limits,
-            path,
-            minutes=minutes,
-            meters=meters,
-            seed=seed,
-            smallest=smallest,
-            storage=storage,
-            began=BEGAN,
-            share=(worker, workers),
-        )
+        join(build, limits, path, **settings)
         return
     _end_on_sigterm()
+    say, tell = _printers(as_json, quiet)
     with helpers(workers - 1):
-        report = main_job(
-            build, limits, path, minutes=minutes, meters=meters, ledger=Ledger(ledger), seed=seed, smallest=smallest, storage=storage,
-            began=BEGAN, share=(0, workers), say=say, tell=tell,
-        )  # fmt: skip
+        report = main_job(build, limits, path, say=say, tell=tell, **settings)
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     if report.outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -191,6 +178,17 @@ def _job(source: str | None, seed: int) -> tuple[str, Callable[[], Any]]:
     from shoestring.recipes import digits_lenet
 
     return "digits", lambda: digits_lenet(seed)
+
+
+def _printers(as_json: bool, quiet: bool) -> tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]:
+    """What prints lines for people, and what prints events as JSON; one of the two prints nothing, or both."""
+
+    def silent(_: Any) -> None:
+        return
+
+    if as_json:
+        return silent, lambda event: print(json.dumps(event), flush=True)
+    return (silent if quiet else lambda text: print(text, flush=True)), silent
 
 
 def _end_on_sigterm() -> None:
