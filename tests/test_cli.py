@@ -1,5 +1,7 @@
 """The command line as a user has it: what is printed, what is written, the exit status."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -135,6 +137,18 @@ def test_frontier_is_drawn(file, folder, shoestring):
     root = ElementTree.parse(folder / "frontier.svg").getroot()
     marks = root.findall("{http://www.w3.org/2000/svg}circle")
     assert len(marks) == len(json.loads(shoestring("frontier", file, "--json")[1]))
+
+
+def test_sensitivity_tells_which_layer_hurts(folder, shoestring):
+    status, out, _ = shoestring("sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--json")
+    table = json.loads(out)
+    assert status == 0 and [one["layers"] for one in table["effects"]] == [["1"], ["3"]] * 2
+    assert {one["action"][:20] for one in table["effects"]} == {"PostTraining(bits=8,", "PostTraining(bits=2,"}
+    assert all(one["milliseconds_low"] <= one["milliseconds_saved"] for one in table["effects"])
+    _, out, _ = shoestring("sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [float(row["score_lost"]) for row in rows] == [one["score_lost"] for one in table["effects"]]
+    assert "leave out" in shoestring("sensitivity", "mine:small", "--csv", "--json")[2]
 
 
 def test_inspect_adds_up_to_the_file(file, shoestring):

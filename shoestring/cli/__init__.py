@@ -14,6 +14,7 @@ import typer
 
 from shoestring import __version__
 from shoestring.cli.devices import agent, platforms
+from shoestring.cli.layers import sensitivity
 from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.source import call as _call
 
@@ -39,6 +40,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="print the 
 app.command()(compress)
 app.command()(forecast)
 app.command()(frontier)
+app.command()(sensitivity)
 
 
 @app.command()

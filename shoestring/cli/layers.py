@@ -1,0 +1,33 @@
+"""The command that tells which layer hurts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shoestring.cli.source import model_and_task
+
+
+def sensitivity(
+    source: Annotated[
+        str, typer.Argument(metavar="MODULE:FUNCTION", help="returns (trained model, task)", show_default=False)
+    ],
+    bits: Annotated[
+        list[int] | None,
+        typer.Option(help="of the weights, 2 to 8; may be given several times; left out: 8 and 4", min=2, max=8, show_default=False),
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="remembers trials, to go on after an interruption", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+) -> None:  # fmt: skip
+    """Which layer hurts: the score that is lost and the bytes and milliseconds saved when one layer alone has whole numbers."""
+    if as_json and as_csv:
+        raise ValueError("JSON or CSV: leave out --json or --csv")
+    from shoestring.plan import sensitivity as tried
+    from shoestring.quantize import PostTraining
+
+    actions = [PostTraining(bits=one) for one in dict.fromkeys(bits or (8, 4))]
+    table = tried(*model_and_task(source), actions, folder=folder)
+    print(table.to_json() if as_json else table.to_csv() if as_csv else table, end="" if as_csv else "\n")
