@@ -171,7 +171,7 @@ class Job:
         search = Search(Standing(self.experiments, self.limits, self.clock, improved, self.say, self.tell), self.share)
         with listening(self.clock):
             try:
-                search.look()
+                search.look(until=self.clock.gone + min(FORECAST_SECONDS, 0.1 * self.clock.seconds))
                 self._foretold(search)
                 search.run()
             except KeyboardInterrupt:

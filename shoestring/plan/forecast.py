@@ -15,9 +15,10 @@ from shoestring.plan.rounds import FEWEST_STEPS, TAUGHT
 from shoestring.plan.search import Search
 from shoestring.plan.verdict import judge, limit_of, wants_smaller
 
-# What training for the rate came to on the reference jobs, each at several lengths (benchmarks/planner.py): bits a weight at which nothing is
-# lost after 1,500 steps, how that falls with the steps and with the score that may be lost, and how far jobs are apart (as logarithms).
-_BITS, _BY_STEPS, _BY_DROP, _SPREAD = 0.35, -0.3, -0.35, 0.7
+# A rule of thumb from the networks of docs/rate.md and of the reference jobs: bits a weight at which nothing is lost after 1,500 steps of training for
+# the rate, how that falls with the steps and with the score that may be lost, and how far networks are apart (as logarithms): 0.04 bits for
+# LeNet-5, 0.8 for the tagger.
+_BITS, _BY_STEPS, _BY_DROP, _SPREAD = 0.35, -0.3, -0.35, 1.2
 _TENSOR_BYTES, _GRAPH_BYTES = 12.0, 60.0
 _WITHOUT = 3.0  # bits a weight without training
 
@@ -73,7 +74,7 @@ def foretell(search: Search) -> Forecast:
         return Forecast(
             bytes=_around(best.cost.bytes or 1, 0.05), milliseconds=_milliseconds(search, best), minutes=_around(now, 0.3), chance=0.95
         )  # fmt: skip
-    minutes = Range(middle=0.95 * whole, low=0.4 * whole, high=1.02 * whole)
+    minutes = Range(middle=0.88 * whole, low=0.4 * whole, high=1.02 * whole)
     if wants_smaller(budget):
         least = min(floor, best.cost.bytes or floor) if verdict.fits else floor
         spread = math.exp(_SPREAD)
@@ -86,7 +87,7 @@ def foretell(search: Search) -> Forecast:
     limit = limit_of(budget, "size")
     if limit is not None and size > limit:
         chance *= _normal((math.log(limit) - math.log(floor)) / _SPREAD)
-        size = MARGIN * limit if limit > floor else max(MARGIN * limit, 0.8 * floor)
+        size = MARGIN * limit  # what trains for bytes is told where to end, whatever the score
     if over := set(verdict.broken) & set(speed_limits(budget)):
         chance *= 0.7 ** len(over)
     return Forecast(bytes=_around(size, 0.08), milliseconds=_milliseconds(search, None), minutes=minutes, chance=chance)

@@ -52,8 +52,9 @@ class Untrained:
         self.standing.take(trial)
         return trial
 
-    def first_files(self, seconds: float) -> None:
-        """Files that take no training, the most promising settings first, for so many seconds; one at least."""
+    def first_files(self, seconds: float) -> list[tuple[str, Trial]]:
+        """Files that take no training, the most promising settings first, for so many seconds; one at least. Those that were made, or
+        were known, each with the name of its move."""
         ends = self.clock.gone + seconds
         last: dict[str, Trial] = {}
         busy: list[tuple[Move, float]] = []
@@ -81,8 +82,7 @@ class Untrained:
         tried: list[tuple[str, Trial]] = []
         all(one(move, dial, wait=False) for dial in UNTRAINED_DIALS for move in map(self._ready, candidates))
         all(one(move, dial, wait=True) for move, dial in list(busy))
-        known = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
-        self.standing.round_over(f"without training, {len(tried)} files", [known] if known else [])
+        return tried
 
     def _ready(self, move: Move) -> Move:
         """The move with what it needs of the model worked out once, for all its trials."""
