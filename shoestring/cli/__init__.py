@@ -15,7 +15,7 @@ import typer
 from shoestring import __version__
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.layers import sensitivity
-from shoestring.cli.search import compress, forecast, frontier
+from shoestring.cli.search import INTERRUPTED, asked_to_end, compress, forecast, frontier
 from shoestring.cli.source import call as _call
 
 EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
@@ -237,9 +237,12 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         app()
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
+        if asked_to_end.is_set() or isinstance(error, KeyboardInterrupt):
+            print("interrupted before there was a file; the same command begins again", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
         extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
         hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
         print(f"error: {_sentence(error)}{hint}{_where(error)}", file=sys.stderr)

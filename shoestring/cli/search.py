@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from shoestring.core.budget import limits_in_words
 
 BEGAN = monotonic()
 """When the program began, as nearly as Python can tell: the limit on time is on all of it."""
+asked_to_end = Event()
+"""Set once a signal asked the command to end: what fails after that may have swallowed it (half an import, say)."""
 BUDGET_NOT_MET = 3
 INTERRUPTED = 130
 DEMO = "drop<=1.5%, time<=1min"
@@ -93,7 +96,7 @@ def compress(
     if worker:
         join(build, limits, path, **settings)
         return
-    _end_on_sigterm()
+    _end_on_signals()
     say, tell = _printers(as_json, quiet)
     with helpers(workers - 1):
         report = main_job(build, limits, path, say=say, tell=tell, **settings)
@@ -191,10 +194,13 @@ def _printers(as_json: bool, quiet: bool) -> tuple[Callable[[str], None], Callab
     return (silent if quiet else lambda text: print(text, flush=True)), silent
 
 
-def _end_on_sigterm() -> None:
-    """Have SIGTERM end the search as Ctrl-C does: with the best file so far."""
+def _end_on_signals() -> None:
+    """Have SIGTERM end the search as Ctrl-C does, with the best file so far, and remember that one of the two came."""
 
     def end(*_: Any) -> None:
+        asked_to_end.set()
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
+    for one in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, end)

@@ -17,7 +17,8 @@ UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
 """In what order an untrained technique is tried: 4 bits, 8, 3, 2, 5 and 6, where bits go from 8 to 2."""
 MIDDLE = 0.5
 MARGIN = 0.96  # of a limit on bytes, that is aimed at
-PROBES = 5
+PROBES = 6
+MOST_STRANGE = 2  # kinds of chain with a technique of somebody else's that are tried early
 
 Try = Callable[[Proposal], Trial | None]
 
@@ -68,7 +69,10 @@ class Arms:
             chains += [(n,) for n in trained_numbers]
             chains += [(s, a) for s in structure for a in aiming]
             chains += [(w,) for w in weights]
-        return [arm for arm in map(Arm, dict.fromkeys(chains)) if arm.trains]
+        arms = [arm for arm in map(Arm, dict.fromkeys(chains)) if arm.trains]
+        # Nobody knows how well a stranger does: it comes right after the best of ours.
+        strange = [arm for arm in arms[1:] if any(move.is_strange for move in arm.moves)]
+        return [*arms[:1], *strange[:MOST_STRANGE], *(arm for arm in arms[1:] if arm not in strange[:MOST_STRANGE])]
 
 
 def bytes_place(arm: Arm) -> int | None:
@@ -86,12 +90,17 @@ def default_dials(arm: Arm) -> list[float]:
     return [0.0 if gentle else MIDDLE for _ in arm.moves]
 
 
-def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> float:
-    """The least press from 0 to 1 at which `press` says yes, by bisection; 1 where even that does not. None: stop asking."""
-    low, high = 0.0, 1.0
+def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> float | None:
+    """The least press from 0 to 1 at which `press` says yes, by bisection; None where it does not even at 1.
+
+    Where `press` answers None there is no time to ask: the harshest that is known to do.
+    """
     if press(0.0):
         return 0.0
-    for _ in range(probes):
+    if press(1.0) is False:
+        return None
+    low, high = 0.0, 1.0
+    for _ in range(probes - 1):
         middle = (low + high) / 2
         said = press(middle)
         if said is None:

@@ -28,6 +28,8 @@ def _sentence(budget: Budget, name: str, value: float | None, limit: float, tria
         return f"{said}; no file that was tried keeps all the other limits either"
     sign = -1 if name == "score" else 1
     value, there = min(reached, key=lambda one: sign * one[0])
+    if sign * value <= sign * limit:  # within the noise of a measurement
+        return said
     does = f"score>={_told(name, value)}" if name == "score" else f"{name}<={_told(name, max(value, 0.0))}"
     return f"{said}; {does} would do with the other limits as they are{_next(name, value, there, reached)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -37,7 +38,7 @@ FORECAST_SECONDS = 5.0
 """Of a forecast, for files without training."""
 ENDING_SECONDS = 3.0
 """Of the end of a command, besides scoring and timing again."""
-AGAIN, RETIMED = 3, range(3)
+AGAIN, RETIMED = 3, 3
 """How many times as long what nearly decides a limit is timed at the end, and which of the best."""
 KEPT_BYTES = 100e6
 """Of files of trials that are kept in the folder of a search although another beats them."""
@@ -121,6 +122,11 @@ class Job:
             raise BudgetError(f"the time is {seconds:g} s: give more than 0")
         clock = Clock(float(seconds), monotonic() if began is None else began, say)
         meters = list(default_meters(limits) if meters is None else meters)
+        for name, one in HAVING.items():
+            if name != "size" and getattr(limits, name) is not None and one.field not in {meter.measures for meter in meters}:
+                raise BudgetError(
+                    f"the budget limits {name}, and no meter that was given measures it: add one, or leave meters out"
+                )
         for meter in meters:
             if why := meter.why_not():
                 limit = next(name for name, one in HAVING.items() if one.field == meter.measures)
@@ -133,7 +139,7 @@ class Job:
                 score_seconds=seconds / 60, **settings,
             )  # fmt: skip
         # At the end both files are scored on test data and timed, and up to three of the best are timed again.
-        again = 0.0 if experiments.latency is None else AGAIN * len(RETIMED) * experiments.timing_seconds
+        again = 0.0 if experiments.latency is None else AGAIN * RETIMED * experiments.timing_seconds
         clock.reserve(ENDING_SECONDS + 4 * experiments.judge.taken + again)
         return cls(limits, path, clock, experiments, storage, share, say, tell)
 
@@ -144,6 +150,11 @@ class Job:
                 "give more time, or fewer validation examples"
             )
         self.limits = self._limits()
+        if self.limits.score is not None and self.limits.score > 1 >= self.experiments.base >= 0:
+            raise BudgetError(
+                f"the score is to be {self.limits.score:g} and the model that came in has {self.experiments.base:.4f}: write "
+                f"score>={self.limits.score:g}%, or a number below 1"
+            )
         self._warn_if_too_fine()
 
     def _limits(self) -> Budget:
@@ -193,10 +204,16 @@ class Job:
 
     def _outcome(self, interrupted: bool) -> Outcome:
         experiments, base = self.experiments, self.experiments.base
+        key: Any = better(self.limits, base)
         trials = experiments.trials()
-        frontier = self.frontier(trials)
-        ordered = sorted(trials, key=better(self.limits, base))  # type: ignore[arg-type]
-        trial = self._confirmed(ordered, frontier, quick=interrupted)
+        if self.limits.latency is not None and not interrupted:  # what nearly decides is timed longer
+            for one in sorted(trials, key=key)[:RETIMED]:
+                experiments.again(one, AGAIN * experiments.timing_seconds)
+            trials = experiments.trials()
+        ordered, frontier = sorted(trials, key=key), self.frontier(trials)
+        trial = ordered[0]
+        if replace(self.budget, time=None) == Budget():  # the one that loses nothing
+            trial = next(iter(frontier.named().values()), trial)
         self._deliver(trial)
         self._sweep([*frontier.points, *ordered[:3], trial], trials)
         self._note(frontier)
@@ -220,7 +237,7 @@ class Job:
         """Write down what `plan.kept` wants to know of the search."""
         found = {
             "model": self.experiments.study.model, "name": self.experiments.sealed.name, "base": frontier.base,
-            "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": self.storage,
+            "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": _without_password(self.storage),
             "original_cost": self.experiments.original.cost.measured(), "fields": list(frontier.fields), "budget": str(self.budget),
         }  # fmt: skip
         save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
@@ -237,18 +254,6 @@ class Job:
             bytes_before=parameter_bytes(self.experiments.model),
         )
 
-    def _confirmed(self, ordered: Sequence[Trial], frontier: Frontier, *, quick: bool) -> Trial:
-        """The trial to deliver: without a budget the one that loses nothing; where milliseconds are limited, timed longer."""
-        if self.budget == Budget() or replace(self.budget, time=None) == Budget():
-            named = frontier.named()
-            return next(iter(named.values()), ordered[0])
-        if self.limits.latency is None or quick:
-            return ordered[0]
-        first = [
-            self.experiments.again(ordered[i], AGAIN * self.experiments.timing_seconds) for i in RETIMED if i < len(ordered)
-        ]
-        return min([*first, *ordered[len(first) :]], key=better(self.limits, self.experiments.base))  # type: ignore[arg-type]
-
 
 def forecast(
     model: nn.Module, task: Task, budget: str | Budget = "", *, minutes: float | None = None, meters: Sequence[Gauge] | None = None,
@@ -264,6 +269,11 @@ def forecast(
             search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
             return foretell(search)
+
+
+def _without_password(storage: str | None) -> str | None:
+    """The storage as it may be written down: the password of a database stays with who knows it (PGPASSWORD, ~/.pgpass)."""
+    return storage if storage is None else re.sub(r"(://[^:/@]+):[^@/]*@", r"\1@", storage)
 
 
 def _two_digits(value: float) -> int:

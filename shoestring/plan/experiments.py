@@ -22,6 +22,7 @@ from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
 from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing
 
+_DEATHS = 3  # of processes that were at a chain, after which it is what ends them
 _MODULES = 4  # made models that are kept in memory, to go on from
 
 
@@ -95,6 +96,8 @@ class Experiments:
         data: bytes | None = None
         with claim:
             try:
+                if claim.deaths >= _DEATHS:
+                    raise ValueError(f"{claim.deaths} processes ended while they were at it: it is not tried again")
                 if proposal.fidelity > 0:
                     save_proposal(unfinished, proposal)
                 with resuming(unfinished):
@@ -133,7 +136,7 @@ class Experiments:
 
     def _complete(self, trial: Trial) -> Trial:
         """The trial, with what meters of this budget read that none read before, or longer."""
-        trial = self._more.get(trial.technique, trial)
+        trial = self.weighing.in_my_time(self._more.get(trial.technique, trial), self.original.cost.milliseconds)
         missing = [
             one for one in self.meters if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure
         ]
@@ -150,13 +153,14 @@ class Experiments:
         return {one.measures for one in self.meters if getattr(self.came_in, one.measures) is not None}
 
     def again(self, trial: Trial, seconds: float) -> Trial:
-        """The trial, its file timed anew for so long: its milliseconds and their interval are those of this timing."""
+        """The trial, its file timed anew for so long: of the two timings the one whose interval is narrower."""
         if self.latency is None or not self.study.holds(trial):
             return trial
         with file_with(self.study.read(trial)) as path:
-            trial = self.weighing.timed(trial, path, self.original.cost.milliseconds, seconds)
-        self._more[trial.technique] = trial
-        return trial
+            anew = self.weighing.timed(trial, path, self.original.cost.milliseconds, seconds)
+        if _width(anew) < _width(trial):
+            self._more[trial.technique] = anew
+        return self._more.get(trial.technique, trial)
 
     def _write_down(self, trial: Trial, techniques: tuple[Technique, ...]) -> None:
         """A row of the ledger, which continues that of the same chain without its last step, where there is one."""
@@ -203,3 +207,9 @@ class Experiments:
                 f"{file} cannot be put back into the model that came in ({error}): {trial.technique} changed its structure in an "
                 "earlier run; the file itself runs with shoestring.load()"
             ) from None
+
+
+def _width(trial: Trial) -> float:
+    """How wide the interval of the milliseconds is, as a logarithm."""
+    low, high = trial.noise.get("milliseconds", (0.0, math.inf))
+    return math.inf if low <= 0 else math.log(high / low)

@@ -20,6 +20,11 @@ from shoestring.plan.verdict import judge, limit_of, wants_smaller
 # LeNet-5, 0.8 for the tagger.
 _BITS, _BY_STEPS, _BY_DROP, _SPREAD = 0.35, -0.3, -0.35, 1.2
 _TENSOR_BYTES, _GRAPH_BYTES = 12.0, 60.0
+_FASTER, _FASTER_SPREAD = (
+    0.6,
+    0.4,
+)  # of the fastest file without training, what training for speed comes to; apart by so much, as logarithms
+_FOUR_OF_FIVE = 1.28  # standard deviations
 _WITHOUT = 3.0  # bits a weight without training
 
 
@@ -39,19 +44,21 @@ class Range:
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What `compress` should come to: the bytes and milliseconds of the file that is delivered, the minutes it takes, and the
-    chance (0 to 1) that it keeps the budget. `milliseconds` is None where nothing was timed."""
+    chance (0 to 1) that it keeps the budget. `milliseconds` is None where nothing was timed, `chance` where nobody knows: of memory,
+    energy and operations nothing is foretold."""
 
     bytes: Range
     milliseconds: Range | None
     minutes: Range
-    chance: float
+    chance: float | None
 
     def __str__(self) -> str:
         lines = [f"about {self.bytes.told(lambda v: f'{v:,.0f}')} bytes"]
         if self.milliseconds is not None:
             lines.append(f"{self.milliseconds.told(lambda v: f'{v:.3g}')} ms a run")
         lines.append(f"after {self.minutes.told(lambda v: told(60 * v))}")
-        return f"forecast: {', '.join(lines)}; the chance that the budget is kept is {self.chance:.0%}"
+        chance = "not known" if self.chance is None else f"about {10 * round(10 * self.chance)} %"
+        return f"forecast, by rules of thumb: {', '.join(lines)}; the chance that the budget is kept is {chance}"
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -77,20 +84,33 @@ def foretell(search: Search) -> Forecast:
     minutes = Range(middle=0.88 * whole, low=0.4 * whole, high=1.02 * whole)
     if wants_smaller(budget):
         least = min(floor, best.cost.bytes or floor) if verdict.fits else floor
-        spread = math.exp(_SPREAD)
+        spread = math.exp(_FOUR_OF_FIVE * _SPREAD)
         return Forecast(
             bytes=Range(middle=least, low=least / spread, high=least * spread), milliseconds=_milliseconds(search, None), minutes=minutes,
             chance=0.97 if verdict.fits else 0.7,
         )  # fmt: skip
-    chance = 1.0
-    size = float(best.cost.bytes or 1)
-    limit = limit_of(budget, "size")
+    size, limit = float(best.cost.bytes or 1), limit_of(budget, "size")
+    chance = _chance(search, floor)
     if limit is not None and size > limit:
-        chance *= _normal((math.log(limit) - math.log(floor)) / _SPREAD)
         size = MARGIN * limit  # what trains for bytes is told where to end, whatever the score
-    if over := set(verdict.broken) & set(speed_limits(budget)):
-        chance *= 0.7 ** len(over)
     return Forecast(bytes=_around(size, 0.08), milliseconds=_milliseconds(search, None), minutes=minutes, chance=chance)
+
+
+def _chance(search: Search, floor: float) -> float | None:
+    """The chance that limits are kept which the best file so far breaks; None where one of them is of what nothing is foretold of."""
+    budget, best, base = search.standing.budget, search.standing.best, search.standing.experiments.base
+    assert best is not None
+    broken = search.standing.verdict(best).broken
+    if set(broken) & (set(speed_limits(budget)) - {"latency"}):
+        return None
+    chance = 0.9 if "score" not in broken and "drop" not in broken else 0.3
+    if "size" in broken:
+        chance *= _normal((math.log(broken["size"][1]) - math.log(floor)) / _SPREAD)
+    if "latency" in broken and best.cost.milliseconds is not None:
+        chance *= _normal((math.log(broken["latency"][1]) - math.log(_FASTER * best.cost.milliseconds)) / _FASTER_SPREAD)
+    if budget.score is not None and budget.score > base:
+        chance *= 0.2
+    return chance
 
 
 def _floor(weights: int, tensors: int, steps: float, drop: float) -> float:

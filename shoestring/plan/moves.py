@@ -68,6 +68,11 @@ class Move:
         return _FIRST.index(type(self.technique)) if type(self.technique) in _FIRST else -1
 
     @property
+    def is_strange(self) -> bool:
+        """Whether it is a technique of somebody else's."""
+        return not type(self.technique).__module__.startswith("shoestring.")
+
+    @property
     def turns(self) -> bool:
         """Whether it has something to turn: a strength, or bytes that it ends at."""
         return self.technique.strength is not None
@@ -135,7 +140,7 @@ class Arm:
         shares = [_SHARE.get(move.stage, 1.0) if move.trains else 0.0 for move in self.moves]
         total = sum(shares) or 1.0
         return tuple(
-            move.at(dial, round_steps(steps * share / total))
+            move.at(dial, max(round_steps(steps * share / total), 1 if steps and move.trains else 0))
             for move, dial, share in zip(self.moves, dials, shares, strict=True)
         )
 

@@ -20,11 +20,13 @@ ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
 SMALLER = (0.15, 0.25, 0.4, 0.85)
 """Of the time that is left, what each file takes where files are to be ever smaller."""
 FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
+FEWEST = 5  # of training, below which a trial tells nothing
 TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
 MOST_PASSES, MOST_STEPS = 60, 4000  # over the training data, and in steps where that is more, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
 SPEED_MARGIN = 0.95  # of a limit on speed, that structure is aimed at
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
+MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the share of the time that must be left for it
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 
 
@@ -39,6 +41,8 @@ class Rounds:
     share: tuple[int, int] = (0, 1)
     gains: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
+    lasts: dict[str, float] = field(default_factory=dict)
+    """The same of the last trial, though that ended smaller than it was told to."""
     paces: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, the seconds of a step of its training."""
 
@@ -129,6 +133,21 @@ class Rounds:
             arms = [arm for arm, trial in results if self._near(trial, results[0][1])]
             if self.clock.is_up or self.standing.nothing_to_gain:
                 return
+        if arms:
+            self._once_more(arms[0])
+
+    def _once_more(self, arm: Arm) -> None:
+        """The best kind of chain again while there is time, aimed by what came of it before: at all the bytes that it may have."""
+        size = limit_of(self.budget, "size")
+        for _ in range(MOST_MORE):
+            known = len(self.experiments.study.trials())
+            if size is None or self.clock.left < LEAST_MORE * self.clock.seconds or self.standing.nothing_to_gain:
+                return
+            self.gains[arm.name] = self.lasts.get(arm.name, 1.0)
+            trial = self._aimed(arm, ROUNDS[-1][0], MARGIN * size)
+            if trial is None or trial.score is None or len(self.experiments.study.trials()) == known:
+                return
+            self.standing.round_over("once more", [(arm.name, trial)])
 
     def _near(self, trial: Trial, best: Trial) -> bool:
         """Whether a trial is so near to the best of a round that longer training might bring it before that."""
@@ -153,20 +172,26 @@ class Rounds:
         place = arm.place(Stage.STRUCTURE)
         limits = speed_limits(self.budget)
         if place is not None and limits:
-            dials[place] = gentlest(lambda press: self._keeps(arm, dials, place, press, limits))
+            found = gentlest(lambda press: self._keeps(arm, dials, place, press, limits))
+            if found is None:  # not even the harshest is fast enough
+                return None
+            dials[place] = found
         turned = bytes_place(arm)
         if turned is not None and target is not None:
             if arm.moves[turned].aims:
                 dials[turned] = max(target / self.gains.get(arm.name, 1.0), 2.0)
             else:
-                dials[turned] = gentlest(lambda press: self._keeps(arm, dials, turned, press, ["size"], target))
-        proposal = self._proposal(arm, dials, self._steps(arm, share), share)
+                dials[turned] = gentlest(lambda press: self._keeps(arm, dials, turned, press, ["size"], target)) or 1.0
+        if (steps := self._steps(arm, share)) < FEWEST:
+            return None
+        proposal = self._proposal(arm, dials, steps, share)
         began = self.clock.gone
         trial = self.attempt(proposal)
         if trial is not None and trial.score is not None:
             if turned is not None and target is not None and arm.moves[turned].aims:
                 # What ended too small is not aimed higher: the next training is longer, and gets nearer by itself.
-                self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 1.0), 3.0)
+                self.lasts[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 0.8), 3.0)
+                self.gains[arm.name] = max(self.lasts[arm.name], 1.0)
             if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
                 self.paces[arm.name] = max((self.clock.gone - began - self.first.overhead()) / proposal.steps, 1e-5)
         return trial
@@ -186,18 +211,18 @@ class Rounds:
             return False
         aimed: dict[str, Any] = {name: SPEED_MARGIN * (limit_of(self.budget, name) or 0) for name in limits if name != "size"}
         budget = replace(self.budget, **(aimed if target is None else {**aimed, "size": target}))
-        broken = judge(budget, trial, self.experiments.base).broken
-        return not set(broken) & set(limits)
+        verdict = judge(budget, trial, self.experiments.base)
+        return not {*verdict.broken, *verdict.undecided} & set(limits)
 
     def _ever_smaller(self, arms: Sequence[Arm]) -> None:
         """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not.
 
-        The first are made by two kinds of chain, where there is time; the one of the higher score goes on.
+        The first are made by several kinds of chain, where there is time; the best goes on.
         """
         target = (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
         kept: float | None = None
         lost: float | None = None
-        arms = arms[: 2 if self._as_many_as_fit(SMALLER[0], 2) > 1 else 1]
+        arms = arms[: self._as_many_as_fit(SMALLER[0], 3)]
         for number, share in enumerate(SMALLER, 1):
             results: list[tuple[Arm, Trial]] = []
             for arm in arms:
@@ -208,7 +233,7 @@ class Rounds:
                     results.append((arm, trial))
             if not results:
                 return
-            arm, trial = max(results, key=lambda one: one[1].score or 0.0)
+            arm, trial = min(results, key=lambda one: self.standing.key(one[1]))
             arms = [arm]
             size = float(trial.cost.bytes or target)
             if self.standing.fits(trial):
@@ -219,4 +244,4 @@ class Rounds:
             if lost is None:
                 target = size / (SHRINK if number == 1 else 2.0)
             else:
-                target = math.sqrt(lost * kept) if kept is not None and kept > lost else lost * 2.0
+                target = lost * 2.0 if kept is None else math.sqrt(lost * kept) if kept > lost else kept * 0.8

@@ -18,6 +18,7 @@ from shoestring.plan.verdict import judge, limit_of, wants_smaller
 
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 200  # of training take as long as that, about
+REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = 0.15, 5, 30  # of the time, and of layers left alone that are tried
 REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
 
 
@@ -98,23 +99,31 @@ class Untrained:
 
     def refine(self) -> None:
         """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""
-        drop, base = limit_of(self.budget, "drop"), self.experiments.base
-        if drop is None or self.standing.fits(self.standing.best) or self.clock.left < 20 * self.overhead():
+        drop, base, judged = limit_of(self.budget, "drop"), self.experiments.base, self.experiments.judge
+        most = int(REFINED_SHARE * max(self.clock.left, 0) / max(self.overhead(), 0.1))
+        if drop is None or self.standing.fits(self.standing.best) or most < FEWEST_TRIALS:
             return
-        for move in self.moves:
-            trial = next(iter(self.of(move)), None) if not move.trains and move.stage is Stage.NUMBERS else None
-            if trial is None or trial.score is None or set(judge(self.budget, trial, base).broken) != {"drop"}:
-                continue
-            if base - trial.score > REFINED * max(drop, self.experiments.judge.base_error or 0.0):
-                continue
-            action: Any = self._ready(move).at(UNTRAINED_DIALS[0], 0)
-            most = max(4, min(30, int(0.2 * self.clock.left / self.overhead())))
-            found = fallback(
-                self.experiments.model, self.experiments.sealed, action, drop=drop, most=most, seed=self.experiments.seed
-            )
-            refined = self.attempt(Proposal(techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"))
-            self.standing.round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
+        near = [
+            (base - trial.score, move, dial)
+            for move in self.moves
+            if not move.trains and move.stage is Stage.NUMBERS
+            for dial in UNTRAINED_DIALS
+            if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name)) is not None
+            and trial.score is not None
+            and set(judge(self.budget, trial, base).broken) == {"drop"}
+        ]
+        if not near:
             return
+        lost, move, dial = min(near, key=lambda one: one[0])
+        if lost > REFINED * max(drop, judged.base_error or 0.0):
+            return
+        action: Any = self._ready(move).at(dial, 0)
+        found = fallback(
+            self.experiments.model, self.experiments.sealed, action, drop=drop, most=min(most, MOST_TRIALS), examples=judged.examples,
+            seed=self.experiments.seed, folder=self.experiments.folder / "layers",
+        )  # fmt: skip
+        refined = self.attempt(Proposal(techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"))
+        self.standing.round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
 
     def _is_lost(self, trial: Trial) -> bool:
         """Whether so much of the score is gone that nothing harsher is worth a trial."""

@@ -15,12 +15,16 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Cost, Meter, Task
+from shoestring.core.ledger import machine
 from shoestring.kit import SkippedWarning, Trial, check_finite, export, pack
 from shoestring.meters import Latency, RemoteError
 from shoestring.meters.turns import SECONDS
 from shoestring.plan.judge import Judge
 from shoestring.plan.pace import Pace, pace
 from shoestring.plan.same_graph import file_of, signature_of
+
+_TIMED_BY, _UNIT = "timed by", "milliseconds of the original"
+"""What a trial says of its milliseconds, beside the versions of what made it."""
 
 
 @dataclass
@@ -86,7 +90,28 @@ class Weighing:
         if timed is None or milliseconds is None:
             return trial
         noise = {**trial.noise, "milliseconds": (timed.low * milliseconds, timed.high * milliseconds)}
-        return replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * milliseconds), noise=noise)
+        versions = {**trial.versions, _TIMED_BY: self.timer, _UNIT: repr(milliseconds)}
+        return replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * milliseconds), noise=noise, versions=versions)
+
+    @property
+    def timer(self) -> str:
+        """What times files: settings of the latency meter, and the machine. Milliseconds of another are not to be compared with."""
+        return "" if self.latency is None else f"{self.latency!r} {machine()}"
+
+    def in_my_time(self, trial: Trial, milliseconds: float | None) -> Trial:
+        """A trial that was measured earlier, its milliseconds in units of what the original takes now; without them where they are of another
+        runtime, device or machine, or of other settings."""
+        measured = trial.cost.milliseconds
+        if measured is None:
+            return trial
+        if self.latency is None or milliseconds is None or trial.versions.get(_TIMED_BY) != self.timer:
+            noise = {name: interval for name, interval in trial.noise.items() if name != "milliseconds"}
+            return replace(trial, cost=replace(trial.cost, milliseconds=None), noise=noise)
+        scale = milliseconds / float(trial.versions[_UNIT])
+        low, high = trial.noise["milliseconds"]
+        noise = {**trial.noise, "milliseconds": (low * scale, high * scale)}
+        versions = {**trial.versions, _UNIT: repr(milliseconds)}
+        return replace(trial, cost=trial.cost | Cost(milliseconds=measured * scale), noise=noise, versions=versions)
 
     def _read(self, file: Path) -> Cost:
         cost = Cost()
