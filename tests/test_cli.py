@@ -19,13 +19,14 @@ from shoestring import cli
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit import train
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 def small():
     task = digits()
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), task.sealed(), steps=300), task
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        return train(network, task.sealed(), Training(300)), task
 
 def wrong():
     return 42
@@ -164,7 +165,7 @@ def test_score_and_ledger(file, shoestring):
         (("compress", "nothing_here:small"), "there is no module"),
         (("compress", "small"), "MODULE:FUNCTION"),
         (("compress", "mine.py:small", "--out", "no/such/folder/x.shoe"), "no folder"),
-        (("compress", "mine.py:fails"), "mine.py:19, in fails"),
+        (("compress", "mine.py:fails"), "mine.py:20, in fails"),
         (("inspect", "absent.shoe"), "absent.shoe: no such file"),
         (("inspect", "mine.py"), "not a .shoe file"),
         (("pack", "absent.safetensors"), "absent.safetensors: no such file"),
