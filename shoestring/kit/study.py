@@ -178,6 +178,12 @@ class Study:
             raise StudyError(f"the file {trial.file} of {trial.technique} was altered: delete it and apply the chain again")
         return data
 
+    def amend(self, trial: Trial) -> None:
+        """Remember what was measured later of a trial that is finished (its milliseconds, say). Stores across machines do not, and
+        measure it again."""
+        with self._thread:
+            self._here().amend(trial)
+
     # What is done ---------------------------------------------------------------------------------------------------------
 
     def claim(self, technique: str, seed: int = 0, fidelity: float = 1.0) -> Claim | None:

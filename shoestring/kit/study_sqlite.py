@@ -153,6 +153,11 @@ class SQLiteStorage(Storage):
             found = connection.execute(f"select trial from trials where {_THIS}", (self._model, *trial.key)).fetchone()
         return Trial.from_json(found[0])
 
+    def amend(self, trial: Trial) -> None:
+        with self._changing() as connection:
+            connection.execute(f"update trials set trial = ? where {_THIS}", (trial.to_json(), self._model, *trial.key))
+        self._known = [trial if one.key == trial.key else one for one in self._known]
+
     def give_back(self, me: Worker, key: Key) -> None:
         with self._changing() as connection:
             sql = f"update claims set worker = null where {_THIS} and worker = ?"

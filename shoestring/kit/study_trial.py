@@ -130,6 +130,10 @@ class Storage(ABC):
     def finish(self, me: Worker, trial: Trial) -> Trial:
         """Remember a trial and end the claim; returns the one that is remembered, which may be another worker's."""
 
+    def amend(self, trial: Trial) -> None:
+        """Put a trial that is finished in the place of what was remembered of it; a store that cannot leaves it as it is."""
+        return
+
     @abstractmethod
     def give_back(self, me: Worker, key: Key) -> None:
         """End the claim, so that others can have it."""

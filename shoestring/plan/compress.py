@@ -77,16 +77,25 @@ def compress(
     KeyboardInterrupt ends the search, not the delivery: the outcome has the best so far and `interrupted`.
     Raises BudgetError or ValueError for a budget, model or task that cannot be worked with, ExportError, OSError.
     """
+    with searching(
+        model, task, budget, path, minutes=minutes, meters=meters, ledger=ledger, run=run, seed=seed, smallest=smallest, storage=storage,
+        began=began, share=share, say=say, tell=tell,
+    ) as outcome:  # fmt: skip
+        return outcome
+
+
+@contextmanager
+def searching(
+    model: nn.Module, task: Task, budget: str | Budget = "", path: str | Path | None = None, **settings: Any
+) -> Iterator[Outcome]:
+    """The outcome of `compress`, within: no other command searches or delivers at the path until the end."""
     kept = _Temporary() if path is None else None
     file = kept.path / "model.shoe" if kept is not None else Path(path or "")
     check_place(file)
     with _alone(folder_of(file)):
-        job = Job.of(
-            model, task, budget, file, minutes=minutes, meters=meters, ledger=ledger, run=run, seed=seed, smallest=smallest, storage=storage,
-            began=began, share=share, say=say, tell=tell,
-        )  # fmt: skip
+        job = Job.of(model, task, budget, file, **settings)
         try:
-            return replace(job.run(), _kept=kept)
+            yield replace(job.run(), _kept=kept)
         finally:
             job.experiments.study.close()
 
@@ -202,14 +211,18 @@ class Job:
     def _deliver(self, trial: Trial) -> None:
         save(self.path, self.experiments.bytes_of(trial))
 
+    def _had(self) -> list[Trial]:
+        """The trials of which the file is there."""
+        return [one for one in self.experiments.trials() if self.experiments.has_file(one)]
+
     def _outcome(self, interrupted: bool) -> Outcome:
         experiments, base = self.experiments, self.experiments.base
         key: Any = better(self.limits, base)
-        trials = experiments.trials()
+        trials = self._had()
         if self.limits.latency is not None and not interrupted:  # what nearly decides is timed longer
             for one in sorted(trials, key=key)[:RETIMED]:
                 experiments.again(one, AGAIN * experiments.timing_seconds)
-            trials = experiments.trials()
+            trials = self._had()
         ordered, frontier = sorted(trials, key=key), self.frontier(trials)
         trial = ordered[0]
         if replace(self.budget, time=None) == Budget():  # the one that loses nothing
@@ -237,7 +250,7 @@ class Job:
         """Write down what `plan.kept` wants to know of the search."""
         found = {
             "model": self.experiments.study.model, "name": self.experiments.sealed.name, "base": frontier.base,
-            "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": _without_password(self.storage),
+            "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": _without_password(self.storage), "original": self.experiments.reference.name,
             "original_cost": self.experiments.original.cost.measured(), "fields": list(frontier.fields), "budget": str(self.budget),
         }  # fmt: skip
         save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
@@ -304,7 +317,7 @@ def _alone(folder: Path) -> Iterator[None]:
         with alone(folder):
             yield
     except Exception:
-        if new:
+        if new and not any(folder.glob("*.sqlite")):  # what was measured stays, whatever went wrong after it
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

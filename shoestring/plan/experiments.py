@@ -16,6 +16,7 @@ from torch import nn
 from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, seeded
 from shoestring.core.ledger import run_of_process
 from shoestring.kit import Study, Trial, bake, clone, parameter_bytes, restore, resuming
+from shoestring.kit.study_trial import Key
 from shoestring.plan.clock import TimeUpError
 from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
@@ -54,19 +55,19 @@ class Experiments:
 
     def __post_init__(self) -> None:
         self.sealed = self.task.sealed()
-        self.reference = self.folder / "original.shoe"
         self.weighing = Weighing(
-            self.model, self.sealed, self.reference, self.meters, smallest=self.smallest, seconds=self.timing_seconds
+            self.model, self.sealed, self.folder, self.meters, smallest=self.smallest, seconds=self.timing_seconds
         )
-        self.sha256, self.latency = self.weighing.sha256, self.weighing.latency
+        self.sha256, self.latency, self.reference = self.weighing.sha256, self.weighing.latency, self.weighing.reference
         self.teacher = bake(clone(self.model)).eval()
         self.taught = self.sealed.taught_by(self.teacher)
         self.judge = quick_judge(self.sealed, self.reference, self.model, self.seed, self.score_seconds)
         self.base = self.judge.base
-        seen = self.sha256, self.sealed.name, self.base, self.judge.examples, self.smallest
+        merits = None if self.judge.merits is None else self.judge.merits.tobytes()
+        seen = self.sha256, self.sealed.name, self.base, self.judge.examples, self.smallest, self.seed, merits
         self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
-        self._more: dict[str, Trial] = {}
+        self._more: dict[Key, Trial] = {}
         self._rows: dict[str, int] = {}
         cost = self.weighing.original()
         self.came_in = cost | Cost(bytes=parameter_bytes(self.model))  # what papers call uncompressed: 4 bytes for each number
@@ -136,7 +137,7 @@ class Experiments:
 
     def _complete(self, trial: Trial) -> Trial:
         """The trial, with what meters of this budget read that none read before, or longer."""
-        trial = self.weighing.in_my_time(self._more.get(trial.technique, trial), self.original.cost.milliseconds)
+        trial = self.weighing.in_my_time(self._more.get(trial.key, trial), self.original.cost.milliseconds)
         missing = [
             one for one in self.meters if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure
         ]
@@ -144,8 +145,13 @@ class Experiments:
             return trial
         with file_with(self.study.read(trial)) as path:
             trial = self.weighing.read(trial, path, self.original.cost.milliseconds)
-        self._more[trial.technique] = trial
+        self._keep(trial)
         return trial
+
+    def _keep(self, trial: Trial) -> None:
+        """Remember what was measured of a trial later than the rest."""
+        self._more[trial.key] = trial
+        self.study.amend(trial)
 
     @property
     def _can_measure(self) -> set[str]:
@@ -159,8 +165,8 @@ class Experiments:
         with file_with(self.study.read(trial)) as path:
             anew = self.weighing.timed(trial, path, self.original.cost.milliseconds, seconds)
         if _width(anew) < _width(trial):
-            self._more[trial.technique] = anew
-        return self._more.get(trial.technique, trial)
+            self._keep(anew)
+        return self._more.get(trial.key, trial)
 
     def _write_down(self, trial: Trial, techniques: tuple[Technique, ...]) -> None:
         """A row of the ledger, which continues that of the same chain without its last step, where there is one."""
@@ -198,7 +204,7 @@ class Experiments:
 
     def model_of(self, trial: Trial, file: Path) -> nn.Module:
         """The module of a trial: from memory, else the file's weights in the model that came in."""
-        if trial.technique in self._modules:
+        if trial.technique in self._modules and trial.seed == self.seed:
             return clone(self._modules[trial.technique])
         try:
             return restore(file, self.model)

@@ -42,6 +42,6 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
     found = Frontier.of(trials, fields, base, base_error=error, bytes_before=before)
 
     def read(trial: Trial) -> bytes:
-        return (folder / "original.shoe").read_bytes() if trial.technique == "chain()" else study.read(trial)
+        return (folder / str(told["original"])).read_bytes() if trial.technique == "chain()" else study.read(trial)
 
     return read, found, str(told["name"])

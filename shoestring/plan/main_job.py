@@ -17,10 +17,10 @@ from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
 from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove
 from shoestring.kit import members
-from shoestring.meters import Latency, Ratio, alternate, ratio
+from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
-from shoestring.plan.compress import check_place, compress
+from shoestring.plan.compress import check_place, searching
 from shoestring.plan.outcome import Outcome
 
 
@@ -157,18 +157,26 @@ def main_job(
     check_task(task)
     _settle_threads(model, task)
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
-    outcome = compress(
-        model, task, budget, path, minutes=minutes, meters=meters, ledger=ledger, seed=seed, smallest=smallest,
-        storage=storage, began=began, share=share, say=say, tell=tell,
-    )  # fmt: skip
-    say("  timing both files, and proving them on test data")
+    settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
+    with searching(
+        model, task, budget, path, minutes=minutes, meters=meters, smallest=smallest, storage=storage, began=began, share=share, say=say,
+        tell=tell, **settings,
+    ) as outcome:  # fmt: skip
+        say("  timing both files, and proving them on test data")
+        latency = next((meter for meter in meters or () if isinstance(meter, Latency)), Latency())
+        timings = alternate(
+            [outcome.reference, path], task.sealed(), threads=latency.threads, batch=latency.batch, runtime=latency.runtime
+        )
+        return _report(outcome, task, timings, settings, f"compressed to {budget}", began)
+
+
+def _report(
+    outcome: Outcome, task: Task, timings: Sequence[Timing], settings: dict[str, Any], note: str, began: float
+) -> Report:
+    """Both files proved, and all that is to be said."""
     content = read(outcome.reference)
-    latency = next((meter for meter in meters or () if isinstance(meter, Latency)), Latency())
-    timings = alternate(
-        [outcome.reference, path], task.sealed(), threads=latency.threads, batch=latency.batch, runtime=latency.runtime
-    )
-    before = prove(outcome.reference, task, ledger=ledger, seed=seed, note="uncompressed")
-    after = prove(path, task, ledger=ledger, seed=seed, note=f"compressed to {budget}")
+    before = prove(outcome.reference, task, note="uncompressed", **settings)
+    after = prove(outcome.file, task, note=note, **settings)
     return Report(
         outcome=outcome,
         onnx_bytes_before=len(onnx(content.graph, content.tensors)),
@@ -177,7 +185,7 @@ def main_job(
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
-        bill=tuple(bill(path.read_bytes(), _names(outcome))),
+        bill=tuple(bill(outcome.file.read_bytes(), _names(outcome))),
         seconds=monotonic() - began,
     )
 

@@ -11,6 +11,8 @@ from torch import nn
 from shoestring.core import Task, seeded
 from shoestring.kit import clone
 
+_MOST, _SECONDS = 1000, 1.0  # batches that are counted, and for how long
+
 
 def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
     """How long a step of training takes, from a few of them on a copy of the model; raises ValueError where there are no batches."""
@@ -22,7 +24,9 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
     with seeded(seed):
         for batch in task.batches("train"):
             began = monotonic()
-            task.loss(model, batch).backward()
+            loss = task.loss(model, batch)
+            if loss.requires_grad:  # not where every parameter is frozen
+                loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             taken.append(monotonic() - began)
@@ -34,5 +38,10 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
 
 
 def steps_of_a_pass(task: Task) -> int:
-    """How many batches one pass over the training split has, counted up to a thousand."""
-    return max(1, sum(1 for _, _ in zip(range(1000), task.batches("train"), strict=False)))
+    """How many batches one pass over the training split has, counted up to a thousand and for a second."""
+    began, count = monotonic(), 0
+    for _ in task.batches("train"):
+        count += 1
+        if count == _MOST or monotonic() - began > _SECONDS:
+            break
+    return max(1, count)

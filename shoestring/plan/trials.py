@@ -76,7 +76,7 @@ class Trials:
         self._files: dict[str, Path] = {}
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shoestring-")))
-            self._weighing = Weighing(model, self.task, self._folder / "original.shoe", meters)
+            self._weighing = Weighing(model, self.task, self._folder, meters)
             self._judge = Judge(self.task, self._weighing.reference, examples, seed)
             self.base, self.examples, self.latency = self._judge.base, self._judge.count, self._weighing.latency
             seen = seed, examples, task.name, self.base, list(meters), machine(), versions()

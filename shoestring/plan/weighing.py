@@ -29,7 +29,7 @@ _TIMED_BY, _UNIT = "timed by", "milliseconds of the original"
 
 @dataclass
 class Weighing:
-    """Makes files of changed models, and weighs them beside the file of `model`, which is written to `reference`.
+    """Makes files of changed models, and weighs them beside the file of `model`, which is written into `folder` (`reference`).
 
     `meters` are read; a Latency among them times each file beside the reference instead, for about `seconds`.
     Raises ValueError for a model that is not finite, ExportError for one that cannot be a file.
@@ -37,21 +37,24 @@ class Weighing:
 
     model: nn.Module
     task: Task
-    reference: Path
+    folder: Path
     meters: Sequence[Meter] = ()
     smallest: bool = False
     seconds: float = SECONDS
     bytes: int = field(init=False)
     sha256: str = field(init=False)
+    reference: Path = field(init=False)
 
     def __post_init__(self) -> None:
         check_finite(self.model)
         self.latency = next((one for one in self.meters if isinstance(one, Latency)), None)
         self._exported, self._signature = export(self.model, self.task), signature_of(self.model)
         data = pack(self.model, self._exported, smallest=self.smallest)
-        self.reference.parent.mkdir(parents=True, exist_ok=True)
-        save(self.reference, data)
         self.bytes, self.sha256 = len(data), hashlib.sha256(data).hexdigest()
+        # By its digest: a folder may see several models, and none writes over another's.
+        self.reference = self.folder / original_name(self.sha256)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save(self.reference, data)
 
     def file_of(self, changed: nn.Module) -> bytes:
         """The bytes of a changed model's file; raises ExportError where it cannot be one."""
@@ -119,6 +122,11 @@ class Weighing:
             if not isinstance(meter, Latency):
                 cost |= meter(file, self.task)
         return cost
+
+
+def original_name(sha256: str) -> str:
+    """What the file of the model that came in is called, by its digest."""
+    return f"original-{sha256[:16]}.shoe"
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_the_file_is_what_the_outcome_says(searched, model, task):
 @pytest.mark.slow
 def test_what_is_said_and_told_while_it_works(searched):
     outcome, said, told, _ = searched
-    assert [one["event"] for one in told][:2] == ["forecast", "first"]
+    assert [one["event"] for one in told][:2] == ["first", "forecast"]
     assert "round" in {one["event"] for one in told} and json.loads(json.dumps(told)) == told
     assert "forecast: about" in said[0] and "first file after" in said[1]
     last = [one for one in told if one["event"] == "round"][-1]
@@ -414,6 +414,12 @@ def test_a_drop_finer_than_the_data_can_tell_draws_a_warning_with_how_many_examp
     assert found[0].filename == __file__, "it points at who asked"
 
 
+def original(folder) -> bytes:
+    """The file of the model that came in; there is one."""
+    (file,) = (folder / "out.shoe.study").glob("original-*.shoe")
+    return file.read_bytes()
+
+
 def test_two_commands_on_one_path(model, task, tmp_path):
     path, other = tmp_path / "out.shoe", clone(model)
     with torch.no_grad():
@@ -424,7 +430,7 @@ def test_two_commands_on_one_path(model, task, tmp_path):
     def meanwhile(event: dict) -> None:
         if event["event"] != "first":
             return
-        begun.append((tmp_path / "out.shoe.study" / "original.shoe").read_bytes())
+        begun.append(original(tmp_path))
         try:
             compress(other, task, EASY, path, minutes=MINUTES)
         except StudyHeld as error:
