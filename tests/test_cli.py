@@ -82,7 +82,7 @@ def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoe
     status, out, _ = shoestring("compress", "mine:small", "--budget", EASY, "--out", "told.shoe", "--json")
     assert status == 0
     events = [json.loads(line) for line in out.splitlines()]
-    assert [one["event"] for one in events][:2] == ["forecast", "first"] and events[-1]["event"] == "done"
+    assert [one["event"] for one in events][:2] == ["first", "forecast"] and events[-1]["event"] == "done"
     found = events[-1]
     promised = (
         "bytes_before bytes_after score_before score_after milliseconds_before milliseconds_after path onnx_bytes_before"
@@ -112,7 +112,11 @@ def test_compress_says_nearest_and_exits_with_3_where_the_budget_cannot_be_kept(
 
 def test_forecast_says_what_compress_would_come_to(shoestring):
     status, out, _ = shoestring("forecast", "mine.py:small", "--budget", EASY)
-    assert status == 0 and out.startswith("forecast: about ") and "the chance that the budget is kept is" in out
+    assert (
+        status == 0
+        and out.startswith("forecast, by rules of thumb: about ")
+        and "the chance that the budget is kept is" in out
+    )
     found = json.loads(shoestring("forecast", "mine.py:small", "--budget", EASY, "--json")[1])
     assert found["event"] == "forecast" and 0 <= found["chance"] <= 1
     assert found["bytes"]["low"] <= found["bytes"]["middle"] <= found["bytes"]["high"]

@@ -34,8 +34,7 @@ from shoestring.plan.verdict import HAVING, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
-FORECAST_SECONDS = 5.0
-"""Of a forecast, for files without training."""
+FORECAST_SECONDS = 5.0  # for files without training
 ENDING_SECONDS = 3.0
 """Of the end of a command, besides scoring and timing again."""
 AGAIN, RETIMED = 3, 3
@@ -183,7 +182,7 @@ class Job:
         warnings.warn(
             f"the limit drop<={drop:g} is finer than two standard errors of the validation score ({2 * error:.2g}, from {count:,} "
             f"examples): with this little validation data it is partly luck{needed}",
-            stacklevel=6,
+            stacklevel=8,  # whoever called compress
         )
 
     def search(self, improved: Callable[[Trial], None] = lambda trial: None) -> bool:
@@ -310,14 +309,15 @@ class _Temporary:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Be the one that searches in a folder; where nothing comes of it, one that was not there before is not there after."""
+    """Be the one that searches in a folder; where nothing was measured, one that was not there before is not there after."""
     new = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
         with alone(folder):
             yield
     except Exception:
-        if new and not any(folder.glob("*.sqlite")):  # what was measured stays, whatever went wrong after it
+        measured = any(not one.name.startswith("original-") for one in folder.glob("*.shoe"))
+        if new and not measured:
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

@@ -57,7 +57,7 @@ class Forecast:
         if self.milliseconds is not None:
             lines.append(f"{self.milliseconds.told(lambda v: f'{v:.3g}')} ms a run")
         lines.append(f"after {self.minutes.told(lambda v: told(60 * v))}")
-        chance = "not known" if self.chance is None else f"about {10 * round(10 * self.chance)} %"
+        chance = "not known" if self.chance is None else f"about {min(5 * round(20 * self.chance), 95)} %"
         return f"forecast, by rules of thumb: {', '.join(lines)}; the chance that the budget is kept is {chance}"
 
     def as_json(self) -> dict[str, Any]:
