@@ -23,7 +23,7 @@ from shoestring.core import Cost
 from shoestring.kit import Study, StudyHeld, StudyMismatch, Trial, study_trial, study_worker
 from shoestring.kit.study import StudyError
 
-KILLS = int(os.environ.get("SHOESTRING_KILLS", "30"))
+KILLS = int(os.environ.get("SHOESTRING_KILLS", "12"))
 STORAGES = ["sqlite", "journal", "database"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and kill")
 

@@ -15,7 +15,7 @@ import pytest
 
 from shoestring.artifact import load
 
-KILLS = int(os.environ.get("SHOESTRING_KILLS", "6"))
+KILLS = int(os.environ.get("SHOESTRING_KILLS", "3"))
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
