@@ -23,6 +23,7 @@ from time import monotonic
 from typing import Any
 
 from planner_runs import Bench, Run, minutes_rows, opened, outline, score_rows, told, verdict_rows
+from planner_table import WITHIN
 from rows import Rows
 
 from shoestring.meters import Ratio
@@ -30,7 +31,6 @@ from shoestring.meters import Ratio
 HERE = Path(__file__).parent
 TOOL = "shoestring"
 SNAPSHOT_SECONDS = 60.0
-WITHIN = {"bytes": 15.0, "milliseconds": 25.0, "minutes": 30.0}
 
 
 def main() -> None:

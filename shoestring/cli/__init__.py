@@ -175,6 +175,7 @@ def ledger(
     from rich.table import Table
 
     from shoestring.core import Ledger
+    from shoestring.core.technique import gist
 
     if not path.exists():
         raise FileNotFoundError(f"there is no ledger at {path}: compress and score write one")
@@ -184,11 +185,7 @@ def ledger(
         return
     table = Table("#", "step", "score before", "after", "bytes", "seconds", "seed")
     for row in Ledger(path).rows():
-        what = (
-            f"prove {row.file} {row.note}"
-            if row.kind == "prove"
-            else f"{row.technique.partition('(')[0]} {_gist(row.technique)}"
-        )
+        what = f"prove {row.file} {row.note}" if row.kind == "prove" else gist(row.technique)
         values = (row.score_before, row.score_after)
         scores = ["" if v is None else f"{v:.4f}" for v in values]
         size, seconds = row.cost_after.bytes, row.cost_after.seconds
@@ -201,12 +198,6 @@ def ledger(
 
 app.command()(agent)
 app.command()(platforms)
-
-
-def _gist(technique: str) -> str:
-    """The first settings of a technique; --json has all."""
-    settings = technique.partition("(")[2].removesuffix(")")
-    return settings if len(settings) <= 40 else f"{settings[:39]}…"
 
 
 def _sentence(error: Exception) -> str:

@@ -79,17 +79,17 @@ class _Spending:
         self.oracle = getattr(task, "oracle", None)
         self.settings = settings(technique)  # before the step: what is no technique fails before it costs anything
         self.sold = len(self.oracle.sold) if self.oracle is not None else 0
-        self.start, self.busy = perf_counter(), _busy()
+        self.start, self.busy = perf_counter(), processor_seconds()
 
     def so_far(self) -> Cost:
         return Cost(
             seconds=perf_counter() - self.start,
-            processor_seconds=_busy() - self.busy,
+            processor_seconds=processor_seconds() - self.busy,
             settings=self.settings,
             labels=None if self.oracle is None else len(self.oracle.sold) - self.sold,
         )
 
 
-def _busy() -> float:
+def processor_seconds() -> float:
     """Processor seconds of this process and of its children that have ended."""
     return sum(os.times()[:4])

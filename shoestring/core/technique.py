@@ -168,3 +168,25 @@ def settings(technique: Any) -> int:
             if is_dataclass(value) and not isinstance(value, type):
                 count += settings(value)
     return count
+
+
+def gist(technique: str) -> str:
+    """A chain's repr in short: the names of its techniques with what was chosen first."""
+    inner = technique.removeprefix("chain(").removesuffix(")") if technique.startswith("chain(") else technique
+    words = []
+    for part in _parts(inner):
+        name, _, rest = part.partition("(")
+        first = _parts(rest.removesuffix(")"))[0]
+        words.append(f"{name}({first})" if first else name)
+    return " + ".join(word for word in words if word) or "as it came in"
+
+
+def _parts(arguments: str) -> list[str]:
+    """What stands between the commas that are in no brackets; one part at least."""
+    parts, depth, start = [], 0, 0
+    for at, letter in enumerate(arguments + ","):
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append(arguments[start:at].strip())
+            start = at + 1
+    return parts

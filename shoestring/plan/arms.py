@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shoestring.core import Budget, Stage
-from shoestring.kit import Trial
 from shoestring.plan.moves import Arm, Move
-from shoestring.plan.proposal import Proposal
 from shoestring.plan.verdict import HAVING
 
 SPEED = tuple(name for name in HAVING if name != "size")
@@ -19,8 +17,6 @@ MIDDLE = 0.5
 MARGIN = 0.96  # of a limit on bytes, that is aimed at
 PROBES = 6
 MOST_STRANGE = 2  # kinds of chain with a technique of somebody else's that are tried early
-
-Try = Callable[[Proposal], Trial | None]
 
 
 def speed_limits(budget: Budget) -> list[str]:

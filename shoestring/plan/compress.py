@@ -38,7 +38,7 @@ FORECAST_SECONDS = 5.0  # for files without training
 ENDING_SECONDS = 3.0
 """Of the end of a command, besides scoring and timing again."""
 AGAIN, RETIMED = 3, 3
-"""How many times as long what nearly decides a limit is timed at the end, and which of the best."""
+"""How many times as long what nearly decides a limit is timed at the end, and how many of the best."""
 KEPT_BYTES = 100e6
 """Of files of trials that are kept in the folder of a search although another beats them."""
 
@@ -122,7 +122,6 @@ class Job:
         limits = budget if isinstance(budget, Budget) else Budget.parse(budget) if budget.strip() else Budget()
         if limits.labels is not None:
             raise BudgetError("compress buys no labels: leave labels out of the budget")
-        check_place(path)
         if not list(compressible(model, "compress")):
             raise ValueError("the model has no weight with two axes or more: there is nothing to compress")
         seconds = limits.time if limits.time is not None else 60 * (MINUTES if minutes is None else minutes)

@@ -9,11 +9,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic
 
 from torch import nn
 
 from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, seeded
+from shoestring.core.apply import processor_seconds
 from shoestring.core.ledger import run_of_process
 from shoestring.kit import Study, Trial, bake, clone, parameter_bytes, restore, resuming
 from shoestring.kit.study_trial import Key
@@ -92,7 +93,7 @@ class Experiments:
         if claim is None:
             return self.study.find(proposal.name, self.seed)
         unfinished = self.folder / "unfinished" / hashlib.sha256(proposal.name.encode()).hexdigest()[:16]
-        began, busy, notes = monotonic(), process_time(), list[str]()
+        began, busy, notes = monotonic(), processor_seconds(), list[str]()
         trial = Trial(technique=proposal.name, seed=self.seed, fidelity=proposal.fidelity)
         data: bytes | None = None
         with claim:
@@ -110,7 +111,7 @@ class Experiments:
                 raise
             except Exception as error:  # any technique and any model: that it fails is an answer too
                 trial = replace(trial, note=fault_of(error)[:500])
-            spent = Cost(seconds=monotonic() - began, processor_seconds=process_time() - busy)
+            spent = Cost(seconds=monotonic() - began, processor_seconds=processor_seconds() - busy)
             note = "; ".join([*notes, trial.note] if trial.note else notes)[:1000]
             trial = claim.finish(replace(trial, cost=trial.cost | spent, note=note), data if trial.score is not None else None)
         shutil.rmtree(unfinished, ignore_errors=True)

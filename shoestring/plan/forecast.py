@@ -13,7 +13,7 @@ from shoestring.plan.arms import MARGIN, speed_limits
 from shoestring.plan.clock import told
 from shoestring.plan.rounds import FEWEST_STEPS, TAUGHT
 from shoestring.plan.search import Search
-from shoestring.plan.verdict import judge, limit_of, wants_smaller
+from shoestring.plan.verdict import limit_of, wants_smaller
 
 # A rule of thumb from the networks of docs/rate.md and of the reference jobs: bits a weight at which nothing is lost after 1,500 steps of training for
 # the rate, how that falls with the steps and with the score that may be lost, and how far networks are apart (as logarithms): 0.04 bits for
@@ -72,9 +72,9 @@ def foretell(search: Search) -> Forecast:
     tensors = sum(1 for _ in experiments.model.parameters())
     steps = 0.45 * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)
     floor = _floor(weights, tensors, steps, _drop(budget, experiments.base))
-    best, base = search.standing.best, experiments.base
+    best = search.standing.best
     assert best is not None
-    verdict = judge(budget, best, base)
+    verdict = search.standing.verdict(best)
     whole = clock.seconds / 60
     if search.standing.nothing_to_gain or (verdict.fits and not wants_smaller(budget) and steps < FEWEST_STEPS):
         now = (clock.gone + 5) / 60

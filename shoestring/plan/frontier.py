@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoestring.core.resource import RESOURCES
+from shoestring.core.technique import gist
 from shoestring.kit import Trial
 
 BALANCED, TINY = 0.01, 0.05
@@ -123,28 +124,6 @@ def rate(smaller: Trial, larger: Trial) -> str:
     more = (larger.cost.bytes or 0) - (smaller.cost.bytes or 0)
     gained = (larger.score or 0.0) - (smaller.score or 0.0)
     return f"{more:+,} B buy {gained:+.4f}"
-
-
-def gist(technique: str) -> str:
-    """A chain's repr in short: the names of its techniques with what was chosen first."""
-    inner = technique.removeprefix("chain(").removesuffix(")") if technique.startswith("chain(") else technique
-    words = []
-    for part in _parts(inner):
-        name, _, rest = part.partition("(")
-        first = _parts(rest.removesuffix(")"))[0]
-        words.append(f"{name}({first})" if first else name)
-    return " + ".join(word for word in words if word) or "as it came in"
-
-
-def _parts(arguments: str) -> list[str]:
-    """What stands between the commas that are in no brackets; one part at least."""
-    parts, depth, start = [], 0, 0
-    for at, letter in enumerate(arguments + ","):
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            parts.append(arguments[start:at].strip())
-            start = at + 1
-    return parts
 
 
 def as_svg(frontier: Frontier, title: str = "") -> str:

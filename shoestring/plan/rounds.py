@@ -41,8 +41,6 @@ class Rounds:
     share: tuple[int, int] = (0, 1)
     gains: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
-    lasts: dict[str, float] = field(default_factory=dict)
-    """The same of the last trial, though that ended smaller than it was told to."""
     paces: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, the seconds of a step of its training."""
 
@@ -51,15 +49,17 @@ class Rounds:
         self.budget, self.clock, self.attempt = self.standing.budget, self.standing.clock, self.first.attempt
 
     def _arms(self) -> list[Arm]:
-        original, base = self.experiments.original, self.experiments.base
-        over = judge(self.budget, original, base).broken
-        limits = speed_limits(self.budget)
+        original, limits = self.experiments.original, speed_limits(self.budget)
         speeds = [
             move.name
             for move in self.first.moves
-            if not move.trains and any(quicker(trial, self.experiments.original, limits) for trial in self.first.of(move))
+            if not move.trains and any(quicker(trial, original, limits) for trial in self.first.of(move))
         ]
-        return Arms(self.first.moves, bool(set(over) & set(limits)), self._large(), speeds, self.first.useless).all()
+        return Arms(self.first.moves, self._slow(), self._large(), speeds, self.first.useless).all()
+
+    def _slow(self) -> bool:
+        """Whether the model that came in exceeds a limit on speed."""
+        return not self.standing.verdict(self.experiments.original).broken.keys().isdisjoint(speed_limits(self.budget))
 
     def _large(self) -> bool:
         """Whether files must have fewer bytes than the model that came in."""
@@ -68,9 +68,9 @@ class Rounds:
 
     def _look_at_structure(self) -> None:
         """Which of what trains makes this model faster, as it is without training; looked at only where speed is limited."""
-        limits = speed_limits(self.budget)
-        if not set(judge(self.budget, self.experiments.original, self.experiments.base).broken) & set(limits):
+        if not self._slow():
             return
+        limits = speed_limits(self.budget)
         stages = (Stage.STRUCTURE,) if self._large() else (Stage.STRUCTURE, Stage.NUMBERS)
         for move in self.first.moves:
             if move.stage in stages and move.trains and not self.clock.is_up:
@@ -143,8 +143,7 @@ class Rounds:
             known = len(self.experiments.study.trials())
             if size is None or self.clock.left < LEAST_MORE * self.clock.seconds or self.standing.nothing_to_gain:
                 return
-            self.gains[arm.name] = self.lasts.get(arm.name, 1.0)
-            trial = self._aimed(arm, ROUNDS[-1][0], MARGIN * size)
+            trial = self._aimed(arm, ROUNDS[-1][0], MARGIN * size, least=0.0)
             if trial is None or trial.score is None or len(self.experiments.study.trials()) == known:
                 return
             self.standing.round_over("once more", [(arm.name, trial)])
@@ -166,8 +165,11 @@ class Rounds:
         each = self.paces.get(arm.name, self.step * TAUGHT)
         return round_steps(min(max(seconds / each, 1), max(MOST_PASSES * self.passes, MOST_STEPS)))
 
-    def _aimed(self, arm: Arm, share: float, target: float | None) -> Trial | None:
-        """A trial of a kind of chain, its dials where its file should keep the limits, trained for a share of the time left."""
+    def _aimed(self, arm: Arm, share: float, target: float | None, *, least: float = 1.0) -> Trial | None:
+        """A trial of a kind of chain, its dials where its file should keep the limits, trained for a share of the time left.
+
+        `least`: of the gain that is reckoned with. What ended too small is not aimed higher as a rule: a longer training gets nearer by itself.
+        """
         dials = default_dials(arm)
         place = arm.place(Stage.STRUCTURE)
         limits = speed_limits(self.budget)
@@ -179,7 +181,7 @@ class Rounds:
         turned = bytes_place(arm)
         if turned is not None and target is not None:
             if arm.moves[turned].aims:
-                dials[turned] = max(target / self.gains.get(arm.name, 1.0), 2.0)
+                dials[turned] = max(target / max(self.gains.get(arm.name, 1.0), least), 2.0)
             else:
                 dials[turned] = gentlest(lambda press: self._keeps(arm, dials, turned, press, ["size"], target)) or 1.0
         if (steps := self._steps(arm, share)) < FEWEST:
@@ -189,9 +191,7 @@ class Rounds:
         trial = self.attempt(proposal)
         if trial is not None and trial.score is not None:
             if turned is not None and target is not None and arm.moves[turned].aims:
-                # What ended too small is not aimed higher: the next training is longer, and gets nearer by itself.
-                self.lasts[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 0.8), 3.0)
-                self.gains[arm.name] = max(self.lasts[arm.name], 1.0)
+                self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 0.8), 3.0)
             if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
                 self.paces[arm.name] = max((self.clock.gone - began - self.first.overhead()) / proposal.steps, 1e-5)
         return trial

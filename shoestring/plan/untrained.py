@@ -14,7 +14,7 @@ from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Move, moves
 from shoestring.plan.proposal import Proposal
 from shoestring.plan.standing import Standing
-from shoestring.plan.verdict import judge, limit_of, wants_smaller
+from shoestring.plan.verdict import limit_of, wants_smaller
 
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 200  # of training take as long as that, about
@@ -110,7 +110,7 @@ class Untrained:
             for dial in UNTRAINED_DIALS
             if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name)) is not None
             and trial.score is not None
-            and set(judge(self.budget, trial, base).broken) == {"drop"}
+            and set(self.standing.verdict(trial).broken) == {"drop"}
         ]
         if not near:
             return
@@ -131,6 +131,7 @@ class Untrained:
         return trial.score is None or trial.score < base - 0.25 * max(abs(base), 1e-9)
 
     def of(self, move: Move) -> list[Trial]:
+        """What is known of a move without training."""
         names = [Proposal(techniques=(move.at(dial, 0),)).name for dial in UNTRAINED_DIALS]
         return [self.standing.seen[name] for name in names if name in self.standing.seen]
 
