@@ -82,7 +82,7 @@ def compress(
     Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error;
     130 interrupted (the best file so far is kept).
     """
-    limits, meters = _limits(source, budget, runtime)
+    limits, meters, timed = _limits(source, budget, runtime)
     from shoestring.core import Ledger
     from shoestring.plan import main_job
     from shoestring.plan.workers import helpers, join
@@ -99,7 +99,7 @@ def compress(
     _end_on_signals()
     say, tell = _printers(as_json, quiet)
     with helpers(workers - 1):
-        report = main_job(build, limits, path, say=say, tell=tell, **settings)
+        report = main_job(build, limits, path, latency=timed, say=say, tell=tell, **settings)
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     if report.outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -116,7 +116,7 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """What `compress` would come to: bytes, milliseconds, minutes, and the chance that the budget is kept; in seconds."""
-    limits, meters = _limits(source, budget, runtime)
+    limits, meters, _ = _limits(source, budget, runtime)
     from shoestring.plan import forecast as foretell
 
     _, build = _job(source, seed)
@@ -161,8 +161,8 @@ def frontier(
         print(f"{svg}: the frontier, drawn")
 
 
-def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, Any]:
-    """The budget and its meters; before torch is imported, so that a typing error is told at once."""
+def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, Any, Any]:
+    """The budget, its meters, and what times files; before torch is imported, so that a typing error is told at once."""
     from shoestring.core import Budget
     from shoestring.meters import Latency, default_meters, parse_runtime
 
@@ -171,7 +171,7 @@ def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, 
     platform = parse_runtime(runtime)
     meters = default_meters(limits)
     timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
-    return limits, [timed if isinstance(one, Latency) else one for one in meters]
+    return limits, [timed if isinstance(one, Latency) else one for one in meters], timed
 
 
 def _job(source: str | None, seed: int) -> tuple[str, Callable[[], Any]]:

@@ -23,6 +23,9 @@ from shoestring.plan.clock import told
 from shoestring.plan.compress import check_place, searching
 from shoestring.plan.outcome import Outcome
 
+TIME_SLACK = 1.1
+"""Times the limit on time that a command may take before the report says that it was passed."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -75,6 +78,7 @@ class Report:
             "frontier": outcome.frontier.as_json(),
             "skipped": list(outcome.skipped),
             "interrupted": outcome.interrupted,
+            "validation_examples": outcome.examples,
             "seconds": self.seconds,
         }
 
@@ -122,6 +126,15 @@ class Report:
         if not outcome.met:
             lines.append("The budget was not kept: this is the nearest point that was reached.")
             lines += [f"  {one}" for one in blocking(outcome.limits, outcome.trial, outcome.trials, outcome.score_before)]
+        if outcome.examples is not None:
+            lines.append(
+                f"Validation scores are of a sample of {outcome.examples:,} examples: scoring all would have taken too much of the time."
+            )
+        limit = outcome.budget.time
+        if limit is not None and self.seconds > TIME_SLACK * limit:
+            lines.append(
+                f"The whole command took {told(self.seconds)}, and time<={told(limit)} was asked for: that limit was not kept."
+            )
         if outcome.interrupted:
             lines.append("Interrupted: the file below is whole and the best so far; the same command goes on from here.")
         return lines
@@ -143,12 +156,16 @@ def main_job(
     seed: int = 0,
     smallest: bool = False,
     storage: str | None = None,
+    latency: Latency | None = None,
     began: float | None = None,
     share: tuple[int, int] = (0, 1),
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Report:
-    """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`."""
+    """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`.
+
+    `latency`: by what the report times both files; None for the one among `meters`, else for ONNX Runtime on one thread.
+    """
     began = monotonic() if began is None else began
     check_place(path)
     if ledger is not None:
@@ -163,7 +180,7 @@ def main_job(
         tell=tell, **settings,
     ) as outcome:  # fmt: skip
         say("  timing both files, and proving them on test data")
-        latency = next((meter for meter in meters or () if isinstance(meter, Latency)), Latency())
+        latency = latency or next((meter for meter in meters or () if isinstance(meter, Latency)), Latency())
         timings = alternate(
             [outcome.reference, path], task.sealed(), threads=latency.threads, batch=latency.batch, runtime=latency.runtime
         )

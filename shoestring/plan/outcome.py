@@ -22,7 +22,7 @@ class Outcome:
     `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
     of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
     4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
-    techniques said that they left alone.
+    techniques said that they left alone. `examples`: how many of the validation split all scores are of; None for all of them.
     """
 
     trial: Trial
@@ -39,6 +39,7 @@ class Outcome:
     seconds: float
     skipped: tuple[str, ...] = ()
     interrupted: bool = False
+    examples: int | None = None
     _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
     _kept: Any = field(repr=False, default=None)
     """What holds a temporary folder until nobody has the outcome any more."""

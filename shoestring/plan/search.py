@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from shoestring.plan.clock import TimeUpError
@@ -32,20 +33,20 @@ class Search:
     def __post_init__(self) -> None:
         self.untrained = Untrained(self.standing, self.moves)
 
-    def look(self, until: float | None = None) -> None:
+    def look(self, until: float) -> None:
         """Take note of what is known, and of how long a step of training takes; then try files without training until so many seconds
         of the command are gone."""
         experiments, clock = self.standing.experiments, self.standing.clock
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
-        if until is not None:
+        with self._while_there_is_time():
             self.untrained.first_files(max(until - clock.gone, 0.0))
 
     def run(self) -> None:
         """The search, as far as time goes."""
         clock = self.standing.clock
-        try:
+        with self._while_there_is_time():
             tried = self.untrained.first_files(min(FIRST_SHARE * clock.seconds, FIRST_SECONDS))
             best = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
             self.standing.round_over(f"without training, {len(tried)} files", [] if best is None else [best])
@@ -55,5 +56,11 @@ class Search:
                 rounds.go_on()
                 rounds.train()
             self.untrained.polish(self.step)
+
+    @contextmanager
+    def _while_there_is_time(self) -> Iterator[None]:
+        """What is given up within, since the time is up, is said and ends nothing else: what was found is delivered all the same."""
+        try:
+            yield
         except TimeUpError as error:
             self.standing.say(f"  {error}")

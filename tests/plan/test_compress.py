@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import threading
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -17,9 +18,11 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique, score, seeded
 from shoestring.kit import AdamW, StudyHeld, Supervised, Training, clone, parameter_bytes, train
-from shoestring.plan import compress, main_job
-from shoestring.plan.clock import Clock
+from shoestring.meters import Latency, Ratio, alternate
+from shoestring.plan import Report, compress, main_job
+from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.proposal import open_proposals
+from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
 from shoestring.tasks import digits
 
@@ -294,10 +297,10 @@ def test_interrupted_within_a_technique_that_is_tried_when_it_goes_on(model, tas
             return clone(model)
 
     try:
-        outcome = compress(model, task, "size<=1.5KB, drop<=20%", tmp_path / "out.shoe", minutes=MINUTES)
+        outcome = compress(model, task, "size<=100B, drop<=20%", tmp_path / "out.shoe", minutes=MINUTES)
         assert outcome.interrupted and load(tmp_path / "out.shoe")
         assert not any("Interrupting" in one.technique for one in outcome.trials)
-        again = compress(model, task, "size<=1.5KB, drop<=20%", tmp_path / "out.shoe", minutes=8 / 60)
+        again = compress(model, task, "size<=100B, drop<=20%", tmp_path / "out.shoe", minutes=8 / 60)
         assert len(INTERRUPTIONS) == 2, "its claim was given back"
         assert any("Interrupting" in one.technique for one in again.trials)
     finally:
@@ -476,3 +479,38 @@ def test_another_model_at_the_same_path_begins_anew(model, task, tmp_path):
     assert second.met and second.folder == first.folder
     assert {one.sha256 for one in first.trials[1:]} & {one.sha256 for one in second.trials[1:]} == set()
     assert replace(second.trials[0].cost, seconds=None).bytes == second.reference.stat().st_size
+
+
+def test_files_are_timed_by_what_was_asked_for_where_no_limit_asks_for_it(model, task, tmp_path, monkeypatch):
+    asked: list[dict] = []
+
+    def timed(paths, task, **settings):
+        asked.append(settings)
+        return alternate(paths, task, **settings)
+
+    monkeypatch.setattr(sys.modules["shoestring.plan.main_job"], "alternate", timed)
+    main_job(lambda: (model, task), Budget.parse(EASY), tmp_path / "out.shoe", minutes=MINUTES, latency=Latency(batch=4))
+    assert [one["batch"] for one in asked] == [4]
+
+
+def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_path, monkeypatch):
+    def slow(self, seconds):
+        raise TimeUpError("rounding was given up at step 1 of 4: the time is up")
+
+    monkeypatch.setattr(Untrained, "first_files", slow)
+    said: list[str] = []
+    outcome = compress(model, task, "size<=1KB", tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
+    assert not outcome.met and load(outcome.file) and any("given up" in one for one in said)
+
+
+def test_the_report_says_that_scores_are_of_a_sample_and_that_the_time_was_passed(searched):
+    outcome = searched[0]
+    report = Report(
+        outcome=replace(outcome, examples=200, budget=Budget(time=10.0)), onnx_bytes_before=1, score_before=0.9, score_after=0.9,
+        milliseconds_before=1.0, milliseconds_after=1.0, speed=Ratio(median=1.0, low=1.0, high=1.0), bill=(), seconds=12.0,
+    )  # fmt: skip
+    text = report.as_text()
+    assert "a sample of 200 examples" in text and "took 12 s, and time<=10 s was asked for" in text
+    assert report.as_json()["validation_examples"] == 200
+    kept = replace(report, outcome=outcome, seconds=10.5).as_text()
+    assert "sample" not in kept and "was asked for: that limit" not in kept
