@@ -110,7 +110,15 @@ class Rounds:
             return
         if wants_smaller(self.budget):
             self._ever_smaller(arms)
-            return
+        else:
+            self._fewer_for_longer(arms)
+        if not any(one.fidelity for name, one in self.standing.seen.items() if name != self.experiments.original.technique):
+            self.standing.say(
+                "  nothing was trained: too little time was left for it, or no structure is fast enough; --minutes gives more time"
+            )
+
+    def _fewer_for_longer(self, arms: list[Arm]) -> None:
+        """Where a resource is limited: files that are aimed at the limits, by ever fewer kinds of chain (successive halving)."""
         rounds = ROUNDS if self._as_many_as_fit(ROUNDS[0][0], len(arms)) > 1 else ROUNDS[1:]
         for number, (share, most) in enumerate(rounds, 1):
             results: list[tuple[Arm, Trial]] = []

@@ -22,6 +22,7 @@ from shoestring.meters import Latency, Ratio, alternate
 from shoestring.plan import Report, compress, main_job
 from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.proposal import open_proposals
+from shoestring.plan.rounds import Rounds
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
 from shoestring.tasks import digits
@@ -501,6 +502,14 @@ def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_
     said: list[str] = []
     outcome = compress(model, task, "size<=1KB", tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
     assert not outcome.met and load(outcome.file) and any("given up" in one for one in said)
+
+
+@pytest.mark.parametrize("budget", ["size<=100B", "drop<=20%"])
+def test_it_says_where_there_was_no_time_to_train(model, task, tmp_path, monkeypatch, budget):
+    monkeypatch.setattr(Rounds, "_steps", lambda self, arm, share: 1)
+    said: list[str] = []
+    outcome = compress(model, task, budget, tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
+    assert not any(one.fidelity for one in outcome.trials[1:]) and any("nothing was trained" in one for one in said)
 
 
 def test_the_report_says_that_scores_are_of_a_sample_and_that_the_time_was_passed(searched):
