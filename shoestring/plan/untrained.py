@@ -81,9 +81,15 @@ class Untrained:
             return True
 
         tried: list[tuple[str, Trial]] = []
-        all(one(move, dial, wait=False) for dial in UNTRAINED_DIALS for move in map(self._ready, candidates))
+        all(one(move, dial, wait=False) for dial in self._dials() for move in map(self._ready, candidates))
         all(one(move, dial, wait=True) for move, dial in list(busy))
         return tried
+
+    def _dials(self) -> Sequence[float]:
+        """How hard the settings press, in the order that they are tried in: where bytes are not asked for, the gentlest first."""
+        if wants_smaller(self.budget) or limit_of(self.budget, "size") is not None:
+            return UNTRAINED_DIALS
+        return sorted(UNTRAINED_DIALS, key=lambda dial: dial > 0)
 
     def _ready(self, move: Move) -> Move:
         """The move with what it needs of the model worked out once, for all its trials."""
