@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,9 @@ class Supervised(Task):
             return self
         chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[:examples].sort().values
         fewer = tuple(one[chosen] for one in inputs) if isinstance(inputs, tuple) else inputs[chosen]
-        return replace(self, validation=(fewer, targets[chosen]))
+        found = copy(self)  # not replace(), which would look at every training example again
+        object.__setattr__(found, "validation", (fewer, targets[chosen]))
+        return found
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")

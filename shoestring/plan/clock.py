@@ -9,6 +9,8 @@ from time import monotonic
 
 ENDING = 0.05
 """The share of the time that is kept for the end at least: proving, timing, writing."""
+OVER = 0.03
+"""The share of the time that a training may go on for when the time for it is up."""
 MOST_ENDING = 0.3
 """The share that is kept for it at most."""
 
@@ -57,8 +59,8 @@ class Clock:
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
         """A step of whatever runs was done; raises TimeUpError where the time is up, in the thread that made the clock."""
-        # A little over is better than nothing to show for a long training.
-        if self.left < -0.8 * self.ending and threading.get_ident() == self._thread:
+        # A little over is better than nothing to show for a long training; what the end takes is kept for it all the same.
+        if self.left < -OVER * self.seconds and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
         if now - self._said >= self.every:

@@ -147,7 +147,7 @@ class Job:
             )  # fmt: skip
         # At the end both files are scored on test data and timed, and up to three of the best are timed again.
         again = 0.0 if experiments.latency is None else AGAIN * RETIMED * experiments.timing_seconds
-        clock.reserve(ENDING_SECONDS + 4 * experiments.judge.taken + again)
+        clock.reserve(ENDING_SECONDS + experiments.judge.proving + again)
         return cls(limits, path, clock, experiments, storage, share, say, tell)
 
     def __post_init__(self) -> None:

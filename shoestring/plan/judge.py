@@ -21,6 +21,7 @@ from shoestring.core import Task, score, seeded
 from shoestring.kit import bake, clone
 
 _FEWEST_EXAMPLES = 200
+_MORE = 8  # times as many examples, to find out how many can be scored in time
 _SHUFFLES = 3
 
 
@@ -47,8 +48,9 @@ class Judge:
             self.task = self.task.sampled(self.examples, self.seed)
         began = monotonic()
         predict = load(self.reference, threads=torch.get_num_threads())
-        self.base, self.merits = score(self.task, predict), self._merits(predict)
-        self.taken = (monotonic() - began) / (1 if self.merits is None else 2)  # of other files one of the two is asked for
+        self.base = score(self.task, predict)
+        self.taken = monotonic() - began
+        self.merits = self._merits(predict)
         if not math.isfinite(self.base):
             raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
         if self.merits is not None and not math.isclose(float(self.merits.mean()), self.base, abs_tol=1e-9):
@@ -64,6 +66,11 @@ class Judge:
         with seeded(crc32(b"validation")):
             merits = self.task.merits(predict, "validation")
         return None if merits is None else np.asarray(merits, dtype=np.float64)
+
+    @property
+    def proving(self) -> float:
+        """Seconds that scoring two files on test data takes, about: on all of it, though a sample of the validation data did till then."""
+        return (4 if self.examples is None else 10) * self.taken
 
     @property
     def count(self) -> int | None:
@@ -82,17 +89,19 @@ class Judge:
 
 
 def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, seconds: float) -> Judge:
-    """A judge that takes no longer than `seconds` a file: on a sample, where that takes one and the task can draw one.
+    """A judge that takes no longer than `seconds` a file: on a sample, where all examples take longer and the task can draw one.
 
     The size of the sample is written down beside the reference, by the digest of that file: a later run, and other processes, draw the same.
     Raises ValueError for a score that is no number, or the same as that of random weights.
     """
     note = reference.with_name(f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json")
-    judge = Judge(task, reference, _remembered(note), seed)
-    if judge.examples is None and judge.taken > seconds and judge.count is not None:
-        fewer = max(int(judge.count * seconds / judge.taken), _FEWEST_EXAMPLES)
-        if fewer < judge.count:
-            judge = Judge(task, reference, _first_to_say(note, fewer), seed)
+    remembered = _remembered(note)
+    if remembered is not None:
+        judge = Judge(task, reference, remembered, seed)
+    else:
+        judge = _on_enough(task, reference, seed, seconds)
+        if judge.examples is not None and (settled := _first_to_say(note, judge.examples)) != judge.examples:
+            judge = Judge(task, reference, settled, seed)
     with seeded(0):
         if all(score(judge.task, _shuffled(model)) == judge.base for _ in range(_SHUFFLES)):
             raise ValueError(
@@ -100,6 +109,22 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
                 "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
             )
     return judge
+
+
+def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
+    """A judge on all examples, or on as many as take about so many seconds: found by ever more of them, since all may take minutes."""
+    examples = _FEWEST_EXAMPLES
+    while True:
+        judge = Judge(task, reference, examples, seed)
+        if judge.count is None or judge.count < examples:  # nobody knows how many there are, or these are all
+            if judge.count is None:
+                return Judge(task, reference)
+            judge.examples = None
+            return judge
+        most = max(int(examples * seconds / max(judge.taken, 1e-9)), _FEWEST_EXAMPLES)
+        if most <= examples:
+            return judge
+        examples = min(most, _MORE * examples)
 
 
 # How large the sample is, was once a matter of how busy the machine was: it is settled by who says it first.

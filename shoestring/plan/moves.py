@@ -27,6 +27,10 @@ _NEAREST_FROM = 7
 """Bits from which rounding to the nearest is as good as GPTQ, and faster."""
 
 
+_LARGE, _FEWER_EXAMPLES = 10**8, 128
+"""From how many operations times layers on GPTQ takes long, and on how many examples it then goes by."""
+
+
 @dataclass(frozen=True)
 class Move:
     """A technique as a planner begins with it."""
@@ -111,6 +115,21 @@ def moves() -> list[Move]:
         except TypeError:  # a field without a default: a person must set it
             continue
     return found
+
+
+def sooner(found: Sequence[Move], products: int) -> list[Move]:
+    """The same; on a large network GPTQ looks at fewer examples, which makes no difference there and takes a quarter of the time.
+
+    `products`: the operations on an example times the layers, since each layer is rounded by what those before it give.
+    """
+    if products < _LARGE:
+        return list(found)
+    return [
+        Move(replace(one.technique, examples=_FEWER_EXAMPLES))
+        if isinstance(one.technique, PostTraining) and isinstance(one.technique.rounding, GPTQ)
+        else one
+        for one in found
+    ]
 
 
 def _kinds(kind: type[Technique]) -> set[type[Technique]]:

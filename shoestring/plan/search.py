@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from shoestring.kit import compressible
+from shoestring.meters import Operations, UnmeasuredWarning
 from shoestring.plan.clock import TimeUpError
-from shoestring.plan.moves import Move, moves
+from shoestring.plan.moves import Move, moves, sooner
 from shoestring.plan.rounds import Rounds
 from shoestring.plan.standing import Standing
 from shoestring.plan.training_time import step_seconds, steps_of_a_pass
@@ -40,8 +43,17 @@ class Search:
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
+        self.untrained.moves = self.moves = sooner(self.moves, self._products())
         with self._while_there_is_time():
             self.untrained.first_files(max(until - clock.gone, 0.0))
+
+    def _products(self) -> int:
+        """Operations on an example, times layers; 0 where nobody can count them."""
+        experiments = self.standing.experiments
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnmeasuredWarning)
+            counted = Operations()(experiments.reference, experiments.sealed).operations
+        return (counted or 0) * len(list(compressible(experiments.model, "compress")))
 
     def run(self) -> None:
         """The search, as far as time goes."""
