@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shoestring.core import Stage
+from shoestring.core import Stage, Technique
 from shoestring.kit import Trial
 from shoestring.plan.arms import MARGIN, MIDDLE, Arms, bytes_place, default_dials, gentlest, speed_limits
-from shoestring.plan.moves import Arm, round_steps
+from shoestring.plan.moves import Arm, Move, round_steps
 from shoestring.plan.proposal import Proposal, open_proposals
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge, limit_of, quicker, wants_smaller
@@ -28,6 +28,8 @@ SPEED_MARGIN = 0.95  # of a limit on speed, that structure is aimed at
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
 MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the share of the time that must be left for it
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
+GROWN = 0.8  # of the bytes that are aimed at, that a model must have for its training to go on towards them
+SLOWER = 3.0  # by how much less a training that goes on moves the weights
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Rounds:
     """Of a kind of chain, how many bytes its file had for each that it was told to end at."""
     paces: dict[str, float] = field(default_factory=dict)
     """Of a kind of chain, the seconds of a step of its training."""
+    made: dict[str, list[tuple[Trial, Proposal]]] = field(default_factory=dict)
+    """Of a kind of chain, what was trained here."""
 
     def __post_init__(self) -> None:
         self.standing, self.experiments = self.first.standing, self.first.standing.experiments
@@ -195,14 +199,41 @@ class Rounds:
         if (steps := self._steps(arm, share)) < FEWEST:
             return None
         proposal = self._proposal(arm, dials, steps, share)
+        if turned is not None and target is not None and arm.moves[turned].aims:
+            proposal = self._going_on(proposal, arm.moves[turned], target) or proposal
         began = self.clock.gone
         trial = self.attempt(proposal)
         if trial is not None and trial.score is not None:
+            self.made.setdefault(arm.name, []).append((trial, proposal))
             if turned is not None and target is not None and arm.moves[turned].aims:
                 self.gains[arm.name] = min(max((trial.cost.bytes or 1) / dials[turned], 0.8), 3.0)
             if proposal.steps >= FEWEST_STEPS and self.clock.gone - began > 1:
                 self.paces[arm.name] = max((self.clock.gone - began - self.first.overhead()) / proposal.steps, 1e-5)
         return trial
+
+    def _going_on(self, proposal: Proposal, move: Move, target: float) -> Proposal | None:
+        """The same, but on from where training of this kind of chain ended, if that model is in memory.
+
+        So what was learned is not learned again. Of several the one whose bytes are nearest to those that are aimed at.
+        """
+
+        def cut(techniques: Sequence[Technique]) -> int:
+            return max(i for i, one in enumerate(techniques, 1) if type(one) is type(move.technique))
+
+        candidates = [
+            (trial, before.techniques)
+            for trial, before in self.made.get(proposal.arm, ())
+            if (trial.cost.bytes or 0) >= GROWN * target
+            and self.experiments.holds(before.techniques[: cut(before.techniques)])
+        ]
+        if not candidates:
+            return None
+        _, before = min(candidates, key=lambda one: abs(math.log((one[0].cost.bytes or 1) / target)))
+        again: Any = next(one for one in proposal.techniques if type(one) is type(move.technique))
+        optimizer = again.training.optimizer
+        slower = replace(optimizer, learning_rate=optimizer.learning_rate / SLOWER)
+        again = replace(again, training=replace(again.training, steps=proposal.steps, optimizer=slower))
+        return replace(proposal, techniques=(*before[: cut(before)], again, *before[cut(before) :]))
 
     def _keeps(
         self, arm: Arm, dials: Sequence[float], place: int, press: float, limits: Sequence[str], target: float | None = None

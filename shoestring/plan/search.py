@@ -43,7 +43,7 @@ class Search:
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
-        self.untrained.moves = self.moves = sooner(self.moves, self._products())
+        self.untrained.moves = sooner(self.moves, self._products())
         with self._while_there_is_time():
             self.untrained.first_files(max(until - clock.gone, 0.0))
 

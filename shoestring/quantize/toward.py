@@ -12,6 +12,7 @@ INTEGRAL, PROPORTIONAL = 40.0, 4.0
 """By how much of the distance from the course the price moves: over a whole training, and at once. Both in logarithms."""
 _FURTHEST = 0.7  # of a distance, as a logarithm, that counts: half or twice
 _FIRST = 1e-5
+_LEAST, _MOST = 1e-9, 1e3  # so that it finds its way back soon from where it had no effect
 _TENSOR_BYTES = 20.0  # that describe a tensor, besides its numbers
 _NAME = "price_of_a_bit"
 
@@ -56,9 +57,9 @@ class Course:
         price, _, first, last = self.known.tolist()
         first = first or max(bits, 1.0)
         way = min(1.0, step / (self.rise * self.steps)) if self.rise > 0 else 1.0
-        course = math.exp(math.log(first) * (1 - way) + math.log(min(self.goal, first)) * way)
+        course = math.exp(math.log(first) * (1 - way) + math.log(self.goal) * way)
         off = max(-_FURTHEST, min(_FURTHEST, math.log(max(bits, 1.0) / course)))
-        price *= math.exp(INTEGRAL * off * (step - last) / self.steps)
+        price = min(max(price * math.exp(INTEGRAL * off * (step - last) / self.steps), _LEAST), _MOST)
         self.known.copy_(torch.tensor([price, price * math.exp(PROPORTIONAL * off), first, float(step)], dtype=torch.float64))
 
 

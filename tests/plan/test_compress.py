@@ -504,6 +504,15 @@ def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_
     assert not outcome.met and load(outcome.file) and any("given up" in one for one in said)
 
 
+@pytest.mark.slow
+def test_a_training_goes_on_where_one_of_its_kind_ended(model, task, tmp_path):
+    outcome = compress(model, task, "drop<=2%", tmp_path / "out.shoe", minutes=25 / 60)
+    again = [one.technique for one in outcome.trials if one.technique.count("Rate(") > 1]
+    assert again, "none of the rounds went on from the one before"
+    first = again[0][: again[0].index(", Rate(")] + ")"
+    assert first in {one.technique for one in outcome.trials}, "what it goes on from is a trial itself"
+
+
 @pytest.mark.parametrize("budget", ["size<=100B", "drop<=20%"])
 def test_it_says_where_there_was_no_time_to_train(model, task, tmp_path, monkeypatch, budget):
     monkeypatch.setattr(Rounds, "_steps", lambda self, arm, share: 1)
