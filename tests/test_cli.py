@@ -227,6 +227,8 @@ def test_score_and_ledger(file, shoestring):
         (("compress", "--budget", "sise<=4KB"), "did you mean size?"),
         (("forecast", "--budget", "milliseconds<=4ms"), "did you mean latency?"),
         (("compress", "--budget", "latency<=1ms", "--runtime", "nonsense"), "nonsense"),
+        (("compress", "--part", "3/2"), "write K/N"),
+        (("compress", "--part", "1/2"), "name where with --storage"),
         (("frontier", "absent.shoe"), "there is no search in"),
         (("compress", "mine.py:absent"), "no function 'absent'"),
         (("compress", "mine.py:wrong"), "must return (trained model, task)"),

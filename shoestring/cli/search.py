@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,10 @@ def compress(
             help="where several machines share the search: journal:PATH in a shared folder, or postgresql://USER@HOST/NAME",
         ),
     ] = None,
+    part: Annotated[
+        str,
+        typer.Option(metavar="K/N", help="with --storage: this machine is number K of N, and tries other kinds of chain than the others"),
+    ] = "1/1",
     seed: Seed = 0,
     ledger: Annotated[Path, typer.Option(help="where the trials are recorded")] = Path("shoestring.ledger"),
     smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to load")] = False,
@@ -82,6 +87,7 @@ def compress(
     Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error;
     130 interrupted (the best file so far is kept).
     """
+    machine, machines = _part(part, storage)
     limits, meters, timed = _limits(source, budget, runtime)
     from shoestring.core import Ledger
     from shoestring.plan import main_job
@@ -91,7 +97,7 @@ def compress(
     path = out or Path(f"{name}.shoe")
     settings: dict[str, Any] = {
         "minutes": minutes, "meters": meters, "ledger": Ledger(ledger), "seed": seed, "smallest": smallest, "storage": storage,
-        "began": BEGAN, "share": (worker, workers),
+        "began": BEGAN, "share": (machine * workers + worker, machines * workers),
     }  # fmt: skip
     if worker:
         join(build, limits, path, **settings)
@@ -172,6 +178,16 @@ def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, 
     meters = default_meters(limits)
     timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
     return limits, [timed if isinstance(one, Latency) else one for one in meters], timed
+
+
+def _part(text: str, storage: str | None) -> tuple[int, int]:
+    """(which machine this is, counted from 0, how many there are) of "K/N"; raises ValueError."""
+    found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"--part {text!r}: write K/N, such as 2/3 for the second of three machines")
+    if int(found[2]) > 1 and storage is None:
+        raise ValueError(f"--part {text} is for machines that share a search: name where with --storage")
+    return int(found[1]) - 1, int(found[2])
 
 
 def _job(source: str | None, seed: int) -> tuple[str, Callable[[], Any]]:

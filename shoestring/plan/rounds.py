@@ -17,8 +17,9 @@ from shoestring.plan.verdict import judge, limit_of, quicker, wants_smaller
 
 ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
 """Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
-SMALLER = (0.15, 0.25, 0.4, 0.85)
-"""Of the time that is left, what each file takes where files are to be ever smaller."""
+SMALLER = ((0.15, 0.25, 0.4, 0.85), (0.35, 0.85), (0.85,))
+"""Of the time that is left, what each file takes where files are to be ever smaller: as many as get `WORTH_STEPS` of training or more."""
+WORTH_STEPS = 200
 FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
 FEWEST = 5  # of training, below which a trial tells nothing
 TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
@@ -261,8 +262,9 @@ class Rounds:
         target = (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
         kept: float | None = None
         lost: float | None = None
-        arms = arms[: self._as_many_as_fit(SMALLER[0], 3)]
-        for number, share in enumerate(SMALLER, 1):
+        shares = next((one for one in SMALLER if self._steps(arms[0], one[0]) >= WORTH_STEPS), SMALLER[-1])
+        arms = arms[: self._as_many_as_fit(shares[0], 3)]
+        for number, share in enumerate(shares, 1):
             results: list[tuple[Arm, Trial]] = []
             for arm in arms:
                 if self.clock.is_up or self._steps(arm, share / len(arms)) < 10:
@@ -279,7 +281,7 @@ class Rounds:
                 kept, lost = size, lost if lost is None or lost < size else None
             else:
                 lost = size
-            self.standing.round_over(f"round {number} of {len(SMALLER)}", [(one.name, made) for one, made in results])
+            self.standing.round_over(f"round {number} of {len(shares)}", [(one.name, made) for one, made in results])
             if lost is None:
                 target = size / (SHRINK if number == 1 else 2.0)
             else:

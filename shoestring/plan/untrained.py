@@ -17,7 +17,7 @@ from shoestring.plan.standing import Standing
 from shoestring.plan.verdict import limit_of, wants_smaller
 
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
-POLISH_STEPS = 200  # of training take as long as that, about
+POLISH_STEPS = 400  # of training take as long as that, about
 REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = 0.15, 5, 30  # of the time, and of layers left alone that are tried
 REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
 
