@@ -15,7 +15,7 @@ UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
 """In what order an untrained technique is tried: 4 bits, 8, 3, 2, 5 and 6, where bits go from 8 to 2."""
 MIDDLE = 0.5
 MARGIN = 0.96  # of a limit on bytes, that is aimed at
-PROBES = 6
+PROBES = 5
 MOST_STRANGE = 2  # kinds of chain with a technique of somebody else's that are tried early
 
 
@@ -28,7 +28,7 @@ def speed_limits(budget: Budget) -> list[str]:
 class Arms:
     """The kinds of chain for a budget, given what the untrained techniques were seen to move.
 
-    `speeds`: names of the untrained moves whose files kept or neared a limit on speed; `slow`: whether the model that came in
+    `speeds`: names of the untrained moves whose files were faster, the fastest first; `slow`: whether the model that came in
     exceeds such a limit; `large`: whether files must become smaller than what came in.
     """
 
@@ -42,7 +42,8 @@ class Arms:
     def all(self) -> list[Arm]:
         """The arms, the most promising first."""
         at = {stage: [m for m in self.moves if m.stage is stage and m.name not in self.useless] for stage in Stage}
-        kernels = [m for m in at[Stage.NUMBERS] if not m.trains and m.name in self.speeds][:1]
+        by_name = {m.name: m for m in at[Stage.NUMBERS] if not m.trains}
+        kernels = [by_name[name] for name in self.speeds if name in by_name][:1]
         trained_numbers = [m for m in at[Stage.NUMBERS] if m.trains]
         structure = [m for m in at[Stage.STRUCTURE] if m.trains and m.turns]
         aiming = [m for m in at[Stage.WEIGHTS] if m.aims]

@@ -11,12 +11,15 @@ from typing import Any
 import shoestring
 from shoestring.core import Stage, Technique
 from shoestring.kit import AdamW, Training
+from shoestring.prune import Blocks
 from shoestring.quantize import GPTQ, BFloat16, Binary, MinMax, PostTraining, Rate, Real, Shared, WeightOnly
 
 _TUNED: tuple[Technique, ...] = (
     PostTraining(rounding=GPTQ()),
     WeightOnly(ranges=MinMax()),  # of 32 weights: as good at 3 and 4 bits, and 100 times as fast
     Shared(vector_levels=16),
+    Blocks(training=Training(1000, AdamW(2e-3))),
+    Blocks(),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Rate(rise=0.6, training=Training(10_000, AdamW(1.2e-2))),
     Binary(inputs=Real()),
@@ -96,7 +99,7 @@ class Move:
         elif made.strength is not None:
             made = made.strength.set(made, dial)
         if self.trains:
-            made = replace(made, training=replace(made.training, steps=steps))
+            made = replace(made, training=replace(made.training, steps=steps) if steps else Training(0))
         if isinstance(made, PostTraining) and made.bits >= _NEAREST_FROM:
             made = replace(made, rounding=PostTraining().rounding)
         return made

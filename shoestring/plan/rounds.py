@@ -13,7 +13,7 @@ from shoestring.plan.arms import MARGIN, MIDDLE, Arms, bytes_place, default_dial
 from shoestring.plan.moves import Arm, Move, round_steps
 from shoestring.plan.proposal import Proposal, open_proposals
 from shoestring.plan.untrained import Untrained
-from shoestring.plan.verdict import judge, limit_of, quicker, wants_smaller
+from shoestring.plan.verdict import judge, limit_of, quicker, quickness, wants_smaller
 
 ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
 """Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
@@ -25,7 +25,7 @@ FEWEST = 5  # of training, below which a trial tells nothing
 TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
 MOST_PASSES, MOST_STEPS = 60, 4000  # over the training data, and in steps where that is more, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
-SPEED_MARGIN = 0.95  # of a limit on speed, that structure is aimed at
+SPEED_MARGIN = 0.98  # of a limit on speed, that structure is aimed at
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
 MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the share of the time that must be left for it
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
@@ -55,11 +55,12 @@ class Rounds:
 
     def _arms(self) -> list[Arm]:
         original, limits = self.experiments.original, speed_limits(self.budget)
-        speeds = [
-            move.name
-            for move in self.first.moves
-            if not move.trains and any(quicker(trial, original, limits) for trial in self.first.of(move))
-        ]
+        found: dict[str, float] = {}
+        for move in [one for one in self.first.moves if not one.trains]:
+            faster = [trial for trial in self.first.of(move) if quicker(trial, original, limits)]
+            if faster:
+                found[move.name] = min(quickness(trial, original, limits) for trial in faster)
+        speeds = sorted(found, key=lambda name: found[name])
         return Arms(self.first.moves, self._slow(), self._large(), speeds, self.first.useless).all()
 
     def _slow(self) -> bool:
@@ -251,8 +252,8 @@ class Rounds:
             return False
         aimed: dict[str, Any] = {name: SPEED_MARGIN * (limit_of(self.budget, name) or 0) for name in limits if name != "size"}
         budget = replace(self.budget, **(aimed if target is None else {**aimed, "size": target}))
-        verdict = judge(budget, trial, self.experiments.base)
-        return not {*verdict.broken, *verdict.undecided} & set(limits)
+        # By the median: what is but just fast enough has lost the least, and is timed for longer at the end.
+        return not set(judge(budget, replace(trial, noise={}), self.experiments.base).broken) & set(limits)
 
     def _ever_smaller(self, arms: Sequence[Arm]) -> None:
         """Where no resource is limited: files smaller and smaller, between the smallest that does and the largest that does not.
