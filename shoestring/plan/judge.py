@@ -121,10 +121,10 @@ def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
                 return Judge(task, reference)
             judge.examples = None
             return judge
-        most = max(int(examples * seconds / max(judge.taken, 1e-9)), _FEWEST_EXAMPLES)
+        most = max(int(min(examples * seconds / max(judge.taken, 1e-9), _MORE * examples)), _FEWEST_EXAMPLES)
         if most <= examples:
             return judge
-        examples = min(most, _MORE * examples)
+        examples = most
 
 
 # How large the sample is, was once a matter of how busy the machine was: it is settled by who says it first.

@@ -16,8 +16,8 @@ from shoestring.core import Budget, Stage, Strength, Task, Technique, chain, see
 from shoestring.kit import Supervised, Training, clone, compressible, export, pack, train
 from shoestring.plan import compress
 from shoestring.plan.arms import Arms
-from shoestring.plan.moves import Arm, Move, moves, round_steps
-from shoestring.prune import Magnitude
+from shoestring.plan.moves import Arm, Move, moves, round_steps, sooner
+from shoestring.prune import Blocks, Magnitude
 from shoestring.quantize import BFloat16, PostTraining, Rate, Shared, Toward, WeightOnly
 
 
@@ -216,3 +216,25 @@ def test_which_kinds_of_chain_for_which_budget():
     assert all(arm.trains for arms in found.values() for arm in arms)
     useless = Arms(moves(), slow=False, large=True, useless={one.name for one in moves() if one.name.startswith("Rate")}).all()
     assert useless and not any("Rate" in arm.name for arm in useless)
+
+
+@pytest.mark.parametrize("fastest", ["PostTraining", "WeightOnly"])
+def test_structure_is_followed_by_the_fastest_kernels_that_were_seen(fastest):
+    other = {"PostTraining": "WeightOnly", "WeightOnly": "PostTraining"}[fastest]
+    found = Arms(moves(), slow=True, large=False, speeds=(fastest, other)).all()
+    followed = {arm.moves[1].name for arm in found if len(arm.moves) == 2 and not arm.moves[1].trains}
+    assert followed == {fastest}
+
+
+def test_what_differs_by_its_training_alone_is_looked_at_once_without():
+    blocks = [move for move in moves() if type(move.technique) is Blocks]
+    assert len(blocks) > 1 and len({repr(move.at(0.5, 0)) for move in blocks}) == 1
+    assert len({repr(move.at(0.5, 10)) for move in blocks}) == len(blocks)
+
+
+def test_gptq_looks_at_fewer_examples_on_a_large_network():
+    def examples(products: int) -> list[int]:
+        return [m.technique.examples for m in sooner(moves(), products) if isinstance(m.technique, PostTraining)]
+
+    assert examples(10**6) == [PostTraining().examples] and examples(10**9) == [128]
+    assert [m.name for m in sooner(moves(), 10**9)] == [m.name for m in moves()]
