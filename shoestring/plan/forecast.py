@@ -11,7 +11,7 @@ from shoestring.core import Budget
 from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import MARGIN, speed_limits
 from shoestring.plan.clock import told
-from shoestring.plan.rounds import FEWEST_STEPS, TAUGHT
+from shoestring.plan.rounds import FEWEST_STEPS, SHRINK, TAUGHT, shares_of_smaller
 from shoestring.plan.search import Search
 from shoestring.plan.verdict import limit_of, wants_smaller
 
@@ -83,7 +83,11 @@ def foretell(search: Search) -> Forecast:
         )  # fmt: skip
     minutes = Range(middle=0.88 * whole, low=0.4 * whole, high=1.02 * whole)
     if wants_smaller(budget):
-        least = min(floor, best.cost.bytes or floor) if verdict.fits else floor
+        least = floor
+        if verdict.fits:  # each file is so much smaller than the one before, and there is time for so many
+            count = len(shares_of_smaller(lambda share: share * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)))
+            now = float(best.cost.bytes or floor)
+            least = now if steps < FEWEST_STEPS else min(now, max(floor, now / (SHRINK * 2.0 ** (count - 1))))
         spread = math.exp(_FOUR_OF_FIVE * _SPREAD)
         return Forecast(
             bytes=Range(middle=least, low=least / spread, high=least * spread), milliseconds=_milliseconds(search, None), minutes=minutes,

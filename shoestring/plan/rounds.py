@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,11 @@ MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the 
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 GROWN = 0.8  # of the bytes that are aimed at, that a model must have for its training to go on towards them
 SLOWER = 3.0  # by how much less a training that goes on moves the weights
+
+
+def shares_of_smaller(steps: Callable[[float], float]) -> tuple[float, ...]:
+    """What each file takes of the time that is left where files are to be ever smaller; `steps` says how many a share of it is."""
+    return next((one for one in SMALLER if steps(one[0]) >= WORTH_STEPS), SMALLER[-1])
 
 
 @dataclass
@@ -263,7 +268,7 @@ class Rounds:
         target = (self.standing.best.cost.bytes or 1) / SHRINK if self.standing.best is not None else 1.0
         kept: float | None = None
         lost: float | None = None
-        shares = next((one for one in SMALLER if self._steps(arms[0], one[0]) >= WORTH_STEPS), SMALLER[-1])
+        shares = shares_of_smaller(lambda share: self._steps(arms[0], share))
         arms = arms[: self._as_many_as_fit(shares[0], 3)]
         for number, share in enumerate(shares, 1):
             results: list[tuple[Arm, Trial]] = []

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from time import sleep
 from typing import Any
 
-from shoestring.core import Stage
-from shoestring.kit import Trial
+from shoestring.core import ActsOnLayers, Stage
+from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import UNTRAINED_DIALS
 from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Move, moves
@@ -19,6 +19,7 @@ from shoestring.plan.verdict import limit_of, wants_smaller
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 400  # of training take as long as that, about
 REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = 0.15, 5, 30  # of the time, and of layers left alone that are tried
+FEW = 0.3  # of the weights
 REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
 
 
@@ -57,17 +58,20 @@ class Untrained:
         """Files that take no training, the most promising settings first, for so many seconds; one at least. Those that were made, or
         were known, each with the name of its move."""
         ends = self.clock.gone + seconds
-        last: dict[str, Trial] = {}
+        last: dict[str, tuple[float, Trial]] = {}
         busy: list[tuple[Move, float]] = []
         # What shares levels needs no new graph and takes a second: the first file is there soonest.
-        candidates = sorted((m for m in self.moves if m.works_untrained), key=lambda m: m.first, reverse=True)
+        candidates = sorted((m for m in self.moves if m.works_untrained), key=self._how_early, reverse=True)
 
         def one(move: Move, dial: float, *, wait: bool) -> bool:
             """Whether there is time for more."""
             if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
                 return True
-            if (before := last.get(move.name)) is not None and dial > 0.667 and self._is_lost(before):
-                return True
+            if (before := last.get(move.name)) is not None:
+                if dial > before[0] and self._is_lost(before[1]):
+                    return True
+                if dial < before[0] and wants_smaller(self.budget) and self.standing.fits(before[1]):
+                    return True
             if (self.clock.gone > ends and last) or self.standing.nothing_to_gain:
                 return False
             trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait)
@@ -76,7 +80,7 @@ class Untrained:
             elif trial.score is None or trial.sha256 == self.experiments.sha256:
                 self.useless.add(move.name)
             else:
-                last[move.name] = trial
+                last[move.name] = dial, trial
                 tried.append((move.name, trial))
             return True
 
@@ -84,6 +88,19 @@ class Untrained:
         all(one(move, dial, wait=False) for dial in self._dials() for move in map(self._ready, candidates))
         all(one(move, dial, wait=True) for move, dial in list(busy))
         return tried
+
+    def _how_early(self, move: Move) -> tuple[bool, int]:
+        """What is fast and does well comes first; what reaches few of the weights of this network, as kernels do in a recurrent one, last."""
+        technique, model = move.technique, self.experiments.model
+        if move.trains or not isinstance(technique, ActsOnLayers):
+            return True, move.first
+        try:
+            names = set(technique.layers(model, self.experiments.sealed))
+        except (ValueError, RuntimeError):  # the trial will say why
+            return False, move.first
+        sizes = {one.name: one.raw.numel() for one in compressible(model, "compress")}
+        reached = sum(size for name, size in sizes.items() if name.rpartition(".")[0] in names)
+        return reached > FEW * sum(sizes.values()), move.first
 
     def _dials(self) -> Sequence[float]:
         """How hard the settings press, in the order that they are tried in: where bytes are not asked for, the gentlest first."""
