@@ -221,7 +221,8 @@ class Rounds:
     def _going_on(self, proposal: Proposal, move: Move, target: float) -> Proposal | None:
         """The same, but on from where training of this kind of chain ended, if that model is in memory.
 
-        So what was learned is not learned again. Of several the one whose bytes are nearest to those that are aimed at.
+        Only where files are to be ever smaller, or where there is time for no more steps than that had: a longer training that begins anew
+        ends better, for it chooses anew what to leave out. Of several the one whose bytes are nearest to those that are aimed at.
         """
 
         def cut(techniques: Sequence[Technique]) -> int:
