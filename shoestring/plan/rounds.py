@@ -26,6 +26,10 @@ TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, abo
 MOST_PASSES, MOST_STEPS = 60, 4000  # over the training data, and in steps where that is more, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
 SPEED_MARGIN = 0.98  # of a limit on speed, that structure is aimed at
+CLOSE, LOOKED_AGAIN = (
+    0.07,
+    3,
+)  # as a logarithm, to a limit on milliseconds, that is timed again before it decides, and how much longer
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
 MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the share of the time that must be left for it
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
@@ -258,6 +262,8 @@ class Rounds:
             return False
         aimed: dict[str, Any] = {name: SPEED_MARGIN * (limit_of(self.budget, name) or 0) for name in limits if name != "size"}
         budget = replace(self.budget, **(aimed if target is None else {**aimed, "size": target}))
+        if "latency" in limits and abs(math.log((trial.cost.milliseconds or 1.0) / aimed["latency"])) < CLOSE:
+            trial = self.experiments.again(trial, LOOKED_AGAIN * self.experiments.timing_seconds)
         # By the median: what is but just fast enough has lost the least, and is timed for longer at the end.
         return not set(judge(budget, replace(trial, noise={}), self.experiments.base).broken) & set(limits)
 

@@ -70,7 +70,8 @@ class Untrained:
             if (before := last.get(move.name)) is not None:
                 if dial > before[0] and self._is_lost(before[1]):
                     return True
-                if dial < before[0] and wants_smaller(self.budget) and self.standing.fits(before[1]):
+                enough = wants_smaller(self.budget) and self.standing.fits(before[1])
+                if dial < before[0] and (enough or "size" in self.standing.verdict(before[1]).broken):
                     return True
             if (self.clock.gone > ends and last) or self.standing.nothing_to_gain:
                 return False
