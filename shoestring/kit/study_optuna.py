@@ -39,8 +39,10 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
             )
         try:
             with told(f"the journal {path}"):
-                Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-                return OptunaStorage(JournalStorage(_Journal(path)), model, watch, f"the journal {path}", folder)
+                # Beside the journal, for whoever shares it shares the files.
+                files = Path(path).absolute().with_name(f"{Path(path).name}.files")
+                files.mkdir(parents=True, exist_ok=True)
+                return OptunaStorage(JournalStorage(_Journal(path)), model, watch, f"the journal {path}", files)
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
             raise StudyError(
                 f"{path} is no journal of a study, or is damaged ({error}): name another, or put a copy back"

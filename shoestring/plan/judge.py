@@ -23,6 +23,7 @@ from shoestring.kit import bake, clone
 _FEWEST_EXAMPLES = 200
 _MORE = 8  # times as many examples, to find out how many can be scored in time
 _SHUFFLES = 3
+_PROVING = 4  # times what scoring a file on all validation data takes, two files on test data do, about
 
 
 @dataclass
@@ -41,13 +42,18 @@ class Judge:
     base: float = field(init=False)
     merits: np.ndarray | None = field(init=False)
     taken: float = field(init=False)
-    """Seconds that scoring a file takes."""
+    """Seconds that scoring a file takes, with loading it."""
+    loading: float = field(init=False)
+    """Those of them that loading takes."""
+    whole: float = 1.0
+    """How many times as many validation examples there are."""
 
     def __post_init__(self) -> None:
         if self.examples is not None:
             self.task = self.task.sampled(self.examples, self.seed)
         began = monotonic()
         predict = load(self.reference, threads=torch.get_num_threads())
+        self.loading = monotonic() - began
         self.base = score(self.task, predict)
         self.taken = monotonic() - began
         self.merits = self._merits(predict)
@@ -70,7 +76,7 @@ class Judge:
     @property
     def proving(self) -> float:
         """Seconds that scoring two files on test data takes, about: on all of it, though a sample of the validation data did till then."""
-        return (4 if self.examples is None else 10) * self.taken
+        return _PROVING * self.whole * self.taken
 
     @property
     def count(self) -> int | None:
@@ -91,17 +97,17 @@ class Judge:
 def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, seconds: float) -> Judge:
     """A judge that takes no longer than `seconds` a file: on a sample, where all examples take longer and the task can draw one.
 
-    The size of the sample is written down beside the reference, by the digest of that file: a later run, and other processes, draw the same.
+    How many it is, all or a sample, is written down beside the reference, by the digest of that file: a later run, and other processes, take the same.
     Raises ValueError for a score that is no number, or the same as that of random weights.
     """
     note = reference.with_name(f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json")
-    remembered = _remembered(note)
-    if remembered is not None:
-        judge = Judge(task, reference, remembered, seed)
-    else:
+    judge = None if (known := _remembered(note)) is None else Judge(task, reference, known.examples, seed)
+    if judge is None:
         judge = _on_enough(task, reference, seed, seconds)
-        if judge.examples is not None and (settled := _first_to_say(note, judge.examples)) != judge.examples:
-            judge = Judge(task, reference, settled, seed)
+        if (settled := _first_to_say(note, _Sample(judge.examples))).examples != judge.examples:
+            judge = Judge(task, reference, settled.examples, seed)
+    if judge.examples is not None:
+        judge.whole = _batches(task) / max(_batches(judge.task), 1)
     with seeded(0):
         if all(score(judge.task, _shuffled(model)) == judge.base for _ in range(_SHUFFLES)):
             raise ValueError(
@@ -112,41 +118,59 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
 
 
 def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
-    """A judge on all examples, or on as many as take about so many seconds: found by ever more of them, since all may take minutes."""
+    """A judge on all examples, or on as many as take about so many seconds: found by ever more of them, since all may take minutes.
+
+    A sample is of 200 examples times a power of 2: machines that are nearly as fast draw the same.
+    """
     examples = _FEWEST_EXAMPLES
     while True:
         judge = Judge(task, reference, examples, seed)
-        if judge.count is None or judge.count < examples:  # nobody knows how many there are, or these are all
-            if judge.count is None:
-                return Judge(task, reference)
+        if judge.count is None:  # nobody knows how many there are
+            return Judge(task, reference)
+        if judge.count != examples:  # these are all, or nobody draws a sample
             judge.examples = None
             return judge
-        most = max(int(min(examples * seconds / max(judge.taken, 1e-9), _MORE * examples)), _FEWEST_EXAMPLES)
-        if most <= examples:
+        each = max(judge.taken - judge.loading, 1e-9) / examples
+        most = examples
+        while most < _MORE * examples and judge.loading + 2 * most * each <= seconds:
+            most *= 2
+        if most == examples:
             return judge
         examples = most
+
+
+def _batches(task: Task) -> int:
+    return sum(1 for _ in task.batches("validation"))
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """How many examples files are scored on; None for all."""
+
+    examples: int | None
 
 
 # How large the sample is, was once a matter of how busy the machine was: it is settled by who says it first.
 
 
-def _remembered(note: Path) -> int | None:
+def _remembered(note: Path) -> _Sample | None:
     try:
-        return int(json.loads(note.read_bytes())["examples"])
+        examples = json.loads(note.read_bytes())["examples"]
+        return _Sample(None if examples is None else int(examples))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _first_to_say(note: Path, examples: int) -> int:
+def _first_to_say(note: Path, sample: _Sample) -> _Sample:
     with tempfile.TemporaryDirectory(dir=note.parent) as folder:
         said = Path(folder) / "sample.json"
-        save(said, json.dumps({"examples": examples}).encode())
+        save(said, json.dumps({"examples": sample.examples}).encode())
         try:
             os.link(said, note)
         except OSError:  # another process was first, or the file system has no links
             if _remembered(note) is None:
                 os.replace(said, note)
-    return _remembered(note) or examples
+    return _remembered(note) or sample
 
 
 def _shuffled(model: nn.Module) -> nn.Module:

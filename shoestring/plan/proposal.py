@@ -40,7 +40,8 @@ def save_proposal(folder: Path, proposal: Proposal) -> None:
 
 
 def open_proposals(folder: Path) -> list[dict[str, Any]]:
-    """What was being tried when a command was stopped, the oldest first: the names of its chain and arm, its dials and steps."""
+    """What was being tried when a command was stopped, the oldest first: the names of its chain and arm, its dials and steps, and
+    the folder that it lies in."""
     found: list[dict[str, Any]] = []
     for path in sorted((folder / "unfinished").glob("*/proposal.json"), key=lambda one: one.stat().st_mtime):
         try:
@@ -48,5 +49,5 @@ def open_proposals(folder: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError):
             continue
         if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys():
-            found.append(kept)
+            found.append({**kept, "folder": path.parent})
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -57,13 +58,16 @@ class Rounds:
     """Of a kind of chain, the seconds of a step of its training."""
     made: dict[str, list[tuple[Trial, Proposal]]] = field(default_factory=dict)
     """Of a kind of chain, what was trained here."""
+    begun: int = 0
+    """How many trainings were."""
 
     def __post_init__(self) -> None:
         self.standing, self.experiments = self.first.standing, self.first.standing.experiments
         self.budget, self.clock, self.attempt = self.standing.budget, self.standing.clock, self.first.attempt
 
     def _arms(self) -> list[Arm]:
-        original, limits = self.experiments.original, speed_limits(self.budget)
+        original = self.experiments.original
+        limits = [name for name in speed_limits(self.budget) if name in self.standing.verdict(original).broken]
         found: dict[str, float] = {}
         for move in [one for one in self.first.moves if not one.trains]:
             faster = [trial for trial in self.first.of(move) if quicker(trial, original, limits)]
@@ -101,7 +105,10 @@ class Rounds:
             if arm is None or len(kept["dials"]) != len(arm.moves):
                 continue
             proposal = self._proposal(arm, kept["dials"], kept["steps"], kept["fidelity"])
-            if proposal.name == kept["chain"] and self.experiments.known(proposal) is None:
+            if proposal.name != kept["chain"]:  # it went on from a model that was in memory then
+                self.standing.say(f"  {arm.name}, which an earlier run had begun, is begun anew")
+                shutil.rmtree(kept["folder"], ignore_errors=True)
+            elif self.experiments.known(proposal) is None:
                 self.standing.say(f"  going on with {arm.name}, which an earlier run had begun")
                 self.attempt(proposal)
 
@@ -127,10 +134,12 @@ class Rounds:
             self._ever_smaller(arms)
         else:
             self._fewer_for_longer(arms)
-        if not any(one.fidelity for name, one in self.standing.seen.items() if name != self.experiments.original.technique):
+        if not self.begun:
             self.standing.say(
                 "  nothing was trained: too little time was left for it, or no structure is fast enough; --minutes gives more time"
             )
+        elif not self.made:
+            self.standing.say("  no training came to a file: `shoestring ledger` says what went wrong with each")
 
     def _fewer_for_longer(self, arms: list[Arm]) -> None:
         """Where a resource is limited: files that are aimed at the limits, by ever fewer kinds of chain (successive halving)."""
@@ -212,6 +221,7 @@ class Rounds:
         proposal = self._proposal(arm, dials, steps, share)
         if turned is not None and target is not None and arm.moves[turned].aims:
             proposal = self._going_on(proposal, arm.moves[turned], target) or proposal
+        self.begun += 1
         began = self.clock.gone
         trial = self.attempt(proposal)
         if trial is not None and trial.score is not None:
@@ -236,16 +246,18 @@ class Rounds:
             (trial, before.techniques)
             for trial, before in self.made.get(proposal.arm, ())
             if (trial.cost.bytes or 0) >= GROWN * target
+            and (wants_smaller(self.budget) or proposal.steps <= before.steps)
             and self.experiments.holds(before.techniques[: cut(before.techniques)])
         ]
         if not candidates:
             return None
-        _, before = min(candidates, key=lambda one: abs(math.log((one[0].cost.bytes or 1) / target)))
+        _, techniques = min(candidates, key=lambda one: abs(math.log((one[0].cost.bytes or 1) / target)))
+        place = cut(techniques)
         again: Any = next(one for one in proposal.techniques if type(one) is type(move.technique))
         optimizer = again.training.optimizer
         slower = replace(optimizer, learning_rate=optimizer.learning_rate / SLOWER)
         again = replace(again, training=replace(again.training, steps=proposal.steps, optimizer=slower))
-        return replace(proposal, techniques=(*before[: cut(before)], again, *before[cut(before) :]))
+        return replace(proposal, techniques=(*techniques[:place], again, *techniques[place:]))
 
     def _keeps(
         self, arm: Arm, dials: Sequence[float], place: int, press: float, limits: Sequence[str], target: float | None = None
@@ -276,7 +288,7 @@ class Rounds:
         kept: float | None = None
         lost: float | None = None
         shares = shares_of_smaller(lambda share: self._steps(arms[0], share))
-        arms = arms[: self._as_many_as_fit(shares[0], 3)]
+        arms = arms[: self._as_many_as_fit(shares[0], 3) if len(shares) > 1 else 1]
         for number, share in enumerate(shares, 1):
             results: list[tuple[Arm, Trial]] = []
             for arm in arms:

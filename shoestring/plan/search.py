@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from shoestring.kit import compressible
@@ -49,8 +49,8 @@ class Search:
 
     def _products(self) -> int:
         """Operations on an example, times layers; 0 where nobody can count them."""
-        experiments = self.standing.experiments
-        with warnings.catch_warnings():
+        experiments, counted = self.standing.experiments, None
+        with warnings.catch_warnings(), suppress(Exception):  # a hint, no more
             warnings.simplefilter("ignore", UnmeasuredWarning)
             counted = Operations()(experiments.reference, experiments.sealed).operations
         return (counted or 0) * len(list(compressible(experiments.model, "compress")))

@@ -58,7 +58,7 @@ class Untrained:
         """Files that take no training, the most promising settings first, for so many seconds; one at least. Those that were made, or
         were known, each with the name of its move."""
         ends = self.clock.gone + seconds
-        last: dict[str, tuple[float, Trial]] = {}
+        last: dict[str, list[tuple[float, Trial]]] = {}
         busy: list[tuple[Move, float]] = []
         # What shares levels needs no new graph and takes a second: the first file is there soonest.
         candidates = sorted((m for m in self.moves if m.works_untrained), key=self._how_early, reverse=True)
@@ -67,12 +67,8 @@ class Untrained:
             """Whether there is time for more."""
             if move.name in self.useless or (not move.turns and dial != UNTRAINED_DIALS[0]):
                 return True
-            if (before := last.get(move.name)) is not None:
-                if dial > before[0] and self._is_lost(before[1]):
-                    return True
-                enough = wants_smaller(self.budget) and self.standing.fits(before[1])
-                if dial < before[0] and (enough or "size" in self.standing.verdict(before[1]).broken):
-                    return True
+            if any(self._says_enough(dial, *known) for known in last.get(move.name, ())):
+                return True
             if (self.clock.gone > ends and last) or self.standing.nothing_to_gain:
                 return False
             trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait)
@@ -81,7 +77,7 @@ class Untrained:
             elif trial.score is None or trial.sha256 == self.experiments.sha256:
                 self.useless.add(move.name)
             else:
-                last[move.name] = dial, trial
+                last.setdefault(move.name, []).append((dial, trial))
                 tried.append((move.name, trial))
             return True
 
@@ -90,6 +86,13 @@ class Untrained:
         all(one(move, dial, wait=True) for move, dial in list(busy))
         return tried
 
+    def _says_enough(self, dial: float, known: float, trial: Trial) -> bool:
+        """Whether a trial of the same move at another dial leaves nothing to be hoped for at this one."""
+        if dial > known:
+            return self._is_lost(trial)
+        enough = wants_smaller(self.budget) and self.standing.fits(trial)
+        return enough or "size" in self.standing.verdict(trial).broken
+
     def _how_early(self, move: Move) -> tuple[bool, int]:
         """What is fast and does well comes first; what reaches few of the weights of this network, as kernels do in a recurrent one, last."""
         technique, model = move.technique, self.experiments.model
@@ -97,7 +100,7 @@ class Untrained:
             return True, move.first
         try:
             names = set(technique.layers(model, self.experiments.sealed))
-        except (ValueError, RuntimeError):  # the trial will say why
+        except Exception:  # of anybody's technique; the trial will say why
             return False, move.first
         sizes = {one.name: one.raw.numel() for one in compressible(model, "compress")}
         reached = sum(size for name, size in sizes.items() if name.rpartition(".")[0] in names)

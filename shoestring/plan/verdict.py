@@ -109,7 +109,7 @@ def quicker(trial: Trial, original: Trial, limits: Sequence[str]) -> bool:
 
 
 def quickness(trial: Trial, original: Trial, limits: Sequence[str]) -> float:
-    """The smallest share that a file has of what the original has of what one of these limits is on; 1 where nobody measured it."""
+    """The share that a file has of what the original has of what these limits are on, the largest of them; 1 where nobody measured it."""
     fields = [HAVING[limit].field for limit in limits]
     pairs = [(getattr(trial.cost, name), getattr(original.cost, name)) for name in fields]
-    return min((after / before for after, before in pairs if before and after is not None), default=1.0)
+    return max((after / before for after, before in pairs if before and after is not None), default=1.0)

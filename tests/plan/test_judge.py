@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
-from shoestring.core import score, seeded
+from shoestring.core import Task, score, seeded
 from shoestring.kit import AdamW, Training, train, write
 from shoestring.plan import judge as judging
 from shoestring.plan.judge import quick_judge
@@ -45,18 +47,62 @@ def test_a_sample_where_all_take_too_long_and_the_same_from_then_on(model, task,
     assert (later.merits == first.merits).all()
 
 
-def test_no_more_are_scored_to_find_out_than_there_is_time_for(model, task, reference, monkeypatch):
-    looked: list[int | None] = []
-    plain = judging.Judge.__post_init__
+def test_all_is_remembered_too(model, task, reference):
+    first = quick_judge(task, reference, model, 0, math.inf)
+    later = quick_judge(task, reference, model, 0, 1e-9)
+    assert later.examples is None and later.base == first.base
 
-    def noted(self):
-        looked.append(self.examples)
-        plain(self)
-        self.taken = (self.count or 0) / 100.0  # seconds: a hundred examples in each
 
-    monkeypatch.setattr(judging.Judge, "__post_init__", noted)
-    judge = quick_judge(task, reference, model, 0, 3.0)
-    assert judge.examples == 300 and looked == [200, 300]
+@pytest.mark.parametrize(
+    ("loading", "seconds", "expected"), [(0.0, 8.1, [200, 800]), (0.0, 2.0, [200]), (1.0, 9.1, [200, 800]), (5.0, 6.0, [200])]
+)
+def test_no_more_are_scored_to_find_out_than_there_is_time_for(reference, model, monkeypatch, loading, seconds, expected):
+    looked: list[int] = []
+
+    class Slow(judging.Judge):
+        """Of 5,000 examples, a hundred of which take a second."""
+
+        def __post_init__(self) -> None:
+            assert self.examples is not None
+            looked.append(self.examples)
+            self.base, self.merits, self.loading = 0.5, np.zeros(self.examples), loading
+            self.taken = loading + self.examples / 100
+
+    monkeypatch.setattr(judging, "Judge", Slow)
+    judge = judging._on_enough(None, reference, 0, seconds)  # type: ignore[arg-type]
+    assert looked == expected and judge.examples == expected[-1]
+
+
+class Own(Task):
+    """A task of somebody's own that tells the merit of each of 300 examples and draws no samples."""
+
+    def __init__(self) -> None:
+        self.inner = digits()
+
+    def batches(self, split: str) -> Any:
+        """As the digits."""
+        return self.inner.batches(split)
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        """As the digits."""
+        return self.inner.loss(model, batch)
+
+    def score(self, predict: Any, split: str) -> float:
+        """As the digits."""
+        return self.inner.score(predict, split)
+
+    def merits(self, predict: Any, split: str) -> Any:
+        """As the digits."""
+        return self.inner.merits(predict, split)
+
+    def example(self) -> Any:
+        """As the digits."""
+        return self.inner.example()
+
+
+def test_a_task_that_draws_no_sample_is_scored_on_all(model, reference):
+    judge = quick_judge(Own().sealed(), reference, model, 0, 1e-9)
+    assert judge.examples is None and judge.count == 400
 
 
 def test_a_score_that_tells_nothing_is_refused(model, task, tmp_path):
