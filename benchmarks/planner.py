@@ -52,6 +52,7 @@ def run_rows(rows: Rows, run: Run, folder: Path, seed: int) -> None:
     if report is None:
         rows.add(subject, f"failed: {told(error)}", 1, "", seed)
         return
+    rows.add(subject, "came in", report["bytes_before"], "bytes", seed)
     validation = report["validation_before"], report["validation_after"]
     score_rows(rows, subject, report["bytes_after"], validation, (report["score_before"], report["score_after"]), seed)
     verdict_rows(rows, subject, Ratio(**report["time_ratio"]), report["met"], len(report["undecided"]), seed)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import log, log1p
 from statistics import mean
 
 from rows import RESULTS
+
+from shoestring.core import Budget, Share
 
 TITLES = {
     "lenet5": "LeNet-5, MNIST",
@@ -22,7 +25,10 @@ HEAD = (
     "tool", "bytes", "validation drop", "test drop", "time to what came in", "budget", "minutes", "by",
 )  # fmt: skip
 WITHIN = {"bytes": 15, "milliseconds": 25, "minutes": 30}
+FIRST_MINUTE = "drop<=0.5%"
+"""What every job is given a single minute for, besides."""
 NOTHING = "No run yet."
+OURS = "shoestring"
 
 Metrics = dict[str, float]
 
@@ -33,7 +39,7 @@ def planner() -> str:
     if not found:
         return NOTHING
     parts = [part for job in TITLES if (part := _job(job, found))]
-    parts += [_time(found), _forecasts(found), _conditions(found)]
+    parts += [_first_minute(found), _against(found), _time(found), _forecasts(found), _conditions(found)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -61,7 +67,7 @@ def _job(job: str, found: Sequence[dict]) -> str:
     """The tables of a job, one for each budget."""
     subjects = {key: one for key, one in _subjects(found).items() if key[0] == job}
     parts = []
-    for budget in dict.fromkeys(key[1] for key in subjects):
+    for budget in dict.fromkeys(key[1] for key in subjects if key[1] != FIRST_MINUTE):
         lines = [f"**{TITLES[job]}**, `{budget}`", "", f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
         lines += [_row(tool, seed, one) for (_, its, tool, seed), one in subjects.items() if its == budget]
         parts.append("\n".join(lines))
@@ -95,7 +101,83 @@ def _verdict(one: Metrics) -> str:
 def _ours(found: Sequence[dict]) -> dict[tuple[str, str, int], Metrics]:
     """The planner's own runs that came to an end."""
     return {(job, budget, seed): one for (job, budget, tool, seed), one in _subjects(found).items()
-            if tool == "shoestring" and "minutes" in one}  # fmt: skip
+            if tool == OURS and "minutes" in one}  # fmt: skip
+
+
+def _first_minute(found: Sequence[dict]) -> str:
+    """What a single minute comes to, for the whole command."""
+    ours = {key: one for key, one in _ours(found).items() if key[1] == FIRST_MINUTE}
+    if not ours:
+        return ""
+    lines = [
+        f"**A single minute for the whole command**, `{FIRST_MINUTE}`", "", "| job | bytes: came in | delivered | times smaller "
+        "| validation drop | test drop | minutes | by |", "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for (job, _, seed), one in ours.items():
+        by = next((metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")), "")
+        cells = [
+            TITLES[job] + (f", seed {seed}" if seed else ""), f"{one['came in']:,.0f}", f"{one['file']:,.0f}",
+            f"{one['came in'] / one['file']:.1f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}", f"{one['minutes']:.2f}", by,
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _against(found: Sequence[dict]) -> str:
+    """How often the planner is ahead of each other tool, which had the same minutes."""
+    subjects = {key: one for key, one in _subjects(found).items() if "minutes" in one or _failed(one)}
+    lines = [
+        "**Beside the others**",
+        "",
+        "| tool | runs | the planner ahead | even | behind |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for tool in dict.fromkeys(key[2] for key in subjects if key[2] != OURS):
+        counts: dict[str, list[str]] = {"ahead": [], "even": [], "behind": []}
+        for (job, budget, its, seed), other in subjects.items():
+            mine = subjects.get((job, budget, OURS, seed))
+            if its != tool or mine is None or "minutes" not in mine:
+                continue
+            counts[_standing(budget, mine, other)].append(f"{TITLES[job]} `{budget}`")
+        total = sum(map(len, counts.values()))
+        behind = f": {'; '.join(counts['behind'])}" if counts["behind"] else ""
+        if total:
+            lines.append(
+                f"| {tool} | {total} | {len(counts['ahead'])} | {len(counts['even'])} | {len(counts['behind'])}{behind} |"
+            )
+    words = (
+        "Ahead is what keeps the budget where the other does not, or keeps it with the higher validation score (0.1 points or less is even); where "
+        "neither keeps it, what breaks fewer limits, or the same by less (added up as logarithms; 0.02 or less is even)."
+    )
+    return "\n".join([*lines, "", words]) if len(lines) > 4 else ""
+
+
+def _standing(budget: str, mine: Metrics, other: Metrics) -> str:
+    """Whether the planner is ahead, even or behind on a budget."""
+    if _failed(other):
+        return "ahead"
+    (ours, over), (theirs, beyond) = _broken(budget, mine), _broken(budget, other)
+    if ours != theirs:
+        return "ahead" if ours < theirs else "behind"
+    gain, least = (beyond - over, 0.02) if ours else (mine["validation score"] - other["validation score"], 0.1)
+    return "even" if abs(gain) <= least else "ahead" if gain > 0 else "behind"
+
+
+def _broken(budget: str, one: Metrics) -> tuple[int, float]:
+    """How many limits a file breaks, by medians, and by how much in all, as logarithms."""
+    limits = Budget.parse(budget)
+    over = []
+    if isinstance(limits.size, int | float) and one["file"] > limits.size:
+        over.append(log(one["file"] / limits.size))
+    if isinstance(limits.latency, Share) and one["milliseconds ratio"] > limits.latency.fraction:
+        over.append(log(one["milliseconds ratio"] / limits.latency.fraction))
+    if limits.drop is not None and one["validation drop"] > 100 * limits.drop + 1e-9:
+        over.append(log1p((one["validation drop"] / 100 - limits.drop) / limits.drop))
+    return len(over), sum(over)
+
+
+def _failed(one: Metrics) -> bool:
+    return any(metric.startswith("failed: ") for metric in one)
 
 
 def _time(found: Sequence[dict]) -> str:

@@ -91,8 +91,8 @@ class Study:
 
     `model` names what the trials belong to (a digest of the model's file, the task's name and what else decides); trials of
     other models stay where they are and are not seen. `storage`: None for a SQLite file in the folder, for the processes of
-    one machine; "journal:PATH" for a file of Optuna's in a folder that several machines share (`folder` must be shared as
-    well, for the files); or the URL of a database, "postgresql://user@host/name", where the files are kept too, up
+    one machine; "journal:PATH" for a file of Optuna's in a folder that several machines share (the trials' files lie beside
+    it, in PATH.files); or the URL of a database, "postgresql://user@host/name", where the files are kept too, up
     to 64 MB each. The latter two need the extra `search`, PostgreSQL the extra `postgres`. A claim of a process that died is
     free at once on the machine where it died; on others after `patience` seconds without a heartbeat.
 

@@ -123,7 +123,11 @@ def test_sweeping_leaves_what_is_wanted_or_not_known(tmp_path, storage):
             theirs = add(other, trial(1), b"shared")
             news = add(worker, trial(4), b"news")
             (tmp_path / "digits.shoe").write_bytes(b"no file of a study")
-            orphans = [tmp_path / f"{'0' * 64}.shoe", tmp_path / ".shoe-old", tmp_path / f"{'1' * 64}.shoe"]
+            folder = tmp_path
+            if storage is not None and storage.startswith("journal:"):  # these lie beside it
+                journal = Path(storage.removeprefix("journal:"))
+                folder = journal.with_name(f"{journal.name}.files")
+            orphans = [folder / f"{'0' * 64}.shoe", folder / ".shoe-old", folder / f"{'1' * 64}.shoe"]
             for path in orphans:
                 path.write_bytes(b"")
             for path in orphans[:2]:
