@@ -106,7 +106,7 @@ def _ours(found: Sequence[dict]) -> dict[tuple[str, str, int], Metrics]:
 
 def _first_minute(found: Sequence[dict]) -> str:
     """What a single minute comes to, for the whole command."""
-    ours = {key: one for key, one in _ours(found).items() if key[1] == FIRST_MINUTE}
+    ours = {key: one for key, one in _ours(found).items() if key[1] == FIRST_MINUTE and "came in" in one}
     if not ours:
         return ""
     lines = [

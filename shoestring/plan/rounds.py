@@ -34,6 +34,7 @@ CLOSE, LOOKED_AGAIN = (
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
 MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the share of the time that must be left for it
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
+MISSED = 1.25  # times the bytes that a kind of chain was aimed at, that it may have and still be compared by its score
 GROWN = 0.8  # of the bytes that are aimed at, that a model must have for its training to go on towards them
 SLOWER = 3.0  # by how much less a training that goes on moves the weights
 
@@ -161,8 +162,9 @@ class Rounds:
                 continue
             self.standing.refresh()
             self.standing.round_over(f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results])
-            results.sort(key=lambda one: self.standing.key(one[1]))
-            arms = [arm for arm, trial in results if self._near(trial, results[0][1])]
+            promises = [(arm, self._if_aimed_again(arm, trial)) for arm, trial in results]
+            promises.sort(key=lambda one: self.standing.key(one[1]))
+            arms = [arm for arm, trial in promises if self._near(trial, promises[0][1])]
             if self.clock.is_up or self.standing.nothing_to_gain:
                 return
         if arms:
@@ -179,6 +181,16 @@ class Rounds:
             if trial is None or trial.score is None or len(self.experiments.study.trials()) == known:
                 return
             self.standing.round_over("once more", [(arm.name, trial)])
+
+    def _if_aimed_again(self, arm: Arm, trial: Trial) -> Trial:
+        """The trial as if it had hit the bytes that it was aimed at, where it missed them by little: the next of its kind is aimed by that.
+
+        Who learned better must not be out of the race for a few bytes too many.
+        """
+        size, found = limit_of(self.budget, "size"), trial.cost.bytes
+        if size is None or found is None or not size < found <= MISSED * size or not any(move.aims for move in arm.moves):
+            return trial
+        return replace(trial, cost=replace(trial.cost, bytes=int(size)))
 
     def _near(self, trial: Trial, best: Trial) -> bool:
         """Whether a trial is so near to the best of a round that longer training might bring it before that."""

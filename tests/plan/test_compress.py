@@ -17,12 +17,15 @@ from torch import nn
 
 from shoestring.artifact import load
 from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique, score, seeded
-from shoestring.kit import AdamW, StudyHeld, Supervised, Training, clone, parameter_bytes, train
+from shoestring.kit import AdamW, StudyHeld, Supervised, Training, Trial, clone, parameter_bytes, train
 from shoestring.meters import Latency, Ratio, alternate
 from shoestring.plan import Report, compress, main_job
 from shoestring.plan.clock import Clock, TimeUpError
+from shoestring.plan.experiments import Experiments
+from shoestring.plan.moves import Arm, moves
 from shoestring.plan.proposal import open_proposals
 from shoestring.plan.rounds import Rounds
+from shoestring.plan.standing import Standing
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
 from shoestring.tasks import digits
@@ -502,6 +505,25 @@ def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_
     said: list[str] = []
     outcome = compress(model, task, "size<=1KB", tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
     assert not outcome.met and load(outcome.file) and any("given up" in one for one in said)
+
+
+def test_a_few_bytes_too_many_do_not_put_out_what_learned_better(model, task, tmp_path):
+    limits = Budget.parse("size<=1KB, drop<=1%")
+    experiments = Experiments(model, task, tmp_path)
+    rounds = Rounds(Untrained(Standing(experiments, limits, Clock(60.0), lambda trial: None)), 0.01, 10)
+    rate = next(Arm((move,)) for move in moves() if move.aims)
+    other = next(Arm((move,)) for move in moves() if move.trains and not move.aims)
+
+    def trial(size: int, score_: float) -> Trial:
+        return Trial(technique=f"{size} {score_}", seed=0, cost=Cost(bytes=size), score=score_)
+
+    better, worse = trial(1_100, experiments.base - 0.02), trial(990, experiments.base - 0.2)
+    key = rounds.standing.key
+    assert key(worse) < key(better), "as files, the one that breaks one limit is nearer"
+    assert key(rounds._if_aimed_again(rate, better)) < key(rounds._if_aimed_again(rate, worse))
+    assert rounds._if_aimed_again(other, better) is better, "what cannot be told where to end"
+    far = trial(2_000, experiments.base)
+    assert rounds._if_aimed_again(rate, far) is far
 
 
 @pytest.mark.slow
