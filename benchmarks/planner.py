@@ -89,6 +89,7 @@ def command(run: Run, folder: Path, seed: int) -> tuple[list[dict[str, Any]], fl
             process.wait()
         finally:
             timer.cancel()
+            timer.join()  # it may be copying
             process.terminate()
     return events, monotonic() - began, (folder / "errors.txt").read_text()
 

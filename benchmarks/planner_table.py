@@ -146,8 +146,8 @@ def _against(found: Sequence[dict]) -> str:
                 f"| {tool} | {total} | {len(counts['ahead'])} | {len(counts['even'])} | {len(counts['behind'])}{behind} |"
             )
     words = (
-        "Ahead is what keeps the budget where the other does not, or keeps it with the higher validation score (0.1 points or less is even); where "
-        "neither keeps it, what breaks fewer limits, or the same by less (added up as logarithms; 0.02 or less is even)."
+        "Ahead is what keeps the budget where the other does not, or keeps it with the higher validation score (0.1 points or less is even), or as the "
+        "smaller file where no more than the score is limited; where neither keeps it, what breaks fewer limits, or the same by less (added up as logarithms; 0.02 or less is even)."
     )
     return "\n".join([*lines, "", words]) if len(lines) > 4 else ""
 
@@ -159,7 +159,12 @@ def _standing(budget: str, mine: Metrics, other: Metrics) -> str:
     (ours, over), (theirs, beyond) = _broken(budget, mine), _broken(budget, other)
     if ours != theirs:
         return "ahead" if ours < theirs else "behind"
-    gain, least = (beyond - over, 0.02) if ours else (mine["validation score"] - other["validation score"], 0.1)
+    if ours:
+        gain, least = beyond - over, 0.02
+    elif budget == FIRST_MINUTE:  # the smallest file is asked for
+        gain, least = log(other["file"] / mine["file"]), 0.02
+    else:
+        gain, least = mine["validation score"] - other["validation score"], 0.1
     return "even" if abs(gain) <= least else "ahead" if gain > 0 else "behind"
 
 

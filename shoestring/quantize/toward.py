@@ -21,7 +21,7 @@ _NAME = "price_of_a_bit"
 class Toward:
     """Whatever price it takes for the coded weights to have about so many bytes at the end; the graph and the frame of the file come on top.
 
-    The bits fall along a straight line in logarithms while the price would rise, and stay there after. `bytes`: above 0.
+    The bits go there along a straight line in logarithms while the price would rise, and stay there after. `bytes`: above 0.
     Raises ValueError.
     """
 
