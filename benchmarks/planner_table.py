@@ -82,13 +82,17 @@ def _row(tool: str, seed: int, one: Metrics) -> str:
         return f"| {name} | {said[:160]} |{' |' * (len(HEAD) - 2)}"
     if "minutes" not in one:
         return f"| {name} | not finished |{' |' * (len(HEAD) - 2)}"
-    by = next((metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")), "")
     speed = [one[f"milliseconds ratio{what}"] for what in ("", ", low", ", high")]
     cells = [
         name, f"{one['file']:,.0f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}",
-        f"{speed[0]:.2f} ({speed[1]:.2f} to {speed[2]:.2f})", _verdict(one), f"{one['minutes']:.1f}", by,
+        f"{speed[0]:.2f} ({speed[1]:.2f} to {speed[2]:.2f})", _verdict(one), f"{one['minutes']:.1f}", _by(one),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _by(one: Metrics) -> str:
+    """What a tool did, in words."""
+    return next((metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")), "")
 
 
 def _verdict(one: Metrics) -> str:
@@ -114,10 +118,9 @@ def _first_minute(found: Sequence[dict]) -> str:
         "| validation drop | test drop | minutes | by |", "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for (job, _, seed), one in ours.items():
-        by = next((metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")), "")
         cells = [
             TITLES[job] + (f", seed {seed}" if seed else ""), f"{one['came in']:,.0f}", f"{one['file']:,.0f}",
-            f"{one['came in'] / one['file']:.1f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}", f"{one['minutes']:.2f}", by,
+            f"{one['came in'] / one['file']:.1f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}", f"{one['minutes']:.2f}", _by(one),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -70,7 +70,8 @@ def foretell(search: Search) -> Forecast:
     experiments, budget, clock = search.standing.experiments, search.standing.budget, search.standing.clock
     weights = sum(one.raw.numel() for one in compressible(experiments.model, "forecast"))
     tensors = sum(1 for _ in experiments.model.parameters())
-    steps = 0.45 * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)
+    most = max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)  # steps of training, if all time were training
+    steps = 0.45 * most
     floor = _floor(weights, tensors, steps, _drop(budget, experiments.base))
     best = search.standing.best
     assert best is not None
@@ -85,7 +86,7 @@ def foretell(search: Search) -> Forecast:
     if wants_smaller(budget):
         least = floor
         if verdict.fits:  # each file is so much smaller than the one before, and there is time for so many
-            count = len(shares_of_smaller(lambda share: share * max(clock.left, 0) / max(search.step * TAUGHT, 1e-9)))
+            count = len(shares_of_smaller(lambda share: share * most))
             now = float(best.cost.bytes or floor)
             least = now if steps < FEWEST_STEPS else min(now, max(floor, now / (SHRINK * 2.0 ** (count - 1))))
         spread = math.exp(_FOUR_OF_FIVE * _SPREAD)

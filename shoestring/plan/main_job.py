@@ -128,7 +128,8 @@ class Report:
             lines += [f"  {one}" for one in blocking(outcome.limits, outcome.trial, outcome.trials, outcome.score_before)]
         if outcome.examples is not None:
             lines.append(
-                f"Validation scores are of a sample of {outcome.examples:,} examples: scoring all would have taken too much of the time."
+                f"Validation scores are of a sample of {outcome.examples:,} examples: for the first search in this folder, scoring all "
+                "would have taken too much of the time."
             )
         limit = outcome.budget.time
         if limit is not None and self.seconds > TIME_SLACK * limit:

@@ -27,10 +27,8 @@ TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, abo
 MOST_PASSES, MOST_STEPS = 60, 4000  # over the training data, and in steps where that is more, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
 SPEED_MARGIN = 0.98  # of a limit on speed, that structure is aimed at
-CLOSE, LOOKED_AGAIN = (
-    0.07,
-    3,
-)  # as a logarithm, to a limit on milliseconds, that is timed again before it decides, and how much longer
+CLOSE = 0.07  # to a limit on milliseconds, as a logarithm, that a file is timed again before it decides
+LOOKED_AGAIN = 3  # times as long, then
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
 MOST_MORE, LEAST_MORE = 3, 0.15  # how often the best is trained again, and the share of the time that must be left for it
 SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
@@ -68,18 +66,19 @@ class Rounds:
 
     def _arms(self) -> list[Arm]:
         original = self.experiments.original
-        limits = [name for name in speed_limits(self.budget) if name in self.standing.verdict(original).broken]
+        limits = self._passed()
         found: dict[str, float] = {}
         for move in [one for one in self.first.moves if not one.trains]:
             faster = [trial for trial in self.first.of(move) if quicker(trial, original, limits)]
             if faster:
                 found[move.name] = min(quickness(trial, original, limits) for trial in faster)
         speeds = sorted(found, key=lambda name: found[name])
-        return Arms(self.first.moves, self._slow(), self._large(), speeds, self.first.useless).all()
+        return Arms(self.first.moves, bool(limits), self._large(), speeds, self.first.useless).all()
 
-    def _slow(self) -> bool:
-        """Whether the model that came in exceeds a limit on speed."""
-        return not self.standing.verdict(self.experiments.original).broken.keys().isdisjoint(speed_limits(self.budget))
+    def _passed(self) -> list[str]:
+        """The limits on speed that the model that came in exceeds."""
+        broken = self.standing.verdict(self.experiments.original).broken
+        return [name for name in speed_limits(self.budget) if name in broken]
 
     def _large(self) -> bool:
         """Whether files must have fewer bytes than the model that came in."""
@@ -88,7 +87,7 @@ class Rounds:
 
     def _look_at_structure(self) -> None:
         """Which of what trains makes this model faster, as it is without training; looked at only where speed is limited."""
-        if not self._slow():
+        if not self._passed():
             return
         limits = speed_limits(self.budget)
         stages = (Stage.STRUCTURE,) if self._large() else (Stage.STRUCTURE, Stage.NUMBERS)

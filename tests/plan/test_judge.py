@@ -74,7 +74,7 @@ def test_no_more_are_scored_to_find_out_than_there_is_time_for(reference, model,
 
 
 class Own(Task):
-    """A task of somebody's own that tells the merit of each of 300 examples and draws no samples."""
+    """A task of somebody's own that tells the merit of each of 400 examples and draws no samples."""
 
     def __init__(self) -> None:
         self.inner = digits()
