@@ -32,7 +32,7 @@ _NEAREST_FROM = 7
 
 
 _LARGE, _FEWER_EXAMPLES = 10**8, 128
-"""From how many operations times layers on GPTQ takes long, and on how many examples it then goes by."""
+"""From how many operations times layers on GPTQ takes long, and on how many examples it then goes by: mostly a batch, so that a run rounds all layers."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def moves() -> list[Move]:
 
 
 def sooner(found: Sequence[Move], products: int) -> list[Move]:
-    """The same; on a large network GPTQ looks at fewer examples, which makes no difference there and takes a quarter of the time.
+    """The same; on a large network GPTQ looks at fewer examples, which makes no difference there and takes a quarter of the time or less.
 
     `products`: the operations on an example times the layers, since each layer is rounded by what those before it give.
     """

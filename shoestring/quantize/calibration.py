@@ -106,7 +106,7 @@ class Calibration:
         """Of these layers, the mean of each channel of what they give, over the first batch; without those that give nothing."""
         missing = [layer for layer in layers if layer not in self._means]
         if missing:
-            self._means.update(means(self.before, self.before, self.task, missing, self.batches[:1]))
+            self._means.update(_means(self.before, self.task, missing, self.batches[0]))
         return {layer: self._means[layer] for layer in layers if layer in self._means}
 
     def _see(self, wanted: Iterable[Place]) -> None:
@@ -214,25 +214,41 @@ def run(model: nn.Module, task: Task, batches: list[Any]) -> None:
             task.loss(model, batch)
 
 
-def means(called: nn.Module, inner: nn.Module, task: Task, layers: list[str], batches: list[Any]) -> dict[str, Tensor]:
-    """Of each layer, the mean of each channel of what it gives."""
-    sums: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
-    handles = []
-    for layer in layers:
-        module = inner.get_submodule(layer)
+class ChannelMeans:
+    """The mean of each channel of what a layer gives, over all that is added."""
 
-        def add(module: nn.Module, _args: Any, output: Tensor, layer: str = layer) -> None:
-            with torch._C.DisableTorchFunction():
-                axis = -1 - len(getattr(module, "kernel_size", ()))  # from the end: one image has no axis of examples
-                channels = output.detach().double().movedim(axis, -1).reshape(-1, output.shape[axis])
-                sums[layer] = sums.get(layer, 0) + channels.sum(0)
-                counts[layer] = counts.get(layer, 0) + len(channels)
+    def __init__(self, layer: nn.Module) -> None:
+        self._axis = -1 - len(getattr(layer, "kernel_size", ()))  # from the end: one image has no axis of examples
+        self._sum: Tensor | float = 0.0
+        self._count = 0
 
-        handles.append(module.register_forward_hook(add))
+    def add(self, output: Tensor) -> None:
+        """Take note of what a call gave."""
+        with torch._C.DisableTorchFunction():
+            channels = output.detach().double().movedim(self._axis, -1).reshape(-1, output.shape[self._axis])
+            self._sum = self._sum + channels.sum(0)
+            self._count += len(channels)
+
+    @property
+    def mean(self) -> Tensor:
+        """Of each channel."""
+        return torch.as_tensor(self._sum) / self._count
+
+
+def _means(model: nn.Module, task: Task, layers: list[str], batch: Any) -> dict[str, Tensor]:
+    """Of each layer that is called, the mean of each channel of what it gives."""
+    found: dict[str, ChannelMeans] = {}
+
+    def watched(layer: str, module: nn.Module) -> Any:
+        def add(module: nn.Module, _args: Any, output: Tensor) -> None:
+            found.setdefault(layer, ChannelMeans(module)).add(output)
+
+        return module.register_forward_hook(add)
+
+    handles = [watched(layer, model.get_submodule(layer)) for layer in layers]
     try:
-        run(called, task, batches)
+        run(model, task, [batch])
     finally:
         for handle in handles:
             handle.remove()
-    return {layer: total / counts[layer] for layer, total in sums.items()}
+    return {layer: one.mean for layer, one in found.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
     Patterns,
+    Product,
     Quantised,
     SkippedWarning,
     Tape,
@@ -24,10 +26,11 @@ from shoestring.kit import (
     products,
 )
 from shoestring.kit.product import PRODUCTS
-from shoestring.quantize.calibration import Calibration, folded, means
+from shoestring.quantize.calibration import Calibration, ChannelMeans, folded
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
+from shoestring.quantize.settling import Settling, sections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,10 +242,27 @@ def _correct(quantised: Quantised, known: Calibration, layers: list[str]) -> Non
     layers = [layer for layer in layers if type(known.before.get_submodule(layer)) in _PLAIN]
     wanted = known.means(layers)
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
-    for layer in layers:
-        bias = owned.get((quantised.inner.get_submodule(layer), "bias"))
-        if bias is None or _is_fixed(bias) or layer not in wanted:
-            continue
-        found = means(quantised, quantised.inner, known.task, [layer], known.batches[:1])
-        with torch.no_grad():
-            bias.raw.add_((wanted[layer] - found[layer]).to(bias.raw))
+    biases = {layer: owned.get((quantised.inner.get_submodule(layer), "bias")) for layer in wanted}
+    free = {layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)}
+    for section in sections(quantised.places, free):
+        _Correcting(quantised, section, free, wanted).run(known.task, known.batches[0])
+
+
+class _Correcting(Settling):
+    """A run that corrects biases as their layers are called, that of one that is called several times at the last of them."""
+
+    def __init__(
+        self, quantised: Quantised, section: Sequence[str], biases: Mapping[str, Weight], wanted: Mapping[str, Tensor]
+    ) -> None:
+        super().__init__(quantised.inner, quantised.places, list(quantised.grids), section)
+        self.biases, self.wanted = biases, wanted
+        self.means = {layer: ChannelMeans(self.inner.get_submodule(layer)) for layer in section}
+
+    def settle(self, call: Product, layer: str, number: int) -> Product:
+        """The call, with the bias that it then has."""
+        self.means[layer].add(self.given(call, layer, number))
+        if not self.is_last(layer):
+            return call
+        bias = self.biases[layer]
+        bias.raw.add_((self.wanted[layer] - self.means[layer].mean).to(bias.raw))
+        return replace(call, bias=bias.value())

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, evaluating, seeded
+from shoestring.core import Task
 from shoestring.kit import Edges, Product, Quantised, SkippedWarning, Weight, progress
+from shoestring.quantize.settling import Settling, sections
 
 LARGEST = 8192
 """Terms of a sum beyond which the products of all pairs of them ask for too much memory."""
 _AT_ONCE = 1 << 26
 """Terms of several sums: 256 MB."""
+_KEPT = 1 << 26
+"""Sums of several layers: as much again."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class GPTQ:
     """To one that keeps the sums of the layer: weight after weight, what rounding one adds to the error the next ones take away.
 
     Layer after layer, from what those before it, rounded, give on the calibration examples, and held against the sums of the
-    network as it was. For 4 bits or fewer. Costs two runs over the calibration examples for each layer.
+    network as it was. For 4 bits or fewer. Costs two runs over the calibration examples for each layer; where these are one batch and layers
+    are called once, two or three in all.
     Source: Frantar et al. 2023 (GPTQ), section 3; Frantar and Alistarh 2022, for convolutions. Differs: weights are fitted to the
     sums of the network as it was (least squares) before they are rounded; those whose terms are largest are rounded first.
 
@@ -60,24 +65,19 @@ class GPTQ:
                 SkippedWarning,
                 stacklevel=3,
             )
-        with progress("rounding", len(weights) - len(large)) as advance:
-            for layer, weight in weights.items():
-                if layer in large:
-                    continue
-                now = _Reached(quantised.inner, quantised.places, list(quantised.grids), layer)
-                then = _Reached(before, quantised.places, free, layer)
-                found = _Products()
-                for batch in batches:
-                    for pair in zip(now.calls(task, batch), then.calls(task, batch), strict=True):
-                        for mine, wanted in zip(*(one.parts(_AT_ONCE) for one in pair), strict=True):
-                            found.add(mine.terms(), wanted.sums())
-                try:
-                    self.round(weight, found)
-                except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
-                    raise ValueError(
-                        f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping above {self.damping:g}"
-                    ) from None
-                advance(layer)
+        rounded = [layer for layer in weights if layer not in large]
+        with progress("rounding", len(rounded)) as advance:
+            for section in sections(quantised.places, rounded, together=len(batches) == 1):
+                while section:
+                    then = _Sums(before, quantised.places, free, section)
+                    now = _Rounding(quantised.inner, quantised.places, list(quantised.grids), section, self, weights, then)
+                    for batch in batches:
+                        then.run(task, batch)
+                        now.run(task, batch)
+                    for layer in then.found:
+                        now.finish(layer)
+                        advance(layer)
+                    section = section[max(len(then.found), 1) :]
 
     def round(self, weight: Weight, found: _Products) -> None:
         """Round a weight to keep the sums of which these are the products."""
@@ -124,30 +124,71 @@ class _Products:
         self.sums = self.sums + (sums.mT @ terms).double().cpu()
 
 
-class _Enough(BaseException):
-    """A layer has been called as often as it will be. Not an Exception, which a loss may catch."""
+class _Sums(Settling):
+    """A run that notes the sums of the layers of a section, as far as there is memory for them: of each layer, by call and part."""
+
+    def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str]) -> None:
+        super().__init__(inner, places, grids, section)
+        self.found: dict[str, list[Tensor]] = {}
+
+    def run(self, task: Task, batch: Any) -> None:
+        """Notes those of another batch, instead of those before."""
+        self.found = {}
+        super().run(task, batch)
+
+    def settle(self, call: Product, layer: str, number: int) -> Product:
+        """The call, as it is."""
+        with _in_float32(call) as parts:
+            self.found.setdefault(layer, []).extend(part.sums() for part in parts)
+        if sum(one.numel() for sums in self.found.values() for one in sums) > _KEPT:
+            self.last = layer
+        return call
 
 
-class _Reached(Quantised):
-    """A quantised module as far as one of its layers."""
+class _Rounding(Settling):
+    """A run that rounds the layers of a section as they are called; one that is called more often, or with several batches, at the end."""
 
-    def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], layer: str) -> None:
-        super().__init__(inner, places, grids)
-        self.layer, self.found = layer, list[Product]()
-        self.count = sum(one == layer for one, _ in places.products.values())
+    def __init__(
+        self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], how: GPTQ, weights: Mapping[str, Weight],
+        wanted: _Sums,
+    ) -> None:  # fmt: skip
+        super().__init__(inner, places, grids, section)
+        self.how, self.weights, self.wanted = how, weights, wanted
+        self.products: dict[str, _Products] = {}
+        self.taken: Counter[str] = Counter()
 
-    def calls(self, task: Task, batch: Any) -> list[Product]:
-        """The layer's calls for a batch."""
-        self.found.clear()
-        with evaluating(self), torch.no_grad(), seeded(0), suppress(_Enough):
-            task.loss(self, batch)
-        return list(self.found)
+    def run(self, task: Task, batch: Any) -> None:
+        """Takes another batch, as far as the sums that are wanted go."""
+        self.last = self.wanted.last
+        self.taken.clear()
+        super().run(task, batch)
 
-    def multiply(self, call: Product, layer: str, number: int) -> Tensor:
-        """What a call gives, and a note of it."""
-        if layer == self.layer:
-            # In float32, though autocast may be on, and what it is now, though forward() may write over it.
-            self.found.append(replace(call, value=call.value.to(torch.float32, copy=True)))
-            if len(self.found) == self.count:
-                raise _Enough
-        return super().multiply(call, layer, number)
+    def settle(self, call: Product, layer: str, number: int) -> Product:
+        """The call, with the weight rounded where it is the only one."""
+        found = self.products.setdefault(layer, _Products())
+        with _in_float32(call) as parts:
+            for part in parts:
+                found.add(part.terms(), self.wanted.found[layer][self.taken[layer]])
+                self.taken[layer] += 1
+        if len(self.section) == 1:
+            return call
+        self.finish(layer)
+        return replace(call, weight=self.weights[layer].value())
+
+    def finish(self, layer: str) -> None:
+        """Round a layer, unless that is done."""
+        if (found := self.products.pop(layer, None)) is None:
+            return
+        try:
+            self.how.round(self.weights[layer], found)
+        except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+            raise ValueError(
+                f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping above {self.how.damping:g}"
+            ) from None
+
+
+@contextmanager
+def _in_float32(call: Product) -> Iterator[list[Product]]:
+    """The parts of a call, to be computed within in float32, though autocast may be on."""
+    with torch.autocast(call.value.device.type, enabled=False):
+        yield replace(call, value=call.value.float()).parts(_AT_ONCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 
@@ -15,8 +16,9 @@ from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, Training, members, write
 from shoestring.prune import Magnitude
-from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining
+from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining, post_training
 from shoestring.quantize import rounding as module
+from shoestring.quantize.settling import sections
 
 
 def rounded(rows: list[list[float]], products: Tensor, reach: int = 7) -> Tensor:
@@ -209,3 +211,44 @@ def test_what_a_layer_took_is_remembered_though_written_over():
     plain.load_state_dict(model.state_dict())
     ours, theirs = (PostTraining(bits=4, rounding=GPTQ())(one, task).state_dict() for one in (model, plain))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+class Counted(nn.Module):
+    """A module that counts how often it is called."""
+
+    def __init__(self, inner: nn.Module, calls: list[int]) -> None:
+        super().__init__()
+        self.inner, self._calls = inner, calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._calls[0] += 1
+        return self.inner(x)
+
+    def __deepcopy__(self, memo: dict) -> Counted:
+        return Counted(deepcopy(self.inner, memo), self._calls)
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(1 << 26, 3), (50_000, 9), (1, 27)])
+def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monkeypatch):
+    """As each would be by a run of its own, to the bit, however little memory there is; the number of runs does not depend on depth."""
+    with seeded(4):
+        layers = [layer for _ in range(12) for layer in (nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())]
+        model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 3)).eval()
+        split = (torch.randn(64, 4, 8, 8), torch.zeros(64).long())
+    task = Supervised(train=split, validation=split, test=split, batch_size=64).sealed()
+
+    def made(together: bool) -> tuple[dict[str, Tensor], int]:
+        calls = [0]
+        technique = PostTraining(bits=3, rounding=GPTQ()).prepared(counted := Counted(model, calls), task)
+        calls[0] = 0
+        with monkeypatch.context() as patch:
+            if not together:
+                for one in (module, post_training):
+                    patch.setattr(one, "sections", lambda places, layers, **_: sections(places, layers, together=False))
+            return technique(counted, task).state_dict(), calls[0]
+
+    alone, runs = made(False)
+    monkeypatch.setattr(module, "_KEPT", memory)
+    found, fewer = made(True)
+    assert all(torch.equal(alone[name], found[name]) for name in alone)
+    assert (runs, fewer) == (39, expected)

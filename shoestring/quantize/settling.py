@@ -1,0 +1,75 @@
+"""Layers of a quantised module that are settled one after the other, each by what it is given now that those before it are settled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, evaluating, seeded
+from shoestring.kit import Edges, Product, Quantised
+
+
+def sections(places: Edges, layers: Container[str], *, together: bool = True) -> list[list[str]]:
+    """The layers, in the order that they are called in, those together that a single run can settle: neighbours that are called once.
+
+    `together`: whether any can; else each is by itself.
+    """
+    calls = Counter(layer for layer, _ in places.products.values())
+    found: list[list[str]] = []
+    for layer in calls:
+        if layer not in layers:
+            continue
+        if together and found and calls[layer] == 1 == calls[found[-1][-1]]:
+            found[-1].append(layer)
+        else:
+            found.append([layer])
+    return found
+
+
+class _Enough(BaseException):
+    """The last layer of a section has been called as often as it will be. Not an Exception, which a loss may catch."""
+
+
+class Settling(Quantised):
+    """A run of a quantised module as far as the last layer of a section: `settle` may change each of them as it is called, and what
+    comes after it sees what it gives then."""
+
+    def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str]) -> None:
+        super().__init__(inner, places, grids)
+        self.section, self.last = section, section[-1]
+        self._keys = {layer: [key for key, (one, _) in places.products.items() if one == layer] for layer in section}
+        self._done: Counter[str] = Counter()
+
+    def run(self, task: Task, batch: Any) -> None:
+        """Have the task call the module on a batch."""
+        self._done.clear()
+        with evaluating(self), torch.no_grad(), seeded(0), suppress(_Enough):
+            task.loss(self, batch)
+
+    def settle(self, call: Product, layer: str, number: int) -> Product:
+        """The call as it is once the layer is settled."""
+        raise NotImplementedError
+
+    def is_last(self, layer: str) -> bool:
+        """Whether the call that is being settled is the layer's last."""
+        return self._done[layer] == len(self._keys[layer]) - 1
+
+    def given(self, call: Product, layer: str, number: int) -> Tensor:
+        """What the call that is being settled gives as it is, on its grid where it has one."""
+        answer = super().multiply(call, layer, number)
+        grid = self.places.results.get((*self._keys[layer][self._done[layer]], 0))
+        return answer if grid is None else self.grids[grid](answer)
+
+    def multiply(self, call: Product, layer: str, number: int) -> Tensor:
+        """What a call gives once its layer is settled."""
+        if layer in self.section:
+            call = self.settle(call, layer, number)
+            self._done[layer] += 1
+            if layer == self.last and self._done[layer] == len(self._keys[layer]):
+                raise _Enough
+        return super().multiply(call, layer, number)
