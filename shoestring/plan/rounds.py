@@ -26,7 +26,6 @@ FEWEST = 5  # of training, below which a trial tells nothing
 TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
 MOST_PASSES, MOST_STEPS = 60, 4000  # over the training data, and in steps where that is more, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
-SPEED_MARGIN = 0.98  # of a limit on speed, that structure is aimed at
 CLOSE = 0.07  # to a limit on milliseconds, as a logarithm, that a file is timed again before it decides
 LOOKED_AGAIN = 3  # times as long, then
 NEAR = 1.0  # how much further over the limits, as a logarithm, a kind of chain may be that is tried again
@@ -162,7 +161,7 @@ class Rounds:
             self.standing.refresh()
             self.standing.round_over(f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results])
             promises = [(arm, self._if_aimed_again(arm, trial)) for arm, trial in results]
-            promises.sort(key=lambda one: self.standing.key(one[1]))
+            promises.sort(key=lambda one: (self._is_too_slow(one[1]), self.standing.key(one[1])))
             arms = [arm for arm, trial in promises if self._near(trial, promises[0][1])]
             if self.clock.is_up or self.standing.nothing_to_gain:
                 return
@@ -194,7 +193,13 @@ class Rounds:
     def _near(self, trial: Trial, best: Trial) -> bool:
         """Whether a trial is so near to the best of a round that longer training might bring it before that."""
         mine, first = self.standing.verdict(trial), self.standing.verdict(best)
+        if self._is_too_slow(trial) and not self._is_too_slow(best):
+            return False
         return len(mine.broken) <= len(first.broken) and mine.excess <= first.excess + NEAR
+
+    def _is_too_slow(self, trial: Trial) -> bool:
+        """Whether a trial breaks a limit on speed: longer training mends a score, but makes nothing faster."""
+        return not set(self.standing.verdict(trial).broken).isdisjoint(speed_limits(self.budget))
 
     def _as_many_as_fit(self, share: float, most: int) -> int:
         """How many kinds of chain get a sensible number of steps within a share of the time."""
@@ -283,10 +288,10 @@ class Rounds:
         trial = self.attempt(self._proposal(Arm(tuple(moves_)), kept, 0, 0.0))
         if trial is None or trial.score is None:
             return False
-        aimed: dict[str, Any] = {name: SPEED_MARGIN * (limit_of(self.budget, name) or 0) for name in limits if name != "size"}
-        budget = replace(self.budget, **(aimed if target is None else {**aimed, "size": target}))
-        if "latency" in limits and abs(math.log((trial.cost.milliseconds or 1.0) / aimed["latency"])) < CLOSE:
+        latency = limit_of(self.budget, "latency")
+        if "latency" in limits and latency and abs(math.log((trial.cost.milliseconds or 1.0) / latency)) < CLOSE:
             trial = self.experiments.again(trial, LOOKED_AGAIN * self.experiments.timing_seconds)
+        budget = self.budget if target is None else replace(self.budget, size=target)
         # By the median: what is but just fast enough has lost the least, and is timed for longer at the end.
         return not set(judge(budget, replace(trial, noise={}), self.experiments.base).broken) & set(limits)
 
