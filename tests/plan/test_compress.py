@@ -526,6 +526,29 @@ def test_a_few_bytes_too_many_do_not_put_out_what_learned_better(model, task, tm
     assert rounds._if_aimed_again(rate, far) is far
 
 
+def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path, monkeypatch):
+    experiments = Experiments(model, task, tmp_path)
+    original = replace(experiments.original, cost=replace(experiments.original.cost, milliseconds=1.0))
+    standing = Standing(experiments, Budget.parse("latency<=0.5ms, drop<=1%"), Clock(600.0), lambda trial: None)
+    standing.best = original
+    rounds = Rounds(Untrained(standing), 0.01, 10)
+    slow, fast = [Arm((move,)) for move in moves() if move.trains][:2]
+    tried: list[str] = []
+
+    def aimed(arm, share, target):
+        tried.append(arm.name)
+        lost, milliseconds = (0.0, 0.6) if arm is slow else (0.3, 0.4)
+        cost = Cost(bytes=1000, milliseconds=milliseconds)
+        return Trial(technique=f"{arm.name} {len(tried)}", seed=0, cost=cost, score=experiments.base - lost)
+
+    monkeypatch.setattr(rounds, "_aimed", aimed)
+    rounds._fewer_for_longer([slow, fast])
+    assert tried == [slow.name, fast.name, fast.name, fast.name]
+    tried.clear()
+    rounds._fewer_for_longer([slow])
+    assert tried == [slow.name] * 2, "where nothing is fast enough, what is nearest goes on"
+
+
 @pytest.mark.slow
 def test_a_training_goes_on_where_one_of_its_kind_ended(model, task, tmp_path):
     outcome = compress(model, task, "drop<=3%", tmp_path / "out.shoe", minutes=25 / 60)
