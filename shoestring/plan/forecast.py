@@ -12,7 +12,7 @@ from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import MARGIN, speed_limits
 from shoestring.plan.clock import told
 from shoestring.plan.rounds import FEWEST_STEPS, SHRINK, TAUGHT, shares_of_smaller
-from shoestring.plan.search import Search
+from shoestring.plan.search import FIRST_SECONDS, FIRST_SHARE, Search
 from shoestring.plan.verdict import limit_of, wants_smaller
 
 # A rule of thumb from the networks of docs/rate.md and of the reference jobs: bits a weight at which nothing is lost after 1,500 steps of training for
@@ -25,7 +25,7 @@ _FASTER, _FASTER_SPREAD = (
     0.4,
 )  # of the fastest file without training, what training for speed comes to; apart by so much, as logarithms
 _FOUR_OF_FIVE = 1.28  # standard deviations
-_WITHOUT = 3.0  # bits a weight without training
+_WITHOUT = 3.4  # bits a weight that is rounded to 4 without training, as it is coded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,15 @@ def foretell(search: Search) -> Forecast:
             bytes=_around(best.cost.bytes or 1, 0.05), milliseconds=_milliseconds(search, best), minutes=_around(now, 0.3), chance=0.95
         )  # fmt: skip
     minutes = Range(middle=0.88 * whole, low=0.4 * whole, high=1.02 * whole)
+    if verdict.fits and not wants_smaller(budget) and _lost(search, best) <= (experiments.judge.base_error or 0.0):
+        # Nearly nothing is lost: one of the next files without training will have lost nothing, and ends the search.
+        soon = (clock.gone + min(FIRST_SHARE * clock.seconds, FIRST_SECONDS) / 2) / 60
+        minutes = Range(middle=soon, low=clock.gone / 60, high=1.02 * whole)
     if wants_smaller(budget):
         least = floor
         if verdict.fits:  # each file is so much smaller than the one before, and there is time for so many
             count = len(shares_of_smaller(lambda share: share * most))
-            now = float(best.cost.bytes or floor)
+            now = min(float(best.cost.bytes or floor), _without(weights, tensors))
             least = now if steps < FEWEST_STEPS else min(now, max(floor, now / (SHRINK * 2.0 ** (count - 1))))
         spread = math.exp(_FOUR_OF_FIVE * _SPREAD)
         return Forecast(
@@ -99,6 +103,11 @@ def foretell(search: Search) -> Forecast:
     if limit is not None and size > limit:
         size = MARGIN * limit  # what trains for bytes is told where to end, whatever the score
     return Forecast(bytes=_around(size, 0.08), milliseconds=_milliseconds(search, None), minutes=minutes, chance=chance)
+
+
+def _lost(search: Search, trial: Trial) -> float:
+    """How much of the score a trial has lost."""
+    return math.inf if trial.score is None else search.standing.experiments.base - trial.score
 
 
 def _chance(search: Search, floor: float) -> float | None:
@@ -121,9 +130,13 @@ def _chance(search: Search, floor: float) -> float | None:
 def _floor(weights: int, tensors: int, steps: float, drop: float) -> float:
     """To how many bytes a file can come before it loses more than may be lost."""
     bits = _BITS * (max(steps, 1.0) / 1500) ** _BY_STEPS * (1 + drop / 0.005) ** _BY_DROP
-    if steps < FEWEST_STEPS:
-        bits = _WITHOUT
-    return weights * min(bits, _WITHOUT) / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
+    trained = weights * bits / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
+    return _without(weights, tensors) if steps < FEWEST_STEPS else min(trained, _without(weights, tensors))
+
+
+def _without(weights: int, tensors: int) -> float:
+    """The bytes of a file that takes no training, about."""
+    return weights * _WITHOUT / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
 
 
 def _drop(budget: Budget, base: float) -> float:
