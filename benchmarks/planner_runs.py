@@ -36,6 +36,7 @@ BUDGETS: dict[str, tuple[str, ...]] = {
     "lenet5_seed1": _LENET,
     "adult": ("size<=2KB, drop<=0.5%", "latency<=70%, drop<=0.5%", "size<=5KB, latency<=80%, drop<=0.5%"),
     "tagger": ("size<=80KB, drop<=0.5%", "latency<=80%, drop<=1%", "size<=200KB, latency<=90%, drop<=1%"),
+    "stranger": ("size<=10KB, drop<=1%",),
     "resnet20": ("size<=30KB, drop<=2%", *_CIFAR),
     "mobilenet": ("size<=60KB, drop<=2%", *_CIFAR),
     "text_encoder": ("size<=400KB, drop<=1%", "latency<=30%, drop<=1%"),

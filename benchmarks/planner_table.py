@@ -17,6 +17,7 @@ TITLES = {
     "lenet5_seed1": "LeNet-5, MNIST, seed 1",
     "adult": "Table network, Adult",
     "tagger": "Tagger, EWT",
+    "stranger": "A stranger's network, MNIST",
     "resnet20": "ResNet-20, CIFAR-10",
     "mobilenet": "MobileNet, CIFAR-10",
     "text_encoder": "Text encoder, SST-2",

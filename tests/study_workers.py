@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shoestring.kit import Study, Trial
+from shoestring.kit.study import alone
 
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
 CONTEXT.set_forkserver_preload(["shoestring.kit"])  # importing torch takes longer than all the rest
@@ -56,7 +57,7 @@ def hold(folder: Path, storage: str | None, said: Path) -> None:
 
 def hold_lock(folder: Path, said: Path) -> None:
     """Lock the folder, and fork a process that lives on; never let go."""
-    with Study(folder, "model").lock():
+    with alone(folder):
         child = os.fork()
         if child:
             say(said, str(child))

@@ -178,6 +178,12 @@ class Study:
             raise StudyError(f"the file {trial.file} of {trial.technique} was altered: delete it and apply the chain again")
         return data
 
+    def is_apart(self) -> bool:
+        """Whether the storage has trials, and all of them are of other models."""
+        with self._thread:
+            storage = self._here()
+            return not storage.load() and storage.has_others()
+
     def amend(self, trial: Trial) -> None:
         """Remember what was measured later of a trial that is finished (its milliseconds, say). Stores across machines do not, and
         measure it again."""
@@ -261,15 +267,6 @@ class Study:
             clear(self.folder / "workers", oldest)
         return len(gone)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the one command that works on the folder and delivers from it; processes that only claim need no lock.
-
-        Raises StudyHeld where another is, which says who. The kernel takes the lock back when the process ends, however it ends.
-        """
-        with alone(self.folder):
-            yield
-
     def close(self) -> None:
         """Give back what is claimed and let go of connections; the study opens again where it is used again."""
         with self._thread:
@@ -295,7 +292,10 @@ class Study:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the one command that works on a study's folder, as `Study.lock`; before there is a study at all."""
+    """Be the one command that works on a study's folder and delivers from it; processes that only claim need not be.
+
+    Raises StudyHeld where another is, which says who. The kernel takes the lock back when the process ends, however it ends.
+    """
     path = folder / "command.lock"
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     told = {"process": os.getpid(), "host": host().split()[0], "since": since, "command": command()}

@@ -218,6 +218,14 @@ class OptunaStorage(Storage):
             if self._study.user_attrs.get(f"worker {me.id}") is not None:
                 self._study.set_user_attr(f"worker {me.id}", None)
 
+    def has_others(self) -> bool:
+        with told(self._what):
+            names = [one for one in optuna.get_all_study_names(self._storage) if one != self._name]
+            return any(
+                optuna.load_study(study_name=one, storage=self._storage).get_trials(deepcopy=False, states=_DONE)
+                for one in names
+            )
+
     def files_of_others(self) -> set[str]:
         if self._folder is None:  # in a database each model has its own
             return set()

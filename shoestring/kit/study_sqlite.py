@@ -172,6 +172,10 @@ class SQLiteStorage(Storage):
             connection.execute("update claims set worker = null where worker = ?", (me.id,))
             connection.execute("delete from workers where id = ?", (me.id,))
 
+    def has_others(self) -> bool:
+        with self._open() as connection:
+            return connection.execute("select 1 from trials where model != ? limit 1", (self._model,)).fetchone() is not None
+
     def files_of_others(self) -> set[str]:
         with self._open() as connection:
             sql = "select distinct file from trials where file is not null and model != ?"

@@ -147,6 +147,10 @@ class Storage(ABC):
         """Strike the worker off, with the claims that it still has."""
 
     @abstractmethod
+    def has_others(self) -> bool:
+        """Whether there are trials of other models."""
+
+    @abstractmethod
     def files_of_others(self) -> set[str]:
         """The names of the files of other models' trials, where these lie in the same place."""
 

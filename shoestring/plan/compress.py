@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +18,6 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
-from shoestring.kit.study import alone
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, told
 from shoestring.plan.experiments import Experiments
@@ -28,17 +25,23 @@ from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
+from shoestring.plan.place import Temporary, alone_in, check_place, folder_of
+from shoestring.plan.rounds import LOOKED_AGAIN
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
 from shoestring.plan.verdict import HAVING, better, judge
 
 MINUTES = 10.0
 """What a search takes where nobody says."""
+_APART = (
+    "  the storage has trials, and none of this model: a machine that searches on the same model, task and seed scores it differently (other "
+    "data, another sample, a processor that rounds otherwise), and shares nothing"
+)
 FORECAST_SECONDS = 5.0  # for files without training
 ENDING_SECONDS = 3.0
 """Of the end of a command, besides scoring and timing again."""
-AGAIN, RETIMED = 3, 3
-"""How many times as long what nearly decides a limit is timed at the end, and how many of the best."""
+RETIMED = 3
+"""How many of the best are timed again at the end, for `LOOKED_AGAIN` times as long, where milliseconds are limited."""
 KEPT_BYTES = 100e6
 """Of files of trials that are kept in the folder of a search although another beats them."""
 
@@ -88,10 +91,10 @@ def searching(
     model: nn.Module, task: Task, budget: str | Budget = "", path: str | Path | None = None, **settings: Any
 ) -> Iterator[Outcome]:
     """The outcome of `compress`, within: no other command searches or delivers at the path until the end."""
-    kept = _Temporary() if path is None else None
+    kept = Temporary() if path is None else None
     file = kept.path / "model.shoe" if kept is not None else Path(path or "")
     check_place(file)
-    with _alone(folder_of(file)):
+    with alone_in(folder_of(file)):
         job = Job.of(model, task, budget, file, **settings)
         try:
             yield replace(job.run(), _kept=kept)
@@ -146,7 +149,7 @@ class Job:
                 score_seconds=seconds / 60, **settings,
             )  # fmt: skip
         # At the end both files are scored on test data and timed, and up to three of the best are timed again.
-        again = 0.0 if experiments.latency is None else AGAIN * RETIMED * experiments.timing_seconds
+        again = 0.0 if experiments.latency is None else LOOKED_AGAIN * RETIMED * experiments.timing_seconds
         clock.reserve(ENDING_SECONDS + experiments.judge.proving + again)
         return cls(limits, path, clock, experiments, storage, share, say, tell)
 
@@ -203,6 +206,8 @@ class Job:
 
     def run(self) -> Outcome:
         """The search, and its outcome."""
+        if self.storage is not None and self.experiments.study.is_apart():
+            self.say(_APART)
         self._note(self.frontier([self.experiments.original]))
         return self._outcome(self.search(self._deliver))
 
@@ -219,7 +224,7 @@ class Job:
         trials = self._had()
         if self.limits.latency is not None and not interrupted:  # what nearly decides is timed longer
             for one in sorted(trials, key=key)[:RETIMED]:
-                experiments.again(one, AGAIN * experiments.timing_seconds)
+                experiments.again(one, LOOKED_AGAIN * experiments.timing_seconds)
             trials = self._had()
         ordered, frontier = sorted(trials, key=key), self.frontier(trials)
         trial = ordered[0]
@@ -250,7 +255,7 @@ class Job:
         found = {
             "model": self.experiments.study.model, "name": self.experiments.sealed.name, "base": frontier.base,
             "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": _without_password(self.storage), "original": self.experiments.reference.name,
-            "original_cost": self.experiments.original.cost.measured(), "fields": list(frontier.fields), "budget": str(self.budget),
+            "original_cost": self.experiments.original.cost.measured(), "timer": self.experiments.weighing.timer, "fields": list(frontier.fields), "budget": str(self.budget),
         }  # fmt: skip
         save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
 
@@ -292,39 +297,3 @@ def _two_digits(value: float) -> int:
     """Up to the next number of two digits."""
     digits = max(len(str(int(value))) - 2, 0)
     return -int(-value // 10**digits) * 10**digits
-
-
-def folder_of(path: Path) -> Path:
-    """Where a search keeps what it measured: beside the file that it writes."""
-    return path.with_name(f"{path.name}.study")
-
-
-class _Temporary:
-    """A folder that lasts as long as this object."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="shoestring-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Be the one that searches in a folder; where nothing was measured, one that was not there before is not there after."""
-    new = not folder.exists()
-    folder.mkdir(exist_ok=True)
-    try:
-        with alone(folder):
-            yield
-    except Exception:
-        measured = any(not one.name.startswith("original-") for one in folder.glob("*.shoe"))
-        if new and not measured:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def check_place(path: Path) -> None:
-    """Raises OSError where no file can be written at `path`."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another path for the file")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")

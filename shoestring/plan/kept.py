@@ -9,6 +9,7 @@ from pathlib import Path
 from shoestring.core import Cost
 from shoestring.kit import Study, Trial
 from shoestring.plan.frontier import Frontier
+from shoestring.plan.weighing import in_time_of
 
 NOTE = "search.json"
 
@@ -38,7 +39,9 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
         fields, base, error, before = tuple(told["fields"]), float(told["base"]), told["base_error"], told["bytes_before"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
-    trials = [original, *(one for one in study.trials() if one.score is not None and study.holds(one))]
+    timer, unit = str(told.get("timer", "")), original.cost.milliseconds
+    held = [one for one in study.trials() if one.score is not None and study.holds(one)]
+    trials = [original, *(in_time_of(one, timer, unit) for one in held)]
     found = Frontier.of(trials, fields, base, base_error=error, bytes_before=before)
 
     def read(trial: Trial) -> bytes:

@@ -20,8 +20,9 @@ from shoestring.kit import members
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
-from shoestring.plan.compress import check_place, searching
+from shoestring.plan.compress import searching
 from shoestring.plan.outcome import Outcome
+from shoestring.plan.place import check_place
 
 TIME_SLACK = 1.1
 """Times the limit on time that a command may take before the report says that it was passed."""

@@ -22,6 +22,7 @@ _TUNED: tuple[Technique, ...] = (
     Blocks(),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Rate(rise=0.6, training=Training(10_000, AdamW(1.2e-2))),
+    Rate(rise=0.6, training=Training(10_000, AdamW(3e-4))),  # for what was pretrained with small steps
     Binary(inputs=Real()),
     Binary(),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,15 @@ def save_proposal(folder: Path, proposal: Proposal) -> None:
     save(folder / "proposal.json", json.dumps(kept).encode())
 
 
-def open_proposals(folder: Path) -> list[dict[str, Any]]:
+def open_proposals(folder: Path, before: float = math.inf) -> list[dict[str, Any]]:
     """What was being tried when a command was stopped, the oldest first: the names of its chain and arm, its dials and steps, and
-    the folder that it lies in."""
-    found: list[dict[str, Any]] = []
-    for path in sorted((folder / "unfinished").glob("*/proposal.json"), key=lambda one: one.stat().st_mtime):
+    the folder that it lies in. `before`: begun earlier than this (of time.time()), since others may be at what was begun later."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for path in (folder / "unfinished").glob("*/proposal.json"):
         try:
-            kept = json.loads(path.read_bytes())
+            kept, when = json.loads(path.read_bytes()), path.stat().st_mtime
         except (OSError, ValueError):
             continue
-        if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys():
-            found.append({**kept, "folder": path.parent})
-    return found
+        if isinstance(kept, dict) and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys() and when < before:
+            found.append((when, {**kept, "folder": path.parent}))
+    return [kept for _, kept in sorted(found, key=lambda one: one[0])]

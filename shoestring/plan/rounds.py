@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from time import time
 from typing import Any
 
 from shoestring.core import Stage, Technique
@@ -99,17 +100,17 @@ class Rounds:
     def go_on(self) -> None:
         """Finish what a command that was stopped had begun."""
         kinds = {arm.name: arm for arm in self._arms()}
-        for kept in open_proposals(self.experiments.folder):
+        for kept in open_proposals(self.experiments.folder, before=time() - self.clock.gone):
             arm = kinds.get(kept["arm"])
             if arm is None or len(kept["dials"]) != len(arm.moves):
                 continue
             proposal = self._proposal(arm, kept["dials"], kept["steps"], kept["fidelity"])
             if proposal.name != kept["chain"]:  # it went on from a model that was in memory then
-                self.standing.say(f"  {arm.name}, which an earlier run had begun, is begun anew")
+                self.standing.say(f"  {arm.name}, which an earlier run had begun from a model in its memory, is given up")
                 shutil.rmtree(kept["folder"], ignore_errors=True)
             elif self.experiments.known(proposal) is None:
                 self.standing.say(f"  going on with {arm.name}, which an earlier run had begun")
-                self.attempt(proposal)
+                self.attempt(proposal, wait=False)
 
     def _proposal(self, arm: Arm, dials: Sequence[float], steps: int, fidelity: float) -> Proposal:
         return Proposal(
@@ -124,8 +125,7 @@ class Rounds:
         """Rounds: many kinds of chain for a short time, the best of them for longer, the best of these for what is left."""
         self._look_at_structure()
         arms = self._arms()
-        place, count = self.share
-        arms = arms[place::count] or arms
+        arms = arms[self.share[0] :: self.share[1]] or arms
         if not arms:
             self.standing.say("  no technique that trains can move what the budget limits")
             return
@@ -193,9 +193,8 @@ class Rounds:
     def _near(self, trial: Trial, best: Trial) -> bool:
         """Whether a trial is so near to the best of a round that longer training might bring it before that."""
         mine, first = self.standing.verdict(trial), self.standing.verdict(best)
-        if self._is_too_slow(trial) and not self._is_too_slow(best):
-            return False
-        return len(mine.broken) <= len(first.broken) and mine.excess <= first.excess + NEAR
+        slower = self._is_too_slow(trial) > self._is_too_slow(best)
+        return not slower and len(mine.broken) <= len(first.broken) and mine.excess <= first.excess + NEAR
 
     def _is_too_slow(self, trial: Trial) -> bool:
         """Whether a trial breaks a limit on speed: longer training mends a score, but makes nothing faster."""
@@ -304,7 +303,7 @@ class Rounds:
         kept: float | None = None
         lost: float | None = None
         shares = shares_of_smaller(lambda share: self._steps(arms[0], share))
-        arms = arms[: self._as_many_as_fit(shares[0], 3) if len(shares) > 1 else 1]
+        others, arms = arms, arms[: self._as_many_as_fit(shares[0], 3) if len(shares) > 1 else 1]
         for number, share in enumerate(shares, 1):
             results: list[tuple[Arm, Trial]] = []
             for arm in arms:
@@ -313,8 +312,10 @@ class Rounds:
                 trial = self._aimed(arm, share / len(arms), target)
                 if trial is not None and trial.score is not None:
                     results.append((arm, trial))
-            if not results:
-                return
+            if not results:  # they diverged, or there is no time: another may do
+                others = [arm for arm in others if arm not in arms]
+                arms = others[:1]
+                continue
             arm, trial = min(results, key=lambda one: self.standing.key(one[1]))
             arms = [arm]
             size = float(trial.cost.bytes or target)

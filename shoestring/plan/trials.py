@@ -18,6 +18,7 @@ from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
 from shoestring.kit import Study, Trial
 from shoestring.kit.layers import NoLayerError
+from shoestring.plan.clock import TimeUpError
 from shoestring.plan.judge import Judge
 from shoestring.plan.pace import Pace
 from shoestring.plan.weighing import Weighing, fault_of, hearing
@@ -145,7 +146,7 @@ class Trials:
                 trial = replace(trial, cost=self.original, score=self.base, error=0.0)
             else:
                 trial = self._weighing.measured(trial, file, self._judge, self.milliseconds)
-        except (SpentError, NoLayerError):
+        except (SpentError, NoLayerError, TimeUpError):
             raise
         except Exception as error:  # any technique and any model: that it fails is an answer too
             trial = replace(trial, note=fault_of(error))

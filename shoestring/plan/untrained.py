@@ -10,6 +10,7 @@ from typing import Any
 from shoestring.core import ActsOnLayers, Stage
 from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import UNTRAINED_DIALS
+from shoestring.plan.clock import TimeUpError
 from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Move, moves
 from shoestring.plan.proposal import Proposal
@@ -119,7 +120,9 @@ class Untrained:
         if move.name not in self._prepared:
             try:
                 technique = move.technique.prepared(self.experiments.model, self.experiments.sealed)
-            except (ValueError, RuntimeError):  # the trial will say why
+            except TimeUpError:
+                raise
+            except Exception:  # of anybody's technique or model; the trial will say why
                 technique = move.technique
             self._prepared[move.name] = Move(technique)
         return self._prepared[move.name]
@@ -127,13 +130,12 @@ class Untrained:
     def refine(self) -> None:
         """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""
         drop, base, judged = limit_of(self.budget, "drop"), self.experiments.base, self.experiments.judge
-        most = int(REFINED_SHARE * max(self.clock.left, 0) / max(self.overhead(), 0.1))
-        if drop is None or self.standing.fits(self.standing.best) or most < FEWEST_TRIALS:
+        if drop is None or self.standing.fits(self.standing.best):
             return
         near = [
-            (base - trial.score, move, dial)
+            (base - trial.score, move, dial, trial.cost.seconds or 0.0)
             for move in self.moves
-            if not move.trains and move.stage is Stage.NUMBERS
+            if not move.trains and move.stage is Stage.NUMBERS and isinstance(move.technique, ActsOnLayers)
             for dial in UNTRAINED_DIALS
             if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name)) is not None
             and trial.score is not None
@@ -141,8 +143,9 @@ class Untrained:
         ]
         if not near:
             return
-        lost, move, dial = min(near, key=lambda one: one[0])
-        if lost > REFINED * max(drop, judged.base_error or 0.0):
+        lost, move, dial, seconds = min(near, key=lambda one: one[0])
+        most = int(REFINED_SHARE * max(self.clock.left, 0) / max(self.overhead(), seconds, 0.1))
+        if lost > REFINED * max(drop, judged.base_error or 0.0) or most < FEWEST_TRIALS:
             return
         action: Any = self._ready(move).at(dial, 0)
         found = fallback(

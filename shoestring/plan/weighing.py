@@ -102,19 +102,8 @@ class Weighing:
         return "" if self.latency is None else f"{self.latency!r} {machine()}"
 
     def in_my_time(self, trial: Trial, milliseconds: float | None) -> Trial:
-        """A trial that was measured earlier, its milliseconds in units of what the original takes now; without them where they are of another
-        runtime, device or machine, or of other settings."""
-        measured = trial.cost.milliseconds
-        if measured is None:
-            return trial
-        if self.latency is None or milliseconds is None or trial.versions.get(_TIMED_BY) != self.timer:
-            noise = {name: interval for name, interval in trial.noise.items() if name != "milliseconds"}
-            return replace(trial, cost=replace(trial.cost, milliseconds=None), noise=noise)
-        scale = milliseconds / float(trial.versions[_UNIT])
-        low, high = trial.noise["milliseconds"]
-        noise = {**trial.noise, "milliseconds": (low * scale, high * scale)}
-        versions = {**trial.versions, _UNIT: repr(milliseconds)}
-        return replace(trial, cost=trial.cost | Cost(milliseconds=measured * scale), noise=noise, versions=versions)
+        """A trial that was measured earlier, its milliseconds in units of what the original takes now; see `in_time_of`."""
+        return in_time_of(trial, self.timer, milliseconds)
 
     def _read(self, file: Path) -> Cost:
         cost = Cost()
@@ -122,6 +111,22 @@ class Weighing:
             if not isinstance(meter, Latency):
                 cost |= meter(file, self.task)
         return cost
+
+
+def in_time_of(trial: Trial, timer: str, milliseconds: float | None) -> Trial:
+    """A trial, its milliseconds in units of what the original takes by a timer; without them where another runtime, device or machine
+    timed it, or with other settings."""
+    measured = trial.cost.milliseconds
+    if measured is None:
+        return trial
+    if not timer or milliseconds is None or trial.versions.get(_TIMED_BY) != timer:
+        noise = {name: interval for name, interval in trial.noise.items() if name != "milliseconds"}
+        return replace(trial, cost=replace(trial.cost, milliseconds=None), noise=noise)
+    scale = milliseconds / float(trial.versions[_UNIT])
+    low, high = trial.noise["milliseconds"]
+    noise = {**trial.noise, "milliseconds": (low * scale, high * scale)}
+    versions = {**trial.versions, _UNIT: repr(milliseconds)}
+    return replace(trial, cost=trial.cost | Cost(milliseconds=measured * scale), noise=noise, versions=versions)
 
 
 def original_name(sha256: str) -> str:

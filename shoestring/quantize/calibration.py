@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -57,7 +57,7 @@ class Calibration:
     _limits: dict[Place, tuple[float, float]] = field(default_factory=dict)
     _counts: dict[tuple[Place, float, float], np.ndarray] = field(default_factory=dict)
     _ends: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
-    _means: dict[str, Tensor] = field(default_factory=dict)
+    _means: dict[str, ChannelMeans] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, task: Task, examples: int) -> Calibration:
@@ -102,11 +102,11 @@ class Calibration:
         device = next(self.inner.parameters()).device
         return [grid.to(device) for grid in found]
 
-    def means(self, layers: list[str]) -> dict[str, Tensor]:
+    def means(self, layers: list[str]) -> dict[str, ChannelMeans]:
         """Of these layers, the mean of each channel of what they give, over the first batch; without those that give nothing."""
         missing = [layer for layer in layers if layer not in self._means]
         if missing:
-            self._means.update(_means(self.before, self.task, missing, self.batches[0]))
+            self._means.update(means(self.before, self.before, self.task, missing, self.batches[0]))
         return {layer: self._means[layer] for layer in layers if layer in self._means}
 
     def _see(self, wanted: Iterable[Place]) -> None:
@@ -215,9 +215,10 @@ def run(model: nn.Module, task: Task, batches: list[Any]) -> None:
 
 
 class ChannelMeans:
-    """The mean of each channel of what a layer gives, over all that is added."""
+    """The mean of each channel of what a layer gives, over all `calls` that are added."""
 
     def __init__(self, layer: nn.Module) -> None:
+        self.calls = 0
         self._axis = -1 - len(getattr(layer, "kernel_size", ()))  # from the end: one image has no axis of examples
         self._sum: Tensor | float = 0.0
         self._count = 0
@@ -228,6 +229,7 @@ class ChannelMeans:
             channels = output.detach().double().movedim(self._axis, -1).reshape(-1, output.shape[self._axis])
             self._sum = self._sum + channels.sum(0)
             self._count += len(channels)
+            self.calls += 1
 
     @property
     def mean(self) -> Tensor:
@@ -235,8 +237,8 @@ class ChannelMeans:
         return torch.as_tensor(self._sum) / self._count
 
 
-def _means(model: nn.Module, task: Task, layers: list[str], batch: Any) -> dict[str, Tensor]:
-    """Of each layer that is called, the mean of each channel of what it gives."""
+def means(called: nn.Module, inner: nn.Module, task: Task, layers: Sequence[str], batch: Any) -> dict[str, ChannelMeans]:
+    """Of each of these layers of `inner` that is called, the mean of each channel of what it gives while the task's loss calls `called`."""
     found: dict[str, ChannelMeans] = {}
 
     def watched(layer: str, module: nn.Module) -> Any:
@@ -245,10 +247,10 @@ def _means(model: nn.Module, task: Task, layers: list[str], batch: Any) -> dict[
 
         return module.register_forward_hook(add)
 
-    handles = [watched(layer, model.get_submodule(layer)) for layer in layers]
+    handles = [watched(layer, inner.get_submodule(layer)) for layer in layers]
     try:
-        run(model, task, [batch])
+        run(called, task, [batch])
     finally:
         for handle in handles:
             handle.remove()
-    return {layer: one.mean for layer, one in found.items()}
+    return found

@@ -26,7 +26,7 @@ from shoestring.kit import (
     products,
 )
 from shoestring.kit.product import PRODUCTS
-from shoestring.quantize.calibration import Calibration, ChannelMeans, folded
+from shoestring.quantize.calibration import Calibration, ChannelMeans, folded, means
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
@@ -43,8 +43,8 @@ class PostTraining(Technique):
     The file holds whole numbers and runs with the integer kernels of the runtime; what it scores is what the module that is returned
     scores, but for the last bit of a float.
     Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
-    Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the calibration examples and of one batch for each layer,
-    with GPTQ() of two passes for each layer.
+    Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the calibration examples, and of one batch for each layer that is called several times;
+    with GPTQ() of two passes for each layer, or two in all where the examples are one batch.
     Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases. Differs: these are measured, not computed.
 
     `bits` of weights: 2 to 8 (activations have 8). `grain`: PerChannel() or PerTensor(), how many weights share a step. `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations;
@@ -244,25 +244,33 @@ def _correct(quantised: Quantised, known: Calibration, layers: list[str]) -> Non
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
     biases = {layer: owned.get((quantised.inner.get_submodule(layer), "bias")) for layer in wanted}
     free = {layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)}
-    for section in sections(quantised.places, free):
-        _Correcting(quantised, section, free, wanted).run(known.task, known.batches[0])
+    for section in sections(quantised.places, free, lambda layer: wanted[layer].calls == 1):
+        if all(wanted[layer].calls == 1 for layer in section):
+            _Correcting(quantised, section, free, wanted).run(known.task, known.batches[0])
+            continue
+        for layer, found in means(quantised, quantised.inner, known.task, section, known.batches[0]).items():
+            with torch.no_grad():
+                _shift(free[layer], wanted[layer], found)
 
 
 class _Correcting(Settling):
-    """A run that corrects biases as their layers are called, that of one that is called several times at the last of them."""
+    """A run that corrects the biases of layers that are called once, as they are."""
 
     def __init__(
-        self, quantised: Quantised, section: Sequence[str], biases: Mapping[str, Weight], wanted: Mapping[str, Tensor]
+        self, quantised: Quantised, section: Sequence[str], biases: Mapping[str, Weight], wanted: Mapping[str, ChannelMeans]
     ) -> None:
         super().__init__(quantised.inner, quantised.places, list(quantised.grids), section)
         self.biases, self.wanted = biases, wanted
-        self.means = {layer: ChannelMeans(self.inner.get_submodule(layer)) for layer in section}
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call, with the bias that it then has."""
-        self.means[layer].add(self.given(call, layer, number))
-        if not self.is_last(layer):
+        if self.key(layer)[0] != layer:
             return call
-        bias = self.biases[layer]
-        bias.raw.add_((self.wanted[layer] - self.means[layer].mean).to(bias.raw))
-        return replace(call, bias=bias.value())
+        found = ChannelMeans(self.inner.get_submodule(layer))
+        found.add(self.given(call, layer, number))
+        _shift(self.biases[layer], self.wanted[layer], found)
+        return replace(call, bias=self.biases[layer].value())
+
+
+def _shift(bias: Weight, wanted: ChannelMeans, found: ChannelMeans) -> None:
+    bias.raw.add_((wanted.mean - found.mean).to(bias.raw))

@@ -67,7 +67,7 @@ class GPTQ:
             )
         rounded = [layer for layer in weights if layer not in large]
         with progress("rounding", len(rounded)) as advance:
-            for section in sections(quantised.places, rounded, together=len(batches) == 1):
+            for section in sections(quantised.places, rounded, lambda layer: len(batches) == 1):
                 while section:
                     then = _Sums(before, quantised.places, free, section)
                     now = _Rounding(quantised.inner, quantised.places, list(quantised.grids), section, self, weights, then)

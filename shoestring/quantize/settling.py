@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,17 +14,17 @@ from shoestring.core import Task, evaluating, seeded
 from shoestring.kit import Edges, Product, Quantised
 
 
-def sections(places: Edges, layers: Container[str], *, together: bool = True) -> list[list[str]]:
-    """The layers, in the order that they are called in, those together that a single run can settle: neighbours that are called once.
-
-    `together`: whether any can; else each is by itself.
-    """
+def sections(places: Edges, layers: Container[str], can_share: Callable[[str], bool] = lambda layer: True) -> list[list[str]]:
+    """The layers, in the order that they are called in, those together that a single run can settle: neighbours that are called once,
+    and of which `can_share` says nothing else."""
     calls = Counter(layer for layer, _ in places.products.values())
     found: list[list[str]] = []
+    shared = False
     for layer in calls:
         if layer not in layers:
             continue
-        if together and found and calls[layer] == 1 == calls[found[-1][-1]]:
+        before, shared = shared, calls[layer] == 1 and can_share(layer)
+        if before and shared:
             found[-1].append(layer)
         else:
             found.append([layer])
@@ -55,14 +55,14 @@ class Settling(Quantised):
         """The call as it is once the layer is settled."""
         raise NotImplementedError
 
-    def is_last(self, layer: str) -> bool:
-        """Whether the call that is being settled is the layer's last."""
-        return self._done[layer] == len(self._keys[layer]) - 1
+    def key(self, layer: str) -> tuple[str, str, int]:
+        """Where the call that is being settled is made: layer, function, turn."""
+        return self._keys[layer][self._done[layer]]
 
     def given(self, call: Product, layer: str, number: int) -> Tensor:
         """What the call that is being settled gives as it is, on its grid where it has one."""
         answer = super().multiply(call, layer, number)
-        grid = self.places.results.get((*self._keys[layer][self._done[layer]], 0))
+        grid = self.places.results.get((*self.key(layer), 0))
         return answer if grid is None else self.grids[grid](answer)
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:

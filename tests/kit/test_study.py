@@ -21,7 +21,7 @@ from study_workers import contents, hold, hold_lock, measure, start, wait_for
 
 from shoestring.core import Cost
 from shoestring.kit import Study, StudyHeld, StudyMismatch, Trial, study_trial, study_worker
-from shoestring.kit.study import StudyError
+from shoestring.kit.study import StudyError, alone
 
 KILLS = int(os.environ.get("SHOESTRING_KILLS", "12"))
 STORAGES = ["sqlite", "journal", "database"]
@@ -267,15 +267,15 @@ def test_the_lock_says_who_has_it_and_is_free_after_a_kill(tmp_path):
     child = int(wait_for(tmp_path / "said", holder))
     study = Study(tmp_path, "model")
     try:
-        with pytest.raises(StudyHeld, match=rf"process {holder.pid} on .*, since 20.* works on the study"), study.lock():
+        with pytest.raises(StudyHeld, match=rf"process {holder.pid} on .*, since 20.* works on the study"), alone(tmp_path):
             pass
         assert study.claim("T(1)") is not None  # workers join without it
         holder.kill()
         holder.join()
         os.kill(child, 0)  # what it forked lives on, without the lock
-        with study.lock(), pytest.raises(StudyHeld, match=f"process {os.getpid()} "), study.lock():
+        with alone(tmp_path), pytest.raises(StudyHeld, match=f"process {os.getpid()} "), alone(tmp_path):
             pass
-        with study.lock():
+        with alone(tmp_path):
             pass
     finally:
         os.kill(child, signal.SIGKILL)

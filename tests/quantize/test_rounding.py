@@ -17,6 +17,7 @@ from shoestring.core import seeded
 from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, Training, members, write
 from shoestring.prune import Magnitude
 from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining, post_training
+from shoestring.quantize import calibration as calibrating
 from shoestring.quantize import rounding as module
 from shoestring.quantize.settling import sections
 
@@ -244,7 +245,7 @@ def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monk
         with monkeypatch.context() as patch:
             if not together:
                 for one in (module, post_training):
-                    patch.setattr(one, "sections", lambda places, layers, **_: sections(places, layers, together=False))
+                    patch.setattr(one, "sections", lambda places, layers, _: sections(places, layers, lambda layer: False))
             return technique(counted, task).state_dict(), calls[0]
 
     alone, runs = made(False)
@@ -252,3 +253,40 @@ def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monk
     found, fewer = made(True)
     assert all(torch.equal(alone[name], found[name]) for name in alone)
     assert (runs, fewer) == (39, expected)
+
+
+class Twins(Supervised):
+    """A loss that calls the model twice, with other values each time."""
+
+    def loss(self, model, batch):
+        (x,), _ = batch
+        return (model(x) - model(4.0 + 3.0 * x)).square().mean()
+
+
+class Tied(nn.Module):
+    """Two linear layers that share their weight, each with a bias of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last((5.0 + self.second(self.first(x).relu())).relu())
+
+
+@pytest.mark.parametrize("kind", ["twins", "tied"])
+def test_biases_make_good_what_rounding_shifts_of_their_own_layers_over_all_calls(kind):
+    with seeded(5):
+        model = Tied() if kind == "tied" else nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+        split = (torch.randn(64, 6), torch.zeros(64).long())
+    loss = Supervised if kind == "tied" else Twins
+    task = loss(train=split, validation=split, test=split, batch_size=64).sealed()
+    quantised = PostTraining(bits=2)(model.eval(), task)
+    assert isinstance(quantised, Quantised)
+    name = "first" if kind == "tied" else "0"
+    means = [
+        calibrating.means(one, inner, task, [name], next(iter(task.batches("train"))))[name].mean
+        for one, inner in ((model, model), (quantised, quantised.inner))
+    ]
+    assert torch.allclose(*means, atol=0.02)
