@@ -19,6 +19,7 @@ from shoestring.core.ledger import run_of_process
 from shoestring.kit import Study, Trial, bake, clone, parameter_bytes, restore, resuming
 from shoestring.kit.study_trial import Key
 from shoestring.plan.clock import TimeUpError
+from shoestring.plan.frontier import undominated
 from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
@@ -199,14 +200,15 @@ class Experiments:
     def trials(self) -> list[Trial]:
         """All that were measured with a score, the model as it came in first.
 
-        What meters of this budget did not read before they read now of those that no other beats in bytes and score, as long as that
-        takes no more than `_CATCHING_UP` times the timing of a file; the rest stays without.
+        What meters of this budget did not read before they read now, first of those that no other beats in bytes and score, as long as
+        that takes no more than `_CATCHING_UP` times the timing of a file; the rest stays without, until it is tried again.
         """
         known = [one for one in self.study.trials() if one.score is not None]
-        best, found = -math.inf, dict[Key, Trial]()
-        for one in sorted(known, key=lambda one: (one.cost.bytes or 0, -(one.score or 0.0))):
-            began, beaten, best = monotonic(), (one.score or 0.0) <= best, max(best, one.score or 0.0)
-            late = beaten or self._caught_up > _CATCHING_UP * self.timing_seconds
+        first = {one.key for one in undominated(known)}
+        found: dict[Key, Trial] = {}
+        for one in sorted(known, key=lambda one: one.key not in first):
+            began = monotonic()
+            late = self._caught_up > _CATCHING_UP * self.timing_seconds
             found[one.key] = self._in_my_time(one) if late else self._complete(one)
             self._caught_up += monotonic() - began
         return [self.original, *(found[one.key] for one in known)]

@@ -153,6 +153,15 @@ def test_what_a_database_cannot_keep_is_told(tmp_path, monkeypatch):
         add(study, trial(2))  # it was given back
 
 
+def test_a_study_knows_whether_the_storage_has_trials_of_other_models_alone(tmp_path, storage):
+    with Study(tmp_path, "one", storage=storage) as one, Study(tmp_path, "two", storage=storage) as two:
+        assert not one.is_apart() and not two.is_apart()
+        add(one, trial(1), b"a file")
+        assert not one.is_apart() and two.is_apart()
+        add(two, trial(1), b"another")
+        assert not two.is_apart()
+
+
 # -- several processes, and kills
 
 

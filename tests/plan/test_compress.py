@@ -17,15 +17,12 @@ from torch import nn
 
 from shoestring.artifact import load
 from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique, score, seeded
-from shoestring.kit import AdamW, StudyHeld, Supervised, Training, Trial, clone, parameter_bytes, train
+from shoestring.kit import AdamW, StudyHeld, Supervised, Training, clone, parameter_bytes, train
 from shoestring.meters import Latency, Ratio, alternate
 from shoestring.plan import Report, compress, main_job
 from shoestring.plan.clock import Clock, TimeUpError
-from shoestring.plan.experiments import Experiments
-from shoestring.plan.moves import Arm, moves
 from shoestring.plan.proposal import open_proposals
 from shoestring.plan.rounds import Rounds
-from shoestring.plan.standing import Standing
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
 from shoestring.tasks import digits
@@ -505,48 +502,6 @@ def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_
     said: list[str] = []
     outcome = compress(model, task, "size<=1KB", tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
     assert not outcome.met and load(outcome.file) and any("given up" in one for one in said)
-
-
-def test_a_few_bytes_too_many_do_not_put_out_what_learned_better(model, task, tmp_path):
-    limits = Budget.parse("size<=1KB, drop<=1%")
-    experiments = Experiments(model, task, tmp_path)
-    rounds = Rounds(Untrained(Standing(experiments, limits, Clock(60.0), lambda trial: None)), 0.01, 10)
-    rate = next(Arm((move,)) for move in moves() if move.aims)
-    other = next(Arm((move,)) for move in moves() if move.trains and not move.aims)
-
-    def trial(size: int, score_: float) -> Trial:
-        return Trial(technique=f"{size} {score_}", seed=0, cost=Cost(bytes=size), score=score_)
-
-    better, worse = trial(1_100, experiments.base - 0.02), trial(990, experiments.base - 0.2)
-    key = rounds.standing.key
-    assert key(worse) < key(better), "as files, the one that breaks one limit is nearer"
-    assert key(rounds._if_aimed_again(rate, better)) < key(rounds._if_aimed_again(rate, worse))
-    assert rounds._if_aimed_again(other, better) is better, "what cannot be told where to end"
-    far = trial(2_000, experiments.base)
-    assert rounds._if_aimed_again(rate, far) is far
-
-
-def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path, monkeypatch):
-    experiments = Experiments(model, task, tmp_path)
-    original = replace(experiments.original, cost=replace(experiments.original.cost, milliseconds=1.0))
-    standing = Standing(experiments, Budget.parse("latency<=0.5ms, drop<=1%"), Clock(600.0), lambda trial: None)
-    standing.best = original
-    rounds = Rounds(Untrained(standing), 0.01, 10)
-    slow, fast = [Arm((move,)) for move in moves() if move.trains][:2]
-    tried: list[str] = []
-
-    def aimed(arm, share, target):
-        tried.append(arm.name)
-        lost, milliseconds = (0.0, 0.6) if arm is slow else (0.3, 0.4)
-        cost = Cost(bytes=1000, milliseconds=milliseconds)
-        return Trial(technique=f"{arm.name} {len(tried)}", seed=0, cost=cost, score=experiments.base - lost)
-
-    monkeypatch.setattr(rounds, "_aimed", aimed)
-    rounds._fewer_for_longer([slow, fast])
-    assert tried == [slow.name, fast.name, fast.name, fast.name]
-    tried.clear()
-    rounds._fewer_for_longer([slow])
-    assert tried == [slow.name] * 2, "where nothing is fast enough, what is nearest goes on"
 
 
 @pytest.mark.slow

@@ -1,0 +1,188 @@
+"""Rounds of training, step by step: what goes on, what is aimed, what is left out; and the look before them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from time import sleep
+
+import pytest
+from torch import nn
+
+from shoestring.core import ActsOnLayers, Budget, Cost, Stage, seeded
+from shoestring.kit import AdamW, Supervised, Training, Trial, clone, train
+from shoestring.meters import Latency
+from shoestring.plan import compress
+from shoestring.plan.clock import Clock
+from shoestring.plan.experiments import Experiments
+from shoestring.plan.frontier import undominated
+from shoestring.plan.kept import NOTE, kept
+from shoestring.plan.moves import Arm, moves
+from shoestring.plan.proposal import Proposal, open_proposals, save_proposal
+from shoestring.plan.rounds import Rounds
+from shoestring.plan.standing import Standing
+from shoestring.plan.training_time import step_seconds
+from shoestring.plan.untrained import Untrained
+from shoestring.prune import Magnitude
+from shoestring.quantize import PostTraining
+from shoestring.tasks import digits
+
+
+@pytest.fixture(scope="module")
+def task():
+    return digits()
+
+
+@pytest.fixture(scope="module")
+def model(task):
+    with seeded(0):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        return train(network, task.sealed(), Training(400, AdamW(3e-3)))
+
+
+def rounds_of(model, task, folder, budget: str) -> Rounds:
+    """Rounds that may take ten minutes, on a search that has only looked."""
+    standing = Standing(Experiments(model, task, folder), Budget.parse(budget), Clock(600.0), lambda trial: None)
+    standing.begin(standing.experiments.trials())
+    return Rounds(Untrained(standing), 0.01, 10)
+
+
+def test_a_few_bytes_too_many_do_not_put_out_what_learned_better(model, task, tmp_path):
+    limits = Budget.parse("size<=1KB, drop<=1%")
+    experiments = Experiments(model, task, tmp_path)
+    rounds = Rounds(Untrained(Standing(experiments, limits, Clock(60.0), lambda trial: None)), 0.01, 10)
+    rate = next(Arm((move,)) for move in moves() if move.aims)
+    other = next(Arm((move,)) for move in moves() if move.trains and not move.aims)
+
+    def trial(size: int, score_: float) -> Trial:
+        return Trial(technique=f"{size} {score_}", seed=0, cost=Cost(bytes=size), score=score_)
+
+    better, worse = trial(1_100, experiments.base - 0.02), trial(990, experiments.base - 0.2)
+    key = rounds.standing.key
+    assert key(worse) < key(better), "as files, the one that breaks one limit is nearer"
+    assert key(rounds._if_aimed_again(rate, better)) < key(rounds._if_aimed_again(rate, worse))
+    assert rounds._if_aimed_again(other, better) is better, "what cannot be told where to end"
+    far = trial(2_000, experiments.base)
+    assert rounds._if_aimed_again(rate, far) is far
+
+
+def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path, monkeypatch):
+    experiments = Experiments(model, task, tmp_path)
+    original = replace(experiments.original, cost=replace(experiments.original.cost, milliseconds=1.0))
+    standing = Standing(experiments, Budget.parse("latency<=0.5ms, drop<=1%"), Clock(600.0), lambda trial: None)
+    standing.best = original
+    rounds = Rounds(Untrained(standing), 0.01, 10)
+    slow, fast = [Arm((move,)) for move in moves() if move.trains][:2]
+    tried: list[str] = []
+
+    def aimed(arm, share, target):
+        tried.append(arm.name)
+        lost, milliseconds = (0.0, 0.6) if arm is slow else (0.3, 0.4)
+        cost = Cost(bytes=1000, milliseconds=milliseconds)
+        return Trial(technique=f"{arm.name} {len(tried)}", seed=0, cost=cost, score=experiments.base - lost)
+
+    monkeypatch.setattr(rounds, "_aimed", aimed)
+    rounds._fewer_for_longer([slow, fast])
+    assert tried == [slow.name, fast.name, fast.name, fast.name]
+    tried.clear()
+    rounds._fewer_for_longer([slow])
+    assert tried == [slow.name] * 2, "where nothing is fast enough, what is nearest goes on"
+
+
+def test_where_a_training_diverged_another_kind_of_chain_is_tried(model, task, tmp_path, monkeypatch):
+    rounds = rounds_of(model, task, tmp_path, "drop<=5%")
+    first, second = [Arm((move,)) for move in moves() if move.aims][:2]
+    tried: list[str] = []
+
+    def aimed(arm, share, target):
+        tried.append(arm.name)
+        found = None if arm is first else rounds.experiments.base
+        return Trial(technique=f"{len(tried)}", seed=0, cost=Cost(bytes=100), score=found)
+
+    monkeypatch.setattr(rounds, "_aimed", aimed)
+    monkeypatch.setattr(rounds, "_as_many_as_fit", lambda share, most: 1)
+    rounds._ever_smaller([first, second])
+    assert tried == [first.name, second.name, second.name, second.name]
+
+
+def test_what_others_may_be_at_is_not_gone_on_with(tmp_path):
+    folder = tmp_path / "unfinished" / "one"
+    save_proposal(folder, Proposal(techniques=(Magnitude(),), arm="Magnitude", dials=(0.5,), steps=10, fidelity=0.1))
+    when = (folder / "proposal.json").stat().st_mtime
+    assert len(open_proposals(tmp_path)) == len(open_proposals(tmp_path, before=when + 1)) == 1
+    assert open_proposals(tmp_path, before=when - 1) == []
+
+
+def test_fetching_a_batch_is_part_of_a_step(model, task):
+    class Slow(Supervised):
+        def batches(self, split):
+            for batch in super().batches(split):
+                sleep(0.05)
+                yield batch
+
+    slow = Slow(train=task.train, validation=task.validation, test=task.test)
+    assert step_seconds(model, task) < 0.05 < step_seconds(model, slow)
+
+
+def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look(model, task, tmp_path):
+    class Own(nn.Sequential):
+        name = "mine"
+
+    class Asking(Supervised):
+        def loss(self, model, batch):
+            assert model.name == "mine"
+            return super().loss(model, batch)
+
+    mine, asking = Own(*clone(model)), Asking(train=task.train, validation=task.validation, test=task.test)
+    untrained = rounds_of(mine, asking, tmp_path, "size<=1KB").first
+    assert untrained.first_files(20.0), "what does not call the loss"
+
+
+def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(model, task, tmp_path, monkeypatch):
+    untrained = rounds_of(model, task, tmp_path, "size<=1KB, drop<=0.01%").first
+    asked: list[int] = []
+
+    def tried(*args, most, **rest):
+        asked.append(most)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["shoestring.plan.untrained"], "fallback", tried)
+    for move in untrained.moves:
+        acts = isinstance(move.technique, ActsOnLayers)
+        if move.trains or move.stage is not Stage.NUMBERS or (acts and type(move.technique) is not PostTraining):
+            continue
+        name = Proposal(techniques=(move.at(0.667, 0),)).name
+        cost, lost = Cost(bytes=100, seconds=10.0), 0.001 if acts else 0.0005
+        untrained.standing.seen[name] = Trial(technique=name, seed=0, cost=cost, score=untrained.experiments.base - lost)
+    with pytest.raises(KeyboardInterrupt):
+        untrained.refine()
+    assert asked == [int(0.15 * 0.95 * 600 / 10)]
+
+
+def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp_path, monkeypatch):
+    compress(model, task, "size<=6KB, drop<=20%", tmp_path / "out.shoe", minutes=2.0)
+    study = tmp_path / "out.shoe.study"
+    experiments = Experiments(model, task, study, [Latency()], timing_seconds=0.1)
+    files = [one for one in experiments.study.trials() if one.score is not None]
+    assert len(files) > 1
+    monkeypatch.setattr(sys.modules["shoestring.plan.experiments"], "_CATCHING_UP", 0.5)
+    found = experiments.trials()[1:]
+    timed = [one for one in found if one.cost.milliseconds is not None]
+    assert len(timed) == 1 and timed[0].key in {one.key for one in undominated(files)} and len(found) == len(files)
+
+
+def test_points_are_picked_as_they_were_reported_though_files_were_timed_in_other_hours(model, task, tmp_path):
+    path = tmp_path / "out.shoe"
+    compress(model, task, "size<=6KB, latency<=1000%, drop<=20%", path, minutes=2.0)
+    study = tmp_path / "out.shoe.study"
+    note = json.loads((study / NOTE).read_text())
+
+    def milliseconds(**changes) -> list[float | None]:
+        (study / NOTE).write_text(json.dumps({**note, **changes}))
+        return [one.cost.milliseconds for one in kept(study)[1].points if one.technique != "chain()"]
+
+    now = milliseconds()
+    slower = {**note["original_cost"], "milliseconds": 2 * note["original_cost"]["milliseconds"]}
+    assert now and all(now) and milliseconds(original_cost=slower) == pytest.approx([2 * one for one in now])  # type: ignore[operator]
+    assert milliseconds(timer="another machine's") == [], "what this timer did not time"
