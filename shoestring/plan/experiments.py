@@ -25,7 +25,7 @@ from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
 from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing
 
-_CATCHING_UP = 20.0
+_CATCHING_UP = 20.0  # times the timing of a file, that files which were never timed may take in all
 _DEATHS = 3  # of processes that were at a chain, after which it is what ends them
 _MODULES = 8  # made models that are kept in memory, to go on from
 
