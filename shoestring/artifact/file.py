@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,8 +54,10 @@ class Line:
     about: str = ""
 
 
-def pack(content: Content | Checkpoint, *, smallest: bool = False) -> bytes:
-    """The bytes of a file; `smallest` allows codings that take long to decode where numba is not installed."""
+def pack(
+    content: Content | Checkpoint, *, smallest: bool = False, advance: Callable[[str], None] = lambda note: None
+) -> bytes:
+    """The bytes of a file; `smallest` allows codings that take long to decode where numba is not installed. `advance` is told of each tensor."""
     graph = names = b""
     if isinstance(content, Checkpoint):
         if len(content.names) != len(content.tensors):
@@ -69,7 +71,7 @@ def pack(content: Content | Checkpoint, *, smallest: bool = False) -> bytes:
         if content.graph.weights != len(content.tensors):
             raise ValueError(f"the graph wants {content.graph.weights} tensors and there are {len(content.tensors)}")
         graph = squeeze(graphs.encode(content.graph), DICTIONARY)
-    packed = tensor_writer.pack(content.tensors, smallest=smallest)
+    packed = tensor_writer.pack(content.tensors, smallest=smallest, advance=advance)
     headers = _shorter(bytes(packed.headers))
     return framed({GRAPH: graph, HEADERS: headers, NAMES: names, STREAM: packed.stream, PLAIN: bytes(packed.plain)})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,8 +61,8 @@ class _Way:
     levels: int = 0
 
 
-def pack(tensors: list[Tensor], *, smallest: bool = False) -> Tensors:
-    """Each tensor in the way that is smallest for it; `smallest` allows ways that are slow to decode."""
+def pack(tensors: list[Tensor], *, smallest: bool = False, advance: Callable[[str], None] = lambda note: None) -> Tensors:
+    """Each tensor in the way that is smallest for it; `smallest` allows ways that are slow to decode. `advance` is called after each."""
     out = Tensors()
     out.headers.varint(len(tensors))
     parts: list[entropy.Part] = []
@@ -78,6 +78,7 @@ def pack(tensors: list[Tensor], *, smallest: bool = False) -> Tensors:
         out.headers += header
         out.plain += way.plain
         out.packed.append(Packed(one, way.coding, way.model_bits, len(way.plain), len(header), way.levels))
+        advance("")
     out.stream = entropy.encode(parts)
     return out
 

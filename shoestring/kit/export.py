@@ -34,6 +34,7 @@ from shoestring.kit.example import (
 )
 from shoestring.kit.lowering import lower
 from shoestring.kit.onnx_graph import Names, convert
+from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Quantised, plain_module, translations
 from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.state import spread
@@ -70,7 +71,9 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
 
 def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> bytes:
     """The bytes of the file."""
-    return file.pack(Content(exported.graph, _tensors(model, exported)), smallest=smallest)
+    content = Content(exported.graph, _tensors(model, exported))
+    with progress("packing", len(content.tensors)) as advance:
+        return file.pack(content, smallest=smallest, advance=advance)
 
 
 def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYTES) -> nn.Module:

@@ -19,7 +19,7 @@ from shoestring.artifact import save
 from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
-from shoestring.plan.clock import Clock, told
+from shoestring.plan.clock import Clock, TimeUpError, told
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier
@@ -143,11 +143,14 @@ class Job:
                 raise BudgetError(
                     f"the budget limits {limit}, and that cannot be measured here: {why}. Leave {limit} out of the budget"
                 )
-        with listening(clock):
-            experiments = Experiments(
-                model, task, folder_of(path), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
-                score_seconds=seconds / 60, **settings,
-            )  # fmt: skip
+        try:
+            with listening(clock):
+                experiments = Experiments(
+                    model, task, folder_of(path), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
+                    score_seconds=seconds / 60, **settings,
+                )  # fmt: skip
+        except TimeUpError:
+            raise _too_short(clock) from None
         # At the end both files are scored on test data and timed, and up to three of the best are timed again.
         again = 0.0 if experiments.latency is None else LOOKED_AGAIN * RETIMED * experiments.timing_seconds
         clock.reserve(ENDING_SECONDS + experiments.judge.proving + again)
@@ -155,10 +158,7 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.clock.is_up:
-            raise BudgetError(
-                f"measuring the model as it came in took {told(self.clock.gone)}, and the whole command may take {told(self.clock.seconds)}: "
-                "give more time, or fewer validation examples"
-            )
+            raise _too_short(self.clock)
         self.limits = self._limits()
         if self.limits.score is not None and self.limits.score > 1 >= self.experiments.base >= 0:
             raise BudgetError(
@@ -286,6 +286,13 @@ def forecast(
             search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
             return foretell(search)
+
+
+def _too_short(clock: Clock) -> BudgetError:
+    return BudgetError(
+        f"measuring the model as it came in took {told(clock.gone)}, and the whole command may take {told(clock.seconds)}: give more "
+        "time, or fewer validation examples"
+    )
 
 
 def _without_password(storage: str | None) -> str | None:

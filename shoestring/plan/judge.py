@@ -23,7 +23,7 @@ from shoestring.kit import bake, clone
 _FEWEST_EXAMPLES = 200
 _MORE = 8  # times as many examples, to find out how many can be scored in time
 _SHUFFLES = 3
-_PROVING = 4  # times what scoring a file on all validation data takes, two files on test data do, about
+_PROVING = 4  # times what scoring a file on all validation data takes, two files on test data do, about; they are loaded twice
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Judge:
     @property
     def proving(self) -> float:
         """Seconds that scoring two files on test data takes, about: on all of it, though a sample of the validation data did till then."""
-        return _PROVING * self.whole * self.taken
+        return _PROVING * (self.loading / 2 + self.whole * (self.taken - self.loading))
 
     @property
     def count(self) -> int | None:
@@ -95,7 +95,7 @@ class Judge:
 
 
 def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, seconds: float) -> Judge:
-    """A judge that takes no longer than `seconds` a file: on a sample, where all examples take longer and the task can draw one.
+    """A judge that takes no longer than `seconds` a file, besides loading it: on a sample, where all examples take longer and the task can draw one.
 
     How many it is, all or a sample, is written down beside the reference, by the digest of that file: a later run, and other processes, take the same.
     Raises ValueError for a score that is no number, or the same as that of random weights.
@@ -118,7 +118,7 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
 
 
 def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
-    """A judge on all examples, or on as many as take about so many seconds: found by ever more of them, since all may take minutes.
+    """A judge on all examples, or on as many as take about so many seconds, besides loading a file: found by ever more of them, since all may take minutes.
 
     A sample is of 200 examples times a power of 2: machines that are nearly as fast draw the same.
     """
@@ -132,7 +132,7 @@ def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
             return judge
         each = max(judge.taken - judge.loading, 1e-9) / examples
         most = examples
-        while most < _MORE * examples and judge.loading + 2 * most * each <= seconds:
+        while most < _MORE * examples and 2 * most * each <= seconds:
             most *= 2
         if most == examples:
             return judge

@@ -54,7 +54,8 @@ def test_all_is_remembered_too(model, task, reference):
 
 
 @pytest.mark.parametrize(
-    ("loading", "seconds", "expected"), [(0.0, 8.1, [200, 800]), (0.0, 2.0, [200]), (1.0, 9.1, [200, 800]), (5.0, 6.0, [200])]
+    ("loading", "seconds", "expected"),
+    [(0.0, 8.1, [200, 800]), (0.0, 2.0, [200]), (1.0, 8.1, [200, 800]), (5.0, 6.0, [200, 400])],
 )
 def test_no_more_are_scored_to_find_out_than_there_is_time_for(reference, model, monkeypatch, loading, seconds, expected):
     looked: list[int] = []
