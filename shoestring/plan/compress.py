@@ -147,7 +147,7 @@ class Job:
             with listening(clock):
                 experiments = Experiments(
                     model, task, folder_of(path), meters, storage=storage, timing_seconds=min(max(seconds / 200, 0.4), 1.5),
-                    score_seconds=seconds / 60, **settings,
+                    score_seconds=max(seconds / 60, min(seconds / 40, 1.5)), **settings,
                 )  # fmt: skip
         except TimeUpError:
             raise _too_short(clock) from None

@@ -47,6 +47,8 @@ class Judge:
     """Those of them that loading takes."""
     whole: float = 1.0
     """How many times as many validation examples there are."""
+    each: float | None = None
+    """Seconds that one more example takes, where more than one sample was scored."""
 
     def __post_init__(self) -> None:
         if self.examples is not None:
@@ -76,7 +78,8 @@ class Judge:
     @property
     def proving(self) -> float:
         """Seconds that scoring two files on test data takes, about: on all of it, though a sample of the validation data did till then."""
-        return _PROVING * (self.loading / 2 + self.whole * (self.taken - self.loading))
+        each = self.taken - self.loading if self.each is None or self.count is None else self.each * self.count
+        return _PROVING * (self.loading / 2 + self.whole * each)
 
     @property
     def count(self) -> int | None:
@@ -122,21 +125,24 @@ def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
 
     A sample is of 200 examples times a power of 2: machines that are nearly as fast draw the same.
     """
-    examples = _FEWEST_EXAMPLES
+    examples, before = _FEWEST_EXAMPLES, None
     while True:
         judge = Judge(task, reference, examples, seed)
         if judge.count is None:  # nobody knows how many there are
             return Judge(task, reference)
+        if before is not None and before.count is not None and judge.count > before.count:
+            more = judge.taken - judge.loading - before.taken + before.loading  # without what the first batch takes longer
+            judge.each = max(more, 0.0) / (judge.count - before.count)
         if judge.count != examples:  # these are all, or nobody draws a sample
             judge.examples = None
             return judge
-        each = max(judge.taken - judge.loading, 1e-9) / examples
+        each = judge.each or max(judge.taken - judge.loading, 1e-9) / examples
         most = examples
         while most < _MORE * examples and 2 * most * each <= seconds:
             most *= 2
         if most == examples:
             return judge
-        examples = most
+        examples, before = most, judge
 
 
 def _batches(task: Task) -> int:

@@ -32,7 +32,7 @@ _NEAREST_FROM = 7
 """Bits from which rounding to the nearest is as good as GPTQ, and faster."""
 
 
-_LARGE, _FEWER_EXAMPLES = 10**8, 128
+LARGE, _FEWER_EXAMPLES = 10**8, 128
 """From how many operations times layers on GPTQ takes long, and on how many examples it then goes by: mostly a batch, so that a run rounds all layers."""
 
 
@@ -127,7 +127,7 @@ def sooner(found: Sequence[Move], products: int) -> list[Move]:
 
     `products`: the operations on an example times the layers, since each layer is rounded by what those before it give.
     """
-    if products < _LARGE:
+    if products < LARGE:
         return list(found)
     return [
         Move(replace(one.technique, examples=_FEWER_EXAMPLES))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from shoestring.kit import compressible
 from shoestring.meters import Operations, UnmeasuredWarning
 from shoestring.plan.clock import TimeUpError
-from shoestring.plan.moves import Move, moves, sooner
+from shoestring.plan.moves import LARGE, Move, moves, sooner
 from shoestring.plan.rounds import Rounds
 from shoestring.plan.standing import Standing
 from shoestring.plan.training_time import step_seconds, steps_of_a_pass
@@ -38,12 +38,14 @@ class Search:
 
     def look(self, until: float) -> None:
         """Take note of what is known, and of how long a step of training takes; then try files without training until so many seconds
-        of the command are gone."""
+        of the command are gone, but not of a large network, of which one takes longer."""
         experiments, clock = self.standing.experiments, self.standing.clock
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
-        self.untrained.moves = sooner(self.moves, self._products())
+        self.untrained.moves = sooner(self.moves, products := self._products())
+        if products >= LARGE:
+            return
         with self._while_there_is_time():
             self.untrained.first_files(max(until - clock.gone, 0.0))
 

@@ -16,11 +16,12 @@ from shoestring.plan.moves import Move, moves
 from shoestring.plan.proposal import Proposal
 from shoestring.plan.standing import Standing
 from shoestring.plan.verdict import limit_of, wants_smaller
+from shoestring.quantize import PostTraining
 
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 400  # of training take as long as that, about
 REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = 0.15, 5, 30  # of the time, and of layers left alone that are tried
-FEW = 0.3  # of the weights
+FEW, NEARLY_ALL = 0.3, 0.9  # of the weights
 REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
 
 
@@ -61,7 +62,7 @@ class Untrained:
         ends = self.clock.gone + seconds
         last: dict[str, list[tuple[float, Trial]]] = {}
         busy: list[tuple[Move, float]] = []
-        # What shares levels needs no new graph and takes a second: the first file is there soonest.
+
         candidates = sorted((m for m in self.moves if m.works_untrained), key=self._how_early, reverse=True)
 
         def one(move: Move, dial: float, *, wait: bool) -> bool:
@@ -94,18 +95,20 @@ class Untrained:
         enough = wants_smaller(self.budget) and self.standing.fits(trial)
         return enough or "size" in self.standing.verdict(trial).broken
 
-    def _how_early(self, move: Move) -> tuple[bool, int]:
-        """What is fast and does well comes first; what reaches few of the weights of this network, as kernels do in a recurrent one, last."""
+    def _how_early(self, move: Move) -> tuple[int, int]:
+        """What is fast and does well comes first: kernels where they reach nearly all weights, which levels that a whole tensor shares do not do
+        as well; last what reaches few of the weights of this network, as kernels do in a recurrent one."""
         technique, model = move.technique, self.experiments.model
         if move.trains or not isinstance(technique, ActsOnLayers):
-            return True, move.first
+            return 1, move.first
         try:
             names = set(technique.layers(model, self.experiments.sealed))
         except Exception:  # of anybody's technique; the trial will say why
-            return False, move.first
+            return 0, move.first
         sizes = {one.name: one.raw.numel() for one in compressible(model, "compress")}
         reached = sum(size for name, size in sizes.items() if name.rpartition(".")[0] in names)
-        return reached > FEW * sum(sizes.values()), move.first
+        share = reached / max(sum(sizes.values()), 1)
+        return 2 if isinstance(technique, PostTraining) and share > NEARLY_ALL else int(share > FEW), move.first
 
     def _dials(self) -> Sequence[float]:
         """How hard the settings press, in the order that they are tried in: where bytes are not asked for, the gentlest first."""
