@@ -161,9 +161,10 @@ def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(model, ta
 
 
 def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp_path, monkeypatch):
-    compress(model, task, "size<=6KB, drop<=20%", tmp_path / "out.shoe", minutes=2.0)
-    study = tmp_path / "out.shoe.study"
-    experiments = Experiments(model, task, study, [Latency()], timing_seconds=0.1)
+    before = Experiments(model, task, tmp_path)
+    for bits in (8, 2):
+        before(Proposal(techniques=(PostTraining(bits=bits),)))
+    experiments = Experiments(model, task, tmp_path, [Latency()], timing_seconds=0.1)
     files = [one for one in experiments.study.trials() if one.score is not None]
     assert len(files) > 1
     monkeypatch.setattr(sys.modules["shoestring.plan.experiments"], "_CATCHING_UP", 0.5)
