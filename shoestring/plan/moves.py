@@ -19,6 +19,7 @@ _TUNED: tuple[Technique, ...] = (
     WeightOnly(ranges=MinMax()),  # of 32 weights: as good at 3 and 4 bits, and 100 times as fast
     Shared(vector_levels=16),
     Blocks(training=Training(1000, AdamW(2e-3))),
+    Blocks(lightest=True, training=Training(1000, AdamW(2e-3))),
     Blocks(),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Rate(rise=0.6, training=Training(10_000, AdamW(1.2e-2))),
@@ -50,10 +51,9 @@ class Move:
         if mine not in _TUNED or not others:
             return own
         told = [f.name for f in fields(mine) if any(getattr(one, f.name) != getattr(mine, f.name) for one in others)]  # type: ignore[arg-type]
-        values = [getattr(mine, name) for name in told]
-        return (
-            f"{own} at {', '.join(f'{v.optimizer.learning_rate:g}' if isinstance(v, Training) else repr(v) for v in values)}"
-        )
+        values = [(name, getattr(mine, name)) for name in told]
+        words = [name if value is True else _told(value) for name, value in values if value is not False]
+        return f"{own} at {', '.join(words)}"
 
     @property
     def stage(self) -> Stage:
@@ -104,6 +104,10 @@ class Move:
         if isinstance(made, PostTraining) and made.bits >= _NEAREST_FROM:
             made = replace(made, rounding=PostTraining().rounding)
         return made
+
+
+def _told(value: Any) -> str:
+    return f"{value.optimizer.learning_rate:g}" if isinstance(value, Training) else repr(value)
 
 
 def moves() -> list[Move]:

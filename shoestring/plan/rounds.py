@@ -17,13 +17,12 @@ from shoestring.plan.proposal import Proposal, open_proposals
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge, limit_of, quicker, quickness, wants_smaller
 
-ROUNDS = ((0.2, 6), (0.3, 2), (0.85, 1))
-"""Of the time that is left, what a round may take, and how many kinds of chain it tries at most."""
+ROUNDS, LAST = ((0.2, 6), (0.3, 2), (0.85, 1)), (0.95, 1)
+"""Of the time that is left, what a round may take, and how many kinds of chain it tries at most; the last one where bytes are not limited."""
 SMALLER = ((0.15, 0.25, 0.4, 0.85), (0.35, 0.85), (0.85,))
 """Of the time that is left, what each file takes where files are to be ever smaller: as many as get `WORTH_STEPS` of training or more."""
 WORTH_STEPS = 200
-FEWEST_STEPS = 60  # of training, for a kind of chain to be tried at all
-FEWEST = 5  # of training, below which a trial tells nothing
+FEWEST, FEWEST_STEPS = 5, 60  # of training, for a trial to tell anything, and for a kind of chain to be tried at all
 TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
 MOST_PASSES, MOST_STEPS = 200, 4000  # over the training data, and in steps where that is more, in one trial
 TAUGHT = 1.15  # how much longer a step within a technique takes than a plain taught one
@@ -143,6 +142,7 @@ class Rounds:
     def _fewer_for_longer(self, arms: list[Arm]) -> None:
         """Where a resource is limited: files that are aimed at the limits, by ever fewer kinds of chain (successive halving)."""
         rounds = ROUNDS if self._as_many_as_fit(ROUNDS[0][0], len(arms)) > 1 else ROUNDS[1:]
+        rounds = rounds if limit_of(self.budget, "size") is not None else (*rounds[:-1], LAST)  # nothing is aimed once more
         for number, (share, most) in enumerate(rounds, 1):
             results: list[tuple[Arm, Trial]] = []
             most = self._as_many_as_fit(share, min(most, len(arms)))

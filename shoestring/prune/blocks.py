@@ -17,6 +17,9 @@ from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_fini
 from shoestring.kit.example import Example, example_of
 from shoestring.kit.surgery import answers
 
+_AS_LIGHT = 1.1
+"""Times the weights of the lightest block, that another may have and count as light."""
+
 
 class Through(nn.Module):
     """Returns its first argument: what is left of a block that was taken out."""
@@ -36,6 +39,8 @@ class Blocks(Technique):
 
     `share`: of the blocks that is kept, above 0 and at most 1; one stays at least.
     `batches`: of the training split that the loss is measured on.
+    `lightest`: those of the fewest weights go first, of these the ones whose loss is least. In convolutional networks early blocks hold few
+    and take as long as any: what is left has more to learn with, and loses more until it has.
     `training`: after the last block went; Training(0) trains nothing.
     `only`, `keep`: patterns of names of blocks that may go, and of those that must stay.
     A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList, called once, that returns a
@@ -50,6 +55,7 @@ class Blocks(Technique):
 
     share: float = 0.5
     batches: int = 8
+    lightest: bool = False
     training: Training = Training(1000, AdamW(5e-4))
     only: Patterns = ()
     keep: Patterns = ()
@@ -70,11 +76,14 @@ class Blocks(Technique):
         candidates = chosen(found, self.only, self.keep, "Blocks")
         count = min(len(found) - max(1, round(self.share * len(found))), len(candidates))
         shorter, batches = clone(model), list(islice(iter(task.batches("train")), self.batches))
+        weights = {name: sum(p.numel() for p in shorter.get_submodule(name).parameters()) for name in candidates}
         for _ in range(count):
-            losses = {name: _loss(bypassed(shorter, (name,)), task, batches) for name in candidates}
+            fewest = min(weights[name] for name in candidates)
+            near = [name for name in candidates if weights[name] <= _AS_LIGHT * fewest] if self.lightest else candidates
+            losses = {name: _loss(bypassed(shorter, (name,)), task, batches) for name in near}
             least = min(losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf)
             if not math.isfinite(losses[least]):
-                text = f"Blocks skipped {', '.join(candidates)}: without any of these the loss is {losses[least]}"
+                text = f"Blocks skipped {', '.join(near)}: without any of these the loss is {losses[least]}"
                 warnings.warn(text, SkippedWarning, stacklevel=2)
                 break
             candidates.remove(least)

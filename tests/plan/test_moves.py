@@ -227,7 +227,7 @@ def test_structure_is_followed_by_the_fastest_kernels_that_were_seen(fastest):
 
 
 def test_what_differs_by_its_training_alone_is_looked_at_once_without():
-    blocks = [move for move in moves() if type(move.technique) is Blocks]
+    blocks = [move for move in moves() if type(move.technique) is Blocks and not move.technique.lightest]
     assert len(blocks) > 1 and len({repr(move.at(0.5, 0)) for move in blocks}) == 1
     assert len({repr(move.at(0.5, 10)) for move in blocks}) == len(blocks)
 

@@ -52,6 +52,21 @@ def test_blocks_are_those_that_give_what_they_take():
     assert len(gone) == 6 and not {3, 6} & set(gone)
 
 
+def test_the_lightest_go_first_and_of_these_the_ones_that_do_least():
+    with seeded(0):
+        model, task = ResNet20(4), classified((3, 16, 16))
+    for share, expected in ((0.85, 1), (0.75, 2), (0.5, 3), (0.45, 4)):
+        small = Blocks(share=share, batches=1, lightest=True, training=Training(0))(model, task)
+        gone = {place for place, block in enumerate(small.blocks) if isinstance(block, Through)}
+        assert len(gone) == expected and (
+            gone <= {0, 1, 2} if expected <= 3 else gone > {0, 1, 2} and gone - {0, 1, 2} <= {4, 5}
+        )
+    alike = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6))
+    small = Blocks(share=0.5, lightest=True, training=Training(0))(alike, classified((4,)))
+    other = Blocks(share=0.5, training=Training(0))(alike, classified((4,)))
+    assert [type(one) for one in small] == [type(one) for one in other], "blocks of equal weight"
+
+
 def test_a_file_without_blocks_goes_back_into_the_class(tmp_path: Path):
     with seeded(0):
         model = TextEncoder(30, classes=4, width=8, layers=3, heads=2, hidden=8, length=9)
