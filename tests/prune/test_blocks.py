@@ -61,10 +61,12 @@ def test_the_lightest_go_first_and_of_these_the_ones_that_do_least():
         assert len(gone) == expected and (
             gone <= {0, 1, 2} if expected <= 3 else gone > {0, 1, 2} and gone - {0, 1, 2} <= {4, 5}
         )
-    alike = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6))
-    small = Blocks(share=0.5, lightest=True, training=Training(0))(alike, classified((4,)))
-    other = Blocks(share=0.5, training=Training(0))(alike, classified((4,)))
-    assert [type(one) for one in small] == [type(one) for one in other], "blocks of equal weight"
+    alike, found = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6)), []
+    for lightest in (True, False):
+        with seeded(0):  # the same batches
+            small = Blocks(share=0.5, lightest=lightest, training=Training(0))(alike, classified((4,)))
+        found.append([type(one) for one in small])
+    assert found[0] == found[1], "blocks of equal weight"
 
 
 def test_a_file_without_blocks_goes_back_into_the_class(tmp_path: Path):
