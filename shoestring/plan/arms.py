@@ -16,6 +16,9 @@ UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
 MIDDLE = 0.5
 MARGIN = 0.96  # of a limit on bytes, that is aimed at
 PROBES = 5
+SMALLER = ((0.15, 0.25, 0.4, 0.85), (0.35, 0.85), (0.85,))
+"""Of the time that is left, what each file takes where files are to be ever smaller: as many as get `WORTH_STEPS` of training or more."""
+WORTH_STEPS = 200
 MOST_STRANGE = 2  # kinds of chain with a technique of somebody else's that are tried early
 
 
@@ -29,13 +32,14 @@ class Arms:
     """The kinds of chain for a budget, given what the untrained techniques were seen to move.
 
     `speeds`: names of the untrained moves whose files were faster, the fastest first; `slow`: whether the model that came in
-    exceeds such a limit; `large`: whether files must become smaller than what came in.
+    exceeds such a limit; `large`: whether files must become smaller than what came in; `fast`: whether the fastest of `speeds` is fast enough.
     """
 
     moves: Sequence[Move]
     slow: bool
     large: bool
     speeds: Sequence[str] = ()
+    fast: bool = True
     useless: set[str] = field(default_factory=set)
     """Moves that were seen to change nothing in this model, or to fail on it."""
 
@@ -51,9 +55,9 @@ class Arms:
         chains: list[tuple[Move, ...]] = []
         if self.slow and self.large:
             # What has few weights left may be fast enough by itself; where nothing makes the model fast, the other limits are kept.
-            chains += [(a, *kernels) for a in aiming if kernels]
-            chains += [(s, a, *kernels) for s in structure for a in aiming]
-            chains += [(a,) for a in aiming]
+            thinner = [(s, a, *kernels) for a in aiming for s in structure]
+            first = thinner[: len(structure)] if not self.fast else []
+            chains += [*first, *((a, *kernels) for a in aiming if kernels), *thinner, *((a,) for a in aiming)]
             chains += [(s, *kernels) for s in structure if kernels]
             chains += [(n,) for n in trained_numbers]
         elif self.slow:
@@ -104,3 +108,8 @@ def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> flo
             return high
         low, high = (low, middle) if said else (middle, high)
     return high
+
+
+def shares_of_smaller(steps: Callable[[float], float]) -> tuple[float, ...]:
+    """What each file takes of the time that is left where files are to be ever smaller; `steps` says how many a share of it is."""
+    return next((one for one in SMALLER if steps(one[0]) >= WORTH_STEPS), SMALLER[-1])

@@ -29,6 +29,8 @@ class Clock:
     seconds: float
     began: float = field(default_factory=lambda: monotonic())
     say: Callable[[str], None] = lambda text: None
+    asked: Callable[[], bool] = lambda: False
+    """Whether somebody asked the search to end: a KeyboardInterrupt may be lost, in a callback of a library's."""
     every: float = 15.0
     what: str = ""
     """What is being tried, in words."""
@@ -57,8 +59,14 @@ class Clock:
         """Whether there is no time for another trial."""
         return self.left <= 0
 
+    def heed(self) -> None:
+        """Raises KeyboardInterrupt where somebody asked for the end."""
+        if self.asked() and threading.get_ident() == self._thread:
+            raise KeyboardInterrupt
+
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
         """A step of whatever runs was done; raises TimeUpError where the time is up, in the thread that made the clock."""
+        self.heed()
         # A little over is better than nothing to show for a long training; what the end takes is kept for it all the same.
         if self.left < -OVER * self.seconds and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")

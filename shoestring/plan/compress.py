@@ -22,7 +22,7 @@ from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, TimeUpError, told
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import Forecast, foretell
-from shoestring.plan.frontier import TINY, Frontier
+from shoestring.plan.frontier import TINY, Frontier, gist
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.place import Temporary, alone_in, check_place, folder_of
@@ -118,7 +118,7 @@ class Job:
     @classmethod
     def of(
         cls, model: nn.Module, task: Task, budget: str | Budget, path: Path, *, minutes: float | None = None,
-        meters: Sequence[Gauge] | None = None, began: float | None = None, storage: str | None = None, share: tuple[int, int] = (0, 1),
+        meters: Sequence[Gauge] | None = None, began: float | None = None, storage: str | None = None, share: tuple[int, int] = (0, 1), asked: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = lambda text: None, tell: Callable[[dict[str, Any]], None] = lambda event: None, **settings: Any,
     ) -> Job:  # fmt: skip
         """The job, its model measured; `settings` are those of Experiments. Raises what `compress` raises."""
@@ -130,7 +130,7 @@ class Job:
         seconds = limits.time if limits.time is not None else 60 * (MINUTES if minutes is None else minutes)
         if not seconds > 0:
             raise BudgetError(f"the time is {seconds:g} s: give more than 0")
-        clock = Clock(float(seconds), monotonic() if began is None else began, say)
+        clock = Clock(float(seconds), monotonic() if began is None else began, say, asked)
         meters = list(default_meters(limits) if meters is None else meters)
         for name, one in HAVING.items():
             if name != "size" and getattr(limits, name) is not None and one.field not in {meter.measures for meter in meters}:
@@ -222,6 +222,7 @@ class Job:
         experiments, base = self.experiments, self.experiments.base
         key: Any = better(self.limits, base)
         trials = self._had()
+        first = min(trials, key=key)
         if self.limits.latency is not None and not interrupted:  # what nearly decides is timed longer
             for one in sorted(trials, key=key)[:RETIMED]:
                 experiments.again(one, LOOKED_AGAIN * experiments.timing_seconds)
@@ -230,6 +231,10 @@ class Job:
         trial = ordered[0]
         if replace(self.budget, time=None) == Budget():  # the one that loses nothing
             trial = next(iter(frontier.named().values()), trial)
+        elif trial.technique != first.technique:
+            self.say(
+                f"  timed for longer, another is better than the best so far: {gist(trial.technique)}, {trial.cost.bytes:,} bytes, score {trial.score:.4f}"
+            )
         self._deliver(trial)
         self._sweep([*frontier.points, *ordered[:3], trial], trials)
         self._note(frontier)
@@ -255,7 +260,7 @@ class Job:
         found = {
             "model": self.experiments.study.model, "name": self.experiments.sealed.name, "base": frontier.base,
             "base_error": frontier.base_error, "bytes_before": frontier.bytes_before, "storage": _without_password(self.storage), "original": self.experiments.reference.name,
-            "original_cost": self.experiments.original.cost.measured(), "timer": self.experiments.weighing.timer, "fields": list(frontier.fields), "budget": str(self.budget),
+            "original_cost": self.experiments.original.cost.measured(), "timer": self.experiments.weighing.timer, "points": [one.to_json() for one in frontier.points], "fields": list(frontier.fields), "budget": str(self.budget),
         }  # fmt: skip
         save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from shoestring.core import Budget
 from shoestring.kit import Trial, compressible
-from shoestring.plan.arms import MARGIN, speed_limits
+from shoestring.plan.arms import MARGIN, shares_of_smaller, speed_limits
 from shoestring.plan.clock import told
-from shoestring.plan.rounds import FEWEST_STEPS, SHRINK, TAUGHT, shares_of_smaller
+from shoestring.plan.rounds import FEWEST_STEPS, SHRINK, TAUGHT
 from shoestring.plan.search import FIRST_SECONDS, FIRST_SHARE, Search
 from shoestring.plan.verdict import limit_of, wants_smaller
 

@@ -42,6 +42,9 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
     trials = [original, *(one for one in study.trials() if one.score is not None and study.holds(one))]
     if "timer" in told:  # files were timed in several hours, and are compared as they were at the end
         trials = [original, *(in_time_of(one, told["timer"], original.cost.milliseconds) for one in trials[1:])]
+    # Storages that machines share do not keep what was measured later than the rest: those of the frontier are noted here.
+    noted = {one.key: one for one in map(Trial.from_json, told.get("points", ()))}
+    trials = [noted.get(one.key, one) for one in trials]
     found = Frontier.of(trials, fields, base, base_error=error, bytes_before=before)
 
     def read(trial: Trial) -> bytes:

@@ -161,12 +161,13 @@ def main_job(
     latency: Latency | None = None,
     began: float | None = None,
     share: tuple[int, int] = (0, 1),
+    asked: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Report:
     """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`.
 
-    `latency`: by what the report times both files; None for the one among `meters`, else for ONNX Runtime on one thread.
+    `asked`: whether somebody asked for the end, who is heard where a KeyboardInterrupt is lost. `latency`: by what the report times both files; None for the one among `meters`, else for ONNX Runtime on one thread.
     """
     began = monotonic() if began is None else began
     check_place(path)
@@ -178,7 +179,7 @@ def main_job(
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
     with searching(
-        model, task, budget, path, minutes=minutes, meters=meters, smallest=smallest, storage=storage, began=began, share=share, say=say,
+        model, task, budget, path, minutes=minutes, meters=meters, smallest=smallest, storage=storage, began=began, share=share, asked=asked, say=say,
         tell=tell, **settings,
     ) as outcome:  # fmt: skip
         say("  timing both files, and proving them on test data")

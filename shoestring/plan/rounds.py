@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any
 
 from shoestring.core import Stage, Technique
 from shoestring.kit import Trial
-from shoestring.plan.arms import MARGIN, MIDDLE, Arms, bytes_place, default_dials, gentlest, speed_limits
+from shoestring.plan.arms import MARGIN, MIDDLE, Arms, bytes_place, default_dials, gentlest, shares_of_smaller, speed_limits
 from shoestring.plan.moves import Arm, Move, round_steps
 from shoestring.plan.proposal import Proposal, open_proposals
 from shoestring.plan.untrained import Untrained
@@ -19,9 +19,6 @@ from shoestring.plan.verdict import judge, limit_of, quicker, quickness, wants_s
 
 ROUNDS, LAST = ((0.2, 6), (0.3, 2), (0.85, 1)), (0.95, 1)
 """Of the time that is left, what a round may take, and how many kinds of chain it tries at most; the last one where bytes are not limited."""
-SMALLER = ((0.15, 0.25, 0.4, 0.85), (0.35, 0.85), (0.85,))
-"""Of the time that is left, what each file takes where files are to be ever smaller: as many as get `WORTH_STEPS` of training or more."""
-WORTH_STEPS = 200
 FEWEST, FEWEST_STEPS = 5, 60  # of training, for a trial to tell anything, and for a kind of chain to be tried at all
 TRIALS_AN_ARM = 4  # without training, that it takes to aim a kind of chain, about
 MOST_PASSES, MOST_STEPS = 200, 4000  # over the training data, and in steps where that is more, in one trial
@@ -34,11 +31,6 @@ SHRINK = 4.0  # how much smaller the next file is to be, where size has no limit
 MISSED = 1.25  # times the bytes that a kind of chain was aimed at, that it may have and still be compared by its score
 GROWN = 0.8  # of the bytes that are aimed at, that a model must have for its training to go on towards them
 SLOWER = 3.0  # by how much less a training that goes on moves the weights
-
-
-def shares_of_smaller(steps: Callable[[float], float]) -> tuple[float, ...]:
-    """What each file takes of the time that is left where files are to be ever smaller; `steps` says how many a share of it is."""
-    return next((one for one in SMALLER if steps(one[0]) >= WORTH_STEPS), SMALLER[-1])
 
 
 @dataclass
@@ -72,7 +64,10 @@ class Rounds:
             if faster:
                 found[move.name] = min(quickness(trial, original, limits) for trial in faster)
         speeds = sorted(found, key=lambda name: found[name])
-        return Arms(self.first.moves, bool(limits), self._large(), speeds, self.first.useless).all()
+        fast = any(
+            not self._is_too_slow(trial) for move in self.first.moves if move.name in found for trial in self.first.of(move)
+        )
+        return Arms(self.first.moves, bool(limits), self._large(), speeds, fast, self.first.useless).all()
 
     def _passed(self) -> list[str]:
         """The limits on speed that the model that came in exceeds."""
@@ -95,6 +90,8 @@ class Rounds:
                 trial = self.attempt(Proposal(techniques=(move.at(MIDDLE, 0),), arm=move.name, dials=(MIDDLE,)))
                 if trial is None or trial.score is None or not quicker(trial, self.experiments.original, limits):
                     self.first.useless.add(move.name)
+        if not any(quicker(one, self.experiments.original, limits) for one in self.standing.seen.values()):
+            self.standing.say(f"  nothing that was tried has less {' or '.join(self._passed())} than the model that came in")
 
     def go_on(self) -> None:
         """Finish what a command that was stopped had begun."""
@@ -146,11 +143,12 @@ class Rounds:
         for number, (share, most) in enumerate(rounds, 1):
             results: list[tuple[Arm, Trial]] = []
             most = self._as_many_as_fit(share, min(most, len(arms)))
-            ends = self.clock.gone + share * self.clock.left
-            for place, arm in enumerate(arms[:most]):
-                if (self.clock.is_up or self.clock.gone > ends) and results:
+            ends, before = self.clock.gone + share * self.clock.left, self.begun
+            for arm in arms:  # one that no dial makes fast enough is not trained, and another takes its place
+                place = self.begun - before
+                if self.clock.is_up or place >= most or (self.clock.gone > ends and results):
                     break
-                if self.clock.is_up or (number > 1 and self.standing.nothing_to_gain):
+                if number > 1 and self.standing.nothing_to_gain:
                     break
                 each = share / (most - place * share) if number < len(rounds) else share
                 trial = self._aimed(arm, each, None if (size := limit_of(self.budget, "size")) is None else MARGIN * size)

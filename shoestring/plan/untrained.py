@@ -41,6 +41,7 @@ class Untrained:
 
     def attempt(self, proposal: Proposal, *, wait: bool = True) -> Trial | None:
         """What comes of a proposal. Where another process is at it: waits, and takes it over where that goes away, or None."""
+        self.clock.heed()
         self.clock.what = proposal.arm
         self._proposals[proposal.name] = proposal
         while True:

@@ -12,6 +12,8 @@ from shoestring.kit import Trial
 
 HAVING = {name: one for name, one in LIMITED.items() if not one.getting}
 """The resources of having a model that a budget can limit, by limit; those of getting one the search keeps, and no file can."""
+_POINT, _MOST_POINTS = 0.05, 2.0
+"""Of a limit that is broken, as a logarithm, what a hundredth of the score is worth; and how many of them count."""
 _SCORE_UNIT = 0.01  # of the drop, where the limit is no drop at all
 
 
@@ -86,14 +88,17 @@ def better(budget: Budget, base: float) -> object:
     """A key for min(): of trials, the one to deliver comes first.
 
     Those that keep every limit before those that do not; among these the highest score where a resource is limited, else the
-    smallest file; of those that break limits the nearest.
+    smallest file; of those that break limits the nearest, a hundredth of the score being worth 5 % of a limit, and two or more 10 %.
     """
     smaller = wants_smaller(budget)
 
     def key(trial: Trial) -> tuple[float, ...]:
         verdict = judge(budget, trial, base)
         size, score = trial.cost.bytes or math.inf, -math.inf if trial.score is None else trial.score
-        return (*verdict.order(), *((size, -score) if smaller else (-score, size)))
+        broken, excess, undecided = verdict.order()
+        if broken and trial.score is not None:  # a hair's breadth of a limit is not worth a point of the score
+            excess += _POINT * min(max((base - score) / (0.01 * abs(base) or 1.0), 0.0), _MOST_POINTS)
+        return (broken, excess, undecided, *((size, -score) if smaller else (-score, size)))
 
     return key
 

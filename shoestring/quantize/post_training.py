@@ -244,8 +244,14 @@ def _correct(quantised: Quantised, known: Calibration, layers: list[str]) -> Non
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
     biases = {layer: owned.get((quantised.inner.get_submodule(layer), "bias")) for layer in wanted}
     free = {layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)}
-    for section in sections(quantised.places, free, lambda layer: wanted[layer].calls == 1):
-        if all(wanted[layer].calls == 1 for layer in section):
+
+    def is_simple(layer: str) -> bool:
+        module = quantised.inner.get_submodule(layer)
+        changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+        return wanted[layer].calls == 1 and not changed
+
+    for section in sections(quantised.places, free, is_simple):
+        if all(map(is_simple, section)):
             _Correcting(quantised, section, free, wanted).run(known.task, known.batches[0])
             continue
         for layer, found in means(quantised, quantised.inner, known.task, section, known.batches[0]).items():

@@ -44,6 +44,8 @@ class GPTQ:
     Source: Frantar et al. 2023 (GPTQ), section 3; Frantar and Alistarh 2022, for convolutions. Differs: weights are fitted to the
     sums of the network as it was (least squares) before they are rounded; those whose terms are largest are rounded first.
 
+    Where a loss calls the model several times it goes by the first of the calls.
+
     `damping`: what is added to the mean square of every term, as a share of their mean, above 0: the more, the less the examples are trusted.
     """
 

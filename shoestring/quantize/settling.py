@@ -67,7 +67,7 @@ class Settling(Quantised):
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """What a call gives once its layer is settled."""
-        if layer in self.section:
+        if layer in self.section and self._done[layer] < len(self._keys[layer]):  # not what a loss does that goes on after all
             call = self.settle(call, layer, number)
             self._done[layer] += 1
             if layer == self.last and self._done[layer] == len(self._keys[layer]):

@@ -226,6 +226,13 @@ def test_structure_is_followed_by_the_fastest_kernels_that_were_seen(fastest):
     assert followed == {fastest}
 
 
+def test_structure_comes_first_where_no_kernels_are_fast_enough():
+    for fast, expected in ((True, Stage.WEIGHTS), (False, Stage.STRUCTURE)):
+        arms = Arms(moves(), slow=True, large=True, speeds=["PostTraining"], fast=fast).all()
+        assert arms[0].moves[0].stage is expected and arms[0].moves[-1].name == "PostTraining"
+        assert len(set(arms)) == len(arms)
+
+
 def test_what_differs_by_its_training_alone_is_looked_at_once_without():
     blocks = [move for move in moves() if type(move.technique) is Blocks and not move.technique.lightest]
     assert len(blocks) > 1 and len({repr(move.at(0.5, 0)) for move in blocks}) == 1

@@ -10,11 +10,13 @@ from time import sleep
 import pytest
 from torch import nn
 
+from shoestring.artifact import load
 from shoestring.core import ActsOnLayers, Budget, Cost, Stage, seeded
 from shoestring.kit import AdamW, Supervised, Training, Trial, clone, train
 from shoestring.meters import Latency
 from shoestring.plan import compress
 from shoestring.plan.clock import Clock
+from shoestring.plan.compress import searching
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.frontier import undominated
 from shoestring.plan.kept import NOTE, kept
@@ -39,6 +41,26 @@ def model(task):
     with seeded(0):
         network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
         return train(network, task.sealed(), Training(400, AdamW(3e-3)))
+
+
+def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(model, task, tmp_path, monkeypatch):
+    rounds = rounds_of(model, task, tmp_path, "latency<=1ms, drop<=1%")
+    slow, fast, other = [Arm((move,)) for move in moves() if move.trains][:3]
+    tried: list[str] = []
+
+    def aimed(arm, share, target):
+        tried.append(arm.name)
+        if arm is slow:
+            return None
+        rounds.begun += 1
+        return Trial(
+            technique=f"{len(tried)}", seed=0, cost=Cost(bytes=10, milliseconds=0.5), score=rounds.experiments.base - 0.2
+        )
+
+    monkeypatch.setattr(rounds, "_aimed", aimed)
+    monkeypatch.setattr(rounds, "_as_many_as_fit", lambda share, most: 1)
+    rounds._fewer_for_longer([slow, fast, other])
+    assert tried[:2] == [slow.name, fast.name] and other.name not in tried
 
 
 def rounds_of(model, task, folder, budget: str) -> Rounds:
@@ -180,10 +202,27 @@ def test_points_are_picked_as_they_were_reported_though_files_were_timed_in_othe
     note = json.loads((study / NOTE).read_text())
 
     def milliseconds(**changes) -> list[float | None]:
-        (study / NOTE).write_text(json.dumps({**note, **changes}))
+        (study / NOTE).write_text(json.dumps({**note, "points": [], **changes}))
         return [one.cost.milliseconds for one in kept(study)[1].points if one.technique != "chain()"]
 
     now = milliseconds()
     slower = {**note["original_cost"], "milliseconds": 2 * note["original_cost"]["milliseconds"]}
     assert now and all(now) and milliseconds(original_cost=slower) == pytest.approx([2 * one for one in now])  # type: ignore[operator]
     assert milliseconds(timer="another machine's") == [], "what this timer did not time"
+
+
+def test_somebody_who_asks_for_the_end_is_heard_though_an_exception_was_lost(model, task, tmp_path):
+    asked: list[bool] = []
+    settings = {"minutes": 2.0, "asked": lambda: bool(asked), "tell": lambda event: asked.append(True)}
+    with searching(model, task, "size<=600B, drop<=10%", tmp_path / "out.shoe", **settings) as outcome:
+        assert outcome.interrupted and asked and load(outcome.file)
+
+
+def test_the_frontier_of_a_shared_storage_is_the_one_that_was_reported(model, task, tmp_path):
+    pytest.importorskip("optuna", reason="needs the extra `search`")
+    path, storage = tmp_path / "out.shoe", f"journal:{tmp_path / 'study.log'}"
+    compress(model, task, "size<=6KB, drop<=20%", path, minutes=2.0, storage=storage)
+    outcome = compress(model, task, "size<=6KB, latency<=1000%, drop<=20%", path, minutes=2.0, storage=storage)
+    found = kept(tmp_path / "out.shoe.study")[1]
+    assert [one.technique for one in found.points] == [one.technique for one in outcome.frontier.points]
+    assert [one.cost.milliseconds for one in found.points] == [one.cost.milliseconds for one in outcome.frontier.points]

@@ -98,6 +98,9 @@ def test_fewer_broken_limits_come_before_less_excess():
 
 def test_of_as_many_broken_limits_the_least_excess_comes_first():
     assert first(Budget(size=1000), trial(1500, 0.5), trial(2000, 0.9)) == trial(1500, 0.5)
+    # A hair's breadth of it is not worth a point of the score.
+    assert first(Budget(size=1000), trial(1500, 0.89), trial(1520, 0.9)) == trial(1520, 0.9)
+    assert first(Budget(size=1000), trial(1500, 0.89), trial(1700, 0.9)) == trial(1500, 0.89)
     # 1.1 times the size is a tenth too much; half a point over a drop of a point is half.
     budget = Budget(size=1000, drop=0.01)
     assert first(budget, trial(1100, 0.9), trial(900, 0.885)) == trial(1100, 0.9)

@@ -290,3 +290,33 @@ def test_biases_make_good_what_rounding_shifts_of_their_own_layers_over_all_call
         for one, inner in ((model, model), (quantised, quantised.inner))
     ]
     assert torch.allclose(*means, atol=0.02)
+
+
+def test_a_layer_whose_hook_changes_what_it_gives_is_corrected_by_what_it_then_gives():
+    with seeded(6):
+        model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+        model[2].register_forward_hook(lambda module, args, output: 3 * output + 5)
+        split = (torch.randn(64, 6), torch.zeros(64).long())
+    for size in (64, 16):
+        task = Supervised(train=split, validation=split, test=split, batch_size=size).sealed()
+        for rounding in (Nearest(), GPTQ()):
+            quantised = PostTraining(bits=8, rounding=rounding)(model, task)
+            with torch.no_grad():
+                assert (quantised(split[0]) - model(split[0])).abs().max() < 0.2 * model(split[0]).std()
+
+
+def test_a_loss_that_tries_again_whatever_went_wrong(case):
+    class Stubborn(Supervised):
+        def loss(self, model, batch):
+            try:
+                return super().loss(model, batch)
+            except BaseException:
+                return super().loss(model, batch)
+
+    model, task = case
+    splits = {"train": task.train, "validation": task.validation, "test": task.test, "batch_size": 160}
+    for rounding in (Nearest(), GPTQ()):
+        ours, theirs = (
+            PostTraining(bits=4, rounding=rounding)(model, kind(**splits).sealed()) for kind in (Stubborn, Supervised)
+        )
+        assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
