@@ -121,7 +121,8 @@ def _chance(search: Search, floor: float) -> float | None:
     if "size" in broken:
         chance *= _normal((math.log(broken["size"][1]) - math.log(floor)) / _SPREAD)
     if "latency" in broken and best.cost.milliseconds is not None:
-        chance *= _normal((math.log(broken["latency"][1]) - math.log(_FASTER * best.cost.milliseconds)) / _FASTER_SPREAD)
+        fastest = _trained_fastest(search) or _FASTER * best.cost.milliseconds
+        chance *= _normal((math.log(broken["latency"][1]) - math.log(fastest)) / _FASTER_SPREAD)
     if budget.score is not None and budget.score > base:
         chance *= 0.2
     return chance
@@ -156,8 +157,17 @@ def _milliseconds(search: Search, known: Trial | None) -> Range | None:
     limit = limit_of(search.standing.budget, "latency")
     if limit is not None and before > limit:
         best = search.standing.best.cost.milliseconds if search.standing.best is not None else None
+        if (fastest := _trained_fastest(search)) is not None and fastest > limit:
+            return _around(fastest, 0.15)
         return _around(best if best is not None and best <= limit else 0.95 * limit, 0.15)
     return _around(before, 0.15)
+
+
+def _trained_fastest(search: Search) -> float | None:
+    """The milliseconds of the fastest file that an earlier search of this study has seen, where it came to train; None where none did."""
+    known = [one for one in search.standing.seen.values() if one.score is not None]
+    times = [one.cost.milliseconds for one in known if one.cost.milliseconds is not None]
+    return min(times) if times and any(one.fidelity for one in known) else None
 
 
 def _around(value: float, share: float) -> Range:

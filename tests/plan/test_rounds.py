@@ -18,11 +18,13 @@ from shoestring.plan import compress
 from shoestring.plan.clock import Clock
 from shoestring.plan.compress import searching
 from shoestring.plan.experiments import Experiments
+from shoestring.plan.forecast import foretell
 from shoestring.plan.frontier import undominated
 from shoestring.plan.kept import NOTE, kept
 from shoestring.plan.moves import Arm, moves
 from shoestring.plan.proposal import Proposal, open_proposals, save_proposal
 from shoestring.plan.rounds import Rounds
+from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
 from shoestring.plan.training_time import step_seconds
 from shoestring.plan.untrained import Untrained
@@ -226,3 +228,18 @@ def test_the_frontier_of_a_shared_storage_is_the_one_that_was_reported(model, ta
     found = kept(tmp_path / "out.shoe.study")[1]
     assert [one.technique for one in found.points] == [one.technique for one in outcome.frontier.points]
     assert [one.cost.milliseconds for one in found.points] == [one.cost.milliseconds for one in outcome.frontier.points]
+
+
+def test_a_forecast_goes_by_what_an_earlier_training_came_to(model, task, tmp_path):
+    standing = rounds_of(model, task, tmp_path, "latency<=0.5ms, drop<=1%").standing
+    original = standing.experiments.original
+    slow = replace(original, cost=replace(original.cost, milliseconds=1.0))
+    standing.experiments.original = standing.best = slow
+    search = Search(standing, step=0.01)
+    before = foretell(search)
+    trained = replace(slow, technique="trained", fidelity=0.3, cost=replace(slow.cost, milliseconds=0.8))
+    standing.seen = {one.technique: one for one in (slow, trained)}
+    after = foretell(search)
+    assert before.milliseconds and after.milliseconds and before.chance is not None and after.chance is not None
+    assert before.milliseconds.middle == pytest.approx(0.475) and after.milliseconds.middle == pytest.approx(0.8)
+    assert after.chance < before.chance / 2
