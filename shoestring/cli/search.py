@@ -102,6 +102,8 @@ def compress(
     """
     machine, machines = _part(part, storage)
     limits, meters, timed = _limits(source, budget, runtime)
+    say, tell = _printers(as_json, quiet or bool(worker))
+    say(f"loading {source or 'the demo'}")  # and torch, which takes seconds
     from shoestring.core import Ledger
     from shoestring.plan import main_job
     from shoestring.plan.workers import helpers, join
@@ -116,7 +118,6 @@ def compress(
         join(build, limits, path, **settings)
         return
     _end_on_signals()
-    say, tell = _printers(as_json, quiet)
     with helpers(workers - 1):
         report = main_job(build, limits, path, latency=timed, asked=asked_to_end.is_set, say=say, tell=tell, **settings)
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)

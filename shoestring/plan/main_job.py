@@ -114,7 +114,7 @@ class Report:
 
     def _error(self) -> str:
         error = self.outcome.trial.error
-        return "" if error is None else f"   ± {error:.4f}"
+        return f"   ± {error:.4f}" if error else ""  # where no example changed there is nothing to say
 
     def _verdict(self) -> list[str]:
         """Which limits are broken or cannot be told, and what would do."""
@@ -173,6 +173,10 @@ def main_job(
     check_place(path)
     if ledger is not None:
         ledger.rows()  # raises now, not after the training, where there can be none
+    if path.exists():
+        say(
+            f"  {path} is there, and is replaced by what this command finds; `shoestring frontier` lists what was found before"
+        )
     model, task = build()
     check_task(task)
     _settle_threads(model, task)
