@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Task
 from shoestring.kit import Edges, Product, Quantised, SkippedWarning, Weight, progress
-from shoestring.quantize.settling import Settling, sections
+from shoestring.quantize.settling import Settling, calls_of, sections
 
 LARGEST = 8192
 """Terms of a sum beyond which the products of all pairs of them ask for too much memory."""
@@ -44,8 +44,6 @@ class GPTQ:
     Source: Frantar et al. 2023 (GPTQ), section 3; Frantar and Alistarh 2022, for convolutions. Differs: weights are fitted to the
     sums of the network as it was (least squares) before they are rounded; those whose terms are largest are rounded first.
 
-    Where a loss calls the model several times it goes by the first of the calls.
-
     `damping`: what is added to the mean square of every term, as a share of their mean, above 0: the more, the less the examples are trusted.
     """
 
@@ -68,11 +66,12 @@ class GPTQ:
                 stacklevel=3,
             )
         rounded = [layer for layer in weights if layer not in large]
+        several = calls_of(before, task, batches[0]) > 1
         with progress("rounding", len(rounded)) as advance:
-            for section in sections(quantised.places, rounded, lambda layer: len(batches) == 1):
+            for section in sections(quantised.places, rounded, lambda layer: len(batches) == 1 and not several):
                 while section:
-                    then = _Sums(before, quantised.places, free, section)
-                    now = _Rounding(quantised.inner, quantised.places, list(quantised.grids), section, self, weights, then)
+                    then = _Sums(before, quantised.places, free, section, several)
+                    now = _Rounding(quantised, section, self, weights, then)
                     for batch in batches:
                         then.run(task, batch)
                         now.run(task, batch)
@@ -129,8 +128,10 @@ class _Products:
 class _Sums(Settling):
     """A run that notes the sums of the layers of a section, as far as there is memory for them: of each layer, by call and part."""
 
-    def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str]) -> None:
-        super().__init__(inner, places, grids, section)
+    def __init__(
+        self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], whole: bool
+    ) -> None:
+        super().__init__(inner, places, grids, section, whole)
         self.found: dict[str, list[Tensor]] = {}
 
     def run(self, task: Task, batch: Any) -> None:
@@ -151,10 +152,9 @@ class _Rounding(Settling):
     """A run that rounds the layers of a section as they are called; one that is called more often, or with several batches, at the end."""
 
     def __init__(
-        self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], how: GPTQ, weights: Mapping[str, Weight],
-        wanted: _Sums,
-    ) -> None:  # fmt: skip
-        super().__init__(inner, places, grids, section)
+        self, quantised: Quantised, section: Sequence[str], how: GPTQ, weights: Mapping[str, Weight], wanted: _Sums
+    ) -> None:
+        super().__init__(quantised.inner, quantised.places, list(quantised.grids), section, wanted.whole)
         self.how, self.weights, self.wanted = how, weights, wanted
         self.products: dict[str, _Products] = {}
         self.taken: Counter[str] = Counter()
@@ -172,7 +172,7 @@ class _Rounding(Settling):
             for part in parts:
                 found.add(part.terms(), self.wanted.found[layer][self.taken[layer]])
                 self.taken[layer] += 1
-        if len(self.section) == 1:
+        if len(self.section) == 1 or self.whole:
             return call
         self.finish(layer)
         return replace(call, weight=self.weights[layer].value())

@@ -31,16 +31,36 @@ def sections(places: Edges, layers: Container[str], can_share: Callable[[str], b
     return found
 
 
+def calls_of(model: nn.Module, task: Task, batch: Any) -> int:
+    """How often the loss of a batch calls a model."""
+    count = 0
+
+    def called(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    handle = model.register_forward_hook(called)
+    try:
+        with evaluating(model), torch.no_grad(), seeded(0):
+            task.loss(model, batch)
+    finally:
+        handle.remove()
+    return count
+
+
 class _Enough(BaseException):
     """The last layer of a section has been called as often as it will be. Not an Exception, which a loss may catch."""
 
 
 class Settling(Quantised):
     """A run of a quantised module as far as the last layer of a section: `settle` may change each of them as it is called, and what
-    comes after it sees what it gives then."""
+    comes after it sees what it gives then. `whole`: to the end, since the loss calls the module several times."""
 
-    def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str]) -> None:
+    def __init__(
+        self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], whole: bool = False
+    ) -> None:
         super().__init__(inner, places, grids)
+        self.whole = whole
         self.section, self.last = section, section[-1]
         self._keys = {layer: [key for key, (one, _) in places.products.items() if one == layer] for layer in section}
         self._done: Counter[str] = Counter()
@@ -50,6 +70,12 @@ class Settling(Quantised):
         self._done.clear()
         with evaluating(self), torch.no_grad(), seeded(0), suppress(_Enough):
             task.loss(self, batch)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module returns, its layers settled."""
+        if self.whole:
+            self._done.clear()
+        return super().forward(*args, **kwargs)
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call as it is once the layer is settled."""
@@ -70,6 +96,6 @@ class Settling(Quantised):
         if layer in self.section and self._done[layer] < len(self._keys[layer]):  # not what a loss does that goes on after all
             call = self.settle(call, layer, number)
             self._done[layer] += 1
-            if layer == self.last and self._done[layer] == len(self._keys[layer]):
+            if not self.whole and layer == self.last and self._done[layer] == len(self._keys[layer]):
                 raise _Enough
         return super().multiply(call, layer, number)
