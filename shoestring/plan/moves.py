@@ -11,7 +11,7 @@ from typing import Any
 import shoestring
 from shoestring.core import Stage, Technique
 from shoestring.kit import AdamW, Training
-from shoestring.prune import Blocks
+from shoestring.prune import Blocks, Lightest
 from shoestring.quantize import GPTQ, BFloat16, Binary, MinMax, PostTraining, Rate, Real, Shared, WeightOnly
 
 _TUNED: tuple[Technique, ...] = (
@@ -19,7 +19,7 @@ _TUNED: tuple[Technique, ...] = (
     WeightOnly(ranges=MinMax()),  # of 32 weights: as good at 3 and 4 bits, and 100 times as fast
     Shared(vector_levels=16),
     Blocks(training=Training(1000, AdamW(2e-3))),
-    Blocks(lightest=True, training=Training(1000, AdamW(2e-3))),
+    Blocks(first=Lightest(), training=Training(1000, AdamW(2e-3))),
     Blocks(),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Rate(rise=0.6, training=Training(10_000, AdamW(1.2e-2))),
@@ -51,9 +51,8 @@ class Move:
         if mine not in _TUNED or not others:
             return own
         told = [f.name for f in fields(mine) if any(getattr(one, f.name) != getattr(mine, f.name) for one in others)]  # type: ignore[arg-type]
-        values = [(name, getattr(mine, name)) for name in told]
-        words = [name if value is True else _told(value) for name, value in values if value is not False]
-        return f"{own} at {', '.join(words)}"
+        values = [getattr(mine, name) for name in told]
+        return f"{own} at {', '.join(_told(value) for value in values)}"
 
     @property
     def stage(self) -> Stage:

@@ -1,6 +1,6 @@
 """Fewer weights: what is zero costs next to nothing in the file, and what is gone costs no time either."""
 
-from shoestring.prune.blocks import Blocks, bypassed
+from shoestring.prune.blocks import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.channels import Channels, OfChannels, OfOperations
 from shoestring.prune.group_lasso import GroupLasso
 from shoestring.prune.heads import Heads
@@ -9,6 +9,6 @@ from shoestring.prune.low_rank import Energy, LayerOperations, LowRank, Outputs,
 from shoestring.prune.magnitude import Global, LayerAdaptive, Magnitude, PerLayer
 
 __all__ = [
-    "Blocks", "Channels", "Energy", "Global", "GroupLasso", "Heads", "Importance", "LayerAdaptive", "LayerOperations", "LowRank",
-    "Magnitude", "Norm", "OfChannels", "OfOperations", "Outputs", "PerLayer", "Scale", "Taylor", "Weights", "bypassed",
+    "Blocks", "Channels", "Energy", "Global", "GroupLasso", "Heads", "Importance", "LayerAdaptive", "LayerOperations",
+    "LeastLoss", "Lightest", "LowRank", "Magnitude", "Norm", "OfChannels", "OfOperations", "Outputs", "PerLayer", "Scale", "Taylor", "Weights", "bypassed",
 ]  # fmt: skip

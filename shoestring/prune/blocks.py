@@ -21,6 +21,28 @@ _AS_LIGHT = 1.1
 """Times the weights of the lightest block, that another may have and count as light."""
 
 
+@dataclass(frozen=True)
+class LeastLoss:
+    """Blocks whose loss is least when they are passed by go first."""
+
+    def among(self, model: nn.Module, names: list[str]) -> list[str]:
+        """The blocks to choose from."""
+        return names
+
+
+@dataclass(frozen=True)
+class Lightest:
+    """Those of the fewest weights go first, of these the ones whose loss is least.
+
+    In convolutional networks early blocks hold few weights and take as long as any: what is left has more to learn with, and loses more until it has.
+    """
+
+    def among(self, model: nn.Module, names: list[str]) -> list[str]:
+        """The blocks to choose from: the lightest, and those that are nearly as light."""
+        weights = {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in names}
+        return [name for name in names if weights[name] <= _AS_LIGHT * min(weights.values())]
+
+
 class Through(nn.Module):
     """Returns its first argument: what is left of a block that was taken out."""
 
@@ -39,8 +61,7 @@ class Blocks(Technique):
 
     `share`: of the blocks that is kept, above 0 and at most 1; one stays at least.
     `batches`: of the training split that the loss is measured on.
-    `lightest`: those of the fewest weights go first, of these the ones whose loss is least. In convolutional networks early blocks hold few
-    and take as long as any: what is left has more to learn with, and loses more until it has.
+    `first`: which blocks go first, LeastLoss() or Lightest().
     `training`: after the last block went; Training(0) trains nothing.
     `only`, `keep`: patterns of names of blocks that may go, and of those that must stay.
     A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList, called once, that returns a
@@ -55,7 +76,7 @@ class Blocks(Technique):
 
     share: float = 0.5
     batches: int = 8
-    lightest: bool = False
+    first: LeastLoss | Lightest = LeastLoss()
     training: Training = Training(1000, AdamW(5e-4))
     only: Patterns = ()
     keep: Patterns = ()
@@ -76,10 +97,8 @@ class Blocks(Technique):
         candidates = chosen(found, self.only, self.keep, "Blocks")
         count = min(len(found) - max(1, round(self.share * len(found))), len(candidates))
         shorter, batches = clone(model), list(islice(iter(task.batches("train")), self.batches))
-        weights = {name: sum(p.numel() for p in shorter.get_submodule(name).parameters()) for name in candidates}
         for _ in range(count):
-            fewest = min(weights[name] for name in candidates)
-            near = [name for name in candidates if weights[name] <= _AS_LIGHT * fewest] if self.lightest else candidates
+            near = self.first.among(shorter, candidates)
             losses = {name: _loss(bypassed(shorter, (name,)), task, batches) for name in near}
             least = min(losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf)
             if not math.isfinite(losses[least]):

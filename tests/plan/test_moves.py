@@ -17,7 +17,7 @@ from shoestring.kit import Supervised, Training, clone, compressible, export, pa
 from shoestring.plan import compress
 from shoestring.plan.arms import Arms
 from shoestring.plan.moves import Arm, Move, moves, round_steps, sooner
-from shoestring.prune import Blocks, Magnitude
+from shoestring.prune import Blocks, LeastLoss, Magnitude
 from shoestring.quantize import BFloat16, PostTraining, Rate, Shared, Toward, WeightOnly
 
 
@@ -234,7 +234,7 @@ def test_structure_comes_first_where_no_kernels_are_fast_enough():
 
 
 def test_what_differs_by_its_training_alone_is_looked_at_once_without():
-    blocks = [move for move in moves() if type(move.technique) is Blocks and not move.technique.lightest]
+    blocks = [move for move in moves() if type(move.technique) is Blocks and move.technique.first == LeastLoss()]
     assert len(blocks) > 1 and len({repr(move.at(0.5, 0)) for move in blocks}) == 1
     assert len({repr(move.at(0.5, 10)) for move in blocks}) == len(blocks)
 

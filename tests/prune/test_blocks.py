@@ -14,7 +14,7 @@ from shoestring import kit
 from shoestring.core import seeded
 from shoestring.kit import AdamW, SkippedWarning, Supervised, Training
 from shoestring.models import ResNet20, TextEncoder
-from shoestring.prune import Blocks, bypassed
+from shoestring.prune import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.blocks import Through
 
 
@@ -56,15 +56,15 @@ def test_the_lightest_go_first_and_of_these_the_ones_that_do_least():
     with seeded(0):
         model, task = ResNet20(4), classified((3, 16, 16))
     for share, expected in ((0.85, 1), (0.75, 2), (0.5, 3), (0.45, 4)):
-        small = Blocks(share=share, batches=1, lightest=True, training=Training(0))(model, task)
+        small = Blocks(share=share, batches=1, first=Lightest(), training=Training(0))(model, task)
         gone = {place for place, block in enumerate(small.blocks) if isinstance(block, Through)}
         assert len(gone) == expected and (
             gone <= {0, 1, 2} if expected <= 3 else gone > {0, 1, 2} and gone - {0, 1, 2} <= {4, 5}
         )
     alike, found = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6)), []
-    for lightest in (True, False):
+    for first in (Lightest(), LeastLoss()):
         with seeded(0):  # the same batches
-            small = Blocks(share=0.5, lightest=lightest, training=Training(0))(alike, classified((4,)))
+            small = Blocks(share=0.5, first=first, training=Training(0))(alike, classified((4,)))
         found.append([type(one) for one in small])
     assert found[0] == found[1], "blocks of equal weight"
 
