@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import time
 from typing import Any, BinaryIO
@@ -220,21 +220,21 @@ class OptunaStorage(Storage):
 
     def has_others(self) -> bool:
         with told(self._what):
-            names = [one for one in optuna.get_all_study_names(self._storage) if one != self._name]
-            return any(
-                optuna.load_study(study_name=one, storage=self._storage).get_trials(deepcopy=False, states=_DONE)
-                for one in names
-            )
+            return any(self._of_others())
+
+    def _of_others(self) -> Iterator[Sequence[FrozenTrial]]:
+        """The finished trials of each other model."""
+        for name in optuna.get_all_study_names(self._storage):
+            if name != self._name:
+                yield optuna.load_study(study_name=name, storage=self._storage).get_trials(deepcopy=False, states=_DONE)
 
     def files_of_others(self) -> set[str]:
         if self._folder is None:  # in a database each model has its own
             return set()
         found: set[str] = set()
-        for name in optuna.get_all_study_names(self._storage):
-            if name != self._name:
-                study = optuna.load_study(study_name=name, storage=self._storage)
-                kept = [json.loads(one.user_attrs["trial"]) for one in study.get_trials(deepcopy=False, states=_DONE)]
-                found |= {one["file"] for one in kept if one["file"]}
+        for trials in self._of_others():
+            kept = [json.loads(one.user_attrs["trial"]) for one in trials]
+            found |= {one["file"] for one in kept if one["file"]}
         return found
 
     def files(self) -> Files:

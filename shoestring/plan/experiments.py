@@ -23,7 +23,7 @@ from shoestring.plan.frontier import undominated
 from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
-from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing
+from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_time_of
 
 _CATCHING_UP = 20.0  # times the timing of a file, that files which were never timed may take in all
 _DEATHS = 3  # of processes that were at a chain, after which it is what ends them
@@ -153,7 +153,7 @@ class Experiments:
         return trial
 
     def _in_my_time(self, trial: Trial) -> Trial:
-        return self.weighing.in_my_time(self._more.get(trial.key, trial), self.original.cost.milliseconds)
+        return in_time_of(self._more.get(trial.key, trial), self.weighing.timer, self.original.cost.milliseconds)
 
     def _keep(self, trial: Trial) -> None:
         """Remember what was measured of a trial later than the rest."""

@@ -91,7 +91,7 @@ def foretell(search: Search) -> Forecast:
         least = floor
         if verdict.fits:  # each file is so much smaller than the one before, and there is time for so many
             count = len(shares_of_smaller(lambda share: share * most))
-            now = min(float(best.cost.bytes or floor), _without(weights, tensors))
+            now = min(float(best.cost.bytes or floor), _file(weights, tensors, _WITHOUT))
             least = now if steps < FEWEST_STEPS else min(now, max(floor, now / (SHRINK * 2.0 ** (count - 1))))
         spread = math.exp(_FOUR_OF_FIVE * _SPREAD)
         return Forecast(
@@ -131,13 +131,12 @@ def _chance(search: Search, floor: float) -> float | None:
 def _floor(weights: int, tensors: int, steps: float, drop: float) -> float:
     """To how many bytes a file can come before it loses more than may be lost."""
     bits = _BITS * (max(steps, 1.0) / 1500) ** _BY_STEPS * (1 + drop / 0.005) ** _BY_DROP
-    trained = weights * bits / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
-    return _without(weights, tensors) if steps < FEWEST_STEPS else min(trained, _without(weights, tensors))
+    return _file(weights, tensors, _WITHOUT if steps < FEWEST_STEPS else min(bits, _WITHOUT))
 
 
-def _without(weights: int, tensors: int) -> float:
-    """The bytes of a file that takes no training, about."""
-    return weights * _WITHOUT / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
+def _file(weights: int, tensors: int, bits: float) -> float:
+    """The bytes of a file with so many bits a weight, about."""
+    return weights * bits / 8 + _TENSOR_BYTES * tensors + _GRAPH_BYTES
 
 
 def _drop(budget: Budget, base: float) -> float:

@@ -36,16 +36,17 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
             versions={},
             when=0.0,
         )
+        # Storages that machines share do not keep what was measured later than the rest: those of the frontier are noted here.
+        noted = {one.key: one for one in map(Trial.from_json, told.get("points", ()))}
         fields, base, error, before = tuple(told["fields"]), float(told["base"]), told["base_error"], told["bytes_before"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
-    trials = [original, *(one for one in study.trials() if one.score is not None and study.holds(one))]
+    held = [one for one in study.trials() if one.score is not None and study.holds(one)]
     if "timer" in told:  # files were timed in several hours, and are compared as they were at the end
-        trials = [original, *(in_time_of(one, told["timer"], original.cost.milliseconds) for one in trials[1:])]
-    # Storages that machines share do not keep what was measured later than the rest: those of the frontier are noted here.
-    noted = {one.key: one for one in map(Trial.from_json, told.get("points", ()))}
-    trials = [noted.get(one.key, one) for one in trials]
-    found = Frontier.of(trials, fields, base, base_error=error, bytes_before=before)
+        held = [in_time_of(one, told["timer"], original.cost.milliseconds) for one in held]
+    found = Frontier.of(
+        [original, *(noted.get(one.key, one) for one in held)], fields, base, base_error=error, bytes_before=before
+    )
 
     def read(trial: Trial) -> bytes:
         return (folder / str(told["original"])).read_bytes() if trial.technique == "chain()" else study.read(trial)

@@ -138,8 +138,9 @@ class Rounds:
 
     def _fewer_for_longer(self, arms: list[Arm]) -> None:
         """Where a resource is limited: files that are aimed at the limits, by ever fewer kinds of chain (successive halving)."""
-        rounds = ROUNDS if self._as_many_as_fit(ROUNDS[0][0], len(arms)) > 1 else ROUNDS[1:]
-        rounds = rounds if limit_of(self.budget, "size") is not None else (*rounds[:-1], LAST)  # nothing is aimed once more
+        last = LAST if limit_of(self.budget, "size") is None else ROUNDS[-1]  # where nothing is aimed once more
+        several = self._as_many_as_fit(ROUNDS[0][0], len(arms)) > 1
+        rounds = (*ROUNDS[0 if several else 1 : -1], last)
         for number, (share, most) in enumerate(rounds, 1):
             results: list[tuple[Arm, Trial]] = []
             most = self._as_many_as_fit(share, min(most, len(arms)))

@@ -63,7 +63,6 @@ class Untrained:
         ends = self.clock.gone + seconds
         last: dict[str, list[tuple[float, Trial]]] = {}
         busy: list[tuple[Move, float]] = []
-
         candidates = sorted((m for m in self.moves if m.works_untrained), key=self._how_early, reverse=True)
 
         def one(move: Move, dial: float, *, wait: bool) -> bool:

@@ -101,10 +101,6 @@ class Weighing:
         """What times files: settings of the latency meter, and the machine. Milliseconds of another are not to be compared with."""
         return "" if self.latency is None else f"{self.latency!r} {machine()}"
 
-    def in_my_time(self, trial: Trial, milliseconds: float | None) -> Trial:
-        """A trial that was measured earlier, its milliseconds in units of what the original takes now; see `in_time_of`."""
-        return in_time_of(trial, self.timer, milliseconds)
-
     def _read(self, file: Path) -> Cost:
         cost = Cost()
         for meter in self.meters:

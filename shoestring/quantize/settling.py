@@ -14,7 +14,7 @@ from shoestring.core import Task, evaluating, seeded
 from shoestring.kit import Edges, Product, Quantised
 
 
-def sections(places: Edges, layers: Container[str], can_share: Callable[[str], bool] = lambda layer: True) -> list[list[str]]:
+def sections(places: Edges, layers: Container[str], can_share: Callable[[str], bool]) -> list[list[str]]:
     """The layers, in the order that they are called in, those together that a single run can settle: neighbours that are called once,
     and of which `can_share` says nothing else."""
     calls = Counter(layer for layer, _ in places.products.values())

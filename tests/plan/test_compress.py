@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from shoestring.artifact import load
-from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique, score, seeded
-from shoestring.kit import AdamW, StudyHeld, Supervised, Training, clone, parameter_bytes, train
+from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique, score
+from shoestring.kit import StudyHeld, Supervised, clone, parameter_bytes
 from shoestring.meters import Latency, Ratio, alternate
 from shoestring.plan import Report, compress, main_job
 from shoestring.plan.clock import Clock, TimeUpError
@@ -25,23 +25,10 @@ from shoestring.plan.proposal import open_proposals
 from shoestring.plan.rounds import Rounds
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
-from shoestring.tasks import digits
 
 EASY = "size<=6KB, drop<=20%"
 """Kept without training and without loss: the search ends as soon as it sees that, however long it may take."""
 MINUTES = 2.0
-
-
-@pytest.fixture(scope="module")
-def task():
-    return digits()
-
-
-@pytest.fixture(scope="module")
-def model(task):
-    with seeded(0):
-        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-        return train(network, task.sealed(), Training(400, AdamW(3e-3)))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from torch import nn
 
 from shoestring.artifact import load
-from shoestring.core import ActsOnLayers, Budget, Cost, Stage, seeded
-from shoestring.kit import AdamW, Supervised, Training, Trial, clone, train
+from shoestring.core import ActsOnLayers, Budget, Cost, Stage
+from shoestring.kit import Supervised, Trial, clone
 from shoestring.meters import Latency
 from shoestring.plan import compress
 from shoestring.plan.clock import Clock
@@ -30,19 +30,6 @@ from shoestring.plan.training_time import step_seconds
 from shoestring.plan.untrained import Untrained
 from shoestring.prune import Magnitude
 from shoestring.quantize import PostTraining
-from shoestring.tasks import digits
-
-
-@pytest.fixture(scope="module")
-def task():
-    return digits()
-
-
-@pytest.fixture(scope="module")
-def model(task):
-    with seeded(0):
-        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-        return train(network, task.sealed(), Training(400, AdamW(3e-3)))
 
 
 def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(model, task, tmp_path, monkeypatch):
