@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -18,19 +16,8 @@ import typer
 from shoestring.cli.source import model_and_task
 from shoestring.core.budget import limits_in_words
 
-
-def _began() -> float:
-    """When this process was made, of time.monotonic(); now where the system does not tell. Starting Python and importing take seconds too."""
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        gone = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        gone = 0.0
-    return monotonic() - (gone if 0 < gone < 60 else 0.0)
-
-
-BEGAN = _began()
-"""When the program began, as nearly as the system tells: the limit on time is on all of it."""
+BEGAN = monotonic()
+"""When the program began, as nearly as Python can tell (the system's time of a process is also that of a shell that became it): the limit on time is on all of it."""
 asked_to_end = Event()
 """Set once a signal asked the command to end: what fails after that may have swallowed it (half an import, say)."""
 BUDGET_NOT_MET = 3
