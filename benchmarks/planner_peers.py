@@ -129,7 +129,8 @@ def past(folder: Path) -> Path:
         # What only trains a network anew is not there.
         (folder / one.relative_to(root)).write_text(one.read_text().replace("AdamW, ", "").replace("Training, ", ""))
     (folder / "benchmarks" / "results").mkdir(parents=True)
-    (folder / "benchmarks" / "results" / "files").symlink_to(HERE / "results" / "files")
+    for kept in ("files", "unfinished"):  # what the jobs start from
+        (folder / "benchmarks" / "results" / kept).symlink_to(HERE / "results" / kept)
     return folder
 
 
