@@ -10,14 +10,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from shoestring.artifact import load
-    from shoestring.core import Budget, Cost, Ledger, Oracle, Task, Technique, Vary, apply, chain, prove
+    from shoestring.core import Axis, Budget, Cost, Ledger, Oracle, Task, Technique, Vary, apply, chain, prove
     from shoestring.kit import Supervised, Training, restore, write
     from shoestring.plan import compress
 
 _HOMES = {
     "shoestring.artifact": ["load"],
     "shoestring.core": [
-        "Budget", "Cost", "Ledger", "Oracle", "Task", "Technique", "Vary", "apply", "chain", "prove",
+        "Axis", "Budget", "Cost", "Ledger", "Oracle", "Task", "Technique", "Vary", "apply", "chain", "prove",
     ],
     "shoestring.kit": ["Supervised", "Training", "restore", "write"],
     "shoestring.plan": ["compress"],
@@ -25,8 +25,8 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Budget", "Cost", "Ledger", "Oracle", "Supervised", "Task", "Technique", "Training", "Vary", "apply", "chain", "compress",
-    "load", "prove", "restore", "write",
+    "Axis", "Budget", "Cost", "Ledger", "Oracle", "Supervised", "Task", "Technique", "Training", "Vary", "apply", "chain",
+    "compress", "load", "prove", "restore", "write",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from shoestring.artifact import file
+from shoestring.artifact.axes import Axis
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Tree
 from shoestring.artifact.session import OnnxRuntime, Runtime, checked, first_line
@@ -27,6 +28,8 @@ class Loaded:
             raise ValueError(f"threads is {threads}: give 1 or more, or None for as many as there are cores")
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
         self._arguments, self._structure = content.graph.arguments, content.graph.structure
+        named = {size for port in self.inputs for size in port.shape if isinstance(size, str)}
+        self._bounded = {text: axis for text in named if (axis := Axis.read(text)).name != text}
         self._session = checked(runtime).start(content.graph, content.tensors, threads)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +83,11 @@ class Loaded:
             if not fits:
                 wanted = ", ".join(map(str, port.shape))
                 raise ValueError(f"the input {port.name!r} has shape {list(shape)} and [{wanted}] is wanted")
+        for text, axis in self._bounded.items():
+            if sizes[text] not in axis:
+                raise ValueError(
+                    f"the axis {axis.name!r} is {sizes[text]} long, and this file takes {text}: {self.signature()}"
+                )
         try:
             return [np.asarray(value) for value in self._session.run(feeds)]
         except Exception as error:

@@ -1,5 +1,6 @@
 """The words of the house: six nouns and two verbs."""
 
+from shoestring.artifact.axes import Axis
 from shoestring.core.apply import apply
 from shoestring.core.budget import Budget, BudgetError, Share
 from shoestring.core.cost import Cost
@@ -26,6 +27,7 @@ from shoestring.core.view import View
 __all__ = [
     "RESOURCES",
     "ActsOnLayers",
+    "Axis",
     "Budget",
     "BudgetError",
     "Chain",

@@ -10,6 +10,8 @@ from operator import index as as_whole
 from typing import Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
+from shoestring.artifact.axes import Axis
+
 Predict = Callable[..., Any]
 
 
@@ -26,11 +28,11 @@ class Vary:
     """An example's tensor with the axes along which it may vary, each with a name: `Vary(x, {0: "N", 1: "T"})`.
 
     Axes with the same name have the same length. A tensor that is not wrapped varies along axis 0, named "N";
-    `Vary(x, {})` is fixed.
+    `Vary(x, {})` is fixed. An axis with bounds is an `Axis`: `Vary(x, {1: Axis("T", most=512)})`.
     """
 
     tensor: Any
-    axes: Mapping[int, str] = field(default_factory=dict)
+    axes: Mapping[int, str | Axis] = field(default_factory=dict)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shoestring.artifact.axes import Axis
 from shoestring.core import Task, seeded
 from shoestring.kit.example import Example, example_of, over, plain, reshaped
 from shoestring.kit.layers import Patterns, chosen, layers_of
@@ -196,9 +197,9 @@ def _shortened(example: Example) -> Example | None:
 
     def shorter(leaf: Any) -> Any:
         nonlocal cut
-        for axis in example.axes.get(id(leaf), {}):
-            if leaf.shape[axis] > _SHORT:
-                leaf, cut = leaf.narrow(axis, 0, _SHORT), True
+        for axis, name in example.axes.get(id(leaf), {}).items():
+            if leaf.shape[axis] > (short := Axis.read(name).near(_SHORT)):
+                leaf, cut = leaf.narrow(axis, 0, short), True
         return leaf
 
     changed = Example(over(shorter, example.args), over(shorter, example.kwargs), {})

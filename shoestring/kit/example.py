@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from shoestring.artifact.axes import Axis
 from shoestring.artifact.graph import Tree
 from shoestring.core import Task, Vary
 
@@ -25,11 +26,11 @@ class Example:
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    axes: dict[int, Mapping[int, str]]  # of each tensor, by id
+    axes: dict[int, Mapping[int, str]]  # of each tensor, by id: names, with their bounds as a file has them
 
 
 def example_of(task: Task) -> Example:
-    """The task's example; raises ExportError where it declares an axis that a tensor has not."""
+    """The task's example; raises ExportError where it declares an axis that a tensor has not, or is not as long as it declares."""
     axes: dict[int, Mapping[int, str]] = {}
 
     def unwrap(leaf: Any) -> Any:
@@ -45,9 +46,13 @@ def example_of(task: Task) -> Example:
                 f"the task's example says that axis {wrong[0]} varies of a tensor that has {tensor.ndim} axes: "
                 "name those that it has in Vary(tensor, {axis: name})"
             )
-        names = {axis % tensor.ndim: name for axis, name in names.items()}
-        for axis in names:  # an axis of length 1 is taken for fixed: show two
-            if tensor.shape[axis] < 2:
+        names = {axis % tensor.ndim: str(name) for axis, name in names.items()}
+        for axis, name in names.items():
+            if tensor.shape[axis] not in Axis.read(name):
+                raise ExportError(
+                    f"the task's example is {tensor.shape[axis]} long along axis {axis}, which is declared as {name}"
+                )
+            if tensor.shape[axis] == 1 and 2 in Axis.read(name):  # an axis of length 1 is taken for fixed: show two
                 tensor = torch.cat([tensor] * 2, axis)
         tensor = tensor.detach().cpu().clone()
         axes[id(tensor)] = names
@@ -58,7 +63,7 @@ def example_of(task: Task) -> Example:
 
 
 def reshaped(example: Example) -> Example | None:
-    """The example one shorter along every axis that varies (an axis of two one longer), None where none does.
+    """The example one shorter along every axis that varies (an axis of two one longer; of multiples of 4, four), None where none does.
 
     Shorter, because the example may be as long as the model allows: a text of as many words as it has positions.
     """
@@ -66,14 +71,22 @@ def reshaped(example: Example) -> Example | None:
 
     def change(leaf: Any) -> Any:
         nonlocal varied
-        for axis in example.axes.get(id(leaf), {}):
-            varied = True
-            size = leaf.shape[axis]
-            leaf = leaf.narrow(axis, 0, size - 1) if size > 2 else torch.cat([leaf, leaf.narrow(axis, 0, 1)], axis)
+        for axis, name in example.axes.get(id(leaf), {}).items():
+            size, allowed = leaf.shape[axis], Axis.read(name)
+            shorter = allowed.near(size - 1)
+            other = shorter if 1 < shorter < size else size + allowed.multiple
+            varied = varied or other in allowed
+            leaf = lengthened(leaf, axis, other if other in allowed else size)
         return leaf
 
     changed = Example(over(change, example.args), over(change, example.kwargs), {})
     return changed if varied else None
+
+
+def lengthened(leaf: torch.Tensor, axis: int, length: int) -> torch.Tensor:
+    """A tensor cut along an axis, or repeated from its start, to be so long."""
+    times = -(-length // leaf.shape[axis])
+    return (torch.cat([leaf] * times, axis) if times > 1 else leaf).narrow(axis, 0, length)
 
 
 def over(change: Callable[[Any], Any], tree: Any) -> Any:

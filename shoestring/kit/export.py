@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from shoestring.artifact.runtime import Loaded
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
 from shoestring.core import Task, array
 from shoestring.kit.alike import TOLERANCE, alike
+from shoestring.kit.assumed import Guards, check_lengths, declaration, narrow, noted, suggested
 from shoestring.kit.example import (
     Example,
     ExportError,
@@ -36,6 +37,7 @@ from shoestring.kit.lowering import lower
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Quantised, plain_module, translations
+from shoestring.kit.recurrent import free_lengths, step_by_step
 from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.state import spread
 from shoestring.kit.tracing import explain, forget_kernels, quiet
@@ -142,9 +144,10 @@ def parameter_bytes(model: nn.Module) -> int:
 
 
 def export(model: nn.Module, task: Task) -> Exported:
-    """The graph of a module in evaluation mode, checked at the example's shape and at a second one.
+    """The graph of a module in evaluation mode, checked at the example's shape, at a second one, and at the lengths where forward()
+    may take other steps.
 
-    Raises ExportError where the model fails on the example, has an operator that files do not hold, or is fixed along an
+    Raises ExportError where the model fails on the example, has an operator that files do not hold, or takes other steps along an
     axis that the example says varies.
     """
     steps, original = steps_of(model), model
@@ -157,21 +160,35 @@ def export(model: nn.Module, task: Task) -> Exported:
         "make task.example() return arguments that the model takes, in its types (a half-precision model wants half)",
     )
     _check_outputs(expected)
-    exported = _export(model, example, expected, steps)
+    exported, guards = _export(model, example, expected, steps)
     say_what_stays(original, exported.wholes)
     loaded = _loadable(exported, model)
     tolerance = _tolerance(model, expected, exported)
     _compare(loaded, example, expected, tolerance, "")
     if (second := reshaped(example)) is not None:
-        expected = _answer(
-            model,
-            second,
-            "the model itself failed at a second shape",
-            "wrap the tensor in task.example() as Vary(x, {}) if it cannot vary, or name the axes that do",
-        )
+        bounds = " and ".join(map(declaration, suggested(example, guards)))
+        advice = "wrap the tensor in task.example() as Vary(x, {}) if it cannot vary, or name the axes that do"
+        advice += f", with their bounds, such as {bounds}" * bool(bounds)
+        expected = _answer(model, second, "the model itself failed at a second shape", advice)
+    narrowed = check_lengths(
+        example,
+        guards,
+        answer=lambda one: _attempt(lambda: _answer(model, one, "", "")),
+        compare=lambda one, wanted: _compare(loaded, one, wanted, tolerance, ""),
+        runs=lambda one: _attempt(lambda: loaded(*one.args, **one.kwargs)) is not None,
+    )
+    if second is not None:
         where = " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
         _compare(loaded, second, expected, tolerance, where)
-    return exported
+    return replace(exported, graph=narrow(exported.graph, narrowed))
+
+
+def _attempt(run: Callable[[], Any]) -> Any:
+    """What it gives; None where it fails."""
+    try:
+        return run()
+    except (ExportError, file.ShoeError, ValueError):
+        return None
 
 
 def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any:
@@ -209,7 +226,7 @@ class _Call(nn.Module):
         return tuple(numbered(plain(output))[1])
 
 
-def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[int, np.ndarray]) -> Exported:
+def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[int, np.ndarray]) -> tuple[Exported, Guards]:
     values = [member.raw.detach() for member in members(model)]
     fixed = torch.export.Dim.DYNAMIC
     shapes = over(
@@ -222,7 +239,7 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
     call = _Call(model)
     forget_kernels()
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), torch.no_grad(), noted() as guards:
             program = torch.onnx.export(
                 call,
                 (values, (example.args, example.kwargs)),
@@ -233,7 +250,7 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
                 custom_translation_table=translations(),
             )
     except Exception as error:
-        raise ExportError(explain(error)) from error
+        raise ExportError(explain(error) + step_by_step(model)) from error
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))
     structure, outputs = numbered(plain(expected))
@@ -246,6 +263,7 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
     # Of types that numpy has not, none is on a grid.
     known = [array(one) if one.dtype != torch.bfloat16 else np.empty(0) for one in values]
     proto = program.model_proto
+    free_lengths(proto)
     wholes = lower(proto, known, steps)
     try:
         graph, wanted, constants = convert(proto, names, arguments, structure)
@@ -255,7 +273,7 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
             f"the model uses the operator {error}. Write that step with other functions, or leave it out of forward() and do "
             "it before or after the file runs"
         ) from None
-    return Exported(graph, wanted, constants, wholes)
+    return Exported(graph, wanted, constants, wholes), guards
 
 
 def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:

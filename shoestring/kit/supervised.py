@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shoestring.core import Predict, Task, Vary, array
+from shoestring.core import Axis, Predict, Task, Vary, array
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
@@ -36,7 +36,7 @@ class Supervised(Task):
 
     `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the outputs with numpy arrays in them
     and gives a number per example, of which the score is the mean. `axes` names the axes of the inputs that vary besides
-    axis 0; an input that has not so many is none the wiser. `augment(*inputs)` changes the inputs of each training batch
+    axis 0, with bounds where they have some (`{1: Axis("T", most=512)}`); an input that has not so many is none the wiser. `augment(*inputs)` changes the inputs of each training batch
     (crops, noise) and returns them, one or a tuple; None leaves them as they are. `prepare(*inputs)` does the same before it, in
     every split, when scored too: what leaves the answers as they are and saves time (padding cut off).
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe: about half the time on a
@@ -52,7 +52,7 @@ class Supervised(Task):
     batch_size: int = 128
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
     merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
-    axes: Mapping[int, str] = field(default_factory=dict, repr=False)
+    axes: Mapping[int, str | Axis] = field(default_factory=dict, repr=False)
     augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     autocast: torch.dtype | None = field(default=None, repr=False)

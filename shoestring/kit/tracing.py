@@ -58,7 +58,7 @@ def _argument(path: str) -> str:
 def quiet():
     """The exporter's chatter is not the user's business; what fails is raised."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
