@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -17,17 +17,47 @@ from shoestring.core import Axis, Predict, Task, Vary, array
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
+_RESAMPLES = 50
 
 
 def accuracy(outputs: Any, targets: np.ndarray) -> np.ndarray:
-    """Of each example 1 where the largest of its outputs (the last axis; of a mapping, its `logits`) is the target's, else 0."""
+    """Of each target 1 where the largest of its outputs (the last axis; of a mapping, its `logits`) is its own, else 0.
+
+    Outputs ...×C of C classes, two or more, and whole-number targets of the shape of the rest. Raises TypeError for other outputs than an
+    array, ValueError for shapes and targets that it does not fit; both say what to give instead.
+    """
     if isinstance(outputs, Mapping) and "logits" in outputs:
         outputs = outputs["logits"]
     if not isinstance(outputs, np.ndarray):
         raise TypeError(
             f"accuracy compares an array, and the model returns {type(outputs).__name__}: give Supervised a merit="
         )
+    if advice := _misfit(outputs, targets):
+        told = f"outputs {list(outputs.shape)} and {targets.dtype} targets {list(targets.shape)}"
+        raise ValueError(f"accuracy, the default score, does not fit {told}: give Supervised {advice}")
     return (outputs.argmax(-1) == targets).astype(np.float64)
+
+
+def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
+    """What to give instead where classes are not compared with numbers of classes; "" where they are."""
+    several = outputs.ndim > 1 and outputs.shape[-1] > 1
+    axes = tuple(range(1, targets.ndim))
+    mean = f".mean({axes})" if axes else ""
+    if targets.dtype.kind == "f" and outputs.shape == targets.shape and several and _are_shares(targets):
+        return "merit=lambda out, y: out.argmax(-1) == y.argmax(-1), for labels that are shares of classes"
+    if (targets.dtype.kind in "fb" or outputs.size == targets.size) and not set(np.unique(targets)) - {0, 1}:
+        return f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no (0.5 in place of 0 for probabilities)"
+    if targets.dtype.kind == "f":
+        return f"merit=lambda out, y: -((out.reshape(y.shape) - y) ** 2){mean}, for numbers"
+    if several and outputs.shape[:-1] == targets.shape:
+        return ""
+    if outputs.ndim == targets.ndim + 1 and (outputs.shape[0], *outputs.shape[2:]) == targets.shape and outputs.shape[1] > 1:
+        return f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1"
+    return "merit=, a function of outputs and targets (arrays) that gives a number for each example"
+
+
+def _are_shares(targets: np.ndarray) -> bool:
+    return bool((targets >= 0).all() and np.allclose(targets.sum(-1), 1, atol=1e-3))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,14 +65,15 @@ class Supervised(Task):
     """Inputs in, targets out; by default a classification, scored by accuracy between 0 and 1.
 
     `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the outputs with numpy arrays in them
-    and gives a number per example, of which the score is the mean. `axes` names the axes of the inputs that vary besides
+    and gives a number per example (or per target, of the targets' shape), of which the score is the mean. `metric(outputs, targets)`, in
+    place of a merit, gives the score of the whole split at once, for what is no mean over examples (macro F1). `axes` names the axes of the inputs that vary besides
     axis 0, with bounds where they have some (`{1: Axis("T", most=512)}`); an input that has not so many is none the wiser. `augment(*inputs)` changes the inputs of each training batch
     (crops, noise) and returns them, one or a tuple; None leaves them as they are. `prepare(*inputs)` does the same before it, in
     every split, when scored too: what leaves the answers as they are and saves time (padding cut off).
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe: about half the time on a
     processor that has bfloat16. None computes in the type of the weights.
     Arrays and lists become tensors, and whole-number targets int64.
-    Raises TypeError for a split that is no pair, and ValueError for one that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
+    Raises TypeError for a split that is no pair, ValueError for a merit and a metric both, and ValueError for one that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
 
     train: Split = field(repr=False)
@@ -52,12 +83,15 @@ class Supervised(Task):
     batch_size: int = 128
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
     merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
+    metric: Callable[[Any, np.ndarray], float] | None = field(default=None, repr=False)
     axes: Mapping[int, str | Axis] = field(default_factory=dict, repr=False)
     augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     autocast: torch.dtype | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.metric is not None and self.merit is not accuracy:
+            raise ValueError(f"{self.name} has a merit and a metric: give one of them")
         for split in ("train", "validation", "test"):
             object.__setattr__(self, split, _as_tensors(split, getattr(self, split)))
             inputs, targets = self._split(split)
@@ -98,16 +132,59 @@ class Supervised(Task):
         return loss
 
     def score(self, predict: Predict, split: str) -> float:
-        """The mean merit over a split."""
-        return float(self.merits(predict, split).mean())
+        """The mean merit over a split, or its metric."""
+        if self.metric is None:
+            return float(self.merits(predict, split).mean())
+        return self._metric(*self._answers(predict, split))
 
-    def merits(self, predict: Predict, split: str) -> np.ndarray:
-        """The merit of each example."""
+    def merits(self, predict: Predict, split: str) -> np.ndarray | None:
+        """The merit of each example; None where there is a metric. Raises ValueError for a merit that gives anything else."""
+        if self.metric is not None:
+            return None
+        return np.concatenate([self._merit(outputs, targets) for outputs, targets in self._parts(predict, split)])
+
+    def standard_error(self, predict: Predict, split: str) -> float | None:
+        """Of the score: from the merits, or of a metric by drawing the examples anew 50 times (the bootstrap)."""
+        if self.metric is None:
+            return super().standard_error(predict, split)
+        outputs, targets = self._answers(predict, split)
+        draw = np.random.default_rng(0)
+        drawn = [draw.integers(len(targets), size=len(targets)) for _ in range(_RESAMPLES)]
+        return float(np.std([self._metric(_over(lambda one, at=at: one[at], outputs), targets[at]) for at in drawn]))
+
+    def _parts(self, predict: Predict, split: str) -> Iterator[tuple[Any, np.ndarray]]:
+        """What `predict` answers, and the targets, some hundred examples at a time."""
         inputs, targets = self._split(split)
-        parts = zip(*(one.split(500) for one in inputs), targets.split(500), strict=True)
-        return np.concatenate(
-            [self.merit(_arrays(predict(*_changed(part[:-1], self.prepare))), array(part[-1])) for part in parts]
-        )
+        for part in zip(*(one.split(500) for one in inputs), targets.split(500), strict=True):
+            yield _over(array, predict(*_changed(part[:-1], self.prepare))), array(part[-1])
+
+    def _answers(self, predict: Predict, split: str) -> tuple[Any, np.ndarray]:
+        """Those of a whole split."""
+        outputs, targets = zip(*self._parts(predict, split), strict=True)
+        return _joined(outputs), np.concatenate(targets)
+
+    def _merit(self, outputs: Any, targets: np.ndarray) -> np.ndarray:
+        merits = np.asarray(self.merit(outputs, targets))
+        if merits.ndim == 0:
+            raise ValueError(
+                f"the merit gives one number ({merits}) for {len(targets)} examples, and one for each is wanted: give it as metric= in "
+                "place of merit= where it is of a whole split"
+            )
+        if merits.shape != targets.shape and (merits.ndim > 1 or len(merits) < len(targets)):
+            raise ValueError(
+                f"the merit gives shape {list(merits.shape)} for targets {list(targets.shape)}: a number for each example is wanted (a mean "
+                "over the other axes), or one for each target; outputs and targets of unlike shapes make one of all pairs"
+            )
+        return merits.reshape(-1)
+
+    def _metric(self, outputs: Any, targets: np.ndarray) -> float:
+        assert self.metric is not None
+        value = np.asarray(self.metric(outputs, targets))
+        if value.size != 1:
+            raise ValueError(
+                f"the metric gives shape {list(value.shape)}, and one number is wanted: give what is per example as merit="
+            )
+        return float(value.reshape(()))
 
     def sampled(self, examples: int, seed: int) -> Supervised:
         """At most so many validation examples, 1 or more, in the order that they have; itself where there are no more than these."""
@@ -133,11 +210,25 @@ def _changed(inputs: tuple[Tensor, ...], change: Callable[..., Tensor | tuple[Te
     return changed if isinstance(changed, tuple) else (changed,)
 
 
-def _arrays(outputs: Any) -> Any:
-    """The outputs with numpy arrays in place of tensors."""
+def _over(change: Callable[[Any], Any], outputs: Any) -> Any:
+    """The outputs with each of their arrays changed."""
     if isinstance(outputs, Mapping):
-        return {key: _arrays(value) for key, value in outputs.items()}
-    return tuple(map(_arrays, outputs)) if isinstance(outputs, list | tuple) else array(outputs)
+        return {key: _over(change, value) for key, value in outputs.items()}
+    return tuple(_over(change, one) for one in outputs) if isinstance(outputs, list | tuple) else change(outputs)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Outputs of several batches as those of one; raises ValueError where their shapes do not fit."""
+    if isinstance(parts[0], Mapping):
+        return {key: _joined([one[key] for one in parts]) for key in parts[0]}
+    if isinstance(parts[0], tuple):
+        return tuple(_joined(ones) for ones in zip(*parts, strict=True))
+    try:
+        return np.concatenate(parts)
+    except ValueError as error:
+        raise ValueError(
+            f"a metric takes the outputs of a whole split, and those of its batches do not fit together ({error})"
+        ) from None
 
 
 def _as_tensors(name: str, split: Any) -> Split:

@@ -63,6 +63,73 @@ def test_several_inputs_and_outputs():
     assert seen == [((4, 3, 2), (4,))]
 
 
+X = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randn(24, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "advice", "merit"),
+    [
+        (X[:, :1], X[:, :1], "for numbers", lambda out, y: -((out.reshape(y.shape) - y) ** 2).mean((1,))),
+        (X[:, 0], X[:, 0], "for numbers", lambda out, y: -((out.reshape(y.shape) - y) ** 2)),
+        (X[:, :1], (X[:, :1] > 0).float(), "for yes or no", lambda out, y: ((out > 0).reshape(y.shape) == y).mean((1,))),
+        (X[:, :1], (X[:, 0] > 0).long(), "for yes or no", lambda out, y: ((out > 0).reshape(y.shape) == y)),
+        (X[:, :1], X[:, 0] > 0, "for yes or no", lambda out, y: ((out > 0).reshape(y.shape) == y)),
+        (IMAGES, (IMAGES > 0).float(), "for yes or no", lambda out, y: ((out > 0).reshape(y.shape) == y).mean((1, 2, 3))),
+        (X, X.softmax(-1), "for labels that are shares", lambda out, y: out.argmax(-1) == y.argmax(-1)),
+        (
+            torch.cat([IMAGES, -IMAGES, IMAGES * 0 - 9], 1), (IMAGES[:, 0] < 0).long(), "classes along axis 1",
+            lambda out, y: (out.argmax(1) == y).mean((1, 2)),
+        ),
+    ],
+    ids=["numbers N×1", "numbers N", "yes or no", "yes or no, whole numbers", "yes or no, bools", "mask", "shares", "segmentation"],
+)  # fmt: skip
+def test_accuracy_refuses_what_it_does_not_fit_and_the_merit_that_it_names_does(outputs, targets, advice, merit):
+    split = (X if outputs.ndim < 3 else IMAGES, targets)
+    given = {"train": split, "validation": split, "test": split}
+    with pytest.raises(ValueError, match=f"accuracy, the default score, does not fit outputs .*{advice}"):
+        score(Supervised(**given), lambda x: outputs)
+    chosen = Supervised(**given, merit=merit)
+    best = 0 if "numbers" in advice else 1
+    assert score(chosen, lambda x: outputs) == best
+    assert score(chosen, lambda x: -outputs.flip(-1)) < best
+
+
+def test_a_merit_of_another_shape_is_refused():
+    y = (X[:, :1] > 0).float()
+    given = {"train": (X, y), "validation": (X, y), "test": (X, y)}
+    with pytest.raises(ValueError, match=r"the merit gives shape \[24, 24\] for targets \[24, 1\]: a number for each example"):
+        score(Supervised(**given, merit=lambda out, y: (out > 0) == y), lambda x: x[:, 0])
+    with pytest.raises(ValueError, match=r"the merit gives one number .* give it as metric="):
+        score(Supervised(**given, merit=lambda out, y: float(((out > 0) == y).mean())), lambda x: x[:, :1])
+    assert score(Supervised(**given, merit=lambda out, y: (out > 0) == y), lambda x: x[:, :1]) == 1  # one for each target
+
+
+def test_a_metric_is_of_the_whole_split():
+    y = (
+        (X[:, 0] > 1).long().repeat(50)
+    )  # 1,200, so that there are several batches, and the rare class is not in the same share of each
+    x = X.repeat(50, 1)
+
+    def macro_f1(outputs, targets):
+        chosen = outputs["logits"].argmax(-1)
+        found = [2 * ((chosen == c) & (targets == c)).sum() / ((chosen == c).sum() + (targets == c).sum()) for c in (0, 1)]
+        return np.mean(found)
+
+    def predict(x):
+        return {"logits": torch.stack([0.5 - x[:, 0], x[:, 0] - 0.5], 1)}
+
+    chosen = Supervised(train=(x, y), validation=(x, y), test=(x, y), metric=macro_f1)
+    assert score(chosen, predict) == pytest.approx(macro_f1(predict(x), y))
+    assert chosen.merits(predict, "validation") is None
+    by_hand = np.std([macro_f1(predict(x[at]), y[at]) for at in torch.randint(len(y), (200, len(y)))])
+    assert chosen.standard_error(predict, "validation") == pytest.approx(by_hand, rel=0.4)
+    with pytest.raises(ValueError, match=r"the metric gives shape \[1200\], and one number is wanted"):
+        score(Supervised(train=(x, y), validation=(x, y), test=(x, y), metric=lambda out, y: y), predict)
+    with pytest.raises(ValueError, match="has a merit and a metric"):
+        Supervised(train=(x, y), validation=(x, y), test=(x, y), metric=macro_f1, merit=lambda out, y: y)
+
+
 def test_bad_data_is_refused():
     x, y = torch.ones(4, 2), torch.zeros(4)
     good = (x, y)
@@ -97,7 +164,7 @@ def test_inputs_are_made_ready_in_every_split_before_they_are_changed():
 
     def predict(x: torch.Tensor) -> torch.Tensor:
         widths.append(x.shape[1])
-        return x
+        return torch.cat([x, -x], 1)
 
     chosen.score(predict, "test")
     assert widths == [1]
