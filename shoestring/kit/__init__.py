@@ -17,13 +17,13 @@ from shoestring.kit.export import (
     export,
     pack,
     parameter_bytes,
-    restore,
     write,
 )
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
 from shoestring.kit.product import Product
 from shoestring.kit.progress import listening, progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
+from shoestring.kit.restoring import restore
 from shoestring.kit.resume import resuming
 from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
 from shoestring.kit.supervised import Supervised, accuracy

@@ -213,6 +213,7 @@ def narrow(graph: Graph, axes: Mapping[str, Axis]) -> Graph:
     if not axes:
         return graph
     ports = tuple(
-        replace(one, shape=tuple(str(axes[size]) if size in axes else size for size in one.shape)) for one in graph.inputs
+        replace(one, shape=tuple(str(axes[size]) if isinstance(size, str) and size in axes else size for size in one.shape))
+        for one in graph.inputs
     )
     return replace(graph, inputs=ports)

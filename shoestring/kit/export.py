@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,11 +37,9 @@ from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Quantised, plain_module, translations
 from shoestring.kit.recurrent import free_lengths, step_by_step
-from shoestring.kit.sizes import RESIZABLE, resize
-from shoestring.kit.state import spread
 from shoestring.kit.tracing import explain, forget_kernels, quiet
-from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
-from shoestring.kit.whole import Whole, say_what_stays, steps_in, steps_of
+from shoestring.kit.weights import bake, check_finite, clone, members
+from shoestring.kit.whole import Whole, say_what_stays, steps_of
 
 QUANTISED_TOLERANCE = 0.1
 
@@ -76,66 +73,6 @@ def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> byt
     content = Content(exported.graph, _tensors(model, exported))
     with progress("packing", len(content.tensors)) as advance:
         return file.pack(content, smallest=smallest, advance=advance)
-
-
-def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYTES) -> nn.Module:
-    """A copy of `model` with the weights of the file, to go on training: zeros become a mask, levels a codebook, multiples a step.
-
-    `model` may be the one from before hidden units were removed: the layers of torch become as small as the file has them. `max_bytes` is that of `load`. Parameters that the file has not (its graph does not use them) keep the model's values, with a SkippedWarning.
-    Raises ValueError where the file is of another model, ShoeError for a damaged file.
-    """
-    model = bake(clone(model))
-    found = members(model)
-    content = file.read(path, max_bytes)
-    whole = steps_in(content)
-    for place, (one, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):
-        if one.member is None:
-            continue
-        if one.member >= len(found) or not _fits(found[one.member], one.bits.shape):
-            name = found[one.member].name if one.member < len(found) else f"number {one.member}"
-            other = "; a quantised file is restored into the module that the technique returned" if whole else ""
-            raise ValueError(
-                f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}{other}"
-            )
-        weight = found[one.member]
-        value, steps = _torch(one), packed.steps
-        if place in whole and weight.raw.is_floating_point():
-            steps = whole[place]
-            value = (value * spread(torch.from_numpy(steps), value) + 0.0).to(weight.raw.dtype)
-        if value.dtype != weight.raw.dtype:
-            raise ValueError(
-                f"{path} is of another model: it holds {weight.name} as {value.dtype} and the model as {weight.raw.dtype}; "
-                "convert the model first, as with model.half()"
-            )
-        if weight.raw.shape != value.shape:
-            weight.raw.data = value
-            resize(weight)
-        with torch.no_grad():
-            weight.raw.copy_(value)
-        if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
-            continue
-        if steps is not None:
-            shape = steps.shape if place in whole else (-1, *[1] * (value.ndim - 1)) if len(steps) > 1 else ()
-            step = torch.from_numpy(steps.copy()).reshape(shape).clamp_min(torch.finfo(value.dtype).tiny)
-            weight.round(step, 127 if place in whole else None)
-        elif 1 < packed.levels <= min(65536, value.numel() // 2):
-            levels, indices = torch.unique(value, return_inverse=True)
-            weight.share(levels, indices)
-        if weight.raw.ndim >= 2 and (value == 0).any():
-            weight.prune(value != 0)
-    held = {one.member for one in content.tensors}
-    if left := [weight.name for place, weight in enumerate(found) if weight.is_parameter and place not in held]:
-        warnings.warn(f"{path} does not hold {', '.join(left)}: they keep the model's values", SkippedWarning, stacklevel=2)
-    return model
-
-
-def _fits(weight: Weight, shape: tuple[int, ...]) -> bool:
-    """Whether the weight has this shape, or can be cut to it because units were removed."""
-    own = tuple(weight.raw.shape)
-    if own == shape:
-        return True
-    smaller = len(own) == len(shape) and all(0 < new <= old for new, old in zip(shape, own, strict=True))
-    return smaller and len(weight.owners) == 1 and isinstance(weight.owners[0][0], RESIZABLE)
 
 
 def parameter_bytes(model: nn.Module) -> int:
@@ -291,12 +228,6 @@ def _bits(value: torch.Tensor, member: int) -> Tensor:
     kind = unsigned(NUMBERS[name])
     plain = value.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[kind.itemsize])
     return Tensor(NUMBERS[name], plain.numpy().view(kind), member)
-
-
-def _torch(one: Tensor) -> torch.Tensor:
-    signed = one.bits.view(one.bits.dtype.str.replace("u", "i").replace("<i1", "|i1"))
-    name = next(name for name, number in NUMBERS.items() if number == one.element)
-    return torch.from_numpy(signed.copy()).view(getattr(torch, name))
 
 
 def _loadable(exported: Exported, model: nn.Module) -> Loaded:

@@ -133,9 +133,8 @@ class Supervised(Task):
 
     def score(self, predict: Predict, split: str) -> float:
         """The mean merit over a split, or its metric."""
-        if self.metric is None:
-            return float(self.merits(predict, split).mean())
-        return self._metric(*self._answers(predict, split))
+        merits = self.merits(predict, split)
+        return self._metric(*self._answers(predict, split)) if merits is None else float(merits.mean())
 
     def merits(self, predict: Predict, split: str) -> np.ndarray | None:
         """The merit of each example; None where there is a metric. Raises ValueError for a merit that gives anything else."""

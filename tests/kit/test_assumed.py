@@ -130,7 +130,11 @@ NT = {0: "N", 1: "T"}
         (ByNumber(), [(torch.randn(2, 8), {0: "N"})], r"axis 'N' .* 4 long than where it is 2 .* Axis\('N', most=3\)"),
         (ByNumber(), [(torch.randn(9, 8), {0: "N"})], r"axis 'N' .* Axis\('N', least=4\)"),
         (OneIsSpecial(), [(torch.randn(2, 8), {0: "N"})], r"axis 'N' .* 1 long than where it is 2 .* Axis\('N', least=2\)"),
-        (OneLosesItsAxis(), [(torch.randn(2, 8), {0: "N"})], r"axis 'N' .* returns shape \(1,\) and the module \(\).* Axis\('N', least=2\)"),
+        (
+            OneLosesItsAxis(),
+            [(torch.randn(2, 8), {0: "N"})],
+            r"axis 'N' .* returns shape \(1,\) and the module \(\).* Axis\('N', least=2\)",
+        ),
         (
             Broadcasts(),
             [(torch.randn(2, 8), NT), (torch.randn(2, 8), {0: "N", 1: "U"})],
@@ -231,5 +235,5 @@ def test_plain_recurrent_layers_are_named_with_the_way_out(tmp_path: Path):
         def forward(self, x: Tensor) -> Tensor:
             return self.cells(x)[0]
 
-    with pytest.raises(ExportError, match="cells would have to be nn.GRU or nn.LSTM"):
+    with pytest.raises(ExportError, match=r"cells would have to be nn\.GRU or nn\.LSTM"):
         write(Network(), Shown((torch.randn(7, 2, 8), {0: "T"})), tmp_path / "m.shoe")

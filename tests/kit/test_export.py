@@ -74,7 +74,7 @@ def test_fixed_axis_that_only_a_second_shape_shows(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "_export", fixed)
     with pytest.raises(
         ExportError,
-        match=r"axis 'N' varies in the task's example, but .* where it is 1 long than where it is 4 \(the exported graph fails there\)",
+        match=r"axis 'axis0' varies in the task's example, but .* where it is 1 long than where it is 4 \(the exported graph fails there\)",
     ):
         export(Then(lambda x: x.reshape(x.shape[0] * 2, 3)), example())
 
