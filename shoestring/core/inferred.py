@@ -69,7 +69,7 @@ def settle(declared: Kinds, loss: Any, calls: Sequence[Any], answers: Any) -> di
         elif (kind := by_loss.get(path)) is not None:
             found[path] = Told(kind, "by the loss")
         else:
-            found[path] = of_values(answer, outputs_of(calls[0]).get(path))
+            found[path] = of_values(answer, outputs_of(calls[0]).get(path), path)
     return found
 
 
@@ -232,8 +232,9 @@ def _product(sizes: Sequence[int]) -> int:
 # -- from the values
 
 
-def of_values(answer: Any, made: Any = None) -> Told:
-    """The kind of an output from its values, and where `made` is the same output with gradients, from the last step that made it.
+def of_values(answer: Any, made: Any = None, path: str = "") -> Told:
+    """The kind of an output from its values, from its path where it is called "logits", and from the last step that made it, where
+    `made` is the same output with gradients.
 
     Numbers where nothing tells.
     """
@@ -255,6 +256,12 @@ def of_values(answer: Any, made: Any = None) -> Told:
         for axis in axes:
             if answer.shape[axis] > 1 and ((answer.exp().sum(axis) - 1).abs() < 1e-3).all():
                 return Told(ClassLogits(axis), by)
+    if (
+        path.split(".")[-1] == "logits"
+        and answer.ndim > 1
+        and answer.shape[column := answer.ndim - 1 if answer.ndim == 3 else 1] > 1
+    ):
+        return Told(ClassLogits(column), "by its name")
     if step == "Sigmoid" and answer.shape[-1] != 4:  # four may be the sides of a box, within a picture
         return Told(BinaryProbabilities(), "made by a sigmoid")
     for axis in axes:
