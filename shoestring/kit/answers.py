@@ -73,16 +73,20 @@ def understood(model: nn.Module, given: Any, states: Mapping[str, Any]) -> tuple
 
     Raises ValueError for inputs that are too few, not finite, or do not fit the model.
     """
-    if states and (unnamed := [name for name, one in states.items() if not isinstance(one, Carried)]):
-        stateless, inputs = calls_of(model, given, {})
-        asked = Calls(
-            tuple(n for n in stateless.position if n not in unnamed),
-            tuple(n for n in stateless.keyword if n not in unnamed),
-            {},
+    if shapeless := [name for name, one in states.items() if not isinstance(one, Carried)]:
+        whole, inputs = calls_of(model, given, states)
+        known = {name: one for name, one in states.items() if name not in shapeless}
+        asked = replace(
+            whole,
+            states=known,
+            position=tuple(n for n in whole.position if n not in shapeless),
+            keyword=tuple(n for n in whole.keyword if n not in shapeless),
         )
-        step = {name: one[:, 0] if one.ndim else one for name, one in _sound(inputs, model).items()}
+        step = {name: one[:, 0] if one.ndim > 1 else one for name, one in _sound(inputs, model).items()}
         with torch.no_grad():
-            states = with_shapes(model, states, lambda count: asked.once(model, chosen(step, torch.arange(count))))
+            states = with_shapes(
+                states, lambda count: asked.once(model, {**chosen(step, torch.arange(count)), **asked.begun(count)})
+            )
     calls, inputs = calls_of(model, given, states)
     inputs = _sound(inputs, model)
     if states:

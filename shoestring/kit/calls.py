@@ -78,7 +78,7 @@ def count_of(inputs: Mapping[str, Tensor]) -> int:
 
 
 def calls_of(
-    model: nn.Module, given: Mapping[str, Tensor] | Sequence[Tensor], states: Mapping[str, Carried]
+    model: nn.Module, given: Mapping[str, Tensor] | Sequence[Tensor], states: Mapping[str, Any]
 ) -> tuple[Calls, dict[str, Tensor]]:
     """How a model is called on what was given, and that by name. Raises ValueError where names or numbers do not fit forward()."""
     parameters = inspect.signature(model.forward).parameters.values()
@@ -129,7 +129,7 @@ def _needed(one: inspect.Parameter) -> bool:
     return one.default is one.empty
 
 
-def with_shapes(model: nn.Module, states: Mapping[str, str | int | Carried], call: Callable[[int], Any]) -> dict[str, Carried]:
+def with_shapes(states: Mapping[str, str | int | Carried], call: Callable[[int], Any]) -> dict[str, Carried]:
     """The states, those without a shape in the shape that the model gives back where it is called without: `call(examples)`.
 
     Raises ValueError where it cannot be called so.

@@ -42,7 +42,7 @@ class Pictures:
         for path in _files(self.folder, PICTURES, "pictures"):
             with Image.open(path) as picture:
                 whole = picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16") else "RGB")
-                found.append(whole if self.size is None else whole.resize(self.size[::-1]))
+                found.append(whole if self.size is None else whole.resize((self.size[1], self.size[0])))
         grey = self.channels == 1 or (self.channels is None and all(one.mode == "L" for one in found))
         if len(sizes := sorted({one.size[::-1] for one in found})) > 1:
             raise ValueError(
