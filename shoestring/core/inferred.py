@@ -69,7 +69,7 @@ def settle(declared: Kinds, loss: Any, calls: Sequence[Any], answers: Any) -> di
         elif (kind := by_loss.get(path)) is not None:
             found[path] = Told(kind, "by the loss")
         else:
-            found[path] = of_values(answer, outputs_of(calls[0]).get(path), path)
+            found[path] = of_values(answer, outputs_of(calls[0]).get(path) if calls else None, path)
     return found
 
 

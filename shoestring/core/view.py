@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
 
 from shoestring.core.inferred import Told, in_words, settle
 from shoestring.core.kinds import Kinds, Own, outputs_of, shown
-from shoestring.core.task import Predict, SealedError, Task, evaluating
+from shoestring.core.task import Predict, SealedError, Task, evaluating, seeded
 
 
 class View(Task):
@@ -160,23 +160,38 @@ class Taught(View):
             hook.remove()
         if not calls:
             raise RuntimeError("the task's loss never called the model, so that there is nothing to compare with the teacher")
-        distances = [self._apart(*call, own, calls) for call in calls]
+        for _, answer in calls:
+            if tuple(outputs_of(answer)) not in self._found:
+                self._find_out(model, batch, answer, own, [output for output, _ in calls])
+        distances = [self._apart(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
     def teaching(self) -> str:
         """What is taught, in words, as the loss has found out so far."""
         return "; ".join(in_words(found) for found in self._found.values()) or self.task.teaching()
 
-    def _apart(self, output: Any, answer: Any, own: Any, calls: list[tuple[Any, Any]]) -> Any:
+    def _find_out(self, model: Any, batch: Any, answer: Any, own: Any, outputs: list[Any]) -> None:
+        """Settle the kinds of outputs of a structure, once: by a loss that has gradients, without them by the loss anew."""
+        import torch
+
+        if not torch.is_grad_enabled():
+            outputs = []
+            hook = model.register_forward_hook(
+                lambda _module, _args, output: outputs.append(output) if torch.is_grad_enabled() else None
+            )
+            try:
+                with seeded(0), evaluating(model), torch.enable_grad():
+                    own = self.task.loss(model, batch)
+            finally:
+                hook.remove()
+        names = tuple(outputs_of(answer))
+        alike = [one for one in outputs if tuple(outputs_of(one)) == names]
+        self._found[names] = settle(self.task.kinds, own, alike, answer)
+
+    def _apart(self, output: Any, answer: Any) -> Any:
         """How far an output is from the teacher's."""
         ours, theirs = outputs_of(output), outputs_of(answer)
-        names = tuple(theirs)
-        found = self._found.get(names)
-        if found is None:
-            alike = [one for one, other in calls if tuple(outputs_of(other)) == names]
-            found = settle(self.task.kinds, own, alike, answer)
-            if own.requires_grad:
-                self._found[names] = found
+        found = self._found[tuple(theirs)]
         if found.keys() == {""} and isinstance(found[""].kind, Own):
             return found[""].kind.apart(output, answer, self.temperature)
         if lacking := [path for path in found if path not in ours]:

@@ -229,6 +229,17 @@ def test_a_detector_is_taught_classes_and_boxes_and_says_so():
         assert before == 0 and taught.loss(moved, batch) > 0.5
 
 
+def test_a_loss_that_is_only_looked_at_is_compared_as_in_training():
+    split = random(8, 6), classes(8)
+    task = Supervised(train=split, validation=split, test=split)
+    teacher, student, batch = nn.Linear(6, 3), nn.Linear(6, 3), (split[:1], split[1])
+    trained = task.taught_by(teacher).loss(student, batch)
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        looked_at = task.taught_by(teacher).loss(student, batch)
+    assert looked_at == trained and torch.equal(torch.get_rng_state(), state)
+
+
 def test_a_task_may_bring_its_own_distance():
     def far(ours: Any, theirs: Any) -> Tensor:
         return (ours[1] - theirs[1]).abs().max()
