@@ -38,6 +38,9 @@ def wrong():
 def task():
     return digits()
 
+def alone():
+    return small()[0]
+
 def fails():
     return {}["absent"]
 """
@@ -143,6 +146,30 @@ def test_frontier_is_drawn(file, folder, shoestring):
     assert len(marks) == len(json.loads(shoestring("frontier", file, "--json")[1]))
 
 
+@pytest.fixture
+def images(folder):
+    from shoestring.tasks import digits
+
+    path = folder / "images.npz"
+    np.savez(path, images=digits().train[0].numpy())
+    return path
+
+
+def test_a_model_alone_is_compressed_by_how_it_answers(images, folder, shoestring):
+    status, out, err = shoestring(
+        "compress", "mine.py:alone", "--inputs", images, "--same", "class", "--budget", EASY, "--out", "alone.shoe"
+    )
+    assert status == 0 and (folder / "alone.shoe").stat().st_size <= 6000, err
+    assert "agreement on output the same class; 599 inputs to train on, 199 to choose by, 199 to prove on" in err
+    status, out, _ = shoestring("score", "alone.shoe", "mine.py:alone", "--inputs", images, "--same", "class")
+    assert status == 0 and 0.8 <= float(out) <= 1
+    assert "give --inputs, the same as when the file was made" in shoestring("score", "alone.shoe", "mine.py:alone")[2]
+    status, out, _ = shoestring("forecast", "mine.py:alone", "--inputs", images, "--json", "--budget", "size<=6KB")
+    assert status == 0 and json.loads(out.splitlines()[-1])["event"] == "forecast"
+    status, out, _ = shoestring("sensitivity", "mine.py:alone", "--inputs", images, "--same", "class", "--bits", 8, "--json")
+    assert status == 0 and json.loads(out)
+
+
 def test_sensitivity_tells_which_layer_hurts(folder, shoestring):
     status, out, _ = shoestring("sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--json")
     table = json.loads(out)
@@ -234,8 +261,14 @@ def test_score_and_ledger(file, shoestring):
         (("compress", "mine.py:wrong"), "must return (trained model, task)"),
         (("compress", "nothing_here:small"), "there is no module"),
         (("compress", "small"), "MODULE:FUNCTION"),
+        (("compress", "mine.py:alone"), "returned a model alone, Sequential: give --inputs x.npz"),
+        (("compress", "mine.py:alone", "--inputs", "absent.npz"), "there is no absent.npz"),
+        (("compress", "mine.py:alone", "--inputs", "mine.py"), "mine.py cannot be read as arrays"),
+        (("compress", "mine.py:alone", "--same", "class"), "wants --inputs"),
+        (("forecast", "--inputs", "mine.py"), "name the function that returns it"),
+        (("compress", "mine.py:small", "--inputs", "mine.py"), "returned a task of its own: leave --inputs out"),
         (("compress", "mine.py:small", "--out", "no/such/folder/x.shoe"), "no folder"),
-        (("compress", "mine.py:fails"), "mine.py:19, in fails"),
+        (("compress", "mine.py:fails"), "mine.py:22, in fails"),
         (("inspect", "absent.shoe"), "absent.shoe: no such file"),
         (("inspect", "mine.py"), "not a .shoe file"),
         (("pack", "absent.safetensors"), "absent.safetensors: no such file"),

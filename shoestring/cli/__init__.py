@@ -16,7 +16,7 @@ from shoestring import __version__
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.layers import sensitivity
 from shoestring.cli.search import INTERRUPTED, asked_to_end, compress, forecast, frontier
-from shoestring.cli.source import call as _call
+from shoestring.cli.source import Inputs, SameOption, task_of
 
 EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
 
@@ -151,8 +151,13 @@ def run(
 def score(
     file: File,
     source: Annotated[
-        str, typer.Argument(metavar="MODULE:FUNCTION", help="returns a task, or (model, task)", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION", help="returns a task, (model, task), or with --inputs a model", show_default=False
+        ),
     ],
+    inputs: Inputs = None,
+    same: SameOption = None,
     ledger: Annotated[Path, typer.Option(help="where the score is recorded")] = Path("shoestring.ledger"),
     as_json: AsJson = False,
 ) -> None:
@@ -161,8 +166,7 @@ def score(
     from shoestring.core import Ledger, prove
 
     read(file)  # a damaged one is told before the function trains anything
-    made = _call(source)
-    value = prove(file, made[1] if isinstance(made, tuple) else made, ledger=Ledger(ledger))
+    value = prove(file, task_of(source, inputs, same), ledger=Ledger(ledger))
     print(json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size}) if as_json else f"{value:.4f}")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shoestring.cli.source import model_and_task
+from shoestring.cli.source import Inputs, SameOption, model_and_task
 
 
 def sensitivity(
@@ -18,6 +18,8 @@ def sensitivity(
         list[int] | None,
         typer.Option(help="of the weights, 2 to 8; may be given several times; left out: 8 and 4", min=2, max=8, show_default=False),
     ] = None,
+    inputs: Inputs = None,
+    same: SameOption = None,
     folder: Annotated[Path | None, typer.Option(help="remembers trials, to go on after an interruption", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
@@ -29,5 +31,5 @@ def sensitivity(
     from shoestring.quantize import PostTraining
 
     actions = [PostTraining(bits=one) for one in dict.fromkeys(bits or (8, 4))]
-    table = tried(*model_and_task(source), actions, folder=folder)
+    table = tried(*model_and_task(source, inputs, same), actions, folder=folder)
     print(table.to_json() if as_json else table.to_csv() if as_csv else table, end="" if as_csv else "\n")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shoestring.cli.source import model_and_task
+from shoestring.cli.source import Inputs, SameName, SameOption, model_and_task
 from shoestring.core.budget import limits_in_words
 
 BEGAN = monotonic()
@@ -28,7 +28,7 @@ Source = Annotated[
     str | None,
     typer.Argument(
         metavar="[MODULE:FUNCTION]", show_default=False,
-        help="a function that returns (trained model, task), as MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits "
+        help="a function that returns (trained model, task), or with --inputs a trained model, as MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits "
         "and a small LeNet, trained on the spot",
     ),
 ]  # fmt: skip
@@ -59,6 +59,8 @@ def compress(
     budget: Limits = None,
     minutes: Minutes = None,
     runtime: RuntimeName = "onnxruntime",
+    inputs: Inputs = None,
+    same: SameOption = None,
     out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
     workers: Annotated[int, typer.Option(help="processes that search together", min=1)] = 1,
     storage: Annotated[
@@ -95,7 +97,7 @@ def compress(
     from shoestring.plan import main_job
     from shoestring.plan.workers import helpers, join
 
-    name, build = _job(source, seed)
+    name, build = _job(source, seed, inputs, same)
     path = out or Path(f"{name}.shoe")
     settings: dict[str, Any] = {
         "minutes": minutes, "meters": meters, "ledger": Ledger(ledger), "seed": seed, "smallest": smallest, "storage": storage,
@@ -119,6 +121,8 @@ def forecast(
     budget: Limits = None,
     minutes: Minutes = None,
     runtime: RuntimeName = "onnxruntime",
+    inputs: Inputs = None,
+    same: SameOption = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -126,7 +130,7 @@ def forecast(
     limits, meters, _ = _limits(source, budget, runtime)
     from shoestring.plan import forecast as foretell
 
-    _, build = _job(source, seed)
+    _, build = _job(source, seed, inputs, same)
     model, task = build()
     found = foretell(model, task, limits, minutes=minutes, meters=meters, seed=seed)
     print(json.dumps(found.as_json()) if as_json else str(found))
@@ -191,10 +195,12 @@ def _part(text: str, storage: str | None) -> tuple[int, int]:
     return int(found[1]) - 1, int(found[2])
 
 
-def _job(source: str | None, seed: int) -> tuple[str, Callable[[], Any]]:
+def _job(source: str | None, seed: int, inputs: Path | None, same: SameName | None) -> tuple[str, Callable[[], Any]]:
     """The name of a job, and what makes its model and task."""
     if source is not None:
-        return source.rsplit(":", 1)[-1], lambda: model_and_task(source)
+        return source.rsplit(":", 1)[-1], lambda: model_and_task(source, inputs, same)
+    if inputs is not None or same is not None:
+        raise ValueError("--inputs and --same are for a model of yours: name the function that returns it")
     from shoestring.recipes import digits_lenet
 
     return "digits", lambda: digits_lenet(seed)

@@ -6,8 +6,11 @@ import importlib
 import importlib.util
 import inspect as inspect_
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 
 def call(source: str) -> Any:
@@ -42,9 +45,78 @@ def call(source: str) -> Any:
     return found()
 
 
-def model_and_task(source: str) -> tuple[Any, Any]:
-    """The model and the task that it returns; raises ValueError where it returns something else."""
+class SameName(Enum):
+    """What agreement means, as the command line writes it."""
+
+    CLASS = "class"
+    ANSWER = "answer"
+    BOXES = "boxes"
+    DIRECTION = "direction"
+    CENTS = "cents"
+    NUMBERS = "numbers"
+
+
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        show_default=False,
+        help="for a function that returns a model alone: an .npz or .npy file, or a folder of pictures or sounds; the score is agreement with "
+        "the model as it came in, on inputs that are held out",
+    ),
+]  # fmt: skip
+SameOption = Annotated[
+    SameName | None,
+    typer.Option(
+        "--same", show_default=False, help="with --inputs, what the only output must keep; left out: found out from what it looks like"
+    ),
+]  # fmt: skip
+
+
+def model_and_task(source: str, inputs: Path | None = None, same: SameName | None = None) -> tuple[Any, Any]:
+    """The model and the task that it returns, or the model that it returns and agreement with it on `inputs`.
+
+    Raises ValueError where it returns something else.
+    """
+    if inputs is not None and not inputs.exists():
+        raise FileNotFoundError(
+            f"there is no {inputs}: --inputs takes an .npz or .npy file, or a folder of pictures or sounds"
+        )
+    if same is not None and inputs is None:
+        raise ValueError("--same says what agreement means, and wants --inputs to agree on")
     made = call(source)
+    if hasattr(made, "forward"):
+        if inputs is None:
+            raise ValueError(
+                f"{source} returned a model alone, {type(made).__name__}: give --inputs x.npz, on which its answers are to stay the same, or "
+                "return (trained model, task)"
+            )
+        return made, _agreement(made, inputs, same)
     if not (isinstance(made, tuple) and len(made) == 2 and hasattr(made[0], "forward") and hasattr(made[1], "batches")):
         raise ValueError(f"{source} must return (trained model, task), and returned {type(made).__name__}")
+    if inputs is not None:
+        raise ValueError(f"{source} returned a task of its own: leave --inputs out, or return the model alone")
     return made
+
+
+def task_of(source: str, inputs: Path | None = None, same: SameName | None = None) -> Any:
+    """The task that a function returns, alone or behind its model, or the agreement with a model that it returns alone."""
+    if inputs is not None or same is not None:
+        return model_and_task(source, inputs, same)[1]
+    made = call(source)
+    if hasattr(made, "forward") and not hasattr(made, "batches"):
+        raise ValueError(
+            f"{source} returned a model alone, {type(made).__name__}: give --inputs, the same as when the file was made"
+        )
+    return made[1] if isinstance(made, tuple) else made
+
+
+def _agreement(model: Any, inputs: Path, same: SameName | None) -> Any:
+    from shoestring.kit import Agreement, Cents, Overlap, RelativeError, SameAnswer, SameClass, SameDirection
+
+    measures: dict[SameName, Any] = {
+        SameName.CLASS: SameClass, SameName.ANSWER: SameAnswer, SameName.BOXES: Overlap, SameName.DIRECTION: SameDirection,
+        SameName.CENTS: Cents, SameName.NUMBERS: RelativeError,
+    }  # fmt: skip
+    found = Agreement(model, inputs, None if same is None else measures[same]())
+    print(found, file=sys.stderr)
+    return found

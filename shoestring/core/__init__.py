@@ -4,6 +4,18 @@ from shoestring.artifact.axes import Axis
 from shoestring.core.apply import apply
 from shoestring.core.budget import Budget, BudgetError, Share
 from shoestring.core.cost import Cost
+from shoestring.core.kinds import (
+    BinaryLogits,
+    BinaryProbabilities,
+    Boxes,
+    ClassLogits,
+    Directions,
+    Kind,
+    NotTaught,
+    Numbers,
+    Own,
+    Probabilities,
+)  # fmt: skip
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Gauge, Meter
 from shoestring.core.prove import prove
@@ -28,16 +40,26 @@ __all__ = [
     "RESOURCES",
     "ActsOnLayers",
     "Axis",
+    "BinaryLogits",
+    "BinaryProbabilities",
+    "Boxes",
     "Budget",
     "BudgetError",
     "Chain",
+    "ClassLogits",
     "Cost",
+    "Directions",
     "Gauge",
+    "Kind",
     "LabelBudgetError",
     "Ledger",
     "Meter",
+    "NotTaught",
+    "Numbers",
     "Oracle",
+    "Own",
     "Predict",
+    "Probabilities",
     "Resource",
     "Row",
     "SealedError",

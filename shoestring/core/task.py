@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
 from shoestring.artifact.axes import Axis
+from shoestring.core.kinds import Kinds
 
 Predict = Callable[..., Any]
 
@@ -85,10 +86,12 @@ class Task(Protocol):
     A task need not have inputs and targets: `batches` yields whatever `loss` understands. Randomness (the order of the
     training batches, the moves of an opponent) is drawn from the global generators of torch, numpy or Python, so that a
     seed fixes it. A task that sells labels has an attribute `oracle` (an Oracle).
-    `name` tells tasks apart in records; "" where there is none.
+    `name` tells tasks apart in records; "" where there is none. `kinds`: what the outputs of the model mean, see `core.kinds`; None
+    leaves it to be found out.
     """
 
     name: str = cast(str, _NoName())
+    kinds: Kinds = None
 
     def batches(self, split: str) -> Iterable[Any]:
         """One pass over "train", "validation" or "test", as batches for `loss`; that over "train" may be endless."""
@@ -118,6 +121,10 @@ class Task(Protocol):
         """Of the score: the standard deviation of the merits over the square root of their number; None without merits."""
         merits = self.merits(predict, split)
         return None if merits is None else float(array(merits).std() / len(merits) ** 0.5)
+
+    def teaching(self) -> str:
+        """What a model is taught of its teacher's answers, in words: which output as what kind; "" where nothing was taught yet."""
+        return ""
 
     def sampled(self, examples: int, seed: int) -> Task:
         """The same task with at most so many validation examples, drawn by the seed; itself where it has no examples to draw."""

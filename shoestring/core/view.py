@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from inspect import ismethod
 from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
 
-from shoestring.core.task import Predict, SealedError, Task, evaluating
+from shoestring.core.inferred import Told, in_words, settle
+from shoestring.core.kinds import Kinds, Own, outputs_of, shown
+from shoestring.core.task import Predict, SealedError, Task, evaluating, seeded
 
 
 class View(Task):
@@ -36,6 +38,18 @@ class View(Task):
     def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The other task's."""
         return self._seen.name
+
+    @property
+    def kinds(self) -> Kinds:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The other task's."""
+        return self._seen.kinds
+
+    def teaching(self) -> str:
+        return self._seen.teaching()
+
+    def taught_by(self, teacher: Any) -> Task:
+        """The same task with a loss that also asks for the teacher's answers; this one where the other has its teacher and takes no second."""
+        return self if self._seen.taught_by(teacher) is self._seen else super().taught_by(teacher)
 
     def batches(self, split: str) -> Iterable[Any]:
         return self._seen.batches(self._open(split))
@@ -114,9 +128,9 @@ class Sealed(View):
 class Taught(View):
     """Distillation: (1 - weight) × the task's own loss + weight × the distance from the teacher's outputs.
 
-    The distance is the Kullback-Leibler divergence of softened outputs, times temperature², where an output has a last axis
-    of two or more (classes), and the squared error where it has one (a number). The teacher answers the very calls that the
-    loss makes, so that a task without inputs and targets is taught just as well.
+    The distance of an output follows its kind (`core.kinds`): what the task declares in `kinds`, else what its loss does with the output,
+    else what the teacher's values look like; distances of several outputs are added up. The teacher answers the very calls that the loss makes,
+    so that a task without inputs and targets is taught just as well.
     Source: Hinton, Vinyals & Dean 2015, section 2.
     """
 
@@ -124,47 +138,69 @@ class Taught(View):
     teacher: Any
     weight: float = 0.7
     temperature: float = 3.0
+    _found: dict[tuple[str, ...], dict[str, Told]] = field(default_factory=dict, repr=False)
 
     def loss(self, model: Any, batch: Any) -> Any:
         import torch
 
-        distances: list[Any] = []
+        calls: list[tuple[Any, Any]] = []
         learning = torch.is_grad_enabled()
 
-        def compare(_module: Any, args: Any, kwargs: Any, output: Any) -> None:
+        def hear(_module: Any, args: Any, kwargs: Any, output: Any) -> None:
             if torch.is_grad_enabled() != learning:
                 return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
             with torch.no_grad():
-                answer = self.teacher(*args, **kwargs)
-            pairs = zip(_floats(output), _floats(answer), strict=True)
-            distances.append(sum(self._distance(ours, theirs) for ours, theirs in pairs))
+                calls.append((output, self.teacher(*args, **kwargs)))
 
-        hook = model.register_forward_hook(compare, with_kwargs=True)
+        hook = model.register_forward_hook(hear, with_kwargs=True)
         try:
             with evaluating(self.teacher):
                 own = self.task.loss(model, batch)
         finally:
             hook.remove()
-        if not distances:
+        if not calls:
             raise RuntimeError("the task's loss never called the model, so that there is nothing to compare with the teacher")
+        for _, answer in calls:
+            if tuple(outputs_of(answer)) not in self._found:
+                self._find_out(model, batch, answer, own, [output for output, _ in calls])
+        distances = [self._apart(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
-    def _distance(self, ours: Any, theirs: Any) -> Any:
-        from torch.nn import functional
+    def teaching(self) -> str:
+        """What is taught, in words, as the loss has found out so far."""
+        return "; ".join(in_words(found) for found in self._found.values()) or self.task.teaching()
 
-        if ours.ndim == 0 or ours.shape[-1] == 1:
-            return functional.mse_loss(ours, theirs)
-        t = self.temperature
-        p, q = functional.log_softmax(theirs.float() / t, -1), functional.log_softmax(ours.float() / t, -1)
-        apart = (p.exp() * (p - q)).masked_fill(p.isneginf(), 0)  # what the teacher rules out costs nothing
-        return apart.sum(-1).mean() * t * t
+    def _find_out(self, model: Any, batch: Any, answer: Any, own: Any, outputs: list[Any]) -> None:
+        """Settle the kinds of outputs of a structure, once: by a loss that has gradients, without them by the loss anew."""
+        import torch
+
+        if not torch.is_grad_enabled():
+            outputs = []
+            hook = model.register_forward_hook(
+                lambda _module, _args, output: outputs.append(output) if torch.is_grad_enabled() else None
+            )
+            try:
+                with seeded(0), evaluating(model), torch.enable_grad():
+                    own = self.task.loss(model, batch)
+            finally:
+                hook.remove()
+        names = tuple(outputs_of(answer))
+        alike = [one for one in outputs if tuple(outputs_of(one)) == names]
+        self._found[names] = settle(self.task.kinds, own, alike, answer)
+
+    def _apart(self, output: Any, answer: Any) -> Any:
+        """How far an output is from the teacher's."""
+        ours, theirs = outputs_of(output), outputs_of(answer)
+        found = self._found[tuple(theirs)]
+        if found.keys() == {""} and isinstance(found[""].kind, Own):
+            return found[""].kind.apart(output, answer, self.temperature)
+        if lacking := [path for path in found if path not in ours]:
+            raise ValueError(
+                f"the teacher gives {_listed(theirs)} in evaluation, and the model {_listed(ours)} in training: {shown(lacking[0])} cannot be "
+                "taught. Return the same outputs in both modes, or declare the task's `kinds` with NotTaught() for it"
+            )
+        return sum(told.kind.apart(ours[path], theirs[path], self.temperature) for path, told in found.items())
 
 
-def _floats(output: Any) -> list[Any]:
-    """The floating-point tensors of a nested output, in order; of one that has `logits`, only these."""
-    if hasattr(output, "is_floating_point"):
-        return [output] if output.is_floating_point() else []
-    if isinstance(output, Mapping) and "logits" in output:
-        return _floats(output["logits"])
-    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return [leaf for value in values for leaf in _floats(value)]
+def _listed(outputs: Mapping[str, Any]) -> str:
+    return ", ".join(map(shown, outputs)) or "nothing"

@@ -9,8 +9,10 @@ except ModuleNotFoundError as error:
         f"{error.name} is not installed: it comes with the extra `train` (pip install 'shoestring[train]')", name=error.name
     ) from None
 
+from shoestring.kit.agreement import Agreement
 from shoestring.kit.augment import mirrored, moved
 from shoestring.kit.batch_norm import fold_batch_norm, settle_batch_norm
+from shoestring.kit.calls import Carried
 from shoestring.kit.export import (
     Exported,
     ExportError,
@@ -19,12 +21,26 @@ from shoestring.kit.export import (
     parameter_bytes,
     write,
 )
+from shoestring.kit.inputs import Pictures, Sounds
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
 from shoestring.kit.product import Product
 from shoestring.kit.progress import listening, progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
 from shoestring.kit.restoring import restore
 from shoestring.kit.resume import resuming
+from shoestring.kit.same import (
+    Cents,
+    Exactly,
+    Least,
+    Mean,
+    Overlap,
+    RelativeError,
+    Same,
+    SameAnswer,
+    SameClass,
+    SameDirection,
+    Within,
+)  # fmt: skip
 from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
 from shoestring.kit.supervised import Supervised, accuracy
 from shoestring.kit.tape import Tape, record
@@ -47,9 +63,10 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "AdamW", "Constant", "Cosine", "DivergedError", "Edges", "ExportError", "Exported", "Grid", "Mixed", "ModelState", "Patterns", "Product",
-    "Quantised", "Ramp", "Single", "SkippedWarning", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
-    "Weight", "accuracy",
+    "AdamW", "Agreement", "Carried", "Cents", "Constant", "Cosine", "DivergedError", "Edges", "Exactly", "ExportError", "Exported", "Grid", "Least", "Mean", "Mixed", "ModelState", "Overlap", "Patterns",
+    "Pictures", "Product",
+    "Quantised", "Ramp", "RelativeError", "Same", "SameAnswer", "SameClass", "SameDirection", "Single", "SkippedWarning", "Sounds", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
+    "Weight", "Within", "accuracy",
     "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shoestring.core import Axis, Predict, Task, Vary, array
+from shoestring.core.kinds import Kinds
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
@@ -72,6 +73,7 @@ class Supervised(Task):
     every split, when scored too: what leaves the answers as they are and saves time (padding cut off).
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe: about half the time on a
     processor that has bfloat16. None computes in the type of the weights.
+    `kinds`: what the outputs mean, for distillation (`core.kinds`); None finds out, mostly from the criterion.
     Arrays and lists become tensors, and whole-number targets int64.
     Raises TypeError for a split that is no pair, ValueError for a merit and a metric both, and ValueError for one that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
@@ -88,6 +90,7 @@ class Supervised(Task):
     augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     autocast: torch.dtype | None = field(default=None, repr=False)
+    kinds: Kinds = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.metric is not None and self.merit is not accuracy:

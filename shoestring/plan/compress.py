@@ -242,7 +242,7 @@ class Job:
             trial=trial, verdict=judge(self.limits, trial, base), budget=self.budget, limits=self.limits, frontier=frontier,
             trials=tuple(trials), score_before=base, bytes_before=parameter_bytes(self.experiments.model), file=self.path, reference=experiments.reference,
             folder=experiments.folder, seconds=self.clock.gone, skipped=tuple(experiments.heard), interrupted=interrupted,
-            examples=experiments.judge.examples,
+            examples=experiments.judge.examples, taught=experiments.taught.teaching(),
             _model=lambda: experiments.model_of(trial, self.path),
         )  # fmt: skip
 

@@ -80,6 +80,7 @@ class Report:
             "skipped": list(outcome.skipped),
             "interrupted": outcome.interrupted,
             "validation_examples": outcome.examples,
+            "taught": outcome.taught,
             "seconds": self.seconds,
         }
 
@@ -98,6 +99,7 @@ class Report:
             f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
             f"   ratio {self.speed.median:.2f} ({self.speed.low:.2f} to {self.speed.high:.2f})",
             f"{'by':24}{trial.technique}",
+            *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
             "",
             "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` writes a point's file)",
             str(outcome.frontier),

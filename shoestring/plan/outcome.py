@@ -23,6 +23,7 @@ class Outcome:
     of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
     4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
     techniques said that they left alone. `examples`: how many of the validation split all scores are of; None for all of them.
+    `taught`: which output a changed model was taught as what kind, in words; "" where nothing was trained.
     """
 
     trial: Trial
@@ -40,6 +41,7 @@ class Outcome:
     skipped: tuple[str, ...] = ()
     interrupted: bool = False
     examples: int | None = None
+    taught: str = ""
     _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
     _kept: Any = field(repr=False, default=None)
     """What holds a temporary folder until nobody has the outcome any more."""

@@ -29,6 +29,7 @@ from shoestring.core import (
     score,
     seeded,
 )  # fmt: skip
+from shoestring.core.kinds import BinaryLogits, ClassLogits, Kinds, Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +66,10 @@ class Tiny(Task):
 class Loss(Tiny):
     """A task with the loss that it is given."""
 
-    def __init__(self, loss: Callable[[Any], Tensor]) -> None:
+    def __init__(self, loss: Callable[[Any], Tensor], kinds: Kinds = None) -> None:
         super().__init__()
         object.__setattr__(self, "of", loss)
+        object.__setattr__(self, "kinds", kinds)
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         return self.of(model)  # type: ignore[attr-defined]
@@ -153,7 +155,7 @@ def test_distance_by_hand_and_by_torch():
     # The teacher is sure to one half and a quarter twice; the student knows nothing. At temperature 1:
     # 1/2 log(3/2) + 2 · 1/4 log(3/4).
     teacher, student = Fixed(torch.tensor([[0.5, 0.25, 0.25]]).log()), Fixed(torch.zeros(1, 3))
-    task = Loss(lambda model: model(torch.zeros(1)).sum())
+    task = Loss(lambda model: model(torch.zeros(1)).sum(), ClassLogits())
     by_hand = 0.5 * np.log(1.5) + 0.5 * np.log(0.75)
     assert taught(task, teacher, student, weight=1.0, temperature=1.0).item() == pytest.approx(by_hand, rel=1e-5)
     generator = torch.Generator().manual_seed(0)
@@ -162,16 +164,16 @@ def test_distance_by_hand_and_by_torch():
         (ours / 3).log_softmax(-1), (theirs / 3).log_softmax(-1), reduction="batchmean", log_target=True
     )
     own = ours.sum()
-    task = Loss(lambda model: model(torch.zeros(1)).sum())
+    task = Loss(lambda model: model(torch.zeros(1)).sum(), ClassLogits(-1))
     torch.testing.assert_close(taught(task, Fixed(theirs), Fixed(ours)), 0.3 * own + 0.7 * 9 * by_torch)
     torch.testing.assert_close(task.taught_by(Fixed(theirs)).loss(Fixed(ours), None), 0.3 * own + 0.7 * 9 * by_torch)
 
 
-def test_a_single_output_is_compared_by_its_squared_error():
+def test_numbers_are_compared_by_the_share_of_their_mean_square_where_they_are_few():
     task = Loss(lambda model: model(torch.zeros(1)).sum() * 0)
     teacher, student = Fixed(torch.tensor([[1.0], [2.0]])), Fixed(torch.tensor([[2.0], [4.0]]))
-    assert taught(task, teacher, student, weight=1.0).item() == pytest.approx((1 + 4) / 2)
-    assert taught(task, Fixed(torch.tensor(3.0)), Fixed(torch.tensor(1.0)), weight=0.5).item() == pytest.approx(2.0)
+    assert taught(task, teacher, student, weight=1.0).item() == pytest.approx((1 + 4) / 2 / ((1 + 4) / 2))
+    assert taught(task, Fixed(torch.tensor(3.0)), Fixed(torch.tensor(1.0)), weight=0.5).item() == pytest.approx(0.5 * 4 / 9)
 
 
 def test_several_outputs_and_several_calls():
@@ -179,7 +181,7 @@ def test_several_outputs_and_several_calls():
         return model(torch.zeros(1))[0].sum() * 0 + model(torch.zeros(1))[0].sum() * 0
 
     zero, one, two = torch.zeros(2, 1), torch.ones(2, 1), torch.full((2, 1), 2.0)
-    assert taught(Loss(loss), Fixed(one, two), Fixed(zero, zero), weight=1.0).item() == pytest.approx(1 + 4)
+    assert taught(Loss(loss), Fixed(one, two), Fixed(zero, one), weight=1.0).item() == pytest.approx(1 + (2 - 1) ** 2 / 2**2)
 
 
 def test_of_outputs_with_logits_these_are_compared():
@@ -190,12 +192,13 @@ def test_of_outputs_with_logits_these_are_compared():
 
 def test_what_is_masked_gives_no_nan():
     masked = torch.tensor([[1.0, 2.0, -torch.inf], [0.0, -torch.inf, -torch.inf]])
-    teacher, student = Fixed(masked), Fixed(masked * 0.5)
-    task = Loss(lambda model: model(torch.zeros(1))[:, 0].sum())
-    loss = taught(task, teacher, student)
-    loss.backward()
-    assert torch.isfinite(loss) and torch.isfinite(student.outputs[0].grad).all()
-    only = taught(Loss(lambda model: model(0).sum() * 0), teacher, Fixed(torch.zeros(2, 3)), weight=1.0)
+    for kind in (ClassLogits(), BinaryLogits(), Numbers()):
+        teacher, student = Fixed(masked), Fixed(masked * 0.5)
+        loss = taught(Loss(lambda model: model(torch.zeros(1))[:, 0].sum(), kind), teacher, student)
+        loss.backward()
+        assert torch.isfinite(loss) and torch.isfinite(student.outputs[0].grad).all(), kind
+    task = Loss(lambda model: model(0).sum() * 0, ClassLogits())
+    only = taught(task, teacher, Fixed(torch.zeros(2, 3)), weight=1.0)
     assert torch.isfinite(only) and only > 0
 
 

@@ -1,0 +1,212 @@
+"""Kinds of outputs: what an output means, and so how far two answers are apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+_FEW = 8  # values of a column, below which its variance says little
+_TINY = 1e-6  # of the mean square of a column, the least that its variance is taken for
+_LEAST = 1e-7  # the least that a probability is taken for
+
+
+class Kind(ABC):
+    """What one output of a model means.
+
+    A task declares it in `kinds`: one Kind for all outputs, or a mapping from an output's path ("logits", "1", "boxes.0") or its place
+    among the outputs to its Kind. Distillation measures how far a model is from its teacher by it. All distances are without a unit and
+    about 1 where the model knows nothing, so that of several outputs none drowns the others.
+    """
+
+    @abstractmethod
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        """A scalar tensor with a gradient for `ours`: 0 where both answers, tensors of one shape, are the same."""
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+
+@final
+@dataclass(frozen=True)
+class ClassLogits(Kind):
+    """Logits, or logarithms of probabilities, of classes of which one is true, along an axis.
+
+    The Kullback-Leibler divergence of the softened distributions, times temperature², the mean over all other axes.
+    Source: Hinton, Vinyals & Dean 2015, section 2.
+    """
+
+    axis: int = 1
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        from torch.nn import functional
+
+        t = temperature
+        p, q = functional.log_softmax(theirs.float() / t, self.axis), functional.log_softmax(ours.float() / t, self.axis)
+        apart = (p.exp() * (p - q)).masked_fill(p.isneginf(), 0)  # what the teacher rules out costs nothing
+        return apart.sum(self.axis).mean() * t * t
+
+    def __str__(self) -> str:
+        return f"logits of classes along axis {self.axis}"
+
+
+@final
+@dataclass(frozen=True)
+class Probabilities(Kind):
+    """Probabilities of classes along an axis, which sum to 1: as ClassLogits of their logarithms."""
+
+    axis: int = 1
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        return ClassLogits(self.axis).apart(
+            ours.float().clamp_min(_LEAST).log(), theirs.float().clamp_min(_LEAST).log(), temperature
+        )
+
+    def __str__(self) -> str:
+        return f"probabilities of classes along axis {self.axis}"
+
+
+@final
+@dataclass(frozen=True)
+class BinaryLogits(Kind):
+    """Logits of questions that are answered by yes or no, each on its own: as ClassLogits of two classes, of which "no" has the logit 0."""
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        from torch.nn import functional
+
+        t = temperature
+        ours, theirs = ours.float() / t, theirs.float() / t
+        apart = theirs.sigmoid() * (functional.logsigmoid(theirs) - functional.logsigmoid(ours))
+        apart = apart + (-theirs).sigmoid() * (functional.logsigmoid(-theirs) - functional.logsigmoid(-ours))
+        return apart.masked_fill(theirs.isinf(), 0).mean() * t * t
+
+    def __str__(self) -> str:
+        return "logits of yes or no"
+
+
+@final
+@dataclass(frozen=True)
+class BinaryProbabilities(Kind):
+    """Probabilities from 0 to 1 of yes, each on its own, as a sigmoid gives them: as BinaryLogits of their logits."""
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        return BinaryLogits().apart(ours.float().logit(_LEAST), theirs.float().logit(_LEAST), temperature)
+
+    def __str__(self) -> str:
+        return "probabilities of yes or no"
+
+
+@final
+@dataclass(frozen=True)
+class Numbers(Kind):
+    """Numbers in whatever unit: the squared error, as a share of the variance of the teacher's own answers in the batch.
+
+    Each column has a variance of its own: along axis 1 of N×C and N×C×H×W, along the last of N×T×C. So a constant offset costs, and the
+    unit of a column does not matter. Where a batch has fewer than 8 values of a column, its mean square stands for the variance.
+    """
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        ours, theirs = ours.float(), theirs.float()
+        known = theirs.isfinite()
+        error = (ours - theirs.masked_fill(~known, 0)).masked_fill(~known, 0)
+        return (error.square() / _variance(theirs.masked_fill(~known, 0))).mean()
+
+    def __str__(self) -> str:
+        return "numbers"
+
+
+def _variance(values: Any) -> Any:
+    """Of each column of an output, in a shape that fits it; never 0."""
+    column = -1 if values.ndim == 3 else 1
+    axes = [axis for axis in range(values.ndim) if values.ndim < 2 or axis != column % values.ndim]
+    square = values.square().mean(axes, keepdim=True) if axes else values.square()
+    count = values.numel() // max(square.numel(), 1)
+    variance = square if count < _FEW else values.var(axes, correction=0, keepdim=True).maximum(_TINY * square)
+    whole = variance.mean()
+    return variance.where(variance > 0, whole if whole > 0 else 1.0)
+
+
+@final
+@dataclass(frozen=True)
+class Boxes(Kind):
+    """Boxes as four numbers along the last axis: left, top, right, bottom. Apart as Numbers are; Agreement looks at their overlap."""
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        return Numbers().apart(ours, theirs, temperature)
+
+    def __str__(self) -> str:
+        return "boxes"
+
+
+@final
+@dataclass(frozen=True)
+class Directions(Kind):
+    """Vectors along an axis of which only the direction matters (embeddings): 1 minus the cosine of the angle between both."""
+
+    axis: int = -1
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        from torch.nn import functional
+
+        return (1 - functional.cosine_similarity(ours.float(), theirs.float(), dim=self.axis)).mean()
+
+    def __str__(self) -> str:
+        return f"directions along axis {self.axis}"
+
+
+@final
+@dataclass(frozen=True)
+class NotTaught(Kind):
+    """Nothing that a model is taught: a state, something for the eye."""
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        return 0.0
+
+    def __str__(self) -> str:
+        return "nothing to teach"
+
+
+@final
+@dataclass(frozen=True)
+class Own(Kind):
+    """A distance of one's own: `distance(ours, theirs)` gives a scalar tensor. As the only kind of a task it gets all outputs as the model gives them."""
+
+    distance: Callable[[Any, Any], Any]
+
+    def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        return self.distance(ours, theirs)
+
+    def __str__(self) -> str:
+        return f"by {getattr(self.distance, '__name__', type(self.distance).__name__)}"
+
+
+Kinds = Kind | Mapping[str | int, Kind] | None
+"""What a task declares; None for nothing."""
+
+
+def outputs_of(output: Any, path: str = "") -> dict[str, Any]:
+    """The tensors and arrays of a nested output by their paths, in order: "" for the only one, "1", "boxes.0"."""
+    if hasattr(output, "shape") and hasattr(output, "dtype"):
+        return {path: output}
+    pairs = output.items() if isinstance(output, Mapping) else enumerate(output) if isinstance(output, list | tuple) else ()
+    return {name: leaf for key, one in pairs for name, leaf in outputs_of(one, f"{path}.{key}".lstrip(".")).items()}
+
+
+def shown(path: str) -> str:
+    """The path of an output as files name it."""
+    return path if path.isidentifier() or "." in path else f"output_{path}".rstrip("_")
+
+
+def by_path(declared: Mapping[str | int, Any], paths: list[str], what: str) -> dict[str, Any]:
+    """What is declared of outputs by path or place, all by path; raises ValueError for an output that there is not."""
+    found: dict[str, Any] = {}
+    for key, value in declared.items():
+        if isinstance(key, int):
+            path = paths[key] if -len(paths) <= key < len(paths) else None
+        else:
+            path = next((one for one in paths if key in (one, shown(one))), None)
+        if path is None:
+            raise ValueError(f"{what} names the output {key!r}, and the model gives {', '.join(map(shown, paths))}")
+        found[path] = value
+    return found

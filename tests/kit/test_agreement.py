@@ -1,0 +1,418 @@
+"""Without labels: a model is to answer as it did."""
+
+from __future__ import annotations
+
+import copy
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shoestring import Agreement, Vary, load, write
+from shoestring.core import Boxes, ClassLogits, NotTaught, Numbers, Own, SealedError, score, seeded
+from shoestring.kit import (
+    AdamW,
+    Carried,
+    Cents,
+    Least,
+    Overlap,
+    RelativeError,
+    SameClass,
+    Supervised,
+    Training,
+    Within,
+    clone,
+    recover,
+    taught,
+    train,
+)
+from shoestring.kit import answers as answering
+from shoestring.prune import Magnitude
+from shoestring.quantize import PostTraining
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def made(network: Any, seed: int = 0) -> Any:
+    with seeded(seed):
+        return network()
+
+
+def mlp(*sizes: int) -> nn.Module:
+    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return made(lambda: nn.Sequential(*layers[:-1])) if sizes else nn.Identity()
+
+
+class Head(nn.Module):
+    """Features to class logits and boxes, and whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.classes, self.corner, self.size = (
+            nn.Linear(6, 16),
+            nn.Linear(16, 5),
+            nn.Linear(16, 2),
+            nn.Linear(16, 2),
+        )
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.body(x).tanh()
+        corner = self.corner(features)
+        logits = self.classes(features)
+        return {
+            "logits": logits,
+            "boxes": torch.cat([corner, corner + self.size(features).exp()], 1),
+            "best": logits.argmax(1),
+        }
+
+
+class Streaming(nn.Module):
+    """One step N×6 and a state N×12 to a number N×1 and the next state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = nn.GRUCell(6, 12), nn.Linear(12, 1)
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        h = self.cell(x, h)
+        return self.out(h), h
+
+
+# -- what it comes to
+
+
+def test_the_model_agrees_with_itself_and_the_split_is_said():
+    model, x = mlp(6, 16, 5).train(), random(100, 6)
+    task = Agreement(model, x, SameClass())
+    assert model.training and task.teacher is not model and not task.teacher.training
+    for split in ("train", "validation", "test"):
+        assert score(task, model, split) == 1 and task.standard_error(model, split) == 0
+    assert len(task.merits(model, "validation")) == 20 and len(task.merits(model, "train")) == 60
+    assert "60 inputs to train on, 20 to choose by, 20 to prove on" in str(task) and "the same class" in str(task)
+    assert task.teaching() == "output as logits of classes along axis 1 (by same=)"
+    (argument,), keywords = task.example()
+    assert isinstance(argument, Vary) and argument.tensor.shape == (2, 6) and argument.axes == {0: "N"} and keywords == {}
+
+
+def test_the_score_of_another_is_the_share_of_the_same_answers():
+    model, other, x = mlp(6, 16, 5), made(lambda: nn.Linear(6, 5), 3), 5 * random(100, 6)
+    task = Agreement(model, x, SameClass())
+    inputs = torch.cat([batch[0]["input"] for batch in task.batches("test")])
+    with torch.no_grad():
+        share = float((model(inputs).argmax(1) == other(inputs).argmax(1)).float().mean())
+    assert score(task, other, "test") == pytest.approx(share) and share < 1
+    # The parts are drawn by the seed, and do not overlap.
+    rows = {
+        split: {tuple(row.tolist()) for b, _ in task.batches(split) for row in b["input"]}
+        for split in ("train", "validation", "test")
+    }
+    assert len(set.union(*rows.values())) == 100 == sum(map(len, rows.values()))
+    again, elsewhere = Agreement(model, x, SameClass()), Agreement(model, x, SameClass(), seed=1)
+    assert again.name == task.name and elsewhere.name != task.name != Agreement(model, 2 * x, SameClass()).name
+    assert {tuple(row.tolist()) for b, _ in elsewhere.batches("test") for row in b["input"]} != rows["test"]
+
+
+def test_kinds_are_found_out_and_each_output_has_its_own_measure():
+    model, x = made(Head), random(200, 6)
+    task = Agreement(model, x)
+    assert task.teaching() == "logits as logits of classes along axis 1 (by its name), boxes as boxes (by its values)"
+    for what in ("logits the same class", "boxes boxes that overlap by 0.5 or more", "best exactly the same"):
+        assert what in str(task)
+    moved = clone(model)
+    with torch.no_grad():
+        moved.corner.bias += 1000.0  # no box is where it was; classes are
+    assert score(task, moved) == pytest.approx(2 / 3) and score(Agreement(model, x, together=Least()), moved) == 0
+    alone = Agreement(model, x, kinds={"logits": NotTaught(), "best": NotTaught(), "boxes": Boxes()})
+    assert score(alone, moved) == 0 and "boxes as boxes (declared)" in alone.teaching()
+    near = Agreement(model, x, {"boxes": Within(absolute=1001)}, together=Least())
+    assert score(near, moved) == 1
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        (nn.Softmax(1), "the same class; .* as probabilities of classes along axis 1 .by its values"),
+        (nn.LogSoftmax(1), "the same class; .* as logits of classes along axis 1 .by its values"),
+        (nn.Sigmoid(), "the same side of 0.5; .* as probabilities of yes or no .made by a sigmoid"),
+        (nn.Identity(), "1 minus the relative error; .* as numbers .nothing tells"),
+    ],
+)  # fmt: skip
+def test_the_last_step_tells(last: nn.Module, told: str):
+    task = Agreement(nn.Sequential(mlp(6, 16, 5), last), random(100, 6))
+    assert re.search(told, str(task)), str(task)
+
+
+def test_embeddings_agree_by_their_angle_and_numbers_by_their_error():
+    class Embedding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(6, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.normalize(self.body(x), dim=1)
+
+    embedding = made(Embedding)
+    task = Agreement(embedding, random(100, 6))
+    assert "a cosine of 0.99 or more" in str(task) and "directions along axis 1" in task.teaching()
+    numbers, x = mlp(6, 16, 3), random(500, 6)
+    task = Agreement(numbers, x)
+    off = clone(numbers)
+    with torch.no_grad():
+        off[2].bias += 0.1 * numbers(x).std(0)
+    assert score(task, off) == pytest.approx(0.9, abs=0.01)
+    pitch = nn.Sequential(mlp(6, 16, 1), nn.Softplus())
+    assert score(Agreement(pitch, x, Cents(50)), pitch) == 1
+
+
+def test_a_function_of_ones_own():
+    def near(before: Any, after: Any) -> Any:
+        return (abs(before["boxes"] - after["boxes"]) < 1).all(1) * 0.5
+
+    model = made(Head)
+    task = Agreement(model, random(50, 6), near)
+    assert score(task, model) == 0.5 and "by near" in str(task)
+    with pytest.raises(ValueError, match=r"same=by <lambda> gives an array of shape \[1\] for 10 examples"):
+        Agreement(mlp(6, 3), random(50, 6), lambda before, after: [1.0])
+
+
+def test_what_says_little_is_questioned():
+    model = mlp(6, 16, 5)
+    with torch.no_grad():
+        model[2].bias[3] += 100
+    with pytest.warns(UserWarning, match="one and the same answer to every input would agree on 100 %"):
+        assert Agreement(model, random(50, 6), SameClass()).constant == 1
+    assert Agreement(made(lambda: nn.Linear(6, 5)), 3 * random(200, 6), SameClass()).constant < 0.9
+
+
+# -- training
+
+
+def test_the_loss_is_the_distance_by_kind_and_no_teacher_counts_twice():
+    model, student, x = made(Head), made(Head, 1), random(100, 6)
+    task = Agreement(model, x)
+    inputs, _ = batch = next(iter(task.batches("train")))
+    ours, theirs = student(inputs["x"]), model(inputs["x"])
+    by_hand = ClassLogits().apart(ours["logits"], theirs["logits"], 3.0) + Numbers().apart(ours["boxes"], theirs["boxes"], 3.0)
+    torch.testing.assert_close(task.loss(student, batch), by_hand)
+    assert task.loss(model, batch).item() == pytest.approx(0, abs=1e-6)
+    for view in (task, task.sealed()):
+        assert taught(view, student) is view and view.taught_by(student) is view
+    assert torch.equal(task.sealed().taught_by(student).loss(student, batch), task.loss(student, batch))
+    own = Agreement(model, x, kinds=Own(lambda ours, theirs: (ours["boxes"] - theirs["boxes"]).abs().max()))
+    torch.testing.assert_close(own.loss(student, batch), (ours["boxes"] - theirs["boxes"]).abs().max())
+
+
+def test_a_pruned_network_comes_back_to_agree():
+    model, x = mlp(10, 64, 64, 4), random(400, 10)
+    task = Agreement(model, x)
+    cut = Magnitude(density=0.2, training=Training(0))(model, task)
+    back = recover(clone(cut), task, model, Training(200, AdamW(3e-3)))
+    assert score(task, cut) < 0.6 and score(task, back) > score(task, cut) + 0.1
+
+
+def test_whole_numbers_by_calibration(tmp_path: Path):
+    model, x = mlp(10, 64, 4), random(200, 10)
+    task = Agreement(model, x)
+    rounded = PostTraining()(model, task)
+    assert 0.9 < score(task, rounded) < 1
+    write(rounded, task, tmp_path / "rounded.shoe")
+    assert score(task, load(tmp_path / "rounded.shoe"), "test") == pytest.approx(score(task, rounded, "test"), abs=1e-4)
+
+
+def test_another_mode_that_lacks_an_output_is_refused_by_name():
+    class Modes(Head):
+        def forward(self, x: Tensor) -> Any:
+            found = super().forward(x)
+            return {"logits": found["logits"]} if self.training else found
+
+    model = made(Modes)
+    task = Agreement(model, random(50, 6))
+    with pytest.raises(ValueError, match="the model gives logits in training, and boxes is missing"):
+        task.loss(model.train(), next(iter(task.batches("train"))))
+
+
+# -- a task like others
+
+
+def test_seen_sealed_sampled_and_copied():
+    model = mlp(6, 16, 5)
+    task: Any = Agreement(model, random(500, 6), SameClass(), name="mine")
+    assert task.name.startswith("mine-") and task.sealed().name == task.name
+    with pytest.raises(SealedError):
+        task.sealed().score(model, "test")
+    few = task.sampled(10, 0)
+    assert (
+        len(few.merits(model, "validation")) == 10 and len(few.merits(model, "test")) == 100 and task.sampled(100, 0) is task
+    )
+    assert few.sealed().sampled(5, 1).merits(model, "validation").tolist() == [1] * 5
+    assert score(copy.deepcopy(task), model) == 1
+    with pytest.raises(ValueError, match="there is no split 'all'"):
+        list(task.batches("all"))
+    with pytest.raises(ValueError, match="examples is 0"):
+        task.sampled(0, 0)
+
+
+def test_answers_are_computed_once_unless_they_are_too_large(monkeypatch: pytest.MonkeyPatch):
+    model, x = mlp(6, 16, 5), random(100, 6)
+    for most, more in ((1e9, 0), (0, 1)):
+        monkeypatch.setattr(answering, "REMEMBERED_BYTES", most)
+        task = Agreement(model, x, SameClass())
+        assert score(task, model) == 1
+        asked: list[int] = []
+        hook = task.teacher.register_forward_hook(lambda *_, asked=asked: asked.append(1))
+        assert score(task, model) == 1 and len(asked) == more
+        hook.remove()
+
+
+# -- inputs
+
+
+def test_named_inputs_go_where_forward_has_them(tmp_path: Path):
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 3), nn.Linear(5, 3)
+
+        def forward(self, left: Tensor, right: Tensor, scale: Tensor | None = None, *, bias: Tensor | None = None) -> Tensor:
+            out = self.a(left) - self.b(right)
+            out = out if scale is None else out * scale
+            return out if bias is None else out + bias
+
+    model, left, right = made(Two), random(50, 4), random(50, 5)
+    np.savez(tmp_path / "x.npz", right=right.numpy(), left=left.numpy().astype(np.float64))
+    for given in (
+        {"right": right, "left": left},
+        (left, right),
+        tmp_path / "x.npz",
+        [(a, b) for a, b in zip(left, right, strict=True)],
+    ):
+        task = Agreement(model, given)
+        assert score(task, model) == 1 and [one.tensor.shape[1] for one in task.example()[0]] == [4, 5]
+    fixed = Agreement(model, {"left": left, "right": right, "bias": np.array(2.0)})
+    (_, _), keywords = fixed.example()
+    assert keywords["bias"].axes == {} and keywords["bias"].tensor.dtype == torch.float32 and score(fixed, model) == 1
+    write(model, fixed, tmp_path / "two.shoe")
+    assert score(fixed, load(tmp_path / "two.shoe"), "test") > 0.9999
+    takes = r"Two.forward\(\) takes left, right, scale, bias"
+    for given, message in (
+        ({"left": left, "rigth": right}, f"there is an input 'rigth', and {takes}: name the arrays as forward"),
+        ({"left": left, "scale": left}, f"{takes}, and the inputs have no 'right'"),
+        ((left,), "the inputs have no 'right'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Agreement(model, given)
+    with pytest.raises(
+        ValueError, match=r"there are 2 inputs, and Sequential.forward\(\) takes input: give the inputs alone, without labels"
+    ):
+        Agreement(mlp(4, 3), [(a, 1) for a in left])
+
+
+def test_inputs_that_cannot_be_worked_with():
+    model, x = mlp(6, 16, 5), random(50, 6)
+    broken = x.clone()
+    broken[17, 2] = torch.nan
+    for given, message in (
+        (x[:4], "there are 4 inputs, and it takes 10 or more"),
+        (broken, "the input 'input' holds NaN or infinity in example 17"),
+        (random(50, 7), r"cannot be called on these inputs, input: float32 2×7: .*its first layer 0 is Linear\(in_features=6"),
+        (x.int(), "cannot be called on these inputs, input: int32 2×6"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Agreement(model, given)
+    with pytest.raises(ValueError, match=r"shares is \(0.5, 0.5, 0.5\): give three above 0 that add up to 1"):
+        Agreement(model, x, shares=(0.5, 0.5, 0.5))
+    with pytest.raises(TypeError, match=r"takes an nn.Module, not function"):
+        Agreement(lambda x: x, x)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="same names the output 'box', and the model gives logits, boxes, best"):
+        Agreement(made(Head), x, {"box": Overlap()})
+    with pytest.raises(ValueError, match=r"the model has 3 outputs, logits, boxes, best: say of which, same=\{'logits'"):
+        Agreement(made(Head), x, SameClass())
+    with pytest.raises(ValueError, match="no output is left to agree on"):
+        Agreement(model, x, kinds=NotTaught())
+
+
+# -- streaming
+
+
+def by_hand(model: Any, x: Tensor) -> Tensor:
+    """The outputs N×T×1 of a streaming model whose state begins as zeros."""
+    h, outputs = torch.zeros(len(x), 12), list[Tensor]()
+    for step in range(x.shape[1]):
+        y, h = model(x[:, step], h)
+        outputs.append(y)
+    return torch.stack(outputs, 1)
+
+
+@pytest.mark.parametrize("states", [{"h": 1}, {"h": "output_1"}, {"h": Carried(1, ("N", 12))}], ids=["place", "name", "shape"])
+def test_a_streaming_network_is_run_over_sequences(states: dict[str, Any], tmp_path: Path):
+    model, other, x = made(Streaming), made(Streaming, 1), random(50, 20, 6)
+    task = Agreement(model, x, RelativeError(), states=states, window=8)
+    assert score(task, model) == 1 and "60 inputs windows of 8 steps to train on, 10 to choose by" in str(task)
+    part = torch.cat([b["x"] for b, _ in task.batches("validation")])
+    with torch.no_grad():
+        before, after = by_hand(model, part), by_hand(other, part)
+    spread = task._measures["0"].spread[0]  # type: ignore[union-attr]
+    expected = (1 - (before - after).abs()[..., 0] / spread).clip(0, 1).mean()
+    assert score(task, other) == pytest.approx(float(expected), abs=1e-5)
+    inputs, answers = batch = next(iter(task.batches("train")))
+    assert inputs["x"].shape[1:] == (8, 6) and answers["0"].shape[1:] == (8, 1)
+    ours = by_hand(other, inputs["x"])
+    torch.testing.assert_close(
+        task.loss(other, batch), Numbers().apart(ours.flatten(0, 1), by_hand(model, inputs["x"]).detach().flatten(0, 1), 3.0)
+    )
+    (step, state), _ = task.example()
+    assert step.tensor.shape == (2, 6) and state.tensor.shape == (2, 12) and not state.tensor.any() and state.axes == {0: "N"}
+    write(model, task, tmp_path / "stream.shoe")
+    assert score(task, load(tmp_path / "stream.shoe"), "test") > 0.9999
+    trained = train(clone(other), task, Training(60, AdamW(1e-2)))
+    assert score(task, trained) > score(task, other) + 0.1
+
+
+def test_states_that_are_not_known():
+    class Strict(Streaming):
+        def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            return super().forward(x, h)
+
+    model, x = made(Strict), random(50, 20, 6)
+    with pytest.raises(ValueError, match=r"what shape the state 'h' begins with is not known.*Carried\(1, "):
+        Agreement(model, x, states={"h": 1})
+    assert score(Agreement(model, x, states={"h": Carried(1, ("N", 12))}), model) == 1
+    with pytest.raises(ValueError, match=r"states names the input 'state', and Strict.forward\(\) takes x, h"):
+        Agreement(model, x, states={"state": Carried(1, ("N", 12))})
+    with pytest.raises(ValueError, match="states names the output 'hidden', and the model gives output_0, output_1"):
+        Agreement(model, x, states={"h": Carried("hidden", ("N", 12))})
+    with pytest.raises(ValueError, match="inputs are sequences N×T×… of one length T"):
+        Agreement(model, random(50), states={"h": Carried(1, ("N", 12))})
+
+
+def test_what_has_no_axis_of_examples_is_left_out():
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(6, 4, batch_first=True)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.rnn(x)
+
+    task = Agreement(made(Both), random(50, 7, 6), axes={1: "T"})
+    assert task.teaching() == "output_0 as numbers (nothing tells)" and task.example()[0][0].axes == {0: "N", 1: "T"}
+
+
+def test_agreement_says_what_labels_say_of_a_trained_network():
+    x = random(600, 6)
+    y = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()
+    labelled = Supervised(train=(x[:400], y[:400]), validation=(x[400:], y[400:]), test=(x[400:], y[400:]))
+    with seeded(0):
+        model = train(mlp(6, 32, 4), labelled, Training(200, AdamW(1e-2)))
+    task = Agreement(model, x, SameClass())
+    rounded = PostTraining(bits=2)(model, task)
+    lost, disagreed = score(labelled, model) - score(labelled, rounded), 1 - score(task, rounded)
+    assert disagreed >= lost - 0.05 > -0.05 and disagreed > 0
