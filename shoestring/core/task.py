@@ -156,6 +156,19 @@ def evaluating(module: Any) -> Iterator[None]:
 
 
 @contextmanager
+def as_in_training(module: Any) -> Iterator[None]:
+    """Within, a module's own parts are in training mode, so that forward() takes that way, and torch's (batch norm, dropout) in evaluation."""
+    modes = [(part, part.training) for part in module.modules()]
+    for part, _ in modes:
+        part.training = not type(part).__module__.startswith("torch.")
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """The global generators of torch, numpy and Python seeded within, and as they were after."""
     import random

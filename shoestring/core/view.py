@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
 
 from shoestring.core.inferred import Told, in_words, settle
 from shoestring.core.kinds import Kinds, Own, outputs_of, shown
-from shoestring.core.task import Predict, SealedError, Task, evaluating, seeded
+from shoestring.core.task import Predict, SealedError, Task, as_in_training, evaluating, seeded
 
 
 class View(Task):
@@ -130,7 +130,8 @@ class Taught(View):
 
     The distance of an output follows its kind (`core.kinds`): what the task declares in `kinds`, else what its loss does with the output,
     else what the teacher's values look like; distances of several outputs are added up. The teacher answers the very calls that the loss makes,
-    so that a task without inputs and targets is taught just as well.
+    so that a task without inputs and targets is taught just as well. One whose forward() gives something else in training than in evaluation
+    (a second head, logits in place of probabilities) answers as in training, with its batch norms and dropouts as in evaluation.
     Source: Hinton, Vinyals & Dean 2015, section 2.
     """
 
@@ -139,6 +140,8 @@ class Taught(View):
     weight: float = 0.7
     temperature: float = 3.0
     _found: dict[tuple[str, ...], dict[str, Told]] = field(default_factory=dict, repr=False)
+    _modes: dict[tuple[str, ...], bool] = field(default_factory=dict, repr=False)
+    """Of the names of a model's outputs, whether the teacher answers as in training."""
 
     def loss(self, model: Any, batch: Any) -> Any:
         import torch
@@ -150,7 +153,7 @@ class Taught(View):
             if torch.is_grad_enabled() != learning:
                 return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
             with torch.no_grad():
-                calls.append((output, self.teacher(*args, **kwargs)))
+                calls.append((output, self._answer(output, args, kwargs)))
 
         hook = model.register_forward_hook(hear, with_kwargs=True)
         try:
@@ -165,6 +168,19 @@ class Taught(View):
                 self._find_out(model, batch, answer, own, [output for output, _ in calls])
         distances = [self._apart(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
+
+    def _answer(self, output: Any, args: Any, kwargs: Any) -> Any:
+        """The teacher's, in evaluation; as it answers in training where that is something else (more outputs, logits in place of probabilities)."""
+        answer = self.teacher(*args, **kwargs)
+        names = tuple(outputs_of(output))
+        if names not in self._modes:
+            with seeded(0), as_in_training(self.teacher):  # a look, which no random number of the training depends on
+                other = self.teacher(*args, **kwargs)
+            self._modes[names] = _another(answer, other) and names == tuple(outputs_of(other))
+        if not self._modes[names]:
+            return answer
+        with as_in_training(self.teacher):
+            return self.teacher(*args, **kwargs)
 
     def teaching(self) -> str:
         """What is taught, in words, as the loss has found out so far."""
@@ -200,6 +216,22 @@ class Taught(View):
                 "taught. Return the same outputs in both modes, or declare the task's `kinds` with NotTaught() for it"
             )
         return sum(told.kind.apart(ours[path], theirs[path], self.temperature) for path, told in found.items())
+
+
+def _another(answer: Any, other: Any) -> bool:
+    """Whether a model's answers in evaluation and in training are different things: other outputs, shapes, or probabilities in one alone."""
+    ours, theirs = outputs_of(answer), outputs_of(other)
+    if list(ours) != list(theirs):
+        return True
+    return any(
+        one.shape != theirs[path].shape
+        or (one.is_floating_point() and _are_probabilities(one) != _are_probabilities(theirs[path]))
+        for path, one in ours.items()
+    )
+
+
+def _are_probabilities(values: Any) -> bool:
+    return values.numel() > 0 and bool(((values >= 0) & (values <= 1)).all())
 
 
 def _listed(outputs: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Boxes, Kind, NotTaught, Own, Predict, Task, Vary, array
+from shoestring.core import Axis, Boxes, Kind, NotTaught, Own, Predict, Task, Vary, array
 from shoestring.core.inferred import Told, in_words, is_boxes, of_values
 from shoestring.core.kinds import Kinds, by_path, shown
 from shoestring.kit.answers import Part, chosen, made_by, parted, understood
@@ -54,7 +54,7 @@ class Agreement(Task):
     inputs: Any = field(repr=False)
     same: Measure | Mapping[str | int, Measure] | None = None
     states: Mapping[str, str | int | Carried] = field(default_factory=dict, kw_only=True)
-    axes: Mapping[int, str] = field(default_factory=dict, kw_only=True)
+    axes: Mapping[int, str | Axis] = field(default_factory=dict, kw_only=True)
     kinds: Kinds = field(default=None, kw_only=True)
     together: Mean | Least = field(default_factory=Mean, kw_only=True)
     shares: tuple[float, float, float] = field(default=(0.6, 0.2, 0.2), kw_only=True)

@@ -243,10 +243,11 @@ def test_looking_ahead_is_not_compared():
         return model("now").sum() * 0
 
     teacher, student = Teacher(torch.ones(2, 1)), Fixed(torch.zeros(2, 1))
-    assert taught(Loss(loss), teacher, student, weight=1.0).item() == 1.0 and asked == [("now",)]
+    assert taught(Loss(loss), teacher, student, weight=1.0).item() == 1.0 and set(asked) == {("now",)}
+    asked.clear()
     with torch.no_grad():  # a loss that is only looked at compares all
         assert taught(Loss(loss), teacher, student, weight=1.0).item() == 1.0
-    assert asked[1:] == [("ahead",), ("now",)]
+    assert list(dict.fromkeys(asked)) == [("ahead",), ("now",)]
 
 
 def test_a_loss_that_never_calls_the_model_has_nothing_to_teach():

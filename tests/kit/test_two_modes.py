@@ -1,0 +1,117 @@
+"""Networks whose forward() gives something else in training than in evaluation are taught like with like, or refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shoestring.core.view import Taught
+from shoestring.kit import AdamW, Supervised, Training, clone, train
+
+X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+Y = (X[:, :4].argmax(1)).long()
+
+
+class Backbone(nn.Module):
+    """Two linear layers with a batch norm and a dropout between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.drop = nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(0.5)
+        self.out, self.second = nn.Linear(16, 4), nn.Linear(16, 4)
+
+    def features(self, x: Tensor) -> Tensor:
+        """N×8 to N×16."""
+        return self.drop(self.norm(self.first(x)).relu())
+
+
+class SecondHead(Backbone):
+    """Logits, and in training a second head's beside them."""
+
+    def forward(self, x: Tensor) -> Any:
+        """N×8 to N×4, or two of these."""
+        h = self.features(x)
+        return (self.out(h), self.second(h)) if self.training else self.out(h)
+
+
+class Softened(Backbone):
+    """Logits in training, probabilities in evaluation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×8 to N×4."""
+        logits = self.out(self.features(x))
+        return logits if self.training else logits.softmax(-1)
+
+
+class Levels(Backbone):
+    """A list of levels in training, their mean in evaluation."""
+
+    def forward(self, x: Tensor) -> Any:
+        """N×8 to N×4, or a dictionary of two."""
+        h = self.features(x)
+        both = {"coarse": self.second(h), "fine": self.out(h)}
+        return both if self.training else (both["coarse"] + both["fine"]) / 2
+
+
+class Alike(Backbone):
+    """The same in both modes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×8 to N×4."""
+        return self.out(self.features(x))
+
+
+def loss(outputs: Any, targets: Tensor) -> Tensor:
+    """Cross-entropy of each output."""
+    parts = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, tuple) else (outputs,)
+    return torch.stack([functional.cross_entropy(one, targets) for one in parts]).mean()
+
+
+TASK = Supervised(train=(X, Y), validation=(X, Y), test=(X, Y), criterion=loss, batch_size=32)
+
+
+@pytest.mark.parametrize("kind", [SecondHead, Softened, Levels], ids=["second head", "probabilities", "levels"])
+def test_a_copy_of_the_teacher_is_no_distance_away_and_is_taught(kind: Any):
+    torch.manual_seed(0)
+    teacher = kind().eval()
+    teacher.norm.running_mean.normal_()
+    student = clone(teacher).train()
+    for part in (student.norm, student.drop):  # so that it answers as the teacher does
+        part.eval()
+    task = Taught(TASK, teacher, weight=1.0)
+    assert float(task.loss(student, ((X[:32],), Y[:32])).detach()) == pytest.approx(0, abs=1e-5)
+    with torch.no_grad():
+        student.out.weight.mul_(-1)
+    before = float(task.loss(student, ((X[:32],), Y[:32])).detach())
+    assert before > 0.01
+    train(student, task, Training(150, AdamW(1e-2)))
+    assert float(task.loss(student, ((X[:32],), Y[:32])).detach()) < before / 4
+
+
+def test_the_same_answers_in_both_modes_are_those_of_evaluation():
+    torch.manual_seed(0)
+    teacher = Alike().eval()
+    teacher.norm.running_mean.normal_()
+    task = Taught(TASK, teacher, weight=1.0)
+    torch.manual_seed(1)
+    first = float(task.loss(teacher, ((X[:32],), Y[:32])).detach())
+    assert first == pytest.approx(0, abs=1e-6)
+    assert task._modes == {("",): False}
+    state = torch.get_rng_state()
+    task.loss(clone(teacher).eval(), ((X[:32],), Y[:32]))
+    Taught(TASK, teacher).loss(clone(teacher).eval(), ((X[:32],), Y[:32]))
+    assert torch.equal(state, torch.get_rng_state())  # looking costs training no random number
+    assert not any(part.training for part in teacher.modules())
+
+
+def test_outputs_that_only_one_of_two_networks_has_are_named():
+    class Other(Backbone):
+        def forward(self, x: Tensor) -> Any:
+            return {"logits": self.out(self.features(x))}
+
+    with pytest.raises(ValueError, match="the teacher gives output in evaluation, and the model logits in training"):
+        Taught(TASK, Alike().eval()).loss(Other(), ((X[:32],), Y[:32]))
