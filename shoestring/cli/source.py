@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from shoestring.core import check_task, unwrapped
+
 
 def call(source: str) -> Any:
     """What MODULE:FUNCTION or path.py:FUNCTION returns."""
@@ -45,6 +47,14 @@ def call(source: str) -> Any:
 def model_and_task(source: str) -> tuple[Any, Any]:
     """The model and the task that it returns; raises ValueError where it returns something else."""
     made = call(source)
-    if not (isinstance(made, tuple) and len(made) == 2 and hasattr(made[0], "forward") and hasattr(made[1], "batches")):
-        raise ValueError(f"{source} must return (trained model, task), and returned {type(made).__name__}")
-    return made
+    if not (isinstance(made, tuple) and len(made) == 2):
+        told = f"a {type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
+        raise ValueError(f"{source} must return (trained model, task), and returned {told}")
+    model, task = made
+    if hasattr(model, "batches") and hasattr(task, "forward"):
+        raise ValueError(f"{source} returned (task, model): it must return (trained model, task)")
+    try:
+        check_task(task)
+        return unwrapped(model), task
+    except TypeError as error:
+        raise ValueError(f"{source} must return (trained model, task): {error}") from None

@@ -5,6 +5,7 @@ from shoestring.core.budget import Budget, BudgetError, Share
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Gauge, Meter
+from shoestring.core.model import unwrapped
 from shoestring.core.prove import prove
 from shoestring.core.resource import RESOURCES, Resource
 from shoestring.core.task import (
@@ -54,4 +55,5 @@ __all__ = [
     "prove",
     "score",
     "seeded",
+    "unwrapped",
 ]  # fmt: skip

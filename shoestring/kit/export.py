@@ -18,7 +18,7 @@ from shoestring.artifact.graph import Graph, OperatorError
 from shoestring.artifact.graph import encode as encode_graph
 from shoestring.artifact.runtime import Loaded
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
-from shoestring.core import Task, array
+from shoestring.core import Task, array, unwrapped
 from shoestring.kit.alike import TOLERANCE, alike
 from shoestring.kit.example import (
     Example,
@@ -63,6 +63,7 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
     of which only weights have changed since. `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million
     in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
     """
+    model = unwrapped(model)
     check_finite(model)
     data = pack(model, exported or export(model, task), smallest=smallest)
     file.save(path, data)
@@ -147,7 +148,8 @@ def export(model: nn.Module, task: Task) -> Exported:
     Raises ExportError where the model fails on the example, has an operator that files do not hold, or is fixed along an
     axis that the example says varies.
     """
-    steps, original = steps_of(model), model
+    original = model = unwrapped(model)
+    steps = steps_of(model)
     model = bake(clone(model)).eval().cpu()
     example = example_of(task)
     expected = _answer(

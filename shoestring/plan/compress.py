@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task
+from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task, check_task, unwrapped
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, TimeUpError, told
@@ -122,6 +122,8 @@ class Job:
         say: Callable[[str], None] = lambda text: None, tell: Callable[[dict[str, Any]], None] = lambda event: None, **settings: Any,
     ) -> Job:  # fmt: skip
         """The job, its model measured; `settings` are those of Experiments. Raises what `compress` raises."""
+        model = unwrapped(model)
+        check_task(task)
         limits = budget if isinstance(budget, Budget) else Budget.parse(budget) if budget.strip() else Budget()
         if limits.labels is not None:
             raise BudgetError("compress buys no labels: leave labels out of the budget")

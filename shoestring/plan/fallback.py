@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from shoestring.core import Meter, Task, Technique
+from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.kit import Patterns, progress
 from shoestring.kit.layers import NoLayerError, fitting
 from shoestring.plan.found import Found, Kept
@@ -53,6 +53,7 @@ def fallback(
     if not drop >= 0:
         raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
     check_action(action, "fallback")
+    model = unwrapped(model)
     units = layers_tried(model, task, action, groups, "fallback")
     names = [name for layers in units for name in layers]
     wanted, barred = set(fitting(names, must, "fallback: must=")), set(fitting(names, must_not, "fallback: must_not="))

@@ -15,7 +15,7 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove
+from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove, unwrapped
 from shoestring.kit import members
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
@@ -178,6 +178,7 @@ def main_job(
             f"  {path} is there, and is replaced by what this command finds; `shoestring frontier` lists what was found before"
         )
     model, task = build()
+    model = unwrapped(model)
     check_task(task)
     _settle_threads(model, task)
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
