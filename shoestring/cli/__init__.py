@@ -48,7 +48,9 @@ def inspect(file: File, as_json: AsJson = False) -> None:
     """The byte bill of a file: a line per tensor and section, adding up to its size."""
     from shoestring.artifact import bill
     from shoestring.artifact.checkpoint import room
+    from shoestring.artifact.saving import check_file
 
+    check_file(file)
     data = file.read_bytes()
     lines = bill(data, max_bytes=room(len(data)))
     if as_json:
@@ -204,6 +206,8 @@ def _sentence(error: Exception) -> str:
     """The system's own errors in words; ours are in words already, and what is nobody's is named."""
     if isinstance(error, OSError) and error.filename and error.strerror and error.strerror in str(error):
         return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:  # ours: a sentence, without its number
+        return error.strerror
     if isinstance(error, ValueError | OSError | RuntimeError | ModuleNotFoundError | TypeError):
         return str(error) or type(error).__name__
     return f"{type(error).__name__}: {error}"

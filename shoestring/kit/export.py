@@ -17,6 +17,7 @@ from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Graph, OperatorError
 from shoestring.artifact.graph import encode as encode_graph
 from shoestring.artifact.runtime import Loaded
+from shoestring.artifact.saving import check_place, save
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
 from shoestring.core import Task, array, unwrapped
 from shoestring.kit.alike import TOLERANCE, alike
@@ -64,9 +65,10 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
     in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
     """
     model = unwrapped(model)
+    check_place(Path(path))
     check_finite(model)
     data = pack(model, exported or export(model, task), smallest=smallest)
-    file.save(path, data)
+    save(path, data)
     return len(data)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import save
+from shoestring.artifact.saving import check_place
 from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task, check_task, unwrapped
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
@@ -25,7 +26,7 @@ from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier, gist
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
-from shoestring.plan.place import Temporary, alone_in, check_place, folder_of
+from shoestring.plan.place import Temporary, alone_in, folder_of
 from shoestring.plan.rounds import LOOKED_AGAIN
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing

@@ -15,6 +15,7 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, read
 from shoestring.artifact.protobuf import onnx
+from shoestring.artifact.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove, unwrapped
 from shoestring.kit import members
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
@@ -22,7 +23,6 @@ from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
 from shoestring.plan.compress import searching
 from shoestring.plan.outcome import Outcome
-from shoestring.plan.place import check_place
 
 TIME_SLACK = 1.1
 """Times the limit on time that a command may take before the report says that it was passed."""

@@ -38,11 +38,3 @@ def alone_in(folder: Path) -> Iterator[None]:
         if new and not measured:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def check_place(path: Path) -> None:
-    """Raises OSError where no file can be written at `path`."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another path for the file")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")
