@@ -14,8 +14,17 @@ import typer
 
 from shoestring import __version__
 from shoestring.cli.devices import agent, platforms
+from shoestring.cli.ending import (
+    BEGINS_AGAIN,
+    INTERRUPTED,
+    asked_to_end,
+    ending_on_signals,
+    if_interrupted,
+    interruption,
+    writing,
+)
 from shoestring.cli.layers import sensitivity
-from shoestring.cli.search import INTERRUPTED, asked_to_end, compress, forecast, frontier
+from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.source import call as _call
 
 EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
@@ -73,8 +82,10 @@ def pack(
     read = packing.from_safetensors
     if not packing.is_safetensors(checkpoint):
         from shoestring.kit.checkpoint import from_torch as read
+    target = out or checkpoint.with_suffix(".shoe")
+    writing(target)
     print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
-    print(packing.pack(read(checkpoint), checkpoint, out or checkpoint.with_suffix(".shoe"), smallest=smallest).as_text())
+    print(packing.pack(read(checkpoint), checkpoint, target, smallest=smallest).as_text())
 
 
 @app.command()
@@ -90,6 +101,7 @@ def unpack(
     target = out or file.with_suffix(".safetensors")
     if out is None and target.exists():
         raise FileExistsError(f"{target} is there already: name the file to write")
+    writing(target)
     write = packing.as_safetensors
     if not packing.wants_safetensors(target):
         from shoestring.kit.checkpoint import as_torch as write
@@ -105,6 +117,7 @@ def export(file: File, onnx: Annotated[Path, typer.Argument(help="the ONNX file 
     from shoestring.artifact.folding import fold_transposes
     from shoestring.artifact.protobuf import onnx as as_onnx
 
+    writing(onnx)
     content = read(file)
     data = as_onnx(*fold_transposes(content.graph, content.tensors))
     save(onnx, data)
@@ -126,6 +139,7 @@ def run(
 
     from shoestring.artifact import load, save
 
+    writing(out)
     loaded = load(file)
     try:
         with np.load(inputs, allow_pickle=False) as archive:
@@ -163,6 +177,7 @@ def score(
     from shoestring.core import Ledger, prove
 
     read(file)  # a damaged one is told before the function trains anything
+    if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
     made = _call(source)
     value = prove(file, made[1] if isinstance(made, tuple) else made, ledger=Ledger(ledger))
     print(json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size}) if as_json else f"{value:.4f}")
@@ -231,12 +246,17 @@ def main() -> None:
     """The program: errors that a user can mend are printed as one sentence, without a traceback."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        app()
+        with ending_on_signals():
+            app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED and (said := interruption()):  # typer ends without a word
+            print(said, file=sys.stderr)
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
         if asked_to_end.is_set() or isinstance(error, KeyboardInterrupt):
-            print("interrupted before there was a file; the same command begins again", file=sys.stderr)
+            print(interruption(), file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
         extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
         hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
