@@ -218,7 +218,9 @@ def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> 
 def _name(one: Tensor, names: Sequence[str]) -> str:
     if not names:
         return ""
-    return "constant" if one.member is None else names[one.member]
+    if one.member is None:
+        return "constant"
+    return names[one.member] if one.member < len(names) else ""
 
 
 def _about(one: Packed, stream: int, header: int) -> str:

@@ -57,16 +57,17 @@ def inspect(file: File, as_json: AsJson = False) -> None:
     """The byte bill of a file: a line per tensor and section, adding up to its size."""
     from shoestring.artifact import bill
     from shoestring.artifact.checkpoint import room
+    from shoestring.artifact.names import names_beside
     from shoestring.artifact.saving import check_file
 
     check_file(file)
     data = file.read_bytes()
-    lines = bill(data, max_bytes=room(len(data)))
+    lines = bill(data, names_beside(file, data), max_bytes=room(len(data)))
     if as_json:
         print(json.dumps([{"name": line.name, "bytes": line.bytes, "about": line.about} for line in lines]))
         return
     for line in lines:
-        print(f"{line.bytes:>12,}  {line.name:<12} {line.about}")
+        print(f"{line.bytes:>12,}  {line.name:<24} {line.about}")
     print(f"{len(data):>12,}  the whole file")
 
 
@@ -148,10 +149,13 @@ def run(
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(
-            f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez({loaded.signature()})"
+            f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez('in.npz', "
+            f"{', '.join(f'{port.name}=...' for port in loaded.inputs)}), of {loaded.signature()}"
         ) from None
-    if len(arrays) == 1 and len(loaded.inputs) == 1:
-        arrays = {loaded.inputs[0].name: next(iter(arrays.values()))}
+    unnamed = [f"arr_{place}" for place in range(len(arrays))]  # as savez calls what is given without a name
+    if len(arrays) == len(loaded.inputs) and (len(arrays) == 1 or sorted(arrays) == sorted(unnamed)):
+        given = arrays.values() if len(arrays) == 1 else (arrays[name] for name in unnamed)
+        arrays = {port.name: value for port, value in zip(loaded.inputs, given, strict=True)}
     results = loaded.run(arrays)
     if out is None:
         for name, value in results.items():

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect as inspect_
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ def call(source: str) -> Any:
     if module.endswith(".py"):
         path = Path(module)
         if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+            raise FileNotFoundError(
+                f"there is no file {path}{_near(path.name, [one.name for one in path.parent.glob('*.py')])}"
+            )
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None and spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
@@ -36,12 +39,19 @@ def call(source: str) -> Any:
                 raise
             raise ValueError(f"there is no module {module!r} here or among what is installed: is the name right?") from None
     if not callable(found := getattr(loaded, function, None)):
-        raise ValueError(f"{module} has no function {function!r}")
+        functions = [name for name, one in vars(loaded).items() if inspect_.isfunction(one) and not name.startswith("_")]
+        raise ValueError(f"{module} has no function {function!r}{_near(function, functions)}")
     try:
         inspect_.signature(found).bind()
     except TypeError as error:
         raise ValueError(f"{source} is called without arguments, and wants some ({error})") from None
     return found()
+
+
+def _near(name: str, names: list[str]) -> str:
+    """What was meant, perhaps."""
+    near = get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def model_and_task(source: str) -> tuple[Any, Any]:

@@ -216,6 +216,7 @@ class Job:
 
     def _deliver(self, trial: Trial) -> None:
         save(self.path, self.experiments.bytes_of(trial))
+        self.experiments.note_names([trial])
 
     def _had(self) -> list[Trial]:
         """The trials of which the file is there."""
@@ -239,6 +240,7 @@ class Job:
                 f"  timed for longer, another is better than the best so far: {gist(trial.technique)}, {trial.cost.bytes:,} bytes, score {trial.score:.4f}"
             )
         self._deliver(trial)
+        experiments.note_names(trials)
         self._sweep([*frontier.points, *ordered[:3], trial], trials)
         self._note(frontier)
         return Outcome(

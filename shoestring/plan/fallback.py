@@ -272,7 +272,7 @@ class _Search:
         if layers in self.kept:
             return self.kept[layers]
         if (beside := self.slower.get(layers)) is not None:
-            return f"changed, it makes the file {beside.ratio:.3f} ({beside.low:.3f} to {beside.high:.3f}) times as slow"
+            return f"changed, it makes the file {beside} times as slow"
         if self.best is None:
             return "nothing that was tried keeps the drop"
         trial = self.trials.known(self._technique([one for one in self.best if one != layers]))

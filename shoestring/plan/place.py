@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shoestring.artifact.names import STUDY
 from shoestring.kit.study import alone
 
 
 def folder_of(path: Path) -> Path:
     """Where a search keeps what it measured: beside the file that it writes."""
-    return path.with_name(f"{path.name}.study")
+    return path.with_name(f"{path.name}{STUDY}")
 
 
 class Temporary:
