@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from shoestring import __version__
+from shoestring.artifact.extras import missing
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import (
     BEGINS_AGAIN,
@@ -27,7 +28,7 @@ from shoestring.cli.layers import sensitivity
 from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.source import call as _call
 
-EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
+OF_TRAIN = ("torch", "onnx", "onnxscript")  # whatever else is missing says so itself
 
 app = typer.Typer(
     add_completion=False,
@@ -262,9 +263,13 @@ def main() -> None:
         if asked_to_end.is_set() or isinstance(error, KeyboardInterrupt):
             print(interruption(), file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
-        hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
-        print(f"error: {_sentence(error)}{hint}{_where(error)}", file=sys.stderr)
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.msg == f"No module named {error.name!r}"
+            and error.name in OF_TRAIN
+        ):
+            error = missing(*OF_TRAIN, extra="train").with_traceback(error.__traceback__)
+        print(f"error: {_sentence(error)}{_where(error)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shoestring.core import Predict, Task, Vary, array
+from shoestring.kit.collected import collected
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
@@ -41,7 +42,8 @@ class Supervised(Task):
     every split, when scored too: what leaves the answers as they are and saves time (padding cut off).
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe: about half the time on a
     processor that has bfloat16. None computes in the type of the weights.
-    Arrays and lists become tensors, and whole-number targets int64.
+    Arrays and lists become tensors, and whole-number targets int64. A split may be a Dataset, a DataLoader or a list of pairs, whose
+    items are tensors of one shape: it is read once.
     Raises TypeError for a split that is no pair, and ValueError for one that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
 
@@ -143,9 +145,7 @@ def _arrays(outputs: Any) -> Any:
 def _as_tensors(name: str, split: Any) -> Split:
     """A split with tensors in it, from whatever torch takes."""
     if not isinstance(split, tuple | list) or len(split) != 2:
-        raise TypeError(
-            f"{name} must be a pair (inputs, targets) of tensors, not {type(split).__name__}: read a data set first"
-        )
+        split = collected(name, split)
     inputs, targets = split
     several = isinstance(inputs, tuple)
     tensors = tuple(torch.as_tensor(one) for one in (inputs if several else (inputs,)))
