@@ -8,13 +8,20 @@ from pathlib import Path
 
 def missing(*names: str, extra: str, what: str = "") -> ModuleNotFoundError:
     """The error that says which of these packages are not installed, which extra brings them, and how; `what` is what needs them."""
-    absent = [name for name in names if find_spec(name) is None] or list(names[:1])
+    absent = [name for name in names if not _is_there(name)] or list(names[:1])
     told = f"{', '.join(absent[:-1])} and {absent[-1]} are" if len(absent) > 1 else f"{absent[0]} is"
     them = "they come" if len(absent) > 1 else "it comes"
     needs = f"{what}: " if what else ""
     return ModuleNotFoundError(
         f"{needs}{told} not installed: {them} with the extra `{extra}` ({install(extra)})", name=absent[0]
     )
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def install(*extras: str) -> str:

@@ -263,11 +263,7 @@ def main() -> None:
         if asked_to_end.is_set() or isinstance(error, KeyboardInterrupt):
             print(interruption(), file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        if (
-            isinstance(error, ModuleNotFoundError)
-            and error.msg == f"No module named {error.name!r}"
-            and error.name in OF_TRAIN
-        ):
+        if isinstance(error, ModuleNotFoundError) and error.name in OF_TRAIN and "the extra" not in str(error):
             error = missing(*OF_TRAIN, extra="train").with_traceback(error.__traceback__)
         print(f"error: {_sentence(error)}{_where(error)}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -90,7 +90,10 @@ def _warn_of_change(split: str, given: Any) -> None:
     """Warn where the first item is another when it is read again."""
     if not isinstance(given, Dataset) or isinstance(given, IterableDataset) or not len(given):  # type: ignore[arg-type]
         return
-    first, again = (_parts(split, given[0], "item 0") for _ in range(2))
+    try:
+        first, again = (_parts(split, given[0], "item 0") for _ in range(2))
+    except TypeError:  # a DataLoader may make pairs of them
+        return
     if any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(first, again, strict=True)):
         warnings.warn(
             f"{split}: an item differs from one reading to the next, and all are read once: leave random changes out of the Dataset, and "

@@ -34,11 +34,15 @@ _ATOMS = (
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 
 
+class UncopyableError(TypeError):
+    """A module holds what cannot be copied; the message names it and says what to do."""
+
+
 def clone(model: nn.Module) -> nn.Module:
     """A copy that shares nothing with the model, states included; of one that torch.compile or DataParallel wraps, of what is within.
 
     What modules computed and kept, in lists and dictionaries too, is copied without its graph of gradients; locks are new ones.
-    Raises TypeError for what is no module, and for one that holds what cannot be copied (an open file), by its name.
+    Raises TypeError for what is no module, UncopyableError (a TypeError) for one that holds what cannot be copied (an open file), by its name.
     """
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
@@ -48,7 +52,7 @@ def clone(model: nn.Module) -> nn.Module:
         try:
             copied = copy.deepcopy(model, known)
         except Exception as error:
-            raise TypeError(_culprit(model, error)) from error
+            raise UncopyableError(_culprit(model, error)) from error
     for module in copied.modules():
         if hasattr(module, "parametrizations") and parametrize.is_parametrized(module):
             # torch gives a parametrized module a class of its own, with a property per weight, which a copy would share:

@@ -39,6 +39,7 @@ from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Quantised, plain_module, translations
 from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.state import spread
+from shoestring.kit.tracing import advice as advice_on
 from shoestring.kit.tracing import explain, forget_kernels, line_of, quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
 from shoestring.kit.whole import Whole, say_what_stays, steps_in, steps_of
@@ -184,13 +185,15 @@ def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any
         with torch.no_grad():
             return model(*example.args, **example.kwargs)
     except Exception as error:
-        raise ExportError(f"{failed} ({type(error).__name__}: {error}{line_of(error)}): {advice}") from error
+        raise ExportError(f"{failed} ({type(error).__name__}: {error}{line_of(error)}): {advice_on(error, advice)}") from error
 
 
 def _check_outputs(expected: Any) -> None:
     _, outputs = numbered(plain(expected))
     if not outputs:
-        raise ExportError(f"the model returns no tensor but {type(expected).__name__}: make forward() return tensors")
+        raise ExportError(
+            f"the model returns no tensor but {type(expected).__name__}: make forward() return tensors, alone or in tuples, lists and dicts"
+        )
     if any(one.is_complex() for one in outputs):
         raise ExportError("the model returns complex numbers, which files do not hold: return torch.view_as_real() of them")
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from shoestring.core import Predict, Task, Vary, array
 from shoestring.kit.collected import collected
+from shoestring.kit.criterion import loss_of
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
@@ -94,10 +95,7 @@ class Supervised(Task):
         inputs, targets = batch
         own = self.autocast  # None leaves alone what is on around it
         with torch.autocast(inputs[0].device.type, own) if own is not None else nullcontext():
-            loss = self.criterion(model(*inputs), targets)
-        if loss.numel() != 1:
-            raise ValueError(f"the criterion gives {loss.numel()} numbers for a batch: it must give one, such as their mean")
-        return loss
+            return loss_of(self.criterion, model(*inputs), targets)
 
     def score(self, predict: Predict, split: str) -> float:
         """The mean merit over a split."""

@@ -58,6 +58,23 @@ def explain(error: BaseException) -> str:
     )
 
 
+def advice(error: BaseException, otherwise: str) -> str:
+    """What to do where a model fails on an example, by what it says."""
+    said = str(error)
+    if any(word in said for word in ("CUDA", "cuda", "same device", "HIP", "mps")):
+        return (
+            "files are made on the processor: have forward() take devices from its inputs and weights (x.device), and fix none"
+        )
+    if "not implemented for 'Half'" in said or "not implemented for 'BFloat16'" in said:
+        return "the processor has no kernel for that type: convert the model with model.float()"
+    if "same dtype" in said or "same data type" in said or "scalar types" in said:
+        return (
+            "the model and the task's inputs are of different types: give inputs in types that it takes, or convert the model, as "
+            "with model.float()"
+        )
+    return otherwise
+
+
 def line_of(error: BaseException) -> str:
     """Which line of the user's own was at it, in words that follow others; "" where none is known."""
     found = ""
@@ -74,9 +91,14 @@ def line_of(error: BaseException) -> str:
 
 
 def _own(file: str, line: int, name: str) -> str:
-    """A line, where it is in neither torch's code, nor onnxscript's, nor Python's, nor this room's."""
+    """A line, where it is in neither torch's code, nor onnxscript's, nor Python's, nor that of these rooms."""
     path = Path(file)
-    theirs = (Path(torch.__file__).parent, Path(torch.__file__).parents[1] / "onnxscript", Path(__file__).parent)
+    house, installed = Path(__file__).parents[1], Path(torch.__file__).parents[1]
+    theirs = [
+        installed / "torch",
+        installed / "onnxscript",
+        *(house / room for room in ("core", "kit", "quantize", "prune", "plan")),
+    ]
     if file.startswith("<") or any(one in path.parents for one in theirs):
         return ""
     if Path(sys.base_prefix) in path.parents and "site-packages" not in path.parts:
