@@ -30,7 +30,8 @@ def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tens
             "Dataset or a DataLoader of (input, target)"
         )
     _warn_of_change(split, given.dataset if loader else given)
-    items = given if loader or pairs or isinstance(given, IterableDataset) else (given[place] for place in range(len(given)))  # type: ignore[arg-type]
+    in_order = isinstance(given, Dataset) and not isinstance(given, IterableDataset)
+    items: Any = (given[place] for place in range(len(given))) if in_order else given  # type: ignore[arg-type]
     columns = _columns(split, items, "batch" if loader else "item")
     try:
         whole = [torch.cat(column) if loader else torch.stack(column) for column in columns]
