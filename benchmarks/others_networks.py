@@ -156,7 +156,8 @@ def same_faces(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> n
 
 def _overlap(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Of each pair the intersection over the union: the whole picture, its edges moved by what the network says."""
-    one, other = before + [0, 0, 1, 1], after + [0, 0, 1, 1]
+    whole = np.array([0, 0, 1, 1])
+    one, other = before + whole, after + whole
     sides = np.minimum(one, other)[:, 2:] - np.maximum(one, other)[:, :2]
     both = sides.clip(0).prod(1)
     areas = [(box[:, 2:] - box[:, :2]).clip(0).prod(1) for box in (one, other)]

@@ -38,10 +38,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ModuleNotFoundError(
-            f"shoestring.{name} needs torch, which comes with the extra `train` (pip install 'shoestring[train]')",
-            name="torch",
-        ) from None
+        from shoestring.artifact.extras import missing
+
+        raise missing("torch", "onnx", "onnxscript", extra="train", what=f"shoestring.{name} trains or exports") from None
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,9 @@
 """The `.shoe` file: writing and reading its bytes, and running it. Needs no torch."""
 
-from shoestring.artifact.file import MAX_BYTES, Checkpoint, Content, Line, bill, read, save
+from shoestring.artifact.file import MAX_BYTES, Checkpoint, Content, Line, bill, read
 from shoestring.artifact.openvino_runtime import OpenVINO
 from shoestring.artifact.runtime import Loaded, load
+from shoestring.artifact.saving import save
 from shoestring.artifact.session import OnnxRuntime, Runtime
 from shoestring.artifact.wire import ShoeError
 

@@ -26,6 +26,7 @@ from shoestring.artifact.safetensors import (
     unclaimed,
     write_header,
 )
+from shoestring.artifact.saving import check_file, check_place, save
 from shoestring.artifact.tensors import ELEMENTS, MOST_TENSORS, NUMBERS, Tensor, little, unsigned
 from shoestring.artifact.wire import ShoeError
 
@@ -63,6 +64,7 @@ def _less(before: int, after: int) -> str:
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file is safetensors, judged by its first bytes; False for one of PyTorch, ValueError for what is neither."""
+    check_file(path)
     with path.open("rb") as opened:
         first = opened.read(64)
     if first[:4] == file.MARK:
@@ -149,18 +151,18 @@ def checkpoint(
 def pack(found: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
     """Write the checkpoint found in `source` as a .shoe file, once what is written has been read back and compared."""
     began = perf_counter()
-    if out.is_dir():
-        raise IsADirectoryError(f"{out} is a folder: name a file in it")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {out.parent}")
+    check_place(out)
     if out.exists() and out.samefile(source):
         raise ValueError(f"{out} is the checkpoint itself: name another file to write")
+    there = _seen(out)
     data = file.pack(found, smallest=smallest)
     again = file.unpack_any(data, 1 << 62)
     same = isinstance(again, Checkpoint) and (again.names, again.notes) == (found.names, found.notes)
     if not same or not all(map(_alike, found.tensors, again.tensors)):
         raise ShoeError("what was packed does not come back as it was; nothing is written: please report this")
-    file.save(out, data)
+    if _seen(out) != there:
+        raise FileExistsError(f"another command wrote {out} meanwhile, and it stays as it is; name another file to write")
+    save(out, data)
     kinds: dict[str, list[float]] = {}
     for packed in again.packed:
         line = kinds.setdefault(ELEMENTS[packed.tensor.element][0], [0, 0, 0, 0])
@@ -170,8 +172,18 @@ def pack(found: Checkpoint, source: Path, out: Path, *, smallest: bool = False) 
     return Packing(out, source.stat().st_size, len(data), perf_counter() - began, lines)  # pyright: ignore[reportArgumentType]
 
 
+def _seen(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from one that is written later in its place; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def read(path: Path, max_bytes: int | None = None) -> Checkpoint:
     """The checkpoint in a .shoe file; `max_bytes`: None is `room`. Raises ShoeError for one that is damaged, or a model."""
+    check_file(path)
     data = path.read_bytes()
     found = file.unpack_any(data, room(len(data)) if max_bytes is None else max_bytes)
     if not isinstance(found, Checkpoint):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from shoestring.artifact import graph_reader, tensor_reader, tensor_writer
 from shoestring.artifact import tensors as packing
 from shoestring.artifact.dictionary import DICTIONARY
 from shoestring.artifact.graph import Graph
+from shoestring.artifact.saving import check_file
 from shoestring.artifact.tensors import Packed, Tensor
 from shoestring.artifact.wire import Reader, ShoeError, Writer, squeeze, unsqueeze
 
@@ -184,6 +183,7 @@ def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
     """What the file at `path` holds; raises ShoeError, or OSError where it cannot be read."""
     path = Path(path)
+    check_file(path)
     if path.stat().st_size > max_bytes + _LARGEST_GRAPH + _LARGEST_LIST:
         raise ShoeError(f"{path} is larger than allowed; if you trust this file, raise max_bytes")
     return unpack(path.read_bytes(), max_bytes)
@@ -218,7 +218,9 @@ def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> 
 def _name(one: Tensor, names: Sequence[str]) -> str:
     if not names:
         return ""
-    return "constant" if one.member is None else names[one.member]
+    if one.member is None:
+        return "constant"
+    return names[one.member] if one.member < len(names) else ""
 
 
 def _about(one: Packed, stream: int, header: int) -> str:
@@ -239,33 +241,3 @@ def _shares(total: int, weights: list[float]) -> list[int]:
     for i in order[: total - sum(shares)]:
         shares[i] += 1
     return shares
-
-
-def save(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then moved there. Raises OSError with what to do."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".shoe-", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        why = (
-            f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, may be written and has room"
-        )
-        raise type(error)(error.errno, why) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,6 +8,7 @@ from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.extras import missing
 from shoestring.artifact.folding import fold_transposes
 from shoestring.artifact.graph import Graph
 from shoestring.artifact.protobuf import onnx
@@ -124,10 +125,7 @@ def _core() -> Core:
     except ModuleNotFoundError as error:
         if error.name != "openvino":
             raise
-        raise ModuleNotFoundError(
-            "OpenVINO() needs openvino, which comes with the extra `openvino` (pip install 'shoestring[openvino]')",
-            name="openvino",
-        ) from None
+        raise missing("openvino", extra="openvino", what="OpenVINO()") from None
     return openvino.Core()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class Loaded:
         for name, value in [*keywords.items(), *kwargs.items()]:
             place = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
             if name not in names and place is None:
-                raise TypeError(f"there is no argument {name!r}; this file takes {self.signature()}")
+                known = dict.fromkeys([*names, *(port.name for port in self.inputs)])
+                raise TypeError(f"there is no argument {name!r}{_near(name, known)}; this file takes {self.signature()}")
             given: dict[int, Any] = {}
             _leaves(names.get(name, place), value, f"the argument {name!r}", given)
             if found.keys() & given.keys() or (name in keywords and name in kwargs):
@@ -58,7 +60,8 @@ class Loaded:
         places = {port.name: place for place, port in enumerate(self.inputs)}
         unknown = [name for name in inputs if name not in places]
         if unknown:
-            raise TypeError(f"there is no input {unknown[0]!r}; this file takes {self.signature()}")
+            left = [name for name in places if name not in inputs]
+            raise TypeError(f"there is no input {unknown[0]!r}{_near(unknown[0], left)}; this file takes {self.signature()}")
         results = self._run({places[name]: value for name, value in inputs.items()})
         return {port.name: value for port, value in zip(self.outputs, results, strict=True)}
 
@@ -71,6 +74,7 @@ class Loaded:
     def _run(self, found: dict[int, Any]) -> list[np.ndarray]:
         feeds: dict[str, np.ndarray] = {}
         sizes: dict[str, int] = {}
+        owners: dict[str, str] = {}  # of the lengths that inputs have in common
         for place, port in enumerate(self.inputs):
             if place not in found:
                 raise TypeError(f"the input {port.name!r} is missing; this file takes {self.signature()}")
@@ -82,7 +86,12 @@ class Loaded:
             )
             if not fits:
                 wanted = ", ".join(map(str, port.shape))
-                raise ValueError(f"the input {port.name!r} has shape {list(shape)} and [{wanted}] is wanted")
+                known = [f"{n} is {sizes[n]} as in {owners[n]!r}" for n in port.shape if isinstance(n, str) and n in owners]
+                where = f", where {' and '.join(known)}" if known else ""
+                raise ValueError(f"the input {port.name!r} has shape {list(shape)} and [{wanted}] is wanted{where}")
+            for name in port.shape:
+                if isinstance(name, str):
+                    owners.setdefault(name, port.name)
         for text, axis in self._bounded.items():
             if sizes[text] not in axis:
                 raise ValueError(
@@ -104,6 +113,12 @@ def load(
     `runtime`: `OpenVINO()` for another than ONNX Runtime, with the file of somebody whom you trust; see docs/runtimes.md.
     """
     return Loaded(file.read(path, max_bytes), threads=threads, runtime=runtime)
+
+
+def _near(name: Any, names: Iterable[str]) -> str:
+    """What was meant, perhaps."""
+    near = get_close_matches(str(name), list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
@@ -142,7 +157,10 @@ def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
         return np.ascontiguousarray(values).reshape(values.shape)
     same = {"f": "f", "i": "iu", "u": "iu", "b": "b"}.get(values.dtype.kind, "")
     if wanted == "bfloat16" or np.dtype(wanted).kind not in same:
-        raise TypeError(f"the input {name!r} is of type {values.dtype.name} and {wanted} is wanted")
+        raise TypeError(
+            f"the input {name!r} is of type {values.dtype.name} and {wanted} is wanted: if its numbers mean the same, convert it, as "
+            f"with .astype({wanted!r})"
+        )
     limits = np.iinfo(wanted) if same == "iu" else None
     if limits and values.size and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max:
         raise ValueError(f"the input {name!r} has numbers that {wanted} cannot hold ({values.min()} to {values.max()})")

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shoestring.artifact.extras import missing
+
 LANES = 16
 MOST_INPUTS = 1 << 24  # of a sum, so that float32 holds it
 _ROWS = 128  # of a product, that are packed and multiplied before the next are: their words stay in the cache
@@ -37,9 +39,7 @@ def kernels() -> dict[str, Callable[..., None]]:
     try:
         from shoestring.artifact import sign_code
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed: it comes with the extra `fast` (pip install 'shoestring[fast]')", name=error.name
-        ) from None
+        raise missing(error.name or "llvmlite", extra="fast") from None
     return bound(sign_code.compiled())
 
 

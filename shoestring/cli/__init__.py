@@ -13,12 +13,22 @@ from typing import Annotated
 import typer
 
 from shoestring import __version__
+from shoestring.artifact.extras import missing
 from shoestring.cli.devices import agent, platforms
+from shoestring.cli.ending import (
+    BEGINS_AGAIN,
+    INTERRUPTED,
+    asked_to_end,
+    ending_on_signals,
+    if_interrupted,
+    interruption,
+    writing,
+)
 from shoestring.cli.layers import sensitivity
-from shoestring.cli.search import INTERRUPTED, asked_to_end, compress, forecast, frontier
+from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.source import Inputs, SameOption, task_of
 
-EXTRAS = {"torch": "train"}  # whatever else is missing says so itself
+OF_TRAIN = ("torch", "onnx", "onnxscript")  # whatever else is missing says so itself
 
 app = typer.Typer(
     add_completion=False,
@@ -48,14 +58,17 @@ def inspect(file: File, as_json: AsJson = False) -> None:
     """The byte bill of a file: a line per tensor and section, adding up to its size."""
     from shoestring.artifact import bill
     from shoestring.artifact.checkpoint import room
+    from shoestring.artifact.names import names_beside
+    from shoestring.artifact.saving import check_file
 
+    check_file(file)
     data = file.read_bytes()
-    lines = bill(data, max_bytes=room(len(data)))
+    lines = bill(data, names_beside(file, data), max_bytes=room(len(data)))
     if as_json:
         print(json.dumps([{"name": line.name, "bytes": line.bytes, "about": line.about} for line in lines]))
         return
     for line in lines:
-        print(f"{line.bytes:>12,}  {line.name:<12} {line.about}")
+        print(f"{line.bytes:>12,}  {line.name:<24} {line.about}")
     print(f"{len(data):>12,}  the whole file")
 
 
@@ -71,8 +84,10 @@ def pack(
     read = packing.from_safetensors
     if not packing.is_safetensors(checkpoint):
         from shoestring.kit.checkpoint import from_torch as read
+    target = out or checkpoint.with_suffix(".shoe")
+    writing(target)
     print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
-    print(packing.pack(read(checkpoint), checkpoint, out or checkpoint.with_suffix(".shoe"), smallest=smallest).as_text())
+    print(packing.pack(read(checkpoint), checkpoint, target, smallest=smallest).as_text())
 
 
 @app.command()
@@ -88,6 +103,7 @@ def unpack(
     target = out or file.with_suffix(".safetensors")
     if out is None and target.exists():
         raise FileExistsError(f"{target} is there already: name the file to write")
+    writing(target)
     write = packing.as_safetensors
     if not packing.wants_safetensors(target):
         from shoestring.kit.checkpoint import as_torch as write
@@ -103,6 +119,7 @@ def export(file: File, onnx: Annotated[Path, typer.Argument(help="the ONNX file 
     from shoestring.artifact.folding import fold_transposes
     from shoestring.artifact.protobuf import onnx as as_onnx
 
+    writing(onnx)
     content = read(file)
     data = as_onnx(*fold_transposes(content.graph, content.tensors))
     save(onnx, data)
@@ -124,6 +141,7 @@ def run(
 
     from shoestring.artifact import load, save
 
+    writing(out)
     loaded = load(file)
     try:
         with np.load(inputs, allow_pickle=False) as archive:
@@ -132,10 +150,13 @@ def run(
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(
-            f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez({loaded.signature()})"
+            f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez('in.npz', "
+            f"{', '.join(f'{port.name}=...' for port in loaded.inputs)}), of {loaded.signature()}"
         ) from None
-    if len(arrays) == 1 and len(loaded.inputs) == 1:
-        arrays = {loaded.inputs[0].name: next(iter(arrays.values()))}
+    unnamed = [f"arr_{place}" for place in range(len(arrays))]  # as savez calls what is given without a name
+    if len(arrays) == len(loaded.inputs) and (len(arrays) == 1 or sorted(arrays) == sorted(unnamed)):
+        given = arrays.values() if len(arrays) == 1 else (arrays[name] for name in unnamed)
+        arrays = {port.name: value for port, value in zip(loaded.inputs, given, strict=True)}
     results = loaded.run(arrays)
     if out is None:
         for name, value in results.items():
@@ -166,6 +187,7 @@ def score(
     from shoestring.core import Ledger, prove
 
     read(file)  # a damaged one is told before the function trains anything
+    if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
     value = prove(file, task_of(source, inputs, same), ledger=Ledger(ledger))
     print(json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size}) if as_json else f"{value:.4f}")
 
@@ -208,6 +230,8 @@ def _sentence(error: Exception) -> str:
     """The system's own errors in words; ours are in words already, and what is nobody's is named."""
     if isinstance(error, OSError) and error.filename and error.strerror and error.strerror in str(error):
         return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:  # ours: a sentence, without its number
+        return error.strerror
     if isinstance(error, ValueError | OSError | RuntimeError | ModuleNotFoundError | TypeError):
         return str(error) or type(error).__name__
     return f"{type(error).__name__}: {error}"
@@ -231,16 +255,21 @@ def main() -> None:
     """The program: errors that a user can mend are printed as one sentence, without a traceback."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        app()
+        with ending_on_signals():
+            app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED and (said := interruption()):  # typer ends without a word
+            print(said, file=sys.stderr)
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SHOESTRING_TRACEBACK"):
             raise
         if asked_to_end.is_set() or isinstance(error, KeyboardInterrupt):
-            print("interrupted before there was a file; the same command begins again", file=sys.stderr)
+            print(interruption(), file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        extra = EXTRAS.get(error.name or "", "") if isinstance(error, ModuleNotFoundError) else ""
-        hint = f": it comes with the extra `{extra}` (pip install 'shoestring[{extra}]')" if extra else ""
-        print(f"error: {_sentence(error)}{hint}{_where(error)}", file=sys.stderr)
+        if isinstance(error, ModuleNotFoundError) and error.name in OF_TRAIN and "the extra" not in str(error):
+            error = missing(*OF_TRAIN, extra="train").with_traceback(error.__traceback__)
+        print(f"error: {_sentence(error)}{_where(error)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

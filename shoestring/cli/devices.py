@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from shoestring.cli.ending import writing
 from shoestring.cli.source import call
 
 
@@ -83,6 +84,7 @@ def platforms(
     wanted = [parse_runtime(text) for text in runtime or ["onnxruntime"]]
     for file in files:
         read(file)  # a damaged one is told before the function trains anything
+    writing(svg)
     made = call(sources[0])
     from shoestring.plan.platforms import platforms as compare
 

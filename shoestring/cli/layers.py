@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from shoestring.cli.ending import BEGINS_AGAIN, GOES_ON, if_interrupted
 from shoestring.cli.source import Inputs, SameOption, model_and_task
 
 
@@ -30,6 +31,12 @@ def sensitivity(
     from shoestring.plan import sensitivity as tried
     from shoestring.quantize import PostTraining
 
+    kept = (
+        "nothing was kept, and with --folder NAME the trials would be"
+        if folder is None
+        else f"the trials that were made are in {folder}"
+    )
+    if_interrupted(lambda: f"{kept}; {BEGINS_AGAIN if folder is None else GOES_ON}")
     actions = [PostTraining(bits=one) for one in dict.fromkeys(bits or (8, 4))]
     table = tried(*model_and_task(source, inputs, same), actions, folder=folder)
     print(table.to_json() if as_json else table.to_csv() if as_csv else table, end="" if as_csv else "\n")

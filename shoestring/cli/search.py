@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from time import monotonic
 from typing import Annotated, Any
 
 import typer
 
+from shoestring.cli.ending import BEGINS_AGAIN, GOES_ON, INTERRUPTED, asked_to_end, if_interrupted, writing
 from shoestring.cli.source import Inputs, SameName, SameOption, model_and_task
 from shoestring.core.budget import limits_in_words
 
 BEGAN = monotonic()
 """When the program began, as nearly as Python can tell (the system's time of a process is also that of a shell that became it): the limit on time is on all of it."""
-asked_to_end = Event()
-"""Set once a signal asked the command to end: what fails after that may have swallowed it (half an import, say)."""
 BUDGET_NOT_MET = 3
-INTERRUPTED = 130
 DEMO = "drop<=1.5%, time<=1min"
 
 Source = Annotated[
@@ -106,11 +102,12 @@ def compress(
     if worker:
         join(build, limits, path, **settings)
         return
-    _end_on_signals()
+    writing(path, then=lambda: GOES_ON if path.with_name(f"{path.name}.study").exists() else BEGINS_AGAIN)
     with helpers(workers - 1):
         report = main_job(build, limits, path, latency=timed, asked=asked_to_end.is_set, say=say, tell=tell, **settings)
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     if report.outcome.interrupted:
+        if_interrupted(lambda: "")  # the report has said it
         raise typer.Exit(INTERRUPTED)
     if not report.met:
         raise typer.Exit(BUDGET_NOT_MET)
@@ -161,6 +158,7 @@ def frontier(
             raise ValueError(f"there is no point {pick}: the frontier has {len(found.points)}")
         trial = found.points[pick - 1]
         target = out or folder.with_name(f"{folder.name.removesuffix('.study').removesuffix('.shoe')}.{pick}.shoe")
+        writing(target)
         save(target, study(trial))
         told = f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, {trial.technique}"
         print(json.dumps({"path": str(target), **found.as_json()[pick - 1]}) if as_json else told)
@@ -215,15 +213,3 @@ def _printers(as_json: bool, quiet: bool) -> tuple[Callable[[str], None], Callab
     if as_json:
         return silent, lambda event: print(json.dumps(event), flush=True)
     return (silent if quiet else lambda text: print(text, flush=True)), silent
-
-
-def _end_on_signals() -> None:
-    """Have SIGTERM end the search as Ctrl-C does, with the best file so far, and remember that one of the two came."""
-
-    def end(*_: Any) -> None:
-        asked_to_end.set()
-        raise KeyboardInterrupt
-
-    for one in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, end)

@@ -6,11 +6,14 @@ import importlib
 import importlib.util
 import inspect as inspect_
 import sys
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from shoestring.core import check_task, unwrapped
 
 
 def call(source: str) -> Any:
@@ -21,7 +24,9 @@ def call(source: str) -> Any:
     if module.endswith(".py"):
         path = Path(module)
         if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+            raise FileNotFoundError(
+                f"there is no file {path}{_near(path.name, [one.name for one in path.parent.glob('*.py')])}"
+            )
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None and spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
@@ -37,12 +42,19 @@ def call(source: str) -> Any:
                 raise
             raise ValueError(f"there is no module {module!r} here or among what is installed: is the name right?") from None
     if not callable(found := getattr(loaded, function, None)):
-        raise ValueError(f"{module} has no function {function!r}")
+        functions = [name for name, one in vars(loaded).items() if inspect_.isfunction(one) and not name.startswith("_")]
+        raise ValueError(f"{module} has no function {function!r}{_near(function, functions)}")
     try:
         inspect_.signature(found).bind()
     except TypeError as error:
         raise ValueError(f"{source} is called without arguments, and wants some ({error})") from None
     return found()
+
+
+def _near(name: str, names: list[str]) -> str:
+    """What was meant, perhaps."""
+    near = get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class SameName(Enum):
@@ -90,12 +102,21 @@ def model_and_task(source: str, inputs: Path | None = None, same: SameName | Non
                 f"{source} returned a model alone, {type(made).__name__}: give --inputs x.npz, on which its answers are to stay the same, or "
                 "return (trained model, task)"
             )
-        return made, _agreement(made, inputs, same)
-    if not (isinstance(made, tuple) and len(made) == 2 and hasattr(made[0], "forward") and hasattr(made[1], "batches")):
-        raise ValueError(f"{source} must return (trained model, task), and returned {type(made).__name__}")
+        model = unwrapped(made)
+        return model, _agreement(model, inputs, same)
+    if not (isinstance(made, tuple) and len(made) == 2):
+        told = f"a {type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
+        raise ValueError(f"{source} must return (trained model, task), and returned {told}")
+    model, task = made
+    if hasattr(model, "batches") and hasattr(task, "forward"):
+        raise ValueError(f"{source} returned (task, model): it must return (trained model, task)")
     if inputs is not None:
         raise ValueError(f"{source} returned a task of its own: leave --inputs out, or return the model alone")
-    return made
+    try:
+        check_task(task)
+        return unwrapped(model), task
+    except TypeError as error:
+        raise ValueError(f"{source} must return (trained model, task): {error}") from None
 
 
 def task_of(source: str, inputs: Path | None = None, same: SameName | None = None) -> Any:

@@ -18,6 +18,7 @@ from shoestring.core.kinds import (
 )  # fmt: skip
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Gauge, Meter
+from shoestring.core.model import unwrapped
 from shoestring.core.prove import prove
 from shoestring.core.resource import RESOURCES, Resource
 from shoestring.core.task import (
@@ -78,4 +79,5 @@ __all__ = [
     "prove",
     "score",
     "seeded",
+    "unwrapped",
 ]  # fmt: skip

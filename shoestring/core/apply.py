@@ -10,6 +10,7 @@ from typing import Any
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row, run_of_process
 from shoestring.core.meter import Meter
+from shoestring.core.model import unwrapped
 from shoestring.core.task import Task, check_task, score, seeded
 from shoestring.core.technique import Chain, Technique, settings
 
@@ -33,9 +34,10 @@ def apply(
     were. A step that fails leaves a row of kind "failed" with what it cost.
     Rows say the run: `run`, or this process's. Each continues the row before, and the first continues `parent`, where there is
     such a row. `sha256`, where the caller knows it, is that of the file of `model`, and the first row says it.
-    Raises TypeError for what is no task.
+    A module is taken out of what wraps it for training (torch.compile, DataParallel). Raises TypeError for what is no task or no module.
     """
     check_task(task)
+    model = unwrapped(model)
     sealed = task.sealed()
     steps = technique.techniques if isinstance(technique, Chain) else (technique,)
     with seeded(seed):

@@ -13,6 +13,10 @@ from shoestring.core.resource import LIMITED, Resource, units_in_words
 
 _SCORES = ("drop", "score")  # limits in units of the score
 _NAMES = (*LIMITED, *_SCORES)
+_OTHER_WORDS = {
+    "accuracy": "score", "loss": "drop", "speed": "latency", "ms": "latency", "ram": "memory", "flops": "operations", "macs": "operations",
+    "filesize": "size", "power": "energy", "minutes": "time",
+}  # fmt: skip
 _LIMIT = re.compile(
     r"\s*([A-Za-z_]+)\s*(<=|>=|=<|=>|==|[<>=≤≥])\s*([-+]?(?:inf|nan)|[-+0-9.eE]+)\s*([A-Za-z%]*)\s*", re.IGNORECASE
 )
@@ -195,8 +199,8 @@ def _units(resource: Resource) -> str:
 
 
 def _nearest(name: str) -> str:
-    """What was meant, perhaps: the limit whose name, or whose field of a Cost, is nearly the same."""
-    known = {one: one for one in _NAMES} | {resource.field: limit for limit, resource in LIMITED.items()}
+    """What was meant, perhaps: the limit whose name, or whose field of a Cost, is nearly the same, or for which people have another word."""
+    known = _OTHER_WORDS | {one: one for one in _NAMES} | {resource.field: limit for limit, resource in LIMITED.items()}
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {known[near[0]]}?" if near else ""
 

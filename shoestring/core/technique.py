@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
+from shoestring.core.model import unwrapped
 from shoestring.core.task import Task
 
 T = TypeVar("T", bound="Technique")
@@ -88,7 +89,7 @@ class Technique(ABC):
         """Names of the layers of a torch module that `only` and `keep` may have, in the module's order: those with a parameter of two axes or
         more, for a technique that does not say otherwise."""
         found: dict[str, None] = {}
-        for path, part in model.named_modules():
+        for path, part in unwrapped(model).named_modules():
             name, parametrized, _ = f".{path}".partition(".parametrizations.")
             owner = name.removeprefix(".") if parametrized else path
             if any(one.ndim >= 2 and one.is_floating_point() for one in part.parameters(recurse=False)):

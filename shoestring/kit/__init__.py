@@ -1,13 +1,13 @@
 """Mechanisms that several rooms use: weight states, training, export, progress. Needs the extra `train`."""
 
+from shoestring.artifact.extras import missing as _missing
+
 try:
     import onnx as _onnx  # noqa: F401
     import onnxscript as _onnxscript  # noqa: F401
     import torch as _torch  # noqa: F401
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"{error.name} is not installed: it comes with the extra `train` (pip install 'shoestring[train]')", name=error.name
-    ) from None
+except ModuleNotFoundError:
+    raise _missing("torch", "onnx", "onnxscript", extra="train") from None
 
 from shoestring.kit.agreement import Agreement
 from shoestring.kit.augment import mirrored, moved

@@ -16,8 +16,9 @@ from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Graph, OperatorError
 from shoestring.artifact.graph import encode as encode_graph
 from shoestring.artifact.runtime import Loaded
+from shoestring.artifact.saving import check_place, save
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
-from shoestring.core import Task, array
+from shoestring.core import Task, array, unwrapped
 from shoestring.kit.alike import TOLERANCE, alike
 from shoestring.kit.assumed import Guards, check_lengths, declaration, narrow, noted, suggested
 from shoestring.kit.example import (
@@ -37,7 +38,8 @@ from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Quantised, plain_module, translations
 from shoestring.kit.recurrent import free_lengths, step_by_step
-from shoestring.kit.tracing import explain, forget_kernels, quiet
+from shoestring.kit.tracing import advice as advice_on
+from shoestring.kit.tracing import explain, forget_kernels, line_of, quiet
 from shoestring.kit.weights import bake, check_finite, clone, members
 from shoestring.kit.whole import Whole, say_what_stays, steps_of
 
@@ -62,9 +64,11 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
     of which only weights have changed since. `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million
     in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
     """
+    model = unwrapped(model)
+    check_place(Path(path))
     check_finite(model)
     data = pack(model, exported or export(model, task), smallest=smallest)
-    file.save(path, data)
+    save(path, data)
     return len(data)
 
 
@@ -87,7 +91,8 @@ def export(model: nn.Module, task: Task) -> Exported:
     Raises ExportError where the model fails on the example, has an operator that files do not hold, or takes other steps along an
     axis that the example says varies.
     """
-    steps, original = steps_of(model), model
+    original = model = unwrapped(model)
+    steps = steps_of(model)
     model = bake(clone(model)).eval().cpu()
     example = example_of(task)
     expected = _answer(
@@ -134,13 +139,15 @@ def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any
         with torch.no_grad():
             return model(*example.args, **example.kwargs)
     except Exception as error:
-        raise ExportError(f"{failed} ({type(error).__name__}: {error}): {advice}") from error
+        raise ExportError(f"{failed} ({type(error).__name__}: {error}{line_of(error)}): {advice_on(error, advice)}") from error
 
 
 def _check_outputs(expected: Any) -> None:
     _, outputs = numbered(plain(expected))
     if not outputs:
-        raise ExportError(f"the model returns no tensor but {type(expected).__name__}: make forward() return tensors")
+        raise ExportError(
+            f"the model returns no tensor but {type(expected).__name__}: make forward() return tensors, alone or in tuples, lists and dicts"
+        )
     if any(one.is_complex() for one in outputs):
         raise ExportError("the model returns complex numbers, which files do not hold: return torch.view_as_real() of them")
 

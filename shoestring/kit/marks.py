@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten
 
+from shoestring.kit.foreign import is_masked
 from shoestring.kit.surgery import is_in_groups
 from shoestring.kit.trial import Trial
 from shoestring.kit.weights import Weight, members
@@ -316,7 +317,9 @@ class Marks(TorchFunctionMode):
 def reason_to_stay(weight: Weight) -> str:
     """Why a weight must not be cut, as far as the weight itself tells; empty where it may."""
     if weight.is_foreign:
-        return "parametrized by something else"
+        return weight.why_foreign
+    if any(is_masked(*owner) for owner in weight.owners):
+        return "masked by torch's own pruning (torch.nn.utils.prune.remove(layer, name) makes zeros of what it masks)"
     if len(weight.owners) > 1:
         return "tied"
     if is_in_groups(weight):

@@ -26,6 +26,11 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def is_heard() -> bool:
+    """Whether a listener is told of what runs: a planner, who has looked at the model before."""
+    return _listener.get() is not None
+
+
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Yields a function to call after each of `total` steps, with a word about how it goes ("" for none)."""

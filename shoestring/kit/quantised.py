@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from shoestring.core import unwrapped
 from shoestring.kit.product import CONVOLUTIONS, PRODUCTS, Product
 from shoestring.kit.state import state_in
 from shoestring.kit.tape import Call, Tape, flat, function_name, inside
@@ -130,6 +131,7 @@ def products(tape: Tape) -> dict[str, list[Call]]:
 
 def plain_module(model: nn.Module) -> nn.Module:
     """The module itself, of one that is quantised its inner one."""
+    model = unwrapped(model)
     return model.inner if isinstance(model, Quantised) else model
 
 

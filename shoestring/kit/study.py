@@ -15,6 +15,7 @@ from pathlib import Path
 from time import time
 from types import TracebackType
 
+from shoestring.artifact.extras import install
 from shoestring.kit.study_sqlite import SQLiteStorage
 from shoestring.kit.study_trial import (
     SUFFIX,
@@ -132,7 +133,7 @@ class Study:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"{error.name} is not installed: a study over several machines comes with the extra `search` "
-                "(pip install 'shoestring[search]')",
+                f"({install('search')})",
                 name=error.name,
             ) from None
         return open_optuna(self._where, self.folder, self.model, self._watch)

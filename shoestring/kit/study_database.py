@@ -14,6 +14,7 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from shoestring.artifact.extras import install
 from shoestring.kit.study_trial import Files, StudyError, told_when_full
 
 LARGEST_FILE = 64_000_000
@@ -32,7 +33,7 @@ def driven(url: str) -> str:
     except ImportError:
         raise ModuleNotFoundError(
             "psycopg is not installed: a study in PostgreSQL comes with the extra `postgres` "
-            "(pip install 'shoestring[search,postgres]')",
+            f"({install('search', 'postgres')})",
             name="psycopg",
         ) from None
     return f"postgresql+psycopg://{rest}"

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from shoestring.core import Axis, Predict, Task, Vary, array
 from shoestring.core.kinds import Kinds
+from shoestring.kit.collected import collected
+from shoestring.kit.criterion import loss_of
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
@@ -74,7 +76,8 @@ class Supervised(Task):
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe: about half the time on a
     processor that has bfloat16. None computes in the type of the weights.
     `kinds`: what the outputs mean, for distillation (`core.kinds`); None finds out, mostly from the criterion.
-    Arrays and lists become tensors, and whole-number targets int64.
+    Arrays and lists become tensors, and whole-number targets int64. A split may be a Dataset, a DataLoader or a list of pairs, whose
+    items are tensors of one shape: it is read once.
     Raises TypeError for a split that is no pair, ValueError for a merit and a metric both, and ValueError for one that is empty, has inputs and targets of different lengths, or holds NaN or infinity.
     """
 
@@ -129,10 +132,7 @@ class Supervised(Task):
         inputs, targets = batch
         own = self.autocast  # None leaves alone what is on around it
         with torch.autocast(inputs[0].device.type, own) if own is not None else nullcontext():
-            loss = self.criterion(model(*inputs), targets)
-        if loss.numel() != 1:
-            raise ValueError(f"the criterion gives {loss.numel()} numbers for a batch: it must give one, such as their mean")
-        return loss
+            return loss_of(self.criterion, model(*inputs), targets)
 
     def score(self, predict: Predict, split: str) -> float:
         """The mean merit over a split, or its metric."""
@@ -236,9 +236,7 @@ def _joined(parts: Sequence[Any]) -> Any:
 def _as_tensors(name: str, split: Any) -> Split:
     """A split with tensors in it, from whatever torch takes."""
     if not isinstance(split, tuple | list) or len(split) != 2:
-        raise TypeError(
-            f"{name} must be a pair (inputs, targets) of tensors, not {type(split).__name__}: read a data set first"
-        )
+        split = collected(name, split)
     inputs, targets = split
     several = isinstance(inputs, tuple)
     tensors = tuple(torch.as_tensor(one) for one in (inputs if several else (inputs,)))

@@ -6,9 +6,13 @@ import contextlib
 import io
 import logging
 import re
+import sys
+import traceback
 import warnings
+from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 
 def forget_kernels() -> None:
@@ -28,7 +32,14 @@ def explain(error: BaseException) -> str:
     deepest: BaseException = error
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
-    reason = (str(deepest).strip() or type(deepest).__name__).split("\n\n")[0]
+    reason, line = (str(deepest).strip() or type(deepest).__name__).split("\n\n")[0], line_of(error)
+    if _is_packed(deepest):
+        return (
+            f"the model cannot be exported: it packs sequences (pack_padded_sequence{line}), and how many steps there are would then "
+            "depend on the values of the lengths. What to do: run the recurrent network on the padded batch, and take what it gives at the "
+            "last real step, outputs[torch.arange(len(outputs)), lengths - 1], which is the same; of two directions run the one "
+            "backwards as a network of its own, on the batch reversed within its lengths (torch.gather)"
+        )
     if operator := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", reason):
         reason = f"torch.onnx.export does not know the operator {operator[1]}"
     elif fixed := re.search(r"static shape of (\d+) for dimension inputs\['call'\](.*?)\.shape\[(\d+)\]", reason):
@@ -38,13 +49,71 @@ def explain(error: BaseException) -> str:
         )
     elif any(word in reason for word in ("data-dependent", "Could not guard", "GuardOnDataDependent", "Eq(u0")):
         return (
-            f"the model cannot be exported: forward() branches on the values of a tensor ({reason.splitlines()[0]}): "
+            f"the model cannot be exported: forward() branches on the values of a tensor ({reason.splitlines()[0]}{line}): "
             "use torch.where, so that the same steps run for every input"
         )
     return (
-        f"the model cannot be exported: {reason}. What to do: write that step with functions that torch.onnx.export knows, or "
+        f"the model cannot be exported: {reason}{line}. What to do: write that step with functions that torch.onnx.export knows, or "
         "leave it out of forward() and do it before or after the file runs"
     )
+
+
+def advice(error: BaseException, otherwise: str) -> str:
+    """What to do where a model fails on an example, by what it says."""
+    said = str(error)
+    if any(word in said for word in ("CUDA", "cuda", "same device", "HIP", "mps")):
+        return (
+            "files are made on the processor: have forward() take devices from its inputs and weights (x.device), and fix none"
+        )
+    if "not implemented for 'Half'" in said or "not implemented for 'BFloat16'" in said:
+        return "the processor has no kernel for that type: convert the model with model.float()"
+    if "same dtype" in said or "same data type" in said or "scalar types" in said:
+        return (
+            "the model and the task's inputs are of different types: give inputs in types that it takes, or convert the model, as "
+            "with model.float()"
+        )
+    return otherwise
+
+
+def line_of(error: BaseException) -> str:
+    """Which line of the user's own was at it, in words that follow others; "" where none is known."""
+    found = ""
+    one: BaseException | None = error
+    while one is not None:
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            found = _own(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) or found
+            node = frame.f_locals.get("node")  # of a graph that is already traced: it says where it was
+            told = node.meta.get("stack_trace") if isinstance(node, torch.fx.Node) else None
+            for file, line, name in re.findall(r'File "([^"]+)", line (\d+), in (\w+)', told or ""):
+                found = _own(file, int(line), name) or found
+        one = one.__cause__
+    return found
+
+
+def _own(file: str, line: int, name: str) -> str:
+    """A line, where it is in neither torch's code, nor onnxscript's, nor Python's, nor that of these rooms."""
+    path = Path(file)
+    house, installed = Path(__file__).parents[1], Path(torch.__file__).parents[1]
+    theirs = [
+        installed / "torch",
+        installed / "onnxscript",
+        *(house / room for room in ("core", "kit", "quantize", "prune", "plan")),
+    ]
+    if file.startswith("<") or any(one in path.parents for one in theirs):
+        return ""
+    if Path(sys.base_prefix) in path.parents and "site-packages" not in path.parts:
+        return ""
+    return f", at {path.name}:{line} in {name}()"
+
+
+def _is_packed(error: BaseException) -> bool:
+    """Whether a sequence was being packed, unpacked, or run through a recurrent network when this was raised."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name in ("pack_padded_sequence", "pad_packed_sequence", "pack_sequence"):
+            return True
+        if isinstance(frame.f_locals.get("orig_input"), PackedSequence):
+            return True
+    return False
 
 
 def _argument(path: str) -> str:

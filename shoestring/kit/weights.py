@@ -6,10 +6,8 @@ parameter, not by class of module.
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, TypeVar
@@ -19,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
+from shoestring.core import unwrapped
+from shoestring.kit.copying import clone, flatten_again
+from shoestring.kit.foreign import PARAMETRIZED, is_masked, removal
 from shoestring.kit.state import State, state_in
 
 Value = TypeVar("Value")
-_PARAMETRIZED = ".parametrizations."
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,15 @@ class Weight:
     @property
     def is_foreign(self) -> bool:
         """Whether a parametrization that is not ours, or a hook (the old weight_norm), computes a weight from it."""
-        return _PARAMETRIZED in f".{self.name}" or any(_is_hooked(*owner) for owner in self.owners)
+        return PARAMETRIZED in f".{self.name}" or any(_is_hooked(*owner) for owner in self.owners)
+
+    @property
+    def why_foreign(self) -> str:
+        """What computes a weight from it, and the call that makes that weight a plain parameter."""
+        name = _plain_name(self).rpartition(".")[2]
+        calls = (removal(owner, name if PARAMETRIZED in f".{self.name}" else attribute) for owner, attribute in self.owners)
+        call = next(filter(None, calls), "")
+        return f"parametrized by something else{f' ({call} makes a plain parameter of it)' if call else ''}"
 
     @property
     def mask(self) -> Tensor | None:
@@ -60,7 +68,7 @@ class Weight:
         if (state := self.state) is not None:
             return state
         if self.is_foreign:
-            raise TypeError(f"{_plain_name(self)} is parametrized by something else: remove that first")
+            raise TypeError(f"{_plain_name(self)} is {self.why_foreign}: remove that first")
         state = State(self.raw.requires_grad)
         for module, attribute in self.owners:
             # The same parameter and the same state for every owner: what is tied stays tied.
@@ -101,8 +109,9 @@ def members(model: nn.Module) -> list[Weight]:
     """Every distinct parameter and buffer, in the module's order; a tied one once, under its first name.
 
     Where something else parametrizes a weight, what that computes with are members, under names of its own.
-    Raises ValueError where a lazy module has not seen an input yet.
+    Raises ValueError where a lazy module has not seen an input yet, or a weight has no values.
     """
+    model = unwrapped(model)
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     names: dict[int, tuple[str, Tensor, bool]] = {}
     for prefix, module in model.named_modules(remove_duplicate=True):
@@ -113,6 +122,12 @@ def members(model: nn.Module) -> list[Weight]:
         if isinstance(module, State) or _is_ours(module):
             continue
         for attribute, raw, is_parameter in _direct(module):
+            if raw.is_meta:
+                raise ValueError(
+                    f"{prefix}.{attribute}".lstrip(".")
+                    + " is on the meta device and has no values: make the model on the processor, or "
+                    "load its weights with load_state_dict(..., assign=True)"
+                )
             owners.setdefault(id(raw), []).append((module, attribute))
             names.setdefault(id(raw), (f"{prefix}.{attribute}".lstrip("."), raw, is_parameter))
     return [Weight(name, tuple(owners[key]), raw, is_parameter) for key, (name, raw, is_parameter) in names.items()]
@@ -153,9 +168,14 @@ def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -
     """
     found = [w for w in members(model) if w.is_parameter and w.raw.is_floating_point() and w.raw.ndim >= axes]
     foreign = [w for w in found if w.is_foreign]
-    if foreign:
-        names = ", ".join(dict.fromkeys(map(_plain_name, foreign)))
-        warnings.warn(f"{who} skipped {names}: parametrized by something else", SkippedWarning, stacklevel=3)
+    for why in dict.fromkeys(one.why_foreign for one in foreign):
+        names = ", ".join(dict.fromkeys(_plain_name(one) for one in foreign if one.why_foreign == why))
+        warnings.warn(f"{who} skipped {names}: {why}", SkippedWarning, stacklevel=3)
+    if masked := [one.name for one in found if any(is_masked(*owner) for owner in one.owners)]:
+        why = "torch.nn.utils.prune.remove(layer, name) makes zeros of what it masks, which take fewer bytes"
+        warnings.warn(
+            f"{who} does not see what torch's own pruning masks in {', '.join(masked)}: {why}", SkippedWarning, stacklevel=3
+        )
     return [w for w in found if not w.is_foreign and w.raw.numel() >= max(least, 1)]
 
 
@@ -165,15 +185,16 @@ def first_fit(pairs: Sequence[tuple[str, Value]], name: str, otherwise: Value) -
 
 
 def _is_hooked(module: nn.Module, attribute: str) -> bool:
-    names = (getattr(hook, "name", None) for hook in module._forward_pre_hooks.values())
-    return any(isinstance(name, str) and attribute.startswith(f"{name}_") for name in names)
+    """Whether a hook computes a weight of another name from it; a mask of torch's own pruning leaves values what they are."""
+    found = removal(module, attribute)
+    return bool(found) and not is_masked(module, attribute)
 
 
 def _plain_name(weight: Weight) -> str:
     """The name that the weight has for its module, of one that something else parametrizes."""
-    if _PARAMETRIZED not in f".{weight.name}":
+    if PARAMETRIZED not in f".{weight.name}":
         return weight.name
-    module, _, rest = f".{weight.name}".partition(_PARAMETRIZED)
+    module, _, rest = f".{weight.name}".partition(PARAMETRIZED)
     return f"{module}.{rest.split('.')[0]}".lstrip(".")
 
 
@@ -193,52 +214,8 @@ def bake(model: nn.Module) -> nn.Module:
                 first.requires_grad_(state.trainable)
             else:
                 setattr(module, attribute, first)
-    _flatten_again(model)
+    flatten_again(model)
     return model
-
-
-def clone(model: nn.Module) -> nn.Module:
-    """A copy that shares nothing with the model, states included."""
-    # Tensors that a module computed and kept, with their graph of gradients, do not deep-copy: their values do.
-    computed = {id(one): one.detach().clone() for m in model.modules() for one in vars(m).values() if _is_computed(one)}
-    with _flattened(model):
-        copied = copy.deepcopy(model, computed)
-    for module in copied.modules():
-        if hasattr(module, "parametrizations") and parametrize.is_parametrized(module):
-            # torch gives a parametrized module a class of its own, with a property per weight, which a copy would share:
-            # the next parametrization of either would then show in both.
-            own = type(module)
-            kept = {name: one for name, one in vars(own).items() if name not in ("__dict__", "__weakref__")}
-            module.__class__ = type(own.__name__, own.__bases__, kept)  # pyright: ignore[reportAttributeAccessIssue]
-    _flatten_again(copied)
-    return copied
-
-
-def _is_computed(one: Any) -> bool:
-    return isinstance(one, Tensor) and not one.is_leaf
-
-
-@contextmanager
-def _flattened(model: nn.Module) -> Iterator[None]:
-    """A recurrent network keeps a list of its weights that, after a forward with gradients, cannot be copied."""
-    recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
-    kept = [(module, module._flat_weights, module._flat_weight_refs) for module in recurrent]
-    for module in recurrent:
-        absent: list[Any] = [None] * len(module._flat_weights_names)
-        module._flat_weights, module._flat_weight_refs = [], absent
-    try:
-        yield
-    finally:
-        for module, flat, refs in kept:
-            module._flat_weights, module._flat_weight_refs = flat, refs
-
-
-def _flatten_again(model: nn.Module) -> None:
-    """Have each recurrent network list its weights anew, without a graph of gradients."""
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.RNNBase):
-                module._init_flat_weights()
 
 
 @dataclass(frozen=True)

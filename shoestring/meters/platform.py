@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from shoestring.artifact import OnnxRuntime, OpenVINO, Runtime
+from shoestring.artifact.extras import missing
 from shoestring.meters.remote import Remote
 
 ALL_THREADS = ":all-threads"
@@ -52,10 +53,7 @@ def parse_runtime(text: str) -> Platform:
         return Platform(OnnxRuntime(), threads)
     if name == "openvino":
         if find_spec("openvino") is None:
-            raise ModuleNotFoundError(
-                "the runtime openvino is not installed: it comes with the extra `openvino` (pip install 'shoestring[openvino]')",
-                name="openvino",
-            )
+            raise missing("openvino", extra="openvino", what="the runtime")
         return Platform(OpenVINO(), threads)
     raise ValueError(f"{text!r} is no runtime{_near(name)}: {_THERE_IS}")
 

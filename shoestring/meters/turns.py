@@ -17,6 +17,8 @@ import numpy as np
 
 SECONDS = 1.5  # that an alternation takes in all, unless what it times is slow
 FEWEST_ROUNDS = 7
+NOISY = 10.0
+"""How many times its lower end the upper end of an interval around 1 is where it tells nothing."""
 _BLOCK_SECONDS = 1e-3  # a sample is the mean of so many runs in a row that they take this long
 _LEAD_SECONDS = 20e-3  # of a model faster than this, the run that fetches its weights back into the caches is not timed
 _WARM_SECONDS = 0.5
@@ -54,8 +56,19 @@ class Ratio:
     low: float
     high: float
 
+    @property
+    def is_too_noisy(self) -> bool:
+        """Whether nothing is to be read off it: see `is_too_noisy`."""
+        return is_too_noisy(self.low, self.high)
+
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+        middle = "too noisy to tell" if self.is_too_noisy else f"{self.median:.3g}"
+        return f"{middle} ({self.low:.3g} to {self.high:.3g})"
+
+
+def is_too_noisy(low: float, high: float) -> bool:
+    """Whether an interval of a ratio has 1 in it and spans an order of magnitude: which of the two is faster nobody can tell."""
+    return low < 1 < high and high >= NOISY * low
 
 
 def ratio(a: Timing, b: Timing) -> Ratio:

@@ -16,7 +16,8 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task
+from shoestring.artifact.saving import check_place
+from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task, check_task, unwrapped
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, TimeUpError, told
@@ -25,7 +26,7 @@ from shoestring.plan.forecast import Forecast, foretell
 from shoestring.plan.frontier import TINY, Frontier, gist
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
-from shoestring.plan.place import Temporary, alone_in, check_place, folder_of
+from shoestring.plan.place import Temporary, alone_in, folder_of
 from shoestring.plan.rounds import LOOKED_AGAIN
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
@@ -122,6 +123,8 @@ class Job:
         say: Callable[[str], None] = lambda text: None, tell: Callable[[dict[str, Any]], None] = lambda event: None, **settings: Any,
     ) -> Job:  # fmt: skip
         """The job, its model measured; `settings` are those of Experiments. Raises what `compress` raises."""
+        model = unwrapped(model)
+        check_task(task)
         limits = budget if isinstance(budget, Budget) else Budget.parse(budget) if budget.strip() else Budget()
         if limits.labels is not None:
             raise BudgetError("compress buys no labels: leave labels out of the budget")
@@ -213,6 +216,7 @@ class Job:
 
     def _deliver(self, trial: Trial) -> None:
         save(self.path, self.experiments.bytes_of(trial))
+        self.experiments.note_names([trial])
 
     def _had(self) -> list[Trial]:
         """The trials of which the file is there."""
@@ -236,6 +240,7 @@ class Job:
                 f"  timed for longer, another is better than the best so far: {gist(trial.technique)}, {trial.cost.bytes:,} bytes, score {trial.score:.4f}"
             )
         self._deliver(trial)
+        experiments.note_names(trials)
         self._sweep([*frontier.points, *ordered[:3], trial], trials)
         self._note(frontier)
         return Outcome(

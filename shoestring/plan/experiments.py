@@ -13,10 +13,11 @@ from time import monotonic
 
 from torch import nn
 
+from shoestring.artifact.names import keep_names, note_names
 from shoestring.core import Cost, Gauge, Ledger, Row, Task, Technique, chain, seeded
 from shoestring.core.apply import processor_seconds
 from shoestring.core.ledger import run_of_process
-from shoestring.kit import Study, Trial, bake, clone, parameter_bytes, restore, resuming
+from shoestring.kit import Quantised, Study, Trial, bake, clone, members, parameter_bytes, restore, resuming
 from shoestring.kit.study_trial import Key
 from shoestring.plan.clock import TimeUpError
 from shoestring.plan.frontier import undominated
@@ -27,6 +28,7 @@ from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_
 
 _CATCHING_UP = 20.0  # times the timing of a file, that files which were never timed may take in all
 _DEATHS = 3  # of processes that were at a chain, after which it is what ends them
+_NAMED = "names of its tensors"  # what a trial says of them, beside the versions of what made it
 _MODULES = 8  # made models that are kept in memory, to go on from
 
 
@@ -75,7 +77,8 @@ class Experiments:
         self._caught_up = 0.0
         cost = self.weighing.original()
         self.came_in = cost | Cost(bytes=parameter_bytes(self.model))  # what papers call uncompressed: 4 bytes for each number
-        self.original = Trial(technique=repr(chain()), seed=self.seed, cost=cost, score=self.base, error=0.0)
+        original = Trial(technique=repr(chain()), seed=self.seed, cost=cost, score=self.base, error=0.0, sha256=self.sha256)
+        self.original = self._named(original, self.model)
 
     # Trials -----------------------------------------------------------------------------------------------------------------
 
@@ -107,7 +110,7 @@ class Experiments:
                     save_proposal(unfinished, proposal)
                 with resuming(unfinished):
                     model = self._made(proposal.techniques, notes)
-                data = self.weighing.file_of(model)
+                data, trial = self.weighing.file_of(model), self._named(trial, model)
                 with file_with(data) as path:
                     trial = self.weighing.measured(trial, path, self.judge, self.original.cost.milliseconds)
             except TimeUpError:
@@ -134,6 +137,16 @@ class Experiments:
             while len(self._modules) > _MODULES:
                 self._modules.pop(next(name for name in self._modules if name not in (repr(chain()), self.pinned)))
         return model
+
+    def _named(self, trial: Trial, model: nn.Module) -> Trial:
+        """The trial, which says where the names of its file's tensors are."""
+        names = [one.name.removeprefix("inner.") if isinstance(model, Quantised) else one.name for one in members(model)]
+        return replace(trial, versions={**trial.versions, _NAMED: keep_names(self.folder, names)})
+
+    def note_names(self, trials: Sequence[Trial]) -> None:
+        """Note in the folder of the search what the tensors of these trials' files are called."""
+        files = {one.sha256: one.versions[_NAMED] for one in trials if one.sha256 is not None and _NAMED in one.versions}
+        note_names(self.folder, files)
 
     def holds(self, techniques: Sequence[Technique]) -> bool:
         """Whether the model that a chain makes is in memory."""

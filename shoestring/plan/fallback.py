@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from shoestring.core import Meter, Task, Technique
+from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.kit import Patterns, progress
 from shoestring.kit.layers import NoLayerError, fitting
 from shoestring.plan.found import Found, Kept
@@ -53,6 +53,7 @@ def fallback(
     if not drop >= 0:
         raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
     check_action(action, "fallback")
+    model = unwrapped(model)
     units = layers_tried(model, task, action, groups, "fallback")
     names = [name for layers in units for name in layers]
     wanted, barred = set(fitting(names, must, "fallback: must=")), set(fitting(names, must_not, "fallback: must_not="))
@@ -271,7 +272,7 @@ class _Search:
         if layers in self.kept:
             return self.kept[layers]
         if (beside := self.slower.get(layers)) is not None:
-            return f"changed, it makes the file {beside.ratio:.3f} ({beside.low:.3f} to {beside.high:.3f}) times as slow"
+            return f"changed, it makes the file {beside} times as slow"
         if self.best is None:
             return "nothing that was tried keeps the drop"
         trial = self.trials.known(self._technique([one for one in self.best if one != layers]))

@@ -61,7 +61,7 @@ class Found:
         if self.bytes is not None:
             lines.append(f"bytes: {self.bytes_before:,} before, {self.bytes:,} after")
         if self.pace is not None:
-            lines.append(f"time: {self.pace.ratio:.3f} ({self.pace.low:.3f} to {self.pace.high:.3f}) times that of before")
+            lines.append(f"time: {self.pace} times that of before")
         if not self.met:
             lines.append("the drop asked for is not kept, whatever stays: this is the nearest")
         lines += [self.note] if self.note else []

@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from shoestring.artifact import Line, bill, read
+from shoestring.artifact.names import names_beside
 from shoestring.artifact.protobuf import onnx
-from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove
-from shoestring.kit import members
+from shoestring.artifact.saving import check_place
+from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove, unwrapped
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
 from shoestring.plan.compress import searching
 from shoestring.plan.outcome import Outcome
-from shoestring.plan.place import check_place
 
 TIME_SLACK = 1.1
 """Times the limit on time that a command may take before the report says that it was passed."""
@@ -74,6 +74,7 @@ class Report:
             "milliseconds_before": self.milliseconds_before,
             "milliseconds_after": self.milliseconds_after,
             "time_ratio": {"median": self.speed.median, "low": self.speed.low, "high": self.speed.high},
+            "time_too_noisy": self.speed.is_too_noisy,
             "path": str(outcome.file),
             "technique": trial.technique,
             "frontier": outcome.frontier.as_json(),
@@ -97,7 +98,8 @@ class Report:
             f"   {self._words(self.score_after - self.score_before, '+')}",
             f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}{self._error()}",
             f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
-            f"   ratio {self.speed.median:.2f} ({self.speed.low:.2f} to {self.speed.high:.2f})",
+            f"   ratio {'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
+            f"({self.speed.low:.2f} to {self.speed.high:.2f})",
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
             "",
@@ -180,6 +182,7 @@ def main_job(
             f"  {path} is there, and is replaced by what this command finds; `shoestring frontier` lists what was found before"
         )
     model, task = build()
+    model = unwrapped(model)
     check_task(task)
     _settle_threads(model, task)
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
@@ -201,6 +204,7 @@ def _report(
 ) -> Report:
     """Both files proved, and all that is to be said."""
     content = read(outcome.reference)
+    data = outcome.file.read_bytes()
     before = prove(outcome.reference, task, note="uncompressed", **settings)
     after = prove(outcome.file, task, note=note, **settings)
     return Report(
@@ -211,17 +215,9 @@ def _report(
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
-        bill=tuple(bill(outcome.file.read_bytes(), _names(outcome))),
+        bill=tuple(bill(data, names_beside(outcome.file, data))),
         seconds=monotonic() - began,
     )
-
-
-def _names(outcome: Outcome) -> list[str]:
-    """The names of the delivered model's weights; none where only the file holds it."""
-    try:
-        return [member.name for member in members(outcome.model())]
-    except ValueError:
-        return []
 
 
 def _settle_threads(model: nn.Module, task: Task) -> None:

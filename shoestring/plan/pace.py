@@ -11,7 +11,7 @@ import numpy as np
 
 from shoestring.core import Task
 from shoestring.meters import Latency, Timing, alternate
-from shoestring.meters.turns import SECONDS
+from shoestring.meters.turns import SECONDS, is_too_noisy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,15 @@ class Pace:
     low: float
     high: float
     milliseconds: float
+
+    @property
+    def is_too_noisy(self) -> bool:
+        """Whether the timing tells nothing: its interval has 1 in it and spans an order of magnitude."""
+        return is_too_noisy(self.low, self.high)
+
+    def __str__(self) -> str:
+        middle = "too noisy to tell" if self.is_too_noisy else f"{self.ratio:.3f}"
+        return f"{middle} ({self.low:.3f} to {self.high:.3f})"
 
     @property
     def slower(self) -> bool:

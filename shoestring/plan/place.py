@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shoestring.artifact.names import STUDY
 from shoestring.kit.study import alone
 
 
 def folder_of(path: Path) -> Path:
     """Where a search keeps what it measured: beside the file that it writes."""
-    return path.with_name(f"{path.name}.study")
+    return path.with_name(f"{path.name}{STUDY}")
 
 
 class Temporary:
@@ -38,11 +39,3 @@ def alone_in(folder: Path) -> Iterator[None]:
         if new and not measured:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def check_place(path: Path) -> None:
-    """Raises OSError where no file can be written at `path`."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another path for the file")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")

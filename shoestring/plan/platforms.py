@@ -109,7 +109,9 @@ def _paces(paths: list[Path], task: Task, platform: Platform, batch: int) -> lis
 
 def _words(line: Line) -> list[str]:
     times = [
-        f"{p.milliseconds * p.ratio:.4g} ({p.milliseconds * p.low:.4g} to {p.milliseconds * p.high:.4g})" for p in line.paces
+        f"{'too noisy to tell' if p.is_too_noisy else f'{p.milliseconds * p.ratio:.4g}'} "
+        f"({p.milliseconds * p.low:.4g} to {p.milliseconds * p.high:.4g})"
+        for p in line.paces
     ]
     operations = "" if line.operations is None else f"{line.operations:,}"
     return [str(line.file), f"{line.score:.4f}", operations, f"{line.bytes:,}", *times]
@@ -119,7 +121,7 @@ def _flat(line: Line, names: tuple[str, ...]) -> dict[str, Any]:
     times = [
         {
             "platform": name, "milliseconds": p.milliseconds * p.ratio, "milliseconds_low": p.milliseconds * p.low,
-            "milliseconds_high": p.milliseconds * p.high, "ratio": p.ratio,
+            "milliseconds_high": p.milliseconds * p.high, "ratio": p.ratio, "too_noisy": p.is_too_noisy,
         }
         for name, p in zip(names, line.paces, strict=True)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from shoestring.core import Meter, Task, Technique
+from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.core.cost import Cost
 from shoestring.kit import Patterns, progress
 from shoestring.kit.layers import NoLayerError
@@ -139,6 +139,7 @@ def sensitivity(
     actions = [actions] if isinstance(actions, Technique) else list(actions)
     if not actions:
         raise ValueError("sensitivity needs an action: give it a technique, such as Shared(levels=16, steps=0)")
+    model = unwrapped(model)
     for action in actions:
         check_action(action, "sensitivity")
     asked = [(action, layers_tried(model, task, action, groups, "sensitivity")) for action in actions]

@@ -16,6 +16,7 @@ from shoestring.core import Stage, Strength, Task, Technique, seeded
 from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, bake, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
+from shoestring.kit.foreign import removal
 from shoestring.kit.surgery import answers
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -164,10 +165,10 @@ def _layers(model: nn.Module) -> list[str]:
             continue
         weight = weights.get(id(module))
         reason = (
-            "it is parametrized by something else" if weight is None
+            f"its weight is computed ({removal(module, 'weight') or 'by something else'} makes a plain parameter of it)" if weight is None
             else "its weights are tied" if len(weight.owners) > 1
             else "its weights have a state" if weight.state is not None
-            else "it is parametrized by something else" if weight.is_foreign
+            else f"it is {weight.why_foreign}" if weight.is_foreign
             else "it is frozen" if not weight.raw.requires_grad
             else "it has groups" if getattr(module, "groups", 1) > 1
             else "its class is the user's own" if type(module) not in _KINDS

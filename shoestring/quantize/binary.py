@@ -184,7 +184,7 @@ def _why_not(one: _Found, model: nn.Module) -> str:
         )
     weight = next((w for w in members(model) if any(m is one.layer and n == "weight" for m, n in w.owners)), None)
     if weight is None or weight.is_foreign:
-        return "its weight is parametrized by something else"
+        return f"its weight is {weight.why_foreign if weight else 'parametrized by something else'}"
     if weight.mask is not None:
         return "it is pruned, and a binary weight is never zero"
     if len(weight.owners) > 1:

@@ -28,7 +28,9 @@ from shoestring.kit import (
     record,
     state_of,
 )
+from shoestring.kit.copying import UncopyableError
 from shoestring.kit.example import example_of
+from shoestring.kit.tracing import advice, line_of
 from shoestring.quantize.ranges import Ranges, Seen
 
 Place = tuple[str, str, int, int, bool]
@@ -143,10 +145,12 @@ def folded(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
     try:
         inner = fold_batch_norm(plain_module(model), task)
         return inner, record(bake(clone(inner)).eval().cpu(), example_of(task))
-    except (RuntimeError, TypeError, IndexError) as error:
+    except (ExportError, UncopyableError):
+        raise
+    except (RuntimeError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:
         raise ExportError(
-            f"the model failed on the task's example ({type(error).__name__}: {error}): make task.example() return arguments that the "
-            "model takes"
+            f"the model failed on the task's example ({type(error).__name__}: {error}{line_of(error)}): "
+            f"{advice(error, 'make task.example() return arguments that the model takes')}"
         ) from error
 
 

@@ -16,7 +16,6 @@ from shoestring.kit import (
     Product,
     Quantised,
     SkippedWarning,
-    Tape,
     Weight,
     check_finite,
     chosen,
@@ -25,6 +24,7 @@ from shoestring.kit import (
     members,
     products,
 )
+from shoestring.kit.foreign import removal
 from shoestring.kit.product import PRODUCTS
 from shoestring.quantize.calibration import Calibration, ChannelMeans, folded, means
 from shoestring.quantize.grain import PerChannel, PerTensor
@@ -89,7 +89,7 @@ class PostTraining(Technique):
         layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
         weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
-        _say_what_stays(known.tape, [one for one in layers if one not in weights])
+        _say_what_stays(known, [one for one in layers if one not in weights])
         if not weights:
             warnings.warn(
                 "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2
@@ -137,19 +137,22 @@ class PostTraining(Technique):
         )
 
 
-def _say_what_stays(tape: Tape, other: list[str]) -> None:
+def _say_what_stays(known: Calibration, other: list[str]) -> None:
     """Warn of convolutions and linear layers that cannot compute with whole numbers."""
     names = [name or "forward()" for name in other]
     names += [
         call.layer or "forward()"
-        for call in tape.calls
+        for call in known.tape.calls
         if call.function.startswith("conv_transpose") or (call.function in PRODUCTS and 1 not in call.weights)
     ]
-    if names:
+    reasons: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
         why = "no kernels for it, or its weight is computed, foreign, of another type than float32 or not called weight"
-        warnings.warn(
-            f"PostTraining left in floating point: {', '.join(dict.fromkeys(names))} ({why})", SkippedWarning, stacklevel=3
-        )
+        if name != "forward()" and (call := removal(known.inner.get_submodule(name), "weight")):
+            why = f"its weight is computed: {call} makes a plain parameter of it"
+        reasons.setdefault(why, []).append(name)
+    for why, own in reasons.items():
+        warnings.warn(f"PostTraining left in floating point: {', '.join(own)} ({why})", SkippedWarning, stacklevel=3)
 
 
 def weights_of(model: nn.Module) -> dict[str, Weight]:

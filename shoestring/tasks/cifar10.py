@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shoestring.artifact.extras import missing
 from shoestring.kit import Supervised
 from shoestring.tasks.fetch import Source, fetch, present
 
@@ -63,7 +64,7 @@ def _read_jpeg() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     try:
         from PIL import Image
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("reading JPEG needs Pillow: pip install 'shoestring[images]'", name="PIL") from None
+        raise missing("PIL", extra="images", what="JPEG is read with Pillow") from None
     images: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[int]] = {"train": [], "test": []}
     with tarfile.open(fetch(_JPEG)) as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from shoestring.artifact.extras import missing
 from shoestring.kit import Supervised
 
 
@@ -16,7 +17,7 @@ def digits(*, batch_size: int = 64) -> Supervised:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("the digits need scikit-learn: pip install 'shoestring[train]'", name="sklearn") from None
+        raise missing("sklearn", extra="train", what="the digits are read from scikit-learn") from None
 
     pixels, targets = load_digits(return_X_y=True)
     images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 16

@@ -9,7 +9,7 @@ import pytest
 from samples import checkpoint, describe, linear, nested, same, varied
 from test_golden import GOLDEN
 
-from shoestring.artifact import Checkpoint, Content, ShoeError, bill, file, read, save
+from shoestring.artifact import Checkpoint, Content, ShoeError, bill, file, read, save, saving
 from shoestring.artifact.dictionary import DICTIONARY
 from shoestring.artifact.tensors import tensor
 from shoestring.artifact.wire import unsqueeze
@@ -212,7 +212,7 @@ def test_save_and_read(tmp_path):
     save(path, file.pack(nested()))
     assert same(read(path), nested())
     assert os.listdir(tmp_path) == ["model.shoe"]
-    assert path.stat().st_mode & 0o777 == 0o666 & ~file._umask()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~saving._umask()
 
 
 def test_a_folder_that_is_not_there(tmp_path):
@@ -246,7 +246,7 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(file.tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(saving.tempfile, "NamedTemporaryFile", refuse)
     with pytest.raises(PermissionError, match="may be written"):
         save(tmp_path / "model.shoe", b"x")
     assert not os.listdir(tmp_path)

@@ -198,7 +198,7 @@ def test_its_absence_names_the_extra(tmp_path):
     save(path, file.pack(linear()))
     done = subprocess.run([sys.executable, "-c", ABSENT, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "pip install 'shoestring[openvino]'" in done.stdout
+    assert "extra `openvino` (pip install '.[openvino]' in the folder of its source" in done.stdout
 
 
 def test_it_needs_no_torch(tmp_path):

@@ -174,3 +174,10 @@ def test_running_needs_neither_torch_nor_onnx(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0.8", "4"]
     assert load(path)(np.ones((2, 3), np.float32)).sum() == pytest.approx(0.8)
+
+
+def test_the_nearest_name_is_told(plain, tree):
+    with pytest.raises(TypeError, match=r"there is no input 'xx' \(did you mean 'x'\?\); this file takes x: float32\[N, 3\]"):
+        plain.run({"xx": A})
+    with pytest.raises(TypeError, match=r"there is no argument 'scales' \(did you mean 'scale'\?\); this file takes a: "):
+        tree(A, (A, None), scales=S)

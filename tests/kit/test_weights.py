@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 
 import pytest
@@ -234,3 +235,38 @@ def test_weights_that_a_hook_computes_from_are_skipped_and_copied():
     assert torch.equal(copied(torch.ones(1, 3)), model(torch.ones(1, 3)))
     with pytest.warns(SkippedWarning, match=r"me skipped 0\.weight_g, 0\.weight_v: parametrized by something else"):
         assert [one.name for one in compressible(model, "me")] == ["1.weight"]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize(
+    ("wrap", "call"),
+    [
+        (torch.nn.utils.weight_norm, "torch.nn.utils.remove_weight_norm(layer)"),
+        (torch.nn.utils.spectral_norm, "torch.nn.utils.remove_spectral_norm(layer)"),
+        (torch.nn.utils.parametrizations.weight_norm, "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"),
+    ],
+)
+def test_the_call_that_makes_a_plain_weight_is_named_and_does(wrap, call):
+    model = nn.Sequential(wrap(nn.Linear(3, 2)), nn.Linear(2, 2)).eval()
+    expected = model(torch.ones(1, 3))
+    with pytest.warns(SkippedWarning, match=rf"me skipped 0\.weight.*{re.escape(call)} makes a plain parameter"):
+        compressible(model, "me")
+    eval(call, {"torch": torch, "layer": model[0]})
+    assert [one.name for one in compressible(model, "me")] == ["0.weight", "1.weight"]
+    torch.testing.assert_close(model(torch.ones(1, 3)), expected)
+
+
+def test_masks_of_torchs_own_pruning_are_told_and_values_are_found_all_the_same():
+    model = nn.Sequential(nn.Linear(3, 2))
+    torch.nn.utils.prune.l1_unstructured(model[0], "weight", amount=3)
+    with pytest.warns(SkippedWarning, match=r"masks in 0\.weight_orig: torch\.nn\.utils\.prune\.remove\(layer, name\)"):
+        assert [one.name for one in compressible(model, "me")] == ["0.weight_orig"]
+    torch.nn.utils.prune.remove(model[0], "weight")
+    assert [one.name for one in compressible(model, "me")] == ["0.weight"]
+
+
+def test_a_model_without_values_says_so():
+    with pytest.raises(
+        ValueError, match=r"1\.weight is on the meta device and has no values: .*load_state_dict\(\.\.\., assign=True\)"
+    ):
+        members(nn.Sequential(nn.ReLU(), nn.Linear(3, 2, device="meta", bias=False)))

@@ -144,7 +144,9 @@ def test_argument_is_left_alone(visit: Visit):
 
 def test_what_is_skipped_is_named(visit: Visit):
     if visit.animal.name in ("weight_norm", "spectral_norm"):
-        assert visit.warned == [f"{who} skipped 0.weight: parametrized by something else" for who in ("Magnitude", "Shared")]
+        call = "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a plain parameter of it"
+        why = f"parametrized by something else ({call})"
+        assert visit.warned == [f"{who} skipped 0.weight: {why}" for who in ("Magnitude", "Shared")]
     else:
         assert visit.warned == []
 

@@ -169,3 +169,9 @@ def test_missing_and_damaged(linear, damaged, tmp_path):
         Latency(reference=tmp_path / "nowhere.shoe")(linear.path, linear.task)
     with pytest.raises(ShoeError):
         Latency()(damaged, linear.task)
+
+
+def test_an_interval_around_1_that_spans_an_order_of_magnitude_tells_nothing():
+    assert str(Ratio(median=0.9, low=0.3, high=3.1)) == "too noisy to tell (0.3 to 3.1)"
+    assert str(Ratio(median=0.9, low=0.4, high=3.1)) == "0.9 (0.4 to 3.1)"
+    assert str(Ratio(median=0.05, low=0.01, high=0.9)) == "0.05 (0.01 to 0.9)"  # faster it is

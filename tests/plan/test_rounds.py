@@ -10,9 +10,10 @@ from time import sleep
 import pytest
 from torch import nn
 
-from shoestring.artifact import load
+from shoestring.artifact import bill, load
+from shoestring.artifact.names import names_beside
 from shoestring.core import ActsOnLayers, Budget, Cost, Stage
-from shoestring.kit import Supervised, Trial, clone
+from shoestring.kit import Supervised, Trial, clone, members
 from shoestring.meters import Latency
 from shoestring.plan import compress
 from shoestring.plan.clock import Clock
@@ -169,6 +170,17 @@ def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(model, ta
     with pytest.raises(KeyboardInterrupt):
         untrained.refine()
     assert asked == [int(0.15 * 0.95 * 600 / 10)]
+
+
+def test_the_names_of_every_files_tensors_are_kept_also_of_modules_that_wrap_others(model, task, tmp_path):
+    experiments = Experiments(model, task, tmp_path / "out.shoe.study")
+    for techniques in ((), (PostTraining(),)):
+        trial = experiments(Proposal(techniques=techniques)) if techniques else experiments.original
+        assert trial is not None and trial.score is not None
+        experiments.note_names([trial])
+        data = experiments.bytes_of(trial)
+        names = [line.name for line in bill(data, names_beside(tmp_path / "out.shoe", data))]
+        assert {one.name for one in members(model) if one.is_parameter} <= set(names), names
 
 
 def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp_path, monkeypatch):

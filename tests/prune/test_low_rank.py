@@ -73,7 +73,7 @@ def test_a_share_of_operations_is_a_rank():
 
 @pytest.mark.parametrize(("break_it", "said"), [
     (lambda model: model[0].requires_grad_(False), "LowRank skipped 0: it is frozen"),
-    (lambda model: nn.utils.parametrizations.weight_norm(model[0]), "LowRank skipped 0: it is parametrized by something else"),
+    (lambda model: nn.utils.parametrizations.weight_norm(model[0]), "LowRank skipped 0: its weight is computed (torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a plain parameter of it)"),
     (lambda model: members(model)[1].prune(torch.ones(12, 12) > 0), "LowRank skipped 0: its weights have a state"),
     (lambda model: setattr(model[1], "weight", model[0].weight), "LowRank skipped 0, 1: its weights are tied"),
 ])  # fmt: skip

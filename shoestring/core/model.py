@@ -1,0 +1,68 @@
+"""What is given as a model: a torch module, out of what wraps it for training; and words for what is given in place of one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_WHOLE = "build the module, load its weights with load_state_dict(), and give that"
+_HELD = ("model", "module", "module_", "net", "network")  # where what is built around a module keeps it
+
+
+def unwrapped(model: Any) -> Any:
+    """The module itself, of one that torch.compile, DataParallel or DistributedDataParallel wraps, however many times.
+
+    Raises TypeError for what is no module, or one without the Python code that techniques and the exporter follow: it says
+    what to give instead.
+    """
+    while (inner := _inner(model)) is not None:
+        model = inner
+    if told := _told(model):
+        raise TypeError(f"a torch module is wanted as the model, and this is {told}")
+    return model
+
+
+def _inner(model: Any) -> Any:
+    """What is wrapped; None where nothing is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        return None
+    wraps = isinstance(model, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel)
+    return model._modules.get("module" if wraps else "_orig_mod")
+
+
+def _told(given: Any) -> str:
+    """What it is, and what to give in its place; nothing where it is a module that will do."""
+    torch = sys.modules.get("torch")
+    kind = type(given).__name__
+    if torch is not None and isinstance(given, torch.nn.Module):
+        if isinstance(given, torch.jit.ScriptModule):
+            return (
+                f"{kind}, a module of torch.jit, of which only compiled code is there: give the Python module that was scripted or "
+                "traced (`original` in torch.jit.script(original)), with its weights"
+            )
+        if kind == "FullyShardedDataParallel":
+            return f"{kind}, which holds a part of each weight: {_WHOLE}"
+        return ""
+    if isinstance(given, str | Path):
+        if Path(given).suffix == ".shoe":
+            return f"the path {str(given)!r}: shoestring.restore({str(given)!r}, module) gives a module with the weights of that file"
+        return f"the path {str(given)!r}: {_WHOLE}"
+    if isinstance(given, Mapping):
+        return f"a {kind} ({', '.join(map(str, list(given)[:3])) or 'empty'}), weights without their module: {_WHOLE}"
+    if isinstance(given, type):
+        return f"the class {given.__name__}: give an instance of it, {given.__name__}(...), with its trained weights"
+    if isinstance(given, tuple | list):
+        return f"a {kind} of {len(given)}: give the module alone"
+    if kind == "ExportedProgram":
+        return "an ExportedProgram: give the Python module that was exported, or what its module() returns"
+    if kind == "Loaded":
+        return "a file that was loaded, which only runs: shoestring.restore(path, module) gives a module with its weights"
+    module = () if torch is None else torch.nn.Module
+    if held := next((name for name in _HELD if isinstance(getattr(given, name, None), module)), None):
+        return f"{kind}, which is built around a module: give its .{held}"
+    if callable(given) and hasattr(given, "__name__"):
+        return f"the function {given.__name__}: call it if it makes the model, and give what it returns"
+    return f"{kind}, which is none"
