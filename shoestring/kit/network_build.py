@@ -35,7 +35,7 @@ def built(content: Content, names: Sequence[str], users: Sequence[str], axes: Ca
         Program(
             inputs=graph.inputs,
             outputs=tuple(port.name for port in graph.outputs),
-            steps=_forgetting(builder.steps, results),
+            steps=_forgetting(_wanted(builder.steps, results), results),
             tensors=builder.tensors,
             numbers=builder.numbers,
             results=results,
@@ -54,6 +54,16 @@ def built(content: Content, names: Sequence[str], users: Sequence[str], axes: Ca
         if (step := builder.grids.get(id(weight.raw))) is not None:
             weight.round(step, 127)
     return network.eval()
+
+
+def _wanted(steps: Sequence[Step], results: Sequence[int]) -> list[Step]:
+    """The steps that something comes of."""
+    kept, needed = list[Step](), set(results)
+    for step in reversed(steps):
+        if not needed.isdisjoint(step.outputs):
+            kept.append(step)
+            needed.update(number for number in step.inputs if number is not None)
+    return kept[::-1]
 
 
 def _forgetting(steps: Sequence[Step], results: Sequence[int]) -> tuple[Step, ...]:

@@ -80,6 +80,7 @@ def known_values(content: Content, names: Sequence[str], users: Sequence[str]) -
     for place, one in enumerate((*content.tensors, *graph.constants)):
         value, is_tensor = torch_of(one), place < len(content.tensors)
         trains = is_tensor and one.member is not None and value.is_floating_point() and value.numel() > 0
+        trains = trains and bool(torch.isfinite(value).all())  # what is infinite hides something, and learns nothing
         name = names[place] if place < len(names) else ""
         found[first + place] = Constant(value, name, trains, user=users[place] if place < len(users) else "")
     number, done = first + len(found), set[int]()

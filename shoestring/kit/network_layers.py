@@ -112,8 +112,9 @@ class Dropping(nn.Dropout):
 def _called(layer: nn.RNNBase, forward: Any, value: Tensor, states: Any) -> tuple[Tensor, ...]:
     """What ONNX wants of a recurrent layer, of what torch's gives: all states (T, directions, N, H), then the last ones."""
     reverse = bool(getattr(layer, "reverse", False))
-    found, last = forward(value.flip(0) if reverse else value, states)
-    found = found.unflatten(-1, (2 if layer.bidirectional else 1, layer.hidden_size)).transpose(1, 2)
+    # Examples first: that is what torch's exporter writes with any number of steps.
+    found, last = forward((value.flip(0) if reverse else value).transpose(0, 1), states)
+    found = torch.stack(found.chunk(2 if layer.bidirectional else 1, -1)).permute(2, 0, 1, 3)
     found = found.flip(0) if reverse else found
     return (found, *last) if isinstance(last, tuple) else (found, last)
 
@@ -126,7 +127,7 @@ class Memory(nn.LSTM):
         states = None
         if hidden is not None or cell is not None:
             zero = torch.zeros_like(hidden if hidden is not None else cell)
-            states = (zero if hidden is None else hidden, zero if cell is None else cell)
+            states = tuple(zero if one is None else one.contiguous() for one in (hidden, cell))
         return _called(self, super().forward, input, states)
 
 
@@ -135,7 +136,7 @@ class Gates(nn.GRU):
 
     def forward(self, input: Tensor, hidden: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """All hidden states, and the last ones."""
-        return _called(self, super().forward, input, hidden)
+        return _called(self, super().forward, input, None if hidden is None else hidden.contiguous())
 
 
 class Feedback(nn.RNN):
@@ -143,7 +144,7 @@ class Feedback(nn.RNN):
 
     def forward(self, input: Tensor, hidden: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """All hidden states, and the last ones."""
-        return _called(self, super().forward, input, hidden)
+        return _called(self, super().forward, input, None if hidden is None else hidden.contiguous())
 
 
 def recurrent(kind: str, a: Attributes, into: Tensor, back: Tensor, bias: Any) -> nn.Module | None:
@@ -151,7 +152,7 @@ def recurrent(kind: str, a: Attributes, into: Tensor, back: Tensor, bias: Any) -
     if not is_plain(a, kind):
         return None
     directions, size = len(into), back.shape[-1]
-    settings: dict[str, Any] = {"bidirectional": directions == 2, "bias": bias is not None}
+    settings: dict[str, Any] = {"bidirectional": directions == 2, "bias": bias is not None, "batch_first": True}
     if kind == "RNN":
         settings["nonlinearity"] = (a("activations") or ["Tanh"])[0].lower()
     made = {"LSTM": Memory, "GRU": Gates, "RNN": Feedback}[kind](into.shape[-1], size, **settings)

@@ -65,10 +65,27 @@ class Nodes:
             self._counted = self._axes()
         return None if number is None else self._counted.get(number)
 
+    def is_zero(self, number: int | None) -> bool:
+        """Whether a value is nothing but zeros, as the first states of a recurrent network mostly are."""
+        while number is not None and number not in self.known:
+            node = next((self.graph.nodes[at] for at, start in enumerate(self.starts) if start == number), None)
+            if node is None or node.operator not in _MOVING:
+                return node is not None and node.operator == "ConstantOfShape" and not _filling(node)
+            number = node.inputs[0]
+        return number is None or not bool(self.known[number].root.any())
+
     def only_user(self, place: int) -> int | None:
         """The place of the node that alone takes the first value that a node gives."""
         takers = self.users.get(self.starts[place], [])
         return takers[0][0] if len(takers) == 1 and takers[0][0] >= 0 else None
+
+
+_MOVING = ("Cast", "Expand", "Identity", "Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze")
+
+
+def _filling(node: Node) -> bool:
+    """Whether a ConstantOfShape fills with anything but zero."""
+    return any(name == "value" and bool(content.bits.any()) for name, _, content in node.attributes)
 
 
 def _absent(node: Node, constants: list[Constant | None], place: int) -> bool:
@@ -193,21 +210,24 @@ def _recurrent(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights
     if layer is None:
         return None
     weights = {"weight_ih_l0": into, "weight_hh_l0": back, "bias_ih_l0": bias}
-    return Plan(layer, node.operator.lower(), (node.inputs[0], *node.inputs[5:7]), weights)
+    states = () if all(nodes.is_zero(one) for one in node.inputs[5:7]) else node.inputs[5:7]
+    return Plan(layer, node.operator.lower(), (node.inputs[0], *states), weights)
 
 
 def _dropout(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
     ratio, mode = _at(known, 1), _at(known, 2)
     share = a("ratio", 0.5) if ratio is None else float(ratio.value)
-    always = mode is not None and bool(mode.value)
-    if not _absent(node, known, 1) or not _absent(node, known, 2) or (always and share):
-        return Plan(Operator(_refuse_dropout), "dropout", node.inputs)
+    if not _absent(node, known, 1) or not _absent(node, known, 2) or (mode is not None and bool(mode.value)):
+        return Plan(Operator(_told_to_drop), "dropout", node.inputs)
     return Plan(layers.Dropping(share, node.outputs > 1 and 1 not in node.absent), "dropout", node.inputs[:1])
 
 
-def _refuse_dropout(*_: Any) -> Any:
-    raise UnservedError("Dropout that is on outside of training, or whose share is computed")
+def _told_to_drop(a: Attributes, value: Any, ratio: Any = None, mode: Any = None) -> Any:
+    """Dropout that an input switches on, or off."""
+    if mode is not None and bool(mode) and (ratio is None or float(ratio)):
+        raise UnservedError("Dropout that is on outside of training")
+    return (value, torch.ones_like(value, dtype=torch.bool)) if a.outputs > 1 else value
 
 
 def _grid(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:

@@ -51,8 +51,15 @@ def read_onnx(path: str | Path, *, fixed: Mapping[str, Any] | None = None, moder
     control flow (an If whose condition is known before anything is computed is taken, and what it does is inlined),
     sequences, random numbers, operators that are not ONNX's own.
     """
-    path = Path(path)
-    model, size = _loaded(path)
+    model, size = _loaded(Path(path))
+    return read_model(model, str(path), size, fixed=fixed, modern=modern)
+
+
+def read_model(
+    model: onnx.ModelProto, where: str, size: int = 0, *, fixed: Mapping[str, Any] | None = None, modern: bool = False
+) -> OnnxFile:
+    """As `read_onnx`, of a model in memory, which is changed; `where` is what errors call it."""
+    path = Path(where)
     beside = {one.key: len(one.value.encode()) for one in model.metadata_props}
     if model.functions:
         import onnx.inliner

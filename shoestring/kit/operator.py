@@ -98,6 +98,8 @@ def settled(value: Any) -> Array:
     value = np.asarray(value)
     if value.dtype != object:
         return value
+    if not value.size:
+        return value.astype(np.int64)
     for kind, made in ((bool, np.bool_), (int, np.int64), (float, np.float32)):
         if all(isinstance(one, kind | np.generic) for one in value.reshape(-1)):
             return value.astype(made)

@@ -36,9 +36,7 @@ def _bias(a: Attributes, query: Tensor, key: Tensor, mask: Any, before: Any, len
     hidden = hidden | (-apart > right) if right >= 0 else hidden
     if lengths is not None:
         hidden = hidden | (torch.arange(seen, device=query.device) >= lengths.reshape(-1, 1, 1, 1))
-    return (
-        bias.masked_fill(hidden, never) if hidden.ndim <= bias.ndim else bias.expand(hidden.shape).masked_fill(hidden, never)
-    )
+    return torch.where(hidden, never, bias)
 
 
 def _attention(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shoestring.kit.operator import TYPES, UNSIGNED, Array, Attributes, Operator, plain, settled, type_of, whole
+from shoestring.kit.operator import TYPES, UNSIGNED, Array, Attributes, Operator, as_tensor, numbers, settled, type_of, whole
 
 
 def _axes(a: Attributes, axes: Any) -> list[int] | None:
@@ -202,18 +202,27 @@ def _filled_numbers(a: Attributes, shape: Array) -> Any:
     return np.full(tuple(sizes), given.item())
 
 
-def _expanded_numbers(_: Attributes, value: Array, shape: Array) -> Array:
+def _expanded_numbers(_: Attributes, value: Array, shape: Array) -> Any:
+    if shape.dtype == object or value.dtype.kind == "f":  # as large as an input, and no size itself
+        return _broadcast(as_tensor(value), shape)
     sizes = tuple(int(one) for one in shape.reshape(-1))
     return np.broadcast_to(value, np.broadcast_shapes(value.shape, sizes))
 
 
-def _ranged(start: Array, limit: Array, step: Array) -> Tensor:
-    kind = TYPES[{"float32": 1, "float64": 11, "int32": 6, "int16": 5}.get(start.dtype.name, 7)]
-    begin, end, by = (one.reshape(-1)[0] for one in (start, limit, step))
-    plainly = [one.item() if isinstance(one, np.generic) else one for one in (begin, end, by)]
-    if kind.is_floating_point or by == 1:
-        return torch.arange(*plainly, dtype=kind)
-    return torch.arange(*plainly, dtype=torch.int64).to(kind)
+class _Range(Operator):
+    """Numbers from one to another, of the type of the first."""
+
+    def run(self, attributes: Attributes, values: Any) -> Any:
+        """What it gives."""
+        first = values[0] if isinstance(values[0], Tensor) else as_tensor(values[0])
+        return self.call(first.dtype, *(numbers(one).reshape(-1)[0] for one in values))
+
+
+def _ranged(kind: torch.dtype, *given: Any) -> Tensor:
+    start, end, step = (one.item() if isinstance(one, np.generic) else one for one in given)
+    if kind.is_floating_point:
+        return torch.arange(start, end, step, dtype=torch.float64 if kind == torch.float64 else torch.float32).to(kind)
+    return torch.arange(start, end, step, dtype=torch.int64).to(kind)
 
 
 def _shape(a: Attributes, value: Any) -> Array:
@@ -260,7 +269,7 @@ TABLE: dict[str, Operator] = {
     "EyeLike": Operator(_eye),
     "Flatten": Operator(_flatten),
     "Pad": Operator(_padded, known=(1, 2, 3)),
-    "Range": plain(_ranged, known=(0, 1, 2)),
+    "Range": _Range(_ranged),
     "Reshape": Operator(_reshape, known=(1,), of_numbers=lambda _, value, shape: value.reshape(whole(shape))),
     "Shape": Operator(_shape, of_numbers=_shape),
     "Size": Operator(_size, of_numbers=_size),
