@@ -20,7 +20,9 @@ from shoestring.kit.export import (
     restore,
     write,
 )
+from shoestring.kit.from_onnx import from_onnx, from_shoe
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
+from shoestring.kit.network import Network
 from shoestring.kit.product import Product
 from shoestring.kit.progress import listening, progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
@@ -47,10 +49,10 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "AdamW", "Constant", "Cosine", "DivergedError", "Edges", "ExportError", "Exported", "Grid", "Mixed", "ModelState", "Patterns", "Product",
+    "AdamW", "Constant", "Cosine", "DivergedError", "Edges", "ExportError", "Exported", "Grid", "Mixed", "ModelState", "Network", "Patterns", "Product",
     "Quantised", "Ramp", "Single", "SkippedWarning", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
     "Weight", "accuracy",
-    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "listening", "members", "mirrored", "moved",
+    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "from_onnx", "from_shoe", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",
 ]  # fmt: skip

@@ -55,7 +55,11 @@ class Operator:
     def run(self, attributes: Attributes, values: Sequence[Value]) -> Any:
         """What it gives."""
         given = [one for one in values if one is not None]
-        if self.of_numbers is not None and given and all(isinstance(one, np.ndarray) for one in given):
+        numeric = self.of_numbers is not None and given and all(isinstance(one, np.ndarray) for one in given)
+        # How many numbers there are must not be open.
+        sizes = [values[place] for place in self.known if place < len(values) and values[place] is not None]
+        is_open = numeric and any(one.dtype == object for one in sizes)
+        if self.of_numbers is not None and numeric and not is_open:
             return self.of_numbers(attributes, *values)
         like = next((one for one in given if isinstance(one, Tensor)), None)
         return self.call(
