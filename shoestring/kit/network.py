@@ -16,16 +16,17 @@ from shoestring.artifact.graph import Port, Tree
 from shoestring.artifact.runtime import leaves, rebuilt
 from shoestring.artifact.tensors import ELEMENTS
 from shoestring.core import Vary
-from shoestring.kit.operator import TYPES, Attributes, Operator, UnservedError, as_tensor
+from shoestring.kit.operator import TYPES, Attributes, UnservedError, as_tensor
+from shoestring.kit.operators import FUNCTIONS
 
 
 @dataclass(frozen=True)
 class Step:
-    """A function, or the layer at a path of the module, of the values of these numbers (None: absent); what it gives has the numbers
-    `outputs` (None: not wanted). `done`: the values that no later step takes."""
+    """A function (of `operators.FUNCTIONS`, by its name), or the layer at a path of the module, of the values of these numbers (None:
+    absent); what it gives has the numbers `outputs` (None: not wanted). `done`: the values that no later step takes."""
 
     name: str
-    call: Operator | str
+    layer: str | None
     inputs: tuple[int | None, ...]
     outputs: tuple[int | None, ...]
     attributes: Attributes = field(default_factory=Attributes)
@@ -132,10 +133,10 @@ class Network(nn.Module):
     def _take(self, step: Step, values: dict[int, Any]) -> None:
         given = [None if number is None else self._value(number, values) for number in step.inputs]
         try:
-            if isinstance(step.call, str):
-                answer = self.get_submodule(step.call)(*map(as_tensor, given))
+            if step.layer is not None:
+                answer = self.get_submodule(step.layer)(*map(as_tensor, given))
             else:
-                answer = step.call.run(step.attributes, given)
+                answer = FUNCTIONS[step.name].run(step.attributes, given)
         except UnservedError as error:
             raise UnservedError(f"torch has no function for {error}: leave that step out of the graph") from None
         given = answer if isinstance(answer, tuple | list) else (answer,)
@@ -195,5 +196,5 @@ def _called_with(names: tuple[str, ...], kind: type) -> type:
 
 
 def _blank(names: tuple[str, ...]) -> Network:
-    kind = _called_with(names, _Network)
+    kind: Any = _called_with(names, _Network)
     return kind.__new__(kind)

@@ -20,6 +20,8 @@ from shoestring.kit.operators import SERVED
 from shoestring.kit.weights import members
 
 _GENERATED = re.compile(r"^(onnx::\w+|constant\d+|val_\d+|_?\d+|)$")
+_MOVING = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""What gives nothing but numbers that it was given."""
 _TAIL = re.compile(r"[._/](weight|kernel|W|w_0|weights|scale|gamma)(:0)?$")
 
 
@@ -87,6 +89,9 @@ class _Builder:
         self.grids: dict[int, Tensor] = {}  # steps by the id of the parameter
         self.homes: dict[int, tuple[Constant, str, Any]] = {}  # where a constant is held, by the id of its root
         self.counts: dict[str, int] = {}
+        self.on_grid: dict[
+            Any, tuple[str, bool]
+        ] = {}  # of values on one, the layer that put them there, and whether they moved since
 
     def add(self, place: int, node: Node) -> None:
         """The step of a node."""
@@ -95,17 +100,26 @@ class _Builder:
         plan = self.planned(place, node, a)
         if plan is None:
             inputs = tuple(self.held(number, node, at) for at, number in enumerate(node.inputs))
-            self.steps.append(Step(node.operator, SERVED[node.operator], inputs, outputs, a))
+            self.steps.append(Step(node.operator, None, inputs, outputs, a))
+            if node.operator in _MOVING and inputs[0] in self.on_grid and outputs[0] is not None:
+                self.on_grid[outputs[0]] = self.on_grid[inputs[0]][0], True
             return
-        call: Any = self.put(plan, node) if isinstance(plan.call, nn.Module) else plan.call
+        name, layer = (node.operator, self.put(plan, plan.call)) if isinstance(plan.call, nn.Module) else (plan.call, None)
         inputs = tuple(self.held(number, node, at) for at, number in enumerate(plan.inputs))
+        grid, is_moved = self.on_grid.get(inputs[0], ("", False))
+        if is_moved and any(one is not None and one.step is not None for one in plan.weights.values()):
+            # It is on the grid still; who writes files looks for that in front of the layer.
+            self.steps.append(Step("QuantizeLinear", grid, inputs[:1], (self.number(),)))
+            inputs = (self.free - 1, *inputs[1:])
         if plan.before is not None:
-            self.steps.append(Step("Pad", plan.before[0], inputs[:1], (self.number(),), plan.before[1]))
+            self.steps.append(Step("Pad", None, inputs[:1], (self.number(),), plan.before))
             inputs = (self.free - 1, *inputs[1:])
         if plan.over is not None:
             self.nodes.done.add(plan.over)
             outputs = (self.nodes.starts[plan.over],)
-        self.steps.append(Step(node.operator, call, inputs, outputs, a))
+        self.steps.append(Step(name, layer, inputs, outputs, a))
+        if plan.kind == "grid" and layer is not None and outputs[0] is not None:
+            self.on_grid[outputs[0]] = layer, False
 
     def number(self) -> int:
         """One that no value has."""
@@ -132,15 +146,14 @@ class _Builder:
             raise OtherWayError
         return home[2]
 
-    def put(self, plan: Plan, node: Node) -> str:
+    def put(self, plan: Plan, layer: nn.Module) -> str:
         """Have the module hold a layer; returns its path."""
-        assert isinstance(plan.call, nn.Module)
         first = plan.weights.get("weight", plan.weights.get("weight_ih_l0"))
-        path = self.path(self.title(first, plan.kind), plan.call)
+        path = self.path(self.title(first, plan.kind), layer)
         for name, one in plan.weights.items():
             if one is None:
                 continue
-            held = getattr(plan.call, name)
+            held = getattr(layer, name)
             if one.name and one.name not in self.names:
                 self.names[one.name] = f"{path}.{name}"
             if isinstance(held, nn.Parameter) and held.shape == one.value.shape and "_l0" not in name:
@@ -188,7 +201,9 @@ class _Builder:
 
     def held(self, number: Any, node: Node | None, at: int) -> Any:
         """The number of a value, once the network has it if it is a constant."""
-        one = None if number is None else self.nodes.known.get(number)
+        if number is None:
+            return None
+        one = self.nodes.known.get(number)
         if one is None or number in self.tensors or number in self.numbers:
             return number
         if one.is_number or (node is not None and self.is_known_only(number)):
@@ -212,7 +227,7 @@ class _Builder:
         self.tensors[source] = home[1]
         order = [own.index(axis) for axis in one.order or range(one.root.ndim)]
         made = self.number()
-        self.steps.append(Step("Transpose", SERVED["Transpose"], (source,), (made,), Attributes({"perm": order})))
+        self.steps.append(Step("Transpose", None, (source,), (made,), Attributes({"perm": order})))
         return made
 
     def is_known_only(self, number: int) -> bool:

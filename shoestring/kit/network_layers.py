@@ -80,7 +80,7 @@ def layer_norm(a: Attributes, scale: Tensor, shift: Any) -> nn.Module | None:
     """None where the axes are not those of the scale."""
     if a("axis", -1) != -scale.ndim or a.outputs > 1:
         return None
-    layer = nn.LayerNorm(tuple(scale.shape), a("epsilon", 1e-5), bias=shift is not None)
+    layer = nn.LayerNorm(list(scale.shape), a("epsilon", 1e-5), bias=shift is not None)
     return with_tensors(layer, weight=scale, bias=shift)
 
 
@@ -93,7 +93,7 @@ def group_norm(a: Attributes, scale: Tensor, shift: Tensor) -> nn.Module | None:
 
 def embedding(weight: Tensor) -> nn.Module:
     """Of a table (entries × width)."""
-    return with_tensors(nn.Embedding(*weight.shape, device="meta"), weight=weight)
+    return with_tensors(nn.Embedding(weight.shape[0], weight.shape[1], device="meta"), weight=weight)
 
 
 class Dropping(nn.Dropout):

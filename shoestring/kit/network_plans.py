@@ -13,10 +13,8 @@ from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Node
 from shoestring.kit import network_layers as layers
 from shoestring.kit.network_constants import Constant, attributes_of, known_values, used
-from shoestring.kit.operator import Attributes, Operator, UnservedError
+from shoestring.kit.operator import Attributes
 from shoestring.kit.operators_convolution import pads_of
-from shoestring.kit.operators_quantised import rounded
-from shoestring.kit.operators_shape import TABLE as SHAPES
 from shoestring.kit.quantised import Grid
 
 Weights = Callable[[Constant | None], Any]
@@ -29,14 +27,14 @@ class OtherWayError(Exception):
 
 @dataclass
 class Plan:
-    """A layer, or a function, for a node; `inputs`: the numbers of what it takes. `weights`: of the layer's tensors, the constants that they
-    came from. `before`: what is done first to the first input. `over`: the place of a node further on that is done with it."""
+    """A layer, or a function by its name, for a node; `inputs`: the numbers of what it takes. `weights`: of the layer's tensors, the constants
+    that they came from. `before`: how the first input is padded. `over`: the place of a node further on that is done with it."""
 
-    call: nn.Module | Operator
+    call: nn.Module | str
     kind: str
     inputs: tuple[int | None, ...]
     weights: dict[str, Constant | None] = field(default_factory=dict)
-    before: tuple[Operator, Attributes] | None = None
+    before: Attributes | None = None
     over: int | None = None
 
 
@@ -112,7 +110,7 @@ def _convolution(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weigh
     if layer is None:
         return None
     zeros = [0, 0, *before, 0, 0, *after]
-    padding = (SHAPES["Pad"], Attributes({"pads": zeros}, 2)) if uneven else None
+    padding = Attributes({"pads": zeros}, 2) if uneven else None
     return Plan(layer, "conv", node.inputs[:1], {"weight": weight, "bias": bias}, padding)
 
 
@@ -173,7 +171,7 @@ def _batch_norm(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weight
         return None
     tensors = [get(known[1]), get(known[2]), known[3].value, known[4].value]  # type: ignore[union-attr]
     layer = layers.batch_norm(a, nodes.axes(node.inputs[0]), tensors)
-    names = dict(zip(("weight", "bias", "running_mean", "running_var"), known[1:5], strict=True))
+    names: dict[str, Constant | None] = dict(zip(("weight", "bias", "running_mean", "running_var"), known[1:5], strict=True))
     return None if layer is None else Plan(layer, "norm", node.inputs[:1], names)
 
 
@@ -219,15 +217,8 @@ def _dropout(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) 
     ratio, mode = _at(known, 1), _at(known, 2)
     share = a("ratio", 0.5) if ratio is None else float(ratio.value)
     if not _absent(node, known, 1) or not _absent(node, known, 2) or (mode is not None and bool(mode.value)):
-        return Plan(Operator(_told_to_drop), "dropout", node.inputs)
+        return Plan("ToldDropout", "dropout", node.inputs)
     return Plan(layers.Dropping(share, node.outputs > 1 and 1 not in node.absent), "dropout", node.inputs[:1])
-
-
-def _told_to_drop(a: Attributes, value: Any, ratio: Any = None, mode: Any = None) -> Any:
-    """Dropout that an input switches on, or off."""
-    if mode is not None and bool(mode) and (ratio is None or float(ratio)):
-        raise UnservedError("Dropout that is on outside of training")
-    return (value, torch.ones_like(value, dtype=torch.bool)) if a.outputs > 1 else value
 
 
 def _grid(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
@@ -247,7 +238,7 @@ def _grid(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> 
         if zero is not None:
             grid.zero.copy_(zero.value.reshape(()))
         return Plan(grid, "grid", node.inputs[:1], over=after)
-    return Plan(Operator(rounded), "grid", node.inputs, over=after)
+    return Plan("Rounding", "grid", node.inputs, over=after)
 
 
 PLANS: dict[str, Callable[[Nodes, int, Node, Attributes, Weights], Plan | None]] = {

@@ -92,7 +92,8 @@ class _Known:
         known = helper.make_model(body, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version)
         from onnx.reference import ReferenceEvaluator
 
-        return np.asarray(ReferenceEvaluator(known).run([name], {})[0])
+        results: Any = ReferenceEvaluator(known).run([name], {})
+        return np.asarray(results[0])
 
     def _collect(self, name: str, nodes: list[onnx.NodeProto], tensors: dict[str, onnx.TensorProto], seen: set[str]) -> bool:
         """Gather what a value is made of, in an order that runs; whether that is constants alone."""

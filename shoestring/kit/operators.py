@@ -32,3 +32,10 @@ SERVED: dict[str, Operator] = {
     **operators_shape.TABLE,
     **operators_signal.TABLE,
 }
+
+FUNCTIONS: dict[str, Operator] = {
+    **SERVED,
+    "Rounding": Operator(operators_quantised.rounded),
+    "ToldDropout": Operator(operators_activation.told_to_drop),
+}
+"""And what several nodes are together, or nodes in a special case."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shoestring.kit.operator import Attributes, Operator, plain
+from shoestring.kit.operator import Attributes, Operator, UnservedError, plain
 
 
 def _selu(a: Attributes, value: Tensor) -> Tensor:
@@ -74,6 +74,13 @@ def _cross_entropy(a: Attributes, scores: Tensor, targets: Tensor, weight: Any =
     logarithms = torch.log_softmax(scores, 1)
     loss = _likelihood(a, logarithms, targets, weight)
     return (loss, logarithms) if a.outputs > 1 else loss
+
+
+def told_to_drop(a: Attributes, value: Tensor, ratio: Any = None, mode: Any = None) -> Any:
+    """Dropout that an input switches on, or off."""
+    if mode is not None and bool(mode) and (ratio is None or float(ratio)):
+        raise UnservedError("Dropout that is on outside of training")
+    return (value, torch.ones_like(value, dtype=torch.bool)) if a.outputs > 1 else value
 
 
 TABLE: dict[str, Operator] = {

@@ -158,7 +158,7 @@ def _upsampled(a: Attributes, value: Tensor, scales: Any = None) -> Tensor:
 
 
 def _sampled(a: Attributes, value: Tensor, grid: Tensor) -> Tensor:
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(a("mode", "linear"), a("mode", "linear"))
+    mode: str = {"linear": "bilinear", "cubic": "bicubic"}.get(a("mode", "linear")) or a("mode")
     return functional.grid_sample(value, grid, mode, a("padding_mode", "zeros"), bool(a("align_corners", 0)))
 
 

@@ -126,7 +126,8 @@ def _recurrent(kind: str) -> Operator:
 
 def run(a: Attributes, kind: str, inputs: Sequence[Any]) -> Any:
     """Y (T, directions, N, H), and the last states (directions, N, H), of the inputs that ONNX gives such a layer."""
-    value, into, back, bias, lengths, hidden, cell, peep = (*inputs, *[None] * (8 - len(inputs)))
+    given: list[Any] = [*inputs, *[None] * (8 - len(inputs))]
+    value, into, back, bias, lengths, hidden, cell, peep = given
     directions, size = len(into), back.shape[-1]
     last = bool(a("layout", 0))  # the batch comes first
     value = value.transpose(0, 1) if last else value

@@ -119,7 +119,9 @@ def test_onnx_s_own_cases(capsys: pytest.CaptureFixture[str]):
                 passing += 1
     with capsys.disabled():
         plain = len([name for name in faults if "," not in name])
-        print(f"\nonnx {onnx.__version__}: {len(known) - plain} of {len(known)} cases pass; {passing} of {total} with constants")
+        print(
+            f"\nonnx {onnx.__version__}: {len(known) - plain} of {len(known)} cases pass; {passing} of {total} with constants"
+        )
     new = {name: why for name, why in faults.items() if name.split(",")[0] not in NOT_PASSING}
     assert not new, "\n".join(f"{name}: {why[:300]}" for name, why in new.items())
     if onnx.__version__.startswith("1.23."):
