@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from shoestring.artifact import load
     from shoestring.core import Axis, Budget, Cost, Ledger, Oracle, Task, Technique, Vary, apply, chain, prove
-    from shoestring.kit import Agreement, Supervised, Training, restore, write
+    from shoestring.kit import Agreement, Supervised, Training, from_onnx, from_shoe, restore, write
     from shoestring.plan import compress
 
 _HOMES = {
@@ -19,14 +19,14 @@ _HOMES = {
     "shoestring.core": [
         "Axis", "Budget", "Cost", "Ledger", "Oracle", "Task", "Technique", "Vary", "apply", "chain", "prove",
     ],
-    "shoestring.kit": ["Agreement", "Supervised", "Training", "restore", "write"],
+    "shoestring.kit": ["Agreement", "Supervised", "Training", "from_onnx", "from_shoe", "restore", "write"],
     "shoestring.plan": ["compress"],
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Agreement", "Axis", "Budget", "Cost", "Ledger", "Oracle", "Supervised", "Task", "Technique", "Training", "Vary", "apply", "chain",
-    "compress", "load", "prove", "restore", "write",
+    "compress", "from_onnx", "from_shoe", "load", "prove", "restore", "write",
 ]  # fmt: skip
 
 

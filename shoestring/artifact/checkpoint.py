@@ -27,7 +27,7 @@ from shoestring.artifact.safetensors import (
     write_header,
 )
 from shoestring.artifact.saving import check_file, check_place, save
-from shoestring.artifact.tensors import ELEMENTS, MOST_TENSORS, NUMBERS, Tensor, little, unsigned
+from shoestring.artifact.tensors import ELEMENTS, MOST_TENSORS, NUMBERS, Packed, Tensor, little, unsigned
 from shoestring.artifact.wire import ShoeError
 
 _DTYPES = {element: dtype for dtype, element in reversed(KEPT.items())}
@@ -44,6 +44,7 @@ class Packing:
     bytes_after: int
     seconds: float
     kinds: tuple[tuple[str, int, int, int, int], ...]
+    rest: str = "names, shapes, tables"
 
     def as_text(self) -> str:
         """The bill in words; the lines add up to the file."""
@@ -52,7 +53,7 @@ class Packing:
             for name, tensors, numbers, before, after in self.kinds
         ]
         rest = self.bytes_after - sum(kind[-1] for kind in self.kinds)
-        lines.append(f"{rest:>15,}  names, shapes, tables")
+        lines.append(f"{rest:>15,}  {self.rest}")
         whole = f"{self.bytes_before:,} bytes: {_less(self.bytes_before, self.bytes_after)}"
         lines.append(f"{self.bytes_after:>15,}  {self.path} of {whole}; read back and compared, in {self.seconds:.1f} s")
         return "\n".join(lines)
@@ -68,7 +69,7 @@ def is_safetensors(path: Path) -> bool:
     with path.open("rb") as opened:
         first = opened.read(64)
     if first[:4] == file.MARK:
-        raise ValueError(f"{path} is a .shoe file already: pack takes a .safetensors file or one of PyTorch")
+        raise ValueError(f"{path} is a .shoe file already: pack takes a .safetensors file, one of PyTorch, or .onnx")
     if first.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path} only says where the checkpoint is (git LFS): fetch the file itself with `git lfs pull`")
     if path.suffix == ".safetensors" or first[8:9] == b"{":
@@ -151,28 +152,42 @@ def checkpoint(
 def pack(found: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
     """Write the checkpoint found in `source` as a .shoe file, once what is written has been read back and compared."""
     began = perf_counter()
-    check_place(out)
-    if out.exists() and out.samefile(source):
-        raise ValueError(f"{out} is the checkpoint itself: name another file to write")
-    there = _seen(out)
+    check_target(source, out)
+    there = seen(out)
     data = file.pack(found, smallest=smallest)
     again = file.unpack_any(data, 1 << 62)
     same = isinstance(again, Checkpoint) and (again.names, again.notes) == (found.names, found.notes)
-    if not same or not all(map(_alike, found.tensors, again.tensors)):
+    if not same or not all(map(alike, found.tensors, again.tensors)):
         raise ShoeError("what was packed does not come back as it was; nothing is written: please report this")
-    if _seen(out) != there:
+    save_new(out, data, there)
+    return Packing(out, source.stat().st_size, len(data), perf_counter() - began, by_type(again.packed))
+
+
+def save_new(out: Path, data: bytes, there: tuple[int, int, int] | None) -> None:
+    """Save where nothing else was written since `there` was `seen`; raises FileExistsError."""
+    if seen(out) != there:
         raise FileExistsError(f"another command wrote {out} meanwhile, and it stays as it is; name another file to write")
     save(out, data)
+
+
+def check_target(source: Path, out: Path) -> None:
+    """Raises OSError or ValueError where `out` is no place to write what is packed of `source`."""
+    check_place(out)
+    if out.exists() and out.samefile(source):
+        raise ValueError(f"{out} is the checkpoint itself: name another file to write")
+
+
+def by_type(tensors: Iterable[Packed]) -> tuple[tuple[str, int, int, int, int], ...]:
+    """A line for each element type, as `Packing` has them."""
     kinds: dict[str, list[float]] = {}
-    for packed in again.packed:
+    for packed in tensors:
         line = kinds.setdefault(ELEMENTS[packed.tensor.element][0], [0, 0, 0, 0])
         sizes = (1, packed.tensor.bits.size, packed.tensor.bits.nbytes, packed.model_bits / 8 + packed.raw_bytes)
         line[:] = [a + b for a, b in zip(line, sizes, strict=True)]
-    lines = tuple((name, *(int(n) for n in line)) for name, line in kinds.items())
-    return Packing(out, source.stat().st_size, len(data), perf_counter() - began, lines)  # pyright: ignore[reportArgumentType]
+    return tuple((name, *(int(n) for n in line)) for name, line in kinds.items())  # pyright: ignore[reportReturnType]
 
 
-def _seen(path: Path) -> tuple[int, int, int] | None:
+def seen(path: Path) -> tuple[int, int, int] | None:
     """What tells a file from one that is written later in its place; None where there is none."""
     try:
         found = path.stat()
@@ -285,5 +300,6 @@ def _renamed(one: Named, name: str) -> Named:
     return Named(name, one.dtype, one.shape, one.bits)
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same type, shape and bits."""
     return one.element == other.element and np.array_equal(one.bits, other.bits)

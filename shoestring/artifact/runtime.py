@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -42,18 +42,18 @@ class Loaded:
         # What was a keyword in the example may come by position, after the others, and the other way round.
         keywords = dict(zip(list(names)[: max(len(args) - len(positions), 0)], args[len(positions) :], strict=False))
         for place, (tree, value) in enumerate(zip(positions, args, strict=False)):
-            _leaves(tree, value, f"argument {place + 1}", found)
+            leaves(tree, value, f"argument {place + 1}", found)
         for name, value in [*keywords.items(), *kwargs.items()]:
             place = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
             if name not in names and place is None:
                 known = dict.fromkeys([*names, *(port.name for port in self.inputs)])
                 raise TypeError(f"there is no argument {name!r}{_near(name, known)}; this file takes {self.signature()}")
             given: dict[int, Any] = {}
-            _leaves(names.get(name, place), value, f"the argument {name!r}", given)
+            leaves(names.get(name, place), value, f"the argument {name!r}", given)
             if found.keys() & given.keys() or (name in keywords and name in kwargs):
                 raise TypeError(f"the argument {name!r} is given twice; this file takes {self.signature()}")
             found |= given
-        return _rebuild(self._structure, self._run(found))
+        return rebuilt(self._structure, self._run(found))
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Outputs by name from inputs by name."""
@@ -121,7 +121,7 @@ def _near(name: Any, names: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
+def leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
     """The tensors of an argument by number; raises TypeError where it is not nested as in the example."""
     if isinstance(tree, int):
         found[tree] = value
@@ -129,21 +129,22 @@ def _leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
         if not isinstance(value, Mapping) or value.keys() != tree.keys():
             raise TypeError(f"{where} is wanted as a dictionary with the keys {', '.join(map(repr, tree)) or '(none)'}")
         for key, branch in tree.items():
-            _leaves(branch, value[key], f"{where}[{key!r}]", found)
+            leaves(branch, value[key], f"{where}[{key!r}]", found)
     elif isinstance(tree, list | tuple):
         if not isinstance(value, list | tuple) or len(value) != len(tree):
             raise TypeError(f"{where} is wanted as a list or tuple of {len(tree)}")
         for place, (branch, one) in enumerate(zip(tree, value, strict=True)):
-            _leaves(branch, one, f"{where}[{place}]", found)
+            leaves(branch, one, f"{where}[{place}]", found)
 
 
-def _rebuild(tree: Tree, values: list[np.ndarray]) -> Any:
+def rebuilt(tree: Tree, values: Sequence[Any]) -> Any:
+    """The tree with values in place of their numbers."""
     if isinstance(tree, int):
         return values[tree]
     if isinstance(tree, dict):
-        return {key: _rebuild(branch, values) for key, branch in tree.items()}
+        return {key: rebuilt(branch, values) for key, branch in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)(_rebuild(branch, values) for branch in tree)
+        return type(tree)(rebuilt(branch, values) for branch in tree)
     return None
 
 

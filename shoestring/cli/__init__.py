@@ -26,7 +26,7 @@ from shoestring.cli.ending import (
 )
 from shoestring.cli.layers import sensitivity
 from shoestring.cli.search import compress, forecast, frontier
-from shoestring.cli.source import Inputs, SameOption, task_of
+from shoestring.cli.source import Inputs, SameOption, fixed_values, task_of
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")  # whatever else is missing says so itself
 
@@ -74,13 +74,29 @@ def inspect(file: File, as_json: AsJson = False) -> None:
 
 @app.command()
 def pack(
-    checkpoint: Annotated[Path, typer.Argument(help="a .safetensors file, or a .pt, .pth or .bin file", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="a .safetensors file, a .pt, .pth or .bin file, or an .onnx file", show_default=False)
+    ],
     out: Annotated[Path | None, typer.Argument(help="left out: NAME.shoe", show_default=False)] = None,
     smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to unpack")] = False,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="of ONNX: an input, or an axis, that is always this; several times", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Make any checkpoint smaller without losing a bit of it; `unpack` gives it back."""
+    """Make any checkpoint smaller without losing a bit of it, `unpack` gives it back; or an ONNX file, which then runs as it did."""
     from shoestring.artifact import checkpoint as packing
 
+    if checkpoint.suffix.lower() == ".onnx":
+        from shoestring.kit.onnx_pack import pack_onnx
+
+        target = out or checkpoint.with_suffix(".shoe")
+        print(pack_onnx(checkpoint, target, fixed=fixed_values(fix or []), smallest=smallest).as_text())
+        return
+    if fix:
+        raise ValueError("--fix is for the inputs of an ONNX file")
     read = packing.from_safetensors
     if not packing.is_safetensors(checkpoint):
         from shoestring.kit.checkpoint import from_torch as read

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect as inspect_
 import sys
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
@@ -95,8 +96,13 @@ def model_and_task(source: str, inputs: Path | None = None, same: SameName | Non
         )
     if same is not None and inputs is None:
         raise ValueError("--same says what agreement means, and wants --inputs to agree on")
-    made = call(source)
+    made = module_from(source) if is_graph(source) else call(source)
     if hasattr(made, "forward"):
+        if inputs is None and is_graph(source):
+            raise ValueError(
+                f"{source} is a model without a task: give --inputs x.npz, on which its answers are to stay the same, or name a function that "
+                "returns (shoestring.from_onnx(path), task)"
+            )
         if inputs is None:
             raise ValueError(
                 f"{source} returned a model alone, {type(made).__name__}: give --inputs x.npz, on which its answers are to stay the same, or "
@@ -123,7 +129,7 @@ def task_of(source: str, inputs: Path | None = None, same: SameName | None = Non
     """The task that a function returns, alone or behind its model, or the agreement with a model that it returns alone."""
     if inputs is not None or same is not None:
         return model_and_task(source, inputs, same)[1]
-    made = call(source)
+    made = module_from(source) if is_graph(source) else call(source)
     if hasattr(made, "forward") and not hasattr(made, "batches"):
         raise ValueError(
             f"{source} returned a model alone, {type(made).__name__}: give --inputs, the same as when the file was made"
@@ -140,4 +146,37 @@ def _agreement(model: Any, inputs: Path, same: SameName | None) -> Any:
     }  # fmt: skip
     found = Agreement(model, inputs, None if same is None else measures[same]())
     print(found, file=sys.stderr)
+
+
+def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any:
+    """The module in an .onnx file, or in a .shoe file that runs, made of torch's functions; raises ValueError for other names."""
+    from shoestring.kit.from_onnx import from_onnx, from_shoe
+
+    path = Path(path)
+    if path.suffix.lower() == ".onnx":
+        return from_onnx(path, fixed=fixed)
+    if path.suffix.lower() != ".shoe":
+        raise ValueError(f"{path} must end in .onnx or .shoe")
+    if fixed:
+        raise ValueError(f"{path} is a .shoe file, whose inputs stay: fix them where the ONNX file is packed")
+    return from_shoe(path)
+
+
+def is_graph(source: str) -> bool:
+    """Whether a source is a file with a graph in it, and no function."""
+    return Path(source).suffix.lower() in (".onnx", ".shoe")
+
+
+def fixed_values(given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE of inputs and axes, a number or numbers between commas; raises ValueError."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        try:
+            numbers = [float(one) if any(c in one for c in ".en") else int(one) for one in value.split(",")]
+        except ValueError:
+            numbers = []
+        if not equals or not name or not numbers:
+            raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as sr=16000 or scale=0.5,0.5")
+        found[name] = numbers[0] if len(numbers) == 1 else numbers
     return found

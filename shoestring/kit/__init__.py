@@ -21,8 +21,10 @@ from shoestring.kit.export import (
     parameter_bytes,
     write,
 )
+from shoestring.kit.from_onnx import from_onnx, from_shoe
 from shoestring.kit.inputs import Pictures, Sounds
 from shoestring.kit.layers import Patterns, chosen, layers_of, touched
+from shoestring.kit.network import Network
 from shoestring.kit.product import Product
 from shoestring.kit.progress import listening, progress
 from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
@@ -63,11 +65,11 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "AdamW", "Agreement", "Carried", "Cents", "Constant", "Cosine", "DivergedError", "Edges", "Exactly", "ExportError", "Exported", "Grid", "Least", "Mean", "Mixed", "ModelState", "Overlap", "Patterns",
+    "AdamW", "Agreement", "Carried", "Cents", "Constant", "Cosine", "DivergedError", "Edges", "Exactly", "ExportError", "Exported", "Grid", "Least", "Mean", "Mixed", "ModelState", "Network", "Overlap", "Patterns",
     "Pictures", "Product",
     "Quantised", "Ramp", "RelativeError", "Same", "SameAnswer", "SameClass", "SameDirection", "Single", "SkippedWarning", "Sounds", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
     "Weight", "Within", "accuracy",
-    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "listening", "members", "mirrored", "moved",
+    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "from_onnx", "from_shoe", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
     "taught", "touched", "train", "with_state", "write",
 ]  # fmt: skip

@@ -36,7 +36,7 @@ from shoestring.kit.example import (
 from shoestring.kit.lowering import lower
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.progress import progress
-from shoestring.kit.quantised import Quantised, plain_module, translations
+from shoestring.kit.quantised import Grid, Quantised, plain_module, translations
 from shoestring.kit.recurrent import free_lengths, step_by_step
 from shoestring.kit.tracing import advice as advice_on
 from shoestring.kit.tracing import explain, forget_kernels, line_of, quiet
@@ -250,7 +250,8 @@ def _loadable(exported: Exported, model: nn.Module) -> Loaded:
 def _tolerance(model: nn.Module, expected: Any, exported: Exported) -> float:
     """TOLERANCE, and eight times that where the module computes in half precision; where it rounds activations or takes their
     signs, a sum that is one bit apart may go to another whole number, here and there."""
-    if isinstance(model, Quantised) or sign_layers.layers(exported.graph, _tensors(model, exported)):
+    rounds = any(isinstance(one, Quantised | Grid) for one in model.modules())
+    if rounds or sign_layers.layers(exported.graph, _tensors(model, exported)):
         return QUANTISED_TOLERANCE
     computed = [one.raw for one in members(model)] + numbered(plain(expected))[1]
     return TOLERANCE * (8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1)

@@ -136,7 +136,7 @@ def _attributes(
         content: Any = onnx.helper.get_attribute_value(attribute)
         if known is not None and known.default_value.type and onnx.helper.get_attribute_value(known.default_value) == content:
             continue
-        if _implied(attribute.name, content) or _evident(node, attribute.name, constants):
+        if _implied(node.op_type, attribute.name, content) or _evident(node, attribute.name, constants):
             continue
         if attribute.type == graphs.TENSOR:
             content = tensor(numpy_helper.to_array(content))
@@ -161,8 +161,8 @@ def _evident(node: onnx.NodeProto, name: str, constants: Mapping[str, onnx.Tenso
     return False
 
 
-def _implied(name: str, content: Any) -> bool:
+def _implied(operator: str, name: str, content: Any) -> bool:
     """Defaults that ONNX states in words: no padding, steps of one."""
     if name in ("pads", "output_padding"):
-        return not any(content)
+        return not any(content) and operator != "Pad"
     return name in ("strides", "dilations") and all(step == 1 for step in content)
