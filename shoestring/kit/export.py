@@ -38,7 +38,7 @@ from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Quantised, plain_module, translations
 from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.state import spread
-from shoestring.kit.tracing import explain, forget_kernels, quiet
+from shoestring.kit.tracing import attempted, forget_kernels, quiet
 from shoestring.kit.weights import SkippedWarning, Weight, bake, check_finite, clone, members
 from shoestring.kit.whole import Whole, say_what_stays, steps_in, steps_of
 
@@ -218,22 +218,23 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
     keyed = over(
         lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.kwargs
     )
-    # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
     call = _Call(model)
-    forget_kernels()
-    try:
-        with quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                call,
-                (values, (example.args, example.kwargs)),
-                dynamo=True,
-                verbose=False,
-                opset_version=20,
-                dynamic_shapes=([None] * len(values), (shapes, keyed)),
-                custom_translation_table=translations(),
-            )
-    except Exception as error:
-        raise ExportError(explain(error)) from error
+
+    def exported() -> Any:
+        forget_kernels()
+        # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
+        return torch.onnx.export(
+            call,
+            (values, (example.args, example.kwargs)),
+            dynamo=True,
+            verbose=False,
+            opset_version=20,
+            dynamic_shapes=([None] * len(values), (shapes, keyed)),
+            custom_translation_table=translations(),
+        )
+
+    with quiet(), torch.no_grad():
+        program = attempted(exported, model)
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))
     structure, outputs = numbered(plain(expected))

@@ -16,6 +16,7 @@ from shoestring.core import Stage, Strength, Task, Technique, seeded
 from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, bake, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
+from shoestring.kit.outliers import without_outliers
 from shoestring.kit.surgery import answers
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -210,7 +211,7 @@ def _seen(model: nn.Module, task: Task, names: list[str], batches: int) -> dict[
         return heard
 
     with torch.no_grad(), evaluating(plain), listening():
-        for batch in islice(iter(task.batches("train")), batches):
+        for batch in without_outliers(list(islice(iter(task.batches("train")), batches)), "LowRank"):
             task.loss(plain, batch)
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (count, total, squares) in sums.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
+from shoestring.kit.outliers import without_outliers
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
     BinaryLinear,
@@ -212,7 +214,8 @@ def _see(model: nn.Module, norms: list[Any], task: Task) -> None:
         norm.momentum = None  # the mean over all batches
         norm.train()
     with torch.no_grad():
-        for _, batch in zip(range(_NORM_BATCHES if norms else 0), task.batches("train"), strict=False):
+        batches = list(islice(iter(task.batches("train")), _NORM_BATCHES)) if norms else []
+        for batch in without_outliers(batches, "Binary"):
             task.loss(model, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
