@@ -66,7 +66,7 @@ class Calibration:
     _counts: dict[tuple[Place, float, float], np.ndarray] = field(default_factory=dict)
     _varies: dict[Place, bool] = field(default_factory=dict)
     _ends: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
-    _answers: list[Tensor] = field(default_factory=list)
+    _answers: dict[str, list[Tensor]] = field(default_factory=dict)
     _held: list[Any] = field(default_factory=list)
     _said: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _means: dict[str, ChannelMeans] = field(default_factory=dict)
@@ -138,19 +138,27 @@ class Calibration:
             self._means.update(means(self.before, self.before, self.task, missing, self.batches[0]))
         return {layer: self._means[layer] for layer in layers if layer in self._means}
 
-    def answers(self, model: nn.Module | None = None) -> list[Tensor]:
-        """What a module, the network as it was if none is given, answers in the loss of examples that `means` has not seen, where there are any;
-        the loss itself, where that never calls the module."""
-        if model is None:
-            self._answers.extend([] if self._answers else self.answers(self.before))
-            return self._answers
-        found: list[Tensor] = []
-        handle = model.register_forward_hook(lambda _module, _args, answer: found.extend(numbered(plain(answer))[1]))
+    def answers(self, last: str, model: Quantised | None = None) -> list[Tensor]:
+        """What a quantised module, the network as it was if none is given, answers in the loss of examples that `means` has not seen, where
+        there are any; where the loss calls parts of it only, what the layer `last` gives."""
+        if model is None and last in self._answers:
+            return self._answers[last]
+        called, inner = (self.before, self.before) if model is None else (model, model.inner)
+        whole, parts = list[Tensor](), list[Tensor]()
+
+        def hear(module: nn.Module, found: list[Tensor]) -> Any:
+            return module.register_forward_hook(lambda _module, _args, answer: found.extend(numbered(plain(answer))[1]))
+
+        handles = [hear(called, whole), hear(inner.get_submodule(last), parts)]
         try:
-            loss = run(model, self.task, [self._held_back()])
+            run(called, self.task, [self._held_back()])
         finally:
-            handle.remove()
-        return [one.detach().double() for one in found if one.is_floating_point()] or [torch.as_tensor(loss).double()]
+            for handle in handles:
+                handle.remove()
+        found = [one.detach().double() for one in whole or parts if one.is_floating_point()]
+        if model is None:
+            self._answers[last] = found
+        return found
 
     def _held_back(self) -> Any:
         if not self._held:

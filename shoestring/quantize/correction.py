@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -57,13 +58,14 @@ def _keep_if_better(
     """Put the biases back as they were `before`, where that answers a batch much better that they were not measured on."""
     if not biases:
         return
-    wanted, after = known.answers(), {layer: bias.raw.detach().clone() for layer, bias in biases.items()}
+    last = list(biases)[-1]
+    wanted, after = known.answers(last), {layer: bias.raw.detach().clone() for layer, bias in biases.items()}
 
     def distance(values: Mapping[str, Tensor]) -> float:
         with torch.no_grad():
             for layer, bias in biases.items():
                 bias.raw.copy_(values[layer])
-        return _distance(known.answers(quantised), wanted)
+        return _distance(known.answers(last, quantised), wanted)
 
     without, corrected = distance(before), distance(after)
     spread = _distance(wanted, [one.mean().expand_as(one) for one in wanted])
@@ -80,6 +82,8 @@ def _keep_if_better(
 
 def _distance(ones: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     """How far numbers are apart in the mean, without the tenth of them that are farthest."""
+    if not ones or [one.shape for one in ones] != [one.shape for one in others]:
+        return math.nan  # of which nothing follows
     apart = torch.cat([(one - other).abs().flatten() for one, other in zip(ones, others, strict=True)]).sort().values
     return float(apart[: max(1, len(apart) - len(apart) // 10)].mean())
 

@@ -66,7 +66,7 @@ class GPTQ:
                 stacklevel=3,
             )
         rounded = [layer for layer in weights if layer not in large]
-        several = calls_of(before, task, batches[0]) > 1
+        several = calls_of(before, task, batches[0]) != 1  # none: it calls parts of it
         with progress("rounding", len(rounded)) as advance:
             for section in sections(quantised.places, rounded, lambda layer: len(batches) == 1 and not several):
                 while section:
