@@ -61,10 +61,11 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
 
     Lossless: the file's weights are the module's, bit for bit. `exported`: the graph of `export(model, task)`, for a model
     of which only weights have changed since. `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million
-    in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
+    in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite and that the graph uses (others are named in a SkippedWarning), OSError.
     """
-    check_finite(model)
-    data = pack(model, exported or export(model, task), smallest=smallest)
+    exported = exported or export(model, task)
+    check_finite(model, exported.wanted)
+    data = pack(model, exported, smallest=smallest)
     file.save(path, data)
     return len(data)
 
@@ -268,6 +269,11 @@ def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:
 
 def _bits(value: torch.Tensor, member: int) -> Tensor:
     name = str(value.dtype).removeprefix("torch.")
+    if value.is_complex():
+        raise ExportError(
+            f"a file cannot hold tensors of type {name}: keep the real and the imaginary part as two real parameters, or "
+            "torch.view_as_real() of it as one, and join them in forward() with torch.complex(real, imaginary)"
+        )
     if name not in NUMBERS:
         raise ExportError(f"a file cannot hold tensors of type {name}: convert the model with model.float()")
     value = value.cpu().contiguous()

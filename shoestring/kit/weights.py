@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -285,13 +285,21 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
     return copied
 
 
-def check_finite(model: nn.Module) -> None:
-    """Raises ValueError naming the first weight that holds NaN or infinity; buffers (masks, say) may be infinite."""
-    for weight in members(model):
+def check_finite(model: nn.Module, used: Container[int] | None = None) -> None:
+    """Raises ValueError naming the first weight that holds NaN or infinity; buffers (masks, say) may be infinite.
+
+    `used`: the places among the members of those that matter, all where it is None. Others are named in a SkippedWarning.
+    """
+    for place, weight in enumerate(members(model)):
         value = weight.value()
         wrong = torch.isnan(value) | (torch.isinf(value) & weight.is_parameter)
-        if bad := int(wrong.sum()):
-            raise ValueError(
-                f"{weight.name} holds {bad} values that are NaN or infinite: the model has diverged; "
-                "train it again with a smaller learning rate, or load an earlier checkpoint"
-            )
+        if not (bad := int(wrong.sum())):
+            continue
+        text = f"{weight.name} holds {bad} values that are NaN or infinite"
+        if used is not None and place not in used:
+            warnings.warn(f"{text}; the file does not hold it, since forward() does not use it", SkippedWarning, stacklevel=3)
+            continue
+        raise ValueError(
+            f"{text}: the model has diverged; train it again with a smaller learning rate, or load an earlier checkpoint"
+            f"{'' if used is not None else '. If forward() does not use it, take it out of the model, or fill it with zeros'}"
+        )

@@ -88,7 +88,8 @@ class PostTraining(Technique):
         layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
         weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
-        _say_what_stays(known.tape, [one for one in layers if one not in weights])
+        empty = [one for one in layers if not getattr(inner.get_submodule(one), "weight", torch.ones(1)).numel()]
+        _say_what_stays(known.tape, [one for one in layers if one not in weights and one not in empty])
         places = edges(known.tape, list(weights))
         if constant := known.constant(places):
             _say_what_never_varies(constant)
@@ -173,7 +174,11 @@ def weights_of(model: nn.Module) -> dict[str, Weight]:
     return {
         paths[id(module)]: weight
         for weight in members(model)
-        if weight.is_parameter and weight.raw.is_floating_point() and weight.raw.ndim >= 2 and not weight.is_foreign
+        if weight.is_parameter
+        and weight.raw.is_floating_point()
+        and weight.raw.ndim >= 2
+        and not weight.is_foreign
+        and weight.raw.numel()
         for module, attribute in weight.owners
         if attribute == "weight"
     }
