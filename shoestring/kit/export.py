@@ -19,6 +19,7 @@ from shoestring.artifact.graph import encode as encode_graph
 from shoestring.artifact.runtime import Loaded
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
 from shoestring.core import Task, array
+from shoestring.kit import embedding_bag
 from shoestring.kit.alike import TOLERANCE, alike
 from shoestring.kit.example import (
     Example,
@@ -231,7 +232,7 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
             verbose=False,
             opset_version=20,
             dynamic_shapes=([None] * len(values), (shapes, keyed)),
-            custom_translation_table=translations(),
+            custom_translation_table=translations() | embedding_bag.translations(),
         )
 
     with quiet(), torch.no_grad():

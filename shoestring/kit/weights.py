@@ -63,6 +63,7 @@ class Weight:
             raise TypeError(f"{_plain_name(self)} is parametrized by something else: remove that first")
         state = State(self.raw.requires_grad)
         for module, attribute in self.owners:
+            _renormalise(module, self.raw)
             # The same parameter and the same state for every owner: what is tied stays tied.
             parametrize.register_parametrization(module, attribute, state, unsafe=True)
         return state
@@ -95,6 +96,15 @@ class Weight:
         state.step = nn.Parameter(step.detach().to(self.raw), requires_grad=state.trainable)
         state.reach = None if reach is None else torch.tensor(reach, device=self.raw.device)
         self.raw.requires_grad_(state.trainable)
+
+
+def _renormalise(module: Any, raw: Tensor) -> None:
+    """Have an embedding with a `max_norm` keep to it once and for all: torch shortens rows as they are looked up, in the weight itself, which
+    what computes a weight from its state cannot have."""
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+        with torch.no_grad():
+            torch.embedding_renorm_(raw, torch.arange(len(raw), device=raw.device), module.max_norm, module.norm_type)
+        module.max_norm = None
 
 
 def members(model: nn.Module) -> list[Weight]:
