@@ -33,6 +33,7 @@ from shoestring.kit.training import AdamW, Constant, Cosine, Mixed, Ramp, Single
 from shoestring.kit.units import remove_dead_units
 from shoestring.kit.weights import (
     ModelState,
+    ShortfallWarning,
     SkippedWarning,
     State,
     Weight,
@@ -48,7 +49,7 @@ from shoestring.kit.weights import (
 
 __all__ = [
     "AdamW", "Constant", "Cosine", "DivergedError", "Edges", "ExportError", "Exported", "Grid", "Mixed", "ModelState", "Patterns", "Product",
-    "Quantised", "Ramp", "Single", "SkippedWarning", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
+    "Quantised", "Ramp", "ShortfallWarning", "Single", "SkippedWarning", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
     "Weight", "accuracy",
     "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",

@@ -156,6 +156,10 @@ class SkippedWarning(UserWarning):
     """A technique left weights alone; the message names them and says why."""
 
 
+class ShortfallWarning(SkippedWarning):
+    """A technique did less than it was asked for; the message says how far it came and why."""
+
+
 def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -> list[Weight]:
     """The distinct floating-point parameters with `axes` axes or more and `least` elements or more.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
+from shoestring.kit.layers import say_what_is_left
 from shoestring.kit.outliers import without_outliers
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
@@ -76,6 +77,12 @@ class Binary(Technique):
         if not layers:
             warnings.warn("Binary found no layer to change: name some in only=", SkippedWarning, stacklevel=2)
             return binary
+        if not self.only and not self.keep:
+            signs = [
+                one for one in members(binary) if any(module in layers and name == "weight" for module, name in one.owners)
+            ]
+            why = "the first and the last layer, or no kernels for them. Name them in only=, or round them with WeightOnly or Shared"
+            say_what_is_left(binary, signs, "Binary made signs of", why)
         norms = [layer.norm for layer in layers if layer.norm is not None]
         _see(binary, [one for one in norms if not one.num_batches_tracked], task)
         first = 0 if isinstance(self.inputs, Real) else round(self.training.steps * self.inputs_first)

@@ -24,6 +24,7 @@ from shoestring.kit import (
     members,
     products,
 )
+from shoestring.kit.layers import say_what_is_left
 from shoestring.kit.product import PRODUCTS
 from shoestring.quantize.calibration import Calibration, folded
 from shoestring.quantize.correction import PLAIN, correct
@@ -90,6 +91,9 @@ class PostTraining(Technique):
         weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
         empty = [one for one in layers if not getattr(inner.get_submodule(one), "weight", torch.ones(1)).numel()]
         _say_what_stays(known.tape, [one for one in layers if one not in weights and one not in empty])
+        if not self.only and not self.keep:
+            why = "no kernels for whole numbers, or none that this technique knows. WeightOnly or Shared make such layers smaller"
+            say_what_is_left(inner, list(weights.values()), "PostTraining put into whole numbers", why)
         places = edges(known.tape, list(weights))
         if constant := known.constant(places):
             _say_what_never_varies(constant)
