@@ -36,15 +36,20 @@ def _bags(
     )
     numbers = to.Sub(to.CumSum(begins, to.Constant(value_int=0)), one)
     bag = to.Unsqueeze(to.Slice(numbers, to.Constant(value_ints=[0]), length), one)
+    counts = (
+        bag  # what comes after the end of the last bag counts, and is in it where the largest is looked for: torch has it so
+    )
+    if include_last_offset:
+        counts = to.Min(bag, to.Sub(to.Shape(offsets), to.Constant(value_ints=[2])))
     size = to.Concat(to.Shape(offsets), to.Shape(weight, start=1, end=2), axis=0)
     held = to.Cast(to.Not(to.Equal(indices, to.Constant(value_int=-1 if padding_idx is None else padding_idx))), to=1)
     held = to.Unsqueeze(to.CastLike(held, weight), one)
     zeros = to.CastLike(to.Expand(to.Constant(value_float=0.0), size), weight)
-    counted = to.ScatterND(to.Slice(zeros, to.Constant(value_ints=[0]), one, one), bag, held, reduction="add")
+    counted = to.ScatterND(to.Slice(zeros, to.Constant(value_ints=[0]), one, one), counts, held, reduction="add")
     if mode == _MAX:
         least = to.CastLike(to.Constant(value_float=float("-inf")), weight)
         rows = to.Where(to.Greater(held, to.CastLike(to.Constant(value_float=0.5), weight)), rows, least)
-        found = to.ScatterND(to.Add(zeros, least), bag, rows, reduction="max")
+        found = to.ScatterND(to.Add(zeros, least), counts, rows, reduction="max")
         some = to.Greater(counted, to.CastLike(to.Constant(value_float=0.5), weight))
         found = to.Where(some, found, zeros)
     else:

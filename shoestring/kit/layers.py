@@ -56,7 +56,6 @@ def touched(model: nn.Module, weights: Sequence[Weight], only: Patterns, keep: P
     A tied weight has several layers. Raises NoLayerError for a pattern that fits no layer of these weights.
     """
     if not only and not keep:
-        say_what_is_left(model, weights, f"{who} touched", "they are parametrized by something else")
         return list(weights)
     layers = [layers_of(model, weight) for weight in weights]
     names = list(dict.fromkeys(name for one in layers for name in one))

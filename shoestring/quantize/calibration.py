@@ -33,10 +33,8 @@ from shoestring.kit.example import example_of, numbered, plain
 from shoestring.kit.outliers import first_rows, not_finite
 from shoestring.kit.quantised import LEVELS
 from shoestring.quantize.examples import ChannelMeans, calibration, means, run
-from shoestring.quantize.ranges import NotFiniteError, Ranges, Seen
+from shoestring.quantize.ranges import NotFiniteError, Ranges, Seen, divided
 
-_DIVISIONS = 6
-"""Of a range, each some hundred times as fine as the one before."""
 _LEVELS_AT_LEAST = 4
 _HELD_BACK = 64
 Place = tuple[str, str, int, int, bool]
@@ -183,14 +181,7 @@ class Calibration:
             self._count(dict.fromkeys(own, (low, high)))
             return Seen(low, high, np.asarray(sum(self._counts[one, low, high] for one in own)))
 
-        whole = inner = between(*ends)
-        for _ in range(_DIVISIONS):
-            part = inner.crowded()
-            if part is None:
-                return whole
-            inner = between(*part)
-            whole = whole.divided(inner)
-        return between(*ends)  # so many are equal, as zeros after a ReLU are, that no part tells more than the whole
+        return divided(between, *ends)
 
     def _count(self, wanted: Mapping[Place, tuple[float, float]]) -> None:
         """Know how many numbers were in each bin between these limits."""

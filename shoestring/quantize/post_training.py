@@ -190,6 +190,7 @@ def weights_of(model: nn.Module) -> dict[str, Weight]:
 
 def round_weight(weight: Weight, bits: int, grain: Any, ranges: Ranges) -> None:
     """Put a weight on a grid of signed numbers of so many bits, symmetric around zero."""
+    weight.attach()
     value, reach = weight.value().float(), (1 << (bits - 1)) - 1
     shape = grain(value)
     rows = value.reshape(len(value), -1) if len(shape) == value.ndim else value.reshape(1, -1)

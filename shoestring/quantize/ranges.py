@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 BINS = 2048
 _NEARLY_ALL = 0.999
 _FEW = 16
-"""Bins that hold nearly all numbers: fewer tell nothing of them, and what holds them is counted anew."""
+"""Bins that hold nearly all numbers: so few tell nothing of them, and what holds them is counted anew."""
+_DIVISIONS = 6
+"""Times that a part is counted anew, each some hundred times as fine as the one before."""
 
 _ALIKE = 1e-5  # of the number that is farthest from zero: the same values summed up in another order
 
@@ -57,11 +60,11 @@ class Seen:
         found = torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12)).cpu().numpy()
         self.counts = found.astype(np.float64) if self.counts is None else self.counts + found
 
-    def crowded(self) -> tuple[float, float] | None:
-        """The part that holds all but a thousandth of the numbers, where that is less than 16 bins; else None."""
+    def nearly_all(self) -> tuple[float, float, int]:
+        """Where all but a thousandth of the numbers are, and in how many bins."""
         first, last = self.places(1 - _NEARLY_ALL)
         edges = self.bounds()
-        return (float(edges[first]), float(edges[last + 1])) if last - first < _FEW else None
+        return float(edges[first]), float(edges[last + 1]), last + 1 - first
 
     def divided(self, inner: Seen) -> Seen:
         """The same, with the bins of `inner` in place of those that it covers."""
@@ -88,6 +91,21 @@ class Seen:
         below = np.cumsum(self.counts) / max(self.counts.sum(), 1)
         first, last = int(np.searchsorted(below, out / 2, "right")), int(np.searchsorted(below, 1 - out / 2))
         return min(first, len(below) - 1), min(last, len(below) - 1)
+
+
+def divided(count: Callable[[float, float], Seen], low: float, high: float) -> Seen:
+    """What `count` sees between two limits, finer where nearly all numbers are in a few bins: it is asked again for these.
+
+    As it is where so many numbers are equal, as zeros after a ReLU, that no part tells more than the whole.
+    """
+    whole = inner = first = count(low, high)
+    for _ in range(_DIVISIONS):
+        low, high, bins = inner.nearly_all()
+        if bins > _FEW:
+            return whole if whole is first else replace(whole, parts=(*whole.parts, (low, high)))
+        inner = count(low, high)
+        whole = whole.divided(inner)
+    return first
 
 
 @dataclass(frozen=True)
