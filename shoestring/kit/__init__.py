@@ -51,6 +51,7 @@ from shoestring.kit.training import AdamW, Constant, Cosine, Mixed, Ramp, Single
 from shoestring.kit.units import remove_dead_units
 from shoestring.kit.weights import (
     ModelState,
+    ShortfallWarning,
     SkippedWarning,
     State,
     Weight,
@@ -67,7 +68,7 @@ from shoestring.kit.weights import (
 __all__ = [
     "AdamW", "Agreement", "Carried", "Cents", "Constant", "Cosine", "DivergedError", "Edges", "Exactly", "ExportError", "Exported", "Grid", "Least", "Mean", "Mixed", "ModelState", "Network", "Overlap", "Patterns",
     "Pictures", "Product",
-    "Quantised", "Ramp", "RelativeError", "Same", "SameAnswer", "SameClass", "SameDirection", "Single", "SkippedWarning", "Sounds", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
+    "Quantised", "Ramp", "RelativeError", "Same", "SameAnswer", "SameClass", "SameDirection", "ShortfallWarning", "Single", "SkippedWarning", "Sounds", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
     "Weight", "Within", "accuracy",
     "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "from_onnx", "from_shoe", "layers_of", "listening", "members", "mirrored", "moved",
     "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",

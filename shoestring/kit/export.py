@@ -19,6 +19,7 @@ from shoestring.artifact.runtime import Loaded
 from shoestring.artifact.saving import check_place, save
 from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
 from shoestring.core import Task, array, unwrapped
+from shoestring.kit import embedding_bag
 from shoestring.kit.alike import TOLERANCE, alike
 from shoestring.kit.assumed import Guards, check_lengths, declaration, narrow, noted, suggested
 from shoestring.kit.example import (
@@ -39,7 +40,7 @@ from shoestring.kit.progress import progress
 from shoestring.kit.quantised import Grid, Quantised, plain_module, translations
 from shoestring.kit.recurrent import free_lengths, step_by_step
 from shoestring.kit.tracing import advice as advice_on
-from shoestring.kit.tracing import explain, forget_kernels, line_of, quiet
+from shoestring.kit.tracing import attempted, forget_kernels, line_of, quiet
 from shoestring.kit.weights import bake, check_finite, clone, members
 from shoestring.kit.whole import Whole, say_what_stays, steps_of
 
@@ -62,12 +63,13 @@ def write(model: nn.Module, task: Task, path: str | Path, *, exported: Exported 
 
     Lossless: the file's weights are the module's, bit for bit. `exported`: the graph of `export(model, task)`, for a model
     of which only weights have changed since. `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million
-    in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite, OSError.
+    in a second where numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError, ValueError for weights that are NaN or infinite and that the graph uses (others are named in a SkippedWarning), OSError.
     """
     model = unwrapped(model)
     check_place(Path(path))
-    check_finite(model)
-    data = pack(model, exported or export(model, task), smallest=smallest)
+    exported = exported or export(model, task)
+    check_finite(model, exported.wanted)
+    data = pack(model, exported, smallest=smallest)
     save(path, data)
     return len(data)
 
@@ -179,22 +181,23 @@ def _export(model: nn.Module, example: Example, expected: Any, steps: Mapping[in
     keyed = over(
         lambda leaf: dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None, example.kwargs
     )
-    # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
     call = _Call(model)
-    forget_kernels()
-    try:
-        with quiet(), torch.no_grad(), noted() as guards:
-            program = torch.onnx.export(
-                call,
-                (values, (example.args, example.kwargs)),
-                dynamo=True,
-                verbose=False,
-                opset_version=20,
-                dynamic_shapes=([None] * len(values), (shapes, keyed)),
-                custom_translation_table=translations(),
-            )
-    except Exception as error:
-        raise ExportError(explain(error) + step_by_step(model)) from error
+
+    def exported() -> Any:
+        forget_kernels()
+        # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
+        return torch.onnx.export(
+            call,
+            (values, (example.args, example.kwargs)),
+            dynamo=True,
+            verbose=False,
+            opset_version=20,
+            dynamic_shapes=([None] * len(values), (shapes, keyed)),
+            custom_translation_table=translations() | embedding_bag.translations(),
+        )
+
+    with quiet(), torch.no_grad(), noted() as guards:
+        program = attempted(exported, model, step_by_step(model))
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))
     structure, outputs = numbered(plain(expected))
@@ -229,6 +232,11 @@ def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:
 
 def _bits(value: torch.Tensor, member: int) -> Tensor:
     name = str(value.dtype).removeprefix("torch.")
+    if value.is_complex():
+        raise ExportError(
+            f"a file cannot hold tensors of type {name}: keep the real and the imaginary part as two real parameters, or "
+            "torch.view_as_real() of it as one, and join them in forward() with torch.complex(real, imaginary)"
+        )
     if name not in NUMBERS:
         raise ExportError(f"a file cannot hold tensors of type {name}: convert the model with model.float()")
     value = value.cpu().contiguous()

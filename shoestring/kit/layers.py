@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from shoestring.kit.weights import Weight
+from shoestring.kit.weights import ShortfallWarning, SkippedWarning, Weight, members
 
 Patterns = tuple[str, ...]
 """Names of layers (paths of modules, as in `named_modules()`); `*` matches anything, dots included."""
+
+
+_MOST, _NAMED, _FURTHER = 0.5, 3, 0.1
 
 
 class NoLayerError(ValueError):
@@ -58,6 +62,34 @@ def touched(model: nn.Module, weights: Sequence[Weight], only: Patterns, keep: P
     wanted = set(chosen(names, only, (), who))
     left = set(chosen(names, (), keep, who))
     return [w for w, own in zip(weights, layers, strict=True) if wanted.intersection(own) and left.issuperset(own)]
+
+
+def say_what_is_left(model: nn.Module, weights: Sequence[Weight], touched: str, why: str) -> None:
+    """Where these are less than half of a model's weights with two axes or more, a SkippedWarning that names the largest layers of the others.
+
+    It begins with what was `touched` ("PostTraining rounded"), and ends with `why` the others were not and what to do.
+    """
+    mine = {id(weight.raw) for weight in weights}
+    every = [one for one in members(model) if one.is_parameter and one.raw.is_floating_point() and one.raw.ndim >= 2]
+    total = sum(one.raw.numel() for one in every)
+    share = sum(one.raw.numel() for one in every if id(one.raw) in mine) / max(total, 1)
+    if share >= _MOST or not total:
+        return
+    left: dict[str, int] = {}
+    for one in every:
+        if id(one.raw) not in mine:
+            name = layers_of(model, one)[0] or one.name
+            left[name] = left.get(name, 0) + one.raw.numel()
+    largest = sorted(left, key=left.__getitem__, reverse=True)[:_NAMED]
+    named = ", ".join(f"{name} ({left[name] / total:.0%})" for name in largest)
+    warnings.warn(f"{touched} {share:.0%} of the weights; not {named}: {why}", SkippedWarning, stacklevel=4)
+
+
+def say_how_far(who: str, asked: float, reached: float, of: str, why: str) -> None:
+    """A ShortfallWarning where a technique left a tenth of the whole more than it was asked to."""
+    if reached > asked + _FURTHER:
+        text = f"{who} was asked to leave {asked:.0%} of the {of} and left {reached:.0%}: {why}"
+        warnings.warn(text, ShortfallWarning, stacklevel=4)
 
 
 def layers_of(model: nn.Module, weight: Weight) -> tuple[str, ...]:

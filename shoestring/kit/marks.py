@@ -188,7 +188,7 @@ class Marks(TorchFunctionMode):
                 self.unite(out.view(groups, -1), out.view(groups, -1)[0])
         if bias is not None:
             self.unite(self.slices(self._places[id(bias)], 0), out)
-        self.used.append((place, answer.numel() / len(out) if into else x.numel() / x.shape[axis]))
+        self.used.append((place, answer.numel() / max(len(out), 1) if into else x.numel() / max(x.shape[axis], 1)))
         return self._spread(out, answer, axis)
 
     def _product(self, name: str, args: tuple, answer: Any) -> Tensor | None:
@@ -204,7 +204,7 @@ class Marks(TorchFunctionMode):
         self._take_in(self._channels(x, -1), self.slices(place, 0))
         if bias is not None:
             self.unite(self.slices(bias, self.members[bias].raw.ndim - 1), out)
-        self.used.append((place, answer.numel() / len(out)))
+        self.used.append((place, answer.numel() / max(len(out), 1)))
         return self._spread(out, answer, -1)
 
     def _take_in(self, taken: Tensor, slices: Tensor) -> None:

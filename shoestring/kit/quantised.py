@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from shoestring.core import unwrapped
+from shoestring.kit.listener import listened, part_of
 from shoestring.kit.product import CONVOLUTIONS, PRODUCTS, Product
 from shoestring.kit.state import state_in
-from shoestring.kit.tape import Call, Tape, flat, function_name, inside
+from shoestring.kit.tape import Call, Tape
 
 LEVELS = 255
 """The largest whole number of an activation: unsigned, of 8 bits, since kernels for signed ones are slower."""
@@ -239,11 +239,20 @@ class Quantised(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns."""
-        listener = _Listener(self)
-        with inside(self.inner, listener.layers), listener:
-            answer = self.inner(*args, **kwargs)
-            listener.check()
-        return answer
+        return listened(self, self.inner, args, kwargs, whole=True)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the module has and this one has not: a part of it or a method, when called, computes with whole numbers too."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            inner = self.__dict__.get("_modules", {}).get("inner")
+            if inner is None or name.startswith("__"):
+                raise
+        return part_of(self, inner, name)
+
+    def begin(self) -> None:
+        """Called before the module, or a part of it, is."""
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """What a call gives that multiplies by a layer's weight: a sum of whole numbers, in units of their two steps, the bias rounded to
@@ -269,52 +278,3 @@ class Quantised(nn.Module):
         if call.is_convolution or value.ndim == 2:  # otherwise runtimes add it to the product as it is
             return whole.add_((bias / unit).round_()).mul_(unit)
         return whole.mul_(unit).add_(bias)
-
-
-class _Listener(TorchFunctionMode):
-    """Has values rounded as they come by, and whole numbers multiplied, at the places of a quantised module's `Edges`."""
-
-    def __init__(self, model: Quantised) -> None:
-        super().__init__()
-        self.model, self.places = model, model.places
-        self.layers: list[str] = []
-        self.turns = dict.fromkeys(self.places.calls, 0)
-
-    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = dict(kwargs or {})
-        kind = (self.layers[-1] if self.layers else "", function_name(func))
-        if kind not in self.turns:
-            return func(*args, **kwargs)
-        key = (*kind, self.turns[kind])
-        given = list(args)
-        for place, one in enumerate(given):
-            given[place] = self.changed(self.places.arguments.get((*key, place)), one)
-        named = [name for name, one in kwargs.items() if isinstance(one, Tensor)]
-        for place, name in enumerate(named, len(flat(args))):
-            kwargs[name] = self.changed(self.places.arguments.get((*key, place)), kwargs[name])
-        product = self.places.products.get(key)
-        if product is None:
-            answer = func(*given, **kwargs)
-        else:
-            answer = self.model.multiply(Product.of(func, key[1], given, kwargs), *product)
-        if any(isinstance(one, Tensor) for one in flat((answer,))):
-            self.turns[kind] += 1
-        if isinstance(answer, tuple | list):  # parts, or what a recurrent network gives and its states
-            parts = [self.changed(self.places.results.get((*key, place)), one) for place, one in enumerate(answer)]
-            return getattr(type(answer), "_make", type(answer))(parts)
-        return self.changed(self.places.results.get((*key, 0)), answer)
-
-    def changed(self, number: int | None, value: Any) -> Any:
-        """A value on its grid, where it has one."""
-        if number is None or not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
-        return self.model.grids[number](value)
-
-    def check(self) -> None:
-        """Raises RuntimeError where functions were called more or less often than on the example."""
-        for (layer, function), count in self.places.calls.items():
-            if self.turns[layer, function] != count:
-                raise RuntimeError(
-                    f"{layer or 'forward()'} called {function} {self.turns[layer, function]} times, and {count} times on the task's "
-                    "example: forward() must take the same steps for every input, in training too, to be quantised"
-                )

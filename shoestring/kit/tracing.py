@@ -9,10 +9,19 @@ import re
 import sys
 import traceback
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.utils.rnn import PackedSequence
+
+from shoestring.kit.example import ExportError
+
+_FIXED = "works for a length of"
+_NOT_THE_MODELS = {"torch", "builtins", "numpy", "typing", "collections", "functools", "shoestring", ""}
 
 
 def forget_kernels() -> None:
@@ -44,7 +53,7 @@ def explain(error: BaseException) -> str:
         reason = f"torch.onnx.export does not know the operator {operator[1]}"
     elif fixed := re.search(r"static shape of (\d+) for dimension inputs\['call'\](.*?)\.shape\[(\d+)\]", reason):
         return (
-            f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the model works for a length of "
+            f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the model {_FIXED} "
             f"{fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), or name the axes that do vary"
         )
     elif any(word in reason for word in ("data-dependent", "Could not guard", "GuardOnDataDependent", "Eq(u0")):
@@ -134,3 +143,77 @@ def quiet():
             yield
     finally:
         logging.disable(level)
+
+
+class _Kind(type):
+    """Of a stand-in for a class of numbers: what belongs to the class belongs to it, and what torch keeps open stays open."""
+
+    def __instancecheck__(cls, one: Any) -> bool:
+        return isinstance(one, cls.__bases__[0])
+
+    def __eq__(cls, other: Any) -> bool:
+        return other is cls.__bases__[0] or other is cls
+
+    def __hash__(cls) -> int:
+        return hash(cls.__bases__[0])
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        number = cls.__bases__[0]
+        if len(args) == 1 and isinstance(args[0], torch.SymInt | torch.SymFloat):
+            return torch.sym_int(args[0]) if number is int else torch.sym_float(args[0])
+        return number(*args, **kwargs)
+
+
+class _Int(int, metaclass=_Kind):
+    """`int` of a size that is not fixed yet is that size."""
+
+
+class _Float(float, metaclass=_Kind):
+    """`float` likewise."""
+
+
+def _len(one: Any) -> Any:
+    """`len` likewise, of a tensor."""
+    return one.shape[0] if isinstance(one, torch.Tensor) and one.ndim else len(one)
+
+
+def attempted(export: Callable[[], Any], model: nn.Module, hint: str = "") -> Any:
+    """What an export gives; tried again with `open_sizes` where it fails for a size that is fixed. Raises ExportError, with the hint behind."""
+    try:
+        return export()
+    except Exception as error:
+        reason, cause = explain(error), error
+    if _FIXED in reason:
+        with contextlib.suppress(Exception), open_sizes(model):
+            return export()
+    raise ExportError(reason + hint) from cause
+
+
+@contextlib.contextmanager
+def open_sizes(model: nn.Module) -> Iterator[None]:
+    """Within, `len`, `int` and `float` in the code of a model leave a size that varies as it is, where Python makes it a plain number.
+
+    That code is the modules of Python that its classes come from, and all of the same packages; torch's is left alone.
+    """
+    roots: dict[int, dict[str, Any]] = {}
+    for module in model.modules():
+        for one in (*(function for kind in type(module).__mro__ for function in vars(kind).values()), *vars(module).values()):
+            if isinstance(one, FunctionType):
+                roots[id(one.__globals__)] = one.__globals__
+    packages = {str(one.get("__name__", "")).partition(".")[0] for one in roots.values()} - _NOT_THE_MODELS
+    roots |= {
+        id(vars(one)): vars(one)
+        for name, one in list(sys.modules.items())
+        if name.partition(".")[0] in packages and one is not None
+    }
+    own = [one for one in roots.values() if str(one.get("__name__", "")).partition(".")[0] in packages]
+    changed = [
+        (one, name, to) for one in own for name, to in (("len", _len), ("int", _Int), ("float", _Float)) if name not in one
+    ]
+    for names, name, to in changed:
+        names[name] = to
+    try:
+        yield
+    finally:
+        for names, name, _ in changed:
+            del names[name]

@@ -38,7 +38,7 @@ def remove_unread(model: nn.Module, task: Task) -> nn.Module:
 
 
 def _has_empty_slice(weight: Weight) -> bool:
-    if not weight.is_parameter or weight.raw.ndim < 2:
+    if not weight.is_parameter or weight.raw.ndim < 2 or not weight.raw.numel():
         return False
     zero = weight.value() == 0
     return any(bool(zero.movedim(axis, 0).reshape(zero.shape[axis], -1).all(1).any()) for axis in (0, 1))

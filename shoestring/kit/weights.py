@@ -7,7 +7,7 @@ parameter, not by class of module.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, TypeVar
@@ -71,6 +71,7 @@ class Weight:
             raise TypeError(f"{_plain_name(self)} is {self.why_foreign}: remove that first")
         state = State(self.raw.requires_grad)
         for module, attribute in self.owners:
+            _renormalise(module, self.raw)
             # The same parameter and the same state for every owner: what is tied stays tied.
             parametrize.register_parametrization(module, attribute, state, unsafe=True)
         return state
@@ -103,6 +104,15 @@ class Weight:
         state.step = nn.Parameter(step.detach().to(self.raw), requires_grad=state.trainable)
         state.reach = None if reach is None else torch.tensor(reach, device=self.raw.device)
         self.raw.requires_grad_(state.trainable)
+
+
+def _renormalise(module: Any, raw: Tensor) -> None:
+    """Have an embedding with a `max_norm` keep to it once and for all: torch shortens rows as they are looked up, in the weight itself, which
+    what computes a weight from its state cannot have."""
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+        with torch.no_grad():
+            torch.embedding_renorm_(raw, torch.arange(len(raw), device=raw.device), module.max_norm, module.norm_type)
+        module.max_norm = None
 
 
 def members(model: nn.Module) -> list[Weight]:
@@ -159,6 +169,10 @@ def _is_ours(module: nn.Module) -> bool:
 
 class SkippedWarning(UserWarning):
     """A technique left weights alone; the message names them and says why."""
+
+
+class ShortfallWarning(SkippedWarning):
+    """A technique did less than it was asked for; the message says how far it came and why."""
 
 
 def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -> list[Weight]:
@@ -262,13 +276,21 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
     return copied
 
 
-def check_finite(model: nn.Module) -> None:
-    """Raises ValueError naming the first weight that holds NaN or infinity; buffers (masks, say) may be infinite."""
-    for weight in members(model):
+def check_finite(model: nn.Module, used: Container[int] | None = None) -> None:
+    """Raises ValueError naming the first weight that holds NaN or infinity; buffers (masks, say) may be infinite.
+
+    `used`: the places among the members of those that matter, all where it is None. Others are named in a SkippedWarning.
+    """
+    for place, weight in enumerate(members(model)):
         value = weight.value()
         wrong = torch.isnan(value) | (torch.isinf(value) & weight.is_parameter)
-        if bad := int(wrong.sum()):
-            raise ValueError(
-                f"{weight.name} holds {bad} values that are NaN or infinite: the model has diverged; "
-                "train it again with a smaller learning rate, or load an earlier checkpoint"
-            )
+        if not (bad := int(wrong.sum())):
+            continue
+        text = f"{weight.name} holds {bad} values that are NaN or infinite"
+        if used is not None and place not in used:
+            warnings.warn(f"{text}; the file does not hold it, since forward() does not use it", SkippedWarning, stacklevel=3)
+            continue
+        raise ValueError(
+            f"{text}: the model has diverged; train it again with a smaller learning rate, or load an earlier checkpoint"
+            f"{'' if used is not None else '. If forward() does not use it, take it out of the model, or fill it with zeros'}"
+        )

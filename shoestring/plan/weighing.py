@@ -16,7 +16,7 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Cost, Meter, Task
 from shoestring.core.ledger import machine
-from shoestring.kit import SkippedWarning, Trial, check_finite, export, pack
+from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
 from shoestring.meters import Latency, RemoteError
 from shoestring.meters.turns import SECONDS
 from shoestring.plan.judge import Judge
@@ -146,6 +146,8 @@ def hearing(notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for one in said:
+        if issubclass(one.category, ShortfallWarning):  # how far a trial came is measured
+            continue
         if issubclass(one.category, SkippedWarning):
             notes += [str(one.message)] if str(one.message) not in notes else []
         else:

@@ -15,6 +15,7 @@ from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import Example, example_of
+from shoestring.kit.layers import say_how_far
 from shoestring.kit.surgery import answers
 
 _AS_LIGHT = 1.1
@@ -107,6 +108,11 @@ class Blocks(Technique):
                 break
             candidates.remove(least)
             shorter = bypassed(shorter, (least,))
+        if not self.only and not self.keep:
+            reached = 1 - (len(found) - len(candidates)) / len(found)
+            say_how_far(
+                "Blocks", self.share, reached, "blocks", "one stays at least, and so do those that the model cannot do without"
+            )
         return recover(shorter, task, model, self.training, what="training what is left", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:

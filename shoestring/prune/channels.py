@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, Ramp, Training, check_finite, members
 from shoestring.kit.coupling import Coupling, Family, coupled
+from shoestring.kit.layers import say_how_far
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned
 
@@ -81,11 +82,24 @@ class Channels(Technique):
             goals = [self._rounded(family, share * count) for family, count in zip(coupling.families, full[1], strict=True)]
             return [score.argsort()[: max(0, len(score) - goal)] for score, goal in zip(scores, goals, strict=True)]
 
-        return thinned(model, task, found, choose, training=self.training, ramp=self.ramp, who="Channels", key=repr(self))
+        thin, left = thinned(
+            model, task, found, choose, training=self.training, ramp=self.ramp, who="Channels", key=repr(self)
+        )
+        if found.families and not self.only and not self.keep:
+            self._say_how_far(full, thin, left)
+        return thin
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have: of layers whose outputs are added, the first."""
         return named(model, task, parts=False)
+
+    def _say_how_far(self, full: tuple[float, list[int]], thin: nn.Module, left: Coupling) -> None:
+        by_operations = isinstance(self.of, OfOperations)
+        reached = left.products(thin) / max(full[0], 1) if by_operations else sum(map(len, left.families)) / sum(full[1])
+        why = "the other layers must stay as they are"
+        if any(len(family) <= self._multiple(family) for family in left.families):
+            why = f"channels go in multiples of {self.multiple}, and some layers have no more than that (multiple=1 goes further)"
+        say_how_far("Channels", self.share, reached, "operations" if by_operations else "channels", why)
 
     def _multiple(self, family: Family) -> int:
         """How many units make channels of the multiple that is asked for."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import AdamW, Patterns, Ramp, Training, check_finite
 from shoestring.kit.coupling import Coupling, coupled
+from shoestring.kit.layers import say_how_far
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned
 
@@ -58,7 +59,11 @@ class Heads(Technique):
             goal = round(heads * (1 - (1 - self.share) * way))
             return _least(self.importance(thin, task, coupling), sum(map(len, coupling.families)) - goal)
 
-        return thinned(model, task, found, choose, training=self.training, ramp=self.ramp, who="Heads", key=repr(self))
+        thin, left = thinned(model, task, found, choose, training=self.training, ramp=self.ramp, who="Heads", key=repr(self))
+        if heads and not self.only and not self.keep:
+            why = "every attention keeps one head at least"
+            say_how_far("Heads", self.share, sum(map(len, left.families)) / heads, "heads", why)
+        return thin
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have: of each attention the layer that is called first."""

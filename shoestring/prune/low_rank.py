@@ -17,6 +17,8 @@ from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, bake, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
 from shoestring.kit.foreign import removal
+from shoestring.kit.layers import say_how_far
+from shoestring.kit.outliers import without_outliers
 from shoestring.kit.surgery import answers
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -105,9 +107,11 @@ class LowRank(Technique):
             return thin
         seen = _seen(model, task, names, self.directions.batches) if isinstance(self.directions, Outputs) else {}
         example = example_of(task)
+        before = after = 0
         for name in names:
             layer: Any = thin.get_submodule(name)
             pair = self._pair(layer, seen.get(name))
+            before, after = before + layer.weight.numel(), after + layer.weight.numel()
             if pair is None:
                 continue
             trial = _with(thin, name, pair)
@@ -121,6 +125,10 @@ class LowRank(Technique):
                 warnings.warn(text, SkippedWarning, stacklevel=2)
             else:
                 thin = trial
+                after += sum(one.numel() for one in pair.parameters() if one.ndim > 1) - layer.weight.numel()
+        if isinstance(self.rank, LayerOperations) and not self.only and not self.keep:
+            why = "a layer keeps one direction at least, and is left whole where two in its place would not pay"
+            say_how_far("LowRank", self.rank.share, after / max(before, 1), "weights of its layers", why)
         return recover(thin, task, model, self.training, what="training thin layers", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
@@ -211,7 +219,7 @@ def _seen(model: nn.Module, task: Task, names: list[str], batches: int) -> dict[
         return heard
 
     with torch.no_grad(), evaluating(plain), listening():
-        for batch in islice(iter(task.batches("train")), batches):
+        for batch in without_outliers(list(islice(iter(task.batches("train")), batches)), "LowRank"):
             task.loss(plain, batch)
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (count, total, squares) in sums.items():

@@ -18,12 +18,12 @@ Choose = Callable[[nn.Module, Coupling, float], list[Tensor]]
 
 def thinned(
     model: nn.Module, task: Task, coupling: Coupling, choose: Choose, *, training: Training, ramp: Ramp, who: str, key: str,
-) -> nn.Module:  # fmt: skip
-    """A copy of the model without the units that are chosen. It is taught by the model as it was."""
+) -> tuple[nn.Module, Coupling]:  # fmt: skip
+    """A copy of the model without the units that are chosen, and its coupling. It is taught by the model as it was."""
     thin = clone(model)
     if not coupling.families:
         warnings.warn(f"{who} found nothing in the model that it could take out", SkippedWarning, stacklevel=3)
-        return thin
+        return thin, coupling
     steps = training.steps
     learned = taught(task, model) if steps else task
     rounds = ramp.rounds if steps else 1
@@ -36,7 +36,7 @@ def thinned(
             thin, learned, model, replace(training, steps=last - first),
             what=f"training what is left ({turn}/{rounds})", key=f"{key}, round {turn}",
         )  # fmt: skip
-    return thin
+    return thin, coupling
 
 
 def named(model: nn.Module, task: Task, *, parts: bool) -> list[str]:

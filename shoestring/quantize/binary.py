@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
+from shoestring.kit.layers import say_what_is_left
+from shoestring.kit.outliers import without_outliers
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
     BinaryLinear,
@@ -74,6 +77,12 @@ class Binary(Technique):
         if not layers:
             warnings.warn("Binary found no layer to change: name some in only=", SkippedWarning, stacklevel=2)
             return binary
+        if not self.only and not self.keep:
+            signs = [
+                one for one in members(binary) if any(module in layers and name == "weight" for module, name in one.owners)
+            ]
+            why = "the first and the last layer, or no kernels for them. Name them in only=, or round them with WeightOnly or Shared"
+            say_what_is_left(binary, signs, "Binary made signs of", why)
         norms = [layer.norm for layer in layers if layer.norm is not None]
         _see(binary, [one for one in norms if not one.num_batches_tracked], task)
         first = 0 if isinstance(self.inputs, Real) else round(self.training.steps * self.inputs_first)
@@ -212,7 +221,8 @@ def _see(model: nn.Module, norms: list[Any], task: Task) -> None:
         norm.momentum = None  # the mean over all batches
         norm.train()
     with torch.no_grad():
-        for _, batch in zip(range(_NORM_BATCHES if norms else 0), task.batches("train"), strict=False):
+        batches = list(islice(iter(task.batches("train")), _NORM_BATCHES)) if norms else []
+        for batch in without_outliers(batches, "Binary"):
             task.loss(model, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

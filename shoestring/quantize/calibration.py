@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, evaluating, seeded
+from shoestring.core import Task, seeded
 from shoestring.kit import (
     Edges,
     ExportError,
@@ -29,10 +30,15 @@ from shoestring.kit import (
     state_of,
 )
 from shoestring.kit.copying import UncopyableError
-from shoestring.kit.example import example_of
+from shoestring.kit.example import example_of, numbered, plain
+from shoestring.kit.outliers import first_rows, not_finite
+from shoestring.kit.quantised import LEVELS
 from shoestring.kit.tracing import advice, line_of
-from shoestring.quantize.ranges import Ranges, Seen
+from shoestring.quantize.examples import ChannelMeans, calibration, means, run
+from shoestring.quantize.ranges import NotFiniteError, Ranges, Seen, divided
 
+_LEVELS_AT_LEAST = 4
+_HELD_BACK = 64
 Place = tuple[str, str, int, int, bool]
 """Where a value comes by: layer, function, turn, place, and whether the call takes it (else it gives it)."""
 
@@ -58,7 +64,11 @@ class Calibration:
     skipped: tuple[str, ...]
     _limits: dict[Place, tuple[float, float]] = field(default_factory=dict)
     _counts: dict[tuple[Place, float, float], np.ndarray] = field(default_factory=dict)
+    _varies: dict[Place, bool] = field(default_factory=dict)
     _ends: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
+    _answers: dict[str, list[Tensor]] = field(default_factory=dict)
+    _held: list[Any] = field(default_factory=list)
+    _said: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _means: dict[str, ChannelMeans] = field(default_factory=dict)
 
     @classmethod
@@ -95,14 +105,31 @@ class Calibration:
         if ranges.counts:
             self._count({one: ends for own, ends in zip(watched, limits, strict=True) for one in own})
         found: list[Grid] = []
-        for own, (low, high) in zip(watched, limits, strict=True):
+        for own, ends in zip(watched, limits, strict=True):
             key = (ranges, own)
             if key not in self._ends:
-                counts = sum(self._counts[one, low, high] for one in own) if ranges.counts else None
-                self._ends[key] = ranges(Seen(low, high, counts), 255)  # pyright: ignore[reportArgumentType]
+                seen = self._histogram(own, ends) if ranges.counts else Seen(*ends)
+                self._ends[key] = ranges(seen, LEVELS)
+                self._said[key] = _blind(own[0], seen, self._ends[key])
+            if self._said.get(key):
+                warnings.warn(self._said[key], SkippedWarning, stacklevel=4)
             found.append(Grid(*self._ends[key]))
         device = next(self.inner.parameters()).device
         return [grid.to(device) for grid in found]
+
+    def constant(self, places: Edges) -> dict[str, float]:
+        """Of the layers that compute with whole numbers, those that are given the same in every example, however many there are of them,
+        so that nothing is known of the range of what they take; with the number that is farthest from zero in it."""
+        watched = _watched(places)
+        self._see([one for own in watched for one in own])
+        found: dict[str, float] = {}
+        for layer, numbers in places.layers.items():
+            own = [one for number in numbers for one in watched[number]]
+            if not any(self._varies[one] for one in own):
+                found[layer] = max(
+                    (end for one in own for end in self._limits[one] if math.isfinite(end)), key=abs, default=0.0
+                )
+        return found
 
     def means(self, layers: list[str]) -> dict[str, ChannelMeans]:
         """Of these layers, the mean of each channel of what they give, over the first batch; without those that give nothing."""
@@ -111,11 +138,52 @@ class Calibration:
             self._means.update(means(self.before, self.before, self.task, missing, self.batches[0]))
         return {layer: self._means[layer] for layer in layers if layer in self._means}
 
+    def answers(self, last: str, model: Quantised | None = None) -> list[Tensor]:
+        """What a quantised module, the network as it was if none is given, answers in the loss of examples that `means` has not seen, where
+        there are any; where the loss calls parts of it only, what the layer `last` gives."""
+        if model is None and last in self._answers:
+            return self._answers[last]
+        called, inner = (self.before, self.before) if model is None else (model, model.inner)
+        whole, parts = list[Tensor](), list[Tensor]()
+
+        def hear(module: nn.Module, found: list[Tensor]) -> Any:
+            return module.register_forward_hook(lambda _module, _args, answer: found.extend(numbered(plain(answer))[1]))
+
+        handles = [hear(called, whole), hear(inner.get_submodule(last), parts)]
+        try:
+            run(called, self.task, [self._held_back()])
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = [one.detach().double() for one in whole or parts if one.is_floating_point()]
+        if model is None:
+            self._answers[last] = found
+        return found
+
+    def _held_back(self) -> Any:
+        if not self._held:
+            others = self.batches[1:]
+            if not others:
+                with seeded(0):
+                    others = list(islice(iter(self.task.batches("train")), 1, 2)) or self.batches
+            self._held.append(first_rows(others[-1], _HELD_BACK))
+        return self._held[0]
+
     def _see(self, wanted: Iterable[Place]) -> None:
         """Know the least and the greatest number at these places."""
         seen = {one: Seen() for one in wanted if one not in self._limits}
         self._watch(seen, Seen.limits)
         self._limits.update({place: (one.low, one.high) for place, one in seen.items()})
+        self._varies.update({place: one.varies or one.examples < 2 for place, one in seen.items()})
+
+    def _histogram(self, own: tuple[Place, ...], ends: tuple[float, float]) -> Seen:
+        """How many numbers were in each bin; where nearly all were in a few, these are divided again, so far as that tells more."""
+
+        def between(low: float, high: float) -> Seen:
+            self._count(dict.fromkeys(own, (low, high)))
+            return Seen(low, high, np.asarray(sum(self._counts[one, low, high] for one in own)))
+
+        return divided(between, *ends)
 
     def _count(self, wanted: Mapping[Place, tuple[float, float]]) -> None:
         """Know how many numbers were in each bin between these limits."""
@@ -137,7 +205,36 @@ class Calibration:
         arguments = {place[:4]: at for place, at in number.items() if place[4]}
         results = {place[:4]: at for place, at in number.items() if not place[4]}
         watches = [_Watch(one, look) for one in seen.values()]
-        run(Quantised(self.before, Edges(arguments, results, {}, calls, len(seen)), watches), self.task, self.batches)
+        watching = Quantised(self.before, Edges(arguments, results, {}, calls, len(seen)), watches)
+        at = 0
+
+        def told() -> Iterator[Any]:
+            nonlocal at
+            for at, batch in enumerate(self.batches):  # noqa: B007
+                yield batch
+
+        try:
+            run(watching, self.task, told())
+        except NotFiniteError as error:
+            rows = not_finite(self.batches[at])
+            hint = (
+                f"number {', '.join(map(str, rows[:5]))} of it holds them: clean the training data" if rows
+                else "its inputs are finite: look for the layer where they begin with torch.autograd.set_detect_anomaly"
+            )  # fmt: skip
+            raise ValueError(f"{error} in batch {at} of the training split; {hint}") from None
+
+
+def _blind(place: Place, seen: Seen, ends: tuple[float, float]) -> str:
+    """What to say of a grid that is too coarse for nearly all numbers; nothing where it is not."""
+    if not seen.parts:
+        return ""
+    (low, high), reach = seen.parts[-1], max(ends[1], 0.0) - min(ends[0], 0.0)
+    if (high - low) / reach * LEVELS >= _LEVELS_AT_LEAST:
+        return ""
+    return (
+        f"calibration: nearly all numbers of {place[1]} in {place[0] or 'forward()'} lie between {low:.3g} and {high:.3g}, and a few reach from "
+        f"{seen.low:.3g} to {seen.high:.3g}, so that the grid is too coarse for the others: clean the training data, or give ranges=Percentile(0.999)"
+    )
 
 
 def folded(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
@@ -186,75 +283,3 @@ class _Watch(nn.Module):
         with torch._C.DisableTorchFunction():
             self.look(self.seen, value.detach())
         return value
-
-
-def calibration(task: Task, examples: int) -> list[Any]:
-    """Training batches, as many as hold so many examples; raises ValueError where there is none."""
-    found: list[Any] = []
-    count = 0
-    with seeded(0):
-        for batch in islice(iter(task.batches("train")), examples):
-            found.append(batch)
-            count += _length(batch)
-            if count >= examples:
-                break
-    if not found:
-        raise ValueError("the training split is empty: calibration needs at least one example")
-    return found
-
-
-def _length(batch: Any) -> int:
-    """How many examples a batch has: as its first tensor is long, 1 where it has none."""
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
-    return next(map(_length, parts), 1)
-
-
-def run(model: nn.Module, task: Task, batches: list[Any]) -> None:
-    """Have the task call the model on these batches, in evaluation mode."""
-    with evaluating(model), torch.no_grad(), seeded(0):
-        for batch in batches:
-            task.loss(model, batch)
-
-
-class ChannelMeans:
-    """The mean of each channel of what a layer gives, over all `calls` that are added."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        self.calls = 0
-        self._axis = -1 - len(getattr(layer, "kernel_size", ()))  # from the end: one image has no axis of examples
-        self._sum: Tensor | float = 0.0
-        self._count = 0
-
-    def add(self, output: Tensor) -> None:
-        """Take note of what a call gave."""
-        with torch._C.DisableTorchFunction():
-            channels = output.detach().double().movedim(self._axis, -1).reshape(-1, output.shape[self._axis])
-            self._sum = self._sum + channels.sum(0)
-            self._count += len(channels)
-            self.calls += 1
-
-    @property
-    def mean(self) -> Tensor:
-        """Of each channel."""
-        return torch.as_tensor(self._sum) / self._count
-
-
-def means(called: nn.Module, inner: nn.Module, task: Task, layers: Sequence[str], batch: Any) -> dict[str, ChannelMeans]:
-    """Of each of these layers of `inner` that is called, the mean of each channel of what it gives while the task's loss calls `called`."""
-    found: dict[str, ChannelMeans] = {}
-
-    def watched(layer: str, module: nn.Module) -> Any:
-        def add(module: nn.Module, _args: Any, output: Tensor) -> None:
-            found.setdefault(layer, ChannelMeans(module)).add(output)
-
-        return module.register_forward_hook(add)
-
-    handles = [watched(layer, inner.get_submodule(layer)) for layer in layers]
-    try:
-        run(called, task, [batch])
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
     Patterns,
-    Product,
     Quantised,
     SkippedWarning,
     Weight,
@@ -25,12 +24,13 @@ from shoestring.kit import (
     products,
 )
 from shoestring.kit.foreign import removal
+from shoestring.kit.layers import say_what_is_left
 from shoestring.kit.product import PRODUCTS
-from shoestring.quantize.calibration import Calibration, ChannelMeans, folded, means
+from shoestring.quantize.calibration import Calibration, folded
+from shoestring.quantize.correction import PLAIN, correct
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
-from shoestring.quantize.settling import Settling, sections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +89,22 @@ class PostTraining(Technique):
         layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
         weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
-        _say_what_stays(known, [one for one in layers if one not in weights])
-        if not weights:
-            warnings.warn(
-                "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2
-            )
-            return inner.train(model.training)
+        empty = [one for one in layers if not getattr(inner.get_submodule(one), "weight", torch.ones(1)).numel()]
+        _say_what_stays(known, [one for one in layers if one not in weights and one not in empty])
+        if not self.only and not self.keep:
+            why = "no kernels for whole numbers, or none that this technique knows. WeightOnly or Shared make such layers smaller"
+            say_what_is_left(inner, list(weights.values()), "PostTraining put into whole numbers", why)
         places = edges(known.tape, list(weights))
+        if constant := known.constant(places):
+            _say_what_never_varies(constant)
+            weights = {layer: weight for layer, weight in weights.items() if layer not in constant}
+            places = edges(known.tape, list(weights))
+        if not weights:
+            if not constant:
+                warnings.warn(
+                    "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2
+                )
+            return inner.train(model.training)
         grids = known.grids(places, self.ranges)
         taken = places.layers
         free: dict[str, Weight] = {}
@@ -108,7 +117,7 @@ class PostTraining(Technique):
                 _reach_bias(weight, bias, steps)
         quantised = Quantised(inner, places, grids)
         self.rounding(quantised, known.before, task, free, known.batches)
-        _correct(quantised, known, list(weights))
+        correct(quantised, known, list(weights))
         return quantised.train(model.training)
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
@@ -125,7 +134,7 @@ class PostTraining(Technique):
             layer for layer in chosen(list(products(known.tape)), self.only, self.keep, "PostTraining") if layer in layers
         ]
         known.grids(edges(known.tape, layers), self.ranges)
-        known.means([layer for layer in layers if type(known.before.get_submodule(layer)) in _PLAIN])
+        known.means([layer for layer in layers if type(known.before.get_submodule(layer)) in PLAIN])
         return replace(self, calibration=known)
 
     def _calibrated(self, model: nn.Module, task: Task) -> Calibration:
@@ -155,13 +164,28 @@ def _say_what_stays(known: Calibration, other: list[str]) -> None:
         warnings.warn(f"PostTraining left in floating point: {', '.join(own)} ({why})", SkippedWarning, stacklevel=3)
 
 
+def _say_what_never_varies(constant: Mapping[str, float]) -> None:
+    """Warn of layers of which calibration tells no range."""
+    names = [f"{layer or 'forward()'} (never beyond {number:.3g})" for layer, number in constant.items()]
+    warnings.warn(
+        f"PostTraining left in floating point: {', '.join(names)}: what they take was the same in all calibration examples, so that nothing tells "
+        "its range. Look at what task.batches('train') gives: it must be like what the model will meet",
+        SkippedWarning,
+        stacklevel=3,
+    )
+
+
 def weights_of(model: nn.Module) -> dict[str, Weight]:
     """By layer, the weight that it multiplies by, where it may be rounded."""
     paths = {id(module): path for path, module in model.named_modules()}
     return {
         paths[id(module)]: weight
         for weight in members(model)
-        if weight.is_parameter and weight.raw.is_floating_point() and weight.raw.ndim >= 2 and not weight.is_foreign
+        if weight.is_parameter
+        and weight.raw.is_floating_point()
+        and weight.raw.ndim >= 2
+        and not weight.is_foreign
+        and weight.raw.numel()
         for module, attribute in weight.owners
         if attribute == "weight"
     }
@@ -169,6 +193,7 @@ def weights_of(model: nn.Module) -> dict[str, Weight]:
 
 def round_weight(weight: Weight, bits: int, grain: Any, ranges: Ranges) -> None:
     """Put a weight on a grid of signed numbers of so many bits, symmetric around zero."""
+    weight.attach()
     value, reach = weight.value().float(), (1 << (bits - 1)) - 1
     shape = grain(value)
     rows = value.reshape(len(value), -1) if len(shape) == value.ndim else value.reshape(1, -1)
@@ -228,58 +253,3 @@ def _reach_bias(weight: Weight, bias: Tensor | None, steps: list[float]) -> None
         return
     least = least.view(state.step.shape) if state.step.numel() > 1 else least.max().view(state.step.shape)
     state.step.data = torch.maximum(state.step.data, least.to(state.step))
-
-
-def _is_fixed(weight: Weight) -> bool:
-    """Whether a weight is masked or on levels or a grid, which no shift would leave it on."""
-    state = weight.state
-    return state is not None and any(one is not None for one in (state.codebook, state.step, state.mask))
-
-
-_PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def _correct(quantised: Quantised, known: Calibration, layers: list[str]) -> None:
-    """Shift each bias by what rounding shifts the mean of its channel, layer by layer, since each sees what those before have become."""
-    # What a layer of another class gives may be something else than the product.
-    layers = [layer for layer in layers if type(known.before.get_submodule(layer)) in _PLAIN]
-    wanted = known.means(layers)
-    owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
-    biases = {layer: owned.get((quantised.inner.get_submodule(layer), "bias")) for layer in wanted}
-    free = {layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)}
-
-    def is_simple(layer: str) -> bool:
-        module = quantised.inner.get_submodule(layer)
-        changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-        return wanted[layer].calls == 1 and not changed
-
-    for section in sections(quantised.places, free, is_simple):
-        if all(map(is_simple, section)):
-            _Correcting(quantised, section, free, wanted).run(known.task, known.batches[0])
-            continue
-        for layer, found in means(quantised, quantised.inner, known.task, section, known.batches[0]).items():
-            with torch.no_grad():
-                _shift(free[layer], wanted[layer], found)
-
-
-class _Correcting(Settling):
-    """A run that corrects the biases of layers that are called once, as they are."""
-
-    def __init__(
-        self, quantised: Quantised, section: Sequence[str], biases: Mapping[str, Weight], wanted: Mapping[str, ChannelMeans]
-    ) -> None:
-        super().__init__(quantised.inner, quantised.places, list(quantised.grids), section)
-        self.biases, self.wanted = biases, wanted
-
-    def settle(self, call: Product, layer: str, number: int) -> Product:
-        """The call, with the bias that it then has."""
-        if self.key(layer)[0] != layer:
-            return call
-        found = ChannelMeans(self.inner.get_submodule(layer))
-        found.add(self.given(call, layer, number))
-        _shift(self.biases[layer], self.wanted[layer], found)
-        return replace(call, bias=self.biases[layer].value())
-
-
-def _shift(bias: Weight, wanted: ChannelMeans, found: ChannelMeans) -> None:
-    bias.raw.add_((wanted.mean - found.mean).to(bias.raw))

@@ -2,42 +2,110 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 BINS = 2048
+_NEARLY_ALL = 0.999
+_FEW = 16
+"""Bins that hold nearly all numbers: so few tell nothing of them, and what holds them is counted anew."""
+_DIVISIONS = 6
+"""Times that a part is counted anew, each some hundred times as fine as the one before."""
+
+_ALIKE = 1e-5  # of the number that is farthest from zero: the same values summed up in another order
+
+
+class NotFiniteError(ValueError):
+    """NaN or infinity, where ranges are looked for."""
 
 
 @dataclass
 class Seen:
-    """What was seen of one value: its least and greatest number, and then how many were in each of BINS between these."""
+    """What was seen of one value: its least and greatest number, and then how many were in each of BINS between these.
+
+    `varies`: whether any two examples (slices along axis 0) differed. `parts`: from the outer to the inner, those that were divided as finely
+    again, since nearly all numbers were in a few bins; `edges` of the bins are then not as far from each other.
+    """
 
     low: float = float("inf")
     high: float = float("-inf")
     counts: np.ndarray | None = None
+    edges: np.ndarray | None = None
+    parts: tuple[tuple[float, float], ...] = ()
+    varies: bool = False
+    examples: int = 0
+    _first: Tensor | None = None
 
     def limits(self, value: Tensor) -> None:
-        """Widen the limits by these numbers; raises ValueError for NaN and infinity."""
+        """Widen the limits by these numbers; raises NotFiniteError, a ValueError, for NaN and infinity."""
         low, high = torch.aminmax(value.float())
         if not torch.isfinite(low) or not torch.isfinite(high):
-            raise ValueError(
-                "calibration met NaN or infinite values: clean the training data, or look for the layer where they begin "
-                "with torch.autograd.set_detect_anomaly"
-            )
+            raise NotFiniteError("calibration met NaN or infinite values")
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+        if self.varies:
+            return
+        first = value[:1] if value.ndim else value
+        self._first = first.clone() if self._first is None else self._first
+        self.varies = self._first.shape != first.shape or bool(
+            ((value - self._first).abs() > _ALIKE * max(-self.low, self.high)).any()
+        )
+        self.examples += len(value) if value.ndim else 1
 
     def count(self, value: Tensor) -> None:
         """Count these numbers, between the limits."""
         found = torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12)).cpu().numpy()
         self.counts = found.astype(np.float64) if self.counts is None else self.counts + found
 
+    def nearly_all(self) -> tuple[float, float, int]:
+        """Where all but a thousandth of the numbers are, and in how many bins."""
+        first, last = self.places(1 - _NEARLY_ALL)
+        edges = self.bounds()
+        return float(edges[first]), float(edges[last + 1]), last + 1 - first
+
+    def divided(self, inner: Seen) -> Seen:
+        """The same, with the bins of `inner` in place of those that it covers."""
+        assert self.counts is not None and inner.counts is not None
+        edges, counts = self.bounds(), self.counts
+        first, last = (int(np.argmin(np.abs(edges - end))) for end in (inner.low, inner.high))
+        return Seen(
+            self.low, self.high, np.concatenate([counts[:first], inner.counts, counts[last:]]),
+            np.concatenate([edges[:first], inner.bounds(), edges[last + 1 :]]), (*self.parts, (inner.low, inner.high)),
+        )  # fmt: skip
+
+    def bounds(self) -> np.ndarray:
+        """Where bins begin and end, one more than there are bins."""
+        return np.linspace(self.low, self.high, BINS + 1) if self.edges is None else self.edges
+
     def centres(self) -> np.ndarray:
         """The middle of each bin."""
-        edges = np.linspace(self.low, self.high, BINS + 1)
+        edges = self.bounds()
         return (edges[1:] + edges[:-1]) / 2
+
+    def places(self, out: float) -> tuple[int, int]:
+        """The first and the last bin, where this share of the numbers is left out, as much at either end."""
+        assert self.counts is not None
+        below = np.cumsum(self.counts) / max(self.counts.sum(), 1)
+        first, last = int(np.searchsorted(below, out / 2, "right")), int(np.searchsorted(below, 1 - out / 2))
+        return min(first, len(below) - 1), min(last, len(below) - 1)
+
+
+def divided(count: Callable[[float, float], Seen], low: float, high: float) -> Seen:
+    """What `count` sees between two limits, finer where nearly all numbers are in a few bins: it is asked again for these.
+
+    As it is where so many numbers are equal, as zeros after a ReLU, that no part tells more than the whole.
+    """
+    whole = inner = first = count(low, high)
+    for _ in range(_DIVISIONS):
+        low, high, bins = inner.nearly_all()
+        if bins > _FEW:
+            return whole if whole is first else replace(whole, parts=(*whole.parts, (low, high)))
+        inner = count(low, high)
+        whole = whole.divided(inner)
+    return first
 
 
 @dataclass(frozen=True)
@@ -64,12 +132,9 @@ class Percentile:
 
     def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
         """(lowest, highest)."""
-        assert seen.counts is not None
-        below = np.cumsum(seen.counts) / max(seen.counts.sum(), 1)
-        edges = np.linspace(seen.low, seen.high, BINS + 1)
-        out = (1 - self.share) / 2
-        first, last = int(np.searchsorted(below, out, "right")), int(np.searchsorted(below, 1 - out))
-        return float(edges[min(first, BINS - 1)]), float(edges[min(last, BINS - 1) + 1])
+        first, last = seen.places(1 - self.share)
+        edges = seen.bounds()
+        return float(edges[first]), float(edges[last + 1])
 
 
 @dataclass(frozen=True)
@@ -105,9 +170,9 @@ Ranges = MinMax | Percentile | MeanSquare | Entropy
 
 
 def _candidates(seen: Seen) -> list[tuple[float, float]]:
-    """The whole range and ever smaller parts of it, all of which have 0.0 in them."""
-    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-    return [(low * part, high * part) for part in np.linspace(1.0, 0.2, 81).tolist()]
+    """The whole range and ever smaller parts of it, all of which have 0.0 in them; and those of what holds nearly all numbers."""
+    ends = [(min(low, 0.0), max(high, 0.0)) for low, high in ((seen.low, seen.high), *seen.parts)]
+    return [(low * part, high * part) for low, high in ends for part in np.linspace(1.0, 0.2, 81).tolist()]
 
 
 def _rounded(values: np.ndarray, low: float, high: float, levels: int) -> np.ndarray:

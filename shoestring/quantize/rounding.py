@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from shoestring.kit import Edges, Product, Quantised, SkippedWarning, Weight, pr
 from shoestring.quantize.settling import Settling, calls_of, sections
 
 LARGEST = 8192
-"""Terms of a sum beyond which the products of all pairs of them ask for too much memory."""
+"""Terms of a sum (square root of the sum of squares, for several groups) beyond which the products of all pairs of them ask for too much
+memory: of so many they take half a gigabyte, and three times that while the layer is rounded."""
 _AT_ONCE = 1 << 26
 """Terms of several sums: 256 MB."""
 _KEPT = 1 << 26
@@ -40,7 +42,8 @@ class GPTQ:
 
     Layer after layer, from what those before it, rounded, give on the calibration examples, and held against the sums of the
     network as it was. For 4 bits or fewer. Costs two runs over the calibration examples for each layer; where these are one batch and layers
-    are called once, two or three in all.
+    are called once, two or three in all. Memory: for the layer that is being rounded 8 bytes for each pair of the terms of a sum (in each group), and three times
+    that for a while; a layer of more than 8,192 terms, for which that is 1.6 GB, goes to the nearest, with a SkippedWarning.
     Source: Frantar et al. 2023 (GPTQ), section 3; Frantar and Alistarh 2022, for convolutions. Differs: weights are fitted to the
     sums of the network as it was (least squares) before they are rounded; those whose terms are largest are rounded first.
 
@@ -58,15 +61,17 @@ class GPTQ:
     ) -> None:
         """Choose the multiples, in place."""
         free = [nn.Identity() for _ in quantised.grids]
-        large = [layer for layer, weight in weights.items() if weight.raw[0].numel() > LARGEST]
+        large = {layer: size for layer, weight in weights.items() if (size := _size(quantised, layer, weight)) > LARGEST}
         if large:
+            gigabytes = max(large.values()) ** 2 * 8 / 1e9
             warnings.warn(
-                f"GPTQ left to the nearest: {', '.join(large)} (sums of more than {LARGEST:,} terms)",
+                f"GPTQ left to the nearest: {', '.join(large)} (sums of more than {LARGEST:,} terms, whose products would take "
+                f"{gigabytes:.1f} GB): give such layers more bits, or leave them out with keep=",
                 SkippedWarning,
                 stacklevel=3,
             )
         rounded = [layer for layer in weights if layer not in large]
-        several = calls_of(before, task, batches[0]) > 1
+        several = calls_of(before, task, batches[0]) != 1  # none: it calls parts of it
         with progress("rounding", len(rounded)) as advance:
             for section in sections(quantised.places, rounded, lambda layer: len(batches) == 1 and not several):
                 while section:
@@ -87,24 +92,43 @@ class GPTQ:
         groups, terms = found.terms.shape[:2]
         shape = (groups, -1, terms)
         value = weight.raw.detach().double().cpu()
-        mean = found.terms.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
-        damped = found.terms + torch.diag_embed((self.damping * mean + 1e-12).expand(groups, terms))
         rows = value.reshape(shape)
-        rows = rows + torch.linalg.solve(damped, found.sums - rows @ found.terms, left=False)
+        missing = found.sums - rows @ found.terms
+        damped = found.taken()  # in place, and let go of as soon as can be: of 8192 terms it is half a gigabyte
+        diagonal = damped.diagonal(dim1=1, dim2=2)
+        diagonal += self.damping * diagonal.mean(1, keepdim=True) + 1e-12
+        rows = rows + torch.linalg.solve(damped, missing, left=False)
         step = state.step.detach().to(value).expand_as(value).reshape(shape)
         keep = (torch.ones_like(value) if state.mask is None else state.mask.to(value)).reshape(shape)
-        rounded = _rounded(rows, damped, step, int(state.reach), keep)
+        held = [damped]
+        del damped, diagonal
+        rounded = _rounded(rows, held, step, int(state.reach), keep)
         with torch.no_grad():
             weight.raw.copy_(rounded.reshape(value.shape))
 
 
-def _rounded(rows: Tensor, products: Tensor, step: Tensor, reach: int, keep: Tensor) -> Tensor:
-    """Multiples of the steps, (groups, rows, terms), or zero where `keep` is: the errors of each term taken away by those after it."""
+def _size(quantised: Quantised, layer: str, weight: Weight) -> float:
+    """How many terms a layer's sums have, as one sum that has as many pairs of them as those of all groups."""
+    groups = getattr(quantised.inner.get_submodule(layer), "groups", 1)
+    return weight.raw[0].numel() * math.sqrt(groups if isinstance(groups, int) else 1)
+
+
+def _rounded(rows: Tensor, held: list[Tensor], step: Tensor, reach: int, keep: Tensor) -> Tensor:
+    """Multiples of the steps, (groups, rows, terms), or zero where `keep` is: the errors of each term taken away by those after it.
+
+    `held`: the products, which are taken out of it.
+    """
+    products = held.pop()
     order = products.diagonal(dim1=1, dim2=2).argsort(1, descending=True)
     across = order[:, None].expand_as(rows)
     rows, step, keep = (one.gather(2, across) for one in (rows, step, keep))
-    products = products.gather(1, order[:, :, None].expand_as(products)).gather(2, order[:, None].expand_as(products))
-    inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(products)), upper=True)
+    shape = products.shape
+    products = products.gather(1, order[:, :, None].expand(shape))
+    products = products.gather(2, order[:, None].expand(shape))
+    products = torch.linalg.cholesky(products)
+    products = torch.cholesky_inverse(products)
+    inverse = torch.linalg.cholesky(products, upper=True)
+    del products
     for term in range(rows.shape[2]):
         value = rows[:, :, term].clone()
         rows[:, :, term] = (value / step[:, :, term]).round().clamp(-reach, reach) * step[:, :, term] * keep[:, :, term]
@@ -121,8 +145,17 @@ class _Products:
 
     def add(self, terms: Tensor, sums: Tensor) -> None:
         """Those of (groups, examples, terms) and (groups, examples, sums)."""
-        self.terms = self.terms + (terms.mT @ terms).double().cpu()
-        self.sums = self.sums + (sums.mT @ terms).double().cpu()
+        own, others = (terms.mT @ terms).cpu(), (sums.mT @ terms).cpu()
+        if not self.terms.ndim:
+            self.terms, self.sums = own.double(), others.double()
+        else:  # in place: a sum of single and double is in double
+            self.terms += own
+            self.sums += others
+
+    def taken(self) -> Tensor:
+        """Those of the terms, which are gone after that."""
+        terms, self.terms = self.terms, torch.zeros(())
+        return terms
 
 
 class _Sums(Settling):

@@ -71,11 +71,10 @@ class Settling(Quantised):
         with evaluating(self), torch.no_grad(), seeded(0), suppress(_Enough):
             task.loss(self, batch)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module returns, its layers settled."""
+    def begin(self) -> None:
+        """Each call of the module, or of a part of it, settles its layers."""
         if self.whole:
             self._done.clear()
-        return super().forward(*args, **kwargs)
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call as it is once the layer is settled."""

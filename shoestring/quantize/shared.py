@@ -80,6 +80,7 @@ class Shared(Technique):
         return shared
 
     def _share(self, weight: Weight, levels: int) -> None:
+        weight.attach()
         value, mask = weight.value(), weight.mask
         chosen = value[mask] if mask is not None else value.flatten()
         if not chosen.numel():

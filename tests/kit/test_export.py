@@ -16,7 +16,20 @@ from zoo import Calls
 
 from shoestring.artifact import ShoeError, file, load
 from shoestring.core import Vary
-from shoestring.kit import AdamW, ExportError, Training, clone, export, members, pack, parameter_bytes, restore, write
+from shoestring.kit import (
+    AdamW,
+    ExportError,
+    SkippedWarning,
+    Supervised,
+    Training,
+    clone,
+    export,
+    members,
+    pack,
+    parameter_bytes,
+    restore,
+    write,
+)
 from shoestring.kit.alike import alike
 from shoestring.prune import Magnitude
 from shoestring.quantize import Shared
@@ -209,3 +222,41 @@ def test_what_is_ruled_out_is_no_measure_of_the_other_answers():
     assert alike(wanted.copy(), wanted) and alike(np.array([-1e9, 0.50001, np.nan, -np.inf]), wanted)
     assert not alike(np.array([-1e9, 0.6, np.nan, -np.inf]), wanted) and not alike(wanted, np.zeros(4))
     assert not alike(wanted, np.array([-1e9, 0.5, 1.0, -np.inf]))
+
+
+def test_nan_that_nothing_reads_is_named_and_written_past(tmp_path):
+    model = nn.Sequential(nn.Linear(8, 4))
+    model.register_parameter("old", nn.Parameter(torch.full((3,), float("nan"))))
+    split = (torch.randn(8, 8), torch.zeros(8).long())
+    task = Supervised(train=split, validation=split, test=split)
+    with pytest.warns(SkippedWarning, match="old holds 3 values that are NaN or infinite; the file does not hold it"):
+        write(model, task, tmp_path / "a.shoe")
+    assert np.abs(load(tmp_path / "a.shoe", threads=1)(split[0]) - model(split[0]).detach().numpy()).max() < 1e-5
+    with torch.no_grad():
+        model[0].weight[1, 2] = float("nan")  # type: ignore[index]
+    model.register_parameter("old", None)
+    with pytest.raises(ValueError, match=r"0\.weight holds 1 values that are NaN or infinite: the model has diverged"):
+        write(model, task, tmp_path / "b.shoe")
+
+
+@pytest.mark.parametrize("join", [lambda w: torch.complex(w[:, 0], w[:, 1]), torch.view_as_complex])
+def test_complex_weights_are_refused_with_advice_that_works(join, tmp_path):
+    class Filter(nn.Module):
+        def __init__(self, weight: torch.Tensor) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            weight = self.weight if self.weight.is_complex() else join(self.weight)
+            return torch.fft.irfft(torch.fft.rfft(x) * weight, n=8)
+
+    split = (torch.randn(8, 8), torch.randn(8, 8))
+    task = Supervised(train=split, validation=split, test=split)
+    pair = torch.randn(5, 2)
+    with pytest.raises(
+        ExportError, match=r"type complex64: keep the real and the imaginary part .* torch\.complex\(real, imaginary\)"
+    ):
+        write(Filter(torch.view_as_complex(pair)), task, tmp_path / "a.shoe")
+    model = Filter(pair).eval()
+    write(model, task, tmp_path / "a.shoe")
+    assert np.abs(load(tmp_path / "a.shoe", threads=1)(split[0]) - model(split[0]).detach().numpy()).max() < 1e-5

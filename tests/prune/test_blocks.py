@@ -12,7 +12,7 @@ from zoo import classified
 
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training
+from shoestring.kit import AdamW, ShortfallWarning, SkippedWarning, Supervised, Training
 from shoestring.models import ResNet20, TextEncoder
 from shoestring.prune import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.blocks import Through
@@ -46,7 +46,8 @@ def test_the_blocks_that_do_nothing_go():
 def test_blocks_are_those_that_give_what_they_take():
     with seeded(0):
         model = ResNet20(4)
-    small = Blocks(share=0.01, batches=1, training=Training(0))(model, classified((3, 16, 16)))
+    with pytest.warns(ShortfallWarning, match="Blocks was asked to leave 1% of the blocks and left 14%: one stays at least"):
+        small = Blocks(share=0.01, batches=1, training=Training(0))(model, classified((3, 16, 16)))
     # Those at which the size halves stay, and one of the others.
     gone = [place for place, block in enumerate(small.blocks) if isinstance(block, Through)]
     assert len(gone) == 6 and not {3, 6} & set(gone)
@@ -105,7 +106,10 @@ class Asks(nn.Module):
 
 
 def test_a_block_that_the_model_asks_for_more_is_named():
-    with pytest.warns(SkippedWarning, match=r"Blocks skipped steps.1: without it the model fails \(AttributeError: 'Through'"):
+    with (
+        pytest.warns(SkippedWarning, match=r"Blocks skipped steps.1: without it the model fails \(AttributeError: 'Through'"),
+        pytest.warns(ShortfallWarning, match="1% of the blocks and left 50%"),
+    ):
         small = Blocks(share=0.01, batches=1, training=Training(0))(Asks(), classified((4,)))
     assert sum(isinstance(one, Through) for one in small.steps) == 1
     assert Blocks().layers(Asks(), classified((4,))) == ["steps.0", "steps.2"]

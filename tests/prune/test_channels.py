@@ -11,7 +11,7 @@ from zoo import Calls, Residual, classified
 
 from shoestring import meters
 from shoestring.core import seeded
-from shoestring.kit import Ramp, SkippedWarning, Supervised, Training, clone, members
+from shoestring.kit import Ramp, ShortfallWarning, SkippedWarning, Supervised, Training, clone, members
 from shoestring.kit.coupling import Coupling, coupled
 from shoestring.models import LeNet5
 from shoestring.prune import Channels, Norm, OfChannels, Scale, Taylor
@@ -50,7 +50,19 @@ def test_widths_are_multiples_and_small_layers_stay():
     model, task = LeNet5(), images()
     small = Channels(share=0.3, of=OfChannels(), importance=Norm(), multiple=8, training=Training(0))(model, task)
     assert widths(small) == [8, 16, 152, 10]  # of 20, 50 and 500: 6, 15 and 150, and up to the next multiple
-    assert widths(Channels(share=0.01, importance=Norm(), multiple=64, training=Training(0))(model, task)) == [20, 50, 64, 10]
+    said = r"asked to leave 1% of the operations and left 85%: channels go in multiples of 64, .* \(multiple=1 goes further\)"
+    with pytest.warns(ShortfallWarning, match=said):
+        small = Channels(share=0.01, importance=Norm(), multiple=64, training=Training(0))(model, task)
+    assert widths(small) == [20, 50, 64, 10]
+
+
+def test_widths_of_eight_stay_and_it_is_said():
+    model, task = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), images((8,))
+    with pytest.warns(ShortfallWarning, match="Channels was asked to leave 25% of the channels and left 100%"):
+        same = Channels(share=0.25, of=OfChannels(), importance=Norm(), training=Training(0))(model, task)
+    assert [tuple(one.weight.shape) for one in same if isinstance(one, nn.Linear)] == [(8, 8), (4, 8)]
+    small = Channels(share=0.25, of=OfChannels(), importance=Norm(), multiple=1, training=Training(0))(model, task)
+    assert [tuple(one.weight.shape) for one in small if isinstance(one, nn.Linear)] == [(2, 8), (4, 2)]
 
 
 def test_operations_fall_to_the_share():

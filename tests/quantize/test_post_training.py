@@ -13,8 +13,9 @@ from zoo import ZOO
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
-from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, members, restore, write
+from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, Training, members, restore, write
 from shoestring.quantize import (
+    GPTQ,
     Entropy,
     MeanSquare,
     MinMax,
@@ -24,6 +25,7 @@ from shoestring.quantize import (
     PerTensor,
     PostTraining,
     QuantizationAware,
+    Rate,
 )
 from shoestring.quantize.post_training import round_weight
 from shoestring.quantize.ranges import BINS, Seen
@@ -226,3 +228,50 @@ def test_channels_of_zeros_keep_their_biases_where_inputs_are_large():
     quantised = PostTraining()(nn.Sequential(first).eval(), task.sealed())
     with torch.no_grad():
         assert torch.allclose(quantised(x)[:, 2:6], first.bias[2:6].expand(48, 4), atol=1e-3)
+
+
+def test_a_recurrent_network_is_hardly_touched_and_it_is_said():
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.last = nn.LSTM(8, 32, batch_first=True), nn.Linear(32, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.rnn(x)[0][:, -1])
+
+    split = (torch.randn(64, 5, 8), torch.randint(0, 4, (64,)))
+    task = Supervised(train=split, validation=split, test=split).sealed()
+    said = r"put into whole numbers 2% of the weights; not rnn \(98%\): no kernels .* WeightOnly or Shared make"
+    with pytest.warns(SkippedWarning, match=said):
+        PostTraining()(Tagger(), task)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SkippedWarning)
+        PostTraining(only=("last",))(Tagger(), task)  # who names layers knows
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_layers_of_no_size(tmp_path):
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.none, self.last = nn.Linear(8, 16), nn.Linear(8, 0), nn.Linear(16, 4)
+            self.scale, self.nothing = nn.Parameter(torch.tensor(1.5)), nn.Parameter(torch.empty(0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.cat([self.first(x), self.none(x)], 1)) * self.scale
+
+    with seeded(0):
+        x, model = torch.randn(64, 8), Odd().eval()
+    split = (x, x[:, :4].argmax(1))
+    task = Supervised(train=split, validation=split, test=split)
+    for technique in (
+        PostTraining(),
+        PostTraining(bits=4, rounding=GPTQ()),
+        QuantizationAware(training=Training(2)),
+        Rate(training=Training(8)),
+    ):
+        made = technique(model, task.sealed()).eval()
+        write(made, task, tmp_path / "a.shoe")
+        with torch.no_grad():
+            wanted = made(x).numpy()
+        assert np.abs(load(tmp_path / "a.shoe", threads=1)(x) - wanted).max() < 0.02 * np.abs(wanted).max()

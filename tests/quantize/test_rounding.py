@@ -16,7 +16,7 @@ from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, Training, members, write
 from shoestring.prune import Magnitude
-from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining, post_training
+from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining, correction
 from shoestring.quantize import calibration as calibrating
 from shoestring.quantize import rounding as module
 from shoestring.quantize.settling import sections
@@ -25,7 +25,7 @@ from shoestring.quantize.settling import sections
 def rounded(rows: list[list[float]], products: Tensor, reach: int = 7) -> Tensor:
     """Of one group of rows, on whole numbers."""
     value = torch.tensor([rows], dtype=torch.double)
-    return module._rounded(value, products[None].double(), torch.ones_like(value), reach, torch.ones_like(value))[0]
+    return module._rounded(value, [products[None].double()], torch.ones_like(value), reach, torch.ones_like(value))[0]
 
 
 def test_what_one_weight_loses_another_of_the_same_terms_gains():
@@ -146,21 +146,30 @@ def test_the_same_twice_and_the_model_as_it_was(case):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore:PostTraining left in floating point")
 def test_terms_that_are_all_zero(case):
     model, task = case
     black = tuple(torch.zeros_like(one) for one in task.train)
+    black[0][0, 0, 0, 0] = 1e-3  # or nothing would be rounded, of which nothing is known
     quantised = PostTraining(bits=4, rounding=GPTQ())(model, Supervised(train=black, validation=black, test=black).sealed())  # type: ignore[arg-type]
     assert all(torch.isfinite(one).all() for one in quantised.state_dict().values())
 
 
 def test_a_layer_of_too_many_terms(case, monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 30)
-    with pytest.warns(SkippedWarning, match=r"left to the nearest: grouped \(sums of more than 30 terms\)"):
+    with pytest.warns(
+        SkippedWarning, match=r"left to the nearest: grouped \(sums of more than 30 terms, whose products would take 0\.0 GB\)"
+    ):
         PostTraining(bits=4, rounding=GPTQ(), keep=("first",))(case[0], case[1].sealed())
 
 
 def test_terms_that_repeat_each_other(case):
-    same = Supervised(**dict.fromkeys(("train", "validation", "test"), (torch.ones(9, 3, 13, 13), torch.zeros(9).long())))
+    same = Supervised(
+        **dict.fromkeys(
+            ("train", "validation", "test"),
+            (torch.ones(9, 3, 13, 13) * torch.arange(1.0, 10)[:, None, None, None], torch.zeros(9).long()),
+        )
+    )
     with pytest.raises(ValueError, match="whose terms repeat each other: give a damping above 1e-30"):
         PostTraining(bits=4, rounding=GPTQ(damping=1e-30))(case[0], same.sealed())
 
@@ -229,7 +238,7 @@ class Counted(nn.Module):
         return Counted(deepcopy(self.inner, memo), self._calls)
 
 
-@pytest.mark.parametrize(("memory", "expected"), [(1 << 26, 4), (50_000, 10), (1, 28)])
+@pytest.mark.parametrize(("memory", "expected"), [(1 << 26, 7), (50_000, 13), (1, 31)])
 def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monkeypatch):
     """As each would be by a run of its own, to the bit, however little memory there is; the number of runs does not depend on depth."""
     with seeded(4):
@@ -244,7 +253,7 @@ def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monk
         calls[0] = 0
         with monkeypatch.context() as patch:
             if not together:
-                for one in (module, post_training):
+                for one in (module, correction):
                     patch.setattr(one, "sections", lambda places, layers, _: sections(places, layers, lambda layer: False))
             return technique(counted, task).state_dict(), calls[0]
 
@@ -252,7 +261,7 @@ def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monk
     monkeypatch.setattr(module, "_KEPT", memory)
     found, fewer = made(True)
     assert all(torch.equal(alone[name], found[name]) for name in alone)
-    assert (runs, fewer) == (40, expected)
+    assert (runs, fewer) == (43, expected)  # of which three look whether corrected biases help
 
 
 class Twins(Supervised):

@@ -1,0 +1,113 @@
+"""Examples whose numbers are far beyond those of all others: garbage, that a statistic over examples had better not see."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shoestring.kit.example import over
+from shoestring.kit.weights import SkippedWarning
+
+FAR = 32.0
+"""Times the reach of all other examples (their number that is farthest from zero), from which on one is taken for garbage."""
+ENOUGH = 64
+"""Examples, of which one may be garbage: of fewer nobody can tell. Of more, one in 100."""
+_SOME = 8
+"""Examples, of which one that is far from all others is worth a word."""
+
+
+def without_outliers(batches: Sequence[Any], who: str) -> list[Any]:
+    """The batches without the examples that are garbage: as they came, the same objects, where none is.
+
+    An example is a slice along the first axis of the floating-point tensors and arrays of a batch, in tuples, lists and dicts. One is garbage where
+    a tensor of it reaches 32 times as far from zero as in any other; one in 100 may be, and one in 64 or more. NaN and
+    infinity are left to whoever looks. A batch is left out as a whole where its parts are not equally long, unless it is the only one.
+    With a SkippedWarning from `who` that names the examples; with fewer than 64 it says so and leaves them in.
+    """
+    reaches = [_reaches(batch) for batch in batches]
+    garbage = [torch.zeros(len(next(iter(own.values()), ())), dtype=torch.bool) for own in reaches]
+    said: list[str] = []
+    for place in dict.fromkeys(place for own in reaches for place in own):
+        parts = [own.get(place, torch.zeros(0)) for own in reaches]
+        limit, rest = _limit(torch.cat(parts))
+        for batch, part in enumerate(parts):
+            for row in (part > limit).nonzero().flatten().tolist():
+                if row < len(garbage[batch]):
+                    garbage[batch][row] = True
+                said.append(f"number {row} of batch {batch} reaches {float(part[row]):.4g} where no other reaches {rest:.4g}")
+    if not said:
+        return list(batches)
+    few = sum(map(len, garbage)) < ENOUGH
+    warnings.warn(
+        f"{who} {'met' if few else 'left out'} examples that are far from all others, as garbage is: {'; '.join(said[:5])}"
+        f"{f'; and {len(said) - 5} more' if len(said) > 5 else ''}. "
+        f"{'Of so few it leaves out none: if this is garbage, take it out of' if few else 'Look at them in'} the training data",
+        SkippedWarning,
+        stacklevel=3,
+    )
+    if few:
+        return list(batches)
+    found = [_rows(batch, ~gone) if bool(gone.any()) else batch for batch, gone in zip(batches, garbage, strict=True)]
+    return [one for one in found if one is not None] or list(batches)
+
+
+def first_rows(batch: Any, count: int) -> Any:
+    """The first examples of a batch; all of it, where it is not made of tensors that are all as long."""
+    lengths = [len(one) for one in _leaves(batch) if isinstance(one, Tensor | np.ndarray) and one.ndim]
+    found = _rows(batch, torch.arange(lengths[0]) < count) if lengths else None
+    return batch if found is None else found
+
+
+def not_finite(batch: Any) -> list[int]:
+    """The examples of a batch that hold NaN or infinity."""
+    found = [~reach.isfinite() for reach in _reaches(batch).values()]
+    return sorted({row for one in found for row in one.nonzero().flatten().tolist()})
+
+
+def _limit(reach: Tensor) -> tuple[float, float]:
+    """(beyond which an example is garbage, how far the farthest of the others reaches), of the reaches of all."""
+    ordered = reach[reach.isfinite()].sort(descending=True).values
+    for count in range(max(len(ordered) // 100, 1) if len(ordered) >= _SOME else 0, 0, -1):
+        last, rest = float(ordered[count - 1]), float(ordered[count])
+        if rest > 0 and last > FAR * rest:
+            return FAR * rest, rest
+    return float("inf"), float("inf")
+
+
+def _reaches(batch: Any) -> dict[int, Tensor]:
+    """Of each tensor of floats with an axis of examples, by its place among the batch's leaves, how far each example is from zero."""
+    found: dict[int, Tensor] = {}
+    for place, leaf in enumerate(_leaves(batch)):
+        one = torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" else leaf
+        if isinstance(one, Tensor) and one.is_floating_point() and one.ndim and one.numel():
+            found[place] = one.detach().float().abs().reshape(len(one), -1).amax(1).cpu()
+    return found
+
+
+def _rows(batch: Any, keep: Tensor) -> Any:
+    """A batch with the examples that are kept; None where there are none, or it is not made of tensors that are all as long."""
+    leaves = _leaves(batch)
+    lengths = {len(one) for one in leaves if isinstance(one, Tensor | np.ndarray) and one.ndim}
+    # A list within a batch holds one thing for each example: which, nobody can tell.
+    parts = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, list | tuple) else ()
+    ragged = any(isinstance(one, list) for one in parts) or any(isinstance(one, str | bytes) for one in leaves)
+    if lengths != {len(keep)} or ragged or not bool(keep.any()):
+        return None
+
+    def cut(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf[keep.to(leaf.device)] if leaf.ndim else leaf
+        return leaf[keep.numpy()] if isinstance(leaf, np.ndarray) and leaf.ndim else leaf
+
+    return over(cut, batch)
+
+
+def _leaves(batch: Any) -> list[Any]:
+    found: list[Any] = []
+    over(found.append, batch)
+    return found
