@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from inspect import ismethod
 from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
 
@@ -142,45 +143,71 @@ class Taught(View):
     _found: dict[tuple[str, ...], dict[str, Told]] = field(default_factory=dict, repr=False)
     _modes: dict[tuple[str, ...], bool] = field(default_factory=dict, repr=False)
     """Of the names of a model's outputs, whether the teacher answers as in training."""
+    _by_parts: list[bool] = field(default_factory=list, repr=False)
+    """Holds something once the loss has called parts of the model and not the model."""
 
     def loss(self, model: Any, batch: Any) -> Any:
-        import torch
 
-        calls: list[tuple[Any, Any]] = []
-        learning = torch.is_grad_enabled()
-
-        def hear(_module: Any, args: Any, kwargs: Any, output: Any) -> None:
-            if torch.is_grad_enabled() != learning:
-                return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
-            with torch.no_grad():
-                calls.append((output, self._answer(output, args, kwargs)))
-
-        hook = model.register_forward_hook(hear, with_kwargs=True)
-        try:
-            with evaluating(self.teacher):
-                own = self.task.loss(model, batch)
-        finally:
-            hook.remove()
+        calls, own = self._heard(model, batch, parts=bool(self._by_parts))
+        if not calls and not self._by_parts:
+            self._by_parts.append(True)
+            calls, own = self._heard(model, batch, parts=True)
         if not calls:
-            raise RuntimeError("the task's loss never called the model, so that there is nothing to compare with the teacher")
+            raise RuntimeError(
+                "the task's loss called neither the model nor a part of it, so that there is nothing to compare with the teacher: have it call "
+                "the model as a module is called, model(...) or model.part(...)"
+            )
         for _, answer in calls:
             if tuple(outputs_of(answer)) not in self._found:
                 self._find_out(model, batch, answer, own, [output for output, _ in calls])
         distances = [self._apart(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
-    def _answer(self, output: Any, args: Any, kwargs: Any) -> Any:
+    def _heard(self, model: Any, batch: Any, *, parts: bool) -> tuple[list[tuple[Any, Any]], Any]:
+        """The outputs of the model that the loss asks for, each with the teacher's; and the loss. `parts`: those of its parts that are called by
+        the loss itself (`model.encoder(x)`)."""
+        import torch
+
+        calls: list[tuple[Any, Any]] = []
+        learning, inside = torch.is_grad_enabled(), 0
+
+        def enter(_module: Any, _args: Any) -> None:
+            nonlocal inside
+            inside += 1
+
+        def hear(teacher: Any, _module: Any, args: Any, kwargs: Any, output: Any) -> None:
+            nonlocal inside
+            inside -= 1
+            if inside or torch.is_grad_enabled() != learning:
+                return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
+            with torch.no_grad():
+                calls.append((output, self._answer(teacher, output, args, kwargs)))
+
+        known = dict(self.teacher.named_modules()) if parts else {"": self.teacher}
+        hooks: list[Any] = []
+        for name, part in dict(model.named_modules()).items() if parts else [("", model)]:
+            if name in known:
+                hooks.append(part.register_forward_pre_hook(enter))
+                hooks.append(part.register_forward_hook(partial(hear, known[name]), with_kwargs=True))
+        try:
+            with evaluating(self.teacher):
+                return calls, self.task.loss(model, batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _answer(self, teacher: Any, output: Any, args: Any, kwargs: Any) -> Any:
         """The teacher's, in evaluation; as it answers in training where that is something else (more outputs, logits in place of probabilities)."""
-        answer = self.teacher(*args, **kwargs)
+        answer = teacher(*args, **kwargs)
         names = tuple(outputs_of(output))
         if names not in self._modes:
             with seeded(0), as_in_training(self.teacher):  # a look, which no random number of the training depends on
-                other = self.teacher(*args, **kwargs)
+                other = teacher(*args, **kwargs)
             self._modes[names] = _another(answer, other) and names == tuple(outputs_of(other))
         if not self._modes[names]:
             return answer
         with as_in_training(self.teacher):
-            return self.teacher(*args, **kwargs)
+            return teacher(*args, **kwargs)
 
     def teaching(self) -> str:
         """What is taught, in words, as the loss has found out so far."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from shoestring.core.view import Taught
 from shoestring.kit import AdamW, Supervised, Training, clone, train
+from shoestring.prune import Magnitude
 
 X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
 Y = (X[:, :4].argmax(1)).long()
@@ -115,3 +116,31 @@ def test_outputs_that_only_one_of_two_networks_has_are_named():
 
     with pytest.raises(ValueError, match="the teacher gives output in evaluation, and the model logits in training"):
         Taught(TASK, Alike().eval()).loss(Other(), ((X[:32],), Y[:32]))
+
+
+def test_a_loss_that_calls_a_part_of_the_model_is_taught_by_that_part():
+    class Pairs(Supervised):
+        """Brings two views of an example together."""
+
+        def loss(self, model: Any, batch: Any) -> Tensor:
+            (inputs,), _ = batch
+            one, other = model.encoder(inputs), model.encoder(inputs * 1.1)
+            return (one - other).square().mean()
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.normalize(self.encoder(x), dim=-1)
+
+    torch.manual_seed(0)
+    teacher = Network().eval()
+    pairs = Pairs(train=(X, Y), validation=(X, Y), test=(X, Y))
+    batch = next(iter(pairs.batches("validation")))
+    task = Taught(pairs, teacher, weight=1.0)
+    assert float(task.loss(clone(teacher), batch).detach()) == pytest.approx(0, abs=1e-9)
+    pruned = Magnitude(density=0.5, training=Training(200, AdamW(1e-2)))(teacher, task)
+    still = Magnitude(density=0.5, training=Training(0))(teacher, task)
+    assert float(task.loss(pruned, batch).detach()) < 0.5 * float(task.loss(still, batch).detach())
