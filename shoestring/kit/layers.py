@@ -85,9 +85,9 @@ def say_what_is_left(model: nn.Module, weights: Sequence[Weight], touched: str, 
     warnings.warn(f"{touched} {share:.0%} of the weights; not {named}: {why}", SkippedWarning, stacklevel=4)
 
 
-def say_how_far(who: str, asked: float, reached: float, of: str, why: str) -> None:
-    """A ShortfallWarning where a technique left a tenth of the whole more than it was asked to."""
-    if reached > asked + _FURTHER:
+def say_how_far(who: str, asked: float, reached: float, of: str, why: str, units: float = float("inf")) -> None:
+    """A ShortfallWarning where a technique left a tenth of the whole more than it was asked to, and more than half of one of its `units`."""
+    if reached > asked + max(_FURTHER, 0.5 / units) + 1e-9:
         text = f"{who} was asked to leave {asked:.0%} of the {of} and left {reached:.0%}: {why}"
         warnings.warn(text, ShortfallWarning, stacklevel=4)
 

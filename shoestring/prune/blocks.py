@@ -109,10 +109,9 @@ class Blocks(Technique):
             candidates.remove(least)
             shorter = bypassed(shorter, (least,))
         if not self.only and not self.keep:
-            reached = 1 - (len(found) - len(candidates)) / len(found)
-            say_how_far(
-                "Blocks", self.share, reached, "blocks", "one stays at least, and so do those that the model cannot do without"
-            )
+            reached = len(candidates) / len(found)
+            why = "one stays at least, and so do those that the model cannot do without"
+            say_how_far("Blocks", self.share, reached, "blocks", why, len(found))
         return recover(shorter, task, model, self.training, what="training what is left", key=repr(self))
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:

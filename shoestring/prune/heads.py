@@ -62,7 +62,7 @@ class Heads(Technique):
         thin, left = thinned(model, task, found, choose, training=self.training, ramp=self.ramp, who="Heads", key=repr(self))
         if heads and not self.only and not self.keep:
             why = "every attention keeps one head at least"
-            say_how_far("Heads", self.share, sum(map(len, left.families)) / heads, "heads", why)
+            say_how_far("Heads", self.share, sum(map(len, left.families)) / heads, "heads", why, heads)
         return thin
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
