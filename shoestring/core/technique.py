@@ -130,7 +130,7 @@ class ActsOnLayers(Protocol):
 
 
 def _name(self: Any) -> str:
-    told = [f for f in fields(self) if f.repr and (f.name not in ("only", "keep") or getattr(self, f.name))]
+    told = [f for f in fields(self) if f.repr and (f.name not in ("only", "keep", "pays") or getattr(self, f.name))]
     return f"{type(self).__qualname__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in told)})"
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Stage, Strength, Task, Technique
+from shoestring.core import Meter, Stage, Strength, Task, Technique
 from shoestring.kit import (
     Patterns,
     Quantised,
+    ShortfallWarning,
     SkippedWarning,
     Weight,
     check_finite,
@@ -32,6 +34,8 @@ from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
 
+_READINGS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class PostTraining(Technique):
@@ -48,8 +52,9 @@ class PostTraining(Technique):
     Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases. Differs: these are measured, not computed.
 
     `bits` of weights: 2 to 8 (activations have 8). `grain`: PerChannel() or PerTensor(), how many weights share a step. `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations;
-    `weight_ranges` likewise. `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched. `calibration`:
-    what `prepared` saw of a model, no setting of anybody's.
+    `weight_ranges` likewise. `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched. `pays`: a
+    meter (`shoestring.meters.Latency()`): where what it reads of the file is not less than before, the model comes back as it was, with a ShortfallWarning;
+    None looks at nothing, as planners do, which measure each file themselves. `calibration`: what `prepared` saw of a model, no setting of anybody's.
     Embeddings are not among the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
     for a model that fails on the task's example.
     """
@@ -65,6 +70,7 @@ class PostTraining(Technique):
     examples: int = 512
     only: Patterns = ()
     keep: Patterns = ()
+    pays: Meter | None = None
     calibration: Calibration | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +124,9 @@ class PostTraining(Technique):
         quantised = Quantised(inner, places, grids)
         self.rounding(quantised, known.before, task, free, known.batches)
         correct(quantised, known, list(weights))
+        if self.pays is not None and (why := _what_it_cost(self.pays, model, quantised, task)):
+            warnings.warn(f"PostTraining does not pay: {why}; the model is as it was", ShortfallWarning, stacklevel=2)
+            return clone(model)
         return quantised.train(model.training)
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
@@ -144,6 +153,16 @@ class PostTraining(Technique):
             if known is not None and known.fits(model, task, self.examples)
             else Calibration.of(model, task, self.examples)
         )
+
+
+def _what_it_cost(meter: Meter, before: nn.Module, after: nn.Module, task: Task) -> str:
+    """What a meter reads that has not become less, in words; "" where all has. Readings are taken in turn, and their medians compared."""
+    readings = [(meter(before, task).measured(), meter(after, task).measured()) for _ in range(_READINGS)]
+    for name in readings[0][0]:
+        was, now = (median(one[place][name] for one in readings) for place in (0, 1))
+        if now >= was:
+            return f"{now:.4g} {name} in place of {was:.4g}"
+    return ""
 
 
 def _say_what_stays(known: Calibration, other: list[str]) -> None:

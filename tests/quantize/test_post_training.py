@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,20 @@ from torch import nn
 from zoo import ZOO
 
 from shoestring.artifact import load, read
-from shoestring.core import score, seeded
-from shoestring.kit import ExportError, Quantised, SkippedWarning, State, Supervised, Training, members, restore, write
+from shoestring.core import Cost, Task, score, seeded
+from shoestring.kit import (
+    ExportError,
+    Quantised,
+    ShortfallWarning,
+    SkippedWarning,
+    State,
+    Supervised,
+    Training,
+    members,
+    restore,
+    write,
+)
+from shoestring.meters import Size
 from shoestring.quantize import (
     GPTQ,
     Entropy,
@@ -275,3 +288,27 @@ def test_layers_of_no_size(tmp_path):
         with torch.no_grad():
             wanted = made(x).numpy()
         assert np.abs(load(tmp_path / "a.shoe", threads=1)(x) - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+class Told:
+    """A meter that reads what it is told, the first of the two for modules that are not quantised."""
+
+    def __init__(self, before: list[float], after: list[float]) -> None:
+        self.before, self.after = iter(before), iter(after)
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        return Cost(milliseconds=next(self.after if isinstance(subject, Quantised) else self.before))
+
+
+def test_what_does_not_pay_is_refused_with_its_cost():
+    x, y = torch.randn(64, 2), torch.randint(0, 2, (64,))
+    task = Supervised(train=(x, y), validation=(x, y), test=(x, y))
+    small, large = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 2))
+    with pytest.warns(ShortfallWarning, match=r"PostTraining does not pay: \d+ bytes in place of \d+; the model is as it was"):
+        kept = PostTraining(pays=Size())(small, task)  # steps and ranges take more than the weights had
+    assert not isinstance(kept, Quantised) and torch.equal(kept[0].weight, small[0].weight)
+    assert isinstance(PostTraining(pays=Size())(large, task), Quantised)
+    assert isinstance(PostTraining(pays=Told([3, 3, 3], [9, 2, 1]))(large, task), Quantised)
+    with pytest.warns(ShortfallWarning, match="3 milliseconds in place of 3"):
+        assert not isinstance(PostTraining(pays=Told([9, 3, 1], [3, 1, 9]))(large, task), Quantised)
+    assert "pays" not in repr(PostTraining()) and "pays=Size()" in repr(PostTraining(pays=Size()))
