@@ -111,6 +111,8 @@ def check_lengths(
         looked = [one for one in range(1, max(_LOOKED_AT, 2 * length + 2)) if one in declared]
         right = [one for one in looked if guards.hold(example, {name: one})] if guards.codes else looked
         for wrong in _to_try(length, looked, right):
+            if wrong <= _furthest_place(example, name):
+                continue  # other inputs say where to look along this axis (offsets of bags): to look beyond its end can end the process
             other = _at(example, name, wrong)
             expected = answer(other)
             if expected is None:
@@ -123,6 +125,20 @@ def check_lengths(
                 why = _why(str(error))
                 raise ExportError(_refusal(_bounds(declared, length, right, looked, wrong), length, wrong, why)) from None
     return narrowed
+
+
+def _furthest_place(example: Example, name: str) -> int:
+    """The greatest whole number in a list that does not have this axis; -1 where there is none."""
+    found = -1
+
+    def look(leaf: Any) -> None:
+        nonlocal found
+        plain = isinstance(leaf, torch.Tensor) and leaf.ndim == 1 and not leaf.is_floating_point() and leaf.dtype != torch.bool
+        if plain and leaf.numel() and name not in example.axes.get(id(leaf), {}).values():
+            found = max(found, int(leaf.max()))
+
+    over(look, (example.args, example.kwargs))
+    return found
 
 
 def _to_try(length: int, looked: list[int], right: list[int]) -> list[int]:

@@ -84,7 +84,9 @@ def reshaped(example: Example) -> Example | None:
 
 
 def lengthened(leaf: torch.Tensor, axis: int, length: int) -> torch.Tensor:
-    """A tensor cut along an axis, or repeated from its start, to be so long."""
+    """A tensor cut along an axis, or repeated from its start, to be so long; a list of whole numbers, which may be places that rise, goes on with its last."""
+    if leaf.ndim == 1 and not leaf.is_floating_point() and length > len(leaf):
+        return torch.cat([leaf, leaf[-1:].expand(length - len(leaf))])
     times = -(-length // leaf.shape[axis])
     return (torch.cat([leaf] * times, axis) if times > 1 else leaf).narrow(axis, 0, length)
 
