@@ -146,6 +146,7 @@ def _agreement(model: Any, inputs: Path, same: SameName | None) -> Any:
     }  # fmt: skip
     found = Agreement(model, inputs, None if same is None else measures[same]())
     print(found, file=sys.stderr)
+    return found
 
 
 def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any:

@@ -157,10 +157,16 @@ def evaluating(module: Any) -> Iterator[None]:
 
 @contextmanager
 def as_in_training(module: Any) -> Iterator[None]:
-    """Within, a module's own parts are in training mode, so that forward() takes that way, and torch's (batch norm, dropout) in evaluation."""
+    """Within, a module's own parts are in training mode, so that forward() takes that way; norms, dropouts and recurrent networks (those of torch
+    and what derives from them) in evaluation, so that nothing is drawn and no statistic moves."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+    from torch.nn.modules.dropout import _DropoutNd
+
     modes = [(part, part.training) for part in module.modules()]
     for part, _ in modes:
-        part.training = not type(part).__module__.startswith("torch.")
+        still = isinstance(part, _NormBase | _DropoutNd | nn.RNNBase | nn.MultiheadAttention)
+        part.training = not still and not type(part).__module__.startswith("torch.")
     try:
         yield
     finally:

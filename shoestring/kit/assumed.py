@@ -22,6 +22,8 @@ from shoestring.kit.example import Example, ExportError, lengthened, over
 _DEFERRED = "prefer_deferred_runtime_asserts_over_guards"
 _LOOKED_AT = 130
 """Lengths at which guards are evaluated, at least: they cost no run."""
+_LARGEST = 1 << 24
+"""Numbers of an input, beyond which a length is not tried by running the model, and the bound is written into the file."""
 _TRIED = 2
 """Lengths on each side of the example's at which a guard fails, and that are tried by running the model."""
 
@@ -31,6 +33,13 @@ class Guards:
     """What must hold of the lengths of the inputs for a graph to be right: expressions of torch's."""
 
     codes: list[CodeType] = field(default_factory=list)
+    noted: bool = True
+    """Whether this torch notes guards at all: where it does not, more lengths are tried by running the model."""
+
+    def bounds(self) -> set[int]:
+        """Whole numbers that guards compare with, one less and one more: where what they say may change."""
+        numbers = {one for code in self.codes for one in code.co_consts if type(one) is int and 1 < one < 1 << 31}
+        return {one + off for one in numbers for off in (-1, 0, 1)}
 
     def hold(self, example: Example, lengths: Mapping[str, int]) -> bool:
         """Whether they do where axes of these names (as the example has them) are so long; an expression that cannot be read is taken to."""
@@ -74,6 +83,7 @@ def noted() -> Iterator[Guards]:
             program = plain(*args, **kwargs | {_DEFERRED: False})
         except Exception:
             program = plain(*args, **kwargs)
+        found.noted = hasattr(program, "_guards_code")
         found.codes = list(_compiled(getattr(program, "_guards_code", None) or ()))
         return program
 
@@ -108,12 +118,18 @@ def check_lengths(
     narrowed: dict[str, Axis] = {}
     for name, length in _lengths(example).items():
         declared = Axis.read(name)
-        looked = [one for one in range(1, max(_LOOKED_AT, 2 * length + 2)) if one in declared]
+        looked = _looked_at(declared, length, guards)
         right = [one for one in looked if guards.hold(example, {name: one})] if guards.codes else looked
-        for wrong in _to_try(length, looked, right):
+        tried = _to_try(length, looked, right)
+        if not guards.noted:
+            tried += [one for one in (length + 1, 2 * length, 2 * length + 1, length // 2) if one in looked and one > 1]
+        for wrong in tried:
             if wrong <= _furthest_place(example, name):
                 continue  # other inputs say where to look along this axis (offsets of bags): to look beyond its end can end the process
             other = _at(example, name, wrong)
+            if max(leaf.numel() for leaf in _tensors(other)) > _LARGEST and wrong > length:
+                narrowed.setdefault(name, _bounds(declared, length, right, looked, wrong))
+                continue
             expected = answer(other)
             if expected is None:
                 if runs(other):
@@ -125,6 +141,12 @@ def check_lengths(
                 why = _why(str(error))
                 raise ExportError(_refusal(_bounds(declared, length, right, looked, wrong), length, wrong, why)) from None
     return narrowed
+
+
+def _looked_at(declared: Axis, length: int, guards: Guards) -> list[int]:
+    """Lengths at which guards are evaluated, rising: those up to twice the example's, and about each number that a guard has."""
+    others = {one // length for one in guards.bounds()} | guards.bounds()
+    return sorted(one for one in {*range(1, max(_LOOKED_AT, 2 * length + 2)), *others} if one in declared)
 
 
 def _furthest_place(example: Example, name: str) -> int:
@@ -193,7 +215,7 @@ def suggested(example: Example, guards: Guards) -> list[Axis]:
     found: list[Axis] = []
     for name, length in _lengths(example).items():
         declared = Axis.read(name)
-        looked = [one for one in range(2, max(_LOOKED_AT, 2 * length + 2)) if one in declared]
+        looked = [one for one in _looked_at(declared, length, guards) if one > 1]
         right = [one for one in looked if guards.hold(example, {name: one})]
         bounds = _bounds(declared, length, right, looked, 1)
         if len(right) < len(looked) and bounds.least != bounds.most:
@@ -210,6 +232,12 @@ def _lengths(example: Example) -> dict[str, int]:
             found.setdefault(name, leaf.shape[axis])
 
     over(note, (example.args, example.kwargs))
+    return found
+
+
+def _tensors(example: Example) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    over(lambda leaf: found.append(leaf) if isinstance(leaf, torch.Tensor) else None, (example.args, example.kwargs))
     return found
 
 

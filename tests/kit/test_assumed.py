@@ -155,6 +155,34 @@ def test_a_declared_axis_that_does_not_really_vary_is_refused_with_its_bounds(
         write(model, Shown(*inputs), tmp_path / "m.shoe")
 
 
+@pytest.mark.parametrize("bound", [129, 200, 512, 4096])
+def test_bounds_far_from_the_example_are_found(bound: int, tmp_path: Path):
+    class Cuts(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, :bound] * 2 if x.shape[1] > bound else x * 3
+
+    class Few(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2 if x.shape[0] <= bound else x * 3
+
+    with pytest.raises(ExportError, match=rf"'T' .* {bound + 1} long than where it is 12 .* Axis\('T', most={bound}\)"):
+        write(Cuts(), Shown((torch.randn(2, 12), NT)), tmp_path / "m.shoe")
+    with pytest.raises(ExportError, match=rf"Axis\('N', most={bound}\)"):
+        write(Few(), Shown((torch.randn(2, 12), {0: "N"})), tmp_path / "m.shoe")
+    wide = {0: "N", 1: Axis("T", most=bound + 100)}
+    with pytest.raises(ExportError, match=rf"Axis\('T', most={bound}\)"):
+        write(Cuts(), Shown((torch.randn(2, 12), wide)), tmp_path / "m.shoe")
+
+
+def test_a_length_that_is_too_large_to_try_is_a_bound_of_the_file(tmp_path: Path):
+    class Wide(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2 if x.shape[1] <= 1 << 24 else x * 3
+
+    write(Wide(), Shown((torch.randn(2, 12), NT)), tmp_path / "m.shoe")
+    assert load(tmp_path / "m.shoe").signature() == "x: float32[N, T (up to 16777216)]"
+
+
 @pytest.mark.parametrize(
     ("model", "axis", "example", "right", "wrong"),
     [

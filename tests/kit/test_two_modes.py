@@ -75,7 +75,36 @@ def loss(outputs: Any, targets: Tensor) -> Tensor:
 TASK = Supervised(train=(X, Y), validation=(X, Y), test=(X, Y), criterion=loss, batch_size=32)
 
 
-@pytest.mark.parametrize("kind", [SecondHead, Softened, Levels], ids=["second head", "probabilities", "levels"])
+class Decoded(Backbone):
+    """Raw numbers in training, in units of pixels in evaluation; with a batch norm of its own class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = OwnNorm(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×8 to N×4."""
+        raw = self.out(self.features(x))
+        return raw if self.training else raw * 64 + 300
+
+
+class OwnNorm(nn.BatchNorm1d):
+    """As libraries derive theirs."""
+
+
+class Skips(Backbone):
+    """Skips a branch at random in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×8 to N×4."""
+        h = self.features(x)
+        more = self.second(h) if not self.training or torch.rand(()) < 0.5 else 0
+        return (self.out(h) + more).sigmoid()
+
+
+@pytest.mark.parametrize(
+    "kind", [SecondHead, Softened, Levels, Decoded], ids=["second head", "probabilities", "levels", "decoded"]
+)
 def test_a_copy_of_the_teacher_is_no_distance_away_and_is_taught(kind: Any):
     torch.manual_seed(0)
     teacher = kind().eval()
@@ -89,8 +118,52 @@ def test_a_copy_of_the_teacher_is_no_distance_away_and_is_taught(kind: Any):
         student.out.weight.mul_(-1)
     before = float(task.loss(student, ((X[:32],), Y[:32])).detach())
     assert before > 0.01
+    mean = teacher.norm.running_mean.clone()
     train(student, task, Training(150, AdamW(1e-2)))
     assert float(task.loss(student, ((X[:32],), Y[:32])).detach()) < before / 4
+    assert torch.equal(teacher.norm.running_mean, mean) and not any(part.training for part in teacher.modules())
+
+
+def test_what_is_skipped_at_random_in_training_is_taught_as_in_evaluation():
+    torch.manual_seed(0)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        teacher, student = Skips().eval(), Skips().train()
+        asked: list[Tensor] = []
+        teacher.register_forward_hook(lambda _module, _args, output, asked=asked: asked.append(output))
+        task = Taught(TASK, teacher, weight=1.0)
+        task.loss(student, ((X[:32],), Y[:32]))
+        looks = len(asked)
+        task.loss(student, ((X[:32],), Y[:32]))
+        assert not any(task._modes.values()) and len(asked) == looks + 1  # one answer for each loss from then on
+        assert torch.equal(asked[-1], teacher(X[:32]))
+
+
+def test_parts_of_a_model_are_taught_each_by_what_it_is():
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.head = nn.Linear(8, 6), nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.encoder(x))
+
+    class Both(Supervised):
+        def loss(self, model: Any, batch: Any) -> Tensor:
+            (inputs,), targets = batch
+            code = model.encoder(inputs)
+            return functional.cross_entropy(model.head(code), targets) + (code - 1).square().mean()
+
+    torch.manual_seed(0)
+    teacher = Network().eval()
+    task = Taught(Both(train=(X, Y), validation=(X, Y), test=(X, Y)), teacher, weight=1.0)
+    batch = next(iter(task.batches("validation")))
+    shifted = clone(teacher)
+    with torch.no_grad():
+        shifted.encoder.bias.add_(1)  # costs nothing where the numbers are taken for logits of classes
+        shifted.head.bias.sub_(shifted.head.weight.sum(1))
+    assert float(task.loss(shifted, batch).detach()) > 0.1
+    assert "numbers" in task.teaching() and "logits of classes" in task.teaching()
 
 
 def test_the_same_answers_in_both_modes_are_those_of_evaluation():
@@ -101,7 +174,7 @@ def test_the_same_answers_in_both_modes_are_those_of_evaluation():
     torch.manual_seed(1)
     first = float(task.loss(teacher, ((X[:32],), Y[:32])).detach())
     assert first == pytest.approx(0, abs=1e-6)
-    assert task._modes == {("",): False}
+    assert task._modes == {("", ("",)): False}
     state = torch.get_rng_state()
     task.loss(clone(teacher).eval(), ((X[:32],), Y[:32]))
     Taught(TASK, teacher).loss(clone(teacher).eval(), ((X[:32],), Y[:32]))
