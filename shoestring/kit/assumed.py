@@ -7,10 +7,9 @@ the example's, and torch notes a guard. Here the guards are read, the lengths ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from types import CodeType
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations, product
 from typing import Any
 
 import torch
@@ -18,89 +17,15 @@ import torch
 from shoestring.artifact.axes import Axis
 from shoestring.artifact.graph import Graph
 from shoestring.kit.example import Example, ExportError, lengthened, over
+from shoestring.kit.guards import Guards
 
-_DEFERRED = "prefer_deferred_runtime_asserts_over_guards"
 _LOOKED_AT = 130
 """Lengths at which guards are evaluated, at least: they cost no run."""
 _LARGEST = 1 << 24
 """Numbers of an input, beyond which a length is not tried by running the model, and the bound is written into the file."""
+_PAIRS, _NEAR = 2, 60
 _TRIED = 2
 """Lengths on each side of the example's at which a guard fails, and that are tried by running the model."""
-
-
-@dataclass
-class Guards:
-    """What must hold of the lengths of the inputs for a graph to be right: expressions of torch's."""
-
-    codes: list[CodeType] = field(default_factory=list)
-    noted: bool = True
-    """Whether this torch notes guards at all: where it does not, more lengths are tried by running the model."""
-
-    def bounds(self) -> set[int]:
-        """Whole numbers that guards compare with, one less and one more: where what they say may change."""
-        numbers = {one for code in self.codes for one in code.co_consts if type(one) is int and 1 < one < 1 << 31}
-        return {one + off for one in numbers for off in (-1, 0, 1)}
-
-    def hold(self, example: Example, lengths: Mapping[str, int]) -> bool:
-        """Whether they do where axes of these names (as the example has them) are so long; an expression that cannot be read is taken to."""
-
-        def sized(leaf: Any) -> Any:
-            if not isinstance(leaf, torch.Tensor):
-                return leaf
-            names = example.axes.get(id(leaf), {})
-            return _Sized([lengths.get(names.get(axis, ""), size) for axis, size in enumerate(leaf.shape)])
-
-        given = {"call": (over(sized, example.args), over(sized, example.kwargs))}
-        known = {"L": given, "math": math, "torch": torch, "__builtins__": {"max": max, "min": min, "int": int, "abs": abs}}
-        return all(_holds(code, known) for code in self.codes)
-
-
-class _Sized:
-    """Stands for a tensor in a guard."""
-
-    def __init__(self, lengths: list[int]) -> None:
-        self.lengths = lengths
-
-    def size(self) -> list[int]:
-        """As a tensor's."""
-        return self.lengths
-
-
-def _holds(code: CodeType, known: dict[str, Any]) -> bool:
-    try:
-        return bool(eval(code, known))
-    except Exception:  # a division by a length of nought, or what is none of our business
-        return True
-
-
-@contextmanager
-def noted() -> Iterator[Guards]:
-    """Within, the guards of the program that torch exports last."""
-    found, plain = Guards(), torch.export.export
-
-    def export(*args: Any, **kwargs: Any) -> Any:
-        try:  # noted rather than made a part of the program, which would be left out of the graph
-            program = plain(*args, **kwargs | {_DEFERRED: False})
-        except Exception:
-            program = plain(*args, **kwargs)
-        found.noted = hasattr(program, "_guards_code")
-        found.codes = list(_compiled(getattr(program, "_guards_code", None) or ()))
-        return program
-
-    torch.export.export = export
-    try:
-        yield found
-    finally:
-        torch.export.export = plain
-
-
-def _compiled(guards: Sequence[str]) -> Iterator[CodeType]:
-    for guard in dict.fromkeys(guards):
-        if "size()" in guard:
-            try:
-                yield compile(guard, "<guard>", "eval")
-            except SyntaxError:
-                continue
 
 
 def check_lengths(
@@ -132,15 +57,84 @@ def check_lengths(
                 continue
             expected = answer(other)
             if expected is None:
-                if runs(other):
+                if not _is_between(wrong, length, right) and runs(other):
                     narrowed[name] = _bounds(declared, length, right, looked, wrong)
                 continue
             try:
                 compare(other, expected)
+                for longer in _others_longer(example, name, wrong) if wrong > 1 else ():
+                    if (wanted := answer(longer)) is not None:
+                        compare(longer, wanted)
             except ExportError as error:
                 why = _why(str(error))
                 raise ExportError(_refusal(_bounds(declared, length, right, looked, wrong), length, wrong, why)) from None
+    _check_pairs(example, guards, answer, compare)
     return narrowed
+
+
+def _others_longer(example: Example, name: str, length: int) -> Iterator[Example]:
+    """The example where an axis is so long and all others are longer than they were: by one, and by as much again and one."""
+    lengths = _lengths(example)
+    for change in (lambda n, step: n + step, lambda n, step: 2 * n + step):
+        found = _at(example, name, length)
+        for other, n in lengths.items():
+            axis = Axis.read(other)
+            if other != name and (longer := change(n, axis.multiple)) in axis:
+                found = _at(found, other, longer)
+        if max(leaf.numel() for leaf in _tensors(found)) <= _LARGEST:
+            yield found
+
+
+def _is_between(wrong: int, length: int, right: list[int]) -> bool:
+    """Whether there are right lengths beyond a wrong one, seen from the example's: bounds would shut these out too."""
+    return any(one < wrong for one in right) if wrong < length else any(one > wrong for one in right)
+
+
+def _check_pairs(
+    example: Example, guards: Guards, answer: Callable[[Example], Any], compare: Callable[[Example, Any], None]
+) -> None:
+    """Raises ExportError where forward() takes other steps for two lengths together (`if x.shape[1] > x.shape[2]`), each of which alone is right."""
+    lengths = _lengths(example)
+    for one, other in combinations(lengths, 2):
+        wrong: list[tuple[int, int]] = []
+        alone = {
+            name: [n for n in _near_bounds(name, lengths, guards) if guards.hold(example, {name: n})] for name in (one, other)
+        }
+        for a, b in product(alone[one], alone[other]):
+            if not guards.hold(example, {one: a, other: b}):
+                wrong.append((a, b))
+        for a, b in sorted(wrong, key=lambda pair: pair[0] * pair[1])[:_PAIRS]:
+            at = _at(_at(example, one, a), other, b) if a > _furthest_place(example, one) else None
+            if at is None or b <= _furthest_place(example, other) or max(leaf.numel() for leaf in _tensors(at)) > _LARGEST:
+                continue
+            expected = answer(at)
+            if expected is None:
+                continue
+            try:
+                compare(at, expected)
+            except ExportError as error:
+                raise ExportError(
+                    f"axes {one!r} and {other!r} vary in the task's example, but forward() takes other steps where they are {a} and {b} long than "
+                    f"where they are {lengths[one]} and {lengths[other]} ({_why(str(error))}): bounds of one axis cannot say that. Make the steps the "
+                    "same for all lengths, or have one of the two fixed"
+                ) from None
+
+
+def _near_bounds(name: str, lengths: Mapping[str, int], guards: Guards) -> list[int]:
+    """Lengths of an axis at which what guards say of it and of another may change."""
+    numbers = guards.bounds()
+    some = {
+        1,
+        2,
+        3,
+        *(n + off for n in lengths.values() for off in (-1, 0, 1)),
+        *(2 * n + off for n in lengths.values() for off in (0, 1)),
+    }
+    some |= numbers | {math.isqrt(n) + off for n in numbers for off in (0, 1)}
+    some |= {n // m + off for n in numbers for m in lengths.values() for off in (0, 1)} | {
+        n + m for n in numbers for m in lengths.values()
+    }
+    return [one for one in sorted(some) if one > 0 and one in Axis.read(name)][:_NEAR]
 
 
 def _looked_at(declared: Axis, length: int, guards: Guards) -> list[int]:
@@ -201,7 +195,8 @@ def _refusal(bounds: Axis, length: int, wrong: int, why: str) -> str:
     )
     if bounds.least == bounds.most:
         return f"{told}take {bounds.name!r} out of the axes that vary, or give axes that are always equally long one name"
-    return f"{told}make the steps the same for every length, or declare the axis as {declaration(bounds)}, which the file will enforce"
+    shorter = f" (and give an example that is shorter than {bounds.most})" if bounds.most == length else ""
+    return f"{told}make the steps the same for every length, or declare the axis as {declaration(bounds)}{shorter}, which the file will enforce"
 
 
 def declaration(axis: Axis) -> str:
@@ -243,13 +238,16 @@ def _tensors(example: Example) -> list[torch.Tensor]:
 
 def _at(example: Example, name: str, length: int) -> Example:
     """The example where the axes of a name are so long."""
+    axes: dict[int, Mapping[int, str]] = {}
 
     def change(leaf: Any) -> Any:
-        for axis, one in example.axes.get(id(leaf), {}).items():
+        names = example.axes.get(id(leaf), {})
+        for axis, one in names.items():
             leaf = lengthened(leaf, axis, length) if one == name else leaf
+        axes[id(leaf)] = names
         return leaf
 
-    return Example(over(change, example.args), over(change, example.kwargs), {})
+    return Example(over(change, example.args), over(change, example.kwargs), axes)
 
 
 def narrow(graph: Graph, axes: Mapping[str, Axis]) -> Graph:

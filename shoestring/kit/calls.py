@@ -154,6 +154,12 @@ def with_shapes(states: Mapping[str, str | int | Carried], call: Callable[[int],
             raise ValueError(
                 f"the state {shown(path)} has {two[path].ndim} axes for 2 examples and {three[path].ndim} for 3: give its shape in a Carried"
             )
+        if two[path].shape == three[path].shape:
+            raise ValueError(
+                f"the state {shown(path)} is {list(two[path].shape)} for 2 examples and for 3: the model takes what it is given for one sequence, so "
+                "that examples would run into each other (nn.GRU and nn.LSTM do with N×C). Give the inputs as N×T×1×C, a step of each at a time, or "
+                f"the state's shape, such as states={{{name!r}: Carried({one!r}, (1, 'N', 64))}}"
+            )
         found[name] = Carried(
             one, tuple("N" if a != b else a for a, b in zip(two[path].shape, three[path].shape, strict=True))
         )

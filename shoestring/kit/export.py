@@ -21,7 +21,7 @@ from shoestring.artifact.tensors import NUMBERS, Tensor, unsigned
 from shoestring.core import Task, array, unwrapped
 from shoestring.kit import embedding_bag
 from shoestring.kit.alike import TOLERANCE, alike
-from shoestring.kit.assumed import Guards, check_lengths, declaration, narrow, noted, suggested
+from shoestring.kit.assumed import check_lengths, declaration, narrow, suggested
 from shoestring.kit.example import (
     Example,
     ExportError,
@@ -34,6 +34,7 @@ from shoestring.kit.example import (
     plain,
     reshaped,
 )
+from shoestring.kit.guards import Guards, noted
 from shoestring.kit.lowering import lower
 from shoestring.kit.onnx_graph import Names, convert
 from shoestring.kit.progress import progress

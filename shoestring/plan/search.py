@@ -64,6 +64,7 @@ class Search:
             tried = self.untrained.first_files(min(FIRST_SHARE * clock.seconds, FIRST_SECONDS))
             best = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
             self.standing.round_over(f"without training, {len(tried)} files", [] if best is None else [best])
+            self.untrained.between()
             self.untrained.refine()
             if not self.standing.nothing_to_gain and not clock.is_up:
                 rounds = Rounds(self.untrained, self.step, self.passes, self.share)

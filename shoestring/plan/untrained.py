@@ -21,6 +21,8 @@ from shoestring.quantize import PostTraining
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 400  # of training take as long as that, about
 REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = 0.15, 5, 30  # of the time, and of layers left alone that are tried
+HALVINGS = 4  # between two settings of which one is too large and the other too poor
+BETWEEN_LEFT = 4.0  # times as long as a trial takes must be left for one between two settings
 FEW, NEARLY_ALL = 0.3, 0.9  # of the weights
 REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers alone is not tried
 
@@ -129,6 +131,32 @@ class Untrained:
                 technique = move.technique
             self._prepared[move.name] = Move(technique)
         return self._prepared[move.name]
+
+    def between(self) -> None:
+        """Where a setting of a move keeps all but the bytes, and a harsher one all but the score, look between the two: one may keep both."""
+        for move in map(self._ready, [m for m in self.moves if m.works_untrained and m.turns and m.name not in self.useless]):
+            if self.standing.fits(self.standing.best):
+                return
+            broken = {
+                dial: set(self.standing.verdict(trial).broken)
+                for dial in UNTRAINED_DIALS
+                if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name)) is not None
+                and trial.score is not None
+            }
+            large = [dial for dial, limits in broken.items() if limits == {"size"}]
+            poor = [dial for dial, limits in broken.items() if limits == {"drop"}]
+            if not large or not poor or max(large) >= min(poor):
+                continue
+            gentle, harsh = max(large), min(poor)
+            for _ in range(HALVINGS):
+                if self.clock.left < BETWEEN_LEFT * self.overhead():
+                    return
+                dial = (gentle + harsh) / 2
+                trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)))
+                if trial is None or self.standing.fits(trial):
+                    break
+                gentle, harsh = (gentle, dial) if "drop" in self.standing.verdict(trial).broken else (dial, harsh)
+            self.standing.round_over(f"between two settings of {move.name}", [(move.name, trial)])
 
     def refine(self) -> None:
         """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""

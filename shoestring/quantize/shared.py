@@ -22,6 +22,7 @@ from shoestring.kit import (
     recover,
     touched,
 )
+from shoestring.kit.layers import fitting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +36,13 @@ class Shared(Technique):
     coarse for); a tensor with no more distinct values than levels keeps them.
 
     `levels`: how many for each tensor, 2 to 65,536, zero not counted where weights are pruned (they stay zero).
-    `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts.
+    `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts. The row of an embedding that stands for padding
+    (`padding_idx`) stays zero.
     `vector_levels`: how many for tensors with one axis (biases, norms) of more than twice as many elements; 0 leaves them.
     `iterations`: of k-means at most. `training`: of the levels; Training(0) leaves them as k-means found them.
     `only`, `keep`: patterns of names of layers, those whose weights are shared and those whose are not;
     empty `only` is all of them.
-    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    Raises ValueError for settings out of range, names of no layer or tensor, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -68,6 +70,8 @@ class Shared(Technique):
         check_finite(model)
         shared = clone(model)
         found = compressible(shared, "Shared", axes=1 if self.vector_levels else 2)
+        for pattern, _ in self.overrides:
+            fitting([weight.name for weight in found], (pattern,), "Shared: overrides=")
         for weight in touched(shared, found, self.only, self.keep, "Shared"):
             if weight.raw.ndim >= 2:
                 self._share(weight, first_fit(self.overrides, weight.name, self.levels))
@@ -81,6 +85,7 @@ class Shared(Technique):
 
     def _share(self, weight: Weight, levels: int) -> None:
         weight.attach()
+        _keep_padding(weight)
         value, mask = weight.value(), weight.mask
         chosen = value[mask] if mask is not None else value.flatten()
         if not chosen.numel():
@@ -89,6 +94,16 @@ class Shared(Technique):
         indices = torch.zeros(value.shape, dtype=torch.int32, device=value.device)
         indices[mask if mask is not None else torch.ones_like(value, dtype=torch.bool)] = nearest.int()
         weight.share(codebook, indices)
+
+
+def _keep_padding(weight: Weight) -> None:
+    """Have the row of an embedding that stands for padding stay zero, where it is: sums over padded lists count on it."""
+    for module, attribute in weight.owners:
+        row = getattr(module, "padding_idx", None)
+        if attribute == "weight" and isinstance(row, int) and not bool(weight.value()[row].any()):
+            keep = torch.ones_like(weight.value(), dtype=torch.bool)
+            keep[row] = False
+            weight.prune(keep)
 
 
 def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, Tensor]:

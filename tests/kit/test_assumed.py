@@ -174,6 +174,73 @@ def test_bounds_far_from_the_example_are_found(bound: int, tmp_path: Path):
         write(Cuts(), Shown((torch.randn(2, 12), wide)), tmp_path / "m.shoe")
 
 
+@pytest.mark.parametrize(
+    ("choose", "shape"),
+    [
+        (lambda x: x.shape[1] > x.shape[2], (2, 16, 8)),
+        (lambda x: x.shape[1] * x.shape[2] > 4096, (2, 8, 8)),
+        (lambda x: x.shape[1] > 20 and x.shape[0] > 2, (2, 12, 8)),
+        (lambda x: x.shape[1] > x.shape[2] + 150, (2, 12, 8)),
+    ],
+    ids=["longer than wide", "area", "long and many", "much longer than wide"],
+)
+def test_steps_that_depend_on_two_lengths_are_refused(choose: Any, shape: tuple[int, ...], tmp_path: Path):
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2 if choose(x) else x * 3
+
+    for bounds in ({}, {"least": 9}, {"most": 600}):
+        axes = {
+            0: "N",
+            1: Axis("T", **({} if shape[1] == 8 and "least" in bounds else bounds)),
+            2: Axis("H", most=15 if shape[1] == 16 else 600),
+        }
+        try:
+            write(Two(), Shown((torch.randn(shape), axes)), tmp_path / "m.shoe")
+        except ExportError as error:
+            assert "other steps" in str(error)
+        else:  # what is written is right wherever the file answers
+            loaded = load(tmp_path / "m.shoe")
+            for n, t, h in [
+                (1, 1, 1),
+                (3, 21, 4),
+                (2, 10, 12),
+                (2, 65, 65),
+                (2, 165, 8),
+                (2, 9, 15),
+                (5, 300, 2),
+                (1, 600, 600),
+            ]:
+                x = torch.randn(n, t, h)
+                try:
+                    found = loaded(x)
+                except ValueError:
+                    continue
+                np.testing.assert_allclose(found, Two()(x).numpy(), rtol=1e-5, err_msg=str((n, t, h, bounds)))
+
+
+def test_a_guard_that_cannot_be_read_is_tried(tmp_path: Path):
+    import math
+
+    class Logs(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2 if math.log2(x.shape[1]) < 5 else x * 3
+
+    with pytest.raises(ExportError):
+        write(Logs(), Shown((torch.randn(2, 16), NT)), tmp_path / "m.shoe")
+
+
+def test_a_single_length_that_the_module_refuses_shuts_out_no_others(tmp_path: Path):
+    class Picky(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.shape[1] == 10:
+                raise ValueError("not ten")
+            return x * 2
+
+    write(Picky(), Shown((torch.randn(2, 16), NT)), tmp_path / "m.shoe")
+    assert load(tmp_path / "m.shoe").signature() == "x: float32[N, T]"
+
+
 def test_a_length_that_is_too_large_to_try_is_a_bound_of_the_file(tmp_path: Path):
     class Wide(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -194,3 +194,30 @@ def test_repr_is_the_same_in_every_process():
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said.stdout.strip() == repr(technique), said.stderr
+
+
+def test_the_row_that_stands_for_padding_stays_zero():
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.out = nn.Embedding(40, 8, padding_idx=0), nn.Linear(8, 2)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.out(self.words(ids).sum(1))
+
+    with seeded(0):
+        model = Sums()
+        ids = torch.randint(1, 40, (64, 30))
+    ids[:, 5:] = 0
+    split = (ids, ids[:, 0] % 2)
+    padded = Supervised(train=split, validation=split, test=split)
+    for steps in (0, 5):
+        shared = Shared(levels=6, training=Training(steps))(model, padded)
+        assert not shared.words.weight[0].any() and len(shared.words.weight.unique()) <= 7
+        short = (ids[:, :5], split[1])  # padding adds nothing
+        torch.testing.assert_close(shared.eval()(ids), shared.eval()(short[0]))
+
+
+def test_overrides_of_no_tensor_are_named():
+    with pytest.raises(ValueError, match=r"Shared: overrides= names '1\.weihgt', and there is no such"):
+        Shared(overrides=(("1.weihgt", 4),), training=Training(0))(wide(), task())
