@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -47,6 +47,7 @@ def clone(model: nn.Module) -> nn.Module:
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"a torch module is wanted as the model, not {type(model).__name__}")
+    _check_closures(model)
     known = _replaced(model)
     with _flattened(model):
         try:
@@ -65,6 +66,26 @@ def clone(model: nn.Module) -> nn.Module:
                 module._modules[name] = unwrapped(child)
     flatten_again(copied)
     return copied
+
+
+def _check_closures(model: nn.Module) -> None:
+    """Raises UncopyableError for a function kept on a module that holds one of the model's modules or parameters: a copy's would be the original's."""
+    own = {id(one) for one in (*model.modules(), *model.parameters(), *model.buffers())}
+    for path, module in model.named_modules():
+        for name, function in vars(module).items():
+            if not isinstance(function, FunctionType):
+                continue
+            for cell in function.__closure__ or ():
+                try:
+                    held = cell.cell_contents
+                except ValueError:  # not filled yet
+                    continue
+                if id(held) in own:
+                    where = f"{path}.{name}".lstrip(".")
+                    raise UncopyableError(
+                        f"the model cannot be copied, and techniques work on a copy: {where} is a function that holds a {type(held).__name__} of the "
+                        "model, which a copy of it would share: make it a method"
+                    )
 
 
 def _replaced(root: Any) -> dict[int, Any]:
@@ -102,7 +123,7 @@ def _new_lock(one: Any, found: dict[int, Any]) -> Any:
 
 def _parts(one: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds, each with how it is reached from it."""
-    if isinstance(one, Mapping):
+    if isinstance(one, dict):
         yield from ((f"[{key!r}]", value) for key, value in list(one.items()))
     elif isinstance(one, list | tuple | set | frozenset | deque):
         yield from ((f"[{place}]", value) for place, value in enumerate(list(one)))
@@ -110,8 +131,12 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
         yield "", one.__self__
     names = [name for kind in type(one).__mro__ for name in getattr(kind, "__slots__", ()) if isinstance(name, str)]
     for name in names:
-        if not name.startswith("__") and hasattr(one, name):
-            yield f".{name}", getattr(one, name)
+        if not name.startswith("__"):
+            try:
+                value = getattr(one, name)
+            except Exception:  # a slot that is empty, or somebody's own getattr
+                continue
+            yield f".{name}", value
     if isinstance(own := getattr(one, "__dict__", None), dict):
         yield from ((f".{name}", value) for name, value in list(own.items()))
 

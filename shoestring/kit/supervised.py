@@ -38,7 +38,8 @@ def accuracy(outputs: Any, targets: np.ndarray) -> np.ndarray:
     if advice := _misfit(outputs, targets):
         told = f"outputs {list(outputs.shape)} and {targets.dtype} targets {list(targets.shape)}"
         raise ValueError(f"accuracy, the default score, does not fit {told}: give Supervised {advice}")
-    return (outputs.argmax(-1) == targets).astype(np.float64)
+    right = outputs.argmax(-1) == targets
+    return (right & ~np.isnan(outputs).any(-1)).astype(np.float64)  # NaN is no answer
 
 
 def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
@@ -52,9 +53,13 @@ def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
         return f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no (0.5 in place of 0 for probabilities)"
     if targets.dtype.kind == "f":
         return f"merit=lambda out, y: -((out.reshape(y.shape) - y) ** 2){mean}, for numbers"
+    first = (
+        outputs.ndim == targets.ndim + 1 and (outputs.shape[0], *outputs.shape[2:]) == targets.shape and outputs.shape[1] > 1
+    )
     if several and outputs.shape[:-1] == targets.shape:
-        return ""
-    if outputs.ndim == targets.ndim + 1 and (outputs.shape[0], *outputs.shape[2:]) == targets.shape and outputs.shape[1] > 1:
+        ways = f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1, as cross_entropy has them, or with argmax(-1)"
+        return ways if first and outputs.ndim > 2 else ""
+    if first:
         return f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1"
     return "merit=, a function of outputs and targets (arrays) that gives a number for each example"
 
@@ -172,7 +177,8 @@ class Supervised(Task):
                 f"the merit gives one number ({merits}) for {len(targets)} examples, and one for each is wanted: give it as metric= in "
                 "place of merit= where it is of a whole split"
             )
-        if merits.shape != targets.shape and (merits.ndim > 1 or len(merits) < len(targets)):
+        some = merits.ndim == 1 and len(targets) <= len(merits) <= max(targets.size, len(targets))
+        if merits.shape != targets.shape and not some:
             raise ValueError(
                 f"the merit gives shape {list(merits.shape)} for targets {list(targets.shape)}: a number for each example is wanted (a mean "
                 "over the other axes), or one for each target; outputs and targets of unlike shapes make one of all pairs"

@@ -1,6 +1,7 @@
 """Copies of modules: what was computed, what is shared, locks, and what cannot be copied."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from queue import Queue
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from shoestring import Supervised, apply, load, write
 from shoestring.kit import clone, members
+from shoestring.kit.copying import UncopyableError
 from shoestring.quantize import PostTraining
 
 
@@ -124,3 +126,39 @@ def test_compiled_and_parallel_modules_are_copied_as_what_is_within(task):
 def test_what_is_no_module_is_not_copied():
     with pytest.raises(TypeError, match="a torch module is wanted as the model, and this is a dict"):
         clone({"weight": torch.ones(2)})  # type: ignore[arg-type]
+
+
+def test_a_function_that_holds_a_part_of_the_model_is_named():
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.head = lambda x: self.b(x.relu())
+
+        def forward(self, x):
+            return self.head(self.a(x))
+
+    with pytest.raises(
+        UncopyableError,
+        match="head is a function that holds a Network of the model, which a copy of it would share: make it a method",
+    ):
+        clone(Network())
+
+
+def test_a_mapping_of_ones_own_is_not_walked_through():
+    class Endless(Mapping):
+        def __getitem__(self, key):
+            return key
+
+        def __len__(self):
+            return 10**9
+
+        def __iter__(self):
+            raise AssertionError("nobody may walk through it")
+
+        def __deepcopy__(self, memo):
+            return self
+
+    model = nn.Linear(2, 2)
+    model.table = Endless()
+    assert clone(model).table is model.table

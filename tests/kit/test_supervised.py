@@ -95,11 +95,27 @@ def test_accuracy_refuses_what_it_does_not_fit_and_the_merit_that_it_names_does(
     assert score(chosen, lambda x: -outputs.flip(-1)) < best
 
 
+def test_as_many_classes_as_steps_are_ambiguous_and_nan_is_no_answer():
+    steps = torch.randn(24, 5, 5)
+    split = (X, steps.argmax(1))
+    chosen = Supervised(train=split, validation=split, test=split)
+    with pytest.raises(
+        ValueError,
+        match=r"does not fit .*argmax\(1\) == y\).mean\(\(1,\)\), for classes along axis 1, as cross_entropy has them",
+    ):
+        score(chosen, lambda x: steps)
+    split = (X, torch.zeros(24, dtype=torch.long))
+    zeros = Supervised(train=split, validation=split, test=split)
+    assert score(zeros, lambda x: torch.full((len(x), 3), torch.nan)) == 0
+
+
 def test_a_merit_of_another_shape_is_refused():
     y = (X[:, :1] > 0).float()
     given = {"train": (X, y), "validation": (X, y), "test": (X, y)}
     with pytest.raises(ValueError, match=r"the merit gives shape \[24, 24\] for targets \[24, 1\]: a number for each example"):
         score(Supervised(**given, merit=lambda out, y: (out > 0) == y), lambda x: x[:, 0])
+    with pytest.raises(ValueError, match=r"the merit gives shape \[576\] for targets \[24, 1\]"):
+        score(Supervised(**given, merit=lambda out, y: ((out > 0) == y).reshape(-1)), lambda x: x[:, 0])
     with pytest.raises(ValueError, match=r"the merit gives one number .* give it as metric="):
         score(Supervised(**given, merit=lambda out, y: float(((out > 0) == y).mean())), lambda x: x[:, :1])
     assert score(Supervised(**given, merit=lambda out, y: (out > 0) == y), lambda x: x[:, :1]) == 1  # one for each target
