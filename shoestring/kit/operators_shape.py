@@ -153,14 +153,16 @@ def _padded(a: Attributes, value: Tensor, pads: Any = None, filled: Any = None, 
             continue
         size = value.shape[axis]
         places = torch.arange(-before, size + after, device=value.device)
+        # As a tensor: where an axis varies, exporters take no size for a number that functions are given.
+        count = torch.arange(size, size + 1, device=value.device)
         if mode == "edge":
-            places = places.clamp(0, size - 1)
+            places = torch.minimum(places.clamp_min(0), count - 1)
         elif mode == "wrap":
-            places = places % size
+            places = places % count
         else:  # reflect
-            period = max(2 * (size - 1), 1)
+            period = (2 * (count - 1)).clamp_min(1)
             places = places % period
-            places = torch.where(places < size, places, period - places)
+            places = torch.where(places < count, places, period - places)
         value = value.index_select(axis, places)
     return value
 
