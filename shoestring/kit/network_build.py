@@ -247,4 +247,3 @@ class _Builder:
 
 def _is_whole(one: Constant | None) -> bool:
     return one is not None and one.coded is not None and one.coded.reach is not None
-

@@ -138,6 +138,10 @@ def _padding(a: Attributes, axes_of: int, pads: Any, axes: Any) -> list[tuple[An
     return found
 
 
+_OF_TORCH = {"reflect": "reflect", "edge": "replicate"}
+"""torch's names for ways of padding; it has them for a size that is known, as a step of its own."""
+
+
 def _padded(a: Attributes, value: Tensor, pads: Any = None, filled: Any = None, axes: Any = None) -> Tensor:
     sizes, mode = _padding(a, value.ndim, pads, axes), a("mode", "constant")
     if mode == "constant":
@@ -152,6 +156,12 @@ def _padded(a: Attributes, value: Tensor, pads: Any = None, filled: Any = None, 
         if type(before) is int and type(after) is int and before == after == 0:
             continue
         size = value.shape[axis]
+        known = all(type(one) is int for one in (before, after, size)) and value.is_floating_point()
+        if known and mode in _OF_TORCH and min(before, after) >= 0 and max(before, after) < size:
+            rows = value.movedim(axis, -1)
+            flat = functional.pad(rows.reshape(1, -1, size), (before, after), _OF_TORCH[mode])
+            value = flat.reshape(*rows.shape[:-1], before + size + after).movedim(-1, axis)
+            continue
         places = torch.arange(-before, size + after, device=value.device)
         # As a tensor: where an axis varies, exporters take no size for a number that functions are given.
         count = torch.arange(size, size + 1, device=value.device)

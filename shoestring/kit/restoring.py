@@ -68,4 +68,3 @@ def _fits(weight: Weight, shape: tuple[int, ...]) -> bool:
         return True
     smaller = len(own) == len(shape) and all(0 < new <= old for new, old in zip(shape, own, strict=True))
     return smaller and len(weight.owners) == 1 and isinstance(weight.owners[0][0], RESIZABLE)
-
