@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
 
+from graphs_table import graphs
 from lossless_table import lossless
 from planner_table import planner
 from quantised_table import quantised
@@ -172,6 +173,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
     "trellis": trellis,
+    "graphs": graphs,
     "lossless": lossless,
     "sensitivity": sensitivity,
     "fallback": fallback,

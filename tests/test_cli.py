@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import warnings
 from time import monotonic
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from safetensors.numpy import save_file
 
 from shoestring import cli
 from shoestring.artifact import load
+from shoestring.kit.onnx_pack import pack_onnx
 
 SOURCE = """
 from torch import nn
@@ -379,3 +381,25 @@ def children(pid: int) -> list[int]:
 def running(pid: int) -> bool:
     said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return bool(said) and not said.startswith("Z")
+
+
+def test_a_graph_of_somebody_is_compressed_to_answer_as_it_did(folder, shoestring):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(24, 96), torch.nn.ReLU(), torch.nn.Linear(96, 48), torch.nn.ReLU(), torch.nn.Linear(48, 5)
+    )
+    value = torch.randn(400, 24)
+    settings = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "N"}, "y": {0: "N"}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (value[:2],), str(folder / "theirs.onnx"), dynamo=False, opset_version=13, **settings)
+    np.savez(folder / "x.npz", x=value.numpy())
+    pack_onnx(folder / "theirs.onnx", folder / "whole.shoe")
+    arguments = ("--inputs", "x.npz", "--same", "class", "--budget", "size<=60%", "--minutes", "0.3", "--out", "theirs.shoe")
+    status, _, err = shoestring("compress", "theirs.onnx", *arguments)
+    assert status == 0, err
+    assert (folder / "theirs.shoe").stat().st_size <= 0.6 * (folder / "whole.shoe").stat().st_size
+    found = load(folder / "theirs.shoe")
+    with torch.no_grad():
+        same = found(x=value).argmax(1) == network(value).argmax(1).numpy()
+    assert [port.name for port in found.inputs] == ["x"] and same.mean() > 0.9

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from shoestring import cli
@@ -86,6 +88,17 @@ def test_a_pack_that_is_interrupted_leaves_what_was_there(folder):
     status, err = interrupted(signal.SIGTERM, "pack", "large.safetensors", after="packing")
     assert (status, err) == (130, "interrupted: large.shoe is not there; the same command begins again\n")
     assert sorted(os.listdir(folder)) == ["large.safetensors", "mine.py"]
+
+
+@posix
+def test_a_pack_of_onnx_that_is_interrupted_says_what_is_there(folder):
+    weight = numpy_helper.from_array(np.random.default_rng(0).normal(size=(4000, 2500)).astype(np.float32), "weight")
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in (("x", 4000), ("y", 2500))]
+    body = helper.make_graph([helper.make_node("MatMul", ["x", "weight"], ["y"])], "graph", ports[:1], ports[1:], [weight])
+    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / "large.onnx")
+    status, err = interrupted(signal.SIGTERM, "pack", "large.onnx", after="packing")
+    assert (status, err) == (130, "interrupted: large.shoe is not there; the same command begins again\n")
+    assert sorted(os.listdir(folder)) == ["large.onnx", "mine.py"]
 
 
 # -- mistyped

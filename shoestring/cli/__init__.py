@@ -26,7 +26,7 @@ from shoestring.cli.ending import (
 )
 from shoestring.cli.layers import sensitivity
 from shoestring.cli.search import compress, forecast, frontier
-from shoestring.cli.source import Inputs, SameOption, fixed_values, task_of
+from shoestring.cli.source import Inputs, SameOption, fixed_values, is_onnx, task_of
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")  # whatever else is missing says so itself
 
@@ -89,10 +89,12 @@ def pack(
     """Make any checkpoint smaller without losing a bit of it, `unpack` gives it back; or an ONNX file, which then runs as it did."""
     from shoestring.artifact import checkpoint as packing
 
-    if checkpoint.suffix.lower() == ".onnx":
+    target = out or checkpoint.with_suffix(".shoe")
+    if is_onnx(checkpoint):
         from shoestring.kit.onnx_pack import pack_onnx
 
-        target = out or checkpoint.with_suffix(".shoe")
+        writing(target)
+        print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
         print(pack_onnx(checkpoint, target, fixed=fixed_values(fix or []), smallest=smallest).as_text())
         return
     if fix:
@@ -100,7 +102,6 @@ def pack(
     read = packing.from_safetensors
     if not packing.is_safetensors(checkpoint):
         from shoestring.kit.checkpoint import from_torch as read
-    target = out or checkpoint.with_suffix(".shoe")
     writing(target)
     print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
     print(packing.pack(read(checkpoint), checkpoint, target, smallest=smallest).as_text())

@@ -154,7 +154,7 @@ def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any
     from shoestring.kit.from_onnx import from_onnx, from_shoe
 
     path = Path(path)
-    if path.suffix.lower() == ".onnx":
+    if is_onnx(path):
         return from_onnx(path, fixed=fixed)
     if path.suffix.lower() != ".shoe":
         raise ValueError(f"{path} must end in .onnx or .shoe")
@@ -163,9 +163,14 @@ def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any
     return from_shoe(path)
 
 
+def is_onnx(path: str | Path) -> bool:
+    """Whether a file is meant to be ONNX, by its name."""
+    return Path(path).suffix.lower() == ".onnx"
+
+
 def is_graph(source: str) -> bool:
     """Whether a source is a file with a graph in it, and no function."""
-    return Path(source).suffix.lower() in (".onnx", ".shoe")
+    return is_onnx(source) or Path(source).suffix.lower() == ".shoe"
 
 
 def fixed_values(given: Sequence[str]) -> dict[str, Any]:

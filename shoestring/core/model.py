@@ -47,9 +47,15 @@ def _told(given: Any) -> str:
             return f"{kind}, which holds a part of each weight: {_WHOLE}"
         return ""
     if isinstance(given, str | Path):
-        if Path(given).suffix == ".shoe":
-            return f"the path {str(given)!r}: shoestring.restore({str(given)!r}, module) gives a module with the weights of that file"
-        return f"the path {str(given)!r}: {_WHOLE}"
+        words, suffix = repr(str(given)), Path(given).suffix.lower()
+        if suffix == ".onnx":
+            return f"the path {words}: shoestring.from_onnx({words}) makes a module of that file"
+        if suffix == ".shoe":
+            return (
+                f"the path {words}: shoestring.from_shoe({words}) makes a module of that file, and shoestring.restore({words}, module) "
+                "gives one of your own class its weights"
+            )
+        return f"the path {words}: {_WHOLE}"
     if isinstance(given, Mapping):
         return f"a {kind} ({', '.join(map(str, list(given)[:3])) or 'empty'}), weights without their module: {_WHOLE}"
     if isinstance(given, type):
@@ -59,7 +65,10 @@ def _told(given: Any) -> str:
     if kind == "ExportedProgram":
         return "an ExportedProgram: give the Python module that was exported, or what its module() returns"
     if kind == "Loaded":
-        return "a file that was loaded, which only runs: shoestring.restore(path, module) gives a module with its weights"
+        return (
+            "a file that was loaded, which only runs: shoestring.from_shoe(path) makes a module of it, and shoestring.restore(path, module) "
+            "gives one of your own class its weights"
+        )
     module = () if torch is None else torch.nn.Module
     if held := next((name for name in _HELD if isinstance(getattr(given, name, None), module)), None):
         return f"{kind}, which is built around a module: give its .{held}"

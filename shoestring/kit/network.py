@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from keyword import iskeyword
+from keyword import kwlist
 from typing import Any
 
 import numpy as np
@@ -167,20 +168,20 @@ def _places(program: Program) -> list[tuple[Port, str]]:
 def _arguments(program: Program) -> tuple[str, ...]:
     """What forward() calls its arguments: as the file does, where Python allows that."""
     positions, names = program.arguments
-    taken: set[str] = {"self"}
     words = [
         program.inputs[tree].name if isinstance(tree, int) else f"argument_{place + 1}" for place, tree in enumerate(positions)
     ]
-    return tuple(_legal(word, taken) for word in (*words, *names))
+    found = list[str]()
+    for word in (*words, *names):
+        found.append(legal(f"_{word}" if not word or word[0].isdigit() else word, ("self", *kwlist, *found)))
+    return tuple(found)
 
 
-def _legal(name: str, taken: set[str]) -> str:
-    """A name that Python allows, and nothing else has; it is then taken."""
-    made = "".join(one if one.isascii() and one.isalnum() else "_" for one in name)
-    made = f"_{made}" if not made or made[0].isdigit() else made
-    while made in taken or iskeyword(made):
+def legal(name: str, taken: Container[str] = ()) -> str:
+    """A name with nothing in it that names of attributes have not, and that nothing else has."""
+    made = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
+    while made in taken:
         made += "_"
-    taken.add(made)
     return made
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Node
-from shoestring.kit.network import Network, Program, Step
+from shoestring.kit.coded import Coded
+from shoestring.kit.network import Network, Program, Step, legal
 from shoestring.kit.network_constants import Constant, attributes_of, numpy_of
 from shoestring.kit.network_plans import PLANS, Nodes, OtherWayError, Plan
 from shoestring.kit.operator import Attributes
@@ -22,6 +23,8 @@ from shoestring.kit.weights import members
 _GENERATED = re.compile(r"^(onnx::\w+|constant\d+|val_\d+|_?\d+|)$")
 _MOVING = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 """What gives nothing but numbers that it was given."""
+_OWN = {"training", "program", "inputs", "outputs", "names", "example", "signature", "run", "forward", *dir(nn.Module)}
+"""Names that a network and its modules have themselves."""
 _TAIL = re.compile(r"[._/](weight|kernel|W|w_0|weights|scale|gamma)(:0)?$")
 
 
@@ -53,8 +56,8 @@ def built(content: Content, names: Sequence[str], users: Sequence[str], axes: Ca
     for name, one in builder.root._buffers.items():
         network.register_buffer(name, one)
     for weight in members(network):
-        if (step := builder.grids.get(id(weight.raw))) is not None:
-            weight.round(step, 127)
+        if (known := builder.coded.get(id(weight.raw))) is not None:
+            known.give(weight)
     return network.eval()
 
 
@@ -86,7 +89,7 @@ class _Builder:
         self.tensors: dict[int, str] = {}
         self.numbers: dict[int, np.ndarray] = {}
         self.names: dict[str, str] = {}
-        self.grids: dict[int, Tensor] = {}  # steps by the id of the parameter
+        self.coded: dict[int, Coded] = {}  # what the file knows of a weight, by the id of its parameter
         self.homes: dict[int, tuple[Constant, str, Any]] = {}  # where a constant is held, by the id of its root
         self.counts: dict[str, int] = {}
         self.on_grid: dict[
@@ -107,7 +110,7 @@ class _Builder:
         name, layer = (node.operator, self.put(plan, plan.call)) if isinstance(plan.call, nn.Module) else (plan.call, None)
         inputs = tuple(self.held(number, node, at) for at, number in enumerate(plan.inputs))
         grid, is_moved = self.on_grid.get(inputs[0], ("", False))
-        if is_moved and any(one is not None and one.step is not None for one in plan.weights.values()):
+        if is_moved and any(map(_is_whole, plan.weights.values())):
             # It is on the grid still; who writes files looks for that in front of the layer.
             self.steps.append(Step("QuantizeLinear", grid, inputs[:1], (self.number(),)))
             inputs = (self.free - 1, *inputs[1:])
@@ -156,11 +159,17 @@ class _Builder:
             held = getattr(layer, name)
             if one.name and one.name not in self.names:
                 self.names[one.name] = f"{path}.{name}"
-            if isinstance(held, nn.Parameter) and held.shape == one.value.shape and "_l0" not in name:
+            if isinstance(held, nn.Parameter) and held.shape == one.value.shape and not plan.coded:
                 self.homes.setdefault(id(one.root), (one, f"{path}.{name}", held))
-                if one.step is not None:
-                    self.grids[id(held)] = one.step
+                self.know(held, one.known)
+        for name, known in plan.coded.items():
+            self.know(getattr(layer, name), known)
         return path
+
+    def know(self, held: Any, known: Coded | None) -> None:
+        """Have a parameter get the state of what is known of it."""
+        if known is not None:
+            self.coded[id(held)] = known
 
     def title(self, weight: Constant | None, kind: str) -> str:
         """What a layer is called: as its weight, or the node that takes that, or by its kind."""
@@ -177,7 +186,7 @@ class _Builder:
 
     def path(self, title: str, held: Any) -> str:
         """Have the module hold a layer, parameter or buffer under a name, made legal; returns the path."""
-        parts = [_legal(part) for part in re.split(r"[./]", title) if part] or ["part"]
+        parts = [legal(part, _OWN) for part in re.split(r"[./]", title) if part] or ["part"]
         owner: Any = self.root
         for at, part in enumerate(parts[:-1]):
             inner = owner._modules.get(part)
@@ -218,8 +227,7 @@ class _Builder:
             self.homes[id(one.root)] = home = one, path, made
             if one.name:
                 self.names.setdefault(one.name, path)
-            if one.step is not None and one.order is None:
-                self.grids[id(made)] = one.step
+            self.know(made, one.known)
         if home[0].order == one.order:
             self.tensors[number] = home[1]
             return number
@@ -237,10 +245,5 @@ class _Builder:
         return len(operators) == len(takers) > 0 and all(at in SERVED[name].known for name, at in operators if name in SERVED)
 
 
-def _legal(part: str) -> str:
-    """A part of a path, as attributes may be called."""
-    made = re.sub(r"\W", "_", part, flags=re.ASCII) or "_"
-    return f"{made}_" if hasattr(nn.Module, made) or made in _OWN else made
-
-
-_OWN = ("training", "program", "inputs", "outputs", "names", "example", "signature", "run", "forward")
+def _is_whole(one: Constant | None) -> bool:
+    return one is not None and one.coded is not None and one.coded.reach is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,14 @@ from torch import Tensor
 
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import TENSOR, Node
-from shoestring.artifact.tensors import ELEMENTS
-from shoestring.artifact.tensors import Tensor as Kept
+from shoestring.kit.coded import Coded, coded, together, torch_of
+from shoestring.kit.onnx_graph import LARGEST_CONSTANT
 from shoestring.kit.operator import Attributes, as_tensor, settled
 from shoestring.kit.operators import SERVED
 
-FEW = 64
-"""Whole numbers up to so many are shapes, axes and places, and no tensors of a module."""
 _MOST = 1 << 20  # elements that a step on constants may give, unless it takes more
+_MOVING = ("Cast", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze")
+"""What gives nothing but numbers that it was given first."""
 _KEPT_APART = ("QuantizeLinear", "ConstantOfShape")
 
 
@@ -26,15 +27,15 @@ _KEPT_APART = ("QuantizeLinear", "ConstantOfShape")
 class Constant:
     """A value that is known: `root` with its axes in an `order` (None: as it is). Constants with one root share its memory.
 
-    `trains`: whether it is a weight, that training may change. `step`: of a root on a grid, the distance of its numbers, as a State has
-    it, with `reach` of them. `user`: the node that takes it first, as the file calls it.
+    `trains`: whether it is a weight, that training may change. `coded`: what the file knows of the root beyond its numbers. `user`: the
+    node that takes it first, as the file calls it.
     """
 
     root: Tensor
     name: str = ""
     trains: bool = False
     order: tuple[int, ...] | None = None
-    step: Tensor | None = None
+    coded: Coded | None = None
     user: str = ""
 
     @property
@@ -43,10 +44,16 @@ class Constant:
         return self.root if self.order is None else self.root.permute(self.order)
 
     @property
+    def known(self) -> Coded | None:
+        """What the file knows of it beyond its numbers, as the graph has it."""
+        order = self.order
+        return self.coded if self.coded is None or order is None else self.coded.moved(lambda step: step.permute(order))
+
+    @property
     def is_number(self) -> bool:
         """Whether it is no tensor of a module, but says shapes, axes and places, or is a single number that is no weight."""
         if self.root.dtype in (torch.int64, torch.bool):
-            return self.root.numel() <= FEW
+            return self.root.numel() <= LARGEST_CONSTANT
         return self.root.numel() == 1 and not self.trains and self.root.dtype != torch.bfloat16
 
     def turned(self, order: Sequence[int]) -> Constant:
@@ -54,14 +61,6 @@ class Constant:
         own = self.order or tuple(range(self.root.ndim))
         made = tuple(own[at] for at in order)
         return replace(self, order=None if made == tuple(range(len(made))) else made)
-
-
-def torch_of(one: Kept) -> Tensor:
-    """A file's tensor as torch has it."""
-    signed = one.bits.view(one.bits.dtype.str.replace("u", "i").replace("<i1", "|i1"))
-    return torch.from_numpy(np.ascontiguousarray(signed).reshape(one.bits.shape).copy()).view(
-        getattr(torch, ELEMENTS[one.element][0])
-    )
 
 
 def attributes_of(node: Node, opset: int) -> Attributes:
@@ -82,7 +81,8 @@ def known_values(content: Content, names: Sequence[str], users: Sequence[str]) -
         trains = is_tensor and one.member is not None and value.is_floating_point() and value.numel() > 0
         trains = trains and bool(torch.isfinite(value).all())  # what is infinite hides something, and learns nothing
         name = names[place] if place < len(names) else ""
-        found[first + place] = Constant(value, name, trains, user=users[place] if place < len(users) else "")
+        known = coded(value, content.packed[place] if content.packed else None) if is_tensor else None
+        found[first + place] = Constant(value, name, trains, None, known, users[place] if place < len(users) else "")
     number, done = first + len(found), set[int]()
     for place, node in enumerate(graph.nodes):
         given = [None if one is None else found.get(one) for one in node.inputs]
@@ -103,8 +103,6 @@ def _made(node: Node, a: Attributes, given: Sequence[Constant | None]) -> list[C
         return [first]
     if first is not None and node.operator == "Transpose":
         return [first.turned(a("perm") or tuple(reversed(range(first.value.ndim))))]
-    if first is not None and node.operator == "DequantizeLinear" and (one := _on_grid(a, given)) is not None:
-        return [one]
     values = [None if one is None else numpy_of(one) if one.is_number else one.value for one in given]
     taken = sum(one.value.numel() for one in given if one is not None)
     if node.operator in ("Expand", "Tile", "Pad", "Range", "Resize", "OneHot", "EyeLike"):
@@ -119,26 +117,52 @@ def _made(node: Node, a: Attributes, given: Sequence[Constant | None]) -> list[C
         return None
     base = next((one for one in given if one is not None and one.trains), first)
     assert base is not None
+    found = _known(node, a, given, values, made)
+    trains = base.trains or any(one is not None and one.reach is not None for one in found)
     return [
-        Constant(one.clone(), base.name, base.trains and one.is_floating_point() and one.ndim > 0, user=base.user)
-        for one in made
+        Constant(one.clone(), base.name, trains and one.is_floating_point() and one.ndim > 0, None, known, base.user)
+        for one, known in zip(made, found, strict=True)
     ]
 
 
-def _on_grid(a: Attributes, given: Sequence[Constant | None]) -> Constant | None:
-    """Signed whole numbers of 8 bits, symmetric around zero, as a weight that is on a grid; None for others."""
-    whole, step, zero = (*given, None, None)[:3]
-    if whole is None or step is None or whole.root.dtype != torch.int8 or a("block_size", 0) or whole.root.ndim < 2:
+def _known(
+    node: Node, a: Attributes, given: Sequence[Constant | None], values: Sequence[Any], made: Sequence[Tensor]
+) -> list[Coded | None]:
+    """What is known of what a node gives beyond its numbers: that of what it moves, or of whole numbers times a scale."""
+    nothing: list[Coded | None] = [None] * len(made)
+    known = [None if one is None else one.known for one in given]
+    if node.operator == "Concat":
+        return [together(known, lambda steps: SERVED["Concat"].run(a, steps))]
+    if node.operator in ("DequantizeLinear", "Mul"):
+        return [_scaled(node.operator, a, given, known, made[0])]
+    if not known or known[0] is None or node.operator not in _MOVING:
+        return nothing
+    if known[0].step is None:
+        return [known[0]] * len(made)
+    steps = SERVED[node.operator].run(a, [known[0].step, *values[1:]]) if node.operator != "Cast" else known[0].step
+    parts = steps if isinstance(steps, tuple | list) else (steps,)
+    return [replace(known[0], step=one) for one in parts]
+
+
+def _scaled(
+    operator: str, a: Attributes, given: Sequence[Constant | None], known: Sequence[Coded | None], made: Tensor
+) -> Coded | None:
+    """Of whole numbers of 8 bits, symmetric around zero, times scales above 0; None for others."""
+    at = next((place for place, one in enumerate(known[:2]) if one is not None and one.reach is not None), None)
+    if at is None or (operator == "DequantizeLinear" and at == 1):
         return None
-    if step.root.dtype != torch.float32 or (zero is not None and bool(zero.value.any())) or not bool((step.value > 0).all()):
+    whole, scale = known[at], given[1 - at]
+    if whole is None or whole.step is None or scale is None or scale.root.dtype != torch.float32:
         return None
-    axis = a("axis", 1) % whole.value.ndim
-    own = axis if whole.order is None else whole.order[axis]
-    if step.root.numel() > 1 and own != 0:
-        return None  # states have steps for slices along the first axis alone
-    shape = (-1, *[1] * (whole.root.ndim - 1)) if step.root.numel() > 1 else ()
-    steps = step.value.reshape(shape)
-    return replace(whole, root=whole.root.float() * steps + 0.0, step=steps.clone(), trains=True)
+    if not bool((scale.value > 0).all()) or any(one is not None and bool(one.value.any()) for one in given[2:3]):
+        return None
+    by = scale.value
+    if operator == "DequantizeLinear":
+        if a("block_size", 0):
+            return None
+        axis = a("axis", 1) % made.ndim
+        by = by.reshape([-1 if place == axis else 1 for place in range(made.ndim)]) if by.numel() > 1 else by.reshape(())
+    return replace(whole, step=(whole.step * by).expand(made.shape))
 
 
 def numpy_of(one: Constant) -> np.ndarray:

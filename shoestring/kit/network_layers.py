@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -158,15 +158,19 @@ def recurrent(kind: str, a: Attributes, into: Tensor, back: Tensor, bias: Any) -
     made = {"LSTM": Memory, "GRU": Gates, "RNN": Feedback}[kind](into.shape[-1], size, **settings)
     made.reverse = a("direction", "forward") == "reverse"  # pyright: ignore[reportAttributeAccessIssue]
 
-    def in_order(value: Tensor) -> Tensor:
-        parts = value.chunk(len(_ORDER[kind]))
-        return torch.cat([parts[at] for at in _ORDER[kind]])
-
-    for at, end in zip(range(directions), ("_l0", "_l0_reverse"), strict=False):
-        tensors = {f"weight_ih{end}": in_order(into[at]), f"weight_hh{end}": in_order(back[at])}
-        if bias is not None:
-            first, second = bias[at].chunk(2)
-            tensors |= {f"bias_ih{end}": in_order(first), f"bias_hh{end}": in_order(second)}
-        with_tensors(made, **tensors)
+    with_tensors(made, **arranged(kind, directions, {"weight_ih": into, "weight_hh": back}))
+    if bias is not None:
+        halves = bias.chunk(2, 1)
+        with_tensors(made, **arranged(kind, directions, {"bias_ih": halves[0], "bias_hh": halves[1]}))
     made._init_flat_weights()
     return made
+
+
+def arranged(kind: str, directions: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """By torch's names, tensors (directions × gates, ...) of ONNX's order, in torch's."""
+    found = dict[str, Tensor]()
+    for at, end in zip(range(directions), ("_l0", "_l0_reverse"), strict=False):
+        for name, value in tensors.items():
+            parts = value[at].chunk(len(_ORDER[kind]))
+            found[name + end] = torch.cat([parts[place] for place in _ORDER[kind]])
+    return found

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Node
 from shoestring.kit import network_layers as layers
+from shoestring.kit.coded import Coded
 from shoestring.kit.network_constants import Constant, attributes_of, known_values, used
 from shoestring.kit.operator import Attributes
 from shoestring.kit.operators_convolution import pads_of
@@ -28,12 +30,13 @@ class OtherWayError(Exception):
 @dataclass
 class Plan:
     """A layer, or a function by its name, for a node; `inputs`: the numbers of what it takes. `weights`: of the layer's tensors, the constants
-    that they came from. `before`: how the first input is padded. `over`: the place of a node further on that is done with it."""
+    that they came from, or, where these are put in another order, in `coded` what is known of each. `before`: how the first input is padded. `over`: the place of a node further on that is done with it."""
 
     call: nn.Module | str
     kind: str
     inputs: tuple[int | None, ...]
     weights: dict[str, Constant | None] = field(default_factory=dict)
+    coded: dict[str, Coded | None] = field(default_factory=dict)
     before: Attributes | None = None
     over: int | None = None
 
@@ -111,7 +114,7 @@ def _convolution(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weigh
         return None
     zeros = [0, 0, *before, 0, 0, *after]
     padding = Attributes({"pads": zeros}, 2) if uneven else None
-    return Plan(layer, "conv", node.inputs[:1], {"weight": weight, "bias": bias}, padding)
+    return Plan(layer, "conv", node.inputs[:1], {"weight": weight, "bias": bias}, before=padding)
 
 
 def _transposed(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
@@ -209,7 +212,16 @@ def _recurrent(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights
         return None
     weights = {"weight_ih_l0": into, "weight_hh_l0": back, "bias_ih_l0": bias}
     states = () if all(nodes.is_zero(one) for one in node.inputs[5:7]) else node.inputs[5:7]
-    return Plan(layer, node.operator.lower(), (node.inputs[0], *states), weights)
+    known = dict[str, Coded | None]()
+    for name, one in (("weight_ih", into.known), ("weight_hh", back.known)):
+        for end in ("_l0", "_l0_reverse")[: len(into.value)]:
+            of = partial(_arranged, node.operator, len(into.value), name, end)
+            known[name + end] = None if one is None else one.moved(of)
+    return Plan(layer, node.operator.lower(), (node.inputs[0], *states), weights, known)
+
+
+def _arranged(kind: str, directions: int, name: str, end: str, steps: Tensor) -> Tensor:
+    return layers.arranged(kind, directions, {name: steps})[name + end]
 
 
 def _dropout(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:

@@ -38,11 +38,6 @@ class OnnxFile:
     beside: Mapping[str, int]
 
 
-def is_onnx(path: Path) -> bool:
-    """Whether a file is meant to be ONNX, by its name."""
-    return path.suffix.lower() == ".onnx"
-
-
 def read_onnx(path: str | Path, *, fixed: Mapping[str, Any] | None = None, modern: bool = False) -> OnnxFile:
     """The graph of an ONNX file, as it is: opset, nodes and every bit of the tensors. External data is read too.
 

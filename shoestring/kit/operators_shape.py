@@ -138,6 +138,10 @@ def _padding(a: Attributes, axes_of: int, pads: Any, axes: Any) -> list[tuple[An
     return found
 
 
+_OF_TORCH = {"reflect": "reflect", "edge": "replicate"}
+"""torch's names for ways of padding; it has them for a size that is known, as a step of its own."""
+
+
 def _padded(a: Attributes, value: Tensor, pads: Any = None, filled: Any = None, axes: Any = None) -> Tensor:
     sizes, mode = _padding(a, value.ndim, pads, axes), a("mode", "constant")
     if mode == "constant":
@@ -152,15 +156,23 @@ def _padded(a: Attributes, value: Tensor, pads: Any = None, filled: Any = None, 
         if type(before) is int and type(after) is int and before == after == 0:
             continue
         size = value.shape[axis]
+        known = all(type(one) is int for one in (before, after, size)) and value.is_floating_point()
+        if known and mode in _OF_TORCH and min(before, after) >= 0 and max(before, after) < size:
+            rows = value.movedim(axis, -1)
+            flat = functional.pad(rows.reshape(1, -1, size), (before, after), _OF_TORCH[mode])
+            value = flat.reshape(*rows.shape[:-1], before + size + after).movedim(-1, axis)
+            continue
         places = torch.arange(-before, size + after, device=value.device)
+        # As a tensor: where an axis varies, exporters take no size for a number that functions are given.
+        count = torch.arange(size, size + 1, device=value.device)
         if mode == "edge":
-            places = places.clamp(0, size - 1)
+            places = torch.minimum(places.clamp_min(0), count - 1)
         elif mode == "wrap":
-            places = places % size
+            places = places % count
         else:  # reflect
-            period = max(2 * (size - 1), 1)
+            period = (2 * (count - 1)).clamp_min(1)
             places = places % period
-            places = torch.where(places < size, places, period - places)
+            places = torch.where(places < count, places, period - places)
         value = value.index_select(axis, places)
     return value
 

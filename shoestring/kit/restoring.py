@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import file
-from shoestring.artifact.tensors import NUMBERS, Tensor
+from shoestring.kit.coded import WHOLE, give_state, steps_shape, torch_of
 from shoestring.kit.sizes import RESIZABLE, resize
 from shoestring.kit.state import spread
 from shoestring.kit.weights import SkippedWarning, Weight, bake, clone, members
@@ -36,7 +36,7 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
                 f"{path} is of another model: its tensor {list(one.bits.shape)} is not the shape of {name}{other}"
             )
         weight = found[one.member]
-        value, steps = _torch(one), packed.steps
+        value, steps = torch_of(one), packed.steps
         if place in whole and weight.raw.is_floating_point():
             steps = whole[place]
             value = (value * spread(torch.from_numpy(steps), value) + 0.0).to(weight.raw.dtype)
@@ -50,17 +50,11 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
             resize(weight)
         with torch.no_grad():
             weight.raw.copy_(value)
-        if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
-            continue
-        if steps is not None:
-            shape = steps.shape if place in whole else (-1, *[1] * (value.ndim - 1)) if len(steps) > 1 else ()
-            step = torch.from_numpy(steps.copy()).reshape(shape).clamp_min(torch.finfo(value.dtype).tiny)
-            weight.round(step, 127 if place in whole else None)
-        elif 1 < packed.levels <= min(65536, value.numel() // 2):
-            levels, indices = torch.unique(value, return_inverse=True)
-            weight.share(levels, indices)
-        if weight.raw.ndim >= 2 and (value == 0).any():
-            weight.prune(value != 0)
+        is_whole = place in whole
+        step = None if steps is None else torch.from_numpy(steps.copy())
+        if step is not None and steps is not None and not is_whole:
+            step = step.reshape(steps_shape(steps, value.ndim))
+        give_state(weight, step=step, reach=WHOLE if is_whole else None, levels=packed.levels)
     held = {one.member for one in content.tensors}
     if left := [weight.name for place, weight in enumerate(found) if weight.is_parameter and place not in held]:
         warnings.warn(f"{path} does not hold {', '.join(left)}: they keep the model's values", SkippedWarning, stacklevel=2)
@@ -74,9 +68,3 @@ def _fits(weight: Weight, shape: tuple[int, ...]) -> bool:
         return True
     smaller = len(own) == len(shape) and all(0 < new <= old for new, old in zip(shape, own, strict=True))
     return smaller and len(weight.owners) == 1 and isinstance(weight.owners[0][0], RESIZABLE)
-
-
-def _torch(one: Tensor) -> torch.Tensor:
-    signed = one.bits.view(one.bits.dtype.str.replace("u", "i").replace("<i1", "|i1"))
-    name = next(name for name, number in NUMBERS.items() if number == one.element)
-    return torch.from_numpy(signed.copy()).view(getattr(torch, name))

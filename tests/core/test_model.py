@@ -1,5 +1,7 @@
 """What is given as a model: wrappers are taken off, and what is none is said in words."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -52,6 +54,11 @@ class Pipeline:
         (lambda: torch.jit.script(plain()), "give the Python module that was scripted or traced"),
         (lambda: torch.jit.trace(plain(), torch.ones(1, 4)), "give the Python module that was scripted or traced"),
         (lambda: plain().state_dict(), r"OrderedDict \(0\.weight, 0\.bias\), weights without their module: build the module"),
+        (lambda: "model.onnx", r"the path 'model\.onnx': shoestring\.from_onnx\('model\.onnx'\) makes a module of that file"),
+        (
+            lambda: Path("small.shoe"),
+            r"shoestring\.from_shoe\('small\.shoe'\) makes a module .*restore\('small\.shoe', module\)",
+        ),
         (lambda: "model.pt", r"the path 'model\.pt': build the module, load its weights with load_state_dict"),
         (lambda: "small.shoe", r"shoestring\.restore\('small\.shoe', module\)"),
         (lambda: nn.Sequential, "the class Sequential: give an instance of it"),

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
-from zoo import ZOO, Animal, classified, longer
+from zoo import ZOO, Animal, Calls, classified, longer
 
 from shoestring import cli
 from shoestring.artifact import load
@@ -290,6 +290,19 @@ def test_a_convolution_with_uneven_padding_is_a_layer_after_padding(tmp_path: Pa
     module, value = from_onnx(path), torch.randn(2, 3, 6, 5)
     assert [type(one) for one in module.children()] == [nn.Conv2d]
     assert np.allclose(module(value).detach().numpy(), by_runtime(path, value)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+def test_padding_with_what_is_there_is_written_for_any_length(mode: str, tmp_path: Path):
+    ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", "T"])]
+    node = helper.make_node("Pad", ["x", "pads"], ["y"], mode=mode)
+    path = graph([node], tmp_path / "pad.onnx", initializers=[("pads", np.array([0, 3, 0, 2]))], inputs=ports, opset=19)
+    module = from_onnx(path)
+    args, kwargs = module.example(length=8)
+    write(module, Calls(args, kwargs), tmp_path / "pad.shoe")
+    for length in (8, 13):
+        value = torch.randn(2, length)
+        assert np.array_equal(load(tmp_path / "pad.shoe")(value), by_runtime(path, value)[0])
 
 
 # -- packing

@@ -101,28 +101,40 @@ def test_every_operator_is_served_or_refused_by_name():
     assert not set(SERVED) & set(OF_LAYERS)
 
 
+def tried(known: list[Any], constants: bool) -> dict[str, str]:
+    """What is wrong with the answers, by the name of the case; with `constants`, of those that have two inputs or more."""
+    chosen = [case for case in known if not constants or len(case.data_sets[0][0]) > 1]
+    found = {f"{case.name}, constants" if constants else case.name: fault(case, constants) for case in chosen}
+    return {name: why for name, why in found.items() if why}
+
+
+def check(faults: dict[str, str]) -> None:
+    """That nothing fails but what is known not to pass."""
+    new = {name: why for name, why in faults.items() if name.split(",")[0] not in NOT_PASSING}
+    assert not new, "\n".join(f"{name}: {why[:300]}" for name, why in new.items())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_share_of_onnx_s_own_cases():
+    known = list(cases())[::7]
+    assert len({node.op_type for case in known for node in case.model.graph.node}) > 100
+    check(tried(known, False) | tried(known[::2], True))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_onnx_s_own_cases(capsys: pytest.CaptureFixture[str]):
     known = list(cases())
     assert len(known) > 900
-    faults: dict[str, str] = {}
-    passing = total = 0
-    for constants in (False, True):
-        for case in known:
-            if constants and len(case.data_sets[0][0]) < 2:
-                continue
-            total += 1
-            if why := fault(case, constants):
-                faults[f"{case.name}, constants" if constants else case.name] = why
-            else:
-                passing += 1
+    plain, held = tried(known, False), tried(known, True)
+    total = len(known) + sum(len(case.data_sets[0][0]) > 1 for case in known)
     with capsys.disabled():
-        plain = len([name for name in faults if "," not in name])
+        passing = total - len(plain) - len(held)
         print(
-            f"\nonnx {onnx.__version__}: {len(known) - plain} of {len(known)} cases pass; {passing} of {total} with constants"
+            f"\nonnx {onnx.__version__}: {len(known) - len(plain)} of {len(known)} cases pass; {passing} of {total} with constants"
         )
-    new = {name: why for name, why in faults.items() if name.split(",")[0] not in NOT_PASSING}
-    assert not new, "\n".join(f"{name}: {why[:300]}" for name, why in new.items())
+    check(plain | held)
     if onnx.__version__.startswith("1.23."):
-        assert NOT_PASSING.keys() == {name.split(",")[0] for name in faults}, "what passes now is no longer to be listed"
+        # Whether half precision is a bit apart depends on the machine.
+        certain = {name for name, why in NOT_PASSING.items() if why != "rounding"}
+        assert certain <= {name.split(",")[0] for name in plain | held}, "what passes now is no longer to be listed"
