@@ -43,7 +43,7 @@ def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tens
             f"{split}: items are of several shapes ({', '.join(map(str, sorted(shapes)[:4]))}): pad them to one, or {_TASK}"
         ) from error
     *inputs, targets = whole
-    if loader:
+    if isinstance(given, DataLoader):
         say_what_is_left_out(split, given, len(targets))
     return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
 
