@@ -143,7 +143,7 @@ class Agreement(Task):
                     if is_boxes(answer, path)
                     else of_values(answer, made.get(path), path)
                 )
-                if path not in measures and found[path].by == "nothing tells" and may_be_logits(made.get(path)):
+                if not {path, _ALL} & measures.keys() and found[path].by == "nothing tells" and may_be_logits(made.get(path)):
                     perhaps.append(path)
             if not isinstance(kinds.get(path), NotTaught) and _ALL not in measures:
                 measure = measure or same_for(found[path].kind if path in found else None, before)
