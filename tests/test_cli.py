@@ -166,7 +166,8 @@ def test_a_model_alone_is_compressed_by_how_it_answers(images, folder, shoestrin
     status, out, _ = shoestring("score", "alone.shoe", "mine.py:alone", "--inputs", images, "--same", "class")
     assert status == 0 and 0.8 <= float(out) <= 1
     assert "give --inputs, the same as when the file was made" in shoestring("score", "alone.shoe", "mine.py:alone")[2]
-    status, out, _ = shoestring("forecast", "mine.py:alone", "--inputs", images, "--json", "--budget", "size<=6KB")
+    status, out, err = shoestring("forecast", "mine.py:alone", "--inputs", images, "--json", "--budget", "size<=6KB")
+    assert "if output are logits of classes, say same=SameClass() (--same class)" in err
     assert status == 0 and json.loads(out.splitlines()[-1])["event"] == "forecast"
     status, out, _ = shoestring("sensitivity", "mine.py:alone", "--inputs", images, "--same", "class", "--bits", 8, "--json")
     assert status == 0 and json.loads(out)

@@ -42,6 +42,7 @@ _YES_OR_NO = {"BinaryCrossEntropyWithLogits": BinaryLogits(), "Sigmoid": BinaryL
     "SoftMarginLoss": BinaryLogits(), "MultilabelMarginLoss": BinaryLogits(), "BinaryCrossEntropy": BinaryProbabilities()}  # fmt: skip
 _NUMBERS = {"MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "Abs", "Pow"}
 _NORMS = {"LinalgVectorNorm", "Norm"}
+_LINEAR = {"Addmm", "Mm", "Linear"}
 _VIEWS = {"View", "UnsafeView", "ReshapeAlias"}
 
 
@@ -67,7 +68,8 @@ def settle(declared: Kinds, loss: Any, calls: Sequence[Any], answers: Any) -> di
         elif not answer.is_floating_point() or (_logits_only(answers, path) and path not in by_loss):
             continue
         elif (kind := by_loss.get(path)) is not None:
-            found[path] = Told(kind, "by the loss")
+            known = next((one[path] for one in map(outputs_of, calls) if path in one), None)
+            found[path] = Told(_numbers(known) if kind == Numbers() else kind, "by the loss")
         else:
             found[path] = of_values(answer, outputs_of(calls[0]).get(path) if calls else None, path)
     return found
@@ -238,14 +240,9 @@ def of_values(answer: Any, made: Any = None, path: str = "") -> Told:
 
     Numbers where nothing tells.
     """
-    step, node = "", getattr(made, "grad_fn", None)
-    while node is not None:
-        step = _step(node)
-        if step not in _THROUGH - {"Add", "Sub", "Mul", "Div", "Rsub"}:
-            break
-        node = next((one for one, _ in node.next_functions if one is not None), None)
+    numbers = Told(_numbers(made), "nothing tells")
     if not answer.numel() or not answer.isfinite().all():
-        return Told(Numbers(), "nothing tells")
+        return numbers
     axes = range(answer.ndim - 1, 0, -1)
     by = "by its values"
     if answer.min() >= 0:
@@ -262,16 +259,42 @@ def of_values(answer: Any, made: Any = None, path: str = "") -> Told:
         and answer.shape[column := answer.ndim - 1 if answer.ndim == 3 else 1] > 1
     ):
         return Told(ClassLogits(column), "by its name")
-    if step == "Sigmoid" and answer.shape[-1] != 4:  # four may be the sides of a box, within a picture
+    # Four that are called so may be the sides of a box, within a picture.
+    if _last_step(made) == "Sigmoid" and not (answer.shape[-1:] == (4,) and _called_boxes(path)):
         return Told(BinaryProbabilities(), "made by a sigmoid")
     for axis in axes:
         if answer.shape[axis] > 2 and ((answer.norm(dim=axis) - 1).abs() < 1e-3).all():
             return Told(Directions(axis), by)
-    return Told(Numbers(), "nothing tells")
+    return numbers
 
 
-def is_boxes(answer: Any) -> bool:
-    """Whether an output N×…×4 has in every row a left before a right and a top before a bottom, of eight rows or more."""
-    if answer.ndim < 2 or answer.shape[-1] != 4 or answer.numel() < 32:
+def is_boxes(answer: Any, path: str) -> bool:
+    """Whether an output N×…×4 is called boxes, and has in every row a left before a right and a top before a bottom, of eight rows or more."""
+    if answer.ndim < 2 or answer.shape[-1] != 4 or answer.numel() < 32 or not _called_boxes(path):
         return False
     return bool((answer[..., 2] > answer[..., 0]).all() and (answer[..., 3] > answer[..., 1]).all())
+
+
+def may_be_logits(made: Any) -> bool:
+    """Whether an output, with gradients, comes out of a linear layer as three columns or more: then they may be logits of classes."""
+    return made is not None and made.ndim > 1 and made.shape[-1] > 2 and _last_step(made) in _LINEAR
+
+
+def _called_boxes(path: str) -> bool:
+    return "box" in path.lower()
+
+
+def _numbers(made: Any) -> Numbers:
+    """Numbers; of an output N×C×T that a convolution made, with its columns along axis 1."""
+    return Numbers(axis=1) if getattr(made, "ndim", 0) == 3 and _last_step(made).startswith("Conv") else Numbers()
+
+
+def _last_step(made: Any) -> str:
+    """What autograd calls the step that made an output, before all views of it; "" where nothing is known."""
+    step, node = "", getattr(made, "grad_fn", None)
+    while node is not None:
+        step = _step(node)
+        if step not in _THROUGH - {"Add", "Sub", "Mul", "Div", "Rsub"}:
+            break
+        node = next((one for one, _ in node.next_functions if one is not None), None)
+    return step

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 _FEW = 8  # values of a column, below which its variance says little
-_TINY = 1e-6  # of the mean square of a column, the least that its variance is taken for
+_TINY = 1e-4  # of the mean square of a column, the least that its variance is taken for: a hundredth of its size
 _LEAST = 1e-7  # the least that a probability is taken for
 
 
@@ -16,8 +16,9 @@ class Kind(ABC):
     """What one output of a model means.
 
     A task declares it in `kinds`: one Kind for all outputs, or a mapping from an output's path ("logits", "1", "boxes.0") or its place
-    among the outputs to its Kind. Distillation measures how far a model is from its teacher by it. All distances are without a unit and
-    about 1 where the model knows nothing, so that of several outputs none drowns the others.
+    among the outputs to its Kind. Distillation measures how far a model is from its teacher by it. All distances are without a unit, so that the scale
+    of no output drowns the others: numbers are 1 apart where a model knows their mean alone, directions where they are at right angles; classes have
+    no such bound, but softened they are seldom more than a few apart.
     """
 
     @abstractmethod
@@ -102,23 +103,27 @@ class BinaryProbabilities(Kind):
 class Numbers(Kind):
     """Numbers in whatever unit: the squared error, as a share of the variance of the teacher's own answers in the batch.
 
-    Each column has a variance of its own: along axis 1 of N×C and N×C×H×W, along the last of N×T×C. So a constant offset costs, and the
-    unit of a column does not matter. Where a batch has fewer than 8 values of a column, its mean square stands for the variance.
+    Each column has a variance of its own, so that a constant offset costs, and the unit of a column does not matter. `axis`: where the
+    columns are; None: axis 1, the last one where there are three (N×T×C; say Numbers(axis=1) of N×C×T). A column that varies by less
+    than a hundredth of its size is taken to vary by that: an error of 1 % of a constant is 1. Where a batch has fewer than 8 values of a column,
+    its mean square stands for the variance.
     """
+
+    axis: int | None = None
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
         ours, theirs = ours.float(), theirs.float()
         known = theirs.isfinite()
         error = (ours - theirs.masked_fill(~known, 0)).masked_fill(~known, 0)
-        return (error.square() / _variance(theirs.masked_fill(~known, 0))).mean()
+        return (error.square() / _variance(theirs.masked_fill(~known, 0), self.axis)).mean()
 
     def __str__(self) -> str:
-        return "numbers"
+        return "numbers" if self.axis is None else f"numbers in columns along axis {self.axis}"
 
 
-def _variance(values: Any) -> Any:
+def _variance(values: Any, axis: int | None) -> Any:
     """Of each column of an output, in a shape that fits it; never 0."""
-    column = -1 if values.ndim == 3 else 1
+    column = axis if axis is not None else -1 if values.ndim == 3 else 1
     axes = [axis for axis in range(values.ndim) if values.ndim < 2 or axis != column % values.ndim]
     square = values.square().mean(axes, keepdim=True) if axes else values.square()
     count = values.numel() // max(square.numel(), 1)
@@ -133,7 +138,7 @@ class Boxes(Kind):
     """Boxes as four numbers along the last axis: left, top, right, bottom. Apart as Numbers are; Agreement looks at their overlap."""
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
-        return Numbers().apart(ours, theirs, temperature)
+        return Numbers(axis=-1).apart(ours, theirs, temperature)
 
     def __str__(self) -> str:
         return "boxes"

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Axis, Boxes, Kind, NotTaught, Own, Predict, Task, Vary, array
-from shoestring.core.inferred import Told, in_words, is_boxes, of_values
+from shoestring.core.inferred import Told, in_words, is_boxes, may_be_logits, of_values
 from shoestring.core.kinds import Kinds, by_path, shown
-from shoestring.kit.answers import Part, chosen, made_by, parted, understood
-from shoestring.kit.calls import Calls, Carried
-from shoestring.kit.inputs import read_inputs
+from shoestring.kit.answers import Part, chosen, made_by, numbered_groups, parted, understood
+from shoestring.kit.calls import Calls, Carried, axes_of, count_of
+from shoestring.kit.inputs import Sounds, read_inputs
 from shoestring.kit.same import Least, Mean, Same, same_for
 from shoestring.kit.weights import bake, check_finite, clone
 
@@ -45,7 +45,10 @@ class Agreement(Task):
     Mean() or Least(). `kinds`: what the outputs mean (core.kinds), which the training loss follows too; what is NotTaught() is left out of both.
     `states`: of a streaming model, its state inputs and which output each becomes, {"h": "h_out"} or {"h": Carried("h_out", (1, "N", 64))}: the
     inputs are sequences N×T×… then, run step by step, and cut into windows of `window` steps for training. States begin as zeros.
-    `axes` names the axes of an input (of one step, where there are states) that vary besides axis 0.
+    `axes` names the axes of an input (of one step, where there are states) that vary besides axis 0: one mapping for all, or one by the
+    input's name, {"text": {1: "T"}, "image": {2: "H", 3: "W"}}.
+    `groups`: N numbers or names; examples of one group (cuts of one recording, pictures of one person) stay in one part, so that what is held
+    out is really unknown. Pieces of one file of `Sounds` are a group.
     The model is copied, in evaluation mode; what it answers is computed once. Warns where a constant answer would agree as well.
     Raises TypeError, ValueError, OSError for inputs that cannot be read, are too few, hold NaN or do not fit the model.
     """
@@ -54,7 +57,8 @@ class Agreement(Task):
     inputs: Any = field(repr=False)
     same: Measure | Mapping[str | int, Measure] | None = None
     states: Mapping[str, str | int | Carried] = field(default_factory=dict, kw_only=True)
-    axes: Mapping[int, str | Axis] = field(default_factory=dict, kw_only=True)
+    axes: Mapping[int, str | Axis] | Mapping[str, Mapping[int, str | Axis]] = field(default_factory=dict, kw_only=True)
+    groups: Any = field(default=None, kw_only=True, repr=False)
     kinds: Kinds = field(default=None, kw_only=True)
     together: Mean | Least = field(default_factory=Mean, kw_only=True)
     shares: tuple[float, float, float] = field(default=(0.6, 0.2, 0.2), kw_only=True)
@@ -71,6 +75,7 @@ class Agreement(Task):
     _calls: Calls = field(init=False, repr=False)
     _measures: dict[str, Measure] = field(init=False, repr=False)
     _found: dict[str, Told] = field(init=False, repr=False)
+    _perhaps_logits: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -80,19 +85,18 @@ class Agreement(Task):
         check_finite(self.model)
         original = bake(clone(self.model)).eval().requires_grad_(False)
         calls, inputs, kept = understood(original, read_inputs(self.inputs), self.states)
-        parts = parted(Part(original, calls, kept, inputs), self.shares, self.seed, self.window)
-        for name, value in (
-            ("teacher", original),
-            ("model", original),
-            ("inputs", None),
-            ("_parts", parts),
-            ("_calls", calls),
-        ):
+        own = self.inputs.groups() if self.groups is None and isinstance(self.inputs, Sounds) else self.groups
+        groups = None if own is None else numbered_groups(own, count_of(inputs))
+        parts = parted(Part(original, calls, kept, inputs), self.shares, self.seed, self.window, groups)
+        axes_of(self.axes, inputs)
+        known = {"teacher": original, "model": original, "inputs": None, "groups": groups, "_parts": parts, "_calls": calls}
+        for name, value in known.items():
             object.__setattr__(self, name, value)  # the inputs are in the parts now
         self._settle()
         digest = hashlib.sha256(
             repr((self.seed, self.shares, *((p, _name(one)) for p, one in self._measures.items()))).encode()
         )
+        digest.update(b"" if groups is None else groups.numpy().tobytes())
         for name, one in inputs.items():
             digest.update(
                 repr((name, one.shape, one.dtype)).encode() + one.contiguous().flatten().view(torch.uint8).numpy().tobytes()
@@ -124,7 +128,7 @@ class Agreement(Task):
         )
         kinds = by_path(said, paths, "kinds")
         measures = self._declared(paths, kinds)
-        found: dict[str, Told] = {}
+        found, perhaps = dict[str, Told](), list[str]()
         for path in paths:
             answer = answers[path].flatten(0, 1) if self._calls.states else answers[path]
             before, measure = answer.numpy(), measures.get(path)
@@ -134,13 +138,20 @@ class Agreement(Task):
             elif by_measure is not None:
                 found[path] = Told(by_measure, "by same=")
             elif answer.is_floating_point():
-                found[path] = Told(Boxes(), "by its values") if is_boxes(answer) else of_values(answer, made.get(path), path)
+                found[path] = (
+                    Told(Boxes(), "by its name and values")
+                    if is_boxes(answer, path)
+                    else of_values(answer, made.get(path), path)
+                )
+                if not {path, _ALL} & measures.keys() and found[path].by == "nothing tells" and may_be_logits(made.get(path)):
+                    perhaps.append(path)
             if not isinstance(kinds.get(path), NotTaught) and _ALL not in measures:
                 measure = measure or same_for(found[path].kind if path in found else None, before)
                 measures[path] = measure.fitted(before) if isinstance(measure, Same) else measure
         if not measures:
             raise ValueError(f"no output is left to agree on: kinds says NotTaught() of {', '.join(map(shown, kinds))}")
         object.__setattr__(self, "_measures", measures)
+        object.__setattr__(self, "_perhaps_logits", tuple(perhaps))
         object.__setattr__(self, "_found", {"": Told(self.kinds, "declared")} if own else found)  # type: ignore[arg-type]
 
     def _declared(self, paths: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -164,10 +175,14 @@ class Agreement(Task):
         what = " and ".join(
             _name(one) if path == _ALL else f"{shown(path)} {_name(one)}" for path, one in self._measures.items()
         )
+        logits = " and ".join(map(shown, self._perhaps_logits))
+        hint = (
+            f"; if {logits} are logits of classes, say same=SameClass() (--same class): the largest is all that must stay then"
+        )
         pieces = f" windows of {self.window} steps" if self._calls.states else ""
         return (
             f"agreement on {what}; {sizes[0]:,} inputs{pieces} to train on, {sizes[1]:,} to choose by, {sizes[2]:,} to prove on; one answer to every "
-            f"input would agree on {100 * self.constant:.0f} %; taught: {self.teaching()}"
+            f"input would agree on {100 * self.constant:.0f} %; taught: {self.teaching()}{hint if logits else ''}"
         )
 
     def teaching(self) -> str:
@@ -289,9 +304,10 @@ class Agreement(Task):
         calls, inputs = self._calls, chosen(self._parts["validation"].inputs, torch.arange(2))
         values: dict[str, Any] = {name: one.to(calls.dtype) for name, one in calls.begun(2).items()}
         values = {name: Vary(one, calls.states[name].axes) for name, one in values.items()}
+        axes = axes_of(self.axes, inputs)
         for name, one in inputs.items():
             step = one[:, 0] if calls.states and one.ndim else one
-            values[name] = Vary(step, {axis: of for axis, of in {0: "N", **self.axes}.items() if axis < step.ndim})
+            values[name] = Vary(step, {axis: of for axis, of in {0: "N", **axes[name]}.items() if axis < step.ndim})
         return tuple(values[name] for name in calls.position), {name: values[name] for name in calls.keyword}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -119,7 +120,11 @@ def _sound(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The inputs in the model's type of floating-point number; raises ValueError for what cannot be worked with."""
     counts = {name: len(one) for name, one in inputs.items() if one.ndim}
     if not counts or len(set(counts.values())) > 1:
-        raise ValueError(f"inputs have one number of examples along axis 0, and these have the shapes {_shapes(inputs)}")
+        flat = [one for one in inputs.values() if one.ndim == 1 and not one.is_floating_point()]
+        bags = ". Ids in one row with offsets, as EmbeddingBag takes them, have no axis of examples: give ids N×L, padded (padding_idx), without offsets"
+        raise ValueError(
+            f"inputs have one number of examples along axis 0, and these have the shapes {_shapes(inputs)}{bags if len(flat) > 1 else ''}"
+        )
     if (count := next(iter(counts.values()))) < FEWEST:
         raise ValueError(
             f"there are {count} inputs, and it takes {FEWEST} or more, of which some are held out: with 100 held out, each is one point of the score"
@@ -153,8 +158,13 @@ def _shapes(tensors: Mapping[str, Any]) -> str:
     )
 
 
-def parted(whole: Part, shares: tuple[float, float, float], seed: int, window: int) -> dict[str, Part]:
-    """The parts to train, to choose and to prove on; sequences to train on are cut into windows."""
+def parted(
+    whole: Part, shares: tuple[float, float, float], seed: int, window: int, groups: Tensor | None = None
+) -> dict[str, Part]:
+    """The parts to train, to choose and to prove on; sequences to train on are cut into windows.
+
+    `groups`: N whole numbers; examples of one number are in one part, and shares are then as near as groups allow.
+    """
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares is {shares}: give three above 0 that add up to 1, to train, to choose and to prove on")
     count = len(whole)
@@ -163,14 +173,48 @@ def parted(whole: Part, shares: tuple[float, float, float], seed: int, window: i
         raise ValueError(
             f"of {count} inputs, shares of {shares} leave {count - sum(held)} to train on: give more inputs, or a larger first share"
         )
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    train, validation, test = order.split([count - sum(held), *held])
+    draw, sizes = torch.Generator().manual_seed(seed), [count - sum(held), *held]
+    if groups is None:
+        train, validation, test = torch.randperm(count, generator=draw).split(sizes)
+    else:
+        train, validation, test = _by_group(groups, sizes, draw)
     found = {"train": whole.only(train), "validation": whole.only(validation), "test": whole.only(test)}
     if whole.calls.states:
         found["train"] = replace(
             found["train"], inputs={name: _windows(one, window) for name, one in found["train"].inputs.items()}
         )
     return found
+
+
+def numbered_groups(groups: Any, count: int) -> Tensor:
+    """Of each of so many examples the number of its group; raises ValueError for groups that do not fit."""
+    named = groups.numpy(force=True) if isinstance(groups, Tensor) else np.asarray(groups)
+    if named.shape != (count,):
+        raise ValueError(
+            f"groups has the shape {list(named.shape)}, and there are {count} inputs: give one group for each of them"
+        )
+    return torch.from_numpy(np.unique(named, return_inverse=True)[1])
+
+
+def _by_group(groups: Tensor, sizes: list[int], draw: torch.Generator) -> list[Tensor]:
+    """The places of three parts of about these sizes, no group in two of them: each goes, in random order, where most is lacking."""
+    count = int(groups.max()) + 1
+    if count < len(sizes):
+        raise ValueError(
+            f"all inputs are of {count} group{'s' * (count > 1)}, and each of three parts, to train, to choose and to prove on, takes one or more: give inputs "
+            "of more groups (recordings, people, pictures)"
+        )
+    sizes_of_groups, found = torch.bincount(groups, minlength=count).tolist(), [list[int]() for _ in sizes]
+    lacking = list(sizes)
+    for place, group in enumerate(torch.randperm(count, generator=draw).tolist()):
+        empty = [part for part, own in enumerate(found) if not own]
+        part = max(empty if count - place <= len(empty) else range(len(sizes)), key=lambda one: lacking[one])
+        found[part].append(group)
+        lacking[part] -= sizes_of_groups[group]
+    parts = [torch.isin(groups, torch.tensor(own)).nonzero().flatten() for own in found]
+    if (least := min(map(len, parts))) < 2:
+        raise ValueError(f"of {count} groups of {len(groups)} inputs, one part gets {least}: give inputs of more groups")
+    return [part[torch.randperm(len(part), generator=draw)] for part in parts]
 
 
 def _windows(sequences: Tensor, window: int) -> Tensor:

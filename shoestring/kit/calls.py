@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from shoestring.core import Axis
 from shoestring.core.kinds import by_path, outputs_of, shown
 
 
@@ -75,6 +76,21 @@ class Calls:
 def count_of(inputs: Mapping[str, Tensor]) -> int:
     """How many examples there are."""
     return next(len(one) for one in inputs.values() if one.ndim)
+
+
+def axes_of(axes: Mapping[Any, Any], inputs: Mapping[str, Any]) -> dict[str, Mapping[int, str | Axis]]:
+    """By input, which of its axes vary and what they are called: `axes` is one mapping from axes for all, or one by an input's name.
+
+    Raises ValueError for an input that there is not.
+    """
+    if not axes or all(isinstance(key, int) for key in axes):
+        return dict.fromkeys(inputs, axes)
+    if wrong := [key for key in axes if key not in inputs or not isinstance(axes[key], Mapping)]:
+        name = next(iter(inputs))
+        raise ValueError(
+            f"axes names {wrong[0]!r}, and the inputs are {', '.join(inputs)}: give axes={{1: 'T'}} for all of them, or by name, axes={{{name!r}: {{1: 'T'}}}}"
+        )
+    return {name: axes.get(name, {}) for name in inputs}
 
 
 def calls_of(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 MOST_BYTES = 4_000_000_000
 """That are read into memory; what is larger needs a task of its own, which reads its batches one by one."""
@@ -18,7 +18,8 @@ _TASK = "write a class from shoestring.Task, whose batches() may give anything (
 def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tensor]:
     """(inputs, targets) of all items, axis 0 being the item; of items with more than two parts the last one is the target.
 
-    Warns where an item differs from one reading to the next: a random change is frozen that way, and belongs into `augment`.
+    Of a DataLoader the last batch is read too, whatever its `drop_last`. Warns where its sampler leaves out items, and where an item differs
+    from one reading to the next: a random change is frozen that way, and belongs into `augment`.
     Raises TypeError for what is none of these and for items that are no tensors, ValueError for items of several shapes, for
     none at all, and for more than 4 GB.
     """
@@ -30,6 +31,7 @@ def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tens
             "Dataset or a DataLoader of (input, target)"
         )
     _warn_of_change(split, given.dataset if loader else given)
+    given = with_last_batch(given) if loader else given
     in_order = isinstance(given, Dataset) and not isinstance(given, IterableDataset)
     items: Any = (given[place] for place in range(len(given))) if in_order else given  # type: ignore[arg-type]
     columns = _columns(split, items, "batch" if loader else "item")
@@ -41,7 +43,33 @@ def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tens
             f"{split}: items are of several shapes ({', '.join(map(str, sorted(shapes)[:4]))}): pad them to one, or {_TASK}"
         ) from error
     *inputs, targets = whole
+    if isinstance(given, DataLoader):
+        say_what_is_left_out(split, given, len(targets))
     return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
+
+
+def with_last_batch(loader: DataLoader) -> DataLoader:
+    """The loader, or one with the same items in the same order that keeps the last batch, which `drop_last` would leave out."""
+    sampler, options = loader.batch_sampler, {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
+    if isinstance(loader.dataset, IterableDataset):
+        return DataLoader(loader.dataset, loader.batch_size, **options) if loader.drop_last else loader
+    if isinstance(sampler, BatchSampler) and sampler.drop_last:
+        return DataLoader(loader.dataset, batch_sampler=BatchSampler(sampler.sampler, sampler.batch_size, False), **options)
+    return loader
+
+
+def say_what_is_left_out(what: str, loader: DataLoader, read: int) -> None:
+    """Warn, with both numbers, where so many items were read from a loader whose data set has more."""
+    try:
+        count = len(loader.dataset)  # type: ignore[arg-type]
+    except TypeError:  # a stream does not say
+        return
+    if read < count:
+        warnings.warn(
+            f"{what}: the DataLoader gives {read:,} of the {count:,} items that its data set has, as its sampler says: of the others nothing is "
+            "learned or measured. Give the Dataset itself where all are meant",
+            stacklevel=6,
+        )
 
 
 def _columns(split: str, items: Iterable[Any], what: str) -> list[list[Tensor]]:

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from shoestring.kit.collected import say_what_is_left_out, with_last_batch
+
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_WHITE = 65_535  # of 16 bits
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Pictures:
     """The pictures of a folder, as float32 N×C×H×W from 0 to 1, in the order of their names. Needs the extra `images`.
 
     `size`: (height, width) that all are brought to; None where they have one size. `channels`: 1 for grey, 3 for red, green and
-    blue; None for 1 where every picture is grey.
+    blue; None for 1 where every picture is grey. Grey pictures of 16 bits are divided by 65,535, all others by 255.
     """
 
     folder: str | Path
@@ -41,16 +44,18 @@ class Pictures:
         found: list[Any] = []
         for path in _files(self.folder, PICTURES, "pictures"):
             with Image.open(path) as picture:
-                whole = picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16") else "RGB")
+                if picture.mode[0] in "IF":  # grey, of more than 8 bits
+                    whole = Image.fromarray(_shares_of_white(np.asarray(picture), path))
+                else:
+                    whole = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
                 found.append(whole if self.size is None else whole.resize((self.size[1], self.size[0])))
-        grey = self.channels == 1 or (self.channels is None and all(one.mode == "L" for one in found))
+        grey = self.channels == 1 or (self.channels is None and all(one.mode in "LF" for one in found))
         if len(sizes := sorted({one.size[::-1] for one in found})) > 1:
             raise ValueError(
                 f"the pictures in {self.folder} have {len(sizes)} sizes, {sizes[0]} and {sizes[-1]} among them: give one to bring them to, "
                 "Pictures(folder, size=(height, width))"
             )
-        arrays = [np.asarray(one.convert("L" if grey else "RGB"), np.float32) / 255 for one in found]
-        whole = torch.from_numpy(np.stack(arrays))
+        whole = torch.from_numpy(np.stack([_pixels(one, grey) for one in found]))
         return whole[:, None] if grey else whole.permute(0, 3, 1, 2).contiguous()
 
 
@@ -58,32 +63,51 @@ class Pictures:
 class Sounds:
     """The .wav files of a folder, as float32 N×T from -1 to 1, channels averaged, in the order of their names.
 
-    `samples`: each is cut into pieces of so many, and what is left over at its end is dropped; None where all have one length.
+    `samples`: each is cut into pieces of so many, and what is left over at its end is dropped; None where all have one length. Pieces of one
+    file are one group (`groups`). `rate`: samples a second; what was recorded at another rate is brought to it, as a whole and without
+    what is above half of it. None where all files have one rate.
     """
 
     folder: str | Path
     samples: int | None = None
+    rate: int | None = None
 
     def read(self) -> Tensor:
         """N×T; raises ValueError."""
-        found = [(path, _sound(path)) for path in _files(self.folder, (".wav",), "sounds (.wav)")]
-        if self.samples is not None:
+        return torch.from_numpy(np.stack([piece for _, piece in self._pieces()]))
+
+    def groups(self) -> np.ndarray | None:
+        """N whole numbers: which file each piece is of; None where files are not cut."""
+        return None if self.samples is None else np.array([file for file, _ in self._pieces()])
+
+    def _pieces(self) -> list[tuple[int, np.ndarray]]:
+        """The number of a file and T samples of it, for each example."""
+        if self.rate is not None and self.rate < 1:
+            raise ValueError(f"rate is {self.rate}: give samples a second, such as 16000")
+        read = [(path, *_sound(path)) for path in _files(self.folder, (".wav",), "sounds (.wav)")]
+        by_rate = {rate: path.name for path, rate, _ in read}
+        if self.rate is None and len(by_rate) > 1:
+            told = ", ".join(f"{rate:,} a second ({by_rate[rate]})" for rate in sorted(by_rate)[:4])
+            raise ValueError(
+                f"the sounds in {self.folder} have {len(by_rate)} rates, {told}: say which the model takes, Sounds(folder, rate={min(by_rate)}), "
+                "and the others are brought to it"
+            )
+        sounds = [_at_rate(sound, rate, self.rate or rate) for _, rate, sound in read]
+        lengths = sorted({len(sound) for sound in sounds})
+        if (size := self.samples) is not None:
             pieces = [
-                piece
-                for _, sound in found
-                for piece in sound[: len(sound) // self.samples * self.samples].reshape(-1, self.samples)
-            ]
+                (file, piece) for file, sound in enumerate(sounds)
+                for piece in sound[: len(sound) // size * size].reshape(-1, size)
+            ]  # fmt: skip
             if not pieces:
-                raise ValueError(
-                    f"no sound in {self.folder} has {self.samples} samples: the longest has {max(len(s) for _, s in found)}"
-                )
-            return torch.from_numpy(np.stack(pieces))
-        if len(lengths := sorted({len(sound) for _, sound in found})) > 1:
+                raise ValueError(f"no sound in {self.folder} has {size} samples: the longest has {lengths[-1]}")
+            return pieces
+        if len(lengths) > 1:
             raise ValueError(
                 f"the sounds in {self.folder} have {len(lengths)} lengths, of {lengths[0]:,} to {lengths[-1]:,} samples: give how many to "
                 "cut them into pieces of, Sounds(folder, samples=16000)"
             )
-        return torch.from_numpy(np.stack([sound for _, sound in found]))
+        return list(enumerate(sounds))
 
 
 def read_inputs(inputs: Any) -> dict[str, Tensor] | tuple[Tensor, ...]:
@@ -103,7 +127,12 @@ def read_inputs(inputs: Any) -> dict[str, Tensor] | tuple[Tensor, ...]:
             f"inputs is a {type(inputs).__name__}: give a tensor, an array, a tuple or a dict of them, the path of an .npz or .npy file or of a "
             "folder of pictures or sounds, or the examples one by one"
         )
-    return _joined(list(inputs), batches=isinstance(inputs, DataLoader))
+    if not isinstance(inputs, DataLoader):
+        return _joined(list(inputs), batches=False)
+    joined = _joined(list(with_last_batch(inputs)), batches=True)
+    ones = joined.values() if isinstance(joined, dict) else joined
+    say_what_is_left_out("the inputs", inputs, next((len(one) for one in ones if one.ndim), 0))
+    return joined
 
 
 def _from_path(path: Path) -> dict[str, Tensor] | tuple[Tensor, ...]:
@@ -173,11 +202,12 @@ def _files(folder: str | Path, suffixes: tuple[str, ...], what: str) -> list[Pat
     return found
 
 
-def _sound(path: Path) -> np.ndarray:
-    """The samples T of a .wav file, float32 from -1 to 1."""
+def _sound(path: Path) -> tuple[int, np.ndarray]:
+    """Samples a second, and the samples T of a .wav file, float32 from -1 to 1."""
     try:
         with wave.open(str(path)) as sound:
             width, channels, data = sound.getsampwidth(), sound.getnchannels(), sound.readframes(sound.getnframes())
+            rate = sound.getframerate()
     except (wave.Error, EOFError) as error:
         raise ValueError(f"{path} cannot be read ({error}): save it as .wav of 8, 16, 24 or 32 bits (PCM)") from None
     if width == 1:
@@ -188,4 +218,31 @@ def _sound(path: Path) -> np.ndarray:
         values = padded.copy().view("<i4")[:, 0].astype(np.float32) / 2**31
     else:
         values = np.frombuffer(data, "<i2" if width == 2 else "<i4").astype(np.float32) / 2 ** (8 * width - 1)
-    return values.reshape(-1, channels).mean(1)
+    return rate, values.reshape(-1, channels).mean(1)
+
+
+def _at_rate(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples T at `rate` as those at another: the same sum of waves, without those above half of either rate."""
+    if rate == wanted or not len(sound):
+        return sound
+    length = max(1, round(len(sound) * wanted / rate))
+    waves = np.fft.rfft(sound.astype(np.float64))[: length // 2 + 1]
+    return (np.fft.irfft(waves, length) * (length / len(sound))).astype(np.float32)
+
+
+def _shares_of_white(values: np.ndarray, path: Path) -> np.ndarray:
+    """H×W from 0 to 1 of a grey picture of 16 bits; raises ValueError where it is none."""
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > _WHITE:
+        raise ValueError(
+            f"{path} has numbers from {values.min():g} to {values.max():g}, of which nobody knows how many are white: read it yourself, and give an "
+            "array N×C×H×W"
+        )
+    return values.astype(np.float32) / _WHITE
+
+
+def _pixels(picture: Any, grey: bool) -> np.ndarray:
+    """H×W, or H×W×3 if not grey, from 0 to 1."""
+    if picture.mode == "F":
+        shares = np.asarray(picture)
+        return shares if grey else np.repeat(shares[..., None], 3, 2)
+    return np.asarray(picture.convert("L" if grey else "RGB"), np.float32) / 255

@@ -16,6 +16,7 @@ from shoestring.core import (
     ClassLogits,
     Directions,
     Kind,
+    Numbers,
     Probabilities,
 )  # fmt: skip
 
@@ -172,19 +173,20 @@ class SameDirection(Same):
 class RelativeError(Same):
     """1 minus the mean error of an example's numbers, in units of how much each column of answers varies; 0 where it is larger than that.
 
-    Columns are those of `core.Numbers`. `spread`: the standard deviation of each; None: Agreement fills it in.
+    Columns are those of `core.Numbers`, along its `axis`. `spread`: the standard deviation of each; None: Agreement fills it in.
     """
 
     spread: tuple[float, ...] | None = None
+    axis: int | None = None
 
     def fitted(self, before: np.ndarray) -> Same:
         if self.spread is not None:
             return self
-        axes = tuple(axis for axis in range(before.ndim) if axis != _column(before))
+        axes = tuple(axis for axis in range(before.ndim) if axis != _column(before, self.axis))
         spread = np.atleast_1d(np.asarray(before, np.float64).std(axes))
         whole = float(before.std()) or float(abs(before).max()) or 1.0
         # One that hardly varies beside its size is constant: what it is then counts.
-        floor = 1e-3 * np.atleast_1d(np.sqrt((np.asarray(before, np.float64) ** 2).mean(axes)))
+        floor = 1e-2 * np.atleast_1d(np.sqrt((np.asarray(before, np.float64) ** 2).mean(axes)))
         return replace(
             self, spread=tuple(float(one) for one in np.where(np.maximum(spread, floor) > 0, np.maximum(spread, floor), whole))
         )
@@ -194,7 +196,7 @@ class RelativeError(Same):
             return self.fitted(before).merits(before, after)
         shape = [1] * before.ndim
         if before.ndim > 1:
-            shape[_column(before)] = -1
+            shape[_column(before, self.axis)] = -1
         errors = abs(after - before) / np.asarray(self.spread).reshape(shape)
         means = errors.reshape(len(errors), -1).mean(1)
         return np.where(np.isfinite(means), np.clip(1 - means, 0, 1), 0.0)
@@ -216,6 +218,8 @@ def same_for(kind: Kind | None, before: np.ndarray) -> Same:
             return SameDirection(axis=axis)
         case Boxes():
             return Overlap()
+        case Numbers(axis) if before.dtype.kind == "f":
+            return RelativeError(axis=axis)
     return RelativeError() if before.dtype.kind == "f" else Exactly()
 
 
@@ -244,5 +248,7 @@ def _each(values: Any) -> np.ndarray:
     return values.reshape(len(values), -1).mean(1, dtype=np.float64)
 
 
-def _column(values: np.ndarray) -> int:
+def _column(values: np.ndarray, axis: int | None) -> int:
+    if axis is not None:
+        return axis % values.ndim
     return values.ndim - 1 if values.ndim == 3 else min(1, values.ndim - 1) if values.ndim > 1 else -1

@@ -29,6 +29,7 @@ from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_
 _CATCHING_UP = 20.0  # times the timing of a file, that files which were never timed may take in all
 _DEATHS = 3  # of processes that were at a chain, after which it is what ends them
 _NAMED = "names of its tensors"  # what a trial says of them, beside the versions of what made it
+_NOTED = 4000  # characters of what the steps of a chain said
 _MODULES = 8  # made models that are kept in memory, to go on from
 
 
@@ -54,7 +55,7 @@ class Experiments:
     timing_seconds: float = 1.0
     score_seconds: float = math.inf
     heard: list[str] = field(default_factory=list)
-    """What techniques said that they left alone."""
+    """What techniques said that they left alone or did not reach."""
     pinned: str = ""
     """The chain whose model stays in memory."""
 
@@ -72,6 +73,7 @@ class Experiments:
         seen = self.sha256, self.sealed.name, self.base, self.judge.examples, self.smallest, self.seed, merits
         self.study = Study(self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage)
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
+        self._said: dict[str, tuple[str, ...]] = {}
         self._more: dict[Key, Trial] = {}
         self._rows: dict[str, int] = {}
         self._caught_up = 0.0
@@ -118,22 +120,27 @@ class Experiments:
             except Exception as error:  # any technique and any model: that it fails is an answer too
                 trial = replace(trial, note=fault_of(error)[:500])
             spent = Cost(seconds=monotonic() - began, processor_seconds=processor_seconds() - busy)
-            note = "; ".join([*notes, trial.note] if trial.note else notes)[:1000]
+            note = "\n".join([*notes, trial.note] if trial.note else notes)[:_NOTED]
             trial = claim.finish(replace(trial, cost=trial.cost | spent, note=note), data if trial.score is not None else None)
         shutil.rmtree(unfinished, ignore_errors=True)
         self._write_down(trial, proposal.techniques)
         return trial
 
     def _made(self, techniques: tuple[Technique, ...], notes: list[str]) -> nn.Module:
-        """The model that a chain makes: on from the longest part of it that is in memory, each step seeded by itself, as apply does."""
+        """The model that a chain makes: on from the longest part of it that is in memory, each step seeded by itself, as apply does.
+
+        What any of its steps said is added to the notes, whenever it was made.
+        """
         start = next(n for n in range(len(techniques), -1, -1) if repr(chain(*techniques[:n])) in self._modules)
-        model = self._modules[repr(chain(*techniques[:start]))]
+        model = self._modules[begun := repr(chain(*techniques[:start]))]
+        notes += self._said.get(begun, ())
         for place in range(start, len(techniques)):
-            with hearing(notes), seeded(self.seed):
+            with hearing(notes, shortfalls=True), seeded(self.seed):
                 # What does not train needs no teacher, who takes as long again as the model.
                 model = techniques[place](model, self.taught if Move(techniques[place]).trains else self.sealed)
             self.heard += [one for one in notes if one not in self.heard]
-            self._modules[repr(chain(*techniques[: place + 1]))] = model
+            made = repr(chain(*techniques[: place + 1]))
+            self._modules[made], self._said[made] = model, tuple(notes)
             while len(self._modules) > _MODULES:
                 self._modules.pop(next(name for name in self._modules if name not in (repr(chain()), self.pinned)))
         return model

@@ -7,22 +7,27 @@ import json
 import math
 import os
 import tempfile
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shoestring.artifact import Loaded, load, save
 from shoestring.core import Task, score, seeded
+from shoestring.core.kinds import outputs_of
 from shoestring.kit import bake, clone
 
 _FEWEST_EXAMPLES = 200
 _MORE = 8  # times as many examples, to find out how many can be scored in time
 _SHUFFLES = 3
+_HEARD, _HEARD_BYTES = 1000, 64e6  # answers, of which the one that is nearest to all is given to every example
 _PROVING = 4  # times what scoring a file on all validation data takes, two files on test data do, about; they are loaded twice
 
 
@@ -101,7 +106,8 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
     """A judge that takes no longer than `seconds` a file, besides loading it: on a sample, where all examples take longer and the task can draw one.
 
     How many it is, all or a sample, is written down beside the reference, by the digest of that file: a later run, and other processes, take the same.
-    Raises ValueError for a score that is no number, or the same as that of random weights.
+    Warns where one and the same answer to every example would score as much as the model. Raises ValueError for a score that is no number, or the same
+    as that of random weights.
     """
     note = reference.with_name(f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json")
     judge = None if (known := _remembered(note)) is None else Judge(task, reference, known.examples, seed)
@@ -116,6 +122,13 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
             raise ValueError(
                 f"the validation score is {judge.base:g} for the model and for ones whose weights are in random order: it tells nothing "
                 "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
+            )
+        if (constant := _constant_score(judge.task, model)) >= judge.base:
+            warnings.warn(
+                f"one and the same answer to every validation example scores {constant:.4g}, and the model {judge.base:.4g}: the score tells little "
+                "about the model, and a budget that is kept as little. Give examples that are answered differently, or a score that a "
+                "constant does not reach (metric=, such as macro F1)",
+                stacklevel=2,
             )
     return judge
 
@@ -177,6 +190,58 @@ def _first_to_say(note: Path, sample: _Sample) -> _Sample:
             if _remembered(note) is None:
                 os.replace(said, note)
     return _remembered(note) or sample
+
+
+def _constant_score(task: Task, model: nn.Module) -> float:
+    """The score where every example is answered as that which is nearest to all: the first whose class is the most frequent, of outputs N×C, else
+    the median of each number; minus infinity where the model's calls have no such answers (one example at a time, outputs of several lengths)."""
+    mute, heard = bake(clone(model)), _Heard()
+    listening = mute.register_forward_hook(heard)
+    score(task, mute)
+    listening.remove()
+    constant: dict[str, Tensor] = {}
+    for path, ones in heard.answers.items():
+        if len({one.shape[1:] for one in ones}) == 1:
+            constant[path] = _nearest_to_all(torch.cat(ones))
+    if not constant:
+        return -math.inf
+    mute.register_forward_hook(lambda _module, _args, answer: _replaced(answer, constant))
+    return score(task, mute)
+
+
+class _Heard:
+    """A hook that keeps the first answers of a module, by path: of outputs that have an axis of two examples or more, as many as there is room for."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Tensor]] = {}
+
+    def __call__(self, module: nn.Module, args: Any, answer: Any) -> None:
+        for path, one in outputs_of(answer).items():
+            if not isinstance(one, Tensor) or not one.ndim or len(one) < 2:
+                continue
+            known = self.answers.setdefault(path, [])
+            most = min(_HEARD, int(_HEARD_BYTES // max(one[0].nbytes, 1))) - sum(map(len, known))
+            if most > 0:
+                known.append(one[:most].detach().clone())
+
+
+def _nearest_to_all(answers: Tensor) -> Tensor:
+    if answers.ndim == 2 and answers.shape[1] > 1:
+        classes = answers.argmax(1)
+        return answers[int((classes == classes.mode().values).nonzero()[0])]
+    return answers.median(0).values
+
+
+def _replaced(answer: Any, constant: dict[str, Tensor], path: str = "") -> Any:
+    """The answer of the model, that of every example replaced."""
+    if isinstance(answer, Tensor):
+        known = constant.get(path)
+        return answer if known is None or answer.shape[1:] != known.shape else known.expand_as(answer).clone()
+    if isinstance(answer, Mapping):
+        return {key: _replaced(one, constant, f"{path}.{key}".lstrip(".")) for key, one in answer.items()}
+    if isinstance(answer, list | tuple):
+        return tuple(_replaced(one, constant, f"{path}.{place}".lstrip(".")) for place, one in enumerate(answer))
+    return answer
 
 
 def _shuffled(model: nn.Module) -> nn.Module:

@@ -23,6 +23,7 @@ from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
 from shoestring.plan.compress import searching
 from shoestring.plan.outcome import Outcome
+from shoestring.plan.weighing import NOT_REACHED
 
 TIME_SLACK = 1.1
 """Times the limit on time that a command may take before the report says that it was passed."""
@@ -79,6 +80,7 @@ class Report:
             "technique": trial.technique,
             "frontier": outcome.frontier.as_json(),
             "skipped": list(outcome.skipped),
+            "notes": trial.note.splitlines(),
             "interrupted": outcome.interrupted,
             "validation_examples": outcome.examples,
             "taught": outcome.taught,
@@ -110,7 +112,7 @@ class Report:
             *(f"{line.bytes:>12,}  {line.name:<24} {line.about}" for line in self.bill),
             f"{after:>12,}  in all",
             "",
-            *(f"left alone: {text}" for text in outcome.skipped if text in trial.note),
+            *(text if text.startswith(NOT_REACHED) else f"left alone: {text}" for text in trial.note.splitlines()),
             *self._verdict(),
             f"the file: {outcome.file} ({told(self.seconds)} in all)",
         ]

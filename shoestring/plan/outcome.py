@@ -22,7 +22,7 @@ class Outcome:
     `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
     of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
     4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
-    techniques said that they left alone. `examples`: how many of the validation split all scores are of; None for all of them.
+    techniques said, in all trials, that they left alone or did not reach; of the delivered one it is in `trial.note`, line by line. `examples`: how many of the validation split all scores are of; None for all of them.
     `taught`: which output a changed model was taught as what kind, in words; "" where nothing was trained.
     """
 

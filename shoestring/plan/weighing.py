@@ -25,6 +25,8 @@ from shoestring.plan.same_graph import file_of, signature_of
 
 _TIMED_BY, _UNIT = "timed by", "milliseconds of the original"
 """What a trial says of its milliseconds, beside the versions of what made it."""
+NOT_REACHED = "not reached: "
+"""Before a note of what a technique was asked for and did not reach; all others are of what it left alone."""
 
 
 @dataclass
@@ -140,18 +142,22 @@ def file_with(data: bytes) -> Iterator[Path]:
 
 
 @contextmanager
-def hearing(notes: list[str]) -> Iterator[None]:
-    """Adds what techniques skip to the notes, each text once; other warnings are given as ever."""
+def hearing(notes: list[str], *, shortfalls: bool = False) -> Iterator[None]:
+    """Adds what techniques skip to the notes, each text once; other warnings are given as ever.
+
+    `shortfalls`: so too what they were asked for and did not reach, behind NOT_REACHED; else it is dropped, for how far a trial came is measured.
+    """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         yield
     for one in said:
-        if issubclass(one.category, ShortfallWarning):  # how far a trial came is measured
-            continue
-        if issubclass(one.category, SkippedWarning):
-            notes += [str(one.message)] if str(one.message) not in notes else []
-        else:
+        if not issubclass(one.category, SkippedWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            continue
+        short = issubclass(one.category, ShortfallWarning)
+        text = f"{NOT_REACHED}{one.message}" if short else str(one.message)
+        if text not in notes and (shortfalls or not short):
+            notes.append(text)
 
 
 def fault_of(error: Exception) -> str:

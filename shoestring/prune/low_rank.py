@@ -18,7 +18,7 @@ from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, bake, chec
 from shoestring.kit.example import example_of
 from shoestring.kit.foreign import removal
 from shoestring.kit.layers import say_how_far
-from shoestring.kit.outliers import without_outliers
+from shoestring.kit.outliers import say_far_off, without_outliers
 from shoestring.kit.surgery import answers
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -219,7 +219,7 @@ def _seen(model: nn.Module, task: Task, names: list[str], batches: int) -> dict[
         return heard
 
     with torch.no_grad(), evaluating(plain), listening():
-        for batch in without_outliers(list(islice(iter(task.batches("train")), batches)), "LowRank"):
+        for batch in say_far_off(without_outliers(list(islice(iter(task.batches("train")), batches)), "LowRank"), "LowRank"):
             task.loss(plain, batch)
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (count, total, squares) in sums.items():

@@ -14,7 +14,7 @@ from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
 from shoestring.kit.example import example_of
 from shoestring.kit.layers import say_what_is_left
-from shoestring.kit.outliers import without_outliers
+from shoestring.kit.outliers import say_far_off, without_outliers
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
     BinaryLinear,
@@ -222,7 +222,7 @@ def _see(model: nn.Module, norms: list[Any], task: Task) -> None:
         norm.train()
     with torch.no_grad():
         batches = list(islice(iter(task.batches("train")), _NORM_BATCHES)) if norms else []
-        for batch in without_outliers(batches, "Binary"):
+        for batch in say_far_off(without_outliers(batches, "Binary"), "Binary"):
             task.loss(model, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

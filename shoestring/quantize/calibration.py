@@ -86,6 +86,13 @@ class Calibration:
             skipped=tuple(str(one.message) for one in said if issubclass(one.category, SkippedWarning)),
         )  # fmt: skip
 
+    def of_batches(self, batches: list[Any]) -> Calibration:
+        """That of the same network on other examples."""
+        return Calibration(
+            model_digest=self.model_digest, task=self.task, examples=self.examples, inner=self.inner, before=self.before, tape=self.tape,
+            batches=batches, skipped=self.skipped,
+        )  # fmt: skip
+
     def fits(self, model: nn.Module, task: Task, examples: int) -> bool:
         """Whether it is that of this model, as its weights are now, this task and so many examples."""
         return self.task is task and self.examples == examples and self.model_digest == _digest(model)

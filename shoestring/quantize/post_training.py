@@ -30,6 +30,7 @@ from shoestring.kit.layers import say_what_is_left
 from shoestring.kit.product import PRODUCTS
 from shoestring.quantize.calibration import Calibration, folded
 from shoestring.quantize.correction import PLAIN, correct
+from shoestring.quantize.far_off import settled
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
@@ -148,10 +149,12 @@ class PostTraining(Technique):
 
     def _calibrated(self, model: nn.Module, task: Task) -> Calibration:
         known = self.calibration
-        return (
-            known
-            if known is not None and known.fits(model, task, self.examples)
-            else Calibration.of(model, task, self.examples)
+        if known is not None and known.fits(model, task, self.examples):
+            return known
+        known = Calibration.of(model, task, self.examples)
+        weights = weights_of(known.inner)
+        return settled(
+            known, [one for one in products(known.tape) if one in weights and weights[one].raw.dtype == torch.float32]
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.core.inferred import Told, in_words, is_boxes, of_loss, of_values, settle
+from shoestring.core.inferred import Told, in_words, is_boxes, may_be_logits, of_loss, of_values, settle
 from shoestring.core.kinds import (
     BinaryLogits,
     BinaryProbabilities,
@@ -128,7 +128,7 @@ def test_values_tell_a_little():
         (raw.softmax(1), Told(Probabilities(1), "by its values")),
         (raw.log_softmax(2), Told(ClassLogits(2), "by its values")),
         (raw.sigmoid(), Told(BinaryProbabilities(), "made by a sigmoid")),
-        (raw.sigmoid().transpose(1, 2)[:, :2], Told(Numbers(), "nothing tells")),  # four may be a box
+        (raw.sigmoid().transpose(1, 2)[:, :2], Told(BinaryProbabilities(), "made by a sigmoid")),
         (functional.normalize(raw, dim=2), Told(Directions(2), "by its values")),
         (raw, Told(Numbers(), "nothing tells")),
         (raw.sigmoid() + 1, Told(Numbers(), "nothing tells")),
@@ -143,8 +143,34 @@ def test_values_tell_a_little():
 
 def test_boxes_have_their_corners_in_order():
     corners = torch.tensor([[0.0, 0, 2, 3], [1, 1, 4, 2]]).repeat(4, 1)
-    assert is_boxes(corners) and is_boxes(corners.view(2, 4, 4))
-    assert not is_boxes(corners[:4]) and not is_boxes(corners.flip(1)) and not is_boxes(random(20, 4))
+    for path in ("boxes", "0.bbox", "pred_Boxes"):
+        assert is_boxes(corners, path) and is_boxes(corners.view(2, 4, 4), path)
+    assert not is_boxes(corners[:4], "boxes") and not is_boxes(corners.flip(1), "boxes")
+    assert not is_boxes(random(20, 4), "boxes")
+    for path in ("", "quantiles", "1"):
+        assert not is_boxes(corners, path), "four numbers in order, two by two, may be quantiles"
+
+
+def test_four_out_of_a_sigmoid_are_boxes_only_where_they_are_called_so():
+    four = answer(20, 4).sigmoid()
+    assert of_values(four.detach(), four) == Told(BinaryProbabilities(), "made by a sigmoid")
+    assert of_values(four.detach(), four, "pred_boxes") == Told(Numbers(), "nothing tells")
+
+
+def test_what_a_convolution_makes_has_its_columns_along_axis_1():
+    made = nn.Conv1d(3, 5, 3)(random(6, 3, 9))
+    assert of_values(made.detach(), made) == Told(Numbers(axis=1), "nothing tells")
+    found = settle(None, functional.mse_loss(made, torch.zeros(6, 5, 7)), [made], made.detach())
+    assert found[""] == Told(Numbers(axis=1), "by the loss")
+    assert of_values(made.detach()).kind == Numbers(), "nobody saw how it was made"
+    image = nn.Conv2d(3, 5, 3)(random(6, 3, 9, 9))
+    assert of_values(image.detach(), image).kind == Numbers()
+
+
+def test_what_may_be_logits():
+    made = nn.Linear(6, 3)(random(8, 6))
+    assert may_be_logits(made) and may_be_logits(nn.Linear(6, 3, bias=False)(random(8, 2, 6)))
+    assert not may_be_logits(made[:, :2]) and not may_be_logits(made.tanh()) and not may_be_logits(None)
 
 
 # -- declared

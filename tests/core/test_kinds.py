@@ -90,6 +90,41 @@ def test_each_column_has_its_own_unit(shape: tuple[int, ...]):
     )
 
 
+def test_a_constant_column_does_not_drown_one_that_is_all_wrong():
+    varying = random(100, 1)
+    theirs = torch.cat([torch.full((100, 1), 50.0), varying], 1)
+    near, wrong = theirs.clone(), theirs.clone()
+    near[:, 0] *= 1.01
+    wrong[:, 1] = random(100, seed=1)
+    # A hundredth off where a hundredth is the unit: 1, of two columns the half. One that has nothing to do with it: 2, the half.
+    assert Numbers().apart(near, theirs, 3.0).item() == pytest.approx(0.5, rel=0.01)
+    assert Numbers().apart(wrong, theirs, 3.0).item() == pytest.approx(1, rel=0.3)
+
+
+def test_columns_lie_where_it_is_said():
+    ours, theirs, unit = random(16, 3, 9), random(16, 3, 9, seed=1), torch.tensor([1.0, 1e3, 1e-3]).view(1, 3, 1)
+    for kind, same in ((Numbers(axis=1), True), (Numbers(), False)):
+        apart = kind.apart(ours * unit, theirs * unit, 3.0), kind.apart(ours, theirs, 3.0)
+        assert (abs(apart[0] / apart[1] - 1) < 1e-3) == same
+    assert str(Numbers(axis=1)) == "numbers in columns along axis 1" and str(Numbers()) == "numbers"
+    sides = torch.tensor([1.0, 1e3, 1e-3, 1.0])  # of boxes N×A×B×4 the last axis
+    ours, theirs = random(16, 3, 2, 4), random(16, 3, 2, 4, seed=1)
+    torch.testing.assert_close(
+        Boxes().apart(ours * sides, theirs * sides, 3.0), Boxes().apart(ours, theirs, 3.0), rtol=1e-3, atol=0
+    )
+
+
+def test_what_a_distance_of_1_is():
+    theirs = random(1000, 6)
+    assert Numbers().apart(theirs.mean(0).expand(1000, 6), theirs, 3.0).item() == pytest.approx(1, rel=0.01)
+    assert Directions().apart(torch.tensor([[1.0, 0]]), torch.tensor([[0, 2.0]]), 3.0).item() == pytest.approx(1)
+    for sure in (1, 10, 100):  # of classes it is what it is
+        equal, teacher = torch.zeros(10, 2), torch.tensor([[sure / 2, -sure / 2]]).expand(10, 2)
+        p = 1 / (1 + math.exp(-sure / 3))
+        by_hand = 9 * sum(q * math.log(2 * q) for q in (p, 1 - p) if q > 1e-12)
+        assert ClassLogits().apart(equal, teacher, 3.0).item() == pytest.approx(by_hand, rel=1e-4)
+
+
 def test_constant_and_empty_numbers_give_no_nan():
     theirs = torch.stack([torch.zeros(10), torch.arange(10.0)], 1)
     assert Numbers().apart(theirs, theirs, 3.0) == 0 and Numbers().apart(theirs + 1, theirs, 3.0).isfinite()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import wave
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from shoestring.kit import (
     Overlap,
     RelativeError,
     SameClass,
+    Sounds,
     Supervised,
     Training,
     Within,
@@ -123,7 +125,7 @@ def test_the_score_of_another_is_the_share_of_the_same_answers():
 def test_kinds_are_found_out_and_each_output_has_its_own_measure():
     model, x = made(Head), random(200, 6)
     task = Agreement(model, x)
-    assert task.teaching() == "logits as logits of classes along axis 1 (by its name), boxes as boxes (by its values)"
+    assert task.teaching() == "logits as logits of classes along axis 1 (by its name), boxes as boxes (by its name and values)"
     for what in ("logits the same class", "boxes boxes that overlap by 0.5 or more", "best exactly the same"):
         assert what in str(task)
     moved = clone(model)
@@ -148,6 +150,39 @@ def test_kinds_are_found_out_and_each_output_has_its_own_measure():
 def test_the_last_step_tells(last: nn.Module, told: str):
     task = Agreement(nn.Sequential(mlp(6, 16, 5), last), random(100, 6))
     assert re.search(told, str(task)), str(task)
+
+
+@pytest.mark.parametrize(
+    ("last", "columns", "hint"),
+    [(None, 5, True), (None, 2, False), (nn.Softmax(1), 5, False), (nn.Tanh(), 5, False), (nn.Softplus(), 5, False)],
+)
+def test_numbers_out_of_a_linear_layer_may_be_logits_and_it_is_said(last: nn.Module | None, columns: int, hint: bool):
+    model = mlp(6, 16, columns)
+    model = model if last is None else nn.Sequential(model, last)
+    said = "if output are logits of classes, say same=SameClass() (--same class): the largest is all that must stay then"
+    assert (said in str(Agreement(model, random(100, 6)))) == hint
+    for told in ({"same": RelativeError()}, {"kinds": Numbers()}, {"same": lambda before, after: (before == after).all(1)}):
+        assert said not in str(Agreement(model, random(100, 6), **told))
+
+
+@pytest.mark.parametrize("name", ["corners", "quantiles"])
+def test_four_numbers_in_order_are_boxes_only_where_they_are_called_so(name: str):
+    class Four(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {name: functional.softplus(self.body(x)).cumsum(1)}
+
+    model, x = made(Four), random(100, 6)
+    assert "as numbers" in Agreement(model, x).teaching() and "boxes" not in str(Agreement(model, x))
+    assert "boxes that overlap" in str(Agreement(model, x, Overlap())) and "boxes" in str(Agreement(model, x, kinds=Boxes()))
+
+
+def test_four_answers_of_yes_or_no_are_no_box():
+    model = nn.Sequential(mlp(6, 16, 4), nn.Sigmoid())
+    assert "the same side of 0.5" in str(Agreement(model, random(100, 6)))
 
 
 def test_embeddings_agree_by_their_angle_and_numbers_by_their_error():
@@ -337,6 +372,89 @@ def test_inputs_that_cannot_be_worked_with():
         Agreement(made(Head), x, SameClass())
     with pytest.raises(ValueError, match="no output is left to agree on"):
         Agreement(model, x, kinds=NotTaught())
+
+
+def rows_of(task: Agreement, split: str) -> set[tuple[float, ...]]:
+    return {tuple(row.flatten().tolist()) for inputs, _ in task.batches(split) for row in next(iter(inputs.values()))}
+
+
+@pytest.mark.parametrize("shape", [(100, 6), (100, 20, 6)], ids=["rows", "sequences"])
+def test_no_group_is_in_two_parts(shape: tuple[int, ...]):
+    x, streams = random(*shape), len(shape) == 3
+    groups = [f"speaker {place % 12}" for place in range(100)]
+    x[..., 0] = torch.tensor([place % 12.0 for place in range(100)]).view(-1, *[1] * (len(shape) - 2))
+    model, states = (made(Streaming), {"h": 1}) if streams else (mlp(6, 16, 5), {})
+    splits = ("train", "validation", "test")
+    for seed in (0, 1):
+        task = Agreement(model, x, RelativeError(), states=states, groups=groups, seed=seed)
+        seen = [{row[0] for b, _ in task.batches(s) for row in b[next(iter(b))].reshape(-1, 6).tolist()} for s in splits]
+        assert len(set.union(*seen)) == 12 == sum(map(len, seen)), "each speaker is in one part"
+        sizes = [len(task._parts[split]) for split in splits]
+        assert sizes[0] >= 48 and min(sizes[1:]) >= 12
+    one, other = (Agreement(model, x, RelativeError(), states=states, groups=g) for g in (groups, None))
+    assert one.name != other.name, "figures of other parts are of another task"
+    again = Agreement(model, x, RelativeError(), states=states, groups=np.arange(100) % 12)
+    assert rows_of(again, "test") == rows_of(
+        Agreement(model, x, RelativeError(), states=states, groups=torch.arange(100) % 12), "test"
+    )
+
+
+def test_groups_that_do_not_fit():
+    model, x = mlp(6, 16, 5), random(50, 6)
+    with pytest.raises(ValueError, match=r"groups has the shape \[49\], and there are 50 inputs: give one group for each"):
+        Agreement(model, x, groups=list(range(49)))
+    with pytest.raises(ValueError, match=r"all inputs are of 2 groups, and each of three parts, .* takes one or more"):
+        Agreement(model, x, groups=np.arange(50) % 2)
+    three = Agreement(model, x, groups=np.arange(50) % 3)
+    assert sorted(len(three._parts[split]) for split in ("train", "validation", "test")) == [16, 17, 17]
+    with pytest.raises(ValueError, match="of 3 groups of 50 inputs, one part gets 1: give inputs of more groups"):
+        Agreement(model, x, groups=[0, *[1] * 25, *[2] * 24])
+
+
+def test_pieces_of_one_recording_stay_together(tmp_path: Path):
+    for number in range(12):
+        with wave.open(str(tmp_path / f"{number:02}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(np.full(60, 1000 * number, "<i2").tobytes())
+    task = Agreement(made(lambda: nn.Linear(6, 3)), Sounds(tmp_path, samples=6))
+    seen = [{row[0] for row in rows_of(task, split)} for split in ("train", "validation", "test")]
+    assert len(set.union(*seen)) == 12 == sum(map(len, seen))
+
+
+def test_axes_of_each_input_by_its_name(tmp_path: Path):
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return self.a(left).mean(1) - self.b(right).mean(1)
+
+    model, inputs = made(Two), {"left": random(50, 5, 4), "right": random(50, 12, 4)}
+    task = Agreement(model, inputs, axes={"left": {1: "S"}, "right": {1: "T"}})
+    assert [one.axes for one in task.example()[0]] == [{0: "N", 1: "S"}, {0: "N", 1: "T"}]
+    write(model, task, tmp_path / "two.shoe")
+    wanted, file = model(random(3, 7, 4), random(3, 2, 4, seed=1)), load(tmp_path / "two.shoe")
+    assert abs(file(random(3, 7, 4), random(3, 2, 4, seed=1)) - wanted.detach().numpy()).max() < 1e-5
+    assert Agreement(model, inputs, axes={"right": {1: "T"}}).example()[0][0].axes == {0: "N"}
+    for axes in ({"lef": {1: "S"}}, {1: "T", "left": {1: "S"}}, {"left": "S"}):
+        with pytest.raises(ValueError, match=r"axes names .*, and the inputs are left, right: give axes=\{1: 'T'\} for all"):
+            Agreement(model, inputs, axes=axes)  # type: ignore[arg-type]
+
+
+def test_bags_of_ids_are_told_the_way_round(tmp_path: Path):
+    class Bags(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bag = nn.EmbeddingBag(20, 3, padding_idx=0)
+
+        def forward(self, ids: Tensor, offsets: Tensor | None = None) -> Tensor:
+            return self.bag(ids, offsets)
+
+    model, ids = made(Bags), torch.arange(200) % 20
+    with pytest.raises(ValueError, match=r"EmbeddingBag takes them, have no axis of examples: give ids N×L, padded"):
+        Agreement(model, {"ids": ids, "offsets": torch.arange(0, 200, 4)})
+    assert score(Agreement(model, ids.view(50, 4)), model) == 1
 
 
 # -- streaming

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from shoestring import Supervised
 from shoestring.core import score
@@ -55,6 +55,33 @@ def test_a_loader_that_shuffles_keeps_pairs_together():
     inputs, targets = supervised(DataLoader(TensorDataset(X, Y), batch_size=3, shuffle=True)).train
     order = inputs[:, 0].argsort()
     assert torch.equal(inputs[order], X) and torch.equal(targets[order], Y)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_batch_that_drop_last_leaves_out_is_read(shuffle):
+    data = TensorDataset(X, Y)
+    task = Supervised(
+        train=DataLoader(Stream(), batch_size=4, drop_last=True), validation=(X, Y),
+        test=DataLoader(data, batch_size=8, drop_last=True, shuffle=shuffle),
+    )  # fmt: skip
+    inputs, targets = task.test
+    order = inputs[:, 0].argsort()
+    assert torch.equal(inputs[order], X) and torch.equal(targets[order], Y)
+    assert torch.equal(task.train[0], X)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"sampler": SubsetRandomSampler([1, 4, 7])},
+        {"batch_sampler": BatchSampler([1, 4, 7], 2, drop_last=True)},
+        {"batch_sampler": [[1, 4], [7]]},
+    ],
+)  # fmt: skip
+def test_items_that_a_sampler_leaves_out_are_said(chosen):
+    with pytest.warns(UserWarning, match="train: the DataLoader gives 3 of the 10 items that its data set has"):
+        inputs, _ = supervised(DataLoader(TensorDataset(X, Y), **chosen)).train
+    assert sorted(inputs[:, 0].tolist()) == [2, 8, 14]
 
 
 def test_of_several_parts_the_last_is_the_target():

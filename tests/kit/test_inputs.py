@@ -48,6 +48,10 @@ def test_examples_one_by_one():
     assert isinstance(named, dict) and named["b"].shape == (12, 2)
     loader = DataLoader(TensorDataset(torch.from_numpy(X)), batch_size=5)
     assert only(loader).tolist() == X.tolist()
+    all_of_them = TensorDataset(torch.from_numpy(X))
+    assert only(DataLoader(all_of_them, batch_size=5, drop_last=True)).tolist() == X.tolist()
+    with pytest.warns(UserWarning, match="the inputs: the DataLoader gives 2 of the 12 items"):
+        assert only(DataLoader(all_of_them, sampler=[3, 5])).tolist() == X[[3, 5]].tolist()
     with pytest.raises(ValueError, match=r"example 1 has the shape \[3\], and the first has \[2\]"):
         read_inputs([np.zeros(2), np.zeros(3)])
     with pytest.raises(ValueError, match="there are no inputs"):
@@ -88,9 +92,23 @@ def test_pictures(tmp_path: Path):
         read_inputs(Pictures(tmp_path / "absent"))
 
 
-def sound(path: Path, values: list[int], width: int, channels: int = 1) -> None:
+def test_pictures_of_16_bits_are_shares_of_65535(tmp_path: Path):
+    from PIL import Image
+
+    Image.fromarray(np.array([[0, 65535], [13107, 256]], np.uint16)).save(tmp_path / "a.png")
+    assert only(tmp_path).flatten().tolist() == pytest.approx([0, 1, 0.2, 256 / 65535])
+    assert only(Pictures(tmp_path, channels=3))[0, 2].flatten().tolist() == pytest.approx([0, 1, 0.2, 256 / 65535])
+    Image.fromarray(np.full((2, 2), 51, np.uint8)).save(tmp_path / "b.png")  # beside one of 8 bits
+    assert only(tmp_path).shape == (2, 1, 2, 2) and only(tmp_path)[1].unique().tolist() == pytest.approx([0.2])
+    assert only(Pictures(tmp_path, size=(1, 1)))[0].item() == pytest.approx((1 + 0.2 + 256 / 65535) / 4, abs=1e-6)
+    Image.fromarray(np.full((2, 2), 1e6, np.float32)).save(tmp_path / "c.tif")
+    with pytest.raises(ValueError, match=r"c.tif has numbers from 1e\+06 to 1e\+06, of which nobody knows how many are white"):
+        read_inputs(tmp_path)
+
+
+def sound(path: Path, values: list[int], width: int, channels: int = 1, rate: int = 8000) -> None:
     with wave.open(str(path), "wb") as file:
-        file.setparams((channels, width, 8000, 0, "NONE", ""))
+        file.setparams((channels, width, rate, 0, "NONE", ""))
         code = {1: "B", 2: "<h", 4: "<i"}
         file.writeframes(b"".join(struct.pack("<i", v)[:3] if width == 3 else struct.pack(code[width], v) for v in values))
 
@@ -115,3 +133,34 @@ def test_channels_are_averaged_and_sounds_cut(tmp_path: Path):
     (tmp_path / "c.wav").write_text("none")
     with pytest.raises(ValueError, match=r"c.wav cannot be read .*PCM"):
         read_inputs(tmp_path)
+
+
+def test_sounds_of_several_rates_are_not_joined_without_a_word(tmp_path: Path):
+    def waves(rate: int) -> np.ndarray:
+        return 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate // 4) / rate)
+
+    for name, rate in (("a", 16000), ("b", 44100)):
+        sound(tmp_path / f"{name}.wav", [round(2**15 * one) for one in waves(rate)], 2, rate=rate)
+    said = r"2 rates, 16,000 a second \(a.wav\), 44,100 a second \(b.wav\): say which the model takes, Sounds\(folder, rate=16000\)"
+    for given in (tmp_path, Sounds(tmp_path, samples=100)):
+        with pytest.raises(ValueError, match=said):
+            read_inputs(given)
+    both = only(Sounds(tmp_path, rate=16000))
+    assert both.shape == (2, 4000)  # a quarter of a second, 110 waves in it
+    for one in both.numpy():
+        assert np.abs(one - waves(16000)).max() < 1e-3
+    assert np.abs(only(Sounds(tmp_path, rate=44100))[0].numpy() - waves(44100)).max() < 1e-3
+    # What is above half of the rate is gone, and does not come back as something lower.
+    sound(tmp_path / "b.wav", [2**14 * (-1) ** n for n in range(11024)], 2, rate=44100)
+    assert np.abs(only(Sounds(tmp_path, rate=16000))[1].numpy()).max() < 1e-3
+    with pytest.raises(ValueError, match="rate is 0: give samples a second"):
+        read_inputs(Sounds(tmp_path, rate=0))
+
+
+def test_pieces_of_one_sound_are_one_group(tmp_path: Path):
+    for name, count in (("a", 7), ("b", 1), ("c", 4)):
+        sound(tmp_path / f"{name}.wav", list(range(count)), 2)
+    cut = Sounds(tmp_path, samples=2)
+    groups = cut.groups()
+    assert groups is not None and groups.tolist() == [0, 0, 0, 2, 2] and len(only(cut)) == 5
+    assert Sounds(tmp_path).groups() is None

@@ -7,7 +7,7 @@ import torch
 
 from shoestring.core import seeded
 from shoestring.kit import SkippedWarning
-from shoestring.kit.outliers import first_rows, not_finite, without_outliers
+from shoestring.kit.outliers import far_off, first_rows, not_finite, say_far_off, without_outliers
 
 
 def batches(count: int = 4, rows: int = 32):
@@ -32,6 +32,28 @@ def test_one_example_of_128_is_garbage():
     assert x.shape == (31, 5) and y.tolist() == [*range(7), *range(8, 32)]
     assert torch.equal(x, torch.cat([found[1][0][0][:7], found[1][0][0][8:]]))
     assert all(kept[place] is found[place] for place in (0, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("many", "total", "said"), [(2, 128, True), (12, 128, True), (13, 128, False), (3, 32, True), (5, 512, False)]
+)
+def test_up_to_a_tenth_that_are_far_off_are_named_and_left_to_whoever_asks(many, total, said):
+    found = batches(total // 32)
+    for place in range(many):
+        found[place % len(found)][0][0][place, 2] = 120 * (1 + place)
+    far = far_off(found)
+    if not said:  # a thirteenth of 128 is no tenth; five of 512 are garbage
+        assert far is None
+        return
+    assert far is not None and (far.told.startswith(f"{many} of {total} examples that reach 4")), far
+    assert "times as far from zero as all others (number 0 of batch 0, " in far.told
+    if total < 64:
+        assert far.others is None
+    else:
+        assert far.others is not None and sum(len(y) for _, y in far.others) == total - many
+        assert max(float(x.abs().max()) for (x,), _ in far.others) <= 3
+    with pytest.warns(SkippedWarning, match=f"LowRank met {many} of {total} examples .* take them out of the training data"):
+        assert say_far_off(found, "LowRank") is found
 
 
 def test_two_of_128_are_no_garbage_and_two_of_256_are():

@@ -85,3 +85,15 @@ def test_a_kind_says_what_is_the_same():
 def test_several_outputs():
     rows = [np.array([1.0, 0.5]), np.array([0.0, 1.0])]
     assert Mean().of(rows).tolist() == [0.5, 0.75] and Least().of(rows).tolist() == [0, 0.5]
+
+
+def test_a_hundredth_of_a_constant_is_its_unit_and_columns_lie_where_it_is_said():
+    before = np.stack([np.full(100, 50.0), np.arange(100.0)], 1)
+    after = before * np.array([1.005, 1.0])  # half a hundredth off, in one column of two
+    assert RelativeError().merits(before, after) == pytest.approx(0.75, rel=1e-3)
+    channels = np.random.default_rng(0).normal(size=(50, 2, 9)) * np.array([[1.0], [1e3]])  # N×C×T
+    known = same_for(Numbers(axis=1), channels.astype(np.float32))
+    assert known == RelativeError(axis=1)
+    fitted = known.fitted(channels)
+    assert isinstance(fitted, RelativeError) and fitted.spread == pytest.approx((1.0, 1e3), rel=0.1)
+    assert fitted.merits(channels, channels + np.array([[0.1], [100.0]])).mean() == pytest.approx(0.9, abs=0.01)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
+from torch.nn import functional
 
+from shoestring import Agreement
 from shoestring.core import Task, score, seeded
-from shoestring.kit import AdamW, Training, train, write
+from shoestring.kit import AdamW, SameClass, Supervised, Training, train, write
 from shoestring.plan import judge as judging
 from shoestring.plan.judge import quick_judge
 from shoestring.tasks import digits
@@ -113,3 +118,65 @@ def test_a_score_that_tells_nothing_is_refused(model, task, tmp_path):
     write(constant, task, tmp_path / "constant.shoe")
     with pytest.raises(ValueError, match="random order"):
         quick_judge(task, tmp_path / "constant.shoe", constant, 0, math.inf)
+
+
+def one_class(y: torch.Tensor, x: torch.Tensor) -> tuple[nn.Module, Supervised]:
+    split = (x, y)
+    task = Supervised(train=split, validation=split, test=split)
+    with seeded(0):
+        return train(
+            nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), task, Training(200, AdamW(1e-2))
+        ).eval(), task
+
+
+def judged(model: nn.Module, task: Task, path: Path) -> judging.Judge:
+    write(model, task, path)
+    return quick_judge(task.sealed(), path, model, 0, math.inf)
+
+
+def test_a_task_that_one_constant_answer_solves_is_questioned(tmp_path):
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    model, task = one_class(torch.full((400,), 2), x)
+    said = "one and the same answer to every validation example scores 1, and the model 1: the score tells little"
+    with pytest.warns(UserWarning, match=said):
+        assert judged(model, task, tmp_path / "a.shoe").base == 1
+    # One that has nothing to go by, nine of ten being of one class.
+    rare = (torch.arange(400) % 10 == 0).long()
+    model, task = one_class(rare, x * 1e-3)
+    with pytest.warns(UserWarning, match=r"scores 0.9, and the model 0.9"):
+        judged(model, task, tmp_path / "b.shoe")
+    yes = Supervised(
+        train=(x, torch.ones(400)), validation=(x, torch.ones(400)), test=(x, torch.ones(400)),
+        criterion=lambda out, y: functional.binary_cross_entropy_with_logits(out[:, 0], y), merit=lambda out, y: (out[:, 0] > 0) == y,
+    )  # fmt: skip
+    with seeded(0):
+        sure = train(nn.Linear(6, 1), yes, Training(300, AdamW(1e-1))).eval()
+    assert judging._constant_score(yes, sure) == score(yes, sure) == 1
+
+
+def test_without_labels_as_well(tmp_path):
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    model, _ = one_class(torch.full((400,), 2), x)
+    with pytest.warns(UserWarning, match="would agree on 100 %"):
+        agreement = Agreement(model, x, SameClass())
+    with pytest.warns(UserWarning, match="scores 1, and the model 1"):
+        judged(model, agreement, tmp_path / "a.shoe")
+
+
+def test_a_task_that_takes_a_model_is_not(tmp_path):
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 1).long()  # one in six
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, task = one_class(y, x)
+        assert judged(model, task, tmp_path / "a.shoe").base > 0.95
+        assert judging._constant_score(task, model) == pytest.approx(float((y == 0).float().mean()))
+        split = (x, x[:, :1] * 3)
+        line = Supervised(
+            train=split, validation=split, test=split, criterion=functional.mse_loss, merit=lambda out, y: -((out - y) ** 2).mean(-1)
+        )  # fmt: skip
+        with seeded(0):
+            fitted = train(nn.Linear(6, 1), line, Training(200, AdamW(1e-1))).eval()
+        judged(fitted, line, tmp_path / "b.shoe")
+        by_hand = -((fitted(x).detach().median() - split[1]) ** 2).mean()
+        assert judging._constant_score(line, fitted) == pytest.approx(float(by_hand), rel=0.05)

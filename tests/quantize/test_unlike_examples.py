@@ -213,3 +213,43 @@ def test_covariances_and_new_norms_do_not_see_garbage(case):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Binary(inputs=Real(), only=("2",), training=Training(0))(model, task.sealed())
+
+
+@pytest.mark.parametrize("ranges", [MeanSquare(), MinMax(), Percentile(0.999)])
+@pytest.mark.parametrize("many", [6, 40])
+def test_more_garbage_than_one_in_100_is_named_and_left_out_where_that_scores_better(case, ranges, many):
+    model, task = case
+    x = task.train[0].clone()
+    x[5 : 5 + many, 3] = 500.0
+    spoiled = replace(task, train=(x, task.train[1])).sealed()
+    said = rf"met {many} of 512 examples that reach 1\d\d times as far from zero as all others .* It leaves them out: the validation score is 0"
+    with pytest.warns(SkippedWarning, match=said):
+        quantised = PostTraining(ranges=ranges)(model, spoiled)
+    assert score(task, quantised) > 0.98
+    with pytest.warns(SkippedWarning, match="It leaves them out"):
+        prepared = PostTraining(ranges=ranges).prepared(model, spoiled)
+        again = prepared(model, spoiled)
+    first, second = state_of(quantised).values, state_of(again).values
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_rare_examples_that_are_meant_stay_in():
+    class Logarithms(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x.sign() * (1 + 100 * x.abs()).log())
+
+    with seeded(0):
+        x = torch.rand(1000, 8)
+        x[::20] *= 1e4  # one in 20, as in the validation data
+        scale = x[:, :4].amax(1)
+        split = x, (scale > 2).long() + 2 * (x[:, 0] > x[:, 1]).long()
+        task = Supervised(train=split, validation=split, test=split)
+        model = train(Logarithms(), task, Training(400, AdamW(1e-2))).eval()
+    assert score(task, model) > 0.95
+    with pytest.warns(SkippedWarning, match=r"met 2\d of 512 examples .* They stay in: the validation score is"):
+        quantised = PostTraining()(model, task.sealed())
+    assert score(task, quantised) > score(task, model) - 0.02
