@@ -30,7 +30,7 @@ from shoestring.artifact import OnnxRuntime, load, read, save
 from shoestring.artifact.folding import fold_transposes
 from shoestring.artifact.protobuf import onnx as as_onnx
 from shoestring.core import array, score, seeded
-from shoestring.kit import write
+from shoestring.kit import Training, write
 from shoestring.meters import in_turn, ratio
 from shoestring.meters.subject import feeds, runner
 from shoestring.plan import compress
@@ -41,7 +41,7 @@ BUDGETS = ("size<=25%, drop<=2%", "size<=12%, drop<=2%", "latency<=60%, drop<=2%
 BY_HAND = {
     "8 bits": PostTraining(),
     "4 bits, GPTQ": PostTraining(bits=4, rounding=GPTQ()),
-    "16 levels": Shared(levels=16),
+    "16 levels": Shared(levels=16, training=Training(0)),
 }
 CALIBRATED = 512
 SECONDS = 4.0

@@ -106,6 +106,11 @@ def compress(
     with helpers(workers - 1):
         report = main_job(build, limits, path, latency=timed, asked=asked_to_end.is_set, say=say, tell=tell, **settings)
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
+    _exit(report)
+
+
+def _exit(report: Any) -> None:
+    """End with the exit status of a report, where it is not 0."""
     if report.outcome.interrupted:
         if_interrupted(lambda: "")  # the report has said it
         raise typer.Exit(INTERRUPTED)

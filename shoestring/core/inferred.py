@@ -37,6 +37,7 @@ _THROUGH = {
     "Mul", "Div", "Add", "Sub", "Rsub",
 }  # fmt: skip
 """Steps after which a value still means the same: parts and views of it, other units, something taken off."""
+_CUTS = {"Select", "Slice", "Index", "IndexSelect", "Split", "SplitWithSizes", "Unbind"}
 _CLASSES = {"LogSoftmax", "Softmax", "Logsumexp", "NllLoss", "NllLoss2D", "NllLossNd", "CtcLoss", "MultiMarginLoss"}
 _YES_OR_NO = {"BinaryCrossEntropyWithLogits": BinaryLogits(), "Sigmoid": BinaryLogits(), "LogSigmoid": BinaryLogits(),
     "SoftMarginLoss": BinaryLogits(), "MultilabelMarginLoss": BinaryLogits(), "BinaryCrossEntropy": BinaryProbabilities()}  # fmt: skip
@@ -141,6 +142,7 @@ def _reached(starts: list[Any], without: set[Any]) -> set[Any]:
 def _of_use(edge: tuple[Any, int], readers: Mapping[tuple[Any, int], list[Any]], output: Any) -> Kind | None:
     """What is done with an output: the first sign in the order classes, yes or no, numbers, directions."""
     signs: dict[int, Kind] = {}
+    cut = False
     waiting: list[tuple[tuple[Any, int], list[Any]]] = [(edge, [])]
     seen: set[Any] = set()
     while waiting:
@@ -151,7 +153,7 @@ def _of_use(edge: tuple[Any, int], readers: Mapping[tuple[Any, int], list[Any]],
             seen.add(node)
             step = _step(node)
             if step in _CLASSES:
-                signs.setdefault(0, ClassLogits(_axis(node, step, way, output)))
+                signs.setdefault(0, _classes(node, step, way, output))
             elif step in _YES_OR_NO:
                 signs.setdefault(1, _YES_OR_NO[step])
             elif step in _NUMBERS or (step in _NORMS and any(_step(one) == "Sub" for one in way)):
@@ -161,8 +163,24 @@ def _of_use(edge: tuple[Any, int], readers: Mapping[tuple[Any, int], list[Any]],
             elif step == "Mul" and _is_length(node, readers):
                 signs.setdefault(3, Directions())
             elif step in _THROUGH:
+                cut = cut or step in _CUTS
                 waiting += [((node, place), [*way, node]) for place in range(_width(node))]
+    if cut and len(signs) > 1:
+        return Numbers()  # parts of it mean different things: what costs an offset nowhere would be wrong for some
     return signs[min(signs)] if signs else None
+
+
+def _classes(node: Any, step: str, way: list[Any], output: Any) -> Kind:
+    """What goes into a softmax: logits of classes, or, where other numbers were put beside it, a logit of yes (beside one) or numbers."""
+    kept = getattr(node, "_saved_result", None)
+    kept = getattr(node, "_saved_self", None) if kept is None else kept
+    dim = getattr(node, "_saved_dim", None)
+    if kept is not None and isinstance(dim, int):
+        axis = _signed(dim, kept.ndim)
+        for one in way:
+            if _step(one) in ("Cat", "Stack") and _signed(one._saved_dim, kept.ndim) == axis:
+                return BinaryLogits() if kept.shape[axis] == 2 else Numbers()
+    return ClassLogits(_axis(node, step, way, output))
 
 
 def _is_length(node: Any, readers: Mapping[tuple[Any, int], list[Any]]) -> bool:

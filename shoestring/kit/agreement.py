@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -16,10 +15,20 @@ from torch import Tensor, nn
 from shoestring.core import Axis, Boxes, Kind, NotTaught, Own, Predict, Task, Vary, array
 from shoestring.core.inferred import Told, in_words, is_boxes, may_be_logits, of_values
 from shoestring.core.kinds import Kinds, by_path, shown
-from shoestring.kit.answers import Part, chosen, made_by, numbered_groups, parted, understood
+from shoestring.kit.answers import (
+    Part,
+    check_itself,
+    chosen,
+    digest_of,
+    made_by,
+    numbered_groups,
+    parted,
+    understood,
+    warn_of_repeated,
+)
 from shoestring.kit.calls import Calls, Carried, axes_of, count_of
 from shoestring.kit.inputs import Sounds, read_inputs
-from shoestring.kit.same import Least, Mean, Same, same_for
+from shoestring.kit.same import Least, Mean, Same, identity, same_for
 from shoestring.kit.weights import bake, check_finite, clone
 
 Measure = Same | Callable[[Any, Any], Any]
@@ -93,18 +102,13 @@ class Agreement(Task):
         for name, value in known.items():
             object.__setattr__(self, name, value)  # the inputs are in the parts now
         self._settle()
-        digest = hashlib.sha256(
-            repr((self.seed, self.shares, *((p, _name(one)) for p, one in self._measures.items()))).encode()
-        )
-        digest.update(b"" if groups is None else groups.numpy().tobytes())
-        for name, one in inputs.items():
-            digest.update(
-                repr((name, one.shape, one.dtype)).encode() + one.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
-        object.__setattr__(
-            self, "name", f"{self.name}-{digest.hexdigest()[:8]}"
-        )  # records of other inputs are of another task
+        said = (self.seed, self.shares, self.together, self.states, self._found, *map(identity, self._measures.values()))
+        told = digest_of(said, inputs, groups)  # records of other inputs, and of another agreement, are of another task
+        object.__setattr__(self, "name", f"{self.name}-{told}")
         object.__setattr__(self, "constant", self._constant())
+        if all(isinstance(one, Same) for one in self._measures.values()):  # of others nobody knows what agreement is
+            check_itself(float(np.mean(self.sampled(_AT_ONCE, 0).merits(original, "validation"))))
+        warn_of_repeated(parts)
         if self.constant >= _TELLS_LITTLE:
             warnings.warn(
                 f"one and the same answer to every input would agree on {100 * self.constant:.0f} %: agreement tells little about this model. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +16,7 @@ from shoestring.core.kinds import outputs_of, shown
 from shoestring.kit.calls import Calls, Carried, calls_of, count_of, with_shapes
 
 FEWEST = 10
+_ITSELF, _REPEATED = 0.999, 0.2
 REMEMBERED_BYTES = 256e6
 """Of answers of a part that are kept; more are computed again whenever they are asked for."""
 _AT_ONCE = 256
@@ -237,3 +240,44 @@ def made_by(model: nn.Module, calls: Calls, inputs: Mapping[str, Tensor]) -> dic
     finally:
         for one, before in needing:
             one.requires_grad_(before)
+
+
+def digest_of(said: Any, inputs: Mapping[str, Tensor], groups: Tensor | None) -> str:
+    """Eight hexadecimal digits of what is said of a task without labels, and of its inputs."""
+    digest = hashlib.sha256(repr(said).encode())
+    digest.update(b"" if groups is None else groups.numpy().tobytes())
+    for name, one in inputs.items():
+        digest.update(
+            repr((name, one.shape, one.dtype)).encode() + one.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()[:8]
+
+
+def warn_of_repeated(parts: Mapping[str, Part]) -> None:
+    """Warn where many held-out inputs are, to the bit, among those to train on."""
+    known = set(_digests(parts["train"]))
+    held = [one for split in ("validation", "test") for one in _digests(parts[split])]
+    share = sum(one in known for one in held) / max(len(held), 1)
+    if share > _REPEATED:
+        warnings.warn(
+            f"{100 * share:.0f} % of the inputs that are held out are among those to train on too: agreement on them says little of others. Give "
+            "each input once, or groups= that keep the same together",
+            stacklevel=4,
+        )
+
+
+def _digests(part: Part) -> list[bytes]:
+    rows = [one.reshape(len(one), -1).contiguous() for one in part.inputs.values() if one.ndim]
+    return [
+        hashlib.sha256(b"".join(one[place].view(torch.uint8).numpy().tobytes() for one in rows)).digest()
+        for place in range(len(part))
+    ]
+
+
+def check_itself(agreement: float) -> None:
+    """Raises ValueError where a model does not agree with itself."""
+    if not agreement >= _ITSELF:
+        raise ValueError(
+            f"the model agrees with itself on {100 * agreement:.1f} % only: forward() draws random numbers, changes the module, or answers NaN or infinity "
+            "(a mask of logits, say). Have it give the same numbers twice in evaluation, or say with same= or kinds= what is to agree"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import CodeType
 from typing import Any, final
 
 import numpy as np
@@ -159,7 +160,8 @@ class SameDirection(Same):
     def merits(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         lengths = np.linalg.norm(before, axis=self.axis) * np.linalg.norm(after, axis=self.axis)
         along = (before * after).sum(self.axis)
-        return _each(along >= self.cosine * lengths - 1e-6 * lengths)
+        nowhere = ~before.any(self.axis) & ~after.any(self.axis)  # zeros have no direction but that of zeros
+        return _each(((along >= self.cosine * lengths - 1e-6 * lengths) & (lengths > 0)) | nowhere)
 
     def kind(self, before: np.ndarray) -> Kind:
         return Directions(self.axis)
@@ -241,6 +243,33 @@ class Least:
     def of(self, merits: Sequence[np.ndarray]) -> np.ndarray:
         """N numbers of several rows of N."""
         return np.min(np.stack(list(merits)), 0)
+
+
+def identity(measure: Any) -> str:
+    """What tells one way of measuring from others in every process: of a function its code, its constants and what it holds, not its name alone."""
+    if isinstance(measure, Same):
+        return repr(measure)
+    told: list[str] = []
+
+    def add(function: Any) -> None:
+        code = getattr(function, "__code__", None)
+        if code is None:
+            told.append(
+                f"{type(function).__module__}.{type(function).__qualname__} {sorted(map(repr, vars(function).values())) if hasattr(function, '__dict__') else ''}"
+            )
+            return
+        waiting = [code]
+        while waiting:
+            one = waiting.pop()
+            told.append(f"{one.co_code.hex()} {one.co_names} {[c for c in one.co_consts if not isinstance(c, CodeType)]!r}")
+            waiting += [c for c in one.co_consts if isinstance(c, CodeType)]
+        told.append(repr(getattr(function, "__defaults__", None)))
+        for cell in getattr(function, "__closure__", None) or ():
+            held = cell.cell_contents
+            add(held) if callable(held) and getattr(held, "__code__", None) is not code else told.append(repr(held))
+
+    add(measure)
+    return " ".join(told)
 
 
 def _each(values: Any) -> np.ndarray:

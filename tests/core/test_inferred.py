@@ -290,3 +290,24 @@ def test_outputs_that_are_there_in_training_only_are_taught_as_in_training():
     teaching = task.taught_by(Modes().eval())
     assert float(teaching.loss(Modes().train(), next(iter(task.batches("validation")))).detach()) > 0
     assert "output_0 as logits of classes" in teaching.teaching() and "output_1 as numbers" in teaching.teaching()
+
+
+def test_parts_of_one_tensor_that_mean_different_things_are_numbers():
+    out = torch.randn(8, 14, requires_grad=True)
+    y = classes(8)
+    loss = functional.cross_entropy(out[:, :10], y) + functional.mse_loss(out[:, 10:], torch.zeros(8, 4))
+    assert of_loss(loss, [{"": out}]) == {"": Numbers()}
+    assert of_loss(functional.cross_entropy(out[:, :10], y), [{"": out}])[""] == ClassLogits(1)
+
+
+def test_logits_beside_a_fixed_zero_are_those_of_yes():
+    y = (torch.arange(8) % 2).long()
+    column = torch.randn(8, 1, requires_grad=True)
+    loss = functional.cross_entropy(torch.cat([torch.zeros_like(column), column], 1), y)
+    assert of_loss(loss, [{"": column}]) == {"": BinaryLogits()}
+    flat = torch.randn(8, requires_grad=True)
+    loss = functional.cross_entropy(torch.stack([torch.zeros_like(flat), flat], -1), y)
+    assert of_loss(loss, [{"": flat}]) == {"": BinaryLogits()}
+    one, other = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+    loss = functional.cross_entropy(torch.cat([one, other]), torch.zeros(8, dtype=torch.long))  # examples, not classes
+    assert of_loss(loss, [{"": one}, {"": other}]) == {"": ClassLogits(1)}

@@ -35,6 +35,7 @@ from shoestring.kit import (
     train,
 )
 from shoestring.kit import answers as answering
+from shoestring.kit.same import SameDirection
 from shoestring.prune import Magnitude
 from shoestring.quantize import PostTraining
 
@@ -451,7 +452,7 @@ def test_bags_of_ids_are_told_the_way_round(tmp_path: Path):
         def forward(self, ids: Tensor, offsets: Tensor | None = None) -> Tensor:
             return self.bag(ids, offsets)
 
-    model, ids = made(Bags), torch.arange(200) % 20
+    model, ids = made(Bags), torch.randint(20, (200,), generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=r"EmbeddingBag takes them, have no axis of examples: give ids N×L, padded"):
         Agreement(model, {"ids": ids, "offsets": torch.arange(0, 200, 4)})
     assert score(Agreement(model, ids.view(50, 4)), model) == 1
@@ -534,3 +535,36 @@ def test_agreement_says_what_labels_say_of_a_trained_network():
     rounded = PostTraining(bits=2)(model, task)
     lost, disagreed = score(labelled, model) - score(labelled, rounded), 1 - score(task, rounded)
     assert disagreed >= lost - 0.05 > -0.05 and disagreed > 0
+
+
+def test_agreements_that_measure_otherwise_are_other_tasks():
+    torch.manual_seed(0)
+    model, inputs = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(60, 4)
+
+    def within(limit):
+        return lambda before, after: np.abs(before - after).max(1) <= limit
+
+    names = [Agreement(model, inputs, within(limit)).name for limit in (0.3, 0.01, 0.3)]
+    assert names[0] == names[2] != names[1]
+    assert Agreement(model, inputs, Within(0.1)).name != Agreement(model, inputs, Within(0.2)).name
+
+
+def test_a_model_that_does_not_agree_with_itself_is_refused():
+    class Draws(nn.Module):
+        def forward(self, x):
+            return x + torch.randn_like(x)
+
+    with pytest.raises(ValueError, match=r"agrees with itself on .* % only: forward\(\) draws random numbers"):
+        Agreement(Draws(), torch.randn(60, 4))
+
+
+def test_inputs_that_are_held_out_and_trained_on_are_told():
+    model = nn.Linear(4, 3)
+    with pytest.warns(UserWarning, match="100 % of the inputs that are held out are among those to train on too"):
+        Agreement(model, torch.randn(20, 4).repeat(20, 1))
+
+
+def test_zeros_have_no_direction_but_that_of_zeros():
+    some, none = np.ones((3, 4)), np.zeros((3, 4))
+    assert SameDirection().merits(some, none).tolist() == [0, 0, 0] == SameDirection().merits(none, some).tolist()
+    assert SameDirection().merits(none, none).tolist() == [1, 1, 1] == SameDirection().merits(some, 2 * some).tolist()
