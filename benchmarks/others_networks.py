@@ -133,9 +133,12 @@ def pictures(side: int) -> tuple[torch.Tensor, np.ndarray]:
         photograph = Image.open(folder / name).convert("RGB")
         width, height = photograph.width // 2, photograph.height // 2
         for place in range(400):
-            size = draw.integers(24, min(240, width, height))
+            size = int(draw.integers(24, min(240, width, height)))
             column, row = place % 2, place // 2 % 2
-            left, top = column * width + draw.integers(0, width - size), row * height + draw.integers(0, height - size)
+            left, top = (
+                column * width + int(draw.integers(0, width - size)),
+                row * height + int(draw.integers(0, height - size)),
+            )
             found.append(
                 np.asarray(photograph.resize((side, side), Image.Resampling.BILINEAR, (left, top, left + size, top + size)))
             )

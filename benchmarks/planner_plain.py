@@ -49,7 +49,9 @@ def made(bench: Bench, ends: float, folder: Path, seed: int) -> Iterator[Path]:
     """The network as it came in, and at each density, as float ONNX."""
     yield as_onnx(bench, bench.model, folder / "whole.onnx")
     for place, density in enumerate(DENSITIES):
-        model = clone(bench.model).to(memory_format=torch.contiguous_format)  # what torch prunes must be in one piece
+        model = clone(bench.model)
+        for weight in model.parameters():
+            weight.data = weight.data.contiguous()  # what torch prunes must be in one piece
         with seeded(seed):
             share = (ends - monotonic()) / (len(DENSITIES) - place)
             pruned(model, density)

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from quantised_files import Tool, answers, content_of, given, peers, run_of, shuffled
+from quantised_files import Tool, answers, content_of, given, merits_of, peers, run_of, shuffled
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
@@ -106,7 +106,7 @@ def network_rows(rows: Rows, name: str) -> None:
     subject = f"{name} / ours in OpenVINO"
     if rows.wanted(subject) and not rows.done(subject, 0):
         loaded = load(folder / "ours" / "model.shoe", threads=1, runtime=OpenVINO())
-        merits = {split: task.merits(loaded, split) for split in ("validation", "test")}
+        merits = {split: merits_of(task, loaded, split) for split in ("validation", "test")}
         score_rows(rows, subject, Tool("ours"), folder, merits)
         rows.add(subject, "done", 1, "", 0)
     for seed in () if rows.quick else (1, 2):

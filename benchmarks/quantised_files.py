@@ -86,15 +86,22 @@ def shuffled(task: Supervised, seed: int) -> Supervised:
     return replace(task, train=(tuple(part[order] for part in inputs), targets[order]))
 
 
+def merits_of(task: Supervised, predict: Any, split: str) -> np.ndarray:
+    """The merit of each example."""
+    found = task.merits(predict, split)
+    assert found is not None  # there is no metric
+    return found
+
+
 def answers(tool: Tool, folder: Path, task: Supervised, split: str) -> np.ndarray:
     """The merit of each example with the file that a tool left."""
     out = folder / tool.folder
     if (out / "model.shoe").exists():
-        return task.merits(load(out / "model.shoe", threads=1), split)
+        return merits_of(task, load(out / "model.shoe", threads=1), split)
     names = [port.name for port in content_of(folder / "float32" / "model.shoe").graph.inputs]
     if not tool.torch:
         run = opened(out)
-        return task.merits(lambda *inputs: run(dict(zip(names, map(array, inputs), strict=True))), split)
+        return merits_of(task, lambda *inputs: run(dict(zip(names, map(array, inputs), strict=True))), split)
     asked: dict[str, np.ndarray] = {}
     fp32 = load(folder / "float32" / "model.shoe", threads=1)
 
@@ -113,7 +120,7 @@ def answers(tool: Tool, folder: Path, task: Supervised, split: str) -> np.ndarra
             raise RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
         with np.load(told) as archive:
             kept = iter([archive[str(place)] for place in range(len(archive.files))])
-    return task.merits(lambda *inputs: next(kept), split)
+    return merits_of(task, lambda *inputs: next(kept), split)
 
 
 def opened(out: Path) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
