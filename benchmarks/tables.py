@@ -13,6 +13,7 @@ from statistics import mean, median
 
 from graphs_table import graphs
 from lossless_table import lossless
+from others_table import others
 from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
@@ -174,6 +175,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "trellis": trellis,
     "graphs": graphs,
+    "others": others,
     "lossless": lossless,
     "sensitivity": sensitivity,
     "fallback": fallback,

@@ -124,7 +124,10 @@ def calls_of(
         if (unknown := [name for name in inputs if name not in names]) and not open_ended:
             raise ValueError(f"there is an input {unknown[0]!r}, and {takes}: name the arrays as forward() does")
     if missing := [one.name for one in named if _needed(one) and one.name not in inputs and one.name not in states]:
-        raise ValueError(f"{takes}, and the inputs have no {missing[0]!r}: add it, by that name")
+        raise ValueError(
+            f"{takes}, and the inputs have no {missing[0]!r}: add it, by that name, or, where it is a state, write "
+            "Agreement(model, inputs, states={...}) in Python and return (model, task)"
+        )
     have = {*inputs, *states}
     position: list[str] = []
     for one in named:

@@ -180,6 +180,8 @@ def _arguments(program: Program) -> tuple[str, ...]:
 def legal(name: str, taken: Container[str] = ()) -> str:
     """A name with nothing in it that names of attributes have not, and that nothing else has."""
     made = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
+    if made == "__debug__" or (made.startswith("_") and hasattr(Network, made)):  # Python's, or of the module's own
+        made = f"of{made}"
     while made in taken:
         made += "_"
     return made

@@ -18,6 +18,7 @@ from shoestring.kit.operator import Attributes, as_tensor, settled
 from shoestring.kit.operators import SERVED
 
 _MOST = 1 << 20  # elements that a step on constants may give, unless it takes more
+_ALL = 1 << 24  # that all of them may give, besides four times what the file has
 _MOVING = ("Cast", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze")
 """What gives nothing but numbers that it was given first."""
 _KEPT_APART = ("QuantizeLinear", "ConstantOfShape")
@@ -84,12 +85,14 @@ def known_values(content: Content, names: Sequence[str], users: Sequence[str]) -
         known = coded(value, content.packed[place] if content.packed else None) if is_tensor else None
         found[first + place] = Constant(value, name, trains, None, known, users[place] if place < len(users) else "")
     number, done = first + len(found), set[int]()
+    room = _ALL + 4 * sum(one.value.numel() for one in found.values())
     for place, node in enumerate(graph.nodes):
         given = [None if one is None else found.get(one) for one in node.inputs]
         whole = bool(given) and all(one is None or have is not None for one, have in zip(node.inputs, given, strict=True))
         if whole and node.operator not in _KEPT_APART and node.operator in SERVED:
-            made = _made(node, attributes_of(node, graph.opset), given)
-            if made is not None:
+            made = _made(node, attributes_of(node, graph.opset), given) if room > 0 else None
+            room -= sum(one.value.numel() for one in made or ())
+            if made is not None and room >= 0:
                 found |= {number + at: one for at, one in enumerate(made) if at not in node.absent}
                 done.add(place)
         number += node.outputs

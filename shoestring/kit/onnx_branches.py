@@ -60,6 +60,10 @@ def inline_branches(model: onnx.ModelProto) -> None:
             _inline(model.graph, node, bool(value.reshape(-1)[0]), f"{node.name or 'if'}.{len(model.graph.node)}.{turn}.")
 
 
+_LARGE = ("ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile")
+"""What makes much of little: no condition is worth that."""
+
+
 class _Known:
     """What is known of a graph's values before it runs."""
 
@@ -68,6 +72,7 @@ class _Known:
         self.constants = {one.name: one for one in self.graph.initializer}
         self.makers = {name: node for node in self.graph.node for name in node.output}
         self.shapes = self._shapes()
+        self._asked: set[str] = set()
 
     def _shapes(self) -> dict[str, list[int | None]]:
         """Shapes, None for an axis that is open."""
@@ -99,6 +104,8 @@ class _Known:
         """Gather what a value is made of, in an order that runs; whether that is constants alone."""
         if not name or name in seen or name in tensors:
             return True
+        if name in self._asked:  # it is made of itself
+            return False
         if name in self.constants:
             tensors[name] = self.constants[name]
             return True
@@ -108,8 +115,14 @@ class _Known:
         if (size := self._size(node)) is not None:
             tensors[name] = numpy_helper.from_array(size, name)
             return True
-        if node.op_type.startswith("Random") or not all(self._collect(one, nodes, tensors, seen) for one in node.input):
+        if node.op_type.startswith("Random") or node.op_type in _LARGE:
             return False
+        self._asked.add(name)
+        try:
+            if not all(self._collect(one, nodes, tensors, seen) for one in node.input):
+                return False
+        finally:
+            self._asked.discard(name)
         seen.update(node.output)
         nodes.append(node)
         return True

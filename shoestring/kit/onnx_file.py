@@ -90,7 +90,10 @@ def _loaded(path: Path) -> tuple[onnx.ModelProto, int]:
     found: set[str] = set()
     for one in _tensors(model.graph):
         if uses_external_data(one):
-            found.add(next(entry.value for entry in one.external_data if entry.key == "location"))
+            location = next((entry.value for entry in one.external_data if entry.key == "location"), None)
+            if location is None:
+                raise ValueError(f"{path} keeps the tensor {one.name!r} in another file and does not say which: it is damaged")
+            found.add(location)
     try:
         size += sum((path.parent / name).stat().st_size for name in found)
         load_external_data_for_model(model, str(path.parent))

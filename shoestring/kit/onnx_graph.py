@@ -57,6 +57,8 @@ def convert(
         while outputs and not outputs[-1]:
             outputs.pop()
         absent = tuple(place for place, name in enumerate(outputs) if not name)
+        if unknown := [name for name in node.input if name and name not in numbers]:
+            raise OperatorError(node.op_type, f"it takes {unknown[0]!r}, which nothing before it gives")
         inputs = [numbers[name] if name else None for name in node.input]
         while inputs and inputs[-1] is None:
             inputs.pop()
