@@ -17,10 +17,12 @@ from shoestring.core.inferred import Told, in_words, is_boxes, may_be_logits, of
 from shoestring.core.kinds import Kinds, by_path, shown
 from shoestring.kit.answers import (
     Part,
+    by_place,
     check_itself,
     chosen,
     digest_of,
     made_by,
+    name_of,
     numbered_groups,
     parted,
     understood,
@@ -128,7 +130,7 @@ class Agreement(Task):
             if self.kinds is None or own
             else dict.fromkeys(paths, self.kinds)
             if isinstance(self.kinds, Kind)
-            else self.kinds
+            else by_place(self.kinds, self.model)
         )
         kinds = by_path(said, paths, "kinds")
         measures = self._declared(paths, kinds)
@@ -144,8 +146,8 @@ class Agreement(Task):
             elif answer.is_floating_point():
                 found[path] = (
                     Told(Boxes(), "by its name and values")
-                    if is_boxes(answer, path)
-                    else of_values(answer, made.get(path), path)
+                    if is_boxes(answer, name_of(path, self.model))
+                    else of_values(answer, made.get(path), name_of(path, self.model))
                 )
                 if not {path, _ALL} & measures.keys() and found[path].by == "nothing tells" and may_be_logits(made.get(path)):
                     perhaps.append(path)
@@ -163,7 +165,7 @@ class Agreement(Task):
         if self.same is None:
             return {}
         if isinstance(self.same, Mapping):
-            return by_path(self.same, paths, "same")
+            return by_path(by_place(self.same, self.model), paths, "same")
         judged = [path for path in paths if not isinstance(kinds.get(path), NotTaught)]
         if len(judged) == 1:
             return {judged[0]: self.same}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring import Agreement, Vary, load, write
+from shoestring import Agreement, Vary, from_onnx, load, write
 from shoestring.core import Boxes, ClassLogits, NotTaught, Numbers, Own, SealedError, score, seeded
 from shoestring.kit import (
     AdamW,
@@ -50,8 +50,11 @@ def made(network: Any, seed: int = 0) -> Any:
 
 
 def mlp(*sizes: int) -> nn.Module:
-    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
-    return made(lambda: nn.Sequential(*layers[:-1])) if sizes else nn.Identity()
+    def network() -> nn.Module:
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+        return nn.Sequential(*layers[:-1]) if sizes else nn.Identity()
+
+    return made(network)
 
 
 class Head(nn.Module):
@@ -568,3 +571,17 @@ def test_zeros_have_no_direction_but_that_of_zeros():
     some, none = np.ones((3, 4)), np.zeros((3, 4))
     assert SameDirection().merits(some, none).tolist() == [0, 0, 0] == SameDirection().merits(none, some).tolist()
     assert SameDirection().merits(none, none).tolist() == [1, 1, 1] == SameDirection().merits(some, 2 * some).tolist()
+
+
+def test_outputs_of_an_onnx_file_are_called_by_their_names(tmp_path: Path):
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    draw = np.random.default_rng(0)
+    weights = [numpy_helper.from_array(draw.normal(size=(6, n)).astype(np.float32), f"w{n}") for n in (5, 3)]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w5"], ["logits"]), helper.make_node("MatMul", ["x", "w3"], ["size"])], "graph",
+        [helper.make_tensor_value_info("x", 1, ["N", 6])], [helper.make_tensor_value_info(n, 1, None) for n in ("logits", "size")], weights,
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "m.onnx")
+    task = Agreement(from_onnx(tmp_path / "m.onnx"), random(80, 6), {"size": Within(0.1)})
+    assert "output_0 the same class" in str(task) and "output_1 within" in str(task)
