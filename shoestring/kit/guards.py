@@ -69,12 +69,14 @@ def noted() -> Iterator[Guards]:
     found, plain = Guards(), torch.export.export
 
     def export(*args: Any, **kwargs: Any) -> Any:
-        try:  # noted rather than made a part of the program, which would be left out of the graph
-            program = plain(*args, **kwargs | {_DEFERRED: False})
+        program = plain(*args, **kwargs)
+        # Asked for so, guards become steps of the program, which are left out of the graph; a second look notes them. Its own steps may be others.
+        try:
+            look = plain(*args, **kwargs | {_DEFERRED: False})
         except Exception:
-            program = plain(*args, **kwargs)
-        found.noted = hasattr(program, "_guards_code")
-        found.codes = list(_compiled(getattr(program, "_guards_code", None) or ()))
+            look = None
+        found.noted = hasattr(look, "_guards_code")
+        found.codes = list(_compiled(getattr(look, "_guards_code", None) or ()))
         return program
 
     torch.export.export = export
