@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from shoestring import kit
-from shoestring.artifact import Content, file
+from shoestring.artifact import Content, file, save
 from shoestring.artifact.graph import INT, Graph, Node, Port
 from shoestring.artifact.tensors import tensor
 from shoestring.core import Task
@@ -75,7 +75,7 @@ def one_node(tmp_path: Path):
         graph = Graph(opset, ports, len(weights), (), (node,), (Port("y", 1),), (count,), tree, 0)
         tensors = [tensor(np.ones(shape, np.float32)) for shape in weights]
         path = tmp_path / f"{operator}.shoe"
-        file.save(path, file.pack(Content(graph, tensors)))
+        save(path, file.pack(Content(graph, tensors)))
         return path
 
     return write
