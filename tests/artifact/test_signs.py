@@ -202,4 +202,4 @@ def test_without_llvmlite_the_error_names_the_extra():
         "try:\n    signs.kernels()\nexcept ModuleNotFoundError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'shoestring[fast]'" in done.stdout, done.stderr
+    assert "pip install '.[fast]'" in done.stdout, done.stderr

@@ -96,7 +96,7 @@ def test_jpeg_copy(put: Put, monkeypatch: pytest.MonkeyPatch):
         list(range(10)) * 2
     )
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'shoestring\[images\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[images\]'"):
         cifar10()
 
 

@@ -45,5 +45,5 @@ def test_splits_are_the_same_every_time_and_use_nobodys_dice():
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'shoestring\[train\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[train\]'"):
         digits()
