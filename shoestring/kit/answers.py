@@ -285,12 +285,12 @@ def check_itself(agreement: float) -> None:
 
 def by_place(declared: Mapping[str | int, Any], model: nn.Module) -> dict[str | int, Any]:
     """What is declared of outputs, those that the module has names for (`from_onnx`) by their place."""
-    names = list(getattr(model, "outputs", ()))
+    names: list[str] = list(getattr(model, "outputs", ()))
     return {names.index(str(key)) if key in names else key: value for key, value in declared.items()}
 
 
 def name_of(path: str, model: nn.Module) -> str:
     """The name that the module has for an output, else its path."""
-    names = list(getattr(model, "outputs", ()))
+    names: list[str] = list(getattr(model, "outputs", ()))
     place = int(path) if path.isdigit() else 0 if path == "" else len(names)
     return str(names[place]) if place < len(names) else path
