@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from shoestring.artifact import file
 from shoestring.artifact.file import Content
 from shoestring.artifact.graph import Node, OperatorError
 from shoestring.artifact.protobuf import onnx as as_onnx
+from shoestring.artifact.runtime import Loaded
+from shoestring.core import array, evaluating
+from shoestring.core.kinds import outputs_of
+from shoestring.kit.alike import alike
+from shoestring.kit.example import arrays
 from shoestring.kit.network import Network
 from shoestring.kit.network_build import built
 from shoestring.kit.onnx_file import OLDEST, read_onnx
 from shoestring.kit.operators import OF_LAYERS, SERVED
+from shoestring.kit.weights import SkippedWarning
+
+_LENGTH = 16  # of an axis that varies, in made inputs
 
 
 def from_onnx(path: str | Path, *, fixed: Mapping[str, Any] | None = None) -> Network:
@@ -23,12 +34,35 @@ def from_onnx(path: str | Path, *, fixed: Mapping[str, Any] | None = None) -> Ne
 
     Its floating-point initialisers are parameters, under their own names (`network.names`), and other tensors buffers; `fixed`:
     values of inputs, or lengths of axes that vary, by name, which are then inputs no more. What it answers is what ONNX Runtime
-    answers for the file, up to rounding.
+    answers for the file, up to rounding; where it resizes, both are asked once, on made inputs, and a SkippedWarning says where they differ.
     Raises ValueError for what is no ONNX file, and OperatorError, with all names at once, for control flow whose condition is not
     known beforehand and operators that torch has no function for.
     """
     found = read_onnx(path, fixed=fixed, modern=True)
-    return network(found.content, str(path), found.names, found.users)
+    made = network(found.content, str(path), found.names, found.users)
+    resizes = any(node.operator == "Resize" for node in found.content.graph.nodes)
+    if resizes and (differ := _differing(made, found.content)):
+        warnings.warn(
+            f"{path}: as a module it answers otherwise than ONNX Runtime in {differ}, on made inputs. Resize by a scale that is no whole number does that, "
+            "as the two round places differently: compare on inputs of yours before you go on",
+            SkippedWarning,
+            stacklevel=2,
+        )
+    return made
+
+
+def _differing(made: Network, content: Content) -> str:
+    """The outputs in which a module answers otherwise than ONNX Runtime on made inputs; "" where in none, or where these do not fit the graph."""
+    args, kwargs = made.example(length=_LENGTH)
+    given = [one.tensor for one in (*args, *kwargs.values())]
+    try:
+        with torch.no_grad(), evaluating(made):
+            ours = [array(one) for one in outputs_of(made(*given)).values()]
+        theirs = arrays(Loaded(content, threads=1)(*given))
+    except Exception:  # zeros where ids are wanted, a picture that is too small: nothing is known then
+        return ""
+    pairs = zip(made.outputs, ours, theirs, strict=False)
+    return ", ".join(name for name, one, other in pairs if one.shape != other.shape or not alike(one, other))
 
 
 def from_shoe(path: str | Path, *, max_bytes: int = file.MAX_BYTES) -> Network:

@@ -22,7 +22,7 @@ from shoestring import cli
 from shoestring.artifact import load
 from shoestring.artifact.graph import OperatorError
 from shoestring.core import Technique, Vary, seeded
-from shoestring.kit import Training, clone, from_onnx, from_shoe, remove_dead_units, train, write
+from shoestring.kit import SkippedWarning, Training, clone, from_onnx, from_shoe, remove_dead_units, train, write
 from shoestring.kit.example import arrays, numbered, plain
 from shoestring.kit.onnx_pack import pack_onnx
 from shoestring.prune import Channels, Magnitude
@@ -349,3 +349,25 @@ def test_the_command_packs_onnx(small, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SystemExit):
         cli.main()
     assert "write NAME=VALUE" in capsys.readouterr().err
+
+
+def test_where_the_module_answers_otherwise_than_the_runtime_it_is_said(tmp_path: Path):
+    node = helper.make_node(
+        "Resize", ["x", "", "s"], ["y"], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 20, 20])]
+
+    def saved(scale: float) -> Path:
+        scales = onnx.numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "s")
+        made = helper.make_graph(
+            [node], "graph", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [scales]
+        )
+        path = tmp_path / f"{scale}.onnx"
+        onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+        return path
+
+    with pytest.warns(
+        SkippedWarning, match=r"0\.6\.onnx: as a module it answers otherwise than ONNX Runtime in y, on made inputs"
+    ):
+        from_onnx(saved(0.6))
+    from_onnx(saved(2.0))  # no word
