@@ -16,6 +16,7 @@ from shoestring.core.kinds import (
     Numbers,
     Own,
     Probabilities,
+    are_probabilities,
     by_path,
     outputs_of,
     shown,
@@ -263,14 +264,10 @@ def of_values(answer: Any, made: Any = None, path: str = "") -> Told:
         return numbers
     axes = range(answer.ndim - 1, 0, -1)
     by = "by its values"
-    if answer.min() >= 0:
+    for values, kind in ((answer, Probabilities), (answer.exp(), ClassLogits)):
         for axis in axes:
-            if answer.shape[axis] > 1 and ((answer.sum(axis) - 1).abs() < 1e-3).all():
-                return Told(Probabilities(axis), by)
-    if answer.max() <= 0:
-        for axis in axes:
-            if answer.shape[axis] > 1 and ((answer.exp().sum(axis) - 1).abs() < 1e-3).all():
-                return Told(ClassLogits(axis), by)
+            if answer.shape[axis] > 1 and are_probabilities(values, axis):
+                return Told(kind(axis), by)
     if (
         path.split(".")[-1] == "logits"
         and answer.ndim > 1

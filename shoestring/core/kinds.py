@@ -190,6 +190,11 @@ Kinds = Kind | Mapping[str | int, Kind] | None
 """What a task declares; None for nothing."""
 
 
+def are_probabilities(values: Any, axis: int) -> bool:
+    """Whether the numbers of a tensor or an array are none below 0 and add up to 1 along an axis, of each place."""
+    return bool((values >= 0).all() and (abs(values.sum(axis) - 1) < 1e-3).all())
+
+
 def outputs_of(output: Any, path: str = "") -> dict[str, Any]:
     """The tensors and arrays of a nested output by their paths, in order: "" for the only one, "1", "boxes.0"."""
     if hasattr(output, "shape") and hasattr(output, "dtype"):

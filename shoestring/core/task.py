@@ -144,15 +144,22 @@ class Task(Protocol):
 
 
 @contextmanager
-def evaluating(module: Any) -> Iterator[None]:
-    """A module in evaluation mode within; after, each of its parts in the mode that it was in (frozen ones, say)."""
+def _modes_kept(module: Any) -> Iterator[None]:
+    """After, each part of a module is in the mode that it was in before (frozen ones, say)."""
     modes = [(part, part.training) for part in module.modules()]
-    module.eval()
     try:
         yield
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextmanager
+def evaluating(module: Any) -> Iterator[None]:
+    """A module in evaluation mode within; after, each of its parts in the mode that it was in (frozen ones, say)."""
+    with _modes_kept(module):
+        module.eval()
+        yield
 
 
 @contextmanager
@@ -163,15 +170,11 @@ def as_in_training(module: Any) -> Iterator[None]:
     from torch.nn.modules.batchnorm import _NormBase
     from torch.nn.modules.dropout import _DropoutNd
 
-    modes = [(part, part.training) for part in module.modules()]
-    for part, _ in modes:
-        still = isinstance(part, _NormBase | _DropoutNd | nn.RNNBase | nn.MultiheadAttention)
-        part.training = not still and not type(part).__module__.startswith("torch.")
-    try:
+    with _modes_kept(module):
+        for part in module.modules():
+            still = isinstance(part, _NormBase | _DropoutNd | nn.RNNBase | nn.MultiheadAttention)
+            part.training = not still and not type(part).__module__.startswith("torch.")
         yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 @contextmanager

@@ -149,14 +149,11 @@ class Taught(View):
     _found: dict[_Key, dict[str, Told]] = field(default_factory=dict, repr=False)
     _modes: dict[_Key, bool] = field(default_factory=dict, repr=False)
     """Whether the teacher answers as in training."""
-    _by_parts: list[bool] = field(default_factory=list, repr=False)
-    """Holds something once the loss has called parts of the model and not the model."""
 
     def loss(self, model: Any, batch: Any) -> Any:
-
-        calls, own = self._heard(model, batch, parts=bool(self._by_parts))
-        if not calls and not self._by_parts:
-            self._by_parts.append(True)
+        by_parts = any(part for part, _ in self._modes)  # the loss has called parts of the model before, and not the model
+        calls, own = self._heard(model, batch, parts=by_parts)
+        if not calls and not by_parts:
             calls, own = self._heard(model, batch, parts=True)
         if not calls:
             raise RuntimeError(

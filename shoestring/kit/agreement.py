@@ -104,9 +104,9 @@ class Agreement(Task):
         for name, value in known.items():
             object.__setattr__(self, name, value)  # the inputs are in the parts now
         self._settle()
-        said = (self.seed, self.shares, self.together, self.states, self._found, *map(identity, self._measures.values()))
-        told = digest_of(said, inputs, groups)  # records of other inputs, and of another agreement, are of another task
-        object.__setattr__(self, "name", f"{self.name}-{told}")
+        # Records of other inputs, and of another agreement, are of another task.
+        said = identity((self.seed, self.shares, self.together, self.states, self._found, self._measures))
+        object.__setattr__(self, "name", f"{self.name}-{digest_of(said, inputs, groups)}")
         object.__setattr__(self, "constant", self._constant())
         if all(isinstance(one, Same) for one in self._measures.values()):  # of others nobody knows what agreement is
             check_itself(float(np.mean(self.sampled(_AT_ONCE, 0).merits(original, "validation"))))

@@ -242,9 +242,9 @@ def made_by(model: nn.Module, calls: Calls, inputs: Mapping[str, Tensor]) -> dic
             one.requires_grad_(before)
 
 
-def digest_of(said: Any, inputs: Mapping[str, Tensor], groups: Tensor | None) -> str:
+def digest_of(said: str, inputs: Mapping[str, Tensor], groups: Tensor | None) -> str:
     """Eight hexadecimal digits of what is said of a task without labels, and of its inputs."""
-    digest = hashlib.sha256(repr(said).encode())
+    digest = hashlib.sha256(said.encode())
     digest.update(b"" if groups is None else groups.numpy().tobytes())
     for name, one in inputs.items():
         digest.update(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, product
 from typing import Any
 
@@ -51,37 +52,45 @@ def check_lengths(
         for wrong in tried:
             if wrong <= _furthest_place(example, name):
                 continue  # other inputs say where to look along this axis (offsets of bags): to look beyond its end can end the process
-            other = _at(example, name, wrong)
-            if max(leaf.numel() for leaf in _tensors(other)) > _LARGEST and wrong > length:
-                narrowed.setdefault(name, _bounds(declared, length, right, looked, wrong))
+            bounds = partial(_bounds, declared, length, right, looked, wrong)
+            other = _at(example, {name: wrong})
+            if wrong > length and _is_large(other):
+                narrowed.setdefault(name, bounds())
                 continue
-            expected = answer(other)
-            if expected is None:
+            if answer(other) is None:
                 if not _is_between(wrong, length, right) and runs(other):
-                    narrowed[name] = _bounds(declared, length, right, looked, wrong)
+                    narrowed[name] = bounds()
                 continue
-            try:
-                compare(other, expected)
-                for longer in _others_longer(example, name, wrong) if wrong > 1 else ():
-                    if (wanted := answer(longer)) is not None:
-                        compare(longer, wanted)
-            except ExportError as error:
-                why = _why(str(error))
-                raise ExportError(_refusal(_bounds(declared, length, right, looked, wrong), length, wrong, why)) from None
+            for one in (other, *(_others_longer(example, name, wrong) if wrong > 1 else ())):
+                if why := _fault(one, answer, compare):
+                    raise ExportError(_refusal(bounds(), length, wrong, why))
     _check_pairs(example, guards, answer, compare)
     return narrowed
 
 
+def _fault(at: Example, answer: Callable[[Example], Any], compare: Callable[[Example, Any], None]) -> str:
+    """How the graph answers otherwise than the module, in words; "" where it does not, or the module fails."""
+    if (expected := answer(at)) is None:
+        return ""
+    try:
+        compare(at, expected)
+    except ExportError as error:
+        told = str(error)
+        return (
+            told if "returns shape" in told else told.split(";")[0] if "differs" in told else "the exported graph fails there"
+        )
+    return ""
+
+
 def _others_longer(example: Example, name: str, length: int) -> Iterator[Example]:
     """The example where an axis is so long and all others are longer than they were: by one, and by as much again and one."""
-    lengths = _lengths(example)
-    for change in (lambda n, step: n + step, lambda n, step: 2 * n + step):
-        found = _at(example, name, length)
-        for other, n in lengths.items():
+    for times in (1, 2):
+        lengths = {name: length}
+        for other, n in _lengths(example).items():
             axis = Axis.read(other)
-            if other != name and (longer := change(n, axis.multiple)) in axis:
-                found = _at(found, other, longer)
-        if max(leaf.numel() for leaf in _tensors(found)) <= _LARGEST:
+            if other != name and (longer := times * n + axis.multiple) in axis:
+                lengths[other] = longer
+        if not _is_large(found := _at(example, lengths)):
             yield found
 
 
@@ -95,45 +104,33 @@ def _check_pairs(
 ) -> None:
     """Raises ExportError where forward() takes other steps for two lengths together (`if x.shape[1] > x.shape[2]`), each of which alone is right."""
     lengths = _lengths(example)
+    near = {
+        name: [n for n in _near_bounds(name, lengths, guards) if guards.hold(example, {name: n})] if guards.codes else []
+        for name in lengths
+    }
     for one, other in combinations(lengths, 2):
-        wrong: list[tuple[int, int]] = []
-        alone = {
-            name: [n for n in _near_bounds(name, lengths, guards) if guards.hold(example, {name: n})] for name in (one, other)
-        }
-        for a, b in product(alone[one], alone[other]):
-            if not guards.hold(example, {one: a, other: b}):
-                wrong.append((a, b))
+        pairs = product(near[one], near[other])
+        wrong = [(a, b) for a, b in pairs if not guards.hold(example, {one: a, other: b})]
         for a, b in sorted(wrong, key=lambda pair: pair[0] * pair[1])[:_PAIRS]:
-            at = _at(_at(example, one, a), other, b) if a > _furthest_place(example, one) else None
-            if at is None or b <= _furthest_place(example, other) or max(leaf.numel() for leaf in _tensors(at)) > _LARGEST:
+            if a <= _furthest_place(example, one) or b <= _furthest_place(example, other):
                 continue
-            expected = answer(at)
-            if expected is None:
-                continue
-            try:
-                compare(at, expected)
-            except ExportError as error:
+            at = _at(example, {one: a, other: b})
+            if not _is_large(at) and (why := _fault(at, answer, compare)):
                 raise ExportError(
                     f"axes {one!r} and {other!r} vary in the task's example, but forward() takes other steps where they are {a} and {b} long than "
-                    f"where they are {lengths[one]} and {lengths[other]} ({_why(str(error))}): bounds of one axis cannot say that. Make the steps the "
+                    f"where they are {lengths[one]} and {lengths[other]} ({why}): bounds of one axis cannot say that. Make the steps the "
                     "same for all lengths, or have one of the two fixed"
-                ) from None
+                )
 
 
 def _near_bounds(name: str, lengths: Mapping[str, int], guards: Guards) -> list[int]:
     """Lengths of an axis at which what guards say of it and of another may change."""
     numbers = guards.bounds()
-    some = {
-        1,
-        2,
-        3,
-        *(n + off for n in lengths.values() for off in (-1, 0, 1)),
-        *(2 * n + off for n in lengths.values() for off in (0, 1)),
-    }
-    some |= numbers | {math.isqrt(n) + off for n in numbers for off in (0, 1)}
-    some |= {n // m + off for n in numbers for m in lengths.values() for off in (0, 1)} | {
-        n + m for n in numbers for m in lengths.values()
-    }
+    some = {1, 2, 3} | numbers
+    for length in lengths.values():
+        some |= {length - 1, length, length + 1, 2 * length, 2 * length + 1}
+        some |= {n + length for n in numbers} | {n // length + off for n in numbers for off in (0, 1)}
+    some |= {math.isqrt(n) + off for n in numbers for off in (0, 1)}
     return [one for one in sorted(some) if one > 0 and one in Axis.read(name)][:_NEAR]
 
 
@@ -182,12 +179,6 @@ def _bounds(declared: Axis, length: int, right: list[int], looked: list[int], wr
     return Axis(declared.name, least=least, most=most, multiple=math.lcm(multiple, declared.multiple))
 
 
-def _why(error: str) -> str:
-    if "returns shape" in error:
-        return error
-    return error.split(";")[0] if "differs" in error else "the exported graph fails there"
-
-
 def _refusal(bounds: Axis, length: int, wrong: int, why: str) -> str:
     told = (
         f"axis {bounds.name!r} varies in the task's example, but forward() takes other steps where it is {wrong} long than where it is "
@@ -230,24 +221,27 @@ def _lengths(example: Example) -> dict[str, int]:
     return found
 
 
-def _tensors(example: Example) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    over(lambda leaf: found.append(leaf) if isinstance(leaf, torch.Tensor) else None, (example.args, example.kwargs))
-    return found
+def _is_large(example: Example) -> bool:
+    """Whether one of its tensors has more numbers than are tried."""
+    large = False
+
+    def look(leaf: Any) -> None:
+        nonlocal large
+        large = large or (isinstance(leaf, torch.Tensor) and leaf.numel() > _LARGEST)
+
+    over(look, (example.args, example.kwargs))
+    return large
 
 
-def _at(example: Example, name: str, length: int) -> Example:
-    """The example where the axes of a name are so long."""
-    axes: dict[int, Mapping[int, str]] = {}
+def _at(example: Example, lengths: Mapping[str, int]) -> Example:
+    """The example where the axes of these names are so long."""
 
     def change(leaf: Any) -> Any:
-        names = example.axes.get(id(leaf), {})
-        for axis, one in names.items():
-            leaf = lengthened(leaf, axis, length) if one == name else leaf
-        axes[id(leaf)] = names
+        for axis, name in example.axes.get(id(leaf), {}).items():
+            leaf = lengthened(leaf, axis, lengths[name]) if name in lengths else leaf
         return leaf
 
-    return Example(over(change, example.args), over(change, example.kwargs), axes)
+    return Example(over(change, example.args), over(change, example.kwargs), {})
 
 
 def narrow(graph: Graph, axes: Mapping[str, Axis]) -> Graph:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from types import CodeType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 from typing import Any, final
 
 import numpy as np
@@ -19,7 +21,9 @@ from shoestring.core import (
     Kind,
     Numbers,
     Probabilities,
+    array,
 )  # fmt: skip
+from shoestring.core.kinds import are_probabilities
 
 
 class Same(ABC):
@@ -55,8 +59,7 @@ class SameClass(Same):
         return _each(same & ~np.isnan(after).any(self.axis))
 
     def kind(self, before: np.ndarray) -> Kind:
-        sums = bool((before >= 0).all() and (abs(before.sum(self.axis) - 1) < 1e-3).all())
-        return Probabilities(self.axis) if sums else ClassLogits(self.axis)
+        return Probabilities(self.axis) if are_probabilities(before, self.axis) else ClassLogits(self.axis)
 
     def __str__(self) -> str:
         return "the same class"
@@ -245,31 +248,36 @@ class Least:
         return np.min(np.stack(list(merits)), 0)
 
 
-def identity(measure: Any) -> str:
-    """What tells one way of measuring from others in every process: of a function its code, its constants and what it holds, not its name alone."""
-    if isinstance(measure, Same):
-        return repr(measure)
-    told: list[str] = []
+def identity(value: Any) -> str:
+    """What tells a way of measuring from others, the same in every process: of functions their code, constants and what they hold, of objects
+    their class and what they hold, never where they lie in memory."""
+    return _identity(value, ())
 
-    def add(function: Any) -> None:
-        code = getattr(function, "__code__", None)
-        if code is None:
-            told.append(
-                f"{type(function).__module__}.{type(function).__qualname__} {sorted(map(repr, vars(function).values())) if hasattr(function, '__dict__') else ''}"
-            )
-            return
-        waiting = [code]
-        while waiting:
-            one = waiting.pop()
-            told.append(f"{one.co_code.hex()} {one.co_names} {[c for c in one.co_consts if not isinstance(c, CodeType)]!r}")
-            waiting += [c for c in one.co_consts if isinstance(c, CodeType)]
-        told.append(repr(getattr(function, "__defaults__", None)))
-        for cell in getattr(function, "__closure__", None) or ():
-            held = cell.cell_contents
-            add(held) if callable(held) and getattr(held, "__code__", None) is not code else told.append(repr(held))
 
-    add(measure)
-    return " ".join(told)
+def _identity(value: Any, within: tuple[int, ...]) -> str:
+    if id(value) in within:  # a function that calls itself
+        return "itself"
+    told = partial(_identity, within=(*within, id(value)))
+    if isinstance(value, CodeType):
+        return f"{value.co_code.hex()} {value.co_names} {told(value.co_consts)}"
+    if isinstance(value, FunctionType):
+        held = [cell.cell_contents for cell in value.__closure__ or ()]
+        return f"function {told(value.__code__)} {told(value.__defaults__)} {told(value.__kwdefaults__)} {told(held)}"
+    if isinstance(value, MethodType):
+        return f"{told(value.__func__)} of {told(value.__self__)}"
+    if isinstance(value, partial):
+        return f"partial {told(value.func)} {told(value.args)} {told(value.keywords)}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{told(key)}: {told(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(told, value))}]"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
+    if hasattr(value, "detach"):
+        return told(array(value))
+    if type(value).__repr__ is object.__repr__:
+        return f"{type(value).__module__}.{type(value).__qualname__} {told(getattr(value, '__dict__', None))}"
+    return repr(value) if not is_dataclass(value) else f"{type(value).__qualname__} {told(vars(value))}"
 
 
 def _each(values: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shoestring.core import Axis, Predict, Task, Vary, array
-from shoestring.core.kinds import Kinds
+from shoestring.core.kinds import Kinds, are_probabilities
 from shoestring.kit.collected import collected
 from shoestring.kit.criterion import loss_of
 
@@ -47,7 +47,7 @@ def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
     several = outputs.ndim > 1 and outputs.shape[-1] > 1
     axes = tuple(range(1, targets.ndim))
     mean = f".mean({axes})" if axes else ""
-    if targets.dtype.kind == "f" and outputs.shape == targets.shape and several and _are_shares(targets):
+    if targets.dtype.kind == "f" and outputs.shape == targets.shape and several and are_probabilities(targets, -1):
         return "merit=lambda out, y: out.argmax(-1) == y.argmax(-1), for labels that are shares of classes"
     if (targets.dtype.kind in "fb" or outputs.size == targets.size) and not set(np.unique(targets)) - {0, 1}:
         return f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no (0.5 in place of 0 for probabilities)"
@@ -62,10 +62,6 @@ def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
     if first:
         return f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1"
     return "merit=, a function of outputs and targets (arrays) that gives a number for each example"
-
-
-def _are_shares(targets: np.ndarray) -> bool:
-    return bool((targets >= 0).all() and np.allclose(targets.sum(-1), 1, atol=1e-3))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import wave
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from shoestring.kit import (
     train,
 )
 from shoestring.kit import answers as answering
-from shoestring.kit.same import SameDirection
+from shoestring.kit.same import SameDirection, identity
 from shoestring.prune import Magnitude
 from shoestring.quantize import PostTraining
 
@@ -585,3 +586,28 @@ def test_outputs_of_an_onnx_file_are_called_by_their_names(tmp_path: Path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "m.onnx")
     task = Agreement(from_onnx(tmp_path / "m.onnx"), random(80, 6), {"size": Within(0.1)})
     assert "output_0 the same class" in str(task) and "output_1 within" in str(task)
+
+
+def test_what_a_measure_is_does_not_hang_on_where_it_lies():
+    class Limit:
+        def __init__(self, most: float) -> None:
+            self.most = most
+
+        def __call__(self, before, after):
+            return np.abs(before - after).max(1) <= self.most
+
+        def near(self, before, after):
+            return self(before, after)
+
+    def close(before, after, most=0.1):
+        return np.abs(before - after).max(1) <= most
+
+    for make in (Limit, lambda most: Limit(most).near, lambda most: partial(close, most=most)):
+        one, same, other = (identity(make(most)) for most in (0.1, 0.1, 0.2))
+        assert one == same != other and " at 0x" not in one
+    model, inputs = mlp(6, 3), random(60, 6)
+    names = [
+        Agreement(model, inputs, Within(0.1), kinds=Own(lambda ours, theirs, by=by: by * (ours - theirs).abs().mean())).name
+        for by in (1, 1, 2)
+    ]
+    assert names[0] == names[1] != names[2]

@@ -242,3 +242,36 @@ def test_a_forecast_goes_by_what_an_earlier_training_came_to(model, task, tmp_pa
     assert before.milliseconds and after.milliseconds and before.chance is not None and after.chance is not None
     assert before.milliseconds.middle == pytest.approx(0.475) and after.milliseconds.middle == pytest.approx(0.8)
     assert after.chance < before.chance / 2
+
+
+def test_between_a_setting_that_is_too_large_and_one_that_is_too_poor_another_is_looked_for(
+    model, task, tmp_path, monkeypatch
+):
+    experiments = Experiments(model, task, tmp_path)
+    standing = Standing(experiments, Budget.parse("size<=1KB, drop<=1%"), Clock(600.0), lambda trial: None)
+    standing.best = experiments.original
+    untrained = Untrained(standing)
+    sharing = next(move for move in moves() if move.name == "Shared")
+    tried: list[float] = []
+
+    def trial(dial: float) -> Trial:
+        """Smaller and poorer the harder it presses: both limits are kept from 0.3 to 0.4 alone."""
+        size, lost = (900 if dial >= 0.3 else 2_000), (0.0 if dial <= 0.4 else 0.1)
+        name = Proposal(techniques=(sharing.at(dial, 0),)).name
+        return Trial(technique=name, seed=0, cost=Cost(bytes=size), score=experiments.base - lost)
+
+    def attempt(proposal: Proposal) -> Trial:
+        tried.append(proposal.dials[0])
+        return trial(proposal.dials[0])
+
+    monkeypatch.setattr(untrained, "attempt", attempt)
+    untrained.between()
+    assert not tried, "nothing is known that is too large, or too poor"
+    for dial in (0.0, 0.667, 1.0):
+        standing.seen[trial(dial).technique] = trial(dial)
+    untrained.between()
+    assert tried == [pytest.approx(0.3335)]  # half way from 0 to 0.667
+    tried.clear()
+    standing.seen[trial(0.5).technique] = trial(0.5)  # nearer to what is asked
+    untrained.between()
+    assert tried == [pytest.approx(0.25), pytest.approx(0.375)]
