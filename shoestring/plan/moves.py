@@ -35,6 +35,10 @@ _NEAREST_FROM = 7
 
 LARGE, _FEWER_EXAMPLES = 10**8, 128
 """From how many operations times layers on GPTQ takes long, and on how many examples it then goes by: mostly a batch, so that a run rounds all layers."""
+_TERMS = 1024
+"""Of a layer's sums, from which on that layer alone may take GPTQ long."""
+_A_LAYER, _A_SECOND = 0.01, 2e10
+"""Of the time of the whole command, what such a layer may take; and the multiplications of a core in a second."""
 
 
 @dataclass(frozen=True)
@@ -125,19 +129,24 @@ def moves() -> list[Move]:
     return found
 
 
-def sooner(found: Sequence[Move], products: int) -> list[Move]:
-    """The same; on a large network GPTQ looks at fewer examples, which makes no difference there and takes a quarter of the time or less.
+def sooner(found: Sequence[Move], products: int, terms: int, seconds: float) -> list[Move]:
+    """The same, with a GPTQ that ends in time: on a large network it looks at fewer examples, which makes no difference there and takes a
+    quarter of the time or less; and layers that would take it too long by themselves go to the nearest.
 
-    `products`: the operations on an example times the layers, since each layer is rounded by what those before it give.
+    `products`: the operations on an example times the layers, since each layer is rounded by what those before it give; `terms`: of the sums of
+    the layer that has most of them; `seconds`: of the whole command.
     """
-    if products < LARGE:
-        return list(found)
-    return [
-        Move(replace(one.technique, examples=_FEWER_EXAMPLES))
-        if isinstance(one.technique, PostTraining) and isinstance(one.technique.rounding, GPTQ)
-        else one
-        for one in found
-    ]
+
+    def timely(technique: Technique) -> Technique:
+        if not isinstance(technique, PostTraining) or not isinstance(rounding := technique.rounding, GPTQ):
+            return technique
+        if products >= LARGE:
+            technique = replace(technique, examples=_FEWER_EXAMPLES)
+        if terms > _TERMS:
+            technique = replace(technique, rounding=replace(rounding, most=float(f"{_A_LAYER * seconds * _A_SECOND:.0e}")))
+        return technique
+
+    return [Move(timely(one.technique)) for one in found]
 
 
 def _kinds(kind: type[Technique]) -> set[type[Technique]]:

@@ -43,19 +43,22 @@ class Search:
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
-        self.untrained.moves = sooner(self.moves, products := self._products())
+        layers = [one.raw[0].numel() for one in compressible(experiments.model, "compress")]
+        self.untrained.moves = sooner(
+            self.moves, products := self._products(len(layers)), max(layers, default=0), clock.seconds
+        )
         if products >= LARGE:
             return
         with self._while_there_is_time():
             self.untrained.first_files(max(until - clock.gone, 0.0))
 
-    def _products(self) -> int:
+    def _products(self, layers: int) -> int:
         """Operations on an example, times layers; 0 where nobody can count them."""
         experiments, counted = self.standing.experiments, None
         with warnings.catch_warnings(), suppress(Exception):  # a hint, no more
             warnings.simplefilter("ignore", UnmeasuredWarning)
             counted = Operations()(experiments.reference, experiments.sealed).operations
-        return (counted or 0) * len(list(compressible(experiments.model, "compress")))
+        return (counted or 0) * layers
 
     def run(self) -> None:
         """The search, as far as time goes."""

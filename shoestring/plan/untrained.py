@@ -61,7 +61,8 @@ class Untrained:
 
     def first_files(self, seconds: float) -> list[tuple[str, Trial]]:
         """Files that take no training, the most promising settings first, for so many seconds; one at least. Those that were made, or
-        were known, each with the name of its move."""
+        were known, each with the name of its move. Where the first of all is too harsh, the same move's gentle end comes next, so that
+        what lies between the two can be looked for, however little time there is."""
         ends = self.clock.gone + seconds
         last: dict[str, list[tuple[float, Trial]]] = {}
         busy: list[tuple[Move, float]] = []
@@ -86,7 +87,9 @@ class Untrained:
             return True
 
         tried: list[tuple[str, Trial]] = []
-        all(one(move, dial, wait=False) for dial in self._dials() for move in map(self._ready, candidates))
+        order = [(dial, move) for dial in self._dials() for move in candidates]
+        order.sort(key=lambda pair: pair[1] is not candidates[0] or pair[0] not in self._dials()[:2])
+        all(one(self._ready(move), dial, wait=False) for dial, move in order)
         all(one(move, dial, wait=True) for move, dial in list(busy))
         return tried
 

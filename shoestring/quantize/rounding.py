@@ -24,6 +24,8 @@ _AT_ONCE = 1 << 26
 """Terms of several sums: 256 MB."""
 _KEPT = 1 << 26
 """Sums of several layers: as much again."""
+_SOLVING = 3.0
+"""Times the cube of the terms: two factors, an inverse, a solution, in double."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,16 @@ class GPTQ:
     sums of the network as it was (least squares) before they are rounded; those whose terms are largest are rounded first.
 
     `damping`: what is added to the mean square of every term, as a share of their mean, above 0: the more, the less the examples are trusted.
+    `most`: multiplications that a layer may take, above 0 (None: as many as it takes): one that asks for more (the square of its terms for each of its sums on the examples,
+    and their cube some times) goes to the nearest, with a SkippedWarning; a core does some 2e10 in a second.
     """
 
     damping: float = 0.01
+    most: float | None = None
 
     def __post_init__(self) -> None:
+        if self.most is not None and not self.most > 0:
+            raise ValueError(f"at most {self.most} multiplications for a layer: give a number above 0, such as 1e12")
         if not self.damping > 0:
             raise ValueError(f"a damping of {self.damping}: give a number above 0, such as 0.01")
 
@@ -71,12 +78,13 @@ class GPTQ:
                 stacklevel=3,
             )
         rounded = [layer for layer in weights if layer not in large]
+        slow: dict[str, float] = {}
         several = calls_of(before, task, batches[0]) != 1  # none: it calls parts of it
         with progress("rounding", len(rounded)) as advance:
             for section in sections(quantised.places, rounded, lambda layer: len(batches) == 1 and not several):
                 while section:
                     then = _Sums(before, quantised.places, free, section, several)
-                    now = _Rounding(quantised, section, self, weights, then)
+                    now = _Rounding(quantised, section, self, weights, then, len(batches), slow)
                     for batch in batches:
                         then.run(task, batch)
                         now.run(task, batch)
@@ -84,6 +92,17 @@ class GPTQ:
                         now.finish(layer)
                         advance(layer)
                     section = section[max(len(then.found), 1) :]
+        if slow:
+            warnings.warn(
+                f"GPTQ left to the nearest: {', '.join(slow)} (up to {max(slow.values()):.1e} multiplications, and {self.most or 0:.1e} were allowed): "
+                "give it more with most=, or such layers more bits",
+                SkippedWarning,
+                stacklevel=3,
+            )
+
+    def work(self, terms: int, sums: float, groups: int) -> float:
+        """Multiplications that a layer takes, about: each sum of each group with its terms, all pairs of them; then what solves for so many."""
+        return groups * (sums * terms**2 + _SOLVING * terms**3)
 
     def round(self, weight: Weight, found: _Products) -> None:
         """Round a weight to keep the sums of which these are the products."""
@@ -185,11 +204,13 @@ class _Rounding(Settling):
     """A run that rounds the layers of a section as they are called; one that is called more often, or with several batches, at the end."""
 
     def __init__(
-        self, quantised: Quantised, section: Sequence[str], how: GPTQ, weights: Mapping[str, Weight], wanted: _Sums
-    ) -> None:
+        self, quantised: Quantised, section: Sequence[str], how: GPTQ, weights: Mapping[str, Weight], wanted: _Sums, batches: int,
+        slow: dict[str, float],
+    ) -> None:  # fmt: skip
         super().__init__(quantised.inner, quantised.places, list(quantised.grids), section, wanted.whole)
-        self.how, self.weights, self.wanted = how, weights, wanted
+        self.how, self.weights, self.wanted, self.batches, self.slow = how, weights, wanted, batches, slow
         self.products: dict[str, _Products] = {}
+        self._looked_at: set[str] = set()
         self.taken: Counter[str] = Counter()
 
     def run(self, task: Task, batch: Any) -> None:
@@ -200,6 +221,8 @@ class _Rounding(Settling):
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call, with the weight rounded where it is the only one."""
+        if self._is_slow(call, layer):
+            return call
         found = self.products.setdefault(layer, _Products())
         with _in_float32(call) as parts:
             for part in parts:
@@ -209,6 +232,16 @@ class _Rounding(Settling):
             return call
         self.finish(layer)
         return replace(call, weight=self.weights[layer].value())
+
+    def _is_slow(self, call: Product, layer: str) -> bool:
+        """Whether a layer asks for more multiplications than it may take, going by the first batch; noted in `slow`."""
+        if self.how.most is not None and layer not in self._looked_at:
+            self._looked_at.add(layer)
+            sums = sum(one[0].shape[0] for one in self.wanted.found[layer]) * self.batches
+            work = self.how.work(call.weight[0].numel(), sums, call.groups)
+            if work > self.how.most:
+                self.slow[layer] = work
+        return layer in self.slow
 
     def finish(self, layer: str) -> None:
         """Round a layer, unless that is done."""

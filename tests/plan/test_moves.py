@@ -239,9 +239,13 @@ def test_what_differs_by_its_training_alone_is_looked_at_once_without():
     assert len({repr(move.at(0.5, 10)) for move in blocks}) == len(blocks)
 
 
-def test_gptq_looks_at_fewer_examples_on_a_large_network():
-    def examples(products: int) -> list[int]:
-        return [m.technique.examples for m in sooner(moves(), products) if isinstance(m.technique, PostTraining)]
+def test_gptq_looks_at_fewer_examples_on_a_large_network_and_leaves_layers_that_take_it_too_long():
+    def gptq(products: int, terms: int, seconds: float = 600.0) -> tuple[int, float | None]:
+        [one] = [m.technique for m in sooner(moves(), products, terms, seconds) if isinstance(m.technique, PostTraining)]
+        return one.examples, one.rounding.most  # type: ignore[union-attr]
 
-    assert examples(10**6) == [PostTraining().examples] and examples(10**9) == [128]
-    assert [m.name for m in sooner(moves(), 10**9)] == [m.name for m in moves()]
+    assert gptq(10**6, 1024) == (PostTraining().examples, None)
+    assert gptq(10**9, 1024) == (128, None)
+    assert gptq(10**6, 8192) == (PostTraining().examples, 1e11)
+    assert gptq(10**9, 8192, 60.0) == (128, 1e10)
+    assert [m.name for m in sooner(moves(), 10**9, 8192, 60.0)] == [m.name for m in moves()]

@@ -151,6 +151,20 @@ def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look
     assert untrained.first_files(20.0), "what does not call the loss"
 
 
+def test_the_gentle_end_of_the_first_move_comes_before_other_moves(model, task, tmp_path, monkeypatch):
+    """Where time is short, what lies between the two ends can be looked for; other moves come after."""
+    untrained = rounds_of(model, task, tmp_path, "size<=20%, drop<=1%").first
+    asked: list[tuple[str, float]] = []
+
+    def busy(proposal, *, wait=True):
+        asked.append((proposal.arm, *proposal.dials))
+
+    monkeypatch.setattr(untrained, "attempt", busy)
+    assert untrained.first_files(20.0) == []
+    assert asked[:2] == [("PostTraining", 0.667), ("PostTraining", 0.0)] and asked[2] != ("PostTraining", 0.833)
+    assert len(set(asked)) == len(asked) / 2, "each is tried once, and once more where another process was at it"
+
+
 def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(model, task, tmp_path, monkeypatch):
     untrained = rounds_of(model, task, tmp_path, "size<=1KB, drop<=0.01%").first
     asked: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from itertools import product
@@ -73,6 +74,26 @@ def test_terms_times_weights_are_the_sums(name):
         given[0].ndim >= given[1].ndim > 1 and len(given[0]) > 1
     )
     assert sums.shape[0] == call.groups and sums.numel() == function(*given, **keywords).numel()
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_terms_are_what_a_convolution_of_ones_gives(axes):
+    """For every stride, padding, dilation and number of groups: a kernel that takes one term each is the other way to the same."""
+    function = getattr(functional, f"conv{axes}d")
+    for groups, stride, padding, dilation, size in product((1, 2), (1, 2), (0, 1, "same", "valid"), (1, 2), (1, 2, 3)):
+        if padding == "same" and stride > 1:
+            continue
+        value, weight = torch.randn(2, 4, *range(7, 7 + axes)), torch.randn(6, 4 // groups, *[size] * axes)
+        keywords = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        terms = weight[0].numel()
+        ones = torch.eye(terms).view(terms, *weight.shape[1:]).repeat(groups, *[1] * (axes + 1))
+        expected = function(value, ones, None, **keywords).movedim(1, -1).reshape(-1, groups, terms).transpose(0, 1)
+        for call in (
+            Product.of(function, f"conv{axes}d", (value, weight), keywords),
+            Product.of(function, f"conv{axes}d", (value, weight, None, *keywords.values()), {}),
+        ):
+            assert torch.equal(call.terms(), expected)
 
 
 class Network(nn.Module):
@@ -161,6 +182,33 @@ def test_a_layer_of_too_many_terms(case, monkeypatch):
         SkippedWarning, match=r"left to the nearest: grouped \(sums of more than 30 terms, whose products would take 0\.0 GB\)"
     ):
         PostTraining(bits=4, rounding=GPTQ(), keep=("first",))(case[0], case[1].sealed())
+
+
+def test_a_layer_that_takes_too_many_multiplications(case):
+    def weights(rounding: GPTQ | Nearest) -> dict[str, Tensor]:
+        made = PostTraining(bits=3, rounding=rounding)(case[0], case[1].sealed())
+        return {one.name: one.raw for one in members(made) if one.name.endswith(".weight")}
+
+    gptq, nearest = weights(GPTQ()), weights(Nearest())
+    with pytest.warns(
+        SkippedWarning, match=r"to the nearest: grouped \(up to 2\.1e\+07 multiplications, and 1\.0e\+07 were allow"
+    ) as said:
+        some = weights(GPTQ(most=1e7))
+    assert len(said) == 1
+    by_gptq = {name: torch.equal(one, gptq[name]) for name, one in some.items()}
+    to_the_nearest = {name: torch.equal(one, nearest[name]) for name, one in some.items()}
+    assert to_the_nearest == {
+        "inner.first.weight": False,
+        "inner.grouped.weight": True,
+        "inner.twice.weight": False,
+        "inner.last.weight": False,
+    }
+    assert by_gptq["inner.first.weight"] and not by_gptq["inner.grouped.weight"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(torch.equal(one, gptq[name]) for name, one in weights(GPTQ(most=1e8)).items())
+    with pytest.raises(ValueError, match="at most 0 multiplications for a layer: give a number above 0"):
+        GPTQ(most=0)
 
 
 def test_terms_that_repeat_each_other(case):
