@@ -153,7 +153,7 @@ def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look
 
 def test_the_gentle_end_of_the_first_move_comes_before_other_moves(model, task, tmp_path, monkeypatch):
     """Where time is short, what lies between the two ends can be looked for; other moves come after."""
-    untrained = rounds_of(model, task, tmp_path, "size<=20%, drop<=1%").first
+    untrained = rounds_of(model, task, tmp_path, "size<=1KB, drop<=1%").first
     asked: list[tuple[str, float]] = []
 
     def busy(proposal, *, wait=True):
