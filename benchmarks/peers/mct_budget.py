@@ -12,6 +12,7 @@ import importlib.machinery
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +38,9 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
     """ONNX whose weights take the bytes that were asked for; 8 bits where no bytes were."""
     without_torchvision()
     import model_compression_toolkit as mct  # pyright: ignore[reportMissingImports]
+
+    # It was written for torch's exporter of before, which is still there.
+    torch.onnx.export = partial(torch.onnx.export, dynamo=False)
 
     goal = json.loads((given / "goal.json").read_text())
     sys.path[:0] = [goal["package"], goal["jobs"]]
