@@ -51,7 +51,9 @@ class QuantizationAware(Technique):
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A module that wraps a copy of the model, trained with its weights and activations rounded."""
-        quantised = self._start()(model, task)
+        quantised = self._start().prepared(model, task)(
+            model, task
+        )  # prepared: what breaks before training is nobody's concern
         if not isinstance(quantised, Quantised):
             return quantised
         for grid in quantised.grids:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from glob import escape
 from statistics import median
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from shoestring.kit import (
 from shoestring.kit.foreign import removal
 from shoestring.kit.layers import say_what_is_left
 from shoestring.kit.product import PRODUCTS
+from shoestring.quantize.breaking import say_what_breaks
 from shoestring.quantize.calibration import Calibration, folded
 from shoestring.quantize.correction import PLAIN, correct
 from shoestring.quantize.far_off import settled
@@ -128,6 +130,14 @@ class PostTraining(Technique):
         if self.pays is not None and (why := _what_it_cost(self.pays, model, quantised, task)):
             warnings.warn(f"PostTraining does not pay: {why}; the model is as it was", ShortfallWarning, stacklevel=2)
             return clone(model)
+        if self.calibration is None:  # planners, which have prepared it, score what they make
+
+            def alone(layer: str) -> nn.Module:
+                return replace(self, only=(escape(layer),), keep=(), pays=None, rounding=Nearest(), calibration=known)(
+                    model, task
+                )
+
+            say_what_breaks(known, quantised, list(weights), alone)
         return quantised.train(model.training)
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:

@@ -17,15 +17,15 @@ from shoestring.quantize.ranges import MeanSquare, Ranges
 
 @dataclass(frozen=True, kw_only=True)
 class WeightOnly(Technique):
-    """Round matrices (linear layers, embeddings) to signed numbers of a few bits, in groups of columns that share a step.
+    """Round matrices (linear, recurrent layers, embeddings) to signed numbers of a few bits, in groups of columns that share a step.
 
     Steps are rounded to bfloat16. The file holds the whole numbers; the runtime multiplies them out when it loads the file, and computes with floats.
     Saves: bytes of the file, 8 to 10 times at 4 bits. No milliseconds: for these there is PostTraining.
     Costs: score, a little at 4 bits; memory is that of floats.
     Source: Frantar et al. 2023 (GPTQ), section 4, for groups. Differs: nearest rounding, to the range of the least square error.
 
-    `bits`: 2 to 8. `grain`: PerGroup(size), PerChannel() or PerTensor(). `ranges`: where a grid ends. `only`, `keep`: names of the layers that may and may not be touched.
-    A matrix whose columns do not divide into groups is left alone, with a SkippedWarning; so are tensors of more or fewer axes, unless `grain` is another.
+    `bits`: 2 to 8. `grain`: PerGroup(size), PerChannel() or PerTensor(). `rest`: the grain of what does not divide into groups, as kernels of convolutions and
+    narrow embeddings do not; None leaves it alone, with a SkippedWarning. `ranges`: where a grid ends. `only`, `keep`: names of the layers that may and may not be touched.
     Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are no layers'.
     """
 
@@ -34,6 +34,7 @@ class WeightOnly(Technique):
 
     bits: int = 4
     grain: PerGroup | PerChannel | PerTensor = PerGroup(32)
+    rest: PerChannel | PerTensor | None = None
     ranges: Ranges = MeanSquare()
     only: Patterns = ()
     keep: Patterns = ()
@@ -41,6 +42,10 @@ class WeightOnly(Technique):
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 8:
             raise ValueError(f"weights of {self.bits} bits: give 2 to 8")
+        if isinstance(self.rest, PerGroup):
+            raise TypeError(
+                f"rest={self.rest!r}: it is for what does not divide into groups; give PerChannel() or PerTensor()"
+            )
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model, its matrices rounded."""
@@ -48,15 +53,20 @@ class WeightOnly(Technique):
         rounded = clone(model)
         left: list[str] = []
         for weight in touched(rounded, compressible(rounded, "WeightOnly"), self.only, self.keep, "WeightOnly"):
+            grain = self.grain
             try:
-                self.grain(weight.raw)
+                grain(weight.raw)
             except ValueError as error:
-                left.append(f"{weight.name} ({error})")
-                continue
-            round_weight(weight, self.bits, self.grain, self.ranges)
+                if self.rest is None:
+                    left.append(f"{weight.name} ({error})")
+                    continue
+                grain = self.rest
+            round_weight(weight, self.bits, grain, self.ranges)
             assert weight.state is not None and weight.state.step is not None
             step = weight.state.step.data
             weight.round(step.bfloat16().to(step), (1 << (self.bits - 1)) - 1)
         if left:
-            warnings.warn(f"WeightOnly skipped {', '.join(left)}", SkippedWarning, stacklevel=2)
+            warnings.warn(
+                f"WeightOnly skipped {', '.join(left)}: rest=PerChannel() rounds them too", SkippedWarning, stacklevel=2
+            )
         return rounded

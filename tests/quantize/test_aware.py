@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from shoestring.artifact import load
@@ -10,6 +11,7 @@ from shoestring.kit import Training, members, write
 from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
 
 
+@pytest.mark.filterwarnings("ignore:PostTraining. answers are")
 def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
     model, task = trained
     with seeded(0):

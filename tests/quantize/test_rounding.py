@@ -22,6 +22,9 @@ from shoestring.quantize import calibration as calibrating
 from shoestring.quantize import rounding as module
 from shoestring.quantize.settling import sections
 
+pytestmark = pytest.mark.filterwarnings("ignore:PostTraining. answers are")
+"""Networks that nobody trained, in 3 and 4 bits, answer otherwise: here it matters by how much."""
+
 
 def rounded(rows: list[list[float]], products: Tensor, reach: int = 7) -> Tensor:
     """Of one group of rows, on whole numbers."""
@@ -194,7 +197,7 @@ def test_a_layer_that_takes_too_many_multiplications(case):
         SkippedWarning, match=r"to the nearest: grouped \(up to 2\.1e\+07 multiplications, and 1\.0e\+07 were allow"
     ) as said:
         some = weights(GPTQ(most=1e7))
-    assert len(said) == 1
+    assert len([one for one in said if one.category is SkippedWarning]) == 1
     by_gptq = {name: torch.equal(one, gptq[name]) for name, one in some.items()}
     to_the_nearest = {name: torch.equal(one, nearest[name]) for name, one in some.items()}
     assert to_the_nearest == {
@@ -205,7 +208,7 @@ def test_a_layer_that_takes_too_many_multiplications(case):
     }
     assert by_gptq["inner.first.weight"] and not by_gptq["inner.grouped.weight"]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SkippedWarning)
         assert all(torch.equal(one, gptq[name]) for name, one in weights(GPTQ(most=1e8)).items())
     with pytest.raises(ValueError, match="at most 0 multiplications for a layer: give a number above 0"):
         GPTQ(most=0)

@@ -64,6 +64,7 @@ def test_it_is_as_if_the_example_had_not_been_there(case, monkeypatch: pytest.Mo
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.filterwarnings("ignore:PostTraining. answers are")
 def test_a_correction_that_harms_other_examples_is_taken_back(case, monkeypatch: pytest.MonkeyPatch):
     model, task = case
     monkeypatch.setattr(examples, "without_outliers", lambda batches, who: batches)  # garbage that nobody notices
