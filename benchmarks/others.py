@@ -3,7 +3,7 @@
     OTHERS=FOLDER OMP_NUM_THREADS=1 python benchmarks/others.py [NETWORK …]
 
 FOLDER: see others_networks.py. The score is the agreement with the network as it came, on inputs that neither training nor choosing saw.
-By hand, without training: packed as it is, 8 bits, 4 bits with GPTQ, 16 levels. By the planner: three budgets, --minutes (3) each. Peers: static
+By hand, without training: packed as it is, 8 bits, 4 bits with GPTQ, 16 levels, 8, 6 and 5 bits of weights alone. By the planner: three budgets, --minutes (3) each. Peers: static
 and dynamic int8 of ONNX Runtime, and 16 bits for every weight, each as `xz -9e` leaves the file. Time is of one example on one thread, in turn
 with the network as it came: the median of the paired ratios.
 """
@@ -34,14 +34,15 @@ from shoestring.kit import ExportError, Training, write
 from shoestring.meters import in_turn, ratio
 from shoestring.meters.subject import feeds, runner
 from shoestring.plan import compress
-from shoestring.quantize import GPTQ, PostTraining, Shared
+from shoestring.quantize import GPTQ, MinMax, PerChannel, PostTraining, Shared, WeightOnly
 
 NETWORKS = ("crepe-tiny", "rnet", "onet", "silero-vad")
 BUDGETS = ("size<=25%, drop<=2%", "size<=12%, drop<=2%", "latency<=60%, drop<=2%")
 BY_HAND = {
     "8 bits": PostTraining(),
-    "4 bits, GPTQ": PostTraining(bits=4, rounding=GPTQ()),
+    "4 bits, GPTQ": PostTraining(bits=4, rounding=GPTQ(most=2e11)),
     "16 levels": Shared(levels=16, training=Training(0)),
+    **{f"{bits} bits, weights alone": WeightOnly(bits=bits, grain=PerChannel(), ranges=MinMax()) for bits in (8, 6, 5)},
 }
 CALIBRATED = 512
 SECONDS = 4.0
