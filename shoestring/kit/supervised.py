@@ -71,7 +71,8 @@ class Supervised(Task):
     `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the outputs with numpy arrays in them
     and gives a number per example (or per target, of the targets' shape), of which the score is the mean. `metric(outputs, targets)`, in
     place of a merit, gives the score of the whole split at once, for what is no mean over examples (macro F1). `axes` names the axes of the inputs that vary besides
-    axis 0, with bounds where they have some (`{1: Axis("T", most=512)}`); an input that has not so many is none the wiser. `augment(*inputs)` changes the inputs of each training batch
+    axis 0, with bounds where they have some (`{1: Axis("T", most=512)}`): one mapping for all inputs, of which those that an input lacks are ignored, or a
+    sequence of one for each input. `augment(*inputs)` changes the inputs of each training batch
     (crops, noise) and returns them, one or a tuple; None leaves them as they are. `prepare(*inputs)` does the same before it, in
     every split, when scored too: what leaves the answers as they are and saves time (padding cut off).
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe: about half the time on a
@@ -90,7 +91,7 @@ class Supervised(Task):
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
     merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
     metric: Callable[[Any, np.ndarray], float] | None = field(default=None, repr=False)
-    axes: Mapping[int, str | Axis] = field(default_factory=dict, repr=False)
+    axes: Mapping[int, str | Axis] | Sequence[Mapping[int, str | Axis]] = field(default_factory=dict, repr=False)
     augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     autocast: torch.dtype | None = field(default=None, repr=False)
@@ -111,6 +112,12 @@ class Supervised(Task):
                 # NaN and infinity show in the sum, which takes a tenth of the time; so does too large a sum.
                 if one.is_floating_point() and not torch.isfinite(one.sum()) and not torch.isfinite(one).all():
                     raise ValueError(f"the {split} split of {self.name} holds NaN or infinite {what}: clean the data first")
+
+        count = len(self._split("train")[0])
+        if not isinstance(self.axes, Mapping) and len(self.axes) != count:
+            raise ValueError(
+                f"axes has {len(self.axes)} mappings and {self.name} has {count} inputs: give one for each, in their order, {{}} where none varies"
+            )
 
     def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
         if split not in ("train", "validation", "test"):
@@ -205,8 +212,11 @@ class Supervised(Task):
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")
-        axes = {0: "N", **self.axes}
-        return tuple(Vary(one[:2], {axis: name for axis, name in axes.items() if axis < one.ndim}) for one in inputs), {}
+        each = [self.axes] * len(inputs) if isinstance(self.axes, Mapping) else self.axes
+        return tuple(
+            Vary(one[:2], {axis: name for axis, name in {0: "N", **own}.items() if axis < one.ndim})
+            for one, own in zip(inputs, each, strict=True)
+        ), {}
 
 
 def _changed(inputs: tuple[Tensor, ...], change: Callable[..., Tensor | tuple[Tensor, ...]] | None) -> tuple[Tensor, ...]:

@@ -43,6 +43,17 @@ def test_no_training_batch_is_of_one_example():
     assert [len(y) for _, y in task(1).batches("train")] == [1]
 
 
+def test_axes_of_each_input():
+    split = ((torch.ones(4, 3, 2), torch.zeros(4, 5)), torch.tensor([0, 1, 1, 1]))
+    splits = dict.fromkeys(("train", "validation", "test"), split)
+    args, _ = Supervised(**splits, axes=({1: "T"}, {})).example()
+    assert [one.axes for one in args] == [{0: "N", 1: "T"}, {0: "N"}]
+    args, _ = Supervised(**splits, axes={1: "T"}).example()
+    assert [one.axes for one in args] == [{0: "N", 1: "T"}, {0: "N", 1: "T"}]
+    with pytest.raises(ValueError, match="axes has 1 mappings and supervised has 2 inputs: give one for each"):
+        Supervised(**splits, axes=[{1: "T"}])
+
+
 def test_several_inputs_and_outputs():
     x, z, y = torch.ones(4, 3, 2), torch.zeros(4), torch.tensor([0, 1, 1, 1])
     split = ((x, z), y)
