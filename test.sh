@@ -7,4 +7,5 @@ export OMP_NUM_THREADS=1  # many small steps: more threads only wait for each ot
 if [ -z "${SHOESTRING_DATA:-}" ] && [ -d ../shared/data ]; then
     export SHOESTRING_DATA="$PWD/../shared/data"
 fi
-exec .venv/bin/python -m pytest "$@"
+# A process for each core, four at most. What runs out of work takes it from the others.
+exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --durations 15 "$@"

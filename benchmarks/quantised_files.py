@@ -73,7 +73,7 @@ def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
     chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:EXAMPLES]
     arrays = {name: one[chosen].numpy() for name, one in zip(names, inputs, strict=True)}
     example = tuple(one[chosen[:2]] for one in inputs)
-    axes = [{axis: torch.export.Dim.DYNAMIC for axis in {0, *task.axes} if axis < one.ndim} for one in example]
+    axes = [dict.fromkeys(one.axes, torch.export.Dim.DYNAMIC) for one in task.example()[0]]
     torch.export.save(torch.export.export(model, example, dynamic_shapes=tuple(axes)), folder / "model.pt2")
     np.savez(folder / "calibration.npz", **arrays)  # pyright: ignore[reportArgumentType]
     np.savez(folder / "example.npz", **{name: one[:32] for name, one in arrays.items()})  # pyright: ignore[reportArgumentType]

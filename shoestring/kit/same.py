@@ -271,6 +271,8 @@ def _identity(value: Any, within: tuple[int, ...]) -> str:
         return f"{{{', '.join(f'{told(key)}: {told(one)}' for key, one in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(told, value))}]"
+    if isinstance(value, set | frozenset):  # whose order goes by the process
+        return f"{{{', '.join(sorted(map(told, value)))}}}"
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
     if hasattr(value, "detach"):

@@ -113,11 +113,23 @@ class Supervised(Task):
                 if one.is_floating_point() and not torch.isfinite(one.sum()) and not torch.isfinite(one).all():
                     raise ValueError(f"the {split} split of {self.name} holds NaN or infinite {what}: clean the data first")
 
-        count = len(self._split("train")[0])
-        if not isinstance(self.axes, Mapping) and len(self.axes) != count:
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        if isinstance(self.axes, Mapping):
+            return
+        inputs = self._split("train")[0]
+        if not isinstance(self.axes, list | tuple) or not all(isinstance(one, Mapping) for one in self.axes):
+            raise TypeError(f"axes={self.axes!r}: give one mapping, {{1: 'T'}}, or a tuple of one for each input")
+        if len(self.axes) != len(inputs):
             raise ValueError(
-                f"axes has {len(self.axes)} mappings and {self.name} has {count} inputs: give one for each, in their order, {{}} where none varies"
+                f"axes has {len(self.axes)} mappings and {self.name} has {len(inputs)} inputs: give one for each, in their order, {{}} where none varies"
             )
+        for number, (one, own) in enumerate(zip(inputs, self.axes, strict=True)):
+            if wrong := [axis for axis in own if not 0 < axis < one.ndim]:
+                raise ValueError(
+                    f"axes names axis {wrong[0]} of input {number} of {self.name}, of shape {list(one.shape)}: give axes from 1 on that it has"
+                )
 
     def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
         if split not in ("train", "validation", "test"):

@@ -25,6 +25,7 @@ from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
 from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_time_of
+from shoestring.quantize import PostTraining
 
 _CATCHING_UP = 20.0  # times the timing of a file, that files which were never timed may take in all
 _DEATHS = 3  # of processes that were at a chain, after which it is what ends them
@@ -136,8 +137,11 @@ class Experiments:
         notes += self._said.get(begun, ())
         for place in range(start, len(techniques)):
             with hearing(notes, shortfalls=True), seeded(self.seed):
-                # What does not train needs no teacher, who takes as long again as the model.
-                model = techniques[place](model, self.taught if Move(techniques[place]).trains else self.sealed)
+                # What does not train needs no teacher, who takes as long again as the model; and prepared it does not look for what is to blame.
+                technique, task = techniques[place], self.taught if Move(techniques[place]).trains else self.sealed
+                if isinstance(technique, PostTraining):
+                    technique = technique.prepared(model, task)
+                model = technique(model, task)
             self.heard += [one for one in notes if one not in self.heard]
             made = repr(chain(*techniques[: place + 1]))
             self._modules[made], self._said[made] = model, tuple(notes)

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from math import log10
 from typing import Any
 
 import shoestring
@@ -35,9 +36,9 @@ _NEAREST_FROM = 7
 
 LARGE, _FEWER_EXAMPLES = 10**8, 128
 """From how many operations times layers on GPTQ takes long, and on how many examples it then goes by: mostly a batch, so that a run rounds all layers."""
-_TERMS = 1024
-"""Of a layer's sums, from which on that layer alone may take GPTQ long."""
-_A_LAYER, _A_SECOND = 0.01, 2e10
+_WORK = 1e10
+"""Multiplications of GPTQ on a layer, besides those that go by the examples, from which on that layer alone may take long."""
+_A_LAYER, _A_SECOND = 0.02, 2e10
 """Of the time of the whole command, what such a layer may take; and the multiplications of a core in a second."""
 
 
@@ -129,12 +130,12 @@ def moves() -> list[Move]:
     return found
 
 
-def sooner(found: Sequence[Move], products: int, terms: int, seconds: float) -> list[Move]:
+def sooner(found: Sequence[Move], products: int, shapes: Sequence[tuple[int, int]], seconds: float) -> list[Move]:
     """The same, with a GPTQ that ends in time: on a large network it looks at fewer examples, which makes no difference there and takes a
     quarter of the time or less; and layers that would take it too long by themselves go to the nearest.
 
-    `products`: the operations on an example times the layers, since each layer is rounded by what those before it give; `terms`: of the sums of
-    the layer that has most of them; `seconds`: of the whole command.
+    `products`: the operations on an example times the layers, since each layer is rounded by what those before it give; `shapes`: terms and
+    outputs of each layer; `seconds`: of the whole command, of which the power of ten counts, so that commands of like length try the same.
     """
 
     def timely(technique: Technique) -> Technique:
@@ -142,8 +143,10 @@ def sooner(found: Sequence[Move], products: int, terms: int, seconds: float) -> 
             return technique
         if products >= LARGE:
             technique = replace(technique, examples=_FEWER_EXAMPLES)
-        if terms > _TERMS:
-            technique = replace(technique, rounding=replace(rounding, most=float(f"{_A_LAYER * seconds * _A_SECOND:.0e}")))
+        if any(GPTQ.work(*shape) > _WORK for shape in shapes):
+            technique = replace(
+                technique, rounding=replace(rounding, most=10.0 ** round(log10(_A_LAYER * seconds * _A_SECOND)))
+            )
         return technique
 
     return [Move(timely(one.technique)) for one in found]

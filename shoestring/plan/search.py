@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from shoestring.kit import compressible
 from shoestring.meters import Operations, UnmeasuredWarning
+from shoestring.plan.arms import speed_limits
 from shoestring.plan.clock import TimeUpError
 from shoestring.plan.moves import LARGE, Move, moves, sooner
 from shoestring.plan.rounds import Rounds
@@ -43,10 +44,9 @@ class Search:
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
-        layers = [one.raw[0].numel() for one in compressible(experiments.model, "compress")]
-        self.untrained.moves = sooner(
-            self.moves, products := self._products(len(layers)), max(layers, default=0), clock.seconds
-        )
+        shapes = [(one.raw[0].numel(), len(one.raw)) for one in compressible(experiments.model, "compress")]
+        products = self._products(len(shapes))
+        self.untrained.moves = sooner(self.moves, products, shapes, clock.seconds)
         if products >= LARGE:
             return
         with self._while_there_is_time():
@@ -64,7 +64,9 @@ class Search:
         """The search, as far as time goes."""
         clock = self.standing.clock
         with self._while_there_is_time():
-            tried = self.untrained.first_files(min(FIRST_SHARE * clock.seconds, FIRST_SECONDS))
+            seconds = min(FIRST_SHARE * clock.seconds, FIRST_SECONDS)
+            # Where speed is limited, what is not trained most often cannot do.
+            tried = self.untrained.first_files(seconds, 0.0 if speed_limits(self.standing.budget) else seconds)
             best = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
             self.standing.round_over(f"without training, {len(tried)} files", [] if best is None else [best])
             self.untrained.between()

@@ -59,9 +59,9 @@ class Untrained:
         self.standing.take(trial)
         return trial
 
-    def first_files(self, seconds: float) -> list[tuple[str, Trial]]:
-        """Files that take no training, the most promising settings first, for so many seconds; one at least. Those that were made, or
-        were known, each with the name of its move. Where the first of all is too harsh, the same move's gentle end comes next, so that
+    def first_files(self, seconds: float, more: float = 0.0) -> list[tuple[str, Trial]]:
+        """Files that take no training, the most promising settings first, for so many seconds; one at least. For so many `more` while none keeps the
+        budget, which settings that are left may do: those that cannot are passed over. Those that were made, or were known, each with the name of its move. Where the first of all is too harsh, the same move's gentle end comes next, so that
         what lies between the two can be looked for, however little time there is."""
         ends = self.clock.gone + seconds
         last: dict[str, list[tuple[float, Trial]]] = {}
@@ -74,7 +74,8 @@ class Untrained:
                 return True
             if any(self._says_enough(dial, *known) for known in last.get(move.name, ())):
                 return True
-            if (self.clock.gone > ends and last) or self.standing.nothing_to_gain:
+            is_late = self.clock.gone > ends + (0.0 if self.standing.fits(self.standing.best) else more)
+            if (is_late and last) or self.standing.nothing_to_gain:
                 return False
             trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait)
             if trial is None:

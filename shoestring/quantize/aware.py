@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import nn
 
 from shoestring.core import Stage, Strength, Task, Technique
-from shoestring.kit import AdamW, Grid, Patterns, Quantised, Training, plain_module, recover
+from shoestring.kit import AdamW, Grid, Patterns, Quantised, SkippedWarning, Training, plain_module, recover
 from shoestring.quantize.calibration import Calibration
 from shoestring.quantize.grain import PerChannel, PerTensor
 from shoestring.quantize.post_training import PostTraining
@@ -51,9 +52,10 @@ class QuantizationAware(Technique):
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A module that wraps a copy of the model, trained with its weights and activations rounded."""
-        quantised = self._start().prepared(model, task)(
-            model, task
-        )  # prepared: what breaks before training is nobody's concern
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkippedWarning)  # the call says it all
+            start = self._start().prepared(model, task)  # so that it does not say what breaks before there was any training
+        quantised = start(model, task)
         if not isinstance(quantised, Quantised):
             return quantised
         for grid in quantised.grids:

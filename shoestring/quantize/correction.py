@@ -95,7 +95,7 @@ class _Correcting(Settling):
         self, quantised: Quantised, section: Sequence[str], biases: Mapping[str, Weight], wanted: Mapping[str, ChannelMeans]
     ) -> None:
         super().__init__(quantised.inner, quantised.places, list(quantised.grids), section)
-        self.biases, self.wanted = biases, wanted
+        self._biases, self._wanted = biases, wanted
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call, with the bias that it then has."""
@@ -103,8 +103,8 @@ class _Correcting(Settling):
             return call
         found = ChannelMeans(self.inner.get_submodule(layer))
         found.add(self.given(call, layer, number))
-        _shift(self.biases[layer], self.wanted[layer], found)
-        return replace(call, bias=self.biases[layer].value())
+        _shift(self._biases[layer], self._wanted[layer], found)
+        return replace(call, bias=self._biases[layer].value())
 
 
 def _shift(bias: Weight, wanted: ChannelMeans, found: ChannelMeans) -> None:

@@ -24,8 +24,9 @@ _AT_ONCE = 1 << 26
 """Terms of several sums: 256 MB."""
 _KEPT = 1 << 26
 """Sums of several layers: as much again."""
-_SOLVING = 3.0
-"""Times the cube of the terms: two factors, an inverse, a solution, in double."""
+_SOLVING, _ROUNDING = 3.0, 40.0
+"""Times the cube of the terms, which two factors, an inverse and a solution take in double; and times the square of the terms for each output, which rounding
+one term after the other takes: it is bound by memory, and as slow as so many multiplications."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,16 @@ class GPTQ:
     sums of the network as it was (least squares) before they are rounded; those whose terms are largest are rounded first.
 
     `damping`: what is added to the mean square of every term, as a share of their mean, above 0: the more, the less the examples are trusted.
-    `most`: multiplications that a layer may take, above 0 (None: as many as it takes): one that asks for more (the square of its terms for each of its sums on the examples,
-    and their cube some times) goes to the nearest, with a SkippedWarning; a core does some 2e10 in a second.
+    `most`: multiplications that a layer may take, above 0 (None: as many as it takes): one that asks for more (`work`: mostly the square of its terms for each of its
+    sums on the examples, and for each output) goes to the nearest, with a SkippedWarning; a core does some 2e10 in a second.
     """
 
     damping: float = 0.01
     most: float | None = None
 
     def __post_init__(self) -> None:
-        if self.most is not None and not self.most > 0:
-            raise ValueError(f"at most {self.most} multiplications for a layer: give a number above 0, such as 1e12")
+        if self.most is not None and (isinstance(self.most, str) or not self.most > 0):
+            raise ValueError(f"at most {self.most!r} multiplications for a layer: give a number above 0, such as 1e12")
         if not self.damping > 0:
             raise ValueError(f"a damping of {self.damping}: give a number above 0, such as 0.01")
 
@@ -88,21 +89,23 @@ class GPTQ:
                     for batch in batches:
                         then.run(task, batch)
                         now.run(task, batch)
-                    for layer in then.found:
+                    for layer in then._found:
                         now.finish(layer)
                         advance(layer)
-                    section = section[max(len(then.found), 1) :]
+                    section = section[max(len(then._found), 1) :]
         if slow:
             warnings.warn(
-                f"GPTQ left to the nearest: {', '.join(slow)} (up to {max(slow.values()):.1e} multiplications, and {self.most or 0:.1e} were allowed): "
-                "give it more with most=, or such layers more bits",
+                f"GPTQ left to the nearest: {', '.join(f'{layer} ({work:.1e} multiplications)' for layer, work in slow.items())}, since a layer may take "
+                f"{self.most or 0:.1e}: give it more with most=, or such layers more bits",
                 SkippedWarning,
                 stacklevel=3,
             )
 
-    def work(self, terms: int, sums: float, groups: int) -> float:
-        """Multiplications that a layer takes, about: each sum of each group with its terms, all pairs of them; then what solves for so many."""
-        return groups * (sums * terms**2 + _SOLVING * terms**3)
+    @staticmethod
+    def work(terms: int, outputs: int, sums: float = 0.0, groups: int = 1) -> float:
+        """Multiplications that a layer takes, about, of so many terms and outputs in each of its groups: all pairs of terms, and each output with each
+        term, at every sum; then what solves and rounds."""
+        return groups * (sums * terms * (terms + outputs) + _SOLVING * terms**3 + _ROUNDING * outputs * terms**2)
 
     def round(self, weight: Weight, found: _Products) -> None:
         """Round a weight to keep the sums of which these are the products."""
@@ -184,19 +187,19 @@ class _Sums(Settling):
         self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], whole: bool
     ) -> None:
         super().__init__(inner, places, grids, section, whole)
-        self.found: dict[str, list[Tensor]] = {}
+        self._found: dict[str, list[Tensor]] = {}
 
     def run(self, task: Task, batch: Any) -> None:
         """Notes those of another batch, instead of those before."""
-        self.found = {}
+        self._found = {}
         super().run(task, batch)
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call, as it is."""
         with _in_float32(call) as parts:
-            self.found.setdefault(layer, []).extend(part.sums() for part in parts)
-        if sum(one.numel() for sums in self.found.values() for one in sums) > _KEPT:
-            self.last = layer
+            self._found.setdefault(layer, []).extend(part.sums() for part in parts)
+        if sum(one.numel() for sums in self._found.values() for one in sums) > _KEPT:
+            self._last = layer
         return call
 
 
@@ -207,51 +210,52 @@ class _Rounding(Settling):
         self, quantised: Quantised, section: Sequence[str], how: GPTQ, weights: Mapping[str, Weight], wanted: _Sums, batches: int,
         slow: dict[str, float],
     ) -> None:  # fmt: skip
-        super().__init__(quantised.inner, quantised.places, list(quantised.grids), section, wanted.whole)
-        self.how, self.weights, self.wanted, self.batches, self.slow = how, weights, wanted, batches, slow
-        self.products: dict[str, _Products] = {}
+        super().__init__(quantised.inner, quantised.places, list(quantised.grids), section, wanted._whole)
+        self._how, self._weights, self._wanted, self._batches, self._slow = how, weights, wanted, batches, slow
+        self._products: dict[str, _Products] = {}
         self._looked_at: set[str] = set()
-        self.taken: Counter[str] = Counter()
+        self._taken: Counter[str] = Counter()
 
     def run(self, task: Task, batch: Any) -> None:
         """Takes another batch, as far as the sums that are wanted go."""
-        self.last = self.wanted.last
-        self.taken.clear()
+        self._last = self._wanted._last
+        self._taken.clear()
         super().run(task, batch)
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
         """The call, with the weight rounded where it is the only one."""
         if self._is_slow(call, layer):
             return call
-        found = self.products.setdefault(layer, _Products())
+        found = self._products.setdefault(layer, _Products())
         with _in_float32(call) as parts:
             for part in parts:
-                found.add(part.terms(), self.wanted.found[layer][self.taken[layer]])
-                self.taken[layer] += 1
-        if len(self.section) == 1 or self.whole:
+                found.add(part.terms(), self._wanted._found[layer][self._taken[layer]])
+                self._taken[layer] += 1
+        if len(self._section) == 1 or self._whole:
             return call
         self.finish(layer)
-        return replace(call, weight=self.weights[layer].value())
+        return replace(call, weight=self._weights[layer].value())
 
     def _is_slow(self, call: Product, layer: str) -> bool:
         """Whether a layer asks for more multiplications than it may take, going by the first batch; noted in `slow`."""
-        if self.how.most is not None and layer not in self._looked_at:
+        if self._how.most is not None and layer not in self._looked_at:
             self._looked_at.add(layer)
-            sums = sum(one[0].shape[0] for one in self.wanted.found[layer]) * self.batches
-            work = self.how.work(call.weight[0].numel(), sums, call.groups)
-            if work > self.how.most:
-                self.slow[layer] = work
-        return layer in self.slow
+            sums = sum(one[0].shape[0] for one in self._wanted._found[layer]) * self._batches
+            groups = call.groups
+            work = self._how.work(call.weight[0].numel(), len(call.weight) // groups, sums, groups)
+            if work > self._how.most:
+                self._slow[layer] = work
+        return layer in self._slow
 
     def finish(self, layer: str) -> None:
         """Round a layer, unless that is done."""
-        if (found := self.products.pop(layer, None)) is None:
+        if (found := self._products.pop(layer, None)) is None:
             return
         try:
-            self.how.round(self.weights[layer], found)
+            self._how.round(self._weights[layer], found)
         except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
             raise ValueError(
-                f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping above {self.how.damping:g}"
+                f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping above {self._how.damping:g}"
             ) from None
 
 

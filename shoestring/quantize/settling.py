@@ -54,14 +54,16 @@ class _Enough(BaseException):
 
 class Settling(Quantised):
     """A run of a quantised module as far as the last layer of a section: `settle` may change each of them as it is called, and what
-    comes after it sees what it gives then. `whole`: to the end, since the loss calls the module several times."""
+    comes after it sees what it gives then. `whole`: to the end, since the loss calls the module several times.
+
+    What it knows has names with an underscore, since the loss may ask it for a part of the module by name."""
 
     def __init__(
         self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], whole: bool = False
     ) -> None:
         super().__init__(inner, places, grids)
-        self.whole = whole
-        self.section, self.last = section, section[-1]
+        self._whole = whole
+        self._section, self._last = section, section[-1]
         self._keys = {layer: [key for key, (one, _) in places.products.items() if one == layer] for layer in section}
         self._done: Counter[str] = Counter()
 
@@ -73,7 +75,7 @@ class Settling(Quantised):
 
     def begin(self) -> None:
         """Each call of the module, or of a part of it, settles its layers."""
-        if self.whole:
+        if self._whole:
             self._done.clear()
 
     def settle(self, call: Product, layer: str, number: int) -> Product:
@@ -92,9 +94,11 @@ class Settling(Quantised):
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """What a call gives once its layer is settled."""
-        if layer in self.section and self._done[layer] < len(self._keys[layer]):  # not what a loss does that goes on after all
+        if layer in self._section and self._done[layer] < len(
+            self._keys[layer]
+        ):  # not what a loss does that goes on after all
             call = self.settle(call, layer, number)
             self._done[layer] += 1
-            if not self.whole and layer == self.last and self._done[layer] == len(self._keys[layer]):
+            if not self._whole and layer == self._last and self._done[layer] == len(self._keys[layer]):
                 raise _Enough
         return super().multiply(call, layer, number)

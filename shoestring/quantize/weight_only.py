@@ -42,7 +42,7 @@ class WeightOnly(Technique):
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 8:
             raise ValueError(f"weights of {self.bits} bits: give 2 to 8")
-        if isinstance(self.rest, PerGroup):
+        if not isinstance(self.rest, PerChannel | PerTensor | None):
             raise TypeError(
                 f"rest={self.rest!r}: it is for what does not divide into groups; give PerChannel() or PerTensor()"
             )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+import subprocess
+import sys
 import wave
 from functools import partial
 from itertools import pairwise
@@ -605,6 +608,14 @@ def test_what_a_measure_is_does_not_hang_on_where_it_lies():
     for make in (Limit, lambda most: Limit(most).near, lambda most: partial(close, most=most)):
         one, same, other = (identity(make(most)) for most in (0.1, 0.1, 0.2))
         assert one == same != other and " at 0x" not in one
+    told = "from shoestring.kit.same import identity; print(identity(lambda one, other: one in {'a', 'b', 'c', 'd'}))"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", told], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in "12"
+    ]
+    assert said[0] == said[1] != ""
     model, inputs = mlp(6, 3), random(60, 6)
     names = [
         Agreement(model, inputs, Within(0.1), kinds=Own(lambda ours, theirs, by=by: by * (ours - theirs).abs().mean())).name

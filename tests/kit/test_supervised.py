@@ -52,6 +52,12 @@ def test_axes_of_each_input():
     assert [one.axes for one in args] == [{0: "N", 1: "T"}, {0: "N", 1: "T"}]
     with pytest.raises(ValueError, match="axes has 1 mappings and supervised has 2 inputs: give one for each"):
         Supervised(**splits, axes=[{1: "T"}])
+    with pytest.raises(
+        ValueError, match=r"axes names axis 3 of input 0 of supervised, of shape \[4, 3, 2\]: give axes from 1 on"
+    ):
+        Supervised(**splits, axes=({3: "T"}, {}))
+    with pytest.raises(TypeError, match="axes=None: give one mapping"):
+        Supervised(**splits, axes=None)  # type: ignore[arg-type]
 
 
 def test_several_inputs_and_outputs():

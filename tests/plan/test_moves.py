@@ -240,12 +240,14 @@ def test_what_differs_by_its_training_alone_is_looked_at_once_without():
 
 
 def test_gptq_looks_at_fewer_examples_on_a_large_network_and_leaves_layers_that_take_it_too_long():
-    def gptq(products: int, terms: int, seconds: float = 600.0) -> tuple[int, float | None]:
-        [one] = [m.technique for m in sooner(moves(), products, terms, seconds) if isinstance(m.technique, PostTraining)]
+    def gptq(products: int, shape: tuple[int, int], seconds: float = 600.0) -> tuple[int, float | None]:
+        [one] = [
+            m.technique for m in sooner(moves(), products, [(9, 8), shape], seconds) if isinstance(m.technique, PostTraining)
+        ]
         return one.examples, one.rounding.most  # type: ignore[union-attr]
 
-    assert gptq(10**6, 1024) == (PostTraining().examples, None)
-    assert gptq(10**9, 1024) == (128, None)
-    assert gptq(10**6, 8192) == (PostTraining().examples, 1e11)
-    assert gptq(10**9, 8192, 60.0) == (128, 1e10)
-    assert [m.name for m in sooner(moves(), 10**9, 8192, 60.0)] == [m.name for m in moves()]
+    assert gptq(10**6, (1024, 64)) == (PostTraining().examples, None)
+    assert gptq(10**9, (1024, 64)) == (128, None)
+    assert gptq(10**6, (8192, 16)) == (PostTraining().examples, 1e11)
+    assert gptq(10**9, (8192, 16), 60.0) == gptq(10**9, (512, 16_384), 45.0) == (128, 1e10)
+    assert [m.name for m in sooner(moves(), 10**9, [(8192, 16)], 60.0)] == [m.name for m in moves()]

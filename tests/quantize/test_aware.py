@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
-from shoestring.kit import Training, members, write
+from shoestring.kit import SkippedWarning, Training, members, write
 from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
 
 
@@ -24,3 +25,10 @@ def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
             assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 1.01
     write(aware, task, tmp_path / "a.shoe")
     assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, aware)) <= 0.005
+
+
+def test_a_model_without_layers_comes_back(trained):
+    _, task = trained
+    with pytest.warns(SkippedWarning, match="found nothing to do"):
+        same = QuantizationAware(training=Training(0))(nn.Flatten(), task.sealed())
+    assert isinstance(same, nn.Flatten)
