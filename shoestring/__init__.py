@@ -22,6 +22,7 @@ _HOMES = {
     "shoestring.kit": ["Agreement", "Supervised", "Training", "from_onnx", "from_shoe", "restore", "write"],
     "shoestring.plan": ["compress"],
 }  # fmt: skip
+_ROOMS = ("artifact", "core", "kit", "meters", "models", "plan", "prune", "quantize", "recipes", "tasks")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -31,10 +32,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOME and name not in _ROOMS:
         raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
     try:
-        return getattr(import_module(_HOME[name]), name)
+        return import_module(f"shoestring.{name}") if name in _ROOMS else getattr(import_module(_HOME[name]), name)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -44,4 +45,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), *_HOME, *_ROOMS})

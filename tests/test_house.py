@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import shoestring
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "shoestring"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
@@ -155,3 +157,16 @@ def indices() -> list[str]:
         os.environ.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "NPM_CONFIG_REGISTRY")
     )
     return sorted({host for url in told for host in re.findall(r"//(?:[^/@]*@)?([^/:\s]+)", url)} - {"localhost", "127.0.0.1"})
+
+
+def test_rooms_are_there_when_they_are_asked_for():
+    """`shoestring.prune.Magnitude` needs no import of its own, and `import shoestring` no torch."""
+    told = (
+        "import sys, shoestring; assert 'torch' not in sys.modules; "
+        "print(sorted(one for one in dir(shoestring) if hasattr(getattr(shoestring, one), '__path__')), shoestring.prune.Magnitude.__name__)"
+    )
+    said = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    rooms = sorted(one.name for one in PACKAGE.iterdir() if (one / "__init__.py").exists() and one.name != "cli")
+    assert said.strip() == f"{rooms} Magnitude"
+    with pytest.raises(AttributeError, match="has no attribute 'pruning'"):
+        _ = shoestring.pruning  # pyright: ignore
