@@ -79,7 +79,7 @@ def _row(tool: str, seed: int, one: Metrics) -> str:
     """A tool's row: drops in points, the time as the median ratio with its quartiles."""
     name = tool if not seed else f"{tool}, seed {seed}"
     if failed := next((metric for metric in one if metric.startswith("failed: ")), None):
-        said = failed.removeprefix("failed: ").replace("|", "/")
+        said = failed.removeprefix("failed: ").replace("|", "/").replace("](", "] (")  # no cells and no links of theirs
         return f"| {name} | {said[:160]} |{' |' * (len(HEAD) - 2)}"
     if "minutes" not in one:
         return f"| {name} | not finished |{' |' * (len(HEAD) - 2)}"
