@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "shoestring"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 330, 60
-IMPORT_SECONDS = 0.3
 VAGUE = ("utils", "util", "helpers", "helper", "common", "base", "manager", "managers")
 # In two halves, or this file would be found too: a folder of one machine, and the hosts that packages come from.
 FOREIGN = ["/wo" + "rk/", "pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "golang" + ".org", "crates" + ".io"]
@@ -77,16 +76,14 @@ def test_importing_brings_none_of_the_heavy_packages(name: str):
     assert status == 0 and said.splitlines()[-1] == "[]", said
 
 
-def test_importing_the_package_is_quick():
-    code = "from time import perf_counter as now; start = now(); import shoestring; print(now() - start)"
-    seconds: list[float] = []
-    for _ in range(5):  # the machine may be busy with other things: the best of five counts
-        status, said = run(sys.executable, "-c", code)
-        assert status == 0, said
-        seconds.append(float(said.splitlines()[-1]))
-        if seconds[-1] < IMPORT_SECONDS:
-            break
-    assert min(seconds) < IMPORT_SECONDS, f"import shoestring takes {min(seconds):.2f} s: see python -X importtime"
+def test_importing_the_package_brings_little():
+    """What it brings is counted, not timed: that holds on a busy machine too."""
+    status, said = run(
+        sys.executable, "-c", "import sys; before = set(sys.modules); import shoestring; print(len(set(sys.modules) - before))"
+    )
+    assert status == 0 and int(said.splitlines()[-1]) < 20, (
+        f"import shoestring brings {said.splitlines()[-1]} modules: see python -X importtime"
+    )
 
 
 # -- sizes and names

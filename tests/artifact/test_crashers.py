@@ -1,5 +1,6 @@
-"""What once crashed the reader: each file of `crashers/`, which `benchmarks/fuzz.py` fills, loads or raises ShoeError."""
+"""What once crashed the reader, or cost it much: each file of `crashers/`, which `benchmarks/fuzz.py` fills, loads or raises ShoeError, soon."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,16 @@ from shoestring.artifact import ShoeError, bill, file
 CRASHERS = sorted((Path(__file__).parent / "crashers").glob("*"))
 
 
+def test_there_are_some():
+    assert len(CRASHERS) > 5
+
+
 @pytest.mark.parametrize("path", CRASHERS, ids=lambda path: path.name)
 def test_what_crashed_once(path):
-    data = path.read_bytes()
+    data, began = path.read_bytes(), time.process_time()
     try:
         file.unpack_any(data, 1 << 24)
         assert sum(line.bytes for line in bill(data, max_bytes=1 << 24)) == len(data)
     except ShoeError as error:
         assert str(error)
+    assert time.process_time() - began < 10, "some took 15 s and more"
