@@ -38,7 +38,7 @@ LARGE, _FEWER_EXAMPLES = 10**8, 128
 """From how many operations times layers on GPTQ takes long, and on how many examples it then goes by: mostly a batch, so that a run rounds all layers."""
 _WORK = 1e10
 """Multiplications of GPTQ on a layer, besides those that go by the examples, from which on that layer alone may take long."""
-_A_LAYER, _A_SECOND = 0.02, 2e10
+_A_LAYER, _A_SECOND = 0.03, 2e10
 """Of the time of the whole command, what such a layer may take; and the multiplications of a core in a second."""
 
 
@@ -135,7 +135,7 @@ def sooner(found: Sequence[Move], products: int, shapes: Sequence[tuple[int, int
     quarter of the time or less; and layers that would take it too long by themselves go to the nearest.
 
     `products`: the operations on an example times the layers, since each layer is rounded by what those before it give; `shapes`: terms and
-    outputs of each layer; `seconds`: of the whole command, of which the power of ten counts, so that commands of like length try the same.
+    outputs of each layer; `seconds`: of the whole command, to half a power of ten, so that commands of like length try the same.
     """
 
     def timely(technique: Technique) -> Technique:
@@ -144,9 +144,8 @@ def sooner(found: Sequence[Move], products: int, shapes: Sequence[tuple[int, int
         if products >= LARGE:
             technique = replace(technique, examples=_FEWER_EXAMPLES)
         if any(GPTQ.work(*shape) > _WORK for shape in shapes):
-            technique = replace(
-                technique, rounding=replace(rounding, most=10.0 ** round(log10(_A_LAYER * seconds * _A_SECOND)))
-            )
+            most = 10.0 ** (round(2 * log10(_A_LAYER * seconds * _A_SECOND)) / 2)
+            technique = replace(technique, rounding=replace(rounding, most=most))
         return technique
 
     return [Move(timely(one.technique)) for one in found]
