@@ -144,7 +144,7 @@ def sooner(found: Sequence[Move], products: int, shapes: Sequence[tuple[int, int
         if products >= LARGE:
             technique = replace(technique, examples=_FEWER_EXAMPLES)
         if any(GPTQ.work(*shape) > _WORK for shape in shapes):
-            most = 10.0 ** (round(2 * log10(_A_LAYER * seconds * _A_SECOND)) / 2)
+            most = float(f"{10.0 ** (round(2 * log10(_A_LAYER * seconds * _A_SECOND)) / 2):.0e}")  # 3e10, not 31622776601.7
             technique = replace(technique, rounding=replace(rounding, most=most))
         return technique
 
