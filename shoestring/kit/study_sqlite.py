@@ -39,7 +39,10 @@ class SQLiteStorage(Storage):
         self._known: list[Trial] = []
         self._last = 0
         with self._open() as connection:
-            if not self._ready(connection):
+            connection.execute("begin")  # what is read of the file is of one moment: another process may be making the tables
+            is_ready = self._ready(connection)
+            connection.execute("commit")
+            if not is_ready:
                 connection.execute("begin immediate")
                 if not self._ready(connection):  # no other process was first
                     for statement in filter(str.strip, _SCHEMA.split(";")):

@@ -106,6 +106,7 @@ def test_they_pass_for_the_modules_that_they_are(pair):
     assert pickle.loads(pickle.dumps(quantised.scale)).item() == 2.0
 
 
+@pytest.mark.filterwarnings("ignore:PostTraining. answers are")
 def test_gptq_settles_layers_that_are_called_by_parts(pair):
     model, _ = pair
     nearest, better = (

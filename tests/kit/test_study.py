@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -177,6 +178,29 @@ def together(folder: Path, storage: str | None, count: int) -> None:
         done = study.trials()
         assert Counter(one.technique for one in done) == Counter(f"T({n})" for n in range(count))
         assert all(study.read(one) == contents(int(one.technique[2:-1])) for one in done if one.file)
+
+
+def test_tables_that_another_process_makes_meanwhile_are_of_no_other_program(tmp_path, monkeypatch):
+    """What is read of a file is of one moment, though between two reads another process made its tables."""
+    path, made = tmp_path / "study.sqlite", list[Study]()
+    plain = sqlite3.Connection.execute
+
+    class Slow(sqlite3.Connection):
+        def execute(self, sql, *rest):
+            if "sqlite_master" in sql and not made:
+                made.append(None)  # type: ignore[arg-type]
+                threading.Thread(target=other).start()
+                time.sleep(0.3)
+            return plain(self, sql, *rest)
+
+    def other() -> None:
+        with Study(tmp_path, "model"):
+            pass
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, **kwargs, factory=Slow))
+    with Study(tmp_path, "model") as study:
+        assert study is not None and path.exists()
 
 
 @pytest.mark.slow

@@ -487,7 +487,7 @@ def test_files_are_timed_by_what_was_asked_for_where_no_limit_asks_for_it(model,
 
 
 def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_path, monkeypatch):
-    def slow(self, seconds):
+    def slow(self, seconds, more=0.0):
         raise TimeUpError("rounding was given up at step 1 of 4: the time is up")
 
     monkeypatch.setattr(Untrained, "first_files", slow)
