@@ -91,9 +91,8 @@ def network_rows(rows: Rows, name: str, tools: dict[str, Tool], folder: Path, se
             took = (monotonic() - began) / 60
             found = weighed(file, original, task)
         except Exception as error:
-            if tool not in PEERS and not isinstance(
-                error, ExportError
-            ):  # a file that would not answer as the module is refused
+            # A file that would not answer as the module is refused, which is a row too.
+            if tool not in PEERS and not isinstance(error, ExportError):
                 raise
             rows.add(subject, f"failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}", 1, "", seed)
         else:

@@ -94,9 +94,8 @@ class Settling(Quantised):
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """What a call gives once its layer is settled."""
-        if layer in self._section and self._done[layer] < len(
-            self._keys[layer]
-        ):  # not what a loss does that goes on after all
+        # Not what a loss calls that goes on after all.
+        if layer in self._section and self._done[layer] < len(self._keys[layer]):
             call = self.settle(call, layer, number)
             self._done[layer] += 1
             if not self._whole and layer == self._last and self._done[layer] == len(self._keys[layer]):

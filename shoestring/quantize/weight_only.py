@@ -47,6 +47,9 @@ class WeightOnly(Technique):
                 f"rest={self.rest!r}: it is for what does not divide into groups; give PerChannel() or PerTensor()"
             )
 
+        if self.rest is not None and not isinstance(self.grain, PerGroup):
+            raise ValueError(f"rest={self.rest!r} beside grain={self.grain!r}, which fits every tensor: give one of them")
+
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model, its matrices rounded."""
         check_finite(model)

@@ -57,3 +57,10 @@ def test_the_rest_is_not_in_groups():
         TypeError, match=r"rest=PerGroup\(size=32\): it is for what does not divide into groups; give PerChannel"
     ):
         WeightOnly(rest=PerGroup(32))  # type: ignore[arg-type]
+
+
+def test_a_rest_that_there_is_not_is_refused():
+    with pytest.raises(
+        ValueError, match=r"rest=PerChannel\(\) beside grain=PerChannel\(\), which fits every tensor: give one of them"
+    ):
+        WeightOnly(grain=PerChannel(), rest=PerChannel())
