@@ -1,9 +1,10 @@
 """The trained networks that the benchmarks start from: `python benchmarks/baselines.py`.
 
-LeNet-5 on MNIST, the text encoder on SST-2, the tagger on English-EWT and the network for tables on Adult with three seeds,
-ResNet-20 and MobileNet on CIFAR-10 (the copy that SHOESTRING_DATA has) with one. About two and a half hours on one core with bfloat16; goes on where it was interrupted, and `--only mobilenet` or
-`--only lenet5.1` runs a part alone. Leaves the files of the seed that is median on validation as results/files/baseline_NAME.shoe.
---quick: 300 examples, one pass, one seed.
+LeNet-5 on MNIST, the text encoder on SST-2, the tagger on English-EWT and the network for tables on
+Adult with three seeds, ResNet-20 and MobileNet on CIFAR-10 (the copy that SHOESTRING_DATA has) with
+one. About two and a half hours on one core with bfloat16; goes on where it was interrupted, and
+`--only mobilenet` or `--only lenet5.1` runs a part alone. Leaves the files of the seed that is
+median on validation as results/files/baseline_NAME.shoe. --quick: 300 examples, one pass, one seed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,20 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
-from shoestring.kit import Supervised, Training, train
+from shoestring.kit import Supervised, Training
+from shoestring.kit.training import loop as train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
-from shoestring.tasks import adult, adult_columns, cifar10, ewt, ewt_vocabulary, mnist, sst2, sst2_vocabulary
+from shoestring.tasks import (
+    adult,
+    adult_columns,
+    cifar10,
+    ewt,
+    ewt_vocabulary,
+    mnist,
+    sst2,
+    sst2_vocabulary,
+)
 
 
 def tabular() -> TabularNet:
@@ -55,13 +66,17 @@ def main() -> None:
         keep_medians(rows.rows)
 
 
-def network_rows(rows: Rows, name: str, network: Callable[[], nn.Module], task: Supervised, seed: int) -> None:
+def network_rows(
+    rows: Rows, name: str, network: Callable[[], nn.Module], task: Supervised, seed: int
+) -> None:
     """The rows and the file of one seed of a network."""
     with seeded(seed):
         untrained = network()
     settings = SETTINGS[type(untrained)]
     if rows.quick:
-        few: dict[str, Any] = {split: first(getattr(task, split), 300) for split in ("train", "validation", "test")}
+        few: dict[str, Any] = {
+            split: first(getattr(task, split), 300) for split in ("train", "validation", "test")
+        }
         task, settings = replace(task, **few), replace(settings, passes=1)
     path = FOLDER / f"baseline_{name}.{seed}{'.quick' if rows.quick else ''}.shoe"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +107,10 @@ def first(part: Any, count: int) -> Any:
 
 
 def seconds(model: nn.Module, task: Task) -> float:
-    """Of the processor, for a training step: so that it is known of a training that was interrupted, too."""
+    """Of the processor, for a training step.
+
+    So that it is known of a training that was interrupted, too.
+    """
     train(model.to(memory_format=torch.channels_last), task, Training(3))  # pyright: ignore[reportCallIssue]
     began = process_time()
     train(model, task, Training(20))
@@ -107,7 +125,11 @@ def file_of(name: str, seed: int | None = None) -> Path:
 def keep_medians(rows: list[dict]) -> None:
     """Of the seeds' files of each network, the one whose validation error is the median."""
     for name in RUNS:
-        errors = {r["seed"]: r["value"] for r in rows if r["subject"] == name and r["metric"] == "validation error"}
+        errors = {
+            r["seed"]: r["value"]
+            for r in rows
+            if r["subject"] == name and r["metric"] == "validation error"
+        }
         middle = sorted(errors, key=lambda seed: (errors[seed], seed))[len(errors) // 2]
         for seed in errors:
             path = file_of(name, seed)

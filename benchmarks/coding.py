@@ -1,9 +1,10 @@
 """Our coder against others on the same trained tensors: `python benchmarks/coding.py`.
 
-The tensors are those of the committed files of Rate and of Deep Compression: whole numbers, levels counted from the one nearest to zero. Ours is the stream and
-the descriptions of the tensors, shapes included; the codebooks and steps, which all coders would keep alike, are counted for
-none. nncodec (DeepCABAC) is run where NNCODEC_PYTHON names the Python of an environment that has it: see `peer_nncodec.py`.
---quick is the smaller files alone.
+The tensors are those of the committed files of Rate and of Deep Compression: whole numbers, levels
+counted from the one nearest to zero. Ours is the stream and the descriptions of the tensors, shapes
+included; the codebooks and steps, which all coders would keep alike, are counted for none. nncodec
+(DeepCABAC) is run where NNCODEC_PYTHON names the Python of an environment that has it: see
+`peer_nncodec.py`. --quick is the smaller files alone.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ import numpy as np
 import zstandard
 from rows import FILES, Rows, start
 
-from shoestring.artifact import context_loop, entropy, read, tensor_reader, tensor_writer
-from shoestring.artifact.file import MAX_BYTES
-from shoestring.artifact.tensors import CONTEXT, GRID, GRIDS, LEVELS, numbered, tensor
+from shoestring.artifact import read
+from shoestring.artifact.coding import context_loop, entropy
+from shoestring.artifact.format import tensor_reader, tensor_writer
+from shoestring.artifact.format.file import MAX_BYTES
+from shoestring.artifact.format.tensors import CONTEXT, GRID, GRIDS, LEVELS, numbered, tensor
 
 PEER = os.environ.get("NNCODEC_PYTHON")
 
@@ -38,7 +41,9 @@ def main() -> None:
         if rows.wanted(path.stem) and not (rows.quick and path.stat().st_size > 5000):
             compare(rows, path.stem, symbols(path))
     if rows.wanted("numba"):
-        rows.add("numba", "loading the compiled loop for the first time", loading(cached=False), "s")
+        rows.add(
+            "numba", "loading the compiled loop for the first time", loading(cached=False), "s"
+        )
         rows.add("numba", "loading it from its cache", loading(cached=True), "s")
     rows.close()
 
@@ -60,7 +65,9 @@ def compare(rows: Rows, name: str, tensors: list[np.ndarray]) -> None:
     context_loop._loop_for = lambda count: None
     headers, stream, plain = packed[True]
     seconds = fastest(lambda: unpacking(headers, stream, plain), 1)
-    rows.add(name, "ours, smallest, decoded without numba", total / seconds / 1e6, "million a second")
+    rows.add(
+        name, "ours, smallest, decoded without numba", total / seconds / 1e6, "million a second"
+    )
     context_loop._loop_for = without
     rows.add(name, "ANS with a static model", static(flat), "bytes")
     rows.add(name, "zstd-22", sum(len(zstd(one)) for one in small), "bytes")
@@ -72,7 +79,9 @@ def compare(rows: Rows, name: str, tensors: list[np.ndarray]) -> None:
             arrays: dict[str, Any] = {f"a{place}": one for place, one in enumerate(tensors)}
             np.savez(file, **arrays)
             command = [PEER, Path(__file__).with_name("peer_nncodec.py"), file]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found = json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
         rows.add(name, "nncodec", found["bytes"], "bytes")
         ours = fastest(lambda: unpacking(*packed[False]))
         rows.add(name, "nncodec, decoded", total / found["seconds"] / 1e6, "million a second")
@@ -94,14 +103,26 @@ def unpacking(headers: bytes, stream: bytes, plain: bytes) -> None:
 def loading(*, cached: bool) -> float:
     """Seconds for numba, and for the loop to be ready, in a new process."""
     code = (
-        "from time import perf_counter; from shoestring.artifact import context_loop as c; import numpy as np; "
-        "from shoestring.artifact.context import Choice; began = perf_counter(); c.compiled(); "
+        "from time import perf_counter; from shoestring.artifact import context_loop as c; import "
+        "numpy as np; "
+        "from shoestring.artifact.coding.context import Choice; began = perf_counter(); "
+        "c.compiled(); "
         "c.notes(Choice(0), np.eye(3, dtype=int)); print(perf_counter() - began)"
     )
     with tempfile.TemporaryDirectory() as folder:
         space = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        runs = [float(subprocess.run([sys.executable, "-c", code], env=space, check=True, capture_output=True, text=True).stdout)
-                for _ in range(2 if cached else 1)]  # fmt: skip
+        runs = [
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", code],
+                    env=space,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+            )
+            for _ in range(2 if cached else 1)
+        ]
     return runs[-1]
 
 
@@ -116,10 +137,14 @@ def fastest(run, times: int = 7) -> float:
 
 
 def symbols(path: Path) -> list[np.ndarray]:
-    """For each tensor that is kept as levels or on a grid, the number of each element's level, 0 for the one nearest to zero."""
+    """For each tensor that is kept as levels or on a grid, the number of each element's level, 0
+    for the one nearest to zero.
+    """
     found = []
     for packed in read(path).packed:
-        if packed.coding in (GRID, GRIDS) or (packed.coding in (LEVELS, CONTEXT) and packed.levels > 1):
+        if packed.coding in (GRID, GRIDS) or (
+            packed.coding in (LEVELS, CONTEXT) and packed.levels > 1
+        ):
             levels, places = np.unique(packed.tensor.bits, return_inverse=True)
             numbers = numbered(packed.tensor.element, levels)
             order = np.argsort(numbers, kind="stable")
@@ -137,14 +162,21 @@ def entropy_bytes(indices: np.ndarray) -> float:
 
 
 def static(tensors: list[np.ndarray]) -> int:
-    """One stream for all with a table for each tensor, a byte per level: what version 1 of the format did."""
+    """One stream for all with a table for each tensor, a byte per level.
+
+    What version 1 of the format did.
+    """
     codes = [entropy.shrink(np.bincount(one)) for one in tensors]
-    parts = [(one, entropy.frequencies(c)) for one, c in zip(tensors, codes, strict=True) if len(c) > 1]
+    parts = [
+        (one, entropy.frequencies(c)) for one, c in zip(tensors, codes, strict=True) if len(c) > 1
+    ]
     return len(entropy.encode(parts)) + sum(map(len, codes))
 
 
 def zstd(indices: np.ndarray) -> bytes:
-    """zstd at its highest level, of the indices packed as tightly as whole bits allow, or a byte each: the smaller."""
+    """zstd at its highest level, of the indices packed as tightly as whole bits allow, or a byte
+    each: the smaller.
+    """
     packer = zstandard.ZstdCompressor(level=22)
     return min(packer.compress(indices.tobytes()), packer.compress(tight(indices)), key=len)
 
@@ -152,7 +184,10 @@ def zstd(indices: np.ndarray) -> bytes:
 def xz(indices: np.ndarray) -> bytes:
     """Raw lzma at its highest preset, likewise."""
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
-    whole = (lzma.compress(data, lzma.FORMAT_RAW, filters=filters) for data in (indices.tobytes(), tight(indices)))
+    whole = (
+        lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
+        for data in (indices.tobytes(), tight(indices))
+    )
     return min(whole, key=len)
 
 
@@ -164,8 +199,9 @@ def tight(indices: np.ndarray) -> bytes:
 
 
 def gap_huffman(indices: np.ndarray) -> int:
-    """The 2015 layout: gaps of at most 31 between what is not the commonest level, with fillers, and the levels; both
-    Huffman-coded, a byte per table entry."""
+    """The 2015 layout: gaps of at most 31 between what is not the commonest level, with fillers,
+    and the levels; both Huffman-coded, a byte per table entry.
+    """
     zero = int(np.bincount(indices).argmax())
     places = np.flatnonzero(indices != zero)
     gaps = np.diff(places, prepend=-1) - 1
@@ -178,7 +214,11 @@ def gap_huffman(indices: np.ndarray) -> int:
             gap -= 32
         stored_gaps.append(gap)
         stored.append(int(indices[place]))
-    return -(-(huffman_bits(stored_gaps) + huffman_bits(stored)) // 8) + len(set(stored_gaps)) + len(set(stored))
+    return (
+        -(-(huffman_bits(stored_gaps) + huffman_bits(stored)) // 8)
+        + len(set(stored_gaps))
+        + len(set(stored))
+    )
 
 
 def huffman_bits(values: list[int]) -> int:

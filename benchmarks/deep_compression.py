@@ -1,7 +1,8 @@
 """Deep Compression on MNIST, stage by stage, three seeds: `python benchmarks/deep_compression.py`.
 
-About 40 minutes on one core; goes on where it was interrupted, and `--only lenet5.2` runs one seed alone. Leaves the file of the seed that is median on validation
-under results/files/. --quick: 2 passes of training and 2 of pruning, LeNet-300-100, one seed.
+About 40 minutes on one core; goes on where it was interrupted, and `--only lenet5.2` runs one seed
+alone. Leaves the file of the seed that is median on validation under results/files/. --quick: 2
+passes of training and 2 of pruning, LeNet-300-100, one seed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def main() -> None:
                 data = (Path(folder) / "coded.shoe").read_bytes()
             for stage in stages:
                 rows.add(name, f"{stage.name} bytes", stage.bytes, "bytes", seed)
-                rows.add(name, f"{stage.name} validation error", 100 * (1 - stage.validation), "%", seed)
+                rows.add(
+                    name, f"{stage.name} validation error", 100 * (1 - stage.validation), "%", seed
+                )
                 rows.add(name, f"{stage.name} test error", 100 * (1 - stage.test), "%", seed)
             rows.add(name, "ratio", stages[0].bytes / stages[-1].bytes, "times", seed)
             if not rows.quick:
@@ -58,7 +61,9 @@ def main() -> None:
 def _keep_median(name: str, rows: list[dict]) -> None:
     """Of the seeds' files, the one whose validation error is the median."""
     errors = {
-        row["seed"]: row["value"] for row in rows if row["subject"] == name and row["metric"] == "coded validation error"
+        row["seed"]: row["value"]
+        for row in rows
+        if row["subject"] == name and row["metric"] == "coded validation error"
     }
     median = sorted(errors, key=lambda seed: (errors[seed], seed))[len(errors) // 2]
     for seed in errors:

@@ -1,13 +1,17 @@
-"""Fuzz the reader of files, guided by coverage: `python benchmarks/fuzz.py --minutes 60`; --quick is half a minute.
+"""Fuzz the reader of files, guided by coverage: `python benchmarks/fuzz.py --minutes 60`.
 
-Needs atheris, a development tool and no dependency of ours: `pip install atheris` (Linux and macOS, Python 3.11 to 3.13).
-A child process mutates files and reads each; anything but an answer or a ShoeError is a crash: an exception, a warning, a bill
-that does not add up, a minute without an answer, 3 GB of memory. Inputs are files whose checksums are repaired, or the insides
-of files, which the target deflates and frames, so that mutations reach what they are to test. Nothing that is read is run.
-Numbers that come one by one are limited to 8,192 a tensor, since Python reads them slowly and more of them say nothing new.
+--quick is half a minute.
+Needs atheris, a development tool and no dependency of ours: `pip install atheris` (Linux and macOS,
+Python 3.11 to 3.13). A child process mutates files and reads each; anything but an answer or a
+ShoeError is a crash: an exception, a warning, a bill that does not add up, a minute without an
+answer, 3 GB of memory. Inputs are files whose checksums are repaired, or the insides of files,
+which the target deflates and frames, so that mutations reach what they are to test. Nothing that is
+read is run. Numbers that come one by one are limited to 8,192 a tensor, since Python reads them
+slowly and more of them say nothing new.
 
-What crashes is kept in `tests/artifact/crashers/`, once for each place that it crashes at, and is a test from then on. What was
-found worth mutating is kept in `runs/fuzz/`, where the next run goes on.
+What crashes is kept in `tests/artifact/crashers/`, once for each place that it crashes at, and is a
+test from then on. What was found worth mutating is kept in `runs/fuzz/`, where the next run goes
+on.
 """
 
 from __future__ import annotations
@@ -29,8 +33,17 @@ GOLDEN = ROOT / "tests" / "artifact" / "golden"
 CRASHERS = ROOT / "tests" / "artifact" / "crashers"
 CORPUS = ROOT / "runs" / "fuzz"
 MAX_BYTES = 1 << 24
-WHOLE, PLAIN_LIST, DEFLATED_LIST, VERSION_1 = range(4)  # what the first byte of an input, mod 4, says about the rest
-_ORDER = (1, 2, 5, 3)  # graph, list, names, stream: their lengths come first, two bytes each; then they; then the plain values
+INTEGER_FORM, PLAIN_LIST, DEFLATED_LIST, VERSION_1 = range(
+    4
+)  # what the first byte of an input, mod 4, says about the rest
+_ORDER = (
+    1,
+    2,
+    5,
+    3,
+    # graph, list, names, stream: their lengths come first, two bytes each; then they; then the
+    # plain values
+)
 _SECONDS_BETWEEN_LINES = 30
 _LARGEST_SEED = 700  # bytes: what is larger takes longer to read and says nothing new
 
@@ -61,7 +74,10 @@ def main() -> None:
 
 
 def fuzz(seconds: float) -> tuple[int, int]:
-    """Run child processes, one after the other where one dies, for so long; (inputs read, edges covered)."""
+    """Run child processes, one after the other where one dies, for so long.
+
+    (inputs read, edges covered).
+    """
     executed, edges, began, failed = 0, 0, monotonic(), 0
     while (left := seconds - (monotonic() - began)) > 1 and failed < 3:
         with tempfile.TemporaryDirectory() as folder:
@@ -73,10 +89,19 @@ def fuzz(seconds: float) -> tuple[int, int]:
                 "-timeout=60",
                 "-rss_limit_mb=3000",
             ]
-            command += ["-max_len=4096", "-print_final_stats=1", f"-artifact_prefix={folder}/", str(CORPUS)]
+            command += [
+                "-max_len=4096",
+                "-print_final_stats=1",
+                f"-artifact_prefix={folder}/",
+                str(CORPUS),
+            ]
             count, covered, status, said = watch(command, began + seconds)
             executed, edges = executed + count, max(edges, covered)
-            found = [path for path in Path(folder).iterdir() if path.name.startswith(("crash", "timeout", "oom", "leak"))]
+            found = [
+                path
+                for path in Path(folder).iterdir()
+                if path.name.startswith(("crash", "timeout", "oom", "leak"))
+            ]
             for path in found:
                 keep(as_file(path.read_bytes()), path.name.partition("-")[0])
             if status and not found:
@@ -88,11 +113,15 @@ def fuzz(seconds: float) -> tuple[int, int]:
 
 
 def watch(command: list[str], ends: float) -> tuple[int, int, int, str]:
-    """(inputs read, edges covered, exit status, the last words) of a child, with a line now and then about how it goes."""
+    """(inputs read, edges covered, exit status, the last words) of a child, with a line now and
+    then about how it goes.
+    """
     count = edges = 0
     said: list[str] = []
     shown = monotonic()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace") as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as child:
         assert child.stderr is not None
         for line in child.stderr:
             said = [*said[-30:], line]
@@ -102,22 +131,37 @@ def watch(command: list[str], ends: float) -> tuple[int, int, int, str]:
                 count = int(total[1])
             if monotonic() - shown > _SECONDS_BETWEEN_LINES:
                 shown = monotonic()
-                print(f"{count:,} inputs, {edges:,} edges, {max(ends - shown, 0) / 60:.1f} minutes left", file=sys.stderr)
+                print(
+                    f"{count:,} inputs, {edges:,} edges, {max(ends - shown, 0) / 60:.1f} minutes "
+                    "left",
+                    file=sys.stderr,
+                )
     return count, edges, child.returncode, "".join(said)
 
 
 def sow() -> None:
-    """Put small files into the corpus, as they are and inside out: golden ones, and one with a tensor of every coding."""
-    from shoestring.artifact import file
-    from shoestring.artifact.dictionary import DICTIONARY
+    """Put small files into the corpus, as they are and inside out.
+
+    Golden ones, and one with a tensor of every coding.
+    """
+    from shoestring.artifact.format import file
+    from shoestring.artifact.format.dictionary import DICTIONARY
     from shoestring.artifact.wire import unsqueeze
 
     CORPUS.mkdir(parents=True, exist_ok=True)
-    seeds = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.shoe")) if path.stat().st_size < _LARGEST_SEED}
+    seeds = {
+        path.stem: path.read_bytes()
+        for path in sorted(GOLDEN.glob("*.shoe"))
+        if path.stat().st_size < _LARGEST_SEED
+    }
     for name, data in {**seeds, "codings": file.pack(codings())}.items():
         bodies = {kind: bytes(body) for kind, body in file.sections(data).items()}
         plainly = data[4] > 1 and bodies[file.HEADERS][0] == 0
-        dictionaries = {file.GRAPH: DICTIONARY if data[4] > 1 else b"", file.HEADERS: b"", file.NAMES: b""}
+        dictionaries = {
+            file.GRAPH: DICTIONARY if data[4] > 1 else b"",
+            file.HEADERS: b"",
+            file.NAMES: b"",
+        }
         for kind, dictionary in dictionaries.items():
             if bodies[kind] and not (plainly and kind == file.HEADERS):
                 bodies[kind] = unsqueeze(memoryview(bodies[kind]), "seed", 1 << 24, dictionary)
@@ -126,7 +170,7 @@ def sow() -> None:
         inside = b"".join(len(bodies[kind]).to_bytes(2, "little") for kind in _ORDER)
         inside += b"".join(bodies[kind] for kind in (*_ORDER, file.PLAIN))
         modes = (PLAIN_LIST, DEFLATED_LIST) if data[4] > 1 else (VERSION_1,)
-        (CORPUS / f"{name}.whole").write_bytes(bytes([WHOLE]) + data)
+        (CORPUS / f"{name}.whole").write_bytes(bytes([INTEGER_FORM]) + data)
         for mode in modes:
             (CORPUS / f"{name}.{mode}").write_bytes(bytes([mode]) + inside)
 
@@ -136,7 +180,7 @@ def codings():
     import numpy as np
 
     from shoestring.artifact import Checkpoint
-    from shoestring.artifact.tensors import tensor
+    from shoestring.artifact.format.tensors import tensor
 
     rng = np.random.default_rng(0)
     few = np.array([0.1, 0.37, 0.51], "f4")
@@ -152,15 +196,22 @@ def codings():
         np.zeros((2, 3)),
         rng.normal(size=3).astype("f4"),
     ]
-    return Checkpoint([tensor(one, place) for place, one in enumerate(arrays)], tuple(f"t{i}" for i in range(len(arrays))))
+    return Checkpoint(
+        [tensor(one, place) for place, one in enumerate(arrays)],
+        tuple(f"t{i}" for i in range(len(arrays))),
+    )
 
 
 def as_file(data: bytes) -> bytes:
     """The file that an input of the fuzzer stands for, its checksums right."""
-    mode, data = data[0] % 4 if data else WHOLE, data[1:]
-    if mode == WHOLE:
-        return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little") if data[4:5] == b"\2" else data
-    lengths = [int.from_bytes(data[2 * place : 2 * place + 2], "little") for place in range(len(_ORDER))]
+    mode, data = data[0] % 4 if data else INTEGER_FORM, data[1:]
+    if mode == INTEGER_FORM:
+        return (
+            data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little") if data[4:5] == b"\2" else data
+        )
+    lengths = [
+        int.from_bytes(data[2 * place : 2 * place + 2], "little") for place in range(len(_ORDER))
+    ]
     at, bodies = 2 * len(_ORDER), {}
     for kind, length in zip(_ORDER, lengths, strict=True):
         bodies[kind] = data[at : at + length]
@@ -184,7 +235,10 @@ def as_file(data: bytes) -> bytes:
 
 
 def stored(data: bytes) -> bytes:
-    """The length, then deflate that does not deflate: quick to make, and a change in one byte changes one byte."""
+    """The length, then deflate that does not deflate.
+
+    Quick to make, and a change in one byte changes one byte.
+    """
     packer = zlib.compressobj(0, zlib.DEFLATED, -15)
     return varint(len(data)) + packer.compress(data) + packer.flush()
 
@@ -208,9 +262,13 @@ def target() -> None:
     import atheris  # pyright: ignore[reportMissingImports]
 
     with atheris.instrument_imports(include=["shoestring.artifact"]):  # pyright: ignore[reportAttributeAccessIssue]
-        from shoestring.artifact import context_coding, context_loop, file
+        from shoestring.artifact.coding import context_loop
+        from shoestring.artifact.coding import matrices as context_coding
+        from shoestring.artifact.format import file
         from shoestring.artifact.wire import ShoeError
-    context_loop.__dict__["_loop_for"] = lambda _count: None  # what is instrumented does not compile
+    context_loop.__dict__["_loop_for"] = lambda _count: (
+        None
+    )  # what is instrumented does not compile
     context_coding.__dict__["MOST_ONE_BY_ONE"] = 1 << 13
     warnings.simplefilter("error")
     places: set[str] = set()

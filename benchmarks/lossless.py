@@ -1,10 +1,13 @@
-"""Packed checkpoints against zstd, lzma and ZipNN, every bit kept: `python benchmarks/lossless.py`. A few minutes on one core.
+"""Packed checkpoints against zstd, lzma and ZipNN, every bit kept: `python benchmarks/lossless.py`.
 
-LeNet-300-100 after two passes over MNIST (three seeds), and tensors of a transformer's shapes with random weights of many
-scales (40 MB in float32), each in float32 and rounded to bfloat16 and float16. Sizes are whole files'. Packing is timed with
-reading it back and comparing, as `shoestring pack` does; MB are those of the .safetensors file, seconds those of the processor
-(other work on the machine does not count). ZipNN (one thread, the file as bytes) has rows where ZIPNN_PYTHON names a Python
-that has it (`pip install zipnn`; the committed rows are of 0.5.4). --quick: one LeNet-300-100.
+A few minutes on one core.
+LeNet-300-100 after two passes over MNIST (three seeds), and tensors of a transformer's shapes with
+random weights of many scales (40 MB in float32), each in float32 and rounded to bfloat16 and
+float16. Sizes are whole files'. Packing is timed with reading it back and comparing, as `shoestring
+pack` does; MB are those of the .safetensors file, seconds those of the processor (other work on the
+machine does not count). ZipNN (one thread, the file as bytes) has rows where ZIPNN_PYTHON names a
+Python that has it (`pip install zipnn`; the committed rows are of 0.5.4). --quick: one
+LeNet-300-100.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ import zstandard
 from rows import Rows, start
 from torch import Tensor
 
-from shoestring.artifact.checkpoint import as_safetensors, from_safetensors, pack, read
+from shoestring.artifact.checkpoints.checkpoint import as_safetensors, from_safetensors, pack, read
 from shoestring.core import seeded
-from shoestring.kit import Supervised, Training, train
-from shoestring.kit.checkpoint import from_torch
+from shoestring.kit import Supervised, Training
+from shoestring.kit.training import loop as train
+from shoestring.kit.weights.checkpoint import from_torch
 from shoestring.models import LeNet300
 from shoestring.tasks import mnist
 
@@ -84,9 +88,20 @@ def transformer(seed: int) -> dict[str, Tensor]:
 
     found = {"embedding.weight": normal(7000, 512)}
     for layer in range(2):
-        for name, size in {"query": 512, "key": 512, "value": 512, "output": 512, "up": 2048, "down": 2048}.items():
-            found[f"layers.{layer}.{name}.weight"] = normal(512, size) if name == "down" else normal(size, 512)
-            found[f"layers.{layer}.{name}.bias"] = 0.01 * torch.randn(512 if name == "down" else size, generator=random)
+        for name, size in {
+            "query": 512,
+            "key": 512,
+            "value": 512,
+            "output": 512,
+            "up": 2048,
+            "down": 2048,
+        }.items():
+            found[f"layers.{layer}.{name}.weight"] = (
+                normal(512, size) if name == "down" else normal(size, 512)
+            )
+            found[f"layers.{layer}.{name}.bias"] = 0.01 * torch.randn(
+                512 if name == "down" else size, generator=random
+            )
         found[f"layers.{layer}.norm.weight"] = 1 + 0.05 * torch.randn(512, generator=random)
     return found
 
@@ -95,7 +110,10 @@ def compare(rows: Rows, subject: str, weights: dict[str, Tensor], name: str, see
     """The rows of one checkpoint in one type."""
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "model.safetensors", Path(folder) / "model.shoe"
-        torch.save({key: value.to(DTYPES[name]) for key, value in weights.items()}, Path(folder) / "model.pt")
+        torch.save(
+            {key: value.to(DTYPES[name]) for key, value in weights.items()},
+            Path(folder) / "model.pt",
+        )
         path.write_bytes(as_safetensors(from_torch(Path(folder) / "model.pt"))[0])
         data = path.read_bytes()
         packing = fastest(lambda: pack(from_safetensors(path), path, out))
@@ -104,12 +122,22 @@ def compare(rows: Rows, subject: str, weights: dict[str, Tensor], name: str, see
             raise AssertionError(f"{subject}: the file that comes back is another")
         rows.add(subject, "safetensors", len(data), "bytes", seed)
         rows.add(subject, "ours", out.stat().st_size, "bytes", seed)
-        rows.add(subject, "zstd-22", len(zstandard.ZstdCompressor(level=22).compress(data)), "bytes", seed)
-        rows.add(subject, "lzma", len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)), "bytes", seed)
+        rows.add(
+            subject,
+            "zstd-22",
+            len(zstandard.ZstdCompressor(level=22).compress(data)),
+            "bytes",
+            seed,
+        )
+        rows.add(
+            subject, "lzma", len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)), "bytes", seed
+        )
         rows.add(subject, "packing", len(data) / 1e6 / packing, "MB/s", seed)
         rows.add(subject, "unpacking", len(data) / 1e6 / unpacking, "MB/s", seed)
         if python := os.environ.get("ZIPNN_PYTHON"):
-            said = subprocess.run([python, "-c", ZIPNN, path, name], capture_output=True, text=True, check=True)
+            said = subprocess.run(
+                [python, "-c", ZIPNN, path, name], capture_output=True, text=True, check=True
+            )
             size, packing, unpacking = json.loads(said.stdout.splitlines()[-1])
             rows.add(subject, "ZipNN", size, "bytes", seed)
             rows.add(subject, "ZipNN packing", len(data) / 1e6 / packing, "MB/s", seed)

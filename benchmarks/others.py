@@ -1,11 +1,14 @@
-"""Networks that others trained, without labels: what is left of them, beside ONNX Runtime's own quantisers and half precision.
+"""Networks that others trained, without labels.
 
+What is left of them, beside ONNX Runtime's own quantisers and half precision.
     OTHERS=FOLDER OMP_NUM_THREADS=1 python benchmarks/others.py [NETWORK …]
 
-FOLDER: see others_networks.py. The score is the agreement with the network as it came, on inputs that neither training nor choosing saw.
-By hand, without training: packed as it is, 8 bits, 4 bits with GPTQ, 16 levels, 8, 6 and 5 bits of weights alone. By the planner: three budgets, --minutes (3) each. Peers: static
-and dynamic int8 of ONNX Runtime, and 16 bits for every weight, each as `xz -9e` leaves the file. Time is of one example on one thread, in turn
-with the network as it came: the median of the paired ratios.
+FOLDER: see others_networks.py. The score is the agreement with the network as it came, on inputs
+that neither training nor choosing saw. By hand, without training: packed as it is, 8 bits, 4 bits
+with GPTQ, 16 levels, 8, 6 and 5 bits of weights alone. By the planner: three budgets, --minutes (3)
+each. Peers: static and dynamic int8 of ONNX Runtime, and 16 bits for every weight, each as `xz -9e`
+leaves the file. Time is of one example on one thread, in turn with the network as it came: the
+median of the paired ratios.
 """
 
 from __future__ import annotations
@@ -27,38 +30,57 @@ from planner_runs import onnx_session, outline, packed, processor
 from rows import Rows, conditions
 
 from shoestring.artifact import OnnxRuntime, load, read, save
-from shoestring.artifact.folding import fold_transposes
-from shoestring.artifact.protobuf import onnx as as_onnx
+from shoestring.artifact.format.protobuf import onnx as as_onnx
+from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import array, score, seeded
 from shoestring.kit import ExportError, Training, write
 from shoestring.meters import in_turn, ratio
-from shoestring.meters.subject import feeds, runner
+from shoestring.meters.inputs import feeds, runner
 from shoestring.plan import compress
-from shoestring.quantize import GPTQ, MinMax, PerChannel, PostTraining, Shared, WeightOnly
+from shoestring.quantize import GPTQ, MinMax, PerChannel, PostTraining, WeightOnly, WeightSharing
 
 NETWORKS = ("crepe-tiny", "rnet", "onet", "silero-vad")
 BUDGETS = ("size<=25%, drop<=2%", "size<=12%, drop<=2%", "latency<=60%, drop<=2%")
 BY_HAND = {
     "8 bits": PostTraining(),
     "4 bits, GPTQ": PostTraining(bits=4, rounding=GPTQ(most=2e11)),
-    "16 levels": Shared(levels=16, training=Training(0)),
-    **{f"{bits} bits, weights alone": WeightOnly(bits=bits, grain=PerChannel(), ranges=MinMax()) for bits in (8, 6, 5)},
+    "16 levels": WeightSharing(levels=16, training=Training(0)),
+    **{
+        f"{bits} bits, weights alone": WeightOnly(
+            bits=bits, granularity=PerChannel(), ranges=MinMax()
+        )
+        for bits in (8, 6, 5)
+    },
 }
 CALIBRATED = 512
 SECONDS = 4.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)} [default: all]")
-    parser.add_argument("--quick", action="store_true", help="rnet, one budget, half a minute; said so in the rows")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)} [default: all]"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="rnet, one budget, half a minute; said so in the rows"
+    )
     parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
     parser.add_argument("--only", help="only subjects (NETWORK / TOOL) that contain this")
     parser.add_argument("--minutes", type=float, default=3.0, help="of each budget")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    rows = Rows("others", f"pypi-{processor()}-cpu", chosen.quick, chosen.json, chosen.only, conditions(), appending=True)
+    rows = Rows(
+        "others",
+        f"pypi-{processor()}-cpu",
+        chosen.quick,
+        chosen.json,
+        chosen.only,
+        conditions(),
+        appending=True,
+    )
     minutes = 0.5 if chosen.quick else chosen.minutes
     for name in ("rnet",) if chosen.quick else chosen.networks or NETWORKS:
         tools = {**by_hand(), **by_planner(minutes, chosen.quick), **PEERS}
@@ -94,7 +116,13 @@ def network_rows(rows: Rows, name: str, tools: dict[str, Tool], folder: Path, se
             # A file that would not answer as the module is refused, which is a row too.
             if tool not in PEERS and not isinstance(error, ExportError):
                 raise
-            rows.add(subject, f"failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}", 1, "", seed)
+            rows.add(
+                subject,
+                f"failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                1,
+                "",
+                seed,
+            )
         else:
             rows.add(subject, "parameters", parameters, "bytes", seed)
             for metric, value, unit in found:
@@ -134,7 +162,9 @@ def predicting(file: Path) -> Callable[..., Any]:
 
     def predict(*inputs: Any, **named: Any) -> Any:
         answers = session.run(
-            None, dict(zip(names, map(array, inputs), strict=False)) | {k: array(v) for k, v in named.items()}
+            None,
+            dict(zip(names, map(array, inputs), strict=False))
+            | {k: array(v) for k, v in named.items()},
         )
         return answers[0] if len(answers) == 1 else tuple(answers)
 
@@ -162,8 +192,18 @@ def by_planner(minutes: float, quick: bool) -> dict[str, Tool]:
 
     def made(budget: str) -> Tool:
         def make(model: Any, task: Any, folder: Path, seed: int) -> tuple[Path, str]:
-            outcome = compress(model, task, budget, folder / f"{abs(hash(budget))}.shoe", minutes=minutes, seed=seed)
-            return outcome.file, f"{outline(outcome.trial.technique)}, {'kept' if outcome.met else 'not kept'}"
+            outcome = compress(
+                model,
+                task,
+                budget,
+                folder / f"{abs(hash(budget))}.shoe",
+                minutes=minutes,
+                seed=seed,
+            )
+            return (
+                outcome.file,
+                f"{outline(outcome.trial.technique)}, {'kept' if outcome.met else 'not kept'}",
+            )
 
         return make
 
@@ -180,7 +220,12 @@ def float_onnx(folder: Path) -> Path:
 
 def static(model: Any, task: Any, folder: Path, seed: int) -> tuple[Path, str]:
     """ONNX Runtime's static quantisation: QDQ, unsigned activations, weights per channel."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     source, ready, out = float_onnx(folder), folder / "ready.onnx", folder / "static.onnx"
@@ -202,17 +247,29 @@ def static(model: Any, task: Any, folder: Path, seed: int) -> tuple[Path, str]:
                 return {name: array(inputs[name]) for name in names}
             # A step of each window, with the states that the float network has reached by then.
             count = len(next(iter(inputs.values())))
-            at, held = self.left % task.window, {name: one.zeros(count, torch.float32) for name, one in task.states.items()}
+            at, held = (
+                self.left % task.window,
+                {name: one.zeros(count, torch.float32) for name, one in task.states.items()},
+            )
             for step in range(at):
-                answers = dict(enumerate(model(**{name: one[:, step] for name, one in inputs.items()}, **held)))
+                answers = dict(
+                    enumerate(model(**{name: one[:, step] for name, one in inputs.items()}, **held))
+                )
                 held = {name: answers[int(one.output)] for name, one in task.states.items()}
-            return {name: array(held[name] if name in held else inputs[name][:, at]) for name in names}
+            return {
+                name: array(held[name] if name in held else inputs[name][:, at]) for name in names
+            }
 
     quant_pre_process(source, ready, skip_symbolic_shape=True)
     quantize_static(
-        ready, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+        ready,
+        out,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-    )  # fmt: skip
+    )
     return out, ""
 
 
@@ -232,8 +289,12 @@ def half(model: Any, task: Any, folder: Path, seed: int) -> tuple[Path, str]:
     casts = []
     for one in kept:
         if one.data_type == onnx.TensorProto.FLOAT:
-            narrow = numpy_helper.from_array(numpy_helper.to_array(one).astype(np.float16), f"{one.name}.half")
-            casts.append(onnx.helper.make_node("Cast", [narrow.name], [one.name], to=onnx.TensorProto.FLOAT))
+            narrow = numpy_helper.from_array(
+                numpy_helper.to_array(one).astype(np.float16), f"{one.name}.half"
+            )
+            casts.append(
+                onnx.helper.make_node("Cast", [narrow.name], [one.name], to=onnx.TensorProto.FLOAT)
+            )
             one = narrow
         graph.graph.initializer.append(one)
     nodes = [*casts, *graph.graph.node]
@@ -243,7 +304,11 @@ def half(model: Any, task: Any, folder: Path, seed: int) -> tuple[Path, str]:
     return folder / "half.onnx", ""
 
 
-PEERS: dict[str, Tool] = {"ONNX Runtime, static": static, "ONNX Runtime, dynamic": dynamic, "16 bits": half}
+PEERS: dict[str, Tool] = {
+    "ONNX Runtime, static": static,
+    "ONNX Runtime, dynamic": dynamic,
+    "16 bits": half,
+}
 
 if __name__ == "__main__":
     main()

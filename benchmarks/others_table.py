@@ -33,7 +33,14 @@ def others() -> str:
                 lines.append(f"| {tool} | {failed.removeprefix('failed: ')} | | | | | |")
                 continue
             ratio = "milliseconds ratio"
-            by = next((name.removeprefix("technique: ") for name in one if name.startswith("technique: ")), "")
+            by = next(
+                (
+                    name.removeprefix("technique: ")
+                    for name in one
+                    if name.startswith("technique: ")
+                ),
+                "",
+            )
             cells = [
                 f"{one['file']:,.0f}",
                 f"{one['parameters'] / one['file']:.1f}",

@@ -1,14 +1,16 @@
-"""Bytes and decoding time of DeepCABAC as nncodec has it, on whole numbers. Run by `coding.py`, in an environment of its own.
+"""Bytes and decoding time of DeepCABAC as nncodec has it, on whole numbers.
 
-    python3.11 -m venv VENV && VENV/bin/pip install numpy && VENV/bin/pip install --no-deps nncodec==2.1.3
-    NNCODEC_PYTHON=VENV/bin/python python benchmarks/coding.py
+Run by `coding.py`, in an environment of its own.
+    python3.11 -m venv VENV && VENV/bin/pip install numpy && VENV/bin/pip install --no-deps
+    nncodec==2.1.3 NNCODEC_PYTHON=VENV/bin/python python benchmarks/coding.py
 
-(It is built from source: a C++ compiler is needed.) Takes an .npz of arrays a0, a1, ...; prints one JSON object. The numbers go
-straight into its entropy coder: no quantiser, nothing lossy. For each tensor the options are searched one after the other
-(profile, its own search of parameters, the length of the unary part, row skipping, blocks of 8 to 64, the order of the axes, the
-range) and the smallest that comes back exactly is kept; then the tensors are put in one code word or one each, whichever is
-less. Counted: the code words, and two bytes (four beyond a byte) where a range is signalled. Not counted, in its favour:
-shapes, names, which options were chosen, and its container.
+(It is built from source: a C++ compiler is needed.) Takes an .npz of arrays a0, a1, ...; prints one
+JSON object. The numbers go straight into its entropy coder: no quantiser, nothing lossy. For each
+tensor the options are searched one after the other (profile, its own search of parameters, the
+length of the unary part, row skipping, blocks of 8 to 64, the order of the axes, the range) and the
+smallest that comes back exactly is kept; then the tensors are put in one code word or one each,
+whichever is less. Counted: the code words, and two bytes (four beyond a byte) where a range is
+signalled. Not counted, in its favour: shapes, names, which options were chosen, and its container.
 """
 
 from __future__ import annotations
@@ -71,11 +73,15 @@ def encode(arrays: list[np.ndarray], options: list[Options]) -> bytes:
         if matrix.ndim > 1 and o.row_skip:
             rows = (~matrix.any(axis=1)).astype(np.int32)
         encoder.initCtxModels(o.unary, o.search)
-        encoder.encodeLayer(matrix, 0, o.scan, o.profile, 0, o.row_skip, rows, *OFF, *extent(array, o))
+        encoder.encodeLayer(
+            matrix, 0, o.scan, o.profile, 0, o.row_skip, rows, *OFF, *extent(array, o)
+        )
     return encoder.finish().tobytes()
 
 
-def decode(data: bytes, arrays: list[np.ndarray], options: list[Options]) -> tuple[list[np.ndarray], int]:
+def decode(
+    data: bytes, arrays: list[np.ndarray], options: list[Options]
+) -> tuple[list[np.ndarray], int]:
     """(the arrays again, the bytes used); of `arrays` only shapes and ranges are looked at."""
     decoder = deepCABAC.Decoder()
     stream = np.frombuffer(data + bytes(16), np.uint8)  # the decoder may look beyond the end
@@ -84,7 +90,8 @@ def decode(data: bytes, arrays: list[np.ndarray], options: list[Options]) -> tup
     for array, o in zip(arrays, options, strict=True):
         matrix = np.zeros_like(laid_out(array, o))
         decoder.initCtxModels(o.unary)
-        # Blocks over several rows of blocks begin anew in each; only this call does so without marks in the stream.
+        # Blocks over several rows of blocks begin anew in each; only this call does so without
+        # marks in the stream.
         blocks = o.scan and matrix.ndim > 1 and len(matrix) > 4 << o.scan
         call = decoder.decodeLayerAndCreateEPs if blocks else decoder.decodeLayer
         call(matrix, 0, o.scan, o.profile, 0, *OFF, *extent(array, o))
@@ -119,7 +126,9 @@ def smallest(array: np.ndarray) -> Options:
 
 def _binarisations(array: np.ndarray, o: Options) -> Iterator[Options]:
     top = int(np.abs(array).max())
-    for unary, search, ranged in itertools.product([u for u in UNARY if u <= top + 1] or [1], (0, 1), (False, True)):
+    for unary, search, ranged in itertools.product(
+        [u for u in UNARY if u <= top + 1] or [1], (0, 1), (False, True)
+    ):
         yield replace(o, unary=unary, search=search, ranged=ranged, profile=1)
         if not ranged and not o.row_skip:
             yield replace(o, unary=unary, search=search, ranged=ranged, profile=0)
@@ -139,7 +148,10 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)  # its own messages go to standard output
     with np.load(sys.argv[1]) as kept:
-        arrays = [np.ascontiguousarray(kept[f"a{place}"].astype(np.int32)) for place in range(len(kept.files))]
+        arrays = [
+            np.ascontiguousarray(kept[f"a{place}"].astype(np.int32))
+            for place in range(len(kept.files))
+        ]
     options = [smallest(array) for array in arrays]
     ranges = sum(map(beside, arrays, options))
     each = [([array], [o]) for array, o in zip(arrays, options, strict=True)]
@@ -153,7 +165,9 @@ def main() -> None:
         for word, part in words:
             decode(word, *part)
         seconds.append(time.perf_counter() - began)
-    os.write(answer, (json.dumps({"bytes": size + ranges, "seconds": min(seconds)}) + "\n").encode())
+    os.write(
+        answer, (json.dumps({"bytes": size + ranges, "seconds": min(seconds)}) + "\n").encode()
+    )
 
 
 if __name__ == "__main__":

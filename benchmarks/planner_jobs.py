@@ -1,7 +1,8 @@
-"""Networks and tasks to plan for: `shoestring compress benchmarks/planner_jobs.py:lenet5 --budget "size<=40KB, drop<=0.5%"`.
+"""Networks and tasks to plan for.
 
-Each function returns (model, task): a trained network of results/files with the task that it was trained on, as training saw it.
-The data are needed, as in benchmarks/baselines.py.
+`shoestring compress benchmarks/planner_jobs.py:lenet5 --budget "size<=40KB, drop<=0.5%"`.
+Each function returns (model, task): a trained network of results/files with the task that it was
+trained on, as training saw it. The data are needed, as in benchmarks/baselines.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from shoestring import tasks
 from shoestring.core import seeded
-from shoestring.kit import Supervised, Training, restore, train, write
+from shoestring.kit import Supervised, Training, restore, write
+from shoestring.kit.training import loop as train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
 
@@ -47,7 +49,9 @@ def tagger() -> Job:
 def adult() -> Job:
     """Adult's table, by layers of 128 and 64."""
     columns = tasks.adult_columns()
-    return _trained("tabular", lambda: TabularNet(columns.sizes, columns.mean, columns.deviation), tasks.adult())
+    return _trained(
+        "tabular", lambda: TabularNet(columns.sizes, columns.mean, columns.deviation), tasks.adult()
+    )
 
 
 def resnet20() -> Job:
@@ -66,8 +70,9 @@ def text_encoder() -> Job:
 
 
 def stranger() -> Job:
-    """A stranger's network, of which nothing here was made to fit: `Stranger`, trained for two passes over MNIST.
+    """A stranger's network, of which nothing here was made to fit.
 
+    `Stranger`, trained for two passes over MNIST.
     The first call takes a minute on one core, and leaves it in results/unfinished.
     """
     task, path = tasks.mnist(), RESULTS / "unfinished" / "stranger.shoe"
@@ -76,7 +81,13 @@ def stranger() -> Job:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             learnt = replace(task, autocast=torch.bfloat16).sealed()
-            write(train(model.train(), learnt, Training(2 * -(-len(task.train[1]) // task.batch_size))).eval(), task, path)
+            write(
+                train(
+                    model.train(), learnt, Training(2 * -(-len(task.train[1]) // task.batch_size))
+                ).eval(),
+                task,
+                path,
+            )
     return _laid_out(restore(path, model)).eval(), task
 
 
@@ -89,10 +100,18 @@ class Stranger(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(4),
-        )  # fmt: skip
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(576, 128), nn.ReLU(), nn.Linear(128, 10))
+            nn.Conv2d(1, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(4),
+        )
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(576, 128), nn.ReLU(), nn.Linear(128, 10)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N×10."""
@@ -107,7 +126,9 @@ def _trained(name: str, network: Callable[[], nn.Module], task: Supervised) -> J
 
 
 def _lenet5(seed: int) -> Job:
-    """LeNet-5 of a seed: the committed file, else one that the recipe makes in two minutes and leaves in results/unfinished."""
+    """LeNet-5 of a seed: the committed file, else one that the recipe makes in two minutes and
+    leaves in results/unfinished.
+    """
     task = tasks.mnist()
     with seeded(seed):
         untrained = LeNet5()

@@ -1,4 +1,7 @@
-"""What plain tools come to: magnitude pruning by torch, static int8 by ONNX Runtime, xz. The best of all that they make."""
+"""What plain tools come to: magnitude pruning by torch, static int8 by ONNX Runtime, xz.
+
+The best of all that they make.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 from shoestring.artifact import read, save
-from shoestring.artifact.folding import fold_transposes
-from shoestring.artifact.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import seeded
 from shoestring.kit import clone, write
 from shoestring.plan.verdict import better
@@ -25,9 +28,11 @@ ENDING = 0.15  # of the time, for quantising, coding and timing
 
 
 def plain_tools(bench: Bench, budget: str, minutes: float, folder: Path, seed: int) -> Path:
-    """The file that keeps the budget on validation data, else the nearest, of: float and int8, each whole and at several densities.
+    """The file that keeps the budget on validation data, else the nearest, of.
 
-    A density gets an equal share of the minutes to train in, by Adam on the task's own loss. Raises RuntimeError where nothing was made.
+    Float and int8, each whole and at several densities.
+    A density gets an equal share of the minutes to train in, by Adam on the task's own loss. Raises
+    RuntimeError where nothing was made.
     """
     began = monotonic()
     found: list[tuple[Path, Weighed]] = []
@@ -38,7 +43,11 @@ def plain_tools(bench: Bench, budget: str, minutes: float, folder: Path, seed: i
             static_int8(bench, file, quantised)
         except Exception as error:  # a tool that fails on a model is an answer
             said.append(f"{type(error).__name__}: {error}")
-        found += [(one, bench.weigh(one, budget, quick=True, test=False)) for one in (file, quantised) if one.exists()]
+        found += [
+            (one, bench.weigh(one, budget, quick=True, test=False))
+            for one in (file, quantised)
+            if one.exists()
+        ]
     if not found:
         raise RuntimeError("; ".join(said) or "nothing was made")
     key = better(bench.limits(budget), bench.base)
@@ -74,7 +83,9 @@ def weights_of(model: nn.Module) -> list[tuple[nn.Module, str]]:
 
 def pruned(model: nn.Module, density: float) -> None:
     """The smallest weights of all layers, masked."""
-    prune.global_unstructured(weights_of(model), pruning_method=prune.L1Unstructured, amount=1 - density)
+    prune.global_unstructured(
+        weights_of(model), pruning_method=prune.L1Unstructured, amount=1 - density
+    )
 
 
 def fine_tune(bench: Bench, model: nn.Module, seconds: float) -> None:
@@ -104,8 +115,16 @@ def as_onnx(bench: Bench, model: nn.Module, path: Path) -> Path:
 
 
 def static_int8(bench: Bench, file: Path, out: Path) -> None:
-    """ONNX Runtime's static quantisation, calibrated on training examples: QDQ, unsigned activations, weights per channel."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    """ONNX Runtime's static quantisation, calibrated on training examples.
+
+    QDQ, unsigned activations, weights per channel.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     inputs, targets = bench.sealed._split("train")
@@ -120,12 +139,21 @@ def static_int8(bench: Bench, file: Path, out: Path) -> None:
 
         def get_next(self):  # pyright: ignore[reportIncompatibleMethodOverride]
             part = next(self.batches, None)
-            return None if part is None else {name: one[part].numpy() for name, one in zip(names, inputs, strict=True)}
+            return (
+                None
+                if part is None
+                else {name: one[part].numpy() for name, one in zip(names, inputs, strict=True)}
+            )
 
     ready = out.with_suffix(".ready.onnx")
     quant_pre_process(file, ready, skip_symbolic_shape=True)
     quantize_static(
-        ready, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+        ready,
+        out,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-    )  # fmt: skip
+    )
     ready.unlink()

@@ -1,4 +1,7 @@
-"""Random search over the planner's own moves: the cheapest rival of its choices, on the same experiments in the same minutes."""
+"""Random search over the planner's own moves.
+
+The cheapest rival of its choices, on the same experiments in the same minutes.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,13 @@ from shoestring.plan.training_time import step_seconds
 from shoestring.plan.verdict import better
 
 
-def random_search(model: nn.Module, task: Task, budget: str, minutes: float, path: Path, seed: int) -> str:
+def random_search(
+    model: nn.Module, task: Task, budget: str, minutes: float, path: Path, seed: int
+) -> str:
     """The best that random chains come to in so many minutes, at `path`; what it is, in words.
 
-    What is best is decided as the planner decides it. Nothing else of the planner is used: no order of kinds of chain, no aim, no rounds.
+    What is best is decided as the planner decides it. Nothing else of the planner is used: no order
+    of kinds of chain, no aim, no rounds.
     """
     job = Job.of(model, task, budget, path, minutes=minutes, seed=seed)
     experiments, clock = job.experiments, job.clock
@@ -46,7 +52,9 @@ def random_search(model: nn.Module, task: Task, budget: str, minutes: float, pat
 
 
 def drawn(chance: Random, known: list[Move], clock: Clock, step: float, passes: int) -> Proposal:
-    """A chain: each stage with one chance in two, of its moves any, pressed anyhow, trained for any share of the time that is left."""
+    """A chain: each stage with one chance in two, of its moves any, pressed anyhow, trained for any
+    share of the time that is left.
+    """
     chosen: list[Move] = []
     while not chosen:
         for stage in Stage:
@@ -55,7 +63,15 @@ def drawn(chance: Random, known: list[Move], clock: Clock, step: float, passes: 
                 chosen.append(chance.choice(there))
     arm, share = Arm(tuple(chosen)), chance.random()
     dials = tuple(round(chance.random(), 3) for _ in chosen)
-    steps = round_steps(min(max(share * clock.left / (step * TAUGHT), 1), MOST_PASSES * passes)) if arm.trains else 0
+    steps = (
+        round_steps(min(max(share * clock.left / (step * TAUGHT), 1), MOST_PASSES * passes))
+        if arm.trains
+        else 0
+    )
     return Proposal(
-        techniques=arm.chain(dials, steps), arm=arm.name, dials=dials, steps=steps, fidelity=share if steps else 0.0
+        techniques=arm.chain(dials, steps),
+        arm=arm.name,
+        dials=dials,
+        steps=steps,
+        fidelity=share if steps else 0.0,
     )

@@ -1,4 +1,7 @@
-"""What `planner.py` and `planner_peers.py` share: the jobs with their budgets and minutes, and how a delivered file is weighed."""
+"""What `planner.py` and `planner_peers.py` share.
+
+The jobs with their budgets and minutes, and how a delivered file is weighed.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,32 @@ from shoestring.core import Budget, Cost, array, score
 from shoestring.core.ledger import machine
 from shoestring.kit import Supervised, Trial, parameter_bytes, write
 from shoestring.meters import Ratio, in_turn, ratio
-from shoestring.meters.subject import feeds, runner
-from shoestring.plan.pace import between
+from shoestring.meters.inputs import feeds, runner
+from shoestring.plan.relative_latency import between
 from shoestring.plan.verdict import Verdict, judge
 
 QUICK_MINUTES = 1.0
 SECONDS = 6.0  # of an alternation of a delivered file with what came in
-_LENET = ("size<=2.4KB, drop<=0.1%", "latency<=60%, drop<=0.3%", "size<=8KB, latency<=60%, drop<=0.3%")
+_LENET = (
+    "size<=2.4KB, drop<=0.1%",
+    "latency<=60%, drop<=0.3%",
+    "size<=8KB, latency<=60%, drop<=0.3%",
+)
 _CIFAR = ("latency<=36%, drop<=0.5%",)
 BUDGETS: dict[str, tuple[str, ...]] = {
     "lenet5": _LENET,
     "lenet5_seed0": _LENET,
     "lenet5_seed1": _LENET,
-    "adult": ("size<=2KB, drop<=0.5%", "latency<=70%, drop<=0.5%", "size<=5KB, latency<=80%, drop<=0.5%"),
-    "tagger": ("size<=80KB, drop<=0.5%", "latency<=80%, drop<=1%", "size<=200KB, latency<=90%, drop<=1%"),
+    "adult": (
+        "size<=2KB, drop<=0.5%",
+        "latency<=70%, drop<=0.5%",
+        "size<=5KB, latency<=80%, drop<=0.5%",
+    ),
+    "tagger": (
+        "size<=80KB, drop<=0.5%",
+        "latency<=80%, drop<=1%",
+        "size<=200KB, latency<=90%, drop<=1%",
+    ),
     "stranger": ("size<=10KB, drop<=1%",),
     "resnet20": ("size<=30KB, drop<=2%", *_CIFAR),
     "mobilenet": ("size<=60KB, drop<=2%", *_CIFAR),
@@ -63,16 +78,26 @@ class Run:
 
 def opened(benchmark: str, about: str) -> tuple[Rows, list[Run], argparse.Namespace]:
     """The rows of a benchmark, what is to be run, and the options."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(BUDGETS)} [default: all]")
-    parser.add_argument("--quick", action="store_true", help="adult, its last budget, one minute; said so in the rows")
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "jobs", nargs="*", metavar="JOB", help=f"of {', '.join(BUDGETS)} [default: all]"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="adult, its last budget, one minute; said so in the rows",
+    )
     parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
     parser.add_argument("--only", help="only subjects (JOB / BUDGET / TOOL) that contain this")
     parser.add_argument("--minutes", type=float, help="instead of those of the job")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     if unknown := set(chosen.jobs) - set(BUDGETS):
-        parser.error(f"there is no job {', '.join(sorted(unknown))}: the jobs are {', '.join(BUDGETS)}")
+        parser.error(
+            f"there is no job {', '.join(sorted(unknown))}: the jobs are {', '.join(BUDGETS)}"
+        )
     jobs = chosen.jobs or (["adult"] if chosen.quick else list(BUDGETS))
     minutes = chosen.minutes or (QUICK_MINUTES if chosen.quick else None)
     runs = [] if chosen.quick else [Run(job, FIRST_MINUTE, 1.0) for job in jobs]
@@ -81,15 +106,23 @@ def opened(benchmark: str, about: str) -> tuple[Rows, list[Run], argparse.Namesp
         for job in jobs
         for budget in (BUDGETS[job][-1:] if chosen.quick else BUDGETS[job])
     ]
-    runs += [] if chosen.quick else [Run(job, one, minutes or LONG_MINUTES) for job in jobs for one in LONG.get(job, ())]
+    runs += (
+        []
+        if chosen.quick
+        else [Run(job, one, minutes or LONG_MINUTES) for job in jobs for one in LONG.get(job, ())]
+    )
     setting = f"{'-'.join(jobs) if chosen.jobs or chosen.quick else 'all'}-{processor()}-cpu"
-    rows = Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions(), appending=True)
+    rows = Rows(
+        benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions(), appending=True
+    )
     return rows, runs, chosen
 
 
 def processor() -> str:
     """The processor's name, as a part of a file's name."""
-    name = re.sub(r"\((r|tm)\)|\b(cpu|processor)\b", " ", machine().split(",")[0].split("@")[0].lower())
+    name = re.sub(
+        r"\((r|tm)\)|\b(cpu|processor)\b", " ", machine().split(",")[0].split("@")[0].lower()
+    )
     return re.sub(r"[^a-z0-9]+", "-", name).strip("-")
 
 
@@ -101,7 +134,9 @@ def told(error: str) -> str:
 
 @dataclass(frozen=True)
 class Weighed:
-    """A delivered file: whole bytes (of ONNX, as xz leaves it), scores, its time beside what came in, what the budget says."""
+    """A delivered file: whole bytes (of ONNX, as xz leaves it), scores, its time beside what came
+    in, what the budget says.
+    """
 
     bytes: int
     validation: float
@@ -112,7 +147,9 @@ class Weighed:
 
 
 class Bench:
-    """A job's model and task, and the file that every tool is compared with, at FOLDER/original.shoe."""
+    """A job's model and task, and the file that every tool is compared with, at
+    FOLDER/original.shoe.
+    """
 
     def __init__(self, job: str, folder: Path) -> None:
         self.model, self.task = getattr(planner_jobs, job)()
@@ -144,17 +181,24 @@ class Bench:
     def came_in(self) -> Cost:
         """The cost of what came in."""
         run = self._runner(self.original)
-        return Cost(bytes=parameter_bytes(self.model), milliseconds=in_turn([run, run], seconds=2.0)[0].median)
+        return Cost(
+            bytes=parameter_bytes(self.model),
+            milliseconds=in_turn([run, run], seconds=2.0)[0].median,
+        )
 
     def limits(self, budget: str) -> Budget:
         """A budget in numbers."""
         return Budget.parse(budget).against(self.came_in)
 
     def weigh(self, file: Path, budget: str, *, quick: bool = False, test: bool = True) -> Weighed:
-        """A .shoe or .onnx file under a budget. `test`: whether to prove it; what only chooses leaves test data alone."""
+        """A .shoe or .onnx file under a budget.
+
+        `test`: whether to prove it; what only chooses leaves test data alone.
+        """
         unit = self.came_in.milliseconds or 1.0
         ours, *theirs = in_turn(
-            [self._runner(one) for one in (file, self.original, self.original)], seconds=SECONDS / (6 if quick else 1)
+            [self._runner(one) for one in (file, self.original, self.original)],
+            seconds=SECONDS / (6 if quick else 1),
         )
         paced = between(ours, theirs)
         predict = self._predict(file)
@@ -181,7 +225,9 @@ class Bench:
         if file.suffix == ".shoe":
             return runner(read(file), self.feeds, 1, OnnxRuntime())
         session = onnx_session(file)
-        inputs = dict(zip((one.name for one in session.get_inputs()), self.feeds.values(), strict=True))
+        inputs = dict(
+            zip((one.name for one in session.get_inputs()), self.feeds.values(), strict=True)
+        )
         return partial(session.run, None, inputs)
 
     def _predict(self, file: Path) -> Callable[..., Any]:
@@ -189,7 +235,9 @@ class Bench:
             return load(file, threads=1)
         session = onnx_session(file)
         names = [one.name for one in session.get_inputs()]
-        return lambda *inputs: session.run(None, dict(zip(names, map(array, inputs), strict=True)))[0]
+        return lambda *inputs: session.run(None, dict(zip(names, map(array, inputs), strict=True)))[
+            0
+        ]
 
 
 def packed(file: Path) -> int:
@@ -209,17 +257,33 @@ def onnx_session(file: Path) -> Any:
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def weighed_rows(rows: Rows, subject: str, bench: Bench, found: Weighed, minutes: float, run: Run, seed: int) -> None:
+def weighed_rows(
+    rows: Rows, subject: str, bench: Bench, found: Weighed, minutes: float, run: Run, seed: int
+) -> None:
     """The rows of a file that a tool delivered."""
-    score_rows(rows, subject, found.bytes, (bench.base, found.validation), (bench.base_test, found.test), seed)
-    verdict_rows(rows, subject, found.speed, not found.verdict.broken, len(found.verdict.undecided), seed)
+    score_rows(
+        rows,
+        subject,
+        found.bytes,
+        (bench.base, found.validation),
+        (bench.base_test, found.test),
+        seed,
+    )
+    verdict_rows(
+        rows, subject, found.speed, not found.verdict.broken, len(found.verdict.undecided), seed
+    )
     rows.add(subject, "broken limits", len(found.verdict.broken), "limits", seed)
     minutes_rows(rows, subject, minutes, run, seed)
 
 
 def score_rows(
-    rows: Rows, subject: str, size: int, validation: tuple[float, float], test: tuple[float, float], seed: int
-) -> None:  # fmt: skip
+    rows: Rows,
+    subject: str,
+    size: int,
+    validation: tuple[float, float],
+    test: tuple[float, float],
+    seed: int,
+) -> None:
     """Bytes and scores; the latter are pairs of before and after."""
     rows.add(subject, "file", size, "bytes", seed)
     for split, (before, after) in (("validation", validation), ("test", test)):
@@ -227,7 +291,9 @@ def score_rows(
         rows.add(subject, f"{split} drop", 100 * (before - after), "points", seed)
 
 
-def verdict_rows(rows: Rows, subject: str, speed: Ratio, met: bool, undecided: int, seed: int) -> None:
+def verdict_rows(
+    rows: Rows, subject: str, speed: Ratio, met: bool, undecided: int, seed: int
+) -> None:
     """The time beside what came in, and what the budget says."""
     for name, value in (("", speed.median), (", low", speed.low), (", high", speed.high)):
         rows.add(subject, f"milliseconds ratio{name}", value, "times", seed)

@@ -1,4 +1,7 @@
-"""The table of `docs/planner.md`, from the results of `planner.py` and `planner_peers.py`: a table for each job and budget, a row for each tool."""
+"""The table of `docs/planner.md`, from the results of `planner.py` and `planner_peers.py`.
+
+A table for each job and budget, a row for each tool.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,15 @@ TITLES = {
     "text_encoder": "Text encoder, SST-2",
 }
 HEAD = (
-    "tool", "bytes", "validation drop", "test drop", "time to what came in", "budget", "minutes", "by",
-)  # fmt: skip
+    "tool",
+    "bytes",
+    "validation drop",
+    "test drop",
+    "time to what came in",
+    "budget",
+    "minutes",
+    "by",
+)
 WITHIN = {"bytes": 15, "milliseconds": 25, "minutes": 30}
 FIRST_MINUTE = "drop<=0.5%"
 """What every job is given a single minute for, besides."""
@@ -35,12 +45,20 @@ Metrics = dict[str, float]
 
 
 def planner() -> str:
-    """What each tool came to under each budget, then how the planner kept time and what its forecasts were worth."""
+    """What each tool came to under each budget, then how the planner kept time and what its
+    forecasts were worth.
+    """
     found = _found()
     if not found:
         return NOTHING
     parts = [part for job in TITLES if (part := _job(job, found))]
-    parts += [_first_minute(found), _against(found), _time(found), _forecasts(found), _conditions(found)]
+    parts += [
+        _first_minute(found),
+        _against(found),
+        _time(found),
+        _forecasts(found),
+        _conditions(found),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -69,8 +87,15 @@ def _job(job: str, found: Sequence[dict]) -> str:
     subjects = {key: one for key, one in _subjects(found).items() if key[0] == job}
     parts = []
     for budget in dict.fromkeys(key[1] for key in subjects if key[1] != FIRST_MINUTE):
-        lines = [f"**{TITLES[job]}**, `{budget}`", "", f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
-        lines += [_row(tool, seed, one) for (_, its, tool, seed), one in subjects.items() if its == budget]
+        lines = [
+            f"**{TITLES[job]}**, `{budget}`",
+            "",
+            f"| {' | '.join(HEAD)} |",
+            f"|{' --- |' * len(HEAD)}",
+        ]
+        lines += [
+            _row(tool, seed, one) for (_, its, tool, seed), one in subjects.items() if its == budget
+        ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -79,21 +104,32 @@ def _row(tool: str, seed: int, one: Metrics) -> str:
     """A tool's row: drops in points, the time as the median ratio with its quartiles."""
     name = tool if not seed else f"{tool}, seed {seed}"
     if failed := next((metric for metric in one if metric.startswith("failed: ")), None):
-        said = failed.removeprefix("failed: ").replace("|", "/").replace("](", "] (")  # no cells and no links of theirs
+        said = (
+            failed.removeprefix("failed: ").replace("|", "/").replace("](", "] (")
+        )  # no cells and no links of theirs
         return f"| {name} | {said[:160]} |{' |' * (len(HEAD) - 2)}"
     if "minutes" not in one:
         return f"| {name} | not finished |{' |' * (len(HEAD) - 2)}"
     speed = [one[f"milliseconds ratio{what}"] for what in ("", ", low", ", high")]
     cells = [
-        name, f"{one['file']:,.0f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}",
-        f"{speed[0]:.2f} ({speed[1]:.2f} to {speed[2]:.2f})", _verdict(one), f"{one['minutes']:.1f}", _by(one),
-    ]  # fmt: skip
+        name,
+        f"{one['file']:,.0f}",
+        f"{one['validation drop']:.2f}",
+        f"{one['test drop']:.2f}",
+        f"{speed[0]:.2f} ({speed[1]:.2f} to {speed[2]:.2f})",
+        _verdict(one),
+        f"{one['minutes']:.1f}",
+        _by(one),
+    ]
     return f"| {' | '.join(cells)} |"
 
 
 def _by(one: Metrics) -> str:
     """What a tool did, in words."""
-    return next((metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")), "")
+    return next(
+        (metric.removeprefix("technique: ") for metric in one if metric.startswith("technique: ")),
+        "",
+    )
 
 
 def _verdict(one: Metrics) -> str:
@@ -105,31 +141,47 @@ def _verdict(one: Metrics) -> str:
 
 def _ours(found: Sequence[dict]) -> dict[tuple[str, str, int], Metrics]:
     """The planner's own runs that came to an end."""
-    return {(job, budget, seed): one for (job, budget, tool, seed), one in _subjects(found).items()
-            if tool == OURS and "minutes" in one}  # fmt: skip
+    return {
+        (job, budget, seed): one
+        for (job, budget, tool, seed), one in _subjects(found).items()
+        if tool == OURS and "minutes" in one
+    }
 
 
 def _first_minute(found: Sequence[dict]) -> str:
     """What a single minute comes to, for the whole command."""
-    ours = {key: one for key, one in _ours(found).items() if key[1] == FIRST_MINUTE and "came in" in one}
+    ours = {
+        key: one for key, one in _ours(found).items() if key[1] == FIRST_MINUTE and "came in" in one
+    }
     if not ours:
         return ""
     lines = [
-        f"**A single minute for the whole command**, `{FIRST_MINUTE}`", "", "| job | bytes: came in | delivered | times smaller "
-        "| validation drop | test drop | minutes | by |", "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]  # fmt: skip
+        f"**A single minute for the whole command**, `{FIRST_MINUTE}`",
+        "",
+        "| job | bytes: came in | delivered | times smaller "
+        "| validation drop | test drop | minutes | by |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for (job, _, seed), one in ours.items():
         cells = [
-            TITLES[job] + (f", seed {seed}" if seed else ""), f"{one['came in']:,.0f}", f"{one['file']:,.0f}",
-            f"{one['came in'] / one['file']:.1f}", f"{one['validation drop']:.2f}", f"{one['test drop']:.2f}", f"{one['minutes']:.2f}", _by(one),
-        ]  # fmt: skip
+            TITLES[job] + (f", seed {seed}" if seed else ""),
+            f"{one['came in']:,.0f}",
+            f"{one['file']:,.0f}",
+            f"{one['came in'] / one['file']:.1f}",
+            f"{one['validation drop']:.2f}",
+            f"{one['test drop']:.2f}",
+            f"{one['minutes']:.2f}",
+            _by(one),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _against(found: Sequence[dict]) -> str:
     """How often the planner is ahead of each other tool, which had the same minutes."""
-    subjects = {key: one for key, one in _subjects(found).items() if "minutes" in one or _failed(one)}
+    subjects = {
+        key: one for key, one in _subjects(found).items() if "minutes" in one or _failed(one)
+    }
     lines = [
         "**Beside the others**",
         "",
@@ -147,11 +199,15 @@ def _against(found: Sequence[dict]) -> str:
         behind = f": {'; '.join(counts['behind'])}" if counts["behind"] else ""
         if total:
             lines.append(
-                f"| {tool} | {total} | {len(counts['ahead'])} | {len(counts['even'])} | {len(counts['behind'])}{behind} |"
+                f"| {tool} | {total} | {len(counts['ahead'])} | {len(counts['even'])} | "
+                f"{len(counts['behind'])}{behind} |"
             )
     words = (
-        "Ahead is what keeps the budget where the other does not, or keeps it with the higher validation score (0.1 points or less is even), or as the "
-        "smaller file where no more than the score is limited; where neither keeps it, what breaks fewer limits, or the same by less (added up as logarithms; 0.02 or less is even)."
+        "Ahead is what keeps the budget where the other does not, or keeps it with the higher "
+        "validation score (0.1 points or less is even), or as the "
+        "smaller file where no more than the score is limited; where neither keeps it, what "
+        "breaks fewer limits, or the same by less (added up as logarithms; 0.02 or less is "
+        "even)."
     )
     return "\n".join([*lines, "", words]) if len(lines) > 4 else ""
 
@@ -195,22 +251,32 @@ def _time(found: Sequence[dict]) -> str:
     if not ours:
         return ""
     lines = [
-        "**On the way**", "", "| job | budget | first file, s | after 60 s: bytes | validation drop | at the end: bytes "
-        "| validation drop | minutes, of |", "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]  # fmt: skip
+        "**On the way**",
+        "",
+        "| job | budget | first file, s | after 60 s: bytes | validation drop | at the end: bytes "
+        "| validation drop | minutes, of |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for (job, budget, seed), one in ours.items():
         cells = [
-            TITLES[job] + (f", seed {seed}" if seed else ""), f"`{budget}`", _number(one, "first file", ".0f"),
-            _number(one, "file after 60 s", ",.0f"), _number(one, "validation drop after 60 s", ".2f"), f"{one['file']:,.0f}",
-            f"{one['validation drop']:.2f}", f"{one['minutes']:.1f}, {one['minutes allowed']:g}",
-        ]  # fmt: skip
+            TITLES[job] + (f", seed {seed}" if seed else ""),
+            f"`{budget}`",
+            _number(one, "first file", ".0f"),
+            _number(one, "file after 60 s", ",.0f"),
+            _number(one, "validation drop after 60 s", ".2f"),
+            f"{one['file']:,.0f}",
+            f"{one['validation drop']:.2f}",
+            f"{one['minutes']:.1f}, {one['minutes allowed']:g}",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     late = max(one["over the time"] for one in ours.values())
     return "\n".join([*lines, "", f"Over its time by {late:.1f} % at most, of {len(ours)} runs."])
 
 
 def _forecasts(found: Sequence[dict]) -> str:
-    """How often a forecast was near, and how often the budget was kept for the chance that was told."""
+    """How often a forecast was near, and how often the budget was kept for the chance that was
+    told.
+    """
     ours = [one for one in _ours(found).values() if "forecast chance" in one]
     if not ours:
         return ""
@@ -221,14 +287,23 @@ def _forecasts(found: Sequence[dict]) -> str:
         "| --- | --- | --- | --- |",
     ]
     for name, within in WITHIN.items():
-        near = [one[f"forecast {name}, within {within} %"] for one in ours if f"forecast {name}" in one]
+        near = [
+            one[f"forecast {name}, within {within} %"] for one in ours if f"forecast {name}" in one
+        ]
         held = [one[f"forecast {name}, in its range"] for one in ours if f"forecast {name}" in one]
         if near:
-            lines.append(f"| {name} | {within} % | {sum(near):.0f} of {len(near)} | {sum(held):.0f} of {len(held)} |")
-    told, kept = mean(one["forecast chance"] for one in ours), 100 * mean(one["met"] for one in ours)
+            lines.append(
+                f"| {name} | {within} % | {sum(near):.0f} of {len(near)} | {sum(held):.0f} of "
+                f"{len(held)} |"
+            )
+    told, kept = (
+        mean(one["forecast chance"] for one in ours),
+        100 * mean(one["met"] for one in ours),
+    )
     brier = mean((one["forecast chance"] / 100 - one["met"]) ** 2 for one in ours)
     words = (
-        f"The chance that was told is {told:.0f} % on average, and {kept:.0f} % kept their budget; Brier score {brier:.2f}."
+        f"The chance that was told is {told:.0f} % on average, and {kept:.0f} % kept "
+        f"their budget; Brier score {brier:.2f}."
     )
     return "\n".join([*lines, "", words])
 

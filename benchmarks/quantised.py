@@ -1,17 +1,20 @@
-"""int8 by us and by the tools that people would use instead, on four networks: `python benchmarks/quantised.py`.
+"""int8 by us and by the tools that people would use instead, on four networks.
 
-Starts from results/files/baseline_NAME.shoe. Every peer has an environment of its own, whose Python a variable names; the pip
-line is in its script. One that is not named, or fails, has a row that says so. All get the same 512 training examples.
+`python benchmarks/quantised.py`.
+Starts from results/files/baseline_NAME.shoe. Every peer has an environment of its own, whose Python
+a variable names; the pip line is in its script. One that is not named, or fails, has a row that
+says so. All get the same 512 training examples.
 
     ONNXRUNTIME_PYTHON=… NNCF_PYTHON=… NEURAL_COMPRESSOR_PYTHON=… TORCHAO_PYTHON=… \
         OMP_NUM_THREADS=1 python benchmarks/quantised.py
 
-Scores are those of the files that the tools wrote, by the task's own merit, on validation and test data; differences to float32
-are paired, example by example, with an interval of 95 %. Latency is on one thread, in turn with float32 in ONNX Runtime, the
-median of the paired ratios with quartiles: ONNX files in ONNX Runtime and OpenVINO's in OpenVINO (as it comes: what stays in
-float it computes in bfloat16 where the processor has it), all in one go; torch programs in their own environment, in turn with
-the same float32 file. The text encoder is timed on 128 words.
-`--only resnet20`, `--only "resnet20 / torchao"`, `--only latency`: a part, kept for the run without it. --quick: LeNet-5, 500
+Scores are those of the files that the tools wrote, by the task's own merit, on validation and test
+data; differences to float32 are paired, example by example, with an interval of 95 %. Latency is on
+one thread, in turn with float32 in ONNX Runtime, the median of the paired ratios with quartiles:
+ONNX files in ONNX Runtime and OpenVINO's in OpenVINO (as it comes: what stays in float it computes
+in bfloat16 where the processor has it), all in one go; torch programs in their own environment, in
+turn with the same float32 file. The text encoder is timed on 128 words. `--only resnet20`, `--only
+"resnet20 / torchao"`, `--only latency`: a part, kept for the run without it. --quick: LeNet-5, 500
 examples, ours and ONNX Runtime.
 """
 
@@ -38,7 +41,7 @@ from shoestring.core import seeded
 from shoestring.kit import Supervised, restore
 from shoestring.meters import Ratio, Timing, in_turn, ratio
 from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
-from shoestring.recipes.int8 import Quick, int8_resnet, int8_transformer
+from shoestring.recipes.int8 import Int8Result, int8_resnet, int8_transformer
 from shoestring.tasks import cifar10, mnist, sst2, sst2_vocabulary
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = {
@@ -50,7 +53,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = 
 SECONDS = {1: 20.0, 32: 40.0}  # of an alternation, by batch
 
 
-OURS: dict[str, Callable[..., Quick]] = {
+OURS: dict[str, Callable[..., Int8Result]] = {
     "lenet5": partial(int8_resnet, share=1.0),
     "resnet20": int8_resnet,
     "mobilenet": partial(int8_resnet, share=1.0),
@@ -59,12 +62,23 @@ OURS: dict[str, Callable[..., Quick]] = {
 
 
 def ours(name: str, model: nn.Module, task: Supervised, path: Path, rows: Rows) -> Path:
-    """Our file of a network, by its recipe; and whether the module foretold what the file would score."""
+    """Our file of a network, by its recipe.
+
+    And whether the module foretold what the file would score.
+    """
     if name != "text_encoder":
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     found = OURS[name](model, task, path)
-    rows.add(f"{name} / ours", "validation score of the module that rounds", 100 * found.module, "%", 0)
-    rows.add(f"{name} / ours", "the file's less the module's", 100 * (found.file - found.module), "points", 0)
+    rows.add(
+        f"{name} / ours", "validation score of the module that rounds", 100 * found.module, "%", 0
+    )
+    rows.add(
+        f"{name} / ours",
+        "the file's less the module's",
+        100 * (found.file - found.module),
+        "points",
+        0,
+    )
     rows.add(f"{name} / ours", "layers in floating point", len(found.kept), "layers", 0)
     return path
 
@@ -74,8 +88,13 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in ("lenet5",) if rows.quick else NETWORKS:
         if not (FILES / f"baseline_{name}.shoe").exists():
-            print(f"{name}: there is no baseline yet: python benchmarks/baselines.py --only {name}", flush=True)
-        elif rows.wanted(f"{name} / latency") or any(rows.wanted(f"{name} / {tool.name}") for tool in tools(rows, name)):
+            print(
+                f"{name}: there is no baseline yet: python benchmarks/baselines.py --only {name}",
+                flush=True,
+            )
+        elif rows.wanted(f"{name} / latency") or any(
+            rows.wanted(f"{name} / {tool.name}") for tool in tools(rows, name)
+        ):
             network_rows(rows, name)
     rows.close()
 
@@ -91,7 +110,10 @@ def network_rows(rows: Rows, name: str) -> None:
     network, data = NETWORKS[name]
     task = data()
     if rows.quick:
-        parts = {split: tuple(part[:500] for part in getattr(task, split)) for split in ("train", "validation", "test")}
+        parts = {
+            split: tuple(part[:500] for part in getattr(task, split))
+            for split in ("train", "validation", "test")
+        }
         task = replace(task, **parts)
     with seeded(0):
         model = restore(FILES / f"baseline_{name}.shoe", network()).eval()
@@ -101,7 +123,14 @@ def network_rows(rows: Rows, name: str) -> None:
     for tool in tools(rows, name):
         subject = f"{name} / {tool.name}"
         if rows.wanted(subject) and not rows.done(subject, 0):
-            tool_rows(rows, subject, tool, folder, lambda out: ours(name, model, task, out / "model.shoe", rows), task)
+            tool_rows(
+                rows,
+                subject,
+                tool,
+                folder,
+                lambda out: ours(name, model, task, out / "model.shoe", rows),
+                task,
+            )
             rows.add(subject, "done", 1, "", 0)
     subject = f"{name} / ours in OpenVINO"
     if rows.wanted(subject) and not rows.done(subject, 0):
@@ -118,7 +147,9 @@ def network_rows(rows: Rows, name: str) -> None:
         rows.add(f"{name} / latency", "done", 1, "", 0)
 
 
-def seed_rows(rows: Rows, name: str, model: nn.Module, task: Supervised, folder: Path, seed: int) -> None:
+def seed_rows(
+    rows: Rows, name: str, model: nn.Module, task: Supervised, folder: Path, seed: int
+) -> None:
     """What ours scores with another seed: other examples in calibration, another order in training."""
     path = folder / f"ours_{seed}" / "model.shoe"
     path.parent.mkdir(exist_ok=True)
@@ -135,15 +166,23 @@ def fresh(rows: Rows, name: str, folder: Path) -> None:
     kept, baseline = folder / "baseline.shoe", (FILES / f"baseline_{name}.shoe").read_bytes()
     if kept.exists() and kept.read_bytes() != baseline:
         if any(row["subject"].startswith(f"{name} / ") for row in rows.rows):
-            raise SystemExit(f"the baseline of {name} is another than that of the rows in {rows.partial}: delete these")
+            raise SystemExit(
+                f"the baseline of {name} is another than that of the rows in {rows.partial}: "
+                "delete these"
+            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(baseline)
 
 
 def tool_rows(
-    rows: Rows, subject: str, tool: Tool, folder: Path, make: Callable[[Path], Path], task: Supervised
-) -> None:  # fmt: skip
+    rows: Rows,
+    subject: str,
+    tool: Tool,
+    folder: Path,
+    make: Callable[[Path], Path],
+    task: Supervised,
+) -> None:
     """What a tool makes of a network: its bytes, scores and minutes, or why there is nothing."""
     out = folder / tool.folder
     out.mkdir(parents=True, exist_ok=True)
@@ -169,7 +208,9 @@ def tool_rows(
     score_rows(rows, subject, tool, folder, merits)
 
 
-def score_rows(rows: Rows, subject: str, tool: Tool, folder: Path, merits: dict[str, np.ndarray]) -> None:
+def score_rows(
+    rows: Rows, subject: str, tool: Tool, folder: Path, merits: dict[str, np.ndarray]
+) -> None:
     """What a file scores, and how much that is off float32's, example by example."""
     for split, found in merits.items():
         rows.add(subject, f"{split} score", 100 * found.mean(), "%", 0)
@@ -178,7 +219,11 @@ def score_rows(rows: Rows, subject: str, tool: Tool, folder: Path, merits: dict[
             np.save(kept, found)
         apart = found - np.load(kept)
         half = 1.96 * apart.std() / len(apart) ** 0.5
-        for what, value in (("", apart.mean()), (", low", apart.mean() - half), (", high", apart.mean() + half)):
+        for what, value in (
+            ("", apart.mean()),
+            (", low", apart.mean() - half),
+            (", high", apart.mean() + half),
+        ):
             rows.add(subject, f"{split} difference{what}", 100 * value, "points", 0)
 
 
@@ -197,7 +242,9 @@ def quantised(tool: Tool, given: Path, out: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     (out / "log.txt").write_text(done.stdout + done.stderr)
     if not (out / "result.json").exists():
-        return first_line(RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1]))
+        return first_line(
+            RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+        )
     return json.loads((out / "result.json").read_text())["error"] or ""
 
 
@@ -206,12 +253,16 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
     runs: dict[str, Callable[[], Any]] = {}
     there = [tool for tool in tools(rows, name) if any((folder / tool.folder).glob("model.*"))]
     with np.load(folder / "given" / "example.npz") as archive:
-        feeds = {key: archive[key].take(np.arange(batch) % len(archive[key]), 0) for key in archive.files}
+        feeds = {
+            key: archive[key].take(np.arange(batch) % len(archive[key]), 0) for key in archive.files
+        }
     for tool in there:
         if tool.name in ("float32", "ours"):
             content = content_of(folder / tool.folder / "model.shoe")
             for runtime, where in ((OnnxRuntime(), ""), (OpenVINO(), " in OpenVINO")):
-                runs[tool.name + where] = runtime.start(content.graph, content.tensors, 1).bound(feeds)
+                runs[tool.name + where] = runtime.start(content.graph, content.tensors, 1).bound(
+                    feeds
+                )
         elif not tool.torch:
             runs[tool.name] = run_of(folder / tool.folder, feeds)
     found = dict(zip(runs, in_turn(list(runs.values()), seconds=seconds), strict=True))
@@ -220,7 +271,11 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
         ratio_rows(rows, f"{name} / {which}", batch, ratio(timing, found["float32"]))
     for tool in there:
         if tool.torch:
-            command = [os.environ[tool.python], Path(__file__).parent / "peers" / tool.script, folder / "given"]
+            command = [
+                os.environ[tool.python],
+                Path(__file__).parent / "peers" / tool.script,
+                folder / "given",
+            ]
             arguments = [folder / tool.folder, "--time", str(batch), str(seconds / 3)]
             done = subprocess.run([*command, *arguments], capture_output=True, text=True)
             if done.returncode:
@@ -228,7 +283,10 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
                 rows.add(f"{name} / {tool.name}", f"batch {batch}: not timed: {why}", 1, "", 0)
                 continue
             pair = json.loads(done.stdout.splitlines()[-1])
-            peer, fp32 = (Timing(median=0, low=0, high=0, milliseconds=tuple(pair[key]), runs=1) for key in ("peer", "fp32"))
+            peer, fp32 = (
+                Timing(median=0, low=0, high=0, milliseconds=tuple(pair[key]), runs=1)
+                for key in ("peer", "fp32")
+            )
             ratio_rows(rows, f"{name} / {tool.name}", batch, ratio(peer, fp32))
 
 

@@ -1,4 +1,7 @@
-"""The files that go between `quantised.py` and the scripts in `peers/`: what they are given, and running what they leave."""
+"""The files that go between `quantised.py` and the scripts in `peers/`.
+
+What they are given, and running what they leave.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ import torch
 from torch import nn
 
 from shoestring.artifact import Content, load, read, save
-from shoestring.artifact.folding import fold_transposes
-from shoestring.artifact.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import array
 from shoestring.kit import Supervised
 
@@ -26,7 +29,9 @@ EXAMPLES = 512
 
 @dataclass(frozen=True)
 class Tool:
-    """A row of the table; of a peer, its script, the variable that names its Python, and whether it leaves a torch program."""
+    """A row of the table; of a peer, its script, the variable that names its Python, and whether it
+    leaves a torch program.
+    """
 
     name: str
     script: str = ""
@@ -40,14 +45,27 @@ class Tool:
 
 
 def peers(network: str) -> list[Tool]:
-    """The peers of a network, with their defaults; after two of them what their own pages advise instead."""
+    """The peers of a network, with their defaults.
+
+    After two of them what their own pages advise instead.
+    """
     nncf = partial(Tool, script="nncf_quantize.py", python="NNCF_PYTHON")
     found = [
         Tool("onnxruntime", "onnxruntime_static.py", "ONNXRUNTIME_PYTHON"),
-        Tool("onnxruntime, U8S8 per channel", "onnxruntime_static.py", "ONNXRUNTIME_PYTHON", ("--u8s8",)),
+        Tool(
+            "onnxruntime, U8S8 per channel",
+            "onnxruntime_static.py",
+            "ONNXRUNTIME_PYTHON",
+            ("--u8s8",),
+        ),
         nncf("NNCF, OpenVINO"),
         nncf("NNCF, ONNX", options=("--onnx",)),
-        Tool("Neural Compressor", "neural_compressor_static.py", "NEURAL_COMPRESSOR_PYTHON", torch=True),
+        Tool(
+            "Neural Compressor",
+            "neural_compressor_static.py",
+            "NEURAL_COMPRESSOR_PYTHON",
+            torch=True,
+        ),
         Tool("torchao", "torchao_pt2e.py", "TORCHAO_PYTHON", torch=True),
     ]
     if network == "text_encoder":
@@ -68,13 +86,17 @@ def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = content_of(file)
     names = [port.name for port in content.graph.inputs]
-    save(folder / "model.onnx", onnx(*fold_transposes(content.graph, content.tensors)))  # as torch's own exporter leaves it
+    save(
+        folder / "model.onnx", onnx(*fold_transposes(content.graph, content.tensors))
+    )  # as torch's own exporter leaves it
     inputs, targets = task._split("train")
     chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:EXAMPLES]
     arrays = {name: one[chosen].numpy() for name, one in zip(names, inputs, strict=True)}
     example = tuple(one[chosen[:2]] for one in inputs)
     axes = [dict.fromkeys(one.axes, torch.export.Dim.DYNAMIC) for one in task.example()[0]]
-    torch.export.save(torch.export.export(model, example, dynamic_shapes=tuple(axes)), folder / "model.pt2")
+    torch.export.save(
+        torch.export.export(model, example, dynamic_shapes=tuple(axes)), folder / "model.pt2"
+    )
     np.savez(folder / "calibration.npz", **arrays)  # pyright: ignore[reportArgumentType]
     np.savez(folder / "example.npz", **{name: one[:32] for name, one in arrays.items()})  # pyright: ignore[reportArgumentType]
 
@@ -101,12 +123,19 @@ def answers(tool: Tool, folder: Path, task: Supervised, split: str) -> np.ndarra
     names = [port.name for port in content_of(folder / "float32" / "model.shoe").graph.inputs]
     if not tool.torch:
         run = opened(out)
-        return merits_of(task, lambda *inputs: run(dict(zip(names, map(array, inputs), strict=True))), split)
+        return merits_of(
+            task, lambda *inputs: run(dict(zip(names, map(array, inputs), strict=True))), split
+        )
     asked: dict[str, np.ndarray] = {}
     fp32 = load(folder / "float32" / "model.shoe", threads=1)
 
     def listen(*inputs: Any) -> Any:
-        asked.update({f"{len(asked) // len(names)} {name}": array(one) for name, one in zip(names, inputs, strict=True)})
+        asked.update(
+            {
+                f"{len(asked) // len(names)} {name}": array(one)
+                for name, one in zip(names, inputs, strict=True)
+            }
+        )
         return fp32(*inputs)
 
     task.merits(listen, split)
@@ -114,10 +143,20 @@ def answers(tool: Tool, folder: Path, task: Supervised, split: str) -> np.ndarra
         questions, told = Path(place) / "calls.npz", Path(place) / "answers.npz"
         np.savez(questions, **asked)  # pyright: ignore[reportArgumentType]
         script = Path(__file__).parent / "peers" / tool.script
-        command = [os.environ[tool.python], script, folder / "given", out, "--answers", questions, told]
+        command = [
+            os.environ[tool.python],
+            script,
+            folder / "given",
+            out,
+            "--answers",
+            questions,
+            told,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+            raise RuntimeError(
+                (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+            )
         with np.load(told) as archive:
             kept = iter([archive[str(place)] for place in range(len(archive.files))])
     return merits_of(task, lambda *inputs: next(kept), split)
@@ -149,7 +188,9 @@ def _onnx(out: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(out / "model.onnx", options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        out / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _openvino(out: Path) -> Any:

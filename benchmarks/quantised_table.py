@@ -1,4 +1,7 @@
-"""The tables of `docs/faster.md`, from the results of `quantised.py`: one for each network, a row for each tool."""
+"""The tables of `docs/faster.md`, from the results of `quantised.py`.
+
+One for each network, a row for each tool.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,22 @@ BATCHES = (1, 32)
 def quantised() -> str:
     """A table for each network that has rows."""
     found = results("quantised")
-    parts = [table(name, found) for name in TITLES if any(row["subject"].startswith(f"{name} / ") for row in found)]
+    parts = [
+        table(name, found)
+        for name in TITLES
+        if any(row["subject"].startswith(f"{name} / ") for row in found)
+    ]
     return "\n\n".join([*parts, f"Conditions: {found[0]['conditions']}."])
 
 
 def short() -> str:
-    """For the README: of each network ours, and the fastest of the others that loses no more than half a point."""
+    """For the README: of each network ours, and the fastest of the others that loses no more than
+    half a point.
+    """
     found = results("quantised")
     lines = [
-        "| network | bytes | test score % | times as fast, batch 1 and 32 | in OpenVINO | fastest of the others |",
+        "| network | bytes | test score % | times as fast, batch 1 and 32 | in OpenVINO | fastest "
+        "of the others |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, title in TITLES.items():
@@ -33,11 +43,14 @@ def short() -> str:
         others = {
             tool: both(values)
             for tool, values in tools.items()
-            if not tool.startswith(("float32", "ours")) and values.get("test difference", -1.0) >= -0.5 and both(values)
+            if not tool.startswith(("float32", "ours"))
+            and values.get("test difference", -1.0) >= -0.5
+            and both(values)
         }
         best = min(others, key=lambda tool: tools[tool]["batch 1, time to float32's"])
         lines.append(
-            f"| {title} | {plain['file']:,.0f} to {ours['file']:,.0f} | {plain['test score']:.2f} to {ours['test score']:.2f} "
+            f"| {title} | {plain['file']:,.0f} to {ours['file']:,.0f} | {plain['test score']:.2f} "
+            f"to {ours['test score']:.2f} "
             f"| **{both(ours)}** | {both(tools['ours in OpenVINO'])} | {best}: {others[best]} |"
         )
     return "\n".join(lines)
@@ -46,7 +59,11 @@ def short() -> str:
 def both(values: dict[str, float]) -> str:
     """How many times as fast, at both sizes of batch; empty where it was not timed."""
     names = [f"batch {batch}, time to float32's" for batch in BATCHES]
-    return " and ".join(f"{1 / values[name]:.2f}" for name in names) if all(name in values for name in names) else ""
+    return (
+        " and ".join(f"{1 / values[name]:.2f}" for name in names)
+        if all(name in values for name in names)
+        else ""
+    )
 
 
 def by_tool(name: str, found: list[dict]) -> dict[str, dict[str, float]]:
@@ -66,33 +83,50 @@ def table(name: str, found: list[dict]) -> str:
     lines = [
         f"**{TITLES[name]}** (float32 in ONNX Runtime, batch 1 and 32: {once})",
         "",
-        "| | bytes | test score % | difference, points (95 %) | times as fast, batch 1 | batch 32 | minutes |",
+        "| | bytes | test score % | difference, points (95 %) | times as fast, batch 1 | batch 32 "
+        "| minutes |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for tool, values in sorted(
-        tools.items(), key=lambda one: 2 - one[0].startswith("ours") - 2 * one[0].startswith("float32")
+        tools.items(),
+        key=lambda one: 2 - one[0].startswith("ours") - 2 * one[0].startswith("float32"),
     ):
         if reason := next((metric for metric in values if metric.startswith("failed: ")), None):
             lines.append(f"| {tool} | {reason} | | | | | |")
             continue
         of = tool.removesuffix(" in OpenVINO")  # the same file in another runtime
-        size, score = (f"{tools[of][what]:{form}}" for what, form in (("file", ",.0f"), ("test score", ".2f")))
+        size, score = (
+            f"{tools[of][what]:{form}}" for what, form in (("file", ",.0f"), ("test score", ".2f"))
+        )
         apart = "" if of == "float32" else difference(tools[of])
         if tool != of:
             size = '"'
-            score, apart = (f"{values['test score']:.2f}", difference(values)) if "test score" in values else ('"', '"')
+            score, apart = (
+                (f"{values['test score']:.2f}", difference(values))
+                if "test score" in values
+                else ('"', '"')
+            )
         minutes = "" if tool == "float32" or "minutes" not in values else f"{values['minutes']:.1f}"
         speeds = " | ".join(speed(values, batch) for batch in BATCHES)
         lines.append(f"| {tool} | {size} | {score} | {apart} | {speeds} | {minutes} |")
     if (apart := tools.get("ours", {}).get("the file's less the module's")) is not None:
-        lines += ["", f"Our module foretold what our file scores on validation data to {abs(apart):.2f} points."]
+        lines += [
+            "",
+            f"Our module foretold what our file scores on validation data to {abs(apart):.2f} "
+            "points.",
+        ]
         seeds = [
             row["value"]
             for row in found
-            if row["subject"] == f"{name} / ours" and row["seed"] and row["metric"] == "test difference"
+            if row["subject"] == f"{name} / ours"
+            and row["seed"]
+            and row["metric"] == "test difference"
         ]
         if seeds:
-            lines[-1] += f" Two other seeds of ours: {' and '.join(f'{one:+.2f}' for one in seeds)} points on test data."
+            lines[-1] += (
+                f" Two other seeds of ours: {' and '.join(f'{one:+.2f}' for one in seeds)} points "
+                "on test data."
+            )
         if kept := int(tools["ours"]["layers in floating point"]):
             lines[-1] += f" {kept} layers stayed in floating point."
     return "\n".join(lines)
@@ -105,9 +139,19 @@ def difference(values: dict[str, float]) -> str:
 
 
 def speed(values: dict[str, float], batch: int) -> str:
-    """How many times as fast as float32 in ONNX Runtime, with quartiles; why there is no such figure, where there is none."""
+    """How many times as fast as float32 in ONNX Runtime, with quartiles.
+
+    Why there is no such figure, where there is none.
+    """
     name = f"batch {batch}, time to float32's"
     if name not in values:
-        return next((metric.split(": ", 1)[1] for metric in values if metric.startswith(f"batch {batch}: not timed")), "")
+        return next(
+            (
+                metric.split(": ", 1)[1]
+                for metric in values
+                if metric.startswith(f"batch {batch}: not timed")
+            ),
+            "",
+        )
     middle, low, high = (1 / values[f"{name}{what}"] for what in ("", ", high", ", low"))
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"

@@ -1,8 +1,9 @@
-"""ResNet-20 and a small VGG on CIFAR-10 trained for the length of their code: `python benchmarks/rate_cifar.py`.
+"""ResNet-20 and a small VGG on CIFAR-10 trained for the length of their code.
 
-The images are the copy that SHOESTRING_DATA has: where it went through JPEG, the results file says so in its name. About two
-and a half hours on one core that has bfloat16, one seed; goes on where it was interrupted. Leaves the files under results/files/.
---quick: 500 images, a few passes.
+`python benchmarks/rate_cifar.py`.
+The images are the copy that SHOESTRING_DATA has: where it went through JPEG, the results file says
+so in its name. About two and a half hours on one core that has bfloat16, one seed; goes on where it
+was interrupted. Leaves the files under results/files/. --quick: 500 images, a few passes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ def main() -> None:
     task = cifar10()
     rows = start("rate_cifar", f"{task.name}-cpu", __doc__ or "")
     if rows.quick:
-        parts = {split: tuple(part[:500] for part in getattr(task, split)) for split in ("train", "validation", "test")}
+        parts = {
+            split: tuple(part[:500] for part in getattr(task, split))
+            for split in ("train", "validation", "test")
+        }
         task = replace(task, **parts)
     for name, network in RUNS.items():
         points(rows, name, network, rate_cifar, task, 0)

@@ -1,7 +1,9 @@
-"""The LeNets on MNIST trained for the length of their code, three seeds: `python benchmarks/rate_lenet.py`.
+"""The LeNets on MNIST trained for the length of their code, three seeds.
 
-About two hours on one core for all; goes on where it was interrupted, and `--only lenet5.2` runs one seed alone. Leaves the
-files of the seed that is median on validation under results/files/. --quick: LeNet-300-100, a few passes, one seed.
+`python benchmarks/rate_lenet.py`.
+About two hours on one core for all; goes on where it was interrupted, and `--only lenet5.2` runs
+one seed alone. Leaves the files of the seed that is median on validation under results/files/.
+--quick: LeNet-300-100, a few passes, one seed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.kit import Supervised, Training, clone, compressible, parameter_bytes, taught, train
+from shoestring.kit import Supervised, Training, clone, compressible, parameter_bytes, taught
+from shoestring.kit.training import loop as train
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize.rate import Price, Priced
 from shoestring.recipes.rate import SETTINGS, Point, rate_lenet
@@ -42,7 +45,9 @@ def main() -> None:
         keep_medians(RUNS, rows.rows)
 
 
-def points(rows: Rows, name: str, network: type[nn.Module], recipe: Callable, task: Supervised, seed: int) -> None:
+def points(
+    rows: Rows, name: str, network: type[nn.Module], recipe: Callable, task: Supervised, seed: int
+) -> None:
     """The rows and files of one seed of a network."""
     if rows.done(name, seed) or not rows.wanted(f"{name}.{seed}"):
         return
@@ -63,7 +68,10 @@ def points(rows: Rows, name: str, network: type[nn.Module], recipe: Callable, ta
         rows.add(subject, "ratio", uncompressed / point.bytes, "times", seed)
         if point.price and not rows.quick:
             FILES.mkdir(parents=True, exist_ok=True)
-            save(file_of(name, point.price, seed), (folder / f"price_{point.price:g}.shoe").read_bytes())
+            save(
+                file_of(name, point.price, seed),
+                (folder / f"price_{point.price:g}.shoe").read_bytes(),
+            )
 
     recipe(network, task, folder, settings=settings, seed=seed, say=said)
     rows.add(name, "done", 1, "", seed)
@@ -80,7 +88,11 @@ def keep_medians(runs: dict[str, type[nn.Module]], rows: list[dict]) -> None:
     for name, network in runs.items():
         for price in SETTINGS[network].prices:
             subject = f"{name}, price {price:g}"
-            errors = {r["seed"]: r["value"] for r in rows if r["subject"] == subject and r["metric"] == "validation error"}
+            errors = {
+                r["seed"]: r["value"]
+                for r in rows
+                if r["subject"] == subject and r["metric"] == "validation error"
+            }
             middle = sorted(errors, key=lambda seed: (errors[seed], seed))[len(errors) // 2]
             for seed in errors:
                 path = file_of(name, price, seed)
@@ -91,7 +103,10 @@ def keep_medians(runs: dict[str, type[nn.Module]], rows: list[dict]) -> None:
 
 
 def cost(task: Supervised) -> float:
-    """How many times the time of a plain training step one of Rate takes: taught alike, by turns, the median of seven."""
+    """How many times the time of a plain training step one of Rate takes.
+
+    Taught alike, by turns, the median of seven.
+    """
     plain = LeNet5()
     shown = taught(task, plain)
     rated = clone(plain)

@@ -1,7 +1,9 @@
-"""Few bits without training: the nearest multiple against GPTQ, on three networks: `python benchmarks/rounding.py`. Half an hour.
+"""Few bits without training: the nearest multiple against GPTQ, on three networks.
 
-Starts from results/files/baseline_NAME.shoe. Weights of 8, 4, 3 and 2 bits, a step for each channel, activations of 8 bits; ranges
-from 512 training examples, others for each of three seeds. Scores are those of the files. --quick: one seed of LeNet-5, 4 bits.
+`python benchmarks/rounding.py`. Half an hour.
+Starts from results/files/baseline_NAME.shoe. Weights of 8, 4, 3 and 2 bits, a step for each
+channel, activations of 8 bits; ranges from 512 training examples, others for each of three seeds.
+Scores are those of the files. --quick: one seed of LeNet-5, 4 bits.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = 
     "mobilenet": (MobileNet, cifar10),
     "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2),
 }
-QUICK: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = {"lenet5": (LeNet5, mnist)}
+QUICK: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = {
+    "lenet5": (LeNet5, mnist)
+}
 
 
 def main() -> None:
@@ -43,13 +47,22 @@ def main() -> None:
                 subject = f"{name} / {bits} bits / {type(rounding).__name__}"
                 for seed in (0,) if rows.quick else (0, 1, 2):
                     if rows.wanted(subject) and not rows.done(subject, seed):
-                        one(rows, subject, model, shuffled(task, seed), PostTraining(bits=bits, rounding=rounding), seed)
+                        one(
+                            rows,
+                            subject,
+                            model,
+                            shuffled(task, seed),
+                            PostTraining(bits=bits, rounding=rounding),
+                            seed,
+                        )
         if rows.wanted(f"{name} / float32") and not rows.done(f"{name} / float32", 0):
             scores(rows, f"{name} / float32", FILES / f"baseline_{name}.shoe", task, 0)
     rows.close()
 
 
-def one(rows: Rows, subject: str, model: nn.Module, task: Supervised, technique: PostTraining, seed: int) -> None:
+def one(
+    rows: Rows, subject: str, model: nn.Module, task: Supervised, technique: PostTraining, seed: int
+) -> None:
     """The rows of one file."""
     began = os.times().user
     with seeded(seed):

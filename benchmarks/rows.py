@@ -1,4 +1,6 @@
-"""Rows of a benchmark: a JSON line each, on standard output with --json and in a results file whose name has the conditions."""
+"""Rows of a benchmark: a JSON line each, on standard output with --json and in a results file whose
+name has the conditions.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ FILES = RESULTS / "files"
 
 @dataclass
 class Rows:
-    """Collects rows; each is in the file as soon as it is known. `done` tells what an earlier, interrupted run has made."""
+    """Collects rows; each is in the file as soon as it is known.
+
+    `done` tells what an earlier, interrupted run has made.
+    """
 
     benchmark: str
     setting: str  # in the name of the results file: the data and the device
@@ -27,21 +32,31 @@ class Rows:
     only: str | None
     conditions: str
     appending: bool = False
-    """Rows go straight to the results file, which stays what tells what is done: for runs of days, a few jobs at a time."""
+    """Rows go straight to the results file, which stays what tells what is done.
+
+    For runs of days, a few jobs at a time.
+    """
     rows: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         RESULTS.mkdir(exist_ok=True)
-        self.path = RESULTS / f"{self.benchmark}.{self.setting}{'.quick' if self.quick else ''}.jsonl"
+        self.path = (
+            RESULTS / f"{self.benchmark}.{self.setting}{'.quick' if self.quick else ''}.jsonl"
+        )
         self.partial = self.path if self.appending else self.path.with_suffix(".partial")
         if self.partial.exists():
             self.rows = [json.loads(line) for line in self.partial.read_text().splitlines()]
 
     def done(self, subject: str, seed: int | None) -> bool:
         """Whether the rows of a subject and seed are there: its last row says so."""
-        return any(r["subject"] == subject and r["seed"] == seed and r["metric"] == "done" for r in self.rows)
+        return any(
+            r["subject"] == subject and r["seed"] == seed and r["metric"] == "done"
+            for r in self.rows
+        )
 
-    def add(self, subject: str, metric: str, value: float, unit: str, seed: int | None = None) -> None:
+    def add(
+        self, subject: str, metric: str, value: float, unit: str, seed: int | None = None
+    ) -> None:
         """One row, written at once."""
         row = {
             "benchmark": self.benchmark,
@@ -50,13 +65,18 @@ class Rows:
             "value": value,
             "unit": unit,
             "seed": seed,
-            "conditions": self.conditions + (", quick: smaller than the real one" if self.quick else ""),
+            "conditions": self.conditions
+            + (", quick: smaller than the real one" if self.quick else ""),
         }
         self.rows.append(row)
         with self.partial.open("a") as file:
             file.write(json.dumps(row) + "\n")
         if metric != "done":
-            line = json.dumps(row) if self.as_json else f"{subject:32} {metric:32} {value:>14,.5g} {unit} (seed {seed})"
+            line = (
+                json.dumps(row)
+                if self.as_json
+                else f"{subject:32} {metric:32} {value:>14,.5g} {unit} (seed {seed})"
+            )
             print(line, flush=True)
 
     def wanted(self, subject: str) -> bool:
@@ -64,7 +84,10 @@ class Rows:
         return self.only is None or self.only in subject
 
     def close(self) -> bool:
-        """Put the results in their place; with --only they wait for the run that has the rest. Whether they are."""
+        """Put the results in their place; with --only they wait for the run that has the rest.
+
+        Whether they are.
+        """
         if self.only:
             print(f"kept in {self.partial}: run again without --only to finish", file=sys.stderr)
             return False
@@ -95,7 +118,9 @@ def spread(numbers: list[float], form: str) -> str:
 def start(benchmark: str, setting: str, about: str) -> Rows:
     """The rows of a benchmark, with the options that all benchmarks take."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--quick", action="store_true", help="under a minute: smaller, and said so in its rows")
+    parser.add_argument(
+        "--quick", action="store_true", help="under a minute: smaller, and said so in its rows"
+    )
     parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
     parser.add_argument("--only", help="only subjects that contain this")
     chosen = parser.parse_args()

@@ -1,8 +1,10 @@
-"""Which layer hurts, and the fewest layers that must stay, on the digits: `python benchmarks/sensitivity.py`. Some minutes.
+"""Which layer hurts, and the fewest layers that must stay, on the digits.
 
-The small LeNet (four layers), seed 0: each layer alone pruned to a tenth, given four levels, and put on 8 bits; the time is that
-of a batch of 32 images on one thread, in alternation with the original. Three seeds: the fewest layers that `fallback` keeps,
-beside all 16 ways of keeping layers, for pruning to a tenth. Scores are of validation data (400 images). --quick: no 8 bits, one
+`python benchmarks/sensitivity.py`. Some minutes.
+The small LeNet (four layers), seed 0: each layer alone pruned to a tenth, given four levels, and
+put on 8 bits; the time is that of a batch of 32 images on one thread, in alternation with the
+original. Three seeds: the fewest layers that `fallback` keeps, beside all 16 ways of keeping
+layers, for pruning to a tenth. Scores are of validation data (400 images). --quick: no 8 bits, one
 seed.
 """
 
@@ -21,12 +23,12 @@ from shoestring.kit import Training
 from shoestring.meters import Latency
 from shoestring.plan import fallback, sensitivity
 from shoestring.prune import Magnitude
-from shoestring.quantize import PostTraining, Shared
+from shoestring.quantize import PostTraining, WeightSharing
 from shoestring.recipes import digits_lenet
 
 ACTIONS: list[Technique] = [
     Magnitude(density=0.1, training=Training(0)),
-    Shared(levels=4, training=Training(0)),
+    WeightSharing(levels=4, training=Training(0)),
     PostTraining(),
 ]
 LAYERS = ("layers.0", "layers.3", "layers.7", "layers.9")
@@ -74,8 +76,13 @@ def fewest(rows: Rows, model: nn.Module, task: Task, seed: int) -> None:
     """How many layers fallback keeps, and how few of all ways of keeping layers would do."""
     action = Magnitude(density=0.1, training=Training(0))
     base = score(task, model)
-    subsets = list(chain.from_iterable(combinations(LAYERS, count) for count in range(len(LAYERS) + 1)))
-    lost = {keep: base - score(task, changed(model, task, replace(action, keep=keep))) for keep in subsets}
+    subsets = list(
+        chain.from_iterable(combinations(LAYERS, count) for count in range(len(LAYERS) + 1))
+    )
+    lost = {
+        keep: base - score(task, changed(model, task, replace(action, keep=keep)))
+        for keep in subsets
+    }
     for drop in DROPS:
         found = fallback(model, task, action, drop=drop)
         best = min(len(keep) for keep, value in lost.items() if value <= drop)

@@ -1,10 +1,12 @@
 """Half the operations of ResNet-20 and MobileNet on CIFAR-10: `python benchmarks/structure.py`.
 
-Starts from results/files/baseline_NAME.shoe. Channels against a network that is narrower everywhere and trained from the start
-(ResNet-20 alone), and against Torch-Pruning with its defaults, at the same share of operations, with as many passes, taught
-alike; one seed. Torch-Pruning is run where TORCH_PRUNING_PYTHON names the Python of an environment that has it: see
-`peers/torch_pruning_channels.py`. Latency is a ratio to the baseline's file in ONNX Runtime, one thread, all files in alternation.
-Goes on where it was interrupted; some hours on one busy core. --quick: 500 images, one pass.
+Starts from results/files/baseline_NAME.shoe. Channels against a network that is narrower everywhere
+and trained from the start (ResNet-20 alone), and against Torch-Pruning with its defaults, at the
+same share of operations, with as many passes, taught alike; one seed. Torch-Pruning is run where
+TORCH_PRUNING_PYTHON names the Python of an environment that has it: see
+`peers/torch_pruning_channels.py`. Latency is a ratio to the baseline's file in ONNX Runtime, one
+thread, all files in alternation. Goes on where it was interrupted; some hours on one busy core.
+--quick: 500 images, one pass.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import nn
 
 from shoestring.core import Task, Technique, prove, score
 from shoestring.kit import AdamW, Supervised, Training, bake, clone, members, recover, restore
-from shoestring.kit.sizes import resize
+from shoestring.kit.weights.sizes import resize
 from shoestring.meters import Operations
 from shoestring.meters.latency import alternate, ratio
 from shoestring.models import MobileNet, ResNet20
@@ -48,7 +50,10 @@ class Narrow(Technique):
         """A new network."""
         narrow = ResNet20(self.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return recover(
-            narrow, task, model, replace(self.training, optimizer=replace(self.training.optimizer, weight_decay=0.05))
+            narrow,
+            task,
+            model,
+            replace(self.training, optimizer=replace(self.training.optimizer, weight_decay=0.05)),
         )
 
 
@@ -66,13 +71,20 @@ class TorchPruning(Technique):
             torch.save(bake(clone(model)).state_dict(), given)
             assert PEER
             arguments = [PEER, SCRIPT, type(model).__name__, given, out, str(self.share)]
-            print(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
+            print(
+                subprocess.run(
+                    arguments, check=True, capture_output=True, text=True
+                ).stdout.strip(),
+                flush=True,
+            )
             left = torch.load(out, weights_only=True)
         thin = clone(model)
         for weight in members(thin):
             if weight.raw.ndim:
                 weight.raw.data = left[weight.name].contiguous(
-                    memory_format=torch.channels_last if weight.raw.ndim == 4 else torch.contiguous_format
+                    memory_format=torch.channels_last
+                    if weight.raw.ndim == 4
+                    else torch.contiguous_format
                 )
                 resize(weight)
         return recover(thin, task, model, self.training)
@@ -83,7 +95,10 @@ def main() -> None:
     task = cifar10()
     rows = start("structure", f"{task.name}-cpu", __doc__ or "")
     if rows.quick:
-        parts = {split: tuple(part[:500] for part in getattr(task, split)) for split in ("train", "validation", "test")}
+        parts = {
+            split: tuple(part[:500] for part in getattr(task, split))
+            for split in ("train", "validation", "test")
+        }
         task = replace(task, **parts)
     for name, network in NETWORKS.items():
         baseline = FILES / f"baseline_{name}.shoe"
@@ -124,7 +139,13 @@ def run(rows: Rows, name: str, network: type[nn.Module], task: Supervised, basel
         rows.add(subject, "test score", 100 * thin.test, "%", 0)
         rows.add(subject, "file", thin.bytes, "bytes", 0)
         rows.add(subject, "operations", thin.operations / full, "of the baseline's", 0)
-        rows.add(subject, "minutes", (perf_counter() - began) / 60, "minutes, other work on the machine", 0)
+        rows.add(
+            subject,
+            "minutes",
+            (perf_counter() - began) / 60,
+            "minutes, other work on the machine",
+            0,
+        )
         rows.add(subject, "done", 1, "", 0)
     files = {what: path for what in techniques if (path := folder / f"{what}.shoe").exists()}
     timed = f"{name}, latency of {', '.join(files)}"
@@ -136,11 +157,18 @@ def run(rows: Rows, name: str, network: type[nn.Module], task: Supervised, basel
 def time(rows: Rows, name: str, baseline: Path, files: dict[str, Path], task: Supervised) -> None:
     """Rows of how long each file takes, all in alternation."""
     for batch in (1, 32):
-        first, *others = alternate([baseline, *files.values()], task.sealed(), batch=batch, seconds=20)
+        first, *others = alternate(
+            [baseline, *files.values()], task.sealed(), batch=batch, seconds=20
+        )
         for what, timing in zip(files, others, strict=True):
             times = ratio(timing, first)
             for part in ("median", "low", "high"):
-                rows.add(f"{name}, {what}", f"latency at batch {batch}, {part}", getattr(times, part), "of the baseline's")
+                rows.add(
+                    f"{name}, {what}",
+                    f"latency at batch {batch}, {part}",
+                    getattr(times, part),
+                    "of the baseline's",
+                )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Structure taken out of a small LeNet, in many ways: `python benchmarks/structure_digits.py`. Some minutes on one core, three seeds.
+"""Structure taken out of a small LeNet, in many ways: `python benchmarks/structure_digits.py`.
 
-The embedded digits, 400 validation images; every way has the same training after. --quick: one seed.
+Some minutes on one core, three seeds.
+The embedded digits, 400 validation images; every way has the same training after. --quick: one
+seed.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import torch
 from rows import start
 
 from shoestring.core import Technique, chain, score, seeded
-from shoestring.kit import AdamW, Ramp, Training, train
+from shoestring.kit import AdamW, Ramp, Training
+from shoestring.kit.training import loop as train
 from shoestring.meters import Operations
 from shoestring.models import DigitsLeNet
 from shoestring.prune import (
@@ -25,7 +28,7 @@ from shoestring.prune import (
     Outputs,
     Scale,
     Weights,
-)  # fmt: skip
+)
 from shoestring.tasks import digits
 
 STEPS = 400
@@ -35,22 +38,31 @@ def ways() -> dict[str, Technique]:
     """What is compared, by what the page calls it."""
     channels = Channels(share=0.25, multiple=1, training=Training(STEPS))
     thin = LowRank(
-        rank=LayerOperations(0.3), training=Training(STEPS, AdamW(5e-4)), only=("layers.3", "layers.7")
+        rank=LayerOperations(0.3),
+        training=Training(STEPS, AdamW(5e-4)),
+        only=("layers.3", "layers.7"),
     )  # where nearly all operations are
     return {
         "a quarter: Taylor": channels,
         "a quarter: norm": replace(channels, importance=Norm()),
-        "a quarter: every layer alike": replace(channels, importance=Norm(), of=OfChannels(), share=0.5),
+        "a quarter: every layer alike": replace(
+            channels, importance=Norm(), of=OfChannels(), share=0.5
+        ),
         "a quarter: Taylor, at once": replace(channels, ramp=Ramp(0.0, rounds=1)),
         "a quarter: Taylor, no training": replace(channels, training=Training(0)),
         "a quarter: norm, no training": replace(channels, importance=Norm(), training=Training(0)),
-        "a quarter: scale (there is no batch norm), no training": replace(channels, importance=Scale(), training=Training(0)),
+        "a quarter: scale (there is no batch norm), no training": replace(
+            channels, importance=Scale(), training=Training(0)
+        ),
         "a quarter: group lasso, then Taylor": chain(
-            GroupLasso(penalty=0.3, training=Training(STEPS // 2)), replace(channels, training=Training(STEPS // 2))
+            GroupLasso(penalty=0.3, training=Training(STEPS // 2)),
+            replace(channels, training=Training(STEPS // 2)),
         ),
         "low rank, 0.3 of the two large layers: outputs": thin,
         "low rank, 0.3 of the two large layers: weights": replace(thin, directions=Weights()),
-        "low rank, 0.3 of the two large layers: outputs, no training": replace(thin, training=Training(0)),
+        "low rank, 0.3 of the two large layers: outputs, no training": replace(
+            thin, training=Training(0)
+        ),
         "low rank, 0.3 of the two large layers: weights, no training": replace(
             thin, directions=Weights(), training=Training(0)
         ),

@@ -1,5 +1,6 @@
-"""Write the tables and charts of the docs from the results files: `python benchmarks/tables.py` (--check: only compare).
+"""Write the tables and charts of the docs from the results files.
 
+`python benchmarks/tables.py` (--check: only compare).
 A table stands between `<!-- NAME -->` and `<!-- end -->`; nothing else of a page is touched.
 """
 
@@ -28,7 +29,11 @@ from xnor_table import kernels, latency, recipe
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TITLES = {"lenet300": "LeNet-300-100", "lenet300_further": "LeNet-300-100, further", "lenet5": "LeNet-5"}
+TITLES = {
+    "lenet300": "LeNet-300-100",
+    "lenet300_further": "LeNet-300-100, further",
+    "lenet5": "LeNet-5",
+}
 BASELINES = {
     "lenet5": ("`LeNet5`", "`mnist()`"),
     "resnet20": ("`ResNet20`", "`cifar10()`, JPEG copy"),
@@ -53,12 +58,17 @@ def deep_compression_short() -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, title in TITLES.items():
-        before, after = (values(found, name, f"{stage} test error") for stage in ("uncompressed", "coded"))
+        before, after = (
+            values(found, name, f"{stage} test error") for stage in ("uncompressed", "coded")
+        )
         sizes = values(found, name, "coded bytes")
         lines.append(
-            f"| {title} | {values(found, name, 'uncompressed bytes')[0]:,.0f} B | {median(sizes):,.0f} B "
-            f"| {median(values(found, name, 'ratio')):.0f}× | {mean(before):.2f} | {mean(after):.2f} "
-            f"| {PUBLISHED[name]['coded']} (from {PUBLISHED[name]['uncompressed'].split(', ')[-1]}) |"
+            f"| {title} | {values(found, name, 'uncompressed bytes')[0]:,.0f} B | "
+            f"{median(sizes):,.0f} B "
+            f"| {median(values(found, name, 'ratio')):.0f}× | {mean(before):.2f} | "
+            f"{mean(after):.2f} "
+            f"| {PUBLISHED[name]['coded']} (from "
+            f"{PUBLISHED[name]['uncompressed'].split(', ')[-1]}) |"
         )
     return "\n".join(lines)
 
@@ -81,19 +91,37 @@ def deep_compression() -> str:
             lines.append(
                 f"| {title} | {words} | {spread(values(found, name, f'{stage} bytes'), ',.0f')} "
                 f"| {spread(values(found, name, f'{stage} validation error'), '.2f')} "
-                f"| {spread(values(found, name, f'{stage} test error'), '.2f')} | {PUBLISHED[name].get(stage, '')} |"
+                f"| {spread(values(found, name, f'{stage} test error'), '.2f')} | "
+                f"{PUBLISHED[name].get(stage, '')} |"
             )
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 
 
 def coding() -> str:
-    """A row per file: bytes of each coder, the ratios of ours to the static entropy, and how fast each decodes."""
+    """A row per file: bytes of each coder, the ratios of ours to the static entropy, and how fast
+    each decodes.
+    """
     found = results("coding")
     coders = (
-        "static entropy", "ours", "ours, smallest", "nncodec", "ANS with a static model", "gaps of 5 bits + Huffman", "lzma", "zstd-22",
-    )  # fmt: skip
-    lines = [f"| file | symbols | {' | '.join(coders)} | ours, smallest / entropy |", "| --- |" + " --- |" * (len(coders) + 2)]
-    speeds = ("ours, decoded", "ours, smallest, decoded", "ours, smallest, decoded without numba", "nncodec, decoded")
+        "static entropy",
+        "ours",
+        "ours, smallest",
+        "nncodec",
+        "ANS with a static model",
+        "gaps of 5 bits + Huffman",
+        "lzma",
+        "zstd-22",
+    )
+    lines = [
+        f"| file | symbols | {' | '.join(coders)} | ours, smallest / entropy |",
+        "| --- |" + " --- |" * (len(coders) + 2),
+    ]
+    speeds = (
+        "ours, decoded",
+        "ours, smallest, decoded",
+        "ours, smallest, decoded without numba",
+        "nncodec, decoded",
+    )
     fast = [
         f"| million numbers decoded a second | {' | '.join(speeds)} | our time / nncodec's |",
         "| --- |" + " --- |" * (len(speeds) + 1),
@@ -102,12 +130,21 @@ def coding() -> str:
         one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
         sizes = (f"{one[coder]:,.0f}" if coder in one else "" for coder in coders)
         share = min(one["ours"], one["ours, smallest"]) / one["static entropy"]
-        lines.append(f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(sizes)} | {share:.3f} |")
+        lines.append(
+            f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(sizes)} | {share:.3f} |"
+        )
         rates = (f"{one[speed]:.2g}" if speed in one else "" for speed in speeds)
         ratio = one.get("our time to decode against nncodec's")
-        fast.append(f"| {subject} | {' | '.join(rates)} | {'' if ratio is None else f'{ratio:.1f}'} |")
-    numba = "; ".join(f"{row['metric']}: {row['value']:.1f} s" for row in found if row["subject"] == "numba")
-    return "\n".join([*lines, "", *fast]) + f"\n\nnumba: {numba}.\n\nConditions: {found[0]['conditions']}."
+        fast.append(
+            f"| {subject} | {' | '.join(rates)} | {'' if ratio is None else f'{ratio:.1f}'} |"
+        )
+    numba = "; ".join(
+        f"{row['metric']}: {row['value']:.1f} s" for row in found if row["subject"] == "numba"
+    )
+    return (
+        "\n".join([*lines, "", *fast])
+        + f"\n\nnumba: {numba}.\n\nConditions: {found[0]['conditions']}."
+    )
 
 
 def techniques(chosen: Callable[[str], bool]) -> str:
@@ -118,7 +155,10 @@ def techniques(chosen: Callable[[str], bool]) -> str:
         if subject == "uncompressed" or chosen(subject):
             sizes = values(found, subject, "file")
             size = f"{mean(sizes):,.0f}" if sizes else ""
-            lines.append(f"| {subject} | {spread(values(found, subject, 'validation score'), '.2f')} | {size} |")
+            lines.append(
+                f"| {subject} | {spread(values(found, subject, 'validation score'), '.2f')} | "
+                f"{size} |"
+            )
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 
 
@@ -136,15 +176,21 @@ def trellis() -> str:
 
 
 def baselines() -> str:
-    """A row per network that the benchmarks start from, with every seed; the file is that of the median on validation."""
+    """A row per network that the benchmarks start from, with every seed.
+
+    The file is that of the median on validation.
+    """
     found = results("baselines")
     lines = [
-        "| network | task | parameters | validation error % | test error % | file, bytes | training, minutes of a core |",
+        "| network | task | parameters | validation error % | test error % | file, bytes | "
+        "training, minutes of a core |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, (title, task) in BASELINES.items():
         one = {metric: values(found, name, metric) for metric in {row["metric"] for row in found}}
-        places = sorted(range(len(one["file"])), key=lambda place: (one["validation error"][place], place))
+        places = sorted(
+            range(len(one["file"])), key=lambda place: (one["validation error"][place], place)
+        )
         middle = places[len(places) // 2]
         errors = " | ".join(
             spread(of, ".2f") if len(of) > 1 else f"{of[0]:.2f} (one seed)"
@@ -152,13 +198,18 @@ def baselines() -> str:
         )
         minutes = mean(one["training: steps × time of a step"])
         lines.append(
-            f"| {title} | {task} | {one['parameters'][0]:,.0f} | {errors} | {one['file'][middle]:,.0f} | {minutes:.{0 if minutes > 0.5 else 1}f} |"
+            f"| {title} | {task} | {one['parameters'][0]:,.0f} | {errors} | "
+            f"{one['file'][middle]:,.0f} | {minutes:.{0 if minutes > 0.5 else 1}f} |"
         )
     where: dict[str, list[str]] = {}
     for name, (title, _) in BASELINES.items():
         said = next(row["conditions"] for row in found if row["subject"] == name)
         where.setdefault(said, []).append(title)
-    return "\n".join(lines) + "\n\nConditions: " + " ".join(f"{', '.join(titles)}: {said}." for said, titles in where.items())
+    return (
+        "\n".join(lines)
+        + "\n\nConditions: "
+        + " ".join(f"{', '.join(titles)}: {said}." for said, titles in where.items())
+    )
 
 
 def demo() -> str:
@@ -206,7 +257,9 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    made = {page: filled(page.read_text()) for page in PAGES} | {path: draw() for path, draw in CHARTS.items()}
+    made = {page: filled(page.read_text()) for page in PAGES} | {
+        path: draw() for path, draw in CHARTS.items()
+    }
     stale = [page for page, text in made.items() if not page.exists() or page.read_text() != text]
     for page in stale:
         if "--check" not in sys.argv:

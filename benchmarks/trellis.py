@@ -1,7 +1,9 @@
-"""Moving weights between levels, on the networks of Deep Compression: `python benchmarks/trellis.py`.
+"""Moving weights between levels, on the networks of Deep Compression.
 
-Seconds for each: the committed files, at three prices. Nothing is trained. The loss that decides is that of the training images;
-the errors are on validation and test images. --quick: one network, one price.
+`python benchmarks/trellis.py`.
+Seconds for each: the committed files, at three prices. Nothing is trained. The loss that decides is
+that of the training images; the errors are on validation and test images. --quick: one network, one
+price.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import torch
 from rows import FILES, start
 
 from shoestring.core import prove, score, seeded
-from shoestring.kit import export, restore, write
+from shoestring.kit import restore, write
+from shoestring.kit.exporting import export
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize import Trellis
 from shoestring.tasks import mnist
@@ -37,8 +40,16 @@ def main() -> None:
                         moved = Trellis(price=price)(model, task.sealed())
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder) / "moved.shoe"
-                    rows.add(subject, "size", write(moved, task, path, exported=exported), "bytes", seed)
-                    rows.add(subject, "validation error", 100 * (1 - score(task.sealed(), moved)), "%", seed)
+                    rows.add(
+                        subject, "size", write(moved, task, path, exported=exported), "bytes", seed
+                    )
+                    rows.add(
+                        subject,
+                        "validation error",
+                        100 * (1 - score(task.sealed(), moved)),
+                        "%",
+                        seed,
+                    )
                     rows.add(subject, "test error", 100 * (1 - prove(path, task)), "%", seed)
     rows.close()
 

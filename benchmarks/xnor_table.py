@@ -23,10 +23,18 @@ def kernels() -> str:
         "| | bits, ms | torch, ms | torch takes | ONNX Runtime, ms | ONNX Runtime takes |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    subjects = {row["subject"] for row in found if row["subject"].startswith(("product", "convolution"))}
-    for subject in sorted(subjects, key=lambda one: (one.startswith("convolution"), int(re.findall(r"\d+", one)[0]), one)):
+    subjects = {
+        row["subject"] for row in found if row["subject"].startswith(("product", "convolution"))
+    }
+    for subject in sorted(
+        subjects,
+        key=lambda one: (one.startswith("convolution"), int(re.findall(r"\d+", one)[0]), one),
+    ):
         one = _metrics(found, subject)
-        torch = min((name for name in one if name.startswith("torch") and name.endswith(", time")), key=lambda name: one[name])
+        torch = min(
+            (name for name in one if name.startswith("torch") and name.endswith(", time")),
+            key=lambda name: one[name],
+        )
         cells = [f"{one['bits, time']:.3g}"]
         for name in (torch.removesuffix(", time"), "onnxruntime float32"):
             cells += [f"{one[f'{name}, time']:,.4g}", _ratio(one, f"{name} over bits")]
@@ -39,7 +47,9 @@ def recipe() -> str:
     found = results("xnor")
     lines = ["| | file, bytes | validation error % | test error % |", "| --- | --- | --- | --- |"]
     for name in ("fp32", "bwn", "xnor", "xnor_scaled"):
-        chosen = sorted((row for row in found if row["subject"] == name), key=lambda row: row["seed"])
+        chosen = sorted(
+            (row for row in found if row["subject"] == name), key=lambda row: row["seed"]
+        )
         sizes, *errors = (
             [row["value"] for row in chosen if row["metric"] == metric]
             for metric in ("size", "validation error", "test error")
@@ -53,13 +63,16 @@ def latency() -> str:
     """A row per file and batch."""
     found = results("xnor")
     lines = ["| | | ms a run | full precision takes |", "| --- | --- | --- | --- |"]
-    for subject in dict.fromkeys(row["subject"] for row in found if row["subject"].startswith("latency")):
+    for subject in dict.fromkeys(
+        row["subject"] for row in found if row["subject"].startswith("latency")
+    ):
         one = _metrics(found, subject)
         for name, title in NAMES.items():
             if f"{name}, time" in one:
                 told = "" if name == "fp32" else _ratio(one, f"fp32 over {name}")
                 lines.append(
-                    f"| {subject.removeprefix('latency').strip(' ,')} | {title} | {one[f'{name}, time']:.3g} | {told} |"
+                    f"| {subject.removeprefix('latency').strip(' ,')} | {title} | "
+                    f"{one[f'{name}, time']:.3g} | {told} |"
                 )
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
 
@@ -70,4 +83,7 @@ def _metrics(found: list[dict], subject: str) -> dict[str, float]:
 
 def _ratio(one: dict[str, float], metric: str) -> str:
     """The median and its quartiles."""
-    return f"{one[f'{metric}, median']:.3g}× ({one[f'{metric}, low']:.3g} to {one[f'{metric}, high']:.3g})"
+    return (
+        f"{one[f'{metric}, median']:.3g}× ({one[f'{metric}, low']:.3g} to "
+        f"{one[f'{metric}, high']:.3g})"
+    )

@@ -1,7 +1,9 @@
-"""A model of your own, with an embedding, a residual block and batch norm: trained, shrunk to a budget, and run from its file.
+"""A model of your own, with an embedding, a residual block and batch norm.
 
-`python examples/01_your_own_model.py` takes about a minute on one core, or so many minutes as it is told. The digits' 17 shades of grey are read as words of
-a vocabulary, so that the network has an embedding to compress.
+Trained, shrunk to a budget, and run from its file.
+`python examples/01_your_own_model.py` takes about a minute on one core, or so many minutes as it is
+told. The digits' 17 shades of grey are read as words of a vocabulary, so that the network has an
+embedding to compress.
 """
 
 import sys
@@ -12,7 +14,8 @@ import torch
 from torch import nn
 
 from shoestring import Supervised, compress, load, prove
-from shoestring.kit import Training, train
+from shoestring.kit import Training
+from shoestring.kit.training import loop as train
 from shoestring.tasks import digits
 
 
@@ -39,7 +42,9 @@ class Shades(nn.Module):
 def shades_task() -> Supervised:
     """The digits with whole numbers in place of grey values."""
     grey = digits()
-    train_, validation, test = (((x * 16).round().long().squeeze(1), y) for x, y in (grey.train, grey.validation, grey.test))  # type: ignore[union-attr]
+    train_, validation, test = (
+        ((x * 16).round().long().squeeze(1), y) for x, y in (grey.train, grey.validation, grey.test)
+    )  # type: ignore[union-attr]
     return Supervised(train=train_, validation=validation, test=test, name="shades", batch_size=64)
 
 
@@ -57,7 +62,8 @@ def main(minutes: float = 1.0) -> None:
         path = Path(folder) / "shades.shoe"
         outcome = compress(model, task, "size<=6KB, drop<=2%", path, minutes=minutes, say=print)
         print(
-            f"{outcome.bytes_before:,} bytes became {path.stat().st_size:,}; the budget is {'kept' if outcome.met else 'not kept'}"
+            f"{outcome.bytes_before:,} bytes became {path.stat().st_size:,}; the budget is "
+            f"{'kept' if outcome.met else 'not kept'}"
         )
         print(f"test score of the file: {prove(path, task):.4f}")
         images, labels = task.test

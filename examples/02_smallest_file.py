@@ -1,6 +1,8 @@
-"""As small as it goes: train with the length of the coded weights in the loss. `python examples/02_smallest_file.py [STEPS]`.
+"""As small as it goes: train with the length of the coded weights in the loss.
 
-About a minute on one core with the 3,000 steps that it takes if none are given. More steps give smaller and better files.
+`python examples/02_smallest_file.py [STEPS]`.
+About a minute on one core with the 3,000 steps that it takes if none are given. More steps give
+smaller and better files.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ def main(steps: int = 3000) -> None:
             small = Rate(price=price, training=Training(steps, AdamW(2e-3)))(model, shown)
         name = f"digits_{price:g}.shoe"
         size = write(small, task, name, smallest=True)
-        print(f"price {price:g}: {size:,} bytes, validation score {score(task, load(name)):.4f} ({name})")
+        print(
+            f"price {price:g}: {size:,} bytes, validation score {score(task, load(name)):.4f} "
+            f"({name})"
+        )
     print(f"test score of the file {name}: {prove(name, task):.4f}")
 
 

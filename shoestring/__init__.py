@@ -10,38 +10,108 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from shoestring.artifact import load
-    from shoestring.core import Axis, Budget, Cost, Ledger, Oracle, Task, Technique, Vary, apply, chain, prove
-    from shoestring.kit import Agreement, Supervised, Training, from_onnx, from_shoe, restore, write
+    from shoestring.core import (
+        Axis,
+        Budget,
+        Cost,
+        Ledger,
+        Oracle,
+        Task,
+        Technique,
+        Vary,
+        apply,
+        chain,
+        prove,
+    )
+    from shoestring.kit import Agreement, Supervised, Training, from_shoe, restore, write
+    from shoestring.kit.importing import from_onnx
     from shoestring.plan import compress
 
 _HOMES = {
     "shoestring.artifact": ["load"],
     "shoestring.core": [
-        "Axis", "Budget", "Cost", "Ledger", "Oracle", "Task", "Technique", "Vary", "apply", "chain", "prove",
+        "Axis",
+        "Budget",
+        "Cost",
+        "Ledger",
+        "Oracle",
+        "Task",
+        "Technique",
+        "Vary",
+        "apply",
+        "chain",
+        "prove",
     ],
-    "shoestring.kit": ["Agreement", "Supervised", "Training", "from_onnx", "from_shoe", "restore", "write"],
+    "shoestring.kit": [
+        "Agreement",
+        "Supervised",
+        "Training",
+        "from_onnx",
+        "from_shoe",
+        "restore",
+        "write",
+    ],
     "shoestring.plan": ["compress"],
-}  # fmt: skip
-_ROOMS = ("artifact", "core", "kit", "meters", "models", "plan", "prune", "quantize", "recipes", "tasks")
+}
+_ROOMS = (
+    "artifact",
+    "core",
+    "kit",
+    "meters",
+    "models",
+    "plan",
+    "prune",
+    "quantize",
+    "recipes",
+    "tasks",
+)
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Agreement", "Axis", "Budget", "Cost", "Ledger", "Oracle", "Supervised", "Task", "Technique", "Training", "Vary", "apply", "chain",
-    "compress", "from_onnx", "from_shoe", "load", "prove", "restore", "write",
-]  # fmt: skip
+    "Agreement",
+    "Axis",
+    "Budget",
+    "Cost",
+    "Ledger",
+    "Oracle",
+    "Supervised",
+    "Task",
+    "Technique",
+    "Training",
+    "Vary",
+    "apply",
+    "chain",
+    "compress",
+    "from_onnx",
+    "from_shoe",
+    "load",
+    "prove",
+    "restore",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME and name not in _ROOMS:
         raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
     try:
-        return import_module(f"shoestring.{name}") if name in _ROOMS else getattr(import_module(_HOME[name]), name)
+        return (
+            import_module(f"shoestring.{name}")
+            if name in _ROOMS
+            else getattr(import_module(_HOME[name]), name)
+        )
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        from shoestring.artifact.extras import missing
+        from shoestring.artifact.errors import missing
 
-        raise missing("torch", "onnx", "onnxscript", extra="train", what=f"shoestring.{name} trains or exports") from None
+        raise missing(
+            "torch",
+            "onnx",
+            "onnxscript",
+            extra="train",
+            what=f"shoestring.{name} trains or exports",
+        ) from None
 
 
 def __dir__() -> list[str]:

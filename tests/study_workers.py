@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shoestring.kit import Study, Trial
-from shoestring.kit.study import alone
+from shoestring.kit.study.study import alone
 
-CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+CONTEXT = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
 CONTEXT.set_forkserver_preload(["shoestring.kit"])  # importing torch takes longer than all the rest
 
 
@@ -35,7 +37,10 @@ def contents(number: int) -> bytes:
 
 
 def measure(folder: Path, storage: str | None, count: int, said: Path) -> None:
-    """Claim and finish trials until all are done; a line where one begins and one where it is finished."""
+    """Claim and finish trials until all are done.
+
+    A line where one begins and one where it is finished.
+    """
     with Study(folder, "model", storage=storage) as study:
         while len(study.trials()) < count:
             for number in range(count):
@@ -43,7 +48,9 @@ def measure(folder: Path, storage: str | None, count: int, said: Path) -> None:
                     continue
                 say(said, f"begins {number}")
                 data = contents(number) if number % 5 == 0 else None
-                claim.finish(Trial(technique=f"T({number})", seed=number % 3, score=number / count), data)
+                claim.finish(
+                    Trial(technique=f"T({number})", seed=number % 3, score=number / count), data
+                )
                 say(said, f"finished {number}")
 
 

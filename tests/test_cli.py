@@ -21,12 +21,13 @@ from safetensors.numpy import save_file
 
 from shoestring import cli
 from shoestring.artifact import load
-from shoestring.kit.onnx_pack import pack_onnx
+from shoestring.kit.importing.onnx_pack import pack_onnx
 
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit import Training, train
+from shoestring.kit.training import loop as train
+from shoestring.kit import Training
 from shoestring.tasks import digits
 
 def small():
@@ -84,13 +85,18 @@ def file(folder, shoestring):
 
 
 def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoestring):
-    status, out, _ = shoestring("compress", "mine:small", "--budget", EASY, "--out", "told.shoe", "--json")
+    status, out, _ = shoestring(
+        "compress", "mine:small", "--budget", EASY, "--out", "told.shoe", "--json"
+    )
     assert status == 0
     events = [json.loads(line) for line in out.splitlines()]
-    assert [one["event"] for one in events][:2] == ["first", "forecast"] and events[-1]["event"] == "done"
+    assert [one["event"] for one in events][:2] == ["first", "forecast"] and events[-1][
+        "event"
+    ] == "done"
     found = events[-1]
     promised = (
-        "bytes_before bytes_after score_before score_after milliseconds_before milliseconds_after path onnx_bytes_before"
+        "bytes_before bytes_after score_before score_after milliseconds_before "
+        "milliseconds_after path onnx_bytes_before"
     )
     assert set(promised.split()) <= found.keys()
     assert found["bytes_before"] == 4 * (64 * 32 + 32 + 32 * 10 + 10)
@@ -99,14 +105,25 @@ def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoe
 
 
 def test_quiet_prints_the_report_alone(folder, shoestring):
-    status, out, err = shoestring("compress", "mine:small", "--budget", EASY, "--out", "quiet.shoe", "--quiet")
+    status, out, err = shoestring(
+        "compress", "mine:small", "--budget", EASY, "--out", "quiet.shoe", "--quiet"
+    )
     assert status == 0 and err == ""
-    assert "forecast" not in out and "first file" not in out and out.split()[:2] == ["before", "after"]
+    assert (
+        "forecast" not in out and "first file" not in out and out.split()[:2] == ["before", "after"]
+    )
 
 
 @pytest.mark.slow
 def test_compress_says_nearest_and_exits_with_3_where_the_budget_cannot_be_kept(folder, shoestring):
-    arguments = ("compress", "mine.py:small", "--budget", "size<=50B, time<=6s", "--out", "nearest.shoe")
+    arguments = (
+        "compress",
+        "mine.py:small",
+        "--budget",
+        "size<=50B, time<=6s",
+        "--out",
+        "nearest.shoe",
+    )
     status, out, _ = shoestring(*arguments)
     assert status == cli.search.BUDGET_NOT_MET == 3
     assert "nearest" in out and "size blocks" in out
@@ -131,14 +148,23 @@ def test_frontier_is_there_again_and_a_point_of_it_is_written(file, folder, shoe
     status, out, _ = shoestring("frontier", file)
     assert status == 0 and out.split()[:3] == ["bytes", "score", "lost"]
     points = json.loads(shoestring("frontier", file, "--json")[1])
-    assert len(points) == len(out.splitlines()) - 1 and [one["number"] for one in points] == [*range(1, len(points) + 1)]
+    assert len(points) == len(out.splitlines()) - 1 and [one["number"] for one in points] == [
+        *range(1, len(points) + 1)
+    ]
     for point in points:
-        assert shoestring("frontier", file, "--pick", point["number"], "--out", "picked.shoe")[0] == 0
-        assert (folder / "picked.shoe").stat().st_size == point["bytes"] and load(folder / "picked.shoe")
+        assert (
+            shoestring("frontier", file, "--pick", point["number"], "--out", "picked.shoe")[0] == 0
+        )
+        assert (folder / "picked.shoe").stat().st_size == point["bytes"] and load(
+            folder / "picked.shoe"
+        )
     assert shoestring("frontier", "small.shoe.study", "--pick", 1)[0] == 0
     assert (folder / "small.1.shoe").stat().st_size == points[0]["bytes"]
     assert "there is no point 99" in shoestring("frontier", file, "--pick", 99)[2]
-    assert json.loads(shoestring("frontier", file, "--pick", 1, "--json")[1])["bytes"] == points[0]["bytes"]
+    assert (
+        json.loads(shoestring("frontier", file, "--pick", 1, "--json")[1])["bytes"]
+        == points[0]["bytes"]
+    )
 
 
 def test_frontier_is_drawn(file, folder, shoestring):
@@ -159,29 +185,59 @@ def images(folder):
 
 def test_a_model_alone_is_compressed_by_how_it_answers(images, folder, shoestring):
     status, out, err = shoestring(
-        "compress", "mine.py:alone", "--inputs", images, "--same", "class", "--budget", EASY, "--out", "alone.shoe"
+        "compress",
+        "mine.py:alone",
+        "--inputs",
+        images,
+        "--same",
+        "class",
+        "--budget",
+        EASY,
+        "--out",
+        "alone.shoe",
     )
     assert status == 0 and (folder / "alone.shoe").stat().st_size <= 6000, err
-    assert "agreement on output the same class; 599 inputs to train on, 199 to choose by, 199 to prove on" in err
-    status, out, _ = shoestring("score", "alone.shoe", "mine.py:alone", "--inputs", images, "--same", "class")
+    assert (
+        "agreement on output the same class; 599 inputs to train on, 199 to choose by, 199 to "
+        "prove on" in err
+    )
+    status, out, _ = shoestring(
+        "score", "alone.shoe", "mine.py:alone", "--inputs", images, "--same", "class"
+    )
     assert status == 0 and 0.8 <= float(out) <= 1
-    assert "give --inputs, the same as when the file was made" in shoestring("score", "alone.shoe", "mine.py:alone")[2]
-    status, out, err = shoestring("forecast", "mine.py:alone", "--inputs", images, "--json", "--budget", "size<=6KB")
+    assert (
+        "give --inputs, the same as when the file was made"
+        in shoestring("score", "alone.shoe", "mine.py:alone")[2]
+    )
+    status, out, err = shoestring(
+        "forecast", "mine.py:alone", "--inputs", images, "--json", "--budget", "size<=6KB"
+    )
     assert "if output are logits of classes, say same=SameClass() (--same class)" in err
     assert status == 0 and json.loads(out.splitlines()[-1])["event"] == "forecast"
-    status, out, _ = shoestring("sensitivity", "mine.py:alone", "--inputs", images, "--same", "class", "--bits", 8, "--json")
+    status, out, _ = shoestring(
+        "sensitivity", "mine.py:alone", "--inputs", images, "--same", "class", "--bits", 8, "--json"
+    )
     assert status == 0 and json.loads(out)
 
 
 def test_sensitivity_tells_which_layer_hurts(folder, shoestring):
-    status, out, _ = shoestring("sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--json")
+    status, out, _ = shoestring(
+        "sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--json"
+    )
     table = json.loads(out)
     assert status == 0 and [one["layers"] for one in table["effects"]] == [["1"], ["3"]] * 2
-    assert {one["action"][:20] for one in table["effects"]} == {"PostTraining(bits=8,", "PostTraining(bits=2,"}
+    assert {one["action"][:20] for one in table["effects"]} == {
+        "PostTraining(bits=8,",
+        "PostTraining(bits=2,",
+    }
     assert all(one["milliseconds_low"] <= one["milliseconds_saved"] for one in table["effects"])
-    _, out, _ = shoestring("sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--csv")
+    _, out, _ = shoestring(
+        "sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--csv"
+    )
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [float(row["score_lost"]) for row in rows] == [one["score_lost"] for one in table["effects"]]
+    assert [float(row["score_lost"]) for row in rows] == [
+        one["score_lost"] for one in table["effects"]
+    ]
     assert "leave out" in shoestring("sensitivity", "mine:small", "--csv", "--json")[2]
 
 
@@ -207,7 +263,10 @@ def test_export_gives_onnx_that_answers_as_the_file_does(file, folder, shoestrin
 
 
 def test_a_checkpoint_is_packed_and_given_back(folder, shoestring):
-    weights = {"layer.weight": np.random.default_rng(0).normal(0, 0.02, (80, 50)).astype(np.float32), "ids": np.arange(4)}
+    weights = {
+        "layer.weight": np.random.default_rng(0).normal(0, 0.02, (80, 50)).astype(np.float32),
+        "ids": np.arange(4),
+    }
     save_file(weights, folder / "mine.safetensors", {"format": "np"})
     status, out, err = shoestring("pack", "mine.safetensors")
     packed = folder / "mine.shoe"
@@ -245,7 +304,9 @@ def test_score_and_ledger(file, shoestring):
     status, out, _ = shoestring("score", file, "mine.py:task", "--ledger", "my.ledger")
     assert status == 0 and 0.7 < float(out) <= 1
     _, out, _ = shoestring("ledger", "my.ledger", "--json")
-    assert json.loads(out)["score_after"] == pytest.approx(float(shoestring("score", file, "mine:small")[1]), abs=1e-4)
+    assert json.loads(out)["score_after"] == pytest.approx(
+        float(shoestring("score", file, "mine:small")[1]), abs=1e-4
+    )
     assert "prove" in shoestring("ledger", "my.ledger")[1]
 
 
@@ -269,7 +330,10 @@ def test_score_and_ledger(file, shoestring):
         (("compress", "mine.py:alone", "--inputs", "mine.py"), "mine.py cannot be read as arrays"),
         (("compress", "mine.py:alone", "--same", "class"), "wants --inputs"),
         (("forecast", "--inputs", "mine.py"), "name the function that returns it"),
-        (("compress", "mine.py:small", "--inputs", "mine.py"), "returned a task of its own: leave --inputs out"),
+        (
+            ("compress", "mine.py:small", "--inputs", "mine.py"),
+            "returned a task of its own: leave --inputs out",
+        ),
         (("compress", "mine.py:small", "--out", "no/such/folder/x.shoe"), "no folder"),
         (("compress", "mine.py:fails"), "mine.py:22, in fails"),
         (("inspect", "absent.shoe"), "absent.shoe: no such file"),
@@ -305,10 +369,13 @@ def begun(folder, *arguments):
     """The command, running in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", *map(str, arguments)],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # Shells have what they run in the background ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
@@ -340,7 +407,9 @@ def test_two_workers_measure_in_one_study(folder):
         if study.exists():
             try:
                 with sqlite3.connect(f"file:{study}?mode=ro", uri=True, timeout=5) as connection:
-                    rows = connection.execute("select distinct worker from claims where worker is not null").fetchall()
+                    rows = connection.execute(
+                        "select distinct worker from claims where worker is not null"
+                    ).fetchall()
                     seen |= {one for (one,) in rows}
             except sqlite3.OperationalError:  # it is just being made
                 pass
@@ -375,28 +444,58 @@ def test_workers_end_when_the_command_is_killed(folder):
 
 
 def children(pid: int) -> list[int]:
-    said = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    said = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
+    ).stdout
     return [int(one) for one in said.split()]
 
 
 def running(pid: int) -> bool:
-    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    said = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+    ).stdout.strip()
     return bool(said) and not said.startswith("Z")
 
 
 def test_a_graph_of_somebody_is_compressed_to_answer_as_it_did(folder, shoestring):
     torch.manual_seed(0)
     network = torch.nn.Sequential(
-        torch.nn.Linear(24, 96), torch.nn.ReLU(), torch.nn.Linear(96, 48), torch.nn.ReLU(), torch.nn.Linear(48, 5)
+        torch.nn.Linear(24, 96),
+        torch.nn.ReLU(),
+        torch.nn.Linear(96, 48),
+        torch.nn.ReLU(),
+        torch.nn.Linear(48, 5),
     )
     value = torch.randn(400, 24)
-    settings = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "N"}, "y": {0: "N"}}}
+    settings = {
+        "input_names": ["x"],
+        "output_names": ["y"],
+        "dynamic_axes": {"x": {0: "N"}, "y": {0: "N"}},
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(network, (value[:2],), str(folder / "theirs.onnx"), dynamo=False, opset_version=13, **settings)
+        torch.onnx.export(
+            network,
+            (value[:2],),
+            str(folder / "theirs.onnx"),
+            dynamo=False,
+            opset_version=13,
+            **settings,
+        )
     np.savez(folder / "x.npz", x=value.numpy())
     pack_onnx(folder / "theirs.onnx", folder / "whole.shoe")
-    arguments = ("--inputs", "x.npz", "--same", "class", "--budget", "size<=60%", "--minutes", "0.3", "--out", "theirs.shoe")
+    arguments = (
+        "--inputs",
+        "x.npz",
+        "--same",
+        "class",
+        "--budget",
+        "size<=60%",
+        "--minutes",
+        "0.3",
+        "--out",
+        "theirs.shoe",
+    )
     status, _, err = shoestring("compress", "theirs.onnx", *arguments)
     assert status == 0, err
     assert (folder / "theirs.shoe").stat().st_size <= 0.6 * (folder / "whole.shoe").stat().st_size

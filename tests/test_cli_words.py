@@ -1,4 +1,7 @@
-"""What the command line says where something is not as it should be: interrupted, mistyped, in the way, or not installed."""
+"""What the command line says where something is not as it should be.
+
+Interrupted, mistyped, in the way, or not installed.
+"""
 
 import os
 import signal
@@ -12,8 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from shoestring import cli
-from shoestring.artifact import Content, extras, file, save
-from shoestring.artifact.graph import Graph, Node, Port
+from shoestring.artifact import Content, save
+from shoestring.artifact import errors as extras
+from shoestring.artifact.format import file
+from shoestring.artifact.format.graph import Graph, Node, Port
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
 SLOW = """
@@ -55,10 +60,13 @@ def shoestring(folder, monkeypatch, capsys):
 def interrupted(number, *arguments, after: str) -> tuple[int, str]:
     """(exit status, standard error) of a command that gets a signal once it has printed `after`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "shoestring.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "shoestring.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # Shells have what they run in the background ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     assert process.stdout is not None and process.stderr is not None
     while after not in (line := process.stdout.readline()):
         assert line or process.poll() is None, process.stderr.read()
@@ -72,32 +80,68 @@ def interrupted(number, *arguments, after: str) -> tuple[int, str]:
 def test_a_command_that_is_interrupted_says_what_is_kept(folder, number):
     status, err = interrupted(number, "sensitivity", "mine.py:slow", after="called")
     assert (status, err) == (
-        130, "interrupted: nothing was kept, and with --folder NAME the trials would be; the same command begins again\n",
-    )  # fmt: skip
+        130,
+        "interrupted: nothing was kept, and with --folder NAME the trials would be; the same "
+        "command begins again\n",
+    )
     (folder / "layers").mkdir()
-    status, err = interrupted(number, "sensitivity", "mine.py:slow", "--folder", "layers", after="called")
-    assert err == "interrupted: the trials that were made are in layers; the same command goes on from there\n"
+    status, err = interrupted(
+        number, "sensitivity", "mine.py:slow", "--folder", "layers", after="called"
+    )
+    assert (
+        err
+        == "interrupted: the trials that were made are in layers; the same command goes on from "
+        "there\n"
+    )
     (folder / "old.shoe").write_bytes(b"old")
-    status, err = interrupted(number, "compress", "mine.py:slow", "--out", "old.shoe", after="called")
-    assert (status, err) == (130, "interrupted: old.shoe is as it was; the same command begins again\n")
+    status, err = interrupted(
+        number, "compress", "mine.py:slow", "--out", "old.shoe", after="called"
+    )
+    assert (status, err) == (
+        130,
+        "interrupted: old.shoe is as it was; the same command begins again\n",
+    )
 
 
 @posix
 def test_a_pack_that_is_interrupted_leaves_what_was_there(folder):
-    save_file({"weight": np.random.default_rng(0).normal(size=(4000, 2500)).astype(np.float32)}, folder / "large.safetensors")
+    save_file(
+        {"weight": np.random.default_rng(0).normal(size=(4000, 2500)).astype(np.float32)},
+        folder / "large.safetensors",
+    )
     status, err = interrupted(signal.SIGTERM, "pack", "large.safetensors", after="packing")
-    assert (status, err) == (130, "interrupted: large.shoe is not there; the same command begins again\n")
+    assert (status, err) == (
+        130,
+        "interrupted: large.shoe is not there; the same command begins again\n",
+    )
     assert sorted(os.listdir(folder)) == ["large.safetensors", "mine.py"]
 
 
 @posix
 def test_a_pack_of_onnx_that_is_interrupted_says_what_is_there(folder):
-    weight = numpy_helper.from_array(np.random.default_rng(0).normal(size=(4000, 2500)).astype(np.float32), "weight")
-    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in (("x", 4000), ("y", 2500))]
-    body = helper.make_graph([helper.make_node("MatMul", ["x", "weight"], ["y"])], "graph", ports[:1], ports[1:], [weight])
-    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / "large.onnx")
+    weight = numpy_helper.from_array(
+        np.random.default_rng(0).normal(size=(4000, 2500)).astype(np.float32), "weight"
+    )
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size])
+        for name, size in (("x", 4000), ("y", 2500))
+    ]
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weight"], ["y"])],
+        "graph",
+        ports[:1],
+        ports[1:],
+        [weight],
+    )
+    onnx.save(
+        helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8),
+        folder / "large.onnx",
+    )
     status, err = interrupted(signal.SIGTERM, "pack", "large.onnx", after="packing")
-    assert (status, err) == (130, "interrupted: large.shoe is not there; the same command begins again\n")
+    assert (status, err) == (
+        130,
+        "interrupted: large.shoe is not there; the same command begins again\n",
+    )
     assert sorted(os.listdir(folder)) == ["large.onnx", "mine.py"]
 
 
@@ -123,7 +167,11 @@ def test_what_was_meant_is_named(shoestring, arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("compress", "--budgt", "x"), "--budget"), (("comprss",), "compress"), (("pack", "x", "--smalest"), "--smallest")],
+    [
+        (("compress", "--budgt", "x"), "--budget"),
+        (("comprss",), "compress"),
+        (("pack", "x", "--smalest"), "--smallest"),
+    ],
 )
 def test_the_nearest_option_or_command_is_named(shoestring, arguments, message):
     status, _, err = shoestring(*arguments)
@@ -135,9 +183,15 @@ def test_the_nearest_option_or_command_is_named(shoestring, arguments, message):
 
 def test_a_device_is_not_replaced_by_a_file(shoestring):
     status, _, err = shoestring("compress", "mine.py:slow", "--out", "/dev/full")
-    assert status == 1 and "error: /dev/full is a device, and would be replaced by a file: name a path for a file" in err
+    assert (
+        status == 1
+        and "error: /dev/full is a device, and would be replaced by a file: name a path for a file"
+        in err
+    )
     status, _, err = shoestring("inspect", "/dev/zero")
-    assert status == 1 and "/dev/zero is a device: write what comes from it into a file first" in err
+    assert (
+        status == 1 and "/dev/zero is a device: write what comes from it into a file first" in err
+    )
 
 
 # -- arrays
@@ -148,9 +202,16 @@ def scaled(folder):
     """A file that multiplies images N×3 by scales N×3."""
     ports = (Port("images", 1, ("N", 3)), Port("scales", 1, ("N", 3)))
     graph = Graph(
-        opset=20, inputs=ports, weights=0, constants=(), nodes=(Node("Mul", (0, 1), 1),), outputs=(Port("y", 1),), results=(2,),
-        arguments=((0, 1), {}), structure=0,
-    )  # fmt: skip
+        opset=20,
+        inputs=ports,
+        weights=0,
+        constants=(),
+        nodes=(Node("Mul", (0, 1), 1),),
+        outputs=(Port("y", 1),),
+        results=(2,),
+        arguments=((0, 1), {}),
+        structure=0,
+    )
     save(folder / "scaled.shoe", file.pack(Content(graph, [])))
     return folder / "scaled.shoe"
 
@@ -163,12 +224,23 @@ A = np.arange(6, dtype=np.float32).reshape(2, 3)
     [
         (
             {"image": A, "scales": A},
-            "there is no input 'image' (did you mean 'images'?); this file takes images: float32[N, 3]",
+            "there is no input 'image' (did you mean 'images'?); this file takes images: "
+            "float32[N, 3]",
         ),
-        ({"images": A}, "the input 'scales' is missing; this file takes images: float32[N, 3], scales: float32[N, 3]"),
-        ({"images": A, "scales": A[:1]}, "'scales' has shape [1, 3] and [N, 3] is wanted, where N is 2 as in 'images'"),
+        (
+            {"images": A},
+            "the input 'scales' is missing; this file takes images: float32[N, 3], scales: "
+            "float32[N, 3]",
+        ),
+        (
+            {"images": A, "scales": A[:1]},
+            "'scales' has shape [1, 3] and [N, 3] is wanted, where N is 2 as in 'images'",
+        ),
         ({"images": A.T, "scales": A}, "the input 'images' has shape [3, 2] and [N, 3] is wanted"),
-        ({"images": A.astype(int), "scales": A}, "'images' is of type int64 and float32 is wanted: .*.astype('float32')"),
+        (
+            {"images": A.astype(int), "scales": A},
+            "'images' is of type int64 and float32 is wanted: .*.astype('float32')",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit_are_told_what_does(shoestring, folder, scaled, arrays, message):
@@ -187,7 +259,10 @@ def test_arrays_without_names_are_taken_in_their_order(shoestring, folder, scale
 
 def test_what_is_no_archive_says_how_to_write_one(shoestring, folder, scaled):
     np.save(folder / "in.npy", A)
-    assert "numpy.savez('in.npz', images=..., scales=...), of images: float32[N, 3]" in shoestring("run", scaled, "in.npy")[2]
+    assert (
+        "numpy.savez('in.npz', images=..., scales=...), of images: float32[N, 3]"
+        in shoestring("run", scaled, "in.npy")[2]
+    )
 
 
 # -- not installed
@@ -195,7 +270,10 @@ def test_what_is_no_archive_says_how_to_write_one(shoestring, folder, scaled):
 
 def test_what_is_missing_is_named_with_the_extra_and_where_it_comes_from(monkeypatch):
     error = extras.missing("absent_one", "absent_two", "numpy", extra="train", what="training")
-    said = "training: absent_one and absent_two are not installed: they come with the extra `train` (pip install '.[train]' in the folder"
+    said = (
+        "training: absent_one and absent_two are not installed: they come with the extra "
+        "`train` (pip install '.[train]' in the folder"
+    )
     assert str(error).startswith(said) and error.name == "absent_one"
     assert "it comes with the extra `fast`" in str(extras.missing("absent_one", extra="fast"))
 
@@ -212,15 +290,28 @@ main()
 
 @pytest.mark.parametrize(
     "arguments",
-    [("compress",), ("compress", "mine.py:slow"), ("forecast",), ("pack", "x.pt"), ("sensitivity", "mine.py:slow")],
+    [
+        ("compress",),
+        ("compress", "mine.py:slow"),
+        ("forecast",),
+        ("pack", "x.pt"),
+        ("sensitivity", "mine.py:slow"),
+    ],
 )
 @pytest.mark.parametrize("absent", [("torch", "onnx", "onnxscript"), ("onnx",)])
 def test_a_command_that_needs_torch_says_so_and_no_other(folder, arguments, absent):
     (folder / "x.pt").write_bytes(b"PK\x03\x04")
     code = WITHOUT.format(absent=absent, arguments=arguments)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    told = "torch, onnx and onnxscript are not installed: they come" if len(absent) > 1 else "onnx is not installed: it comes"
-    assert done.returncode == 1 and f"error: {told} with the extra `train` (pip install '.[train]'" in done.stderr, done.stderr
+    told = (
+        "torch, onnx and onnxscript are not installed: they come"
+        if len(absent) > 1
+        else "onnx is not installed: it comes"
+    )
+    assert (
+        done.returncode == 1
+        and f"error: {told} with the extra `train` (pip install '.[train]'" in done.stderr
+    ), done.stderr
 
 
 def test_running_and_packing_need_no_torch(folder, scaled):
@@ -233,5 +324,7 @@ def test_running_and_packing_need_no_torch(folder, scaled):
         ("export", "scaled.shoe", "x.onnx"),
     ):
         code = WITHOUT.format(absent=("torch", "onnx", "onnxscript"), arguments=arguments)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr

@@ -1,4 +1,7 @@
-"""What every technique must pass. They are found by walking the package: a new one only adds its line to SETTINGS."""
+"""What every technique must pass.
+
+They are found by walking the package: a new one only adds its line to SETTINGS.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,18 @@ from torch import Tensor, nn
 import shoestring
 from shoestring import kit, meters
 from shoestring.artifact import load
-from shoestring.core import ActsOnLayers, Ledger, SealedError, Stage, Task, Technique, apply, chain, score, seeded
+from shoestring.core import (
+    ActsOnLayers,
+    Ledger,
+    SealedError,
+    Stage,
+    Task,
+    Technique,
+    apply,
+    chain,
+    score,
+    seeded,
+)
 from shoestring.kit import AdamW, Ramp, Training
 from shoestring.models import DigitsLeNet, TextEncoder
 from shoestring.tasks import digits
@@ -42,14 +56,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quantize.Trellis": {"price": 1e-5, "batches": 4, "rounds": 2},
     "quantize.WeightOnly": {"only": ("layers.7", "layers.9")},
 }
-"""Of each technique, settings under which it takes a second or less; fields without a default must be here."""
+"""Of each technique, settings under which it takes a second or less.
+
+Fields without a default must be here.
+"""
 
 PRESSED: dict[str, dict[str, Any]] = {
     "prune.GroupLasso": {"training": Training(60, AdamW(3e-3))},
     "quantize.Rate": {"training": Training(60, AdamW(3e-3))},
     "quantize.Trellis": {"rounds": 4},
 }
-"""Of techniques whose strength shows only after some training, settings in place of those above under which it does."""
+"""Of techniques whose strength shows only after some training, settings in place of those above
+under which it does.
+"""
 
 
 class Rows(nn.Module):
@@ -108,7 +127,8 @@ def cheap(technique: type[Technique]) -> Technique:
     """The technique as the tests run it."""
     if key(technique) not in SETTINGS:
         pytest.fail(
-            f"add a line to SETTINGS in tests/test_conformance.py: {key(technique)!r}: {{...}}, settings (of "
+            f"add a line to SETTINGS in tests/test_conformance.py: {key(technique)!r}: {{...}}, "
+            "settings (of "
             f"{', '.join(f.name for f in fields(technique))}) under which it takes a second or less"  # type: ignore[arg-type]
         )
     return technique(**SETTINGS[key(technique)])
@@ -116,7 +136,9 @@ def cheap(technique: type[Technique]) -> Technique:
 
 def names() -> dict[str, Any]:
     """What a repr may be made of: the names that the rooms give, and chain."""
-    rooms = [one.name for one in pkgutil.iter_modules(shoestring.__path__, "shoestring.") if one.ispkg]
+    rooms = [
+        one.name for one in pkgutil.iter_modules(shoestring.__path__, "shoestring.") if one.ispkg
+    ]
     found: dict[str, Any] = {}
     for one in map(importlib.import_module, rooms):
         found |= {name: getattr(one, name) for name in getattr(one, "__all__", ())}
@@ -169,8 +191,14 @@ def bits(model: nn.Module) -> dict[str, bytes]:
     """Values and states of a model, bit for bit."""
     state = kit.state_of(model)
     found = {name: value.numpy().tobytes() for name, value in state.values.items()}
-    known = {(name, what): value for name, states in state.states.items() for what, value in states.items()}
-    return found | {f"{name}'s {what}": value.numpy().tobytes() for (name, what), value in known.items()}
+    known = {
+        (name, what): value
+        for name, states in state.states.items()
+        for what, value in states.items()
+    }
+    return found | {
+        f"{name}'s {what}": value.numpy().tobytes() for (name, what), value in known.items()
+    }
 
 
 def effective(model: nn.Module) -> dict[str, bytes]:
@@ -180,13 +208,20 @@ def effective(model: nn.Module) -> dict[str, bytes]:
 
 def looks(model: nn.Module) -> Any:
     """Whatever else of a model a careless technique could change."""
-    parts = [(type(one), one.training, len(one._forward_hooks), len(one._forward_pre_hooks)) for one in model.modules()]
-    return parts, [(id(p), p.requires_grad, p.grad is None, p.device, p.dtype) for p in model.parameters()]
+    parts = [
+        (type(one), one.training, len(one._forward_hooks), len(one._forward_pre_hooks))
+        for one in model.modules()
+    ]
+    return parts, [
+        (id(p), p.requires_grad, p.grad is None, p.device, p.dtype) for p in model.parameters()
+    ]
 
 
 def test_some_are_found_and_every_line_is_of_one():
     assert {"prune.Magnitude", "quantize.Shared"} <= {key(one) for one in TECHNIQUES}
-    assert SETTINGS.keys() <= {key(one) for one in TECHNIQUES}, "a line in SETTINGS is of no technique: delete it"
+    assert SETTINGS.keys() <= {key(one) for one in TECHNIQUES}, (
+        "a line in SETTINGS is of no technique: delete it"
+    )
 
 
 def test_it_is_a_frozen_keyword_only_dataclass_of_its_room(kind: type[Technique]):
@@ -199,32 +234,55 @@ def test_it_is_a_frozen_keyword_only_dataclass_of_its_room(kind: type[Technique]
 
 def test_its_docstring_is_the_contract(kind: type[Technique]):
     lines = (kind.__doc__ or "").splitlines()
-    assert re.fullmatch(r"[A-Z].*\.", lines[0]) and len(lines) > 1 and lines[1] == "", "one summary line, then an empty one"
+    assert re.fullmatch(r"[A-Z].*\.", lines[0]) and len(lines) > 1 and lines[1] == "", (
+        "one summary line, then an empty one"
+    )
     for heading in ("Saves:", "Costs:", "Source:"):
-        assert any(re.match(rf"\s*{heading} \S", line) for line in lines), f"there is no line {heading}"
+        assert any(re.match(rf"\s*{heading} \S", line) for line in lines), (
+            f"there is no line {heading}"
+        )
     for f in fields(kind):  # type: ignore[arg-type]
-        assert f"`{f.name}`" in (kind.__doc__ or ""), f"the docstring does not say what `{f.name}` is"
+        assert f"`{f.name}`" in (kind.__doc__ or ""), (
+            f"the docstring does not say what `{f.name}` is"
+        )
     assert kind.__call__.__doc__, "__call__ says what it returns"
 
 
 def test_every_field_has_a_default_or_a_cheap_setting(kind: type[Technique], technique: Technique):
     for f in fields(kind):  # type: ignore[arg-type]
-        given = f.default is not MISSING or f.default_factory is not MISSING or f.name in SETTINGS[key(kind)]
+        given = (
+            f.default is not MISSING
+            or f.default_factory is not MISSING
+            or f.name in SETTINGS[key(kind)]
+        )
         assert given, f"{f.name} has no default: give one in SETTINGS"
-        assert not isinstance(getattr(technique, f.name), str), f"{f.name} is a string: choices are types"
-        assert not isinstance(getattr(technique, f.name), bool), f"{f.name} is a switch: that means two techniques"
+        assert not isinstance(getattr(technique, f.name), str), (
+            f"{f.name} is a string: choices are types"
+        )
+        assert not isinstance(getattr(technique, f.name), bool), (
+            f"{f.name} is a switch: that means two techniques"
+        )
     assert technique == cheap(kind) and hash(technique) == hash(cheap(kind))
 
 
-def test_its_name_makes_it_again_and_is_the_same_in_every_process(kind: type[Technique], technique: Technique):
+def test_its_name_makes_it_again_and_is_the_same_in_every_process(
+    kind: type[Technique], technique: Technique
+):
     assert eval(repr(technique), names()) == technique
-    code = f"from shoestring.kit import *; from {kind.__module__} import {kind.__name__}; print({kind.__name__}(**{SETTINGS[key(kind)]!r}))"
+    code = (
+        f"from shoestring.kit import *; from {kind.__module__} import {kind.__name__}; "
+        f"print({kind.__name__}(**{SETTINGS[key(kind)]!r}))"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "11"}
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
     assert said.stdout.strip() == repr(technique), said.stderr
 
 
-def test_it_refuses_names_of_no_layer_and_says_which_are_near(technique: Technique, model: nn.Module, task: Task):
+def test_it_refuses_names_of_no_layer_and_says_which_are_near(
+    technique: Technique, model: nn.Module, task: Task
+):
     if not {"only", "keep"} <= {f.name for f in fields(technique)}:  # type: ignore[arg-type]
         pytest.skip("it does not act on layers")
     for field in ("only", "keep"):
@@ -234,12 +292,16 @@ def test_it_refuses_names_of_no_layer_and_says_which_are_near(technique: Techniq
             named(model, task.sealed())
 
 
-def test_it_tells_planners_which_layers_it_acts_on(technique: Technique, model: nn.Module, task: Task):
+def test_it_tells_planners_which_layers_it_acts_on(
+    technique: Technique, model: nn.Module, task: Task
+):
     if not {"only", "keep"} <= {f.name for f in fields(technique)}:  # type: ignore[arg-type]
         pytest.skip("it does not act on layers")
     assert isinstance(technique, ActsOnLayers)
     found = technique.layers(model, task.sealed())
-    assert found and set(found) <= dict(model.named_modules()).keys() and len(set(found)) == len(found)
+    assert (
+        found and set(found) <= dict(model.named_modules()).keys() and len(set(found)) == len(found)
+    )
     prepared = technique.prepared(model, task.sealed())
     assert prepared == technique and repr(prepared) == repr(technique)
 
@@ -249,7 +311,9 @@ def test_it_leaves_its_argument_alone(technique: Technique, model: nn.Module, ta
     with seeded(0):
         result = technique(model, task.sealed())
     assert (bits(model), looks(model)) == before
-    assert result is not model and not {id(p) for p in model.parameters()} & {id(p) for p in result.parameters()}
+    assert result is not model and not {id(p) for p in model.parameters()} & {
+        id(p) for p in result.parameters()
+    }
     assert result.training == model.training
 
 
@@ -268,7 +332,9 @@ def test_it_works_in_a_chain(technique: Technique, model: nn.Module, task: Task,
     assert torch.isfinite(outputs).all()
 
 
-def test_it_works_through_apply(technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path):
+def test_it_works_through_apply(
+    technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path
+):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     result = apply(technique, model, task, ledger=ledger, meters=[meters.Size()])
     assert bits(result) == bits(run(technique)), "weighing changes nothing"
@@ -278,7 +344,9 @@ def test_it_works_through_apply(technique: Technique, model: nn.Module, task: Ta
     assert row.cost_after.bytes and row.cost_after.seconds and row.cost_after.settings
 
 
-def test_it_survives_the_file(technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path):
+def test_it_survives_the_file(
+    technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path
+):
     result, path = run(technique), tmp_path / "model.shoe"
     assert kit.write(result, task, path) == path.stat().st_size
     blank = kit.bake(kit.clone(result))  # of the result's shapes: a technique may remove units
@@ -291,16 +359,23 @@ def test_it_survives_the_file(technique: Technique, model: nn.Module, task: Task
         expected = kit.clone(result).eval()(images).numpy()
     largest = max(1.0, float(np.abs(expected).max()))
     apart = np.abs(load(path)(images) - expected)
-    # Where activations are rounded, a sum that falls between two whole numbers may go either way, and what follows from it with it.
+    # Where activations are rounded, a sum that falls between two whole numbers may go either way,
+    # and what follows from it with it.
     rare = isinstance(result, kit.Quantised)
-    assert np.quantile(apart, 0.5 if rare else 1.0) <= 1e-4 * largest and apart.max() <= (0.05 if rare else 1e-4) * largest
+    assert (
+        np.quantile(apart, 0.5 if rare else 1.0) <= 1e-4 * largest
+        and apart.max() <= (0.05 if rare else 1e-4) * largest
+    )
     assert score(task, load(path)) == pytest.approx(score(task, result), abs=1 / 400)
 
 
-def test_it_saves_what_it_says(kind: type[Technique], technique: Technique, model: nn.Module, task: Task, run: Any):
+def test_it_saves_what_it_says(
+    kind: type[Technique], technique: Technique, model: nn.Module, task: Task, run: Any
+):
     said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
     assert said is not None and said[1] in METERS, (
-        f"{key(kind)} says that it saves {said and said[1]!r}: begin with one of {', '.join(METERS)}, or add to METERS in "
+        f"{key(kind)} says that it saves {said and said[1]!r}: begin with one of "
+        f"{', '.join(METERS)}, or add to METERS in "
         "tests/test_conformance.py what measures it"
     )
     meter, field = METERS[said[1]]
@@ -312,7 +387,9 @@ def test_it_says_where_in_a_chain_it_belongs(kind: type[Technique]):
     assert isinstance(kind.stage, Stage), "give the class its stage, as in CONTRIBUTING.md"
 
 
-def test_pressed_harder_it_saves_no_less(kind: type[Technique], technique: Technique, task: Task, run: Any):
+def test_pressed_harder_it_saves_no_less(
+    kind: type[Technique], technique: Technique, task: Task, run: Any
+):
     """Two hundredths are for the noise of a training of a few steps."""
     if kind.strength is None:
         pytest.skip("it has nothing that presses harder")
@@ -324,7 +401,9 @@ def test_pressed_harder_it_saves_no_less(kind: type[Technique], technique: Techn
     presses = [kind.strength.set(base, press) for press in (0.1, 0.5, 0.9)]
     assert len(set(presses)) == 3 and all(eval(repr(one), names()) == one for one in presses)
     left = [getattr(meter(run(one), task.sealed()), field) for one in presses]
-    assert left[1] <= 1.02 * left[0] and left[2] <= 1.02 * left[1] and left[2] < left[0], dict(zip(presses, left, strict=True))
+    assert left[1] <= 1.02 * left[0] and left[2] <= 1.02 * left[1] and left[2] < left[0], dict(
+        zip(presses, left, strict=True)
+    )
 
 
 def test_it_needs_no_test_split(technique: Technique, model: nn.Module, task: Task):

@@ -12,9 +12,16 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_with_little_time(example, tmp_path):
-    little = "0.5" if example.stem.startswith("01") else "100"  # minutes of the planner; elsewhere steps of training
+    little = (
+        "0.5" if example.stem.startswith("01") else "100"
+    )  # minutes of the planner; elsewhere steps of training
     done = subprocess.run(
-        [sys.executable, example, little], cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=300
+        [sys.executable, example, little],
+        cwd=tmp_path,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "test score of the file" in done.stdout

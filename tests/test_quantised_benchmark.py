@@ -1,4 +1,6 @@
-"""The table of quantised networks says what its rows say, and the scripts of peers speak one language."""
+"""The table of quantised networks says what its rows say, and the scripts of peers speak one
+language.
+"""
 
 import json
 import os
@@ -43,7 +45,7 @@ def peer(tmp_path_factory):
     """Runs a peer that multiplies by the largest number it has seen, 7; after `quantise`."""
     from samples import linear
 
-    from shoestring.artifact.protobuf import onnx
+    from shoestring.artifact.format.protobuf import onnx
 
     folder = tmp_path_factory.mktemp("peer")
     script, given, out = folder / "peer.py", folder / "given", folder / "out"
@@ -57,7 +59,9 @@ def peer(tmp_path_factory):
     def run(*arguments, out=out):
         space = {**os.environ, "PYTHONPATH": str(PEERS)}
         command = [sys.executable, str(script), str(given), str(out), *map(str, arguments)]
-        return subprocess.run(command, env=space, capture_output=True, text=True, check=True).stdout, out
+        return subprocess.run(
+            command, env=space, capture_output=True, text=True, check=True
+        ).stdout, out
 
     run()
     return run
@@ -95,35 +99,53 @@ def test_the_table():
     rows = [
         {"subject": f"lenet5 / {tool}", "metric": metric, "value": value}
         for tool, metric, value in [
-            ("float32", "file", 1000), ("float32", "test score", 99.0), ("float32", "batch 1, one run", 0.5),
-            ("float32", "batch 32, one run", 4.0), ("fast", "file", 250), ("fast", "test score", 98.5),
-            ("fast", "test difference", -0.5), ("fast", "test difference, low", -0.7), ("fast", "test difference, high", -0.3),
-            ("fast", "minutes", 1.25), ("fast", "batch 1, time to float32's", 0.5),
-            ("fast", "batch 1, time to float32's, low", 0.4), ("fast", "batch 1, time to float32's, high", 0.8),
-            ("fast", "batch 32: not timed: no compiler", 1), ("broken", "failed: no such operator", 1),
+            ("float32", "file", 1000),
+            ("float32", "test score", 99.0),
+            ("float32", "batch 1, one run", 0.5),
+            ("float32", "batch 32, one run", 4.0),
+            ("fast", "file", 250),
+            ("fast", "test score", 98.5),
+            ("fast", "test difference", -0.5),
+            ("fast", "test difference, low", -0.7),
+            ("fast", "test difference, high", -0.3),
+            ("fast", "minutes", 1.25),
+            ("fast", "batch 1, time to float32's", 0.5),
+            ("fast", "batch 1, time to float32's, low", 0.4),
+            ("fast", "batch 1, time to float32's, high", 0.8),
+            ("fast", "batch 32: not timed: no compiler", 1),
+            ("broken", "failed: no such operator", 1),
             ("fast in OpenVINO", "batch 1, time to float32's", 2.0),
             ("fast in OpenVINO", "batch 1, time to float32's, low", 2.0),
             ("fast in OpenVINO", "batch 1, time to float32's, high", 2.0),
         ]
-    ] + [{"subject": "resnet20 / fast", "metric": "file", "value": 1}]  # fmt: skip
+    ] + [{"subject": "resnet20 / fast", "metric": "file", "value": 1}]
     rows += [
         {"subject": "lenet5 / ours", "metric": metric, "value": value, "seed": seed}
         for metric, value, seed in [
-            ("file", 300, 0), ("test score", 98.9, 0), ("test difference", -0.1, 0), ("test difference, low", -0.2, 0),
-            ("test difference, high", 0.0, 0), ("test difference", -0.3, 1), ("test difference", 0.2, 2),
-            ("the file's less the module's", 0.0, 0), ("layers in floating point", 0, 0),
+            ("file", 300, 0),
+            ("test score", 98.9, 0),
+            ("test difference", -0.1, 0),
+            ("test difference, low", -0.2, 0),
+            ("test difference, high", 0.0, 0),
+            ("test difference", -0.3, 1),
+            ("test difference", 0.2, 2),
+            ("the file's less the module's", 0.0, 0),
+            ("layers in floating point", 0, 0),
         ]
-    ]  # fmt: skip
+    ]
     lines = table("lenet5", [{"seed": 0, **row} for row in rows]).splitlines()
     assert lines[0] == "**LeNet-5, MNIST** (float32 in ONNX Runtime, batch 1 and 32: 0.5 ms, 4 ms)"
     assert lines[4:] == [
         "| float32 | 1,000 | 99.00 |  |  |  |  |",
         "| ours | 300 | 98.90 | -0.10 (-0.20 to +0.00) |  |  |  |",
-        # Half the time is twice as fast; the lower quartile of the time is the upper one of the speed.
-        "| fast | 250 | 98.50 | -0.50 (-0.70 to -0.30) | 2.00 (1.25 to 2.50) | not timed: no compiler | 1.2 |",
+        # Half the time is twice as fast; the lower quartile of the time is the upper one of the
+        # speed.
+        "| fast | 250 | 98.50 | -0.50 (-0.70 to -0.30) | 2.00 (1.25 to 2.50) | not timed: no "
+        "compiler | 1.2 |",
         "| broken | failed: no such operator | | | | | |",
         '| fast in OpenVINO | " | " | " | 0.50 (0.50 to 0.50) |  |  |',
         "",
-        "Our module foretold what our file scores on validation data to 0.00 points. Two other seeds of ours: -0.30 and +0.20 "
+        "Our module foretold what our file scores on validation data to 0.00 points. Two other "
+        "seeds of ours: -0.30 and +0.20 "
         "points on test data.",
     ]

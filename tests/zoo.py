@@ -31,11 +31,16 @@ class Animal:
         return model, task
 
 
-def classified(*shapes: tuple[int, ...], examples: int = 12, ids: int = 0, **settings: Any) -> Supervised:
+def classified(
+    *shapes: tuple[int, ...], examples: int = 12, ids: int = 0, **settings: Any
+) -> Supervised:
     """Random inputs of these shapes (whole numbers below `ids`, where given) in random classes."""
 
     def split() -> tuple[tuple[Tensor, ...], Tensor]:
-        inputs = tuple(torch.randint(0, ids, (examples, *shape)) if ids else torch.randn(examples, *shape) for shape in shapes)
+        inputs = tuple(
+            torch.randint(0, ids, (examples, *shape)) if ids else torch.randn(examples, *shape)
+            for shape in shapes
+        )
         return inputs, torch.randint(0, CLASSES, (examples,))
 
     return Supervised(train=split(), validation=split(), test=split(), batch_size=4, **settings)
@@ -43,7 +48,10 @@ def classified(*shapes: tuple[int, ...], examples: int = 12, ids: int = 0, **set
 
 @dataclass(frozen=True)
 class Calls(Task):
-    """A task without targets: calls the model in its own way and asks that whatever it returns be small."""
+    """A task without targets.
+
+    Calls the model in its own way and asks that whatever it returns be small.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -57,14 +65,19 @@ class Calls(Task):
 
     def score(self, predict: Any, split: str) -> float:
         args, kwargs = self.call()
-        return -sum(float(torch.as_tensor(one).float().abs().mean()) for one in tensors(predict(*args, **kwargs)))
+        return -sum(
+            float(torch.as_tensor(one).float().abs().mean())
+            for one in tensors(predict(*args, **kwargs))
+        )
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return self.args, self.kwargs
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The example without its declarations."""
-        return tuple(map(bare, self.args)), {name: bare(value) for name, value in self.kwargs.items()}
+        return tuple(map(bare, self.args)), {
+            name: bare(value) for name, value in self.kwargs.items()
+        }
 
 
 def bare(value: Any) -> Any:
@@ -78,7 +91,9 @@ def tensors(tree: Any) -> list[Any]:
     """The tensors or arrays of a nest of tuples, lists and mappings, in order."""
     if isinstance(tree, Tensor) or hasattr(tree, "dtype"):
         return [tree]
-    branches = tree.values() if hasattr(tree, "values") else tree if isinstance(tree, list | tuple) else ()
+    branches = (
+        tree.values() if hasattr(tree, "values") else tree if isinstance(tree, list | tuple) else ()
+    )
     return [leaf for branch in branches for leaf in tensors(branch)]
 
 
@@ -104,10 +119,16 @@ def mlp() -> tuple[nn.Module, Task]:
 
 def convolutions() -> tuple[nn.Module, Task]:
     model = nn.Sequential(
-        nn.Conv2d(4, 16, 3, padding=1, groups=2), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2, groups=16, bias=False),
-        nn.ConvTranspose2d(16, 8, 3, stride=2, output_padding=1), nn.Hardswish(), nn.Conv2d(8, 8, 3, padding="same", dilation=2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES),
-    )  # fmt: skip
+        nn.Conv2d(4, 16, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, stride=2, groups=16, bias=False),
+        nn.ConvTranspose2d(16, 8, 3, stride=2, output_padding=1),
+        nn.Hardswish(),
+        nn.Conv2d(8, 8, 3, padding="same", dilation=2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, CLASSES),
+    )
     return model, classified((4, 8, 8))
 
 
@@ -198,9 +219,18 @@ def encoder() -> tuple[nn.Module, Task]:
 
 def norms() -> tuple[nn.Module, Task]:
     model = nn.Sequential(
-        nn.Conv1d(4, 16, 3), nn.GroupNorm(4, 16), nn.GELU(), nn.InstanceNorm1d(16, affine=True), nn.Conv1d(16, 16, 1),
-        nn.Flatten(), nn.Linear(96, 32), nn.LayerNorm(32), nn.SiLU(), nn.RMSNorm(32), nn.Linear(32, CLASSES),
-    )  # fmt: skip
+        nn.Conv1d(4, 16, 3),
+        nn.GroupNorm(4, 16),
+        nn.GELU(),
+        nn.InstanceNorm1d(16, affine=True),
+        nn.Conv1d(16, 16, 1),
+        nn.Flatten(),
+        nn.Linear(96, 32),
+        nn.LayerNorm(32),
+        nn.SiLU(),
+        nn.RMSNorm(32),
+        nn.Linear(32, CLASSES),
+    )
     return model, classified((4, 8))
 
 
@@ -229,10 +259,16 @@ def tied() -> tuple[nn.Module, Task]:
         return ids[:, :-1], ids[:, 1:]
 
     task = Supervised(
-        train=split(), validation=split(), test=split(), batch_size=4, axes={1: "T"},
-        criterion=lambda outputs, targets: functional.cross_entropy(outputs.flatten(0, 1), targets.flatten()),
+        train=split(),
+        validation=split(),
+        test=split(),
+        batch_size=4,
+        axes={1: "T"},
+        criterion=lambda outputs, targets: functional.cross_entropy(
+            outputs.flatten(0, 1), targets.flatten()
+        ),
         merit=lambda outputs, targets: accuracy(outputs, targets).mean(-1),
-    )  # fmt: skip
+    )
     return Language(), task
 
 
@@ -242,7 +278,9 @@ class Pair(nn.Module):
         self.left, self.right = nn.Linear(6, 16), nn.Linear(5, 16)
         self.head = nn.Linear(16, CLASSES)
 
-    def forward(self, x: Tensor, scale: float = 1.0, *, zest: Tensor, aside: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, scale: float = 1.0, *, zest: Tensor, aside: Tensor | None = None
+    ) -> Tensor:
         hidden = self.left(x) * scale + self.right(zest).relu()
         return self.head(hidden if aside is None else hidden + aside)
 
@@ -273,7 +311,12 @@ class Named(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Any]:
         hidden = self.body(x).relu()
-        return {"logits": self.head(hidden), "hidden": hidden, "more": {"sum": hidden.sum(-1)}, "nothing": None}
+        return {
+            "logits": self.head(hidden),
+            "hidden": hidden,
+            "more": {"sum": hidden.sum(-1)},
+            "nothing": None,
+        }
 
 
 def dict_output() -> tuple[nn.Module, Task]:
@@ -319,18 +362,24 @@ def timed() -> tuple[nn.Module, Task]:
 
 
 def half() -> tuple[nn.Module, Task]:
-    model = nn.Sequential(nn.Linear(10, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, CLASSES)).half()
+    model = nn.Sequential(
+        nn.Linear(10, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, CLASSES)
+    ).half()
     return model, Calls((torch.randn(4, 10).half(),), {})
 
 
 def weight_norm() -> tuple[nn.Module, Task]:
     normed = torch.nn.utils.parametrizations.weight_norm(nn.Linear(10, 32))
-    return nn.Sequential(normed, nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, CLASSES)), classified((10,))
+    return nn.Sequential(
+        normed, nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, CLASSES)
+    ), classified((10,))
 
 
 def spectral_norm() -> tuple[nn.Module, Task]:
     normed = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(10, 16))
-    return nn.Sequential(normed, nn.ReLU(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, CLASSES)), classified((10,))
+    return nn.Sequential(
+        normed, nn.ReLU(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, CLASSES)
+    ), classified((10,))
 
 
 def frozen() -> tuple[nn.Module, Task]:
@@ -344,7 +393,9 @@ class Own(nn.Module):
         super().__init__()
         self.matrix = nn.Parameter(torch.randn(8, 24) / 8**0.5)
         self.scale = nn.Parameter(torch.tensor(0.7))
-        self.several = nn.ParameterList([nn.Parameter(torch.randn(24, 24) / 24**0.5) for _ in range(11)])
+        self.several = nn.ParameterList(
+            [nn.Parameter(torch.randn(24, 24) / 24**0.5) for _ in range(11)]
+        )
         self.named = nn.ParameterDict({"out": nn.Parameter(torch.randn(24, CLASSES))})
 
     def forward(self, x: Tensor) -> Tensor:
@@ -381,14 +432,23 @@ def bert() -> tuple[nn.Module, Task]:
     from transformers import BertConfig, BertForSequenceClassification
 
     config = BertConfig(
-        vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-        max_position_embeddings=24, num_labels=CLASSES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=400,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=24,
+        num_labels=CLASSES,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     task = classified(
-        (10,), ids=400, axes={1: "T"},
+        (10,),
+        ids=400,
+        axes={1: "T"},
         criterion=lambda outputs, targets: functional.cross_entropy(outputs["logits"], targets),
         merit=lambda outputs, targets: accuracy(outputs["logits"], targets),
-    )  # fmt: skip
+    )
     return BertForSequenceClassification(config), task
 
 
@@ -396,19 +456,34 @@ def gpt2() -> tuple[nn.Module, Task]:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
-        vocab_size=300, n_positions=24, n_embd=32, n_layer=2, n_head=4, use_cache=False,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=300,
+        n_positions=24,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        use_cache=False,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
 
     def split() -> tuple[Tensor, Tensor]:
         ids = torch.randint(0, 300, (12, 11))
         return ids[:, :-1], ids[:, 1:]
 
     task = Supervised(
-        train=split(), validation=split(), test=split(), batch_size=4, axes={1: "T"},
-        criterion=lambda outputs, targets: functional.cross_entropy(outputs["logits"].flatten(0, 1), targets.flatten()),
+        train=split(),
+        validation=split(),
+        test=split(),
+        batch_size=4,
+        axes={1: "T"},
+        criterion=lambda outputs, targets: functional.cross_entropy(
+            outputs["logits"].flatten(0, 1), targets.flatten()
+        ),
         merit=lambda outputs, targets: accuracy(outputs["logits"], targets).mean(-1),
-    )  # fmt: skip
+    )
     return GPT2LMHeadModel(config), task
 
 

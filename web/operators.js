@@ -1,4 +1,4 @@
-// Written from shoestring/artifact/operators.py, which says what may be in it; tests/web checks that they are equal.
+// Written from shoestring/artifact/format/operators.py, which says what may be in it; tests/web checks that they are equal.
 
 /** Operators of the default ONNX domain, by their number in a file. */
 export const OPERATORS = [

@@ -1,9 +1,12 @@
-"""Sony's model-compression-toolkit: post-training quantisation in mixed precision, with a limit on the bytes of the weights.
+"""Sony's model-compression-toolkit.
 
-    pip install torch==2.13.0 model-compression-toolkit==2.6.1 onnx==1.23.2 onnxruntime==1.31.1 onnxscript==0.7.2 constriction typer
+Post-training quantisation in mixed precision, with a limit on the bytes of the weights.
+    pip install torch==2.13.0 model-compression-toolkit==2.6.1 onnx==1.23.2 onnxruntime==1.31.1
+    onnxscript==0.7.2 constriction typer
 
-It imports torchvision's transforms, which nothing here uses: a stand-in is enough. GIVEN also holds goal.json (`bytes`, `job`, and where
-the jobs and the package are, whose network it is told by its module). What it writes is ONNX in floats that have few values.
+It imports torchvision's transforms, which nothing here uses: a stand-in is enough. GIVEN also holds
+goal.json (`bytes`, `job`, and where the jobs and the package are, whose network it is told by its
+module). What it writes is ONNX in floats that have few values.
 """
 
 from __future__ import annotations
@@ -58,14 +61,20 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
     def within(limit: float | None) -> tuple[Any, Any]:
         settings: dict[str, Any] = {}
         if limit is not None:
-            settings["target_resource_utilization"] = mct.core.ResourceUtilization(weights_memory=limit)
+            settings["target_resource_utilization"] = mct.core.ResourceUtilization(
+                weights_memory=limit
+            )
             mixed = mct.core.MixedPrecisionQuantizationConfig()
             settings["core_config"] = mct.core.CoreConfig(mixed_precision_config=mixed)
-        return mct.ptq.pytorch_post_training_quantization(model, examples, target_platform_capabilities=platform, **settings)
+        return mct.ptq.pytorch_post_training_quantization(
+            model, examples, target_platform_capabilities=platform, **settings
+        )
 
     whole = sum(one.numel() for one in model.parameters() if one.ndim > 1)
     asked, tries = goal["bytes"], 0
-    while True:  # what it says cannot be met it is asked again for, a little larger each time: the nearest that it can
+    # what it says cannot be met it is asked again for, a little larger each time: the nearest that
+    # it can
+    while True:
         try:
             quantised, information = within(asked)
             break
@@ -74,10 +83,16 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
                 raise
             asked, tries = max(asked * GROWTH, whole / 4), tries + 1
     mct.exporter.pytorch_export_model(
-        quantised, str(out / "model.onnx"), examples, quantization_format=mct.exporter.QuantizationFormat.FAKELY_QUANT
+        quantised,
+        str(out / "model.onnx"),
+        examples,
+        quantization_format=mct.exporter.QuantizationFormat.FAKELY_QUANT,
     )
     used = getattr(information, "final_resource_utilization", None)
-    return f"asked for {asked}; its own count of the weights: {getattr(used, 'weights_memory', 'not told')} bytes"
+    return (
+        f"asked for {asked}; its own count of the weights: "
+        f"{getattr(used, 'weights_memory', 'not told')} bytes"
+    )
 
 
 if __name__ == "__main__":

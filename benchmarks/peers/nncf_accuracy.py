@@ -1,5 +1,6 @@
-"""NNCF's post-training quantisation of an ONNX model with a goal for the accuracy: `quantize_with_accuracy_control`.
+"""NNCF's post-training quantisation of an ONNX model with a goal for the accuracy.
 
+`quantize_with_accuracy_control`.
     pip install nncf==3.4.0 openvino==2026.4.1 onnx==1.23.2 onnxruntime==1.31.1
 
 GIVEN also holds validation.npz (inputs by name, and `targets`) and goal.json (`drop`).

@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))  # Olive loads this file by its place, for the functions below
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # Olive loads this file by its place, for the functions below
 
 from interface import calibration, main, validation
 from olive.data.registry import Registry  # pyright: ignore[reportMissingImports]
@@ -23,7 +25,9 @@ from olive.data.registry import Registry  # pyright: ignore[reportMissingImports
 @Registry.register_dataset()
 def calibration_dataset(**_: Any) -> list[tuple[dict[str, Any], int]]:
     """The calibration examples, one at a time; Olive makes batches of them itself."""
-    return [({name: value[0] for name, value in one.items()}, 0) for one in calibration(_given(), 1)]
+    return [
+        ({name: value[0] for name, value in one.items()}, 0) for one in calibration(_given(), 1)
+    ]
 
 
 @Registry.register_dataset()
@@ -76,19 +80,43 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
     classes = {"task": "multiclass", "num_classes": logits(given), "ignore_index": -100}
     kind = {"name": "accuracy_score", "priority": 1, "metric_config": classes, "goal": goal}
     metric = {
-        "name": "score", "type": "accuracy", "backend": "torch_metrics", "data_config": "validation", "sub_types": [kind]
-    }  # fmt: skip
+        "name": "score",
+        "type": "accuracy",
+        "backend": "torch_metrics",
+        "data_config": "validation",
+        "sub_types": [kind],
+    }
     settings = {
         "input_model": {"type": "OnnxModel", "model_path": str(given / "model.onnx")},
-        "systems": {"here": {"type": "LocalSystem", "accelerators": [
-            {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}]}},
+        "systems": {
+            "here": {
+                "type": "LocalSystem",
+                "accelerators": [
+                    {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}
+                ],
+            }
+        },
         "data_configs": [data("calibration"), data("validation")],
         "evaluators": {"score": {"type": "OnnxEvaluator", "metrics": [metric]}},
-        "passes": {"quantise": {"type": "OnnxStaticQuantization", "data_config": "calibration", "quant_format": "QDQ"}},
-        "search_strategy": {"execution_order": "joint", "sampler": "tpe", "max_samples": 8, "seed": 0},
-        "evaluator": "score", "host": "here", "target": "here",
-        "cache_dir": str(out / "cache"), "output_dir": str(out / "olive"),
-    }  # fmt: skip
+        "passes": {
+            "quantise": {
+                "type": "OnnxStaticQuantization",
+                "data_config": "calibration",
+                "quant_format": "QDQ",
+            }
+        },
+        "search_strategy": {
+            "execution_order": "joint",
+            "sampler": "tpe",
+            "max_samples": 8,
+            "seed": 0,
+        },
+        "evaluator": "score",
+        "host": "here",
+        "target": "here",
+        "cache_dir": str(out / "cache"),
+        "output_dir": str(out / "olive"),
+    }
     found = run(settings)
     best = found.get_best_candidate() if hasattr(found, "get_best_candidate") else None
     if best is None:

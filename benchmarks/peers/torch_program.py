@@ -1,4 +1,7 @@
-"""Exported torch programs: read, saved and compiled, for the peers that work on them. Compiling wants a C++ compiler."""
+"""Exported torch programs: read, saved and compiled, for the peers that work on them.
+
+Compiling wants a C++ compiler.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +38,35 @@ def example(given: Path) -> tuple[torch.Tensor, ...]:
 def varying(given: Path) -> tuple[dict[int, Any], ...]:
     """Of each input the axes that vary in GIVEN/model.pt2."""
     program = torch.export.load(given / "model.pt2")
-    inputs = [node.meta["val"] for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    inputs = [
+        node.meta["val"]
+        for node in program.graph.nodes
+        if node.name in program.graph_signature.user_inputs
+    ]
     return tuple(
-        {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(one.shape) if not isinstance(size, int)} for one in inputs
+        {
+            axis: torch.export.Dim.DYNAMIC
+            for axis, size in enumerate(one.shape)
+            if not isinstance(size, int)
+        }
+        for one in inputs
     )
 
 
 def save(quantised: GraphModule, given: Path, out: Path) -> None:
     """Write OUT/model.pt2, without the float32 weights that the quantised program no longer reads."""
     read = {node.target for node in quantised.graph.nodes if node.op == "get_attr"}
-    for name in [name for name, _ in (*quantised.named_parameters(), *quantised.named_buffers()) if name not in read]:
+    for name in [
+        name
+        for name, _ in (*quantised.named_parameters(), *quantised.named_buffers())
+        if name not in read
+    ]:
         owner, _, last = name.rpartition(".")
         delattr(quantised.get_submodule(owner), last)
-    torch.export.save(torch.export.export(quantised, example(given), dynamic_shapes=varying(given)), out / "model.pt2")
+    torch.export.save(
+        torch.export.export(quantised, example(given), dynamic_shapes=varying(given)),
+        out / "model.pt2",
+    )
 
 
 def opened(out: Path) -> Callable[[Arrays], np.ndarray]:

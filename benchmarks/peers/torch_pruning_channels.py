@@ -1,9 +1,11 @@
-"""Torch-Pruning with its defaults, at the share of operations that is asked for. Run by `structure.py`, in an environment of its own.
+"""Torch-Pruning with its defaults, at the share of operations that is asked for.
 
+Run by `structure.py`, in an environment of its own.
     PYTHON torch_pruning_channels.py CLASS GIVEN.pt OUT.pt SHARE
 
-CLASS is a network of shoestring.models; GIVEN.pt and OUT.pt hold state dicts. The ratio is the smallest (in hundredths) at which the
-operations that it counts fall to the share. `pip install torch-pruning==1.6.1` beside torch, numpy, onnx, onnxruntime and shoestring.
+CLASS is a network of shoestring.models; GIVEN.pt and OUT.pt hold state dicts. The ratio is the
+smallest (in hundredths) at which the operations that it counts fall to the share. `pip install
+torch-pruning==1.6.1` beside torch, numpy, onnx, onnxruntime and shoestring.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86  #
 
 def quantise(given: Path, out: Path, options: list[str]) -> str:
     """model.pt2, with weights of 8 bits."""
-    quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    quantizer = x86.X86InductorQuantizer().set_global(
+        x86.get_default_x86_inductor_quantization_config()
+    )
     prepared = prepare_pt2e(module(given), quantizer)
     with torch.no_grad():
         for batch in batches(given):

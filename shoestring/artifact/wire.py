@@ -1,4 +1,7 @@
-"""Bytes out and bytes in: variable-length integers, strings, and a reader that never reads past the end."""
+"""Bytes out and bytes in.
+
+Variable-length integers, strings, and a reader that never reads past the end.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ class Writer(bytearray):
     """A growing run of bytes."""
 
     def varint(self, number: int) -> None:
-        """An unsigned integer below 2^64, seven bits a byte, lowest first, the top bit set on all but the last byte."""
+        """An unsigned integer below 2^64, seven bits a byte, lowest first, the top bit set on all
+        but the last byte.
+        """
         if not 0 <= number < 1 << 64:
             raise ValueError(f"{number} is not an unsigned integer of 64 bits")
         while number > 127:
@@ -102,7 +107,9 @@ class Reader:
 
 
 def squeeze(data: bytes, dictionary: bytes = b"") -> bytes:
-    """The length, then raw deflate (RFC 1951), which may refer to the dictionary as if it came before."""
+    """The length, then raw deflate (RFC 1951), which may refer to the dictionary as if it came
+    before.
+    """
     out = Writer()
     out.varint(len(data))
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from shoestring import __version__
-from shoestring.artifact.extras import missing
+from shoestring.artifact.errors import missing
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import (
     BEGINS_AGAIN,
@@ -34,14 +34,17 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Deep learning on a shoestring: a PyTorch model and a budget in, a small file that runs out.",
+    help="Deep learning on a shoestring: a PyTorch model and a budget in, a small file that runs "
+    "out.",
 )
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False) -> None:
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False,
+) -> None:
     if version:
         print(__version__)
         raise typer.Exit
@@ -57,15 +60,19 @@ app.command()(sensitivity)
 def inspect(file: File, as_json: AsJson = False) -> None:
     """The byte bill of a file: a line per tensor and section, adding up to its size."""
     from shoestring.artifact import bill
-    from shoestring.artifact.checkpoint import room
-    from shoestring.artifact.names import names_beside
-    from shoestring.artifact.saving import check_file
+    from shoestring.artifact.checkpoints.checkpoint import room
+    from shoestring.artifact.format.names import names_beside
+    from shoestring.artifact.format.saving import check_file
 
     check_file(file)
     data = file.read_bytes()
     lines = bill(data, names_beside(file, data), max_bytes=room(len(data)))
     if as_json:
-        print(json.dumps([{"name": line.name, "bytes": line.bytes, "about": line.about} for line in lines]))
+        print(
+            json.dumps(
+                [{"name": line.name, "bytes": line.bytes, "about": line.about} for line in lines]
+            )
+        )
         return
     for line in lines:
         print(f"{line.bytes:>12,}  {line.name:<24} {line.about}")
@@ -75,33 +82,50 @@ def inspect(file: File, as_json: AsJson = False) -> None:
 @app.command()
 def pack(
     checkpoint: Annotated[
-        Path, typer.Argument(help="a .safetensors file, a .pt, .pth or .bin file, or an .onnx file", show_default=False)
+        Path,
+        typer.Argument(
+            help="a .safetensors file, a .pt, .pth or .bin file, or an .onnx file",
+            show_default=False,
+        ),
     ],
-    out: Annotated[Path | None, typer.Argument(help="left out: NAME.shoe", show_default=False)] = None,
-    smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to unpack")] = False,
+    out: Annotated[
+        Path | None, typer.Argument(help="left out: NAME.shoe", show_default=False)
+    ] = None,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="also try codings that are slow to unpack")
+    ] = False,
     fix: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="of ONNX: an input, or an axis, that is always this; several times", show_default=False
+            metavar="NAME=VALUE",
+            help="of ONNX: an input, or an axis, that is always this; several times",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make any checkpoint smaller without losing a bit of it, `unpack` gives it back; or an ONNX file, which then runs as it did."""
-    from shoestring.artifact import checkpoint as packing
+    """Make any checkpoint smaller without losing a bit of it, `unpack` gives it back.
+
+    Or an ONNX file, which then runs as it did.
+    """
+    from shoestring.artifact.checkpoints import checkpoint as packing
 
     target = out or checkpoint.with_suffix(".shoe")
     if is_onnx(checkpoint):
-        from shoestring.kit.onnx_pack import pack_onnx
+        from shoestring.kit.importing.onnx_pack import pack_onnx
 
         writing(target)
         print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
-        print(pack_onnx(checkpoint, target, fixed=fixed_values(fix or []), smallest=smallest).as_text())
+        print(
+            pack_onnx(
+                checkpoint, target, fixed=fixed_values(fix or []), smallest=smallest
+            ).as_text()
+        )
         return
     if fix:
         raise ValueError("--fix is for the inputs of an ONNX file")
     read = packing.from_safetensors
     if not packing.is_safetensors(checkpoint):
-        from shoestring.kit.checkpoint import from_torch as read
+        from shoestring.kit.weights.checkpoint import from_torch as read
     writing(target)
     print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
     print(packing.pack(read(checkpoint), checkpoint, target, smallest=smallest).as_text())
@@ -110,12 +134,17 @@ def pack(
 @app.command()
 def unpack(
     file: File,
-    out: Annotated[Path | None, typer.Argument(help="left out: NAME.safetensors; .pt for PyTorch", show_default=False)] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="left out: NAME.safetensors; .pt for PyTorch", show_default=False),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)
+    ] = None,
 ) -> None:
     """Give back the checkpoint that `pack` made smaller."""
-    from shoestring.artifact import checkpoint as packing
     from shoestring.artifact import save
+    from shoestring.artifact.checkpoints import checkpoint as packing
 
     target = out or file.with_suffix(".safetensors")
     if out is None and target.exists():
@@ -123,18 +152,21 @@ def unpack(
     writing(target)
     write = packing.as_safetensors
     if not packing.wants_safetensors(target):
-        from shoestring.kit.checkpoint import as_torch as write
+        from shoestring.kit.weights.checkpoint import as_torch as write
     data, what = write(packing.read(file, max_bytes))
     save(target, data)
     print(f"{target}: {len(data):,} bytes, {what}")
 
 
 @app.command()
-def export(file: File, onnx: Annotated[Path, typer.Argument(help="the ONNX file to write", show_default=False)]) -> None:
+def export(
+    file: File,
+    onnx: Annotated[Path, typer.Argument(help="the ONNX file to write", show_default=False)],
+) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes."""
     from shoestring.artifact import read, save
-    from shoestring.artifact.folding import fold_transposes
-    from shoestring.artifact.protobuf import onnx as as_onnx
+    from shoestring.artifact.format.protobuf import onnx as as_onnx
+    from shoestring.artifact.runtime.folding import fold_transposes
 
     writing(onnx)
     content = read(file)
@@ -146,9 +178,12 @@ def export(file: File, onnx: Annotated[Path, typer.Argument(help="the ONNX file 
 @app.command()
 def run(
     file: File,
-    inputs: Annotated[Path, typer.Argument(help="an .npz file with an array per input", show_default=False)],
+    inputs: Annotated[
+        Path, typer.Argument(help="an .npz file with an array per input", show_default=False)
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="an .npz file for the outputs [default: print them]", show_default=False)
+        Path | None,
+        typer.Option(help="an .npz file for the outputs [default: print them]", show_default=False),
     ] = None,
 ) -> None:
     """Run a file on arrays."""
@@ -170,8 +205,12 @@ def run(
             f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez('in.npz', "
             f"{', '.join(f'{port.name}=...' for port in loaded.inputs)}), of {loaded.signature()}"
         ) from None
-    unnamed = [f"arr_{place}" for place in range(len(arrays))]  # as savez calls what is given without a name
-    if len(arrays) == len(loaded.inputs) and (len(arrays) == 1 or sorted(arrays) == sorted(unnamed)):
+    unnamed = [
+        f"arr_{place}" for place in range(len(arrays))
+    ]  # as savez calls what is given without a name
+    if len(arrays) == len(loaded.inputs) and (
+        len(arrays) == 1 or sorted(arrays) == sorted(unnamed)
+    ):
         given = arrays.values() if len(arrays) == 1 else (arrays[name] for name in unnamed)
         arrays = {port.name: value for port, value in zip(loaded.inputs, given, strict=True)}
     results = loaded.run(arrays)
@@ -182,7 +221,10 @@ def run(
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **results)
         save(out, buffer.getvalue())
-        print(f"{out}: " + ", ".join(f"{n}: {v.dtype.name}{list(v.shape)}" for n, v in results.items()))
+        print(
+            f"{out}: "
+            + ", ".join(f"{n}: {v.dtype.name}{list(v.shape)}" for n, v in results.items())
+        )
 
 
 @app.command()
@@ -191,12 +233,16 @@ def score(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="MODULE:FUNCTION", help="returns a task, (model, task), or with --inputs a model", show_default=False
+            metavar="MODULE:FUNCTION",
+            help="returns a task, (model, task), or with --inputs a model",
+            show_default=False,
         ),
     ],
     inputs: Inputs = None,
     same: SameOption = None,
-    ledger: Annotated[Path, typer.Option(help="where the score is recorded")] = Path("shoestring.ledger"),
+    ledger: Annotated[Path, typer.Option(help="where the score is recorded")] = Path(
+        "shoestring.ledger"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Score a file on a task's test data, and record that in the ledger."""
@@ -206,12 +252,17 @@ def score(
     read(file)  # a damaged one is told before the function trains anything
     if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
     value = prove(file, task_of(source, inputs, same), ledger=Ledger(ledger))
-    print(json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size}) if as_json else f"{value:.4f}")
+    print(
+        json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size})
+        if as_json
+        else f"{value:.4f}"
+    )
 
 
 @app.command()
 def ledger(
-    path: Annotated[Path, typer.Argument(help="a ledger")] = Path("shoestring.ledger"), as_json: AsJson = False
+    path: Annotated[Path, typer.Argument(help="a ledger")] = Path("shoestring.ledger"),
+    as_json: AsJson = False,
 ) -> None:
     """What was done, what it cost and what it brought; --json: a line of JSON per row."""
     from rich.console import Console
@@ -233,9 +284,13 @@ def ledger(
         scores = ["" if v is None else f"{v:.4f}" for v in values]
         size, seconds = row.cost_after.bytes, row.cost_after.seconds
         table.add_row(
-            str(row.id), what, *scores, "" if size is None else f"{size:,}", "" if seconds is None else f"{seconds:.1f}",
+            str(row.id),
+            what,
+            *scores,
+            "" if size is None else f"{size:,}",
+            "" if seconds is None else f"{seconds:.1f}",
             "" if row.seed is None else str(row.seed),
-        )  # fmt: skip
+        )
     Console().print(table)
 
 
@@ -245,9 +300,16 @@ app.command()(platforms)
 
 def _sentence(error: Exception) -> str:
     """The system's own errors in words; ours are in words already, and what is nobody's is named."""
-    if isinstance(error, OSError) and error.filename and error.strerror and error.strerror in str(error):
+    if (
+        isinstance(error, OSError)
+        and error.filename
+        and error.strerror
+        and error.strerror in str(error)
+    ):
         return f"{error.filename}: {error.strerror.lower()}"
-    if isinstance(error, OSError) and error.errno is not None and error.strerror:  # ours: a sentence, without its number
+    if (
+        isinstance(error, OSError) and error.errno is not None and error.strerror
+    ):  # ours: a sentence, without its number
         return error.strerror
     if isinstance(error, ValueError | OSError | RuntimeError | ModuleNotFoundError | TypeError):
         return str(error) or type(error).__name__
@@ -261,11 +323,15 @@ def _where(error: Exception) -> str:
     own = [
         f
         for f in frames
-        if "site-packages" not in f.filename and not f.filename.startswith(("<", sys.prefix, sys.base_prefix))
+        if "site-packages" not in f.filename
+        and not f.filename.startswith(("<", sys.prefix, sys.base_prefix))
     ]
     if not own:
         return ""
-    return f" ({own[-1].filename}:{own[-1].lineno}, in {own[-1].name}; SHOESTRING_TRACEBACK=1 shows all)"
+    return (
+        f" ({own[-1].filename}:{own[-1].lineno}, in {own[-1].name}; SHOESTRING_TRACEBACK=1 "
+        "shows all)"
+    )
 
 
 def main() -> None:
@@ -284,7 +350,11 @@ def main() -> None:
         if asked_to_end.is_set() or isinstance(error, KeyboardInterrupt):
             print(interruption(), file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        if isinstance(error, ModuleNotFoundError) and error.name in OF_TRAIN and "the extra" not in str(error):
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.name in OF_TRAIN
+            and "the extra" not in str(error)
+        ):
             error = missing(*OF_TRAIN, extra="train").with_traceback(error.__traceback__)
         print(f"error: {_sentence(error)}{_where(error)}", file=sys.stderr)
         raise SystemExit(1) from None

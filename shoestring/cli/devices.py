@@ -1,4 +1,7 @@
-"""The commands for devices: an agent that times files where it runs, and the same files beside each other on several platforms."""
+"""The commands for devices.
+
+An agent that times files where it runs, and the same files beside each other on several platforms.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,38 @@ from shoestring.cli.source import call
 
 
 def agent(
-    port: Annotated[int, typer.Option(help="where to listen; 0: a port that is free, which is printed", min=0, max=65535)] = 8731,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="where to listen; 0: a port that is free, which is printed", min=0, max=65535
+        ),
+    ] = 8731,
     host: Annotated[
-        str, typer.Option(help="the address to listen at; 0.0.0.0 lets other machines in, who must say the token")
+        str,
+        typer.Option(
+            help="the address to listen at; 0.0.0.0 lets other machines in, who must say the token"
+        ),
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="SHOESTRING_TOKEN", show_default=False,
-            help="what clients must say; left out: nothing, or one that is made up and printed where other machines are let in",
+            envvar="SHOESTRING_TOKEN",
+            show_default=False,
+            help="what clients must say; left out: nothing, or one that is made up and printed "
+            "where other machines are let in",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="the most that the work of a request may take")] = 120.0,
+    seconds: Annotated[
+        float, typer.Option(help="the most that the work of a request may take")
+    ] = 120.0,
     max_bytes: Annotated[
-        int, typer.Option(help="the most that a request, and in memory the tensors of a file in it, may take", min=1)
+        int,
+        typer.Option(
+            help="the most that a request, and in memory the tensors of a file in it, may take",
+            min=1,
+        ),
     ] = 256_000_000,
-) -> None:  # fmt: skip
+) -> None:
     """Time files that others send, on this device: for `remote:URL` and shoestring.meters.Remote.
 
     Needs the base install alone. Prints where it listens, and stops at Ctrl-C.
@@ -38,11 +57,20 @@ def agent(
     from shoestring.meters.agent import Agent, is_loopback
 
     with Agent(
-        port, host, token=token, seconds=seconds, max_bytes=max_bytes, say=lambda text: print(text, flush=True)
+        port,
+        host,
+        token=token,
+        seconds=seconds,
+        max_bytes=max_bytes,
+        say=lambda text: print(text, flush=True),
     ) as server:
         print(f"listening at {server.url}", flush=True)
         if not is_loopback(host):
-            print(f"from elsewhere, if names are known there: http://{gethostname()}:{server.server_port}", flush=True)
+            print(
+                "from elsewhere, if names are known there: "
+                f"http://{gethostname()}:{server.server_port}",
+                flush=True,
+            )
         if token is None and server.token is not None:
             print(f"token: {server.token}", flush=True)
         try:
@@ -55,23 +83,32 @@ def platforms(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODULE:FUNCTION FILE...", show_default=False,
-            help="a function that returns a task, or (model, task), and .shoe files; all are timed against the first",
+            metavar="MODULE:FUNCTION FILE...",
+            show_default=False,
+            help="a function that returns a task, or (model, task), and .shoe files; all are "
+            "timed against the first",
         ),
     ],
     runtime: Annotated[
         list[str] | None,
         typer.Option(
             show_default=False,
-            help="onnxruntime, openvino or remote:URL, with :all-threads after it for all cores; may be given several times; "
+            help="onnxruntime, openvino or remote:URL, with :all-threads after it for all cores; "
+            "may be given several times; "
             "left out: onnxruntime",
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="examples a run", min=1)] = 1,
-    svg: Annotated[Path | None, typer.Option(help="a chart to write, too: score against milliseconds", show_default=False)] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option(help="a chart to write, too: score against milliseconds", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:  # fmt: skip
-    """What files score, how large they are, and how fast they are on each platform: to look at before choosing."""
+) -> None:
+    """What files score, how large they are, and how fast they are on each platform.
+
+    To look at before choosing.
+    """
     from shoestring.artifact import read, save
     from shoestring.meters import parse_runtime
 
@@ -79,7 +116,8 @@ def platforms(
     files = [Path(name) for name in names if name not in sources]
     if len(sources) != 1 or not files:
         raise ValueError(
-            "give one function that returns the task, as MODULE:FUNCTION or path.py:FUNCTION, and one file or more"
+            "give one function that returns the task, as MODULE:FUNCTION or path.py:FUNCTION, and "
+            "one file or more"
         )
     wanted = [parse_runtime(text) for text in runtime or ["onnxruntime"]]
     for file in files:

@@ -1,4 +1,7 @@
-"""Ending on Ctrl-C and on SIGTERM alike, and what is said then: which file is whole, and whether the same command goes on."""
+"""Ending on Ctrl-C and on SIGTERM alike, and what is said then.
+
+Which file is whole, and whether the same command goes on.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ INTERRUPTED = 130
 BEGINS_AGAIN = "the same command begins again"
 GOES_ON = "the same command goes on from there"
 asked_to_end = Event()
-"""Set once a signal asked the command to end: what fails after that may have swallowed it (half an import, say)."""
+"""Set once a signal asked the command to end.
+
+What fails after that may have swallowed it (half an import, say).
+"""
 _told: list[Callable[[], str]] = []
 
 
@@ -46,14 +52,19 @@ def if_interrupted(words: Callable[[], str]) -> None:
 
 
 def writing(*paths: Path | None, then: Callable[[], str] = lambda: BEGINS_AGAIN) -> None:
-    """Have it said of these files what is there, where the command is interrupted from here on, and what the same command does then."""
+    """Have it said of these files what is there, where the command is interrupted from here on, and
+    what the same command does then.
+    """
     before = {path: _seen(path) for path in paths if path is not None}
 
     def words() -> str:
         told = []
         for path, seen in before.items():
             now = _seen(path)
-            told.append(f"{path} is {'not there' if now is None else 'as it was' if now == seen else 'whole'}")
+            told.append(
+                f"{path} is "
+                f"{'not there' if now is None else 'as it was' if now == seen else 'whole'}"
+            )
         return "; ".join([*told, then()])
 
     if_interrupted(words)

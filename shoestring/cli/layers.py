@@ -13,19 +13,32 @@ from shoestring.cli.source import Inputs, SameOption, model_and_task
 
 def sensitivity(
     source: Annotated[
-        str, typer.Argument(metavar="MODULE:FUNCTION", help="returns (trained model, task)", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION", help="returns (trained model, task)", show_default=False
+        ),
     ],
     bits: Annotated[
         list[int] | None,
-        typer.Option(help="of the weights, 2 to 8; may be given several times; left out: 8 and 4", min=2, max=8, show_default=False),
+        typer.Option(
+            help="of the weights, 2 to 8; may be given several times; left out: 8 and 4",
+            min=2,
+            max=8,
+            show_default=False,
+        ),
     ] = None,
     inputs: Inputs = None,
     same: SameOption = None,
-    folder: Annotated[Path | None, typer.Option(help="remembers trials, to go on after an interruption", show_default=False)] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="remembers trials, to go on after an interruption", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
-) -> None:  # fmt: skip
-    """Which layer hurts: the score that is lost and the bytes and milliseconds saved when one layer alone has whole numbers."""
+) -> None:
+    """Which layer hurts: the score that is lost and the bytes and milliseconds saved when one layer
+    alone has whole numbers.
+    """
     if as_json and as_csv:
         raise ValueError("JSON or CSV: leave out --json or --csv")
     from shoestring.plan import sensitivity as tried
@@ -39,4 +52,7 @@ def sensitivity(
     if_interrupted(lambda: f"{kept}; {BEGINS_AGAIN if folder is None else GOES_ON}")
     actions = [PostTraining(bits=one) for one in dict.fromkeys(bits or (8, 4))]
     table = tried(*model_and_task(source, inputs, same), actions, folder=folder)
-    print(table.to_json() if as_json else table.to_csv() if as_csv else table, end="" if as_csv else "\n")
+    print(
+        table.to_json() if as_json else table.to_csv() if as_csv else table,
+        end="" if as_csv else "\n",
+    )

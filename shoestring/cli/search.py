@@ -11,43 +11,64 @@ from typing import Annotated, Any
 
 import typer
 
-from shoestring.cli.ending import BEGINS_AGAIN, GOES_ON, INTERRUPTED, asked_to_end, if_interrupted, writing
+from shoestring.cli.ending import (
+    BEGINS_AGAIN,
+    GOES_ON,
+    INTERRUPTED,
+    asked_to_end,
+    if_interrupted,
+    writing,
+)
 from shoestring.cli.source import Inputs, SameName, SameOption, model_and_task
 from shoestring.core.budget import limits_in_words
 
 BEGAN = monotonic()
-"""When the program began, as nearly as Python can tell (the system's time of a process is also that of a shell that became it): the limit on time is on all of it."""
+"""When the program began, as nearly as Python can tell (the system's time of a process is also that
+of a shell that became it): the limit on time is on all of it.
+"""
 BUDGET_NOT_MET = 3
 DEMO = "drop<=1.5%, time<=1min"
 
 Source = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODULE:FUNCTION]", show_default=False,
-        help="a function that returns (trained model, task), or with --inputs a trained model, as MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits "
+        metavar="[MODULE:FUNCTION]",
+        show_default=False,
+        help="a function that returns (trained model, task), or with --inputs a trained model, as "
+        "MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits "
         "and a small LeNet, trained on the spot",
     ),
-]  # fmt: skip
+]
 Limits = Annotated[
     str | None,
     typer.Option(
-        "--budget", show_default=False,
-        help=f"limits, such as 'size<=16KB, latency<=50%, drop<=0.5%': {limits_in_words()} [default: none, and for the digits "
+        "--budget",
+        show_default=False,
+        help=f"limits, such as 'size<=16KB, latency<=50%, drop<=0.5%': {limits_in_words()} "
+        "[default: none, and for the digits "
         f"'{DEMO}']",
     ),
-]  # fmt: skip
+]
 Minutes = Annotated[
     float | None,
-    typer.Option(help="for the whole command, unless the budget limits time [default: 10]", min=0.05, show_default=False),
+    typer.Option(
+        help="for the whole command, unless the budget limits time [default: 10]",
+        min=0.05,
+        show_default=False,
+    ),
 ]
 RuntimeName = Annotated[
     str,
     typer.Option(
-        "--runtime", help="where milliseconds are measured: onnxruntime, openvino or remote:URL, each also with :all-threads"
+        "--runtime",
+        help="where milliseconds are measured: onnxruntime, openvino or remote:URL, each also "
+        "with :all-threads",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="for everything random")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON: a line for each event, the last one the report")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="print JSON: a line for each event, the last one the report")
+]
 
 
 def compress(
@@ -57,33 +78,45 @@ def compress(
     runtime: RuntimeName = "onnxruntime",
     inputs: Inputs = None,
     same: SameOption = None,
-    out: Annotated[Path | None, typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(help="processes that search together", min=1)] = 1,
     storage: Annotated[
         str | None,
         typer.Option(
             show_default=False,
-            help="where several machines share the search: journal:PATH in a shared folder, or postgresql://USER@HOST/NAME",
+            help="where several machines share the search: journal:PATH in a shared folder, or "
+            "postgresql://USER@HOST/NAME",
         ),
     ] = None,
     part: Annotated[
         str,
-        typer.Option(metavar="K/N", help="with --storage: this machine is number K of N, and tries other kinds of chain than the others"),
+        typer.Option(
+            metavar="K/N",
+            help="with --storage: this machine is number K of N, and tries other kinds of chain "
+            "than the others",
+        ),
     ] = "1/1",
     seed: Seed = 0,
-    ledger: Annotated[Path, typer.Option(help="where the trials are recorded")] = Path("shoestring.ledger"),
-    smallest: Annotated[bool, typer.Option("--smallest", help="also try codings that are slow to load")] = False,
+    ledger: Annotated[Path, typer.Option(help="where the trials are recorded")] = Path(
+        "shoestring.ledger"
+    ),
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="also try codings that are slow to load")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print the report alone")] = False,
     as_json: AsJson = False,
     worker: Annotated[int, typer.Option("--worker", hidden=True)] = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Find the best file of a trained model that keeps a budget, and prove it on test data.
 
-    The first file is there within seconds, and gets better until the time is up or nothing is left to gain. Ctrl-C delivers the
-    best so far; the same command goes on from there. Without a budget: the smallest file that loses nothing, and what else
-    could be had.
-    Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error;
-    130 interrupted (the best file so far is kept).
+    The first file is there within seconds, and gets better until the time is up or nothing is left
+    to gain. Ctrl-C delivers the best so far; the same command goes on from there. Without a budget:
+    the smallest file that loses nothing, and what else could be had. Exit status: 0 the budget is
+    kept; 3 it is not (the nearest file is kept, and the word "nearest" printed); 1 an error; 130
+    interrupted (the best file so far is kept).
     """
     machine, machines = _part(part, storage)
     limits, meters, timed = _limits(source, budget, runtime)
@@ -96,15 +129,33 @@ def compress(
     name, build = _job(source, seed, inputs, same)
     path = out or Path(f"{name}.shoe")
     settings: dict[str, Any] = {
-        "minutes": minutes, "meters": meters, "ledger": Ledger(ledger), "seed": seed, "smallest": smallest, "storage": storage,
-        "began": BEGAN, "share": (machine * workers + worker, machines * workers),
-    }  # fmt: skip
+        "minutes": minutes,
+        "meters": meters,
+        "ledger": Ledger(ledger),
+        "seed": seed,
+        "smallest": smallest,
+        "storage": storage,
+        "began": BEGAN,
+        "share": (machine * workers + worker, machines * workers),
+    }
     if worker:
         join(build, limits, path, **settings)
         return
-    writing(path, then=lambda: GOES_ON if path.with_name(f"{path.name}.study").exists() else BEGINS_AGAIN)
+    writing(
+        path,
+        then=lambda: GOES_ON if path.with_name(f"{path.name}.study").exists() else BEGINS_AGAIN,
+    )
     with helpers(workers - 1):
-        report = main_job(build, limits, path, latency=timed, asked=asked_to_end.is_set, say=say, tell=tell, **settings)
+        report = main_job(
+            build,
+            limits,
+            path,
+            latency=timed,
+            asked=asked_to_end.is_set,
+            say=say,
+            tell=tell,
+            **settings,
+        )
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     _exit(report)
 
@@ -128,7 +179,10 @@ def forecast(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """What `compress` would come to: bytes, milliseconds, minutes, and the chance that the budget is kept; in seconds."""
+    """What `compress` would come to.
+
+    Bytes, milliseconds, minutes, and the chance that the budget is kept; in seconds.
+    """
     limits, meters, _ = _limits(source, budget, runtime)
     from shoestring.plan import forecast as foretell
 
@@ -140,16 +194,28 @@ def forecast(
 
 def frontier(
     path: Annotated[
-        Path, typer.Argument(help="the file that compress wrote, or its folder NAME.shoe.study", show_default=False)
+        Path,
+        typer.Argument(
+            help="the file that compress wrote, or its folder NAME.shoe.study", show_default=False
+        ),
     ],
     pick: Annotated[
-        int | None, typer.Option(help="write the file of the point of this number", min=1, show_default=False)
+        int | None,
+        typer.Option(help="write the file of the point of this number", min=1, show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="where to write it [default: PATH.N.shoe]", show_default=False)] = None,
-    svg: Annotated[Path | None, typer.Option(help="draw it into this file", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="where to write it [default: PATH.N.shoe]", show_default=False),
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="draw it into this file", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """What no other file beats, with the exchange rate from each point to the next; `--pick` writes one without searching again."""
+    """What no other file beats, with the exchange rate from each point to the next.
+
+    `--pick` writes one without searching again.
+    """
     from shoestring.artifact import save
     from shoestring.plan.frontier import as_svg
     from shoestring.plan.kept import kept
@@ -162,10 +228,15 @@ def frontier(
         if pick > len(found.points):
             raise ValueError(f"there is no point {pick}: the frontier has {len(found.points)}")
         trial = found.points[pick - 1]
-        target = out or folder.with_name(f"{folder.name.removesuffix('.study').removesuffix('.shoe')}.{pick}.shoe")
+        target = out or folder.with_name(
+            f"{folder.name.removesuffix('.study').removesuffix('.shoe')}.{pick}.shoe"
+        )
         writing(target)
         save(target, study(trial))
-        told = f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, {trial.technique}"
+        told = (
+            f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, "
+            f"{trial.technique}"
+        )
         print(json.dumps({"path": str(target), **found.as_json()[pick - 1]}) if as_json else told)
     elif as_json:
         print(json.dumps(found.as_json()))
@@ -176,7 +247,10 @@ def frontier(
 
 
 def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, Any, Any]:
-    """The budget, its meters, and what times files; before torch is imported, so that a typing error is told at once."""
+    """The budget, its meters, and what times files.
+
+    Before torch is imported, so that a typing error is told at once.
+    """
     from shoestring.core import Budget
     from shoestring.meters import Latency, default_meters, parse_runtime
 
@@ -192,25 +266,38 @@ def _part(text: str, storage: str | None) -> tuple[int, int]:
     """(which machine this is, counted from 0, how many there are) of "K/N"; raises ValueError."""
     found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise ValueError(f"--part {text!r}: write K/N, such as 2/3 for the second of three machines")
+        raise ValueError(
+            f"--part {text!r}: write K/N, such as 2/3 for the second of three machines"
+        )
     if int(found[2]) > 1 and storage is None:
-        raise ValueError(f"--part {text} is for machines that share a search: name where with --storage")
+        raise ValueError(
+            f"--part {text} is for machines that share a search: name where with --storage"
+        )
     return int(found[1]) - 1, int(found[2])
 
 
-def _job(source: str | None, seed: int, inputs: Path | None, same: SameName | None) -> tuple[str, Callable[[], Any]]:
+def _job(
+    source: str | None, seed: int, inputs: Path | None, same: SameName | None
+) -> tuple[str, Callable[[], Any]]:
     """The name of a job, and what makes its model and task."""
     if source is not None:
         return source.rsplit(":", 1)[-1], lambda: model_and_task(source, inputs, same)
     if inputs is not None or same is not None:
-        raise ValueError("--inputs and --same are for a model of yours: name the function that returns it")
+        raise ValueError(
+            "--inputs and --same are for a model of yours: name the function that returns it"
+        )
     from shoestring.recipes import digits_lenet
 
     return "digits", lambda: digits_lenet(seed)
 
 
-def _printers(as_json: bool, quiet: bool) -> tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]:
-    """What prints lines for people, and what prints events as JSON; one of the two prints nothing, or both."""
+def _printers(
+    as_json: bool, quiet: bool
+) -> tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]:
+    """What prints lines for people, and what prints events as JSON.
+
+    One of the two prints nothing, or both.
+    """
 
     def silent(_: Any) -> None:
         return

@@ -21,12 +21,15 @@ def call(source: str) -> Any:
     """What MODULE:FUNCTION or path.py:FUNCTION returns."""
     module, colon, function = source.rpartition(":")
     if not colon or not module or not function:
-        raise ValueError(f"{source!r} does not name a function: write MODULE:FUNCTION or path.py:FUNCTION")
+        raise ValueError(
+            f"{source!r} does not name a function: write MODULE:FUNCTION or path.py:FUNCTION"
+        )
     if module.endswith(".py"):
         path = Path(module)
         if not path.is_file():
             raise FileNotFoundError(
-                f"there is no file {path}{_near(path.name, [one.name for one in path.parent.glob('*.py')])}"
+                "there is no file "
+                f"{path}{_near(path.name, [one.name for one in path.parent.glob('*.py')])}"
             )
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None and spec.loader is not None
@@ -41,14 +44,22 @@ def call(source: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != module.split(".")[0]:
                 raise
-            raise ValueError(f"there is no module {module!r} here or among what is installed: is the name right?") from None
+            raise ValueError(
+                f"there is no module {module!r} here or among what is installed: is the name right?"
+            ) from None
     if not callable(found := getattr(loaded, function, None)):
-        functions = [name for name, one in vars(loaded).items() if inspect_.isfunction(one) and not name.startswith("_")]
+        functions = [
+            name
+            for name, one in vars(loaded).items()
+            if inspect_.isfunction(one) and not name.startswith("_")
+        ]
         raise ValueError(f"{module} has no function {function!r}{_near(function, functions)}")
     try:
         inspect_.signature(found).bind()
     except TypeError as error:
-        raise ValueError(f"{source} is called without arguments, and wants some ({error})") from None
+        raise ValueError(
+            f"{source} is called without arguments, and wants some ({error})"
+        ) from None
     return found()
 
 
@@ -73,26 +84,34 @@ Inputs = Annotated[
     Path | None,
     typer.Option(
         show_default=False,
-        help="for a function that returns a model alone: an .npz or .npy file, or a folder of pictures or sounds; the score is agreement with "
+        help="for a function that returns a model alone: an .npz or .npy file, or a folder of "
+        "pictures or sounds; the score is agreement with "
         "the model as it came in, on inputs that are held out",
     ),
-]  # fmt: skip
+]
 SameOption = Annotated[
     SameName | None,
     typer.Option(
-        "--same", show_default=False, help="with --inputs, what the only output must keep; left out: found out from what it looks like"
+        "--same",
+        show_default=False,
+        help="with --inputs, what the only output must keep; left out: found out from what it "
+        "looks like",
     ),
-]  # fmt: skip
+]
 
 
-def model_and_task(source: str, inputs: Path | None = None, same: SameName | None = None) -> tuple[Any, Any]:
-    """The model and the task that it returns, or the model that it returns and agreement with it on `inputs`.
+def model_and_task(
+    source: str, inputs: Path | None = None, same: SameName | None = None
+) -> tuple[Any, Any]:
+    """The model and the task that it returns, or the model that it returns and agreement with it on
+    `inputs`.
 
     Raises ValueError where it returns something else.
     """
     if inputs is not None and not inputs.exists():
         raise FileNotFoundError(
-            f"there is no {inputs}: --inputs takes an .npz or .npy file, or a folder of pictures or sounds"
+            f"there is no {inputs}: --inputs takes an .npz or .npy file, or a folder of pictures "
+            "or sounds"
         )
     if same is not None and inputs is None:
         raise ValueError("--same says what agreement means, and wants --inputs to agree on")
@@ -100,24 +119,32 @@ def model_and_task(source: str, inputs: Path | None = None, same: SameName | Non
     if hasattr(made, "forward"):
         if inputs is None and is_graph(source):
             raise ValueError(
-                f"{source} is a model without a task: give --inputs x.npz, on which its answers are to stay the same, or name a function that "
+                f"{source} is a model without a task: give --inputs x.npz, on which its answers "
+                "are to stay the same, or name a function that "
                 "returns (shoestring.from_onnx(path), task)"
             )
         if inputs is None:
             raise ValueError(
-                f"{source} returned a model alone, {type(made).__name__}: give --inputs x.npz, on which its answers are to stay the same, or "
+                f"{source} returned a model alone, {type(made).__name__}: give --inputs x.npz, on "
+                "which its answers are to stay the same, or "
                 "return (trained model, task)"
             )
         model = unwrapped(made)
         return model, _agreement(model, inputs, same)
     if not (isinstance(made, tuple) and len(made) == 2):
-        told = f"a {type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
+        told = (
+            f"a {type(made).__name__} of {len(made)}"
+            if isinstance(made, tuple | list)
+            else type(made).__name__
+        )
         raise ValueError(f"{source} must return (trained model, task), and returned {told}")
     model, task = made
     if hasattr(model, "batches") and hasattr(task, "forward"):
         raise ValueError(f"{source} returned (task, model): it must return (trained model, task)")
     if inputs is not None:
-        raise ValueError(f"{source} returned a task of its own: leave --inputs out, or return the model alone")
+        raise ValueError(
+            f"{source} returned a task of its own: leave --inputs out, or return the model alone"
+        )
     try:
         check_task(task)
         return unwrapped(model), task
@@ -126,32 +153,50 @@ def model_and_task(source: str, inputs: Path | None = None, same: SameName | Non
 
 
 def task_of(source: str, inputs: Path | None = None, same: SameName | None = None) -> Any:
-    """The task that a function returns, alone or behind its model, or the agreement with a model that it returns alone."""
+    """The task that a function returns, alone or behind its model, or the agreement with a model
+    that it returns alone.
+    """
     if inputs is not None or same is not None:
         return model_and_task(source, inputs, same)[1]
     made = module_from(source) if is_graph(source) else call(source)
     if hasattr(made, "forward") and not hasattr(made, "batches"):
         raise ValueError(
-            f"{source} returned a model alone, {type(made).__name__}: give --inputs, the same as when the file was made"
+            f"{source} returned a model alone, {type(made).__name__}: give --inputs, the same as "
+            "when the file was made"
         )
     return made[1] if isinstance(made, tuple) else made
 
 
 def _agreement(model: Any, inputs: Path, same: SameName | None) -> Any:
-    from shoestring.kit import Agreement, Cents, Overlap, RelativeError, SameAnswer, SameClass, SameDirection
+    from shoestring.kit import (
+        Agreement,
+        Cents,
+        Overlap,
+        RelativeError,
+        SameAnswer,
+        SameClass,
+        SameDirection,
+    )
 
     measures: dict[SameName, Any] = {
-        SameName.CLASS: SameClass, SameName.ANSWER: SameAnswer, SameName.BOXES: Overlap, SameName.DIRECTION: SameDirection,
-        SameName.CENTS: Cents, SameName.NUMBERS: RelativeError,
-    }  # fmt: skip
+        SameName.CLASS: SameClass,
+        SameName.ANSWER: SameAnswer,
+        SameName.BOXES: Overlap,
+        SameName.DIRECTION: SameDirection,
+        SameName.CENTS: Cents,
+        SameName.NUMBERS: RelativeError,
+    }
     found = Agreement(model, inputs, None if same is None else measures[same]())
     print(found, file=sys.stderr)
     return found
 
 
 def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any:
-    """The module in an .onnx file, or in a .shoe file that runs, made of torch's functions; raises ValueError for other names."""
-    from shoestring.kit.from_onnx import from_onnx, from_shoe
+    """The module in an .onnx file, or in a .shoe file that runs, made of torch's functions.
+
+    Raises ValueError for other names.
+    """
+    from shoestring.kit.importing.from_onnx import from_onnx, from_shoe
 
     path = Path(path)
     if is_onnx(path):
@@ -159,7 +204,9 @@ def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any
     if path.suffix.lower() != ".shoe":
         raise ValueError(f"{path} must end in .onnx or .shoe")
     if fixed:
-        raise ValueError(f"{path} is a .shoe file, whose inputs stay: fix them where the ONNX file is packed")
+        raise ValueError(
+            f"{path} is a .shoe file, whose inputs stay: fix them where the ONNX file is packed"
+        )
     return from_shoe(path)
 
 
@@ -179,7 +226,9 @@ def fixed_values(given: Sequence[str]) -> dict[str, Any]:
     for text in given:
         name, equals, value = text.rpartition("=")
         try:
-            numbers = [float(one) if any(c in one for c in ".en") else int(one) for one in value.split(",")]
+            numbers = [
+                float(one) if any(c in one for c in ".en") else int(one) for one in value.split(",")
+            ]
         except ValueError:
             numbers = []
         if not equals or not name or not numbers:

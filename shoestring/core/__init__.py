@@ -1,6 +1,6 @@
 """The words of the house: six nouns and two verbs."""
 
-from shoestring.artifact.axes import Axis
+from shoestring.artifact.format.axes import Axis
 from shoestring.core.apply import apply
 from shoestring.core.budget import Budget, BudgetError, Share
 from shoestring.core.cost import Cost
@@ -15,7 +15,7 @@ from shoestring.core.kinds import (
     Numbers,
     Own,
     Probabilities,
-)  # fmt: skip
+)
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Gauge, Meter
 from shoestring.core.model import unwrapped
@@ -33,7 +33,7 @@ from shoestring.core.task import (
     evaluating,
     score,
     seeded,
-)  # fmt: skip
+)
 from shoestring.core.technique import ActsOnLayers, Chain, Stage, Strength, Technique, chain
 from shoestring.core.view import View
 
@@ -80,4 +80,4 @@ __all__ = [
     "score",
     "seeded",
     "unwrapped",
-]  # fmt: skip
+]

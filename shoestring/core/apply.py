@@ -27,14 +27,17 @@ def apply(
     parent: int | None = None,
     sha256: str | None = None,
 ) -> Any:
-    """The model that the technique makes of `model`; one row per step of a chain is written to the ledger.
+    """The model that the technique makes of `model`.
 
-    Scores are of the validation split, before and after. The technique sees the sealed task. Each step begins with the global
-    generators seeded with `seed`, so that a chain gives what its steps give one after the other; the caller's are left as they
-    were. A step that fails leaves a row of kind "failed" with what it cost.
-    Rows say the run: `run`, or this process's. Each continues the row before, and the first continues `parent`, where there is
-    such a row. `sha256`, where the caller knows it, is that of the file of `model`, and the first row says it.
-    A module is taken out of what wraps it for training (torch.compile, DataParallel). Raises TypeError for what is no task or no module.
+    One row per step of a chain is written to the ledger.
+    Scores are of the validation split, before and after. The technique sees the sealed task. Each
+    step begins with the global generators seeded with `seed`, so that a chain gives what its steps
+    give one after the other; the caller's are left as they were. A step that fails leaves a row of
+    kind "failed" with what it cost. Rows say the run: `run`, or this process's. Each continues the
+    row before, and the first continues `parent`, where there is such a row. `sha256`, where the
+    caller knows it, is that of the file of `model`, and the first row says it. A module is taken
+    out of what wraps it for training (torch.compile, DataParallel). Raises TypeError for what is no
+    task or no module.
     """
     check_task(task)
     model = unwrapped(model)
@@ -45,9 +48,13 @@ def apply(
         for step in steps:
             spent = _Spending(task, step)
             said: dict[str, Any] = {
-                "technique": repr(step), "seed": seed, "run": run or run_of_process(), "parent": parent, "task": sealed.name,
+                "technique": repr(step),
+                "seed": seed,
+                "run": run or run_of_process(),
+                "parent": parent,
+                "task": sealed.name,
                 "model": sha256,
-            }  # fmt: skip
+            }
             try:
                 with seeded(seed):
                     model = step(model, sealed)
@@ -59,13 +66,19 @@ def apply(
             cost, sha256 = spent.so_far(), None
             after, score_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
-                said |= {"score_before": score_before, "score_after": score_after, "cost_before": before}
+                said |= {
+                    "score_before": score_before,
+                    "score_after": score_after,
+                    "cost_before": before,
+                }
                 parent = ledger.append(Row(kind="apply", cost_after=after | cost, **said))
             before, score_before = after, score_after
     return model
 
 
-def _weigh(model: Any, task: Task, meters: Sequence[Meter], ledger: Ledger | None) -> tuple[Cost, float | None]:
+def _weigh(
+    model: Any, task: Task, meters: Sequence[Meter], ledger: Ledger | None
+) -> tuple[Cost, float | None]:
     if ledger is None:
         return Cost(), None
     cost = Cost()
@@ -79,7 +92,9 @@ class _Spending:
 
     def __init__(self, task: Task, technique: Technique) -> None:
         self.oracle = getattr(task, "oracle", None)
-        self.settings = settings(technique)  # before the step: what is no technique fails before it costs anything
+        self.settings = settings(
+            technique
+        )  # before the step: what is no technique fails before it costs anything
         self.sold = len(self.oracle.sold) if self.oracle is not None else 0
         self.start, self.busy = perf_counter(), processor_seconds()
 

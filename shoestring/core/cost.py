@@ -12,9 +12,9 @@ class Cost:
     """Measured use of each resource of `RESOURCES`; `None` means that nobody measured it.
 
     Of getting a model: `labels` bought, `seconds` spent, `processor_seconds` used by
-    this process and the workers it started and saw end, `training_joules` used, `settings` a person had to choose.
-    Of having it: `bytes` of its file, `milliseconds` a run, `operations` per example (a multiply and an add are two),
-    `memory_bytes` at the peak of a run, `joules` a run.
+    this process and the workers it started and saw end, `training_joules` used, `settings` a person
+    had to choose. Of having it: `bytes` of its file, `milliseconds` a run, `operations` per example
+    (a multiply and an add are two), `memory_bytes` at the peak of a run, `joules` a run.
     """
 
     labels: int | None = None
@@ -33,8 +33,15 @@ class Cost:
         return Cost(**{**asdict(self), **other.measured()})
 
     def __add__(self, later: Cost) -> Cost:
-        """Of two steps one after the other: what it took to get is added up, what it takes to have is the later step's."""
-        both = {n: a + b for n in GETTING if (a := getattr(self, n)) is not None and (b := getattr(later, n)) is not None}
+        """Of two steps one after the other.
+
+        What it took to get is added up, what it takes to have is the later step's.
+        """
+        both = {
+            n: a + b
+            for n in GETTING
+            if (a := getattr(self, n)) is not None and (b := getattr(later, n)) is not None
+        }
         return self | later | Cost(**both)
 
     def measured(self) -> dict[str, float]:

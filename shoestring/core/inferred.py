@@ -1,4 +1,7 @@
-"""What kinds of outputs a model has, where nobody says: from what the loss does with them, from how they are made, from their values."""
+"""What kinds of outputs a model has, where nobody says.
+
+From what the loss does with them, from how they are made, from their values.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from shoestring.core.kinds import (
     by_path,
     outputs_of,
     shown,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,59 @@ class Told:
 
 # What autograd calls a step, without "Backward" and the number behind it.
 _THROUGH = {
-    "View", "UnsafeView", "ReshapeAlias", "Transpose", "T", "Permute", "Squeeze", "Unsqueeze", "Select", "Slice", "Index", "IndexSelect",
-    "MaskedSelect", "Clone", "ToCopy", "Expand", "Split", "SplitWithSizes", "Unbind", "Cat", "Stack", "Alias", "MaskedFill", "Where",
-    "Mul", "Div", "Add", "Sub", "Rsub",
-}  # fmt: skip
-"""Steps after which a value still means the same: parts and views of it, other units, something taken off."""
+    "View",
+    "UnsafeView",
+    "ReshapeAlias",
+    "Transpose",
+    "T",
+    "Permute",
+    "Squeeze",
+    "Unsqueeze",
+    "Select",
+    "Slice",
+    "Index",
+    "IndexSelect",
+    "MaskedSelect",
+    "Clone",
+    "ToCopy",
+    "Expand",
+    "Split",
+    "SplitWithSizes",
+    "Unbind",
+    "Cat",
+    "Stack",
+    "Alias",
+    "MaskedFill",
+    "Where",
+    "Mul",
+    "Div",
+    "Add",
+    "Sub",
+    "Rsub",
+}
+"""Steps after which a value still means the same.
+
+Parts and views of it, other units, something taken off.
+"""
 _CUTS = {"Select", "Slice", "Index", "IndexSelect", "Split", "SplitWithSizes", "Unbind"}
-_CLASSES = {"LogSoftmax", "Softmax", "Logsumexp", "NllLoss", "NllLoss2D", "NllLossNd", "CtcLoss", "MultiMarginLoss"}
-_YES_OR_NO = {"BinaryCrossEntropyWithLogits": BinaryLogits(), "Sigmoid": BinaryLogits(), "LogSigmoid": BinaryLogits(),
-    "SoftMarginLoss": BinaryLogits(), "MultilabelMarginLoss": BinaryLogits(), "BinaryCrossEntropy": BinaryProbabilities()}  # fmt: skip
+_CLASSES = {
+    "LogSoftmax",
+    "Softmax",
+    "Logsumexp",
+    "NllLoss",
+    "NllLoss2D",
+    "NllLossNd",
+    "CtcLoss",
+    "MultiMarginLoss",
+}
+_YES_OR_NO = {
+    "BinaryCrossEntropyWithLogits": BinaryLogits(),
+    "Sigmoid": BinaryLogits(),
+    "LogSigmoid": BinaryLogits(),
+    "SoftMarginLoss": BinaryLogits(),
+    "MultilabelMarginLoss": BinaryLogits(),
+    "BinaryCrossEntropy": BinaryProbabilities(),
+}
 _NUMBERS = {"MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "Abs", "Pow"}
 _NORMS = {"LinalgVectorNorm", "Norm"}
 _LINEAR = {"Addmm", "Mm", "Linear"}
@@ -51,15 +98,21 @@ _VIEWS = {"View", "UnsafeView", "ReshapeAlias"}
 def settle(declared: Kinds, loss: Any, calls: Sequence[Any], answers: Any) -> dict[str, Told]:
     """The kind of each output that is to be taught, by path.
 
-    `declared`: what the task says. `loss`: a scalar that was computed from the outputs of `calls`, of one structure, with gradients
-    if they are on. `answers`: what the teacher returned. Of a mapping that has "logits", only these are taught, and what the loss
-    or the declaration names besides.
+    `declared`: what the task says.
+    `loss`: a scalar that was computed from the outputs of `calls`, of one structure, with gradients
+        if they are on.
+    `answers`: what the teacher returned. Of a mapping that has "logits", only these are taught, and
+        what the loss or the declaration names besides.
     """
     leaves = outputs_of(answers)
     if isinstance(declared, Own):
         return {"": Told(declared, "declared")}
     said: Mapping[Any, Kind] = (
-        {} if declared is None else dict.fromkeys(leaves, declared) if isinstance(declared, Kind) else declared
+        {}
+        if declared is None
+        else dict.fromkeys(leaves, declared)
+        if isinstance(declared, Kind)
+        else declared
     )
     named = by_path(said, list(leaves), "the task's `kinds`")
     by_loss = of_loss(loss, [outputs_of(one) for one in calls])
@@ -67,7 +120,9 @@ def settle(declared: Kinds, loss: Any, calls: Sequence[Any], answers: Any) -> di
     for path, answer in leaves.items():
         if path in named:
             found[path] = Told(named[path], "declared")
-        elif not answer.is_floating_point() or (_logits_only(answers, path) and path not in by_loss):
+        elif not answer.is_floating_point() or (
+            _logits_only(answers, path) and path not in by_loss
+        ):
             continue
         elif (kind := by_loss.get(path)) is not None:
             known = next((one[path] for one in map(outputs_of, calls) if path in one), None)
@@ -78,7 +133,9 @@ def settle(declared: Kinds, loss: Any, calls: Sequence[Any], answers: Any) -> di
 
 
 def in_words(found: Mapping[str, Told]) -> str:
-    """One line: "logits as logits of classes along axis 1 (by the loss), boxes as numbers (declared)"."""
+    """One line: "logits as logits of classes along axis 1 (by the loss), boxes as numbers
+    (declared)".
+    """
     return ", ".join(f"{shown(path)} as {told.kind} ({told.by})" for path, told in found.items())
 
 
@@ -90,16 +147,22 @@ def _logits_only(answers: Any, path: str) -> bool:
         if "logits" in keys and before != "logits":
             return True
         return bool(after) and before in keys and _logits_only(answers[keys[before]], after[0])
-    return bool(after) and isinstance(answers, list | tuple) and _logits_only(answers[int(before)], after[0])
+    return (
+        bool(after)
+        and isinstance(answers, list | tuple)
+        and _logits_only(answers[int(before)], after[0])
+    )
 
 
 # -- from the loss
 
 
 def of_loss(loss: Any, calls: Sequence[Mapping[str, Any]]) -> dict[str, Kind | None]:
-    """The kinds of the outputs that a loss is computed from, None where the way it is computed does not tell; without those it does not use.
+    """The kinds of the outputs that a loss is computed from, None where the way it is computed does
+    not tell; without those it does not use.
 
-    Autograd knows what was done with an output: logits of classes go into a softmax, numbers into a difference that is squared.
+    Autograd knows what was done with an output: logits of classes go into a softmax, numbers into a
+    difference that is squared.
     """
     start = getattr(loss, "grad_fn", None)
     if start is None:
@@ -136,12 +199,21 @@ def _reached(starts: list[Any], without: set[Any]) -> set[Any]:
         if node in seen:
             continue
         seen.add(node)
-        waiting += [one for one, _ in node.next_functions if one is not None and one not in seen and one not in without]
+        waiting += [
+            one
+            for one, _ in node.next_functions
+            if one is not None and one not in seen and one not in without
+        ]
     return seen
 
 
-def _of_use(edge: tuple[Any, int], readers: Mapping[tuple[Any, int], list[Any]], output: Any) -> Kind | None:
-    """What is done with an output: the first sign in the order classes, yes or no, numbers, directions."""
+def _of_use(
+    edge: tuple[Any, int], readers: Mapping[tuple[Any, int], list[Any]], output: Any
+) -> Kind | None:
+    """What is done with an output.
+
+    The first sign in the order classes, yes or no, numbers, directions.
+    """
     signs: dict[int, Kind] = {}
     cut = False
     waiting: list[tuple[tuple[Any, int], list[Any]]] = [(edge, [])]
@@ -167,12 +239,18 @@ def _of_use(edge: tuple[Any, int], readers: Mapping[tuple[Any, int], list[Any]],
                 cut = cut or step in _CUTS
                 waiting += [((node, place), [*way, node]) for place in range(_width(node))]
     if cut and len(signs) > 1:
-        return Numbers()  # parts of it mean different things: what costs an offset nowhere would be wrong for some
+        return (
+            Numbers()
+        )  # parts of it mean different things: what costs an offset nowhere would be wrong for some
     return signs[min(signs)] if signs else None
 
 
 def _classes(node: Any, step: str, way: list[Any], output: Any) -> Kind:
-    """What goes into a softmax: logits of classes, or, where other numbers were put beside it, a logit of yes (beside one) or numbers."""
+    """What goes into a softmax.
+
+    Logits of classes, or, where other numbers were put beside it, a logit of yes (beside one) or
+    numbers.
+    """
     kept = getattr(node, "_saved_result", None)
     kept = getattr(node, "_saved_self", None) if kept is None else kept
     dim = getattr(node, "_saved_dim", None)
@@ -185,12 +263,17 @@ def _classes(node: Any, step: str, way: list[Any], output: Any) -> Kind:
 
 
 def _is_length(node: Any, readers: Mapping[tuple[Any, int], list[Any]]) -> bool:
-    """Whether a product is of a value with itself, and a root is taken of their sum: cosine_embedding_loss does that."""
+    """Whether a product is of a value with itself, and a root is taken of their sum.
+
+    Cosine_embedding_loss does that.
+    """
     if len(set(node.next_functions)) != 1:
         return False
     here = [node]
     for name in ("Sum", "Add", "Mul", "Sqrt"):  # the root of the product of both lengths
-        here = [after for one in here for after in readers.get((one, 0), []) if _step(after) == name]
+        here = [
+            after for one in here for after in readers.get((one, 0), []) if _step(after) == name
+        ]
     return bool(here)
 
 
@@ -209,7 +292,10 @@ def _signed(dim: int, ndim: int) -> int:
 
 
 def _axis(node: Any, step: str, way: list[Any], output: Any) -> int:
-    """The axis of the output that has the classes: that of the step which reads it, followed back along the way."""
+    """The axis of the output that has the classes.
+
+    That of the step which reads it, followed back along the way.
+    """
     kept = getattr(node, "_saved_result", None) if step != "Logsumexp" else node._saved_self
     kept = getattr(node, "_saved_self", None) if kept is None else kept
     shape = list(output.shape if kept is None else kept.shape)
@@ -226,7 +312,11 @@ def _axis(node: Any, step: str, way: list[Any], output: Any) -> int:
         if name in _VIEWS:
             behind = _product(shape[axis + 1 :])
             shape = list(one._saved_self_sym_sizes)
-            axes = [place for place, size in enumerate(shape) if size == classes and _product(shape[place + 1 :]) == behind]
+            axes = [
+                place
+                for place, size in enumerate(shape)
+                if size == classes and _product(shape[place + 1 :]) == behind
+            ]
             exact, axis = exact and bool(axes), axes[0] if axes else 0
         elif name == "Permute":
             dims = [_signed(dim, len(shape)) for dim in one._saved_dims]
@@ -235,7 +325,17 @@ def _axis(node: Any, step: str, way: list[Any], output: Any) -> int:
             first, second = (_signed(dim, len(shape)) for dim in (one._saved_dim0, one._saved_dim1))
             shape[first], shape[second] = shape[second], shape[first]
             axis = {first: second, second: first}.get(axis, axis)
-        elif name not in ("Clone", "ToCopy", "MaskedFill", "Where", "Mul", "Div", "Add", "Sub", "Alias"):
+        elif name not in (
+            "Clone",
+            "ToCopy",
+            "MaskedFill",
+            "Where",
+            "Mul",
+            "Div",
+            "Add",
+            "Sub",
+            "Alias",
+        ):
             exact = False
     if exact and len(shape) == output.ndim and shape[axis] == output.shape[axis]:
         return axis
@@ -254,8 +354,8 @@ def _product(sizes: Sequence[int]) -> int:
 
 
 def of_values(answer: Any, made: Any = None, path: str = "") -> Told:
-    """The kind of an output from its values, from its path where it is called "logits", and from the last step that made it, where
-    `made` is the same output with gradients.
+    """The kind of an output from its values, from its path where it is called "logits", and from
+    the last step that made it, where `made` is the same output with gradients.
 
     Numbers where nothing tells.
     """
@@ -284,14 +384,19 @@ def of_values(answer: Any, made: Any = None, path: str = "") -> Told:
 
 
 def is_boxes(answer: Any, path: str) -> bool:
-    """Whether an output N×…×4 is called boxes, and has in every row a left before a right and a top before a bottom, of eight rows or more."""
+    """Whether an output N×…×4 is called boxes, and has in every row a left before a right and a top
+    before a bottom, of eight rows or more.
+    """
     if answer.ndim < 2 or answer.shape[-1] != 4 or answer.numel() < 32 or not _called_boxes(path):
         return False
     return bool((answer[..., 2] > answer[..., 0]).all() and (answer[..., 3] > answer[..., 1]).all())
 
 
 def may_be_logits(made: Any) -> bool:
-    """Whether an output, with gradients, comes out of a linear layer as three columns or more: then they may be logits of classes."""
+    """Whether an output, with gradients, comes out of a linear layer as three columns or more.
+
+    Then they may be logits of classes.
+    """
     return made is not None and made.ndim > 1 and made.shape[-1] > 2 and _last_step(made) in _LINEAR
 
 
@@ -301,11 +406,18 @@ def _called_boxes(path: str) -> bool:
 
 def _numbers(made: Any) -> Numbers:
     """Numbers; of an output N×C×T that a convolution made, with its columns along axis 1."""
-    return Numbers(axis=1) if getattr(made, "ndim", 0) == 3 and _last_step(made).startswith("Conv") else Numbers()
+    return (
+        Numbers(axis=1)
+        if getattr(made, "ndim", 0) == 3 and _last_step(made).startswith("Conv")
+        else Numbers()
+    )
 
 
 def _last_step(made: Any) -> str:
-    """What autograd calls the step that made an output, before all views of it; "" where nothing is known."""
+    """What autograd calls the step that made an output, before all views of it.
+
+    "" where nothing is known.
+    """
     step, node = "", getattr(made, "grad_fn", None)
     while node is not None:
         step = _step(node)

@@ -17,7 +17,8 @@ from time import time
 from shoestring.core.cost import Cost
 
 VERSION = 1
-"""The schema version that this code writes, in SQLite's `user_version`. Ledgers of before it say 0."""
+"""The schema version that this code writes, in SQLite's `user_version`. Ledgers of before it say 0.
+"""
 _SCHEMA = (
     """create table if not exists ledger (
     id integer primary key autoincrement, time real not null, kind text not null, technique text not null,
@@ -30,11 +31,28 @@ _SCHEMA = (
     """create trigger if not exists no_replace before insert on ledger when exists (select 1 from ledger where id = new.id)
     begin select raise(abort, 'the ledger is append-only'); end""",
 )
-_LATER = {"run": "text", "parent": "integer", "task": "text", "model": "text"}  # columns that version 0 has not
+_LATER = {
+    "run": "text",
+    "parent": "integer",
+    "task": "text",
+    "model": "text",
+}  # columns that version 0 has not
 _COLUMNS = [
-    "time", "kind", "technique", "seed", "score_before", "score_after", "cost_before", "cost_after", "file", "sha256", "machine",
-    "versions", "note", *_LATER,
-]  # fmt: skip
+    "time",
+    "kind",
+    "technique",
+    "seed",
+    "score_before",
+    "score_after",
+    "cost_before",
+    "cost_after",
+    "file",
+    "sha256",
+    "machine",
+    "versions",
+    "note",
+    *_LATER,
+]
 
 
 @cache
@@ -49,12 +67,15 @@ def run_of_process() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One step. `kind` is "apply" (scores are of the validation split), "failed" (with what was spent until then) or
-    "prove" (score_after is of the test split).
+    """One step.
 
-    `run`: the id of the command or call that wrote the row, this process's unless given. `parent`: the id of the row that it
-    continues. `task`: the task's name. `model`: the sha256 of the model's file before the step; `sha256` is that of `file`.
-    None where nobody said so, as in rows of older ledgers.
+    `kind` is "apply" (scores are of the validation split), "failed" (with what was spent until
+    then) or "prove" (score_after is of the test split).
+    `run`: the id of the command or call that wrote the row, this process's unless given.
+    `parent`: the id of the row that it continues.
+    `task`: the task's name.
+    `model`: the sha256 of the model's file before the step; `sha256` is that of `file`. None where
+        nobody said so, as in rows of older ledgers.
     """
 
     kind: str
@@ -79,15 +100,21 @@ class Row:
     def as_dict(self) -> dict[str, object]:
         """The row as plain JSON values; of the costs, only what was measured."""
         named = {name: getattr(self, name) for name in ("id", *_COLUMNS)}
-        return {**named, "cost_before": self.cost_before.measured(), "cost_after": self.cost_after.measured()}
+        return {
+            **named,
+            "cost_before": self.cost_before.measured(),
+            "cost_after": self.cost_after.measured(),
+        }
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """A ledger in a SQLite file, made at the first row. Any number of processes may write to it at a time.
+    """A ledger in a SQLite file, made at the first row.
 
-    An older ledger is read as it is, and gets the columns that it lacks at the first row that is appended to it.
-    Raises ValueError for a ledger of a newer schema and for a file of another kind, OSError where there can be none.
+    Any number of processes may write to it at a time.
+    An older ledger is read as it is, and gets the columns that it lacks at the first row that is
+    appended to it. Raises ValueError for a ledger of a newer schema and for a file of another kind,
+    OSError where there can be none.
     """
 
     path: str | Path
@@ -95,22 +122,31 @@ class Ledger:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as connection:
+            with closing(
+                sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            ) as connection:
                 if (version := _version(connection)) > VERSION:
                     raise ValueError(
-                        f"the ledger {self.path} has schema version {version}, and this Shoestring knows {VERSION} and older: install "
+                        f"the ledger {self.path} has schema version {version}, and this "
+                        f"Shoestring knows {VERSION} and older: install "
                         "the newer Shoestring that wrote it, or name another path"
                     )
                 yield connection
         except sqlite3.OperationalError as error:
             if "unable to open" in str(error):
                 folder = Path(self.path).absolute().parent
-                why = "its folder cannot be written" if folder.is_dir() else f"there is no folder {folder}"
+                why = (
+                    "its folder cannot be written"
+                    if folder.is_dir()
+                    else f"there is no folder {folder}"
+                )
                 raise OSError(f"cannot open the ledger {self.path}: {why}") from None
             raise
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error):
-                raise ValueError(f"{self.path} is not a ledger: it is a file of another kind; name another path") from None
+                raise ValueError(
+                    f"{self.path} is not a ledger: it is a file of another kind; name another path"
+                ) from None
             raise
 
     def append(self, row: Row) -> int:
@@ -118,7 +154,9 @@ class Ledger:
         values = row.as_dict()
         for name in ("cost_before", "cost_after", "versions"):
             values[name] = json.dumps(values[name])
-        sql = f"insert into ledger ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"
+        sql = (
+            f"insert into ledger ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"
+        )
         with self._open() as connection:
             _renew(connection)
             number = connection.execute(sql, [values[name] for name in _COLUMNS]).lastrowid
@@ -133,8 +171,13 @@ class Ledger:
             if not (there := _columns(connection)):
                 return []
             names = ["id", *(name for name in _COLUMNS if name in there)]
-            found = connection.execute(f"select {', '.join(names)} from ledger order by id").fetchall()
-        return [_row({**dict.fromkeys(_LATER), **dict(zip(names, values, strict=True))}) for values in found]
+            found = connection.execute(
+                f"select {', '.join(names)} from ledger order by id"
+            ).fetchall()
+        return [
+            _row({**dict.fromkeys(_LATER), **dict(zip(names, values, strict=True))})
+            for values in found
+        ]
 
     def json_lines(self) -> Iterator[str]:
         """A line of JSON per row."""
@@ -151,7 +194,10 @@ def _columns(connection: sqlite3.Connection) -> list[str]:
 
 
 def _renew(connection: sqlite3.Connection) -> None:
-    """Bring a ledger, or an empty file, to this schema version; one process does it, the others wait."""
+    """Bring a ledger, or an empty file, to this schema version.
+
+    One process does it, the others wait.
+    """
     if _version(connection) == VERSION:
         return
     connection.execute("begin immediate")
@@ -179,7 +225,14 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     try:
         cpuinfo = Path("/proc/cpuinfo").read_text()
-        name = next((line.split(":", 1)[1].strip() for line in cpuinfo.splitlines() if line.startswith("model name")), name)
+        name = next(
+            (
+                line.split(":", 1)[1].strip()
+                for line in cpuinfo.splitlines()
+                if line.startswith("model name")
+            ),
+            name,
+        )
     except OSError:
         pass
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"

@@ -10,13 +10,19 @@ from shoestring.core.task import Task
 
 
 class Meter(Protocol):
-    """Called with a module or the path of a `.shoe` file, and the task; returns the part of the Cost that it measures."""
+    """Called with a module or the path of a `.shoe` file, and the task.
+
+    Returns the part of the Cost that it measures.
+    """
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost: ...
 
 
 class Gauge(Meter, Protocol):
-    """A meter that says what it reads, so that a planner knows which limit it serves. All of `shoestring.meters` are."""
+    """A meter that says what it reads, so that a planner knows which limit it serves.
+
+    All of `shoestring.meters` are.
+    """
 
     measures: ClassVar[str]
     """The field of Cost that it reads."""

@@ -1,4 +1,7 @@
-"""What is given as a model: a torch module, out of what wraps it for training; and words for what is given in place of one."""
+"""What is given as a model: a torch module, out of what wraps it for training.
+
+And words for what is given in place of one.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 _WHOLE = "build the module, load its weights with load_state_dict(), and give that"
-_HELD = ("model", "module", "module_", "net", "network")  # where what is built around a module keeps it
+_HELD = (
+    "model",
+    "module",
+    "module_",
+    "net",
+    "network",
+)  # where what is built around a module keeps it
 
 
 def unwrapped(model: Any) -> Any:
-    """The module itself, of one that torch.compile, DataParallel or DistributedDataParallel wraps, however many times.
+    """The module itself, of one that torch.compile, DataParallel or DistributedDataParallel wraps,
+    however many times.
 
-    Raises TypeError for what is no module, or one without the Python code that techniques and the exporter follow: it says
-    what to give instead.
+    Raises TypeError for what is no module, or one without the Python code that techniques and the
+    exporter follow: it says what to give instead.
     """
     while (inner := _inner(model)) is not None:
         model = inner
@@ -27,7 +37,11 @@ def unwrapped(model: Any) -> Any:
 def _inner(model: Any) -> Any:
     """What is wrapped; None where nothing is."""
     torch = sys.modules.get("torch")
-    if torch is None or not isinstance(model, torch.nn.Module) or isinstance(model, torch.jit.ScriptModule):
+    if (
+        torch is None
+        or not isinstance(model, torch.nn.Module)
+        or isinstance(model, torch.jit.ScriptModule)
+    ):
         return None
     wraps = isinstance(model, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel)
     return model._modules.get("module" if wraps else "_orig_mod")
@@ -40,7 +54,8 @@ def _told(given: Any) -> str:
     if torch is not None and isinstance(given, torch.nn.Module):
         if isinstance(given, torch.jit.ScriptModule):
             return (
-                f"{kind}, a module of torch.jit, of which only compiled code is there: give the Python module that was scripted or "
+                f"{kind}, a module of torch.jit, of which only compiled code is there: give the "
+                "Python module that was scripted or "
                 "traced (`original` in torch.jit.script(original)), with its weights"
             )
         if kind == "FullyShardedDataParallel":
@@ -52,26 +67,42 @@ def _told(given: Any) -> str:
             return f"the path {words}: shoestring.from_onnx({words}) makes a module of that file"
         if suffix == ".shoe":
             return (
-                f"the path {words}: shoestring.from_shoe({words}) makes a module of that file, and shoestring.restore({words}, module) "
+                f"the path {words}: shoestring.from_shoe({words}) makes a module of that file, "
+                f"and shoestring.restore({words}, module) "
                 "gives one of your own class its weights"
             )
         return f"the path {words}: {_WHOLE}"
     if isinstance(given, Mapping):
-        return f"a {kind} ({', '.join(map(str, list(given)[:3])) or 'empty'}), weights without their module: {_WHOLE}"
+        return (
+            f"a {kind} ({', '.join(map(str, list(given)[:3])) or 'empty'}), weights "
+            f"without their module: {_WHOLE}"
+        )
     if isinstance(given, type):
-        return f"the class {given.__name__}: give an instance of it, {given.__name__}(...), with its trained weights"
+        return (
+            f"the class {given.__name__}: give an instance of it, {given.__name__}(...), "
+            "with its trained weights"
+        )
     if isinstance(given, tuple | list):
         return f"a {kind} of {len(given)}: give the module alone"
     if kind == "ExportedProgram":
-        return "an ExportedProgram: give the Python module that was exported, or what its module() returns"
+        return (
+            "an ExportedProgram: give the Python module that was exported, or what its "
+            "module() returns"
+        )
     if kind == "Loaded":
         return (
-            "a file that was loaded, which only runs: shoestring.from_shoe(path) makes a module of it, and shoestring.restore(path, module) "
+            "a file that was loaded, which only runs: shoestring.from_shoe(path) makes a module "
+            "of it, and shoestring.restore(path, module) "
             "gives one of your own class its weights"
         )
     module = () if torch is None else torch.nn.Module
-    if held := next((name for name in _HELD if isinstance(getattr(given, name, None), module)), None):
+    if held := next(
+        (name for name in _HELD if isinstance(getattr(given, name, None), module)), None
+    ):
         return f"{kind}, which is built around a module: give its .{held}"
     if callable(given) and hasattr(given, "__name__"):
-        return f"the function {given.__name__}: call it if it makes the model, and give what it returns"
+        return (
+            f"the function {given.__name__}: call it if it makes the model, and give what "
+            "it returns"
+        )
     return f"{kind}, which is none"

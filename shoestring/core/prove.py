@@ -11,10 +11,19 @@ from shoestring.core.ledger import Ledger, Row
 from shoestring.core.task import Task, check_task, score
 
 
-def prove(path: str | Path, task: Task, *, ledger: Ledger | None = None, seed: int | None = None, note: str = "") -> float:
-    """The test score of the file at `path`, as its user will get it; a row of kind "prove" goes to the ledger.
+def prove(
+    path: str | Path,
+    task: Task,
+    *,
+    ledger: Ledger | None = None,
+    seed: int | None = None,
+    note: str = "",
+) -> float:
+    """The test score of the file at `path`, as its user will get it.
 
-    It informs and decides nothing: limits are decided on validation data. Raises ShoeError for a damaged file, TypeError for what is no task.
+    A row of kind "prove" goes to the ledger.
+    It informs and decides nothing: limits are decided on validation data. Raises ShoeError for a
+    damaged file, TypeError for what is no task.
     """
     check_task(task)
     path = Path(path)

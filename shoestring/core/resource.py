@@ -1,4 +1,7 @@
-"""Resource: one table of what a model takes, to get and to have. Costs, budgets, meters and the command line read it."""
+"""Resource: one table of what a model takes, to get and to have.
+
+Costs, budgets, meters and the command line read it.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,13 @@ _ENERGY = {"uJ": 1e-6, "mJ": 1e-3, "J": 1.0}
 class Resource:
     """One resource, such as bytes or labels.
 
-    `field`: the name of its field in a Cost. `limit`: its name in a budget; None where no budget limits it. `units`: each unit that a
-    limit may have, with its factor to the field's own unit; `unit`: the one whose factor is 1. `about`: what is counted, in words.
-    `getting`: whether it is of getting a model (it adds up over steps) or of having one. `noisy`: whether two measurements of the
-    same file differ.
+    `field`: the name of its field in a Cost.
+    `limit`: its name in a budget; None where no budget limits it.
+    `units`: each unit that a limit may have, with its factor to the field's own unit.
+    `unit`: the one whose factor is 1.
+    `about`: what is counted, in words.
+    `getting`: whether it is of getting a model (it adds up over steps) or of having one.
+    `noisy`: whether two measurements of the same file differ.
     """
 
     field: str
@@ -34,18 +40,62 @@ class Resource:
 RESOURCES: tuple[Resource, ...] = (
     Resource(limit="size", field="bytes", units=_BYTES, unit="B", about="bytes of the file"),
     Resource(
-        limit="latency", field="milliseconds", units={"us": 1e-3, "ms": 1.0, "s": 1e3}, unit="ms", about="milliseconds a run",
+        limit="latency",
+        field="milliseconds",
+        units={"us": 1e-3, "ms": 1.0, "s": 1e3},
+        unit="ms",
+        about="milliseconds a run",
         noisy=True,
     ),
-    Resource(limit="operations", field="operations", units=_PLAIN, unit="", about="operations per example"),
-    Resource(limit="memory", field="memory_bytes", units=_BYTES, unit="B", about="bytes at the peak of a run", noisy=True),
-    Resource(limit="energy", field="joules", units=_ENERGY, unit="J", about="joules a run", noisy=True),
-    Resource(limit="labels", field="labels", units=_PLAIN, unit="", about="labels bought", getting=True),
-    Resource(limit="time", field="seconds", units=_TIME, unit="s", about="seconds spent", getting=True),
-    Resource(limit=None, field="processor_seconds", units=_TIME, unit="s", about="processor seconds used", getting=True),
-    Resource(limit=None, field="training_joules", units=_ENERGY, unit="J", about="joules of training", getting=True),
-    Resource(limit=None, field="settings", units=_PLAIN, unit="", about="settings that a person chose", getting=True),
-)  # fmt: skip
+    Resource(
+        limit="operations",
+        field="operations",
+        units=_PLAIN,
+        unit="",
+        about="operations per example",
+    ),
+    Resource(
+        limit="memory",
+        field="memory_bytes",
+        units=_BYTES,
+        unit="B",
+        about="bytes at the peak of a run",
+        noisy=True,
+    ),
+    Resource(
+        limit="energy", field="joules", units=_ENERGY, unit="J", about="joules a run", noisy=True
+    ),
+    Resource(
+        limit="labels", field="labels", units=_PLAIN, unit="", about="labels bought", getting=True
+    ),
+    Resource(
+        limit="time", field="seconds", units=_TIME, unit="s", about="seconds spent", getting=True
+    ),
+    Resource(
+        limit=None,
+        field="processor_seconds",
+        units=_TIME,
+        unit="s",
+        about="processor seconds used",
+        getting=True,
+    ),
+    Resource(
+        limit=None,
+        field="training_joules",
+        units=_ENERGY,
+        unit="J",
+        about="joules of training",
+        getting=True,
+    ),
+    Resource(
+        limit=None,
+        field="settings",
+        units=_PLAIN,
+        unit="",
+        about="settings that a person chose",
+        getting=True,
+    ),
+)
 GETTING = tuple(one.field for one in RESOURCES if one.getting)
 """The fields of a Cost that are of getting a model."""
 LIMITED: dict[str, Resource] = {one.limit: one for one in RESOURCES if one.limit is not None}
@@ -53,7 +103,10 @@ LIMITED: dict[str, Resource] = {one.limit: one for one in RESOURCES if one.limit
 
 
 def units_in_words(*, getting: bool) -> str:
-    """The limits on resources of getting a model, or of having it, with their units: "size and memory (B, KB), latency (us, ms)"."""
+    """The limits on resources of getting a model, or of having it, with their units.
+
+    "size and memory (B, KB), latency (us, ms)".
+    """
     groups: dict[str, list[str]] = {}
     for name, one in LIMITED.items():
         if one.getting == getting:

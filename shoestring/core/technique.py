@@ -34,11 +34,15 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """The one field of a technique that presses harder, so that a planner can turn it without knowing the technique.
+    """The one field of a technique that presses harder, so that a planner can turn it without
+    knowing the technique.
 
-    `field`: its name. `gentle` and `harsh`: the values at the two ends of what is worth trying, in this order; going from the first to the
-    second never costs bytes (the conformance test tries it). `logarithmic`: whether steps are of equal ratio rather than of equal size;
-    `whole`: whether values are whole numbers. `wrap` makes the field's value of the number, where it is not a plain number.
+    `field`: its name.
+    `gentle` and `harsh`: the values at the two ends of what is worth trying, in this order; going
+        from the first to the second never costs bytes (the conformance test tries it).
+    `logarithmic`: whether steps are of equal ratio rather than of equal size.
+    `whole`: whether values are whole numbers. `wrap` makes the field's value of the number, where
+        it is not a plain number.
     """
 
     field: str
@@ -51,7 +55,9 @@ class Strength:
     def value(self, press: float) -> float:
         """The number at `press`, 0 (gentle) to 1 (harsh)."""
         if self.logarithmic:
-            value = math.exp(math.log(self.gentle) + press * (math.log(self.harsh) - math.log(self.gentle)))
+            value = math.exp(
+                math.log(self.gentle) + press * (math.log(self.harsh) - math.log(self.gentle))
+            )
         else:
             value = self.gentle + press * (self.harsh - self.gentle)
         return round(value) if self.whole else float(f"{value:.4g}")
@@ -63,14 +69,17 @@ class Strength:
 
 
 class Technique(ABC):
-    """A frozen, keyword-only dataclass whose fields are its configuration and whose `repr` is its name.
+    """A frozen, keyword-only dataclass whose fields are its configuration and whose `repr` is its
+    name.
 
-    Calling it returns a new model and leaves its argument alone. Randomness comes from torch's global generator. One that acts
-    on layers has the fields `only` and `keep`, names of the layers that it changes and of those that it does not (`ActsOnLayers`); its name
-    tells them where there are any.
+    Calling it returns a new model and leaves its argument alone. Randomness comes from torch's
+    global generator. One that acts on layers has the fields `only` and `keep`, names of the layers
+    that it changes and of those that it does not (`ActsOnLayers`); its name tells them where there
+    are any.
 
-    Two facts of a class let a planner use a technique that it has never seen: `stage`, where in a chain it belongs, and `strength`,
-    the field that presses harder (None where there is nothing to turn). A technique with no stage is left alone by planners.
+    Two facts of a class let a planner use a technique that it has never seen: `stage`, where in a
+    chain it belongs, and `strength`, the field that presses harder (None where there is nothing to
+    turn). A technique with no stage is left alone by planners.
     """
 
     stage: ClassVar[Stage | None] = None
@@ -86,23 +95,31 @@ class Technique(ABC):
         """A new model that answers the same questions more cheaply."""
 
     def layers(self, model: Any, task: Task) -> list[str]:
-        """Names of the layers of a torch module that `only` and `keep` may have, in the module's order: those with a parameter of two axes or
-        more, for a technique that does not say otherwise."""
+        """Names of the layers of a torch module that `only` and `keep` may have, in the module's
+        order: those with a parameter of two axes or more, for a technique that does not say
+        otherwise.
+        """
         found: dict[str, None] = {}
         for path, part in unwrapped(model).named_modules():
             name, parametrized, _ = f".{path}".partition(".parametrizations.")
             owner = name.removeprefix(".") if parametrized else path
-            if any(one.ndim >= 2 and one.is_floating_point() for one in part.parameters(recurse=False)):
+            if any(
+                one.ndim >= 2 and one.is_floating_point() for one in part.parameters(recurse=False)
+            ):
                 found[owner] = None
         return list(found)
 
     def prepared(self, model: Any, task: Task) -> Self:
-        """An equal technique that has worked out already what it needs of this model and task whatever `only` and `keep` are: itself, for a
-        technique that does not say otherwise."""
+        """An equal technique that has worked out already what it needs of this model and task
+        whatever `only` and `keep` are: itself, for a technique that does not say otherwise.
+        """
         return self
 
     def toward(self, size: float) -> Technique | None:
-        """The technique set so that the weights of what it makes take about so many bytes; None where it cannot aim at that."""
+        """The technique set so that the weights of what it makes take about so many bytes.
+
+        None where it cannot aim at that.
+        """
         return None
 
 
@@ -130,7 +147,11 @@ class ActsOnLayers(Protocol):
 
 
 def _name(self: Any) -> str:
-    told = [f for f in fields(self) if f.repr and (f.name not in ("only", "keep", "pays") or getattr(self, f.name))]
+    told = [
+        f
+        for f in fields(self)
+        if f.repr and (f.name not in ("only", "keep", "pays") or getattr(self, f.name))
+    ]
     return f"{type(self).__qualname__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in told)})"
 
 
@@ -151,18 +172,27 @@ class Chain(Technique):
 
 def chain(*techniques: Technique) -> Chain:
     """One technique out of several, run from left to right; chains within are flattened."""
-    return Chain(tuple(step for t in techniques for step in (t.techniques if isinstance(t, Chain) else (t,))))
+    return Chain(
+        tuple(step for t in techniques for step in (t.techniques if isinstance(t, Chain) else (t,)))
+    )
 
 
 def settings(technique: Any) -> int:
-    """How many settings somebody chose: the fields that differ from their defaults, those of nested choices included."""
+    """How many settings somebody chose.
+
+    The fields that differ from their defaults, those of nested choices included.
+    """
     if isinstance(technique, Chain):
         return sum(map(settings, technique.techniques))
     count = 0
     for f in [one for one in fields(technique) if one.compare]:  # others are no part of what it is
         value = getattr(technique, f.name)
         default = (
-            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else MISSING
+            f.default
+            if f.default is not MISSING
+            else f.default_factory()
+            if f.default_factory is not MISSING
+            else MISSING
         )
         if default is MISSING or value != default:
             count += 1
@@ -173,7 +203,11 @@ def settings(technique: Any) -> int:
 
 def gist(technique: str) -> str:
     """A chain's repr in short: the names of its techniques with what was chosen first."""
-    inner = technique.removeprefix("chain(").removesuffix(")") if technique.startswith("chain(") else technique
+    inner = (
+        technique.removeprefix("chain(").removesuffix(")")
+        if technique.startswith("chain(")
+        else technique
+    )
     words = []
     for part in _parts(inner):
         name, _, rest = part.partition("(")

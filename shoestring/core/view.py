@@ -17,8 +17,9 @@ from shoestring.core.task import Predict, SealedError, Task, as_in_training, eva
 class View(Task):
     """A task that is another task but for its loss: all else, attributes too, is the other's.
 
-    A dataclass that derives from it has the other task as its first field, and writes `loss`. `_seals`: whether the test split, and
-    every attribute that has the word "test" in its name, raises SealedError, and tasks within the task are sealed too.
+    A dataclass that derives from it has the other task as its first field, and writes `loss`.
+    `_seals`: whether the test split, and every attribute that has the word "test" in its name,
+        raises SealedError, and tasks within the task are sealed too.
     """
 
     _seals: ClassVar[bool] = False
@@ -32,7 +33,10 @@ class View(Task):
 
     def _open(self, split: str) -> str:
         if self._seals and split == "test":
-            raise SealedError("the test split is sealed: choose on 'validation', and let prove() read 'test' once, at the end")
+            raise SealedError(
+                "the test split is sealed: choose on 'validation', and let prove() read 'test' "
+                "once, at the end"
+            )
         return split
 
     @property
@@ -49,7 +53,10 @@ class View(Task):
         return self._seen.teaching()
 
     def taught_by(self, teacher: Any) -> Task:
-        """The same task with a loss that also asks for the teacher's answers; this one where the other has its teacher and takes no second."""
+        """The same task with a loss that also asks for the teacher's answers.
+
+        This one where the other has its teacher and takes no second.
+        """
         return self if self._seen.taught_by(teacher) is self._seen else super().taught_by(teacher)
 
     def batches(self, split: str) -> Iterable[Any]:
@@ -112,9 +119,11 @@ def _sealed(value: Any) -> Any:
 @final
 @dataclass(frozen=True, eq=False)
 class Sealed(View):
-    """A task whose test split raises. What else the task has (an oracle, say) is reached through it.
+    """A task whose test split raises.
 
-    An attribute with the word "test" in its name is taken for the test split; tasks within the task are sealed too.
+    What else the task has (an oracle, say) is reached through it.
+    An attribute with the word "test" in its name is taken for the test split; tasks within the task
+    are sealed too.
     """
 
     _seals: ClassVar[bool] = True
@@ -125,7 +134,9 @@ class Sealed(View):
 
 
 _LOOKS = 8
-"""Answers that are compared before what a teacher gives in training is taken for what it always gives there."""
+"""Answers that are compared before what a teacher gives in training is taken for what it always
+gives there.
+"""
 _Key = tuple[str, tuple[str, ...]]
 """The path of a part of a model, "" for the model, and those of its outputs."""
 
@@ -133,12 +144,15 @@ _Key = tuple[str, tuple[str, ...]]
 @final
 @dataclass(frozen=True, eq=False)
 class Taught(View):
-    """Distillation: (1 - weight) × the task's own loss + weight × the distance from the teacher's outputs.
+    """Distillation: (1 - weight) × the task's own loss + weight × the distance from the teacher's
+    outputs.
 
-    The distance of an output follows its kind (`core.kinds`): what the task declares in `kinds`, else what its loss does with the output,
-    else what the teacher's values look like; distances of several outputs are added up. The teacher answers the very calls that the loss makes,
-    so that a task without inputs and targets is taught just as well. One whose forward() gives something else in training than in evaluation
-    (a second head, logits in place of probabilities) answers as in training, with its batch norms and dropouts as in evaluation.
+    The distance of an output follows its kind (`core.kinds`): what the task declares in `kinds`,
+    else what its loss does with the output, else what the teacher's values look like; distances of
+    several outputs are added up. The teacher answers the very calls that the loss makes, so that a
+    task without inputs and targets is taught just as well. One whose forward() gives something else
+    in training than in evaluation (a second head, logits in place of probabilities) answers as in
+    training, with its batch norms and dropouts as in evaluation.
     Source: Hinton, Vinyals & Dean 2015, section 2.
     """
 
@@ -151,24 +165,38 @@ class Taught(View):
     """Whether the teacher answers as in training."""
 
     def loss(self, model: Any, batch: Any) -> Any:
-        by_parts = any(part for part, _ in self._modes)  # the loss has called parts of the model before, and not the model
+        by_parts = any(
+            part for part, _ in self._modes
+        )  # the loss has called parts of the model before, and not the model
         calls, own = self._heard(model, batch, parts=by_parts)
         if not calls and not by_parts:
             calls, own = self._heard(model, batch, parts=True)
         if not calls:
             raise RuntimeError(
-                "the task's loss called neither the model nor a part of it, so that there is nothing to compare with the teacher: have it call "
+                "the task's loss called neither the model nor a part of it, so that there is "
+                "nothing to compare with the teacher: have it call "
                 "the model as a module is called, model(...) or model.part(...)"
             )
         for part, _, answer in calls:
             if (part, tuple(outputs_of(answer))) not in self._found:
-                self._find_out(model, batch, part, answer, own, [output for name, output, _ in calls if name == part])
+                self._find_out(
+                    model,
+                    batch,
+                    part,
+                    answer,
+                    own,
+                    [output for name, output, _ in calls if name == part],
+                )
         distances = [self._apart(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
-    def _heard(self, model: Any, batch: Any, *, parts: bool) -> tuple[list[tuple[str, Any, Any]], Any]:
-        """The outputs of the model that the loss asks for, each with the path of the part that gave it and the teacher's answer; and the loss.
-        `parts`: those of its parts that are called by the loss itself (`model.encoder(x)`)."""
+    def _heard(
+        self, model: Any, batch: Any, *, parts: bool
+    ) -> tuple[list[tuple[str, Any, Any]], Any]:
+        """The outputs of the model that the loss asks for, each with the path of the part that gave
+        it and the teacher's answer; and the loss. `parts`: those of its parts that are called by
+        the loss itself (`model.encoder(x)`).
+        """
         import torch
 
         calls: list[tuple[str, Any, Any]] = []
@@ -182,9 +210,16 @@ class Taught(View):
             nonlocal inside
             inside -= 1
             if inside or torch.is_grad_enabled() != learning:
-                return  # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
+                # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
+                return
             with torch.no_grad():
-                calls.append((name, output, self._answer(known[name], (name, tuple(outputs_of(output))), args, kwargs)))
+                calls.append(
+                    (
+                        name,
+                        output,
+                        self._answer(known[name], (name, tuple(outputs_of(output))), args, kwargs),
+                    )
+                )
 
         known = dict(self.teacher.named_modules()) if parts else {"": self.teacher}
         hooks: list[Any] = []
@@ -200,7 +235,11 @@ class Taught(View):
                 hook.remove()
 
     def _answer(self, teacher: Any, key: _Key, args: Any, kwargs: Any) -> Any:
-        """The teacher's, in evaluation; as it answers in training where that is something else (more outputs, logits in place of probabilities)."""
+        """The teacher's, in evaluation.
+
+        As it answers in training where that is something else (more outputs, logits in place of
+        probabilities).
+        """
         if key not in self._modes:
             self._modes[key] = self._has_two(teacher, key[1], args, kwargs)
         if not self._modes[key]:
@@ -209,7 +248,10 @@ class Taught(View):
             return teacher(*args, **kwargs)
 
     def _has_two(self, teacher: Any, names: tuple[str, ...], args: Any, kwargs: Any) -> bool:
-        """Whether it answers in training as the model does, and otherwise in evaluation: not where the two differ by chance (stochastic depth)."""
+        """Whether it answers in training as the model does, and otherwise in evaluation.
+
+        Not where the two differ by chance (stochastic depth).
+        """
         answer = teacher(*args, **kwargs)
         other = self._look(teacher, 0, args, kwargs)
         if tuple(outputs_of(other)) != names:
@@ -218,7 +260,9 @@ class Taught(View):
             return True
         if _are_alike(answer, other):
             return False
-        return all(_are_alike(other, self._look(teacher, seed, args, kwargs)) for seed in range(1, _LOOKS))
+        return all(
+            _are_alike(other, self._look(teacher, seed, args, kwargs)) for seed in range(1, _LOOKS)
+        )
 
     def _look(self, teacher: Any, seed: int, args: Any, kwargs: Any) -> Any:
         """How it answers in training; no random number of the training depends on it."""
@@ -229,14 +273,21 @@ class Taught(View):
         """What is taught, in words, as the loss has found out so far."""
         return "; ".join(in_words(found) for found in self._found.values()) or self.task.teaching()
 
-    def _find_out(self, model: Any, batch: Any, part: str, answer: Any, own: Any, outputs: list[Any]) -> None:
-        """Settle the kinds of outputs of a structure, once: by a loss that has gradients, without them by the loss anew."""
+    def _find_out(
+        self, model: Any, batch: Any, part: str, answer: Any, own: Any, outputs: list[Any]
+    ) -> None:
+        """Settle the kinds of outputs of a structure, once.
+
+        By a loss that has gradients, without them by the loss anew.
+        """
         import torch
 
         if not torch.is_grad_enabled():
             outputs = []
             hook = dict(model.named_modules())[part].register_forward_hook(
-                lambda _module, _args, output: outputs.append(output) if torch.is_grad_enabled() else None
+                lambda _module, _args, output: (
+                    outputs.append(output) if torch.is_grad_enabled() else None
+                )
             )
             try:
                 with seeded(0), evaluating(model), torch.enable_grad():
@@ -244,8 +295,8 @@ class Taught(View):
             finally:
                 hook.remove()
         names = tuple(outputs_of(answer))
-        alike = [one for one in outputs if tuple(outputs_of(one)) == names]
-        self._found[part, names] = settle(self.task.kinds, own, alike, answer)
+        all_close = [one for one in outputs if tuple(outputs_of(one)) == names]
+        self._found[part, names] = settle(self.task.kinds, own, all_close, answer)
 
     def _apart(self, part: str, output: Any, answer: Any) -> Any:
         """How far an output is from the teacher's."""
@@ -255,10 +306,15 @@ class Taught(View):
             return found[""].kind.apart(output, answer, self.temperature)
         if lacking := [path for path in found if path not in ours]:
             raise ValueError(
-                f"the teacher gives {_listed(theirs)} in evaluation, and the model {_listed(ours)} in training: {shown(lacking[0])} cannot be "
-                "taught. Return the same outputs in both modes, or declare the task's `kinds` with NotTaught() for it"
+                f"the teacher gives {_listed(theirs)} in evaluation, and the model "
+                f"{_listed(ours)} in training: {shown(lacking[0])} cannot be "
+                "taught. Return the same outputs in both modes, or declare the task's `kinds` "
+                "with NotTaught() for it"
             )
-        return sum(told.kind.apart(ours[path], theirs[path], self.temperature) for path, told in found.items())
+        return sum(
+            told.kind.apart(ours[path], theirs[path], self.temperature)
+            for path, told in found.items()
+        )
 
 
 def _shapes(output: Any) -> dict[str, tuple[int, ...]]:
@@ -270,7 +326,9 @@ def _are_alike(one: Any, other: Any) -> bool:
     from torch import allclose
 
     pairs = zip(outputs_of(one).values(), outputs_of(other).values(), strict=True)
-    return all(allclose(a.float(), b.float(), rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in pairs)
+    return all(
+        allclose(a.float(), b.float(), rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in pairs
+    )
 
 
 def _listed(outputs: Mapping[str, Any]) -> str:

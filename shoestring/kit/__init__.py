@@ -1,6 +1,9 @@
-"""Mechanisms that several rooms use: weight states, training, export, progress. Needs the extra `train`."""
+"""Mechanisms that several rooms use: weight states, training, export, progress.
 
-from shoestring.artifact.extras import missing as _missing
+Needs the extra `train`.
+"""
+
+from shoestring.artifact.errors import missing as _missing
 
 try:
     import onnx as _onnx  # noqa: F401
@@ -9,11 +12,7 @@ try:
 except ModuleNotFoundError:
     raise _missing("torch", "onnx", "onnxscript", extra="train") from None
 
-from shoestring.kit.agreement import Agreement
-from shoestring.kit.augment import mirrored, moved
-from shoestring.kit.batch_norm import fold_batch_norm, settle_batch_norm
-from shoestring.kit.calls import Carried
-from shoestring.kit.export import (
+from shoestring.kit.exporting.export import (
     Exported,
     ExportError,
     export,
@@ -21,16 +20,23 @@ from shoestring.kit.export import (
     parameter_bytes,
     write,
 )
-from shoestring.kit.from_onnx import from_onnx, from_shoe
-from shoestring.kit.inputs import Pictures, Sounds
-from shoestring.kit.layers import Patterns, chosen, layers_of, touched
-from shoestring.kit.network import Network
-from shoestring.kit.product import Product
+from shoestring.kit.exporting.restoring import restore
+from shoestring.kit.importing.from_onnx import from_onnx, from_shoe
+from shoestring.kit.importing.network import Network
 from shoestring.kit.progress import listening, progress
-from shoestring.kit.quantised import Edges, Grid, Quantised, edges, plain_module, products
-from shoestring.kit.restoring import restore
-from shoestring.kit.resume import resuming
-from shoestring.kit.same import (
+from shoestring.kit.quantised.module import Edges, Grid, Quantised, edges, plain_module, products
+from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
+from shoestring.kit.surgery.batch_norm import fold_batch_norm, settle_batch_norm
+from shoestring.kit.surgery.units import remove_dead_units
+from shoestring.kit.tracing.calls import Carried
+from shoestring.kit.tracing.product import Product
+from shoestring.kit.tracing.tape import Tape, record
+from shoestring.kit.training.agreement import Agreement
+from shoestring.kit.training.augment import mirrored, moved
+from shoestring.kit.training.inputs import Pictures, Sounds
+from shoestring.kit.training.loop import DivergedError, recover, taught, train
+from shoestring.kit.training.resume import resuming
+from shoestring.kit.training.same import (
     Cents,
     Exactly,
     Least,
@@ -42,14 +48,11 @@ from shoestring.kit.same import (
     SameClass,
     SameDirection,
     Within,
-)  # fmt: skip
-from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
-from shoestring.kit.supervised import Supervised, accuracy
-from shoestring.kit.tape import Tape, record
-from shoestring.kit.train import DivergedError, recover, taught, train
-from shoestring.kit.training import AdamW, Constant, Cosine, Mixed, Ramp, Single, Training
-from shoestring.kit.units import remove_dead_units
-from shoestring.kit.weights import (
+)
+from shoestring.kit.training.settings import AdamW, Constant, Cosine, Mixed, Ramp, Single, Training
+from shoestring.kit.training.supervised import Supervised, accuracy
+from shoestring.kit.weights.layers import Patterns, chosen, layers_of, touched
+from shoestring.kit.weights.parameters import (
     ModelState,
     ShortfallWarning,
     SkippedWarning,
@@ -66,11 +69,80 @@ from shoestring.kit.weights import (
 )
 
 __all__ = [
-    "AdamW", "Agreement", "Carried", "Cents", "Constant", "Cosine", "DivergedError", "Edges", "Exactly", "ExportError", "Exported", "Grid", "Least", "Mean", "Mixed", "ModelState", "Network", "Overlap", "Patterns",
-    "Pictures", "Product",
-    "Quantised", "Ramp", "RelativeError", "Same", "SameAnswer", "SameClass", "SameDirection", "ShortfallWarning", "Single", "SkippedWarning", "Sounds", "State", "Study", "StudyHeld", "StudyMismatch", "Supervised", "Tape", "Training", "Trial",
-    "Weight", "Within", "accuracy",
-    "bake", "check_finite", "chosen", "clone", "compressible", "edges", "export", "first_fit", "fold_batch_norm", "from_onnx", "from_shoe", "layers_of", "listening", "members", "mirrored", "moved",
-    "pack", "parameter_bytes", "plain_module", "products", "progress", "record", "recover", "remove_dead_units", "restore", "resuming", "settle_batch_norm", "state_of",
-    "taught", "touched", "train", "with_state", "write",
-]  # fmt: skip
+    "AdamW",
+    "Agreement",
+    "Carried",
+    "Cents",
+    "Constant",
+    "Cosine",
+    "DivergedError",
+    "Edges",
+    "Exactly",
+    "ExportError",
+    "Exported",
+    "Grid",
+    "Least",
+    "Mean",
+    "Mixed",
+    "ModelState",
+    "Network",
+    "Overlap",
+    "Patterns",
+    "Pictures",
+    "Product",
+    "Quantised",
+    "Ramp",
+    "RelativeError",
+    "Same",
+    "SameAnswer",
+    "SameClass",
+    "SameDirection",
+    "ShortfallWarning",
+    "Single",
+    "SkippedWarning",
+    "Sounds",
+    "State",
+    "Study",
+    "StudyHeld",
+    "StudyMismatch",
+    "Supervised",
+    "Tape",
+    "Training",
+    "Trial",
+    "Weight",
+    "Within",
+    "accuracy",
+    "bake",
+    "check_finite",
+    "chosen",
+    "clone",
+    "compressible",
+    "edges",
+    "export",
+    "first_fit",
+    "fold_batch_norm",
+    "from_onnx",
+    "from_shoe",
+    "layers_of",
+    "listening",
+    "members",
+    "mirrored",
+    "moved",
+    "pack",
+    "parameter_bytes",
+    "plain_module",
+    "products",
+    "progress",
+    "record",
+    "recover",
+    "remove_dead_units",
+    "restore",
+    "resuming",
+    "settle_batch_norm",
+    "state_of",
+    "taught",
+    "touched",
+    "train",
+    "with_state",
+    "write",
+]

@@ -1,4 +1,7 @@
-"""Progress with the time left, on standard error: a bar in a terminal, plain lines elsewhere, nothing for what is quick."""
+"""Progress with the time left, on standard error.
+
+A bar in a terminal, plain lines elsewhere, nothing for what is quick.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,19 @@ QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
 _bar = None  # the bar on show: what runs within it adds a line to it
 Listener = Callable[[str, int, int, str], None]
-"""What is told of each step of whatever runs: what it is, how many steps are done, of how many, and a word about how it goes."""
+"""What is told of each step of whatever runs.
+
+What it is, how many steps are done, of how many, and a word about how it goes.
+"""
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Within, all progress is told to the listener and nothing is printed. What the listener raises ends what runs."""
+    """Within, all progress is told to the listener and nothing is printed.
+
+    What the listener raises ends what runs.
+    """
     token = _listener.set(listener)
     try:
         yield
@@ -33,7 +42,9 @@ def is_heard() -> bool:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Yields a function to call after each of `total` steps, with a word about how it goes ("" for none)."""
+    """Yields a function to call after each of `total` steps, with a word about how it goes ("" for
+    none).
+    """
     listener = _listener.get()
     if listener is not None:
         yield _told(listener, what, total)
@@ -65,7 +76,11 @@ def _plain(what: str, total: int) -> Iterator[Callable[[str], None]]:
         if now - start > QUIET_SECONDS and now - said > LINE_SECONDS:
             said = now
             left = (now - start) / done * (total - done)
-            print(f"{what}: {done} of {total}{', ' + note if note else ''}, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {done} of {total}{', ' + note if note else ''}, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     yield advance
 
@@ -74,7 +89,13 @@ def _plain(what: str, total: int) -> Iterator[Callable[[str], None]]:
 def _rich(what: str, total: int) -> Iterator[Callable[[str], None]]:
     global _bar
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -84,7 +105,9 @@ def _rich(what: str, total: int) -> Iterator[Callable[[str], None]]:
         TextColumn("{task.fields[note]}"),
     )
     outer = _bar
-    bar = outer or Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
+    bar = outer or Progress(
+        *columns, console=Console(stderr=True), transient=True, refresh_per_second=4
+    )
     if outer is None:
         bar.start()
         _bar = bar

@@ -1,7 +1,9 @@
-"""An agent: times files that others send, on the device where it runs. Needs the base install alone.
+"""An agent: times files that others send, on the device where it runs.
 
-It speaks HTTP. `GET /` says what the device is, and `POST /time` takes the request of `exchange` and gives the samples. All
-answers are JSON; one that is not a success has an `error` in words. No path that a client names is ever opened.
+Needs the base install alone.
+It speaks HTTP. `GET /` says what the device is, and `POST /time` takes the request of `exchange`
+and gives the samples. All answers are JSON; one that is not a success has an `error` in words. No
+path that a client names is ever opened.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from typing import Any
 from shoestring.core.ledger import machine, versions
 from shoestring.meters.apart import WorkError, ask, process
 from shoestring.meters.exchange import MAX_BYTES, PROTOCOL, printable
-from shoestring.meters.subject import positive, whole
+from shoestring.meters.inputs import positive, whole
 
 SHORTEST_TOKEN = 8
 _HEADER_SECONDS = 10.0  # in which a request must have been made, after its connection
-_SLOWEST = 250_000  # bytes a second at which a request may come, after as many seconds as a header may take
+# bytes a second at which a request may come, after as many seconds as a header may take
+_SLOWEST = 250_000
 _CONNECTIONS = 16
 
 
@@ -37,18 +40,21 @@ class Refusal(Exception):
 
     def __init__(self, status: int, why: str, **headers: str) -> None:
         super().__init__(why)
-        self.status, self.headers = status, {name.replace("_", "-"): value for name, value in headers.items()}
+        self.status, self.headers = (
+            status,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+        )
 
 
 class Agent(ThreadingHTTPServer):
     """The server; `serve_forever()` has it answer until it is shut down.
 
-    port: 0 for one that is free; `url` says which. host: the address to listen at; any but this machine's own needs a token.
-    token: what clients must say; None for none, or, where other machines are let in, for one that is made up (`token` has it).
-    max_bytes: the most that a request, and in memory the tensors of a file, may take.
-    seconds: the most that the work of a request may take, once it has come.
-    patience: for so many seconds a request waits for the one before it; it is then told to come again.
-    say: is told a line about each request that was timed.
+    port: 0 for one that is free; `url` says which. host: the address to listen at; any but this
+    machine's own needs a token. token: what clients must say; None for none, or, where other
+    machines are let in, for one that is made up (`token` has it). max_bytes: the most that a
+    request, and in memory the tensors of a file, may take. seconds: the most that the work of a
+    request may take, once it has come. patience: for so many seconds a request waits for the one
+    before it; it is then told to come again. say: is told a line about each request that was timed.
 
     Raises ValueError for bad settings, OSError where the address cannot be had.
     """
@@ -71,9 +77,15 @@ class Agent(ThreadingHTTPServer):
         positive("seconds", seconds)
         positive("patience", patience)
         if token is not None and (
-            len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+            len(token) < SHORTEST_TOKEN
+            or not token.isascii()
+            or not token.isprintable()
+            or " " in token
         ):
-            raise ValueError(f"the token must have {SHORTEST_TOKEN} or more letters, digits and signs of ASCII, and no space")
+            raise ValueError(
+                f"the token must have {SHORTEST_TOKEN} or more letters, digits and signs of "
+                "ASCII, and no space"
+            )
         self.token = secrets.token_urlsafe(16) if token is None and not is_loopback(host) else token
         self.max_bytes, self.seconds, self.patience, self.say = max_bytes, seconds, patience, say
         self._device, self._slots, self._worker = Lock(), BoundedSemaphore(_CONNECTIONS), None
@@ -82,7 +94,9 @@ class Agent(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
-            raise OSError(f"cannot listen at {host}, port {port}: {why}; choose another --port, or --host") from None
+            raise OSError(
+                f"cannot listen at {host}, port {port}: {why}; choose another --port, or --host"
+            ) from None
 
     def server_bind(self) -> None:
         """Bind the address, and do not ask for its name: where nobody knows names, that takes long."""
@@ -93,19 +107,35 @@ class Agent(ThreadingHTTPServer):
     def url(self) -> str:
         """Where it listens."""
         host, port = self.server_address[:2]
-        return f"http://[{host}]:{port}" if self.address_family == socket.AF_INET6 else f"http://{host}:{port}"
+        return (
+            f"http://[{host}]:{port}"
+            if self.address_family == socket.AF_INET6
+            else f"http://{host}:{port}"
+        )
 
     def who(self) -> dict[str, Any]:
         """What clients are told of the device."""
         return {
-            "agent": "shoestring", "protocol": PROTOCOL, "machine": machine(), "cores": os.cpu_count(),
-            "versions": versions(), "max_bytes": self.max_bytes, "seconds": self.seconds,
-        }  # fmt: skip
+            "agent": "shoestring",
+            "protocol": PROTOCOL,
+            "machine": machine(),
+            "cores": os.cpu_count(),
+            "versions": versions(),
+            "max_bytes": self.max_bytes,
+            "seconds": self.seconds,
+        }
 
     def measure(self, read: Callable[[], bytes], client: str) -> dict[str, Any]:
-        """The timings of the request that `read` takes off the wire, once the device is free; raises Refusal."""
+        """The timings of the request that `read` takes off the wire, once the device is free.
+
+        Raises Refusal.
+        """
         if not self._device.acquire(timeout=self.patience):
-            raise Refusal(503, "another request is being timed, and only one is at a time: come again", Retry_After="5")
+            raise Refusal(
+                503,
+                "another request is being timed, and only one is at a time: come again",
+                Retry_After="5",
+            )
         try:
             body = read()
             began = perf_counter()
@@ -187,23 +217,37 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             raise
         except Exception as error:  # whatever it is, the client is told, and the agent goes on
-            self.server.say(f"a request of {self.client_address[0]} failed: {type(error).__name__}: {printable(str(error))}")
+            self.server.say(
+                f"a request of {self.client_address[0]} failed: {type(error).__name__}: "
+                f"{printable(str(error))}"
+            )
             self._say(
                 500,
-                {"error": f"the agent failed over this request ({type(error).__name__}): send a smaller one, or restart it"},
+                {
+                    "error": f"the agent failed over this request ({type(error).__name__}): send "
+                    "a smaller one, or restart it"
+                },
             )
 
     def _admit(self, path: str) -> None:
-        """Raises Refusal for who does not know the token, for browsers that a page sends here, and for other paths."""
+        """Raises Refusal for who does not know the token, for browsers that a page sends here, and
+        for other paths.
+        """
         given = self.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if self.server.token is not None and not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
+        if self.server.token is not None and not hmac.compare_digest(
+            given, f"Bearer {self.server.token}".encode()
+        ):
             raise Refusal(
-                401, "the token is missing or wrong: say the one that the agent was started with", WWW_Authenticate="Bearer"
+                401,
+                "the token is missing or wrong: say the one that the agent was started with",
+                WWW_Authenticate="Bearer",
             )
         if "Origin" in self.headers:
             raise Refusal(403, "pages in a browser are not served: use shoestring.meters.Remote")
         if self.path != path:
-            raise Refusal(404, "there is nothing here: GET / says who this is, and POST /time times files")
+            raise Refusal(
+                404, "there is nothing here: GET / says who this is, and POST /time times files"
+            )
 
     def _time(self) -> dict[str, Any]:
         text = self.headers.get("Content-Length", "")
@@ -214,7 +258,8 @@ class _Handler(BaseHTTPRequestHandler):
         if int(text) > self.server.max_bytes:
             raise Refusal(
                 413,
-                f"the request has {int(text):,} bytes and {self.server.max_bytes:,} are allowed: send fewer or smaller files, "
+                f"the request has {int(text):,} bytes and {self.server.max_bytes:,} are allowed: "
+                "send fewer or smaller files, "
                 "or start the agent with more --max-bytes",
             )
         return self.server.measure(lambda: self._body(int(text)), self.client_address[0])
@@ -225,11 +270,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         self._hang_up_after(None)
         if len(body) < length:
-            raise Refusal(400, f"the request ended after {len(body):,} of {length:,} bytes: send it again")
+            raise Refusal(
+                400, f"the request ended after {len(body):,} of {length:,} bytes: send it again"
+            )
         return body
 
     def _drain(self) -> None:
-        """Take what the client still sends, for a while: hung up on while it sends, it would not hear why."""
+        """Take what the client still sends, for a while.
+
+        Hung up on while it sends, it would not hear why.
+        """
         text = self.headers.get("Content-Length", "")
         sound = not self._taken and text.isascii() and text.isdigit() and len(text) < 20
         left = min(int(text), self.server.max_bytes) if sound else 0
@@ -239,11 +289,17 @@ class _Handler(BaseHTTPRequestHandler):
             while left > 0 and (data := self.rfile.read(min(left, 1 << 16))):
                 left -= len(data)
 
-    def _say(self, status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+    def _say(
+        self, status: int, content: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> None:
         data = json.dumps(content).encode()
         self._hang_up_after(_HEADER_SECONDS + len(data) / _SLOWEST)
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

@@ -1,4 +1,7 @@
-"""Timing files that somebody sent, in a process of its own: it is stopped when its time is up, and may die without harm."""
+"""Timing files that somebody sent, in a process of its own.
+
+It is stopped when its time is up, and may die without harm.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ import sys
 from faulthandler import dump_traceback_later
 from typing import Any
 
-from shoestring.artifact.file import unpack
+from shoestring.artifact.format.file import unpack
 from shoestring.meters.exchange import decode, plain_json
-from shoestring.meters.subject import runner
-from shoestring.meters.turns import Timing, in_turn
+from shoestring.meters.inputs import runner
+from shoestring.meters.interleaved import Timing, in_turn
 
-_CHILD = "import sys; from shoestring.meters.apart import child; child(int(sys.argv[1]), float(sys.argv[2]))"
+_CHILD = (
+    "import sys; from shoestring.meters.apart import child; child(int(sys.argv[1]), "
+    "float(sys.argv[2]))"
+)
 _GRACE_SECONDS = 10.0
 
 
@@ -23,9 +29,11 @@ class WorkError(Exception):
 
 
 def process(max_bytes: int, seconds: float) -> subprocess.Popen[bytes]:
-    """A process that waits for a request. It finds what this one finds, wherever it was started. Raises WorkError.
+    """A process that waits for a request.
 
-    max_bytes: the most that the tensors of a file may take. seconds: the most that a request may ask for.
+    It finds what this one finds, wherever it was started. Raises WorkError.
+    max_bytes: the most that the tensors of a file may take. seconds: the most that a request may
+    ask for.
     """
     paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     try:
@@ -41,7 +49,10 @@ def process(max_bytes: int, seconds: float) -> subprocess.Popen[bytes]:
 
 
 def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[dict[str, Any]]:
-    """The timings of a request: for each file in its order `milliseconds`, a list, and `runs`. Raises WorkError."""
+    """The timings of a request: for each file in its order `milliseconds`, a list, and `runs`.
+
+    Raises WorkError.
+    """
     try:
         with worker:
             try:
@@ -50,12 +61,17 @@ def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[di
                 worker.kill()
     except subprocess.TimeoutExpired:
         raise WorkError(
-            f"the work took longer than the {seconds:g} seconds that it may: send fewer or faster files, or start the agent "
+            f"the work took longer than the {seconds:g} seconds that it may: send fewer or faster "
+            "files, or start the agent "
             "with more --seconds"
         ) from None
     if worker.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        why = f"signal {-worker.returncode}, perhaps for want of memory" if worker.returncode < 0 else last[:300]
+        why = (
+            f"signal {-worker.returncode}, perhaps for want of memory"
+            if worker.returncode < 0
+            else last[:300]
+        )
         raise WorkError(f"the process that ran the files ended: {why}")
     found = plain_json(said, "what the process said")
     if "error" in found:
@@ -64,27 +80,42 @@ def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[di
 
 
 def child(max_bytes: int, seconds: float) -> None:
-    """Reads a request from standard input, and prints the timings, or the error, as JSON. Run in a process of its own.
+    """Reads a request from standard input, and prints the timings, or the error, as JSON.
 
-    It ends itself, too, some time after the agent should have ended it: an agent that was killed leaves nothing behind.
+    Run in a process of its own.
+    It ends itself, too, some time after the agent should have ended it: an agent that was killed
+    leaves nothing behind.
     """
     data = sys.stdin.buffer.read()
     dump_traceback_later(seconds + _GRACE_SECONDS, exit=True)  # from outside Python, whatever runs
     try:
-        found: dict[str, Any] = {"timings": [_plain(one) for one in timed(data, max_bytes, seconds)]}
+        found: dict[str, Any] = {
+            "timings": [_plain(one) for one in timed(data, max_bytes, seconds)]
+        }
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         found = {"error": (str(error) or type(error).__name__)[:500]}
     print(json.dumps(found))
 
 
 def timed(body: bytes, max_bytes: int, seconds: float) -> list[Timing]:
-    """The timings of a request; raises ShoeError for files that are damaged or too large, ValueError, TypeError."""
+    """The timings of a request.
+
+    Raises ShoeError for files that are damaged or too large, ValueError, TypeError.
+    """
     work = decode(body)
     if work.seconds > seconds:
-        raise ValueError(f"seconds is {work.seconds:g}: this agent works {seconds:g} for a request at most")
+        raise ValueError(
+            f"seconds is {work.seconds:g}: this agent works {seconds:g} for a request at most"
+        )
     contents = [unpack(one.file, max_bytes) for one in work.files]
     runs = [runner(contents[place], work.files[place].inputs, work.threads) for place in work.order]
-    return in_turn(runs, resting=work.threads != 1, rounds=work.rounds, warm_up=work.warm_up, seconds=work.seconds)
+    return in_turn(
+        runs,
+        resting=work.threads != 1,
+        rounds=work.rounds,
+        warm_up=work.warm_up,
+        seconds=work.seconds,
+    )
 
 
 def _plain(timing: Timing) -> dict[str, Any]:

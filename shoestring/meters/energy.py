@@ -11,23 +11,25 @@ from typing import Any, ClassVar
 
 from shoestring.artifact import read
 from shoestring.core import Cost, Task
-from shoestring.meters.subject import as_file, feeds, positive, runner, whole
+from shoestring.meters.inputs import as_file, feeds, positive, runner, whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class Energy:
-    """`joules`: of one run of the file, by Linux's RAPL counters: those of the processor packages, added up.
+    """`joules`: of one run of the file, by Linux's RAPL counters.
 
-    A package's counter knows no processes: what else runs, and what the processor takes when idle, is counted as well, so
-    measure on a quiet machine. Memory and graphics outside the package are not counted.
+    Those of the processor packages, added up.
+    A package's counter knows no processes: what else runs, and what the processor takes when idle,
+    is counted as well, so measure on a quiet machine. Memory and graphics outside the package are
+    not counted.
 
     root: the folder of the counters.
     seconds: for which the file is run, again and again; the counters move about once a millisecond.
     threads: that a run may use; None for all cores.
     batch: examples a run.
 
-    Unmeasured where there are no counters or they may not be read; `why_not` says which. Raises ValueError for bad settings,
-    FileNotFoundError, ShoeError for a damaged file.
+    Unmeasured where there are no counters or they may not be read; `why_not` says which. Raises
+    ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
     """
 
     measures: ClassVar[str] = "joules"
@@ -67,18 +69,36 @@ class Energy:
             for zone in zones:
                 _number(zone / "max_energy_range_uj")
         except (OSError, ValueError) as error:
-            return f"the energy counters under {root} cannot be read ({error}): let this user read energy_uj"
-        return None if zones else f"there are no energy counters of a processor package (RAPL) under {root}"
+            return (
+                f"the energy counters under {root} cannot be read ({error}): let this user "
+                "read energy_uj"
+            )
+        return (
+            None
+            if zones
+            else f"there are no energy counters of a processor package (RAPL) under {root}"
+        )
 
 
 def packages(root: Path) -> list[Path]:
-    """The folders of the packages' counters. Zones within a package, and of the whole platform, would count twice."""
-    zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if re.fullmatch(r"intel-rapl:\d+", zone.name)]
+    """The folders of the packages' counters.
+
+    Zones within a package, and of the whole platform, would count twice.
+    """
+    zones = [
+        zone
+        for zone in sorted(root.glob("intel-rapl:*"))
+        if re.fullmatch(r"intel-rapl:\d+", zone.name)
+    ]
     return [zone for zone in zones if (zone / "name").read_text().startswith("package")]
 
 
-def joules(before: Mapping[Path, int], after: Mapping[Path, int], ranges: Mapping[Path, int]) -> float:
-    """The energy between two readings of counters in microjoules, each of which starts again at 0 past its range."""
+def joules(
+    before: Mapping[Path, int], after: Mapping[Path, int], ranges: Mapping[Path, int]
+) -> float:
+    """The energy between two readings of counters in microjoules, each of which starts again at 0
+    past its range.
+    """
     used = 0
     for zone, start in before.items():
         used += after[zone] - start + (ranges[zone] if after[zone] < start else 0)

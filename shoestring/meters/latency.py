@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from shoestring.artifact import OnnxRuntime, Runtime, read
-from shoestring.artifact.session import checked
+from shoestring.artifact.runtime.session import checked
 from shoestring.core import Cost, Task
 from shoestring.meters.exchange import Sent, Work
+from shoestring.meters.inputs import as_file, feeds, positive, runner, whole
+from shoestring.meters.interleaved import SECONDS, Timing, in_turn, ratio
 from shoestring.meters.remote import Remote, one_remote
-from shoestring.meters.subject import as_file, feeds, positive, runner, whole
-from shoestring.meters.turns import SECONDS, Timing, in_turn, ratio
 
 _ONNX_RUNTIME = OnnxRuntime()
 
@@ -29,14 +29,17 @@ def alternate(
     seconds: float = SECONDS,
     runtime: Runtime | Remote | list[Runtime] | tuple[Runtime, ...] = _ONNX_RUNTIME,
 ) -> list[Timing]:
-    """Time several files in one go, a sample of each in turn (A B A B ...), so that drift hits all alike.
+    """Time several files in one go, a sample of each in turn (A B A B ...), so that drift hits all
+    alike.
 
-    `threads` a run may use (None: all cores); `batch` examples a run; `rounds`: samples of each, None for as many as take
-    about `seconds` in all, 7 at least; up to `warm_up` runs of each, half a second at most, are made before. A sample is
-    the mean of so many runs in a row that they take a millisecond (ten, with
-    several threads, which are given 50 ms to settle before). `runtime`: one for all, or one for each path, which may be
-    the same file twice; a `Remote` has all of them timed by its device. Returns a Timing per path, in order.
-    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file, RemoteError.
+    `threads` a run may use (None: all cores); `batch` examples a run.
+    `rounds`: samples of each, None for as many as take about `seconds` in all, 7 at least; up to
+        `warm_up` runs of each, half a second at most, are made before. A sample is the mean of so
+        many runs in a row that they take a millisecond (ten, with several threads, which are given
+        50 ms to settle before).
+    `runtime`: one for all, or one for each path, which may be the same file twice; a `Remote` has
+        all of them timed by its device. Returns a Timing per path, in order. Raises ValueError for
+        bad settings, FileNotFoundError, ShoeError for a damaged file, RemoteError.
     """
     _check(threads=threads, batch=batch, rounds=rounds, warm_up=warm_up)
     positive("seconds", seconds)
@@ -44,11 +47,21 @@ def alternate(
         raise ValueError(f"alternate() takes a list of one path or more, not {paths!r}")
     runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
     if len(runtimes) != len(paths):
-        raise ValueError(f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one for each")
+        raise ValueError(
+            f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one "
+            "for each"
+        )
     device = one_remote(runtimes)
     if device is not None:
         files, order = _parcel(paths, task, batch)
-        work = Work(files=files, order=order, threads=threads, rounds=rounds, warm_up=warm_up, seconds=seconds)
+        work = Work(
+            files=files,
+            order=order,
+            threads=threads,
+            rounds=rounds,
+            warm_up=warm_up,
+            seconds=seconds,
+        )
         return device.time(work)
     runs: list[Callable[[], Any]] = []
     for one, its in zip(paths, runtimes, strict=True):
@@ -59,7 +72,10 @@ def alternate(
 
 
 def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[Sent], list[int]]:
-    """What is sent to another device: each distinct file once, with its inputs, and which of them is at each place."""
+    """What is sent to another device.
+
+    Each distinct file once, with its inputs, and which of them is at each place.
+    """
     files: list[Sent] = []
     places: dict[bytes, int] = {}
     order: list[int] = []
@@ -78,15 +94,17 @@ class Latency:
     """`milliseconds`: the median time of one run of the file, on the task's example.
 
     threads: that a run may use; None for all cores.
-    repeats: samples of which the median is taken; None for as many as take about a second and a half, 7 at least.
-    warm_up: runs before the first that counts, 1 or more.
-    batch: examples a run. The milliseconds are those of the whole run.
-    reference: a file that is timed in alternation. The milliseconds are then the median pairwise ratio to it, times what
-        the reference took when this process first timed it: what slows the machine later does not look like a slower model.
-        They are the ones to compare in a ledger.
-    runtime: what runs the files; OpenVINO() is another vendor's opinion, and Remote(url) another device.
+    repeats: samples of which the median is taken; None for as many as take about a second and a
+    half, 7 at least. warm_up: runs before the first that counts, 1 or more. batch: examples a run.
+    The milliseconds are those of the whole run. reference: a file that is timed in alternation. The
+    milliseconds are then the median pairwise ratio to it, times what
+        the reference took when this process first timed it: what slows the machine later does not
+        look like a slower model. They are the ones to compare in a ledger.
+    runtime: what runs the files; OpenVINO() is another vendor's opinion, and Remote(url) another
+    device.
 
-    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file, RemoteError.
+    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file,
+    RemoteError.
     """
 
     measures: ClassVar[str] = "milliseconds"
@@ -99,7 +117,13 @@ class Latency:
     runtime: Runtime | Remote = _ONNX_RUNTIME
 
     def __post_init__(self) -> None:
-        _check(threads=self.threads, batch=self.batch, rounds=self.repeats, warm_up=self.warm_up, called="repeats")
+        _check(
+            threads=self.threads,
+            batch=self.batch,
+            rounds=self.repeats,
+            warm_up=self.warm_up,
+            called="repeats",
+        )
         if not isinstance(self.runtime, Remote):
             checked(self.runtime)
 
@@ -111,9 +135,14 @@ class Latency:
         with as_file(subject, task) as path:
             paths = [path] if self.reference is None else [path, Path(self.reference)]
             timings = alternate(
-                paths, task, threads=self.threads, batch=self.batch, rounds=self.repeats, warm_up=self.warm_up,
+                paths,
+                task,
+                threads=self.threads,
+                batch=self.batch,
+                rounds=self.repeats,
+                warm_up=self.warm_up,
                 runtime=self.runtime,
-            )  # fmt: skip
+            )
         if self.reference is None:
             return Cost(milliseconds=timings[0].median)
         unit = _first.setdefault(self._key(Path(self.reference), task), timings[1].median)
@@ -122,13 +151,24 @@ class Latency:
     def _key(self, reference: Path, task: Task) -> tuple[Any, ...]:
         shapes = tuple(value.shape for value in feeds(read(reference), task, self.batch).values())
         status = reference.stat()
-        return reference.resolve(), status.st_mtime_ns, status.st_size, self.threads, shapes, self.runtime
+        return (
+            reference.resolve(),
+            status.st_mtime_ns,
+            status.st_size,
+            self.threads,
+            shapes,
+            self.runtime,
+        )
 
 
-_first: dict[tuple[Any, ...], float] = {}  # what each reference took when it was first timed, in milliseconds
+_first: dict[
+    tuple[Any, ...], float
+] = {}  # what each reference took when it was first timed, in milliseconds
 
 
-def _check(*, threads: int | None, batch: int, rounds: int | None, warm_up: int, called: str = "rounds") -> None:
+def _check(
+    *, threads: int | None, batch: int, rounds: int | None, warm_up: int, called: str = "rounds"
+) -> None:
     whole("threads", threads, 1, "all cores")
     whole("batch", batch, 1)
     whole(called, rounds, 1, "as many as take about a second and a half")

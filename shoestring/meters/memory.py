@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from shoestring.artifact import Content, Loaded, load, read
-from shoestring.artifact.graph import Graph, Node, Port
+from shoestring.artifact.format.graph import Graph, Node, Port
 from shoestring.core import Cost, Task
-from shoestring.meters.subject import as_file, feeds, positive, whole
+from shoestring.meters.inputs import as_file, feeds, positive, whole
 
 _RUNS = 3  # the first lays out the runtime's arena, the others use it
 _CHILD = "import sys; from shoestring.meters.memory import child; child(*sys.argv[1:])"
@@ -25,18 +25,21 @@ _CHILD = "import sys; from shoestring.meters.memory import child; child(*sys.arg
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """`memory_bytes`: by how much loading a file and running it raises the peak resident memory of a process of its own.
+    """`memory_bytes`: by how much loading a file and running it raises the peak resident memory of
+    a process of its own.
 
-    That process imports what running needs, runs a trivial graph and holds the inputs before it starts to count, so that the
-    price of Python and ONNX Runtime is not the file's. Reading and unpacking are: the file's bytes, its tensors and the
-    runtime's copy of them exist at the same time. The smallest file takes about a megabyte.
+    That process imports what running needs, runs a trivial graph and holds the inputs before it
+    starts to count, so that the price of Python and ONNX Runtime is not the file's. Reading and
+    unpacking are: the file's bytes, its tensors and the runtime's copy of them exist at the same
+    time. The smallest file takes about a megabyte.
 
     threads: that a run may use; None for all cores.
     batch: examples a run.
     seconds: after which the process is stopped.
 
-    Unmeasured where the system does not tell (Windows); `why_not` says so. Raises ValueError for bad settings,
-    FileNotFoundError, ShoeError for a damaged file, TimeoutError, RuntimeError where the process dies.
+    Unmeasured where the system does not tell (Windows); `why_not` says so. Raises ValueError for
+    bad settings, FileNotFoundError, ShoeError for a damaged file, TimeoutError, RuntimeError where
+    the process dies.
     """
 
     measures: ClassVar[str] = "memory_bytes"
@@ -58,7 +61,10 @@ class Memory:
     def why_not(self) -> str | None:
         """Why memory stays unmeasured on this machine; None where it can be measured."""
         if find_spec("resource") is None:
-            return f"{sys.platform} does not tell a process its peak memory (no module `resource`): use Linux or macOS"
+            return (
+                f"{sys.platform} does not tell a process its peak memory (no module "
+                "`resource`): use Linux or macOS"
+            )
         return None
 
     def _measure(self, path: Path, inputs: dict[str, np.ndarray]) -> int:
@@ -84,16 +90,33 @@ class Memory:
                 ) from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            killed = f"it was killed by signal {-done.returncode}, perhaps for want of memory" if done.returncode < 0 else last
+            killed = (
+                f"it was killed by signal {-done.returncode}, perhaps for want of memory"
+                if done.returncode < 0
+                else last
+            )
             raise RuntimeError(f"the process that measured the memory of {path} failed: {killed}")
         return int(done.stdout)
 
 
 def child(path: str, arrays: str, threads: str) -> None:
-    """Prints the bytes that loading and running the file adds to this process's peak. Run in a process of its own."""
+    """Prints the bytes that loading and running the file adds to this process's peak.
+
+    Run in a process of its own.
+    """
     with np.load(arrays) as kept:
         values = [kept[str(place)] for place in range(len(kept.files))]
-    trivial = Graph(20, (Port("x", 1, (1,)),), 0, (), (Node("Relu", (0,), 1),), (Port("y", 1),), (1,), ((0,), {}), 0)
+    trivial = Graph(
+        20,
+        (Port("x", 1, (1,)),),
+        0,
+        (),
+        (Node("Relu", (0,), 1),),
+        (Port("y", 1),),
+        (1,),
+        ((0,), {}),
+        0,
+    )
     Loaded(Content(trivial, []), threads=1).run({"x": np.ones(1, np.float32)})
     _forget()
     before = peak()
@@ -106,8 +129,8 @@ def child(path: str, arrays: str, threads: str) -> None:
 def peak() -> int:
     """The most resident bytes that this process has had.
 
-    Linux's `ru_maxrss` starts at what the parent had when it started the process, a gigabyte of torch say; the figure in
-    /proc does not.
+    Linux's `ru_maxrss` starts at what the parent had when it started the process, a gigabyte of
+    torch say; the figure in /proc does not.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -120,6 +143,9 @@ def peak() -> int:
 
 
 def _forget() -> None:
-    """Make the peak what is resident now, where the system lets us (Linux): imports peak higher than they stay."""
+    """Make the peak what is resident now, where the system lets us (Linux).
+
+    Imports peak higher than they stay.
+    """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

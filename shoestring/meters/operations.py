@@ -1,4 +1,6 @@
-"""Operations: multiplies and adds per example, from the file's graph and the shapes that really run."""
+"""Operations: multiplies and adds per example, from the file's graph and the shapes that really
+run.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from shoestring.artifact import Content, Loaded, read
-from shoestring.artifact.graph import Graph, Node, Port
-from shoestring.artifact.tensors import NUMBERS
+from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.format.tensors import NUMBERS
 from shoestring.core import Cost, Task
-from shoestring.meters.subject import as_file, feeds
+from shoestring.meters.inputs import as_file, feeds
 
 Shape = tuple[int, ...]
 
@@ -25,16 +27,20 @@ class UnmeasuredWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """`operations`: of one run on one example, a multiply and an add being two, as the graph is written.
+    """`operations`: of one run on one example, a multiply and an add being two, as the graph is
+    written.
 
-    Counted are the operators that multiply matrices: Conv, ConvInteger, QLinearConv, ConvTranspose, Gemm, MatMul,
-    MatMulInteger, QLinearMatMul, Einsum, RNN, GRU, LSTM and Attention; of each, the products and their sums only. Zeros count
-    like any other number: of weights, because the runtime multiplies by them, and of padding, by custom. Not counted is work
-    in proportion to a tensor's elements: biases, activations, normalisation, pooling, look-ups, quantising. Other axes that
-    vary, such as time, have the length that the task's example has; where nothing varies, the whole fixed batch is counted.
+    Counted are the operators that multiply matrices: Conv, ConvInteger, QLinearConv, ConvTranspose,
+    Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum, RNN, GRU, LSTM and Attention; of each, the
+    products and their sums only. Zeros count like any other number: of weights, because the runtime
+    multiplies by them, and of padding, by custom. Not counted is work in proportion to a tensor's
+    elements: biases, activations, normalisation, pooling, look-ups, quantising. Other axes that
+    vary, such as time, have the length that the task's example has; where nothing varies, the whole
+    fixed batch is counted.
 
-    A graph with other operators of this kind (DFT, STFT, DeformConv, LinearAttention, CausalConvWithState) stays
-    unmeasured, and an UnmeasuredWarning names them. Raises FileNotFoundError, ShoeError for a damaged file.
+    A graph with other operators of this kind (DFT, STFT, DeformConv, LinearAttention,
+    CausalConvWithState) stays unmeasured, and an UnmeasuredWarning names them. Raises
+    FileNotFoundError, ShoeError for a damaged file.
     """
 
     measures: ClassVar[str] = "operations"
@@ -48,7 +54,10 @@ class Operations:
             content = read(path)
         unknown = sorted({node.operator for node in content.graph.nodes} & _UNKNOWN)
         if unknown:
-            why = f"operations are unmeasured: nobody has written down how many {', '.join(unknown)} takes"
+            why = (
+                "operations are unmeasured: nobody has written down how many "
+                f"{', '.join(unknown)} takes"
+            )
             warnings.warn(why, UnmeasuredWarning, stacklevel=2)
             return Cost()
         return Cost(operations=sum(count for _, count in counts(content, task)))
@@ -63,23 +72,34 @@ def counts(content: Content, task: Task) -> list[tuple[str, int]]:
             counted.append((node, first))
         first += node.outputs
     numbers = {n for node, output in counted for n in (output, *node.inputs) if n is not None}
-    # Of an output that is absent there is no value to ask for; what is counted is never asked by it.
+    # Of an output that is absent there is no value to ask for; what is counted is never asked by
+    # it.
     numbers -= {output for node, output in counted if 0 in node.absent}
     shapes = _shapes(content, task, sorted(numbers))
     found: list[tuple[str, int]] = []
     for node, output in counted:
         operands = [shapes[n] if n is not None else () for n in node.inputs]
         attributes = {name: value for name, _, value in node.attributes}
-        found.append((node.operator, _RULES[node.operator](operands, shapes.get(output, ()), attributes)))
+        found.append(
+            (node.operator, _RULES[node.operator](operands, shapes.get(output, ()), attributes))
+        )
     return found
 
 
 def _shapes(content: Content, task: Task, numbers: list[int]) -> dict[int, Shape]:
-    """The shapes of values, by number, as one run on one example has them: the graph is run with Shape nodes added."""
+    """The shapes of values, by number, as one run on one example has them.
+
+    The graph is run with Shape nodes added.
+    """
     if not numbers:
         return {}
     graph = content.graph
-    first = len(graph.inputs) + graph.weights + len(graph.constants) + sum(node.outputs for node in graph.nodes)
+    first = (
+        len(graph.inputs)
+        + graph.weights
+        + len(graph.constants)
+        + sum(node.outputs for node in graph.nodes)
+    )
     asking: Graph = replace(
         graph,
         nodes=(*graph.nodes, *(Node("Shape", (number,), 1) for number in numbers)),
@@ -95,7 +115,10 @@ Rule = Callable[[Sequence[Shape], Shape, dict[str, Any]], int]
 
 
 def _convolution(weight: int) -> Rule:
-    """Each output is a sum over a kernel of (channels in / groups) × its window: the weight's axes from 1 on."""
+    """Each output is a sum over a kernel of (channels in / groups) × its window.
+
+    The weight's axes from 1 on.
+    """
     return lambda operands, output, _: 2 * prod(output) * prod(operands[weight][1:])
 
 
@@ -113,30 +136,45 @@ def _matmul(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]
 
 
 def _recurrent(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """At each of steps × examples every weight is used once: those of the input W, and those of the state R."""
+    """At each of steps × examples every weight is used once.
+
+    Those of the input W, and those of the state R.
+    """
     steps_examples = prod(operands[0][:2])
     return 2 * steps_examples * (prod(operands[1]) + prod(operands[2]))
 
 
 def _einsum(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """Of two operands, a multiply and an add for each combination of indices; of one, or with nothing summed, none."""
+    """Of two operands, a multiply and an add for each combination of indices.
+
+    Of one, or with nothing summed, none.
+    """
     equation = re.sub(r"\s", "", attributes["equation"])
     left, _, right = equation.partition("->")
     sizes: dict[str, int] = {}
     for term, shape in zip(left.split(","), operands, strict=True):
         before, dots, after = term.partition("...")
         hidden = len(shape) - len(before) - len(after)
-        letters = [*before, *(f".{hidden - place}" for place in range(hidden if dots else 0)), *after]
+        letters = [
+            *before,
+            *(f".{hidden - place}" for place in range(hidden if dots else 0)),
+            *after,
+        ]
         for letter, size in zip(letters, shape, strict=True):
             sizes[letter] = max(size, sizes.get(letter, 1))
     letters = re.findall("[A-Za-z]", left)
-    kept = right if "->" in equation else [letter for letter in letters if letters.count(letter) == 1]
+    kept = (
+        right if "->" in equation else [letter for letter in letters if letters.count(letter) == 1]
+    )
     summed = set(letters) - set(kept)
     return len(operands) * prod(sizes.values()) if summed and len(operands) > 1 else 0
 
 
 def _attention(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """Queries times keys, and weights times values: each query and each output element meets every key."""
+    """Queries times keys, and weights times values.
+
+    Each query and each output element meets every key.
+    """
     past = operands[4][-2] if len(operands) > 4 and operands[4] else 0
     return 2 * (operands[1][-2] + past) * (prod(operands[0]) + prod(output))
 

@@ -1,4 +1,7 @@
-"""Where a file is to run, in words: `onnxruntime`, `openvino:all-threads`, `remote:http://raspberry:8731`."""
+"""Where a file is to run, in words.
+
+`onnxruntime`, `openvino:all-threads`, `remote:http://raspberry:8731`.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,23 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from shoestring.artifact import OnnxRuntime, OpenVINO, Runtime
-from shoestring.artifact.extras import missing
+from shoestring.artifact.errors import missing
 from shoestring.meters.remote import Remote
 
 ALL_THREADS = ":all-threads"
 _NAMES = ("onnxruntime", "openvino", "remote")
 _THERE_IS = (
-    "there is onnxruntime, openvino, and remote:URL for another device (remote:http://raspberry:8731), each on one thread, or "
+    "there is onnxruntime, openvino, and remote:URL for another device "
+    "(remote:http://raspberry:8731), each on one thread, or "
     f"with {ALL_THREADS} after it on all cores"
 )
 
 
 class Platform(NamedTuple):
-    """What runs files, or the device that does, and the threads of a run (None: all cores). Its `str` is what `parse_runtime` reads."""
+    """What runs files, or the device that does, and the threads of a run (None: all cores).
+
+    Its `str` is what `parse_runtime` reads.
+    """
 
     runtime: Runtime | Remote
     threads: int | None = 1
@@ -42,8 +49,8 @@ class Platform(NamedTuple):
 def parse_runtime(text: str) -> Platform:
     """The platform (runtime, threads) that a text names.
 
-    Raises ValueError, which lists what there is, for a text that names none, and ModuleNotFoundError, which names the
-    extra, where openvino is not installed.
+    Raises ValueError, which lists what there is, for a text that names none, and
+    ModuleNotFoundError, which names the extra, where openvino is not installed.
     """
     name = text.strip().removesuffix(ALL_THREADS)
     threads = None if name != text.strip() else 1
@@ -66,7 +73,9 @@ def _near(name: str) -> str:
     if colon and head in _NAMES:
         return f" ({head}{ALL_THREADS}?)" if head != "remote" else ""
     squeezed = head.lower().replace("-", "").replace("_", "").replace(" ", "")
-    close = get_close_matches({"onnx": "onnxruntime", "ort": "onnxruntime"}.get(squeezed, squeezed), _NAMES, 1)
+    close = get_close_matches(
+        {"onnx": "onnxruntime", "ort": "onnxruntime"}.get(squeezed, squeezed), _NAMES, 1
+    )
     if not close:
         return ""
     return f" ({close[0]}{':' + (tail or 'URL') if close[0] == 'remote' else ''}?)"

@@ -1,4 +1,7 @@
-"""Milliseconds of another device: files are sent to its agent (`shoestring agent`), and the samples come back."""
+"""Milliseconds of another device.
+
+Files are sent to its agent (`shoestring agent`), and the samples come back.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shoestring.meters.exchange import PROTOCOL, Work, encode, plain_json, printable
-from shoestring.meters.subject import positive
-from shoestring.meters.turns import FEWEST_ROUNDS, Timing
+from shoestring.meters.inputs import positive
+from shoestring.meters.interleaved import FEWEST_ROUNDS, Timing
 
 TOKEN = "SHOESTRING_TOKEN"
 """The environment variable that has the token where none is given."""
@@ -26,18 +29,23 @@ _RESET = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, Incompl
 
 
 class RemoteError(OSError):
-    """A device that cannot be reached, does not do what it was asked, or gives an answer that cannot be right."""
+    """A device that cannot be reached, does not do what it was asked, or gives an answer that
+    cannot be right.
+    """
 
 
 @dataclass(frozen=True)
 class Remote:
-    """The device at `url`, as a place where files are timed: `alternate` and `Latency` take it for a `runtime`.
+    """The device at `url`, as a place where files are timed.
 
-    url: where its agent listens, such as http://raspberry:8731. token: what the agent printed; None for that in the
-    environment variable SHOESTRING_TOKEN, if any. seconds: the most that one answer may take, waiting for others included.
+    `alternate` and `Latency` take it for a `runtime`.
+    url: where its agent listens, such as http://raspberry:8731. token: what the agent printed; None
+    for that in the environment variable SHOESTRING_TOKEN, if any. seconds: the most that one answer
+    may take, waiting for others included.
 
-    All files of one alternation are sent together and are timed there, in turn, by ONNX Runtime. What comes back is
-    checked, because a device may be broken, or somebody else's. Raises ValueError for bad settings.
+    All files of one alternation are sent together and are timed there, in turn, by ONNX Runtime.
+    What comes back is checked, because a device may be broken, or somebody else's. Raises
+    ValueError for bad settings.
     """
 
     url: str
@@ -49,19 +57,34 @@ class Remote:
         try:
             parts = urlsplit(self.url)
             sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-            bare = not (parts.username or parts.password or parts.query or parts.fragment) and parts.path in ("", "/")
+            bare = not (
+                parts.username or parts.password or parts.query or parts.fragment
+            ) and parts.path in ("", "/")
         except (ValueError, AttributeError, TypeError):
             sound = bare = False
-        if not sound or not bare or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
+        if (
+            not sound
+            or not bare
+            or not self.url.isascii()
+            or not self.url.isprintable()
+            or " " in self.url
+        ):
             raise ValueError(
-                f"url is {_without_user(self.url)!r}: write where the agent listens, such as 'http://raspberry:8731', and give "
+                f"url is {_without_user(self.url)!r}: write where the agent listens, such as "
+                "'http://raspberry:8731', and give "
                 "the token apart"
             )
         if self.token is not None and not _sound(self.token):
-            raise ValueError("the token is empty, or has a space or a sign outside ASCII: give the one that the agent printed")
+            raise ValueError(
+                "the token is empty, or has a space or a sign outside ASCII: give the one that "
+                "the agent printed"
+            )
 
     def about(self) -> dict[str, Any]:
-        """What the device says of itself: `machine`, `cores`, `versions`, `max_bytes`, `seconds`. Raises RemoteError."""
+        """What the device says of itself: `machine`, `cores`, `versions`, `max_bytes`, `seconds`.
+
+        Raises RemoteError.
+        """
         return self._who(perf_counter() + self.seconds)
 
     def time(self, work: Work) -> list[Timing]:
@@ -81,7 +104,8 @@ class Remote:
         who = self._ask("GET", "/", b"", end)
         if who.get("agent") != "shoestring":
             raise self._error(
-                "it is something else than an agent of Shoestring", "give the url that `shoestring agent` printed"
+                "it is something else than an agent of Shoestring",
+                "give the url that `shoestring agent` printed",
             )
         most = who.get("max_bytes")
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
@@ -95,27 +119,53 @@ class Remote:
         counts: set[int] = set()
         total = 0.0
         for one in found:
-            samples, runs = (one.get("milliseconds"), one.get("runs")) if isinstance(one, dict) else (None, None)
-            if not isinstance(samples, list) or not _is_number(runs) or not isinstance(runs, int) or not 1 <= runs <= 10**9:
-                raise self._nonsense("a timing must have `milliseconds`, a list, and `runs`, a number")
+            samples, runs = (
+                (one.get("milliseconds"), one.get("runs"))
+                if isinstance(one, dict)
+                else (None, None)
+            )
+            if (
+                not isinstance(samples, list)
+                or not _is_number(runs)
+                or not isinstance(runs, int)
+                or not 1 <= runs <= 10**9
+            ):
+                raise self._nonsense(
+                    "a timing must have `milliseconds`, a list, and `runs`, a number"
+                )
             for sample in samples:
-                if not _is_number(sample) or not _SHORTEST_MILLISECONDS <= sample <= _CLOCKS * elapsed:
+                if (
+                    not _is_number(sample)
+                    or not _SHORTEST_MILLISECONDS <= sample <= _CLOCKS * elapsed
+                ):
                     raise self._nonsense(
-                        f"a run is said to take {_short(sample)} milliseconds, and the whole request took {elapsed:.0f}"
+                        f"a run is said to take {_short(sample)} milliseconds, and the whole "
+                        f"request took {elapsed:.0f}"
                     )
             counts.add(len(samples))
             total += runs * sum(samples)
         wanted = f"{work.rounds}" if work.rounds else f"{FEWEST_ROUNDS} or more"
-        if len(counts) != 1 or not (counts == {work.rounds} if work.rounds else min(counts) >= FEWEST_ROUNDS):
-            raise self._nonsense(f"{wanted} samples of each file were wanted, and {_short(sorted(counts))} came")
+        if len(counts) != 1 or not (
+            counts == {work.rounds} if work.rounds else min(counts) >= FEWEST_ROUNDS
+        ):
+            raise self._nonsense(
+                f"{wanted} samples of each file were wanted, and {_short(sorted(counts))} came"
+            )
         if total > _CLOCKS * elapsed:
             raise self._nonsense(
-                f"the runs are said to take {total:.0f} milliseconds, and the whole request took {elapsed:.0f}"
+                f"the runs are said to take {total:.0f} milliseconds, and the whole request took "
+                f"{elapsed:.0f}"
             )
-        return [Timing.of([float(sample) for sample in one["milliseconds"]], one["runs"]) for one in found]
+        return [
+            Timing.of([float(sample) for sample in one["milliseconds"]], one["runs"])
+            for one in found
+        ]
 
     def _ask(self, method: str, path: str, body: bytes, end: float) -> dict[str, Any]:
-        """The answer to a request, a success of this protocol; asked again while the device is busy, and once if it hung up."""
+        """The answer to a request, a success of this protocol.
+
+        Asked again while the device is busy, and once if it hung up.
+        """
         resets = 0
         while True:
             try:
@@ -123,7 +173,9 @@ class Remote:
             except _RESET:
                 resets += 1
                 if resets > 1:
-                    raise self._error("the connection broke off twice", "see whether the agent still runs there") from None
+                    raise self._error(
+                        "the connection broke off twice", "see whether the agent still runs there"
+                    ) from None
                 continue
             answer = self._read(status, data)
             if status == 200:
@@ -132,7 +184,11 @@ class Remote:
                 sleep(wait)
                 continue
             said = printable(answer["error"])
-            advice = f"pass Remote(url, token=...) or set {TOKEN} to what `shoestring agent` printed" if status == 401 else ""
+            advice = (
+                f"pass Remote(url, token=...) or set {TOKEN} to what `shoestring agent` printed"
+                if status == 401
+                else ""
+            )
             raise self._error(f"it refused (HTTP {status}): {said}", advice)
 
     def _read(self, status: int, data: bytes) -> dict[str, Any]:
@@ -141,23 +197,37 @@ class Remote:
         except ValueError as error:
             if 300 <= status < 400:
                 raise self._error(
-                    "it sends us elsewhere, and that is not followed", "give the url of the agent itself"
+                    "it sends us elsewhere, and that is not followed",
+                    "give the url of the agent itself",
                 ) from None
             raise self._nonsense(f"HTTP {status}; {printable(str(error))}") from None
         if not isinstance(answer, dict):
-            raise self._nonsense(f"HTTP {status} with {type(answer).__name__} where an object was wanted")
+            raise self._nonsense(
+                f"HTTP {status} with {type(answer).__name__} where an object was wanted"
+            )
         if 300 <= status < 400:
-            raise self._error("it sends us elsewhere, and that is not followed", "give the url of the agent itself")
+            raise self._error(
+                "it sends us elsewhere, and that is not followed",
+                "give the url of the agent itself",
+            )
         if status != 200:
             if not isinstance(answer.get("error"), str):
                 raise self._nonsense(f"HTTP {status} without a word of why")
         elif answer.get("protocol") != PROTOCOL or isinstance(answer["protocol"], bool):
             said = _short(answer.get("protocol"))
-            raise self._error(f"it speaks protocol {said} and this program {PROTOCOL}", "install the same shoestring on both")
+            raise self._error(
+                f"it speaks protocol {said} and this program {PROTOCOL}",
+                "install the same shoestring on both",
+            )
         return answer
 
-    def _exchange(self, method: str, path: str, body: bytes, end: float) -> tuple[int, bytes, float]:
-        """Status, content, and after how many seconds to come again. However slowly the answer drips, it is over at `end`."""
+    def _exchange(
+        self, method: str, path: str, body: bytes, end: float
+    ) -> tuple[int, bytes, float]:
+        """Status, content, and after how many seconds to come again.
+
+        However slowly the answer drips, it is over at `end`.
+        """
         parts, headers = urlsplit(self.url), self._headers(method)
         left = end - perf_counter()
         if left <= 0:
@@ -173,7 +243,10 @@ class Remote:
             response = _sent(connection, method, path, body, headers)
             data = response.read(_LARGEST_ANSWER + 1)
             if len(data) > _LARGEST_ANSWER:
-                raise self._error(f"it answers with more than {_LARGEST_ANSWER:,} bytes", "see what it is that listens there")
+                raise self._error(
+                    f"it answers with more than {_LARGEST_ANSWER:,} bytes",
+                    "see what it is that listens there",
+                )
             if perf_counter() >= end:
                 raise self._late()
             if response.length:
@@ -187,11 +260,14 @@ class Remote:
             if isinstance(error, _RESET):
                 raise
             if isinstance(error, ConnectionRefusedError):
-                raise self._error("nothing listens there", "start `shoestring agent` on the device") from None
+                raise self._error(
+                    "nothing listens there", "start `shoestring agent` on the device"
+                ) from None
             if isinstance(error, HTTPException):
                 raise self._nonsense(f"{type(error).__name__}: {printable(str(error))}") from None
             raise self._error(
-                f"it cannot be reached ({printable(error.strerror or str(error))})", "see whether it is on"
+                f"it cannot be reached ({printable(error.strerror or str(error))})",
+                "see whether it is on",
             ) from None
         finally:
             if alarm is not None:
@@ -201,7 +277,10 @@ class Remote:
     def _headers(self, method: str) -> dict[str, str]:
         token = self.token if self.token is not None else os.environ.get(TOKEN) or None
         if token is not None and not _sound(token):
-            raise ValueError(f"{TOKEN} has a space or a sign outside ASCII: set it to what `shoestring agent` printed")
+            raise ValueError(
+                f"{TOKEN} has a space or a sign outside ASCII: set it to what `shoestring agent` "
+                "printed"
+            )
         kind = {"Content-Type": "application/octet-stream"} if method == "POST" else {}
         return kind if token is None else {**kind, "Authorization": f"Bearer {token}"}
 
@@ -209,27 +288,40 @@ class Remote:
         return RemoteError(f"the device at {self.url}: {what}" + (f": {advice}" if advice else ""))
 
     def _nonsense(self, what: str) -> RemoteError:
-        return self._error(f"its answer cannot be right: {what}", "see whether `shoestring agent` is what listens there")
+        return self._error(
+            f"its answer cannot be right: {what}",
+            "see whether `shoestring agent` is what listens there",
+        )
 
     def _late(self) -> RemoteError:
         return self._error(
-            f"it gave no answer within {self.seconds:g} seconds", "see what it does, or give Remote more seconds="
+            f"it gave no answer within {self.seconds:g} seconds",
+            "see what it does, or give Remote more seconds=",
         )
 
 
 def one_remote(runtimes: Sequence[Any]) -> Remote | None:
-    """The device where all are timed, None where that is this machine; raises ValueError where it is not the same for all."""
+    """The device where all are timed, None where that is this machine.
+
+    Raises ValueError where it is not the same for all.
+    """
     remotes = [one for one in runtimes if isinstance(one, Remote)]
     if remotes and (len(remotes) < len(runtimes) or len(set(remotes)) > 1):
         raise ValueError(
-            "files are compared that are to be timed on different devices, and milliseconds of two devices are no pair: give "
+            "files are compared that are to be timed on different devices, and milliseconds of "
+            "two devices are no pair: give "
             "one Remote for all of an alternation"
         )
     return remotes[0] if remotes else None
 
 
-def _sent(connection: HTTPConnection, method: str, path: str, body: bytes, headers: dict[str, str]) -> HTTPResponse:
-    """The response. Who refuses a request may hang up before it has all of it: what he said is read nevertheless."""
+def _sent(
+    connection: HTTPConnection, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> HTTPResponse:
+    """The response.
+
+    Who refuses a request may hang up before it has all of it: what he said is read nevertheless.
+    """
     try:
         connection.request(method, path, body or None, headers)
     except _RESET:
@@ -241,7 +333,11 @@ def _sent(connection: HTTPConnection, method: str, path: str, body: bytes, heade
 
 def _wait(response: HTTPResponse) -> float:
     text = response.headers.get("Retry-After", "")
-    return float(min(max(int(text), 1), 10)) if text.isascii() and text.isdigit() and len(text) < 9 else 2.0
+    return (
+        float(min(max(int(text), 1), 10))
+        if text.isascii() and text.isdigit() and len(text) < 9
+        else 2.0
+    )
 
 
 def _hang_up(connection: socket.socket) -> None:

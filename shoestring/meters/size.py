@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from shoestring.artifact.file import sections
+from shoestring.artifact.format.file import sections
 from shoestring.core import Cost, Task
-from shoestring.meters.subject import as_file
+from shoestring.meters.inputs import as_file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """`bytes`: the length of the file that is shipped, all of it: graph, tensors, descriptions and checksums.
+    """`bytes`: the length of the file that is shipped, all of it.
 
+    Graph, tensors, descriptions and checksums.
     A module is written to a file for it. `shoestring.artifact.bill` says what each byte is for.
     Raises FileNotFoundError, ShoeError for a damaged file.
     """

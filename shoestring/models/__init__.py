@@ -1,4 +1,7 @@
-"""Reference networks, one file each. Inputs are as the data has them, images 0..1: normalisation is inside."""
+"""Reference networks, one file each.
+
+Inputs are as the data has them, images 0..1: normalisation is inside.
+"""
 
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.mobilenet import MobileNet
@@ -10,5 +13,14 @@ from shoestring.models.text_encoder import TextEncoder
 from shoestring.models.vgg import SmallVGG
 
 __all__ = [
-    "BiLSTMTagger", "DigitsLeNet", "LeNet5", "LeNet300", "MobileNet", "NormFirst", "ResNet20", "SmallVGG", "TabularNet", "TextEncoder",
-]  # fmt: skip
+    "BiLSTMTagger",
+    "DigitsLeNet",
+    "LeNet5",
+    "LeNet300",
+    "MobileNet",
+    "NormFirst",
+    "ResNet20",
+    "SmallVGG",
+    "TabularNet",
+    "TextEncoder",
+]

@@ -10,12 +10,14 @@ _STAGES = ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2))  # width, blocks, str
 
 
 class MobileNet(nn.Module):
-    """MobileNetV2 (Sandler et al. 2018, section 4) cut to CIFAR-10: inverted residuals with depthwise convolutions and ReLU6.
+    """MobileNetV2 (Sandler et al. 2018, section 4) cut to CIFAR-10.
 
-    545,674 parameters. Differs: twelve blocks in place of seventeen, four times wider within in place of six, 256 features are
-    pooled in place of 1,280; a block that halves the size has one whole convolution in place of the wider one and the depthwise
-    one (Tan & Le 2021, "fused"): depthwise ones with a stride take torch fifty times as long in bfloat16 as those without.
-    Images N×3×32×32 in 0..1 to logits N×10; the normalisation is inside.
+    Inverted residuals with depthwise convolutions and ReLU6.
+    545,674 parameters. Differs: twelve blocks in place of seventeen, four times wider within in
+    place of six, 256 features are pooled in place of 1,280; a block that halves the size has one
+    whole convolution in place of the wider one and the depthwise one (Tan & Le 2021, "fused"):
+    depthwise ones with a stride take torch fifty times as long in bfloat16 as those without. Images
+    N×3×32×32 in 0..1 to logits N×10; the normalisation is inside.
     """
 
     def __init__(self) -> None:
@@ -39,8 +41,9 @@ class MobileNet(nn.Module):
 
 
 class _Inverted(nn.Module):
-    """Four times wider (1×1), each channel by itself (3×3), narrower again (1×1, no activation); added to what came in where that fits.
+    """Four times wider (1×1), each channel by itself (3×3), narrower again (1×1, no activation).
 
+    Added to what came in where that fits.
     Where the size halves, one whole 3×3 convolution takes the place of the first two.
     """
 
@@ -49,8 +52,14 @@ class _Inverted(nn.Module):
         hidden = 4 * channels
         self.adds = stride == 1 and channels == width
         self.wider = _convolution(channels, hidden, 1) if stride == 1 else nn.Identity()
-        self.spatial = _convolution(hidden, hidden, 3, 1, hidden) if stride == 1 else _convolution(channels, hidden, 3, stride)
-        self.narrower = nn.Sequential(nn.Conv2d(hidden, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.spatial = (
+            _convolution(hidden, hidden, 3, 1, hidden)
+            if stride == 1
+            else _convolution(channels, hidden, 3, stride)
+        )
+        self.narrower = nn.Sequential(
+            nn.Conv2d(hidden, width, 1, bias=False), nn.BatchNorm2d(width)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Features N×C×H×W."""
@@ -58,7 +67,11 @@ class _Inverted(nn.Module):
         return features + changed if self.adds else changed
 
 
-def _convolution(channels: int, width: int, side: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def _convolution(
+    channels: int, width: int, side: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels, width, side, stride, side // 2, groups=groups, bias=False), nn.BatchNorm2d(width), nn.ReLU6()
+        nn.Conv2d(channels, width, side, stride, side // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU6(),
     )

@@ -6,10 +6,12 @@ from torch import Tensor, nn
 
 
 class NormFirst(nn.Module):
-    """Three 3×3 convolutions and a linear layer, each after its norm, between a 5×5 convolution and a linear layer.
+    """Three 3×3 convolutions and a linear layer, each after its norm, between a 5×5 convolution and
+    a linear layer.
 
-    421,322 parameters at the width of 64. The activation is `nn.Hardtanh`, whose sign is that of the norm, so that
-    `quantize.Binary` needs no norms of its own. Images N×1×28×28 in 0..1 to logits N×10.
+    421,322 parameters at the width of 64. The activation is `nn.Hardtanh`, whose sign is that of
+    the norm, so that `quantize.Binary` needs no norms of its own. Images N×1×28×28 in 0..1 to
+    logits N×10.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -37,4 +39,6 @@ class NormFirst(nn.Module):
 
 
 def _block(channels: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.Hardtanh(), nn.Conv2d(channels, width, 3, padding=1))
+    return nn.Sequential(
+        nn.BatchNorm2d(channels), nn.Hardtanh(), nn.Conv2d(channels, width, 3, padding=1)
+    )

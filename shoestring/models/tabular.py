@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 
 class TabularNet(nn.Module):
-    """Vectors of the categories beside the standardised numbers, then 128 → 64 → classes with ReLU (Guo & Berkhahn 2016).
+    """Vectors of the categories beside the standardised numbers, then 128 → 64 → classes with ReLU
+    (Guo & Berkhahn 2016).
 
-    `sizes`: how many ids each column of categories has; `mean` and `deviation`: of each column of numbers, in training;
-    `width`: of a category's vector. All columns' vectors are in one table.
-    Ids N×C and numbers N×D as they are to logits N×classes: the standardisation is inside.
+    `sizes`: how many ids each column of categories has.
+    `mean` and `deviation`: of each column of numbers, in training.
+    `width`: of a category's vector. All columns' vectors are in one table. Ids N×C and numbers N×D
+        as they are to logits N×classes: the standardisation is inside.
     """
 
     starts: Tensor
@@ -21,15 +23,27 @@ class TabularNet(nn.Module):
     deviation: Tensor
 
     def __init__(
-        self, sizes: Sequence[int], mean: Sequence[float], deviation: Sequence[float], *, classes: int = 2, width: int = 8
+        self,
+        sizes: Sequence[int],
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        *,
+        classes: int = 2,
+        width: int = 8,
     ) -> None:
         super().__init__()
-        self.register_buffer("starts", torch.tensor([sum(sizes[:column]) for column in range(len(sizes))]))
+        self.register_buffer(
+            "starts", torch.tensor([sum(sizes[:column]) for column in range(len(sizes))])
+        )
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("deviation", torch.tensor(deviation))
         self.categories = nn.Embedding(sum(sizes), width)
         self.layers = nn.Sequential(
-            nn.Linear(len(sizes) * width + len(mean), 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, classes)
+            nn.Linear(len(sizes) * width + len(mean), 128),
+            nn.ReLU(),
+            nn.Linear(128, 64),
+            nn.ReLU(),
+            nn.Linear(64, classes),
         )
 
     def forward(self, ids: Tensor, numbers: Tensor) -> Tensor:

@@ -7,20 +7,34 @@ from torch import Tensor, nn
 
 
 class TextEncoder(nn.Module):
-    """Four transformer layers of width 256 with four heads (Vaswani et al. 2017, section 3), a mean over the words, a linear layer.
+    """Four transformer layers of width 256 with four heads (Vaswani et al. 2017, section 3), a mean
+    over the words, a linear layer.
 
     Differs: norms come before each part, GELU in place of ReLU, positions are learned.
-    `words`: how many ids there are; `classes`: how many answers; `length`: the most words of a text; `hidden`: the width within
-    the feed-forward parts; `dropout` is a share, in training.
-    Ids N×T (0: padding, which changes no answer) to logits N×classes. Raises ValueError for texts longer than `length`.
+    `words`: how many ids there are.
+    `classes`: how many answers.
+    `length`: the most words of a text.
+    `hidden`: the width within the feed-forward parts; `dropout` is a share, in training. Ids N×T
+        (0: padding, which changes no answer) to logits N×classes. Raises ValueError for texts
+        longer than `length`.
     """
 
     def __init__(
-        self, words: int, *, classes: int = 2, width: int = 256, layers: int = 4, heads: int = 4, hidden: int = 512,
-        length: int = 128, dropout: float = 0.3,
-    ) -> None:  # fmt: skip
+        self,
+        words: int,
+        *,
+        classes: int = 2,
+        width: int = 256,
+        layers: int = 4,
+        heads: int = 4,
+        hidden: int = 512,
+        length: int = 128,
+        dropout: float = 0.3,
+    ) -> None:
         super().__init__()
-        self.words = nn.Embedding(words, width)  # a row of zeros for the padding would be taken for a pruned one
+        self.words = nn.Embedding(
+            words, width
+        )  # a row of zeros for the padding would be taken for a pruned one
         self.positions = nn.Embedding(length, width)
         for table in (self.words, self.positions):
             nn.init.normal_(table.weight, std=width**-0.5)
@@ -34,10 +48,13 @@ class TextEncoder(nn.Module):
         length = self.positions.num_embeddings
         if not torch.compiler.is_compiling() and ids.shape[1] > length:
             raise ValueError(
-                f"a text of {ids.shape[1]} words is longer than this network reads ({length}): cut it, or make one with length="
+                f"a text of {ids.shape[1]} words is longer than this network reads ({length}): "
+                "cut it, or make one with length="
             )
         there_NT = ids != 0
-        states = self.dropout(self.words(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device)))
+        states = self.dropout(
+            self.words(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
+        )
         for layer in self.layers:
             states = layer(states, there_NT)
         counted_NT1 = there_NT.unsqueeze(-1).to(states.dtype)
@@ -49,7 +66,9 @@ class _Layer(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.attention = _Attention(width, heads, dropout)
-        self.forward_part = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.forward_part = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+        )
         self.before_attention = nn.LayerNorm(width)
         self.before_forward = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
@@ -61,7 +80,10 @@ class _Layer(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Each word looks at all words that are there; the number of heads is what fits into the width of `query`."""
+    """Each word looks at all words that are there.
+
+    The number of heads is what fits into the width of `query`.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -75,7 +97,8 @@ class _Attention(nn.Module):
     def forward(self, states: Tensor, there_NT: Tensor) -> Tensor:
         """States N×T×width."""
         query, key, value = (
-            part(states).unflatten(-1, (-1, self.size)).transpose(1, 2) for part in (self.query, self.key, self.value)
+            part(states).unflatten(-1, (-1, self.size)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
         )
         scores_NHTT = query @ key.transpose(2, 3) * self.size**-0.5
         # Not infinity: of a text of nothing but padding the shares are still numbers.

@@ -8,10 +8,12 @@ from shoestring.models.normalised import Normalised
 
 
 class SmallVGG(nn.Module):
-    """Eight 3×3 convolutions with batch norm in the manner of VGG (Simonyan & Zisserman 2015), at a quarter to half its widths.
+    """Eight 3×3 convolutions with batch norm in the manner of VGG (Simonyan & Zisserman 2015), at a
+    quarter to half its widths.
 
-    Widths 32, 32, 64, 64, 128, 128, 256, 256 with a pooling after each second one, then a linear layer: 1,175,786 parameters.
-    Images N×3×32×32 in 0..1 to logits N×10; the normalisation is inside.
+    Widths 32, 32, 64, 64, 128, 128, 256, 256 with a pooling after each second one, then a linear
+    layer: 1,175,786 parameters. Images N×3×32×32 in 0..1 to logits N×10; the normalisation is
+    inside.
     """
 
     def __init__(self) -> None:
@@ -20,10 +22,16 @@ class SmallVGG(nn.Module):
         channels = 3
         for width in (32, 64, 128, 256):
             for last in (False, True):
-                parts += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+                parts += [
+                    nn.Conv2d(channels, width, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                ]
                 parts += [nn.MaxPool2d(2)] if last else []
                 channels = width
-        self.layers = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+        self.layers = nn.Sequential(
+            *parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N×10."""

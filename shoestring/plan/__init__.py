@@ -2,8 +2,8 @@
 
 from shoestring.plan.compress import compress, forecast
 from shoestring.plan.fallback import fallback
+from shoestring.plan.fallback_result import FallbackResult, Kept
 from shoestring.plan.forecast import Forecast
-from shoestring.plan.found import Found, Kept
 from shoestring.plan.frontier import Frontier, undominated
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.outcome import Outcome
@@ -11,6 +11,19 @@ from shoestring.plan.platforms import platforms
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
 __all__ = [
-    "Effect", "Forecast", "Found", "Frontier", "Kept", "Outcome", "Report", "Table", "compress", "fallback", "forecast", "main_job", "platforms",
-    "sensitivity", "undominated",
-]  # fmt: skip
+    "Effect",
+    "FallbackResult",
+    "Forecast",
+    "Frontier",
+    "Kept",
+    "Outcome",
+    "Report",
+    "Table",
+    "compress",
+    "fallback",
+    "forecast",
+    "main_job",
+    "platforms",
+    "sensitivity",
+    "undominated",
+]

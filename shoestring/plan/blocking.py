@@ -14,10 +14,20 @@ from shoestring.plan.verdict import HAVING, judge
 def blocking(budget: Budget, nearest: Trial, trials: Sequence[Trial], base: float) -> list[str]:
     """A sentence for each limit that the nearest point breaks."""
     verdict = judge(budget, nearest, base)
-    return [_sentence(budget, name, value, limit, trials, base) for name, (value, limit) in verdict.broken.items()]
+    return [
+        _sentence(budget, name, value, limit, trials, base)
+        for name, (value, limit) in verdict.broken.items()
+    ]
 
 
-def _sentence(budget: Budget, name: str, value: float | None, limit: float, trials: Sequence[Trial], base: float) -> str:
+def _sentence(
+    budget: Budget,
+    name: str,
+    value: float | None,
+    limit: float,
+    trials: Sequence[Trial],
+    base: float,
+) -> str:
     if value is None:
         return f"{name} was not measured"
     said = f"{name} blocks: {_told(name, value)} was reached and {_told(name, limit)} asked for"
@@ -30,23 +40,39 @@ def _sentence(budget: Budget, name: str, value: float | None, limit: float, tria
     value, there = min(reached, key=lambda one: sign * one[0])
     if sign * value <= sign * limit:  # within the noise of a measurement
         return said
-    does = f"score>={_told(name, value)}" if name == "score" else f"{name}<={_told(name, max(value, 0.0))}"
-    return f"{said}; {does} would do with the other limits as they are{_next(name, value, there, reached)}"
+    does = (
+        f"score>={_told(name, value)}"
+        if name == "score"
+        else f"{name}<={_told(name, max(value, 0.0))}"
+    )
+    return (
+        f"{said}; {does} would do with the other limits as they "
+        f"are{_next(name, value, there, reached)}"
+    )
 
 
 def _next(name: str, value: float, there: Trial, reached: Sequence[tuple[float, Trial]]) -> str:
     """What a little more of the limit would buy of the score, going by the next point."""
     if name in ("drop", "score") or there.score is None:
         return ""
-    better = [(v, one.score) for v, one in reached if one.score is not None and one.score > there.score and v > value]
+    better = [
+        (v, one.score)
+        for v, one in reached
+        if one.score is not None and one.score > there.score and v > value
+    ]
     if not better:
         return ""
     more, score = min(better)
-    return f", and {_told(name, more - value)} more would buy {score - there.score:+.4f} of the score"
+    return (
+        f", and {_told(name, more - value)} more would buy {score - there.score:+.4f} of the score"
+    )
 
 
 def _told(name: str, value: float) -> str:
-    """A value in the grammar of budgets, with its unit; rounded to four digits so that a limit of that much is kept."""
+    """A value in the grammar of budgets, with its unit.
+
+    Rounded to four digits so that a limit of that much is kept.
+    """
     unit = HAVING[name].unit if name in HAVING else ""
     if value == int(value):
         return f"{int(value)}{unit}"

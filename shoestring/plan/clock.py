@@ -21,16 +21,21 @@ class TimeUpError(Exception):
 
 @dataclass
 class Clock:
-    """Counts from `began` (of time.monotonic()) to `seconds` later. It listens to all progress: see `kit.progress.listening`.
+    """Counts from `began` (of time.monotonic()) to `seconds` later.
 
-    `say` is told now and then, in words, what runs and how much time is left in all; every `every` seconds at most.
+    It listens to all progress: see `kit.progress.listening`.
+    `say` is told now and then, in words, what runs and how much time is left in all; every `every`
+    seconds at most.
     """
 
     seconds: float
     began: float = field(default_factory=lambda: monotonic())
     say: Callable[[str], None] = lambda text: None
     asked: Callable[[], bool] = lambda: False
-    """Whether somebody asked the search to end: a KeyboardInterrupt may be lost, in a callback of a library's."""
+    """Whether somebody asked the search to end.
+
+    A KeyboardInterrupt may be lost, in a callback of a library's.
+    """
     every: float = 15.0
     what: str = ""
     """What is being tried, in words."""
@@ -65,16 +70,21 @@ class Clock:
             raise KeyboardInterrupt
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
-        """A step of whatever runs was done; raises TimeUpError where the time is up, in the thread that made the clock."""
+        """A step of whatever runs was done.
+
+        Raises TimeUpError where the time is up, in the thread that made the clock.
+        """
         self.heed()
-        # A little over is better than nothing to show for a long training; what the end takes is kept for it all the same.
+        # A little over is better than nothing to show for a long training; what the end takes is
+        # kept for it all the same.
         if self.left < -OVER * self.seconds and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
         if now - self._said >= self.every:
             self._said = now
             self.say(
-                f"    {self.what + ': ' if self.what else ''}{what}, {100 * done // max(total, 1)} %, {told(self.seconds - self.gone)} left in all"
+                f"    {self.what + ': ' if self.what else ''}{what}, "
+                f"{100 * done // max(total, 1)} %, {told(self.seconds - self.gone)} left in all"
             )
 
     def rest(self) -> None:

@@ -1,4 +1,6 @@
-"""Automatic fallback: the fewest layers that must stay as they were, for the score and for the milliseconds."""
+"""Automatic fallback: the fewest layers that must stay as they were, for the score and for the
+milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,18 @@ from torch import nn
 
 from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.kit import Patterns, progress
-from shoestring.kit.layers import NoLayerError, fitting
-from shoestring.plan.found import Found, Kept
-from shoestring.plan.layers_tried import Layers, check_action, exactly, layers_tried, limited, ready, told
-from shoestring.plan.pace import Pace
+from shoestring.kit.weights.layers import NoLayerError, fitting
+from shoestring.plan.fallback_result import FallbackResult, Kept
+from shoestring.plan.layers_tried import (
+    Layers,
+    check_action,
+    exactly,
+    layers_tried,
+    limited,
+    ready,
+    told,
+)
+from shoestring.plan.relative_latency import RelativeLatency
 from shoestring.plan.sensitivity import Table
 from shoestring.plan.trials import Comparison, SpentError, Trials
 
@@ -36,19 +46,23 @@ def fallback(
     most: int = 100,
     seed: int = 0,
     folder: str | Path | None = None,
-) -> Found:
-    """The fewest layers that must stay as they were for `action` to lose at most `drop` of the validation score.
+) -> FallbackResult:
+    """The fewest layers that must stay as they were for `action` to lose at most `drop` of the
+    validation score.
 
-    Layers are ordered by what each loses alone (as `table` says, else tried here where trials allow). The fewest of the worst
-    that must be kept are found by bisection; then layers are given back, in halves and in the end one by one, until no layer
-    that is kept could be changed too. With a Latency among `meters`, a layer then stays also where the file without its change
-    is faster, beyond what the timing could mistake.
-    `must`, `must_not`: patterns of layers that must be changed and that must not. `groups`: layers that stay or change as one.
-    `examples`: how many of the validation split to score on, None for all. At most `most` changed models are made; `folder` is
-    where trials are remembered, so that a call that was interrupted goes on. Both are those of `sensitivity`.
-    Warns where the drop is finer than two standard errors of what is lost. Raises TypeError for an action without `only` and
-    `keep`, ValueError for names of no layer, for layers that must and must not, and for settings out of range, StudyError for a
-    folder whose study is none or is damaged; ExportError.
+    Layers are ordered by what each loses alone (as `table` says, else tried here where trials
+    allow). The fewest of the worst that must be kept are found by bisection; then layers are given
+    back, in halves and in the end one by one, until no layer that is kept could be changed too.
+    With a Latency among `meters`, a layer then stays also where the file without its change is
+    faster, beyond what the timing could mistake.
+    `must`, `must_not`: patterns of layers that must be changed and that must not.
+    `groups`: layers that stay or change as one.
+    `examples`: how many of the validation split to score on, None for all. At most `most` changed
+        models are made; `folder` is where trials are remembered, so that a call that was
+        interrupted goes on. Both are those of `sensitivity`. Warns where the drop is finer than two
+        standard errors of what is lost. Raises TypeError for an action without `only` and `keep`,
+        ValueError for names of no layer, for layers that must and must not, and for settings out of
+        range, StudyError for a folder whose study is none or is damaged; ExportError.
     """
     if not drop >= 0:
         raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
@@ -56,10 +70,16 @@ def fallback(
     model = unwrapped(model)
     units = layers_tried(model, task, action, groups, "fallback")
     names = [name for layers in units for name in layers]
-    wanted, barred = set(fitting(names, must, "fallback: must=")), set(fitting(names, must_not, "fallback: must_not="))
+    wanted, barred = (
+        set(fitting(names, must, "fallback: must=")),
+        set(fitting(names, must_not, "fallback: must_not=")),
+    )
     for layers in units:
         if wanted.intersection(layers) and barred.intersection(layers):
-            raise ValueError(f"fallback: {told(layers)} must be changed and must not: take it off one of the lists")
+            raise ValueError(
+                f"fallback: {told(layers)} must be changed and must not: take it off one of the "
+                "lists"
+            )
     trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
     try:
         search = _Search(
@@ -67,7 +87,9 @@ def fallback(
             action=action,
             prepared=ready(action, model, trials.task),
             drop=drop,
-            kept={layers: "it must not be touched" for layers in units if barred.intersection(layers)},
+            kept={
+                layers: "it must not be touched" for layers in units if barred.intersection(layers)
+            },
             must=[layers for layers in units if wanted.intersection(layers)],
             units=units,
             table=table,
@@ -90,12 +112,12 @@ class _Search:
     complete: bool = True
     best: list[Layers] | None = None
     """The fewest kept layers that were seen to do, for the score."""
-    slower: dict[Layers, Pace] = field(default_factory=dict)
+    slower: dict[Layers, RelativeLatency] = field(default_factory=dict)
     """What is kept besides, for the time: the file with it changed beside the file without."""
     foreign: set[str] = field(default_factory=set)
     """Names that turned out to be of no layer that the action acts on."""
 
-    def run(self) -> Found:
+    def run(self) -> FallbackResult:
         """The search, as far as the trials reach."""
         self.free = [one for one in self.units if one not in self.kept and one not in self.must]
         with progress("falling back", self.trials.most) as advance:
@@ -110,25 +132,43 @@ class _Search:
         return self._found()
 
     def _technique(self, keep: Sequence[Layers], action: Any = None) -> Any:
-        """The action with these layers left alone, besides those that must not be touched; named in the model's order."""
+        """The action with these layers left alone, besides those that must not be touched.
+
+        Named in the model's order.
+        """
         left = {*self.kept, *keep}
-        names = [name for layers in self.units if layers in left for name in layers if name not in self.foreign]
+        names = [
+            name
+            for layers in self.units
+            if layers in left
+            for name in layers
+            if name not in self.foreign
+        ]
         return limited(action or self.prepared, keep=names)
 
     def _keeping(self, keep: Sequence[Layers]) -> Comparison:
-        """What comes of keeping these; a name that the action turns out to have no use for is left out, then and later."""
+        """What comes of keeping these.
+
+        A name that the action turns out to have no use for is left out, then and later.
+        """
         while True:
             try:
                 return self._trial(self._technique(keep), f"{len(keep)} kept")
             except NoLayerError as error:
-                ours = {name for layers in self.units for name in layers if exactly(name) == error.pattern} - self.foreign
+                ours = {
+                    name
+                    for layers in self.units
+                    for name in layers
+                    if exactly(name) == error.pattern
+                } - self.foreign
                 if not ours:
                     raise
                 self.foreign |= ours
                 self.free = [layers for layers in self.free if not self.foreign.issuperset(layers)]
                 if not any(name not in self.foreign for layers in self.units for name in layers):
                     raise ValueError(
-                        f"fallback: {type(self.action).__name__} acts on none of {', '.join(sorted(self.foreign))}; let it "
+                        f"fallback: {type(self.action).__name__} acts on none of "
+                        f"{', '.join(sorted(self.foreign))}; let it "
                         "say by a method layers(model, task) which layers it acts on"
                     ) from None
 
@@ -146,7 +186,8 @@ class _Search:
             self.best = list(keep)
         return enough
 
-    # For the score --------------------------------------------------------------------------------------------------------
+    # For the score
+    # --------------------------------------------------------------------------------------------------------
 
     def _for_the_score(self) -> None:
         if not self._does(self.free):
@@ -159,11 +200,21 @@ class _Search:
         self._give_back(order[:high])
 
     def _worst_first(self) -> list[Layers]:
-        """The layers that may stay or change, by what each loses alone: what fails first, what is not known in the middle."""
-        told = {} if self.table is None else {one.layers: one for one in self.table.effects if one.action == repr(self.action)}
+        """The layers that may stay or change, by what each loses alone.
+
+        What fails first, what is not known in the middle.
+        """
+        told = (
+            {}
+            if self.table is None
+            else {one.layers: one for one in self.table.effects if one.action == repr(self.action)}
+        )
         known = {layers: told[layers].score_lost for layers in self.free if layers in told}
         if untried := [layers for layers in self.free if layers not in known]:
-            known |= {layers: trial.lost for layers, trial in self._alone(untried, self.trials.most // 2).items()}
+            known |= {
+                layers: trial.lost
+                for layers, trial in self._alone(untried, self.trials.most // 2).items()
+            }
         losses = sorted(lost for lost in known.values() if lost is not None)
         usual = losses[len(losses) // 2] if losses else 0.0
 
@@ -174,7 +225,10 @@ class _Search:
         return sorted(self.free, key=loss, reverse=True)
 
     def _alone(self, layers: Sequence[Layers], most: int) -> dict[Layers, Comparison]:
-        """Trials of these layers changed alone; none where they would make more than `most` trials in all."""
+        """Trials of these layers changed alone.
+
+        None where they would make more than `most` trials in all.
+        """
         if self.trials.made + len(layers) > most:
             return {}
         found: dict[Layers, Comparison] = {}
@@ -186,7 +240,10 @@ class _Search:
         return found
 
     def _give_back(self, keep: list[Layers]) -> None:
-        """Change again what need not stay: runs of layers, the least harmful first, ever shorter, until no single one can."""
+        """Change again what need not stay.
+
+        Runs of layers, the least harmful first, ever shorter, until no single one can.
+        """
         size = max(len(keep) // 4, 1) if len(keep) > 8 else 1
         while keep:
             given = False
@@ -198,23 +255,39 @@ class _Search:
                 return
             size = max(size // 2, 1)
 
-    # For the time ---------------------------------------------------------------------------------------------------------
+    # For the time
+    # ---------------------------------------------------------------------------------------------------------
 
     def _for_the_time(self) -> None:
-        """Keep what makes the file slower: those that do so alone one by one, those that cannot be told alone by bisection."""
+        """Keep what makes the file slower.
+
+        Those that do so alone one by one, those that cannot be told alone by bisection.
+        """
         assert self.best is not None
         self.chosen = list(self.best)
         changed = [layers for layers in self.free if layers not in self.best]
-        alone = {layers: trial.pace for layers, trial in self._alone(changed, self.trials.most).items()}
-        suspects = [layers for layers in changed if (timed := alone.get(layers)) is None or not timed.faster]
-        suspects.sort(key=lambda layers: -(timed.ratio if (timed := alone.get(layers)) is not None else 1.0))
-        for layers in [one for one in suspects if (timed := alone.get(one)) is not None and timed.slower]:
+        alone = {
+            layers: trial.relative_latency
+            for layers, trial in self._alone(changed, self.trials.most).items()
+        }
+        suspects = [
+            layers for layers in changed if (timed := alone.get(layers)) is None or not timed.faster
+        ]
+        suspects.sort(
+            key=lambda layers: -(timed.ratio if (timed := alone.get(layers)) is not None else 1.0)
+        )
+        for layers in [
+            one for one in suspects if (timed := alone.get(one)) is not None and timed.slower
+        ]:
             self._refuse_what_is_slower([layers])
             suspects.remove(layers)
         self._refuse_what_is_slower(suspects)
 
     def _refuse_what_is_slower(self, layers: list[Layers]) -> None:
-        """Of these layers, beside what was chosen so far, keep each that slows the file; not looked into where all pay."""
+        """Of these layers, beside what was chosen so far, keep each that slows the file.
+
+        Not looked into where all pay.
+        """
         if not layers:
             return
         keep = [*self.chosen, *layers]
@@ -232,9 +305,10 @@ class _Search:
             self.chosen = keep
             self.slower[layers[0]] = beside
 
-    # The end ---------------------------------------------------------------------------------------------------------------
+    # The end
+    # ---------------------------------------------------------------------------------------------------------------
 
-    def _found(self) -> Found:
+    def _found(self) -> FallbackResult:
         met = self.best is not None
         keep = self.free if self.best is None else [*self.best, *self.slower]
         technique = self._technique(keep)
@@ -243,11 +317,12 @@ class _Search:
         units = [one for one in self.units if not self.foreign.issuperset(one)]
         if trial.error is not None and self.drop < 2 * trial.error:
             warnings.warn(
-                f"the drop of {self.drop:g} is finer than two standard errors of what is lost ({2 * trial.error:.2g}): with "
+                f"the drop of {self.drop:g} is finer than two standard errors of what is lost "
+                f"({2 * trial.error:.2g}): with "
                 "this little validation data it is partly luck",
                 stacklevel=4,
             )
-        return Found(
+        return FallbackResult(
             technique=self._technique(keep, self.action),
             met=met,
             complete=self.complete,
@@ -261,7 +336,7 @@ class _Search:
             bytes_before=self.trials.original.bytes or 0,
             bytes=trial.cost.bytes,
             milliseconds_before=self.trials.milliseconds,
-            pace=trial.pace,
+            relative_latency=trial.relative_latency,
             trials=self.trials.made,
             seed=self.trials.seed,
             note=trial.note,

@@ -1,4 +1,6 @@
-"""The frontier: what no other file beats, what each step along it costs, and three points with names."""
+"""The frontier: what no other file beats, what each step along it costs, and three points with
+names.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ BALANCED, TINY = 0.01, 0.05
 
 
 def undominated(trials: Sequence[Trial], fields: Sequence[str] = ("bytes",)) -> list[Trial]:
-    """The trials that no other beats in the score and all of these resources, smallest in the first of them first.
+    """The trials that no other beats in the score and all of these resources, smallest in the first
+    of them first.
 
-    Trials without a score, or of which one of the resources was not measured, are left out; of equal ones the first stays.
+    Trials without a score, or of which one of the resources was not measured, are left out; of
+    equal ones the first stays.
     """
     known = [(trial, _place(trial, fields)) for trial in trials if trial.score is not None]
     points = [(trial, place) for trial, place in known if place is not None]
@@ -32,14 +36,20 @@ def undominated(trials: Sequence[Trial], fields: Sequence[str] = ("bytes",)) -> 
 
 def _place(trial: Trial, fields: Sequence[str]) -> tuple[float, ...] | None:
     values = [getattr(trial.cost, field) for field in fields]
-    return None if any(value is None for value in values) else (*map(float, values), -(trial.score or 0.0))
+    return (
+        None
+        if any(value is None for value in values)
+        else (*map(float, values), -(trial.score or 0.0))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
-    """Files that no other beats in the score and the resources `fields`, smallest first; `base` is the score that came in.
+    """Files that no other beats in the score and the resources `fields`, smallest first.
 
-    Printing it gives a table: for each point what it has, what it loses, and the exchange rate from the point before it.
+    `base` is the score that came in.
+    Printing it gives a table: for each point what it has, what it loses, and the exchange rate from
+    the point before it.
     """
 
     points: tuple[Trial, ...]
@@ -49,40 +59,74 @@ class Frontier:
     bytes_before: int = 0
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], fields: Sequence[str], base: float, **more: Any) -> Frontier:
-        """The frontier of some trials. Points that have lost half of the score are left out where there are others."""
+    def of(
+        cls, trials: Sequence[Trial], fields: Sequence[str], base: float, **more: Any
+    ) -> Frontier:
+        """The frontier of some trials.
+
+        Points that have lost half of the score are left out where there are others.
+        """
         found = undominated(trials, fields)
         useful = [one for one in found if (one.score or 0.0) >= base - 0.5 * abs(base)]
         return cls(points=tuple(useful or found), fields=tuple(fields), base=base, **more)
 
     def named(self) -> dict[str, Trial]:
-        """Three points: "free" (no loss beyond two standard errors of the score), "balanced" (at most 1 % of the score lost) and
-        "tiny" (at most 5 %), each the smallest file that does; a name whose point is another's is left out."""
+        """Three points: "free" (no loss beyond two standard errors of the score), "balanced" (at
+        most 1 % of the score lost) and "tiny" (at most 5 %), each the smallest file that does; a
+        name whose point is another's is left out.
+        """
         error = self.base_error or 0.0
-        losses = {"free": 2 * error, "balanced": BALANCED * abs(self.base), "tiny": TINY * abs(self.base)}
+        losses = {
+            "free": 2 * error,
+            "balanced": BALANCED * abs(self.base),
+            "tiny": TINY * abs(self.base),
+        }
         found: dict[str, Trial] = {}
         allowed = 0.0
         for name, loss in losses.items():
             allowed = max(allowed, loss)
-            kept = [one for one in self.points if one.score is not None and one.score >= self.base - allowed - 1e-9]
-            if kept and (smallest := min(kept, key=lambda one: one.cost.bytes or math.inf)) not in found.values():
+            kept = [
+                one
+                for one in self.points
+                if one.score is not None and one.score >= self.base - allowed - 1e-9
+            ]
+            if (
+                kept
+                and (smallest := min(kept, key=lambda one: one.cost.bytes or math.inf))
+                not in found.values()
+            ):
                 found[name] = smallest
         return found
 
     def __str__(self) -> str:
         """A line for each point, numbered from 1."""
         names = {id(trial): name for name, trial in self.named().items()}
-        head = ["", *(_HEADS.get(field, field) for field in self.fields), "score", "lost", "exchange", "", "by"]
+        head = [
+            "",
+            *(_HEADS.get(field, field) for field in self.fields),
+            "score",
+            "lost",
+            "exchange",
+            "",
+            "by",
+        ]
         rows = [head]
         for number, trial in enumerate(self.points, 1):
             before = self.points[number - 2] if number > 1 else None
             values = [_number(field, getattr(trial.cost, field)) for field in self.fields]
             assert trial.score is not None
             lost = f"{self.base - trial.score:+.4f}"
-            rows.append([
-                str(number), *values, f"{trial.score:.4f}", lost, self._rate(before, trial),
-                names.get(id(trial), ""), gist(trial.technique),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    str(number),
+                    *values,
+                    f"{trial.score:.4f}",
+                    lost,
+                    self._rate(before, trial),
+                    names.get(id(trial), ""),
+                    gist(trial.technique),
+                ]
+            )
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         last = len(head) - 1
         return "\n".join(
@@ -94,21 +138,32 @@ class Frontier:
         )
 
     def _rate(self, before: Trial | None, trial: Trial) -> str:
-        """The exchange rate of a point: from the point before where bytes are all that is weighed, else from what came in."""
+        """The exchange rate of a point.
+
+        From the point before where bytes are all that is weighed, else from what came in.
+        """
         if self.fields == ("bytes",):
             return "" if before is None else rate(before, trial)
-        return f"{self.bytes_before / max(trial.cost.bytes or 1, 1):.3g} times fewer B" if self.bytes_before else ""
+        return (
+            f"{self.bytes_before / max(trial.cost.bytes or 1, 1):.3g} times fewer B"
+            if self.bytes_before
+            else ""
+        )
 
     def as_json(self) -> list[dict[str, Any]]:
         """Each point as plain values."""
         names = {id(trial): name for name, trial in self.named().items()}
         return [
             {
-                "number": number, "name": names.get(id(one)), "score": one.score, **one.cost.measured(),
-                "intervals": {field: list(interval) for field, interval in one.noise.items()}, "technique": one.technique,
+                "number": number,
+                "name": names.get(id(one)),
+                "score": one.score,
+                **one.cost.measured(),
+                "intervals": {field: list(interval) for field, interval in one.noise.items()},
+                "technique": one.technique,
             }
             for number, one in enumerate(self.points, 1)
-        ]  # fmt: skip
+        ]
 
 
 _HEADS = {"milliseconds": "ms", "memory_bytes": "memory bytes"}
@@ -127,7 +182,10 @@ def rate(smaller: Trial, larger: Trial) -> str:
 
 
 def as_svg(frontier: Frontier, title: str = "") -> str:
-    """A picture of the frontier: the first resource along the bottom (logarithmic), the score upwards, a mark for each point."""
+    """A picture of the frontier.
+
+    The first resource along the bottom (logarithmic), the score upwards, a mark for each point.
+    """
     width, height, left, bottom = 640, 400, 70, 50
     field = frontier.fields[0]
     xs = [math.log10(max(float(getattr(one.cost, field)), 1e-12)) for one in frontier.points]
@@ -137,39 +195,51 @@ def as_svg(frontier: Frontier, title: str = "") -> str:
     y0, y1 = y0 - 0.06 * max(y1 - y0, 1e-3), y1 + 0.06 * max(y1 - y0, 1e-3)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return left + (x - x0) / (x1 - x0) * (width - left - 20), 30 + (y1 - y) / (y1 - y0) * (height - bottom - 30)
+        return left + (x - x0) / (x1 - x0) * (width - left - 20), 30 + (y1 - y) / (y1 - y0) * (
+            height - bottom - 30
+        )
 
     corners = [place(x, y) for x, y in zip(xs, ys, strict=True)]
     line = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(corners))
     _, base = place(x0, frontier.base)
     names = {id(trial): name for name, trial in frontier.named().items()}
     marks = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f77b4"><title>{number}: {_number(field, getattr(one.cost, field))} '
-        f"{_escaped(_HEADS.get(field, field))}, score {one.score:.4f}, {_escaped(gist(one.technique))}</title></circle>"
-        f'<text x="{x + 6:.1f}" y="{y + 14:.1f}" font-size="11">{number}{" " + names[id(one)] if id(one) in names else ""}</text>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f77b4"><title>{number}: '
+        f"{_number(field, getattr(one.cost, field))} "
+        f"{_escaped(_HEADS.get(field, field))}, score {one.score:.4f}, "
+        f"{_escaped(gist(one.technique))}</title></circle>"
+        f'<text x="{x + 6:.1f}" y="{y + 14:.1f}" '
+        f'font-size="11">{number}{" " + names[id(one)] if id(one) in names else ""}</text>'
         for number, (one, (x, y)) in enumerate(zip(frontier.points, corners, strict=True), 1)
     )
     ticks = "".join(
-        f'<text x="{place(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" text-anchor="middle">{10.0**power:,.4g}</text>'
+        f'<text x="{place(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" '
+        f'text-anchor="middle">{10.0**power:,.4g}</text>'
         for power in range(math.ceil(x0), math.floor(x1) + 1)
     ) + "".join(
-        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" text-anchor="end">{y:.3f}</text>'
+        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" '
+        f'text-anchor="end">{y:.3f}</text>'
         for y in (min(ys), max(ys))
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" role="img">'
         f"<title>{_escaped(title or 'The frontier')}</title>"
         f'<rect width="{width}" height="{height}" fill="white"/>'
         f'<text x="{left}" y="18" font-size="13">{_escaped(title)}</text>'
         f'<path d="M{left} 30V{height - bottom}H{width - 20}" fill="none" stroke="#888"/>'
         f'<path d="M{left} {base:.1f}H{width - 20}" stroke="#888" stroke-dasharray="4 3"/>'
-        f'<text x="{width - 22}" y="{base - 5:.1f}" font-size="11" text-anchor="end" fill="#555">as it came in: {frontier.base:.4f}</text>'
+        f'<text x="{width - 22}" y="{base - 5:.1f}" font-size="11" text-anchor="end" '
+        f'fill="#555">as it came in: {frontier.base:.4f}</text>'
         f'<path d="{line}" fill="none" stroke="#1f77b4"/>{marks}{ticks}'
         f'<text x="{(width + left) / 2:.0f}" y="{height - 8}" font-size="12" text-anchor="middle">'
         f"{_escaped(_HEADS.get(field, field))} (logarithmic)</text>"
-        f'<text transform="translate(14 {height / 2:.0f}) rotate(-90)" font-size="12" text-anchor="middle">validation score</text></svg>\n'
+        f'<text transform="translate(14 {height / 2:.0f}) rotate(-90)" font-size="12" '
+        'text-anchor="middle">validation score</text></svg>\n'
     )
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return (
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    )

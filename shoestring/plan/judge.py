@@ -27,17 +27,24 @@ from shoestring.kit import bake, clone
 _FEWEST_EXAMPLES = 200
 _MORE = 8  # times as many examples, to find out how many can be scored in time
 _SHUFFLES = 3
-_HEARD, _HEARD_BYTES = 1000, 64e6  # answers, of which the one that is nearest to all is given to every example
-_PROVING = 4  # times what scoring a file on all validation data takes, two files on test data do, about; they are loaded twice
+_HEARD, _HEARD_BYTES = (
+    1000,
+    64e6,
+)  # answers, of which the one that is nearest to all is given to every example
+# times what scoring a file on all validation data takes, two files on test data do, about; they are
+# loaded twice
+_PROVING = 4
 
 
 @dataclass
 class Judge:
-    """Scores files on the validation split of `task`, and knows what the model that came in scores (`base`, by its file at `reference`).
+    """Scores files on the validation split of `task`, and knows what the model that came in scores
+    (`base`, by its file at `reference`).
 
-    `examples`: how many of the split to score on, drawn by `seed`, if the task can draw a sample; None for all.
-    `merits`: that file's merit of each example; None where the task does not tell, or the score is not their mean.
-    Raises ValueError for a score that is no number.
+    `examples`: how many of the split to score on, drawn by `seed`, if the task can draw a sample;
+        None for all.
+    `merits`: that file's merit of each example; None where the task does not tell, or the score is
+        not their mean. Raises ValueError for a score that is no number.
     """
 
     task: Task
@@ -65,15 +72,24 @@ class Judge:
         self.taken = monotonic() - began
         self.merits = self._merits(predict)
         if not math.isfinite(self.base):
-            raise ValueError(f"the validation score of the model is {self.base}: the task's score (or merit) must be a number")
-        if self.merits is not None and not math.isclose(float(self.merits.mean()), self.base, abs_tol=1e-9):
+            raise ValueError(
+                f"the validation score of the model is {self.base}: the task's score (or merit) "
+                "must be a number"
+            )
+        if self.merits is not None and not math.isclose(
+            float(self.merits.mean()), self.base, abs_tol=1e-9
+        ):
             self.merits = None
 
     def __call__(self, file: Path) -> tuple[float, np.ndarray | None]:
-        """The validation score of a file, and the merit of each example where the score is their mean."""
+        """The validation score of a file, and the merit of each example where the score is their
+        mean.
+        """
         predict = load(file, threads=torch.get_num_threads())
         merits = None if self.merits is None else self._merits(predict)
-        return (score(self.task, predict), None) if merits is None else (float(merits.mean()), merits)
+        return (
+            (score(self.task, predict), None) if merits is None else (float(merits.mean()), merits)
+        )
 
     def _merits(self, predict: Loaded) -> np.ndarray | None:
         with seeded(crc32(b"validation")):
@@ -82,8 +98,15 @@ class Judge:
 
     @property
     def proving(self) -> float:
-        """Seconds that scoring two files on test data takes, about: on all of it, though a sample of the validation data did till then."""
-        each = self.taken - self.loading if self.each is None or self.count is None else self.each * self.count
+        """Seconds that scoring two files on test data takes, about.
+
+        On all of it, though a sample of the validation data did till then.
+        """
+        each = (
+            self.taken - self.loading
+            if self.each is None or self.count is None
+            else self.each * self.count
+        )
         return _PROVING * (self.loading / 2 + self.whole * each)
 
     @property
@@ -93,24 +116,41 @@ class Judge:
 
     @property
     def base_error(self) -> float | None:
-        """The standard error of the score that the model came in with; None where the task does not tell."""
-        return None if self.merits is None or len(self.merits) < 2 else float(self.merits.std() / len(self.merits) ** 0.5)
+        """The standard error of the score that the model came in with.
+
+        None where the task does not tell.
+        """
+        return (
+            None
+            if self.merits is None or len(self.merits) < 2
+            else float(self.merits.std() / len(self.merits) ** 0.5)
+        )
 
     def error(self, merits: np.ndarray | None) -> float | None:
-        """The standard error of the difference between a file with these merits and the model that came in."""
+        """The standard error of the difference between a file with these merits and the model that
+        came in.
+        """
         pair = None if merits is None or self.merits is None else self.merits - merits
         return None if pair is None or len(pair) < 2 else float(pair.std() / len(pair) ** 0.5)
 
 
 def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, seconds: float) -> Judge:
-    """A judge that takes no longer than `seconds` a file, besides loading it: on a sample, where all examples take longer and the task can draw one.
+    """A judge that takes no longer than `seconds` a file, besides loading it.
 
-    How many it is, all or a sample, is written down beside the reference, by the digest of that file: a later run, and other processes, take the same.
-    Warns where one and the same answer to every example would score as much as the model. Raises ValueError for a score that is no number, or the same
-    as that of random weights.
+    On a sample, where all examples take longer and the task can draw one.
+    How many it is, all or a sample, is written down beside the reference, by the digest of that
+    file: a later run, and other processes, take the same. Warns where one and the same answer to
+    every example would score as much as the model. Raises ValueError for a score that is no number,
+    or the same as that of random weights.
     """
-    note = reference.with_name(f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json")
-    judge = None if (known := _remembered(note)) is None else Judge(task, reference, known.examples, seed)
+    note = reference.with_name(
+        f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json"
+    )
+    judge = (
+        None
+        if (known := _remembered(note)) is None
+        else Judge(task, reference, known.examples, seed)
+    )
     if judge is None:
         judge = _on_enough(task, reference, seed, seconds)
         if (settled := _first_to_say(note, _Sample(judge.examples))).examples != judge.examples:
@@ -120,13 +160,17 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
     with seeded(0):
         if all(score(judge.task, _shuffled(model)) == judge.base for _ in range(_SHUFFLES)):
             raise ValueError(
-                f"the validation score is {judge.base:g} for the model and for ones whose weights are in random order: it tells nothing "
-                "about the model; look at the task's score (or merit), and whether it gets the model's outputs"
+                f"the validation score is {judge.base:g} for the model and for ones whose weights "
+                "are in random order: it tells nothing "
+                "about the model; look at the task's score (or merit), and whether it gets the "
+                "model's outputs"
             )
         if (constant := _constant_score(judge.task, model)) >= judge.base:
             warnings.warn(
-                f"one and the same answer to every validation example scores {constant:.4g}, and the model {judge.base:.4g}: the score tells little "
-                "about the model, and a budget that is kept as little. Give examples that are answered differently, or a score that a "
+                f"one and the same answer to every validation example scores {constant:.4g}, and "
+                f"the model {judge.base:.4g}: the score tells little "
+                "about the model, and a budget that is kept as little. Give examples that are "
+                "answered differently, or a score that a "
                 "constant does not reach (metric=, such as macro F1)",
                 stacklevel=2,
             )
@@ -134,7 +178,8 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
 
 
 def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
-    """A judge on all examples, or on as many as take about so many seconds, besides loading a file: found by ever more of them, since all may take minutes.
+    """A judge on all examples, or on as many as take about so many seconds, besides loading a file:
+    found by ever more of them, since all may take minutes.
 
     A sample is of 200 examples times a power of 2: machines that are nearly as fast draw the same.
     """
@@ -144,7 +189,9 @@ def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
         if judge.count is None:  # nobody knows how many there are
             return Judge(task, reference)
         if before is not None and before.count is not None and judge.count > before.count:
-            more = judge.taken - judge.loading - before.taken + before.loading  # without what the first batch takes longer
+            more = (
+                judge.taken - judge.loading - before.taken + before.loading
+            )  # without what the first batch takes longer
             judge.each = max(more, 0.0) / (judge.count - before.count)
         if judge.count != examples:  # these are all, or nobody draws a sample
             judge.examples = None
@@ -169,7 +216,8 @@ class _Sample:
     examples: int | None
 
 
-# How large the sample is, was once a matter of how busy the machine was: it is settled by who says it first.
+# How large the sample is, was once a matter of how busy the machine was: it is settled by who says
+# it first.
 
 
 def _remembered(note: Path) -> _Sample | None:
@@ -193,8 +241,12 @@ def _first_to_say(note: Path, sample: _Sample) -> _Sample:
 
 
 def _constant_score(task: Task, model: nn.Module) -> float:
-    """The score where every example is answered as that which is nearest to all: the first whose class is the most frequent, of outputs N×C, else
-    the median of each number; minus infinity where the model's calls have no such answers (one example at a time, outputs of several lengths)."""
+    """The score where every example is answered as that which is nearest to all.
+
+    The first whose class is the most frequent, of outputs N×C, else the median of each number;
+    minus infinity where the model's calls have no such answers (one example at a time, outputs of
+    several lengths).
+    """
     mute, heard = bake(clone(model)), _Heard()
     listening = mute.register_forward_hook(heard)
     score(task, mute)
@@ -210,7 +262,10 @@ def _constant_score(task: Task, model: nn.Module) -> float:
 
 
 class _Heard:
-    """A hook that keeps the first answers of a module, by path: of outputs that have an axis of two examples or more, as many as there is room for."""
+    """A hook that keeps the first answers of a module, by path.
+
+    Of outputs that have an axis of two examples or more, as many as there is room for.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, list[Tensor]] = {}
@@ -236,11 +291,21 @@ def _replaced(answer: Any, constant: dict[str, Tensor], path: str = "") -> Any:
     """The answer of the model, that of every example replaced."""
     if isinstance(answer, Tensor):
         known = constant.get(path)
-        return answer if known is None or answer.shape[1:] != known.shape else known.expand_as(answer).clone()
+        return (
+            answer
+            if known is None or answer.shape[1:] != known.shape
+            else known.expand_as(answer).clone()
+        )
     if isinstance(answer, Mapping):
-        return {key: _replaced(one, constant, f"{path}.{key}".lstrip(".")) for key, one in answer.items()}
+        return {
+            key: _replaced(one, constant, f"{path}.{key}".lstrip("."))
+            for key, one in answer.items()
+        }
     if isinstance(answer, list | tuple):
-        return tuple(_replaced(one, constant, f"{path}.{place}".lstrip(".")) for place, one in enumerate(answer))
+        return tuple(
+            _replaced(one, constant, f"{path}.{place}".lstrip("."))
+            for place, one in enumerate(answer)
+        )
     return answer
 
 

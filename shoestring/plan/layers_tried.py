@@ -10,7 +10,7 @@ from torch import nn
 
 from shoestring.core import ActsOnLayers, Task, Technique
 from shoestring.kit import Patterns, chosen, compressible, layers_of
-from shoestring.kit.layers import fitting
+from shoestring.kit.weights.layers import fitting
 
 Layers = tuple[str, ...]
 """Names of layers that are tried together; most often one."""
@@ -21,7 +21,8 @@ def check_action(action: Any, who: str) -> None:
     """Raises TypeError where an action cannot be told which layers to change."""
     if not isinstance(action, Technique) or not isinstance(action, ActsOnLayers):
         raise TypeError(
-            f"{who} needs a technique that acts on layers, with the fields `only` and `keep`, and {action!r} has none: "
+            f"{who} needs a technique that acts on layers, with the fields `only` and `keep`, and "
+            f"{action!r} has none: "
             "give it the step that has them (of a chain, one at a time)"
         )
 
@@ -44,11 +45,14 @@ def exactly(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def layers_tried(model: nn.Module, task: Task, action: Any, groups: Sequence[Patterns], who: str) -> list[Layers]:
-    """The layers that an action may change, in the model's order; those that `groups` names are together, and tied ones too.
+def layers_tried(
+    model: nn.Module, task: Task, action: Any, groups: Sequence[Patterns], who: str
+) -> list[Layers]:
+    """The layers that an action may change, in the model's order.
 
-    What an action may change it says itself, by `layers(model, task)`. Raises ValueError for a group that names no layer, or one
-    that another group has.
+    Those that `groups` names are together, and tied ones too.
+    What an action may change it says itself, by `layers(model, task)`. Raises ValueError for a
+    group that names no layer, or one that another group has.
     """
     weights = compressible(model, who)
     owners = [layers_of(model, weight) for weight in weights]
@@ -61,18 +65,26 @@ def layers_tried(model: nn.Module, task: Task, action: Any, groups: Sequence[Pat
     grouped: dict[str, Patterns] = {}
     for group in groups:
         if isinstance(group, str):
-            raise TypeError(f"{who}: a group is a tuple of names of layers, not {group!r}: write ({group!r},)")
+            raise TypeError(
+                f"{who}: a group is a tuple of names of layers, not {group!r}: write ({group!r},)"
+            )
         mine = fitting(names, group, f"{who}: groups=")
         for name in mine:
             if name in grouped:
-                raise ValueError(f"{who}: the layer {name!r} is in two groups, {grouped[name]} and {group}: leave it in one")
+                raise ValueError(
+                    f"{who}: the layer {name!r} is in two groups, {grouped[name]} and {group}: "
+                    "leave it in one"
+                )
             grouped[name] = group
         sets.append(tuple(mine))
     for one in sets:
         whole = frozenset().union(*(together[name] for name in one if name in together))
         together |= dict.fromkeys(whole, whole)
     place = {name: i for i, name in enumerate(names)}
-    return [tuple(sorted(one, key=place.__getitem__)) for one in dict.fromkeys(together[name] for name in names)]
+    return [
+        tuple(sorted(one, key=place.__getitem__))
+        for one in dict.fromkeys(together[name] for name in names)
+    ]
 
 
 def told(layers: Layers) -> str:
@@ -83,4 +95,6 @@ def told(layers: Layers) -> str:
 def size_of(model: nn.Module, layers: Layers) -> int:
     """How many numbers the parameters of these layers hold."""
     parts = [model.get_submodule(name) for name in layers]
-    return sum(one.numel() for one in {id(p): p for part in parts for p in part.parameters()}.values())
+    return sum(
+        one.numel() for one in {id(p): p for part in parts for p in part.parameters()}.values()
+    )

@@ -1,4 +1,6 @@
-"""The main job, whole: compress, prove both files on test data, time them in alternation, and say what it came to."""
+"""The main job, whole: compress, prove both files on test data, time them in alternation, and say
+what it came to.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ import torch
 from torch import nn
 
 from shoestring.artifact import Line, bill, read
-from shoestring.artifact.names import names_beside
-from shoestring.artifact.protobuf import onnx
-from shoestring.artifact.saving import check_place
+from shoestring.artifact.format.names import names_beside
+from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove, unwrapped
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
@@ -31,7 +33,10 @@ TIME_SLACK = 1.1
 
 @dataclass(frozen=True)
 class Report:
-    """Before and after. Scores are of the test split, by the files; milliseconds of one run, both files alternating."""
+    """Before and after.
+
+    Scores are of the test split, by the files; milliseconds of one run, both files alternating.
+    """
 
     outcome: Outcome
     onnx_bytes_before: int
@@ -61,7 +66,10 @@ class Report:
             "met": self.met,
             "nearest": not self.met,
             "undecided": sorted(outcome.verdict.undecided),
-            "broken": {name: {"measured": value, "limit": limit} for name, (value, limit) in outcome.verdict.broken.items()},
+            "broken": {
+                name: {"measured": value, "limit": limit}
+                for name, (value, limit) in outcome.verdict.broken.items()
+            },
             "budget": str(outcome.budget),
             "limits": str(outcome.limits),
             "bytes_before": outcome.bytes_before,
@@ -74,7 +82,11 @@ class Report:
             "validation_after": trial.score,
             "milliseconds_before": self.milliseconds_before,
             "milliseconds_after": self.milliseconds_after,
-            "time_ratio": {"median": self.speed.median, "low": self.speed.low, "high": self.speed.high},
+            "time_ratio": {
+                "median": self.speed.median,
+                "low": self.speed.low,
+                "high": self.speed.high,
+            },
             "time_too_noisy": self.speed.is_too_noisy,
             "path": str(outcome.file),
             "technique": trial.technique,
@@ -100,19 +112,24 @@ class Report:
             f"   {self._words(self.score_after - self.score_before, '+')}",
             f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}{self._error()}",
             f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
-            f"   ratio {'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
+            "   ratio "
+            f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
             f"({self.speed.low:.2f} to {self.speed.high:.2f})",
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
             "",
-            "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` writes a point's file)",
+            "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` "
+            "writes a point's file)",
             str(outcome.frontier),
             "",
             "where the bytes went",
             *(f"{line.bytes:>12,}  {line.name:<24} {line.about}" for line in self.bill),
             f"{after:>12,}  in all",
             "",
-            *(text if text.startswith(NOT_REACHED) else f"left alone: {text}" for text in trial.note.splitlines()),
+            *(
+                text if text.startswith(NOT_REACHED) else f"left alone: {text}"
+                for text in trial.note.splitlines()
+            ),
             *self._verdict(),
             f"the file: {outcome.file} ({told(self.seconds)} in all)",
         ]
@@ -120,36 +137,51 @@ class Report:
 
     def _error(self) -> str:
         error = self.outcome.trial.error
-        return f"   ± {error:.4f}" if error else ""  # where no example changed there is nothing to say
+        return (
+            f"   ± {error:.4f}" if error else ""
+        )  # where no example changed there is nothing to say
 
     def _verdict(self) -> list[str]:
         """Which limits are broken or cannot be told, and what would do."""
         outcome, lines = self.outcome, list[str]()
         for name, (value, limit) in outcome.verdict.undecided.items():
             lines.append(
-                f"{name} cannot be decided on this machine: {value:.4g} was measured, {limit:.4g} is the limit, and the noise is larger than "
+                f"{name} cannot be decided on this machine: {value:.4g} was measured, {limit:.4g} "
+                "is the limit, and the noise is larger than "
                 "the difference; a quieter machine would tell"
             )
         if not outcome.met:
             lines.append("The budget was not kept: this is the nearest point that was reached.")
-            lines += [f"  {one}" for one in blocking(outcome.limits, outcome.trial, outcome.trials, outcome.score_before)]
+            lines += [
+                f"  {one}"
+                for one in blocking(
+                    outcome.limits, outcome.trial, outcome.trials, outcome.score_before
+                )
+            ]
         if outcome.examples is not None:
             lines.append(
-                f"Validation scores are of a sample of {outcome.examples:,} examples: for the first search in this folder, scoring all "
+                f"Validation scores are of a sample of {outcome.examples:,} examples: for the "
+                "first search in this folder, scoring all "
                 "would have taken too much of the time."
             )
         limit = outcome.budget.time
         if limit is not None and self.seconds > TIME_SLACK * limit:
             lines.append(
-                f"The whole command took {told(self.seconds)}, and time<={told(limit)} was asked for: that limit was not kept."
+                f"The whole command took {told(self.seconds)}, and time<={told(limit)} was asked "
+                "for: that limit was not kept."
             )
         if outcome.interrupted:
-            lines.append("Interrupted: the file below is whole and the best so far; the same command goes on from here.")
+            lines.append(
+                "Interrupted: the file below is whole and the best so far; the same command goes "
+                "on from here."
+            )
         return lines
 
     def _words(self, difference: float, sign: str = "") -> str:
         """A difference of scores: in points where scores are between 0 and 1, else as it is."""
-        shares = all(0 <= s <= 1 for s in (self.score_before, self.score_after, self.outcome.score_before))
+        shares = all(
+            0 <= s <= 1 for s in (self.score_before, self.score_after, self.outcome.score_before)
+        )
         return f"{100 * difference:{sign}.2f} points" if shares else f"{difference:{sign}.4g}"
 
 
@@ -171,9 +203,12 @@ def main_job(
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Report:
-    """Compress the model that `build` returns, with its task, into a file at `path`, and report on it; see `compress`.
+    """Compress the model that `build` returns, with its task, into a file at `path`, and report on
+    it; see `compress`.
 
-    `asked`: whether somebody asked for the end, who is heard where a KeyboardInterrupt is lost. `latency`: by what the report times both files; None for the one among `meters`, else for ONNX Runtime on one thread.
+    `asked`: whether somebody asked for the end, who is heard where a KeyboardInterrupt is lost.
+    `latency`: by what the report times both files; None for the one among `meters`, else for ONNX
+        Runtime on one thread.
     """
     began = monotonic() if began is None else began
     check_place(path)
@@ -181,7 +216,8 @@ def main_job(
         ledger.rows()  # raises now, not after the training, where there can be none
     if path.exists():
         say(
-            f"  {path} is there, and is replaced by what this command finds; `shoestring frontier` lists what was found before"
+            f"  {path} is there, and is replaced by what this command finds; `shoestring "
+            "frontier` lists what was found before"
         )
     model, task = build()
     model = unwrapped(model)
@@ -190,19 +226,42 @@ def main_job(
     say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
     with searching(
-        model, task, budget, path, minutes=minutes, meters=meters, smallest=smallest, storage=storage, began=began, share=share, asked=asked, say=say,
-        tell=tell, **settings,
-    ) as outcome:  # fmt: skip
+        model,
+        task,
+        budget,
+        path,
+        minutes=minutes,
+        meters=meters,
+        smallest=smallest,
+        storage=storage,
+        began=began,
+        share=share,
+        asked=asked,
+        say=say,
+        tell=tell,
+        **settings,
+    ) as outcome:
         say("  timing both files, and proving them on test data")
-        latency = latency or next((meter for meter in meters or () if isinstance(meter, Latency)), Latency())
+        latency = latency or next(
+            (meter for meter in meters or () if isinstance(meter, Latency)), Latency()
+        )
         timings = alternate(
-            [outcome.reference, path], task.sealed(), threads=latency.threads, batch=latency.batch, runtime=latency.runtime
+            [outcome.reference, path],
+            task.sealed(),
+            threads=latency.threads,
+            batch=latency.batch,
+            runtime=latency.runtime,
         )
         return _report(outcome, task, timings, settings, f"compressed to {budget}", began)
 
 
 def _report(
-    outcome: Outcome, task: Task, timings: Sequence[Timing], settings: dict[str, Any], note: str, began: float
+    outcome: Outcome,
+    task: Task,
+    timings: Sequence[Timing],
+    settings: dict[str, Any],
+    note: str,
+    began: float,
 ) -> Report:
     """Both files proved, and all that is to be said."""
     content = read(outcome.reference)
@@ -223,8 +282,9 @@ def _report(
 
 
 def _settle_threads(model: nn.Module, task: Task) -> None:
-    """Put torch on one thread where more are hardly faster: on small networks they mostly wait, most of all on a busy machine.
+    """Put torch on one thread where more are hardly faster.
 
+    On small networks they mostly wait, most of all on a busy machine.
     `OMP_NUM_THREADS` settles it beforehand.
     """
     many = torch.get_num_threads()

@@ -19,11 +19,18 @@ from shoestring.plan.verdict import Verdict
 class Outcome:
     """What `compress` found.
 
-    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was given, `limits` the same with shares
-    of what came in turned into numbers. `frontier`: all that no other file beats. `score_before`: of validation data. `bytes_before`:
-    4 for each number of the model; `reference`: the model as it came in, as a file. `file`: where the delivered file is. `skipped`: what
-    techniques said, in all trials, that they left alone or did not reach; of the delivered one it is in `trial.note`, line by line. `examples`: how many of the validation split all scores are of; None for all of them.
-    `taught`: which output a changed model was taught as what kind, in words; "" where nothing was trained.
+    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was
+        given, `limits` the same with shares of what came in turned into numbers.
+    `frontier`: all that no other file beats.
+    `score_before`: of validation data.
+    `bytes_before`: 4 for each number of the model.
+    `reference`: the model as it came in, as a file.
+    `file`: where the delivered file is.
+    `skipped`: what techniques said, in all trials, that they left alone or did not reach; of the
+        delivered one it is in `trial.note`, line by line.
+    `examples`: how many of the validation split all scores are of; None for all of them.
+    `taught`: which output a changed model was taught as what kind, in words; "" where nothing was
+        trained.
     """
 
     trial: Trial
@@ -48,9 +55,15 @@ class Outcome:
 
     @property
     def met(self) -> bool:
-        """Whether no limit is broken; those that cannot be told apart here are in `verdict.undecided`."""
+        """Whether no limit is broken.
+
+        Those that cannot be told apart here are in `verdict.undecided`.
+        """
         return self.verdict.fits
 
     def model(self) -> nn.Module:
-        """The delivered model as a module, to go on with; raises ValueError where only the file holds it (as after another run)."""
+        """The delivered model as a module, to go on with.
+
+        Raises ValueError where only the file holds it (as after another run).
+        """
         return self._model()

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shoestring.artifact.names import STUDY
-from shoestring.kit.study import alone
+from shoestring.artifact.format.names import STUDY
+from shoestring.kit.study.study import alone
 
 
 def folder_of(path: Path) -> Path:
@@ -28,7 +28,10 @@ class Temporary:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Be the one that searches in a folder; where nothing was measured, one that was not there before is not there after."""
+    """Be the one that searches in a folder.
+
+    Where nothing was measured, one that was not there before is not there after.
+    """
     new = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:

@@ -22,7 +22,9 @@ class Dot(NamedTuple):
 
 
 def chart(series: Mapping[str, Sequence[Dot]]) -> str:
-    """The chart: milliseconds to the right (logarithmic), scores upwards, a colour and a line of the legend for each series."""
+    """The chart: milliseconds to the right (logarithmic), scores upwards, a colour and a line of
+    the legend for each series.
+    """
     dots = [dot for some in series.values() for dot in some]
     low, high = log10(min(dot.low for dot in dots)), log10(max(dot.high for dot in dots))
     low, high = low - 0.1 - 0.02 * (high - low), high + 0.1 + 0.02 * (high - low)
@@ -37,27 +39,45 @@ def chart(series: Mapping[str, Sequence[Dot]]) -> str:
         return _HEIGHT - _BOTTOM - (score - worst) / (top - worst) * (_HEIGHT - _TOP - _BOTTOM)
 
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-        f'<text x="{_LEFT}" y="20" font-size="14">Validation score against milliseconds a run</text>',
+        f'<text x="{_LEFT}" y="20" font-size="14">Validation score against milliseconds a '
+        "run</text>",
     ]
     for step in range(5):
-        milliseconds, score = 10 ** (low + step / 4 * (high - low)), worst + step / 4 * (top - worst)
-        out.append(
-            f'<path d="M{x(milliseconds):.1f} {_TOP}V{_HEIGHT - _BOTTOM}M{_LEFT} {y(score):.1f}H{_WIDTH - _RIGHT}" stroke="#e4e4e4"/>'
+        milliseconds, score = (
+            10 ** (low + step / 4 * (high - low)),
+            worst + step / 4 * (top - worst),
         )
         out.append(
-            f'<text x="{x(milliseconds):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle" fill="#444">{milliseconds:.3g} ms</text>'
+            f'<path d="M{x(milliseconds):.1f} {_TOP}V{_HEIGHT - _BOTTOM}M{_LEFT} '
+            f'{y(score):.1f}H{_WIDTH - _RIGHT}" stroke="#e4e4e4"/>'
         )
-        out.append(f'<text x="{_LEFT - 8}" y="{y(score) + 4:.1f}" text-anchor="end" fill="#444">{score:.4g}</text>')
+        out.append(
+            f'<text x="{x(milliseconds):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle" '
+            f'fill="#444">{milliseconds:.3g} ms</text>'
+        )
+        out.append(
+            f'<text x="{_LEFT - 8}" y="{y(score) + 4:.1f}" text-anchor="end" '
+            f'fill="#444">{score:.4g}</text>'
+        )
     for place, (name, some) in enumerate(series.items()):
         colour = _COLOURS[place % len(_COLOURS)]
         legend = _TOP + 10 + 20 * place
         out.append(f'<circle cx="{_WIDTH - _RIGHT + 16}" cy="{legend - 4}" r="4" fill="{colour}"/>')
-        out.append(f'<text x="{_WIDTH - _RIGHT + 26}" y="{legend}" fill="{colour}">{escape(name)}</text>')
+        out.append(
+            f'<text x="{_WIDTH - _RIGHT + 26}" y="{legend}" fill="{colour}">{escape(name)}</text>'
+        )
         for dot in some:
             at, up = x(dot.milliseconds), y(dot.score)
-            out.append(f'<path d="M{x(dot.low):.1f} {up:.1f}H{x(dot.high):.1f}" stroke="{colour}" stroke-width="2"/>')
+            out.append(
+                f'<path d="M{x(dot.low):.1f} {up:.1f}H{x(dot.high):.1f}" stroke="{colour}" '
+                'stroke-width="2"/>'
+            )
             out.append(f'<circle cx="{at:.1f}" cy="{up:.1f}" r="4" fill="{colour}"/>')
-            out.append(f'<text x="{at:.1f}" y="{up - 9:.1f}" text-anchor="middle" fill="{colour}">{escape(dot.name)}</text>')
+            out.append(
+                f'<text x="{at:.1f}" y="{up - 9:.1f}" text-anchor="middle" '
+                f'fill="{colour}">{escape(dot.name)}</text>'
+            )
     return "\n".join([*out, "</svg>"]) + "\n"

@@ -1,4 +1,7 @@
-"""The file of a changed model by the graph of the original, where that is still its graph: exporting anew takes seconds."""
+"""The file of a changed model by the graph of the original, where that is still its graph.
+
+Exporting anew takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,30 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import Loaded
-from shoestring.artifact.file import unpack
+from shoestring.artifact.format.file import unpack
 from shoestring.core import Task, array, evaluating
-from shoestring.kit import Exported, bake, clone, export, members, pack
-from shoestring.kit.alike import alike
-from shoestring.kit.example import arrays, example_of, numbered, plain
+from shoestring.kit import Exported, bake, clone, members, pack
+from shoestring.kit.exporting import export
+from shoestring.kit.tracing.compare import all_close
+from shoestring.kit.tracing.example import arrays, example_of, numbered, plain
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "training")
-_FLOAT = {"codebook", "indices", "step", "mask"}
+_FLOAT = {"codebook", "indices", "scale", "mask"}
 """What a weight's state may have and the file still holds floats in its place."""
 
 
-def file_of(changed: nn.Module, task: Task, exported: Exported, signature: list[Any], *, smallest: bool = False) -> bytes:
-    """The bytes of a changed model's file; `exported` and `signature` are the original's, `smallest` is that of `kit.write`.
+def file_of(
+    changed: nn.Module,
+    task: Task,
+    exported: Exported,
+    signature: list[Any],
+    *,
+    smallest: bool = False,
+) -> bytes:
+    """The bytes of a changed model's file.
 
+    `exported` and `signature` are the original's, `smallest` is that of `kit.write`.
     Raises ExportError where the changed model cannot be a file.
     """
     if signature_of(changed) == signature:
@@ -36,11 +48,21 @@ def file_of(changed: nn.Module, task: Task, exported: Exported, signature: list[
 
 
 def signature_of(model: nn.Module) -> list[Any]:
-    """All that decides a module's graph, as far as it shows: classes, attributes, hooks, and the shapes of the weights."""
+    """All that decides a module's graph, as far as it shows.
+
+    Classes, attributes, hooks, and the shapes of the weights.
+    """
     states = [weight.state for weight in members(model)]
-    held = [{name for name, _ in (*s.named_parameters(), *s.named_buffers())} - _FLOAT for s in states if s is not None]
+    held = [
+        {name for name, _ in (*s.named_parameters(), *s.named_buffers())} - _FLOAT
+        for s in states
+        if s is not None
+    ]
     model = bake(clone(model))
-    weights = [(w.name, len(w.owners), tuple(w.raw.shape), w.raw.dtype, w.is_parameter) for w in members(model)]
+    weights = [
+        (w.name, len(w.owners), tuple(w.raw.shape), w.raw.dtype, w.is_parameter)
+        for w in members(model)
+    ]
     parts = [
         (path, type(part), _told({k: v for k, v in vars(part).items() if k not in _ELSEWHERE}))
         for path, part in model.named_modules()
@@ -68,10 +90,13 @@ def _told(value: Any) -> Any:
 
 
 def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
-    """Whether the file answers the example as the module does: the graph may depend on what no signature shows."""
+    """Whether the file answers the example as the module does.
+
+    The graph may depend on what no signature shows.
+    """
     example = example_of(task)
     with evaluating(changed), torch.no_grad():
         _, wanted = numbered(plain(changed(*example.args, **example.kwargs)))
     found = arrays(Loaded(unpack(data), threads=1)(*example.args, **example.kwargs))
     pairs = zip(found, (array(one.float()) for one in wanted), strict=True)
-    return all(ours.shape == theirs.shape and alike(ours, theirs) for ours, theirs in pairs)
+    return all(ours.shape == theirs.shape and all_close(ours, theirs) for ours, theirs in pairs)

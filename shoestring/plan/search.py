@@ -1,4 +1,6 @@
-"""The search: a first file in seconds, then rounds of ever longer training on ever fewer kinds of chain."""
+"""The search: a first file in seconds, then rounds of ever longer training on ever fewer kinds of
+chain.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,19 @@ from shoestring.plan.standing import Standing
 from shoestring.plan.training_time import step_seconds, steps_of_a_pass
 from shoestring.plan.untrained import Untrained
 
-FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0  # of the time, that goes into files without training at most
+FIRST_SHARE, FIRST_SECONDS = (
+    0.15,
+    60.0,
+)  # of the time, that goes into files without training at most
 
 
 @dataclass
 class Search:
-    """Trials until the time is up or nothing is left to gain; `standing` has the experiments, the budget and the clock.
+    """Trials until the time is up or nothing is left to gain.
 
-    `share`: of several processes that search together, which this is, and how many there are. `step`: seconds of a step of taught
-    training, once `look` was called.
+    `standing` has the experiments, the budget and the clock.
+    `share`: of several processes that search together, which this is, and how many there are.
+    `step`: seconds of a step of taught training, once `look` was called.
     """
 
     standing: Standing
@@ -38,13 +44,19 @@ class Search:
         self.untrained = Untrained(self.standing, self.moves)
 
     def look(self, until: float) -> None:
-        """Take note of what is known, and of how long a step of training takes; then try files without training until so many seconds
-        of the command are gone, but not of a large network, of which one takes longer."""
+        """Take note of what is known, and of how long a step of training takes.
+
+        Then try files without training until so many seconds of the command are gone, but not of a
+        large network, of which one takes longer.
+        """
         experiments, clock = self.standing.experiments, self.standing.clock
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed)
-        shapes = [(one.raw[0].numel(), len(one.raw)) for one in compressible(experiments.model, "compress")]
+        shapes = [
+            (one.raw[0].numel(), len(one.raw))
+            for one in compressible(experiments.model, "compress")
+        ]
         products = self._products(len(shapes))
         self.untrained.moves = sooner(self.moves, products, shapes, clock.seconds)
         if products >= LARGE:
@@ -66,9 +78,13 @@ class Search:
         with self._while_there_is_time():
             seconds = min(FIRST_SHARE * clock.seconds, FIRST_SECONDS)
             # Where speed is limited, what is not trained most often cannot do.
-            tried = self.untrained.first_files(seconds, 0.0 if speed_limits(self.standing.budget) else seconds)
+            tried = self.untrained.first_files(
+                seconds, 0.0 if speed_limits(self.standing.budget) else seconds
+            )
             best = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
-            self.standing.round_over(f"without training, {len(tried)} files", [] if best is None else [best])
+            self.standing.round_over(
+                f"without training, {len(tried)} files", [] if best is None else [best]
+            )
             self.untrained.between()
             self.untrained.refine()
             if not self.standing.nothing_to_gain and not clock.is_up:
@@ -79,7 +95,10 @@ class Search:
 
     @contextmanager
     def _while_there_is_time(self) -> Iterator[None]:
-        """What is given up within, since the time is up, is said and ends nothing else: what was found is delivered all the same."""
+        """What is given up within, since the time is up, is said and ends nothing else.
+
+        What was found is delivered all the same.
+        """
         try:
             yield
         except TimeUpError as error:

@@ -15,9 +15,17 @@ from torch import nn
 from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.core.cost import Cost
 from shoestring.kit import Patterns, progress
-from shoestring.kit.layers import NoLayerError
+from shoestring.kit.weights.layers import NoLayerError
 from shoestring.meters import Latency
-from shoestring.plan.layers_tried import Layers, check_action, layers_tried, limited, ready, size_of, told
+from shoestring.plan.layers_tried import (
+    Layers,
+    check_action,
+    layers_tried,
+    limited,
+    ready,
+    size_of,
+    told,
+)
 from shoestring.plan.trials import Comparison, SpentError, Trials
 
 TIMED = (Latency(),)
@@ -28,10 +36,14 @@ EXAMPLES = 1000
 class Effect:
     """What one action does to the model when it changes these layers alone (most often one).
 
-    `score_lost`: of the validation score, with its standard error `score_error` (None where the task has no merits).
-    `bytes_saved`: of the file. `milliseconds_saved` a run, and the interval that holds it, `milliseconds_low` to
-    `milliseconds_high`. `saved`: what other meters read less of. None is what nobody measured; negative is more, not less.
-    `note`: what the technique skipped, or why there is nothing to tell: the layer was not tried, or the technique failed.
+    `score_lost`: of the validation score, with its standard error `score_error` (None where the
+        task has no merits).
+    `bytes_saved`: of the file. `milliseconds_saved` a run, and the interval that holds it,
+        `milliseconds_low` to `milliseconds_high`.
+    `saved`: what other meters read less of. None is what nobody measured; negative is more, not
+        less.
+    `note`: what the technique skipped, or why there is nothing to tell: the layer was not tried, or
+        the technique failed.
     """
 
     layers: Layers
@@ -52,17 +64,21 @@ class Effect:
 
     @property
     def measurable(self) -> bool:
-        """Whether the difference in time is beyond what the timing could mistake: zero is not in its interval."""
+        """Whether the difference in time is beyond what the timing could mistake.
+
+        Zero is not in its interval.
+        """
         low, high = self.milliseconds_low, self.milliseconds_high
         return low is not None and high is not None and (low > 0 or high < 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What `sensitivity` found: an Effect for each layer and action, in the model's order, and what they were tried on.
+    """What `sensitivity` found.
 
-    `score`, `bytes` and `milliseconds` (a run; None: not timed) are of the model as it was; `examples` of the validation split
-    it was scored on (None: the task does not tell).
+    An Effect for each layer and action, in the model's order, and what they were tried on.
+    `score`, `bytes` and `milliseconds` (a run; None: not timed) are of the model as it was;
+    `examples` of the validation split it was scored on (None: the task does not tell).
     """
 
     effects: tuple[Effect, ...]
@@ -82,19 +98,32 @@ class Table:
         return sorted(known, key=lambda one: -(one.milliseconds_saved or 0.0))
 
     def __str__(self) -> str:
-        """The table in text, the layers that hurt most first, and those of which nothing is known at the end."""
+        """The table in text, the layers that hurt most first, and those of which nothing is known
+        at the end.
+        """
         parts: list[str] = []
         others = list(dict.fromkeys(name for one in self.effects for name in one.saved.measured()))
         for action in dict.fromkeys(one.action for one in self.effects):
             rows = [one for one in self.worst_first() if one.action == action]
             rows += [one for one in self.effects if one.action == action and one.score_lost is None]
-            head = ["layer", "score lost", "bytes saved", "milliseconds saved", *(f"{name} saved" for name in others), ""]
+            head = [
+                "layer",
+                "score lost",
+                "bytes saved",
+                "milliseconds saved",
+                *(f"{name} saved" for name in others),
+                "",
+            ]
             lines = [head, *(_words(one, others) for one in rows)]
             widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
             parts.append("\n".join([action, *(_aligned(line, widths) for line in lines)]))
         timed = "" if self.milliseconds is None else f", {self.milliseconds:.3f} ms a run"
-        on = "validation data" if self.examples is None else f"{self.examples:,} validation examples"
-        parts.append(f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}.")
+        on = (
+            "validation data" if self.examples is None else f"{self.examples:,} validation examples"
+        )
+        parts.append(
+            f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}."
+        )
         return "\n\n".join(parts)
 
     def to_json(self) -> str:
@@ -124,53 +153,78 @@ def sensitivity(
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Table:
-    """What each layer costs and saves when each action changes it alone: measured, on the file of the changed model.
+    """What each layer costs and saves when each action changes it alone.
 
-    `actions`: techniques with the fields `only` and `keep` (those that train besides change more than the layer: `steps=0` is
-    what one wants here). Scores are of a sample of `examples` validation examples drawn by `seed`, None for all, with the
-    standard error of the difference, example by example. `meters`: a Latency has each file timed against the original in
-    alternation, others are read off both. `groups`: patterns of layers that belong together and are tried together. At most
-    `most` changed models are made, those of the largest layers first. `folder`: where trials are remembered, so that a call
-    that was interrupted, or asks for more, goes on; calls of several processes with the same folder share the work. A technique
-    that fails on a layer is told in that layer's note.
-    Raises TypeError for an action without these fields, ValueError for names of no layer and for a model or settings that
-    cannot be worked with, StudyError for a folder whose study is none or is damaged, ExportError.
+    Measured, on the file of the changed model.
+    `actions`: techniques with the fields `only` and `keep` (those that train besides change more
+        than the layer: `steps=0` is what one wants here). Scores are of a sample of `examples`
+        validation examples drawn by `seed`, None for all, with the standard error of the
+        difference, example by example.
+    `meters`: a Latency has each file timed against the original in alternation, others are read off
+        both.
+    `groups`: patterns of layers that belong together and are tried together. At most `most` changed
+        models are made, those of the largest layers first.
+    `folder`: where trials are remembered, so that a call that was interrupted, or asks for more,
+        goes on; calls of several processes with the same folder share the work. A technique that
+        fails on a layer is told in that layer's note. Raises TypeError for an action without these
+        fields, ValueError for names of no layer and for a model or settings that cannot be worked
+        with, StudyError for a folder whose study is none or is damaged, ExportError.
     """
     actions = [actions] if isinstance(actions, Technique) else list(actions)
     if not actions:
-        raise ValueError("sensitivity needs an action: give it a technique, such as Shared(levels=16, steps=0)")
+        raise ValueError(
+            "sensitivity needs an action: give it a technique, such as WeightSharing(levels=16, "
+            "steps=0)"
+        )
     model = unwrapped(model)
     for action in actions:
         check_action(action, "sensitivity")
-    asked = [(action, layers_tried(model, task, action, groups, "sensitivity")) for action in actions]
+    asked = [
+        (action, layers_tried(model, task, action, groups, "sensitivity")) for action in actions
+    ]
     trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
     try:
         effects = effects_alone(trials, asked)
     finally:
         trials.close()
     return Table(
-        effects=effects, score=trials.base, bytes=trials.original.bytes or 0, examples=trials.examples,
+        effects=effects,
+        score=trials.base,
+        bytes=trials.original.bytes or 0,
+        examples=trials.examples,
         milliseconds=trials.milliseconds,
-    )  # fmt: skip
+    )
 
 
-def effects_alone(trials: Trials, asked: Sequence[tuple[Any, Sequence[Layers]]]) -> tuple[Effect, ...]:
-    """The effects of actions on layers, in the order asked; what there is no trial left for says so."""
+def effects_alone(
+    trials: Trials, asked: Sequence[tuple[Any, Sequence[Layers]]]
+) -> tuple[Effect, ...]:
+    """The effects of actions on layers, in the order asked.
+
+    What there is no trial left for says so.
+    """
     actions = [ready(action, trials.model, trials.task) for action, _ in asked]
     pairs = [(place, layers) for place, (_, one) in enumerate(asked) for layers in one]
     found: dict[tuple[int, Layers], Effect] = {}
     order = sorted(pairs, key=lambda pair: -size_of(trials.model, pair[1]))
     with progress("trying layers", len(pairs)) as advance:
-        for attempt in (trials.attempt, trials):  # what another process is at is waited for at the end
+        for attempt in (
+            trials.attempt,
+            trials,
+        ):  # what another process is at is waited for at the end
             for place, layers in order:
                 if (place, layers) in found:
                     continue
                 try:
                     trial = attempt(limited(actions[place], only=layers))
                 except SpentError:
-                    trial = Comparison(note=f"not tried: {trials.most} trials were allowed, and made")
+                    trial = Comparison(
+                        note=f"not tried: {trials.most} trials were allowed, and made"
+                    )
                 except NoLayerError:
-                    trial = Comparison(changed=False, note=f"{type(actions[place]).__name__} does not act on it")
+                    trial = Comparison(
+                        changed=False, note=f"{type(actions[place]).__name__} does not act on it"
+                    )
                 if trial is not None:
                     found[place, layers] = effect_of(trial, trials, layers, repr(asked[place][0]))
                     advance(layers[0])
@@ -180,9 +234,15 @@ def effects_alone(trials: Trials, asked: Sequence[tuple[Any, Sequence[Layers]]])
 def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) -> Effect:
     """A trial as a line of the table."""
     if not trial.changed:
-        return Effect(layers=layers, action=action, note="; ".join(["nothing to do", *([trial.note] if trial.note else [])]))
-    timed, before, after = trial.pace, trials.original.measured(), trial.cost.measured()
-    spared: dict[str, Any] = {name: value - after[name] for name, value in before.items() if name in after}
+        return Effect(
+            layers=layers,
+            action=action,
+            note="; ".join(["nothing to do", *([trial.note] if trial.note else [])]),
+        )
+    timed, before, after = trial.relative_latency, trials.original.measured(), trial.cost.measured()
+    spared: dict[str, Any] = {
+        name: value - after[name] for name, value in before.items() if name in after
+    }
     saved = spared.pop("bytes", None)
     spared.pop("milliseconds", None)
     return Effect(
@@ -205,11 +265,21 @@ def _words(one: Effect, others: Sequence[str]) -> list[str]:
     spared = "" if one.bytes_saved is None else f"{one.bytes_saved:,}"
     time = ""
     if one.milliseconds_saved is not None:
-        time = f"{one.milliseconds_saved:+.4f} ({one.milliseconds_low:+.4f} to {one.milliseconds_high:+.4f})"
+        time = (
+            f"{one.milliseconds_saved:+.4f} ({one.milliseconds_low:+.4f} to "
+            f"{one.milliseconds_high:+.4f})"
+        )
     if time and not one.measurable:
         time = "not measurable"
     more = one.saved.measured()
-    return [one.layer, lost + error, spared, time, *(f"{more[name]:,}" if name in more else "" for name in others), one.note]
+    return [
+        one.layer,
+        lost + error,
+        spared,
+        time,
+        *(f"{more[name]:,}" if name in more else "" for name in others),
+        one.note,
+    ]
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

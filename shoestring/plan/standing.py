@@ -17,7 +17,8 @@ from shoestring.plan.verdict import Verdict, better, judge, wants_smaller
 class Standing:
     """The best of the trials that were taken note of, under an absolute budget.
 
-    `improved` is told each trial that is the best so far; `say` a line for each round, `tell` the same as a dict.
+    `improved` is told each trial that is the best so far; `say` a line for each round, `tell` the
+    same as a dict.
     """
 
     experiments: Experiments
@@ -43,14 +44,19 @@ class Standing:
 
     @property
     def nothing_to_gain(self) -> bool:
-        """Whether the best keeps every limit beyond doubt and has lost nothing; never where files are to be ever smaller."""
+        """Whether the best keeps every limit beyond doubt and has lost nothing.
+
+        Never where files are to be ever smaller.
+        """
         if wants_smaller(self.budget) or self.best is None or self.best.score is None:
             return False
         verdict = self.verdict(self.best)
         return verdict.fits and not verdict.undecided and self.best.score >= self.experiments.base
 
     def begin(self, trials: Sequence[Trial]) -> None:
-        """Take note of what is known already, the model as it came in among it, and deliver the best of it."""
+        """Take note of what is known already, the model as it came in among it, and deliver the
+        best of it.
+        """
         kept = [one for one in trials if self.experiments.has_file(one)]
         self.seen |= {one.technique: one for one in trials}
         self._deliver(min(kept, key=self.key))
@@ -61,7 +67,8 @@ class Standing:
             return
         self.seen[trial.technique] = trial
         if self.best is None or self.key(trial) < self.key(self.best):
-            # Of what an earlier search measured the file may be gone: it was none that mattered there.
+            # Of what an earlier search measured the file may be gone: it was none that mattered
+            # there.
             if not self.experiments.has_file(trial):
                 return
             self._deliver(trial)
@@ -83,28 +90,45 @@ class Standing:
     def words(self, trial: Trial) -> str:
         """Its bytes, its score and what that is off the start, and where limited its milliseconds."""
         assert trial.score is not None
-        text = f"{trial.cost.bytes or 0:,} bytes, score {trial.score:.4f} ({trial.score - self.experiments.base:+.4f})"
+        text = (
+            f"{trial.cost.bytes or 0:,} bytes, score {trial.score:.4f} "
+            f"({trial.score - self.experiments.base:+.4f})"
+        )
         if trial.cost.milliseconds is not None:
             text += f", {trial.cost.milliseconds:.3g} ms"
         return text
 
     def _data(self, trial: Trial) -> dict[str, Any]:
         return {
-            "technique": trial.technique, "score": trial.score, "cost": trial.cost.measured(), "seconds": self.clock.gone,
+            "technique": trial.technique,
+            "score": trial.score,
+            "cost": trial.cost.measured(),
+            "seconds": self.clock.gone,
             "fits": self.fits(trial),
-        }  # fmt: skip
+        }
 
     def round_over(self, what: str, tried: Sequence[tuple[str, Trial | None]]) -> None:
         """A line: what was tried, what it cost, the best so far, the time left."""
         assert self.best is not None
-        parts = [f"{name} {self.words(one)}" for name, one in tried if one is not None and one.score is not None]
+        parts = [
+            f"{name} {self.words(one)}"
+            for name, one in tried
+            if one is not None and one.score is not None
+        ]
         seconds = sum(one.cost.seconds or 0 for _, one in tried if one is not None)
         fits = "keeps the budget" if self.fits(self.best) else "nearest so far"
         self.say(
             f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
-            f"    best: {self.words(self.best)}, {fits}; {told(self.clock.seconds - self.clock.gone)} left in all"
+            f"    best: {self.words(self.best)}, {fits}; "
+            f"{told(self.clock.seconds - self.clock.gone)} left in all"
         )
         self.tell(
-            {"event": "round", "what": what, "tried": [n for n, _ in tried], "left": self.clock.left, **self._data(self.best)}
+            {
+                "event": "round",
+                "what": what,
+                "tried": [n for n, _ in tried],
+                "left": self.clock.left,
+                **self._data(self.best),
+            }
         )
         self.clock.rest()

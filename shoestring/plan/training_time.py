@@ -15,10 +15,14 @@ _MOST, _SECONDS = 1000, 1.0  # batches that are counted, and for how long
 
 
 def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
-    """How long a step of training takes, from a few of them on a copy of the model; raises ValueError where there are no batches."""
+    """How long a step of training takes, from a few of them on a copy of the model.
+
+    Raises ValueError where there are no batches.
+    """
     model = clone(model).train()
     optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)], lr=0.0
+        [p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)],
+        lr=0.0,
     )
     taken: list[float] = []
     with seeded(seed):
@@ -39,7 +43,9 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
 
 
 def steps_of_a_pass(task: Task) -> int:
-    """How many batches one pass over the training split has, counted up to a thousand and for a second."""
+    """How many batches one pass over the training split has, counted up to a thousand and for a
+    second.
+    """
     began, count = monotonic(), 0
     for _ in task.batches("train"):
         count += 1

@@ -1,4 +1,7 @@
-"""Trials: what a technique makes of a model, measured on the file that comes of it; each is made once and remembered in a Study."""
+"""Trials: what a technique makes of a model, measured on the file that comes of it.
+
+Each is made once and remembered in a Study.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from shoestring.core import Meter, Task, Technique, chain, check_task, seeded
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
 from shoestring.kit import Study, Trial
-from shoestring.kit.layers import NoLayerError
+from shoestring.kit.weights.layers import NoLayerError
 from shoestring.plan.clock import TimeUpError
 from shoestring.plan.judge import Judge
-from shoestring.plan.pace import Pace
+from shoestring.plan.relative_latency import RelativeLatency
 from shoestring.plan.weighing import Weighing, fault_of, hearing
 
 _FILES = 8  # of changed models that are kept, to time one beside another
@@ -35,15 +38,17 @@ class SpentError(Exception):
 class Comparison:
     """What came of a technique, beside the model as it was, both as files.
 
-    `lost`: how far the validation score is below the original's, and `error`, the standard error of that difference, example
-    by example (None where the task does not tell merits). `pace`: the file's time beside the original's (None: not timed).
-    `cost`: what the file takes, its bytes among it. `changed`: whether it differs at all. `note`: what was skipped, or why
-    nothing is known, and then `lost` is None.
+    `lost`: how far the validation score is below the original's, and `error`, the standard error of
+        that difference, example by example (None where the task does not tell merits).
+    `relative_latency`: the file's time beside the original's (None: not timed).
+    `cost`: what the file takes, its bytes among it.
+    `changed`: whether it differs at all.
+    `note`: what was skipped, or why nothing is known, and then `lost` is None.
     """
 
     lost: float | None = None
     error: float | None = None
-    pace: Pace | None = None
+    relative_latency: RelativeLatency | None = None
     cost: Cost = Cost()
     changed: bool = True
     note: str = ""
@@ -54,19 +59,28 @@ class Comparison:
 
 
 class Trials:
-    """Makes trials of techniques on one model, at most `most`, and remembers them: in the study in `folder`, where one is named.
+    """Makes trials of techniques on one model, at most `most`, and remembers them.
 
-    `base`, `original` and `milliseconds` (None: not timed) are the score, the cost and the time of a run of the model as it
-    was, `examples` how many it was scored on (None: the task does not tell). What the study remembers of another model, task,
-    meter or machine does not count (`identity` tells them apart); what other processes measure at the same time does.
-    Raises ValueError for a model that is not finite or whose score is no number, ExportError for one that cannot be a file,
-    StudyError for a folder whose study cannot be used.
+    In the study in `folder`, where one is named.
+    `base`, `original` and `milliseconds` (None: not timed) are the score, the cost and the time of
+    a run of the model as it was, `examples` how many it was scored on (None: the task does not
+    tell). What the study remembers of another model, task, meter or machine does not count
+    (`identity` tells them apart); what other processes measure at the same time does. Raises
+    ValueError for a model that is not finite or whose score is no number, ExportError for one that
+    cannot be a file, StudyError for a folder whose study cannot be used.
     """
 
     def __init__(
-        self, model: nn.Module, task: Task, meters: Sequence[Meter], *, examples: int | None, most: int, seed: int,
+        self,
+        model: nn.Module,
+        task: Task,
+        meters: Sequence[Meter],
+        *,
+        examples: int | None,
+        most: int,
+        seed: int,
         folder: str | Path | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if most < 1:
             raise ValueError(f"most is {most}: allow 1 trial or more")
         if examples is not None and examples < 2:
@@ -76,20 +90,36 @@ class Trials:
         self._known: dict[str, Trial] = {}
         self._files: dict[str, Path] = {}
         with ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shoestring-")))
+            self._folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="shoestring-"))
+            )
             self._weighing = Weighing(model, self.task, self._folder, meters)
             self._judge = Judge(self.task, self._weighing.reference, examples, seed)
-            self.base, self.examples, self.latency = self._judge.base, self._judge.count, self._weighing.latency
+            self.base, self.examples, self.latency = (
+                self._judge.base,
+                self._judge.count,
+                self._weighing.latency,
+            )
             seen = seed, examples, task.name, self.base, list(meters), machine(), versions()
-            self.identity = hashlib.sha256(self._weighing.reference.read_bytes() + repr(seen).encode()).hexdigest()
-            self._study = None if folder is None else stack.enter_context(Study(folder, self.identity))
+            self.identity = hashlib.sha256(
+                self._weighing.reference.read_bytes() + repr(seen).encode()
+            ).hexdigest()
+            self._study = (
+                None if folder is None else stack.enter_context(Study(folder, self.identity))
+            )
             while (first := self._once(repr(chain()), self._first)) is None:
                 sleep(_SECONDS)
-            self.original, self.milliseconds = first.cost, first.cost.milliseconds  # the units of all that go on from here
+            self.original, self.milliseconds = (
+                first.cost,
+                first.cost.milliseconds,
+            )  # the units of all that go on from here
             self._end = stack.pop_all()
 
     def __call__(self, technique: Technique) -> Comparison:
-        """What comes of a technique, also where another process is at it; raises what `attempt` does."""
+        """What comes of a technique, also where another process is at it.
+
+        Raises what `attempt` does.
+        """
         while (found := self.attempt(technique)) is None:
             sleep(_SECONDS)
         return found
@@ -107,8 +137,11 @@ class Trials:
         found = self._find(repr(technique))
         return None if found is None else self._beside(found)
 
-    def compare(self, technique: Technique, other: Technique) -> Pace | None:
-        """The pace of one technique's file beside another's; None where there is no latency meter, or one of them fails."""
+    def compare(self, technique: Technique, other: Technique) -> RelativeLatency | None:
+        """The pace of one technique's file beside another's.
+
+        None where there is no latency meter, or one of them fails.
+        """
         if self.latency is None or any(self(one).lost is None for one in (technique, other)):
             return None
         return self._weighing.beside(self._file(technique, []), self._file(other, []))
@@ -129,13 +162,24 @@ class Trials:
         return self._find(name)
 
     def _find(self, name: str) -> Trial | None:
-        if self._study is not None and name not in self._known and (found := self._study.find(name, self.seed)) is not None:
+        if (
+            self._study is not None
+            and name not in self._known
+            and (found := self._study.find(name, self.seed)) is not None
+        ):
             self._known[name] = found
         return self._known.get(name)
 
     def _first(self) -> Trial:
         cost, sha256 = self._weighing.original(), self._weighing.sha256
-        return Trial(technique=repr(chain()), seed=self.seed, cost=cost, score=self.base, error=0.0, sha256=sha256)
+        return Trial(
+            technique=repr(chain()),
+            seed=self.seed,
+            cost=cost,
+            score=self.base,
+            error=0.0,
+            sha256=sha256,
+        )
 
     def _tried(self, technique: Technique) -> Trial:
         trial, notes = Trial(technique=repr(technique), seed=self.seed), list[str]()
@@ -154,14 +198,20 @@ class Trials:
 
     def _beside(self, trial: Trial) -> Comparison:
         """The trial, beside the model as it was."""
-        timed, unit, took = trial.noise.get("milliseconds"), self.milliseconds, trial.cost.milliseconds
-        pace = None
+        timed, unit, took = (
+            trial.noise.get("milliseconds"),
+            self.milliseconds,
+            trial.cost.milliseconds,
+        )
+        relative_latency = None
         if timed is not None and unit is not None and took is not None:
-            pace = Pace(ratio=took / unit, low=timed[0] / unit, high=timed[1] / unit, milliseconds=unit)
+            relative_latency = RelativeLatency(
+                ratio=took / unit, low=timed[0] / unit, high=timed[1] / unit, milliseconds=unit
+            )
         return Comparison(
             lost=None if trial.score is None else self.base - trial.score,
             error=trial.error,
-            pace=pace,
+            relative_latency=relative_latency,
             cost=trial.cost,
             changed=trial.sha256 != self._weighing.sha256,
             note=trial.note,

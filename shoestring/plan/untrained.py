@@ -20,7 +20,11 @@ from shoestring.quantize import PostTraining
 
 POLISH = (0.35, 0.6)  # how hard what codes closer presses
 POLISH_STEPS = 400  # of training take as long as that, about
-REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = 0.15, 5, 30  # of the time, and of layers left alone that are tried
+REFINED_SHARE, FEWEST_TRIALS, MOST_TRIALS = (
+    0.15,
+    5,
+    30,
+)  # of the time, and of layers left alone that are tried
 HALVINGS = 4  # between two settings of which one is too large and the other too poor
 BETWEEN_LEFT = 4.0  # times as long as a trial takes must be left for one between two settings
 FEW, NEARLY_ALL = 0.3, 0.9  # of the weights
@@ -29,7 +33,10 @@ REFINED = 5.0  # times the drop that may be lost, beyond which leaving layers al
 
 @dataclass
 class Untrained:
-    """What a search tries without training, and what it learns by it. `useless`: moves that change nothing in this model, or fail on it."""
+    """What a search tries without training, and what it learns by it.
+
+    `useless`: moves that change nothing in this model, or fail on it.
+    """
 
     standing: Standing
     moves: Sequence[Move] = field(default_factory=moves)
@@ -39,10 +46,17 @@ class Untrained:
     _proposals: dict[str, Proposal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.experiments, self.budget, self.clock = self.standing.experiments, self.standing.budget, self.standing.clock
+        self.experiments, self.budget, self.clock = (
+            self.standing.experiments,
+            self.standing.budget,
+            self.standing.clock,
+        )
 
     def attempt(self, proposal: Proposal, *, wait: bool = True) -> Trial | None:
-        """What comes of a proposal. Where another process is at it: waits, and takes it over where that goes away, or None."""
+        """What comes of a proposal.
+
+        Where another process is at it: waits, and takes it over where that goes away, or None.
+        """
         self.clock.heed()
         self.clock.what = proposal.arm
         self._proposals[proposal.name] = proposal
@@ -60,13 +74,19 @@ class Untrained:
         return trial
 
     def first_files(self, seconds: float, more: float = 0.0) -> list[tuple[str, Trial]]:
-        """Files that take no training, the most promising settings first, for so many seconds; one at least. For so many `more` while none keeps the
-        budget, which settings that are left may do: those that cannot are passed over. Those that were made, or were known, each with the name of its move. Where the first of all is too harsh, the same move's gentle end comes next, so that
-        what lies between the two can be looked for, however little time there is."""
+        """Files that take no training, the most promising settings first, for so many seconds.
+
+        One at least. For so many `more` while none keeps the budget, which settings that are left
+        may do: those that cannot are passed over. Those that were made, or were known, each with
+        the name of its move. Where the first of all is too harsh, the same move's gentle end comes
+        next, so that what lies between the two can be looked for, however little time there is.
+        """
         ends = self.clock.gone + seconds
         last: dict[str, list[tuple[float, Trial]]] = {}
         busy: list[tuple[Move, float]] = []
-        candidates = sorted((m for m in self.moves if m.works_untrained), key=self._how_early, reverse=True)
+        candidates = sorted(
+            (m for m in self.moves if m.works_untrained), key=self._how_early, reverse=True
+        )
 
         def one(move: Move, dial: float, *, wait: bool) -> bool:
             """Whether there is time for more."""
@@ -74,10 +94,14 @@ class Untrained:
                 return True
             if any(self._says_enough(dial, *known) for known in last.get(move.name, ())):
                 return True
-            is_late = self.clock.gone > ends + (0.0 if self.standing.fits(self.standing.best) else more)
+            is_late = self.clock.gone > ends + (
+                0.0 if self.standing.fits(self.standing.best) else more
+            )
             if (is_late and last) or self.standing.nothing_to_gain:
                 return False
-            trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait)
+            trial = self.attempt(
+                Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)), wait=wait
+            )
             if trial is None:
                 busy.append((move, dial))
             elif trial.score is None or trial.sha256 == self.experiments.sha256:
@@ -89,21 +113,29 @@ class Untrained:
 
         tried: list[tuple[str, Trial]] = []
         order = [(dial, move) for dial in self._dials() for move in candidates]
-        order.sort(key=lambda pair: pair[1] is not candidates[0] or pair[0] not in self._dials()[:2])
+        order.sort(
+            key=lambda pair: pair[1] is not candidates[0] or pair[0] not in self._dials()[:2]
+        )
         all(one(self._ready(move), dial, wait=False) for dial, move in order)
         all(one(move, dial, wait=True) for move, dial in list(busy))
         return tried
 
     def _says_enough(self, dial: float, known: float, trial: Trial) -> bool:
-        """Whether a trial of the same move at another dial leaves nothing to be hoped for at this one."""
+        """Whether a trial of the same move at another dial leaves nothing to be hoped for at this
+        one.
+        """
         if dial > known:
             return self._is_lost(trial)
         enough = wants_smaller(self.budget) and self.standing.fits(trial)
         return enough or "size" in self.standing.verdict(trial).broken
 
     def _how_early(self, move: Move) -> tuple[int, int]:
-        """What is fast and does well comes first: kernels where they reach nearly all weights, which levels that a whole tensor shares do not do
-        as well; last what reaches few of the weights of this network, as kernels do in a recurrent one."""
+        """What is fast and does well comes first.
+
+        Kernels where they reach nearly all weights, which levels that a whole tensor shares do not
+        do as well; last what reaches few of the weights of this network, as kernels do in a
+        recurrent one.
+        """
         technique, model = move.technique, self.experiments.model
         if move.trains or not isinstance(technique, ActsOnLayers):
             return 1, move.first
@@ -114,10 +146,15 @@ class Untrained:
         sizes = {one.name: one.raw.numel() for one in compressible(model, "compress")}
         reached = sum(size for name, size in sizes.items() if name.rpartition(".")[0] in names)
         share = reached / max(sum(sizes.values()), 1)
-        return 2 if isinstance(technique, PostTraining) and share > NEARLY_ALL else int(share > FEW), move.first
+        return 2 if isinstance(technique, PostTraining) and share > NEARLY_ALL else int(
+            share > FEW
+        ), move.first
 
     def _dials(self) -> Sequence[float]:
-        """How hard the settings press, in the order that they are tried in: where bytes are not asked for, the gentlest first."""
+        """How hard the settings press, in the order that they are tried in.
+
+        Where bytes are not asked for, the gentlest first.
+        """
         if wants_smaller(self.budget) or limit_of(self.budget, "size") is not None:
             return UNTRAINED_DIALS
         return sorted(UNTRAINED_DIALS, key=lambda dial: dial > 0)
@@ -137,14 +174,20 @@ class Untrained:
         return self._prepared[move.name]
 
     def between(self) -> None:
-        """Where a setting of a move keeps all but the bytes, and a harsher one all but the score, look between the two: one may keep both."""
-        for move in map(self._ready, [m for m in self.moves if m.works_untrained and m.turns and m.name not in self.useless]):
+        """Where a setting of a move keeps all but the bytes, and a harsher one all but the score,
+        look between the two: one may keep both.
+        """
+        for move in map(
+            self._ready,
+            [m for m in self.moves if m.works_untrained and m.turns and m.name not in self.useless],
+        ):
             if self.standing.fits(self.standing.best):
                 return
             broken = {
                 dial: set(self.standing.verdict(trial).broken)
                 for dial in UNTRAINED_DIALS
-                if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name)) is not None
+                if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name))
+                is not None
                 and trial.score is not None
             }
             large = [dial for dial, limits in broken.items() if limits == {"size"}]
@@ -156,23 +199,39 @@ class Untrained:
                 if self.clock.left < BETWEEN_LEFT * self.overhead():
                     return
                 dial = (gentle + harsh) / 2
-                trial = self.attempt(Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,)))
+                trial = self.attempt(
+                    Proposal(techniques=(move.at(dial, 0),), arm=move.name, dials=(dial,))
+                )
                 if trial is None or self.standing.fits(trial):
                     break
-                gentle, harsh = (gentle, dial) if "drop" in self.standing.verdict(trial).broken else (dial, harsh)
+                gentle, harsh = (
+                    (gentle, dial)
+                    if "drop" in self.standing.verdict(trial).broken
+                    else (dial, harsh)
+                )
             self.standing.round_over(f"between two settings of {move.name}", [(move.name, trial)])
 
     def refine(self) -> None:
-        """Where whole numbers keep all limits but the one on the score, and that nearly: leave the layers alone that hurt most."""
-        drop, base, judged = limit_of(self.budget, "drop"), self.experiments.base, self.experiments.judge
+        """Where whole numbers keep all limits but the one on the score, and that nearly.
+
+        Leave the layers alone that hurt most.
+        """
+        drop, base, judged = (
+            limit_of(self.budget, "drop"),
+            self.experiments.base,
+            self.experiments.judge,
+        )
         if drop is None or self.standing.fits(self.standing.best):
             return
         near = [
             (base - trial.score, move, dial, trial.cost.seconds or 0.0)
             for move in self.moves
-            if not move.trains and move.stage is Stage.NUMBERS and isinstance(move.technique, ActsOnLayers)
+            if not move.trains
+            and move.stage is Stage.NUMBERS
+            and isinstance(move.technique, ActsOnLayers)
             for dial in UNTRAINED_DIALS
-            if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name)) is not None
+            if (trial := self.standing.seen.get(Proposal(techniques=(move.at(dial, 0),)).name))
+            is not None
             and trial.score is not None
             and set(self.standing.verdict(trial).broken) == {"drop"}
         ]
@@ -184,11 +243,23 @@ class Untrained:
             return
         action: Any = self._ready(move).at(dial, 0)
         found = fallback(
-            self.experiments.model, self.experiments.sealed, action, drop=drop, most=min(most, MOST_TRIALS), examples=judged.examples,
-            seed=self.experiments.seed, folder=self.experiments.folder / "layers",
-        )  # fmt: skip
-        refined = self.attempt(Proposal(techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"))
-        self.standing.round_over(f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)])
+            self.experiments.model,
+            self.experiments.sealed,
+            action,
+            drop=drop,
+            most=min(most, MOST_TRIALS),
+            examples=judged.examples,
+            seed=self.experiments.seed,
+            folder=self.experiments.folder / "layers",
+        )
+        refined = self.attempt(
+            Proposal(
+                techniques=(found.technique,), arm=f"{move.name}, {len(found.kept)} layers kept"
+            )
+        )
+        self.standing.round_over(
+            f"{move.name}, layer by layer", [(f"{len(found.kept)} layers kept", refined)]
+        )
 
     def _is_lost(self, trial: Trial) -> bool:
         """Whether so much of the score is gone that nothing harsher is worth a trial."""
@@ -206,8 +277,9 @@ class Untrained:
         return ordered[len(ordered) // 2]
 
     def polish(self, step: float) -> None:
-        """What codes better without training, put behind the best chain, where files are to be smaller and its model is in memory; `step`: seconds
-        of a step of training."""
+        """What codes better without training, put behind the best chain, where files are to be
+        smaller and its model is in memory; `step`: seconds of a step of training.
+        """
         best = self.standing.best
         if best is None or best.technique not in self._proposals:
             return
@@ -224,7 +296,9 @@ class Untrained:
                 if self.clock.left < POLISH_STEPS * step:
                     break
                 chain_ = (*before.techniques, move.at(dial, 0))
-                trial = self.attempt(replace(before, techniques=chain_, arm=f"{before.arm} + {move.name}", dials=()))
+                trial = self.attempt(
+                    replace(before, techniques=chain_, arm=f"{before.arm} + {move.name}", dials=())
+                )
                 tried.append((f"{before.arm} + {move.name}", trial))
                 if not (large or self.standing.fits(trial)):
                     break

@@ -1,4 +1,6 @@
-"""Weighing: files of changed models, made by the graph of the original, and what is measured on them beside the original's."""
+"""Weighing: files of changed models, made by the graph of the original, and what is measured on
+them beside the original's.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +18,31 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Cost, Meter, Task
 from shoestring.core.ledger import machine
-from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
+from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, pack
+from shoestring.kit.exporting import export
 from shoestring.meters import Latency, RemoteError
-from shoestring.meters.turns import SECONDS
+from shoestring.meters.interleaved import SECONDS
 from shoestring.plan.judge import Judge
-from shoestring.plan.pace import Pace, pace
+from shoestring.plan.relative_latency import RelativeLatency, relative_latency
 from shoestring.plan.same_graph import file_of, signature_of
 
 _TIMED_BY, _UNIT = "timed by", "milliseconds of the original"
 """What a trial says of its milliseconds, beside the versions of what made it."""
 NOT_REACHED = "not reached: "
-"""Before a note of what a technique was asked for and did not reach; all others are of what it left alone."""
+"""Before a note of what a technique was asked for and did not reach.
+
+All others are of what it left alone.
+"""
 
 
 @dataclass
 class Weighing:
-    """Makes files of changed models, and weighs them beside the file of `model`, which is written into `folder` (`reference`).
+    """Makes files of changed models, and weighs them beside the file of `model`, which is written
+    into `folder` (`reference`).
 
-    `meters` are read; a Latency among them times each file beside the reference instead, for about `seconds`.
-    Raises ValueError for a model that is not finite, ExportError for one that cannot be a file.
+    `meters` are read; a Latency among them times each file beside the reference instead, for about
+    `seconds`. Raises ValueError for a model that is not finite, ExportError for one that cannot be
+    a file.
     """
 
     model: nn.Module
@@ -63,20 +71,28 @@ class Weighing:
         return file_of(changed, self.task, self._exported, self._signature, smallest=self.smallest)
 
     def original(self) -> Cost:
-        """What the model as it was costs to have: its file, its milliseconds, and what the other meters read."""
+        """What the model as it was costs to have.
+
+        Its file, its milliseconds, and what the other meters read.
+        """
         cost = self._read(self.reference) | Cost(bytes=self.bytes)
         timed = self.beside(self.reference)
         return cost if timed is None else cost | Cost(milliseconds=timed.milliseconds)
 
-    def beside(self, file: Path, other: Path | None = None, seconds: float | None = None) -> Pace | None:
+    def beside(
+        self, file: Path, other: Path | None = None, seconds: float | None = None
+    ) -> RelativeLatency | None:
         """The pace of a file beside the reference, or another file; None without a latency meter."""
         if self.latency is None:
             return None
-        return pace(file, other or self.reference, self.task, self.latency, seconds=seconds or self.seconds)
+        return relative_latency(
+            file, other or self.reference, self.task, self.latency, seconds=seconds or self.seconds
+        )
 
     def measured(self, trial: Trial, file: Path, judge: Judge, milliseconds: float | None) -> Trial:
-        """The trial with all that its file tells; without a score, and with the reason, where that is no number.
+        """The trial with all that its file tells.
 
+        Without a score, and with the reason, where that is no number.
         `milliseconds`: what the original takes a run, the unit of its time.
         """
         value, merits = judge(file)
@@ -89,18 +105,33 @@ class Weighing:
         """The trial with what the meters read off its file."""
         return self.timed(replace(trial, cost=trial.cost | self._read(file)), file, milliseconds)
 
-    def timed(self, trial: Trial, file: Path, milliseconds: float | None, seconds: float | None = None) -> Trial:
-        """The trial with the milliseconds of its file, timed for so many seconds, and their interval."""
+    def timed(
+        self, trial: Trial, file: Path, milliseconds: float | None, seconds: float | None = None
+    ) -> Trial:
+        """The trial with the milliseconds of its file, timed for so many seconds, and their
+        interval.
+        """
         timed = self.beside(file, seconds=seconds)
         if timed is None or milliseconds is None:
             return trial
-        noise = {**trial.noise, "milliseconds": (timed.low * milliseconds, timed.high * milliseconds)}
+        noise = {
+            **trial.noise,
+            "milliseconds": (timed.low * milliseconds, timed.high * milliseconds),
+        }
         versions = {**trial.versions, _TIMED_BY: self.timer, _UNIT: repr(milliseconds)}
-        return replace(trial, cost=trial.cost | Cost(milliseconds=timed.ratio * milliseconds), noise=noise, versions=versions)
+        return replace(
+            trial,
+            cost=trial.cost | Cost(milliseconds=timed.ratio * milliseconds),
+            noise=noise,
+            versions=versions,
+        )
 
     @property
     def timer(self) -> str:
-        """What times files: settings of the latency meter, and the machine. Milliseconds of another are not to be compared with."""
+        """What times files: settings of the latency meter, and the machine.
+
+        Milliseconds of another are not to be compared with.
+        """
         return "" if self.latency is None else f"{self.latency!r} {machine()}"
 
     def _read(self, file: Path) -> Cost:
@@ -112,8 +143,10 @@ class Weighing:
 
 
 def in_time_of(trial: Trial, timer: str, milliseconds: float | None) -> Trial:
-    """A trial, its milliseconds in units of what the original takes by a timer; without them where another runtime, device or machine
-    timed it, or with other settings."""
+    """A trial, its milliseconds in units of what the original takes by a timer.
+
+    Without them where another runtime, device or machine timed it, or with other settings.
+    """
     measured = trial.cost.milliseconds
     if measured is None:
         return trial
@@ -124,7 +157,9 @@ def in_time_of(trial: Trial, timer: str, milliseconds: float | None) -> Trial:
     low, high = trial.noise["milliseconds"]
     noise = {**trial.noise, "milliseconds": (low * scale, high * scale)}
     versions = {**trial.versions, _UNIT: repr(milliseconds)}
-    return replace(trial, cost=trial.cost | Cost(milliseconds=measured * scale), noise=noise, versions=versions)
+    return replace(
+        trial, cost=trial.cost | Cost(milliseconds=measured * scale), noise=noise, versions=versions
+    )
 
 
 def original_name(sha256: str) -> str:
@@ -145,7 +180,8 @@ def file_with(data: bytes) -> Iterator[Path]:
 def hearing(notes: list[str], *, shortfalls: bool = False) -> Iterator[None]:
     """Adds what techniques skip to the notes, each text once; other warnings are given as ever.
 
-    `shortfalls`: so too what they were asked for and did not reach, behind NOT_REACHED; else it is dropped, for how far a trial came is measured.
+    `shortfalls`: so too what they were asked for and did not reach, behind NOT_REACHED; else it is
+        dropped, for how far a trial came is measured.
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -161,7 +197,10 @@ def hearing(notes: list[str], *, shortfalls: bool = False) -> Iterator[None]:
 
 
 def fault_of(error: Exception) -> str:
-    """What a technique's error says, for a note; one that is none of the technique's (a full disk, a device that is gone) is raised."""
+    """What a technique's error says, for a note.
+
+    One that is none of the technique's (a full disk, a device that is gone) is raised.
+    """
     if isinstance(error, RemoteError) or (isinstance(error, OSError) and error.errno is not None):
         raise error
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,6 @@
-"""Fewer weights: what is zero costs next to nothing in the file, and what is gone costs no time either."""
+"""Fewer weights: what is zero costs next to nothing in the file, and what is gone costs no time
+either.
+"""
 
 from shoestring.prune.blocks import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.channels import Channels, OfChannels, OfOperations
@@ -9,6 +11,26 @@ from shoestring.prune.low_rank import Energy, LayerOperations, LowRank, Outputs,
 from shoestring.prune.magnitude import Global, LayerAdaptive, Magnitude, PerLayer
 
 __all__ = [
-    "Blocks", "Channels", "Energy", "Global", "GroupLasso", "Heads", "Importance", "LayerAdaptive", "LayerOperations",
-    "LeastLoss", "Lightest", "LowRank", "Magnitude", "Norm", "OfChannels", "OfOperations", "Outputs", "PerLayer", "Scale", "Taylor", "Weights", "bypassed",
-]  # fmt: skip
+    "Blocks",
+    "Channels",
+    "Energy",
+    "Global",
+    "GroupLasso",
+    "Heads",
+    "Importance",
+    "LayerAdaptive",
+    "LayerOperations",
+    "LeastLoss",
+    "Lightest",
+    "LowRank",
+    "Magnitude",
+    "Norm",
+    "OfChannels",
+    "OfOperations",
+    "Outputs",
+    "PerLayer",
+    "Scale",
+    "Taylor",
+    "Weights",
+    "bypassed",
+]

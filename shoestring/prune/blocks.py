@@ -13,10 +13,20 @@ from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.core.task import evaluating
-from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
-from shoestring.kit.example import Example, example_of
-from shoestring.kit.layers import say_how_far
-from shoestring.kit.surgery import answers
+from shoestring.kit import (
+    AdamW,
+    Patterns,
+    SkippedWarning,
+    Training,
+    check_finite,
+    chosen,
+    clone,
+    members,
+    recover,
+)
+from shoestring.kit.surgery.cutting import answers
+from shoestring.kit.tracing.example import Example, example_of
+from shoestring.kit.weights.layers import say_how_far
 
 _AS_LIGHT = 1.1
 """Times the weights of the lightest block, that another may have and count as light."""
@@ -35,12 +45,15 @@ class LeastLoss:
 class Lightest:
     """Those of the fewest weights go first, of these the ones whose loss is least.
 
-    In convolutional networks early blocks hold few weights and take as long as any: what is left has more to learn with, and loses more until it has.
+    In convolutional networks early blocks hold few weights and take as long as any: what is left
+    has more to learn with, and loses more until it has.
     """
 
     def among(self, model: nn.Module, names: list[str]) -> list[str]:
         """The blocks to choose from: the lightest, and those that are nearly as light."""
-        weights = {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in names}
+        weights = {
+            name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in names
+        }
         return [name for name in names if weights[name] <= _AS_LIGHT * min(weights.values())]
 
 
@@ -54,22 +67,26 @@ class Through(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks(Technique):
-    """Take out the blocks whose loss is least when they are passed by, one after the other, measured each time.
+    """Take out the blocks whose loss is least when they are passed by, one after the other,
+    measured each time.
 
     Saves: operations, milliseconds and bytes: a block is gone as a whole.
-    Costs: the time of `training`; score; for each block taken out, a run of every other over `batches` batches.
-    Source: Fan, Grave & Joulin 2020, section 3; Sajjad et al. 2023. Differs: which ones go is measured, one after the other.
+    Costs: the time of `training`; score; for each block taken out, a run of every other over
+    `batches` batches.
+    Source: Fan, Grave & Joulin 2020, section 3; Sajjad et al. 2023. Differs: which ones go is
+    measured, one after the other.
 
     `share`: of the blocks that is kept, above 0 and at most 1; one stays at least.
     `batches`: of the training split that the loss is measured on.
     `first`: which blocks go first, LeastLoss() or Lightest().
     `training`: after the last block went; Training(0) trains nothing.
     `only`, `keep`: patterns of names of blocks that may go, and of those that must stay.
-    A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList, called once, that returns a
-    tensor like its first argument. A `Through` takes its place: to restore a file into the model's class, take the same blocks
-    out with `bypassed` first. With a SkippedWarning: blocks with weights that others share, those that the model asks for more than
-    their answer, and those without which the loss is NaN or infinite.
-    Raises ValueError for settings out of range, names of no block, and weights that are NaN or infinite.
+    A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList,
+    called once, that returns a tensor like its first argument. A `Through` takes its place: to
+    restore a file into the model's class, take the same blocks out with `bypassed` first. With a
+    SkippedWarning: blocks with weights that others share, those that the model asks for more than
+    their answer, and those without which the loss is NaN or infinite. Raises ValueError for
+    settings out of range, names of no block, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -93,7 +110,11 @@ class Blocks(Technique):
         check_finite(model)
         found = _blocks(model, task)
         if not found:
-            warnings.warn("Blocks found no block in the model that it could take out", SkippedWarning, stacklevel=2)
+            warnings.warn(
+                "Blocks found no block in the model that it could take out",
+                SkippedWarning,
+                stacklevel=2,
+            )
             return clone(model)
         candidates = chosen(found, self.only, self.keep, "Blocks")
         count = min(len(found) - max(1, round(self.share * len(found))), len(candidates))
@@ -101,9 +122,14 @@ class Blocks(Technique):
         for _ in range(count):
             near = self.first.among(shorter, candidates)
             losses = {name: _loss(bypassed(shorter, (name,)), task, batches) for name in near}
-            least = min(losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf)
+            least = min(
+                losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf
+            )
             if not math.isfinite(losses[least]):
-                text = f"Blocks skipped {', '.join(near)}: without any of these the loss is {losses[least]}"
+                text = (
+                    f"Blocks skipped {', '.join(near)}: without any of these the loss is "
+                    f"{losses[least]}"
+                )
                 warnings.warn(text, SkippedWarning, stacklevel=2)
                 break
             candidates.remove(least)
@@ -112,7 +138,9 @@ class Blocks(Technique):
             reached = len(candidates) / len(found)
             why = "one stays at least, and so do those that the model cannot do without"
             say_how_far("Blocks", self.share, reached, "blocks", why, len(found))
-        return recover(shorter, task, model, self.training, what="training what is left", key=repr(self))
+        return recover(
+            shorter, task, model, self.training, what="training what is left", key=repr(self)
+        )
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have."""
@@ -122,7 +150,8 @@ class Blocks(Technique):
 
 
 def bypassed(model: nn.Module, names: Patterns) -> nn.Module:
-    """A copy of the model in which the blocks of these names (paths of modules) return their first argument.
+    """A copy of the model in which the blocks of these names (paths of modules) return their first
+    argument.
 
     Raises ValueError for a name of no module.
     """
@@ -142,14 +171,22 @@ def _loss(model: nn.Module, task: Task, batches: list[Any]) -> float:
 def _blocks(model: nn.Module, task: Task) -> list[str]:
     """The names of the blocks of a model, in its order."""
     judged, example = clone(model).eval().cpu(), example_of(task)
-    shared = {id(module) for one in members(judged) if len(one.owners) > 1 for module, _ in one.owners}
-    holders = {name for name, module in judged.named_modules() if isinstance(module, nn.Sequential | nn.ModuleList)}
+    shared = {
+        id(module) for one in members(judged) if len(one.owners) > 1 for module, _ in one.owners
+    }
+    holders = {
+        name
+        for name, module in judged.named_modules()
+        if isinstance(module, nn.Sequential | nn.ModuleList)
+    }
     calls: dict[str, list[bool]] = {}
 
     def listen(name: str) -> Any:
         def heard(_module: nn.Module, args: tuple, answer: Any) -> None:
-            alike = bool(args) and isinstance(args[0], Tensor) and isinstance(answer, Tensor)
-            calls.setdefault(name, []).append(alike and args[0].shape == answer.shape and args[0].dtype == answer.dtype)
+            all_close = bool(args) and isinstance(args[0], Tensor) and isinstance(answer, Tensor)
+            calls.setdefault(name, []).append(
+                all_close and args[0].shape == answer.shape and args[0].dtype == answer.dtype
+            )
 
         return heard
 
@@ -164,20 +201,37 @@ def _blocks(model: nn.Module, task: Task) -> list[str]:
     with torch.no_grad():
         judged(*example.args, **example.kwargs)
     found = [name for name, module in judged.named_modules() if calls.get(name) == [True]]
-    tied = [name for name in found if any(id(part) in shared for part in judged.get_submodule(name).modules())]
+    tied = [
+        name
+        for name in found
+        if any(id(part) in shared for part in judged.get_submodule(name).modules())
+    ]
     if tied:
-        warnings.warn(f"Blocks skipped {', '.join(tied)}: weights of theirs are tied", SkippedWarning, stacklevel=3)
+        warnings.warn(
+            f"Blocks skipped {', '.join(tied)}: weights of theirs are tied",
+            SkippedWarning,
+            stacklevel=3,
+        )
     inside = [name for name in found if any(name.startswith(f"{other}.") for other in found)]
-    return [name for name in found if name not in tied and name not in inside and not _is_looked_at(judged, name, example)]
+    return [
+        name
+        for name in found
+        if name not in tied and name not in inside and not _is_looked_at(judged, name, example)
+    ]
 
 
 def _is_looked_at(model: nn.Module, name: str, example: Example) -> bool:
-    """Whether the model fails where a block is passed by, as when it asks for an attribute of it: said in a SkippedWarning."""
+    """Whether the model fails where a block is passed by, as when it asks for an attribute of it.
+
+    Said in a SkippedWarning.
+    """
     try:
         with torch.no_grad():
             answers(bypassed(model, (name,)), [example])
     except Exception as error:
-        text = f"Blocks skipped {name}: without it the model fails ({type(error).__name__}: {error})"
+        text = (
+            f"Blocks skipped {name}: without it the model fails ({type(error).__name__}: {error})"
+        )
         warnings.warn(text, SkippedWarning, stacklevel=4)
         return True
     return False

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
-from shoestring.kit import Patterns, Ramp, Training, Weight, check_finite, clone, compressible, first_fit, recover, touched
+from shoestring.kit import (
+    Patterns,
+    Ramp,
+    Training,
+    Weight,
+    check_finite,
+    clone,
+    compressible,
+    first_fit,
+    recover,
+    touched,
+)
 
 
 @dataclass(frozen=True)
@@ -24,19 +35,24 @@ class Global:
 
 @dataclass(frozen=True)
 class LayerAdaptive:
-    """One threshold on w² over the sum of the squares that are no smaller in its layer, so that no layer is emptied.
+    """One threshold on w² over the sum of the squares that are no smaller in its layer, so that no
+    layer is emptied.
 
     Source: Lee, Park, Mo, Ahn & Shin 2021 (LAMP), section 2.
     """
 
     def scores(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Of each weight, its share of what would be left of its layer if all smaller ones were gone."""
+        """Of each weight, its share of what would be left of its layer if all smaller ones were
+        gone.
+        """
         found: list[Tensor] = []
         for value in values:
             magnitudes, order = value.abs().flatten().sort(stable=True)
             squares = magnitudes.double().square()
             left = squares.flip(0).cumsum(0).flip(0).clamp_min(torch.finfo(torch.float64).tiny)
-            found.append(torch.empty_like(squares).scatter_(0, order, squares / left).view(value.shape))
+            found.append(
+                torch.empty_like(squares).scatter_(0, order, squares / left).view(value.shape)
+            )
         return found
 
 
@@ -44,8 +60,8 @@ class LayerAdaptive:
 class PerLayer:
     """A threshold for each layer, so that each keeps its own share of its weights.
 
-    `densities`: (pattern, share kept) pairs; the first pattern (`*` matches anything) that fits a parameter's name counts,
-    and where none does, the technique's density.
+    `densities`: (pattern, share kept) pairs; the first pattern (`*` matches anything) that fits a
+        parameter's name counts, and where none does, the technique's density.
     """
 
     densities: tuple[tuple[str, float], ...] = ()
@@ -53,7 +69,9 @@ class PerLayer:
     def __post_init__(self) -> None:
         for pattern, density in self.densities:
             if not 0 < density <= 1:
-                raise ValueError(f"the density of {pattern!r} is {density}: it must be above 0 and at most 1")
+                raise ValueError(
+                    f"the density of {pattern!r} is {density}: it must be above 0 and at most 1"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +80,19 @@ class Magnitude(Technique):
 
     Saves: bytes of the file (a zero costs a fraction of a bit).
     Costs: the time of `training`; score, slowly down to a density of about 0.1 and then faster.
-    Source: Han, Pool, Tran & Dally 2015, section 3; the schedule is Zhu & Gupta 2017's cubic one, section 3.
-    Differs: thresholds come from the density asked for, not from the spread of each layer; recovery is taught by the model
-    as it was.
+    Source: Han, Pool, Tran & Dally 2015, section 3; the schedule is Zhu & Gupta 2017's cubic one,
+    section 3.
+    Differs: thresholds come from the density asked for, not from the spread of each layer; recovery
+    is taught by the model as it was.
 
-    `density`: the share of weights that is kept, above 0 and at most 1, of all parameters with two axes or more
-    in the layers chosen.
+    `density`: the share of weights that is kept, above 0 and at most 1, of all parameters with two
+        axes or more in the layers chosen.
     `criterion`: what is compared: LayerAdaptive(), Global() or PerLayer(...).
     `training`: in all; Training(0) prunes at once and trains nothing.
     `ramp`: the share of the training over which the mask grows, and how many times it does.
-    `only`, `keep`: patterns of names of layers, those that are pruned and those that are not;
-    empty `only` is all of them.
-    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    `only`, `keep`: patterns of names of layers, those that are pruned and those that are not; empty
+        `only` is all of them. Raises ValueError for settings out of range, names of no layer, and
+        weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.WEIGHTS
@@ -94,19 +113,32 @@ class Magnitude(Technique):
         """A copy of the model whose weights have masks."""
         check_finite(model)
         pruned = clone(model)
-        found = touched(pruned, compressible(pruned, "Magnitude"), self.only, self.keep, "Magnitude")
+        found = touched(
+            pruned, compressible(pruned, "Magnitude"), self.only, self.keep, "Magnitude"
+        )
         begun = [float((weight.value() != 0).double().mean()) for weight in found]
         last, rounds = self.training.steps - 1, self.ramp.rounds
         if last < 0:
             self._tighten(found, begun, 1.0)
             return pruned
-        at = {round(self.ramp.share * last * turn / rounds): turn / rounds for turn in range(1, rounds + 1)}
+        at = {
+            round(self.ramp.share * last * turn / rounds): turn / rounds
+            for turn in range(1, rounds + 1)
+        }
 
         def before_step(step: int) -> None:
             if step in at:
                 self._tighten(found, begun, at[step])
 
-        return recover(pruned, task, model, self.training, before_step=before_step, what="pruning", key=repr(self))
+        return recover(
+            pruned,
+            task,
+            model,
+            self.training,
+            before_step=before_step,
+            what="pruning",
+            key=repr(self),
+        )
 
     def _tighten(self, found: Sequence[Weight], begun: Sequence[float], progress: float) -> None:
         """Prune as far as the schedule has come, `progress` of 1 being all the way."""
@@ -122,7 +154,10 @@ class Magnitude(Technique):
         goal = min(self.density, first)
         scores = self.criterion.scores(values)
         if scores:
-            keep = _largest(torch.cat([score.flatten().double() for score in scores]), goal + (first - goal) * left)
+            keep = _largest(
+                torch.cat([score.flatten().double() for score in scores]),
+                goal + (first - goal) * left,
+            )
             for weight, mask in zip(found, keep.split(sizes), strict=True):
                 weight.prune(mask.view(weight.raw.shape))
 

@@ -1,18 +1,18 @@
 """Fewer values: what takes few levels takes few bits."""
 
-from shoestring.quantize.aware import QuantizationAware
+from shoestring.quantize.bfloat16 import BFloat16
 from shoestring.quantize.binary import Binary
 from shoestring.quantize.binary_layers import Real, ScaledSigns, Signs
-from shoestring.quantize.brain import BFloat16
-from shoestring.quantize.grain import PerChannel, PerGroup, PerTensor
+from shoestring.quantize.granularity import PerChannel, PerGroup, PerTensor
 from shoestring.quantize.post_training import PostTraining
+from shoestring.quantize.quantization_aware import QuantizationAware
 from shoestring.quantize.ranges import Entropy, MeanSquare, MinMax, Percentile
 from shoestring.quantize.rate import Rate
 from shoestring.quantize.rounding import GPTQ, Nearest
-from shoestring.quantize.shared import Shared
 from shoestring.quantize.toward import Toward
 from shoestring.quantize.trellis import Trellis
 from shoestring.quantize.weight_only import WeightOnly
+from shoestring.quantize.weight_sharing import WeightSharing
 
 __all__ = [
     "GPTQ",
@@ -31,9 +31,9 @@ __all__ = [
     "Rate",
     "Real",
     "ScaledSigns",
-    "Shared",
     "Signs",
     "Toward",
     "Trellis",
     "WeightOnly",
-]  # fmt: skip
+    "WeightSharing",
+]

@@ -1,4 +1,6 @@
-"""Binary networks: weights of -1 and +1 with a scale for each filter, and perhaps inputs of -1 and +1."""
+"""Binary networks: weights of -1 and +1 with a scale for each filter, and perhaps inputs of -1 and
++1.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Task, Technique
-from shoestring.kit import AdamW, Patterns, SkippedWarning, Training, check_finite, chosen, clone, members, recover
-from shoestring.kit.example import example_of
-from shoestring.kit.layers import say_what_is_left
-from shoestring.kit.outliers import say_far_off, without_outliers
+from shoestring.kit import (
+    AdamW,
+    Patterns,
+    SkippedWarning,
+    Training,
+    check_finite,
+    chosen,
+    clone,
+    members,
+    recover,
+)
+from shoestring.kit.quantised.outliers import say_far_off, without_outliers
+from shoestring.kit.tracing.example import example_of
+from shoestring.kit.weights.layers import say_what_is_left
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
     BinaryLinear,
@@ -31,23 +43,30 @@ _NORM_BATCHES = 20  # that a new norm sees before training
 
 @dataclass(frozen=True, kw_only=True)
 class Binary(Technique):
-    """Give convolutions and linear layers weights of -1 and +1 with a scale for each filter, and train them so.
+    """Give convolutions and linear layers weights of -1 and +1 with a scale for each filter, and
+    train them so.
 
-    Saves: bytes of the file (a weight takes one bit); with `inputs=Signs()` milliseconds too, where llvmlite is installed.
+    Saves: bytes of the file (a weight takes one bit); with `inputs=Signs()` milliseconds too, where
+    llvmlite is installed.
     Costs: score, little with `Real()` inputs, more with signs; the time of `training`.
-    Source: Rastegari et al. 2016 (XNOR-Net), sections 3.1 (`Real()`) and 3.2 (`ScaledSigns()`); the gradient of a sign is that of
-    Courbariaux et al. 2016 (Binarized Neural Networks), equation 4. Differs: taught by the model that it is given; `Signs()`, the
-    default, leaves out the scale of each place of the input; the signs of inputs may be trained before those of weights.
+    Source: Rastegari et al. 2016 (XNOR-Net), sections 3.1 (`Real()`) and 3.2 (`ScaledSigns()`); the
+    gradient of a sign is that of Courbariaux et al. 2016 (Binarized Neural Networks), equation 4.
+    Differs: taught by the model that it is given; `Signs()`, the default, leaves out the scale of
+    each place of the input; the signs of inputs may be trained before those of weights.
 
-    Signs of inputs want numbers of both signs: where a layer's input does not come from a batch norm (or from one through
-    `nn.Hardtanh` or `nn.Tanh`), one is put before it. The first and the last layer stay as they are unless `only` names them.
-    Left alone, with a SkippedWarning: layers that are pruned, tied, frozen or parametrized by something else, convolutions of other
-    than two dimensions, layers of classes with a `forward` of their own or with hooks, and, for signs,
-    convolutions in groups or with padding other than zeros and linear layers of inputs of more than two axes without a norm.
-    Layers that are binary already train on.
-    `inputs`: `Real()`, `Signs()` or `ScaledSigns()`. `training`: Training(0) trains nothing. `inputs_first`: the share of its steps in which
-    weights are still real, 0 to 1, of no account with `Real()`. `only`, `keep`: names of layers, `*` matches anything.
-    Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are none.
+    Signs of inputs want numbers of both signs: where a layer's input does not come from a batch
+    norm (or from one through `nn.Hardtanh` or `nn.Tanh`), one is put before it. The first and the
+    last layer stay as they are unless `only` names them. Left alone, with a SkippedWarning: layers
+    that are pruned, tied, frozen or parametrized by something else, convolutions of other than two
+    dimensions, layers of classes with a `forward` of their own or with hooks, and, for signs,
+    convolutions in groups or with padding other than zeros and linear layers of inputs of more than
+    two axes without a norm. Layers that are binary already train on.
+    `inputs`: `Real()`, `Signs()` or `ScaledSigns()`.
+    `training`: Training(0) trains nothing.
+    `inputs_first`: the share of its steps in which weights are still real, 0 to 1, of no account
+        with `Real()`.
+    `only`, `keep`: names of layers, `*` matches anything. Raises ValueError for settings out of
+        range, weights that are NaN or infinite, and names that are none.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -60,9 +79,14 @@ class Binary(Technique):
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, Real | Signs | ScaledSigns):
-            raise TypeError(f"inputs is {self.inputs!r}: give Real(), Signs() or ScaledSigns(), with their brackets")
+            raise TypeError(
+                f"inputs is {self.inputs!r}: give Real(), Signs() or ScaledSigns(), with their "
+                "brackets"
+            )
         if not 0 <= self.inputs_first <= 1:
-            raise ValueError(f"inputs_first is {self.inputs_first}: it is a share of the steps, 0 to 1")
+            raise ValueError(
+                f"inputs_first is {self.inputs_first}: it is a share of the steps, 0 to 1"
+            )
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with binary layers."""
@@ -73,24 +97,43 @@ class Binary(Technique):
         if not self.only:
             ends = {one.name for one in (*found[:1], *found[-1:])}
             wanted = [name for name in wanted if name not in ends]
-        layers = [self._converted(binary, one) for one in found if one.name in wanted and self._can(one, binary)]
+        layers = [
+            self._converted(binary, one)
+            for one in found
+            if one.name in wanted and self._can(one, binary)
+        ]
         if not layers:
-            warnings.warn("Binary found no layer to change: name some in only=", SkippedWarning, stacklevel=2)
+            warnings.warn(
+                "Binary found no layer to change: name some in only=", SkippedWarning, stacklevel=2
+            )
             return binary
         if not self.only and not self.keep:
             signs = [
-                one for one in members(binary) if any(module in layers and name == "weight" for module, name in one.owners)
+                one
+                for one in members(binary)
+                if any(module in layers and name == "weight" for module, name in one.owners)
             ]
-            why = "the first and the last layer, or no kernels for them. Name them in only=, or round them with WeightOnly or Shared"
+            why = (
+                "the first and the last layer, or no kernels for them. Name them in only=, "
+                "or round them with WeightOnly or Shared"
+            )
             say_what_is_left(binary, signs, "Binary made signs of", why)
         norms = [layer.norm for layer in layers if layer.norm is not None]
         _see(binary, [one for one in norms if not one.num_batches_tracked], task)
-        first = 0 if isinstance(self.inputs, Real) else round(self.training.steps * self.inputs_first)
+        first = (
+            0 if isinstance(self.inputs, Real) else round(self.training.steps * self.inputs_first)
+        )
         for steps, trains_weights in ((first, False), (self.training.steps - first, True)):
             for layer in layers:
                 layer.trains_weights = trains_weights
-            what = "training the signs of weights" if trains_weights else "training the signs of inputs"
-            recover(binary, task, model, replace(self.training, steps=steps), what=what, key=repr(self))
+            what = (
+                "training the signs of weights"
+                if trains_weights
+                else "training the signs of inputs"
+            )
+            recover(
+                binary, task, model, replace(self.training, steps=steps), what=what, key=repr(self)
+            )
         for layer in layers:
             freeze(layer)
         return binary
@@ -104,7 +147,10 @@ class Binary(Technique):
         why, layer = _why_not(one, model), one.layer
         if not why and not isinstance(self.inputs, Real):
             if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.padding_mode != "zeros"):
-                why = f"it has {layer.groups} groups and padding {layer.padding_mode!r}, for which there is no kernel"
+                why = (
+                    f"it has {layer.groups} groups and padding {layer.padding_mode!r}, for "
+                    "which there is no kernel"
+                )
             elif isinstance(layer, nn.Linear) and one.axes != 2 and not one.normed:
                 why = f"its input has {one.axes} axes, and no batch norm before it"
         if why:
@@ -114,7 +160,11 @@ class Binary(Technique):
     def _converted(self, model: nn.Module, one: _Found) -> Any:
         layer, norm = one.layer, None
         is_binary = isinstance(layer, BinaryConv2d | BinaryLinear)
-        if not isinstance(self.inputs, Real) and not one.normed and not (is_binary and layer.norm is not None):
+        if (
+            not isinstance(self.inputs, Real)
+            and not one.normed
+            and not (is_binary and layer.norm is not None)
+        ):
             kind = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
             norm = kind(layer.weight.shape[1]).to(layer.weight).train(layer.training)
         if is_binary:
@@ -122,7 +172,9 @@ class Binary(Technique):
             layer.inputs, layer.norm = self.inputs, layer.norm if norm is None else norm
             return layer
         made = (
-            BinaryConv2d(layer, self.inputs, norm) if isinstance(layer, nn.Conv2d) else BinaryLinear(layer, self.inputs, norm)
+            BinaryConv2d(layer, self.inputs, norm)
+            if isinstance(layer, nn.Conv2d)
+            else BinaryLinear(layer, self.inputs, norm)
         )
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
@@ -142,7 +194,9 @@ class _Found:
 
 
 def _layers(model: nn.Module, task: Task) -> list[_Found]:
-    """The convolutions and linear layers that the example goes through, in the order in which it does."""
+    """The convolutions and linear layers that the example goes through, in the order in which it
+    does.
+    """
     example = example_of(task)
     found: dict[str, _Found] = {}
     normed: list[tuple[Tensor, int]] = []  # and how often each had been changed in place
@@ -156,12 +210,19 @@ def _layers(model: nn.Module, task: Task) -> list[_Found]:
         before, own = found.get(name), is_normed(value)
         found[name] = _Found(name, module, value.ndim, own and (before is None or before.normed))
 
-    def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        value, changes = args[0] if args else kwargs["input"], int(getattr(module, "inplace", False))
+    def leave(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+    ) -> None:
+        value, changes = (
+            args[0] if args else kwargs["input"],
+            int(getattr(module, "inplace", False)),
+        )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) or is_normed(value, changes):
             normed.append((output, output._version))
 
-    inner = {id(part.norm) for part in model.modules() if isinstance(part, BinaryConv2d | BinaryLinear)}
+    inner = {
+        id(part.norm) for part in model.modules() if isinstance(part, BinaryConv2d | BinaryLinear)
+    }
     kinds = (nn.modules.batchnorm._BatchNorm, nn.Hardtanh, nn.Tanh, nn.Identity)
     hooks: list[Any] = []
     for module in model.modules():
@@ -189,9 +250,13 @@ def _why_not(one: _Found, model: nn.Module) -> str:
         return "it is the whole model: put it into another, as nn.Sequential(layer)"
     if not _is_plain(one.layer):
         return (
-            f"it is a {type(one.layer).__name__}, and only nn.Conv2d and nn.Linear as they are, without hooks, can be binary"
+            f"it is a {type(one.layer).__name__}, and only nn.Conv2d and nn.Linear as they "
+            "are, without hooks, can be binary"
         )
-    weight = next((w for w in members(model) if any(m is one.layer and n == "weight" for m, n in w.owners)), None)
+    weight = next(
+        (w for w in members(model) if any(m is one.layer and n == "weight" for m, n in w.owners)),
+        None,
+    )
     if weight is None or weight.is_foreign:
         return f"its weight is {weight.why_foreign if weight else 'parametrized by something else'}"
     if weight.mask is not None:
@@ -204,7 +269,9 @@ def _why_not(one: _Found, model: nn.Module) -> str:
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    """Whether it computes as nn.Conv2d or nn.Linear does, and nobody listens who would be lost with it."""
+    """Whether it computes as nn.Conv2d or nn.Linear does, and nobody listens who would be lost with
+    it.
+    """
     kind: Any = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
     own = [getattr(type(layer), name, None) for name in ("forward", "_conv_forward")]
     return own == [getattr(kind, name, None) for name in ("forward", "_conv_forward")] and not (

@@ -1,4 +1,7 @@
-"""Layers with weights of -1 and +1, and perhaps inputs of -1 and +1: what `Binary` puts in place of convolutions and linear layers."""
+"""Layers with weights of -1 and +1, and perhaps inputs of -1 and +1.
+
+What `Binary` puts in place of convolutions and linear layers.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,35 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Real:
-    """Inputs stay as they are (a binary-weight network): the file is smaller, and nothing is faster."""
+    """Inputs stay as they are (a binary-weight network).
+
+    The file is smaller, and nothing is faster.
+    """
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Inputs become their signs, +1 from zero on; what their size was is left to the scales of the filters and the next norm."""
+    """Inputs become their signs, +1 from zero on.
+
+    What their size was is left to the scales of the filters and the next norm.
+    """
 
 
 @dataclass(frozen=True)
 class ScaledSigns:
-    """Signs, and each place of the output times the mean magnitude of the inputs that it sees (XNOR-Net, equation 11)."""
+    """Signs, and each place of the output times the mean magnitude of the inputs that it sees
+    (XNOR-Net, equation 11).
+    """
 
 
 Inputs = Real | Signs | ScaledSigns
 
 
 class _Sign(torch.autograd.Function):
-    """-1 below zero, +1 from there on; the gradient goes straight through where the value is within -1..1."""
+    """-1 below zero, +1 from there on.
+
+    The gradient goes straight through where the value is within -1..1.
+    """
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -54,10 +68,12 @@ def sign(value: Tensor) -> Tensor:
 
 
 class BinaryConv2d(nn.Conv2d):
-    """A convolution whose filters are a scale times -1 or +1. `norm`, if any, comes before the signs of its inputs.
+    """A convolution whose filters are a scale times -1 or +1.
 
-    While it trains, `scale` is None and `weight` real: its signs are computed with, and the mean of its magnitudes is the scale
-    (`trains_weights`; otherwise `weight` is computed with as it is). Outside the image signs are +1, real inputs 0.
+    `norm`, if any, comes before the signs of its inputs.
+    While it trains, `scale` is None and `weight` real: its signs are computed with, and the mean of
+    its magnitudes is the scale (`trains_weights`; otherwise `weight` is computed with as it is).
+    Outside the image signs are +1, real inputs 0.
     """
 
     scale: nn.Parameter | None
@@ -67,9 +83,17 @@ class BinaryConv2d(nn.Conv2d):
 
     def __init__(self, layer: nn.Conv2d, inputs: Inputs, norm: nn.Module | None) -> None:
         super().__init__(
-            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,  # type: ignore[arg-type]
-            layer.groups, layer.bias is not None, layer.padding_mode, device="meta",
-        )  # fmt: skip
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,  # type: ignore[arg-type]
+            layer.groups,
+            layer.bias is not None,
+            layer.padding_mode,
+            device="meta",
+        )
         _begin(self, layer, inputs, norm)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -79,7 +103,9 @@ class BinaryConv2d(nn.Conv2d):
             result = self._conv_forward(values, weight, None)
         else:
             around = functional.pad(values, self._reversed_padding_repeated_twice, value=1.0)
-            result = functional.conv2d(around, weight, None, self.stride, 0, self.dilation, self.groups)
+            result = functional.conv2d(
+                around, weight, None, self.stride, 0, self.dilation, self.groups
+            )
         if scale is not None:
             result = result * scale
         if isinstance(self.inputs, ScaledSigns):
@@ -89,7 +115,11 @@ class BinaryConv2d(nn.Conv2d):
     def _sizes(self, normed: Tensor) -> Tensor:
         """The mean magnitude of what each place of the output sees, N×1×H×W."""
         mean = normed.abs().mean(1, keepdim=True)
-        box = torch.full((1, 1, *self.kernel_size), 1 / (self.kernel_size[0] * self.kernel_size[1]), device=mean.device)
+        box = torch.full(
+            (1, 1, *self.kernel_size),
+            1 / (self.kernel_size[0] * self.kernel_size[1]),
+            device=mean.device,
+        )
         around = functional.pad(mean, self._reversed_padding_repeated_twice)
         return functional.conv2d(around, box.to(mean.dtype), None, self.stride, 0, self.dilation)
 
@@ -103,7 +133,9 @@ class BinaryLinear(nn.Linear):
     trains_weights: bool
 
     def __init__(self, layer: nn.Linear, inputs: Inputs, norm: nn.Module | None) -> None:
-        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        super().__init__(
+            layer.in_features, layer.out_features, layer.bias is not None, device="meta"
+        )
         _begin(self, layer, inputs, norm)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -123,7 +155,9 @@ BinaryLayer = BinaryConv2d | BinaryLinear
 def _begin(made: Any, layer: nn.Module, inputs: Inputs, norm: nn.Module | None) -> None:
     made.weight = nn.Parameter(layer.weight.detach().clone())  # type: ignore[operator, union-attr]
     if layer.bias is not None:
-        made.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=layer.bias.requires_grad)  # type: ignore[operator, union-attr]
+        made.bias = nn.Parameter(
+            layer.bias.detach().clone(), requires_grad=layer.bias.requires_grad
+        )  # type: ignore[operator, union-attr]
     made.inputs, made.norm, made.trains_weights = inputs, norm, True
     made.register_parameter("scale", None)
     made.train(layer.training)
@@ -141,7 +175,10 @@ def _operands(layer: BinaryLayer, input: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _scale(layer: BinaryLayer) -> Tensor:
-    """The scale that is nearest to the weights: the mean of their magnitudes (XNOR-Net, equation 6)."""
+    """The scale that is nearest to the weights.
+
+    The mean of their magnitudes (XNOR-Net, equation 6).
+    """
     if isinstance(layer, BinaryConv2d):
         return layer.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
     return layer.weight.abs().mean(1)

@@ -11,10 +11,12 @@ from shoestring.kit import Weight
 
 
 def code_length(levels: Tensor) -> tuple[float, Tensor]:
-    """(bits of whole numbers in a tensor's shape, for each the bits saved where it is one nearer to 0; at 0, the bits of a 1).
+    """(bits of whole numbers in a tensor's shape, for each the bits saved where it is one nearer to
+    0; at 0, the bits of a 1).
 
-    The chance that a number is not 0 is the tensor's, times how much fuller than the tensor its row (axis 0) and its column
-    (the other axes) are; a sign costs a bit; magnitudes fall off geometrically.
+    The chance that a number is not 0 is the tensor's, times how much fuller than the tensor its row
+    (axis 0) and its column (the other axes) are; a sign costs a bit; magnitudes fall off
+    geometrically.
     """
     sizes = levels.float().abs()
     matrix = sizes.reshape(len(sizes), -1) if sizes.ndim > 1 else sizes.reshape(1, -1)
@@ -32,14 +34,18 @@ def code_length(levels: Tensor) -> tuple[float, Tensor]:
     zero = -torch.log2(1 - chance)
     first = 1 + math.log2(mean) - torch.log2(chance)
     bits = float((zero + full * (first - zero + (matrix - 1) * further)).sum())
-    return bits, torch.where(matrix > 1, further, (first - zero).clamp_min(0.5)).reshape(levels.shape)
+    return bits, torch.where(matrix > 1, further, (first - zero).clamp_min(0.5)).reshape(
+        levels.shape
+    )
 
 
 def settle(weight: Weight) -> None:
-    """Make the value of a weight on a grid the multiples themselves, of a step that takes two bytes."""
+    """Make the value of a weight on a grid the multiples themselves, of a step that takes two
+    bytes.
+    """
     state = weight.state
-    assert state is not None and state.step is not None
+    assert state is not None and state.scale is not None
     with torch.no_grad():
-        multiples = (weight.raw / state.step).round()
-        state.step.copy_(state.step.bfloat16())
-        weight.raw.copy_(multiples * state.step + 0.0)
+        multiples = (weight.raw / state.scale).round()
+        state.scale.copy_(state.scale.bfloat16())
+        weight.raw.copy_(multiples * state.scale + 0.0)

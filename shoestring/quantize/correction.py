@@ -18,22 +18,30 @@ from shoestring.quantize.settling import Settling, sections
 PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers that give their product and nothing else."""
 _WORSE, _FAR_OFF = 3.0, 0.1
-"""From which on a correction is taken back: times the distance from the network as it was that there is without it, on examples that it was not
-measured on, and as a share of how far the answers of these are from their mean. Both: small networks move by more, and lose nothing by it."""
+"""From which on a correction is taken back.
+
+Times the distance from the network as it was that there is without it, on examples that it was not
+measured on, and as a share of how far the answers of these are from their mean. Both: small
+networks move by more, and lose nothing by it.
+"""
 
 
 def correct(quantised: Quantised, known: Calibration, layers: list[str]) -> None:
-    """Shift each bias by what rounding shifts the mean of its channel, layer by layer, since each sees what those before have become.
+    """Shift each bias by what rounding shifts the mean of its channel, layer by layer, since each
+    sees what those before have become.
 
-    Measured on one batch. Where other examples are answered much worse than without, all biases stay as they were, with a SkippedWarning: one may have
-    been far from all others, and clipping it is what shifted the means.
+    Measured on one batch. Where other examples are answered much worse than without, all biases
+    stay as they were, with a SkippedWarning: one may have been far from all others, and clipping it
+    is what shifted the means.
     """
     # What a layer of another class gives may be something else than the product.
     layers = [layer for layer in layers if type(known.before.get_submodule(layer)) in PLAIN]
     wanted = known.means(layers)
     owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
     biases = {layer: owned.get((quantised.inner.get_submodule(layer), "bias")) for layer in wanted}
-    free = {layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)}
+    free = {
+        layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)
+    }
 
     before = {layer: bias.raw.detach().clone() for layer, bias in free.items()}
 
@@ -46,20 +54,30 @@ def correct(quantised: Quantised, known: Calibration, layers: list[str]) -> None
         if all(map(is_simple, section)):
             _Correcting(quantised, section, free, wanted).run(known.task, known.batches[0])
             continue
-        for layer, found in means(quantised, quantised.inner, known.task, section, known.batches[0]).items():
+        for layer, found in means(
+            quantised, quantised.inner, known.task, section, known.batches[0]
+        ).items():
             with torch.no_grad():
                 _shift(free[layer], wanted[layer], found)
     _keep_if_better(quantised, known, free, before)
 
 
 def _keep_if_better(
-    quantised: Quantised, known: Calibration, biases: Mapping[str, Weight], before: Mapping[str, Tensor]
+    quantised: Quantised,
+    known: Calibration,
+    biases: Mapping[str, Weight],
+    before: Mapping[str, Tensor],
 ) -> None:
-    """Put the biases back as they were `before`, where that answers a batch much better that they were not measured on."""
+    """Put the biases back as they were `before`, where that answers a batch much better that they
+    were not measured on.
+    """
     if not biases:
         return
     last = list(biases)[-1]
-    wanted, after = known.answers(last), {layer: bias.raw.detach().clone() for layer, bias in biases.items()}
+    wanted, after = (
+        known.answers(last),
+        {layer: bias.raw.detach().clone() for layer, bias in biases.items()},
+    )
 
     def distance(values: Mapping[str, Tensor]) -> float:
         with torch.no_grad():
@@ -72,8 +90,10 @@ def _keep_if_better(
     if corrected > max(_WORSE * without, _FAR_OFF * spread):
         distance(before)
         warnings.warn(
-            f"biases stay as they were: corrected by what rounding shifts on the first batch of calibration, they take other "
-            f"examples {corrected / max(without, 1e-300):.3g} times as far from the network as it was. Look for examples in the training data "
+            "biases stay as they were: corrected by what rounding shifts on the first batch of "
+            "calibration, they take other "
+            f"examples {corrected / max(without, 1e-300):.3g} times as far from the network as it "
+            "was. Look for examples in the training data "
             "that are unlike all others",
             SkippedWarning,
             stacklevel=4,
@@ -84,7 +104,11 @@ def _distance(ones: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     """How far numbers are apart in the mean, without the tenth of them that are farthest."""
     if not ones or [one.shape for one in ones] != [one.shape for one in others]:
         return math.nan  # of which nothing follows
-    apart = torch.cat([(one - other).abs().flatten() for one, other in zip(ones, others, strict=True)]).sort().values
+    apart = (
+        torch.cat([(one - other).abs().flatten() for one, other in zip(ones, others, strict=True)])
+        .sort()
+        .values
+    )
     return float(apart[: max(1, len(apart) - len(apart) // 10)].mean())
 
 
@@ -92,7 +116,11 @@ class _Correcting(Settling):
     """A run that corrects the biases of layers that are called once, as they are."""
 
     def __init__(
-        self, quantised: Quantised, section: Sequence[str], biases: Mapping[str, Weight], wanted: Mapping[str, ChannelMeans]
+        self,
+        quantised: Quantised,
+        section: Sequence[str],
+        biases: Mapping[str, Weight],
+        wanted: Mapping[str, ChannelMeans],
     ) -> None:
         super().__init__(quantised.inner, quantised.places, list(quantised.grids), section)
         self._biases, self._wanted = biases, wanted
@@ -114,4 +142,6 @@ def _shift(bias: Weight, wanted: ChannelMeans, found: ChannelMeans) -> None:
 def _is_fixed(weight: Weight) -> bool:
     """Whether a weight is masked or on levels or a grid, which no shift would leave it on."""
     state = weight.state
-    return state is not None and any(one is not None for one in (state.codebook, state.step, state.mask))
+    return state is not None and any(
+        one is not None for one in (state.codebook, state.scale, state.mask)
+    )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, evaluating, seeded
-from shoestring.kit.outliers import without_outliers
+from shoestring.kit.quantised.outliers import without_outliers
 
 
 def calibration(task: Task, examples: int) -> list[Any]:
@@ -32,7 +32,13 @@ def _length(batch: Any) -> int:
     """How many examples a batch has: as its first tensor is long, 1 where it has none."""
     if isinstance(batch, Tensor):
         return len(batch) if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
+    parts = (
+        batch.values()
+        if isinstance(batch, Mapping)
+        else batch
+        if isinstance(batch, list | tuple)
+        else ()
+    )
     return next(map(_length, parts), 1)
 
 
@@ -48,14 +54,21 @@ class ChannelMeans:
 
     def __init__(self, layer: nn.Module) -> None:
         self.calls = 0
-        self._axis = -1 - len(getattr(layer, "kernel_size", ()))  # from the end: one image has no axis of examples
+        self._axis = -1 - len(
+            getattr(layer, "kernel_size", ())
+        )  # from the end: one image has no axis of examples
         self._sum: Tensor | float = 0.0
         self._count = 0
 
     def add(self, output: Tensor) -> None:
         """Take note of what a call gave."""
         with torch._C.DisableTorchFunction():
-            channels = output.detach().double().movedim(self._axis, -1).reshape(-1, output.shape[self._axis])
+            channels = (
+                output.detach()
+                .double()
+                .movedim(self._axis, -1)
+                .reshape(-1, output.shape[self._axis])
+            )
             self._sum = self._sum + channels.sum(0)
             self._count += len(channels)
             self.calls += 1
@@ -66,8 +79,12 @@ class ChannelMeans:
         return torch.as_tensor(self._sum) / self._count
 
 
-def means(called: nn.Module, inner: nn.Module, task: Task, layers: Sequence[str], batch: Any) -> dict[str, ChannelMeans]:
-    """Of each of these layers of `inner` that is called, the mean of each channel of what it gives while the task's loss calls `called`."""
+def means(
+    called: nn.Module, inner: nn.Module, task: Task, layers: Sequence[str], batch: Any
+) -> dict[str, ChannelMeans]:
+    """Of each of these layers of `inner` that is called, the mean of each channel of what it gives
+    while the task's loss calls `called`.
+    """
     found: dict[str, ChannelMeans] = {}
 
     def watched(layer: str, module: nn.Module) -> Any:

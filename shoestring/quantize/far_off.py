@@ -1,4 +1,7 @@
-"""Calibration examples that are far from all others, and too many to be garbage for sure: the validation data tells whether ranges reach to them."""
+"""Calibration examples that are far from all others, and too many to be garbage for sure.
+
+The validation data tells whether ranges reach to them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import replace
 
 from shoestring.core import Task, score
 from shoestring.kit import Quantised, clone, edges
-from shoestring.kit.outliers import FarOff, far_off
+from shoestring.kit.quantised.outliers import FarOff, far_off
 from shoestring.quantize.calibration import Calibration
 from shoestring.quantize.ranges import MinMax
 
@@ -15,11 +18,13 @@ _SCORED = 1000  # validation examples, at most
 
 
 def settled(known: Calibration, layers: Sequence[str]) -> Calibration:
-    """The calibration, or one without the examples that are far from all others, whichever scores better with the values around these layers
-    in eight bits. What is done is added to what it says was skipped.
+    """The calibration, or one without the examples that are far from all others, whichever scores
+    better with the values around these layers in eight bits. What is done is added to what it says
+    was skipped.
 
-    A range that reaches to them leaves all other examples a thirty-second part of its levels, or less; one that does not clips them. Which is worse
-    depends on whether they are meant, and on what the network makes of them.
+    A range that reaches to them leaves all other examples a thirty-second part of its levels, or
+    less; one that does not clips them. Which is worse depends on whether they are meant, and on
+    what the network makes of them.
     """
     if (far := far_off(known.batches)) is None:
         return known
@@ -28,8 +33,13 @@ def settled(known: Calibration, layers: Sequence[str]) -> Calibration:
     without = known.of_batches(far.others)
     task = known.task.sampled(_SCORED, 0)
     reaching, clipping = (_score(one, layers, task) for one in (known, without))
-    told = f"the validation score is {reaching:.4f} where ranges reach to them and {clipping:.4f} where they do not"
-    return _saying(without, far, told, out=True) if clipping > reaching else _saying(known, far, told)
+    told = (
+        f"the validation score is {reaching:.4f} where ranges reach to them and "
+        f"{clipping:.4f} where they do not"
+    )
+    return (
+        _saying(without, far, told, out=True) if clipping > reaching else _saying(known, far, told)
+    )
 
 
 def _saying(known: Calibration, far: FarOff, why: str, out: bool = False) -> Calibration:

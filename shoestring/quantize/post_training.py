@@ -26,14 +26,14 @@ from shoestring.kit import (
     members,
     products,
 )
-from shoestring.kit.foreign import removal
-from shoestring.kit.layers import say_what_is_left
-from shoestring.kit.product import PRODUCTS
+from shoestring.kit.tracing.product import PRODUCTS
+from shoestring.kit.weights.layers import say_what_is_left
+from shoestring.kit.weights.parametrizations import removal
 from shoestring.quantize.breaking import say_what_breaks
 from shoestring.quantize.calibration import Calibration, folded
 from shoestring.quantize.correction import PLAIN, correct
 from shoestring.quantize.far_off import settled
-from shoestring.quantize.grain import PerChannel, PerTensor
+from shoestring.quantize.granularity import PerChannel, PerTensor
 from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
 from shoestring.quantize.rounding import GPTQ, Nearest
 
@@ -44,30 +44,41 @@ _READINGS = 3
 class PostTraining(Technique):
     """Have convolutions and linear layers compute with whole numbers of 8 bits, and train nothing.
 
-    Batch norm is folded into the layers before it. A few training batches tell the range of each value that such a layer takes;
-    weights are rounded to signed numbers, activations to unsigned ones, and biases take up what rounding shifts on average.
-    Weights that are multiples of a step already, and within reach, as those of Rate and Trellis, stay what they are.
-    The file holds whole numbers and runs with the integer kernels of the runtime; what it scores is what the module that is returned
-    scores, but for the last bit of a float.
+    Batch norm is folded into the layers before it. A few training batches tell the range of each
+    value that such a layer takes; weights are rounded to signed numbers, activations to unsigned
+    ones, and biases take up what rounding shifts on average. Weights that are multiples of a step
+    already, and within reach, as those of Rate and Trellis, stay what they are. The file holds
+    whole numbers and runs with the integer kernels of the runtime; what it scores is what the
+    module that is returned scores, but for the last bit of a float.
     Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
-    Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the calibration examples, and of one batch for each layer that is called several times
-    (where answers are far off, of twenty seconds more, to say which layer is to blame);
-    with GPTQ() of two passes for each layer, or two in all where the examples are one batch.
-    Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases. Differs: these are measured, not computed.
+    Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the
+    calibration examples, and of one batch for each layer that is called several times (where
+    answers are far off, of twenty seconds more, to say which layer is to blame); with GPTQ() of two
+    passes for each layer, or two in all where the examples are one batch.
+    Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases.
+    Differs: these are measured, not computed.
 
-    `bits` of weights: 2 to 8 (activations have 8). `grain`: PerChannel() or PerTensor(), how many weights share a step. `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations;
-    `weight_ranges` likewise. `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits. `examples`: how many tell the ranges, 1 or more. `only`, `keep`: names of the layers that may and may not be touched. `pays`: a
-    meter (`shoestring.meters.Latency()`): where what it reads of the file is not less than before, the model comes back as it was, with a ShortfallWarning;
-    None looks at nothing, as planners do, which measure each file themselves. `calibration`: what `prepared` saw of a model, no setting of anybody's.
-    Embeddings are not among the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings out of range, NaN and names that are no layers', ExportError
-    for a model that fails on the task's example.
+    `bits` of weights: 2 to 8 (activations have 8).
+    `granularity`: PerChannel() or PerTensor(), how many weights share a step.
+    `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations; `weight_ranges`
+        likewise.
+    `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits.
+    `examples`: how many tell the ranges, 1 or more.
+    `only`, `keep`: names of the layers that may and may not be touched.
+    `pays`: a meter (`shoestring.meters.Latency()`): where what it reads of the file is not less
+        than before, the model comes back as it was, with a ShortfallWarning; None looks at nothing,
+        as planners do, which measure each file themselves.
+    `calibration`: what `prepared` saw of a model, no setting of anybody's. Embeddings are not among
+        the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings
+        out of range, NaN and names that are no layers', ExportError for a model that fails on the
+        task's example.
     """
 
     stage: ClassVar = Stage.NUMBERS
     strength: ClassVar = Strength(field="bits", gentle=8, harsh=2, whole=True)
 
     bits: int = 8
-    grain: PerChannel | PerTensor = PerChannel()
+    granularity: PerChannel | PerTensor = PerChannel()
     ranges: Ranges = MeanSquare()
     weight_ranges: Ranges = MinMax()
     rounding: Nearest | GPTQ = Nearest()
@@ -80,9 +91,10 @@ class PostTraining(Technique):
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or not 2 <= self.bits <= 8:
             raise ValueError(f"weights of {self.bits!r} bits: give 2 to 8, a whole number")
-        if not isinstance(self.grain, PerChannel | PerTensor):
+        if not isinstance(self.granularity, PerChannel | PerTensor):
             raise TypeError(
-                f"kernels for whole numbers take PerChannel() or PerTensor(), not {self.grain!r}: WeightOnly has groups"
+                "kernels for whole numbers take PerChannel() or PerTensor(), not "
+                f"{self.granularity!r}: WeightOnly has groups"
             )
         if not isinstance(self.rounding, Nearest | GPTQ):
             raise TypeError(f"rounding is Nearest() or GPTQ(), not {self.rounding!r}")
@@ -98,12 +110,23 @@ class PostTraining(Technique):
         inner = clone(known.inner)
         layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
         weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
-        weights = {layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32}
-        empty = [one for one in layers if not getattr(inner.get_submodule(one), "weight", torch.ones(1)).numel()]
+        weights = {
+            layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32
+        }
+        empty = [
+            one
+            for one in layers
+            if not getattr(inner.get_submodule(one), "weight", torch.ones(1)).numel()
+        ]
         _say_what_stays(known, [one for one in layers if one not in weights and one not in empty])
         if not self.only and not self.keep:
-            why = "no kernels for whole numbers, or none that this technique knows. WeightOnly or Shared make such layers smaller"
-            say_what_is_left(inner, list(weights.values()), "PostTraining put into whole numbers", why)
+            why = (
+                "no kernels for whole numbers, or none that this technique knows. "
+                "WeightOnly or Shared make such layers smaller"
+            )
+            say_what_is_left(
+                inner, list(weights.values()), "PostTraining put into whole numbers", why
+            )
         places = edges(known.tape, list(weights))
         if constant := known.constant(places):
             _say_what_never_varies(constant)
@@ -112,31 +135,42 @@ class PostTraining(Technique):
         if not weights:
             if not constant:
                 warnings.warn(
-                    "PostTraining found nothing to do: no convolution or linear layer is left", SkippedWarning, stacklevel=2
+                    "PostTraining found nothing to do: no convolution or linear layer is left",
+                    SkippedWarning,
+                    stacklevel=2,
                 )
             return inner.train(model.training)
         grids = known.grids(places, self.ranges)
         taken = places.layers
         free: dict[str, Weight] = {}
         for layer, weight in weights.items():
-            steps = [float(grids[number].step) for number in taken.get(layer, ())]
+            scales = [float(grids[number].scale) for number in taken.get(layer, ())]
             bias = getattr(inner.get_submodule(layer), "bias", None)
-            if not keep_grid(weight, self.bits, _least(bias, steps)):
+            if not keep_grid(weight, self.bits, _least(bias, scales)):
                 free[layer] = weight
-                round_weight(weight, self.bits, self.grain, self.weight_ranges)
-                _reach_bias(weight, bias, steps)
+                round_weight(weight, self.bits, self.granularity, self.weight_ranges)
+                _reach_bias(weight, bias, scales)
         quantised = Quantised(inner, places, grids)
         self.rounding(quantised, known.before, task, free, known.batches)
         correct(quantised, known, list(weights))
         if self.pays is not None and (why := _what_it_cost(self.pays, model, quantised, task)):
-            warnings.warn(f"PostTraining does not pay: {why}; the model is as it was", ShortfallWarning, stacklevel=2)
+            warnings.warn(
+                f"PostTraining does not pay: {why}; the model is as it was",
+                ShortfallWarning,
+                stacklevel=2,
+            )
             return clone(model)
         if self.calibration is None:  # planners, which have prepared it, score what they make
 
             def alone(layer: str) -> nn.Module:
-                return replace(self, only=(escape(layer),), keep=(), pays=None, rounding=Nearest(), calibration=known)(
-                    model, task
-                )
+                return replace(
+                    self,
+                    only=(escape(layer),),
+                    keep=(),
+                    pays=None,
+                    rounding=Nearest(),
+                    calibration=known,
+                )(model, task)
 
             say_what_breaks(known, quantised, list(weights), alone, self.keep, self._what_else())
         return quantised.train(model.training)
@@ -145,20 +179,35 @@ class PostTraining(Technique):
         """What keeps more of the answers, in words."""
         ways = ["more bits"] if self.bits < 8 else []
         ways += ["rounding=GPTQ()"] if self.bits < 7 and not isinstance(self.rounding, GPTQ) else []
-        return ", ".join([*ways, "training with the rounding (QuantizationAware)", "or weights alone (WeightOnly) would do"])
+        return ", ".join(
+            [
+                *ways,
+                "training with the rounding (QuantizationAware)",
+                "or weights alone (WeightOnly) would do",
+            ]
+        )
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names of the layers that it may change."""
         return list(products(folded(model, task)[1]))
 
     def prepared(self, model: nn.Module, task: Task) -> PostTraining:
-        """The same, calibrated for this model and task: it gives what it would have given, sooner, whatever bits, `only` and `keep` it is
-        then given. For another model or task it calibrates anew."""
+        """The same, calibrated for this model and task.
+
+        It gives what it would have given, sooner, whatever bits, `only` and `keep` it is then
+        given. For another model or task it calibrates anew.
+        """
         check_finite(model)
         known = self._calibrated(model, task)
-        layers = [layer for layer, weight in weights_of(known.inner).items() if weight.raw.dtype == torch.float32]
         layers = [
-            layer for layer in chosen(list(products(known.tape)), self.only, self.keep, "PostTraining") if layer in layers
+            layer
+            for layer, weight in weights_of(known.inner).items()
+            if weight.raw.dtype == torch.float32
+        ]
+        layers = [
+            layer
+            for layer in chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
+            if layer in layers
         ]
         if not layers:
             return replace(self, calibration=known)
@@ -173,13 +222,23 @@ class PostTraining(Technique):
         known = Calibration.of(model, task, self.examples)
         weights = weights_of(known.inner)
         return settled(
-            known, [one for one in products(known.tape) if one in weights and weights[one].raw.dtype == torch.float32]
+            known,
+            [
+                one
+                for one in products(known.tape)
+                if one in weights and weights[one].raw.dtype == torch.float32
+            ],
         )
 
 
 def _what_it_cost(meter: Meter, before: nn.Module, after: nn.Module, task: Task) -> str:
-    """What a meter reads that has not become less, in words; "" where all has. Readings are taken in turn, and their medians compared."""
-    readings = [(meter(before, task).measured(), meter(after, task).measured()) for _ in range(_READINGS)]
+    """What a meter reads that has not become less, in words; "" where all has.
+
+    Readings are taken in turn, and their medians compared.
+    """
+    readings = [
+        (meter(before, task).measured(), meter(after, task).measured()) for _ in range(_READINGS)
+    ]
     for name in readings[0][0]:
         was, now = (median(one[place][name] for one in readings) for place in (0, 1))
         if now >= was:
@@ -193,24 +252,36 @@ def _say_what_stays(known: Calibration, other: list[str]) -> None:
     names += [
         call.layer or "forward()"
         for call in known.tape.calls
-        if call.function.startswith("conv_transpose") or (call.function in PRODUCTS and 1 not in call.weights)
+        if call.function.startswith("conv_transpose")
+        or (call.function in PRODUCTS and 1 not in call.weights)
     ]
     reasons: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        why = "no kernels for it, or its weight is computed, foreign, of another type than float32 or not called weight"
+        why = (
+            "no kernels for it, or its weight is computed, foreign, of another type than "
+            "float32 or not called weight"
+        )
         if name != "forward()" and (call := removal(known.inner.get_submodule(name), "weight")):
             why = f"its weight is computed: {call} makes a plain parameter of it"
         reasons.setdefault(why, []).append(name)
     for why, own in reasons.items():
-        warnings.warn(f"PostTraining left in floating point: {', '.join(own)} ({why})", SkippedWarning, stacklevel=3)
+        warnings.warn(
+            f"PostTraining left in floating point: {', '.join(own)} ({why})",
+            SkippedWarning,
+            stacklevel=3,
+        )
 
 
 def _say_what_never_varies(constant: Mapping[str, float]) -> None:
     """Warn of layers of which calibration tells no range."""
-    names = [f"{layer or 'forward()'} (never beyond {number:.3g})" for layer, number in constant.items()]
+    names = [
+        f"{layer or 'forward()'} (never beyond {number:.3g})" for layer, number in constant.items()
+    ]
     warnings.warn(
-        f"PostTraining left in floating point: {', '.join(names)}: what they take was the same in all calibration examples, so that nothing tells "
-        "its range. Look at what task.batches('train') gives: it must be like what the model will meet",
+        f"PostTraining left in floating point: {', '.join(names)}: what they take was the same in "
+        "all calibration examples, so that nothing tells "
+        "its range. Look at what task.batches('train') gives: it must be like what the model will "
+        "meet",
         SkippedWarning,
         stacklevel=3,
     )
@@ -232,11 +303,11 @@ def weights_of(model: nn.Module) -> dict[str, Weight]:
     }
 
 
-def round_weight(weight: Weight, bits: int, grain: Any, ranges: Ranges) -> None:
+def round_weight(weight: Weight, bits: int, granularity: Any, ranges: Ranges) -> None:
     """Put a weight on a grid of signed numbers of so many bits, symmetric around zero."""
     weight.attach()
     value, reach = weight.value().float(), (1 << (bits - 1)) - 1
-    shape = grain(value)
+    shape = granularity(value)
     rows = value.reshape(len(value), -1) if len(shape) == value.ndim else value.reshape(1, -1)
     if len(shape) == 2 and shape[1] > 1:  # groups of columns
         rows = value.reshape(-1, value.shape[1] // shape[1])
@@ -249,48 +320,67 @@ def round_weight(weight: Weight, bits: int, grain: Any, ranges: Ranges) -> None:
             seen.count(torch.cat([row, -row]))
             parts.append(ranges(seen, 2 * reach)[1])
         largest = torch.tensor(parts).to(value)
-    # Of what is all zeros the step is of account for the bias only, which is rounded to multiples of it: as fine as others are.
+    # Of what is all zeros the step is of account for the bias only, which is rounded to multiples
+    # of it: as fine as others are.
     others = largest[largest > 1e-12]
-    step = torch.where(largest > 1e-12, largest, others.min() if len(others) else torch.ones_like(largest)) / reach
-    weight.round(step.view(shape), reach)
+    scale = (
+        torch.where(
+            largest > 1e-12, largest, others.min() if len(others) else torch.ones_like(largest)
+        )
+        / reach
+    )
+    weight.round(scale.view(shape), reach)
 
 
 def keep_grid(weight: Weight, bits: int, least: Tensor | None = None) -> bool:
-    """Leave a weight on the grid that it is on, if its whole numbers have so many bits; returns whether they have.
+    """Leave a weight on the grid that it is on, if its whole numbers have so many bits.
 
-    So what another technique made cheap to code stays so. `least`: what the steps must be at least, of each slice along axis 0; a step
-    below that is multiplied by a whole number, where the numbers of its slices are multiples of that.
+    Returns whether they have.
+    So what another technique made cheap to code stays so.
+    `least`: what the steps must be at least, of each slice along axis 0; a step below that is
+        multiplied by a whole number, where the numbers of its slices are multiples of that.
     """
     state, reach = weight.state, (1 << (bits - 1)) - 1
-    if state is None or state.step is None or state.step.numel() not in (1, len(weight.raw)):
+    if state is None or state.scale is None or state.scale.numel() not in (1, len(weight.raw)):
         return False
-    value, step = weight.value(), state.step.detach()
-    numbers = (value / step).round()
+    value, scale = weight.value(), state.scale.detach()
+    numbers = (value / scale).round()
     if bool((numbers.abs() > reach).any()):
         return False
     if least is not None:
-        needed = least.to(step).view(step.shape) if step.numel() > 1 else least.max().to(step).view(step.shape)
-        factor = (needed / step).ceil().clamp_min(1)
+        needed = (
+            least.to(scale).view(scale.shape)
+            if scale.numel() > 1
+            else least.max().to(scale).view(scale.shape)
+        )
+        factor = (needed / scale).ceil().clamp_min(1)
         if bool((numbers % factor != 0).any()):
             return False
-        step = step * factor
+        scale = scale * factor
     with torch.no_grad():
         weight.raw.copy_(value)
-    weight.round(step, reach)
+    weight.round(scale, reach)
     return True
 
 
-def _least(bias: Tensor | None, steps: list[float]) -> Tensor | None:
-    """How large the steps of a weight must be for its bias (O): that is a whole number of 32 bits, in units of the two steps."""
-    if bias is None or not steps:
+def _least(bias: Tensor | None, scales: list[float]) -> Tensor | None:
+    """How large the steps of a weight must be for its bias (O).
+
+    That is a whole number of 32 bits, in units of the two steps.
+    """
+    if bias is None or not scales:
         return None
-    return bias.detach().float().abs() / (min(steps) * 2.0**30)
+    return bias.detach().float().abs() / (min(scales) * 2.0**30)
 
 
-def _reach_bias(weight: Weight, bias: Tensor | None, steps: list[float]) -> None:
+def _reach_bias(weight: Weight, bias: Tensor | None, scales: list[float]) -> None:
     """Have the steps of a weight large enough for its bias."""
-    state, least = weight.state, _least(bias, steps)
-    if least is None or state is None or state.step is None:
+    state, least = weight.state, _least(bias, scales)
+    if least is None or state is None or state.scale is None:
         return
-    least = least.view(state.step.shape) if state.step.numel() > 1 else least.max().view(state.step.shape)
-    state.step.data = torch.maximum(state.step.data, least.to(state.step))
+    least = (
+        least.view(state.scale.shape)
+        if state.scale.numel() > 1
+        else least.max().view(state.scale.shape)
+    )
+    state.scale.data = torch.maximum(state.scale.data, least.to(state.scale))

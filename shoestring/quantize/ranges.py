@@ -12,11 +12,16 @@ from torch import Tensor
 BINS = 2048
 _NEARLY_ALL = 0.999
 _FEW = 16
-"""Bins that hold nearly all numbers: so few tell nothing of them, and what holds them is counted anew."""
+"""Bins that hold nearly all numbers.
+
+So few tell nothing of them, and what holds them is counted anew.
+"""
 _DIVISIONS = 6
 """Times that a part is counted anew, each some hundred times as fine as the one before."""
 
-_ALIKE = 1e-5  # of the number that is farthest from zero: the same values summed up in another order
+_ALIKE = (
+    1e-5  # of the number that is farthest from zero: the same values summed up in another order
+)
 
 
 class NotFiniteError(ValueError):
@@ -25,10 +30,12 @@ class NotFiniteError(ValueError):
 
 @dataclass
 class Seen:
-    """What was seen of one value: its least and greatest number, and then how many were in each of BINS between these.
+    """What was seen of one value.
 
-    `varies`: whether any two examples (slices along axis 0) differed. `parts`: from the outer to the inner, those that were divided as finely
-    again, since nearly all numbers were in a few bins; `edges` of the bins are then not as far from each other.
+    Its least and greatest number, and then how many were in each of BINS between these.
+    `varies`: whether any two examples (slices along axis 0) differed.
+    `parts`: from the outer to the inner, those that were divided as finely again, since nearly all
+        numbers were in a few bins; `edges` of the bins are then not as far from each other.
     """
 
     low: float = float("inf")
@@ -41,7 +48,10 @@ class Seen:
     _first: Tensor | None = None
 
     def limits(self, value: Tensor) -> None:
-        """Widen the limits by these numbers; raises NotFiniteError, a ValueError, for NaN and infinity."""
+        """Widen the limits by these numbers.
+
+        Raises NotFiniteError, a ValueError, for NaN and infinity.
+        """
         low, high = torch.aminmax(value.float())
         if not torch.isfinite(low) or not torch.isfinite(high):
             raise NotFiniteError("calibration met NaN or infinite values")
@@ -57,7 +67,11 @@ class Seen:
 
     def count(self, value: Tensor) -> None:
         """Count these numbers, between the limits."""
-        found = torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12)).cpu().numpy()
+        found = (
+            torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12))
+            .cpu()
+            .numpy()
+        )
         self.counts = found.astype(np.float64) if self.counts is None else self.counts + found
 
     def nearly_all(self) -> tuple[float, float, int]:
@@ -72,9 +86,12 @@ class Seen:
         edges, counts = self.bounds(), self.counts
         first, last = (int(np.argmin(np.abs(edges - end))) for end in (inner.low, inner.high))
         return Seen(
-            self.low, self.high, np.concatenate([counts[:first], inner.counts, counts[last:]]),
-            np.concatenate([edges[:first], inner.bounds(), edges[last + 1 :]]), (*self.parts, (inner.low, inner.high)),
-        )  # fmt: skip
+            self.low,
+            self.high,
+            np.concatenate([counts[:first], inner.counts, counts[last:]]),
+            np.concatenate([edges[:first], inner.bounds(), edges[last + 1 :]]),
+            (*self.parts, (inner.low, inner.high)),
+        )
 
     def bounds(self) -> np.ndarray:
         """Where bins begin and end, one more than there are bins."""
@@ -86,17 +103,24 @@ class Seen:
         return (edges[1:] + edges[:-1]) / 2
 
     def places(self, out: float) -> tuple[int, int]:
-        """The first and the last bin, where this share of the numbers is left out, as much at either end."""
+        """The first and the last bin, where this share of the numbers is left out, as much at
+        either end.
+        """
         assert self.counts is not None
         below = np.cumsum(self.counts) / max(self.counts.sum(), 1)
-        first, last = int(np.searchsorted(below, out / 2, "right")), int(np.searchsorted(below, 1 - out / 2))
+        first, last = (
+            int(np.searchsorted(below, out / 2, "right")),
+            int(np.searchsorted(below, 1 - out / 2)),
+        )
         return min(first, len(below) - 1), min(last, len(below) - 1)
 
 
 def divided(count: Callable[[float, float], Seen], low: float, high: float) -> Seen:
-    """What `count` sees between two limits, finer where nearly all numbers are in a few bins: it is asked again for these.
+    """What `count` sees between two limits, finer where nearly all numbers are in a few bins.
 
-    As it is where so many numbers are equal, as zeros after a ReLU, that no part tells more than the whole.
+    It is asked again for these.
+    As it is where so many numbers are equal, as zeros after a ReLU, that no part tells more than
+    the whole.
     """
     whole = inner = first = count(low, high)
     for _ in range(_DIVISIONS):
@@ -110,7 +134,10 @@ def divided(count: Callable[[float, float], Seen], low: float, high: float) -> S
 
 @dataclass(frozen=True)
 class MinMax:
-    """From the least to the greatest number seen: nothing is clipped, and one outlier makes the grid coarse for all."""
+    """From the least to the greatest number seen.
+
+    Nothing is clipped, and one outlier makes the grid coarse for all.
+    """
 
     counts = False
 
@@ -121,14 +148,18 @@ class MinMax:
 
 @dataclass(frozen=True)
 class Percentile:
-    """The range that holds this share of the numbers (above 0.5, at most 1), as much left out at either end. Outliers are clipped."""
+    """The range that holds this share of the numbers (above 0.5, at most 1), as much left out at
+    either end. Outliers are clipped.
+    """
 
     share: float = 0.9999
     counts = True
 
     def __post_init__(self) -> None:
         if not 0.5 < self.share <= 1:
-            raise ValueError(f"the share within the range is {self.share}: it must be above 0.5 and at most 1")
+            raise ValueError(
+                f"the share within the range is {self.share}: it must be above 0.5 and at most 1"
+            )
 
     def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
         """(lowest, highest)."""
@@ -139,7 +170,10 @@ class Percentile:
 
 @dataclass(frozen=True)
 class MeanSquare:
-    """The range whose grid is nearest to the numbers seen, in the mean of squares: clipping and rounding weighed against each other."""
+    """The range whose grid is nearest to the numbers seen, in the mean of squares.
+
+    Clipping and rounding weighed against each other.
+    """
 
     counts = True
 
@@ -147,13 +181,17 @@ class MeanSquare:
         """(lowest, highest)."""
         assert seen.counts is not None
         centres, counts = seen.centres(), seen.counts
-        return min(_candidates(seen), key=lambda one: float(counts @ (centres - _rounded(centres, *one, levels)) ** 2))
+        return min(
+            _candidates(seen),
+            key=lambda one: float(counts @ (centres - _rounded(centres, *one, levels)) ** 2),
+        )
 
 
 @dataclass(frozen=True)
 class Entropy:
-    """The range whose grid keeps most of what the numbers' distribution tells: the least divergence of Kullback and Leibler.
+    """The range whose grid keeps most of what the numbers' distribution tells.
 
+    The least divergence of Kullback and Leibler.
     Source: Migacz 2017 (8-bit inference with TensorRT). Differs: the grid need not be symmetric.
     """
 
@@ -170,19 +208,31 @@ Ranges = MinMax | Percentile | MeanSquare | Entropy
 
 
 def _candidates(seen: Seen) -> list[tuple[float, float]]:
-    """The whole range and ever smaller parts of it, all of which have 0.0 in them; and those of what holds nearly all numbers."""
+    """The whole range and ever smaller parts of it, all of which have 0.0 in them.
+
+    And those of what holds nearly all numbers.
+    """
     ends = [(min(low, 0.0), max(high, 0.0)) for low, high in ((seen.low, seen.high), *seen.parts)]
-    return [(low * part, high * part) for low, high in ends for part in np.linspace(1.0, 0.2, 81).tolist()]
+    return [
+        (low * part, high * part)
+        for low, high in ends
+        for part in np.linspace(1.0, 0.2, 81).tolist()
+    ]
 
 
 def _rounded(values: np.ndarray, low: float, high: float, levels: int) -> np.ndarray:
-    step = max(high - low, 1e-12) / levels
-    return np.clip(np.rint(values / step), round(low / step), round(high / step)) * step
+    scale = max(high - low, 1e-12) / levels
+    return np.clip(np.rint(values / scale), round(low / scale), round(high / scale)) * scale
 
 
-def _divergence(centres: np.ndarray, counts: np.ndarray, low: float, high: float, levels: int) -> float:
-    """Between the numbers, those outside moved to the border, and the same after rounding: each level's spread evenly over its bins."""
-    step = max(high - low, 1e-12) / levels
+def _divergence(
+    centres: np.ndarray, counts: np.ndarray, low: float, high: float, levels: int
+) -> float:
+    """Between the numbers, those outside moved to the border, and the same after rounding.
+
+    Each level's spread evenly over its bins.
+    """
+    scale = max(high - low, 1e-12) / levels
     inside = (centres >= low) & (centres <= high)
     if not inside.any():
         return float("inf")
@@ -190,7 +240,7 @@ def _divergence(centres: np.ndarray, counts: np.ndarray, low: float, high: float
     real = counts[places].copy()
     real[0] += counts[: places[0]].sum()
     real[-1] += counts[places[-1] + 1 :].sum()
-    level = np.rint(centres[places] / step).astype(np.int64)
+    level = np.rint(centres[places] / scale).astype(np.int64)
     level -= level.min()
     held = counts[places] > 0
     total = np.bincount(level, counts[places])

@@ -26,7 +26,7 @@ from shoestring.kit import (
     train,
 )
 from shoestring.quantize.code_length import code_length, settle
-from shoestring.quantize.grain import PerChannel, PerTensor
+from shoestring.quantize.granularity import PerChannel, PerTensor
 from shoestring.quantize.toward import Course, Toward, leave
 
 _EVERY = 20  # steps after which the weights are counted anew
@@ -35,26 +35,34 @@ _FINEST = 64  # times as fine as the field says is as fine as a grid begins
 
 @dataclass(frozen=True, kw_only=True)
 class Rate(Technique):
-    """Train weights on learned grids with the bits that they will take in the loss: task + price × bits.
+    """Train weights on learned grids with the bits that they will take in the loss.
 
-    Every weight is rounded to a multiple of a step that is learned too. What a weight costs is read off the weights themselves:
-    zero or not, by how full its row and its column are; a sign; a magnitude. So the loss empties whole rows and columns, and
-    the units that this leaves dead are removed where layers follow one another. Batch norm is made a scale and a shift per
-    channel in a last, shorter phase, and these are rounded likewise.
+    Task + price × bits.
+    Every weight is rounded to a multiple of a step that is learned too. What a weight costs is read
+    off the weights themselves: zero or not, by how full its row and its column are; a sign; a
+    magnitude. So the loss empties whole rows and columns, and the units that this leaves dead are
+    removed where layers follow one another. Batch norm is made a scale and a shift per channel in a
+    last, shorter phase, and these are rounded likewise.
     Saves: bytes of the file, ten times and more than sharing levels does.
     Costs: score, as much as `price` allows; the time of `training`.
-    Source: Oktay et al. 2020 (scalable model compression by entropy-penalised reparameterisation) for the loss; Esser et al. 2020
-    (LSQ) for the steps. Differs: no learned prior; the entropy model is the one of the coder, with its contexts, counted anew
-    every 20 steps, and its slope is what the weights feel.
+    Source: Oktay et al. 2020 (scalable model compression by entropy-penalised reparameterisation)
+    for the loss; Esser et al. 2020 (LSQ) for the steps. Differs: no learned prior; the entropy
+    model is the one of the coder, with its contexts, counted anew every 20 steps, and its slope is
+    what the weights feel.
 
-    Hidden units may come in another order. Weights that are frozen are left alone, with a SkippedWarning.
-    `price`: of a bit, in units of the loss, above 0 (the logarithm of 2 over the number of training examples is the
-    description length's own price), or Toward(bytes): whatever price takes the weights there. `training`: of 1 step or more, and a fifth more where there is batch norm.
-    `rise`: the share of the training over which the price rises from 0, 0 to 1. `coarseness`: the step at the start, in standard
-    deviations of a tensor; with Toward less, where the weights would begin below its bytes. `grain`: PerTensor() or PerChannel().
-    `only`, `keep`: patterns of names of layers, those whose weights are put on grids and those whose are not (they train on);
-    empty `only` is all of them.
-    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    Hidden units may come in another order. Weights that are frozen are left alone, with a
+    SkippedWarning.
+    `price`: of a bit, in units of the loss, above 0 (the logarithm of 2 over the number of training
+        examples is the description length's own price), or Toward(bytes): whatever price takes the
+        weights there.
+    `training`: of 1 step or more, and a fifth more where there is batch norm.
+    `rise`: the share of the training over which the price rises from 0, 0 to 1.
+    `coarseness`: the step at the start, in standard deviations of a tensor; with Toward less, where
+        the weights would begin below its bytes.
+    `granularity`: PerTensor() or PerChannel().
+    `only`, `keep`: patterns of names of layers, those whose weights are put on grids and those
+        whose are not (they train on); empty `only` is all of them. Raises ValueError for settings
+        out of range, names of no layer, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.WEIGHTS
@@ -64,7 +72,7 @@ class Rate(Technique):
     training: Training = Training(10_000)
     rise: float = 0.5
     coarseness: float = 2.0
-    grain: PerTensor | PerChannel = PerTensor()
+    granularity: PerTensor | PerChannel = PerTensor()
     only: Patterns = ()
     keep: Patterns = ()
 
@@ -79,12 +87,19 @@ class Rate(Technique):
         check_finite(model)
         task = taught(task, model)
         rated = clone(model)
-        norms = {id(one) for part in rated.modules() if _is_norm(part) for one in part.parameters(recurse=False)}
+        norms = {
+            id(one)
+            for part in rated.modules()
+            if _is_norm(part)
+            for one in part.parameters(recurse=False)
+        }
         weights = touched(rated, _trainable(rated), self.only, self.keep, "Rate")
         first = [w for w in weights if id(w.raw) not in norms]
         self._train(rated, task, first, self.training, self.rise, fine=False)
         if norms:
-            if not rated.training:  # as train() does; what is frozen in a model that trains stays so
+            if (
+                not rated.training
+            ):  # as train() does; what is frozen in a model that trains stays so
                 rated.train()
             settle_batch_norm(rated)
             self._train(rated, task, weights, _shorter(self.training), 0.0, fine=True)
@@ -102,17 +117,31 @@ class Rate(Technique):
         return replace(self, price=Toward(size))
 
     def _train(
-        self, model: nn.Module, task: Task, weights: list[Weight], training: Training, rise: float, *, fine: bool
+        self,
+        model: nn.Module,
+        task: Task,
+        weights: list[Weight],
+        training: Training,
+        rise: float,
+        *,
+        fine: bool,
     ) -> None:
-        fresh = [weight for weight in weights if weight.state is None or weight.state.step is None]
+        fresh = [weight for weight in weights if weight.state is None or weight.state.scale is None]
         coarseness = self._coarseness(fresh, fine=fine)
         for weight in fresh:
             weight.round(self._first_step(weight, coarseness, fine=fine))
         priced = Priced(task, [Price(weight) for weight in weights])
-        course = Course(self.price, len(weights), training.steps, rise, model) if isinstance(self.price, Toward) else None
-        # A divisor of 100, at which trainings are kept to be resumed: what is counted then is what it was.
+        course = (
+            Course(self.price, len(weights), training.steps, rise, model)
+            if isinstance(self.price, Toward)
+            else None
+        )
+        # A divisor of 100, at which trainings are kept to be resumed: what is counted then is what
+        # it was.
         every = (
-            _EVERY if course is None else max(one for one in (1, 2, 4, 5, 10, _EVERY) if one <= max(1, training.steps // 20))
+            _EVERY
+            if course is None
+            else max(one for one in (1, 2, 4, 5, 10, _EVERY) if one <= max(1, training.steps // 20))
         )
 
         def before_step(step: int) -> None:
@@ -126,25 +155,42 @@ class Rate(Technique):
             elif not isinstance(self.price, Toward):
                 priced.price = self.price * min(1.0, step / max(1.0, rise * training.steps))
 
-        train(model, priced, training, before_step=before_step, what="training for the rate", key=repr(self))
+        train(
+            model,
+            priced,
+            training,
+            before_step=before_step,
+            what="training for the rate",
+            key=repr(self),
+        )
 
     def _coarseness(self, weights: list[Weight], *, fine: bool) -> float:
-        """That of the field; where a number of bytes is the goal so fine that the weights begin at it or above: a course leads down."""
+        """That of the field; where a number of bytes is the goal so fine that the weights begin at
+        it or above: a course leads down.
+        """
         coarseness = self.coarseness
         if isinstance(self.price, Toward) and not fine:
-            while coarseness > self.coarseness / _FINEST and self._bits(weights, coarseness) < 8 * self.price.bytes:
+            while (
+                coarseness > self.coarseness / _FINEST
+                and self._bits(weights, coarseness) < 8 * self.price.bytes
+            ):
                 coarseness /= 2
         return coarseness
 
     def _bits(self, weights: list[Weight], coarseness: float) -> float:
         steps = [self._first_step(one, coarseness, fine=False) for one in weights]
-        return sum(code_length((one.value() / step).round())[0] for one, step in zip(weights, steps, strict=True))
+        return sum(
+            code_length((one.value() / step).round())[0]
+            for one, step in zip(weights, steps, strict=True)
+        )
 
     def _first_step(self, weight: Weight, coarseness: float, *, fine: bool) -> Tensor:
         value = weight.value().float()
-        if fine and bool(value.any()):  # a norm's scale or shift: it works by its size, and a few large ones say nothing
+        if fine and bool(
+            value.any()
+        ):  # a norm's scale or shift: it works by its size, and a few large ones say nothing
             return value[value != 0].abs().median() / 8
-        shape = self.grain(value)
+        shape = self.granularity(value)
         parts = value.reshape(math.prod(shape), -1)
         spread = parts.std(1) if parts.shape[1] > 1 else parts.abs().squeeze(1)
         largest = value.abs().max()
@@ -162,20 +208,31 @@ def _shorter(training: Training) -> Training:
 def _trainable(model: nn.Module) -> list[Weight]:
     """The weights to train; those that are frozen are left alone, by name."""
     found = compressible(model, "Rate", axes=1)
-    frozen = [w.name for w in found if not (w.raw.requires_grad if w.state is None else w.state.trainable)]
+    frozen = [
+        w.name for w in found if not (w.raw.requires_grad if w.state is None else w.state.trainable)
+    ]
     if frozen:
-        warnings.warn(f"Rate left {', '.join(frozen)} alone: frozen (requires_grad=False)", SkippedWarning, stacklevel=4)
+        warnings.warn(
+            f"Rate left {', '.join(frozen)} alone: frozen (requires_grad=False)",
+            SkippedWarning,
+            stacklevel=4,
+        )
     return [w for w in found if w.name not in frozen]
 
 
 def _is_norm(part: nn.Module) -> bool:
-    return isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats and part.affine
+    return (
+        isinstance(part, nn.modules.batchnorm._BatchNorm)
+        and part.track_running_stats
+        and part.affine
+    )
 
 
 class Price:
     """What the bits of one tensor cost, read off its weights as they are.
 
-    Between whole multiples of the step the cost is a straight line, so that its slope says what a multiple more would cost.
+    Between whole multiples of the step the cost is a straight line, so that its slope says what a
+    multiple more would cost.
     """
 
     def __init__(self, weight: Weight) -> None:
@@ -187,7 +244,9 @@ class Price:
     def read(self) -> None:
         """Count the weights anew."""
         self.bits, slope = code_length((self.weight.value() / self._step()).round_())
-        self.slope.copy_(slope if self.weight.mask is None else slope * self.weight.mask)  # what is pruned costs nothing more
+        self.slope.copy_(
+            slope if self.weight.mask is None else slope * self.weight.mask
+        )  # what is pruned costs nothing more
 
     def __call__(self) -> Tensor:
         """The bits, up to a constant, as a function of the weights and the step."""
@@ -195,8 +254,8 @@ class Price:
 
     def _step(self) -> Tensor:
         state = self.weight.state
-        assert state is not None and state.step is not None
-        return state.step
+        assert state is not None and state.scale is not None
+        return state.scale
 
 
 class _Line(torch.autograd.Function):
@@ -205,7 +264,9 @@ class _Line(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, step: Tensor, slope: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A number."""
-        weighted = slope.copysign(value).div_(step)  # in single precision: half could not hold the sums
+        weighted = slope.copysign(value).div_(
+            step
+        )  # in single precision: half could not hold the sums
         ctx.save_for_backward(value, step, weighted)
         return (weighted * value).sum()
 
@@ -215,7 +276,11 @@ class _Line(torch.autograd.Function):
         value, step, weighted = ctx.saved_tensors
         by_step = -(weighted * value).sum_to_size(step.shape) / step * gradients[0]
         most = torch.finfo(step.dtype).max
-        return (weighted * gradients[0]).to(value.dtype), by_step.clamp(-most, most).to(step.dtype), None
+        return (
+            (weighted * gradients[0]).to(value.dtype),
+            by_step.clamp(-most, most).to(step.dtype),
+            None,
+        )
 
 
 @final

@@ -1,4 +1,6 @@
-"""Layers of a quantised module that are settled one after the other, each by what it is given now that those before it are settled."""
+"""Layers of a quantised module that are settled one after the other, each by what it is given now
+that those before it are settled.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,12 @@ from shoestring.core import Task, evaluating, seeded
 from shoestring.kit import Edges, Product, Quantised
 
 
-def sections(places: Edges, layers: Container[str], can_share: Callable[[str], bool]) -> list[list[str]]:
-    """The layers, in the order that they are called in, those together that a single run can settle: neighbours that are called once,
-    and of which `can_share` says nothing else."""
+def sections(
+    places: Edges, layers: Container[str], can_share: Callable[[str], bool]
+) -> list[list[str]]:
+    """The layers, in the order that they are called in, those together that a single run can
+    settle: neighbours that are called once, and of which `can_share` says nothing else.
+    """
     calls = Counter(layer for layer, _ in places.products.values())
     found: list[list[str]] = []
     shared = False
@@ -49,22 +54,36 @@ def calls_of(model: nn.Module, task: Task, batch: Any) -> int:
 
 
 class _Enough(BaseException):
-    """The last layer of a section has been called as often as it will be. Not an Exception, which a loss may catch."""
+    """The last layer of a section has been called as often as it will be.
+
+    Not an Exception, which a loss may catch.
+    """
 
 
 class Settling(Quantised):
-    """A run of a quantised module as far as the last layer of a section: `settle` may change each of them as it is called, and what
-    comes after it sees what it gives then. `whole`: to the end, since the loss calls the module several times.
+    """A run of a quantised module as far as the last layer of a section.
 
-    What it knows has names with an underscore, since the loss may ask it for a part of the module by name."""
+    `settle` may change each of them as it is called, and what comes after it sees what it gives
+    then. `whole`: to the end, since the loss calls the module several times.
+    What it knows has names with an underscore, since the loss may ask it for a part of the module
+    by name.
+    """
 
     def __init__(
-        self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module], section: Sequence[str], whole: bool = False
+        self,
+        inner: nn.Module,
+        places: Edges,
+        grids: Sequence[nn.Module],
+        section: Sequence[str],
+        whole: bool = False,
     ) -> None:
         super().__init__(inner, places, grids)
         self._whole = whole
         self._section, self._last = section, section[-1]
-        self._keys = {layer: [key for key, (one, _) in places.products.items() if one == layer] for layer in section}
+        self._keys = {
+            layer: [key for key, (one, _) in places.products.items() if one == layer]
+            for layer in section
+        }
         self._done: Counter[str] = Counter()
 
     def run(self, task: Task, batch: Any) -> None:
@@ -98,6 +117,10 @@ class Settling(Quantised):
         if layer in self._section and self._done[layer] < len(self._keys[layer]):
             call = self.settle(call, layer, number)
             self._done[layer] += 1
-            if not self._whole and layer == self._last and self._done[layer] == len(self._keys[layer]):
+            if (
+                not self._whole
+                and layer == self._last
+                and self._done[layer] == len(self._keys[layer])
+            ):
                 raise _Enough
         return super().multiply(call, layer, number)

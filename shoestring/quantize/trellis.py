@@ -1,4 +1,7 @@
-"""Rate-distortion optimised quantisation: weights move to a level that is cheaper to code, where the loss allows it."""
+"""Rate-distortion optimised quantisation.
+
+Weights move to a level that is cheaper to code, where the loss allows it.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,44 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from shoestring.core import Stage, Strength, Task, Technique, evaluating
-from shoestring.kit import Patterns, Weight, check_finite, clone, compressible, members, progress, taught, touched
+from shoestring.kit import (
+    Patterns,
+    Weight,
+    check_finite,
+    clone,
+    compressible,
+    members,
+    progress,
+    taught,
+    touched,
+)
 from shoestring.quantize.code_length import code_length, settle
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trellis(Technique):
-    """Move weights to levels nearer to zero where that saves more bits than it costs in loss; nothing is trained.
+    """Move weights to levels nearer to zero where that saves more bits than it costs in loss.
 
-    For what other techniques left on levels or grids: run it last. Tensors with two axes or more that have neither are first
-    rounded to a fine grid. Weights that are frozen are left alone. In each round a quadratic model of the loss (gradient, and the
-    squares of gradients as curvature) says what each move costs; those that pay are made together and the loss is measured:
-    where all of them cost more than they save, the model is corrected and fewer are made.
+    Nothing is trained.
+    For what other techniques left on levels or grids: run it last. Tensors with two axes or more
+    that have neither are first rounded to a fine grid. Weights that are frozen are left alone. In
+    each round a quadratic model of the loss (gradient, and the squares of gradients as curvature)
+    says what each move costs; those that pay are made together and the loss is measured: where all
+    of them cost more than they save, the model is corrected and fewer are made.
     Saves: bytes of the file.
-    Costs: score, as much as `price` allows; `rounds` times twice `batches` batches of gradients or losses.
-    Source: Wiedemann et al. 2020 (DeepCABAC), section 3.3, for the objective. Differs: a diagonal quadratic model for all
-    weights at once and a measured loss, in place of a pass over the weights with the coder in the loop.
+    Costs: score, as much as `price` allows; `rounds` times twice `batches` batches of gradients or
+    losses.
+    Source: Wiedemann et al. 2020 (DeepCABAC), section 3.3, for the objective. Differs: a diagonal
+    quadratic model for all weights at once and a measured loss, in place of a pass over the weights
+    with the coder in the loop.
 
-    `price`: of a bit, in units of the loss, above 0. `batches`: of training data that the loss is measured on, 1 or more;
-    `rounds`: 1 or more, in each of which a weight moves by one level at most. `coarseness`: the step of tensors that had no
-    levels, in their standard deviations.
-    `only`, `keep`: patterns of names of layers, those whose weights may move and those whose may not;
-    empty `only` is all of them.
-    Raises ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    `price`: of a bit, in units of the loss, above 0.
+    `batches`: of training data that the loss is measured on, 1 or more.
+    `rounds`: 1 or more, in each of which a weight moves by one level at most.
+    `coarseness`: the step of tensors that had no levels, in their standard deviations.
+    `only`, `keep`: patterns of names of layers, those whose weights may move and those whose may
+        not; empty `only` is all of them. Raises ValueError for settings out of range, names of no
+        layer, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.CODE
@@ -48,7 +66,9 @@ class Trellis(Technique):
 
     def __post_init__(self) -> None:
         if not self.price > 0 or not self.coarseness > 0 or self.batches < 1 or self.rounds < 1:
-            raise ValueError(f"price and coarseness must be above 0, batches and rounds 1 or more: {self}")
+            raise ValueError(
+                f"price and coarseness must be above 0, batches and rounds 1 or more: {self}"
+            )
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with weights moved."""
@@ -56,22 +76,32 @@ class Trellis(Technique):
         task = taught(task, model)
         moved = clone(model)
         parameters = [weight for weight in members(moved) if weight.is_parameter]
-        free = {weight.name for weight in touched(moved, parameters, self.only, self.keep, "Trellis")}
+        free = {
+            weight.name for weight in touched(moved, parameters, self.only, self.keep, "Trellis")
+        }
         for weight in [one for one in compressible(moved, "Trellis") if one.name in free]:
             if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
                 value = weight.value().float()
                 spread = value.std() if value.numel() > 1 else value.abs().max()
                 weight.round(torch.maximum(self.coarseness * spread, value.abs().max() / 16384))
                 settle(weight)
-        ladders = [Ladder(weight) for weight in members(moved) if weight.name in free and _has_levels(weight)]
+        ladders = [
+            Ladder(weight)
+            for weight in members(moved)
+            if weight.name in free and _has_levels(weight)
+        ]
         data = list(islice(task.batches("train"), self.batches))
         if not data:
-            raise ValueError("the task's training split has no batches: there is nothing to measure the loss on")
+            raise ValueError(
+                "the task's training split has no batches: there is nothing to measure the loss on"
+            )
         curvature = 1.0
         with evaluating(moved), progress("moving weights", self.rounds) as advance:
             loss, changes = _losses(moved, task, data, ladders)
             for _ in range(self.rounds):
-                loss, curvature, done = self._round(moved, task, data, ladders, loss, changes, curvature)
+                loss, curvature, done = self._round(
+                    moved, task, data, ladders, loss, changes, curvature
+                )
                 advance(f"loss {loss:.4f}")
                 if not done:
                     break
@@ -79,16 +109,26 @@ class Trellis(Technique):
         return moved
 
     def _round(
-        self, model: nn.Module, task: Task, data: list[Any], ladders: list[Ladder], loss: float,
-        changes: list[tuple[Tensor, Tensor]], curvature: float,
-    ) -> tuple[float, float, bool]:  # fmt: skip
-        """One round: (the loss after it, the corrected scale of the curvature, whether anything moved)."""
+        self,
+        model: nn.Module,
+        task: Task,
+        data: list[Any],
+        ladders: list[Ladder],
+        loss: float,
+        changes: list[tuple[Tensor, Tensor]],
+        curvature: float,
+    ) -> tuple[float, float, bool]:
+        """One round: (the loss after it, the corrected scale of the curvature, whether anything
+        moved).
+        """
         kept = [ladder.levels.clone() for ladder in ladders]
         lengths = [code_length(levels) for levels in kept]
         before = sum(bits for bits, _ in lengths)
         for _ in range(12):
             count, expected = 0, 0.0
-            for ladder, levels, (_, saved), (slope, square) in zip(ladders, kept, lengths, changes, strict=True):
+            for ladder, levels, (_, saved), (slope, square) in zip(
+                ladders, kept, lengths, changes, strict=True
+            ):
                 apart = ladder.lower(levels)
                 cost = slope * apart + 0.5 * curvature * square * apart * apart
                 chosen = (levels != 0) & (cost < self.price * saved) & ladder.free
@@ -109,7 +149,11 @@ class Trellis(Technique):
 
 def _has_levels(weight: Weight) -> bool:
     state = weight.state
-    return state is not None and state.trainable and (state.step is not None or state.codebook is not None)
+    return (
+        state is not None
+        and state.trainable
+        and (state.scale is not None or state.codebook is not None)
+    )
 
 
 class Ladder:
@@ -119,17 +163,23 @@ class Ladder:
         self.weight = weight
         state = weight.state
         assert state is not None
-        self.free = torch.ones_like(weight.raw, dtype=torch.bool) if state.mask is None else state.mask.clone()
+        self.free = (
+            torch.ones_like(weight.raw, dtype=torch.bool)
+            if state.mask is None
+            else state.mask.clone()
+        )
         value = weight.value()
-        if state.step is not None:
-            self.levels = (value / state.step.detach()).round()
+        if state.scale is not None:
+            self.levels = (value / state.scale.detach()).round()
             return
         assert state.codebook is not None and state.indices is not None
         book = state.codebook.detach()
         above, below = book[book > 0].sort().values, book[book < 0].sort(descending=True).values
         self.values = torch.cat([below.flip(0), book.new_zeros(1), above])
         self.zero = len(below)
-        self.levels = (torch.searchsorted(self.values, value.contiguous()) - self.zero).to(value.dtype)
+        self.levels = (torch.searchsorted(self.values, value.contiguous()) - self.zero).to(
+            value.dtype
+        )
 
     def lower(self, levels: Tensor) -> Tensor:
         """How far each value moves when its level comes one nearer to 0."""
@@ -138,8 +188,8 @@ class Ladder:
     def _value(self, levels: Tensor) -> Tensor:
         state = self.weight.state
         assert state is not None
-        if state.step is not None:
-            return levels * state.step.detach() + 0.0
+        if state.scale is not None:
+            return levels * state.scale.detach() + 0.0
         return self.values[levels.long() + self.zero]
 
     @torch.no_grad()
@@ -148,32 +198,44 @@ class Ladder:
         self.levels = levels
         state, value = self.weight.state, self._value(levels)
         assert state is not None
-        if state.step is not None:
+        if state.scale is not None:
             self.weight.raw.copy_(value)
             return
         assert state.codebook is not None and state.indices is not None
         order = state.codebook.detach().argsort()
-        nearest = torch.searchsorted(state.codebook.detach()[order].contiguous(), value.contiguous()).clamp_max(len(order) - 1)
+        nearest = torch.searchsorted(
+            state.codebook.detach()[order].contiguous(), value.contiguous()
+        ).clamp_max(len(order) - 1)
         state.indices.copy_(order[nearest].to(state.indices.dtype))
-        if not bool((state.codebook == 0).any()):  # a zero that is no level of the codebook is a pruned weight
+        if not bool(
+            (state.codebook == 0).any()
+        ):  # a zero that is no level of the codebook is a pruned weight
             state.mask = self.free & (value != 0)
 
 
 def _losses(
     model: nn.Module, task: Task, data: list[Any], ladders: list[Ladder] | None = None
 ) -> tuple[float, list[tuple[Tensor, Tensor]]]:
-    """The mean loss, and for each weight the mean gradient and the mean square of gradients of its value."""
+    """The mean loss, and for each weight the mean gradient and the mean square of gradients of its
+    value.
+    """
     if ladders is None:
         with torch.no_grad():
             return sum(float(task.loss(model, batch)) for batch in data) / len(data), []
-    sums = [(torch.zeros_like(ladder.weight.raw), torch.zeros_like(ladder.weight.raw)) for ladder in ladders]
+    sums = [
+        (torch.zeros_like(ladder.weight.raw), torch.zeros_like(ladder.weight.raw))
+        for ladder in ladders
+    ]
     total = 0.0
     for batch in data:
-        # Within `cached` a weight is computed once for each of its owners: its gradient is the sum of theirs.
+        # Within `cached` a weight is computed once for each of its owners: its gradient is the sum
+        # of theirs.
         with parametrize.cached():
             values = [[getattr(*owner) for owner in ladder.weight.owners] for ladder in ladders]
             loss = task.loss(model, batch)
-            flat = torch.autograd.grad(loss, [one for owners in values for one in owners], allow_unused=True)
+            flat = torch.autograd.grad(
+                loss, [one for owners in values for one in owners], allow_unused=True
+            )
         total += float(loss.detach())
         found = iter(flat)
         for (first, second), owners in zip(sums, values, strict=True):

@@ -10,30 +10,38 @@ from torch import nn
 
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, SkippedWarning, check_finite, clone, compressible, touched
-from shoestring.quantize.grain import PerChannel, PerGroup, PerTensor
+from shoestring.quantize.granularity import PerChannel, PerGroup, PerTensor
 from shoestring.quantize.post_training import round_weight
 from shoestring.quantize.ranges import MeanSquare, Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightOnly(Technique):
-    """Round matrices (linear, recurrent layers, embeddings) to signed numbers of a few bits, in groups of columns that share a step.
+    """Round matrices (linear, recurrent layers, embeddings) to signed numbers of a few bits, in
+    groups of columns that share a step.
 
-    Steps are rounded to bfloat16. The file holds the whole numbers; the runtime multiplies them out when it loads the file, and computes with floats.
-    Saves: bytes of the file, 8 to 10 times at 4 bits. No milliseconds: for these there is PostTraining.
+    Steps are rounded to bfloat16. The file holds the whole numbers; the runtime multiplies them out
+    when it loads the file, and computes with floats.
+    Saves: bytes of the file, 8 to 10 times at 4 bits. No milliseconds: for these there is
+    PostTraining.
     Costs: score, a little at 4 bits; memory is that of floats.
-    Source: Frantar et al. 2023 (GPTQ), section 4, for groups. Differs: nearest rounding, to the range of the least square error.
+    Source: Frantar et al. 2023 (GPTQ), section 4, for groups. Differs: nearest rounding, to the
+    range of the least square error.
 
-    `bits`: 2 to 8. `grain`: PerGroup(size), PerChannel() or PerTensor(). `rest`: the grain of what does not divide into groups, as kernels of convolutions and
-    narrow embeddings do not; None leaves it alone, with a SkippedWarning. `ranges`: where a grid ends. `only`, `keep`: names of the layers that may and may not be touched.
-    Raises ValueError for settings out of range, weights that are NaN or infinite, and names that are no layers'.
+    `bits`: 2 to 8.
+    `granularity`: PerGroup(size), PerChannel() or PerTensor().
+    `rest`: the grain of what does not divide into groups, as kernels of convolutions and narrow
+        embeddings do not; None leaves it alone, with a SkippedWarning.
+    `ranges`: where a grid ends.
+    `only`, `keep`: names of the layers that may and may not be touched. Raises ValueError for
+        settings out of range, weights that are NaN or infinite, and names that are no layers'.
     """
 
     stage: ClassVar = Stage.NUMBERS
     strength: ClassVar = Strength(field="bits", gentle=8, harsh=2, whole=True)
 
     bits: int = 4
-    grain: PerGroup | PerChannel | PerTensor = PerGroup(32)
+    granularity: PerGroup | PerChannel | PerTensor = PerGroup(32)
     rest: PerChannel | PerTensor | None = None
     ranges: Ranges = MeanSquare()
     only: Patterns = ()
@@ -44,32 +52,40 @@ class WeightOnly(Technique):
             raise ValueError(f"weights of {self.bits} bits: give 2 to 8")
         if not isinstance(self.rest, PerChannel | PerTensor | None):
             raise TypeError(
-                f"rest={self.rest!r}: it is for what does not divide into groups; give PerChannel() or PerTensor()"
+                f"rest={self.rest!r}: it is for what does not divide into groups; give "
+                "PerChannel() or PerTensor()"
             )
 
-        if self.rest is not None and not isinstance(self.grain, PerGroup):
-            raise ValueError(f"rest={self.rest!r} beside grain={self.grain!r}, which fits every tensor: give one of them")
+        if self.rest is not None and not isinstance(self.granularity, PerGroup):
+            raise ValueError(
+                f"rest={self.rest!r} beside grain={self.granularity!r}, which fits every tensor: "
+                "give one of them"
+            )
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model, its matrices rounded."""
         check_finite(model)
         rounded = clone(model)
         left: list[str] = []
-        for weight in touched(rounded, compressible(rounded, "WeightOnly"), self.only, self.keep, "WeightOnly"):
-            grain = self.grain
+        for weight in touched(
+            rounded, compressible(rounded, "WeightOnly"), self.only, self.keep, "WeightOnly"
+        ):
+            granularity = self.granularity
             try:
-                grain(weight.raw)
+                granularity(weight.raw)
             except ValueError as error:
                 if self.rest is None:
                     left.append(f"{weight.name} ({error})")
                     continue
-                grain = self.rest
-            round_weight(weight, self.bits, grain, self.ranges)
-            assert weight.state is not None and weight.state.step is not None
-            step = weight.state.step.data
-            weight.round(step.bfloat16().to(step), (1 << (self.bits - 1)) - 1)
+                granularity = self.rest
+            round_weight(weight, self.bits, granularity, self.ranges)
+            assert weight.state is not None and weight.state.scale is not None
+            scale = weight.state.scale.data
+            weight.round(scale.bfloat16().to(scale), (1 << (self.bits - 1)) - 1)
         if left:
             warnings.warn(
-                f"WeightOnly skipped {', '.join(left)}: rest=PerChannel() rounds them too", SkippedWarning, stacklevel=2
+                f"WeightOnly skipped {', '.join(left)}: rest=PerChannel() rounds them too",
+                SkippedWarning,
+                stacklevel=2,
             )
         return rounded

@@ -9,6 +9,13 @@ from shoestring.recipes.rate import rate_cifar, rate_lenet
 from shoestring.recipes.xnor import xnor_convnet
 
 __all__ = [
-    "baseline", "channels_resnet", "deep_compression", "digits_lenet", "int8_resnet", "int8_transformer", "rate_cifar", "rate_lenet",
+    "baseline",
+    "channels_resnet",
+    "deep_compression",
+    "digits_lenet",
+    "int8_resnet",
+    "int8_transformer",
+    "rate_cifar",
+    "rate_lenet",
     "xnor_convnet",
-]  # fmt: skip
+]

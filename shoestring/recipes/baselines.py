@@ -10,19 +10,35 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Supervised, Training, clone, mirrored, moved, restore, resuming, train, write
+from shoestring.kit import (
+    AdamW,
+    Supervised,
+    Training,
+    clone,
+    mirrored,
+    moved,
+    restore,
+    resuming,
+    write,
+)
+from shoestring.kit.training import loop as train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.tasks import known_words_dropped, words_dropped
 
 
 def pictures(images: Tensor) -> Tensor:
-    """Images moved by up to four pixels and mirrored, in the memory format that convolutions are fastest in."""
+    """Images moved by up to four pixels and mirrored, in the memory format that convolutions are
+    fastest in.
+    """
     return mirrored(moved(images, 4)).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a network is trained: passes over the training split, and what `train` and the task are given."""
+    """How a network is trained.
+
+    Passes over the training split, and what `train` and the task are given.
+    """
 
     passes: int
     augment: Callable[..., Tensor | tuple[Tensor, ...]] | None
@@ -38,20 +54,35 @@ SETTINGS: dict[type[nn.Module], Settings] = {
     MobileNet: Settings(passes=25, augment=pictures, learning_rate=4e-3),
     TextEncoder: Settings(passes=4, augment=words_dropped, learning_rate=5e-4, batch_size=64),
     BiLSTMTagger: Settings(
-        passes=8, augment=known_words_dropped, learning_rate=5e-3, weight_decay=0.0, batch_size=64, autocast=None
+        passes=8,
+        augment=known_words_dropped,
+        learning_rate=5e-3,
+        weight_decay=0.0,
+        batch_size=64,
+        autocast=None,
     ),
     TabularNet: Settings(passes=10, augment=None, autocast=None),
 }
 
 
-def baseline(model: nn.Module, task: Supervised, path: Path, *, settings: Settings | None = None, seed: int = 0) -> nn.Module:
-    """A reference network, trained on its task; its file is left at `path`, and read from there where it is.
+def baseline(
+    model: nn.Module,
+    task: Supervised,
+    path: Path,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> nn.Module:
+    """A reference network, trained on its task.
 
-    `model` is one without training: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`, for `sst2`
-    TextEncoder(len(sst2_vocabulary())), for `ewt` BiLSTMTagger(*ewt_vocabulary().sizes), and for `adult` one of TabularNet with
-    what `adult_columns()` tells: its sizes, mean and deviation. `seed` is that of the training. Killed and called again with the same path and a
-    model of the same seed, the training goes on. On one core with bfloat16 it takes from 2 minutes (LeNet5) to half an hour
-    (ResNet20, MobileNet); errors and minutes are in `docs/models.md`, made by `python benchmarks/baselines.py`.
+    Its file is left at `path`, and read from there where it is.
+    `model` is one without training: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`,
+    for `sst2` TextEncoder(len(sst2_vocabulary())), for `ewt` BiLSTMTagger(*ewt_vocabulary().sizes),
+    and for `adult` one of TabularNet with what `adult_columns()` tells: its sizes, mean and
+    deviation. `seed` is that of the training. Killed and called again with the same path and a
+    model of the same seed, the training goes on. On one core with bfloat16 it takes from 2 minutes
+    (LeNet5) to half an hour (ResNet20, MobileNet); errors and minutes are in `docs/models.md`, made
+    by `python benchmarks/baselines.py`.
     """
     chosen = settings or SETTINGS[type(model)]
     model = clone(model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -73,4 +104,6 @@ def baseline(model: nn.Module, task: Supervised, path: Path, *, settings: Settin
 
 def shown(task: Supervised, settings: Settings) -> Supervised:
     """The task as a network sees it in training."""
-    return replace(task, augment=settings.augment, batch_size=settings.batch_size, autocast=settings.autocast)
+    return replace(
+        task, augment=settings.augment, batch_size=settings.batch_size, autocast=settings.autocast
+    )

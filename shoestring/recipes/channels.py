@@ -19,7 +19,9 @@ from shoestring.recipes.baselines import pictures
 
 @dataclass(frozen=True, kw_only=True)
 class Thin:
-    """A file: its bytes, operations for one image, and scores (0 to 1) on validation and test images."""
+    """A file: its bytes, operations for one image, and scores (0 to 1) on validation and test
+    images.
+    """
 
     bytes: int
     operations: float
@@ -40,15 +42,17 @@ def channels_resnet(
     ledger: Ledger | None = None,
     say: Callable[[Thin], None] = lambda thin: None,
 ) -> Thin:
-    """The trained `model` (ResNet20 or MobileNet, see `baseline`) with `share` of its operations, on `cifar10`; its file is at `path`.
+    """The trained `model` (ResNet20 or MobileNet, see `baseline`) with `share` of its operations,
+    on `cifar10`; its file is at `path`.
 
-    Channels go over the first three tenths of `passes` passes, in four rounds; all training is taught by the model as it was, on
-    images that are moved and mirrored, in bfloat16. `technique` takes the place of Channels, in comparisons. Killed and called
-    again with the same path, it goes on.
+    Channels go over the first three tenths of `passes` passes, in four rounds; all training is
+    taught by the model as it was, on images that are moved and mirrored, in bfloat16. `technique`
+    takes the place of Channels, in comparisons. Killed and called again with the same path, it goes
+    on.
 
-    Published: ResNet-56 on CIFAR-10, 93.53 % to 93.77 % at 1/2.13 of the operations (Fang et al. 2023, DepGraph, table 2). Ours,
-    of networks a third as deep and of images that went through JPEG, are in `docs/structure.md`, made by
-    `python benchmarks/structure.py`.
+    Published: ResNet-56 on CIFAR-10, 93.53 % to 93.77 % at 1/2.13 of the operations (Fang et al.
+    2023, DepGraph, table 2). Ours, of networks a third as deep and of images that went through
+    JPEG, are in `docs/structure.md`, made by `python benchmarks/structure.py`.
     """
     steps = passes * -(-len(task.train[1]) // task.batch_size)
     technique = technique or Channels(share=share, training=Training(steps, AdamW(learning_rate)))
@@ -59,6 +63,8 @@ def channels_resnet(
     operations = Operations()(path, task.sealed()).operations
     assert operations is not None
     test = prove(path, task, ledger=ledger, seed=seed, note=f"channels {type(model).__name__}")
-    found = Thin(bytes=size, operations=operations, validation=score_of(task.sealed(), thin), test=test)
+    found = Thin(
+        bytes=size, operations=operations, validation=score_of(task.sealed(), thin), test=test
+    )
     say(found)
     return found

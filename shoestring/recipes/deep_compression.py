@@ -27,7 +27,7 @@ from shoestring.kit import (
 )
 from shoestring.models import LeNet5, LeNet300
 from shoestring.prune import Magnitude
-from shoestring.quantize import Shared
+from shoestring.quantize import WeightSharing
 
 PASSES = 430  # batches of 128 in one pass over MNIST's 55,000 training images
 
@@ -44,7 +44,10 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the recipe uses for one network; the defaults are LeNet-300-100's. Passes are over the training images."""
+    """What the recipe uses for one network; the defaults are LeNet-300-100's.
+
+    Passes are over the training images.
+    """
 
     density: float = 0.085
     levels: int = 16
@@ -70,19 +73,27 @@ def deep_compression(
     ledger: Ledger | None = None,
     say: Callable[[Stage], None] = lambda stage: None,
 ) -> list[Stage]:
-    """The stages of the published table for `network` (LeNet300 or LeNet5) on MNIST; the files are left in `folder`.
+    """The stages of the published table for `network` (LeNet300 or LeNet5) on MNIST.
 
-    The network is trained on the images as they are. While it recovers it sees them moved by up to a pixel, and is taught by
-    the uncompressed network: on the images as they are, errors after and before are alike (the small network overfits too).
+    The files are left in `folder`.
+    The network is trained on the images as they are. While it recovers it sees them moved by up to
+    a pixel, and is taught by the uncompressed network: on the images as they are, errors after and
+    before are alike (the small network overfits too).
 
-    Published (Table 1; weights only): LeNet-300-100 1,070 → 27 KB, 40×, error 1.64 → 1.58 %; LeNet-5 1,720 → 44 KB, 39×,
-    0.80 → 0.74 %. Ours (whole files, three seeds) are in `docs/deep-compression.md`, made by
-    `python benchmarks/deep_compression.py`; on one core a seed takes about 3 minutes for LeNet-300-100 and 10 for LeNet-5.
+    Published (Table 1; weights only): LeNet-300-100 1,070 → 27 KB, 40×, error 1.64 → 1.58 %;
+    LeNet-5 1,720 → 44 KB, 39×, 0.80 → 0.74 %. Ours (whole files, three seeds) are in
+    `docs/deep-compression.md`, made by `python benchmarks/deep_compression.py`; on one core a seed
+    takes about 3 minutes for LeNet-300-100 and 10 for LeNet-5.
     """
     chosen = settings or SETTINGS[network]
     sealed = task.sealed()
     with seeded(seed):
-        model = train(network(), sealed, Training(PASSES * chosen.training_passes), what="training the network")
+        model = train(
+            network(),
+            sealed,
+            Training(PASSES * chosen.training_passes),
+            what="training the network",
+        )
     exported = export(model, sealed)
     taught = replace(task, augment=moved).sealed().taught_by(clone(model).eval())
     stages: list[Stage] = []
@@ -90,7 +101,13 @@ def deep_compression(
     def stage(name: str, now: nn.Module, counted: int | None = None) -> None:
         path = folder / f"{name}.shoe"
         size = write(now, sealed, path, exported=exported)
-        test = prove(path, task, ledger=ledger, seed=seed, note=f"deep_compression {network.__name__}: {name}")
+        test = prove(
+            path,
+            task,
+            ledger=ledger,
+            seed=seed,
+            note=f"deep_compression {network.__name__}: {name}",
+        )
         stages.append(Stage(name, counted or size, score_of(sealed, now), test))
         say(stages[-1])
 
@@ -102,7 +119,11 @@ def deep_compression(
     )
     pruned = apply(pruning, model, taught, ledger=ledger, seed=seed)
     stage("pruned", pruned)
-    sharing = Shared(levels=chosen.levels, vector_levels=16, training=Training(PASSES * chosen.sharing_passes, AdamW(1e-4)))
+    sharing = WeightSharing(
+        levels=chosen.levels,
+        vector_levels=16,
+        training=Training(PASSES * chosen.sharing_passes, AdamW(1e-4)),
+    )
     shared = apply(sharing, pruned, taught, ledger=ledger, seed=seed)
     stage("shared", shared, layout_2015(shared))
     stage("coded", shared)
@@ -110,16 +131,20 @@ def deep_compression(
 
 
 def layout_2015(model: nn.Module) -> int:
-    """Bytes of the paper's layout before Huffman coding, counted: gaps of 5 bits with fillers, indices, codebooks, biases.
+    """Bytes of the paper's layout before Huffman coding, counted.
 
-    A gap of more than 31 takes a filler of its own. Source: Han, Mao & Dally 2016, section 2 and Figure 2.
+    Gaps of 5 bits with fillers, indices, codebooks, biases.
+    A gap of more than 31 takes a filler of its own. Source: Han, Mao & Dally 2016, section 2 and
+    Figure 2.
     """
     bits = 0
     matrices = {weight.name for weight in compressible(model, "layout_2015")}
     for weight in members(model):
         value = weight.value().flatten()
         state = weight.state
-        levels = int(state.codebook.numel()) if state is not None and state.codebook is not None else 0
+        levels = (
+            int(state.codebook.numel()) if state is not None and state.codebook is not None else 0
+        )
         each = max(1, math.ceil(math.log2(levels))) if levels else 32
         if weight.name in matrices:
             places = value.nonzero().flatten()

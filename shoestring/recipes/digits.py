@@ -1,11 +1,14 @@
-"""The embedded default: a small LeNet on the handwritten digits that scikit-learn carries, trained on the spot."""
+"""The embedded default: a small LeNet on the handwritten digits that scikit-learn carries, trained
+on the spot.
+"""
 
 from __future__ import annotations
 
 import torch
 
 from shoestring.core import seeded
-from shoestring.kit import Supervised, Training, train
+from shoestring.kit import Supervised, Training
+from shoestring.kit.training import loop as train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 
@@ -13,7 +16,8 @@ from shoestring.tasks import digits
 def digits_lenet(seed: int = 0) -> tuple[DigitsLeNet, Supervised]:
     """(trained model, task): about 98 % on 400 test images, after some seconds on one core.
 
-    Puts torch on one thread: for steps this small several threads only wait for each other, most of all on a busy machine.
+    Puts torch on one thread: for steps this small several threads only wait for each other, most of
+    all on a busy machine.
     """
     torch.set_num_threads(1)
     task = digits()

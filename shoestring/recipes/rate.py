@@ -1,4 +1,6 @@
-"""Size against error: networks trained for the length of their own code, at several prices of a bit."""
+"""Size against error: networks trained for the length of their own code, at several prices of a
+bit.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ from shoestring.quantize import Rate
 
 @dataclass(frozen=True)
 class Point:
-    """A file of the curve: the price of a bit (0: uncompressed), bytes, and the scores (0 to 1) that the file reaches."""
+    """A file of the curve: the price of a bit (0.
+
+    Uncompressed), bytes, and the scores (0 to 1) that the file reaches.
+    """
 
     price: float
     bytes: int
@@ -41,8 +46,11 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a recipe uses for one network. Passes are over the training images, `rate_passes` one number or one for each price;
-    `teaching` is the weight of the teacher's answers, which are the uncompressed network's own."""
+    """What a recipe uses for one network.
+
+    Passes are over the training images, `rate_passes` one number or one for each price; `teaching`
+    is the weight of the teacher's answers, which are the uncompressed network's own.
+    """
 
     prices: tuple[float, ...]
     training_passes: int
@@ -60,10 +68,20 @@ SETTINGS: dict[type[nn.Module], Settings] = {
     LeNet300: Settings(prices=(8e-6, 4e-6, 1.5e-5), training_passes=20, rate_passes=60),
     LeNet5: Settings(prices=(3e-5, 1e-5, 5e-5), training_passes=15, rate_passes=60),
     ResNet20: Settings(
-        prices=(4e-6,), training_passes=30, rate_passes=20, training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+        prices=(4e-6,),
+        training_passes=30,
+        rate_passes=20,
+        training_rate=3e-3,
+        weight_decay=0.05,
+        coarseness=1.0,
     ),
     SmallVGG: Settings(
-        prices=(4e-6, 1e-6), training_passes=25, rate_passes=(20, 8), training_rate=3e-3, weight_decay=0.05, coarseness=1.0
+        prices=(4e-6, 1e-6),
+        training_passes=25,
+        rate_passes=(20, 8),
+        training_rate=3e-3,
+        weight_decay=0.05,
+        coarseness=1.0,
     ),
 }
 
@@ -78,18 +96,31 @@ def rate_lenet(
     ledger: Ledger | None = None,
     say: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
-    """The points of `network` (LeNet300 or LeNet5) on MNIST, the uncompressed one first; their files are left in `folder`.
+    """The points of `network` (LeNet300 or LeNet5) on MNIST, the uncompressed one first.
 
-    The network is trained on the images as they are; trained for the rate, it sees them moved by up to a pixel and is taught by
-    the uncompressed network. Killed and called again with the same folder, it goes on.
+    Their files are left in `folder`.
+    The network is trained on the images as they are; trained for the rate, it sees them moved by up
+    to a pixel and is taught by the uncompressed network. Killed and called again with the same
+    folder, it goes on.
 
-    Published, weights only: LeNet-5 2.84 KB at 1.0 % error (Oktay et al. 2020), 1.52 KB at 0.96 % (Havasi et al. 2019);
-    LeNet-300-100 8.56 KB at 1.9 % (Oktay et al. 2020). Ours (whole files, three seeds) are in `docs/rate.md`, made by
-    `python benchmarks/rate_lenet.py`; on one core a point takes about 12 minutes for LeNet-5 and 4 for LeNet-300-100.
+    Published, weights only: LeNet-5 2.84 KB at 1.0 % error (Oktay et al. 2020), 1.52 KB at 0.96 %
+    (Havasi et al. 2019); LeNet-300-100 8.56 KB at 1.9 % (Oktay et al. 2020). Ours (whole files,
+    three seeds) are in `docs/rate.md`, made by `python benchmarks/rate_lenet.py`; on one core a
+    point takes about 12 minutes for LeNet-5 and 4 for LeNet-300-100.
     """
     chosen = settings or SETTINGS[network]
     shown = replace(task, augment=lambda images: _flat(moved(images)), autocast=chosen.autocast)
-    return _points(network, task, replace(task, autocast=chosen.autocast), shown, folder, chosen, seed, ledger, say)
+    return _points(
+        network,
+        task,
+        replace(task, autocast=chosen.autocast),
+        shown,
+        folder,
+        chosen,
+        seed,
+        ledger,
+        say,
+    )
 
 
 def rate_cifar(
@@ -102,16 +133,20 @@ def rate_cifar(
     ledger: Ledger | None = None,
     say: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
-    """The points of `network` (ResNet20 or SmallVGG) on CIFAR-10, the uncompressed one first; their files are left in `folder`.
+    """The points of `network` (ResNet20 or SmallVGG) on CIFAR-10, the uncompressed one first.
 
-    Images are moved by up to four pixels and mirrored in all training. Killed and called again with the same folder, it goes on.
+    Their files are left in `folder`.
+    Images are moved by up to four pixels and mirrored in all training. Killed and called again with
+    the same folder, it goes on.
 
-    Published, weights only: ResNet-20-4, which is sixteen times larger, 128 KB at 8.8 % error, 134× (Oktay et al. 2020). Ours
-    are in `docs/rate.md`, made by `python benchmarks/rate_cifar.py`; on one core with bfloat16 about 30 minutes for the
-    network and as long for each point.
+    Published, weights only: ResNet-20-4, which is sixteen times larger, 128 KB at 8.8 % error, 134×
+    (Oktay et al. 2020). Ours are in `docs/rate.md`, made by `python benchmarks/rate_cifar.py`; on
+    one core with bfloat16 about 30 minutes for the network and as long for each point.
     """
     chosen = settings or SETTINGS[network]
-    shown = replace(task, augment=lambda images: _flat(mirrored(moved(images, 4))), autocast=chosen.autocast)
+    shown = replace(
+        task, augment=lambda images: _flat(mirrored(moved(images, 4))), autocast=chosen.autocast
+    )
     return _points(network, task, shown, shown, folder, chosen, seed, ledger, say)
 
 
@@ -121,9 +156,16 @@ def _flat(images: Tensor) -> Tensor:
 
 
 def _points(
-    network: type[nn.Module], task: Supervised, plain: Supervised, shown: Supervised, folder: Path, chosen: Settings,
-    seed: int, ledger: Ledger | None, say: Callable[[Point], None],
-) -> list[Point]:  # fmt: skip
+    network: type[nn.Module],
+    task: Supervised,
+    plain: Supervised,
+    shown: Supervised,
+    folder: Path,
+    chosen: Settings,
+    seed: int,
+    ledger: Ledger | None,
+    say: Callable[[Point], None],
+) -> list[Point]:
     plain, shown = (replace(one, batch_size=chosen.batch_size) for one in (plain, shown))
     passes = -(-len(task.train[1]) // chosen.batch_size)
     points: list[Point] = []
@@ -137,18 +179,30 @@ def _points(
 
     unfinished = folder / "unfinished"
     with resuming(unfinished / "uncompressed"):
-        model = _trained(network, plain.sealed(), folder / "uncompressed.shoe", chosen, passes, seed)
+        model = _trained(
+            network, plain.sealed(), folder / "uncompressed.shoe", chosen, passes, seed
+        )
     point("uncompressed", 0.0, model, parameter_bytes(model))
     taught: Task = Taught(shown.sealed(), clone(model).eval(), weight=chosen.teaching)
-    each = chosen.rate_passes if isinstance(chosen.rate_passes, tuple) else (chosen.rate_passes,) * len(chosen.prices)
+    each = (
+        chosen.rate_passes
+        if isinstance(chosen.rate_passes, tuple)
+        else (chosen.rate_passes,) * len(chosen.prices)
+    )
     for price, count in zip(chosen.prices, each, strict=True):
-        rate = Rate(price=price, training=Training(passes * count, AdamW(chosen.learning_rate)), coarseness=chosen.coarseness)
+        rate = Rate(
+            price=price,
+            training=Training(passes * count, AdamW(chosen.learning_rate)),
+            coarseness=chosen.coarseness,
+        )
         with resuming(unfinished / f"price_{price:g}"):
             point(f"price_{price:g}", price, apply(rate, model, taught, ledger=ledger, seed=seed))
     return points
 
 
-def _trained(network: type[nn.Module], task: Task, path: Path, chosen: Settings, passes: int, seed: int) -> nn.Module:
+def _trained(
+    network: type[nn.Module], task: Task, path: Path, chosen: Settings, passes: int, seed: int
+) -> nn.Module:
     """The uncompressed network: from its file where there is one, otherwise trained."""
     with seeded(seed):
         model = network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -158,6 +212,9 @@ def _trained(network: type[nn.Module], task: Task, path: Path, chosen: Settings,
         return train(
             model,
             task,
-            Training(passes * chosen.training_passes, AdamW(chosen.training_rate, weight_decay=chosen.weight_decay)),
+            Training(
+                passes * chosen.training_passes,
+                AdamW(chosen.training_rate, weight_decay=chosen.weight_decay),
+            ),
             what="training the network",
         )

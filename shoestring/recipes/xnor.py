@@ -10,7 +10,8 @@ import torch
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import AdamW, Supervised, Training, moved, train, write
+from shoestring.kit import AdamW, Supervised, Training, moved, write
+from shoestring.kit.training import loop as train
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary, Real, ScaledSigns, Signs
 
@@ -27,7 +28,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Passes are over the training images: of the network in full precision, with binary weights, with binary inputs too."""
+    """Passes are over the training images.
+
+    Of the network in full precision, with binary weights, with binary inputs too.
+    """
 
     width: int = 64
     training_passes: float = 1
@@ -47,15 +51,18 @@ def xnor_convnet(
     ledger: Ledger | None = None,
     say: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """NormFirst on MNIST in full precision, with binary weights (BWN), and with binary weights and inputs, without the scales of
-    inputs (`xnor`) and with them (`xnor_scaled`); the files are left in `folder`.
+    """NormFirst on MNIST in full precision, with binary weights (BWN), and with binary weights and
+    inputs, without the scales of inputs (`xnor`) and with them (`xnor_scaled`); the files are left
+    in `folder`.
 
-    The first and the last layer stay in full precision. Images are moved by up to a pixel in all training; the network in full
-    precision teaches the others.
+    The first and the last layer stay in full precision. Images are moved by up to a pixel in all
+    training; the network in full precision teaches the others.
 
-    Published on MNIST, without convolutions: 1.29 % error with binary weights (Courbariaux, Bengio & David 2015), 0.96 % with
-    binary weights and inputs (Courbariaux et al. 2016); XNOR-Net has no figure for it. Ours (whole files, three seeds) are in
-    `docs/binary.md`, made by `python benchmarks/xnor.py`; a seed takes about three minutes of a core (AMD EPYC with AVX-512 and bfloat16).
+    Published on MNIST, without convolutions: 1.29 % error with binary weights (Courbariaux, Bengio
+    & David 2015), 0.96 % with binary weights and inputs (Courbariaux et al. 2016); XNOR-Net has no
+    figure for it. Ours (whole files, three seeds) are in `docs/binary.md`, made by `python
+    benchmarks/xnor.py`; a seed takes about three minutes of a core (AMD EPYC with AVX-512 and
+    bfloat16).
     """
     told = settings or Settings()
     shown = replace(task, augment=moved, autocast=told.autocast).sealed()
@@ -71,15 +78,19 @@ def xnor_convnet(
 
     with seeded(seed):
         model = train(
-            NormFirst(told.width), shown, Training(round(passes * told.training_passes), AdamW(told.learning_rate)),
+            NormFirst(told.width),
+            shown,
+            Training(round(passes * told.training_passes), AdamW(told.learning_rate)),
             what="training the network",
-        )  # fmt: skip
+        )
     row("fp32", model)
     for name, inputs, count in (
         ("bwn", Real(), told.weights_passes),
         ("xnor", Signs(), told.signs_passes),
         ("xnor_scaled", ScaledSigns(), told.signs_passes),
     ):
-        technique = Binary(inputs=inputs, training=Training(round(passes * count), AdamW(told.binary_rate)))
+        technique = Binary(
+            inputs=inputs, training=Training(round(passes * count), AdamW(told.binary_rate))
+        )
         row(name, apply(technique, model, shown, ledger=ledger, seed=seed))
     return rows

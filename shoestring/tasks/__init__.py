@@ -9,6 +9,20 @@ from shoestring.tasks.mnist import fashion_mnist, mnist
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 
 __all__ = [
-    "Columns", "DataError", "TaggingVocabulary", "Vocabulary", "adult", "adult_columns", "cifar10", "digits", "ewt", "ewt_vocabulary",
-    "fashion_mnist", "known_words_dropped", "mnist", "sst2", "sst2_vocabulary", "words_dropped",
-]  # fmt: skip
+    "Columns",
+    "DataError",
+    "TaggingVocabulary",
+    "Vocabulary",
+    "adult",
+    "adult_columns",
+    "cifar10",
+    "digits",
+    "ewt",
+    "ewt_vocabulary",
+    "fashion_mnist",
+    "known_words_dropped",
+    "mnist",
+    "sst2",
+    "sst2_vocabulary",
+    "words_dropped",
+]

@@ -1,4 +1,7 @@
-"""Adult, also called Census Income: 48,842 people, and whether each earns more than 50,000 dollars a year."""
+"""Adult, also called Census Income.
+
+48,842 people, and whether each earns more than 50,000 dollars a year.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,25 @@ from shoestring.kit import Supervised
 from shoestring.tasks.fetch import DataError, Source, content_of
 
 CATEGORICAL = (
-    "workclass", "education", "marital-status", "occupation", "relationship", "race", "sex", "native-country",
-)  # fmt: skip
+    "workclass",
+    "education",
+    "marital-status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "native-country",
+)
 NUMERIC = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week")
 _UNKNOWN = 0
 _INCOMES = {"<=50K": 0, ">50K": 1}
 _HOME = "https://raw.githubusercontent.com/UCLA-StarAI/mc2/9b5345ada98fc74f6af860df46b9783d5bcc0bb5/data/adult"
 # Of each file the one that its home has, and the same gzipped.
 _FILES = {
-    name: (Source("adult", name, f"{_HOME}/{name}", plain), Source("adult", f"{name}.gz", "", gzipped))
+    name: (
+        Source("adult", name, f"{_HOME}/{name}", plain),
+        Source("adult", f"{name}.gz", "", gzipped),
+    )
     for name, plain, gzipped in (
         (
             "adult.data",
@@ -44,8 +57,9 @@ _Row = Mapping[str, str]
 class Columns:
     """What the training rows have in their columns.
 
-    `values`: of each of CATEGORICAL its values by the alphabet, of which the first has the id 1; 0 is any other. "?" (not known)
-    is a value like the rest. `mean` and `deviation` (the standard one, of the population): of each of NUMERIC.
+    `values`: of each of CATEGORICAL its values by the alphabet, of which the first has the id 1; 0
+        is any other. "?" (not known) is a value like the rest. `mean` and `deviation` (the standard
+        one, of the population): of each of NUMERIC.
     """
 
     values: tuple[tuple[str, ...], ...] = field(repr=False)
@@ -58,10 +72,15 @@ class Columns:
         return tuple(len(values) + 1 for values in self.values)
 
     def tensors(self, rows: Iterable[_Row]) -> tuple[Tensor, Tensor]:
-        """(ids N×8 (int64), numbers N×6 (float32), as they are) of rows that map a column's name to its text."""
+        """(ids N×8 (int64), numbers N×6 (float32), as they are) of rows that map a column's name to
+        its text.
+        """
         places = [{value: place for place, value in enumerate(values, 1)} for values in self.values]
         rows = list(rows)
-        ids = [[of.get(row[name], _UNKNOWN) for name, of in zip(CATEGORICAL, places, strict=True)] for row in rows]
+        ids = [
+            [of.get(row[name], _UNKNOWN) for name, of in zip(CATEGORICAL, places, strict=True)]
+            for row in rows
+        ]
         return (
             torch.tensor(ids, dtype=torch.int64).reshape(-1, len(CATEGORICAL)),
             torch.tensor(_numbers(rows), dtype=torch.float32).reshape(-1, len(NUMERIC)),
@@ -74,18 +93,22 @@ def adult_columns() -> Columns:
 
 
 def adult(*, batch_size: int = 128) -> Supervised:
-    """Ids N×8 of categories, numbers N×6 as they are (`adult_columns()` tells both), and labels 1 (above 50,000 dollars) or 0.
+    """Ids N×8 of categories, numbers N×6 as they are (`adult_columns()` tells both), and labels 1
+    (above 50,000 dollars) or 0.
 
-    Of the 32,561 rows of adult.data 29,304 to train on and 3,257 to choose on, the same every time; the 16,281 of adult.test to
-    test on. The numbers are not standardised: a network does that itself (`TabularNet` has the statistics inside), so that its
-    file takes them raw.
+    Of the 32,561 rows of adult.data 29,304 to train on and 3,257 to choose on, the same every time;
+    the 16,281 of adult.test to test on. The numbers are not standardised: a network does that
+    itself (`TabularNet` has the statistics inside), so that its file takes them raw.
     Source: Becker & Kohavi 1996, UCI. Raises DataError.
     """
     train, validation = _split(_read("adult.data"))
     columns = _columns(train)
     parts = {"train": train, "validation": validation, "test": _read("adult.test")}
     splits: dict[str, Any] = {
-        split: (columns.tensors(rows), torch.tensor([_INCOMES[row["income"].rstrip(".")] for row in rows]))
+        split: (
+            columns.tensors(rows),
+            torch.tensor([_INCOMES[row["income"].rstrip(".")] for row in rows]),
+        )
         for split, rows in parts.items()
     }
     return Supervised(**splits, name="adult", batch_size=batch_size)
@@ -104,7 +127,9 @@ def _columns(rows: list[_Row]) -> Columns:
     return Columns(
         tuple(tuple(sorted({row[name] for row in rows})) for name in CATEGORICAL),
         tuple(numbers.mean(0).tolist()),
-        tuple(torch.where(deviation > 0, deviation, 1.0).tolist()),  # a column with one value is not divided by 0
+        tuple(
+            torch.where(deviation > 0, deviation, 1.0).tolist()
+        ),  # a column with one value is not divided by 0
     )
 
 
@@ -117,7 +142,10 @@ def _read(name: str) -> list[_Row]:
     path, content = content_of(*_FILES[name])
     names, *rows = [*csv.reader(content.decode("latin1").splitlines())] or [[]]
     if missing := {*CATEGORICAL, *NUMERIC, "income"} - set(names):
-        raise DataError(f"{path} has no column {min(missing)!r} in its first line: it must have the names of all fifteen")
+        raise DataError(
+            f"{path} has no column {min(missing)!r} in its first line: it must have the names of "
+            "all fifteen"
+        )
     read: list[_Row] = []
     for number, fields in enumerate(rows, 2):
         if fields:
@@ -128,7 +156,8 @@ def _read(name: str) -> list[_Row]:
                 or not all(map(_is_number, map(row.get, NUMERIC)))
             ):
                 raise DataError(
-                    f"line {number} of {path} is {','.join(fields)[:40]!r}: it must have {len(names)} fields, numbers in those of "
+                    f"line {number} of {path} is {','.join(fields)[:40]!r}: it must have "
+                    f"{len(names)} fields, numbers in those of "
                     "numbers, and end in <=50K or >50K"
                 )
             read.append(row)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shoestring.artifact.extras import missing
+from shoestring.artifact.errors import missing
 from shoestring.kit import Supervised
 from shoestring.tasks.fetch import Source, fetch, present
 
@@ -29,11 +29,14 @@ _JPEG = Source(
 
 
 def cifar10(*, batch_size: int = 128) -> Supervised:
-    """Images N×3×32×32 in 0..1 and labels 0..9: 45,000 to train on, 5,000 to choose on, the 10,000 to test on.
+    """Images N×3×32×32 in 0..1 and labels 0..9.
 
-    The name of the task is "cifar10", or "cifar10-jpeg" where only a copy that went through JPEG (mean error 5.7 of 255) is
-    in the folder that SHOESTRING_DATA names; figures of the one are not those of the other.
-    Source: Krizhevsky 2009. Raises DataError, and ModuleNotFoundError where the JPEG copy needs the extra `images`.
+    45,000 to train on, 5,000 to choose on, the 10,000 to test on.
+    The name of the task is "cifar10", or "cifar10-jpeg" where only a copy that went through JPEG
+    (mean error 5.7 of 255) is in the folder that SHOESTRING_DATA names; figures of the one are not
+    those of the other.
+    Source: Krizhevsky 2009. Raises DataError, and ModuleNotFoundError where the JPEG copy needs the
+    extra `images`.
     """
     jpeg = present(_BINARY) is None and present(_JPEG) is not None
     train, test = _read_jpeg() if jpeg else _read_binary()
@@ -56,8 +59,13 @@ def _read_binary() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
             name = member.name.rsplit("/", 1)[-1]
             if name.endswith(".bin") and (file := archive.extractfile(member)) is not None:
                 # A record is a label and 3×32×32 bytes.
-                parts[name.split("_")[0]].append(np.frombuffer(file.read(), np.uint8).reshape(-1, 3073))
-    return tuple(_split(np.concatenate(p)[:, 1:].reshape(-1, 3, 32, 32), np.concatenate(p)[:, 0]) for p in parts.values())  # type: ignore[return-value]
+                parts[name.split("_")[0]].append(
+                    np.frombuffer(file.read(), np.uint8).reshape(-1, 3073)
+                )
+    return tuple(
+        _split(np.concatenate(p)[:, 1:].reshape(-1, 3, 32, 32), np.concatenate(p)[:, 0])
+        for p in parts.values()
+    )  # type: ignore[return-value]
 
 
 def _read_jpeg() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -71,7 +79,9 @@ def _read_jpeg() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         for member in archive:
             if member.isfile() and (file := archive.extractfile(member)) is not None:
                 split, label, _ = member.name.split("/")
-                images[split].append(np.asarray(Image.open(io.BytesIO(file.read()))).transpose(2, 0, 1))
+                images[split].append(
+                    np.asarray(Image.open(io.BytesIO(file.read()))).transpose(2, 0, 1)
+                )
                 labels[split].append(CLASSES.index(label))
     return tuple(_split(np.stack(images[s]), np.array(labels[s])) for s in ("train", "test"))  # type: ignore[return-value]
 

@@ -17,9 +17,31 @@ from shoestring.tasks.fetch import DataError, Source, content_of
 from shoestring.tasks.sst2 import words_dropped
 
 TAGS = (
-    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
-)  # fmt: skip
-_SHAPES = ("a", "Aa", "A", "0", ".")  # small letters, a capital first, capitals only, a digit somewhere, no letter at all
+    "ADJ",
+    "ADP",
+    "ADV",
+    "AUX",
+    "CCONJ",
+    "DET",
+    "INTJ",
+    "NOUN",
+    "NUM",
+    "PART",
+    "PRON",
+    "PROPN",
+    "PUNCT",
+    "SCONJ",
+    "SYM",
+    "VERB",
+    "X",
+)
+_SHAPES = (
+    "a",
+    "Aa",
+    "A",
+    "0",
+    ".",
+)  # small letters, a capital first, capitals only, a digit somewhere, no letter at all
 _PADDING, _UNKNOWN = 0, 1
 _NO_TAG = -100
 _Sentence = tuple[list[str], list[int]]  # words, and their tags' places in TAGS
@@ -58,10 +80,11 @@ _FILES = {
 class TaggingVocabulary:
     """The words and the endings that have an id.
 
-    The first of `words`, which are in small letters, has 2; 0 is padding and 1 any other word. Endings are a shape (one of
-    a, Aa, A, 0 and a point: small letters, a capital first, capitals only, a digit somewhere, no letter), a space and the last
-    three letters in small ones: "Aa ush" is that of Bush. 0 is padding, 1 to 5 are the five shapes with any other letters,
-    and the first of `endings` has 6.
+    The first of `words`, which are in small letters, has 2; 0 is padding and 1 any other word.
+    Endings are a shape (one of a, Aa, A, 0 and a point: small letters, a capital first, capitals
+    only, a digit somewhere, no letter), a space and the last three letters in small ones: "Aa ush"
+    is that of Bush. 0 is padding, 1 to 5 are the five shapes with any other letters, and the first
+    of `endings` has 6.
     """
 
     words: tuple[str, ...] = field(repr=False)
@@ -72,15 +95,27 @@ class TaggingVocabulary:
         """How many ids words and endings have, those of padding and of others counted."""
         return len(self.words) + 2, len(self.endings) + len(_SHAPES) + 1
 
-    def ids(self, sentences: Iterable[Sequence[str]], length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Ids N×length (int64) of words, and those of their endings; cut or padded to `length` words, None: to the longest."""
+    def ids(
+        self, sentences: Iterable[Sequence[str]], length: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Ids N×length (int64) of words, and those of their endings.
+
+        Cut or padded to `length` words, None: to the longest.
+        """
         words = {word: place for place, word in enumerate(self.words, 2)}
         endings = {ending: place for place, ending in enumerate(self.endings, len(_SHAPES) + 1)}
         sentences = list(sentences)
         return (
-            _padded([[words.get(word.lower(), _UNKNOWN) for word in one] for one in sentences], _PADDING, length),
             _padded(
-                [[endings.get(_ending(word), 1 + _SHAPES.index(_shape(word))) for word in one] for one in sentences],
+                [[words.get(word.lower(), _UNKNOWN) for word in one] for one in sentences],
+                _PADDING,
+                length,
+            ),
+            _padded(
+                [
+                    [endings.get(_ending(word), 1 + _SHAPES.index(_shape(word))) for word in one]
+                    for one in sentences
+                ],
                 _PADDING,
                 length,
             ),
@@ -88,22 +123,30 @@ class TaggingVocabulary:
 
 
 def ewt_vocabulary() -> TaggingVocabulary:
-    """The words and endings that the training sentences have twice or more, the most frequent first. Raises DataError."""
+    """The words and endings that the training sentences have twice or more, the most frequent
+    first. Raises DataError.
+    """
     return _vocabulary(_read("train"))
 
 
 def ewt(*, batch_size: int = 64) -> Supervised:
-    """Ids N×T of words and of their endings (0: padding; `ewt_vocabulary()` tells both), and places N×T in TAGS (padding: -100).
+    """Ids N×T of words and of their endings (0: padding.
 
-    12,544 sentences to train on, 2,001 to choose on, 2,077 to test on, as the treebank has them. Loss and score are of words:
-    the score is the share of all words of a split whose tag is right, so that `merits` has a number per word, sentence after
-    sentence. Batches are cut to the longest sentence in them, in training and when scored.
-    Source: Silveira et al. 2014; Universal Dependencies 2.16, universal parts of speech, syntactic words. Raises DataError.
+    `ewt_vocabulary()` tells both), and places N×T in TAGS (padding: -100).
+    12,544 sentences to train on, 2,001 to choose on, 2,077 to test on, as the treebank has them.
+    Loss and score are of words: the score is the share of all words of a split whose tag is right,
+    so that `merits` has a number per word, sentence after sentence. Batches are cut to the longest
+    sentence in them, in training and when scored.
+    Source: Silveira et al. 2014; Universal Dependencies 2.16, universal parts of speech, syntactic
+    words. Raises DataError.
     """
     sentences = {split: _read(split) for split in _FILES}
     vocabulary = _vocabulary(sentences["train"])
     splits: dict[str, Any] = {
-        split: (vocabulary.ids(words for words, _ in of), _padded([tags for _, tags in of], _NO_TAG, None))
+        split: (
+            vocabulary.ids(words for words, _ in of),
+            _padded([tags for _, tags in of], _NO_TAG, None),
+        )
         for split, of in sentences.items()
     }
     return Supervised(
@@ -118,13 +161,18 @@ def ewt(*, batch_size: int = 64) -> Supervised:
 
 
 def known_words_dropped(words: Tensor, endings: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids with a tenth of the words, drawn at random, unknown; their endings stay: so that training learns to tag by them."""
+    """Ids with a tenth of the words, drawn at random, unknown.
+
+    Their endings stay: so that training learns to tag by them.
+    """
     return words_dropped(words, 0.1), endings
 
 
 def _loss(logits_NTC: Tensor, tags: Tensor) -> Tensor:
     """The mean over the words; tags are padded further than logits are."""
-    return functional.cross_entropy(logits_NTC.flatten(0, 1), tags[:, : logits_NTC.shape[1]].flatten(), ignore_index=_NO_TAG)
+    return functional.cross_entropy(
+        logits_NTC.flatten(0, 1), tags[:, : logits_NTC.shape[1]].flatten(), ignore_index=_NO_TAG
+    )
 
 
 def _right(logits_NTC: np.ndarray, tags: np.ndarray) -> np.ndarray:
@@ -141,7 +189,9 @@ def _without_padding(words: Tensor, endings: Tensor) -> tuple[Tensor, Tensor]:
 
 def _vocabulary(sentences: list[_Sentence]) -> TaggingVocabulary:
     every = [word for words, _ in sentences for word in words]
-    return TaggingVocabulary(_frequent(word.lower() for word in every), _frequent(map(_ending, every)))
+    return TaggingVocabulary(
+        _frequent(word.lower() for word in every), _frequent(map(_ending, every))
+    )
 
 
 def _frequent(texts: Iterable[str]) -> tuple[str, ...]:
@@ -172,17 +222,23 @@ def _padded(rows: list[list[int]], padding: int, length: int | None) -> Tensor:
 
 
 def _read(split: str) -> list[_Sentence]:
-    """The sentences of a split, from CoNLL-U: a line a word, ten fields between tabs; an empty line after each sentence."""
+    """The sentences of a split, from CoNLL-U: a line a word, ten fields between tabs.
+
+    An empty line after each sentence.
+    """
     path, content = content_of(*_FILES[split])
     sentences: list[_Sentence] = [([], [])]
     for number, line in enumerate(content.decode("utf-8").split("\n"), 1):
         fields = line.split("\t")
         if not line.strip():
             sentences.append(([], []))
-        elif line[0] != "#" and fields[0].isdigit():  # neither a range of words (1-2) nor one that was left out (8.1)
+        elif (
+            line[0] != "#" and fields[0].isdigit()
+        ):  # neither a range of words (1-2) nor one that was left out (8.1)
             if len(fields) != 10 or not fields[1] or fields[3] not in TAGS:
                 raise DataError(
-                    f"line {number} of {path} is {line[:40]!r}: a word must have ten fields between tabs, of which the fourth is "
+                    f"line {number} of {path} is {line[:40]!r}: a word must have ten fields "
+                    "between tabs, of which the fourth is "
                     "a universal part of speech"
                 )
             sentences[-1][0].append(fields[1])

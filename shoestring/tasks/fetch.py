@@ -23,7 +23,9 @@ class DataError(OSError):
 
 @dataclass(frozen=True)
 class Source:
-    """A file of a data set: its folder and name, its public home and the sha256 (hexadecimal) of its bytes."""
+    """A file of a data set: its folder and name, its public home and the sha256 (hexadecimal) of
+    its bytes.
+    """
 
     folder: str
     name: str
@@ -37,16 +39,27 @@ def cache() -> Path:
 
 
 def present(source: Source) -> Path | None:
-    """The file in the folder that `SHOESTRING_DATA` names, else in the cache; None where it is in neither."""
+    """The file in the folder that `SHOESTRING_DATA` names, else in the cache.
+
+    None where it is in neither.
+    """
     roots = [Path(root)] if (root := os.environ.get("SHOESTRING_DATA")) else []
-    return next((p for r in (*roots, cache()) if (p := r / source.folder / source.name).is_file()), None)
+    return next(
+        (p for r in (*roots, cache()) if (p := r / source.folder / source.name).is_file()), None
+    )
 
 
 def fetch(source: Source) -> Path:
-    """The file, downloaded to the cache where it is not present; its sha256 is checked every time. Raises DataError."""
+    """The file, downloaded to the cache where it is not present; its sha256 is checked every time.
+
+    Raises DataError.
+    """
     if (path := present(source)) is not None:
         if _sha256(path) != source.sha256:
-            raise DataError(f"{path} is not the file it should be (its sha256 differs): delete it to have it fetched again")
+            raise DataError(
+                f"{path} is not the file it should be (its sha256 differs): delete it to have it "
+                "fetched again"
+            )
         return path
     path = cache() / source.folder / source.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +69,8 @@ def fetch(source: Source) -> Path:
         _download(source, temporary)
         if _sha256(temporary) != source.sha256:
             raise DataError(
-                f"what {source.url} gave is not {source.name} (its sha256 differs): try again, or use another mirror"
+                f"what {source.url} gave is not {source.name} (its sha256 differs): try again, or "
+                "use another mirror"
             )
         os.replace(temporary, path)
     finally:
@@ -65,7 +79,10 @@ def fetch(source: Source) -> Path:
 
 
 def content_of(plain: Source, gzipped: Source) -> tuple[Path, bytes]:
-    """(path, bytes) of a file that is kept as its home has it or gzipped; fetched plain where it is in neither form. Raises DataError."""
+    """(path, bytes) of a file that is kept as its home has it or gzipped.
+
+    Fetched plain where it is in neither form. Raises DataError.
+    """
     if present(plain) is None and present(gzipped) is not None:
         return (path := fetch(gzipped)), gzip.decompress(path.read_bytes())
     return (path := fetch(plain)), path.read_bytes()
@@ -79,9 +96,14 @@ def _download(source: Source, path: Path) -> None:
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
                     advance("")
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: there is no address to fetch from
+    except (
+        OSError,
+        HTTPException,
+        ValueError,
+    ) as error:  # ValueError: there is no address to fetch from
         raise DataError(
-            f"cannot fetch {source.url} ({error}): download it yourself to {cache() / source.folder / source.name}, or set "
+            f"cannot fetch {source.url} ({error}): download it yourself to "
+            f"{cache() / source.folder / source.name}, or set "
             f"SHOESTRING_DATA to a folder that holds {source.folder}/{source.name}"
         ) from error
 

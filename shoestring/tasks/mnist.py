@@ -13,7 +13,12 @@ from shoestring.tasks.fetch import Source, fetch
 
 _NAMES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 _MNIST = tuple(
-    Source("mnist", f"{name}-ubyte.gz", f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}-ubyte.gz", sha256)
+    Source(
+        "mnist",
+        f"{name}-ubyte.gz",
+        f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}-ubyte.gz",
+        sha256,
+    )
     for name, sha256 in zip(
         _NAMES,
         (
@@ -42,15 +47,19 @@ _FASHION = tuple(
 
 
 def mnist(*, batch_size: int = 128) -> Supervised:
-    """Images N×1×28×28 in 0..1 and labels 0..9: the first 55,000 to train on, 5,000 to choose on, the 10,000 to test on.
+    """Images N×1×28×28 in 0..1 and labels 0..9.
 
+    The first 55,000 to train on, 5,000 to choose on, the 10,000 to test on.
     Source: LeCun, Cortes & Burges 1998. Raises DataError where the files cannot be had.
     """
     return _task("mnist", _MNIST, batch_size)
 
 
 def fashion_mnist(*, batch_size: int = 128) -> Supervised:
-    """Ten kinds of clothes, in MNIST's format and splits. Source: Xiao, Rasul & Vollgraf 2017. Raises DataError."""
+    """Ten kinds of clothes, in MNIST's format and splits.
+
+    Source: Xiao, Rasul & Vollgraf 2017. Raises DataError.
+    """
     return _task("fashion_mnist", _FASHION, batch_size)
 
 
@@ -68,8 +77,13 @@ def _task(name: str, sources: tuple[Source, ...], batch_size: int) -> Supervised
 
 
 def _idx(source: Source) -> Tensor:
-    """The tensor of an IDX file: two zero bytes, a type (8: unsigned bytes), the number of axes, their sizes, the values."""
+    """The tensor of an IDX file: two zero bytes, a type (8.
+
+    Unsigned bytes), the number of axes, their sizes, the values.
+    """
     data = gzip.decompress(fetch(source).read_bytes())
     axes = data[3]
     shape = np.frombuffer(data, ">u4", axes, 4).astype(int)
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(tuple(shape)).copy())
+    return torch.from_numpy(
+        np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(tuple(shape)).copy()
+    )

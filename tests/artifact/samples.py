@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoestring.artifact.file import Checkpoint, Content
-from shoestring.artifact.graph import FLOAT, INT, INTS, STRING, TENSOR, Graph, Node, Port
-from shoestring.artifact.tensors import Tensor, tensor
+from shoestring.artifact.format.file import Checkpoint, Content
+from shoestring.artifact.format.graph import FLOAT, INT, INTS, STRING, TENSOR, Graph, Node, Port
+from shoestring.artifact.format.tensors import Tensor, tensor
 
 
 def linear() -> Content:
@@ -28,7 +28,10 @@ def linear() -> Content:
 
 
 def nested() -> Content:
-    """Takes (a, (b, None)), scale=s: returns {"sum": a + b, "rest": [top values of a * s, their places]}."""
+    """Takes (a, (b, None)), scale=s: returns {"sum": a + b, "rest".
+
+    [top values of a * s, their places]}.
+    """
     graph = Graph(
         opset=20,
         inputs=(Port("a", 1, ("N", 4)), Port("pair.0", 1, ("N", 4)), Port("scale", 1, ())),
@@ -64,9 +67,20 @@ def attributes() -> Graph:
         nodes=(
             Node("Shape", (0,), 1),
             Node("ConstantOfShape", (6,), 1, (("value", TENSOR, value),)),
-            Node("AveragePool", (0,), 1, (("kernel_shape", INTS, (2, 2)), ("auto_pad", STRING, "SAME_UPPER"))),
+            Node(
+                "AveragePool",
+                (0,),
+                1,
+                (("kernel_shape", INTS, (2, 2)), ("auto_pad", STRING, "SAME_UPPER")),
+            ),
             Node("LeakyRelu", (8,), 1, (("alpha", FLOAT, 0.25),)),
-            Node("RNN", (9, 2, 2, None, None), 2, (("activations", 8, ("Tanh",)), ("activation_alpha", 6, (0.5, -1.0))), (0,)),
+            Node(
+                "RNN",
+                (9, 2, 2, None, None),
+                2,
+                (("activations", 8, ("Tanh",)), ("activation_alpha", 6, (0.5, -1.0))),
+                (0,),
+            ),
         ),
         outputs=(Port("y", 1), Port("z", 1), Port("same", 1)),
         results=(11, 7, 0),
@@ -104,8 +118,10 @@ def varied(seed: int = 0) -> Content:
 
 
 def quantised(seed: int = 0) -> Content:
-    """Two convolutions and a matrix product between quantise and dequantise nodes: activations of 8 bits without a sign, weights
-    of 8 bits with a step for each channel."""
+    """Two convolutions and a matrix product between quantise and dequantise nodes.
+
+    Activations of 8 bits without a sign, weights of 8 bits with a step for each channel.
+    """
     rng = np.random.default_rng(seed)
     shapes = ((16, 3, 3, 3), (16, 16, 3, 3), (16, 10))
     weights = [rng.integers(-127, 128, shape).astype(np.int8) for shape in shapes]
@@ -148,12 +164,16 @@ def checkpoint(seed: int = 0) -> Checkpoint:
     """Tensors with names and notes: a grid, planes, levels, nothing but zeros."""
     rng = np.random.default_rng(seed)
     tensors = [
-        tensor(rng.integers(-2, 3, (20, 30)).astype(np.float32) * np.float32(0.1) + np.float32(0), 0),
+        tensor(
+            rng.integers(-2, 3, (20, 30)).astype(np.float32) * np.float32(0.1) + np.float32(0), 0
+        ),
         tensor(rng.normal(size=(10, 30)).astype(np.float32), 1),
         tensor(rng.choice([3, 1000, -70000], 50), 2),
         tensor(np.zeros((3, 0, 2), np.float16), 3),
     ]
-    return Checkpoint(tensors, ("layer.weight", "größe", "x", ""), {"from": "test", "": "nothing\n"})
+    return Checkpoint(
+        tensors, ("layer.weight", "größe", "x", ""), {"from": "test", "": "nothing\n"}
+    )
 
 
 def same(a: Content | Checkpoint, b: Content | Checkpoint) -> bool:
@@ -166,12 +186,23 @@ def describe(content: Content | Checkpoint) -> str:
 
     def plain(x: object) -> object:
         if isinstance(x, Tensor):
-            return ("tensor", x.element, x.bits.shape, x.bits.dtype.name, x.bits.tobytes(), x.member)
+            return (
+                "tensor",
+                x.element,
+                x.bits.shape,
+                x.bits.dtype.name,
+                x.bits.tobytes(),
+                x.member,
+            )
         if isinstance(x, Graph | Node | Port):
             return [plain(value) for value in vars(x).values()]
         if isinstance(x, dict):
             return {key: plain(value) for key, value in x.items()}
         return type(x)(plain(value) for value in x) if isinstance(x, list | tuple) else x
 
-    about = (content.names, dict(content.notes)) if isinstance(content, Checkpoint) else plain(content.graph)
+    about = (
+        (content.names, dict(content.notes))
+        if isinstance(content, Checkpoint)
+        else plain(content.graph)
+    )
     return repr([about, [plain(one) for one in content.tensors]])

@@ -13,7 +13,8 @@ signed = st.integers(-(1 << 63), (1 << 63) - 1)
 
 
 @pytest.mark.parametrize(
-    ("number", "data"), [(0, "00"), (127, "7f"), (128, "8001"), (300, "ac02"), ((1 << 64) - 1, "ff" * 9 + "01")]
+    ("number", "data"),
+    [(0, "00"), (127, "7f"), (128, "8001"), (300, "ac02"), ((1 << 64) - 1, "ff" * 9 + "01")],
 )
 def test_varint_bytes(number, data):
     out = Writer()
@@ -21,7 +22,9 @@ def test_varint_bytes(number, data):
     assert out.hex() == data
 
 
-@pytest.mark.parametrize(("number", "data"), [(0, 0), (-1, 1), (1, 2), (-2, 3), (2, 4), (-(1 << 63), (1 << 64) - 1)])
+@pytest.mark.parametrize(
+    ("number", "data"), [(0, 0), (-1, 1), (1, 2), (-2, 3), (2, 4), (-(1 << 63), (1 << 64) - 1)]
+)
 def test_signed_bytes(number, data):
     out, plain = Writer(), Writer()
     out.signed(number)

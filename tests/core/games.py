@@ -23,7 +23,9 @@ def features(heaps_N: Tensor) -> Tensor:
 
 def network() -> nn.Module:
     """Heaps as `features` gives them to logits N×3 for taking one, two or three."""
-    return nn.Sequential(nn.Linear(STONES + 1, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
+    return nn.Sequential(
+        nn.Linear(STONES + 1, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3)
+    )
 
 
 def legal(logits_N3: Tensor, heaps_N: Tensor) -> Tensor:
@@ -65,7 +67,10 @@ def play(mover: Player, other: Player, heaps_N: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Nim(Task):
-    """Win against a random opponent, going first. The loss looks ahead: it plays each move out as the model would."""
+    """Win against a random opponent, going first.
+
+    The loss looks ahead: it plays each move out as the model would.
+    """
 
     games: int = 300
     at_once: int = 48
@@ -84,8 +89,11 @@ class Nim(Task):
             outcomes = torch.zeros(len(heaps_N), 3)
             for taken in range(1, 4):
                 after = (heaps_N - taken).clamp_min(0)
-                # Nothing left: the mover has won. Else the other is to move, and what it wins is lost.
-                outcomes[:, taken - 1] = torch.where(after > 0, -play(greedy(model), greedy(model), after), 1.0)
+                # Nothing left: the mover has won. Else the other is to move, and what it wins is
+                # lost.
+                outcomes[:, taken - 1] = torch.where(
+                    after > 0, -play(greedy(model), greedy(model), after), 1.0
+                )
         chances = legal(model(features(heaps_N)), heaps_N).softmax(-1)
         return -(chances * outcomes).sum(-1).mean()
 

@@ -13,7 +13,18 @@ import pytest
 import torch
 from torch import nn
 
-from shoestring.core import Cost, Ledger, Oracle, SealedError, Task, Technique, apply, chain, score, seeded
+from shoestring.core import (
+    Cost,
+    Ledger,
+    Oracle,
+    SealedError,
+    Task,
+    Technique,
+    apply,
+    chain,
+    score,
+    seeded,
+)
 
 from .games import Nim, network
 
@@ -56,7 +67,9 @@ class Noise(Technique):
         noisy.load_state_dict(model.state_dict())
         with torch.no_grad():
             for weight in noisy.parameters():
-                weight.add_(self.size * (torch.randn_like(weight) + np.random.rand() + random.random()))
+                weight.add_(
+                    self.size * (torch.randn_like(weight) + np.random.rand() + random.random())
+                )
         return noisy
 
 
@@ -108,7 +121,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def test_a_row_for_each_step_of_a_chain(nim: Nim, beginner: nn.Module, ledger: Ledger):
-    result = apply(chain(Scale(by=2.0), chain(Scale(), Scale(by=-1.0))), beginner, nim, ledger=ledger, seed=5)
+    result = apply(
+        chain(Scale(by=2.0), chain(Scale(), Scale(by=-1.0))), beginner, nim, ledger=ledger, seed=5
+    )
     torch.testing.assert_close(result[4].weight, -2 * beginner[4].weight, rtol=0, atol=0)  # type: ignore[index, union-attr]
     rows = ledger.rows()
     assert [row.technique for row in rows] == ["Scale(by=2.0)", "Scale(by=1.0)", "Scale(by=-1.0)"]
@@ -117,11 +132,16 @@ def test_a_row_for_each_step_of_a_chain(nim: Nim, beginner: nn.Module, ledger: L
         ("apply", 5, 0),
         ("apply", 5, 1),
     ]
-    assert rows[0].score_before == score(nim, beginner) and rows[2].score_after == score(nim, result)
+    assert rows[0].score_before == score(nim, beginner) and rows[2].score_after == score(
+        nim, result
+    )
     assert [row.score_after for row in rows[:-1]] == [row.score_before for row in rows[1:]]
     for row in rows:
         assert row.cost_after.labels is None and row.cost_before == Cost()
-        assert 0 <= (row.cost_after.seconds or -1) < 60 and (row.cost_after.processor_seconds or 0) >= 0
+        assert (
+            0 <= (row.cost_after.seconds or -1) < 60
+            and (row.cost_after.processor_seconds or 0) >= 0
+        )
     assert nim.test_reads == []
 
 
@@ -136,7 +156,9 @@ def test_the_empty_chain_writes_no_row(nim: Nim, beginner: nn.Module, ledger: Le
     assert apply(chain(), beginner, nim, ledger=ledger) is beginner and ledger.rows() == []
 
 
-def test_the_seed_is_fixed_and_the_callers_dice_left_alone(nim: Nim, beginner: nn.Module, ledger: Ledger):
+def test_the_seed_is_fixed_and_the_callers_dice_left_alone(
+    nim: Nim, beginner: nn.Module, ledger: Ledger
+):
     seen: list[Any] = []
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]
     for seed, kept in ((0, None), (0, ledger), (1, None)):
@@ -148,9 +170,13 @@ def test_the_seed_is_fixed_and_the_callers_dice_left_alone(nim: Nim, beginner: n
         assert seen[0] == (torch.rand(()).item(), np.random.rand(), random.random())
 
 
-def test_a_chain_gives_what_its_steps_give_one_after_the_other(nim: Nim, beginner: nn.Module, ledger: Ledger):
+def test_a_chain_gives_what_its_steps_give_one_after_the_other(
+    nim: Nim, beginner: nn.Module, ledger: Ledger
+):
     first, second, third = Noise(), Noise(size=2.0), Noise(size=0.5)
-    whole = apply(chain(first, second, third), beginner, nim, seed=3, ledger=ledger, meters=[Dice()])
+    whole = apply(
+        chain(first, second, third), beginner, nim, seed=3, ledger=ledger, meters=[Dice()]
+    )
     prefix = apply(first, beginner, nim, seed=3)
     for made in (
         apply(third, apply(second, prefix, nim, seed=3), nim, seed=3),
@@ -165,20 +191,37 @@ def test_a_chain_gives_what_its_steps_give_one_after_the_other(nim: Nim, beginne
 
 def test_meters_weigh_before_and_after(nim: Nim, beginner: nn.Module, ledger: Ledger):
     calls: list[Any] = []
-    result = apply(chain(Scale(by=2.0), Scale()), beginner, nim, meters=[Count(calls)], ledger=ledger)
+    result = apply(
+        chain(Scale(by=2.0), Scale()), beginner, nim, meters=[Count(calls)], ledger=ledger
+    )
     assert len(calls) == 3 and calls[0] is beginner and calls[2] is result
-    assert [(row.cost_before.bytes, row.cost_after.bytes) for row in ledger.rows()] == [(99, 98), (98, 97)]
+    assert [(row.cost_before.bytes, row.cost_after.bytes) for row in ledger.rows()] == [
+        (99, 98),
+        (98, 97),
+    ]
 
 
 def test_rows_say_their_run_and_what_they_continue(nim: Nim, beginner: nn.Module, ledger: Ledger):
     apply(chain(Scale(), Scale()), beginner, nim, ledger=ledger)
     apply(Scale(by=2.0), beginner, nim, ledger=ledger, run="abcd", parent=2, sha256="f" * 64)
     with pytest.raises(AttributeError):  # the game sells no labels
-        apply(chain(Scale(), Buy()), beginner, nim, ledger=ledger, run="abcd", parent=3, sha256="0" * 64)
+        apply(
+            chain(Scale(), Buy()),
+            beginner,
+            nim,
+            ledger=ledger,
+            run="abcd",
+            parent=3,
+            sha256="0" * 64,
+        )
     rows = ledger.rows()
-    assert [row.parent for row in rows] == [None, 1, 2, 3, 4] and [row.kind for row in rows][-1] == "failed"
+    assert [row.parent for row in rows] == [None, 1, 2, 3, 4] and [row.kind for row in rows][
+        -1
+    ] == "failed"
     assert rows[0].run == rows[1].run != "abcd" and {row.run for row in rows[2:]} == {"abcd"}
-    assert [row.model for row in rows] == [None, None, "f" * 64, "0" * 64, None] and {row.task for row in rows} == {nim.name}
+    assert [row.model for row in rows] == [None, None, "f" * 64, "0" * 64, None] and {
+        row.task for row in rows
+    } == {nim.name}
 
 
 def test_labels_are_counted_step_by_step(beginner: nn.Module, ledger: Ledger):
@@ -190,10 +233,19 @@ def test_labels_are_counted_step_by_step(beginner: nn.Module, ledger: Ledger):
 def test_a_step_that_fails_leaves_a_row_and_raises(beginner: nn.Module, ledger: Ledger):
     task = Shop(oracle=Oracle(list))
     with pytest.raises(ZeroDivisionError, match="one by zero"):
-        apply(chain(Scale(by=2.0), Buy(labels=4, fails=True), Scale()), beginner, task, ledger=ledger, seed=2)
+        apply(
+            chain(Scale(by=2.0), Buy(labels=4, fails=True), Scale()),
+            beginner,
+            task,
+            ledger=ledger,
+            seed=2,
+        )
     first, second = ledger.rows()
     assert (first.kind, second.kind) == ("apply", "failed")
-    assert second.technique == "Buy(labels=4, fails=True)" and second.note == "ZeroDivisionError: one by zero"
+    assert (
+        second.technique == "Buy(labels=4, fails=True)"
+        and second.note == "ZeroDivisionError: one by zero"
+    )
     assert second.cost_after.labels == 4 and second.seed == 2 and second.score_after is None
     assert second.cost_after.settings == 2 and second.cost_after.seconds is not None
 
@@ -208,7 +260,11 @@ def test_an_interrupted_step_leaves_a_row_too(nim: Nim, beginner: nn.Module, led
     with pytest.raises(KeyboardInterrupt):
         apply(Stop(), beginner, nim, ledger=ledger)
     (row,) = ledger.rows()
-    assert row.kind == "failed" and row.note.startswith("KeyboardInterrupt") and (row.cost_after.seconds or 0) >= 0.02
+    assert (
+        row.kind == "failed"
+        and row.note.startswith("KeyboardInterrupt")
+        and (row.cost_after.seconds or 0) >= 0.02
+    )
 
 
 def test_what_is_no_technique_fails_before_it_costs_anything(nim: Nim, beginner: nn.Module):

@@ -49,7 +49,11 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
             Budget.parse(text)
         return
     budget = Budget.parse(text)
-    found = {f.name: getattr(budget, f.name) for f in fields(budget) if getattr(budget, f.name) is not None}
+    found = {
+        f.name: getattr(budget, f.name)
+        for f in fields(budget)
+        if getattr(budget, f.name) is not None
+    }
     assert found == pytest.approx(limits)
 
 
@@ -81,10 +85,17 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
         ("score>=5KB", "score is given in no unit, %, not in 'KB'"),
         ("size<=40KB drop<=1%", "write limits like"),
         ("size<=40KB,", "cannot read ''"),
-        ("bytes<=40KB", "there is no limit called 'bytes': the limits are size, latency, operations"),
+        (
+            "bytes<=40KB",
+            "there is no limit called 'bytes': the limits are size, latency, operations",
+        ),
         ("size<=40KB, size<=50KB", "size is limited twice .*: keep one"),
         ("size<=40ms", "size is given in B, KB, MB, GB, KiB, MiB, GiB, not in 'ms'"),
-        ("latency<=5", "latency is given in us, ms, s, and needs a unit: latency<=5ms, say, or latency<=50%, a share"),
+        (
+            "latency<=5",
+            "latency is given in us, ms, s, and needs a unit: latency<=5ms, say, or latency<=50%, "
+            "a share",
+        ),
         ("drop<=5KB", "drop is given in no unit, %, not in 'KB'"),
         ("size<=4-4KB", "'4-4' in 'size<=4-4KB' is not a number"),
         ("size<=0KB", r"size<=0 cannot be met by any model: give a number more than 0"),
@@ -115,7 +126,9 @@ shares = st.one_of(numbers, st.builds(Share, st.floats(min_value=1e-12, max_valu
 having = {name for name, resource in LIMITED.items() if not resource.getting}
 
 
-@given(st.builds(Budget, **{f.name: shares if f.name in having else numbers for f in fields(Budget)}))
+@given(
+    st.builds(Budget, **{f.name: shares if f.name in having else numbers for f in fields(Budget)})
+)
 def test_text_and_back(budget: Budget):
     if budget == Budget():
         assert str(budget) == ""
@@ -125,9 +138,19 @@ def test_text_and_back(budget: Budget):
 
 
 def test_text_by_hand():
-    budget = Budget(size=40_000, memory=1_000_001, latency=0.5, energy=0.25, time=60, drop=0.003, labels=7, operations=5)
+    budget = Budget(
+        size=40_000,
+        memory=1_000_001,
+        latency=0.5,
+        energy=0.25,
+        time=60,
+        drop=0.003,
+        labels=7,
+        operations=5,
+    )
     assert str(budget) == (
-        "size<=40KB, latency<=0.5ms, operations<=5, memory<=1000.001KB, energy<=0.25J, labels<=7, time<=60s, drop<=0.003"
+        "size<=40KB, latency<=0.5ms, operations<=5, memory<=1000.001KB, energy<=0.25J, labels<=7, "
+        "time<=60s, drop<=0.003"
     )
     assert str(Budget(size=999)) == "size<=999B"
     assert str(Budget(latency=np.float64(0.5))) == "latency<=0.5ms"
@@ -138,19 +161,28 @@ def test_unmeasured_is_over_budget():
     budget = Budget.parse("size<=1KB, latency<=2ms, labels<=10, drop<=1%")
     assert budget.exceeded(Cost(bytes=1000, milliseconds=2.0, labels=0), 0.0) == {}
     assert budget.exceeded(Cost(), None) == {
-        "size": (None, 1000), "latency": (None, 2), "labels": (None, 10), "drop": (None, 0.01),
-    }  # fmt: skip
+        "size": (None, 1000),
+        "latency": (None, 2),
+        "labels": (None, 10),
+        "drop": (None, 0.01),
+    }
     assert budget.exceeded(Cost(bytes=1001, milliseconds=1.0, labels=11), 0.02) == {
-        "size": (1001, 1000), "labels": (11, 10), "drop": (0.02, 0.01),
-    }  # fmt: skip
+        "size": (1001, 1000),
+        "labels": (11, 10),
+        "drop": (0.02, 0.01),
+    }
     assert Budget().exceeded(Cost(bytes=10**12), 1.0) == {}
     assert set(Budget(latency=1).exceeded(Cost(milliseconds=float("nan")), 0.0)) == {"latency"}
     assert set(Budget(drop=1).exceeded(Cost(), float("nan"))) == {"drop"}
 
 
 def test_each_limit_reads_its_own_resource():
-    cost = Cost(bytes=1, milliseconds=2.0, operations=3, memory_bytes=4, joules=5.0, labels=6, seconds=7.0)
-    for number, name in enumerate(("size", "latency", "operations", "memory", "energy", "labels", "time"), 1):
+    cost = Cost(
+        bytes=1, milliseconds=2.0, operations=3, memory_bytes=4, joules=5.0, labels=6, seconds=7.0
+    )
+    for number, name in enumerate(
+        ("size", "latency", "operations", "memory", "energy", "labels", "time"), 1
+    ):
         assert Budget(**{name: number}).exceeded(cost, None) == {}
         assert Budget(**{name: number - 0.5}).exceeded(cost, None) == {name: (number, number - 0.5)}
 
@@ -173,29 +205,46 @@ def test_the_table_of_resources_has_each_field_of_a_cost_and_each_limit_of_a_bud
         assert not (one.noisy and one.getting)
     assert {one.limit for one in RESOURCES if one.noisy} == {"latency", "memory", "energy"}
     said = limits_in_words()
-    assert said.startswith("size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, G, T)")
+    assert said.startswith(
+        "size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, "
+        "G, T)"
+    )
     assert all(name in said for name in LIMITED)
 
 
 def test_a_share_is_of_what_came_in():
     budget = Budget.parse("latency<=50%, size<=10%, memory<=150%, operations<=3M, drop<=0.5%")
-    assert budget.latency == Share(0.5) and budget.size == Share(0.1) and budget.memory == Share(1.5)
+    assert (
+        budget.latency == Share(0.5) and budget.size == Share(0.1) and budget.memory == Share(1.5)
+    )
     assert budget.relative == ("size", "latency", "memory")
     assert str(budget) == "size<=10%, latency<=50%, operations<=3000000, memory<=150%, drop<=0.005"
     absolute = budget.against(Cost(bytes=40_000, milliseconds=3.0, memory_bytes=100))
-    assert absolute == Budget(size=4000, latency=1.5, memory=150, operations=3e6, drop=0.005) and absolute.relative == ()
+    assert (
+        absolute == Budget(size=4000, latency=1.5, memory=150, operations=3e6, drop=0.005)
+        and absolute.relative == ()
+    )
     assert absolute.against(Cost()) == absolute
-    assert set(absolute.exceeded(Cost(bytes=4001, milliseconds=1.5, memory_bytes=150, operations=3), 0.0)) == {"size"}
+    assert set(
+        absolute.exceeded(Cost(bytes=4001, milliseconds=1.5, memory_bytes=150, operations=3), 0.0)
+    ) == {"size"}
 
 
 def test_a_share_of_what_nobody_measured_is_refused_by_name():
     budget = Budget.parse("size<=10%, latency<=12.5%")
-    with pytest.raises(BudgetError, match=r"latency<=12\.5% needs the milliseconds a run of what came in, .*nobody measured"):
+    with pytest.raises(
+        BudgetError,
+        match=r"latency<=12\.5% needs the milliseconds a run of what came in, .*nobody measured",
+    ):
         budget.against(Cost(bytes=100))
     for nothing in (0, float("nan"), float("inf")):
-        with pytest.raises(BudgetError, match=rf"size<=10% needs the bytes of the file .*it has {nothing:g}"):
+        with pytest.raises(
+            BudgetError, match=rf"size<=10% needs the bytes of the file .*it has {nothing:g}"
+        ):
             budget.against(Cost(bytes=nothing, milliseconds=1.0))  # type: ignore[arg-type]
-    with pytest.raises(BudgetError, match=r"size<=10% is a share of what came in: call budget\.against\(cost\)"):
+    with pytest.raises(
+        BudgetError, match=r"size<=10% is a share of what came in: call budget\.against\(cost\)"
+    ):
         budget.exceeded(Cost(bytes=1, milliseconds=1.0), 0.0)
 
 
@@ -215,5 +264,9 @@ def test_the_least_score():
     assert budget.exceeded(Cost(bytes=1000), 0.0, 0.975) == {"score": (0.975, 0.98)}
     assert budget.exceeded(Cost(bytes=1001), None) == {"size": (1001, 1000), "score": (None, 0.98)}
     assert set(budget.exceeded(Cost(bytes=1), None, float("nan"))) == {"score"}
-    assert budget.exceeded(Cost(bytes=1), None, 0.98 - 1e-12) == {} and budget.exceeded(Cost(bytes=1), None, 0.98 - 1e-6)
-    assert Budget(score=-2).exceeded(Cost(), None, -1.5) == {} and Budget(score=-2).exceeded(Cost(), None, -2.5)
+    assert budget.exceeded(Cost(bytes=1), None, 0.98 - 1e-12) == {} and budget.exceeded(
+        Cost(bytes=1), None, 0.98 - 1e-6
+    )
+    assert Budget(score=-2).exceeded(Cost(), None, -1.5) == {} and Budget(score=-2).exceeded(
+        Cost(), None, -2.5
+    )

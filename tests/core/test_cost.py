@@ -25,14 +25,18 @@ def test_nothing_is_measured_at_first():
 
 
 def test_both_measurements_together():
-    assert Cost(bytes=1, labels=2) | Cost(bytes=3, joules=4.0) == Cost(bytes=3, labels=2, joules=4.0)
+    assert Cost(bytes=1, labels=2) | Cost(bytes=3, joules=4.0) == Cost(
+        bytes=3, labels=2, joules=4.0
+    )
     assert Cost(bytes=1) | Cost(bytes=0) == Cost(bytes=0)
 
 
 def test_two_steps_one_after_the_other():
     first = Cost(labels=10, seconds=1.0, settings=2, bytes=500, milliseconds=3.0)
     second = Cost(labels=5, seconds=2.0, bytes=100, operations=7)
-    assert first + second == Cost(labels=15, seconds=3.0, settings=2, bytes=100, milliseconds=3.0, operations=7)
+    assert first + second == Cost(
+        labels=15, seconds=3.0, settings=2, bytes=100, milliseconds=3.0, operations=7
+    )
 
 
 @given(costs, costs, costs)

@@ -13,7 +13,7 @@ from shoestring.artifact import load
 from shoestring.core import Ledger, SealedError, apply, chain, prove, score, seeded
 from shoestring.kit import AdamW, Training
 from shoestring.prune import Magnitude
-from shoestring.quantize import Shared
+from shoestring.quantize import WeightSharing
 
 from .games import STONES, Nim, anyhow, greedy, perfect, play
 
@@ -27,20 +27,27 @@ def test_the_game_itself():
 
 
 def test_training_improves_play(nim: Nim, beginner: nn.Module, expert: nn.Module):
-    assert score(nim, beginner) < 0.6 and score(nim, expert) > 0.87  # perfect play loses some of the lost positions
+    assert (
+        score(nim, beginner) < 0.6 and score(nim, expert) > 0.87
+    )  # perfect play loses some of the lost positions
     winnable = torch.tensor([heap for heap in range(1, STONES + 1) if heap % 4])
     with torch.no_grad():
         assert (play(greedy(expert), perfect, winnable) == 1).all()
 
 
-def test_score_of_a_split_is_the_same_each_time_and_each_split_has_its_own(nim: Nim, beginner: nn.Module):
+def test_score_of_a_split_is_the_same_each_time_and_each_split_has_its_own(
+    nim: Nim, beginner: nn.Module
+):
     assert score(nim, beginner) == score(nim, beginner)
     assert score(nim, beginner) != score(nim, beginner, "test")
 
 
 def test_prune_share_write_and_prove(nim: Nim, expert: nn.Module, tmp_path: Path):
     ledger, path = Ledger(tmp_path / "ledger.sqlite"), tmp_path / "nim.shoe"
-    small = chain(Magnitude(density=0.4, training=Training(40)), Shared(levels=8, training=Training(20, AdamW(1e-4))))
+    small = chain(
+        Magnitude(density=0.4, training=Training(40)),
+        WeightSharing(levels=8, training=Training(20, AdamW(1e-4))),
+    )
     model = apply(small, expert, nim, ledger=ledger)
     assert nim.test_reads == []
     plain = kit.write(expert, nim, tmp_path / "plain.shoe")
@@ -54,7 +61,9 @@ def test_prune_share_write_and_prove(nim: Nim, expert: nn.Module, tmp_path: Path
 
 def test_a_teacher_teaches_play(nim: Nim, beginner: nn.Module, expert: nn.Module):
     with seeded(1):
-        student = kit.train(kit.clone(beginner), nim.sealed().taught_by(expert), Training(60, AdamW(1e-2)))
+        student = kit.train(
+            kit.clone(beginner), nim.sealed().taught_by(expert), Training(60, AdamW(1e-2))
+        )
     assert score(nim, student) > score(nim, beginner) + 0.1
 
 

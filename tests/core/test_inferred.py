@@ -1,4 +1,7 @@
-"""Kinds of outputs that nobody declared: from the loss, from the step that made them, from their values."""
+"""Kinds of outputs that nobody declared.
+
+From the loss, from the step that made them, from their values.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.core.inferred import Told, in_words, is_boxes, may_be_logits, of_loss, of_values, settle
+from shoestring.core.inferred import (
+    Told,
+    in_words,
+    is_boxes,
+    may_be_logits,
+    of_loss,
+    of_values,
+    settle,
+)
 from shoestring.core.kinds import (
     BinaryLogits,
     BinaryProbabilities,
@@ -21,7 +32,7 @@ from shoestring.core.kinds import (
     Own,
     Probabilities,
     outputs_of,
-)  # fmt: skip
+)
 from shoestring.core.view import Taught
 from shoestring.kit import Supervised
 
@@ -40,47 +51,124 @@ def classes(*shape: int) -> Tensor:
 
 
 CRITERIA: dict[str, tuple[Any, tuple[int, ...], Any]] = {
-    "cross entropy": (lambda out: functional.cross_entropy(out, classes(4)), (4, 5), ClassLogits(1)),
-    "of soft labels": (lambda out: functional.cross_entropy(out, torch.full((4, 5), 0.2)), (4, 5), ClassLogits(1)),
+    "cross entropy": (
+        lambda out: functional.cross_entropy(out, classes(4)),
+        (4, 5),
+        ClassLogits(1),
+    ),
+    "of soft labels": (
+        lambda out: functional.cross_entropy(out, torch.full((4, 5), 0.2)),
+        (4, 5),
+        ClassLogits(1),
+    ),
     "as a module, with label smoothing": (
-        lambda out: nn.CrossEntropyLoss(label_smoothing=0.1)(out, classes(4)), (4, 5), ClassLogits(1),
+        lambda out: nn.CrossEntropyLoss(label_smoothing=0.1)(out, classes(4)),
+        (4, 5),
+        ClassLogits(1),
     ),
-    "of one example": (lambda out: functional.cross_entropy(out, classes(1)[0]), (5,), ClassLogits(0)),
-    "of pixels": (lambda out: functional.cross_entropy(out, classes(2, 6, 6)), (2, 3, 6, 6), ClassLogits(1)),
-    "of pixels, as many as classes": (lambda out: functional.cross_entropy(out, classes(2, 3, 3)), (2, 3, 3, 3), ClassLogits(1)),
+    "of one example": (
+        lambda out: functional.cross_entropy(out, classes(1)[0]),
+        (5,),
+        ClassLogits(0),
+    ),
+    "of pixels": (
+        lambda out: functional.cross_entropy(out, classes(2, 6, 6)),
+        (2, 3, 6, 6),
+        ClassLogits(1),
+    ),
+    "of pixels, as many as classes": (
+        lambda out: functional.cross_entropy(out, classes(2, 3, 3)),
+        (2, 3, 3, 3),
+        ClassLogits(1),
+    ),
     "of pixels, in a row": (
-        lambda out: functional.cross_entropy(out.permute(0, 2, 3, 1).reshape(-1, 3), classes(18)), (2, 3, 3, 3), ClassLogits(1),
+        lambda out: functional.cross_entropy(out.permute(0, 2, 3, 1).reshape(-1, 3), classes(18)),
+        (2, 3, 3, 3),
+        ClassLogits(1),
     ),
-    "of words": (lambda out: functional.cross_entropy(out.flatten(0, 1), classes(14)), (2, 7, 5), ClassLogits(2)),
-    "of words, turned": (lambda out: functional.cross_entropy(out.transpose(1, 2), classes(2, 5)), (2, 5, 5), ClassLogits(2)),
-    "of the last word": (lambda out: functional.cross_entropy(out[:, -1], classes(2)), (2, 7, 5), ClassLogits(2)),
-    "of some words": (lambda out: functional.cross_entropy(out[torch.ones(2, 7) > 0], classes(14)), (2, 7, 5), ClassLogits(2)),
+    "of words": (
+        lambda out: functional.cross_entropy(out.flatten(0, 1), classes(14)),
+        (2, 7, 5),
+        ClassLogits(2),
+    ),
+    "of words, turned": (
+        lambda out: functional.cross_entropy(out.transpose(1, 2), classes(2, 5)),
+        (2, 5, 5),
+        ClassLogits(2),
+    ),
+    "of the last word": (
+        lambda out: functional.cross_entropy(out[:, -1], classes(2)),
+        (2, 7, 5),
+        ClassLogits(2),
+    ),
+    "of some words": (
+        lambda out: functional.cross_entropy(out[torch.ones(2, 7) > 0], classes(14)),
+        (2, 7, 5),
+        ClassLogits(2),
+    ),
     "softened and masked": (
-        lambda out: functional.cross_entropy((out / 2).masked_fill(out > 9, -1e9), classes(4)), (4, 5), ClassLogits(1),
+        lambda out: functional.cross_entropy((out / 2).masked_fill(out > 9, -1e9), classes(4)),
+        (4, 5),
+        ClassLogits(1),
     ),
     "log softmax by hand": (lambda out: -out.log_softmax(-1)[:, 0].mean(), (4, 5), ClassLogits(1)),
-    "a distribution": (lambda out: -torch.distributions.Categorical(logits=out).log_prob(classes(4)).mean(), (4, 5), ClassLogits(1)),
+    "a distribution": (
+        lambda out: -torch.distributions.Categorical(logits=out).log_prob(classes(4)).mean(),
+        (4, 5),
+        ClassLogits(1),
+    ),
     "nll": (lambda out: functional.nll_loss(out, classes(4)), (4, 5), ClassLogits(1)),
     "ctc": (
-        lambda out: functional.ctc_loss(out, torch.ones(2, 3).long(), torch.full((2,), 9), torch.full((2,), 3)),
-        (9, 2, 5), ClassLogits(2),
+        lambda out: functional.ctc_loss(
+            out, torch.ones(2, 3).long(), torch.full((2,), 9), torch.full((2,), 3)
+        ),
+        (9, 2, 5),
+        ClassLogits(2),
     ),
-    "yes or no": (lambda out: functional.binary_cross_entropy_with_logits(out, torch.ones(4, 3)), (4, 3), BinaryLogits()),
-    "focal by hand": (lambda out: -(1 - out.sigmoid()).pow(2).mul(functional.logsigmoid(out)).mean(), (4, 3), BinaryLogits()),
+    "yes or no": (
+        lambda out: functional.binary_cross_entropy_with_logits(out, torch.ones(4, 3)),
+        (4, 3),
+        BinaryLogits(),
+    ),
+    "focal by hand": (
+        lambda out: -(1 - out.sigmoid()).pow(2).mul(functional.logsigmoid(out)).mean(),
+        (4, 3),
+        BinaryLogits(),
+    ),
     "squared": (lambda out: functional.mse_loss(out, torch.zeros(4, 3)), (4, 3), Numbers()),
     "absolute": (lambda out: functional.l1_loss(out, torch.zeros(4, 3)), (4, 3), Numbers()),
     "smooth": (lambda out: functional.smooth_l1_loss(out, torch.zeros(4, 3)), (4, 3), Numbers()),
     "huber": (lambda out: nn.HuberLoss()(out, torch.zeros(4, 3)), (4, 3), Numbers()),
     "by hand": (lambda out: ((out - torch.zeros(4, 3)) ** 2).mean(), (4, 3), Numbers()),
-    "distance": (lambda out: functional.pairwise_distance(out, torch.zeros(4, 3)).mean(), (4, 3), Numbers()),
-    "triplet": (lambda out: functional.triplet_margin_loss(out[:1], out[1:2], out[2:3]), (4, 3), Numbers()),
-    "cosine": (lambda out: 1 - functional.cosine_similarity(out, random(4, 3)).mean(), (4, 3), Directions(1)),
-    "cosine embedding": (lambda out: functional.cosine_embedding_loss(out, random(4, 3), torch.ones(4)), (4, 3), Directions()),
+    "distance": (
+        lambda out: functional.pairwise_distance(out, torch.zeros(4, 3)).mean(),
+        (4, 3),
+        Numbers(),
+    ),
+    "triplet": (
+        lambda out: functional.triplet_margin_loss(out[:1], out[1:2], out[2:3]),
+        (4, 3),
+        Numbers(),
+    ),
+    "cosine": (
+        lambda out: 1 - functional.cosine_similarity(out, random(4, 3)).mean(),
+        (4, 3),
+        Directions(1),
+    ),
+    "cosine embedding": (
+        lambda out: functional.cosine_embedding_loss(out, random(4, 3), torch.ones(4)),
+        (4, 3),
+        Directions(),
+    ),
     "contrastive": (
-        lambda out: functional.cross_entropy(functional.normalize(out) @ random(4, 3).T, torch.arange(4)), (4, 3), Directions(1),
+        lambda out: functional.cross_entropy(
+            functional.normalize(out) @ random(4, 3).T, torch.arange(4)
+        ),
+        (4, 3),
+        Directions(1),
     ),
     "nothing that is known": (lambda out: out.sum(), (4, 3), None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CRITERIA)
@@ -94,22 +182,31 @@ def test_a_partial_and_a_module_tell_as_the_function_does():
     out = answer(4, 3)
     for criterion in (partial(functional.binary_cross_entropy, reduction="sum"), nn.BCELoss()):
         chances = out.sigmoid()
-        assert of_loss(criterion(chances, torch.ones(4, 3)), [{"": chances}]) == {"": BinaryProbabilities()}
+        assert of_loss(criterion(chances, torch.ones(4, 3)), [{"": chances}]) == {
+            "": BinaryProbabilities()
+        }
 
 
 def test_each_of_several_outputs_has_its_own():
     logits, boxes, hidden = answer(4, 6, 3), answer(4, 6, 4), answer(4, 8)
     output = {"logits": logits, "boxes": boxes, "hidden": hidden}
-    loss = functional.cross_entropy(logits.flatten(0, 1), classes(24)) + 5 * functional.l1_loss(boxes, torch.zeros(4, 6, 4))
+    loss = functional.cross_entropy(logits.flatten(0, 1), classes(24)) + 5 * functional.l1_loss(
+        boxes, torch.zeros(4, 6, 4)
+    )
     assert of_loss(loss, [output]) == {"logits": ClassLogits(2), "boxes": Numbers()}
     found = settle(None, loss, [output], {name: one.detach() for name, one in output.items()})
-    assert in_words(found) == "logits as logits of classes along axis 2 (by the loss), boxes as numbers (by the loss)"
+    assert (
+        in_words(found)
+        == "logits as logits of classes along axis 2 (by the loss), boxes as numbers (by the loss)"
+    )
 
 
 def test_what_the_model_itself_does_with_an_output_is_no_sign():
     raw = answer(4, 3)
     squeezed = raw.sigmoid()  # within forward(), which returns both
-    found = of_loss(functional.mse_loss(raw, torch.zeros(4, 3)) + squeezed.sum(), [{"0": raw, "1": squeezed}])
+    found = of_loss(
+        functional.mse_loss(raw, torch.zeros(4, 3)) + squeezed.sum(), [{"0": raw, "1": squeezed}]
+    )
     assert found == {"0": Numbers(), "1": None}
 
 
@@ -170,7 +267,11 @@ def test_what_a_convolution_makes_has_its_columns_along_axis_1():
 def test_what_may_be_logits():
     made = nn.Linear(6, 3)(random(8, 6))
     assert may_be_logits(made) and may_be_logits(nn.Linear(6, 3, bias=False)(random(8, 2, 6)))
-    assert not may_be_logits(made[:, :2]) and not may_be_logits(made.tanh()) and not may_be_logits(None)
+    assert (
+        not may_be_logits(made[:, :2])
+        and not may_be_logits(made.tanh())
+        and not may_be_logits(None)
+    )
 
 
 # -- declared
@@ -180,15 +281,20 @@ def test_what_is_declared_goes_before_all_signs():
     output = {"logits": answer(4, 3), "boxes": answer(4, 4), "state": answer(4, 8)}
     loss = functional.mse_loss(output["boxes"], torch.zeros(4, 4))
     answers = {name: one.detach() for name, one in output.items()}
-    found = settle({"boxes": Directions(), 0: ClassLogits(), "state": NotTaught()}, loss, [output], answers)
+    found = settle(
+        {"boxes": Directions(), 0: ClassLogits(), "state": NotTaught()}, loss, [output], answers
+    )
     assert {path: told.kind for path, told in found.items()} == {
-        "logits": ClassLogits(), "boxes": Directions(), "state": NotTaught(),
-    }  # fmt: skip
+        "logits": ClassLogits(),
+        "boxes": Directions(),
+        "state": NotTaught(),
+    }
     assert {told.by for told in found.values()} == {"declared"}
     alone = settle(Numbers(), loss, [output["boxes"]], answers["boxes"])
     assert alone == {"": Told(Numbers(), "declared")}
     with pytest.raises(
-        ValueError, match="the task's `kinds` names the output 'box', and the model gives logits, boxes, state"
+        ValueError,
+        match="the task's `kinds` names the output 'box', and the model gives logits, boxes, state",
     ):
         settle({"box": Numbers()}, loss, [output], answers)
     with pytest.raises(ValueError, match="names the output 3, and the model gives logits"):
@@ -222,9 +328,9 @@ class Detector(nn.Module):
 
 def detection(**settings: Any) -> Supervised:
     def criterion(outputs: Any, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs[0], targets[:, 0].long()) + functional.smooth_l1_loss(
-            outputs[1], targets[:, 1:]
-        )
+        return functional.cross_entropy(
+            outputs[0], targets[:, 0].long()
+        ) + functional.smooth_l1_loss(outputs[1], targets[:, 1:])
 
     split = random(16, 6), torch.cat([torch.arange(16.0)[:, None] % 3, random(16, 4)], 1)
     return Supervised(train=split, validation=split, test=split, criterion=criterion, **settings)
@@ -240,9 +346,15 @@ def test_a_detector_is_taught_classes_and_boxes_and_says_so():
     batch = next(iter(task.batches("validation")))
     loss = taught.loss(student, batch)
     (logits, boxes), (true_logits, true_boxes) = student(*batch[0]), teacher(*batch[0])
-    by_hand = ClassLogits().apart(logits, true_logits, 3.0) + Numbers().apart(boxes, true_boxes, 3.0)
+    by_hand = ClassLogits().apart(logits, true_logits, 3.0) + Numbers().apart(
+        boxes, true_boxes, 3.0
+    )
     torch.testing.assert_close(loss, by_hand)
-    assert taught.teaching() == "output_0 as logits of classes along axis 1 (by the loss), output_1 as numbers (by the loss)"
+    assert (
+        taught.teaching()
+        == "output_0 as logits of classes along axis 1 (by the loss), output_1 as numbers (by the "
+        "loss)"
+    )
     assert taught.sealed().teaching() == taught.teaching() == taught.sampled(8, 0).teaching()
     with torch.no_grad():  # once found out, it stays
         torch.testing.assert_close(taught.loss(student, batch), by_hand.detach())
@@ -286,16 +398,28 @@ def test_outputs_that_are_there_in_training_only_are_taught_as_in_training():
             return super().forward(x) if self.training else super().forward(x)[0]
 
     split = random(8, 6), classes(8)
-    task = Supervised(train=split, validation=split, test=split, criterion=lambda out, y: functional.cross_entropy(out[0], y))
+    task = Supervised(
+        train=split,
+        validation=split,
+        test=split,
+        criterion=lambda out, y: functional.cross_entropy(out[0], y),
+    )
     teaching = task.taught_by(Modes().eval())
-    assert float(teaching.loss(Modes().train(), next(iter(task.batches("validation")))).detach()) > 0
-    assert "output_0 as logits of classes" in teaching.teaching() and "output_1 as numbers" in teaching.teaching()
+    assert (
+        float(teaching.loss(Modes().train(), next(iter(task.batches("validation")))).detach()) > 0
+    )
+    assert (
+        "output_0 as logits of classes" in teaching.teaching()
+        and "output_1 as numbers" in teaching.teaching()
+    )
 
 
 def test_parts_of_one_tensor_that_mean_different_things_are_numbers():
     out = torch.randn(8, 14, requires_grad=True)
     y = classes(8)
-    loss = functional.cross_entropy(out[:, :10], y) + functional.mse_loss(out[:, 10:], torch.zeros(8, 4))
+    loss = functional.cross_entropy(out[:, :10], y) + functional.mse_loss(
+        out[:, 10:], torch.zeros(8, 4)
+    )
     assert of_loss(loss, [{"": out}]) == {"": Numbers()}
     assert of_loss(functional.cross_entropy(out[:, :10], y), [{"": out}])[""] == ClassLogits(1)
 
@@ -309,5 +433,7 @@ def test_logits_beside_a_fixed_zero_are_those_of_yes():
     loss = functional.cross_entropy(torch.stack([torch.zeros_like(flat), flat], -1), y)
     assert of_loss(loss, [{"": flat}]) == {"": BinaryLogits()}
     one, other = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
-    loss = functional.cross_entropy(torch.cat([one, other]), torch.zeros(8, dtype=torch.long))  # examples, not classes
+    loss = functional.cross_entropy(
+        torch.cat([one, other]), torch.zeros(8, dtype=torch.long)
+    )  # examples, not classes
     assert of_loss(loss, [{"": one}, {"": other}]) == {"": ClassLogits(1)}

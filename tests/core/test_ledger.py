@@ -14,9 +14,15 @@ from shoestring.core import Cost, Ledger, Row
 from shoestring.core.ledger import VERSION
 
 ROW = Row(
-    kind="apply", technique="Magnitude(density=0.1)", seed=3, score_before=0.9, score_after=0.89, note="said 'so'",
-    cost_before=Cost(bytes=100), cost_after=Cost(bytes=10, seconds=1.5, labels=0),
-)  # fmt: skip
+    kind="apply",
+    technique="Magnitude(density=0.1)",
+    seed=3,
+    score_before=0.9,
+    score_after=0.89,
+    note="said 'so'",
+    cost_before=Cost(bytes=100),
+    cost_after=Cost(bytes=10, seconds=1.5, labels=0),
+)
 
 
 def write_rows(path: str, who: int, count: int) -> None:
@@ -30,8 +36,19 @@ def test_rows_come_back_as_they_were(tmp_path: Path):
     assert [ledger.append(ROW), ledger.append(Row(kind="failed", technique="x"))] == [1, 2]
     first, second = Ledger(str(tmp_path / "a.sqlite")).rows()
     assert first == Row(**{**vars(ROW), "id": 1})
-    assert (second.kind, second.id, second.seed, second.score_before, second.cost_after) == ("failed", 2, None, None, Cost())
-    assert first.versions["python"] and first.versions["numpy"] and "cores" in first.machine and first.time > 1e9
+    assert (second.kind, second.id, second.seed, second.score_before, second.cost_after) == (
+        "failed",
+        2,
+        None,
+        None,
+        Cost(),
+    )
+    assert (
+        first.versions["python"]
+        and first.versions["numpy"]
+        and "cores" in first.machine
+        and first.time > 1e9
+    )
 
 
 def test_lines_of_json(tmp_path: Path):
@@ -41,9 +58,19 @@ def test_lines_of_json(tmp_path: Path):
     ledger.append(ROW)
     first, second = map(json.loads, ledger.json_lines())
     assert (first["id"], second["id"]) == (1, 2)
-    assert first["cost_before"] == {"bytes": 100} and first["cost_after"] == {"bytes": 10, "seconds": 1.5, "labels": 0}
-    assert first["technique"] == "Magnitude(density=0.1)" and first["note"] == "said 'so'" and first["file"] is None
-    assert first["versions"] == ROW.versions and all("\n" not in line for line in ledger.json_lines())
+    assert first["cost_before"] == {"bytes": 100} and first["cost_after"] == {
+        "bytes": 10,
+        "seconds": 1.5,
+        "labels": 0,
+    }
+    assert (
+        first["technique"] == "Magnitude(density=0.1)"
+        and first["note"] == "said 'so'"
+        and first["file"] is None
+    )
+    assert first["versions"] == ROW.versions and all(
+        "\n" not in line for line in ledger.json_lines()
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +79,8 @@ def test_lines_of_json(tmp_path: Path):
         "update ledger set score_after = 1.0",
         "delete from ledger where id = 1",
         "delete from ledger",
-        "insert or replace into ledger select 1, time, kind, 'forged', seed, score_before, score_after, cost_before, cost_after, "
+        "insert or replace into ledger select 1, time, kind, 'forged', seed, score_before, "
+        "score_after, cost_before, cost_after, "
         "file, sha256, machine, versions, note, run, parent, task, model from ledger",
     ],
 )
@@ -60,7 +88,11 @@ def test_the_database_itself_is_append_only(tmp_path: Path, attempt: str):
     ledger = Ledger(tmp_path / "a.sqlite")
     ledger.append(ROW)
     before = ledger.rows()
-    with closing(sqlite3.connect(ledger.path)) as connection, connection, pytest.raises(sqlite3.Error, match="append-only"):
+    with (
+        closing(sqlite3.connect(ledger.path)) as connection,
+        connection,
+        pytest.raises(sqlite3.Error, match="append-only"),
+    ):
         connection.execute(attempt)
     assert ledger.rows() == before and ledger.append(ROW) == 2
 
@@ -93,8 +125,19 @@ def old(tmp_path: Path) -> Path:
 def test_an_old_ledger_is_read_as_it_is(old: Path):
     before = old.read_bytes()
     (row,) = Ledger(old).rows()
-    assert (row.id, row.time, row.technique, row.score_after, row.cost_after) == (1, 5.0, "Old()", 0.8, Cost(bytes=7))
-    assert (row.run, row.parent, row.task, row.model) == (None, None, None, None) and row.note == "kept"
+    assert (row.id, row.time, row.technique, row.score_after, row.cost_after) == (
+        1,
+        5.0,
+        "Old()",
+        0.8,
+        Cost(bytes=7),
+    )
+    assert (row.run, row.parent, row.task, row.model) == (
+        None,
+        None,
+        None,
+        None,
+    ) and row.note == "kept"
     assert old.read_bytes() == before
     assert json.loads(next(Ledger(old).json_lines()))["run"] is None
 
@@ -102,10 +145,22 @@ def test_an_old_ledger_is_read_as_it_is(old: Path):
 def test_an_old_ledger_is_appended_to(old: Path):
     ledger = Ledger(old)
     first = ledger.rows()
-    assert ledger.append(Row(kind="apply", technique="New()", run="ab12", parent=1, task="digits", model="f" * 64)) == 2
+    assert (
+        ledger.append(
+            Row(
+                kind="apply", technique="New()", run="ab12", parent=1, task="digits", model="f" * 64
+            )
+        )
+        == 2
+    )
     rows = ledger.rows()
     assert rows[:1] == first
-    assert (rows[1].run, rows[1].parent, rows[1].task, rows[1].model) == ("ab12", 1, "digits", "f" * 64)
+    assert (rows[1].run, rows[1].parent, rows[1].task, rows[1].model) == (
+        "ab12",
+        1,
+        "digits",
+        "f" * 64,
+    )
     with closing(sqlite3.connect(old)) as connection:
         assert connection.execute("pragma user_version").fetchone() == (VERSION,)
         connection.executescript(OLD + OLD_ROW)  # an older Shoestring goes on writing
@@ -117,7 +172,11 @@ def test_an_old_ledger_is_appended_to(old: Path):
 def test_a_change_of_schema_that_was_cut_short_is_begun_again(old: Path):
     with closing(sqlite3.connect(old)) as connection, connection:
         connection.execute("alter table ledger add column run text")
-    assert Ledger(old).rows()[0].run is None and Ledger(old).append(ROW) == 2 and Ledger(old).rows()[1].run == ROW.run
+    assert (
+        Ledger(old).rows()[0].run is None
+        and Ledger(old).append(ROW) == 2
+        and Ledger(old).rows()[1].run == ROW.run
+    )
 
 
 def test_many_processes_renew_an_old_ledger_at_a_time(old: Path):
@@ -129,7 +188,9 @@ def test_many_processes_renew_an_old_ledger_at_a_time(old: Path):
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0] * 3
     rows = Ledger(old).rows()
-    assert [row.id for row in rows] == list(range(1, 17)) and len({row.run for row in rows[1:]}) == 3
+    assert [row.id for row in rows] == list(range(1, 17)) and len(
+        {row.run for row in rows[1:]}
+    ) == 3
 
 
 def test_a_ledger_of_a_newer_schema_is_left_alone(tmp_path: Path):
@@ -139,14 +200,22 @@ def test_a_ledger_of_a_newer_schema_is_left_alone(tmp_path: Path):
         connection.execute(f"pragma user_version = {VERSION + 1}")
     before = path.read_bytes()
     for attempt in (lambda: Ledger(path).append(ROW), lambda: Ledger(path).rows()):
-        with pytest.raises(ValueError, match=rf"schema version {VERSION + 1}, and this Shoestring knows {VERSION} and older"):
+        with pytest.raises(
+            ValueError,
+            match=rf"schema version {VERSION + 1}, and this Shoestring knows {VERSION} and older",
+        ):
             attempt()
     assert path.read_bytes() == before
 
 
 def test_a_run_is_of_a_process(tmp_path: Path):
     first, second = (Row(kind="apply", technique="x") for _ in range(2))
-    assert first.run == second.run and first.run is not None and len(first.run) == 8 and int(first.run, 16) >= 0
+    assert (
+        first.run == second.run
+        and first.run is not None
+        and len(first.run) == 8
+        and int(first.run, 16) >= 0
+    )
     assert Row(kind="apply", technique="x", run="mine").run == "mine"
 
 

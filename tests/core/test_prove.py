@@ -27,8 +27,18 @@ def test_prove_writes_its_row(nim: Nim, expert: nn.Module, path: Path, tmp_path:
     assert nim.test_reads == ["test"], "the test split is read once"
     assert value == score(nim, expert, "test")
     (row,) = ledger.rows()
-    assert (row.kind, row.technique, row.seed, row.score_before, row.score_after) == ("prove", "", 4, None, value)
-    assert row.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() and row.file == str(path) and row.note == "as shipped"
+    assert (row.kind, row.technique, row.seed, row.score_before, row.score_after) == (
+        "prove",
+        "",
+        4,
+        None,
+        value,
+    )
+    assert (
+        row.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        and row.file == str(path)
+        and row.note == "as shipped"
+    )
     assert row.cost_after == Cost(bytes=path.stat().st_size) and row.cost_before == Cost()
 
 
@@ -39,7 +49,13 @@ def test_prove_needs_no_ledger(nim: Nim, path: Path):
 def test_a_damaged_file_is_not_scored(nim: Nim, path: Path, tmp_path: Path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     data = path.read_bytes()
-    for damaged in (data[:-1], data[: len(data) // 2], data[:40] + bytes([data[40] ^ 1]) + data[41:], b"", b"PK" + data):
+    for damaged in (
+        data[:-1],
+        data[: len(data) // 2],
+        data[:40] + bytes([data[40] ^ 1]) + data[41:],
+        b"",
+        b"PK" + data,
+    ):
         path.write_bytes(damaged)
         with pytest.raises(ShoeError):
             prove(path, nim, ledger=ledger)

@@ -28,7 +28,7 @@ from shoestring.core import (
     check_task,
     score,
     seeded,
-)  # fmt: skip
+)
 from shoestring.core.kinds import BinaryLogits, ClassLogits, Kinds, Numbers
 
 
@@ -108,7 +108,18 @@ class Dressed(Fixed):
         lambda sealed: Tiny().taught_by(nn.Linear(2, 3)).sealed(),
         lambda sealed: Tiny().taught_by(nn.Linear(2, 3)).sealed().task,
     ],
-    ids=["itself", "copy", "deepcopy", "pickle", "twice", "taught", "method", "attribute", "teacher within", "task within"],
+    ids=[
+        "itself",
+        "copy",
+        "deepcopy",
+        "pickle",
+        "twice",
+        "taught",
+        "method",
+        "attribute",
+        "teacher within",
+        "task within",
+    ],
 )
 def test_sealed_task_has_no_test_split(disguise: Callable[[Any], Any]):
     sealed = disguise(Tiny().sealed())
@@ -131,7 +142,9 @@ def test_sealed_task_gives_everything_else():
     sealed: Any = task.sealed()
     model = nn.Linear(2, 3)
     for split in ("train", "validation"):
-        assert len(list(sealed.batches(split))) == 1 and sealed.score(model, split) == task.score(model, split)
+        assert len(list(sealed.batches(split))) == 1 and sealed.score(model, split) == task.score(
+            model, split
+        )
         assert sealed.read(split) == f"all of {split}"
     assert sealed.loss(model, (task.x, task.y)) == task.loss(model, (task.x, task.y))
     assert sealed.contest == 7 and sealed.oracle is task.oracle and sealed.example()[0][0] is task.x
@@ -152,28 +165,41 @@ def taught(task: Any, teacher: Any, student: Any, **settings: float) -> Tensor:
 
 
 def test_distance_by_hand_and_by_torch():
-    # The teacher is sure to one half and a quarter twice; the student knows nothing. At temperature 1:
-    # 1/2 log(3/2) + 2 · 1/4 log(3/4).
+    # The teacher is sure to one half and a quarter twice; the student knows nothing. At temperature
+    # 1: 1/2 log(3/2) + 2 · 1/4 log(3/4).
     teacher, student = Fixed(torch.tensor([[0.5, 0.25, 0.25]]).log()), Fixed(torch.zeros(1, 3))
     task = Loss(lambda model: model(torch.zeros(1)).sum(), ClassLogits())
     by_hand = 0.5 * np.log(1.5) + 0.5 * np.log(0.75)
-    assert taught(task, teacher, student, weight=1.0, temperature=1.0).item() == pytest.approx(by_hand, rel=1e-5)
+    assert taught(task, teacher, student, weight=1.0, temperature=1.0).item() == pytest.approx(
+        by_hand, rel=1e-5
+    )
     generator = torch.Generator().manual_seed(0)
     theirs, ours = torch.randn(5, 7, generator=generator), torch.randn(5, 7, generator=generator)
     by_torch = functional.kl_div(
-        (ours / 3).log_softmax(-1), (theirs / 3).log_softmax(-1), reduction="batchmean", log_target=True
+        (ours / 3).log_softmax(-1),
+        (theirs / 3).log_softmax(-1),
+        reduction="batchmean",
+        log_target=True,
     )
     own = ours.sum()
     task = Loss(lambda model: model(torch.zeros(1)).sum(), ClassLogits(-1))
-    torch.testing.assert_close(taught(task, Fixed(theirs), Fixed(ours)), 0.3 * own + 0.7 * 9 * by_torch)
-    torch.testing.assert_close(task.taught_by(Fixed(theirs)).loss(Fixed(ours), None), 0.3 * own + 0.7 * 9 * by_torch)
+    torch.testing.assert_close(
+        taught(task, Fixed(theirs), Fixed(ours)), 0.3 * own + 0.7 * 9 * by_torch
+    )
+    torch.testing.assert_close(
+        task.taught_by(Fixed(theirs)).loss(Fixed(ours), None), 0.3 * own + 0.7 * 9 * by_torch
+    )
 
 
 def test_numbers_are_compared_by_the_share_of_their_mean_square_where_they_are_few():
     task = Loss(lambda model: model(torch.zeros(1)).sum() * 0)
     teacher, student = Fixed(torch.tensor([[1.0], [2.0]])), Fixed(torch.tensor([[2.0], [4.0]]))
-    assert taught(task, teacher, student, weight=1.0).item() == pytest.approx((1 + 4) / 2 / ((1 + 4) / 2))
-    assert taught(task, Fixed(torch.tensor(3.0)), Fixed(torch.tensor(1.0)), weight=0.5).item() == pytest.approx(0.5 * 4 / 9)
+    assert taught(task, teacher, student, weight=1.0).item() == pytest.approx(
+        (1 + 4) / 2 / ((1 + 4) / 2)
+    )
+    assert taught(
+        task, Fixed(torch.tensor(3.0)), Fixed(torch.tensor(1.0)), weight=0.5
+    ).item() == pytest.approx(0.5 * 4 / 9)
 
 
 def test_several_outputs_and_several_calls():
@@ -181,12 +207,17 @@ def test_several_outputs_and_several_calls():
         return model(torch.zeros(1))[0].sum() * 0 + model(torch.zeros(1))[0].sum() * 0
 
     zero, one, two = torch.zeros(2, 1), torch.ones(2, 1), torch.full((2, 1), 2.0)
-    assert taught(Loss(loss), Fixed(one, two), Fixed(zero, one), weight=1.0).item() == pytest.approx(1 + (2 - 1) ** 2 / 2**2)
+    assert taught(
+        Loss(loss), Fixed(one, two), Fixed(zero, one), weight=1.0
+    ).item() == pytest.approx(1 + (2 - 1) ** 2 / 2**2)
 
 
 def test_of_outputs_with_logits_these_are_compared():
     task = Loss(lambda model: model(torch.zeros(1))["logits"].sum() * 0)
-    teacher, student = Dressed(torch.ones(1, 1), torch.ones(1, 1)), Dressed(torch.zeros(1, 1), torch.full((1, 1), 9.0))
+    teacher, student = (
+        Dressed(torch.ones(1, 1), torch.ones(1, 1)),
+        Dressed(torch.zeros(1, 1), torch.full((1, 1), 9.0)),
+    )
     assert taught(task, teacher, student, weight=1.0).item() == pytest.approx(1.0)
 
 
@@ -203,7 +234,11 @@ def test_what_is_masked_gives_no_nan():
 
 
 def test_gradients_flow_to_the_student_only():
-    task, teacher, student = Tiny(), nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.9)), nn.Linear(2, 3)
+    task, teacher, student = (
+        Tiny(),
+        nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.9)),
+        nn.Linear(2, 3),
+    )
     teacher.train()
     (batch,) = task.batches("train")
     first, second = (task.taught_by(teacher).loss(student, batch) for _ in range(2))
@@ -226,7 +261,12 @@ def test_parts_of_the_teacher_keep_their_modes_when_the_loss_fails_too():
     student = nn.Linear(2, 3)
     with pytest.raises(ZeroDivisionError):
         Loss(fail).taught_by(teacher).loss(student, None)
-    assert teacher.training and teacher[0].training and not teacher[1].training and not student._forward_hooks
+    assert (
+        teacher.training
+        and teacher[0].training
+        and not teacher[1].training
+        and not student._forward_hooks
+    )
 
 
 def test_looking_ahead_is_not_compared():
@@ -243,7 +283,9 @@ def test_looking_ahead_is_not_compared():
         return model("now").sum() * 0
 
     teacher, student = Teacher(torch.ones(2, 1)), Fixed(torch.zeros(2, 1))
-    assert taught(Loss(loss), teacher, student, weight=1.0).item() == 1.0 and set(asked) == {("now",)}
+    assert taught(Loss(loss), teacher, student, weight=1.0).item() == 1.0 and set(asked) == {
+        ("now",)
+    }
     asked.clear()
     with torch.no_grad():  # a loss that is only looked at compares all
         assert taught(Loss(loss), teacher, student, weight=1.0).item() == 1.0
@@ -301,7 +343,11 @@ VIEWS = [
 @pytest.mark.parametrize("view", VIEWS, ids=["sealed", "taught", "one's own", "several"])
 def test_a_view_has_all_that_the_task_has(view: Callable[[Any], Any]):
     seen = view(Told())
-    assert seen.name == "told" and seen.contest == 7 and seen.merits(None, "validation").tolist() == [1, 0, 1, 0]
+    assert (
+        seen.name == "told"
+        and seen.contest == 7
+        and seen.merits(None, "validation").tolist() == [1, 0, 1, 0]
+    )
     assert seen.standard_error(None, "validation") == pytest.approx(0.5 / 2)
     assert seen.sampled(3, 0) is seen
     fewer = seen.sampled(2, 0)
@@ -312,7 +358,11 @@ def test_a_view_has_all_that_the_task_has(view: Callable[[Any], Any]):
 
 
 def test_a_sample_and_the_merits_are_sealed_too():
-    for sealed in (Told().sealed(), Told().sealed().sampled(2, 0), Doubled(Told().taught_by(nn.Linear(2, 3)).sealed())):
+    for sealed in (
+        Told().sealed(),
+        Told().sealed().sampled(2, 0),
+        Doubled(Told().taught_by(nn.Linear(2, 3)).sealed()),
+    ):
         for ask in (sealed.merits, sealed.standard_error, sealed.score):
             with pytest.raises(SealedError):
                 ask(nn.Linear(2, 3), "test")
@@ -322,7 +372,11 @@ def test_a_sample_and_the_merits_are_sealed_too():
 
 def test_what_only_some_tasks_have_has_a_default():
     task = Tiny()
-    assert task.name == "" and task.merits(None, "validation") is None and task.standard_error(None, "validation") is None
+    assert (
+        task.name == ""
+        and task.merits(None, "validation") is None
+        and task.standard_error(None, "validation") is None
+    )
     assert task.sampled(1, 0) is task and task.sealed().name == ""
 
     @dataclass(frozen=True, eq=False)
@@ -345,7 +399,10 @@ def test_what_does_not_derive_from_task_is_told_so():
 
         def example(self) -> Any: ...
 
-    with pytest.raises(TypeError, match=r"Game does not derive from shoestring\.Task.*write `class Game\(shoestring\.Task\)`"):
+    with pytest.raises(
+        TypeError,
+        match=r"Game does not derive from shoestring\.Task.*write `class Game\(shoestring\.Task\)`",
+    ):
         check_task(Game())
     with pytest.raises(TypeError, match="int has no batches, loss, score, example"):
         check_task(3)
@@ -362,13 +419,17 @@ def test_an_oracle_counts_each_label_once():
     oracle = Oracle(lambda places: [place * 10 for place in places])
     assert oracle.buy([3, 1, 3]) == [30, 10, 30] and oracle.sold == {1, 3}
     assert oracle.buy(torch.tensor([1, 2])) == [10, 20] and oracle.sold == {1, 2, 3}
-    assert oracle.buy(np.array([0, 3])) == [0, 30] and oracle.buy([]) == [] and len(oracle.sold) == 4
+    assert (
+        oracle.buy(np.array([0, 3])) == [0, 30] and oracle.buy([]) == [] and len(oracle.sold) == 4
+    )
 
 
 def test_past_the_limit_nothing_is_sold():
     oracle = Oracle(list, limit=3)
     oracle.buy([0, 1])
-    with pytest.raises(LabelBudgetError, match="4 labels in all were asked for and 3 may be sold: ask for fewer"):
+    with pytest.raises(
+        LabelBudgetError, match="4 labels in all were asked for and 3 may be sold: ask for fewer"
+    ):
         oracle.buy([1, 2, 3])
     assert oracle.sold == {0, 1} and oracle.buy([1, 2]) == [1, 2]
     with pytest.raises(LabelBudgetError):
@@ -378,10 +439,19 @@ def test_past_the_limit_nothing_is_sold():
 @pytest.mark.parametrize(
     "indices",
     [
-        [True, False], np.array([True, False]), torch.tensor([False, True]), [-1], np.array([2, -3]), torch.tensor([-1]),
-        [1.5], [2.0], torch.tensor([1.0]), ["3"], [None],
+        [True, False],
+        np.array([True, False]),
+        torch.tensor([False, True]),
+        [-1],
+        np.array([2, -3]),
+        torch.tensor([-1]),
+        [1.5],
+        [2.0],
+        torch.tensor([1.0]),
+        ["3"],
+        [None],
     ],
-)  # fmt: skip
+)
 def test_labels_are_bought_by_whole_numbers(indices: Any):
     oracle = Oracle(list)
     with pytest.raises(ValueError, match=r"by their places, whole numbers from 0 up: .* is none"):
@@ -412,7 +482,12 @@ class Modes(Tiny):
 
 def test_score_puts_every_part_back_into_its_mode():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    for modes in ((True, True, True), (True, True, False), (False, False, True), (False, False, False)):
+    for modes in (
+        (True, True, True),
+        (True, True, False),
+        (False, False, True),
+        (False, False, False),
+    ):
         for part, mode in zip((model, *model), modes, strict=True):
             part.training = mode
         score(Modes(), model)
@@ -429,7 +504,11 @@ def test_score_puts_every_part_back_into_its_mode():
 
 
 def states() -> tuple[bytes, bytes, Any]:
-    return torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes(), random.getstate()  # type: ignore[union-attr]
+    return (
+        torch.get_rng_state().numpy().tobytes(),
+        np.random.get_state()[1].tobytes(),
+        random.getstate(),
+    )  # type: ignore[union-attr]
 
 
 def test_scores_have_dice_of_their_own():
@@ -469,7 +548,11 @@ def test_seeded_fixes_and_restores_three_generators():
 
 
 def test_array_makes_tensors_and_arrays_the_same():
-    assert array(torch.ones(2, requires_grad=True)).tolist() == array(np.ones(2)).tolist() == array([1.0, 1.0]).tolist()
+    assert (
+        array(torch.ones(2, requires_grad=True)).tolist()
+        == array(np.ones(2)).tolist()
+        == array([1.0, 1.0]).tolist()
+    )
 
 
 def test_vary_is_fixed_unless_said_otherwise():

@@ -56,30 +56,42 @@ def test_chains_within_chains_are_flattened():
     a, b, c = (Append(letter=letter) for letter in "abc")
     nested = chain(chain(), chain(a, chain(b)), c)
     assert nested == chain(a, b, c) == Chain((a, b, c)) and nested.techniques == (a, b, c)
-    assert chain(chain()) == chain() and hash(nested) == hash(chain(a, b, c)) and nested != chain(a, c, b)
+    assert (
+        chain(chain()) == chain()
+        and hash(nested) == hash(chain(a, b, c))
+        and nested != chain(a, c, b)
+    )
 
 
 def test_name_is_the_call_that_makes_it():
     technique = chain(Append(letter="b", choice=Choice(0.1)), Needs(must=3))
     assert repr(technique) == (
-        "chain(Append(letter='b', choice=Choice(strength=0.1, names=()), patterns=(), inner=None), Needs(must=3))"
+        "chain(Append(letter='b', choice=Choice(strength=0.1, names=()), patterns=(), "
+        "inner=None), Needs(must=3))"
     )
     assert eval(repr(technique)) == technique
 
 
 def test_name_is_the_same_in_every_process():
     code = (
-        "from shoestring.core import chain; from shoestring.prune import *; from shoestring.quantize import Shared\n"
-        "print(chain(Magnitude(criterion=PerLayer((('a*', 0.5), ('b', 0.1)))), Shared(overrides=(('a', 4),))))"
+        "from shoestring.core import chain; from shoestring.prune import *; from "
+        "shoestring.quantize import Shared\n"
+        "print(chain(Magnitude(criterion=PerLayer((('a*', 0.5), ('b', 0.1)))), "
+        "WeightSharing(overrides=(('a', 4),))))"
     )
     names = {
         subprocess.run(
             [sys.executable, "-c", code],
-            capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(names) == 1 and names.pop().startswith("chain(Magnitude(density=0.1, criterion=PerLayer(densities=(('a*', 0.5)")
+    }
+    assert len(names) == 1 and names.pop().startswith(
+        "chain(Magnitude(density=0.1, criterion=PerLayer(densities=(('a*', 0.5)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,12 @@ def test_layers_are_those_with_matrices_unless_a_technique_says_otherwise():
     from shoestring.core import ActsOnLayers
     from shoestring.kit import members
 
-    model = nn.Sequential(nn.Embedding(3, 4), nn.LayerNorm(4), nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 2), nn.ReLU()))
+    model = nn.Sequential(
+        nn.Embedding(3, 4),
+        nn.LayerNorm(4),
+        nn.Linear(4, 4),
+        nn.Sequential(nn.Linear(4, 2), nn.ReLU()),
+    )
     assert Layered().layers(model, Nim()) == ["0", "2", "3.0"]
     for weight in members(model):
         weight.prune(weight.raw.bool())  # a state, and a module of torch's within each layer

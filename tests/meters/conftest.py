@@ -1,4 +1,7 @@
-"""What the meters are tried on: two files exported from modules, and graphs of one node written by hand."""
+"""What the meters are tried on.
+
+Two files exported from modules, and graphs of one node written by hand.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ import torch
 from torch import nn
 
 from shoestring import kit
-from shoestring.artifact import Content, file, save
-from shoestring.artifact.graph import INT, Graph, Node, Port
-from shoestring.artifact.tensors import tensor
+from shoestring.artifact import Content, save
+from shoestring.artifact.format import file
+from shoestring.artifact.format.graph import INT, Graph, Node, Port
+from shoestring.artifact.format.tensors import tensor
 from shoestring.core import Task
 from shoestring.models.lenet import LeNet5
 
@@ -62,14 +66,22 @@ def lenet(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 @pytest.fixture
 def one_node(tmp_path: Path):
-    """Writes the file of one node: `inputs` have examples along axis "N", `weights` are tensors of these shapes."""
+    """Writes the file of one node.
+
+    `inputs` have examples along axis "N", `weights` are tensors of these shapes.
+    """
 
     def write(
-        operator: str, inputs: list[tuple[int | str, ...]], weights: Sequence[tuple[int, ...]] = (), **options: Any
+        operator: str,
+        inputs: list[tuple[int | str, ...]],
+        weights: Sequence[tuple[int, ...]] = (),
+        **options: Any,
     ) -> Path:
         ports = tuple(Port(f"x{place}", 1, shape) for place, shape in enumerate(inputs))
         count = len(inputs) + len(weights)
-        node = Node(operator, options.get("operands", tuple(range(count))), 1, options.get("attributes", ()))
+        node = Node(
+            operator, options.get("operands", tuple(range(count))), 1, options.get("attributes", ())
+        )
         tree = tuple(range(len(inputs))), {}
         opset = options.get("opset", 20)
         graph = Graph(opset, ports, len(weights), (), (node,), (Port("y", 1),), (count,), tree, 0)

@@ -67,7 +67,9 @@ def framed(header, rest):
 def test_the_command_times_files_that_are_sent_to_it(linear, lenet):
     environment = {name: value for name, value in os.environ.items() if name != "SHOESTRING_TOKEN"}
     command = [sys.executable, "-m", "shoestring.cli", "agent", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
@@ -78,9 +80,14 @@ def test_the_command_times_files_that_are_sent_to_it(linear, lenet):
             assert ratio(a, again).median > 0
             cost = Latency(runtime=device, repeats=3, reference=lenet.path)(lenet.path, lenet.task)
             assert cost.milliseconds is not None and cost.milliseconds > 0
-            with pytest.raises(RemoteError, match="damaged"):  # the file is damaged, and the agent goes on
+            with pytest.raises(
+                RemoteError, match="damaged"
+            ):  # the file is damaged, and the agent goes on
                 device.time(work(linear, files=[Sent(linear.path.read_bytes()[:-9], {})]))
-            assert len(alternate([linear.path], linear.task, batch=3, runtime=device)[0].milliseconds) >= 7
+            assert (
+                len(alternate([linear.path], linear.task, batch=3, runtime=device)[0].milliseconds)
+                >= 7
+            )
         finally:
             process.terminate()
             process.wait(30)
@@ -88,11 +95,17 @@ def test_the_command_times_files_that_are_sent_to_it(linear, lenet):
 
 def test_where_other_machines_are_let_in_a_token_is_made_up():
     with Agent(host="0.0.0.0") as first, Agent(host="0.0.0.0") as second:
-        assert first.token and second.token and len(first.token) > 20 and first.token != second.token
+        assert (
+            first.token and second.token and len(first.token) > 20 and first.token != second.token
+        )
     with Agent() as server:
         assert server.token is None
     assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
-    assert not is_loopback("0.0.0.0") and not is_loopback("192.168.1.5") and not is_loopback("raspberry")
+    assert (
+        not is_loopback("0.0.0.0")
+        and not is_loopback("192.168.1.5")
+        and not is_loopback("raspberry")
+    )
 
 
 def test_the_command_says_the_token_that_it_made_up():
@@ -107,7 +120,9 @@ def test_the_command_says_the_token_that_it_made_up():
             first, elsewhere, token = (process.stdout.readline() for _ in range(3))
             port = first.rsplit(":", 1)[1].strip()
             assert f":{port}" in elsewhere and token.startswith("token: ")
-            assert Remote(f"http://127.0.0.1:{port}", token=token.split()[1]).about()["protocol"] == 1
+            assert (
+                Remote(f"http://127.0.0.1:{port}", token=token.split()[1]).about()["protocol"] == 1
+            )
             if os.name == "posix":
                 process.send_signal(signal.SIGINT)
                 assert process.communicate(timeout=30) == ("stopped\n", "")
@@ -151,17 +166,26 @@ def test_pages_in_a_browser_are_not_served():
         assert request(server, "POST", "/time", b"1", Origin="null")[0] == 403
 
 
-@pytest.mark.parametrize("token", ["", "short", "with a space in it", "schlüsselwort", "line\nbreak-in-it"])
+@pytest.mark.parametrize(
+    "token", ["", "short", "with a space in it", "schlüsselwort", "line\nbreak-in-it"]
+)
 def test_tokens_that_are_none(token):
     with pytest.raises(ValueError, match="the token must have"):
         Agent(token=token)
 
 
 def test_bad_settings():
-    for settings, said in (({"max_bytes": 0}, "max_bytes"), ({"seconds": 0}, "seconds"), ({"patience": -1}, "patience")):
+    for settings, said in (
+        ({"max_bytes": 0}, "max_bytes"),
+        ({"seconds": 0}, "seconds"),
+        ({"patience": -1}, "patience"),
+    ):
         with pytest.raises(ValueError, match=said):
             Agent(**settings)
-    with Agent() as server, pytest.raises(OSError, match=r"cannot listen at .* choose another --port"):
+    with (
+        Agent() as server,
+        pytest.raises(OSError, match=r"cannot listen at .* choose another --port"),
+    ):
         Agent(server.server_address[1])
 
 
@@ -183,7 +207,10 @@ def test_what_is_no_request_is_refused_in_json():
 
 
 def test_large_requests_are_told_before_they_are_sent(linear):
-    with running(max_bytes=100) as server, pytest.raises(RemoteError, match=r"takes 100: .*--max-bytes"):
+    with (
+        running(max_bytes=100) as server,
+        pytest.raises(RemoteError, match=r"takes 100: .*--max-bytes"),
+    ):
         Remote(server.url).time(work(linear))
 
 
@@ -233,13 +260,19 @@ def test_one_at_a_time_and_no_longer_than_allowed(linear):
     with running(patience=0.2, seconds=2.0) as server:
         told = []
         slow = threading.Thread(
-            target=lambda: told.append(request(server, "POST", "/time", encode(work(linear, rounds=100_000))))
+            target=lambda: told.append(
+                request(server, "POST", "/time", encode(work(linear, rounds=100_000)))
+            )
         )
         slow.start()
         while not server._device.locked():
             time.sleep(0.01)
         status, said, headers = request(server, "POST", "/time", b"1")
-        assert status == 503 and "one is at a time" in said["error"] and int(headers["Retry-After"]) > 0
+        assert (
+            status == 503
+            and "one is at a time" in said["error"]
+            and int(headers["Retry-After"]) > 0
+        )
         slow.join()
         assert told[0][0] == 422 and "longer than the 2 seconds" in told[0][1]["error"]
         assert not server._device.locked()
@@ -250,7 +283,8 @@ def test_a_device_that_is_busy_is_waited_for(linear, monkeypatch):
     with running(patience=0.01) as server:
         server._device.acquire()
         monkeypatch.setattr(
-            "shoestring.meters.remote.sleep", lambda seconds: (waits.append(seconds), server._device.release())
+            "shoestring.meters.remote.sleep",
+            lambda seconds: (waits.append(seconds), server._device.release()),
         )
         assert len(Remote(server.url).time(work(linear))[0].milliseconds) == 2
     assert waits == [5.0]
@@ -265,7 +299,9 @@ def test_what_nobody_thought_of_is_told_and_survived(monkeypatch):
     with running(say=said.append) as server:
         monkeypatch.setattr("shoestring.meters.agent.process", fail)
         status, answer, _ = request(server, "POST", "/time", b"1")
-        assert status == 500 and "MemoryError" in answer["error"] and "MemoryError: no room" in said[0]
+        assert (
+            status == 500 and "MemoryError" in answer["error"] and "MemoryError: no room" in said[0]
+        )
         assert request(server, "GET", "/")[0] == 200 and not server._device.locked()
 
 
@@ -273,7 +309,11 @@ def test_what_nobody_thought_of_is_told_and_survived(monkeypatch):
 
 
 def test_a_request_is_read_as_it_was_written():
-    inputs = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "b": np.array(True), "c": np.zeros((0, 4), np.float16)}
+    inputs = {
+        "a": np.arange(6, dtype=np.int64).reshape(2, 3),
+        "b": np.array(True),
+        "c": np.zeros((0, 4), np.float16),
+    }
     found = decode(
         encode(
             Work(
@@ -313,11 +353,24 @@ def test_a_request_is_read_as_it_was_written():
         ({"files": [{"bytes": -1, "inputs": []}]}, "bytes is -1"),
         ({"files": [{"bytes": 10**12, "inputs": []}]}, "was cut off"),
         ({"files": [{"bytes": 1, "inputs": []}]}, "follow the last array"),
-        ({"files": [{"bytes": 0, "inputs": [{"name": "x", "type": "object", "shape": [1]}]}]}, "a type among"),
-        ({"files": [{"bytes": 0, "inputs": [{"name": "x", "type": "float32", "shape": [-1]}]}]}, "shape is -1"),
-        ({"files": [{"bytes": 0, "inputs": [{"name": "x", "type": "float32", "shape": [10**9] * 9}]}]}, "was cut off"),
+        (
+            {"files": [{"bytes": 0, "inputs": [{"name": "x", "type": "object", "shape": [1]}]}]},
+            "a type among",
+        ),
+        (
+            {"files": [{"bytes": 0, "inputs": [{"name": "x", "type": "float32", "shape": [-1]}]}]},
+            "shape is -1",
+        ),
+        (
+            {
+                "files": [
+                    {"bytes": 0, "inputs": [{"name": "x", "type": "float32", "shape": [10**9] * 9}]}
+                ]
+            },
+            "was cut off",
+        ),
     ],
-)  # fmt: skip
+)
 def test_requests_that_are_none(linear, change, said):
     header, rest = header_of(encode(work(linear)))
     with pytest.raises(ValueError, match=said):
@@ -326,7 +379,15 @@ def test_requests_that_are_none(linear, change, said):
 
 def test_requests_that_are_no_json_or_cut_off(linear):
     body = encode(work(linear))
-    for wrong in (b"", b"\0", b"\xff" * 100, b"\0\0\0\x01[", b"\0\0\0\x02[]", body[:-1], body + b"0"):
+    for wrong in (
+        b"",
+        b"\0",
+        b"\xff" * 100,
+        b"\0\0\0\x01[",
+        b"\0\0\0\x02[]",
+        body[:-1],
+        body + b"0",
+    ):
         with pytest.raises(ValueError):
             decode(wrong)
     deep = b"[" * 100_000

@@ -2,7 +2,8 @@ import pytest
 
 from shoestring.artifact import OnnxRuntime, OpenVINO, ShoeError
 from shoestring.core import Cost
-from shoestring.meters import Latency, Ratio, Timing, alternate, latency, ratio, turns
+from shoestring.meters import Latency, Ratio, Timing, alternate, latency, ratio
+from shoestring.meters import interleaved as turns
 
 
 def timing(*milliseconds):
@@ -10,7 +11,9 @@ def timing(*milliseconds):
 
 
 class Machine:
-    """A clock that only runs move, and files that take `milliseconds`, `slower` times as long from the second round on."""
+    """A clock that only runs move, and files that take `milliseconds`, `slower` times as long from
+    the second round on.
+    """
 
     def __init__(self, monkeypatch, *milliseconds, slower=1.0):
         self.now, self.log, self.slower, self.left = 0.0, "", slower, list(milliseconds)
@@ -19,7 +22,11 @@ class Machine:
         monkeypatch.setattr(latency, "runner", self.runner)
 
     def runner(self, content, inputs, threads, runtime):
-        name, milliseconds, runs = "ABC"[3 - len(self.left)] if len(self.left) < 3 else "A", self.left.pop(0), 0
+        name, milliseconds, runs = (
+            "ABC"[3 - len(self.left)] if len(self.left) < 3 else "A",
+            self.left.pop(0),
+            0,
+        )
         self.threads.append(threads)
         self.runtimes.append(runtime)
 
@@ -44,7 +51,8 @@ def test_several_files_take_turns(linear, monkeypatch):
 def test_a_fast_model_is_run_many_times_a_sample(linear, monkeypatch):
     machine = Machine(monkeypatch, 0.03125, 0.5, 30.0)
     found = alternate([linear.path] * 3, linear.task, rounds=2, warm_up=1)
-    # 32 and 2 runs take a millisecond; before each of these samples there is a run that is not timed.
+    # 32 and 2 runs take a millisecond; before each of these samples there is a run that is not
+    # timed.
     assert [one.runs for one in found] == [32, 2, 1]
     assert machine.log == "ABC" + ("A" * 33 + "B" * 3 + "C") * 2
     assert [one.median for one in found] == pytest.approx([0.03125, 0.5, 30.0])
@@ -67,20 +75,27 @@ def test_a_runtime_for_all_or_one_for_each(linear, monkeypatch):
     machine = Machine(monkeypatch, 1.0, 2.0, 0)
     alternate([linear.path] * 2, linear.task, rounds=1, runtime=[OnnxRuntime(), OpenVINO()])
     assert machine.runtimes == [OnnxRuntime(), OpenVINO()]
-    with pytest.raises(ValueError, match="1 runtimes for 2 paths: give one for all, or one for each"):
+    with pytest.raises(
+        ValueError, match="1 runtimes for 2 paths: give one for all, or one for each"
+    ):
         alternate([linear.path] * 2, linear.task, runtime=[OpenVINO()])
 
 
 def test_openvino_is_timed_beside_onnx_runtime(linear):
-    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'shoestring[openvino]'")
-    ours, theirs = alternate([linear.path] * 2, linear.task, rounds=5, runtime=[OnnxRuntime(), OpenVINO()])
+    pytest.importorskip(
+        "openvino", reason="openvino is not installed: pip install 'shoestring[openvino]'"
+    )
+    ours, theirs = alternate(
+        [linear.path] * 2, linear.task, rounds=5, runtime=[OnnxRuntime(), OpenVINO()]
+    )
     assert ratio(theirs, ours).median > 0
     cost = Latency(repeats=3, runtime=OpenVINO(), reference=linear.path)(linear.path, linear.task)
     assert cost.milliseconds is not None and cost.milliseconds > 0
 
 
 @pytest.mark.parametrize(
-    ("runtime", "said"), [("openvino", "runtime is 'openvino'"), (OpenVINO, "runtime is the class OpenVINO")]
+    ("runtime", "said"),
+    [("openvino", "runtime is 'openvino'"), (OpenVINO, "runtime is the class OpenVINO")],
 )
 def test_a_runtime_is_a_type_with_brackets(linear, runtime, said):
     with pytest.raises(TypeError, match=f"{said}: give OnnxRuntime\\(\\) or OpenVINO\\(\\)"):
@@ -91,19 +106,24 @@ def test_a_runtime_is_a_type_with_brackets(linear, runtime, said):
 
 def test_as_many_rounds_as_fit_the_time_and_seven_at_least(linear, monkeypatch):
     Machine(monkeypatch, 100.0, 25.0, 1.0)
-    assert len(alternate([linear.path] * 2, linear.task, seconds=2.4)[0].milliseconds) == 20  # 125 ms a round
+    assert (
+        len(alternate([linear.path] * 2, linear.task, seconds=2.4)[0].milliseconds) == 20
+    )  # 125 ms a round
     Machine(monkeypatch, 5000.0, 1.0, 1.0)
     assert len(alternate([linear.path], linear.task, warm_up=3)[0].milliseconds) == 7
 
 
 def test_drift_leaves_the_ratio_alone():
-    # The machine slows down from round to round: the medians of either mean little, each pair still says 2.
+    # The machine slows down from round to round: the medians of either mean little, each pair still
+    # says 2.
     assert ratio(timing(2, 4, 8, 16), timing(1, 2, 4, 8)) == Ratio(median=2, low=2, high=2)
 
 
 def test_the_ratio_is_the_median_of_the_pairs_with_its_quartiles():
     # 1/2, 2/2, 3/2, 4/2, 5/2
-    assert ratio(timing(1, 2, 3, 4, 5), timing(2, 2, 2, 2, 2)) == Ratio(median=1.5, low=1.0, high=2.0)
+    assert ratio(timing(1, 2, 3, 4, 5), timing(2, 2, 2, 2, 2)) == Ratio(
+        median=1.5, low=1.0, high=2.0
+    )
     assert str(Ratio(median=0.5213, low=0.5, high=0.55)) == "0.521 (0.5 to 0.55)"
 
 
@@ -129,7 +149,8 @@ def test_a_reference_takes_out_what_slows_the_machine(linear, monkeypatch, tmp_p
     meter = Latency(repeats=3, warm_up=2, reference=reference)
     Machine(monkeypatch, 60.0, 30.0, 0)
     assert meter(linear.path, linear.task).milliseconds == pytest.approx(60)
-    # Later everything takes three times as long: the model is still twice the reference, which took 30 ms at first.
+    # Later everything takes three times as long: the model is still twice the reference, which took
+    # 30 ms at first.
     machine = Machine(monkeypatch, 60.0, 30.0, 0, slower=3.0)
     assert meter(linear.path, linear.task).milliseconds == pytest.approx(60)
     assert machine.threads == [1, 1]

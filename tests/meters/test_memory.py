@@ -13,10 +13,13 @@ measurable = pytest.mark.skipif(Memory().why_not() is not None, reason=str(Memor
 
 @measurable
 def test_lenet_takes_more_than_its_weights_and_less_than_a_process_with_torch(lenet, linear):
-    large, small = Memory()(lenet.path, lenet.task).memory_bytes, Memory()(linear.path, linear.task).memory_bytes
+    large, small = (
+        Memory()(lenet.path, lenet.task).memory_bytes,
+        Memory()(linear.path, linear.task).memory_bytes,
+    )
     assert large is not None and small is not None
-    # 431,080 float32 exist at least twice: as they are read and as the runtime keeps them. This process, whose memory a
-    # child's ru_maxrss starts at, has hundreds of megabytes of torch.
+    # 431,080 float32 exist at least twice: as they are read and as the runtime keeps them. This
+    # process, whose memory a child's ru_maxrss starts at, has hundreds of megabytes of torch.
     assert 2 * 4 * 431_080 < large < 60_000_000
     assert 0 <= small < large - 2_000_000
     assert memory.peak() > 100_000_000
@@ -25,7 +28,8 @@ def test_lenet_takes_more_than_its_weights_and_less_than_a_process_with_torch(le
 @measurable
 def test_a_larger_batch_takes_more(lenet):
     few, many = (Memory(batch=batch)(lenet.path, lenet.task).memory_bytes for batch in (1, 512))
-    # The first convolution alone gives 512 × 20 × 24 × 24 float32: 23.6 MB. The inputs are not counted.
+    # The first convolution alone gives 512 × 20 × 24 × 24 float32: 23.6 MB. The inputs are not
+    # counted.
     assert many - few > 512 * 20 * 24 * 24 * 4
 
 
@@ -34,7 +38,13 @@ def test_the_process_imports_no_torch(linear, tmp_path):
     np.savez(tmp_path / "inputs.npz", **{"0": np.ones((1, 8), np.float32)})
     code = f"import sys; {memory._CHILD}; assert not {{'torch', 'onnx'}} & set(sys.modules)"
     arguments = [str(linear.path), str(tmp_path / "inputs.npz"), "1"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert int(done.stdout) >= 0
 
 
@@ -61,7 +71,8 @@ def test_unmeasured_where_the_system_does_not_tell(linear, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"), [({"threads": 0}, "threads"), ({"batch": 0}, "batch"), ({"seconds": 0}, "above 0")]
+    ("setting", "said"),
+    [({"threads": 0}, "threads"), ({"batch": 0}, "batch"), ({"seconds": 0}, "above 0")],
 )
 def test_bad_settings(setting, said):
     with pytest.raises(ValueError, match=said):

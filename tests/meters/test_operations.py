@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from shoestring.artifact import ShoeError, read
-from shoestring.artifact.graph import INTS, STRING
+from shoestring.artifact.format.graph import INTS, STRING
 from shoestring.core import Cost
 from shoestring.meters import Operations, UnmeasuredWarning
 from shoestring.meters.operations import counts
@@ -19,7 +19,9 @@ def test_lenet_by_hand(lenet):
         800 * 500,
         500 * 10,
     ]
-    assert [count for _, count in counts(read(lenet.path), lenet.task)] == [2 * one for one in by_layer]
+    assert [count for _, count in counts(read(lenet.path), lenet.task)] == [
+        2 * one for one in by_layer
+    ]
     assert Operations()(lenet.path, lenet.task) == Cost(operations=4_586_000)
 
 
@@ -33,20 +35,27 @@ def test_one_example_is_counted_of_the_two_that_are_shown(linear):
 
 
 def test_grouped_convolution(one_node, call, integer):
-    # 8 channels in 4 groups of 2, 12 out, 3 × 3 over 6 × 6 without padding: 12 × 4 × 4 outputs of 2 × 9 products.
+    # 8 channels in 4 groups of 2, 12 out, 3 × 3 over 6 × 6 without padding: 12 × 4 × 4 outputs of 2
+    # × 9 products.
     path = one_node("Conv", [("N", 8, 6, 6)], [(12, 2, 3, 3)], attributes=(integer("group", 4),))
     assert Operations()(path, call(zeros(2, 8, 6, 6))).operations == 2 * 12 * 16 * 18
 
 
 def test_transposed_convolution(one_node, call):
     # Each of 3 × 5 × 5 inputs goes to 4 channels of 2 × 2.
-    path = one_node("ConvTranspose", [("N", 3, 5, 5)], [(3, 4, 2, 2)], attributes=(("strides", INTS, (2, 2)),))
+    path = one_node(
+        "ConvTranspose", [("N", 3, 5, 5)], [(3, 4, 2, 2)], attributes=(("strides", INTS, (2, 2)),)
+    )
     assert Operations()(path, call(zeros(1, 3, 5, 5))).operations == 2 * 3 * 25 * 16
 
 
-@pytest.mark.parametrize(("flags", "first", "second"), [((0, 0), (2, 5), (5, 3)), ((1, 1), (5, 2), (3, 5))])
+@pytest.mark.parametrize(
+    ("flags", "first", "second"), [((0, 0), (2, 5), (5, 3)), ((1, 1), (5, 2), (3, 5))]
+)
 def test_gemm_either_way_round(one_node, call, integer, flags, first, second):
-    attributes = tuple(integer(name, 1) for name, flag in zip(("transA", "transB"), flags, strict=True) if flag)
+    attributes = tuple(
+        integer(name, 1) for name, flag in zip(("transA", "transB"), flags, strict=True) if flag
+    )
     path = one_node("Gemm", [first], [second], attributes=attributes)
     assert Operations()(path, call(zeros(*first))).operations == 2 * 2 * 5 * 3
 
@@ -73,7 +82,12 @@ def test_einsum(one_node, call, equation, first, second, expected):
 @pytest.mark.parametrize(("operator", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
 def test_recurrent(one_node, call, integer, operator, gates):
     # 7 steps; each uses every weight once: gates × hidden 6 × (5 inputs + 6 of the state).
-    path = one_node(operator, [("T", "N", 5)], [(1, gates * 6, 5), (1, gates * 6, 6)], attributes=(integer("hidden_size", 6),))
+    path = one_node(
+        operator,
+        [("T", "N", 5)],
+        [(1, gates * 6, 5), (1, gates * 6, 6)],
+        attributes=(integer("hidden_size", 6),),
+    )
     assert Operations()(path, call(zeros(7, 2, 5))).operations == 2 * 7 * gates * 6 * (5 + 6)
 
 

@@ -33,7 +33,10 @@ def test_texts_are_platforms_and_back(text, runtime, threads, monkeypatch):
     ],
 )
 def test_near_misses_are_named(text, meant):
-    with pytest.raises(ValueError, match=rf"is no runtime \({meant}\?\): there is onnxruntime, openvino, and remote:URL"):
+    with pytest.raises(
+        ValueError,
+        match=rf"is no runtime \({meant}\?\): there is onnxruntime, openvino, and remote:URL",
+    ):
         parse_runtime(text)
 
 

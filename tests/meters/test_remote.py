@@ -15,7 +15,14 @@ from shoestring.meters import Latency, Remote, RemoteError, Timing, alternate, r
 from shoestring.meters.exchange import Sent, Work
 
 WHO = {"agent": "shoestring", "protocol": 1, "max_bytes": 10**6}
-WORK = Work(files=[Sent(b"file", {"x": np.ones(1)})], order=[0, 0], threads=1, rounds=2, warm_up=1, seconds=1.0)
+WORK = Work(
+    files=[Sent(b"file", {"x": np.ones(1)})],
+    order=[0, 0],
+    threads=1,
+    rounds=2,
+    warm_up=1,
+    seconds=1.0,
+)
 GOOD = {"milliseconds": [1.0, 2.0], "runs": 1}
 
 
@@ -40,7 +47,10 @@ def reset(connection):
 
 @contextmanager
 def device(*answers, seconds=20.0, pause=0.05):
-    """A Remote to a server that gives these answers, one a connection: bytes, or a function that is called with the connection."""
+    """A Remote to a server that gives these answers, one a connection.
+
+    Bytes, or a function that is called with the connection.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     asked = []
 
@@ -55,7 +65,16 @@ def device(*answers, seconds=20.0, pause=0.05):
                 lines = []
                 while (line := request.readline()) not in (b"\r\n", b""):
                     lines.append(line.decode().strip())
-                request.read(next((int(x.split(":")[1]) for x in lines if x.lower().startswith("content-length")), 0))
+                request.read(
+                    next(
+                        (
+                            int(x.split(":")[1])
+                            for x in lines
+                            if x.lower().startswith("content-length")
+                        ),
+                        0,
+                    )
+                )
                 request.close()
                 asked.append(lines)
                 if lines[0].startswith("POST"):
@@ -100,7 +119,10 @@ def test_an_honest_answer_becomes_timings():
         (timings(GOOD, {"milliseconds": [1, 2], "runs": 1.5}), "must have `milliseconds`"),
         (timings(GOOD, {"milliseconds": [1.0, float("nan")], "runs": 1}), "JSON has no NaN"),
         (timings(GOOD, {"milliseconds": [1.0, float("inf")], "runs": 1}), "JSON has no Infinity"),
-        (answer(b'{"protocol": 1, "timings": [{"milliseconds": [1e999, 1], "runs": 1}, {}]}'), "said to take inf"),
+        (
+            answer(b'{"protocol": 1, "timings": [{"milliseconds": [1e999, 1], "runs": 1}, {}]}'),
+            "said to take inf",
+        ),
         (timings(GOOD, {"milliseconds": [1.0, 0.0], "runs": 1}), "said to take 0.0"),
         (timings(GOOD, {"milliseconds": [1.0, -1.0], "runs": 1}), "said to take -1.0"),
         (timings(GOOD, {"milliseconds": [1.0, True], "runs": 1}), "said to take True"),
@@ -109,22 +131,35 @@ def test_an_honest_answer_becomes_timings():
         (timings(GOOD, {"milliseconds": [1.0, 1e9], "runs": 1}), "the whole request took"),
         (timings(GOOD, {"milliseconds": [1.0, 10**4000], "runs": 1}), "the whole request took"),
         (timings(GOOD, {"milliseconds": [10.0, 10.0], "runs": 10**6}), "the runs are said to take"),
-        (timings(GOOD, {"milliseconds": [1.0], "runs": 1}), "2 samples of each file were wanted, and"),
+        (
+            timings(GOOD, {"milliseconds": [1.0], "runs": 1}),
+            "2 samples of each file were wanted, and",
+        ),
         (timings(*[{"milliseconds": [1.0] * 3, "runs": 1}] * 2), r"and \[3\] came"),
         (answer(b"", "302 Found", Location="http://example.org/"), "sends us elsewhere"),
-        (answer({}, "307 Temporary Redirect", Location="http://example.org/"), "sends us elsewhere"),
+        (
+            answer({}, "307 Temporary Redirect", Location="http://example.org/"),
+            "sends us elsewhere",
+        ),
         (answer({}, "500 Internal Server Error"), "without a word of why"),
-        (answer({"error": "no \x1b[31m\n way"}, "422 Unprocessable"), r"refused \(HTTP 422\): no  \[31m  way"),
+        (
+            answer({"error": "no \x1b[31m\n way"}, "422 Unprocessable"),
+            r"refused \(HTTP 422\): no  \[31m  way",
+        ),
         (b"HTTP/9\r\n\r\n", "cannot be right"),
         (b"SSH-2.0-OpenSSH\r\n", "cannot be right"),
         (b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n{}", "cannot be right"),
         (b"HTTP/1.0 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n{}", "cannot be right"),
     ],
-)  # fmt: skip
+)
 def test_answers_that_cannot_be_right(said, why):
     with device(answer(WHO), said) as (there, _), pytest.raises(RemoteError, match=why) as found:
         there.time(WORK)
-    assert there.url in str(found.value) and "\x1b" not in str(found.value) and len(str(found.value)) < 700
+    assert (
+        there.url in str(found.value)
+        and "\x1b" not in str(found.value)
+        and len(str(found.value)) < 700
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +182,10 @@ def test_rounds_that_were_left_open_are_seven_or_more():
     with device(answer(WHO), timings({"milliseconds": [1.0] * 7, "runs": 1})) as (there, _):
         assert len(there.time(free)[0].milliseconds) == 7
     few = timings({"milliseconds": [1.0] * 6, "runs": 1})
-    with device(answer(WHO), few) as (there, _), pytest.raises(RemoteError, match="7 or more samples"):
+    with (
+        device(answer(WHO), few) as (there, _),
+        pytest.raises(RemoteError, match="7 or more samples"),
+    ):
         there.time(free)
 
 
@@ -159,12 +197,21 @@ def test_answers_without_end_are_cut(monkeypatch):
         while True:
             connection.sendall(b" " * (1 << 16))
 
-    with device(answer(WHO), flood) as (there, _), pytest.raises(RemoteError, match="more than 1,048,576 bytes"):
+    with (
+        device(answer(WHO), flood) as (there, _),
+        pytest.raises(RemoteError, match="more than 1,048,576 bytes"),
+    ):
         there.time(WORK)
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"]
+    "head",
+    [
+        b"",
+        b"HTTP/1.0 200 OK\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+    ],
 )
 def test_who_drips_is_not_waited_for(head):
     def drip(connection):
@@ -179,7 +226,9 @@ def test_who_drips_is_not_waited_for(head):
         pytest.raises(RemoteError, match=r"no answer within 0\.8 seconds"),
     ):
         there.time(WORK)
-    assert time.perf_counter() - start < 15  # a bound, not a timing: without it there would be no end
+    assert (
+        time.perf_counter() - start < 15
+    )  # a bound, not a timing: without it there would be no end
 
 
 def test_a_connection_that_breaks_is_tried_once_more():
@@ -198,14 +247,19 @@ def test_a_connection_that_breaks_is_tried_once_more():
 
 def test_a_device_that_stays_busy():
     busy = answer({"error": "come again"}, "503 Service Unavailable", Retry_After="999999999999")
-    with device(busy, seconds=1.5) as (there, _), pytest.raises(RemoteError, match=r"HTTP 503\): come again"):
+    with (
+        device(busy, seconds=1.5) as (there, _),
+        pytest.raises(RemoteError, match=r"HTTP 503\): come again"),
+    ):
         there.about()
 
 
 def test_nobody_is_there():
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with pytest.raises(RemoteError, match=f"{url}: nothing listens there: start `shoestring agent`"):
+    with pytest.raises(
+        RemoteError, match=f"{url}: nothing listens there: start `shoestring agent`"
+    ):
         Remote(url).about()
 
 
@@ -225,11 +279,25 @@ def test_the_token_is_sent_and_not_shown(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "url", ["raspberry:8731", "ftp://raspberry", "http://", "http://a:b@raspberry", "http://raspberry/x", "http://raspberry?x=1",
-            "http://raspberry:99999999", "http://rasp berry", "http://raspberry\r\nX: y", None, 5],
-)  # fmt: skip
+    "url",
+    [
+        "raspberry:8731",
+        "ftp://raspberry",
+        "http://",
+        "http://a:b@raspberry",
+        "http://raspberry/x",
+        "http://raspberry?x=1",
+        "http://raspberry:99999999",
+        "http://rasp berry",
+        "http://raspberry\r\nX: y",
+        None,
+        5,
+    ],
+)
 def test_urls_that_are_none(url):
-    with pytest.raises(ValueError, match="write where the agent listens, such as 'http://raspberry:8731'") as found:
+    with pytest.raises(
+        ValueError, match="write where the agent listens, such as 'http://raspberry:8731'"
+    ) as found:
         Remote(url)
     assert "a:b" not in str(found.value)
 
@@ -255,7 +323,12 @@ def test_each_file_is_sent_once(linear, lenet, monkeypatch):
     sent = []
     monkeypatch.setattr(Remote, "time", lambda self, work: sent.append(work) or [])
     alternate(
-        [linear.path, linear.path, linear.path], linear.task, batch=5, threads=None, rounds=3, runtime=Remote("http://pi")
+        [linear.path, linear.path, linear.path],
+        linear.task,
+        batch=5,
+        threads=None,
+        rounds=3,
+        runtime=Remote("http://pi"),
     )
     (work,) = sent
     assert (list(work.order), len(work.files), work.threads, work.rounds) == ([0, 0, 0], 1, None, 3)

@@ -15,7 +15,8 @@ def test_of_a_module_it_is_the_size_of_the_file_that_it_becomes(linear):
 
 
 def test_27_numbers_of_four_bytes_are_in_it(linear):
-    # 8 × 3 weights and 3 biases, none of which repeat, cannot take less than 108 bytes; the graph adds some dozens.
+    # 8 × 3 weights and 3 biases, none of which repeat, cannot take less than 108 bytes; the graph
+    # adds some dozens.
     assert 108 < linear.bytes < 400
 
 

@@ -16,7 +16,9 @@ def test_parameters_and_shapes(make: type[nn.Module]):
     with seeded(0):
         model = make()
         images = torch.rand(3, 3, 32, 32)
-    assert f"{sum(p.numel() for p in model.parameters()):,} parameters" in " ".join((make.__doc__ or "").split())
+    assert f"{sum(p.numel() for p in model.parameters()):,} parameters" in " ".join(
+        (make.__doc__ or "").split()
+    )
     model.eval()
     logits = model(images)
     assert logits.shape == (3, 10)
@@ -28,7 +30,9 @@ def test_parameters_and_shapes(make: type[nn.Module]):
 def test_the_layers_of_the_paper():
     layers = [part for part in ResNet20().modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     assert len(layers) == 20
-    assert sum(p.numel() for p in ResNet20(width=64).parameters()) == pytest.approx(16 * 269_722, rel=0.01)
+    assert sum(p.numel() for p in ResNet20(width=64).parameters()) == pytest.approx(
+        16 * 269_722, rel=0.01
+    )
 
 
 def test_normalised_by_hand():

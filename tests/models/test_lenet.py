@@ -38,4 +38,6 @@ def test_same_seed_same_weights():
             first = make()
         with seeded(3):
             second = make()
-        assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
+        )

@@ -1,4 +1,7 @@
-"""The small MobileNetV2: how many parameters, what kinds of convolution, what shapes, and that it goes into a file."""
+"""The small MobileNetV2.
+
+How many parameters, what kinds of convolution, what shapes, and that it goes into a file.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ def test_its_convolutions(model: MobileNet):
     depthwise = [one for one in convolutions if one.groups > 1]
     # Twelve blocks, of which three halve the size with a whole convolution.
     assert len(depthwise) == 12 - 3
-    assert all(one.groups == one.in_channels == one.out_channels and one.stride == (1, 1) for one in depthwise)
+    assert all(
+        one.groups == one.in_channels == one.out_channels and one.stride == (1, 1)
+        for one in depthwise
+    )
     assert sum(one.stride == (2, 2) for one in convolutions) == 3
     # Four widths, of which 32 pixels are halved three times: what is pooled is 4×4.
     assert model.blocks(model.first(torch.zeros(1, 3, 32, 32))).shape == (1, 96, 4, 4)
@@ -47,4 +53,6 @@ def test_its_file_answers_alike_at_any_number_of_images(model: MobileNet, tmp_pa
     file = load(tmp_path / "m.shoe")
     with torch.no_grad():
         for count in (1, 32):
-            torch.testing.assert_close(torch.as_tensor(file(images[:count])), model(images[:count]), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                torch.as_tensor(file(images[:count])), model(images[:count]), rtol=1e-4, atol=1e-5
+            )

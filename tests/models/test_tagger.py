@@ -1,4 +1,6 @@
-"""The tagger: its size, reading both ways, padding that changes nothing, and a file for sentences of any number and length."""
+"""The tagger: its size, reading both ways, padding that changes nothing, and a file for sentences
+of any number and length.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,22 @@ def longer(ids: Tensor, by: int) -> Tensor:
 def test_its_size():
     model = BiLSTMTagger(1000, 300)
     each_way = 4 * 64 * (64 + 32) + 4 * 64 * 64 + 2 * 4 * 64
-    assert sum(p.numel() for p in model.parameters()) == 1000 * 64 + 300 * 32 + 2 * each_way + 128 * 17 + 17
+    assert (
+        sum(p.numel() for p in model.parameters())
+        == 1000 * 64 + 300 * 32 + 2 * each_way + 128 * 17 + 17
+    )
     assert not list(model.buffers())
-    assert model(torch.ones(3, 7, dtype=torch.int64), torch.ones(3, 7, dtype=torch.int64)).shape == (3, 7, 17)
+    assert model(
+        torch.ones(3, 7, dtype=torch.int64), torch.ones(3, 7, dtype=torch.int64)
+    ).shape == (3, 7, 17)
 
 
 def test_it_reads_as_a_bidirectional_lstm_of_torch_does(model: BiLSTMTagger):
     both = torch.nn.LSTM(96, 16, batch_first=True, bidirectional=True)
-    own = {name: getattr(model.forwards, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")}
+    own = {
+        name: getattr(model.forwards, name)
+        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    }
     own |= {f"{name}_reverse": getattr(model.backwards, name) for name in list(own)}
     both.load_state_dict(own)
     words, endings = sentences(1, 8)  # without padding
@@ -94,4 +104,6 @@ def test_its_file_answers_alike_at_any_number_and_length(model: BiLSTMTagger, tm
     with torch.no_grad():
         for count, length in ((1, 16), (32, 16), (1, 1), (32, 5), (3, 40)):
             given = sentences(count, length)
-            torch.testing.assert_close(torch.as_tensor(file(*given)), model(*given), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                torch.as_tensor(file(*given)), model(*given), rtol=1e-4, atol=1e-5
+            )

@@ -1,4 +1,7 @@
-"""Digits and a small network that is trained on them; exporting takes seconds, and most of these tests export the same small module: once will do."""
+"""Digits and a small network that is trained on them.
+
+Exporting takes seconds, and most of these tests export the same small module: once will do.
+"""
 
 import sys
 from typing import Any
@@ -7,7 +10,9 @@ import pytest
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Exported, Training, export, train
+from shoestring.kit import AdamW, Exported, Training
+from shoestring.kit.exporting import export
+from shoestring.kit.training import loop as train
 from shoestring.plan.same_graph import signature_of
 from shoestring.tasks import digits
 

@@ -28,11 +28,15 @@ class Sum(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """N×count to N×1."""
-        return torch.stack([layer(numbers[:, i : i + 1]) for i, layer in enumerate(self.layers)]).sum(0)
+        return torch.stack(
+            [layer(numbers[:, i : i + 1]) for i, layer in enumerate(self.layers)]
+        ).sum(0)
 
 
 def summing(count: int, noise: float = 0.0, examples: int = 64) -> Supervised:
-    """All numbers are 1, and the merit of an example is its output (and noise with a mean of exactly 0): `count` at best."""
+    """All numbers are 1, and the merit of an example is its output (and noise with a mean of
+    exactly 0): `count` at best.
+    """
     ones = torch.ones(examples, count)
     offsets = torch.randn(examples, generator=torch.Generator().manual_seed(0)).double()
     offsets -= offsets.mean()
@@ -49,10 +53,12 @@ def summing(count: int, noise: float = 0.0, examples: int = 64) -> Supervised:
 class Harm(Technique):
     """Lower the weight of each layer by what is told: the score loses just as much.
 
-    `harms`: of each layer, by its place; `deaf`: layers that it does not act on, as an int8 technique on no
-    embedding. `together`: two places that lose 1 more where both are changed. `failing`: a layer that
-    cannot be changed. `interrupting`: after so many calls a KeyboardInterrupt. `log`: a file for the layers of each call, which
-    then takes its time.
+    `harms`: of each layer, by its place.
+    `deaf`: layers that it does not act on, as an int8 technique on no embedding.
+    `together`: two places that lose 1 more where both are changed.
+    `failing`: a layer that cannot be changed.
+    `interrupting`: after so many calls a KeyboardInterrupt.
+    `log`: a file for the layers of each call, which then takes its time.
     """
 
     harms: tuple[float, ...] = ()
@@ -69,7 +75,11 @@ class Harm(Technique):
         if self.interrupting is not None and len(CALLS) >= self.interrupting:
             raise KeyboardInterrupt
         harmed = clone(model)
-        weights = [weight for weight in compressible(harmed, "Harm") if weight.name.removesuffix(".weight") not in self.deaf]
+        weights = [
+            weight
+            for weight in compressible(harmed, "Harm")
+            if weight.name.removesuffix(".weight") not in self.deaf
+        ]
         found = touched(harmed, weights, self.only, self.keep, "Harm")
         CALLS.append(repr(self))
         if self.log is not None:

@@ -10,7 +10,9 @@ BASE = 0.9
 
 
 def trial(size: int, score: float | None, milliseconds: float | None = None) -> Trial:
-    return Trial(technique=f"T({size})", score=score, cost=Cost(bytes=size, milliseconds=milliseconds))
+    return Trial(
+        technique=f"T({size})", score=score, cost=Cost(bytes=size, milliseconds=milliseconds)
+    )
 
 
 TRIALS = [trial(20000, 0.9), trial(12345, 0.895), trial(9000, 0.85), trial(4000, 0.5)]
@@ -20,7 +22,8 @@ def test_the_least_that_would_do_and_what_more_would_buy():
     budget = Budget(size=1000, drop=0.06)
     (said,) = blocking(budget, TRIALS[2], TRIALS, BASE)
     assert said == (
-        "size blocks: 9000B was reached and 1000B asked for; size<=9000B would do with the other limits as they are, and 3345B more would "
+        "size blocks: 9000B was reached and 1000B asked for; size<=9000B would do with the other "
+        "limits as they are, and 3345B more would "
         "buy +0.0450 of the score"
     )
     (said,) = blocking(Budget(size=1000, drop=0.01), TRIALS[1], TRIALS, BASE)
@@ -29,18 +32,31 @@ def test_the_least_that_would_do_and_what_more_would_buy():
 
 def test_of_each_limit_that_is_broken():
     size, drop = blocking(Budget(size=3000, drop=0.01), TRIALS[3], TRIALS, BASE)
-    assert size.startswith("size blocks: 4000B was reached and 3000B asked for; size<=12345B would do")
-    assert drop == "drop blocks: 0.4 was reached and 0.01 asked for; no file that was tried keeps all the other limits either"
+    assert size.startswith(
+        "size blocks: 4000B was reached and 3000B asked for; size<=12345B would do"
+    )
+    assert (
+        drop
+        == "drop blocks: 0.4 was reached and 0.01 asked for; no file that was tried keeps all the "
+        "other limits either"
+    )
 
 
 def test_a_drop_and_a_score():
     (said,) = blocking(Budget(size=5000, drop=0.01), TRIALS[3], TRIALS, BASE)
-    assert said == "drop blocks: 0.4 was reached and 0.01 asked for; drop<=0.4 would do with the other limits as they are"
+    assert (
+        said
+        == "drop blocks: 0.4 was reached and 0.01 asked for; drop<=0.4 would do with the other "
+        "limits as they are"
+    )
     (said,) = blocking(Budget(size=10000, score=0.89), TRIALS[2], TRIALS, BASE)
     assert said.endswith("score>=0.85 would do with the other limits as they are")
     worse = [trial(100, -3.25), trial(50, -4.0)]
     (said,) = blocking(Budget(size=1000, score=-1.0), worse[0], worse, -1.0)
-    assert said == "score blocks: -3.25 was reached and -1 asked for; score>=-3.25 would do with the other limits as they are"
+    assert (
+        said == "score blocks: -3.25 was reached and -1 asked for; score>=-3.25 would do with the "
+        "other limits as they are"
+    )
 
 
 def test_milliseconds_are_rounded_upwards_so_that_the_advice_is_kept():

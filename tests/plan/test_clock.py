@@ -79,7 +79,10 @@ def test_outside_it_does_not_listen(now, capsys):
 
 def test_of_two_the_inner_one_listens(now):
     said: list[str] = []
-    outer, inner = Clock(1000.0, say=lambda text: said.append("outer"), every=0.0), Clock(10.0, every=1e9)
+    outer, inner = (
+        Clock(1000.0, say=lambda text: said.append("outer"), every=0.0),
+        Clock(10.0, every=1e9),
+    )
     with listening(outer):
         with pytest.raises(TimeUpError), listening(inner), progress("training", 1) as advance:
             now[0] += 20
@@ -92,7 +95,11 @@ def test_of_two_the_inner_one_listens(now):
 
 def test_progress_within_progress_is_told_too(now):
     said: list[str] = []
-    with listening(Clock(1000.0, say=said.append, every=0.0)), progress("rounds", 2) as outer, progress("steps", 4) as inner:
+    with (
+        listening(Clock(1000.0, say=said.append, every=0.0)),
+        progress("rounds", 2) as outer,
+        progress("steps", 4) as inner,
+    ):
         inner("")
         outer("")
     assert ["steps, 25 %" in said[0], "rounds, 50 %" in said[1]] == [True, True]
@@ -134,7 +141,8 @@ def test_another_thread_is_not_stopped(now):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(-3, "0 s"), (0.4, "0 s"), (89, "89 s"), (90, "1.5 min"), (5399, "90.0 min"), (5400, "1.5 h")]
+    ("seconds", "words"),
+    [(-3, "0 s"), (0.4, "0 s"), (89, "89 s"), (90, "1.5 min"), (5399, "90.0 min"), (5400, "1.5 h")],
 )
 def test_seconds_in_words(seconds, words):
     assert told(seconds) == words

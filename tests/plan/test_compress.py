@@ -1,4 +1,7 @@
-"""The main job on real digits with a small network: budgets kept and not kept, interruption, what is refused."""
+"""The main job on real digits with a small network.
+
+Budgets kept and not kept, interruption, what is refused.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
 
 EASY = "size<=6KB, drop<=20%"
-"""Kept without training and without loss: the search ends as soon as it sees that, however long it may take."""
+"""Kept without training and without loss.
+
+The search ends as soon as it sees that, however long it may take.
+"""
 MINUTES = 2.0
 
 
@@ -37,10 +43,18 @@ def searched(model, task, tmp_path_factory):
     folder = tmp_path_factory.mktemp("searched")
     said, told, before = list[str](), list[dict](), [p.clone() for p in model.parameters()]
     outcome = compress(
-        model, task, "size<=600B, drop<=10%", folder / "out.shoe", minutes=12 / 60, say=said.append, tell=told.append,
+        model,
+        task,
+        "size<=600B, drop<=10%",
+        folder / "out.shoe",
+        minutes=12 / 60,
+        say=said.append,
+        tell=told.append,
         ledger=Ledger(folder / "ledger"),
-    )  # fmt: skip
-    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), "the model itself is left alone"
+    )
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), (
+        "the model itself is left alone"
+    )
     return outcome, said, told, folder
 
 
@@ -57,11 +71,16 @@ def again(searched, tmp_path):
 @pytest.mark.slow
 def test_the_file_is_what_the_outcome_says(searched, model, task):
     outcome, _, _, folder = searched
-    assert outcome.file == folder / "out.shoe" and outcome.file.stat().st_size == outcome.trial.cost.bytes
+    assert (
+        outcome.file == folder / "out.shoe"
+        and outcome.file.stat().st_size == outcome.trial.cost.bytes
+    )
     assert score(task.sealed(), load(outcome.file)) == pytest.approx(outcome.trial.score)
     assert outcome.score_before == pytest.approx(score(task.sealed(), model))
     assert outcome.bytes_before == parameter_bytes(model) == 4 * (64 * 32 + 32 + 32 * 10 + 10)
-    assert outcome.met == (outcome.file.stat().st_size <= 600 and outcome.score_before - outcome.trial.score <= 0.1)
+    assert outcome.met == (
+        outcome.file.stat().st_size <= 600 and outcome.score_before - outcome.trial.score <= 0.1
+    )
     assert outcome.verdict == judge(outcome.limits, outcome.trial, outcome.score_before)
     keys = [judge(outcome.limits, one, outcome.score_before).order() for one in outcome.trials]
     assert outcome.verdict.order() == min(keys)
@@ -86,7 +105,9 @@ def test_every_trial_has_a_row_of_the_ledger(searched):
     outcome, _, _, folder = searched
     rows = Ledger(folder / "ledger").rows()
     assert {row.kind for row in rows} <= {"apply", "failed"}
-    assert {row.technique for row in rows if row.kind == "apply"} == {one.technique for one in outcome.trials[1:]}
+    assert {row.technique for row in rows if row.kind == "apply"} == {
+        one.technique for one in outcome.trials[1:]
+    }
 
 
 @pytest.mark.slow
@@ -107,7 +128,9 @@ def test_a_second_budget_starts_from_what_the_first_measured(again, searched, mo
     found = compress(model, task, EASY, again, minutes=MINUTES, tell=told.append)
     assert found.met and first <= {one.technique for one in found.trials}
     assert len(found.trials) <= len(first) + 1, "what does was known, or is the first thing to try"
-    assert found.trial.score >= max(one.score for one in searched[0].trials if one.cost.bytes <= 6000)
+    assert found.trial.score >= max(
+        one.score for one in searched[0].trials if one.cost.bytes <= 6000
+    )
 
 
 @pytest.mark.slow
@@ -122,7 +145,12 @@ def test_the_path_never_holds_worse_than_it_did(again, searched, model, task):
 
 
 def test_the_first_file_is_there_early_and_gets_better(model, task, tmp_path):
-    path, sizes, best, began = tmp_path / "out.shoe", list[int](), list[tuple[bool, float]](), monotonic()
+    path, sizes, best, began = (
+        tmp_path / "out.shoe",
+        list[int](),
+        list[tuple[bool, float]](),
+        monotonic(),
+    )
 
     def look(event: dict) -> None:
         sizes.append(path.stat().st_size)
@@ -139,7 +167,9 @@ def test_the_first_file_is_there_early_and_gets_better(model, task, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_budget_that_cannot_be_kept_delivers_the_nearest_and_says_what_blocks(model, task, tmp_path):
+def test_a_budget_that_cannot_be_kept_delivers_the_nearest_and_says_what_blocks(
+    model, task, tmp_path
+):
     path = tmp_path / "out.shoe"
     report = main_job(lambda: (model, task), Budget(size=20, drop=0.05), path, minutes=8 / 60)
     outcome = report.outcome
@@ -149,13 +179,21 @@ def test_a_budget_that_cannot_be_kept_delivers_the_nearest_and_says_what_blocks(
     fitting = [one for one in outcome.trials if outcome.score_before - one.score <= 0.05 + 1e-9]
     assert outcome.trial.cost.bytes == min(one.cost.bytes for one in fitting)
     text = report.as_text()
-    assert "nearest" in text and f"size<={outcome.trial.cost.bytes}B would do with the other limits as they are" in text
+    assert (
+        "nearest" in text
+        and f"size<={outcome.trial.cost.bytes}B would do with the other limits as they are" in text
+    )
     found = report.as_json()
-    assert found["nearest"] and found["broken"]["size"] == {"measured": outcome.trial.cost.bytes, "limit": 20}
+    assert found["nearest"] and found["broken"]["size"] == {
+        "measured": outcome.trial.cost.bytes,
+        "limit": 20,
+    }
 
 
 def test_limits_that_contradict_each_other_have_a_nearest_point(model, task, tmp_path):
-    outcome = compress(model, task, "size<=70B, score>=99.9%", tmp_path / "out.shoe", minutes=4 / 60)
+    outcome = compress(
+        model, task, "size<=70B, score>=99.9%", tmp_path / "out.shoe", minutes=4 / 60
+    )
     assert not outcome.met and outcome.file.stat().st_size == outcome.trial.cost.bytes
     assert set(outcome.verdict.broken) <= {"size", "score"} and "score" in outcome.verdict.broken
 
@@ -164,7 +202,9 @@ def test_limits_that_contradict_each_other_have_a_nearest_point(model, task, tmp
 def test_without_a_budget_there_are_points_with_names(model, task, tmp_path):
     outcome = compress(model, task, path=tmp_path / "out.shoe", minutes=8 / 60)
     named = outcome.frontier.named()
-    assert set(named) <= {"free", "balanced", "tiny"} and outcome.trial == next(iter(named.values()))
+    assert set(named) <= {"free", "balanced", "tiny"} and outcome.trial == next(
+        iter(named.values())
+    )
     assert outcome.trial.score >= outcome.score_before - 2 * outcome.frontier.base_error - 1e-9
     assert outcome.file.stat().st_size == outcome.trial.cost.bytes < outcome.bytes_before / 3
     assert outcome.met
@@ -190,7 +230,9 @@ def test_a_share_is_of_four_bytes_a_number(model, task, tmp_path):
 
 
 def test_a_share_of_the_milliseconds_is_of_the_model_that_came_in(model, task, tmp_path):
-    outcome = compress(model, task, "latency<=500%, drop<=5%", tmp_path / "out.shoe", minutes=MINUTES)
+    outcome = compress(
+        model, task, "latency<=500%, drop<=5%", tmp_path / "out.shoe", minutes=MINUTES
+    )
     before = outcome.trials[0].cost.milliseconds
     assert outcome.limits.latency == pytest.approx(5 * before)
     assert outcome.met and outcome.trial.cost.milliseconds <= 5 * before
@@ -198,7 +240,9 @@ def test_a_share_of_the_milliseconds_is_of_the_model_that_came_in(model, task, t
 
 
 def test_operations_of_a_file_are_limited_too(model, task, tmp_path):
-    outcome = compress(model, task, "operations<=100%, size<=6KB", tmp_path / "out.shoe", minutes=MINUTES)
+    outcome = compress(
+        model, task, "operations<=100%, size<=6KB", tmp_path / "out.shoe", minutes=MINUTES
+    )
     assert outcome.met and outcome.trial.cost.operations <= outcome.trials[0].cost.operations
 
 
@@ -218,14 +262,28 @@ class Fixed:
 
 
 def test_energy_that_cannot_be_measured_is_refused_at_once(model, task, tmp_path):
-    with pytest.raises(BudgetError, match=r"energy, and that cannot be measured here: no counter\. Leave energy out"):
-        compress(model, task, "energy<=1J, size<=6KB", tmp_path / "out.shoe", meters=[Fixed(why="no counter")])
+    with pytest.raises(
+        BudgetError,
+        match=r"energy, and that cannot be measured here: no counter\. Leave energy out",
+    ):
+        compress(
+            model,
+            task,
+            "energy<=1J, size<=6KB",
+            tmp_path / "out.shoe",
+            meters=[Fixed(why="no counter")],
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_meter_says_decides(model, task, tmp_path):
     outcome = compress(
-        model, task, "energy<=0.5J, size<=6KB", tmp_path / "out.shoe", minutes=4 / 60, meters=[Fixed(value=1.0)]
+        model,
+        task,
+        "energy<=0.5J, size<=6KB",
+        tmp_path / "out.shoe",
+        minutes=4 / 60,
+        meters=[Fixed(value=1.0)],
     )
     assert outcome.verdict.broken == {"energy": (1.0, 0.5)} and outcome.trial.cost.bytes <= 6000
 
@@ -235,7 +293,9 @@ def test_what_a_meter_says_decides(model, task, tmp_path):
 
 def test_the_time_is_kept(model, task, tmp_path):
     began = monotonic()
-    outcome = compress(model, task, "size<=60B, drop<=0.5, time<=10s", tmp_path / "out.shoe", began=began)
+    outcome = compress(
+        model, task, "size<=60B, drop<=0.5, time<=10s", tmp_path / "out.shoe", began=began
+    )
     assert 5 < outcome.seconds < 60, "generous: the machine may be busy"
     assert outcome.seconds <= monotonic() - began
     assert outcome.limits.time is None, "it is kept by the search, and is no limit on the file"
@@ -262,8 +322,12 @@ class Counted:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("what", "at"), [("say", 1), ("say", 2), ("say", 3), ("tell", 1), ("tell", 2), ("tell", 3)])
-def test_interrupted_the_best_so_far_is_delivered_and_the_same_call_goes_on(model, task, tmp_path, what, at):
+@pytest.mark.parametrize(
+    ("what", "at"), [("say", 1), ("say", 2), ("say", 3), ("tell", 1), ("tell", 2), ("tell", 3)]
+)
+def test_interrupted_the_best_so_far_is_delivered_and_the_same_call_goes_on(
+    model, task, tmp_path, what, at
+):
     path, budget = tmp_path / "out.shoe", "size<=1.5KB, drop<=20%"
     outcome = compress(model, task, budget, path, minutes=MINUTES, **{what: Counted(at)})
     assert outcome.interrupted and path.stat().st_size == outcome.trial.cost.bytes
@@ -290,10 +354,14 @@ def test_interrupted_within_a_technique_that_is_tried_when_it_goes_on(model, tas
             return clone(model)
 
     try:
-        outcome = compress(model, task, "size<=100B, drop<=20%", tmp_path / "out.shoe", minutes=MINUTES)
+        outcome = compress(
+            model, task, "size<=100B, drop<=20%", tmp_path / "out.shoe", minutes=MINUTES
+        )
         assert outcome.interrupted and load(tmp_path / "out.shoe")
         assert not any("Interrupting" in one.technique for one in outcome.trials)
-        again = compress(model, task, "size<=100B, drop<=20%", tmp_path / "out.shoe", minutes=8 / 60)
+        again = compress(
+            model, task, "size<=100B, drop<=20%", tmp_path / "out.shoe", minutes=8 / 60
+        )
         assert len(INTERRUPTIONS) == 2, "its claim was given back"
         assert any("Interrupting" in one.technique for one in again.trials)
     finally:
@@ -317,7 +385,10 @@ def test_a_training_that_was_interrupted_goes_on(model, task, tmp_path, monkeypa
     said: list[str] = []
     again = compress(model, task, "size<=600B, drop<=20%", path, minutes=20 / 60, say=said.append)
     assert any("going on with Rate" in one for one in said), said
-    assert any("Rate(" in one.technique for one in again.trials) and open_proposals(outcome.folder) == []
+    assert (
+        any("Rate(" in one.technique for one in again.trials)
+        and open_proposals(outcome.folder) == []
+    )
 
 
 # -- what is never done
@@ -338,7 +409,9 @@ def test_the_test_split_is_never_read(model, task, tmp_path):
             return super().merits(predict, split)
 
     watched = Watched(train=task.train, validation=task.validation, test=task.test, batch_size=64)
-    outcome = compress(model, watched, "size<=1.5KB, drop<=20%", tmp_path / "out.shoe", minutes=6 / 60)
+    outcome = compress(
+        model, watched, "size<=1.5KB, drop<=20%", tmp_path / "out.shoe", minutes=6 / 60
+    )
     assert len(outcome.trials) > 1
 
 
@@ -350,8 +423,13 @@ def scoring(task, value) -> Supervised:
     return Scored(train=task.train, validation=task.validation, test=task.test, batch_size=64)
 
 
-@pytest.mark.parametrize(("value", "message"), [(0.5, "in random order: it tells nothing"), (math.nan, "must be a number")])
-def test_a_score_that_tells_nothing_is_refused_and_nothing_is_left(model, task, tmp_path, value, message):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(0.5, "in random order: it tells nothing"), (math.nan, "must be a number")],
+)
+def test_a_score_that_tells_nothing_is_refused_and_nothing_is_left(
+    model, task, tmp_path, value, message
+):
     with pytest.raises(ValueError, match=message):
         compress(model, scoring(task, value), EASY, tmp_path / "out.shoe")
     assert list(tmp_path.iterdir()) == []
@@ -399,7 +477,9 @@ def test_a_model_without_weights_is_refused(task, tmp_path):
         compress(nn.Sequential(nn.Flatten(), nn.ReLU()), task, EASY, tmp_path / "out.shoe")
 
 
-def test_a_drop_finer_than_the_data_can_tell_draws_a_warning_with_how_many_examples_it_takes(model, task, tmp_path):
+def test_a_drop_finer_than_the_data_can_tell_draws_a_warning_with_how_many_examples_it_takes(
+    model, task, tmp_path
+):
     error = math.sqrt((right := score(task.sealed(), model)) * (1 - right) / 400)
     with pytest.warns(UserWarning, match="two standard errors") as found:
         compress(model, task, "size<=6KB, drop<=0.1%", tmp_path / "out.shoe", minutes=MINUTES)
@@ -442,7 +522,11 @@ def test_two_commands_on_one_path(model, task, tmp_path):
 
 def test_it_works_in_a_thread(model, task, tmp_path):
     found = []
-    thread = threading.Thread(target=lambda: found.append(compress(model, task, EASY, tmp_path / "out.shoe", minutes=MINUTES)))
+    thread = threading.Thread(
+        target=lambda: found.append(
+            compress(model, task, EASY, tmp_path / "out.shoe", minutes=MINUTES)
+        )
+    )
     thread.start()
     thread.join()
     assert found[0].met
@@ -450,17 +534,28 @@ def test_it_works_in_a_thread(model, task, tmp_path):
 
 def test_the_report_adds_up(model, task, tmp_path):
     path, ledger = tmp_path / "out.shoe", Ledger(tmp_path / "ledger")
-    report = main_job(lambda: (model, task), Budget.parse(EASY), path, ledger=ledger, minutes=MINUTES)
+    report = main_job(
+        lambda: (model, task), Budget.parse(EASY), path, ledger=ledger, minutes=MINUTES
+    )
     found = report.as_json()
     assert json.loads(json.dumps(found)) == found and found["event"] == "done" and found["met"]
     assert found["bytes_before"] == parameter_bytes(model) < found["onnx_bytes_before"]
     assert found["bytes_after"] == path.stat().st_size == sum(line.bytes for line in report.bill)
     assert found["score_after"] == score(task, load(path), "test")
     assert found["score_before"] == pytest.approx(score(task, model, "test"))
-    assert found["milliseconds_before"] > 0 and found["milliseconds_after"] > 0 and found["path"] == str(path)
+    assert (
+        found["milliseconds_before"] > 0
+        and found["milliseconds_after"] > 0
+        and found["path"] == str(path)
+    )
     assert [row.kind for row in ledger.rows()][-2:] == ["prove", "prove"]
     text = report.as_text()
-    assert "times smaller" in text and "1.weight" in text and str(path) in text and "nearest" not in text
+    assert (
+        "times smaller" in text
+        and "1.weight" in text
+        and str(path) in text
+        and "nearest" not in text
+    )
 
 
 def test_another_model_at_the_same_path_begins_anew(model, task, tmp_path):
@@ -470,11 +565,15 @@ def test_another_model_at_the_same_path_begins_anew(model, task, tmp_path):
     first = compress(model, task, EASY, path, minutes=MINUTES)
     second = compress(other, task, EASY, path, minutes=MINUTES)
     assert second.met and second.folder == first.folder
-    assert {one.sha256 for one in first.trials[1:]} & {one.sha256 for one in second.trials[1:]} == set()
+    assert {one.sha256 for one in first.trials[1:]} & {
+        one.sha256 for one in second.trials[1:]
+    } == set()
     assert replace(second.trials[0].cost, seconds=None).bytes == second.reference.stat().st_size
 
 
-def test_files_are_timed_by_what_was_asked_for_where_no_limit_asks_for_it(model, task, tmp_path, monkeypatch):
+def test_files_are_timed_by_what_was_asked_for_where_no_limit_asks_for_it(
+    model, task, tmp_path, monkeypatch
+):
     asked: list[dict] = []
 
     def timed(paths, task, **settings):
@@ -482,7 +581,13 @@ def test_files_are_timed_by_what_was_asked_for_where_no_limit_asks_for_it(model,
         return alternate(paths, task, **settings)
 
     monkeypatch.setattr(sys.modules["shoestring.plan.main_job"], "alternate", timed)
-    main_job(lambda: (model, task), Budget.parse(EASY), tmp_path / "out.shoe", minutes=MINUTES, latency=Latency(batch=4))
+    main_job(
+        lambda: (model, task),
+        Budget.parse(EASY),
+        tmp_path / "out.shoe",
+        minutes=MINUTES,
+        latency=Latency(batch=4),
+    )
     assert [one["batch"] for one in asked] == [4]
 
 
@@ -492,7 +597,9 @@ def test_time_that_is_up_while_it_looks_delivers_what_there_is(model, task, tmp_
 
     monkeypatch.setattr(Untrained, "first_files", slow)
     said: list[str] = []
-    outcome = compress(model, task, "size<=1KB", tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
+    outcome = compress(
+        model, task, "size<=1KB", tmp_path / "out.shoe", minutes=MINUTES, say=said.append
+    )
     assert not outcome.met and load(outcome.file) and any("given up" in one for one in said)
 
 
@@ -502,7 +609,9 @@ def test_a_training_goes_on_where_one_of_its_kind_ended(model, task, tmp_path):
     again = [one.technique for one in outcome.trials if one.technique.count("Rate(") > 1]
     assert again, "none of the rounds went on from the one before"
     first = again[0][: again[0].index(", Rate(")] + ")"
-    assert first in {one.technique for one in outcome.trials}, "what it goes on from is a trial itself"
+    assert first in {one.technique for one in outcome.trials}, (
+        "what it goes on from is a trial itself"
+    )
 
 
 @pytest.mark.parametrize("budget", ["size<=100B", "drop<=20%"])
@@ -510,15 +619,24 @@ def test_it_says_where_there_was_no_time_to_train(model, task, tmp_path, monkeyp
     monkeypatch.setattr(Rounds, "_steps", lambda self, arm, share: 1)
     said: list[str] = []
     outcome = compress(model, task, budget, tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
-    assert not any(one.fidelity for one in outcome.trials[1:]) and any("nothing was trained" in one for one in said)
+    assert not any(one.fidelity for one in outcome.trials[1:]) and any(
+        "nothing was trained" in one for one in said
+    )
 
 
 def test_the_report_says_that_scores_are_of_a_sample_and_that_the_time_was_passed(searched):
     outcome = searched[0]
     report = Report(
-        outcome=replace(outcome, examples=200, budget=Budget(time=10.0)), onnx_bytes_before=1, score_before=0.9, score_after=0.9,
-        milliseconds_before=1.0, milliseconds_after=1.0, speed=Ratio(median=1.0, low=1.0, high=1.0), bill=(), seconds=12.0,
-    )  # fmt: skip
+        outcome=replace(outcome, examples=200, budget=Budget(time=10.0)),
+        onnx_bytes_before=1,
+        score_before=0.9,
+        score_after=0.9,
+        milliseconds_before=1.0,
+        milliseconds_after=1.0,
+        speed=Ratio(median=1.0, low=1.0, high=1.0),
+        bill=(),
+        seconds=12.0,
+    )
     text = report.as_text()
     assert "a sample of 200 examples" in text and "took 12 s, and time<=10 s was asked for" in text
     assert report.as_json()["validation_examples"] == 200

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique, score, seeded
-from shoestring.kit import Supervised, Training, train
+from shoestring.kit import Supervised, Training
+from shoestring.kit.training import loop as train
 from shoestring.meters import Latency
-from shoestring.plan import Found, fallback, sensitivity
-from shoestring.plan.pace import Pace
+from shoestring.plan import FallbackResult, fallback, sensitivity
+from shoestring.plan.relative_latency import RelativeLatency
 from shoestring.plan.trials import Trials
 from shoestring.prune import Magnitude
 from shoestring.tasks import digits
@@ -26,11 +27,11 @@ def fresh():
     CALLS.clear()
 
 
-def kept(found: Found) -> list[int]:
+def kept(found: FallbackResult) -> list[int]:
     return sorted(int(name.split(".")[1]) for one in found.kept for name in one.layers)
 
 
-def search(action: Harm, drop: float, **settings) -> Found:
+def search(action: Harm, drop: float, **settings) -> FallbackResult:
     count = len(action.harms)
     return fallback(Sum(count), summing(count), action, drop=drop, **settings)
 
@@ -50,15 +51,21 @@ HARMS = tuple(one / 8 for one in EIGHTHS)
 
 
 @pytest.mark.parametrize(
-    ("drop", "expected"), [(0.0, [0, 2, 3, 6, 7, 8]), (0.5, [2, 6, 8]), (0.875, [2, 6]), (2.0, [6]), (2.75, [])]
+    ("drop", "expected"),
+    [(0.0, [0, 2, 3, 6, 7, 8]), (0.5, [2, 6, 8]), (0.875, [2, 6]), (2.0, [6]), (2.75, [])],
 )
 def test_the_fewest_layers_stay(drop: float, expected: list[int]):
     found = search(Harm(harms=HARMS), drop)
     assert kept(found) == expected and found.met and found.complete
-    assert found.lost == sum(one for place, one in enumerate(HARMS) if place not in expected) <= drop
+    assert (
+        found.lost == sum(one for place, one in enumerate(HARMS) if place not in expected) <= drop
+    )
     fewer = [set(some) for some in combinations(range(10), max(len(expected) - 1, 0))]
     if expected:  # the obvious way: no smaller set does
-        assert all(sum(one for place, one in enumerate(HARMS) if place not in some) > drop for some in fewer)
+        assert all(
+            sum(one for place, one in enumerate(HARMS) if place not in some) > drop
+            for some in fewer
+        )
     assert found.technique == Harm(harms=HARMS, keep=tuple(f"layers.{place}" for place in expected))
 
 
@@ -96,7 +103,9 @@ def test_many_layers_take_few_trials_where_nothing_is_known_of_them():
 
 def test_what_must_stay_and_what_must_not():
     found = search(Harm(harms=HARMS), 0.5, must_not=("layers.1",), must=("layers.8",))
-    assert kept(found) == [0, 1, 2, 3, 6], "layer 8 loses 3 / 8: of the others no more than 1 / 8 may be lost"
+    assert kept(found) == [0, 1, 2, 3, 6], (
+        "layer 8 loses 3 / 8: of the others no more than 1 / 8 may be lost"
+    )
     reasons = {one.layers[0]: one.reason for one in found.kept}
     assert reasons["layers.1"] == "it must not be touched"
     assert ("layers.8",) in found.changed
@@ -116,7 +125,9 @@ def test_where_even_an_action_that_keeps_all_does_harm_it_says_so():
 def test_a_layer_that_fails_is_kept_and_the_reason_told():
     found = search(Harm(harms=HARMS, failing="layers.4"), 0.5)
     assert kept(found) == [2, 4, 6, 8] and found.met
-    assert "layers.4 cannot be changed" in next(one.reason for one in found.kept if one.layers == ("layers.4",))
+    assert "layers.4 cannot be changed" in next(
+        one.reason for one in found.kept if one.layers == ("layers.4",)
+    )
 
 
 def test_layers_that_the_action_does_not_act_on_are_left_out():
@@ -127,7 +138,9 @@ def test_layers_that_the_action_does_not_act_on_are_left_out():
 
 
 def test_an_action_on_other_layers_than_were_thought_of_is_refused():
-    with pytest.raises(ValueError, match=r"acts on none of layers.0, layers.1; let it say by a method layers"):
+    with pytest.raises(
+        ValueError, match=r"acts on none of layers.0, layers.1; let it say by a method layers"
+    ):
         search(Everywhere(harms=(1.0, 1.0), deaf=("layers.0", "layers.1")), 0.0)
 
 
@@ -139,21 +152,31 @@ def test_the_reasons_are_what_changing_a_layer_too_would_lose():
         "layers.8": "changed too, +0.8750 is lost",
     }
     said = str(found)
-    assert "3 of 10 layers or groups stay" in said and "lost +0.5000 ± 0.0000, and 0.5 may be" in said
+    assert (
+        "3 of 10 layers or groups stay" in said and "lost +0.5000 ± 0.0000, and 0.5 may be" in said
+    )
     assert said.splitlines()[-1] == repr(found.technique)
 
 
 def test_a_model_that_is_one_layer_has_a_name():
     task: Supervised = digits()
     found = fallback(
-        nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Magnitude(training=Training(0)), drop=1.0, must_not=("1",)
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+        task,
+        Magnitude(training=Training(0)),
+        drop=1.0,
+        must_not=("1",),
     )
     one = replace(found, kept=(replace(found.kept[0], layers=("",)),))
     assert str(one).splitlines()[1] == "  (the model itself): it must not be touched"
 
 
 def test_groups_stay_or_change_as_one():
-    found = search(Harm(harms=HARMS), 0.875, groups=[("layers.2", "layers.3", "layers.4"), ("layers.5", "layers.6")])
+    found = search(
+        Harm(harms=HARMS),
+        0.875,
+        groups=[("layers.2", "layers.3", "layers.4"), ("layers.5", "layers.6")],
+    )
     assert kept(found) == [2, 3, 4, 5, 6] and len(found.kept) == 2
 
 
@@ -203,15 +226,25 @@ class Speeds:
         changed = [
             place
             for place in range(10)
-            if (not action.only or f"layers.{place}" in action.only) and f"layers.{place}" not in action.keep
+            if (not action.only or f"layers.{place}" in action.only)
+            and f"layers.{place}" not in action.keep
         ]
-        return 10.0 - sum(self.faster.get(place, 0.0) for place in changed) + (self.alone if len(changed) == 1 else 0)
+        return (
+            10.0
+            - sum(self.faster.get(place, 0.0) for place in changed)
+            + (self.alone if len(changed) == 1 else 0)
+        )
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, speeds: Speeds) -> None:
-    def pace(action: Harm | None, other: Harm | None) -> Pace:
+    def relative_latency(action: Harm | None, other: Harm | None) -> RelativeLatency:
         ratio = speeds.milliseconds(action) / speeds.milliseconds(other)
-        return Pace(ratio=ratio, low=ratio - 0.01, high=ratio + 0.01, milliseconds=speeds.milliseconds(other))
+        return RelativeLatency(
+            ratio=ratio,
+            low=ratio - 0.01,
+            high=ratio + 0.01,
+            milliseconds=speeds.milliseconds(other),
+        )
 
     made: list[Harm | None] = [None]
 
@@ -221,10 +254,14 @@ def timed(monkeypatch: pytest.MonkeyPatch, speeds: Speeds) -> None:
             return super().attempt(technique)
 
         def compare(self, technique, other):
-            return pace(technique, other)
+            return relative_latency(technique, other)
 
     monkeypatch.setattr(sys.modules["shoestring.plan.fallback"], "Trials", Timed)
-    monkeypatch.setattr(sys.modules["shoestring.plan.weighing"], "pace", lambda *_, **__: pace(made[0], None))
+    monkeypatch.setattr(
+        sys.modules["shoestring.plan.weighing"],
+        "relative_latency",
+        lambda *_, **__: relative_latency(made[0], None),
+    )
 
 
 def test_what_makes_the_file_slower_stays(monkeypatch):
@@ -232,13 +269,17 @@ def test_what_makes_the_file_slower_stays(monkeypatch):
     found = search(Harm(harms=(0.125,) * 10), 2.0, meters=[Latency()])
     assert kept(found) == [2, 9] and found.complete
     assert all("times as slow" in one.reason for one in found.kept)
-    assert found.pace is not None and found.pace.ratio == pytest.approx(0.7)
+    assert found.relative_latency is not None and found.relative_latency.ratio == pytest.approx(0.7)
 
 
 def test_what_is_slower_alone_and_pays_in_company_is_changed(monkeypatch):
     timed(monkeypatch, Speeds(dict.fromkeys(range(10), 0.5), alone=1.0))
     found = search(Harm(harms=(0.125,) * 10), 2.0, meters=[Latency()])
-    assert found.kept == () and found.pace is not None and found.pace.ratio == 0.5
+    assert (
+        found.kept == ()
+        and found.relative_latency is not None
+        and found.relative_latency.ratio == 0.5
+    )
 
 
 def test_score_and_speed_together(monkeypatch):
@@ -260,7 +301,11 @@ def test_a_slower_layer_that_must_be_changed_is(monkeypatch):
     [
         ({"must": ("layers.11",)}, ValueError, r"layers.11.*the nearest are layers.1"),
         ({"must_not": ("layer.*",)}, ValueError, "names 'layer.*'"),
-        ({"must": ("layers.1",), "must_not": ("layers.[12]",)}, ValueError, "layers.1 must be changed and must not"),
+        (
+            {"must": ("layers.1",), "must_not": ("layers.[12]",)},
+            ValueError,
+            "layers.1 must be changed and must not",
+        ),
         ({"drop": -0.1}, ValueError, "the drop is -0.1"),
         ({"drop": float("nan")}, ValueError, "the drop is nan"),
         ({"most": 0}, ValueError, "most is 0"),
@@ -274,7 +319,11 @@ def test_what_cannot_be_worked_with_is_refused(settings, error, message):
 def test_on_real_digits_the_file_is_what_is_promised():
     task: Supervised = digits()
     with seeded(0):
-        model = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), task, Training(300))
+        model = train(
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)),
+            task,
+            Training(300),
+        )
     found = fallback(model, task, Magnitude(density=0.1, training=Training(0)), drop=0.2)
     assert found.met and [one.layers for one in found.kept] == [("3",)]
     again = found.technique(model, task.sealed())

@@ -12,13 +12,24 @@ from shoestring.plan.frontier import Frontier, as_svg, gist, rate, undominated
 BASE = 0.9
 
 
-def trial(size: int, score: float | None, milliseconds: float | None = None, technique: str = "") -> Trial:
+def trial(
+    size: int, score: float | None, milliseconds: float | None = None, technique: str = ""
+) -> Trial:
     return Trial(
-        technique=technique or f"chain(T(size={size}))", score=score, cost=Cost(bytes=size, milliseconds=milliseconds)
+        technique=technique or f"chain(T(size={size}))",
+        score=score,
+        cost=Cost(bytes=size, milliseconds=milliseconds),
     )
 
 
-TRIALS = [trial(9000, 0.9), trial(5000, 0.91), trial(3000, 0.893), trial(2000, 0.86), trial(2500, 0.85), trial(100, 0.3)]
+TRIALS = [
+    trial(9000, 0.9),
+    trial(5000, 0.91),
+    trial(3000, 0.893),
+    trial(2000, 0.86),
+    trial(2500, 0.85),
+    trial(100, 0.3),
+]
 
 
 def sizes(trials) -> list[int]:
@@ -37,9 +48,17 @@ def test_of_equal_ones_the_first_stays():
 
 
 def test_in_two_resources_a_larger_and_worse_file_stays_where_it_is_faster():
-    trials = [trial(1000, 0.9, 2.0), trial(2000, 0.8, 1.0), trial(3000, 0.8, 1.5), trial(500, 0.95, 3.0), trial(400, 0.7)]
+    trials = [
+        trial(1000, 0.9, 2.0),
+        trial(2000, 0.8, 1.0),
+        trial(3000, 0.8, 1.5),
+        trial(500, 0.95, 3.0),
+        trial(400, 0.7),
+    ]
     fields = ("milliseconds", "bytes")
-    assert sizes(undominated(trials, fields)) == [2000, 1000, 500], "the fastest first; what nobody timed is left out"
+    assert sizes(undominated(trials, fields)) == [2000, 1000, 500], (
+        "the fastest first; what nobody timed is left out"
+    )
     assert sizes(undominated(trials)) == [400, 500]
 
 
@@ -56,12 +75,19 @@ def test_what_lost_half_of_the_score_is_left_out_where_there_is_more():
 def test_three_points_have_names():
     # Nothing beyond 2 × 0.002 = 0.4 points is free; 1 % of 0.9 is 0.9 points, 5 % are 4.5.
     found = Frontier.of(TRIALS, ["bytes"], BASE, base_error=0.002)
-    assert {name: one.cost.bytes for name, one in found.named().items()} == {"free": 5000, "balanced": 3000, "tiny": 2000}
+    assert {name: one.cost.bytes for name, one in found.named().items()} == {
+        "free": 5000,
+        "balanced": 3000,
+        "tiny": 2000,
+    }
 
 
 def test_a_name_whose_point_is_anothers_is_left_out():
     noisy = Frontier.of(TRIALS, ["bytes"], BASE, base_error=0.01)
-    assert {name: one.cost.bytes for name, one in noisy.named().items()} == {"free": 3000, "tiny": 2000}
+    assert {name: one.cost.bytes for name, one in noisy.named().items()} == {
+        "free": 3000,
+        "tiny": 2000,
+    }
     single = Frontier.of(TRIALS[:1], ["bytes"], BASE)
     assert list(single.named()) == ["free"]
     assert Frontier.of([trial(10, 0.5)], ["bytes"], BASE).named() == {}
@@ -77,8 +103,30 @@ def test_the_table_has_a_line_for_each_point_with_the_exchange_rate():
     head, *lines = str(found).splitlines()
     assert head.split()[:3] == ["bytes", "score", "lost"]
     assert lines[0].split() == ["1", "2,000", "0.8600", "+0.0400", "tiny", "T(size=2000)"]
-    assert lines[1].split() == ["2", "3,000", "0.8930", "+0.0070", "+1,000", "B", "buy", "+0.0330", "balanced", "T(size=3000)"]
-    assert lines[2].split() == ["3", "5,000", "0.9100", "-0.0100", "+2,000", "B", "buy", "+0.0170", "free", "T(size=5000)"]
+    assert lines[1].split() == [
+        "2",
+        "3,000",
+        "0.8930",
+        "+0.0070",
+        "+1,000",
+        "B",
+        "buy",
+        "+0.0330",
+        "balanced",
+        "T(size=3000)",
+    ]
+    assert lines[2].split() == [
+        "3",
+        "5,000",
+        "0.9100",
+        "-0.0100",
+        "+2,000",
+        "B",
+        "buy",
+        "+0.0170",
+        "free",
+        "T(size=5000)",
+    ]
     assert len(lines) == 3
 
 
@@ -88,20 +136,30 @@ def test_the_exchange_rate_of_a_step():
 
 
 def test_as_plain_values():
-    noisy = Trial(technique="T()", score=0.9, cost=Cost(bytes=10, milliseconds=0.5), noise={"milliseconds": (0.4, 0.6)})
+    noisy = Trial(
+        technique="T()",
+        score=0.9,
+        cost=Cost(bytes=10, milliseconds=0.5),
+        noise={"milliseconds": (0.4, 0.6)},
+    )
     (found,) = Frontier.of([noisy], ["milliseconds", "bytes"], BASE).as_json()
     assert json.loads(json.dumps(found)) == found
     assert found == {
-        "number": 1, "name": "free", "score": 0.9, "bytes": 10, "milliseconds": 0.5, "intervals": {"milliseconds": [0.4, 0.6]},
+        "number": 1,
+        "name": "free",
+        "score": 0.9,
+        "bytes": 10,
+        "milliseconds": 0.5,
+        "intervals": {"milliseconds": [0.4, 0.6]},
         "technique": "T()",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
     ("technique", "words"),
     [
         ("chain()", "as it came in"),
-        ("chain(Shared(levels=16, training=Training(0)))", "Shared(levels=16)"),
+        ("chain(WeightSharing(levels=16, training=Training(0)))", "WeightSharing(levels=16)"),
         ("chain(Rate(price=Toward(bytes=960.0), rise=0.6))", "Rate(price=Toward(bytes=960.0))"),
         ("chain(A(x=(1, 2), y=3), B())", "A(x=(1, 2)) + B"),
         ("Lone(x=[1, 2])", "Lone(x=[1, 2])"),
@@ -116,15 +174,21 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_the_picture_has_a_mark_for_each_point_and_names_are_escaped():
     trials = [trial(2000, 0.86, technique='chain(T(x="<a> & b"))'), *TRIALS]
-    root = ElementTree.fromstring(as_svg(Frontier.of(trials, ["bytes"], BASE, base_error=0.002), 'mine & "<yours>"'))
+    root = ElementTree.fromstring(
+        as_svg(Frontier.of(trials, ["bytes"], BASE, base_error=0.002), 'mine & "<yours>"')
+    )
     assert root.tag == f"{SVG}svg" and root.find(f"{SVG}title").text == 'mine & "<yours>"'
     marks = root.findall(f"{SVG}circle")
     titles = [one.find(f"{SVG}title").text for one in marks]
     assert titles[0] == '1: 2,000 bytes, score 0.8600, T(x="<a> & b")' and len(titles) == 3
     places = [(float(one.get("cx")), float(one.get("cy"))) for one in marks]
-    assert places == sorted(places) and [y for _, y in places] == sorted((y for _, y in places), reverse=True)
+    assert places == sorted(places) and [y for _, y in places] == sorted(
+        (y for _, y in places), reverse=True
+    )
     assert all(0 < x < 640 and 0 < y < 400 for x, y in places)
-    assert {"tiny", "balanced", "free"} <= {word for one in root.iter(f"{SVG}text") for word in (one.text or "").split()}
+    assert {"tiny", "balanced", "free"} <= {
+        word for one in root.iter(f"{SVG}text") for word in (one.text or "").split()
+    }
 
 
 def test_a_picture_of_a_single_point():

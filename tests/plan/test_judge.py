@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from shoestring import Agreement
 from shoestring.core import Task, score, seeded
-from shoestring.kit import AdamW, SameClass, Supervised, Training, train, write
+from shoestring.kit import AdamW, SameClass, Supervised, Training, write
+from shoestring.kit.training import loop as train
 from shoestring.plan import judge as judging
 from shoestring.plan.judge import quick_judge
 from shoestring.tasks import digits
@@ -29,7 +30,9 @@ def task():
 @pytest.fixture(scope="module")
 def model(task):
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Training(200, AdamW(3e-3)))
+        return train(
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task, Training(200, AdamW(3e-3))
+        )
 
 
 @pytest.fixture
@@ -48,7 +51,9 @@ def test_a_sample_where_all_take_too_long_and_the_same_from_then_on(model, task,
     first = quick_judge(task, reference, model, 0, 1e-9)
     assert first.examples == first.count == 200, "no fewer than tell anything"
     later = quick_judge(task, reference, model, 0, math.inf)
-    assert later.examples == 200 and later.base == first.base, "another run compares with what this one measured"
+    assert later.examples == 200 and later.base == first.base, (
+        "another run compares with what this one measured"
+    )
     assert (later.merits == first.merits).all()
 
 
@@ -62,7 +67,9 @@ def test_all_is_remembered_too(model, task, reference):
     ("loading", "seconds", "expected"),
     [(0.0, 8.1, [200, 800]), (0.0, 2.0, [200]), (1.0, 8.1, [200, 800]), (5.0, 6.0, [200, 400])],
 )
-def test_no_more_are_scored_to_find_out_than_there_is_time_for(reference, model, monkeypatch, loading, seconds, expected):
+def test_no_more_are_scored_to_find_out_than_there_is_time_for(
+    reference, model, monkeypatch, loading, seconds, expected
+):
     looked: list[int] = []
 
     class Slow(judging.Judge):
@@ -125,7 +132,9 @@ def one_class(y: torch.Tensor, x: torch.Tensor) -> tuple[nn.Module, Supervised]:
     task = Supervised(train=split, validation=split, test=split)
     with seeded(0):
         return train(
-            nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), task, Training(200, AdamW(1e-2))
+            nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)),
+            task,
+            Training(200, AdamW(1e-2)),
         ).eval(), task
 
 
@@ -137,7 +146,10 @@ def judged(model: nn.Module, task: Task, path: Path) -> judging.Judge:
 def test_a_task_that_one_constant_answer_solves_is_questioned(tmp_path):
     x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
     model, task = one_class(torch.full((400,), 2), x)
-    said = "one and the same answer to every validation example scores 1, and the model 1: the score tells little"
+    said = (
+        "one and the same answer to every validation example scores 1, and the model 1: "
+        "the score tells little"
+    )
     with pytest.warns(UserWarning, match=said):
         assert judged(model, task, tmp_path / "a.shoe").base == 1
     # One that has nothing to go by, nine of ten being of one class.
@@ -146,9 +158,12 @@ def test_a_task_that_one_constant_answer_solves_is_questioned(tmp_path):
     with pytest.warns(UserWarning, match=r"scores 0.9, and the model 0.9"):
         judged(model, task, tmp_path / "b.shoe")
     yes = Supervised(
-        train=(x, torch.ones(400)), validation=(x, torch.ones(400)), test=(x, torch.ones(400)),
-        criterion=lambda out, y: functional.binary_cross_entropy_with_logits(out[:, 0], y), merit=lambda out, y: (out[:, 0] > 0) == y,
-    )  # fmt: skip
+        train=(x, torch.ones(400)),
+        validation=(x, torch.ones(400)),
+        test=(x, torch.ones(400)),
+        criterion=lambda out, y: functional.binary_cross_entropy_with_logits(out[:, 0], y),
+        merit=lambda out, y: (out[:, 0] > 0) == y,
+    )
     with seeded(0):
         sure = train(nn.Linear(6, 1), yes, Training(300, AdamW(1e-1))).eval()
     assert judging._constant_score(yes, sure) == score(yes, sure) == 1
@@ -173,8 +188,12 @@ def test_a_task_that_takes_a_model_is_not(tmp_path):
         assert judging._constant_score(task, model) == pytest.approx(float((y == 0).float().mean()))
         split = (x, x[:, :1] * 3)
         line = Supervised(
-            train=split, validation=split, test=split, criterion=functional.mse_loss, merit=lambda out, y: -((out - y) ** 2).mean(-1)
-        )  # fmt: skip
+            train=split,
+            validation=split,
+            test=split,
+            criterion=functional.mse_loss,
+            merit=lambda out, y: -((out - y) ** 2).mean(-1),
+        )
         with seeded(0):
             fitted = train(nn.Linear(6, 1), line, Training(200, AdamW(1e-1))).eval()
         judged(fitted, line, tmp_path / "b.shoe")

@@ -19,7 +19,8 @@ KILLS = int(os.environ.get("SHOESTRING_KILLS", "3"))
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit import Training, train
+from shoestring.kit.training import loop as train
+from shoestring.kit import Training
 from shoestring.tasks import digits
 
 def small():
@@ -31,9 +32,20 @@ def small():
 
 def begin(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "shoestring.cli", "compress", "mine.py:small", "--budget", "size<=300B, drop<=20%, time<=60s"],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "shoestring.cli",
+            "compress",
+            "mine.py:small",
+            "--budget",
+            "size<=300B, drop<=20%, time<=60s",
+        ],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finished(folder: Path) -> list[tuple[str, int, float]]:
@@ -41,13 +53,22 @@ def finished(folder: Path) -> list[tuple[str, int, float]]:
     if not study.exists():
         return []
     with sqlite3.connect(study, timeout=60) as connection:
-        tables = connection.execute("select count(*) from sqlite_master where name = 'trials'").fetchone()[0]
-        return connection.execute("select technique, seed, fidelity from trials").fetchall() if tables else []
+        tables = connection.execute(
+            "select count(*) from sqlite_master where name = 'trials'"
+        ).fetchone()[0]
+        return (
+            connection.execute("select technique, seed, fidelity from trials").fetchall()
+            if tables
+            else []
+        )
 
 
 def written(folder: Path) -> float:
     """When the file of the model that came in was written last; 0 where it was not."""
-    return max((one.stat().st_mtime for one in (folder / "small.shoe.study").glob("original-*.shoe")), default=0.0)
+    return max(
+        (one.stat().st_mtime for one in (folder / "small.shoe.study").glob("original-*.shoe")),
+        default=0.0,
+    )
 
 
 @pytest.mark.slow

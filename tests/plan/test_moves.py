@@ -13,22 +13,38 @@ from torch import nn
 
 import shoestring
 from shoestring.core import Budget, Stage, Strength, Task, Technique, chain, seeded
-from shoestring.kit import Supervised, Training, clone, compressible, export, pack, train
+from shoestring.kit import Supervised, Training, clone, compressible, pack
+from shoestring.kit.exporting import export
+from shoestring.kit.training import loop as train
 from shoestring.plan import compress
 from shoestring.plan.arms import Arms
 from shoestring.plan.moves import Arm, Move, moves, round_steps, sooner
 from shoestring.prune import Blocks, LeastLoss, Magnitude
-from shoestring.quantize import GPTQ, BFloat16, PostTraining, Rate, Shared, Toward, WeightOnly
+from shoestring.quantize import (
+    GPTQ,
+    BFloat16,
+    PostTraining,
+    Rate,
+    Toward,
+    WeightOnly,
+    WeightSharing,
+)
 
 
 def test_every_technique_of_the_house_that_has_a_stage_is_a_move():
-    modules = [importlib.import_module(one.name) for one in pkgutil.walk_packages(shoestring.__path__, "shoestring.")]
+    modules = [
+        importlib.import_module(one.name)
+        for one in pkgutil.walk_packages(shoestring.__path__, "shoestring.")
+    ]
     house = {
         value
         for module in modules
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Technique) and value.__module__ == module.__name__ and value.stage is not None
-    }  # fmt: skip
+        if isinstance(value, type)
+        and issubclass(value, Technique)
+        and value.__module__ == module.__name__
+        and value.stage is not None
+    }
     assert len(house) > 10 and {Rate, PostTraining, Magnitude} <= house
     found = {type(move.technique) for move in moves()}
     assert house - found == set()
@@ -46,7 +62,10 @@ def test_moves_are_in_the_order_of_a_chain():
 
 
 class Needles(nn.Module):
-    """Logits N×2 of N×200 numbers, of which the first two alone count; the other weights are noise that is never read."""
+    """Logits N×2 of N×200 numbers, of which the first two alone count.
+
+    The other weights are noise that is never read.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +100,9 @@ class Unseen(Technique):
     """
 
     stage: ClassVar = Stage.WEIGHTS
-    strength: ClassVar = Strength(field="columns", gentle=100, harsh=2, logarithmic=True, whole=True)
+    strength: ClassVar = Strength(
+        field="columns", gentle=100, harsh=2, logarithmic=True, whole=True
+    )
 
     columns: int = 100
 
@@ -127,14 +148,22 @@ def test_a_technique_from_elsewhere_is_a_move_where_it_says_its_stage_and_has_de
     kinds = {type(move.technique) for move in moves()}
     assert Unseen in kinds and not kinds & {Nameless, Asking}
     (move,) = [one for one in moves() if isinstance(one.technique, Unseen)]
-    assert (move.name, move.stage, move.turns, move.trains, move.aims) == ("Unseen", Stage.WEIGHTS, True, False, False)
+    assert (move.name, move.stage, move.turns, move.trains, move.aims) == (
+        "Unseen",
+        Stage.WEIGHTS,
+        True,
+        False,
+        False,
+    )
     assert move.at(0.0, 50) == Unseen(columns=100) and move.at(1.0, 50) == Unseen(columns=2)
 
 
 def test_it_is_tried_unseen_and_delivered_where_it_is_best(tmp_path):
     model, task = needles()
     least = len(pack(Unseen(columns=7)(model, task), export(model, task)))
-    outcome = compress(model, task, Budget(size=1.1 * least, drop=0.0), tmp_path / "needles.shoe", minutes=1.0)
+    outcome = compress(
+        model, task, Budget(size=1.1 * least, drop=0.0), tmp_path / "needles.shoe", minutes=1.0
+    )
     assert outcome.met and outcome.trial.score == outcome.score_before == 1.0
     assert "Unseen(" in outcome.trial.technique, [one.technique for one in outcome.trials]
     assert (tmp_path / "needles.shoe").stat().st_size <= 1.1 * least
@@ -151,7 +180,9 @@ def test_one_that_fails_is_noted_and_the_search_goes_on(tmp_path):
             raise RuntimeError("it always does")
 
     try:
-        outcome = compress(model, task, "size<=9KB, drop<=0", tmp_path / "needles.shoe", minutes=1.0)
+        outcome = compress(
+            model, task, "size<=9KB, drop<=0", tmp_path / "needles.shoe", minutes=1.0
+        )
         assert outcome.met
     finally:
         Failing.stage = None  # type: ignore[assignment]
@@ -179,10 +210,12 @@ def test_unseen_ones_that_train_are_among_the_kinds_of_chain():
 
 
 def test_a_chain_shares_its_steps_among_what_trains():
-    arm = Arm((Move(Magnitude()), Move(PostTraining()), Move(Shared())))  # two shares for weights, one for numbers
+    arm = Arm(
+        (Move(Magnitude()), Move(PostTraining()), Move(WeightSharing()))
+    )  # two shares for weights, one for numbers
     pruned, whole, shared = arm.chain([0.0, 0.0, 1.0], 300)
     assert isinstance(pruned, Magnitude) and pruned.training.steps == 200
-    assert isinstance(shared, Shared) and shared.training.steps == 100
+    assert isinstance(shared, WeightSharing) and shared.training.steps == 100
     assert isinstance(whole, PostTraining)
     assert arm.trains and arm.name == "Magnitude + PostTraining + Shared"
 
@@ -196,25 +229,46 @@ def test_dials_turn_the_strength_and_above_one_are_bytes():
 
 
 def test_the_same_settings_give_the_same_name():
-    arm = Arm((Move(Magnitude()), Move(Shared())))
+    arm = Arm((Move(Magnitude()), Move(WeightSharing())))
     assert repr(chain(*arm.chain([0.3, 0.6], 100))) == repr(chain(*arm.chain([0.3, 0.6], 100)))
 
 
 @pytest.mark.parametrize(
     ("steps", "rounded"),
-    [(0, 0), (1.9, 1), (9.9, 9), (10, 10), (19, 10), (99.9, 90), (100, 100), (109, 100), (119, 110), (12345, 12000)],
+    [
+        (0, 0),
+        (1.9, 1),
+        (9.9, 9),
+        (10, 10),
+        (19, 10),
+        (99.9, 90),
+        (100, 100),
+        (109, 100),
+        (119, 110),
+        (12345, 12000),
+    ],
 )
 def test_steps_are_rounded_down_to_two_digits(steps, rounded):
     assert round_steps(steps) == rounded
 
 
 def test_which_kinds_of_chain_for_which_budget():
-    named = {"slow": Arms(moves(), slow=True, large=False), "large": Arms(moves(), slow=False, large=True)}
+    named = {
+        "slow": Arms(moves(), slow=True, large=False),
+        "large": Arms(moves(), slow=False, large=True),
+    }
     found = {name: one.all() for name, one in named.items()}
     assert found["large"][0].name.startswith("Rate")
-    assert all(arm.moves[0].stage in (Stage.STRUCTURE, Stage.NUMBERS) for arm in found["slow"]), "weights alone are no faster"
+    assert all(arm.moves[0].stage in (Stage.STRUCTURE, Stage.NUMBERS) for arm in found["slow"]), (
+        "weights alone are no faster"
+    )
     assert all(arm.trains for arms in found.values() for arm in arms)
-    useless = Arms(moves(), slow=False, large=True, useless={one.name for one in moves() if one.name.startswith("Rate")}).all()
+    useless = Arms(
+        moves(),
+        slow=False,
+        large=True,
+        useless={one.name for one in moves() if one.name.startswith("Rate")},
+    ).all()
     assert useless and not any("Rate" in arm.name for arm in useless)
 
 
@@ -222,7 +276,9 @@ def test_which_kinds_of_chain_for_which_budget():
 def test_structure_is_followed_by_the_fastest_kernels_that_were_seen(fastest):
     other = {"PostTraining": "WeightOnly", "WeightOnly": "PostTraining"}[fastest]
     found = Arms(moves(), slow=True, large=False, speeds=(fastest, other)).all()
-    followed = {arm.moves[1].name for arm in found if len(arm.moves) == 2 and not arm.moves[1].trains}
+    followed = {
+        arm.moves[1].name for arm in found if len(arm.moves) == 2 and not arm.moves[1].trains
+    }
     assert followed == {fastest}
 
 
@@ -234,15 +290,23 @@ def test_structure_comes_first_where_no_kernels_are_fast_enough():
 
 
 def test_what_differs_by_its_training_alone_is_looked_at_once_without():
-    blocks = [move for move in moves() if type(move.technique) is Blocks and move.technique.first == LeastLoss()]
+    blocks = [
+        move
+        for move in moves()
+        if type(move.technique) is Blocks and move.technique.first == LeastLoss()
+    ]
     assert len(blocks) > 1 and len({repr(move.at(0.5, 0)) for move in blocks}) == 1
     assert len({repr(move.at(0.5, 10)) for move in blocks}) == len(blocks)
 
 
 def test_gptq_looks_at_fewer_examples_on_a_large_network_and_leaves_layers_that_take_it_too_long():
-    def gptq(products: int, shape: tuple[int, int], seconds: float = 600.0) -> tuple[int, float | None]:
+    def gptq(
+        products: int, shape: tuple[int, int], seconds: float = 600.0
+    ) -> tuple[int, float | None]:
         [one] = [
-            m.technique for m in sooner(moves(), products, [(9, 8), shape], seconds) if isinstance(m.technique, PostTraining)
+            m.technique
+            for m in sooner(moves(), products, [(9, 8), shape], seconds)
+            if isinstance(m.technique, PostTraining)
         ]
         return one.examples, one.rounding.most  # type: ignore[union-attr]
 

@@ -1,4 +1,6 @@
-"""What techniques left alone or did not reach, as it is remembered with a trial and told of the file that is delivered."""
+"""What techniques left alone or did not reach, as it is remembered with a trial and told of the
+file that is delivered.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def test_shortfalls_are_heard_where_they_are_asked_for_each_once():
 def test_the_delivered_file_is_told_of_with_all_steps_of_its_chain(model, task, tmp_path):
     experiments = Experiments(model, task, tmp_path / "study")
     first = experiments(Proposal(techniques=(WIDE,)))
-    both = experiments(Proposal(techniques=(WIDE, PostTraining())))  # goes on from the first, which is in memory
+    both = experiments(
+        Proposal(techniques=(WIDE, PostTraining()))
+    )  # goes on from the first, which is in memory
     other = experiments(Proposal(techniques=(PostTraining(),)))
     assert first is not None and both is not None and other is not None
     for trial in (first, both):
@@ -50,9 +54,19 @@ def test_the_delivered_file_is_told_of_with_all_steps_of_its_chain(model, task, 
     outcome = compress(model, task, "size<=6KB, drop<=20%", tmp_path / "out.shoe", minutes=2 / 60)
     for trial, told in ((both, True), (other, False)):
         report = Report(
-            outcome=replace(outcome, trial=replace(trial, note=f"{trial.note}\na bias".strip())), onnx_bytes_before=1, score_before=0.9,
-            score_after=0.9, milliseconds_before=1.0, milliseconds_after=1.0, speed=Ratio(median=1.0, low=1.0, high=1.0), bill=(), seconds=12.0,
-        )  # fmt: skip
+            outcome=replace(outcome, trial=replace(trial, note=f"{trial.note}\na bias".strip())),
+            onnx_bytes_before=1,
+            score_before=0.9,
+            score_after=0.9,
+            milliseconds_before=1.0,
+            milliseconds_after=1.0,
+            speed=Ratio(median=1.0, low=1.0, high=1.0),
+            bill=(),
+            seconds=12.0,
+        )
         lines = report.as_text().splitlines()
-        assert sum(line.startswith(SAID) for line in lines) == told and lines.count("left alone: a bias") == 1
+        assert (
+            sum(line.startswith(SAID) for line in lines) == told
+            and lines.count("left alone: a bias") == 1
+        )
         assert any(one.startswith(SAID) for one in report.as_json()["notes"]) == told

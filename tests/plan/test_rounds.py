@@ -1,4 +1,7 @@
-"""Rounds of training, step by step: what goes on, what is aimed, what is left out; and the look before them."""
+"""Rounds of training, step by step: what goes on, what is aimed, what is left out.
+
+And the look before them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 from torch import nn
 
 from shoestring.artifact import bill, load
-from shoestring.artifact.names import names_beside
+from shoestring.artifact.format.names import names_beside
 from shoestring.core import ActsOnLayers, Budget, Cost, Stage
 from shoestring.kit import Supervised, Trial, clone, members
 from shoestring.meters import Latency
@@ -33,7 +36,9 @@ from shoestring.prune import Magnitude
 from shoestring.quantize import PostTraining
 
 
-def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(model, task, tmp_path, monkeypatch):
+def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(
+    model, task, tmp_path, monkeypatch
+):
     rounds = rounds_of(model, task, tmp_path, "latency<=1ms, drop<=1%")
     slow, fast, other = [Arm((move,)) for move in moves() if move.trains][:3]
     tried: list[str] = []
@@ -44,7 +49,10 @@ def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(model, task,
             return None
         rounds.begun += 1
         return Trial(
-            technique=f"{len(tried)}", seed=0, cost=Cost(bytes=10, milliseconds=0.5), score=rounds.experiments.base - 0.2
+            technique=f"{len(tried)}",
+            seed=0,
+            cost=Cost(bytes=10, milliseconds=0.5),
+            score=rounds.experiments.base - 0.2,
         )
 
     monkeypatch.setattr(rounds, "_aimed", aimed)
@@ -55,7 +63,9 @@ def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(model, task,
 
 def rounds_of(model, task, folder, budget: str) -> Rounds:
     """Rounds that may take ten minutes, on a search that has only looked."""
-    standing = Standing(Experiments(model, task, folder), Budget.parse(budget), Clock(600.0), lambda trial: None)
+    standing = Standing(
+        Experiments(model, task, folder), Budget.parse(budget), Clock(600.0), lambda trial: None
+    )
     standing.begin(standing.experiments.trials())
     return Rounds(Untrained(standing), 0.01, 10)
 
@@ -63,7 +73,9 @@ def rounds_of(model, task, folder, budget: str) -> Rounds:
 def test_a_few_bytes_too_many_do_not_put_out_what_learned_better(model, task, tmp_path):
     limits = Budget.parse("size<=1KB, drop<=1%")
     experiments = Experiments(model, task, tmp_path)
-    rounds = Rounds(Untrained(Standing(experiments, limits, Clock(60.0), lambda trial: None)), 0.01, 10)
+    rounds = Rounds(
+        Untrained(Standing(experiments, limits, Clock(60.0), lambda trial: None)), 0.01, 10
+    )
     rate = next(Arm((move,)) for move in moves() if move.aims)
     other = next(Arm((move,)) for move in moves() if move.trains and not move.aims)
 
@@ -81,8 +93,12 @@ def test_a_few_bytes_too_many_do_not_put_out_what_learned_better(model, task, tm
 
 def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path, monkeypatch):
     experiments = Experiments(model, task, tmp_path)
-    original = replace(experiments.original, cost=replace(experiments.original.cost, milliseconds=1.0))
-    standing = Standing(experiments, Budget.parse("latency<=0.5ms, drop<=1%"), Clock(600.0), lambda trial: None)
+    original = replace(
+        experiments.original, cost=replace(experiments.original.cost, milliseconds=1.0)
+    )
+    standing = Standing(
+        experiments, Budget.parse("latency<=0.5ms, drop<=1%"), Clock(600.0), lambda trial: None
+    )
     standing.best = original
     rounds = Rounds(Untrained(standing), 0.01, 10)
     slow, fast = [Arm((move,)) for move in moves() if move.trains][:2]
@@ -92,7 +108,9 @@ def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path,
         tried.append(arm.name)
         lost, milliseconds = (0.0, 0.6) if arm is slow else (0.3, 0.4)
         cost = Cost(bytes=1000, milliseconds=milliseconds)
-        return Trial(technique=f"{arm.name} {len(tried)}", seed=0, cost=cost, score=experiments.base - lost)
+        return Trial(
+            technique=f"{arm.name} {len(tried)}", seed=0, cost=cost, score=experiments.base - lost
+        )
 
     monkeypatch.setattr(rounds, "_aimed", aimed)
     rounds._fewer_for_longer([slow, fast])
@@ -102,7 +120,9 @@ def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path,
     assert tried == [slow.name] * 2, "where nothing is fast enough, what is nearest goes on"
 
 
-def test_where_a_training_diverged_another_kind_of_chain_is_tried(model, task, tmp_path, monkeypatch):
+def test_where_a_training_diverged_another_kind_of_chain_is_tried(
+    model, task, tmp_path, monkeypatch
+):
     rounds = rounds_of(model, task, tmp_path, "drop<=5%")
     first, second = [Arm((move,)) for move in moves() if move.aims][:2]
     tried: list[str] = []
@@ -120,7 +140,10 @@ def test_where_a_training_diverged_another_kind_of_chain_is_tried(model, task, t
 
 def test_what_others_may_be_at_is_not_gone_on_with(tmp_path):
     folder = tmp_path / "unfinished" / "one"
-    save_proposal(folder, Proposal(techniques=(Magnitude(),), arm="Magnitude", dials=(0.5,), steps=10, fidelity=0.1))
+    save_proposal(
+        folder,
+        Proposal(techniques=(Magnitude(),), arm="Magnitude", dials=(0.5,), steps=10, fidelity=0.1),
+    )
     when = (folder / "proposal.json").stat().st_mtime
     assert len(open_proposals(tmp_path)) == len(open_proposals(tmp_path, before=when + 1)) == 1
     assert open_proposals(tmp_path, before=when - 1) == []
@@ -137,7 +160,9 @@ def test_fetching_a_batch_is_part_of_a_step(model, task):
     assert step_seconds(model, task) < 0.05 < step_seconds(model, slow)
 
 
-def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look(model, task, tmp_path):
+def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look(
+    model, task, tmp_path
+):
     class Own(nn.Sequential):
         name = "mine"
 
@@ -146,13 +171,21 @@ def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look
             assert model.name == "mine"
             return super().loss(model, batch)
 
-    mine, asking = Own(*clone(model)), Asking(train=task.train, validation=task.validation, test=task.test)
+    mine, asking = (
+        Own(*clone(model)),
+        Asking(train=task.train, validation=task.validation, test=task.test),
+    )
     untrained = rounds_of(mine, asking, tmp_path, "size<=1KB").first
     assert untrained.first_files(20.0), "what does not call the loss"
 
 
-def test_the_gentle_end_of_the_first_move_comes_before_other_moves(model, task, tmp_path, monkeypatch):
-    """Where time is short, what lies between the two ends can be looked for; other moves come after."""
+def test_the_gentle_end_of_the_first_move_comes_before_other_moves(
+    model, task, tmp_path, monkeypatch
+):
+    """Where time is short, what lies between the two ends can be looked for.
+
+    Other moves come after.
+    """
     untrained = rounds_of(model, task, tmp_path, "size<=1KB, drop<=1%").first
     asked: list[tuple[str, float]] = []
 
@@ -161,11 +194,15 @@ def test_the_gentle_end_of_the_first_move_comes_before_other_moves(model, task, 
 
     monkeypatch.setattr(untrained, "attempt", busy)
     assert untrained.first_files(20.0) == []
-    assert asked[:3] == [("PostTraining", 0.667), ("PostTraining", 0.0), ("Shared", 0.667)]
-    assert len(set(asked)) == len(asked) / 2, "each is tried once, and once more where another process was at it"
+    assert asked[:3] == [("PostTraining", 0.667), ("PostTraining", 0.0), ("WeightSharing", 0.667)]
+    assert len(set(asked)) == len(asked) / 2, (
+        "each is tried once, and once more where another process was at it"
+    )
 
 
-def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(model, task, tmp_path, monkeypatch):
+def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(
+    model, task, tmp_path, monkeypatch
+):
     untrained = rounds_of(model, task, tmp_path, "size<=1KB, drop<=0.01%").first
     asked: list[int] = []
 
@@ -176,17 +213,25 @@ def test_only_what_acts_on_layers_is_refined_and_no_longer_than_it_may(model, ta
     monkeypatch.setattr(sys.modules["shoestring.plan.untrained"], "fallback", tried)
     for move in untrained.moves:
         acts = isinstance(move.technique, ActsOnLayers)
-        if move.trains or move.stage is not Stage.NUMBERS or (acts and type(move.technique) is not PostTraining):
+        if (
+            move.trains
+            or move.stage is not Stage.NUMBERS
+            or (acts and type(move.technique) is not PostTraining)
+        ):
             continue
         name = Proposal(techniques=(move.at(0.667, 0),)).name
         cost, lost = Cost(bytes=100, seconds=10.0), 0.001 if acts else 0.0005
-        untrained.standing.seen[name] = Trial(technique=name, seed=0, cost=cost, score=untrained.experiments.base - lost)
+        untrained.standing.seen[name] = Trial(
+            technique=name, seed=0, cost=cost, score=untrained.experiments.base - lost
+        )
     with pytest.raises(KeyboardInterrupt):
         untrained.refine()
     assert asked == [int(0.15 * 0.95 * 600 / 10)]
 
 
-def test_the_names_of_every_files_tensors_are_kept_also_of_modules_that_wrap_others(model, task, tmp_path):
+def test_the_names_of_every_files_tensors_are_kept_also_of_modules_that_wrap_others(
+    model, task, tmp_path
+):
     experiments = Experiments(model, task, tmp_path / "out.shoe.study")
     for techniques in ((), (PostTraining(),)):
         trial = experiments(Proposal(techniques=techniques)) if techniques else experiments.original
@@ -207,10 +252,16 @@ def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp
     monkeypatch.setattr(sys.modules["shoestring.plan.experiments"], "_CATCHING_UP", 0.5)
     found = experiments.trials()[1:]
     timed = [one for one in found if one.cost.milliseconds is not None]
-    assert len(timed) == 1 and timed[0].key in {one.key for one in undominated(files)} and len(found) == len(files)
+    assert (
+        len(timed) == 1
+        and timed[0].key in {one.key for one in undominated(files)}
+        and len(found) == len(files)
+    )
 
 
-def test_points_are_picked_as_they_were_reported_though_files_were_timed_in_other_hours(model, task, tmp_path):
+def test_points_are_picked_as_they_were_reported_though_files_were_timed_in_other_hours(
+    model, task, tmp_path
+):
     path = tmp_path / "out.shoe"
     compress(model, task, "size<=6KB, latency<=1000%, drop<=20%", path, minutes=2.0)
     study = tmp_path / "out.shoe.study"
@@ -218,18 +269,30 @@ def test_points_are_picked_as_they_were_reported_though_files_were_timed_in_othe
 
     def milliseconds(**changes) -> list[float | None]:
         (study / NOTE).write_text(json.dumps({**note, "points": [], **changes}))
-        return [one.cost.milliseconds for one in kept(study)[1].points if one.technique != "chain()"]
+        return [
+            one.cost.milliseconds for one in kept(study)[1].points if one.technique != "chain()"
+        ]
 
     now = milliseconds()
     slower = {**note["original_cost"], "milliseconds": 2 * note["original_cost"]["milliseconds"]}
-    assert now and all(now) and milliseconds(original_cost=slower) == pytest.approx([2 * one for one in now])  # type: ignore[operator]
+    assert (
+        now
+        and all(now)
+        and milliseconds(original_cost=slower) == pytest.approx([2 * one for one in now])
+    )  # type: ignore[operator]
     assert milliseconds(timer="another machine's") == [], "what this timer did not time"
 
 
 def test_somebody_who_asks_for_the_end_is_heard_though_an_exception_was_lost(model, task, tmp_path):
     asked: list[bool] = []
-    settings = {"minutes": 2.0, "asked": lambda: bool(asked), "tell": lambda event: asked.append(True)}
-    with searching(model, task, "size<=600B, drop<=10%", tmp_path / "out.shoe", **settings) as outcome:
+    settings = {
+        "minutes": 2.0,
+        "asked": lambda: bool(asked),
+        "tell": lambda event: asked.append(True),
+    }
+    with searching(
+        model, task, "size<=600B, drop<=10%", tmp_path / "out.shoe", **settings
+    ) as outcome:
         assert outcome.interrupted and asked and load(outcome.file)
 
 
@@ -237,10 +300,16 @@ def test_the_frontier_of_a_shared_storage_is_the_one_that_was_reported(model, ta
     pytest.importorskip("optuna", reason="needs the extra `search`")
     path, storage = tmp_path / "out.shoe", f"journal:{tmp_path / 'study.log'}"
     compress(model, task, "size<=6KB, drop<=20%", path, minutes=2.0, storage=storage)
-    outcome = compress(model, task, "size<=6KB, latency<=1000%, drop<=20%", path, minutes=2.0, storage=storage)
+    outcome = compress(
+        model, task, "size<=6KB, latency<=1000%, drop<=20%", path, minutes=2.0, storage=storage
+    )
     found = kept(tmp_path / "out.shoe.study")[1]
-    assert [one.technique for one in found.points] == [one.technique for one in outcome.frontier.points]
-    assert [one.cost.milliseconds for one in found.points] == [one.cost.milliseconds for one in outcome.frontier.points]
+    assert [one.technique for one in found.points] == [
+        one.technique for one in outcome.frontier.points
+    ]
+    assert [one.cost.milliseconds for one in found.points] == [
+        one.cost.milliseconds for one in outcome.frontier.points
+    ]
 
 
 def test_a_forecast_goes_by_what_an_earlier_training_came_to(model, task, tmp_path):
@@ -250,11 +319,20 @@ def test_a_forecast_goes_by_what_an_earlier_training_came_to(model, task, tmp_pa
     standing.experiments.original = standing.best = slow
     search = Search(standing, step=0.01)
     before = foretell(search)
-    trained = replace(slow, technique="trained", fidelity=0.3, cost=replace(slow.cost, milliseconds=0.8))
+    trained = replace(
+        slow, technique="trained", fidelity=0.3, cost=replace(slow.cost, milliseconds=0.8)
+    )
     standing.seen = {one.technique: one for one in (slow, trained)}
     after = foretell(search)
-    assert before.milliseconds and after.milliseconds and before.chance is not None and after.chance is not None
-    assert before.milliseconds.middle == pytest.approx(0.475) and after.milliseconds.middle == pytest.approx(0.8)
+    assert (
+        before.milliseconds
+        and after.milliseconds
+        and before.chance is not None
+        and after.chance is not None
+    )
+    assert before.milliseconds.middle == pytest.approx(
+        0.475
+    ) and after.milliseconds.middle == pytest.approx(0.8)
     assert after.chance < before.chance / 2
 
 
@@ -262,10 +340,12 @@ def test_between_a_setting_that_is_too_large_and_one_that_is_too_poor_another_is
     model, task, tmp_path, monkeypatch
 ):
     experiments = Experiments(model, task, tmp_path)
-    standing = Standing(experiments, Budget.parse("size<=1KB, drop<=1%"), Clock(600.0), lambda trial: None)
+    standing = Standing(
+        experiments, Budget.parse("size<=1KB, drop<=1%"), Clock(600.0), lambda trial: None
+    )
     standing.best = experiments.original
     untrained = Untrained(standing)
-    sharing = next(move for move in moves() if move.name == "Shared")
+    sharing = next(move for move in moves() if move.name == "WeightSharing")
     tried: list[float] = []
 
     def trial(dial: float) -> Trial:

@@ -15,15 +15,17 @@ import torch
 from torch import nn
 
 from shoestring.core import Cost, Task, chain, score, seeded
-from shoestring.kit import SkippedWarning, Study, Supervised, Training, Trial, clone, export, pack, train
-from shoestring.kit.study import StudyError
+from shoestring.kit import SkippedWarning, Study, Supervised, Training, Trial, clone, pack
+from shoestring.kit.exporting import export
+from shoestring.kit.study.study import StudyError
+from shoestring.kit.training import loop as train
 from shoestring.meters import Latency, Operations, RemoteError, Timing
 from shoestring.plan import Table, sensitivity
-from shoestring.plan.pace import Pace, between
+from shoestring.plan.relative_latency import RelativeLatency, between
 from shoestring.plan.same_graph import file_of, signature_of
 from shoestring.plan.trials import Trials
 from shoestring.prune import Magnitude
-from shoestring.quantize import Shared
+from shoestring.quantize import WeightSharing
 from shoestring.tasks import digits
 
 from .made_up import CALLS, Harm, Sum, summing
@@ -41,7 +43,11 @@ def task() -> Supervised:
 @pytest.fixture(scope="module")
 def network(task: Task) -> nn.Module:
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), task, Training(200))
+        return train(
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)),
+            task,
+            Training(200),
+        )
 
 
 def lost(table: Table) -> dict[str, float | None]:
@@ -67,13 +73,18 @@ def test_the_standard_error_is_that_of_the_differences(task, network):
     effect = sensitivity(network, task, action, meters=(), examples=None).effects[0]
     changed = replace(action, only=effect.layers)(network, task.sealed())
     with torch.no_grad():
-        apart = torch.tensor(task.merits(network.eval(), "validation") - task.merits(changed.eval(), "validation"))
+        apart = torch.tensor(
+            task.merits(network.eval(), "validation") - task.merits(changed.eval(), "validation")
+        )
     assert effect.score_lost == pytest.approx(float(apart.mean()))
     assert effect.score_error == pytest.approx(float(apart.std(correction=0)) / 400**0.5)
 
 
 def test_a_real_network_is_weighed_by_its_files(task, network):
-    actions = [Magnitude(density=0.1, training=Training(0)), Shared(levels=4, training=Training(0))]
+    actions = [
+        Magnitude(density=0.1, training=Training(0)),
+        WeightSharing(levels=4, training=Training(0)),
+    ]
     table = sensitivity(network, task, actions, meters=[QUICK, Operations()])
     assert [one.layer for one in table.effects] == ["1", "3"] * 2
     assert {one.action for one in table.effects} == {repr(action) for action in actions}
@@ -90,33 +101,61 @@ def test_a_real_network_is_weighed_by_its_files(task, network):
 
 def test_a_layer_that_the_action_does_not_act_on_is_a_line_and_no_trial():
     CALLS.clear()
-    table = sensitivity(Sum(4), summing(4), Harm(harms=HARMS, deaf=("layers.1",)), meters=(), most=3)
-    assert lost(table) == {"layers.0": None, "layers.1": None, "layers.2": 0.125, "layers.3": 0.25} and len(CALLS) == 3
+    table = sensitivity(
+        Sum(4), summing(4), Harm(harms=HARMS, deaf=("layers.1",)), meters=(), most=3
+    )
+    assert (
+        lost(table) == {"layers.0": None, "layers.1": None, "layers.2": 0.125, "layers.3": 0.25}
+        and len(CALLS) == 3
+    )
     assert table.effects[1].note == "nothing to do; Harm does not act on it"
 
 
 def test_the_table_can_be_read_by_people_and_by_programs():
-    table = sensitivity(Sum(4), summing(4), Harm(harms=HARMS, failing="layers.3"), meters=[Operations()])
+    table = sensitivity(
+        Sum(4), summing(4), Harm(harms=HARMS, failing="layers.3"), meters=[Operations()]
+    )
     lines = str(table).splitlines()
     assert lines[0].startswith("Harm(harms=") and lines[1].split()[:3] == ["layer", "score", "lost"]
-    assert [line.split()[0] for line in lines[2:6]] == ["layers.1", "layers.2", "layers.0", "layers.3"]
-    assert "+0.5000 ± 0.0000" in lines[2] and "nothing to do" in lines[4] and "layers.3 cannot be changed" in lines[5]
+    assert [line.split()[0] for line in lines[2:6]] == [
+        "layers.1",
+        "layers.2",
+        "layers.0",
+        "layers.3",
+    ]
+    assert (
+        "+0.5000 ± 0.0000" in lines[2]
+        and "nothing to do" in lines[4]
+        and "layers.3 cannot be changed" in lines[5]
+    )
     assert "score 4.0000 on 64 validation examples" in lines[-1]
     assert json.loads(table.to_json())["effects"][1]["score_lost"] == 0.5
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
-    assert [(row["layer"], row["score_lost"]) for row in rows][1:3] == [("layers.1", "0.5"), ("layers.2", "0.125")]
+    assert [(row["layer"], row["score_lost"]) for row in rows][1:3] == [
+        ("layers.1", "0.5"),
+        ("layers.2", "0.125"),
+    ]
 
 
 def test_no_more_models_are_made_than_allowed_and_the_rest_says_so():
     CALLS.clear()
     table = sensitivity(Sum(4), summing(4), Harm(harms=(1.0, 1.0, 1.0, 1.0)), meters=(), most=3)
     assert len(CALLS) == 3
-    assert [one.note for one in table.effects] == ["", "", "", "not tried: 3 trials were allowed, and made"]
+    assert [one.note for one in table.effects] == [
+        "",
+        "",
+        "",
+        "not tried: 3 trials were allowed, and made",
+    ]
 
 
 def test_the_largest_layers_are_tried_first(task, network):
-    table = sensitivity(network, task, Shared(levels=4, training=Training(0)), meters=(), most=1)
-    assert [one.layer for one in table.effects if one.score_lost is not None] == ["1"], "3,120 of 3,610 parameters"
+    table = sensitivity(
+        network, task, WeightSharing(levels=4, training=Training(0)), meters=(), most=1
+    )
+    assert [one.layer for one in table.effects if one.score_lost is not None] == ["1"], (
+        "3,120 of 3,610 parameters"
+    )
 
 
 def test_an_interrupted_call_goes_on(tmp_path: Path):
@@ -128,8 +167,13 @@ def test_an_interrupted_call_goes_on(tmp_path: Path):
     table = sensitivity(Sum(4), summing(4), action, meters=(), folder=tmp_path)
     assert len(CALLS) == len(set(CALLS)) == 4, "none was made twice"
     assert lost(table) == {"layers.0": 0.5, "layers.1": 0.25, "layers.2": 0.125, "layers.3": 0.0625}
-    assert sensitivity(Sum(4), summing(4), action, meters=(), folder=tmp_path) == table and len(CALLS) == 4
-    assert not any(path.is_file() and path.name != "study.sqlite" for path in tmp_path.rglob("*")), "no files of models stay"
+    assert (
+        sensitivity(Sum(4), summing(4), action, meters=(), folder=tmp_path) == table
+        and len(CALLS) == 4
+    )
+    assert not any(
+        path.is_file() and path.name != "study.sqlite" for path in tmp_path.rglob("*")
+    ), "no files of models stay"
 
 
 def test_trials_of_another_model_do_not_count(tmp_path: Path):
@@ -152,12 +196,22 @@ def test_what_was_timed_and_what_failed_is_remembered(tmp_path: Path):
     CALLS.clear()
     action = Harm(harms=HARMS, failing="layers.2", deaf=("layers.3",))
     table = sensitivity(Sum(4), summing(4), action, meters=[QUICK, Operations()], folder=tmp_path)
-    assert sensitivity(Sum(4), summing(4), action, meters=[QUICK, Operations()], folder=tmp_path) == table
+    assert (
+        sensitivity(Sum(4), summing(4), action, meters=[QUICK, Operations()], folder=tmp_path)
+        == table
+    )
     assert len(CALLS) == 3, "and of layers.3 no model is made"
     effect = table.effects[1]
-    assert effect.saved == Cost(operations=0) and effect.bytes_saved is not None and table.milliseconds is not None
+    assert (
+        effect.saved == Cost(operations=0)
+        and effect.bytes_saved is not None
+        and table.milliseconds is not None
+    )
     assert effect.milliseconds_low <= effect.milliseconds_saved <= effect.milliseconds_high  # type: ignore[operator]
-    assert table.effects[0].note == "nothing to do" and "layers.2 cannot be changed" in table.effects[2].note
+    assert (
+        table.effects[0].note == "nothing to do"
+        and "layers.2 cannot be changed" in table.effects[2].note
+    )
 
 
 def test_what_another_process_is_at_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -176,7 +230,9 @@ def test_what_another_process_is_at_is_waited_for(tmp_path: Path, monkeypatch: p
     other = replace(action, keep=("layers.1",))
     assert theirs.claim(repr(other)) is not None
     monkeypatch.setattr("shoestring.plan.trials.sleep", lambda seconds: theirs.close())
-    assert mine(other).lost == 0.5 and len(CALLS) == 1, "one that ends without an answer leaves the trial to others"
+    assert mine(other).lost == 0.5 and len(CALLS) == 1, (
+        "one that ends without an answer leaves the trial to others"
+    )
     mine.close()
 
 
@@ -200,11 +256,15 @@ def test_two_processes_on_one_folder_make_each_trial_once(tmp_path: Path):
         table = sensitivity(Sum(6), summing(6), action, meters=(), folder=tmp_path / "folder")
         assert other.wait(300) == 0
     assert set(lost(table).values()) == {0.125}
-    assert sorted((tmp_path / "log").read_text().split()) == [f"layers.{place}" for place in range(6)]
+    assert sorted((tmp_path / "log").read_text().split()) == [
+        f"layers.{place}" for place in range(6)
+    ]
 
 
 def test_groups_are_tried_together():
-    table = sensitivity(Sum(4), summing(4), Harm(harms=HARMS), meters=(), groups=[("layers.1", "layers.3")])
+    table = sensitivity(
+        Sum(4), summing(4), Harm(harms=HARMS), meters=(), groups=[("layers.1", "layers.3")]
+    )
     assert lost(table) == {"layers.0": None, "layers.1 + layers.3": 0.75, "layers.2": 0.125}
 
 
@@ -231,7 +291,9 @@ def test_an_action_says_which_layers_and_prepares_once():
 
 
 def test_what_the_action_keeps_is_left_out():
-    table = sensitivity(Sum(4), summing(4), Harm(harms=HARMS, keep=("layers.1",), only=("layers.[12]",)), meters=())
+    table = sensitivity(
+        Sum(4), summing(4), Harm(harms=HARMS, keep=("layers.1",), only=("layers.[12]",)), meters=()
+    )
     assert lost(table) == {"layers.2": 0.125}
 
 
@@ -252,8 +314,16 @@ def test_what_a_technique_skips_is_in_the_note_and_other_warnings_are_heard():
     [
         ({"actions": []}, ValueError, "needs an action"),
         ({"actions": chain()}, TypeError, "needs a technique that acts on layers"),
-        ({"actions": [Harm(harms=HARMS, only=("layer.1",))]}, ValueError, r"only= names 'layer.1'.*layers.1"),
-        ({"groups": [("layers.0",), ("layers.*",)]}, ValueError, "the layer 'layers.0' is in two groups"),
+        (
+            {"actions": [Harm(harms=HARMS, only=("layer.1",))]},
+            ValueError,
+            r"only= names 'layer.1'.*layers.1",
+        ),
+        (
+            {"groups": [("layers.0",), ("layers.*",)]},
+            ValueError,
+            "the layer 'layers.0' is in two groups",
+        ),
         ({"groups": ["layers.0"]}, TypeError, r"write \('layers.0',\)"),
         ({"groups": [("layers.9",)]}, ValueError, "groups= names 'layers.9'"),
         ({"most": 0}, ValueError, "most is 0"),
@@ -279,13 +349,23 @@ def test_a_task_that_is_seen_through_another_is_sampled_too(task, network):
 
 
 def timing(*milliseconds: float) -> Timing:
-    return Timing(median=sorted(milliseconds)[len(milliseconds) // 2], low=0, high=0, milliseconds=milliseconds, runs=1)
+    return Timing(
+        median=sorted(milliseconds)[len(milliseconds) // 2],
+        low=0,
+        high=0,
+        milliseconds=milliseconds,
+        runs=1,
+    )
 
 
 def test_an_interval_has_in_it_what_loading_again_changes():
     ours = timing(*[0.9] * 9)
     apart = between(ours, [timing(*[1.0] * 9), timing(*[1.0] * 9)])
-    assert apart.ratio == apart.low == apart.high == pytest.approx(0.9) and apart.faster and not apart.slower
+    assert (
+        apart.ratio == apart.low == apart.high == pytest.approx(0.9)
+        and apart.faster
+        and not apart.slower
+    )
     unsure = between(ours, [timing(*[1.0] * 9), timing(*[0.85] * 9)])
     assert unsure.low == pytest.approx(0.9) and unsure.high == pytest.approx(0.9 / 0.85)
     assert not unsure.faster and not unsure.slower, "one load of the original was as fast"
@@ -295,7 +375,9 @@ def test_few_rounds_make_a_wide_interval_and_many_a_narrow_one():
     few = between(timing(*[1.0 + i / 10 for i in range(7)]), [timing(*[1.0] * 7)])
     assert (few.low, few.high) == (1.0, 1.6)
     many = between(timing(*[1.0 + i / 100 for i in range(101)]), [timing(*[1.0] * 101)])
-    assert (many.low, many.ratio, many.high) == pytest.approx((1.33, 1.5, 1.67)), "places 33 and 67 of 0 to 100"
+    assert (many.low, many.ratio, many.high) == pytest.approx((1.33, 1.5, 1.67)), (
+        "places 33 and 67 of 0 to 100"
+    )
 
 
 class Scaled(nn.Module):
@@ -320,24 +402,33 @@ def test_a_graph_is_exported_anew_where_it_may_be_another(task, network, monkeyp
     changed.linear.register_forward_hook(lambda module, args, output: output + 1)
     assert signature_of(changed) != signature
     calls: list[nn.Module] = []
-    monkeypatch.setattr("shoestring.plan.same_graph.export", lambda model, task: calls.append(model) or export(model, task))
+    monkeypatch.setattr(
+        "shoestring.plan.same_graph.export",
+        lambda model, task: calls.append(model) or export(model, task),
+    )
     exported, signature = export(network, task), signature_of(network)
-    shared = Shared(levels=4, training=Training(0))(network, task)
-    assert file_of(shared, task, exported, signature) == pack(shared, export(shared, task)) and not calls
+    shared = WeightSharing(levels=4, training=Training(0))(network, task)
+    assert (
+        file_of(shared, task, exported, signature) == pack(shared, export(shared, task))
+        and not calls
+    )
     smaller = clone(network)
     smaller[2] = nn.Tanh()  # type: ignore[index]
-    assert file_of(smaller, task, exported, signature) == pack(smaller, export(smaller, task)) and len(calls) == 1
+    assert (
+        file_of(smaller, task, exported, signature) == pack(smaller, export(smaller, task))
+        and len(calls) == 1
+    )
 
 
 def test_a_device_that_is_gone_is_no_fault_of_the_technique(monkeypatch):
-    answers = iter([Pace(ratio=1, low=1, high=1, milliseconds=1)])
+    answers = iter([RelativeLatency(ratio=1, low=1, high=1, milliseconds=1)])
 
-    def pace(*_, **__):
+    def relative_latency(*_, **__):
         try:
             return next(answers)
         except StopIteration:
             raise RemoteError("the device is gone") from None
 
-    monkeypatch.setattr("shoestring.plan.weighing.pace", pace)
+    monkeypatch.setattr("shoestring.plan.weighing.pace", relative_latency)
     with pytest.raises(RemoteError, match="gone"):
         sensitivity(Sum(2), summing(2), Harm(harms=(1.0, 1.0)), meters=[Latency()])

@@ -12,7 +12,10 @@ BASE = 0.9
 
 
 def trial(
-    size: int | None = 1000, score: float | None = 0.9, noise: tuple[float, float] | None = None, **cost: float
+    size: int | None = 1000,
+    score: float | None = 0.9,
+    noise: tuple[float, float] | None = None,
+    **cost: float,
 ) -> Trial:
     return Trial(
         technique=f"T({size}, {score}, {cost})",
@@ -50,7 +53,9 @@ def test_an_interval_that_holds_the_limit_is_undecided_and_never_broken(interval
 
 
 def test_without_an_interval_a_measurement_counts_as_it_is():
-    assert judge(Budget(latency=1.0), trial(milliseconds=1.01), BASE).broken == {"latency": (1.01, 1.0)}
+    assert judge(Budget(latency=1.0), trial(milliseconds=1.01), BASE).broken == {
+        "latency": (1.01, 1.0)
+    }
 
 
 def test_what_nobody_measured_is_broken_and_nothing_is_further_away():
@@ -110,8 +115,12 @@ def test_of_those_that_keep_all_the_highest_score_or_without_a_resource_the_smal
     small, good, poor = trial(500, 0.89), trial(900, 0.91), trial(400, 0.5)
     assert first(Budget(size=1000), small, good, poor, trial(1001, 0.99)) == good
     assert first(Budget(drop=0.02), small, good, poor) == small
-    assert first(Budget(size=1000), trial(800, 0.91), good) == trial(800, 0.91), "of equal scores the smaller file"
-    assert wants_smaller(Budget(drop=0.1, score=0.5, time=3.0)) and not wants_smaller(Budget(memory=1e6))
+    assert first(Budget(size=1000), trial(800, 0.91), good) == trial(800, 0.91), (
+        "of equal scores the smaller file"
+    )
+    assert wants_smaller(Budget(drop=0.1, score=0.5, time=3.0)) and not wants_smaller(
+        Budget(memory=1e6)
+    )
 
 
 def test_what_keeps_beyond_doubt_comes_before_what_cannot_be_told():

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from shoestring import Agreement, load
 from shoestring.core import Budget, score, seeded
-from shoestring.kit import AdamW, SameClass, Supervised, Training, train
+from shoestring.kit import AdamW, SameClass, Supervised, Training
+from shoestring.kit.training import loop as train
 from shoestring.plan import compress, main_job
 
 
@@ -21,9 +22,14 @@ def images(task: Supervised) -> Tensor:
 @pytest.mark.slow
 def test_a_classifier_is_compressed_without_a_label(model, task, tmp_path):
     agreement = Agreement(model, images(task), SameClass())
-    outcome = compress(model, agreement, "size<=2KB, drop<=6%", tmp_path / "out.shoe", minutes=20 / 60)
+    outcome = compress(
+        model, agreement, "size<=2KB, drop<=6%", tmp_path / "out.shoe", minutes=20 / 60
+    )
     assert outcome.met and outcome.file.stat().st_size <= 2000 and outcome.score_before == 1
-    assert score(agreement, load(outcome.file)) == pytest.approx(outcome.trial.score) and outcome.trial.score >= 0.94
+    assert (
+        score(agreement, load(outcome.file)) == pytest.approx(outcome.trial.score)
+        and outcome.trial.score >= 0.94
+    )
     # It is as right as it was, though nobody told it what is right.
     assert score(task, load(outcome.file), "test") >= score(task, model, "test") - 0.06
     if outcome.taught:
@@ -33,11 +39,15 @@ def test_a_classifier_is_compressed_without_a_label(model, task, tmp_path):
 @pytest.mark.slow
 def test_a_regression_is_compressed_and_the_report_says_what_was_taught(tmp_path):
     with seeded(0):
-        layers = [layer for a, b in pairwise((8, 64, 64, 3)) for layer in (nn.Linear(a, b), nn.Tanh())]
+        layers = [
+            layer for a, b in pairwise((8, 64, 64, 3)) for layer in (nn.Linear(a, b), nn.Tanh())
+        ]
         network, x = nn.Sequential(*layers[:-1]), torch.randn(1000, 8)
         y = torch.stack([x[:, 0] * x[:, 1], x[:, 2].sin(), 100 + 10 * x[:, 3]], 1)
         split = x, (y - y.mean(0)) / y.std(0)
-        labelled = Supervised(train=split, validation=split, test=split, criterion=nn.functional.mse_loss)
+        labelled = Supervised(
+            train=split, validation=split, test=split, criterion=nn.functional.mse_loss
+        )
         train(network, labelled, Training(500, AdamW(3e-3)))
     said: list[str] = []
     report = main_job(
@@ -57,5 +67,9 @@ def test_a_regression_is_compressed_and_the_report_says_what_was_taught(tmp_path
 def test_two_sets_of_inputs_share_no_scores(model, task, tmp_path):
     for part in (slice(0, 600), slice(600, 1200)):
         agreement = Agreement(model, images(task)[part], SameClass())
-        outcome = compress(model, agreement, "size<=6KB, drop<=20%", tmp_path / "out.shoe", minutes=1)
-        assert outcome.met and score(agreement, load(outcome.file)) == pytest.approx(outcome.trial.score)
+        outcome = compress(
+            model, agreement, "size<=6KB, drop<=20%", tmp_path / "out.shoe", minutes=1
+        )
+        assert outcome.met and score(agreement, load(outcome.file)) == pytest.approx(
+            outcome.trial.score
+        )

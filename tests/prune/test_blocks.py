@@ -46,7 +46,10 @@ def test_the_blocks_that_do_nothing_go():
 def test_blocks_are_those_that_give_what_they_take():
     with seeded(0):
         model = ResNet20(4)
-    with pytest.warns(ShortfallWarning, match="Blocks was asked to leave 1% of the blocks and left 14%: one stays at least"):
+    with pytest.warns(
+        ShortfallWarning,
+        match="Blocks was asked to leave 1% of the blocks and left 14%: one stays at least",
+    ):
         small = Blocks(share=0.01, batches=1, training=Training(0))(model, classified((3, 16, 16)))
     # Those at which the size halves stay, and one of the others.
     gone = [place for place, block in enumerate(small.blocks) if isinstance(block, Through)]
@@ -62,10 +65,12 @@ def test_the_lightest_go_first_and_of_these_the_ones_that_do_least():
         assert len(gone) == expected and (
             gone <= {0, 1, 2} if expected <= 3 else gone > {0, 1, 2} and gone - {0, 1, 2} <= {4, 5}
         )
-    alike, found = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6)), []
+    all_close, found = nn.Sequential(Step(3.0), Step(0.0), Step(5.0), Step(1e-6)), []
     for first in (Lightest(), LeastLoss()):
         with seeded(0):  # the same batches
-            small = Blocks(share=0.5, first=first, training=Training(0))(alike, classified((4,)))
+            small = Blocks(share=0.5, first=first, training=Training(0))(
+                all_close, classified((4,))
+            )
         found.append([type(one) for one in small])
     assert found[0] == found[1], "blocks of equal weight"
 
@@ -107,7 +112,10 @@ class Asks(nn.Module):
 
 def test_a_block_that_the_model_asks_for_more_is_named():
     with (
-        pytest.warns(SkippedWarning, match=r"Blocks skipped steps.1: without it the model fails \(AttributeError: 'Through'"),
+        pytest.warns(
+            SkippedWarning,
+            match=r"Blocks skipped steps.1: without it the model fails \(AttributeError: 'Through'",
+        ),
         pytest.warns(ShortfallWarning, match="1% of the blocks and left 50%"),
     ):
         small = Blocks(share=0.01, batches=1, training=Training(0))(Asks(), classified((4,)))
@@ -118,22 +126,32 @@ def test_a_block_that_the_model_asks_for_more_is_named():
 def test_a_block_without_which_the_loss_is_no_number_stays():
     model = nn.Sequential(Scaled(0.0, 1e-30), Scaled(0.0), Scaled(0.0, 1e25))
     x = torch.full((20, 4), 1e15)
-    task = Supervised(train=(x, x), validation=(x, x), test=(x, x), criterion=lambda a, b: (a * a - a * a).mean())
+    task = Supervised(
+        train=(x, x), validation=(x, x), test=(x, x), criterion=lambda a, b: (a * a - a * a).mean()
+    )
     small = Blocks(share=0.67, training=Training(0))(model, task)
     assert [isinstance(one, Through) for one in small] == [False, True, False]
-    with pytest.warns(SkippedWarning, match="Blocks skipped 0: without any of these the loss is nan"):
+    with pytest.warns(
+        SkippedWarning, match="Blocks skipped 0: without any of these the loss is nan"
+    ):
         small = Blocks(share=0.67, training=Training(0), only=("0",))(model, task)
     assert not any(isinstance(one, Through) for one in small)
 
 
 def test_what_has_no_blocks_is_named():
     with pytest.warns(SkippedWarning, match="Blocks found no block"):
-        Blocks(training=Training(0))(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4)), classified((4,)))
+        Blocks(training=Training(0))(
+            nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4)), classified((4,))
+        )
     shared = Step(1.0)
     other = Step(1.0)
     other.inner.weight = shared.inner.weight
     with pytest.warns(SkippedWarning) as caught:
         Blocks(training=Training(0))(nn.Sequential(shared, other), classified((4,)))
-    assert any("Blocks skipped 0, 1: weights of theirs are tied" in str(one.message) for one in caught)
-    with pytest.raises(ValueError, match="bypassed: only= names 'layer', and there is no such layer"):
+    assert any(
+        "Blocks skipped 0, 1: weights of theirs are tied" in str(one.message) for one in caught
+    )
+    with pytest.raises(
+        ValueError, match="bypassed: only= names 'layer', and there is no such layer"
+    ):
         bypassed(nn.Sequential(Step(1.0)), ("layer",))

@@ -13,9 +13,10 @@ from zoo import Calls, Residual, classified
 
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, members, train
-from shoestring.kit.coupling import coupled
-from shoestring.kit.unread import unread
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, members
+from shoestring.kit.surgery.groups import dependency_groups
+from shoestring.kit.surgery.unread import unread
+from shoestring.kit.training import loop as train
 from shoestring.prune import Channels, GroupLasso
 from shoestring.prune.group_lasso import _shrink
 
@@ -24,11 +25,14 @@ def test_a_step_takes_the_same_length_from_every_channel():
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
     with torch.no_grad():
         model[1].weight.copy_(torch.tensor([[3.0, 0.1, 0.0], [4.0, 0.1, 0.0]]))
-    (family,) = coupled(model, classified((2,)), who="test").families
+    (group,) = dependency_groups(model, classified((2,)), who="test").groups
     gone = torch.zeros(3, dtype=torch.bool)
     with torch.no_grad():
-        _shrink(members(model), family, gone, 0.5**0.5)  # in the root of the mean of two squares: lengths shrink by 1
-    # Of length 5 it becomes 4: (3, 4) is (2.4, 3.2). The next is of length 0.14 and is gone, as is the one that was zero.
+        _shrink(
+            members(model), group, gone, 0.5**0.5
+        )  # in the root of the mean of two squares: lengths shrink by 1
+    # Of length 5 it becomes 4: (3, 4) is (2.4, 3.2). The next is of length 0.14 and is gone, as is
+    # the one that was zero.
     torch.testing.assert_close(model[1].weight, torch.tensor([[2.4, 0.0, 0.0], [3.2, 0.0, 0.0]]))
     assert gone.tolist() == [False, True, True]
 
@@ -36,11 +40,19 @@ def test_a_step_takes_the_same_length_from_every_channel():
 def test_needless_channels_become_zero_and_go_without_loss():
     with seeded(0):
         x = torch.randn(200, 4)
-        targets = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()  # two of the inputs matter, and few units are needed
-        task = Supervised(train=(x, targets), validation=(x, targets), test=(x, targets), batch_size=50)
-        model = train(nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 4)), task, Training(200, AdamW(1e-2)))
+        targets = (x[:, 0] > 0).long() + 2 * (
+            x[:, 1] > 0
+        ).long()  # two of the inputs matter, and few units are needed
+        task = Supervised(
+            train=(x, targets), validation=(x, targets), test=(x, targets), batch_size=50
+        )
+        model = train(
+            nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 4)),
+            task,
+            Training(200, AdamW(1e-2)),
+        )
         sparse = GroupLasso(penalty=0.75, training=Training(400, AdamW(1e-2)))(model, task)
-    coupling = coupled(sparse, task, who="test")
+    coupling = dependency_groups(sparse, task, who="test")
     zero = len(unread(sparse, coupling)[0])
     assert 4 < zero < 32
     assert len(unread(model, coupling)[0]) == 0
@@ -50,8 +62,10 @@ def test_needless_channels_become_zero_and_go_without_loss():
     assert task.score(small, "validation") > 0.8
 
 
-def test_a_unit_that_is_gone_stays_so_when_training_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("shoestring.kit.resume._SECONDS", 0)
+def test_a_unit_that_is_gone_stays_so_when_training_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shoestring.kit.training.resume._SECONDS", 0)
     with seeded(0):
         x = torch.randn(64, 4)
         split = x, (x[:, 0] > 0).long()
@@ -75,15 +89,21 @@ def test_a_unit_that_is_gone_stays_so_when_training_is_resumed(tmp_path: Path, m
         resumed = technique(model, task)
     assert (whole[2].weight == 0).all(0).any()
     assert whole.state_dict().keys() == model.state_dict().keys()
-    assert all(torch.equal(one, resumed.state_dict()[name]) for name, one in whole.state_dict().items())
+    assert all(
+        torch.equal(one, resumed.state_dict()[name]) for name, one in whole.state_dict().items()
+    )
 
 
 def test_units_of_a_residual_sum_shrink_in_all_their_readers():
     with seeded(0):
         model, task = Residual(), classified((3, 8, 8))
         sparse = GroupLasso(penalty=20.0, training=Training(30, AdamW(1e-2)))(model, task)
-    (gone,) = unread(sparse, coupled(sparse, task, who="test"))
-    assert len(gone) and (sparse.conv.weight[:, gone] == 0).all() and (sparse.head.weight[:, gone] == 0).all()
+    (gone,) = unread(sparse, dependency_groups(sparse, task, who="test"))
+    assert (
+        len(gone)
+        and (sparse.conv.weight[:, gone] == 0).all()
+        and (sparse.head.weight[:, gone] == 0).all()
+    )
     assert clone(sparse).eval()(torch.randn(2, 3, 8, 8)).isfinite().all()
 
 
@@ -101,7 +121,9 @@ def test_readers_that_cannot_shrink_are_named():
     task = Calls((torch.randn(2, 4, dtype=torch.bfloat16),), {})
     with pytest.warns(SkippedWarning) as caught:
         GroupLasso(penalty=2.0, training=Training(1))(model, task)
-    assert "weights that read its channels are of half precision, use model.float()" in str(caught[0].message)
+    assert "weights that read its channels are of half precision, use model.float()" in str(
+        caught[0].message
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="the penalty is 0: it must be above 0"):

@@ -12,10 +12,21 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique, chain, seeded
-from shoestring.kit import AdamW, Ramp, SkippedWarning, Supervised, Training, export, members, pack, state_of, train
+from shoestring.kit import (
+    AdamW,
+    Ramp,
+    SkippedWarning,
+    Supervised,
+    Training,
+    members,
+    pack,
+    state_of,
+)
+from shoestring.kit.exporting import export
+from shoestring.kit.training import loop as train
 from shoestring.prune import Global, LayerAdaptive, Magnitude, PerLayer
 from shoestring.prune.magnitude import _largest
-from shoestring.quantize import Shared
+from shoestring.quantize import WeightSharing
 
 
 def toy() -> nn.Sequential:
@@ -36,7 +47,9 @@ def task(examples: int = 16) -> Supervised:
 
 def wide() -> nn.Sequential:
     with seeded(2):
-        return nn.Sequential(nn.Linear(2, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 2))
+        return nn.Sequential(
+            nn.Linear(2, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 2)
+        )
 
 
 def kept(model: nn.Module) -> list[list[list[float]]]:
@@ -62,12 +75,17 @@ def density(model: nn.Module) -> float:
     ],
 )
 def test_survivors_at_half_density(criterion: Global | LayerAdaptive | PerLayer, survivors: list):
-    assert kept(Magnitude(density=0.5, criterion=criterion, training=Training(0))(toy(), task())) == survivors
+    assert (
+        kept(Magnitude(density=0.5, criterion=criterion, training=Training(0))(toy(), task()))
+        == survivors
+    )
 
 
 def test_scores_of_a_layer():
     (scores,) = LayerAdaptive().scores([torch.tensor([[1.0, -2.0], [3.0, -4.0]])])
-    torch.testing.assert_close(scores, torch.tensor([[1 / 30, 4 / 29], [9 / 25, 1.0]], dtype=torch.float64))
+    torch.testing.assert_close(
+        scores, torch.tensor([[1 / 30, 4 / 29], [9 / 25, 1.0]], dtype=torch.float64)
+    )
     assert LayerAdaptive().scores([torch.zeros(2, 2)])[0].tolist() == [[0, 0], [0, 0]]
 
 
@@ -75,8 +93,13 @@ def test_scores_of_a_layer():
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 1.0])
 def test_largest_against_a_sort(size: int, share: float):
     generator = torch.Generator().manual_seed(size)
-    for scores in (torch.rand(size, generator=generator), torch.randint(0, 3, (size,), generator=generator) / 2):
-        order = sorted(range(size), key=lambda i: (-float(scores[i]), i))[: max(1, round(size * share))]
+    for scores in (
+        torch.rand(size, generator=generator),
+        torch.randint(0, 3, (size,), generator=generator) / 2,
+    ):
+        order = sorted(range(size), key=lambda i: (-float(scores[i]), i))[
+            : max(1, round(size * share))
+        ]
         assert _largest(scores, share).nonzero().flatten().tolist() == sorted(order)
 
 
@@ -92,16 +115,23 @@ def test_masks_hold_through_training_and_density_is_what_was_asked_for():
     model = wide()
     before = state_of(model)
     with seeded(0):
-        pruned = Magnitude(density=0.3, training=Training(12), ramp=Ramp(0.5, rounds=4))(model, task())
+        pruned = Magnitude(density=0.3, training=Training(12), ramp=Ramp(0.5, rounds=4))(
+            model, task()
+        )
     after = state_of(model)
-    assert all(torch.equal(before.values[name], after.values[name]) for name in before.values) and not after.states
+    assert (
+        all(torch.equal(before.values[name], after.values[name]) for name in before.values)
+        and not after.states
+    )
     assert density(pruned) == pytest.approx(0.3, abs=1e-3)
     zero = {one.name: one.value() == 0 for one in members(pruned) if one.mask is not None}
     with seeded(1):
         train(pruned, task(), Training(10, AdamW(0.1, weight_decay=0.1)))
     for one in members(pruned):
         if one.name in zero:
-            assert (one.value()[zero[one.name]] == 0).all() and (one.value()[~zero[one.name]] != 0).any()
+            assert (one.value()[zero[one.name]] == 0).all() and (
+                one.value()[~zero[one.name]] != 0
+            ).any()
 
 
 def test_density_falls_along_the_cubic_schedule():
@@ -123,10 +153,14 @@ def test_density_falls_along_the_cubic_schedule():
 def test_density_that_was_reached_before_is_respected(criterion: Global | LayerAdaptive | PerLayer):
     first = Magnitude(density=0.25, training=Training(0), criterion=criterion)(wide(), task())
     for steps in (0, 3):
-        again = Magnitude(density=0.5, training=Training(steps), ramp=Ramp(0.5, rounds=2), criterion=criterion)(first, task())
+        again = Magnitude(
+            density=0.5, training=Training(steps), ramp=Ramp(0.5, rounds=2), criterion=criterion
+        )(first, task())
         assert density(again) == pytest.approx(density(first), abs=1e-9)
         assert all(
-            torch.equal(a.mask, b.mask) for a, b in zip(members(first), members(again), strict=True) if a.mask is not None
+            torch.equal(a.mask, b.mask)
+            for a, b in zip(members(first), members(again), strict=True)
+            if a.mask is not None
         )
     further = Magnitude(density=0.1, training=Training(0), criterion=criterion)(first, task())
     assert density(further) == pytest.approx(0.1, abs=0.01)
@@ -138,7 +172,8 @@ def test_more_density_is_a_larger_file():
     model = wide()
     exported = export(model, task())
     sizes = [
-        len(pack(Magnitude(density=d, training=Training(0))(model, task()), exported)) for d in (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+        len(pack(Magnitude(density=d, training=Training(0))(model, task()), exported))
+        for d in (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
     ]
     assert sizes == sorted(sizes) and len(set(sizes)) == len(sizes)
 
@@ -147,10 +182,10 @@ def test_prunes_what_is_shared_and_shares_what_is_pruned():
     with seeded(0):
         both = chain(
             Magnitude(density=0.4, training=Training(2), ramp=Ramp(0.5, rounds=1)),
-            Shared(levels=4, training=Training(2, AdamW(1e-4))),
+            WeightSharing(levels=4, training=Training(2, AdamW(1e-4))),
         )(wide(), task())
         other = chain(
-            Shared(levels=4, training=Training(2, AdamW(1e-4))),
+            WeightSharing(levels=4, training=Training(2, AdamW(1e-4))),
             Magnitude(density=0.4, training=Training(2), ramp=Ramp(0.5, rounds=1)),
         )(wide(), task())
     for model in (both, other):
@@ -162,7 +197,9 @@ def test_same_seed_same_result():
     results = []
     for seed in (5, 5, 6):
         with seeded(seed):
-            results.append(state_of(Magnitude(density=0.3, training=Training(4))(wide(), task())).values)
+            results.append(
+                state_of(Magnitude(density=0.3, training=Training(4))(wide(), task())).values
+            )
     first, second, third = results
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], third[name]) for name in first)
@@ -193,7 +230,9 @@ def test_bad_settings(settings: dict):
 
 
 def test_bad_densities_and_weights():
-    with pytest.raises(ValueError, match=r"the density of 'x' is 0: it must be above 0 and at most 1"):
+    with pytest.raises(
+        ValueError, match=r"the density of 'x' is 0: it must be above 0 and at most 1"
+    ):
         PerLayer((("x", 0),))
     model = toy()
     model[1].weight.data[0, 0] = float("inf")
@@ -203,13 +242,22 @@ def test_bad_densities_and_weights():
 
 def test_repr_is_the_same_in_every_process_and_makes_the_technique_again():
     technique = chain(
-        Magnitude(density=0.2, criterion=PerLayer((("*.weight", 0.5),))), Magnitude(), Magnitude(criterion=Global())
+        Magnitude(density=0.2, criterion=PerLayer((("*.weight", 0.5),))),
+        Magnitude(),
+        Magnitude(criterion=Global()),
     )
     code = (
         "from shoestring.prune import *; from shoestring.core import chain\n"
-        "print(chain(Magnitude(density=0.2, criterion=PerLayer((('*.weight', 0.5),))), Magnitude(), Magnitude(criterion=Global())))"
+        "print(chain(Magnitude(density=0.2, criterion=PerLayer((('*.weight', 0.5),))), "
+        "Magnitude(), Magnitude(criterion=Global())))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=Path.cwd())
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path.cwd(),
+    )
     assert said.stdout.strip() == repr(technique), said.stderr
     assert eval(repr(technique)) == technique and isinstance(technique, Technique)

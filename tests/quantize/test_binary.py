@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 from shoestring import kit
-from shoestring.artifact import file, load, signs
-from shoestring.artifact.segments import Segments
-from shoestring.artifact.session import session
+from shoestring.artifact import load
+from shoestring.artifact.format import file
+from shoestring.artifact.kernels import signs
+from shoestring.artifact.runtime.segments import Segments
+from shoestring.artifact.runtime.session import session
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Ramp, SkippedWarning, Supervised, Training
 from shoestring.models import DigitsLeNet
@@ -37,7 +39,11 @@ def model(task):
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:
-    return {name: part for name, part in model.named_modules() if isinstance(part, BinaryConv2d | BinaryLinear)}
+    return {
+        name: part
+        for name, part in model.named_modules()
+        if isinstance(part, BinaryConv2d | BinaryLinear)
+    }
 
 
 def test_signs_and_their_gradient():
@@ -85,35 +91,57 @@ def test_gradients_are_those_of_the_paper():
     layer.weight.data = torch.tensor([[0.5, -1.0, 1.5]])
     made = BinaryLinear(layer, Real(), None)
     made(torch.tensor([[1.0, 2.0, 3.0]])).backward()
-    # The product of signs is 1 - 2 + 3 = 2, the scale 1: signs × 2/3 + inputs × scale where the weight is within -1..1.
+    # The product of signs is 1 - 2 + 3 = 2, the scale 1: signs × 2/3 + inputs × scale where the
+    # weight is within -1..1.
     assert made.weight.grad is not None
     assert torch.allclose(made.weight.grad, torch.tensor([[2 / 3 + 1, -2 / 3 + 2, 2 / 3]]))
 
 
 def test_first_and_last_stay_unless_they_are_named(task, model):
     assert list(layers(Binary(training=Training(0))(model, task))) == ["layers.3", "layers.7"]
-    assert list(layers(Binary(training=Training(0), only=("layers.0", "layers.9"))(model, task))) == ["layers.0", "layers.9"]
-    assert list(layers(Binary(training=Training(0), keep=("layers.7",))(model, task))) == ["layers.3"]
+    assert list(
+        layers(Binary(training=Training(0), only=("layers.0", "layers.9"))(model, task))
+    ) == ["layers.0", "layers.9"]
+    assert list(layers(Binary(training=Training(0), keep=("layers.7",))(model, task))) == [
+        "layers.3"
+    ]
     with pytest.raises(ValueError, match=r"only= names 'layers.8'.*nearest are"):
         Binary(training=Training(0), only=("layers.8",))(model, task)
 
 
 def test_norms_are_put_where_there_are_none(task):
     model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Hardtanh(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4),
-        nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Linear(16, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.Hardtanh(),
+        nn.Conv2d(4, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 4, 1),
+        nn.Flatten(),
+        nn.Linear(16, 10),
+    )
     binary = Binary(training=Training(0))(model, task)
     assert [part.norm is not None for part in layers(binary).values()] == [False, True, False]
     norm = layers(binary)["5"].norm
-    assert isinstance(norm, nn.BatchNorm2d) and int(norm.num_batches_tracked) > 5 and float(norm.running_mean.abs().sum()) > 0  # type: ignore[union-attr]
+    assert (
+        isinstance(norm, nn.BatchNorm2d)
+        and int(norm.num_batches_tracked) > 5
+        and float(norm.running_mean.abs().sum()) > 0
+    )  # type: ignore[union-attr]
     assert norm.momentum == 0.1 and norm.training
-    assert all(part.norm is None for part in layers(Binary(training=Training(0), inputs=Real())(model, task)).values())
+    assert all(
+        part.norm is None
+        for part in layers(Binary(training=Training(0), inputs=Real())(model, task)).values()
+    )
 
 
 class Standardised(nn.Conv2d):
     def forward(self, input):
-        return self._conv_forward(input, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+        return self._conv_forward(
+            input, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias
+        )
 
 
 def network(*inner: nn.Module, channels: int = 4) -> nn.Sequential:
@@ -122,8 +150,14 @@ def network(*inner: nn.Module, channels: int = 4) -> nn.Sequential:
 
 
 def test_a_norm_whose_output_is_changed_in_place_is_none(task):
-    for activation, needs in ((nn.ReLU(), True), (nn.ReLU(inplace=True), True), (nn.Hardtanh(inplace=True), False)):
-        binary = Binary(training=Training(0))(network(nn.BatchNorm2d(4), activation, nn.Conv2d(4, 4, 3)), task)
+    for activation, needs in (
+        (nn.ReLU(), True),
+        (nn.ReLU(inplace=True), True),
+        (nn.Hardtanh(inplace=True), False),
+    ):
+        binary = Binary(training=Training(0))(
+            network(nn.BatchNorm2d(4), activation, nn.Conv2d(4, 4, 3)), task
+        )
         assert (layers(binary)["3"].norm is not None) is needs, activation
 
     class Added(nn.Module):
@@ -156,7 +190,9 @@ def test_padding_stays_what_it_was(task):
     (made,) = layers(Binary(training=Training(0), inputs=Real())(model, task)).values()
     x = torch.randn(2, 4, 5, 5)
     around = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
-    expected = nn.functional.conv2d(around, made.weight * made.scale.view(-1, 1, 1, 1), model[1].bias)  # type: ignore[operator, union-attr]
+    expected = nn.functional.conv2d(
+        around, made.weight * made.scale.view(-1, 1, 1, 1), model[1].bias
+    )  # type: ignore[operator, union-attr]
     assert torch.allclose(made(x), expected, atol=1e-6)
 
 
@@ -173,12 +209,18 @@ def test_a_small_scale_beside_a_large_one_stays():
 def test_layers_that_do_more_are_left_alone_by_name(task):
     hooked = nn.Conv2d(4, 4, 1)
     hooked.register_forward_hook(lambda module, args, output: output * 2)
-    model = network(Standardised(4, 4, 3), hooked, nn.Flatten(2), nn.Conv1d(4, 4, 3), nn.Unflatten(2, (2, -1)))
+    model = network(
+        Standardised(4, 4, 3), hooked, nn.Flatten(2), nn.Conv1d(4, 4, 3), nn.Unflatten(2, (2, -1))
+    )
     with pytest.warns(SkippedWarning) as said:
         assert not layers(Binary(training=Training(0), inputs=Real())(model, task))
     told = [str(one.message) for one in said]
     for place, words in enumerate(
-        ("skipped 1: it is a Standardised", "skipped 2: .* without hooks", "skipped 4: it is a Conv1d")
+        (
+            "skipped 1: it is a Standardised",
+            "skipped 2: .* without hooks",
+            "skipped 4: it is a Conv1d",
+        )
     ):
         assert re.search(words, told[place])
     with pytest.warns(SkippedWarning) as said:
@@ -190,9 +232,15 @@ def test_layers_that_do_more_are_left_alone_by_name(task):
 
 def test_what_cannot_be_binary_is_left_alone_by_name(task):
     model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), nn.Conv2d(4, 4, 1),
-        nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 4, 3),
+        nn.Conv2d(4, 4, 3, groups=2),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(4, 4, 1),
+        nn.Flatten(),
+        nn.Linear(64, 64),
+        nn.Linear(64, 64),
+        nn.Linear(64, 10),
+    )
     model[3].weight.requires_grad_(False)
     model[6].weight = model[5].weight
     with pytest.warns(SkippedWarning) as said:
@@ -206,10 +254,14 @@ def test_what_cannot_be_binary_is_left_alone_by_name(task):
         "found no layer",
     ):
         assert any(re.search(words, one) for one in told), words
-    pruned = Magnitude(density=0.5, training=Training(0), ramp=Ramp(0.5, rounds=1))(DigitsLeNet(), task)
+    pruned = Magnitude(density=0.5, training=Training(0), ramp=Ramp(0.5, rounds=1))(
+        DigitsLeNet(), task
+    )
     with pytest.warns(SkippedWarning) as said:
         Binary(training=Training(0))(pruned, task)
-    assert "Binary skipped layers.3: it is pruned, and a binary weight is never zero" in str(said[0].message)
+    assert "Binary skipped layers.3: it is pruned, and a binary weight is never zero" in str(
+        said[0].message
+    )
 
 
 def test_rows_of_more_than_two_axes_want_a_norm():
@@ -247,10 +299,15 @@ def test_the_file_has_one_bit_a_weight_and_runs_on_the_kernels(task, model, tmp_
     images = task.validation[0]
     with torch.no_grad():
         expected = kit.clone(binary).eval()(images).numpy()
-    assert score(task, loaded) == pytest.approx(score(task, binary), abs=1 / 400) and score(task, binary) > 0.85
+    assert (
+        score(task, loaded) == pytest.approx(score(task, binary), abs=1 / 400)
+        and score(task, binary) > 0.85
+    )
     assert np.isclose(loaded(images), expected, atol=1e-3).all(1).mean() > 0.99
     # Whatever runs ONNX runs it, in floating point.
-    (plain,) = session(content.graph, content.tensors, 1).run(None, {loaded.inputs[0].name: images.numpy()})
+    (plain,) = session(content.graph, content.tensors, 1).run(
+        None, {loaded.inputs[0].name: images.numpy()}
+    )
     assert np.isclose(plain, expected, atol=1e-3).all(1).mean() > 0.95
     if signs.available():
         segments = loaded._session
@@ -285,10 +342,15 @@ def test_settings_out_of_range(settings, kind, why):
 
 def test_the_recipe_small(tmp_path):
     rng = np.random.default_rng(0)
-    images, labels = torch.from_numpy(rng.random((200, 1, 28, 28), np.float32)), torch.arange(200) % 10
+    images, labels = (
+        torch.from_numpy(rng.random((200, 1, 28, 28), np.float32)),
+        torch.arange(200) % 10,
+    )
     split = (images, labels)
     task = Supervised(train=split, validation=split, test=split, batch_size=50)
-    small = Settings(width=16, training_passes=1, weights_passes=0.5, signs_passes=0.5, autocast=None)
+    small = Settings(
+        width=16, training_passes=1, weights_passes=0.5, signs_passes=0.5, autocast=None
+    )
     rows = xnor_convnet(task, tmp_path, settings=replace(small), say=lambda row: None)
     assert [row.name for row in rows] == ["fp32", "bwn", "xnor", "xnor_scaled"]
     assert all(row.bytes == (tmp_path / f"{row.name}.shoe").stat().st_size for row in rows)

@@ -17,9 +17,12 @@ from shoestring.quantize import GPTQ, PostTraining
 
 
 class Loudness(nn.Module):
-    """N×64 samples, some loud and some hardly heard, to N×4: the logarithm of a spectrum, which 8 bits of the loud ones do not reach.
+    """N×64 samples, some loud and some hardly heard, to N×4.
 
-    `hidden`: whether a layer is between the two others. `least`: of what the logarithm is taken. `box`: whether a place in pixels comes first.
+    The logarithm of a spectrum, which 8 bits of the loud ones do not reach.
+    `hidden`: whether a layer is between the two others.
+    `least`: of what the logarithm is taken.
+    `box`: whether a place in pixels comes first.
     """
 
     def __init__(self, hidden: bool = True, least: float = 1e-12, box: bool = False) -> None:
@@ -30,7 +33,9 @@ class Loudness(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         loud = self.spectrum(samples).square().clamp_min(self.least).log()
-        classes = self.last(self.hidden(loud).relu() if isinstance(self.hidden, nn.Linear) else loud)
+        classes = self.last(
+            self.hidden(loud).relu() if isinstance(self.hidden, nn.Linear) else loud
+        )
         return classes if self.box is None else (1000 * self.box(samples.sign()), classes)
 
 
@@ -48,7 +53,10 @@ def case() -> tuple[nn.Module, Task]:
 
 def test_the_layer_is_named_and_leaving_it_alone_mends_it(case):
     model, task = case
-    with pytest.warns(ShortfallWarning, match=r"answers are \d\d% off .*: spectrum \d\d%, .*keep=\('spectrum',\), or") as said:
+    with pytest.warns(
+        ShortfallWarning,
+        match=r"answers are \d\d% off .*: spectrum \d\d%, .*keep=\('spectrum',\), or",
+    ) as said:
         broken = PostTraining()(model, task)
     assert len(said) == 1 and said[0].filename == __file__
     with warnings.catch_warnings():
@@ -60,10 +68,14 @@ def test_the_layer_is_named_and_leaving_it_alone_mends_it(case):
 def test_where_all_layers_share_the_blame_more_bits_are_advised():
     samples = torch.randn(600, 64)
     with seeded(1):
-        plain = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+        plain = nn.Sequential(
+            nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4)
+        )
     own = Agreement(plain, samples).sealed()
     with pytest.warns(
-        ShortfallWarning, match=r"Each layer alone, to the nearest: .*No layer stands out: more bits, rounding=GPTQ\(\), "
+        ShortfallWarning,
+        match=r"Each layer alone, to the nearest: .*No layer stands out: more bits, "
+        r"rounding=GPTQ\(\), ",
     ) as said:
         PostTraining(bits=3)(plain, own)
     assert len(said) == 1
@@ -81,7 +93,10 @@ def test_what_scores_its_files_itself_is_told_nothing(case):
 
 
 def test_nor_is_the_planner(case, tmp_path):
-    for techniques in ((PostTraining(),), (Magnitude(density=0.9, training=Training(1)), PostTraining())):
+    for techniques in (
+        (PostTraining(),),
+        (Magnitude(density=0.9, training=Training(1)), PostTraining()),
+    ):
         trial = Experiments(*case, tmp_path / "study")(Proposal(techniques=techniques))
         assert trial is not None and trial.score is not None and "answers are" not in trial.note
 
@@ -96,9 +111,13 @@ def said_of(model: nn.Module, task: Task, **settings) -> str:
 @pytest.mark.filterwarnings("ignore:one and the same answer")
 def test_of_two_layers_and_of_those_that_are_left(case):
     """What is kept already is kept in the advice too."""
-    assert "stands out, keep=('spectrum',), or training with the rounding" in said_of(*made(hidden=False))
+    assert "stands out, keep=('spectrum',), or training with the rounding" in said_of(
+        *made(hidden=False)
+    )
     assert "stands out, keep=('last', 'spectrum'), or" in said_of(*case, keep=("last",))
-    assert "stands out, keep=('last', 'hidden', 'spectrum'), or" in said_of(*case, keep=("last", "hidden"))
+    assert "stands out, keep=('last', 'hidden', 'spectrum'), or" in said_of(
+        *case, keep=("last", "hidden")
+    )
 
 
 def test_the_advice_has_nothing_that_was_done(case):
@@ -108,7 +127,11 @@ def test_the_advice_has_nothing_that_was_done(case):
 
 def test_answers_that_are_no_longer_finite():
     said = said_of(*made(least=0.0))
-    assert "answers are not finite off" not in said and "spectrum not finite" in said and "keep=('spectrum',)" in said
+    assert (
+        "answers are not finite off" not in said
+        and "spectrum not finite" in said
+        and "keep=('spectrum',)" in said
+    )
 
 
 def test_an_output_of_large_numbers_does_not_hide_another():
@@ -120,7 +143,9 @@ class Odd(nn.Module):
 
     def __init__(self, inner: Loudness) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict({"a[0]": inner.spectrum, "b": nn.Sequential(inner.hidden, nn.ReLU(), inner.last)})
+        self.parts = nn.ModuleDict(
+            {"a[0]": inner.spectrum, "b": nn.Sequential(inner.hidden, nn.ReLU(), inner.last)}
+        )
 
     def forward(self, samples: Tensor) -> Tensor:
         return self.parts["b"](self.parts["a[0]"](samples).square().clamp_min(1e-12).log())

@@ -1,7 +1,9 @@
-"""What is seen of a network before it is rounded serves for every number of bits and every choice of layers.
+"""What is seen of a network before it is rounded serves for every number of bits and every choice
+of layers.
 
-ResNet-20, on one busy core: changing one layer takes 0.29 s in place of 1.61, all of them 5.0 in place of 8.1; the table of all 20
-layers (`sensitivity`, in which files are made and scored too) 154 s in place of 189.
+ResNet-20, on one busy core: changing one layer takes 0.29 s in place of 1.61, all of them 5.0 in
+place of 8.1; the table of all 20 layers (`sensitivity`, in which files are made and scored too) 154
+s in place of 189.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ def bits(model: nn.Module) -> dict[str, bytes]:
     """Values and states, bit for bit; grids of activations are among them."""
     state = state_of(model)
     found = {name: value.numpy().tobytes() for name, value in state.values.items()}
-    return found | {f"{n} {w}": v.numpy().tobytes() for n, known in state.states.items() for w, v in known.items()}
+    return found | {
+        f"{n} {w}": v.numpy().tobytes()
+        for n, known in state.states.items()
+        for w, v in known.items()
+    }
 
 
 class Looked(Exception):
@@ -42,18 +48,27 @@ def no_look(monkeypatch: pytest.MonkeyPatch):
         def looked(*_: Any) -> None:
             raise Looked
 
-        monkeypatch.setattr(calibrating.Calibration, "_watch", lambda self, seen, look: looked() if seen else None)
+        monkeypatch.setattr(
+            calibrating.Calibration, "_watch", lambda self, seen, look: looked() if seen else None
+        )
         monkeypatch.setattr(calibrating, "calibration", looked)
 
     return refuse
 
 
-@pytest.mark.parametrize("base", [PostTraining(examples=100), PostTraining(examples=100, ranges=Entropy(), rounding=GPTQ())])
+@pytest.mark.parametrize(
+    "base",
+    [PostTraining(examples=100), PostTraining(examples=100, ranges=Entropy(), rounding=GPTQ())],
+)
 def test_prepared_gives_the_same_and_looks_no_more(trained, base: PostTraining, no_look):
     model, task = trained[0], trained[1].sealed()
     changes: list[dict[str, Any]] = [
-        {}, {"bits": 3}, {"only": ("layers.3",)}, {"keep": ("layers.0", "layers.9")}, {"bits": 5, "keep": ("layers.7",)},
-    ]  # fmt: skip
+        {},
+        {"bits": 3},
+        {"only": ("layers.3",)},
+        {"keep": ("layers.0", "layers.9")},
+        {"bits": 5, "keep": ("layers.7",)},
+    ]
     wanted = [bits(replace(base, **change)(model, task)) for change in changes]
     prepared = base.prepared(model, task)
     assert prepared == base and hash(prepared) == hash(base) and repr(prepared) == repr(base)
@@ -70,7 +85,9 @@ def test_one_layer_at_a_time_in_any_module(animal):
         warnings.simplefilter("ignore", SkippedWarning)
         prepared = base.prepared(model, task)
         for layer in base.layers(model, task)[-2:]:
-            assert bits(replace(prepared, only=(layer,))(model, task)) == bits(replace(base, only=(layer,))(model, task))
+            assert bits(replace(prepared, only=(layer,))(model, task)) == bits(
+                replace(base, only=(layer,))(model, task)
+            )
 
 
 def test_another_model_task_or_count_is_looked_at_anew(trained, no_look):
@@ -80,7 +97,10 @@ def test_another_model_task_or_count_is_looked_at_anew(trained, no_look):
     assert bits(prepared(other, task)) == bits(PostTraining(examples=50)(other, task))
     no_look()
     prepared(model, task)
-    for technique, asked in ((replace(prepared, examples=60), task), (prepared, trained[1].taught_by(model).sealed())):
+    for technique, asked in (
+        (replace(prepared, examples=60), task),
+        (prepared, trained[1].taught_by(model).sealed()),
+    ):
         with pytest.raises(Looked):
             technique(model, asked)
     with torch.no_grad():
@@ -106,7 +126,10 @@ def test_trained_with_rounding_from_what_was_prepared(trained, no_look):
 
 
 class Padded(nn.Module):
-    """A value that is read as it is and, with zeros around it, by another layer: what is seen of it depends on which are chosen."""
+    """A value that is read as it is and, with zeros around it, by another layer.
+
+    What is seen of it depends on which are chosen.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,18 +145,26 @@ def test_what_is_seen_of_a_value_is_that_of_the_layers_that_were_chosen(ranges):
     with seeded(0):
         x, model = torch.randn(200, 4), Padded()
         nn.init.constant_(model.first.bias, 9.0)  # far from zero, which the padding brings in
-    task: Any = Supervised(**dict.fromkeys(("train", "validation", "test"), (x, torch.zeros(200).long()))).sealed()
+    task: Any = Supervised(
+        **dict.fromkeys(("train", "validation", "test"), (x, torch.zeros(200).long()))
+    ).sealed()
     base = PostTraining(ranges=ranges)
     prepared = base.prepared(model, task)
     for only in (("second",), ("third",), ("second", "third"), ("first",)):
-        assert bits(replace(prepared, only=only)(model, task)) == bits(replace(base, only=only)(model, task))
+        assert bits(replace(prepared, only=only)(model, task)) == bits(
+            replace(base, only=only)(model, task)
+        )
 
 
 def test_planners_calibrate_once(trained, monkeypatch: pytest.MonkeyPatch):
     model, task = trained[0], trained[1]
     asked: list[int] = []
     plain = calibrating.calibration
-    monkeypatch.setattr(calibrating, "calibration", lambda task, examples: asked.append(examples) or plain(task, examples))
+    monkeypatch.setattr(
+        calibrating,
+        "calibration",
+        lambda task, examples: asked.append(examples) or plain(task, examples),
+    )
     table = sensitivity(model, task, [PostTraining(examples=64)], meters=(), examples=100)
     assert len(table.effects) == 4 and asked == [64]
     found = fallback(model, task, PostTraining(examples=65), drop=0.5, examples=100)

@@ -1,4 +1,6 @@
-"""Whole numbers that another technique made cheap to code stay what they are in post-training quantisation."""
+"""Whole numbers that another technique made cheap to code stay what they are in post-training
+quantisation.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,24 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import load, read
-from shoestring.artifact.protobuf import onnx as as_onnx
-from shoestring.artifact.tensors import ELEMENTS
+from shoestring.artifact.format.protobuf import onnx as as_onnx
+from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.core import Technique, score, seeded
-from shoestring.kit import AdamW, Quantised, Training, Weight, fold_batch_norm, members, train, write
-from shoestring.kit.state import spread
+from shoestring.kit import AdamW, Quantised, Training, Weight, fold_batch_norm, members, write
+from shoestring.kit.training import loop as train
+from shoestring.kit.weights.state import spread
 from shoestring.models import DigitsLeNet
-from shoestring.quantize import GPTQ, PerChannel, PerGroup, PerTensor, PostTraining, Rate, Shared, Trellis, WeightOnly
+from shoestring.quantize import (
+    GPTQ,
+    PerChannel,
+    PerGroup,
+    PerTensor,
+    PostTraining,
+    Rate,
+    Trellis,
+    WeightOnly,
+    WeightSharing,
+)
 from shoestring.quantize.post_training import keep_grid
 from shoestring.tasks import digits
 
@@ -38,22 +51,30 @@ def on_grid(numbers: list[list[float]], step: Any, reach: int | None = None) -> 
 def kept(weight: Weight) -> tuple[Any, int]:
     """Step and reach of a weight."""
     state = weight.state
-    assert state is not None and state.step is not None and state.reach is not None
-    return state.step.tolist(), int(state.reach)
+    assert state is not None and state.scale is not None and state.reach is not None
+    return state.scale.tolist(), int(state.reach)
 
 
 def test_a_grid_within_reach_stays():
     weight = on_grid([[3.0, -7.0], [0.0, 1.0]], 0.25)
     before = weight.value()
-    assert keep_grid(weight, 4) and kept(weight) == (0.25, 7) and torch.equal(weight.value(), before)
+    assert (
+        keep_grid(weight, 4) and kept(weight) == (0.25, 7) and torch.equal(weight.value(), before)
+    )
     weight = on_grid([[3.0, -127.0], [0.0, 0.0]], [[0.25], [0.5]])  # a channel of zeros
     before = weight.value()
-    assert keep_grid(weight, 8) and kept(weight) == ([[0.25], [0.5]], 127) and torch.equal(weight.value(), before)
+    assert (
+        keep_grid(weight, 8)
+        and kept(weight) == ([[0.25], [0.5]], 127)
+        and torch.equal(weight.value(), before)
+    )
 
 
 def test_what_is_further_off_or_no_grid_of_channels_does_not():
     assert not keep_grid(on_grid([[3.0, -8.0]], 0.25), 4)
-    assert not keep_grid(on_grid([[1.0] * 32], [[0.25, 0.5]]), 8)  # groups of columns: there are no kernels
+    assert not keep_grid(
+        on_grid([[1.0] * 32], [[0.25, 0.5]]), 8
+    )  # groups of columns: there are no kernels
     (plain,) = members(nn.Linear(2, 2, bias=False))
     assert not keep_grid(plain, 8)
     plain.share(torch.tensor([0.0, 0.25]), torch.tensor([[0, 1], [1, 0]]))
@@ -63,9 +84,14 @@ def test_what_is_further_off_or_no_grid_of_channels_does_not():
 def test_a_step_that_must_be_larger_is_so_by_a_whole_number_or_not_at_all():
     weight = on_grid([[3.0, -6.0], [0.0, 0.0]], [[0.25], [0.25]])
     before = weight.value()
-    assert keep_grid(weight, 8, torch.tensor([0.6, 1.1])) and kept(weight) == ([[0.75], [1.25]], 127)
+    assert keep_grid(weight, 8, torch.tensor([0.6, 1.1])) and kept(weight) == (
+        [[0.75], [1.25]],
+        127,
+    )
     assert torch.allclose(weight.value(), before)
-    assert not keep_grid(on_grid([[3.0, -6.0]], [[0.25]]), 8, torch.tensor([0.5]))  # 3 is no multiple of 2
+    assert not keep_grid(
+        on_grid([[3.0, -6.0]], [[0.25]]), 8, torch.tensor([0.5])
+    )  # 3 is no multiple of 2
     assert keep_grid(on_grid([[2.0, -6.0]], 0.25), 8, torch.tensor([0.5]))
     assert keep_grid(on_grid([[3.0, -6.0]], 0.25), 8, torch.tensor([0.2]))
 
@@ -96,8 +122,8 @@ def numbers(model: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for one in members(model):
         state = one.state
-        if one.raw.ndim > 1 and state is not None and state.step is not None:
-            found[one.name.removeprefix("inner.")] = (one.value() / state.step.detach()).round()
+        if one.raw.ndim > 1 and state is not None and state.scale is not None:
+            found[one.name.removeprefix("inner.")] = (one.value() / state.scale.detach()).round()
     return found
 
 
@@ -107,20 +133,30 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     quantised = PostTraining()(model, task.sealed())
     whole = write(quantised, task, tmp_path / "whole.shoe")
     steps = sum(
-        4 * one.state.step.numel() for one in members(quantised) if one.state is not None and one.state.step is not None
+        4 * one.state.scale.numel()
+        for one in members(quantised)
+        if one.state is not None and one.state.scale is not None
     )
     assert whole <= 1.25 * small + steps
-    assert score(task, load(tmp_path / "whole.shoe", threads=1)) == pytest.approx(score(task, quantised), abs=1 / 400)
+    assert score(task, load(tmp_path / "whole.shoe", threads=1)) == pytest.approx(
+        score(task, quantised), abs=1 / 400
+    )
     assert score(task, quantised) > score(task, model) - 0.01
 
     before, after = numbers(model), numbers(quantised)
     assert before.keys() == after.keys() and len(after) >= 3
-    assert all(torch.equal(one.abs(), after[name].abs()) for name, one in before.items())  # a norm may turn a channel round
+    assert all(
+        torch.equal(one.abs(), after[name].abs()) for name, one in before.items()
+    )  # a norm may turn a channel round
     content = read(tmp_path / "whole.shoe")
-    assert Counter(ELEMENTS[one.element][0] for one in content.tensors if one.bits.ndim > 1) == {"int8": len(after)}
+    assert Counter(ELEMENTS[one.element][0] for one in content.tensors if one.bits.ndim > 1) == {
+        "int8": len(after)
+    }
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "a.onnx"), 4
-    onnxruntime.InferenceSession(as_onnx(content.graph, content.tensors), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(
+        as_onnx(content.graph, content.tensors), options, providers=["CPUExecutionProvider"]
+    )
     kernels = Counter(node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node)
     assert kernels["QLinearConv"] == 2 and kernels["QGemm"] == len(after) - 2
     assert not {"Conv", "FusedConv", "Gemm", "BatchNormalization"} & kernels.keys()
@@ -128,7 +164,10 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
 
 def test_what_is_kept_is_not_rounded_another_way(rated):
     model, task = rated
-    plain, other = (PostTraining(rounding=one)(model, task.sealed()) for one in (PostTraining().rounding, GPTQ()))
+    plain, other = (
+        PostTraining(rounding=one)(model, task.sealed())
+        for one in (PostTraining().rounding, GPTQ())
+    )
     assert all(torch.equal(one, numbers(other)[name]) for name, one in numbers(plain).items())
     fewer = PostTraining(bits=2, rounding=GPTQ())(model, task.sealed())  # -1 to 1: too few for most
     assert not all(torch.equal(one, numbers(fewer)[name]) for name, one in numbers(plain).items())
@@ -139,10 +178,10 @@ def test_what_is_kept_is_not_rounded_another_way(rated):
     ("before", "stays"),
     [
         (Trellis(price=1e-6, batches=4, rounds=2, coarseness=0.5), True),
-        (WeightOnly(bits=3, grain=PerChannel(), only=("layers.7", "layers.9")), True),
-        (WeightOnly(bits=3, grain=PerTensor(), only=("layers.7",)), True),
-        (WeightOnly(bits=3, grain=PerGroup(32), only=("layers.7",)), False),
-        (Shared(levels=7, training=Training(0)), False),
+        (WeightOnly(bits=3, granularity=PerChannel(), only=("layers.7", "layers.9")), True),
+        (WeightOnly(bits=3, granularity=PerTensor(), only=("layers.7",)), True),
+        (WeightOnly(bits=3, granularity=PerGroup(32), only=("layers.7",)), False),
+        (WeightSharing(levels=7, training=Training(0)), False),
     ],
 )
 def test_after_other_techniques(trained, before: Technique, stays: bool):
@@ -154,7 +193,8 @@ def test_after_other_techniques(trained, before: Technique, stays: bool):
     same = {
         name: torch.equal(one.value(), first[name].value())
         for one in members(quantised)
-        if (name := one.name.removeprefix("inner.")).endswith("weight") and first[name].state is not None
+        if (name := one.name.removeprefix("inner.")).endswith("weight")
+        and first[name].state is not None
     }
     assert same and set(same.values()) == {stays}
 
@@ -173,15 +213,21 @@ def test_a_norm_is_folded_into_the_steps():
     before = (weight.value() / 0.125).round()
     task = digits()
     y = torch.zeros(50).long()
-    folded = fold_batch_norm(model.eval(), replace(task, train=(x, y), validation=(x, y), test=(x, y)))
+    folded = fold_batch_norm(
+        model.eval(), replace(task, train=(x, y), validation=(x, y), test=(x, y))
+    )
     assert isinstance(folded[1], nn.Identity)  # type: ignore[index]
     with torch.no_grad():
         assert torch.allclose(folded(x), model(x), atol=1e-5)
     after = next(one for one in members(folded) if one.name == "0.weight")
-    assert after.state is not None and after.state.step is not None and after.state.step.shape == (4, 1)
+    assert (
+        after.state is not None
+        and after.state.scale is not None
+        and after.state.scale.shape == (4, 1)
+    )
     signs = torch.tensor([[1.0], [-1.0], [0.0], [1.0]])
-    assert torch.equal((after.value() / after.state.step).round() + 0.0, before * signs + 0.0)
-    steps = after.state.step.detach().flatten()
+    assert torch.equal((after.value() / after.state.scale).round() + 0.0, before * signs + 0.0)
+    steps = after.state.scale.detach().flatten()
     assert steps[2] == steps[[0, 1, 3]].min()  # where a channel is all zeros, as fine as others are
 
 
@@ -195,5 +241,7 @@ def test_a_norm_after_levels_or_groups_takes_them_away():
     ):
         model = nn.Sequential(nn.Linear(32, 4), nn.BatchNorm1d(4))
         change(next(one for one in members(model) if one.name == "0.weight"))
-        state = next(one for one in members(fold_batch_norm(model.eval(), task)) if one.name == "0.weight").state
-        assert state is not None and state.step is state.codebook is state.indices is None
+        state = next(
+            one for one in members(fold_batch_norm(model.eval(), task)) if one.name == "0.weight"
+        ).state
+        assert state is not None and state.scale is state.codebook is state.indices is None

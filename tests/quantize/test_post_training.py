@@ -68,9 +68,14 @@ def test_ranges_of_a_bell_with_one_outlier():
     errors = {}
     for part in np.linspace(0.2, 1, 81):
         step = (found.high - found.low) * part / 15
-        grid = (values / step).round().clamp(round(found.low * part / step), round(found.high * part / step)) * step
+        grid = (values / step).round().clamp(
+            round(found.low * part / step), round(found.high * part / step)
+        ) * step
         errors[part] = float((grid - values).square().mean())
-    assert best[1] == pytest.approx(60.0 * min(errors, key=errors.__getitem__), rel=0.1) and best[1] < 60
+    assert (
+        best[1] == pytest.approx(60.0 * min(errors, key=errors.__getitem__), rel=0.1)
+        and best[1] < 60
+    )
     assert Entropy()(found, 15)[1] < 60
 
 
@@ -92,7 +97,9 @@ def test_weights_on_grids_by_hand():
         layer.weight.copy_(torch.tensor([[1.27, -0.634, 0.0, 0.016], [12.7, 1.0, -12.7, 0.06]]))
     (weight,) = [one for one in members(layer) if one.name == "weight"]
     round_weight(weight, 8, PerChannel(), MinMax())
-    assert torch.allclose(weight.value(), torch.tensor([[1.27, -0.63, 0.0, 0.02], [12.7, 1.0, -12.7, 0.1]]), atol=1e-6)
+    assert torch.allclose(
+        weight.value(), torch.tensor([[1.27, -0.63, 0.0, 0.02], [12.7, 1.0, -12.7, 0.1]]), atol=1e-6
+    )
     round_weight(weight, 8, PerTensor(), MinMax())
     assert torch.allclose(weight.value()[0], torch.tensor([1.3, -0.6, 0.0, 0.0]), atol=1e-6)
 
@@ -105,8 +112,8 @@ def test_groups_of_columns_have_steps_of_their_own():
     (weight,) = members(layer)
     round_weight(weight, 8, PerGroup(16), MinMax())
     state = weight.state
-    assert isinstance(state, State) and state.step is not None and state.step.shape == (2, 2)
-    assert torch.allclose(state.step[0] * 127, torch.tensor([8.0, 800.0]))
+    assert isinstance(state, State) and state.scale is not None and state.scale.shape == (2, 2)
+    assert torch.allclose(state.scale[0] * 127, torch.tensor([8.0, 800.0]))
     assert torch.allclose(weight.value(), layer.weight, atol=400 / 127)
 
 
@@ -122,9 +129,20 @@ def test_the_file_scores_as_the_module_does(trained, ranges, tmp_path):
 
 def test_layers_that_are_kept_compute_with_floats(trained, tmp_path):
     model, task = trained
-    write(PostTraining(keep=("layers.3", "layers.9"), examples=64)(model, task.sealed()), task, tmp_path / "a.shoe")
-    shapes = {one.bits.shape: one.element for one in read(tmp_path / "a.shoe").tensors if one.bits.ndim > 1}
-    assert shapes[64, 32, 3, 3] == shapes[10, 128] == 1 and shapes[32, 1, 3, 3] == shapes[128, 256] == 3
+    write(
+        PostTraining(keep=("layers.3", "layers.9"), examples=64)(model, task.sealed()),
+        task,
+        tmp_path / "a.shoe",
+    )
+    shapes = {
+        one.bits.shape: one.element
+        for one in read(tmp_path / "a.shoe").tensors
+        if one.bits.ndim > 1
+    }
+    assert (
+        shapes[64, 32, 3, 3] == shapes[10, 128] == 1
+        and shapes[32, 1, 3, 3] == shapes[128, 256] == 3
+    )
     with pytest.raises(ValueError, match=r"no such layer; the nearest are layers\.3"):
         PostTraining(keep=("layers.33",))(model, task.sealed())
 
@@ -138,7 +156,9 @@ def test_what_is_quantised_again_starts_from_the_module(trained):
 
 def test_one_example_and_no_layers(trained):
     model, task = trained
-    quantised = PostTraining(examples=1)(model, replace(task, train=tuple(one[:1] for one in task.train)).sealed())
+    quantised = PostTraining(examples=1)(
+        model, replace(task, train=tuple(one[:1] for one in task.train)).sealed()
+    )
     assert score(task, quantised) > 0.5
     with pytest.warns(SkippedWarning, match="nothing to do"):
         PostTraining(keep=("*",))(model, task.sealed())
@@ -200,7 +220,10 @@ def test_a_layer_of_a_class_of_its_own(tmp_path):
     with torch.no_grad():
         expected, plain = quantised(x).numpy(), model(x).numpy()
     assert np.abs(expected - plain).max() < 0.05 * np.abs(plain).max()
-    assert np.abs(load(tmp_path / "a.shoe", threads=1)(x) - expected).max() < 0.02 * np.abs(plain).max()
+    assert (
+        np.abs(load(tmp_path / "a.shoe", threads=1)(x) - expected).max()
+        < 0.02 * np.abs(plain).max()
+    )
     with pytest.raises(ValueError, match="restored into the module that the technique returned"):
         restore(tmp_path / "a.shoe", model)
 
@@ -237,7 +260,9 @@ def test_channels_of_zeros_keep_their_biases_where_inputs_are_large():
         with torch.no_grad():
             first.weight.mul_(1e-4)
             first.weight[2:6], first.bias[2:6] = 0.0, torch.tensor([0.3, 0.2, -0.4, 0.5])
-        task = Supervised(**dict.fromkeys(("train", "validation", "test"), (x, torch.zeros(48).long())))
+        task = Supervised(
+            **dict.fromkeys(("train", "validation", "test"), (x, torch.zeros(48).long()))
+        )
     quantised = PostTraining()(nn.Sequential(first).eval(), task.sealed())
     with torch.no_grad():
         assert torch.allclose(quantised(x)[:, 2:6], first.bias[2:6].expand(48, 4), atol=1e-3)
@@ -254,7 +279,10 @@ def test_a_recurrent_network_is_hardly_touched_and_it_is_said():
 
     split = (torch.randn(64, 5, 8), torch.randint(0, 4, (64,)))
     task = Supervised(train=split, validation=split, test=split).sealed()
-    said = r"put into whole numbers 2% of the weights; not rnn \(98%\): no kernels .* WeightOnly or Shared make"
+    said = (
+        r"put into whole numbers 2% of the weights; not rnn \(98%\): no kernels .* "
+        r"WeightOnly or Shared make"
+    )
     with pytest.warns(SkippedWarning, match=said):
         PostTraining()(Tagger(), task)
     with warnings.catch_warnings():
@@ -287,7 +315,10 @@ def test_layers_of_no_size(tmp_path):
         write(made, task, tmp_path / "a.shoe")
         with torch.no_grad():
             wanted = made(x).numpy()
-        assert np.abs(load(tmp_path / "a.shoe", threads=1)(x) - wanted).max() < 0.02 * np.abs(wanted).max()
+        assert (
+            np.abs(load(tmp_path / "a.shoe", threads=1)(x) - wanted).max()
+            < 0.02 * np.abs(wanted).max()
+        )
 
 
 class Told:
@@ -297,15 +328,25 @@ class Told:
         self.before, self.after = iter(before), iter(after)
 
     def __call__(self, subject: Any, task: Task) -> Cost:
-        return Cost(milliseconds=next(self.after if isinstance(subject, Quantised) else self.before))
+        return Cost(
+            milliseconds=next(self.after if isinstance(subject, Quantised) else self.before)
+        )
 
 
 def test_what_does_not_pay_is_refused_with_its_cost():
     x, y = torch.randn(64, 2), torch.randint(0, 2, (64,))
     task = Supervised(train=(x, y), validation=(x, y), test=(x, y))
-    small, large = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 2))
-    with pytest.warns(ShortfallWarning, match=r"PostTraining does not pay: \d+ bytes in place of \d+; the model is as it was"):
-        kept = PostTraining(pays=Size())(small, task)  # steps and ranges take more than the weights had
+    small, large = (
+        nn.Sequential(nn.Linear(2, 2)),
+        nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 2)),
+    )
+    with pytest.warns(
+        ShortfallWarning,
+        match=r"PostTraining does not pay: \d+ bytes in place of \d+; the model is as it was",
+    ):
+        kept = PostTraining(pays=Size())(
+            small, task
+        )  # steps and ranges take more than the weights had
     assert not isinstance(kept, Quantised) and torch.equal(kept[0].weight, small[0].weight)
     assert isinstance(PostTraining(pays=Size())(large, task), Quantised)
     assert isinstance(PostTraining(pays=Told([3, 3, 3], [9, 2, 1]))(large, task), Quantised)

@@ -1,4 +1,7 @@
-"""Training for the length of the code: prices by hand, gradients, files that shrink, and what is left alone."""
+"""Training for the length of the code.
+
+Prices by hand, gradients, files that shrink, and what is left alone.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ def test_the_length_of_a_vector_by_hand():
     zero, one = -math.log2(1 - share), -math.log2(share) + 1 + math.log2(mean)
     further = -math.log2(1 - 1 / mean)
     assert bits == pytest.approx(6 * zero + 2 * one + further, rel=1e-5)
-    assert slope.tolist() == pytest.approx([one - zero] * 4 + [further] + [one - zero] * 3, rel=1e-5)
+    assert slope.tolist() == pytest.approx(
+        [one - zero] * 4 + [further] + [one - zero] * 3, rel=1e-5
+    )
 
 
 def test_rows_and_columns_that_are_fuller_are_cheaper():
@@ -73,7 +78,9 @@ def test_the_length_is_near_that_of_the_file():
         model = nn.Linear(200, 100, bias=False)
         rows, columns = torch.rand(100, 1) ** 3, torch.rand(1, 200) ** 3
         (weight,) = members(model)
-        weight.raw.data = torch.where(torch.rand(100, 200) < rows * columns, torch.randn(100, 200), 0)
+        weight.raw.data = torch.where(
+            torch.rand(100, 200) < rows * columns, torch.randn(100, 200), 0
+        )
         weight.round(torch.tensor(0.5))
         settle(weight)
     bits, _ = code_length((weight.value() / 0.5).round())
@@ -94,11 +101,15 @@ def test_the_gradient_is_the_slope_over_the_step():
     price().backward()
     _, slope = code_length(torch.tensor([[2, 0, 0], [0, -4, 1.0]]))
     signs = weight.raw.detach().sign() + (weight.raw.detach() == 0)
-    assert weight.raw.grad is not None and weight.state is not None and weight.state.step is not None
+    assert (
+        weight.raw.grad is not None and weight.state is not None and weight.state.scale is not None
+    )
     torch.testing.assert_close(weight.raw.grad, slope * signs / 0.5)
-    step = weight.state.step.grad
+    step = weight.state.scale.grad
     assert step is not None
-    assert float(step) == pytest.approx(-float((slope * weight.raw.detach().abs()).sum()) / 0.25, rel=1e-5)
+    assert float(step) == pytest.approx(
+        -float((slope * weight.raw.detach().abs()).sum()) / 0.25, rel=1e-5
+    )
 
 
 def test_what_is_priced_is_the_loss_and_the_bits():
@@ -132,13 +143,17 @@ def test_every_weight_is_a_multiple_of_a_step_of_two_bytes(trained, tmp_path):
     with seeded(0):
         rated = Rate(price=1e-4, training=Training(60, AdamW(2e-3)))(model, task.sealed())
     for weight in members(rated):
-        assert weight.state is not None and weight.state.step is not None
-        step = weight.state.step.detach()
+        assert weight.state is not None and weight.state.scale is not None
+        step = weight.state.scale.detach()
         assert torch.equal(step, step.bfloat16().float())
         assert torch.equal((weight.raw / step).round() * step + 0.0, weight.value())
     write(rated, task, tmp_path / "a.shoe")
     kept = read(tmp_path / "a.shoe")
-    assert {one.coding for one in kept.packed if one.tensor.member is not None} <= {1, 5, 7}  # levels, grids and zeros
+    assert {one.coding for one in kept.packed if one.tensor.member is not None} <= {
+        1,
+        5,
+        7,
+    }  # levels, grids and zeros
     assert score(task, load(tmp_path / "a.shoe")) == pytest.approx(score(task, rated), abs=1 / 400)
 
 
@@ -154,20 +169,27 @@ def test_dead_units_are_really_gone(trained):
 def test_steps_by_channel():
     model = small()
     with seeded(0):
-        rated = Rate(price=1e-4, training=Training(5), grain=PerChannel())(model, sign_task())
+        rated = Rate(price=1e-4, training=Training(5), granularity=PerChannel())(model, sign_task())
     weight = members(rated)[1]
-    assert weight.state is not None and weight.state.step is not None
-    assert weight.state.step.shape == (len(weight.raw), 1)
+    assert weight.state is not None and weight.state.scale is not None
+    assert weight.state.scale.shape == (len(weight.raw), 1)
     assert PerTensor()(torch.ones(3, 4)) == () and PerChannel()(torch.ones(3, 4, 5)) == (3, 1, 1)
 
 
 def test_what_was_pruned_stays_pruned(trained):
     model, task = trained
     with seeded(0):
-        pruned = Magnitude(density=0.2, training=Training(20), ramp=Ramp(0.5, rounds=2))(model, task)
-        zeros = {weight.name: weight.value() == 0 for weight in members(pruned) if weight.mask is not None}
+        pruned = Magnitude(density=0.2, training=Training(20), ramp=Ramp(0.5, rounds=2))(
+            model, task
+        )
+        zeros = {
+            weight.name: weight.value() == 0
+            for weight in members(pruned)
+            if weight.mask is not None
+        }
         both = chain(
-            Magnitude(density=0.2, training=Training(20), ramp=Ramp(0.5, rounds=2)), Rate(price=1e-9, training=Training(10))
+            Magnitude(density=0.2, training=Training(20), ramp=Ramp(0.5, rounds=2)),
+            Rate(price=1e-9, training=Training(10)),
         )
     with seeded(0):
         found = both(model, task)
@@ -181,7 +203,11 @@ class Normed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
+            nn.Conv2d(1, 8, 3, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(288, 10),
         )
 
     def forward(self, images):
@@ -197,7 +223,7 @@ def test_batch_norm_becomes_a_scale_and_a_shift():
     assert not norm.running_mean.any() and bool((norm.running_var + norm.eps == 1).all())  # type: ignore[union-attr, operator]
     for name in ("layers.1.weight", "layers.1.bias"):
         (weight,) = [one for one in members(rated) if one.name == name]
-        assert weight.state is not None and weight.state.step is not None
+        assert weight.state is not None and weight.state.scale is not None
     assert score(task, rated) > score(task, model) - 0.05
 
 
@@ -208,13 +234,15 @@ def test_frozen_weights_are_left_alone_and_named():
         rated = Rate(price=1e-9, training=Training(5))(model, sign_task())
     weight = next(one for one in members(rated) if one.name == "0.weight")
     rows = {tuple(row) for row in model[0].weight.tolist()}
-    assert weight.state is None or weight.state.step is None
+    assert weight.state is None or weight.state.scale is None
     assert {tuple(row) for row in weight.value().tolist()} <= rows  # units may go, or change places
 
 
 def test_half_precision():
     with seeded(0):
-        model = nn.Sequential(nn.Linear(4, 300), nn.ReLU(), nn.Linear(300, 300), nn.ReLU(), nn.Linear(300, 2)).half()
+        model = nn.Sequential(
+            nn.Linear(4, 300), nn.ReLU(), nn.Linear(300, 300), nn.ReLU(), nn.Linear(300, 2)
+        ).half()
     x = torch.randn(64, 4).half()
     split = (x, (x[:, 0] > 0).long())
     task = Supervised(train=split, validation=split, test=split, batch_size=16)
@@ -253,7 +281,8 @@ def test_the_file_goes_back_into_the_module_as_it_was_before(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"price": 0}, {"price": -1e-5}, {"training": Training(0)}, {"coarseness": 0}, {"rise": 1.5}]
+    "wrong",
+    [{"price": 0}, {"price": -1e-5}, {"training": Training(0)}, {"coarseness": 0}, {"rise": 1.5}],
 )
 def test_settings_out_of_range(wrong):
     with pytest.raises(ValueError, match="must"):

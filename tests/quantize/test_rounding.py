@@ -29,7 +29,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:PostTraining. answers are")
 def rounded(rows: list[list[float]], products: Tensor, reach: int = 7) -> Tensor:
     """Of one group of rows, on whole numbers."""
     value = torch.tensor([rows], dtype=torch.double)
-    return module._rounded(value, [products[None].double()], torch.ones_like(value), reach, torch.ones_like(value))[0]
+    return module._rounded(
+        value, [products[None].double()], torch.ones_like(value), reach, torch.ones_like(value)
+    )[0]
 
 
 def test_what_one_weight_loses_another_of_the_same_terms_gains():
@@ -41,7 +43,10 @@ def test_what_one_weight_loses_another_of_the_same_terms_gains():
 
 def test_it_is_not_far_from_the_best_of_all_choices():
     with seeded(0):
-        terms, rows = torch.randn(40, 6).double() @ torch.randn(6, 6).double(), 3 * torch.randn(50, 6).double()
+        terms, rows = (
+            torch.randn(40, 6).double() @ torch.randn(6, 6).double(),
+            3 * torch.randn(50, 6).double(),
+        )
     products = terms.T @ terms / 40
 
     def error(found: Tensor) -> Tensor:
@@ -71,27 +76,42 @@ def test_terms_times_weights_are_the_sums(name):
         given = (torch.randn(value), torch.randn(weight), torch.randn(weight[0]))
     call = Product.of(function, function.__name__, given, keywords)
     terms, sums = call.terms(), call.sums()
-    assert torch.allclose(terms @ given[1].reshape(call.groups, -1, terms.shape[2]).mT, sums, atol=1e-5)
-    parts = call.parts(terms.numel() // 2 + 1)
-    assert torch.equal(torch.cat([one.terms() for one in parts], 1), terms) and (len(parts) > 1) == (
-        given[0].ndim >= given[1].ndim > 1 and len(given[0]) > 1
+    assert torch.allclose(
+        terms @ given[1].reshape(call.groups, -1, terms.shape[2]).mT, sums, atol=1e-5
     )
+    parts = call.parts(terms.numel() // 2 + 1)
+    assert torch.equal(torch.cat([one.terms() for one in parts], 1), terms) and (
+        len(parts) > 1
+    ) == (given[0].ndim >= given[1].ndim > 1 and len(given[0]) > 1)
     assert sums.shape[0] == call.groups and sums.numel() == function(*given, **keywords).numel()
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_terms_are_what_a_convolution_of_ones_gives(axes):
-    """For every stride, padding, dilation and number of groups: a kernel that takes one term each is the other way to the same."""
+    """For every stride, padding, dilation and number of groups.
+
+    A kernel that takes one term each is the other way to the same.
+    """
     function = getattr(functional, f"conv{axes}d")
-    for groups, stride, padding, dilation, size in product((1, 2), (1, 2), (0, 1, "same", "valid"), (1, 2), (1, 2, 3)):
+    for groups, stride, padding, dilation, size in product(
+        (1, 2), (1, 2), (0, 1, "same", "valid"), (1, 2), (1, 2, 3)
+    ):
         if padding == "same" and stride > 1:
             continue
-        value, weight = torch.randn(2, 4, *range(7, 7 + axes)), torch.randn(6, 4 // groups, *[size] * axes)
+        value, weight = (
+            torch.randn(2, 4, *range(7, 7 + axes)),
+            torch.randn(6, 4 // groups, *[size] * axes),
+        )
         keywords = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         terms = weight[0].numel()
         ones = torch.eye(terms).view(terms, *weight.shape[1:]).repeat(groups, *[1] * (axes + 1))
-        expected = function(value, ones, None, **keywords).movedim(1, -1).reshape(-1, groups, terms).transpose(0, 1)
+        expected = (
+            function(value, ones, None, **keywords)
+            .movedim(1, -1)
+            .reshape(-1, groups, terms)
+            .transpose(0, 1)
+        )
         for call in (
             Product.of(function, f"conv{axes}d", (value, weight), keywords),
             Product.of(function, f"conv{axes}d", (value, weight, None, *keywords.values()), {}),
@@ -104,7 +124,10 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.grouped = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 8, 3, padding=1, groups=2)
+        self.first, self.grouped = (
+            nn.Conv2d(3, 8, 3, bias=False),
+            nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        )
         self.twice, self.last = nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -126,29 +149,38 @@ def apart(case: tuple[nn.Module, Supervised], quantised: nn.Module) -> float:
     model, task = case
     with torch.no_grad():
         plain = model(task.test[0])
-        return float((quantised(task.test[0]) - plain).square().mean() / (plain - plain.mean(0)).square().mean())
+        return float(
+            (quantised(task.test[0]) - plain).square().mean()
+            / (plain - plain.mean(0)).square().mean()
+        )
 
 
-@pytest.mark.parametrize("settings", [{}, {"grain": PerTensor()}, {"keep": ("first",)}])
+@pytest.mark.parametrize("settings", [{}, {"granularity": PerTensor()}, {"keep": ("first",)}])
 def test_a_network_of_few_bits_answers_more_as_it_did(case, settings, tmp_path):
     model, task = case
     nearest = PostTraining(bits=3, examples=160, **settings)(model, task.sealed())
-    quantised = PostTraining(bits=3, examples=160, rounding=GPTQ(), **settings)(model, task.sealed())
+    quantised = PostTraining(bits=3, examples=160, rounding=GPTQ(), **settings)(
+        model, task.sealed()
+    )
     assert apart(case, quantised) < apart(case, nearest)
     assert isinstance(quantised, Quantised)
     for weight in members(quantised.inner):
-        if weight.state is not None and weight.state.step is not None:
-            whole = weight.raw.detach() / weight.state.step.detach()
+        if weight.state is not None and weight.state.scale is not None:
+            whole = weight.raw.detach() / weight.state.scale.detach()
             assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 3.001
     write(quantised, task, tmp_path / "a.shoe")
     with torch.no_grad():
         expected = quantised(task.test[0]).numpy()
-    assert np.abs(load(tmp_path / "a.shoe", threads=1)(task.test[0]) - expected).max() < 0.02 * np.abs(expected).max()
+    assert (
+        np.abs(load(tmp_path / "a.shoe", threads=1)(task.test[0]) - expected).max()
+        < 0.02 * np.abs(expected).max()
+    )
 
 
 def test_a_trained_network_loses_a_small_part_of_what_it_would(trained):
     errors = [
-        apart(trained, PostTraining(bits=3, rounding=one)(trained[0], trained[1].sealed())) for one in (GPTQ(), Nearest())
+        apart(trained, PostTraining(bits=3, rounding=one)(trained[0], trained[1].sealed()))
+        for one in (GPTQ(), Nearest())
     ]
     assert errors[0] < 0.3 * errors[1]
 
@@ -165,7 +197,9 @@ def test_pruned_weights_stay_pruned(case):
 def test_the_same_twice_and_the_model_as_it_was(case):
     model, task = case
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    first, second = (PostTraining(bits=4, rounding=GPTQ())(model, task.sealed()).state_dict() for _ in range(2))
+    first, second = (
+        PostTraining(bits=4, rounding=GPTQ())(model, task.sealed()).state_dict() for _ in range(2)
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
@@ -175,14 +209,18 @@ def test_terms_that_are_all_zero(case):
     model, task = case
     black = tuple(torch.zeros_like(one) for one in task.train)
     black[0][0, 0, 0, 0] = 1e-3  # or nothing would be rounded, of which nothing is known
-    quantised = PostTraining(bits=4, rounding=GPTQ())(model, Supervised(train=black, validation=black, test=black).sealed())  # type: ignore[arg-type]
+    quantised = PostTraining(bits=4, rounding=GPTQ())(
+        model, Supervised(train=black, validation=black, test=black).sealed()
+    )  # type: ignore[arg-type]
     assert all(torch.isfinite(one).all() for one in quantised.state_dict().values())
 
 
 def test_a_layer_of_too_many_terms(case, monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 30)
     with pytest.warns(
-        SkippedWarning, match=r"left to the nearest: grouped \(sums of more than 30 terms, whose products would take 0\.0 GB\)"
+        SkippedWarning,
+        match=r"left to the nearest: grouped \(sums of more than 30 terms, whose products would "
+        r"take 0\.0 GB\)",
     ):
         PostTraining(bits=4, rounding=GPTQ(), keep=("first",))(case[0], case[1].sealed())
 
@@ -194,7 +232,9 @@ def test_a_layer_that_takes_too_many_multiplications(case):
 
     gptq, nearest = weights(GPTQ()), weights(Nearest())
     with pytest.warns(
-        SkippedWarning, match=r"to the nearest: grouped \(2\.\de\+07 multiplications\), since a layer may take 1\.0e\+07"
+        SkippedWarning,
+        match=r"to the nearest: grouped \(2\.\de\+07 multiplications\), since a layer may take "
+        r"1\.0e\+07",
     ) as said:
         some = weights(GPTQ(most=1e7))
     assert len([one for one in said if one.category is SkippedWarning]) == 1
@@ -210,7 +250,9 @@ def test_a_layer_that_takes_too_many_multiplications(case):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="GPTQ left")
         assert all(torch.equal(one, gptq[name]) for name, one in weights(GPTQ(most=1e8)).items())
-    with pytest.raises(ValueError, match="at most 0 multiplications for a layer: give a number above 0"):
+    with pytest.raises(
+        ValueError, match="at most 0 multiplications for a layer: give a number above 0"
+    ):
         GPTQ(most=0)
 
 
@@ -218,10 +260,15 @@ def test_terms_that_repeat_each_other(case):
     same = Supervised(
         **dict.fromkeys(
             ("train", "validation", "test"),
-            (torch.ones(9, 3, 13, 13) * torch.arange(1.0, 10)[:, None, None, None], torch.zeros(9).long()),
+            (
+                torch.ones(9, 3, 13, 13) * torch.arange(1.0, 10)[:, None, None, None],
+                torch.zeros(9).long(),
+            ),
         )
     )
-    with pytest.raises(ValueError, match="whose terms repeat each other: give a damping above 1e-30"):
+    with pytest.raises(
+        ValueError, match="whose terms repeat each other: give a damping above 1e-30"
+    ):
         PostTraining(bits=4, rounding=GPTQ(damping=1e-30))(case[0], same.sealed())
 
 
@@ -240,14 +287,19 @@ def test_a_loss_that_catches_what_goes_wrong_is_not_in_the_way(case):
 
     model, task = case
     careful = Careful(train=task.train, validation=task.validation, test=task.test, batch_size=40)
-    ours, theirs = (PostTraining(bits=4, rounding=GPTQ())(model, one.sealed()).state_dict() for one in (careful, task))
+    ours, theirs = (
+        PostTraining(bits=4, rounding=GPTQ())(model, one.sealed()).state_dict()
+        for one in (careful, task)
+    )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_loss_in_half_precision(case):
     model, task = case
     half = replace(task, autocast=torch.bfloat16).sealed()
-    ours, nearest = (PostTraining(bits=3, examples=160, rounding=one)(model, half) for one in (GPTQ(), Nearest()))
+    ours, nearest = (
+        PostTraining(bits=3, examples=160, rounding=one)(model, half) for one in (GPTQ(), Nearest())
+    )
     assert apart(case, ours) < apart(case, nearest)
 
 
@@ -256,7 +308,12 @@ class Sum(nn.Module):
 
     def __init__(self, over: bool) -> None:
         super().__init__()
-        self.over, self.first, self.twice, self.last = over, nn.Linear(6, 16), nn.Linear(16, 16), nn.Linear(16, 3)
+        self.over, self.first, self.twice, self.last = (
+            over,
+            nn.Linear(6, 16),
+            nn.Linear(16, 16),
+            nn.Linear(16, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x).relu()
@@ -270,7 +327,9 @@ def test_what_a_layer_took_is_remembered_though_written_over():
         split, model = (torch.randn(96, 6), torch.zeros(96).long()), Sum(True).eval()
     task, plain = Supervised(train=split, validation=split, test=split).sealed(), Sum(False).eval()
     plain.load_state_dict(model.state_dict())
-    ours, theirs = (PostTraining(bits=4, rounding=GPTQ())(one, task).state_dict() for one in (model, plain))
+    ours, theirs = (
+        PostTraining(bits=4, rounding=GPTQ())(one, task).state_dict() for one in (model, plain)
+    )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -291,7 +350,10 @@ class Counted(nn.Module):
 
 @pytest.mark.parametrize(("memory", "expected"), [(1 << 26, 7), (50_000, 13), (1, 31)])
 def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monkeypatch):
-    """As each would be by a run of its own, to the bit, however little memory there is; the number of runs does not depend on depth."""
+    """As each would be by a run of its own, to the bit, however little memory there is.
+
+    The number of runs does not depend on depth.
+    """
     with seeded(4):
         layers = [layer for _ in range(12) for layer in (nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())]
         model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 3)).eval()
@@ -300,12 +362,18 @@ def test_layers_that_one_run_can_round_are_rounded_by_one(memory, expected, monk
 
     def made(together: bool) -> tuple[dict[str, Tensor], int]:
         calls = [0]
-        technique = PostTraining(bits=3, rounding=GPTQ()).prepared(counted := Counted(model, calls), task)
+        technique = PostTraining(bits=3, rounding=GPTQ()).prepared(
+            counted := Counted(model, calls), task
+        )
         calls[0] = 0
         with monkeypatch.context() as patch:
             if not together:
                 for one in (module, correction):
-                    patch.setattr(one, "sections", lambda places, layers, _: sections(places, layers, lambda layer: False))
+                    patch.setattr(
+                        one,
+                        "sections",
+                        lambda places, layers, _: sections(places, layers, lambda layer: False),
+                    )
             return technique(counted, task).state_dict(), calls[0]
 
     alone, runs = made(False)
@@ -338,7 +406,11 @@ class Tied(nn.Module):
 @pytest.mark.parametrize("kind", ["twins", "tied"])
 def test_biases_make_good_what_rounding_shifts_of_their_own_layers_over_all_calls(kind):
     with seeded(5):
-        model = Tied() if kind == "tied" else nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+        model = (
+            Tied()
+            if kind == "tied"
+            else nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+        )
         split = (torch.randn(64, 6), torch.zeros(64).long())
     loss = Supervised if kind == "tied" else Twins
     task = loss(train=split, validation=split, test=split, batch_size=64).sealed()
@@ -354,7 +426,9 @@ def test_biases_make_good_what_rounding_shifts_of_their_own_layers_over_all_call
 
 def test_a_layer_whose_hook_changes_what_it_gives_is_corrected_by_what_it_then_gives():
     with seeded(6):
-        model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+        model = nn.Sequential(
+            nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)
+        ).eval()
         model[2].register_forward_hook(lambda module, args, output: 3 * output + 5)
         split = (torch.randn(64, 6), torch.zeros(64).long())
     for size in (64, 16):
@@ -362,7 +436,9 @@ def test_a_layer_whose_hook_changes_what_it_gives_is_corrected_by_what_it_then_g
         for rounding in (Nearest(), GPTQ()):
             quantised = PostTraining(bits=8, rounding=rounding)(model, task)
             with torch.no_grad():
-                assert (quantised(split[0]) - model(split[0])).abs().max() < 0.2 * model(split[0]).std()
+                assert (quantised(split[0]) - model(split[0])).abs().max() < 0.2 * model(
+                    split[0]
+                ).std()
 
 
 def test_a_loss_that_tries_again_whatever_went_wrong(case):
@@ -374,12 +450,21 @@ def test_a_loss_that_tries_again_whatever_went_wrong(case):
                 return super().loss(model, batch)
 
     model, task = case
-    splits = {"train": task.train, "validation": task.validation, "test": task.test, "batch_size": 160}
+    splits = {
+        "train": task.train,
+        "validation": task.validation,
+        "test": task.test,
+        "batch_size": 160,
+    }
     for rounding in (Nearest(), GPTQ()):
         ours, theirs = (
-            PostTraining(bits=4, rounding=rounding)(model, kind(**splits).sealed()) for kind in (Stubborn, Supervised)
+            PostTraining(bits=4, rounding=rounding)(model, kind(**splits).sealed())
+            for kind in (Stubborn, Supervised)
         )
-        assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
+        assert all(
+            torch.equal(ours.state_dict()[name], value)
+            for name, value in theirs.state_dict().items()
+        )
 
 
 @pytest.mark.parametrize("head", ["last", "section", "slow", "taken"])
@@ -405,9 +490,13 @@ def test_a_loss_that_calls_a_part_of_whatever_name(head):
     splits = dict.fromkeys(("train", "validation", "test"), split)
     for rounding in (Nearest(), GPTQ()):
         ours, theirs = (
-            PostTraining(bits=4, rounding=rounding)(model, kind(**splits).sealed()) for kind in (ByParts, Supervised)
+            PostTraining(bits=4, rounding=rounding)(model, kind(**splits).sealed())
+            for kind in (ByParts, Supervised)
         )
-        assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
+        assert all(
+            torch.equal(ours.state_dict()[name], value)
+            for name, value in theirs.state_dict().items()
+        )
 
 
 def test_work_is_about_the_time_that_it_takes():
@@ -417,7 +506,9 @@ def test_work_is_about_the_time_that_it_takes():
 
 
 def test_all_calls_of_a_loss_are_rounded_for():
-    """A loss that begins with an empty example, and one that goes through the batch in parts, as good as the plain one."""
+    """A loss that begins with an empty example, and one that goes through the batch in parts, as
+    good as the plain one.
+    """
 
     class Warm(Supervised):
         def loss(self, model, batch):
@@ -429,7 +520,10 @@ def test_all_calls_of_a_loss_are_rounded_for():
         def loss(self, model, batch):
             (x,), targets = batch
             return torch.stack(
-                [super(InParts, self).loss(model, ((a,), b)) for a, b in zip(x.split(8), targets.split(8), strict=True)]
+                [
+                    super(InParts, self).loss(model, ((a,), b))
+                    for a, b in zip(x.split(8), targets.split(8), strict=True)
+                ]
             ).mean()
 
     with seeded(7):

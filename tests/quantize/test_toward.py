@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Training, pack, resume, resuming, state_of, train
-from shoestring.kit.export import export
+from shoestring.kit import AdamW, Training, pack, resuming, state_of
+from shoestring.kit.exporting.export import export
+from shoestring.kit.training import loop as train
+from shoestring.kit.training import resume
 from shoestring.quantize import Rate
 from shoestring.quantize.toward import _FIRST, INTEGRAL, PROPORTIONAL, Course, Toward, leave
 from shoestring.tasks import digits
@@ -31,7 +33,12 @@ def test_the_goal_is_in_bits_without_what_describes_the_tensors():
 
 def test_on_the_course_the_price_stays():
     found = course(100)  # 800 bits
-    for step, bits in ((0, 80_000), (25, 8_000), (50, 800), (75, 800)):  # halfway up the rise a tenth, then what is asked for
+    for step, bits in (
+        (0, 80_000),
+        (25, 8_000),
+        (50, 800),
+        (75, 800),
+    ):  # halfway up the rise a tenth, then what is asked for
         found.steer(step, bits)
         assert found.price == pytest.approx(_FIRST)
 
@@ -42,7 +49,10 @@ def test_above_the_course_the_price_rises_and_below_it_falls():
     found.steer(10, 80_000 * 100 ** (-0.2) * 1.2)  # a fifth too many, after a tenth of the training
     off = math.log(1.2)
     integral = _FIRST * math.exp(INTEGRAL * off * 0.1)
-    assert found.price == pytest.approx(integral * math.exp(PROPORTIONAL * off)) and found.price > _FIRST
+    assert (
+        found.price == pytest.approx(integral * math.exp(PROPORTIONAL * off))
+        and found.price > _FIRST
+    )
     found.steer(50, 800 / 1.3)
     assert found.price < _FIRST
 
@@ -59,7 +69,9 @@ def test_a_goal_above_the_start_leads_up_and_the_price_is_soon_back():
     found = course(1e6, steps=1000)
     for step in range(0, 600, 20):
         found.steer(step, 800.0)
-    assert found.price < 1e-3 * _FIRST and float(found.known[0]) >= 1e-9, "no further than where it has no effect"
+    assert found.price < 1e-3 * _FIRST and float(found.known[0]) >= 1e-9, (
+        "no further than where it has no effect"
+    )
     for step in range(600, 1000, 20):
         found.steer(step, 2 * found.goal)
     assert found.price > _FIRST
@@ -111,7 +123,9 @@ def test_a_training_ends_near_the_bytes_asked_for(model, task, goal):
         small = toward(goal, 400)(model, task.sealed())
     size = len(pack(small, export(small, task)))
     assert 0.8 * goal < size < 1.2 * goal, "graph and frame, 45 bytes or so, among them"
-    assert not any("price" in name for name, _ in small.named_buffers()), "nothing of the course is left"
+    assert not any("price" in name for name, _ in small.named_buffers()), (
+        "nothing of the course is left"
+    )
 
 
 class Killed(BaseException):

@@ -1,4 +1,7 @@
-"""Weights move to cheaper levels: ladders by hand, fewer bytes at hardly a score, and never a worse objective."""
+"""Weights move to cheaper levels.
+
+Ladders by hand, fewer bytes at hardly a score, and never a worse objective.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import torch
 from torch import nn
 
 from shoestring.core import chain, score, seeded
-from shoestring.kit import AdamW, Ramp, Training, export, members, pack, train
+from shoestring.kit import AdamW, Ramp, Training, members, pack
+from shoestring.kit.exporting import export
+from shoestring.kit.training import loop as train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
-from shoestring.quantize import Shared, Trellis
+from shoestring.quantize import Trellis, WeightSharing
 from shoestring.quantize.trellis import Ladder
 from shoestring.tasks import digits
 
@@ -71,7 +76,7 @@ def test_models_of_other_techniques_gain(trained):
     with seeded(0):
         before = chain(
             Magnitude(density=0.2, training=Training(100), ramp=Ramp(0.5, rounds=4)),
-            Shared(levels=16, training=Training(50, AdamW(1e-4))),
+            WeightSharing(levels=16, training=Training(50, AdamW(1e-4))),
         )(model, task.sealed())
         after = Trellis(price=3e-5)(before, task.sealed())
     exported = export(before, task)

@@ -9,7 +9,8 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members, train, write
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members, write
+from shoestring.kit.training import loop as train
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import PerChannel, PerGroup, WeightOnly
 from shoestring.tasks import digits
@@ -24,7 +25,9 @@ def trained() -> tuple[nn.Module, Supervised]:
 
 def test_weight_only_names_what_does_not_divide(trained, tmp_path):
     model, task = trained
-    with pytest.warns(SkippedWarning, match=r"layers\.0\.weight \(a tensor \[32, 1, 3, 3\] does not divide"):
+    with pytest.warns(
+        SkippedWarning, match=r"layers\.0\.weight \(a tensor \[32, 1, 3, 3\] does not divide"
+    ):
         rounded = WeightOnly()(model, task.sealed())
     size = write(rounded, task, tmp_path / "a.shoe")
     plain = write(model, task, tmp_path / "b.shoe")
@@ -34,7 +37,9 @@ def test_weight_only_names_what_does_not_divide(trained, tmp_path):
 
 
 def test_the_rest_has_a_step_a_channel(trained, tmp_path):
-    """All matrices and kernels are whole numbers then, of as many steps as channels, and the file answers as the module does."""
+    """All matrices and kernels are whole numbers then, of as many steps as channels, and the file
+    answers as the module does.
+    """
     model, task = trained
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -44,9 +49,16 @@ def test_the_rest_has_a_step_a_channel(trained, tmp_path):
         part = write(WeightOnly(bits=6)(model, task.sealed()), task, tmp_path / "b.shoe")
     by_name = {one.name: one for one in members(rounded) if one.is_parameter and one.raw.ndim > 1}
     kernel = by_name["layers.0.weight"]
-    assert kernel.state is not None and kernel.state.step is not None and kernel.state.step.shape == (32, 1, 1, 1)
-    numbers = (kernel.value() / kernel.state.step).detach()
-    assert float((numbers - numbers.round()).abs().max()) < 1e-3 and 20 < float(numbers.abs().max()) <= 31.01
+    assert (
+        kernel.state is not None
+        and kernel.state.scale is not None
+        and kernel.state.scale.shape == (32, 1, 1, 1)
+    )
+    numbers = (kernel.value() / kernel.state.scale).detach()
+    assert (
+        float((numbers - numbers.round()).abs().max()) < 1e-3
+        and 20 < float(numbers.abs().max()) <= 31.01
+    )
     assert size < part
     assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, rounded)) < 1e-9
     assert score(task, rounded) > score(task, model) - 0.02
@@ -54,13 +66,17 @@ def test_the_rest_has_a_step_a_channel(trained, tmp_path):
 
 def test_the_rest_is_not_in_groups():
     with pytest.raises(
-        TypeError, match=r"rest=PerGroup\(size=32\): it is for what does not divide into groups; give PerChannel"
+        TypeError,
+        match=r"rest=PerGroup\(size=32\): it is for what does not divide into groups; give "
+        r"PerChannel",
     ):
         WeightOnly(rest=PerGroup(32))  # type: ignore[arg-type]
 
 
 def test_a_rest_that_there_is_not_is_refused():
     with pytest.raises(
-        ValueError, match=r"rest=PerChannel\(\) beside grain=PerChannel\(\), which fits every tensor: give one of them"
+        ValueError,
+        match=r"rest=PerChannel\(\) beside grain=PerChannel\(\), which fits every tensor: give "
+        r"one of them",
     ):
-        WeightOnly(grain=PerChannel(), rest=PerChannel())
+        WeightOnly(granularity=PerChannel(), rest=PerChannel())

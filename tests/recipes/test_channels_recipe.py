@@ -17,13 +17,17 @@ from shoestring.recipes import channels_resnet
 def images() -> Supervised:
     with seeded(0):
         splits = [(torch.rand(16, 3, 32, 32), torch.randint(0, 10, (16,))) for _ in range(3)]
-    return Supervised(train=splits[0], validation=splits[1], test=splits[2], batch_size=8, name="random")
+    return Supervised(
+        train=splits[0], validation=splits[1], test=splits[2], batch_size=8, name="random"
+    )
 
 
 def test_a_file_with_half_the_operations_goes_back_into_the_class(tmp_path: Path):
     with seeded(0):
         model, task = ResNet20(8), images()
-    technique = Channels(share=0.5, importance=Norm(), multiple=2, training=Training(4), ramp=Ramp(0.3, rounds=2))
+    technique = Channels(
+        share=0.5, importance=Norm(), multiple=2, training=Training(4), ramp=Ramp(0.3, rounds=2)
+    )
     ledger = Ledger(tmp_path / "ledger.sqlite")
     thin = channels_resnet(model, task, tmp_path / "thin.shoe", technique=technique, ledger=ledger)
     assert [row.kind for row in ledger.rows()] == ["apply", "prove"]

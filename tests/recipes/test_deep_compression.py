@@ -19,7 +19,8 @@ def test_the_layout_of_2015_by_hand():
     (weight,) = [m for m in members(model) if m.name == "weight"]
     weight.share(torch.tensor([1.0, 2.0]), (weight.value() == 2).int())
     weight.prune(weight.raw != 0)
-    # Gaps 3, 36, 58: the last two need a filler each; 5 + 1 bits for each of 5 entries, 2 levels and a bias in full.
+    # Gaps 3, 36, 58: the last two need a filler each; 5 + 1 bits for each of 5 entries, 2 levels
+    # and a bias in full.
     assert layout_2015(model) == (5 * 6 + 2 * 32 + 32 + 7) // 8
 
 

@@ -1,4 +1,7 @@
-"""The recipes of whole numbers, on a few images and sentences: what they return is what the file does, and they go on."""
+"""The recipes of whole numbers, on a few images and sentences.
+
+What they return is what the file does, and they go on.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from torch.nn.functional import mse_loss
 
 from shoestring.artifact import load, read
-from shoestring.artifact.tensors import ELEMENTS
+from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.core import score, seeded
 from shoestring.kit import Supervised
 from shoestring.models import ResNet20, TextEncoder
@@ -24,13 +27,21 @@ def pictures(examples: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_small_resnet(tmp_path):
     with seeded(0):
-        task = Supervised(train=pictures(32), validation=pictures(40), test=pictures(20), batch_size=16)
+        task = Supervised(
+            train=pictures(32), validation=pictures(40), test=pictures(20), batch_size=16
+        )
         model = ResNet20(8).eval()
     found = int8_resnet(model, task, tmp_path / "a.shoe", share=0.8, passes=1, drop=0.5)
     assert found.bytes == (tmp_path / "a.shoe").stat().st_size and found.kept == ()
-    assert found.before == score(task, model) and found.file == score(task, load(tmp_path / "a.shoe"))
+    assert found.before == score(task, model) and found.file == score(
+        task, load(tmp_path / "a.shoe")
+    )
     assert abs(found.file - found.module) <= 1 / 40
-    kinds = {ELEMENTS[one.element][0] for one in read(tmp_path / "a.shoe").tensors if one.bits.ndim == 4 and one.bits.size > 3}
+    kinds = {
+        ELEMENTS[one.element][0]
+        for one in read(tmp_path / "a.shoe").tensors
+        if one.bits.ndim == 4 and one.bits.size > 3
+    }
     assert kinds == {"int8"}
     again = int8_resnet(model, task, tmp_path / "a.shoe", share=0.8, passes=1, drop=0.5)
     assert again == found
@@ -44,8 +55,14 @@ def test_a_small_transformer(tmp_path):
         model = TextEncoder(20, width=32, layers=2, heads=2, hidden=32, length=8).eval()
     found = int8_transformer(model, task, tmp_path / "a.shoe", share=0.5, passes=1, drop=0.6)
     assert abs(found.file - found.module) <= 1 / 32
-    shapes = [one.bits.shape for one in read(tmp_path / "a.shoe").tensors if ELEMENTS[one.element][0] == "int8"]
-    assert len([one for one in shapes if len(one) == 2]) == 7  # six matrices of the layer that is left, and the last
+    shapes = [
+        one.bits.shape
+        for one in read(tmp_path / "a.shoe").tensors
+        if ELEMENTS[one.element][0] == "int8"
+    ]
+    assert (
+        len([one for one in shapes if len(one) == 2]) == 7
+    )  # six matrices of the layer that is left, and the last
 
 
 def test_a_network_that_is_hurt_by_the_loss_of_its_blocks(tmp_path, monkeypatch):
@@ -58,11 +75,17 @@ def test_a_network_that_is_hurt_by_the_loss_of_its_blocks(tmp_path, monkeypatch)
         model, (images, _) = ResNet20(8).eval(), pictures(20)
         with torch.no_grad():
             split = (images, model(images))  # what it says itself
-        near = {"criterion": mse_loss, "merit": lambda outputs, targets: -np.abs(outputs - targets).mean(1)}
+        near = {
+            "criterion": mse_loss,
+            "merit": lambda outputs, targets: -np.abs(outputs - targets).mean(1),
+        }
         task = Supervised(train=split, validation=split, test=split, batch_size=20, **near)
     with pytest.warns(UserWarning) as told:  # of other things too
         int8_resnet(model, task, tmp_path / "a.shoe", share=0.8, passes=1, drop=0.0)
-    assert any("before any rounding, and 0 may be lost: give more passes" in str(one.message) for one in told)
+    assert any(
+        "before any rounding, and 0 may be lost: give more passes" in str(one.message)
+        for one in told
+    )
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), -0.1])

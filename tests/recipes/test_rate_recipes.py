@@ -50,5 +50,7 @@ def test_cifar_on_noise(tmp_path):
 
 
 def test_the_published_numbers_stand_in_the_docstrings():
-    assert "1.52 KB at 0.96 %" in (rate_lenet.__doc__ or "") and "128 KB at 8.8 %" in (rate_cifar.__doc__ or "")
+    assert "1.52 KB at 0.96 %" in (rate_lenet.__doc__ or "") and "128 KB at 8.8 %" in (
+        rate_cifar.__doc__ or ""
+    )
     assert len(SETTINGS) == 4

@@ -39,7 +39,13 @@ def records(count: int, first: int) -> tuple[np.ndarray, np.ndarray, bytes]:
     """(images, labels, the bytes of a batch): of each record the label, then 3×32×32 bytes."""
     images = np.random.default_rng(first).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
     labels = ((np.arange(count) + first) % 10).astype(np.uint8)
-    return images, labels, b"".join(bytes([label]) + image.tobytes() for image, label in zip(images, labels, strict=True))
+    return (
+        images,
+        labels,
+        b"".join(
+            bytes([label]) + image.tobytes() for image, label in zip(images, labels, strict=True)
+        ),
+    )
 
 
 def binary() -> tuple[np.ndarray, np.ndarray, np.ndarray, bytes]:
@@ -47,7 +53,10 @@ def binary() -> tuple[np.ndarray, np.ndarray, np.ndarray, bytes]:
     batches = [records(4, 4 * turn) for turn in range(5)]
     test = records(3, 90)
     files = {f"cifar-10-batches-bin/data_batch_{n + 1}.bin": batches[n][2] for n in (2, 0, 4, 1, 3)}
-    files |= {"cifar-10-batches-bin/test_batch.bin": test[2], "cifar-10-batches-bin/batches.meta.txt": b"airplane\n"}
+    files |= {
+        "cifar-10-batches-bin/test_batch.bin": test[2],
+        "cifar-10-batches-bin/batches.meta.txt": b"airplane\n",
+    }
     images, labels = (np.concatenate([batch[part] for batch in batches]) for part in (0, 1))
     return images, labels, test[0], archive(files, "w:gz")
 
@@ -71,7 +80,10 @@ def test_binary_archive(put: Put, monkeypatch: pytest.MonkeyPatch):
     }
     assert seen == known
     again = cifar10()
-    assert torch.equal(again.train[0], task.train[0]) and again.train[1].tolist() == task.train[1].tolist()  # type: ignore[arg-type]
+    assert (
+        torch.equal(again.train[0], task.train[0])
+        and again.train[1].tolist() == task.train[1].tolist()
+    )  # type: ignore[arg-type]
 
 
 def test_jpeg_copy(put: Put, monkeypatch: pytest.MonkeyPatch):
@@ -79,22 +91,33 @@ def test_jpeg_copy(put: Put, monkeypatch: pytest.MonkeyPatch):
 
     def jpeg(red: int, green: int, blue: int) -> bytes:
         buffer = io.BytesIO()
-        image.fromarray(np.full((32, 32, 3), (red, green, blue), np.uint8)).save(buffer, "JPEG", quality=95)
+        image.fromarray(np.full((32, 32, 3), (red, green, blue), np.uint8)).save(
+            buffer, "JPEG", quality=95
+        )
         return buffer.getvalue()
 
-    files = {f"train/{name}/{n:04}.jpg": jpeg(20 * k, 100, 10) for k, name in enumerate(module.CLASSES) for n in range(2)}
-    files |= {f"test/{name}/0000.jpg": jpeg(20 * k, 100, 10) for k, name in enumerate(module.CLASSES)}
+    files = {
+        f"train/{name}/{n:04}.jpg": jpeg(20 * k, 100, 10)
+        for k, name in enumerate(module.CLASSES)
+        for n in range(2)
+    }
+    files |= {
+        f"test/{name}/0000.jpg": jpeg(20 * k, 100, 10) for k, name in enumerate(module.CLASSES)
+    }
     monkeypatch.setattr(module, "_JPEG", put(module._JPEG, archive(files, "w:xz")))
     task = cifar10()
     assert task.name == "cifar10-jpeg"
     assert [len(split[1]) for split in (task.train, task.validation, task.test)] == [18, 2, 10]
     for images, labels in (task.train, task.validation, task.test):
         assert isinstance(images, torch.Tensor) and images.shape[1:] == (3, 32, 32)
-        wanted = torch.stack([labels * 20, torch.full_like(labels, 100), torch.full_like(labels, 10)], 1) / 255
+        wanted = (
+            torch.stack([labels * 20, torch.full_like(labels, 100), torch.full_like(labels, 10)], 1)
+            / 255
+        )
         assert (images.mean((2, 3)) - wanted).abs().max() < 3 / 255
-    assert task.test[1].tolist() == list(range(10)) and sorted(task.train[1].tolist() + task.validation[1].tolist()) == sorted(
-        list(range(10)) * 2
-    )
+    assert task.test[1].tolist() == list(range(10)) and sorted(
+        task.train[1].tolist() + task.validation[1].tolist()
+    ) == sorted(list(range(10)) * 2)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[images\]'"):
         cifar10()
@@ -106,8 +129,16 @@ def test_the_binary_archive_is_preferred(put: Put, monkeypatch: pytest.MonkeyPat
     assert cifar10().name == "cifar10"
 
 
-def test_where_there_is_neither_the_error_names_the_binary_one(data: Path, monkeypatch: pytest.MonkeyPatch):
+def test_where_there_is_neither_the_error_names_the_binary_one(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+):
     source = module._BINARY
-    monkeypatch.setattr(module, "_BINARY", Source(source.folder, source.name, "file:///nowhere/at/all.gz", source.sha256))
-    with pytest.raises(DataError, match=r"SHOESTRING_DATA to a folder that holds cifar10/cifar-10-binary\.tar\.gz"):
+    monkeypatch.setattr(
+        module,
+        "_BINARY",
+        Source(source.folder, source.name, "file:///nowhere/at/all.gz", source.sha256),
+    )
+    with pytest.raises(
+        DataError, match=r"SHOESTRING_DATA to a folder that holds cifar10/cifar-10-binary\.tar\.gz"
+    ):
         cifar10()

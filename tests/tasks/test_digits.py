@@ -15,9 +15,17 @@ def test_splits_have_their_sizes_and_ranges():
     task = digits()
     assert (task.name, task.batch_size) == ("digits", 64) and digits(batch_size=7).batch_size == 7
     for (images, labels), count in ((task.train, 997), (task.validation, 400), (task.test, 400)):
-        assert isinstance(images, torch.Tensor) and images.shape == (count, 1, 8, 8) and images.dtype == torch.float32
+        assert (
+            isinstance(images, torch.Tensor)
+            and images.shape == (count, 1, 8, 8)
+            and images.dtype == torch.float32
+        )
         assert images.min() == 0 and images.max() == 1 and len(torch.unique(images * 16)) == 17
-        assert labels.shape == (count,) and labels.dtype == torch.int64 and labels.unique().tolist() == list(range(10))
+        assert (
+            labels.shape == (count,)
+            and labels.dtype == torch.int64
+            and labels.unique().tolist() == list(range(10))
+        )
 
 
 def test_splits_share_no_image_and_leave_none_out():
@@ -27,7 +35,9 @@ def test_splits_share_no_image_and_leave_none_out():
     parts = [split[0].flatten(1) * 16 for split in (task.train, task.validation, task.test)]  # type: ignore[union-attr]
     images = [{tuple(image) for image in part.int().tolist()} for part in parts]
     assert not images[0] & images[1] and not images[0] & images[2] and not images[1] & images[2]
-    assert images[0] | images[1] | images[2] == {tuple(image) for image in load_digits().data.astype(int).tolist()}
+    assert images[0] | images[1] | images[2] == {
+        tuple(image) for image in load_digits().data.astype(int).tolist()
+    }
 
 
 def test_splits_are_the_same_every_time_and_use_nobodys_dice():
@@ -39,7 +49,10 @@ def test_splits_are_the_same_every_time_and_use_nobodys_dice():
         second = digits()
     assert before == after
     for split in ("train", "validation", "test"):
-        assert all(torch.equal(a, b) for a, b in zip(getattr(first, split), getattr(second, split), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(getattr(first, split), getattr(second, split), strict=True)
+        )
     assert first.validation[1][:10].tolist() == [4, 5, 3, 9, 9, 9, 1, 0, 7, 5]  # golden
 
 

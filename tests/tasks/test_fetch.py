@@ -42,7 +42,9 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -69,7 +71,11 @@ def left() -> list[Path]:
 def test_fetched_once_then_read_from_the_cache(server: str, monkeypatch: pytest.MonkeyPatch):
     assert present(source(server)) is None
     path = fetch(source(f"{server}/whole"))
-    assert path == cache() / "some-data" / "part.bin" and path.read_bytes() == CONTENT and left() == [path]
+    assert (
+        path == cache() / "some-data" / "part.bin"
+        and path.read_bytes() == CONTENT
+        and left() == [path]
+    )
     monkeypatch.setattr(module, "_download", lambda *_: pytest.fail("it is there already"))
     assert fetch(source(f"{server}/whole")) == path == present(source(server))
 
@@ -80,7 +86,10 @@ def test_from_a_file(tmp_path: Path):
 
 
 def test_the_wrong_file_is_refused(server: str):
-    with pytest.raises(DataError, match=r"what http.*/whole gave is not part\.bin \(its sha256 differs\): try again"):
+    with pytest.raises(
+        DataError,
+        match=r"what http.*/whole gave is not part\.bin \(its sha256 differs\): try again",
+    ):
         fetch(source(f"{server}/whole", "0" * 64))
     assert left() == []
 
@@ -117,13 +126,18 @@ def test_offline_the_error_names_the_path_and_the_variable(url: str):
 def test_a_file_that_has_changed_is_refused(server: str):
     path = fetch(source(f"{server}/whole"))
     path.write_bytes(CONTENT + b"!")
-    with pytest.raises(DataError, match=r"part\.bin is not the file it should be .*: delete it to have it fetched again"):
+    with pytest.raises(
+        DataError,
+        match=r"part\.bin is not the file it should be .*: delete it to have it fetched again",
+    ):
         fetch(source(f"{server}/whole"))
     path.unlink()
     assert fetch(source(f"{server}/whole")) == path
 
 
-def test_the_folder_that_the_variable_names_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_folder_that_the_variable_names_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     for root in (cache(), tmp_path / "mine"):
         (root / "some-data").mkdir(parents=True)
         (root / "some-data" / "part.bin").write_bytes(CONTENT)
@@ -136,7 +150,9 @@ def test_the_folder_that_the_variable_names_comes_first(tmp_path: Path, monkeypa
     assert fetch(source("")) == cache() / "some-data" / "part.bin"
 
 
-def test_the_cache_is_in_the_home_where_nothing_else_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_cache_is_in_the_home_where_nothing_else_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert cache() == tmp_path / ".cache" / "shoestring"

@@ -27,22 +27,39 @@ def idx(values: np.ndarray) -> bytes:
 def test_mnist_as_it_is():
     if absent := [source.name for source in module._MNIST if present(source) is None]:
         pytest.skip(
-            f"MNIST is not here ({', '.join(absent)}): set SHOESTRING_DATA to a folder that holds mnist/*.gz, or run "
+            f"MNIST is not here ({', '.join(absent)}): set SHOESTRING_DATA to a folder that holds "
+            "mnist/*.gz, or run "
             "python -c 'from shoestring.tasks import mnist; mnist()' once where there is a network"
         )
     task = mnist(batch_size=100)
     assert (task.name, task.batch_size) == ("mnist", 100)
-    for (images, labels), count in ((task.train, 55_000), (task.validation, 5_000), (task.test, 10_000)):
-        assert isinstance(images, torch.Tensor) and images.shape == (count, 1, 28, 28) and images.dtype == torch.float32
+    for (images, labels), count in (
+        (task.train, 55_000),
+        (task.validation, 5_000),
+        (task.test, 10_000),
+    ):
+        assert (
+            isinstance(images, torch.Tensor)
+            and images.shape == (count, 1, 28, 28)
+            and images.dtype == torch.float32
+        )
         assert images.min() == 0 and images.max() == 1 and labels.shape == (count,)
         assert labels.unique().tolist() == list(range(10))
     # The first labels of the files, as their page shows them.
-    assert task.train[1][:5].tolist() == [5, 0, 4, 1, 9] and task.test[1][:5].tolist() == [7, 2, 1, 0, 4]
+    assert task.train[1][:5].tolist() == [5, 0, 4, 1, 9] and task.test[1][:5].tolist() == [
+        7,
+        2,
+        1,
+        0,
+        4,
+    ]
     assert task.train[0].mean().item() == pytest.approx(0.1307, abs=5e-4)  # type: ignore[union-attr]
     assert len(next(iter(task.batches("train")))[1]) == 100
 
 
-def test_fashion_mnist_in_its_real_format(put: Callable[[Source, bytes], Source], monkeypatch: pytest.MonkeyPatch):
+def test_fashion_mnist_in_its_real_format(
+    put: Callable[[Source, bytes], Source], monkeypatch: pytest.MonkeyPatch
+):
     generator = np.random.default_rng(0)
     arrays = [
         generator.integers(0, 256, (24, 28, 28)),
@@ -51,15 +68,27 @@ def test_fashion_mnist_in_its_real_format(put: Callable[[Source, bytes], Source]
         np.arange(5),
     ]
     assert [source.name for source in module._FASHION] == [
-        f"{name}-ubyte.gz" for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+        f"{name}-ubyte.gz"
+        for name in (
+            "train-images-idx3",
+            "train-labels-idx1",
+            "t10k-images-idx3",
+            "t10k-labels-idx1",
+        )
     ]
-    sources = tuple(put(source, idx(values)) for source, values in zip(module._FASHION, arrays, strict=True))
+    sources = tuple(
+        put(source, idx(values)) for source, values in zip(module._FASHION, arrays, strict=True)
+    )
     monkeypatch.setattr(module, "_FASHION", sources)
     task = fashion_mnist()
     assert task.name == "fashion_mnist"
     for split, (images, labels) in zip(
         (task.train, task.validation, task.test),
-        ((arrays[0][:22], arrays[1][:22]), (arrays[0][22:], arrays[1][22:]), (arrays[2], arrays[3])),
+        (
+            (arrays[0][:22], arrays[1][:22]),
+            (arrays[0][22:], arrays[1][22:]),
+            (arrays[2], arrays[3]),
+        ),
         strict=True,
     ):
         assert isinstance(split[0], torch.Tensor) and split[0].shape == (len(labels), 1, 28, 28)
@@ -68,9 +97,13 @@ def test_fashion_mnist_in_its_real_format(put: Callable[[Source, bytes], Source]
 
 
 def test_absent_or_wrong_files_are_named(data: Path, monkeypatch: pytest.MonkeyPatch):
-    away = tuple(Source(s.folder, s.name, "file:///nowhere/at/all.gz", s.sha256) for s in module._MNIST)
+    away = tuple(
+        Source(s.folder, s.name, "file:///nowhere/at/all.gz", s.sha256) for s in module._MNIST
+    )
     monkeypatch.setattr(module, "_MNIST", away)
-    with pytest.raises(DataError, match=r"SHOESTRING_DATA to a folder that holds mnist/train-images-idx3-ubyte\.gz"):
+    with pytest.raises(
+        DataError, match=r"SHOESTRING_DATA to a folder that holds mnist/train-images-idx3-ubyte\.gz"
+    ):
         mnist()
     (data / "mnist").mkdir()
     (data / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(idx(np.zeros((1, 28, 28))))

@@ -25,26 +25,42 @@ TEXTS = {
 }
 
 
-def given(put: Put, monkeypatch: pytest.MonkeyPatch, texts: dict[str, str], *, gzipped: bool) -> None:
+def given(
+    put: Put, monkeypatch: pytest.MonkeyPatch, texts: dict[str, str], *, gzipped: bool
+) -> None:
     """The task's files are these texts, as their home has them or gzipped."""
     files = {}
     for split, (plain, packed) in module._FILES.items():
         content = texts[split].encode("latin1")
-        files[split] = (plain, put(packed, gzip.compress(content))) if gzipped else (put(plain, content), packed)
+        files[split] = (
+            (plain, put(packed, gzip.compress(content)))
+            if gzipped
+            else (put(plain, content), packed)
+        )
     monkeypatch.setattr(module, "_FILES", files)
 
 
 def test_sst2_as_it_is():
     if not all(present(plain) or present(packed) for plain, packed in module._FILES.values()):
         pytest.skip(
-            "SST-2 is not here: set SHOESTRING_DATA to a folder that holds sentence-classification/stsa.binary.*, or run "
+            "SST-2 is not here: set SHOESTRING_DATA to a folder that holds "
+            "sentence-classification/stsa.binary.*, or run "
             "python -c 'from shoestring.tasks import sst2; sst2()' once where there is a network"
         )
     task, vocabulary = sst2(batch_size=100), sst2_vocabulary()
     assert (task.name, task.batch_size) == ("sst2", 100)
-    assert [len(split[1]) for split in (task.train, task.validation, task.test)] == [6920, 872, 1821]
+    assert [len(split[1]) for split in (task.train, task.validation, task.test)] == [
+        6920,
+        872,
+        1821,
+    ]
     for ids, labels in (task.train, task.validation, task.test):
-        assert isinstance(ids, Tensor) and ids.shape[1] == 128 and ids.min() >= 0 and ids.max() < len(vocabulary)
+        assert (
+            isinstance(ids, Tensor)
+            and ids.shape[1] == 128
+            and ids.min() >= 0
+            and ids.max() < len(vocabulary)
+        )
         assert labels.unique().tolist() == [0, 1]
     assert isinstance(task.train[0], Tensor) and task.train[0].max() == len(vocabulary) - 1
     assert [vocabulary.words[place - 2] for place in task.train[0][0, :3]] == ["a", "stirring", ","]
@@ -62,7 +78,12 @@ def test_its_format(put: Put, monkeypatch: pytest.MonkeyPatch, gzipped: bool):
     assert vocabulary.words == (",", "a", "dull", "film", "fine") and len(vocabulary) == 7
     task = sst2()
     assert isinstance(task.train[0], Tensor) and isinstance(task.test[0], Tensor)
-    assert task.train[0][:, :6].tolist() == [[3, 6, 5, 2, 6, 0], [3, 4, 5, 0, 0, 0], [6, 1, 1, 2, 0, 0], [4, 4, 0, 0, 0, 0]]
+    assert task.train[0][:, :6].tolist() == [
+        [3, 6, 5, 2, 6, 0],
+        [3, 4, 5, 0, 0, 0],
+        [6, 1, 1, 2, 0, 0],
+        [4, 4, 0, 0, 0, 0],
+    ]
     assert task.train[1].tolist() == [1, 0, 1, 0] and task.test[1].tolist() == [1]
     assert task.test[0].shape == (1, 128) and task.test[0][0, :7].tolist() == [6, 2, 4, 1, 3, 5, 0]
     (ids,), labels = next(iter(task.batches("validation")))
@@ -72,21 +93,34 @@ def test_its_format(put: Put, monkeypatch: pytest.MonkeyPatch, gzipped: bool):
 @pytest.mark.parametrize("line", ["2 a film", "a film", "1", "0 "])
 def test_a_line_that_is_none(put: Put, monkeypatch: pytest.MonkeyPatch, line: str):
     given(put, monkeypatch, TEXTS | {"train": f"1 a film\n{line}\n0 dull\n"}, gzipped=False)
-    with pytest.raises(DataError, match=r"line 2 of .*stsa\.binary\.train is .* must be 0 or 1, a space and a sentence"):
+    with pytest.raises(
+        DataError,
+        match=r"line 2 of .*stsa\.binary\.train is .* must be 0 or 1, a space and a sentence",
+    ):
         sst2()
 
 
 def test_a_file_that_is_another(put: Put, data: Path, monkeypatch: pytest.MonkeyPatch):
     given(put, monkeypatch, TEXTS, gzipped=True)
-    (data / "sentence-classification" / "stsa.binary.dev.gz").write_bytes(gzip.compress(b"1 something else\n"))
+    (data / "sentence-classification" / "stsa.binary.dev.gz").write_bytes(
+        gzip.compress(b"1 something else\n")
+    )
     with pytest.raises(DataError, match=r"stsa\.binary\.dev\.gz is not the file it should be"):
         sst2()
 
 
-def test_where_there_is_none_the_error_says_where_to_put_it(data: Path, monkeypatch: pytest.MonkeyPatch):
-    files = {s: (Source(p.folder, p.name, "file:///nowhere/at/all", p.sha256), g) for s, (p, g) in module._FILES.items()}
+def test_where_there_is_none_the_error_says_where_to_put_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {
+        s: (Source(p.folder, p.name, "file:///nowhere/at/all", p.sha256), g)
+        for s, (p, g) in module._FILES.items()
+    }
     monkeypatch.setattr(module, "_FILES", files)
-    with pytest.raises(DataError, match=r"SHOESTRING_DATA to a folder that holds sentence-classification/stsa\.binary\.train"):
+    with pytest.raises(
+        DataError,
+        match=r"SHOESTRING_DATA to a folder that holds sentence-classification/stsa\.binary\.train",
+    ):
         sst2()
 
 

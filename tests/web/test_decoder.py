@@ -1,6 +1,8 @@
-"""The decoder in web/, written from docs/format.md alone, against ours: same bits, same graphs, errors for what is damaged.
+"""The decoder in web/, written from docs/format.md alone, against ours.
 
-Node checks a whole list of files in one process, since starting it takes longer than decoding most of them.
+Same bits, same graphs, errors for what is damaged.
+Node checks a whole list of files in one process, since starting it takes longer than decoding most
+of them.
 """
 
 from __future__ import annotations
@@ -17,25 +19,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shoestring.artifact.file import Checkpoint, Content, pack, unpack_any
-from shoestring.artifact.graph import Graph, Node, Port
-from shoestring.artifact.operators import ATTRIBUTES, OPERATORS
-from shoestring.artifact.tensors import Tensor, tensor
+from shoestring.artifact.format.file import Checkpoint, Content, pack, unpack_any
+from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
+from shoestring.artifact.format.tensors import Tensor, tensor
 
 NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: the decoder in JavaScript cannot be tested")
+pytestmark = pytest.mark.skipif(
+    NODE is None, reason="node is not installed: the decoder in JavaScript cannot be tested"
+)
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests" / "artifact" / "golden").glob("*.shoe"))
 PAGE = (ROOT / "docs" / "format.md").read_text()
-MAX_BYTES = 1 << 26  # what damaged files may take, so that one that asks for 1 GiB of zeros does not take the seconds for it
+MAX_BYTES = (
+    1 << 26
+    # what damaged files may take, so that one that asks for 1 GiB of zeros does not take the
+    # seconds for it
+)
 
 
 def inspect(paths: list[Path], *options: str, timeout: float = 120) -> list[dict]:
     """What web/inspect.js prints of each file."""
     command = [str(NODE), "--expose-gc", str(ROOT / "web" / "inspect.js"), "--stdin-list", *options]
     text = "".join(f"{path}\n" for path in paths)
-    ran = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout, encoding="utf-8")
+    ran = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=timeout, encoding="utf-8"
+    )
     assert ran.returncode == 0, ran.stderr[-2000:]
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [line["file"] for line in lines] == [str(path) for path in paths]
@@ -45,7 +55,11 @@ def inspect(paths: list[Path], *options: str, timeout: float = 120) -> list[dict
 def evaluate(script: str) -> object:
     """What a module of JavaScript in the folder web/ prints, from JSON."""
     ran = subprocess.run(
-        [str(NODE), "--input-type=module", "-e", script], cwd=ROOT / "web", capture_output=True, text=True, timeout=60
+        [str(NODE), "--input-type=module", "-e", script],
+        cwd=ROOT / "web",
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     return json.loads(ran.stdout)
@@ -58,11 +72,21 @@ def crc(bits: np.ndarray) -> int:
 def told(content: Content | Checkpoint) -> dict:
     """A content as inspect.js tells it, without what only the file knows (codings)."""
     tensors = [
-        {"member": one.member, "element": one.element, "shape": list(one.bits.shape), "crc": crc(one.bits)}
+        {
+            "member": one.member,
+            "element": one.element,
+            "shape": list(one.bits.shape),
+            "crc": crc(one.bits),
+        }
         for one in content.tensors
     ]
     if isinstance(content, Checkpoint):
-        return {"tensors": tensors, "graph": None, "names": list(content.names), "notes": dict(content.notes)}
+        return {
+            "tensors": tensors,
+            "graph": None,
+            "names": list(content.names),
+            "notes": dict(content.notes),
+        }
     return {"tensors": tensors, "graph": told_graph(content.graph), "names": [], "notes": {}}
 
 
@@ -71,11 +95,24 @@ def told_graph(graph: Graph) -> dict:
     for node in graph.nodes:
         outputs = [None if k in node.absent else next_value + k for k in range(node.outputs)]
         next_value += node.outputs
-        attributes = {name: {"type": kind, "value": told_value(value)} for name, kind, value in node.attributes}
-        nodes.append({"operator": node.operator, "inputs": list(node.inputs), "outputs": outputs, "attributes": attributes})
+        attributes = {
+            name: {"type": kind, "value": told_value(value)}
+            for name, kind, value in node.attributes
+        }
+        nodes.append(
+            {
+                "operator": node.operator,
+                "inputs": list(node.inputs),
+                "outputs": outputs,
+                "attributes": attributes,
+            }
+        )
     return {
         "opset": graph.opset,
-        "inputs": [{"name": port.name, "element": port.element, "shape": list(port.shape)} for port in graph.inputs],
+        "inputs": [
+            {"name": port.name, "element": port.element, "shape": list(port.shape)}
+            for port in graph.inputs
+        ],
         "constants": [told_value(constant) for constant in graph.constants],
         "nodes": nodes,
         "outputs": [
@@ -105,9 +142,15 @@ def told_tree(tree: object) -> dict:
     if isinstance(tree, int):
         return {"kind": "tensor", "index": tree}
     if isinstance(tree, dict):
-        return {"kind": "dictionary", "items": [[key, told_tree(item)] for key, item in tree.items()]}
+        return {
+            "kind": "dictionary",
+            "items": [[key, told_tree(item)] for key, item in tree.items()],
+        }
     assert isinstance(tree, tuple | list)
-    return {"kind": "tuple" if isinstance(tree, tuple) else "list", "items": [told_tree(item) for item in tree]}
+    return {
+        "kind": "tuple" if isinstance(tree, tuple) else "list",
+        "items": [told_tree(item) for item in tree],
+    }
 
 
 def stripped(line: dict) -> dict:
@@ -115,7 +158,8 @@ def stripped(line: dict) -> dict:
     assert "tensors" in line, line
     numbers = {name: number for number, name in enumerate_types().items()}
     tensors = [
-        {"element": numbers[one["type"]], **{key: one[key] for key in ("member", "shape", "crc")}} for one in line["tensors"]
+        {"element": numbers[one["type"]], **{key: one[key] for key in ("member", "shape", "crc")}}
+        for one in line["tensors"]
     ]
     graph = line["graph"]
     for port in graph["inputs"] + graph["outputs"] if graph else ():
@@ -141,7 +185,9 @@ def test_golden_files_decode_to_the_same_bits_and_graphs():
 
 
 def test_graphs_with_everything_in_them(tmp_path):
-    """Attributes of all types, absent inputs and outputs, nests, and checkpoints with names and notes."""
+    """Attributes of all types, absent inputs and outputs, nests, and checkpoints with names and
+    notes.
+    """
     contents = [nested_graph(), checkpoint()]
     paths = [tmp_path / f"{i}.shoe" for i in range(len(contents))]
     for path, content in zip(paths, contents, strict=True):
@@ -165,7 +211,12 @@ def nested_graph() -> Content:
         nodes=(
             Node("Shape", (0,), 1),
             Node("ConstantOfShape", (7,), 1, (("value", 4, value),)),
-            Node("AveragePool", (0,), 1, (("kernel_shape", 7, (2, -(2**31))), ("auto_pad", 3, "SAME_UPPER"))),
+            Node(
+                "AveragePool",
+                (0,),
+                1,
+                (("kernel_shape", 7, (2, -(2**31))), ("auto_pad", 3, "SAME_UPPER")),
+            ),
             Node("LeakyRelu", (9,), 1, (("alpha", 1, 0.25),)),
             Node("Elu", (10,), 1, (("alpha", 1, -0.0),)),
             Node(
@@ -187,7 +238,10 @@ def nested_graph() -> Content:
 
 def checkpoint() -> Checkpoint:
     rng = np.random.default_rng(1)
-    tensors = [tensor(rng.integers(-2, 3, (4, 6)).astype(np.float32), 0), tensor(rng.normal(size=7), 1)]
+    tensors = [
+        tensor(rng.integers(-2, 3, (4, 6)).astype(np.float32), 0),
+        tensor(rng.normal(size=7), 1),
+    ]
     return Checkpoint(tensors, ("a.weight", "é.bias"), {"made by": "a test", "": "__proto__"})
 
 
@@ -215,19 +269,27 @@ def random_values(rng: np.random.Generator, count_most: int) -> np.ndarray:
     """A random array in one of the styles that the codings are for."""
     axes = int(rng.choice([0, 1, 2, 2, 2, 3, 4, 8]))
     most = max(1.0, count_most ** (1 / max(axes, 1)))
-    shape = tuple(int(most ** rng.random() + rng.random()) if rng.random() > 0.01 else 0 for _ in range(axes))
+    shape = tuple(
+        int(most ** rng.random() + rng.random()) if rng.random() > 0.01 else 0 for _ in range(axes)
+    )
     style = int(rng.integers(12))
     if style == 0:
         return np.zeros(shape, rng.choice([np.float32, np.float16, np.int64, np.uint8]))
     if style == 1:  # few levels, of any width
-        levels = rng.normal(size=int(rng.integers(1, 9))).astype(rng.choice([np.float32, np.float16, np.float64]))
+        levels = rng.normal(size=int(rng.integers(1, 9))).astype(
+            rng.choice([np.float32, np.float16, np.float64])
+        )
         return rng.choice(levels, shape)
     if style == 2:  # sparse
-        return np.where(rng.random(shape) < 0.1, rng.normal(size=shape), 0).astype(rng.choice([np.float32, np.float64]))
+        return np.where(rng.random(shape) < 0.1, rng.normal(size=shape), 0).astype(
+            rng.choice([np.float32, np.float64])
+        )
     if style == 3:  # raw, with everything that a float can be
         return rng.integers(0, 1 << 32, shape, np.uint32).view(np.float32)
     if style == 4:
-        kind = rng.choice([np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+        kind = rng.choice(
+            [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
+        )
         return rng.integers(0, 100, shape).astype(kind) - kind(int(rng.integers(0, 50)))
     if style == 5:
         return rng.random(shape) < rng.random()
@@ -235,8 +297,14 @@ def random_values(rng: np.random.Generator, count_most: int) -> np.ndarray:
         return rng.normal(size=shape).astype(rng.choice([np.float32, np.float16, np.float64]))
     spread = float(rng.choice([0.3, 0.7, 2, 30, 3000]))
     whole = np.clip(np.rint(rng.laplace(size=shape) * spread), -32767, 32767)
-    if axes > 1 and rng.random() < 0.5:  # rows and columns of different sizes, for the contexts to find
-        whole = np.rint(whole * (rng.random(shape[:1] + (1,) * (axes - 1)) < 0.6) * (rng.random(shape[-1:]) < 0.7))
+    if (
+        axes > 1 and rng.random() < 0.5
+    ):  # rows and columns of different sizes, for the contexts to find
+        whole = np.rint(
+            whole
+            * (rng.random(shape[:1] + (1,) * (axes - 1)) < 0.6)
+            * (rng.random(shape[-1:]) < 0.7)
+        )
     if style < 10:
         return (whole * np.float32(rng.random() * 0.1 + 1e-3)).astype(np.float32)
     if style == 10 and axes:  # a step for each slice
@@ -247,7 +315,9 @@ def random_values(rng: np.random.Generator, count_most: int) -> np.ndarray:
 
 def random_tensor(rng: np.random.Generator, member: int | None, most: int) -> Tensor:
     values = random_values(rng, most)
-    if values.dtype == np.float32 and rng.random() < 0.15:  # the upper half of a float32 is a bfloat16
+    if (
+        values.dtype == np.float32 and rng.random() < 0.15
+    ):  # the upper half of a float32 is a bfloat16
         return Tensor(16, (values.view(np.uint32) >> 16).astype(np.uint16), member)
     return tensor(values, member)
 
@@ -264,7 +334,9 @@ def random_content(rng: np.random.Generator, most: int) -> Content:
 def large_content(rng: np.random.Generator) -> Content:
     """A sparse grid of 150 by 150 whose rows differ."""
     chances = 0.1 * np.exp(rng.normal(size=(150, 1)))
-    whole = np.where(rng.random((150, 150)) < chances, np.rint(rng.laplace(size=(150, 150)) * 2.5), 0)
+    whole = np.where(
+        rng.random((150, 150)) < chances, np.rint(rng.laplace(size=(150, 150)) * 2.5), 0
+    )
     return of_tensors([tensor((whole / 64).astype(np.float32), 0)])
 
 
@@ -273,7 +345,11 @@ def test_a_thousand_random_models(tmp_path):
     paths, expected = [], []
     for i in range(1000):
         # Small ones mostly come one by one, large ones in tiles.
-        content = large_content(rng) if i % 250 == 0 else random_content(rng, 20_000 if i % 50 == 0 else 300)
+        content = (
+            large_content(rng)
+            if i % 250 == 0
+            else random_content(rng, 20_000 if i % 50 == 0 else 300)
+        )
         path = tmp_path / f"{i}.shoe"
         path.write_bytes(pack(content, smallest=i % 4 == 1))
         paths.append(path)
@@ -284,14 +360,29 @@ def test_a_thousand_random_models(tmp_path):
         codings |= {coded["coding"] for coded in line["tensors"]}
         tiled |= {coded["model"]["order"] > 0 for coded in line["tensors"] if coded["model"]}
         assert stripped(line) == one, line["file"]
-    assert codings == {"raw", "levels", "sparse", "planes", "levels in context", "grid", "zeros", "grid of slices"}
+    assert codings == {
+        "raw",
+        "levels",
+        "sparse",
+        "planes",
+        "levels in context",
+        "grid",
+        "zeros",
+        "grid of slices",
+    }
     assert tiled == {True, False}
 
 
 def test_models_that_our_writer_does_not_choose(tmp_path):
-    """Matrices with any model, written from JavaScript: widths, rates, cut blocks, nodes whose chance of a 1 has come to 0."""
+    """Matrices with any model, written from JavaScript.
+
+    Widths, rates, cut blocks, nodes whose chance of a 1 has come to 0.
+    """
     ran = subprocess.run(
-        [str(NODE), str(Path(__file__).with_name("recorded.mjs")), str(tmp_path)], capture_output=True, text=True, timeout=120
+        [str(NODE), str(Path(__file__).with_name("recorded.mjs")), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -304,13 +395,18 @@ def test_models_that_our_writer_does_not_choose(tmp_path):
 
 
 def damaged(rng: np.random.Generator, data: bytes) -> bytes:
-    """The data with a few bits the other way, or cut; of a file of version 2, half of them with a CRC that fits again."""
+    """The data with a few bits the other way, or cut.
+
+    Of a file of version 2, half of them with a CRC that fits again.
+    """
     made = bytearray(data)
     if rng.random() < 0.2:
         made = made[: int(rng.integers(len(made)))]
     else:
         for _ in range(int(rng.integers(1, 4))):
-            made[int(rng.integers(5 if rng.random() < 0.9 else 0, len(made)))] ^= 1 << int(rng.integers(8))
+            made[int(rng.integers(5 if rng.random() < 0.9 else 0, len(made)))] ^= 1 << int(
+                rng.integers(8)
+            )
     if data[4] == 2 and len(made) > 8 and rng.random() < 0.6:
         made[-4:] = zlib.crc32(made[:-4]).to_bytes(4, "little")
     return bytes(made)
@@ -318,12 +414,20 @@ def damaged(rng: np.random.Generator, data: bytes) -> bytes:
 
 def test_damaged_files_are_errors_in_bounded_time_and_memory(tmp_path):
     rng = np.random.default_rng(0)
-    whole = [path.read_bytes() for path in GOLDEN] + [example(), pack(nested_graph()), pack(checkpoint())]
+    whole = [path.read_bytes() for path in GOLDEN] + [
+        example(),
+        pack(nested_graph()),
+        pack(checkpoint()),
+    ]
     whole += [pack(random_content(rng, 300), smallest=bool(i % 2)) for i in range(40)]
     paths = []
     for i in range(300):
         # Mostly files that are made here: the CRC of version 1 lets nothing through.
-        data = whole[int(rng.integers(len(GOLDEN)))] if i % 10 == 0 else whole[int(rng.integers(len(GOLDEN), len(whole)))]
+        data = (
+            whole[int(rng.integers(len(GOLDEN)))]
+            if i % 10 == 0
+            else whole[int(rng.integers(len(GOLDEN), len(whole)))]
+        )
         paths.append(tmp_path / f"{i}.shoe")
         paths[-1].write_bytes(damaged(rng, data))
     lines = inspect(paths, f"--max-bytes={MAX_BYTES}")
@@ -354,7 +458,8 @@ def squeezed(data: bytes) -> bytes:
 
 def test_the_lists_and_the_dictionary_are_those_of_the_format():
     found = evaluate(
-        "import { OPERATORS, ATTRIBUTES } from './operators.js'; import { DICTIONARY } from './dictionary.js';"
+        "import { OPERATORS, ATTRIBUTES } from './operators.js'; import { DICTIONARY } from "
+        "'./dictionary.js';"
         "console.log(JSON.stringify([OPERATORS, ATTRIBUTES, [...DICTIONARY]]))"
     )
     page = re.search(r"```base64\n(.*?)```", PAGE, re.DOTALL)
@@ -364,7 +469,10 @@ def test_the_lists_and_the_dictionary_are_those_of_the_format():
 
 def test_the_example_of_the_page():
     script = "import { decode, values } from './shoe.js'; const file = decode(Uint8Array.from(%s));"
-    script += "console.log(JSON.stringify(file.tensors.map((one) => [one.shape, Array.from(values(one))])))"
+    script += (
+        "console.log(JSON.stringify(file.tensors.map((one) => [one.shape, "
+        "Array.from(values(one))])))"
+    )
     w, b = evaluate(script % list(example()))  # pyright: ignore
     assert w == [[3, 2], [0.5, -0.5, 0, 0.5, -0.5, 0.5]]
     assert b == [[2], [float(np.float32(0.1)), float(np.float32(-0.2))]]
@@ -405,7 +513,10 @@ def test_numbers_of_every_type(tmp_path):
         np.uint64,
     ]
     tensors = [tensor(np.array([0, 1, 2, 77, 100], kind), i) for i, kind in enumerate(kinds)]
-    tensors += [tensor(np.array([True, False]), 11), Tensor(16, np.array([0x3F80, 0xC000], np.uint16), 12)]
+    tensors += [
+        tensor(np.array([True, False]), 11),
+        Tensor(16, np.array([0x3F80, 0xC000], np.uint16), 12),
+    ]
     tensors += [tensor(np.array([6e-8, -65504, 0.1, np.inf, -2e-5], np.float16), 13)]
     path = tmp_path / "kinds.shoe"
     path.write_bytes(pack(of_tensors(tensors)))
@@ -417,4 +528,6 @@ def test_numbers_of_every_type(tmp_path):
     assert isinstance(found, list)
     assert [[float(x) for x in one] for one in found[:11]] == [[0, 1, 2, 77, 100]] * 11
     assert found[11:13] == [["1", "0"], ["1", "-2"]]
-    assert [float(x) for x in found[13]] == [float(x) for x in np.array([6e-8, -65504, 0.1, np.inf, -2e-5], np.float16)]
+    assert [float(x) for x in found[13]] == [
+        float(x) for x in np.array([6e-8, -65504, 0.1, np.inf, -2e-5], np.float16)
+    ]

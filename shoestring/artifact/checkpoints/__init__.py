@@ -1,0 +1,1 @@
+"""Packed checkpoints: `.safetensors` files in and out."""

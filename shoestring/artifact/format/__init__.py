@@ -1,0 +1,1 @@
+"""The `.shoe` format: graph, tensors, names and axes, written and read."""

@@ -1,0 +1,211 @@
+"""Reading the graph of a file, which may be anybody's.
+
+Every number, name and reference is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+
+from shoestring.artifact.format.graph import (
+    FLOAT,
+    FLOATS,
+    INT,
+    INTS,
+    MOST_NODES,
+    STRING,
+    STRINGS,
+    TENSOR,
+    Graph,
+    Node,
+    Port,
+    Tree,
+    outlandish,
+)
+from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
+from shoestring.artifact.format.tensors import (
+    ELEMENTS,
+    MOST_AXES,
+    MOST_TENSORS,
+    Tensor,
+    read_element,
+    read_plain,
+    read_shape,
+    unsigned,
+)
+from shoestring.artifact.wire import Reader
+
+_DEEPEST = 16
+
+
+def decode(data: bytes, version: int = 2) -> Graph:
+    """The graph of a file of this version, with every reference checked; raises ShoeError."""
+    reader = Reader(data, "graph")
+    opset = reader.varint(1000)
+    ports = [
+        (
+            _name(reader),
+            read_element(reader),
+            [reader.varint(1 << 40) for _ in range(reader.varint(MOST_AXES))],
+        )
+        for _ in range(reader.count())
+    ]
+    axes = [_name(reader) for _ in range(reader.count())]
+    if any(size & 1 and size >> 1 >= len(axes) for _, _, shape in ports for size in shape):
+        raise reader.fail("an input's axis has no name")
+    inputs = tuple(
+        Port(name, element, tuple(axes[size >> 1] if size & 1 else size >> 1 for size in shape))
+        for name, element, shape in ports
+    )
+    weights = reader.varint(1 << 32)
+    constants = tuple(_read_constant(reader) for _ in range(reader.varint(MOST_TENSORS)))
+    static = len(inputs) + weights + len(constants)
+    present = _Present(reader, static, version)
+    nodes = tuple(_read_node(reader, present) for _ in range(reader.varint(MOST_NODES)))
+    outputs: list[Port] = []
+    results: list[int] = []
+    for _ in range(reader.count()):
+        outputs.append(Port(_name(reader), read_element(reader)))
+        number = present.number(reader.varint())
+        if number is None:
+            raise reader.fail("an output has no value")
+        results.append(number)
+    arguments, used = _read_tree(reader, 0, 0)
+    structure, given = _read_tree(reader, 0, 0)
+    reader.end()
+    if not (
+        isinstance(arguments, tuple) and len(arguments) == 2 and isinstance(arguments[0], tuple)
+    ):
+        raise reader.fail("the arguments are not a tuple and a dictionary")
+    if not isinstance(arguments[1], dict) or used != len(inputs) or given != len(outputs):
+        raise reader.fail("the arguments or results do not match the inputs or outputs")
+    names = [port.name for port in inputs]
+    if len(set(names)) < len(names) or len({port.name for port in outputs}) < len(outputs):
+        raise reader.fail("two inputs or outputs have the same name")
+    return Graph(
+        opset,
+        inputs,
+        weights,
+        constants,
+        nodes,
+        tuple(outputs),
+        tuple(results),
+        arguments,
+        structure,
+    )
+
+
+class _Present:
+    """The values that exist so far, so that a node can only refer to what comes before it."""
+
+    def __init__(self, reader: Reader, static: int, version: int) -> None:
+        self.reader, self.static, self.value = reader, static, static
+        self.relative, self.next = version > 1, 0
+        self.holes: set[int] = set()
+
+    def number(self, reference: int) -> int | None:
+        if reference == 0:
+            return None
+        number = reference >> 1 if reference & 1 else self.value - (reference >> 1)
+        if reference & 1 and self.relative:
+            number = self.next + (number >> 1 if not number & 1 else -((number + 1) >> 1))
+            self.next = number + 1
+        low, high = (0, self.static) if reference & 1 else (self.static, self.value)
+        if not low <= number < high or number in self.holes:
+            raise self.reader.fail("a reference to a value that does not exist")
+        return number
+
+
+def _name(reader: Reader) -> str:
+    name = reader.text()
+    if not name:
+        raise reader.fail("an input, output or axis has no name")
+    return name
+
+
+def _read_constant(reader: Reader) -> Tensor:
+    element = read_element(reader)
+    shape = read_shape(reader)
+    count = math.prod(shape)
+    if count > reader.left():  # every element takes a byte or more
+        raise reader.fail(f"a constant of shape {shape} is larger than the graph")
+    if ELEMENTS[element][0] == "int64":
+        bits = np.array([reader.signed() for _ in range(count)], np.int64).view(np.uint64)
+    else:
+        bits = read_plain(reader, element, unsigned(element), count)
+    return Tensor(element, bits.reshape(shape))
+
+
+def _read_node(reader: Reader, present: _Present) -> Node:
+    number = reader.varint()
+    if number >= len(OPERATORS):
+        raise reader.fail(f"there is no operator {number}")
+    inputs = tuple(present.number(reader.varint()) for _ in range(reader.count()))
+    outputs = reader.varint(255)
+    absent: tuple[int, ...] = ()
+    if outputs & 1:
+        places = reader.varint()
+        absent = tuple(place for place in range(outputs >> 1) if places >> place & 1)
+        if sum(1 << place for place in absent) != places or not places:
+            raise reader.fail("an absent output is not among the outputs")
+    if not outputs >> 1:
+        raise reader.fail("a node has no outputs")
+    attributes = tuple(_read_attribute(reader) for _ in range(reader.count()))
+    if len({name for name, _, _ in attributes}) < len(attributes):
+        raise reader.fail("a node has the same attribute twice")
+    present.holes |= {present.value + place for place in absent}
+    present.value += outputs >> 1
+    return Node(OPERATORS[number], inputs, outputs >> 1, attributes, absent)
+
+
+def _read_attribute(reader: Reader) -> tuple[str, int, Any]:
+    number = reader.varint()
+    if number >= len(ATTRIBUTES):
+        raise reader.fail(f"there is no attribute {number}")
+    kind = reader.byte()
+    if kind == TENSOR:
+        content: Any = _read_constant(reader)
+    elif kind in (FLOAT, INT, STRING):
+        content = _read_scalar(reader, kind)
+    elif kind in (FLOATS, INTS, STRINGS):
+        content = tuple(_read_scalar(reader, kind - 5) for _ in range(reader.count()))
+    else:
+        raise reader.fail(f"there is no attribute type {kind}")
+    name = ATTRIBUTES[number]
+    for one in outlandish(name, kind, content):
+        raise reader.fail(f"there is no {name} of {one}")
+    return name, kind, content
+
+
+def _read_scalar(reader: Reader, kind: int) -> Any:
+    if kind == FLOAT:
+        return struct.unpack("<f", reader.take(4))[0]
+    return reader.signed() if kind == INT else reader.text()
+
+
+def _read_tree(reader: Reader, next_leaf: int, depth: int) -> tuple[Tree, int]:
+    if depth > _DEEPEST:
+        raise reader.fail("arguments or results are nested too deep")
+    tag = reader.byte()
+    if tag == 0:
+        return None, next_leaf
+    if tag == 1:
+        return next_leaf, next_leaf + 1
+    if tag not in (2, 3, 4):
+        raise reader.fail(f"there is no structure {tag}")
+    keys: list[str] = []
+    branches: list[Tree] = []
+    for _ in range(reader.count()):
+        if tag == 4:
+            keys.append(reader.text())
+        branch, next_leaf = _read_tree(reader, next_leaf, depth + 1)
+        branches.append(branch)
+    if tag == 4:
+        if len(set(keys)) < len(keys):
+            raise reader.fail("a structure has the same key twice")
+        return dict(zip(keys, branches, strict=True)), next_leaf
+    return (tuple(branches) if tag == 2 else branches), next_leaf

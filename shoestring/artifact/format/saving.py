@@ -1,0 +1,91 @@
+"""Files written whole or not at all, and only where a plain file is or may be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+_KINDS = (
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def save(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place first, then moved there.
+
+    What a link leads to is written, and keeps its permissions. Raises OSError with what to do.
+    """
+    path = Path(path)
+    check_place(path)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    temporary = None
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".shoe-", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        os.replace(temporary, target)
+    except OSError as error:
+        why = (
+            f"cannot write {path}: {error.strerror or error}; name a path in a folder that "
+            "exists, may be written and has room"
+        )
+        raise type(error)(error.errno, why) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Raises OSError where no file can be written at `path`.
+
+    Without its folder, and where something else than a file is.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{path} is a folder: name a file in it")
+    if kind := _special(path):
+        raise FileExistsError(
+            errno.EEXIST,
+            f"{path} is {kind}, and would be replaced by a file: name a path for a file",
+        )
+    if not (folder := Path(os.path.realpath(path)).parent).is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT,
+            f"there is no folder {folder if path.is_symlink() else path.parent}: name a path in a "
+            "folder that exists",
+        )
+
+
+def check_file(path: Path) -> None:
+    """Raises OSError for what is no file to read: a folder, a device that never ends, a pipe."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{path} is a folder: name a file in it")
+    if kind := _special(path):
+        raise OSError(errno.EINVAL, f"{path} is {kind}: write what comes from it into a file first")
+
+
+def _special(path: Path) -> str:
+    """What is at a path that is neither file nor folder, in words.
+
+    "" where nothing is, or one of these.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Kernels that ONNX Runtime lacks: products of signs, compiled for the processor."""

@@ -1,0 +1,267 @@
+"""Machine code for products of signs, written as vectors for LLVM and compiled for the processor
+that it runs on.
+
+LLVM comes with llvmlite (the extra `fast`), so that nobody needs a compiler. It is told the vectors
+and not left to find them: bits of 32 inputs are a word, 16 words a vector, and a tile of sums stays
+in registers while the words of its rows and columns go by. Processors that count the bits of a
+vector (AVX-512 VPOPCNTDQ) count words; others count bytes, for which NEON has an instruction and of
+which LLVM makes shuffles for AVX2, and add them up every 31 words, before a byte is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import binding, ir
+
+from shoestring.artifact.kernels.sign_images import convolving, pack_planes, unfolding
+from shoestring.artifact.kernels.vector_code import (
+    BYTES,
+    FLOAT,
+    FLOATS,
+    LANES,
+    LONG,
+    TO_FLOATS,
+    TO_WORDS,
+    WORD,
+    WORDS,
+    Builder,
+    filled,
+    function,
+)
+
+_MOST_BYTES = 31  # words whose bits a byte can count: 31 × 8 is below 256
+ARGUMENTS = {
+    "pack_rows": "PLLP",
+    "multiply": "PLLPLLPPPLL",
+    "convolve": "PLLLPLPPPLPPPL",
+}
+"""The functions' arguments: P, a pointer; L, a whole number of 64 bits."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a processor likes a tile.
+
+    `rows` × `panels` of 16 columns, and whether it counts the bits of words by itself.
+    """
+
+    rows: int
+    panels: int
+    counts_words: bool
+
+
+def shape_for(features: dict[str, bool]) -> Shape:
+    """The tile for a processor with these features, by LLVM's names."""
+    if features.get("avx512vpopcntdq"):
+        return Shape(4, 4, True)
+    return Shape(4, 1, False)
+
+
+def _pack_rows(module: ir.Module) -> None:
+    """Rows of numbers as words of their signs (1.
+
+    Below zero), bit k of word w being column 32 w + k, what is left over 0.
+    """
+    b, (values, rows, columns, words) = function(
+        module, "pack_rows", (TO_FLOATS, LONG, LONG, TO_WORDS), internal=False
+    )
+    full, wide = b.lshr(columns, LONG(5)), ir.VectorType(FLOAT, 32)
+    rest = b.and_(columns, LONG(31))
+    across = b.lshr(b.add(columns, LONG(31)), LONG(5))
+
+    def row(at: Any, _: Any) -> Sequence[Any]:
+        source, target = b.at(values, b.mul(at, columns)), b.at(words, b.mul(at, across))
+
+        def word(place: Any, _: Any) -> Sequence[Any]:
+            signs = b.fcmp_ordered(
+                "<", b.read(source, b.shl(place, LONG(5)), kind=wide), ir.Constant(wide, [0.0] * 32)
+            )
+            b.store(b.bitcast(signs, WORD), b.at(target, place))
+            return ()
+
+        b.loop(full, (), word)
+
+        def bit(place: Any, carried: list[Any]) -> Sequence[Any]:
+            value = b.read(source, b.shl(full, LONG(5)), place)
+            sign = b.zext(b.fcmp_ordered("<", value, FLOAT(0.0)), WORD)
+            return (b.or_(carried[0], b.shl(sign, b.trunc(place, WORD))),)
+
+        def left_over() -> None:
+            b.store(b.loop(rest, (WORD(0),), bit)[0], b.at(target, full))
+
+        b.when(b.icmp_signed(">", rest, LONG(0)), left_over)
+        return ()
+
+    b.loop(rows, (), row)
+    b.ret_void()
+
+
+_TILE = (TO_WORDS, LONG, LONG, TO_WORDS, LONG, LONG, TO_FLOATS, TO_FLOATS, TO_FLOATS, LONG, LONG)
+"""Of `multiply`: row words, steps (words a row), rows, panel words, panels, columns, row scales,
+column scales, results, row length of the results, total (bits a row).
+"""
+
+
+def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
+    """All rows × so many panels, beginning with panel `first` (in the place of the number of
+    panels).
+    """
+    b, (a, steps, rows, panel, first, columns, row_scale, column_scale, out, length, total) = (
+        function(module, f"tiles_{panels}", _TILE, internal=True)
+    )
+    starts = [
+        b.at(panel, b.mul(b.mul(b.add(first, LONG(j)), steps), LONG(LANES))) for j in range(panels)
+    ]
+    left = b.sub(
+        columns, b.mul(b.add(first, LONG(panels - 1)), LONG(LANES))
+    )  # in the last of them: the others are full
+    all_of_them = b.splat(b.trunc(total, WORD))
+
+    def finish(row: Any, j: int, apart: Any) -> None:
+        column = b.mul(b.add(first, LONG(j)), LONG(LANES))
+        same = b.sitofp(b.sub(all_of_them, b.add(apart, apart)), FLOATS)
+        scaled = b.fmul(
+            b.fmul(same, b.splat(b.read(row_scale, row))), b.read(column_scale, column, kind=FLOATS)
+        )
+        to = b.at(out, b.mul(row, length), column)
+        if j < panels - 1:
+            b.store(scaled, b.at(to, kind=FLOATS), align=4)
+            return
+        with b.if_else(b.icmp_signed(">=", left, LONG(LANES)), likely=True) as (whole, part):
+            with whole:
+                b.store(scaled, b.at(to, kind=FLOATS), align=4)
+            with part:
+
+                def lane(place: Any, _: Any) -> Sequence[Any]:
+                    b.store(b.extract_element(scaled, b.trunc(place, WORD)), b.at(to, place))
+                    return ()
+
+                b.loop(left, (), lane)
+
+    def tile(row: Any, count: int) -> None:
+        sources = [b.at(a, b.mul(b.add(row, LONG(i)), steps)) for i in range(count)]
+        summed = _reduce(b, shape, sources, starts, steps)
+        for i in range(count):
+            for j in range(panels):
+                finish(b.add(row, LONG(i)), j, summed[i * panels + j])
+
+    def many(place: Any, _: Any) -> Sequence[Any]:
+        tile(b.mul(place, LONG(shape.rows)), shape.rows)
+        return ()
+
+    def single(row: Any, _: Any) -> Sequence[Any]:
+        tile(row, 1)
+        return ()
+
+    whole = b.udiv(rows, LONG(shape.rows))
+    b.loop(whole, (), many)
+    b.loop(rows, (), single, start=b.mul(whole, LONG(shape.rows)))
+    b.ret_void()
+    return b.function
+
+
+def _reduce(
+    b: Builder, shape: Shape, sources: list[Any], starts: list[Any], steps: Any
+) -> list[Any]:
+    """For each row and panel, row by row, in how many bits the two differ."""
+    kind = WORDS if shape.counts_words else BYTES
+    zeros = [filled(kind, 0)] * (len(sources) * len(starts))
+
+    def step(at: Any, sums: list[Any]) -> list[Any]:
+        columns = [b.read(start, b.mul(at, LONG(LANES)), kind=WORDS) for start in starts]
+        result: list[Any] = []
+        for source in sources:
+            row = b.splat(b.read(source, at))
+            for column in columns:
+                apart = b.bitcast(b.xor(row, column), kind)
+                result.append(b.add(sums[len(result)], b.counted(apart)))
+        return result
+
+    if shape.counts_words:
+        return b.loop(steps, zeros, step)
+
+    def chunk(at: Any, totals: list[Any]) -> list[Any]:
+        begin = b.mul(at, LONG(_MOST_BYTES))
+        end = b.add(begin, LONG(_MOST_BYTES))
+        end = b.select(b.icmp_signed("<", end, steps), end, steps)
+        sums = b.loop(end, zeros, step, start=begin)
+        return [b.add(total, _added(b, one)) for total, one in zip(totals, sums, strict=True)]
+
+    chunks = b.udiv(b.add(steps, LONG(_MOST_BYTES - 1)), LONG(_MOST_BYTES))
+    return b.loop(chunks, [filled(WORDS, 0)] * len(zeros), chunk)
+
+
+def _added(b: Builder, value: Any) -> Any:
+    """The four bytes of each word added up."""
+    words = b.bitcast(value, WORDS)
+    pairs = filled(WORDS, 0x00FF00FF)
+    halves = b.add(b.and_(words, pairs), b.and_(b.lshr(words, filled(WORDS, 8)), pairs))
+    return b.and_(b.add(halves, b.lshr(halves, filled(WORDS, 16))), filled(WORDS, 0xFFFF))
+
+
+def _multiply(module: ir.Module, shape: Shape) -> ir.Function:
+    """Rows × panels of columns, in groups of panels that are as even as can be."""
+    kernels = {width: _tiles(module, shape, width) for width in range(1, shape.panels + 1)}
+    b, arguments = function(module, "multiply", _TILE, internal=False)
+    panels = arguments[4]
+    groups = b.udiv(b.add(panels, LONG(shape.panels - 1)), LONG(shape.panels))
+
+    def group(at: Any, _: Any) -> Sequence[Any]:
+        first = b.udiv(b.mul(at, panels), groups)
+        width = b.sub(b.udiv(b.mul(b.add(at, LONG(1)), panels), groups), first)
+        for count, kernel in kernels.items():
+            given = [first if place == 4 else one for place, one in enumerate(arguments)]
+            b.when(
+                b.icmp_signed("==", width, LONG(count)),
+                lambda k=kernel, g=given: b.call(k, g) and None,
+            )
+        return ()
+
+    b.loop(groups, (), group)
+    b.ret_void()
+    return b.function
+
+
+def source(shape: Shape) -> str:
+    """The functions in LLVM's language."""
+    module = ir.Module("signs")
+    _pack_rows(module)
+    convolving(module, pack_planes(module), unfolding(module), _multiply(module, shape))
+    return str(module)
+
+
+def compiled(features: dict[str, bool] | None = None) -> tuple[dict[str, int], Any]:
+    """The addresses of the functions, and what must be kept while they are used.
+
+    `features`: those of a lesser processor than this, by LLVM's names.
+    """
+    module, target = _targeted(features)
+    engine = binding.create_mcjit_compiler(module, target)
+    engine.finalize_object()
+    return {name: engine.get_function_address(name) for name in ARGUMENTS}, engine
+
+
+def assembly(features: dict[str, bool] | None = None) -> str:
+    """What `compiled` makes, to be read."""
+    module, target = _targeted(features)
+    return target.emit_assembly(module)
+
+
+def _targeted(features: dict[str, bool] | None) -> tuple[Any, Any]:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    found = dict(binding.get_host_cpu_features()) if features is None else features
+    told = ",".join(f"{'+' if on else '-'}{name}" for name, on in found.items())
+    # LLVM halves vectors on processors that once grew slow with wide ones; the tiles are as wide as
+    # they are on purpose.
+    target = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=f"{told},-prefer-256-bit" if found.get("avx512f") else told,
+        opt=3,
+    )
+    module = binding.parse_assembly(source(shape_for(found)))
+    module.verify()
+    return module, target

@@ -1,0 +1,108 @@
+"""LLVM's language with loops: what the kernels for signs are written in. Needs llvmlite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+LANES = 16
+BYTE, WORD, LONG, FLOAT, VOID = (
+    ir.IntType(8),
+    ir.IntType(32),
+    ir.IntType(64),
+    ir.FloatType(),
+    ir.VoidType(),
+)
+WORDS, BYTES, FLOATS = (
+    ir.VectorType(one, count) for one, count in ((WORD, LANES), (BYTE, 4 * LANES), (FLOAT, LANES))
+)
+TO_WORDS, TO_FLOATS = WORD.as_pointer(), FLOAT.as_pointer()
+
+
+class Builder(ir.IRBuilder):
+    """Adds loops whose values are carried from turn to turn."""
+
+    def loop(
+        self,
+        count: Any,
+        carried: Sequence[Any],
+        body: Callable[[Any, list[Any]], Sequence[Any]],
+        *,
+        start: Any = None,
+    ) -> list[Any]:
+        """`body(index, values)` returns the next values; from `start` (0) to below `count`.
+
+        Returns the last values.
+        """
+        before, start = self.block, LONG(0) if start is None else start
+        head, inside, after = (self.append_basic_block() for _ in range(3))
+        self.branch(head)
+        self.position_at_end(head)
+        index = self.phi(LONG)
+        values = [self.phi(one.type) for one in carried]
+        index.add_incoming(start, before)
+        for phi, one in zip(values, carried, strict=True):
+            phi.add_incoming(one, before)
+        self.cbranch(self.icmp_signed("<", index, count), inside, after)
+        self.position_at_end(inside)
+        results = body(index, values)
+        index.add_incoming(self.add(index, LONG(1)), self.block)
+        for phi, one in zip(values, results, strict=True):
+            phi.add_incoming(one, self.block)
+        self.branch(head)
+        self.position_at_end(after)
+        return values
+
+    def when(self, condition: Any, body: Callable[[], None]) -> None:
+        """Do it where the condition holds."""
+        with self.if_then(condition):
+            body()
+
+    def at(self, pointer: Any, *offsets: Any, kind: Any = None) -> Any:
+        """The pointer, so many elements on, as one to `kind`."""
+        for offset in offsets:
+            pointer = self.gep(pointer, [offset])
+        return pointer if kind is None else self.bitcast(pointer, kind.as_pointer())
+
+    def read(self, pointer: Any, *offsets: Any, kind: Any = None) -> Any:
+        """What is there, wherever it begins."""
+        return self.load(self.at(pointer, *offsets, kind=kind), align=4)
+
+    def splat(self, value: Any) -> Any:
+        """The value in all lanes."""
+        vector = ir.VectorType(value.type, LANES)
+        one = self.insert_element(ir.Constant(vector, ir.Undefined), value, WORD(0))
+        return self.shuffle_vector(
+            one, ir.Constant(vector, ir.Undefined), ir.Constant(WORDS, [0] * LANES)
+        )
+
+    def counted(self, value: Any) -> Any:
+        """How many bits are set in each lane."""
+        kind = value.type
+        name = f"llvm.ctpop.v{kind.count}i{kind.element.width}"
+        known = self.module.globals.get(name) or ir.Function(
+            self.module, ir.FunctionType(kind, (kind,)), name
+        )
+        return self.call(known, (value,))
+
+
+def filled(kind: Any, value: int) -> Any:
+    """A vector of the value."""
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def function(
+    module: ir.Module, name: str, kinds: Sequence[Any], *, internal: bool
+) -> tuple[Builder, tuple[Any, ...]]:
+    """(a builder at the beginning of a new function, its arguments), whose pointers point to
+    different things.
+    """
+    made = ir.Function(module, ir.FunctionType(VOID, kinds), name)
+    if internal:
+        made.linkage = "internal"
+    for argument, kind in zip(made.args, kinds, strict=True):
+        if isinstance(kind, ir.PointerType):
+            argument.add_attribute("noalias")
+    return Builder(made.append_basic_block()), made.args

@@ -1,0 +1,1 @@
+"""Running a file: ONNX Runtime, segments for our kernels, OpenVINO."""

@@ -1,0 +1,238 @@
+"""Running a file: called as the module was, with arrays or tensors, and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shoestring.artifact.format import file
+from shoestring.artifact.format.axes import Axis
+from shoestring.artifact.format.file import Content
+from shoestring.artifact.format.graph import Tree
+from shoestring.artifact.format.tensors import ELEMENTS
+from shoestring.artifact.runtime.session import OnnxRuntime, Runtime, checked, first_line
+from shoestring.artifact.wire import ShoeError
+
+ONNX_RUNTIME = OnnxRuntime()
+
+
+class Loaded:
+    """A file that runs.
+
+    Call it as the module was called: it returns the module's structure, with numpy arrays in it.
+    """
+
+    def __init__(
+        self, content: Content, *, threads: int | None = None, runtime: Runtime = ONNX_RUNTIME
+    ) -> None:
+        """`threads`: how many a run may use, None for as many as there are cores.
+
+        Raises ShoeError, ValueError for no threads.
+        """
+        if threads is not None and threads < 1:
+            raise ValueError(
+                f"threads is {threads}: give 1 or more, or None for as many as there are cores"
+            )
+        self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
+        self._arguments, self._structure = content.graph.arguments, content.graph.structure
+        named = {size for port in self.inputs for size in port.shape if isinstance(size, str)}
+        self._bounded = {text: axis for text in named if (axis := Axis.read(text)).name != text}
+        self._session = checked(runtime).start(content.graph, content.tensors, threads)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module would return.
+
+        Arguments that the example did not have as tensors are fixed and may be left out.
+        """
+        found: dict[int, Any] = {}
+        positions, names = self._arguments
+        if len(args) > len(positions) + len(names):
+            raise TypeError(f"{len(args)} arguments were given; this file takes {self.signature()}")
+        # What was a keyword in the example may come by position, after the others, and the other
+        # way round.
+        keywords = dict(
+            zip(
+                list(names)[: max(len(args) - len(positions), 0)],
+                args[len(positions) :],
+                strict=False,
+            )
+        )
+        for place, (tree, value) in enumerate(zip(positions, args, strict=False)):
+            leaves(tree, value, f"argument {place + 1}", found)
+        for name, value in [*keywords.items(), *kwargs.items()]:
+            place = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
+            if name not in names and place is None:
+                known = dict.fromkeys([*names, *(port.name for port in self.inputs)])
+                raise TypeError(
+                    f"there is no argument {name!r}{_near(name, known)}; this file takes "
+                    f"{self.signature()}"
+                )
+            given: dict[int, Any] = {}
+            leaves(names.get(name, place), value, f"the argument {name!r}", given)
+            if found.keys() & given.keys() or (name in keywords and name in kwargs):
+                raise TypeError(
+                    f"the argument {name!r} is given twice; this file takes {self.signature()}"
+                )
+            found |= given
+        return rebuilt(self._structure, self._run(found))
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Outputs by name from inputs by name."""
+        places = {port.name: place for place, port in enumerate(self.inputs)}
+        unknown = [name for name in inputs if name not in places]
+        if unknown:
+            left = [name for name in places if name not in inputs]
+            raise TypeError(
+                f"there is no input {unknown[0]!r}{_near(unknown[0], left)}; this file takes "
+                f"{self.signature()}"
+            )
+        results = self._run({places[name]: value for name, value in inputs.items()})
+        return {port.name: value for port, value in zip(self.outputs, results, strict=True)}
+
+    def signature(self) -> str:
+        """The inputs in words: name, type and shape of each."""
+        return (
+            ", ".join(
+                f"{p.name}: {ELEMENTS[p.element][0]}[{', '.join(map(str, p.shape))}]"
+                for p in self.inputs
+            )
+            or "no inputs"
+        )
+
+    def _run(self, found: dict[int, Any]) -> list[np.ndarray]:
+        feeds: dict[str, np.ndarray] = {}
+        sizes: dict[str, int] = {}
+        owners: dict[str, str] = {}  # of the lengths that inputs have in common
+        for place, port in enumerate(self.inputs):
+            if place not in found:
+                raise TypeError(
+                    f"the input {port.name!r} is missing; this file takes {self.signature()}"
+                )
+            feeds[port.name] = as_input(found[place], port.name, ELEMENTS[port.element][0])
+            shape = feeds[port.name].shape
+            fits = len(shape) == len(port.shape) and all(
+                sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
+                for want, have in zip(port.shape, shape, strict=True)
+            )
+            if not fits:
+                wanted = ", ".join(map(str, port.shape))
+                known = [
+                    f"{n} is {sizes[n]} as in {owners[n]!r}"
+                    for n in port.shape
+                    if isinstance(n, str) and n in owners
+                ]
+                where = f", where {' and '.join(known)}" if known else ""
+                raise ValueError(
+                    f"the input {port.name!r} has shape {list(shape)} and [{wanted}] is "
+                    f"wanted{where}"
+                )
+            for name in port.shape:
+                if isinstance(name, str):
+                    owners.setdefault(name, port.name)
+        for text, axis in self._bounded.items():
+            if sizes[text] not in axis:
+                raise ValueError(
+                    f"the axis {axis.name!r} is {sizes[text]} long, and this file takes {text}: "
+                    f"{self.signature()}"
+                )
+        try:
+            return [np.asarray(value) for value in self._session.run(feeds)]
+        except Exception as error:
+            raise ShoeError(f"the graph failed while it ran: {first_line(error)}") from None
+
+
+def load(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    max_bytes: int = file.MAX_BYTES,
+    runtime: Runtime = ONNX_RUNTIME,
+) -> Loaded:
+    """The file at `path`, ready to run on `threads` threads (None: all cores).
+
+    Raises ShoeError for a file that is damaged or wants more than `max_bytes` of tensors, OSError
+    for one that cannot be read. Nothing but what is in the file is ever loaded, and nothing in it
+    is executed but operators from a list.
+    `runtime`: `OpenVINO()` for another than ONNX Runtime, with the file of somebody whom you trust;
+        see docs/runtimes.md.
+    """
+    return Loaded(file.read(path, max_bytes), threads=threads, runtime=runtime)
+
+
+def _near(name: Any, names: Iterable[str]) -> str:
+    """What was meant, perhaps."""
+    near = get_close_matches(str(name), list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
+    """The tensors of an argument by number.
+
+    Raises TypeError where it is not nested as in the example.
+    """
+    if isinstance(tree, int):
+        found[tree] = value
+    elif isinstance(tree, dict):
+        if not isinstance(value, Mapping) or value.keys() != tree.keys():
+            raise TypeError(
+                f"{where} is wanted as a dictionary with the keys "
+                f"{', '.join(map(repr, tree)) or '(none)'}"
+            )
+        for key, branch in tree.items():
+            leaves(branch, value[key], f"{where}[{key!r}]", found)
+    elif isinstance(tree, list | tuple):
+        if not isinstance(value, list | tuple) or len(value) != len(tree):
+            raise TypeError(f"{where} is wanted as a list or tuple of {len(tree)}")
+        for place, (branch, one) in enumerate(zip(tree, value, strict=True)):
+            leaves(branch, one, f"{where}[{place}]", found)
+
+
+def rebuilt(tree: Tree, values: Sequence[Any]) -> Any:
+    """The tree with values in place of their numbers."""
+    if isinstance(tree, int):
+        return values[tree]
+    if isinstance(tree, dict):
+        return {key: rebuilt(branch, values) for key, branch in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(rebuilt(branch, values) for branch in tree)
+    return None
+
+
+def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
+    """The value as an array of the wanted type.
+
+    Numbers of the same kind are converted if they fit, others refused.
+    """
+    try:
+        values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"the input {name!r} is no array ({error}) and {wanted} is wanted"
+        ) from None
+    if (
+        values.dtype.name == wanted and values.dtype.isnative
+    ):  # runtimes do not look at the order of bytes
+        return np.ascontiguousarray(values).reshape(values.shape)
+    same = {"f": "f", "i": "iu", "u": "iu", "b": "b"}.get(values.dtype.kind, "")
+    if wanted == "bfloat16" or np.dtype(wanted).kind not in same:
+        raise TypeError(
+            f"the input {name!r} is of type {values.dtype.name} and {wanted} is wanted: if its "
+            "numbers mean the same, convert it, as "
+            f"with .astype({wanted!r})"
+        )
+    limits = np.iinfo(wanted) if same == "iu" else None
+    if (
+        limits
+        and values.size
+        and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max
+    ):
+        raise ValueError(
+            f"the input {name!r} has numbers that {wanted} cannot hold ({values.min()} to "
+            f"{values.max()})"
+        )
+    with np.errstate(over="ignore"):
+        return values.astype(wanted, order="C")

@@ -1,0 +1,378 @@
+"""From a module to a file.
+
+Its graph with the weights as inputs, and the weights in the module's own layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.artifact.format import file
+from shoestring.artifact.format.file import Content
+from shoestring.artifact.format.graph import Graph, OperatorError
+from shoestring.artifact.format.graph import encode as encode_graph
+from shoestring.artifact.format.saving import check_place, save
+from shoestring.artifact.format.tensors import NUMBERS, Tensor, unsigned
+from shoestring.artifact.kernels import sign_layers
+from shoestring.artifact.runtime.loaded import Loaded
+from shoestring.core import Task, array, unwrapped
+from shoestring.kit.exporting import embedding_bag
+from shoestring.kit.exporting.assumptions import check_lengths, declaration, narrow, suggested
+from shoestring.kit.exporting.guards import Guards, noted
+from shoestring.kit.exporting.lowering import lower
+from shoestring.kit.exporting.onnx_graph import Names, convert
+from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
+from shoestring.kit.progress import progress
+from shoestring.kit.quantised.integers import Integers, say_what_stays, scales_of
+from shoestring.kit.quantised.module import Grid, Quantised, plain_module, translations
+from shoestring.kit.tracing.compare import TOLERANCE, all_close
+from shoestring.kit.tracing.example import (
+    Example,
+    ExportError,
+    arrays,
+    example_of,
+    input_names,
+    numbered,
+    output_names,
+    over,
+    plain,
+    reshaped,
+)
+from shoestring.kit.tracing.exporter import advice as advice_on
+from shoestring.kit.tracing.exporter import attempted, forget_kernels, line_of, quiet
+from shoestring.kit.weights.parameters import bake, check_finite, clone, members
+
+QUANTISED_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A module's graph, which weights it wants (`wanted`.
+
+    Places among `members`), constants too large for a graph, and which of the weights it wants as
+    whole numbers.
+    """
+
+    graph: Graph
+    wanted: tuple[int, ...]
+    constants: tuple[Tensor, ...]
+    integers: Mapping[int, Integers] = field(default_factory=dict)
+
+
+def write(
+    model: nn.Module,
+    task: Task,
+    path: str | Path,
+    *,
+    exported: Exported | None = None,
+    smallest: bool = False,
+) -> int:
+    """Write the file of a model at `path`, whole or not at all, and return its size in bytes.
+
+    Lossless: the file's weights are the module's, bit for bit.
+    `exported`: the graph of `export(model, task)`, for a model of which only weights have changed
+        since.
+    `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million in a second where
+        numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError,
+        ValueError for weights that are NaN or infinite and that the graph uses (others are named in
+        a SkippedWarning), OSError.
+    """
+    model = unwrapped(model)
+    check_place(Path(path))
+    exported = exported or export(model, task)
+    check_finite(model, exported.wanted)
+    data = pack(model, exported, smallest=smallest)
+    save(path, data)
+    return len(data)
+
+
+def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> bytes:
+    """The bytes of the file."""
+    content = Content(exported.graph, _tensors(model, exported))
+    with progress("packing", len(content.tensors)) as advance:
+        return file.pack(content, smallest=smallest, advance=advance)
+
+
+def parameter_bytes(model: nn.Module) -> int:
+    """4 bytes for each element of the distinct parameters and buffers.
+
+    The size that papers call uncompressed.
+    """
+    return 4 * sum(member.raw.numel() for member in members(model))
+
+
+def export(model: nn.Module, task: Task) -> Exported:
+    """The graph of a module in evaluation mode, checked at the example's shape, at a second one,
+    and at the lengths where forward() may take other steps.
+
+    Raises ExportError where the model fails on the example, has an operator that files do not hold,
+    or takes other steps along an axis that the example says varies.
+    """
+    original = model = unwrapped(model)
+    scales = scales_of(model)
+    model = bake(clone(model)).eval().cpu()
+    example = example_of(task)
+    expected = _answer(
+        model,
+        example,
+        "the model failed on the task's example",
+        "make task.example() return arguments that the model takes, in its types (a "
+        "half-precision model wants half)",
+    )
+    _check_outputs(expected)
+    exported, guards = _export(model, example, expected, scales)
+    say_what_stays(original, exported.integers)
+    loaded = _loadable(exported, model)
+    tolerance = _tolerance(model, expected, exported)
+    _compare(loaded, example, expected, tolerance, "")
+    second, answer = reshaped(example), lambda one: _attempt(lambda: _answer(model, one, "", ""))
+    if second is not None and (expected := answer(second)) is None:
+        bounds = " and ".join(map(declaration, suggested(example, guards)))
+        advice = (
+            "wrap the tensor in task.example() as Vary(x, {}) if it cannot vary, or name "
+            "the axes that do"
+        )
+        advice += f", with their bounds, such as {bounds}" * bool(bounds)
+        expected = _answer(model, second, "the model itself failed at a second shape", advice)
+    narrowed = check_lengths(
+        example,
+        guards,
+        answer,
+        compare=lambda one, wanted: _compare(loaded, one, wanted, tolerance, ""),
+        runs=lambda one: _attempt(lambda: loaded(*one.args, **one.kwargs)) is not None,
+    )
+    if second is not None:
+        where = (
+            " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
+        )
+        _compare(loaded, second, expected, tolerance, where)
+    return replace(exported, graph=narrow(exported.graph, narrowed))
+
+
+def _attempt(run: Callable[[], Any]) -> Any:
+    """What it gives; None where it fails."""
+    try:
+        return run()
+    except (ExportError, file.ShoeError, ValueError):
+        return None
+
+
+def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any:
+    """What the model returns; raises ExportError."""
+    try:
+        with torch.no_grad():
+            return model(*example.args, **example.kwargs)
+    except Exception as error:
+        raise ExportError(
+            f"{failed} ({type(error).__name__}: {error}{line_of(error)}): "
+            f"{advice_on(error, advice)}"
+        ) from error
+
+
+def _check_outputs(expected: Any) -> None:
+    _, outputs = numbered(plain(expected))
+    if not outputs:
+        raise ExportError(
+            f"the model returns no tensor but {type(expected).__name__}: make forward() return "
+            "tensors, alone or in tuples, lists and dicts"
+        )
+    if any(one.is_complex() for one in outputs):
+        raise ExportError(
+            "the model returns complex numbers, which files do not hold: return "
+            "torch.view_as_real() of them"
+        )
+
+
+class _Call(nn.Module):
+    """Calls a module with weights that are given, so that they are inputs of the graph and keep
+    their layout.
+    """
+
+    model: nn.Module
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["model"] = (
+            model  # not as a submodule, or its weights would be the graph's own
+        )
+        paths = {
+            id(module): f"{prefix}." if prefix else "" for prefix, module in model.named_modules()
+        }
+        self.names = [
+            [paths[id(module)] + name for module, name in one.owners] for one in members(model)
+        ]
+
+    def forward(
+        self, weights: list[torch.Tensor], call: tuple[tuple[Any, ...], dict[str, Any]]
+    ) -> Any:
+        # Each owner is named here: torch's own tying leaves a module that has two names with the
+        # tracer's tensors in it.
+        named = {
+            name: one for names, one in zip(self.names, weights, strict=True) for name in names
+        }
+        output = torch.func.functional_call(self.model, named, call[0], call[1], tie_weights=False)
+        return tuple(numbered(plain(output))[1])
+
+
+def _export(
+    model: nn.Module, example: Example, expected: Any, scales: Mapping[int, np.ndarray]
+) -> tuple[Exported, Guards]:
+    values = [member.raw.detach() for member in members(model)]
+    fixed = torch.export.Dim.DYNAMIC
+    shapes = over(
+        lambda leaf: (
+            dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None
+        ),
+        example.args,
+    )
+    keyed = over(
+        lambda leaf: (
+            dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None
+        ),
+        example.kwargs,
+    )
+    call = _Call(model)
+
+    def exported() -> Any:
+        forget_kernels()
+        # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
+        return torch.onnx.export(
+            call,
+            (values, (example.args, example.kwargs)),
+            dynamo=True,
+            verbose=False,
+            opset_version=20,
+            dynamic_shapes=([None] * len(values), (shapes, keyed)),
+            custom_translation_table=translations() | embedding_bag.translations(),
+        )
+
+    with quiet(), torch.no_grad(), noted() as guards:
+        program = attempted(exported, model, step_by_step(model))
+    assert program is not None
+    arguments, inputs = numbered((example.args, example.kwargs))
+    structure, outputs = numbered(plain(expected))
+    names = Names(
+        weights=len(values),
+        inputs=input_names(plain_module(model), arguments),
+        axes=[example.axes.get(id(leaf), {}) for leaf in inputs],
+        outputs=output_names(structure, len(outputs)),
+    )
+    # Of types that numpy has not, none is on a grid.
+    known = [array(one) if one.dtype != torch.bfloat16 else np.empty(0) for one in values]
+    proto = program.model_proto
+    free_lengths(proto)
+    integers = lower(proto, known, scales)
+    try:
+        graph, wanted, constants = convert(proto, names, arguments, structure)
+        encode_graph(graph)
+    except OperatorError as error:
+        raise ExportError(
+            f"the model uses the operator {error}. Write that step with other functions, or leave "
+            "it out of forward() and do "
+            "it before or after the file runs"
+        ) from None
+    return Exported(graph, wanted, constants, integers), guards
+
+
+def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:
+    found = members(model)
+    values = {place: found[place].value() for place in exported.wanted}
+    values |= {
+        place: whole.of(values[place])
+        for place, whole in exported.integers.items()
+        if place in values
+    }
+    return [_bits(value, place) for place, value in values.items()] + list(exported.constants)
+
+
+def _bits(value: torch.Tensor, member: int) -> Tensor:
+    name = str(value.dtype).removeprefix("torch.")
+    if value.is_complex():
+        raise ExportError(
+            f"a file cannot hold tensors of type {name}: keep the real and the imaginary part as "
+            "two real parameters, or "
+            "torch.view_as_real() of it as one, and join them in forward() with "
+            "torch.complex(real, imaginary)"
+        )
+    if name not in NUMBERS:
+        raise ExportError(
+            f"a file cannot hold tensors of type {name}: convert the model with model.float()"
+        )
+    value = value.cpu().contiguous()
+    kind = unsigned(NUMBERS[name])
+    plain = value.view(
+        {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[kind.itemsize]
+    )
+    return Tensor(NUMBERS[name], plain.numpy().view(kind), member)
+
+
+def _loadable(exported: Exported, model: nn.Module) -> Loaded:
+    try:
+        return Loaded(Content(exported.graph, _tensors(model, exported)), threads=1)
+    except file.ShoeError as error:
+        raise ExportError(
+            f"the model was exported, but {error}: if it computes in bfloat16 or another type "
+            "that the runtime lacks, convert "
+            "it with model.float()"
+        ) from error
+
+
+def _tolerance(model: nn.Module, expected: Any, exported: Exported) -> float:
+    """TOLERANCE, and eight times that where the module computes in half precision.
+
+    Where it rounds activations or takes their signs, a sum that is one bit apart may go to another
+    whole number, here and there.
+    """
+    rounds = any(isinstance(one, Quantised | Grid) for one in model.modules())
+    if rounds or sign_layers.layers(exported.graph, _tensors(model, exported)):
+        return QUANTISED_TOLERANCE
+    computed = [one.raw for one in members(model)] + numbered(plain(expected))[1]
+    return TOLERANCE * (
+        8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1
+    )
+
+
+def _compare(loaded: Loaded, example: Example, expected: Any, tolerance: float, where: str) -> None:
+    """The file must answer as the module does."""
+    try:
+        got = loaded(*example.args, **example.kwargs)
+    except (file.ShoeError, ValueError) as error:
+        raise ExportError(f"the exported graph fails{where}: {error}") from error
+    _, wanted = numbered(plain(expected))
+    for value, ours in zip(wanted, arrays(got), strict=True):
+        theirs = array(value.float() if value.dtype == torch.bfloat16 else value)
+        if theirs.shape != ours.shape:
+            raise ExportError(
+                f"the exported graph returns shape {ours.shape} and the module "
+                f"{theirs.shape}{where}"
+            )
+        if not (
+            all_close(ours, theirs, tolerance)
+            or (tolerance == QUANTISED_TOLERANCE and _are_shares_near(ours, theirs))
+        ):
+            off = float(np.nanmax(np.abs(ours.astype(np.float64) - theirs)))
+            raise ExportError(
+                f"the exported graph differs from the module by {off:.3g}{where}; if forward() "
+                "draws random numbers or "
+                "changes the module, make it give the same answer twice in evaluation mode"
+            )
+
+
+def _are_shares_near(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether both are numbers from 0 to 1 (of a sigmoid, a softmax) within a tenth of each other:
+    their unit is 1, however small these are.
+    """
+    both = np.stack([ours, theirs]).astype(np.float64)
+    return bool(
+        both.size
+        and both.min() >= 0
+        and both.max() <= 1
+        and np.abs(both[0] - both[1]).max() <= QUANTISED_TOLERANCE
+    )

@@ -1,0 +1,1 @@
+"""From anybody's ONNX file to a module, or to a file of ours."""

@@ -1,0 +1,41 @@
+"""One table of what torch does for each operator of ONNX that a file may hold."""
+
+from __future__ import annotations
+
+from shoestring.kit.importing.operators import (
+    activation,
+    arithmetic,
+    attention,
+    convolution,
+    image,
+    index,
+    quantised,
+    recurrent,
+    reduction,
+    shape,
+    signal,
+)
+from shoestring.kit.importing.operators.operator import Operator
+
+OF_LAYERS = ("Dropout",)
+"""What only a module does, because it is another thing in training."""
+SERVED: dict[str, Operator] = {
+    **activation.TABLE,
+    **arithmetic.TABLE,
+    **attention.TABLE,
+    **convolution.TABLE,
+    **image.TABLE,
+    **index.TABLE,
+    **quantised.TABLE,
+    **recurrent.TABLE,
+    **reduction.TABLE,
+    **shape.TABLE,
+    **signal.TABLE,
+}
+
+FUNCTIONS: dict[str, Operator] = {
+    **SERVED,
+    "Rounding": Operator(quantised.rounded),
+    "ToldDropout": Operator(activation.told_to_drop),
+}
+"""And what several nodes are together, or nodes in a special case."""

@@ -1,0 +1,1 @@
+"""Modules that compute with integers: grids on edges, integer weights."""

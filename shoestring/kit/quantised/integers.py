@@ -1,0 +1,116 @@
+"""Weights as whole numbers of 8 bits.
+
+Which ones, by what steps, on the way into a file and out of it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.artifact.format.file import Content
+from shoestring.artifact.format.graph import Node
+from shoestring.artifact.format.tensors import ELEMENTS
+from shoestring.kit.quantised.module import Quantised
+from shoestring.kit.weights.parameters import SkippedWarning, members
+from shoestring.kit.weights.state import spread
+
+
+@dataclass(frozen=True)
+class Integers:
+    """How a member is kept as whole numbers of 8 bits.
+
+    Its value over `step`, as steps spread over a weight.
+    """
+
+    scale: np.ndarray
+
+    def of(self, value: torch.Tensor) -> torch.Tensor:
+        """The whole numbers of a value."""
+        step = spread(torch.from_numpy(self.step).double(), value)
+        return (value.detach().cpu().double() / step).round().clamp(-128, 127).to(torch.int8)
+
+
+def scales_of(model: nn.Module) -> dict[int, np.ndarray]:
+    """By place among the members, the step of each weight whose multiples fit into 8 bits.
+
+    One number, or (O, 1, 1, ...), or of a matrix (O, groups).
+    """
+    found: dict[int, np.ndarray] = {}
+    for place, weight in enumerate(members(model)):
+        state = weight.state
+        if (
+            state is not None
+            and state.scale is not None
+            and state.reach is not None
+            and int(state.reach) <= 127
+        ):
+            found[place] = state.scale.detach().float().cpu().numpy()
+    return found
+
+
+def scales_in(content: Content) -> dict[int, np.ndarray]:
+    """By place among a file's tensors, the steps of those that are whole numbers for which the
+    graph has steps, as `steps_of` has them.
+    """
+    graph = content.graph
+    first = len(graph.inputs)
+    known = {first + place: one for place, one in enumerate((*content.tensors, *graph.constants))}
+    users: dict[int, list[tuple[Node, int]]] = {}
+    value = first + len(known)
+    for node in graph.nodes:
+        for number in node.inputs:
+            if number is not None:
+                users.setdefault(number, []).append((node, value))
+        value += node.outputs
+    found: dict[int, np.ndarray] = {}
+    for place, one in enumerate(content.tensors):
+        if ELEMENTS[one.element][0] != "int8" or one.member is None:
+            continue
+        waiting, grouped = [first + place], False
+        while waiting:
+            for node, made in users.get(waiting.pop(), []):
+                scale = (
+                    known.get(node.inputs[1])
+                    if len(node.inputs) > 1 and node.inputs[1] is not None
+                    else None
+                )
+                if node.operator == "DequantizeLinear" and scale is not None:
+                    scales = scale.array()
+                    found[place] = (
+                        scales.reshape(-1, *[1] * (one.bits.ndim - 1)) if scales.ndim else scales
+                    )
+                elif node.operator == "Mul" and grouped and scale is not None:
+                    found[place] = scale.array()[:, :, 0]
+                elif node.operator in ("Transpose", "Reshape", "Cast"):
+                    grouped = grouped or node.operator == "Cast"
+                    waiting.append(made)
+    return found
+
+
+def say_what_stays(model: nn.Module, integers: Collection[int]) -> None:
+    """Warn of layers that a quantised module rounds, and of which the file has no whole numbers
+    (`wholes`, places of members).
+    """
+    if not isinstance(model, Quantised):
+        return
+    found = members(model)
+    whole = {id(module) for place in integers for module, _ in found[place].owners}
+    left = [
+        layer for layer in model.places.layers if id(model.inner.get_submodule(layer)) not in whole
+    ]
+    if left:
+        why = (
+            "their weights are on no grid of 8 bits any more, or used elsewhere too, or "
+            "their biases are too large for one"
+        )
+        warnings.warn(
+            f"in floating point in the file: {', '.join(left)} ({why})",
+            SkippedWarning,
+            stacklevel=4,
+        )

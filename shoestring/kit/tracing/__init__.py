@@ -1,0 +1,1 @@
+"""What a model computes on an example: its calls, its tape, and torch's exporter."""

@@ -1,0 +1,187 @@
+"""The example of a call.
+
+What is in its nest of arguments, which axes vary, and what each tensor is called.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.artifact.format.axes import Axis
+from shoestring.artifact.format.graph import Tree
+from shoestring.core import Task, Vary
+
+
+class ExportError(RuntimeError):
+    """A model that cannot become a file; the message names the reason and the way round it."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """The arguments of one call, as tensors without their declarations, and the declarations."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    axes: dict[
+        int, Mapping[int, str]
+    ]  # of each tensor, by id: names, with their bounds as a file has them
+
+
+def example_of(task: Task) -> Example:
+    """The task's example; raises ExportError where it declares an axis that a tensor has not, or is
+    not as long as it declares.
+    """
+    axes: dict[int, Mapping[int, str]] = {}
+
+    def unwrap(leaf: Any) -> Any:
+        tensor, names = (leaf.tensor, leaf.axes) if isinstance(leaf, Vary) else (leaf, {0: "N"})
+        if isinstance(tensor, np.ndarray):
+            tensor = torch.from_numpy(tensor)
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        if tensor.ndim == 0 and not isinstance(leaf, Vary):
+            names = {}
+        if wrong := [axis for axis in names if not -tensor.ndim <= axis < tensor.ndim]:
+            raise ExportError(
+                f"the task's example says that axis {wrong[0]} varies of a tensor that has "
+                f"{tensor.ndim} axes: "
+                "name those that it has in Vary(tensor, {axis: name})"
+            )
+        names = {axis % tensor.ndim: str(name) for axis, name in names.items()}
+        for axis, name in names.items():
+            if tensor.shape[axis] not in Axis.read(name):
+                raise ExportError(
+                    f"the task's example is {tensor.shape[axis]} long along axis {axis}, which is "
+                    f"declared as {name}"
+                )
+            if tensor.shape[axis] == 1 and 2 in Axis.read(
+                name
+            ):  # an axis of length 1 is taken for fixed: show two
+                tensor = torch.cat([tensor] * 2, axis)
+        tensor = tensor.detach().cpu().clone()
+        axes[id(tensor)] = names
+        return tensor
+
+    args, kwargs = task.example()
+    return Example(over(unwrap, tuple(args)), over(unwrap, dict(kwargs)), axes)
+
+
+def reshaped(example: Example) -> Example | None:
+    """The example one shorter along every axis that varies (an axis of two one longer.
+
+    Of multiples of 4, four), None where none does.
+    Shorter, because the example may be as long as the model allows: a text of as many words as it
+    has positions.
+    """
+    varied = False
+
+    def change(leaf: Any) -> Any:
+        nonlocal varied
+        for axis, name in example.axes.get(id(leaf), {}).items():
+            size, allowed = leaf.shape[axis], Axis.read(name)
+            shorter = allowed.near(size - 1)
+            other = shorter if 1 < shorter < size else size + allowed.multiple
+            varied = varied or other in allowed
+            leaf = lengthened(leaf, axis, other if other in allowed else size)
+        return leaf
+
+    changed = Example(over(change, example.args), over(change, example.kwargs), {})
+    return changed if varied else None
+
+
+def lengthened(leaf: torch.Tensor, axis: int, length: int) -> torch.Tensor:
+    """A tensor cut along an axis, or repeated from its start, to be so long.
+
+    A list of whole numbers, which may be places that rise, goes on with its last.
+    """
+    if leaf.ndim == 1 and not leaf.is_floating_point() and length > len(leaf):
+        return torch.cat([leaf, leaf[-1:].expand(length - len(leaf))])
+    times = -(-length // leaf.shape[axis])
+    return (torch.cat([leaf] * times, axis) if times > 1 else leaf).narrow(axis, 0, length)
+
+
+def over(change: Callable[[Any], Any], tree: Any) -> Any:
+    """A nest of tuples, lists and dicts with each leaf changed."""
+    if isinstance(tree, dict):
+        return {key: over(change, branch) for key, branch in tree.items()}
+    if isinstance(tree, list | tuple) and not isinstance(tree, Vary):
+        branches = [over(change, branch) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return change(tree)
+
+
+def plain(output: Any) -> Any:
+    """An output as tensors in tuples, lists and dicts; a mapping of any class is a dict."""
+    if isinstance(output, Mapping):
+        return {str(key): plain(value) for key, value in output.items()}
+    if isinstance(output, tuple):
+        return tuple(plain(value) for value in output)
+    return [plain(value) for value in output] if isinstance(output, list) else output
+
+
+def numbered(tree: Any) -> tuple[Tree, list[torch.Tensor]]:
+    """The tree with numbers in place of tensors, and the tensors."""
+    leaves: list[torch.Tensor] = []
+
+    def number(leaf: Any) -> int | None:
+        if not isinstance(leaf, torch.Tensor):
+            return None
+        leaves.append(leaf)
+        return len(leaves) - 1
+
+    return over(number, tree), leaves
+
+
+def input_names(model: nn.Module, arguments: Tree) -> list[str]:
+    """Names as forward() has them; a tensor within a list or dict is named by its path."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    positional = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    names = dict(_paths(arguments[1], ""))
+    for place, branch in enumerate(arguments[0]):
+        names |= dict(
+            _paths(branch, positional[place] if place < len(positional) else f"input_{place}")
+        )
+    return [names[place] for place in range(len(names))]
+
+
+def output_names(structure: Tree, count: int) -> list[str]:
+    """The paths of what is returned."""
+    names = dict(_paths(structure, ""))
+    return [
+        names[place]
+        if names[place].isidentifier() or "." in names[place]
+        else f"output_{names[place]}".rstrip("_")
+        for place in range(count)
+    ]
+
+
+def _paths(tree: Tree, path: str) -> list[tuple[int, str]]:
+    if isinstance(tree, int):
+        return [(tree, path)]
+    pairs = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list | tuple)
+        else ()
+    )
+    return [leaf for key, branch in pairs for leaf in _paths(branch, f"{path}.{key}".lstrip("."))]
+
+
+def arrays(tree: Any) -> list[np.ndarray]:
+    """The arrays of a nest, in order."""
+    if isinstance(tree, np.ndarray):
+        return [tree]
+    branches = (
+        tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
+    )
+    return [leaf for branch in branches for leaf in arrays(branch)]

@@ -1,0 +1,1 @@
+"""Training as a value, the training loop, and tasks made of data."""

@@ -1,0 +1,63 @@
+"""The loss of a batch by a user's criterion, with words for what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+_PICK = (
+    "give Supervised a criterion= that takes what it is to be, such as lambda outputs, "
+    "targets: cross_entropy({}, targets)"
+)
+
+
+def loss_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Tensor) -> Tensor:
+    """The one number that the criterion gives.
+
+    Raises TypeError where it does not take what the model returns or gives something else than a
+    tensor, ValueError where it gives several numbers.
+    """
+    try:
+        loss = criterion(outputs, targets)
+    except TypeError as error:
+        if isinstance(outputs, Tensor):
+            raise
+        told, pick = _returned(outputs)
+        why = str(error).splitlines()[0]
+        raise TypeError(
+            f"the criterion does not take what the model returns, {told} ({why}): "
+            f"{_PICK.format(pick)}"
+        ) from error
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            f"the criterion gives {type(loss).__name__}, and a tensor with one number is wanted: "
+            "have it return that, of a mapping "
+            "with the loss in it lambda outputs, targets: criterion(outputs, targets)['loss']"
+        )
+    if loss.numel() != 1:
+        raise ValueError(
+            f"the criterion gives {loss.numel()} numbers for a batch: it must give one, such as "
+            "their mean"
+        )
+    return loss
+
+
+def _returned(outputs: Any) -> tuple[str, str]:
+    """What a model returns, in words, and how to take the first part of it."""
+    kind = type(outputs).__name__
+    if isinstance(outputs, Mapping):
+        keys = [str(key) for key in outputs]
+        name = "logits" if "logits" in keys else next(iter(keys), "")
+        return f"a {kind} of {', '.join(keys)}", f"outputs[{name!r}]"
+    if isinstance(outputs, tuple | list):
+        return f"a {kind} of {len(outputs)}", "outputs[0]"
+    if is_dataclass(outputs):
+        names = [one.name for one in fields(outputs)]
+        return (
+            f"{kind} with {', '.join(names)} (and a file wants tensors in tuples, lists and dicts)",
+            f"outputs.{next(iter(names), '')}",
+        )
+    return kind, "outputs..."

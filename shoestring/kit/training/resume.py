@@ -1,0 +1,191 @@
+"""Going on after a kill: what training needs for that, kept in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from shoestring.core import Task
+from shoestring.kit.weights.parameters import members, state_of
+
+_kept: ContextVar[Path | None] = ContextVar("kept", default=None)
+_NOTHING = object()
+_SECONDS = 30.0  # between two snapshots
+EVERY = 100
+"""Snapshots are taken before steps that this divides, so that what a technique does every 10 or 20
+steps comes out the same.
+"""
+
+
+@contextmanager
+def resuming(folder: str | Path) -> Iterator[None]:
+    """Within, every training keeps itself in the folder.
+
+    At its end, and before every hundredth step, twice a minute at most.
+    Run the same program again after it was killed, with the same folder: trainings that were
+    finished are read, the one that was under way goes on where it was, and the result is that of a
+    run that was never stopped. A training is known by the model it begins with, the technique, and
+    the state of torch's random numbers; the task must be the same. What a task keeps to itself (a
+    count of passes, a generator of its own) is not kept, nor are random numbers that it draws from
+    torch's generator between batches while the model draws from it too. The folder may be deleted
+    when all is done. Raises ValueError, within, for a snapshot that cannot be read.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    token = _kept.set(path)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def snapshot(
+    model: nn.Module, optimizer: torch.optim.Optimizer, singles: list[nn.Parameter], key: str
+) -> Snapshot | None:
+    """The snapshot of the training that begins now, None outside `resuming`."""
+    if (kept := _kept.get()) is None:
+        return None
+    digest = hashlib.sha256(key.encode())
+    for weight in members(model):
+        digest.update(f"{weight.name} {tuple(weight.raw.shape)} {weight.raw.dtype}".encode())
+        digest.update(
+            weight.value()
+            .detach()
+            .cpu()
+            .contiguous()
+            .reshape(-1)
+            .view(torch.uint8)
+            .numpy()
+            .tobytes()
+        )
+    digest.update(torch.get_rng_state().numpy().tobytes())
+    return Snapshot(kept / f"training-{digest.hexdigest()[:20]}.pt", model, optimizer, singles, key)
+
+
+@dataclass
+class Snapshot:
+    """All that a training is at one step.
+
+    Weights and their states, the optimiser, random numbers, the place in the data.
+    """
+
+    path: Path
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    singles: list[nn.Parameter]
+    key: str
+    saved: float = field(default_factory=time.monotonic)
+
+    def load(self, batches: Batches) -> int:
+        """Go back to where the training was and return the next step, 0 where it had not begun."""
+        if not self.path.exists():
+            return 0
+        try:
+            kept = torch.load(self.path, weights_only=True)
+        except Exception as error:
+            raise ValueError(
+                f"{self.path} cannot be read ({error}): delete it to train from the start"
+            ) from error
+        for weight in members(self.model):
+            weight.raw.data.copy_(kept["values"][weight.name])
+            for name, value in kept["states"].get(weight.name, {}).items():
+                state = weight.attach()
+                if (parameter := state._parameters.get(name)) is not None:
+                    parameter.data.copy_(value)
+                else:
+                    setattr(state, name, value)
+        for single, value in zip(self.singles, kept["singles"], strict=True):
+            single.data.copy_(value)
+        self.optimizer.load_state_dict(kept["optimizer"])
+        batches.go(kept["begun"], kept["taken"])
+        _set_randomness(kept["randomness"])
+        return kept["step"]
+
+    def save(self, step: int, batches: Batches, *, last: bool = False) -> None:
+        """Keep the state before `step`, if it is time."""
+        if not last and (step % EVERY or not step or time.monotonic() - self.saved < _SECONDS):
+            return
+        now = state_of(self.model)
+        kept = {
+            "key": self.key,
+            "step": step,
+            "values": now.values,
+            "states": now.states,
+            "singles": [one.detach() for one in self.singles],
+            "optimizer": self.optimizer.state_dict(),
+            "randomness": _randomness(),
+            "begun": batches.begun,
+            "taken": batches.taken,
+        }
+        beside = self.path.with_suffix(".part")
+        torch.save(kept, beside)
+        os.replace(beside, self.path)
+        self.saved = time.monotonic()
+
+
+class Batches:
+    """The training batches, pass after pass, from any place."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.begun: list[Any] = []
+        self.taken = 0
+        self._pass: Iterator[Any] | None = None
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> Any:
+        """The next batch; raises ValueError where there is none in a whole pass."""
+        if self._pass is None:
+            self.begun, self.taken = _randomness(), 0
+            self._pass = iter(self.task.batches("train"))
+        batch = next(self._pass, _NOTHING)
+        if batch is not _NOTHING:
+            self.taken += 1
+            return batch
+        if not self.taken:
+            raise ValueError(
+                "the task's training split has no batches: there is nothing to train on"
+            )
+        self._pass = None
+        return next(self)
+
+    def go(self, begun: list[Any], taken: int) -> None:
+        """To the place after `taken` batches of the pass that began with this randomness."""
+        if not begun:
+            return
+        _set_randomness(begun)
+        self._pass = None
+        for _ in range(taken):
+            next(self)
+
+
+def _randomness() -> list[Any]:
+    name, keys, *rest = np.random.get_state()  # type: ignore[misc]
+    version, numbers, gauss = random.getstate()
+    return [
+        torch.get_rng_state(),
+        [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        [version, list(numbers), gauss],
+    ]
+
+
+def _set_randomness(state: list[Any]) -> None:
+    torch.set_rng_state(state[0])
+    name, keys, *rest = state[1]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    version, numbers, gauss = state[2]
+    random.setstate((version, tuple(numbers), gauss))

@@ -1,0 +1,364 @@
+"""A Task made of inputs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from shoestring.core import Axis, Predict, Task, Vary, array
+from shoestring.core.kinds import Kinds, are_probabilities
+from shoestring.kit.training.collected import collected
+from shoestring.kit.training.criterion import loss_of
+
+Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
+"""(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
+_RESAMPLES = 50
+
+
+def accuracy(outputs: Any, targets: np.ndarray) -> np.ndarray:
+    """Of each target 1 where the largest of its outputs (the last axis.
+
+    Of a mapping, its `logits`) is its own, else 0.
+    Outputs ...×C of C classes, two or more, and whole-number targets of the shape of the rest.
+    Raises TypeError for other outputs than an array, ValueError for shapes and targets that it does
+    not fit; both say what to give instead.
+    """
+    if isinstance(outputs, Mapping) and "logits" in outputs:
+        outputs = outputs["logits"]
+    if not isinstance(outputs, np.ndarray):
+        raise TypeError(
+            f"accuracy compares an array, and the model returns {type(outputs).__name__}: give "
+            "Supervised a merit="
+        )
+    if advice := _misfit(outputs, targets):
+        told = f"outputs {list(outputs.shape)} and {targets.dtype} targets {list(targets.shape)}"
+        raise ValueError(
+            f"accuracy, the default score, does not fit {told}: give Supervised {advice}"
+        )
+    right = outputs.argmax(-1) == targets
+    return (right & ~np.isnan(outputs).any(-1)).astype(np.float64)  # NaN is no answer
+
+
+def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
+    """What to give instead where classes are not compared with numbers of classes.
+
+    "" where they are.
+    """
+    several = outputs.ndim > 1 and outputs.shape[-1] > 1
+    axes = tuple(range(1, targets.ndim))
+    mean = f".mean({axes})" if axes else ""
+    if (
+        targets.dtype.kind == "f"
+        and outputs.shape == targets.shape
+        and several
+        and are_probabilities(targets, -1)
+    ):
+        return (
+            "merit=lambda out, y: out.argmax(-1) == y.argmax(-1), for labels that are "
+            "shares of classes"
+        )
+    if (targets.dtype.kind in "fb" or outputs.size == targets.size) and not set(
+        np.unique(targets)
+    ) - {0, 1}:
+        return (
+            f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no "
+            "(0.5 in place of 0 for probabilities)"
+        )
+    if targets.dtype.kind == "f":
+        return f"merit=lambda out, y: -((out.reshape(y.shape) - y) ** 2){mean}, for numbers"
+    first = (
+        outputs.ndim == targets.ndim + 1
+        and (outputs.shape[0], *outputs.shape[2:]) == targets.shape
+        and outputs.shape[1] > 1
+    )
+    if several and outputs.shape[:-1] == targets.shape:
+        ways = (
+            f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1, "
+            "as cross_entropy has them, or with argmax(-1)"
+        )
+        return ways if first and outputs.ndim > 2 else ""
+    if first:
+        return f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1"
+    return "merit=, a function of outputs and targets (arrays) that gives a number for each example"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Supervised(Task):
+    """Inputs in, targets out; by default a classification, scored by accuracy between 0 and 1.
+
+    `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the
+    outputs with numpy arrays in them and gives a number per example (or per target, of the targets'
+    shape), of which the score is the mean. `metric(outputs, targets)`, in place of a merit, gives
+    the score of the whole split at once, for what is no mean over examples (macro F1). `axes` names
+    the axes of the inputs that vary besides axis 0, with bounds where they have some (`{1:
+    Axis("T", most=512)}`): one mapping for all inputs, of which those that an input lacks are
+    ignored, or a sequence of one for each input. `augment(*inputs)` changes the inputs of each
+    training batch (crops, noise) and returns them, one or a tuple; None leaves them as they are.
+    `prepare(*inputs)` does the same before it, in every split, when scored too: what leaves the
+    answers as they are and saves time (padding cut off).
+    `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe:
+        about half the time on a processor that has bfloat16. None computes in the type of the
+        weights.
+    `kinds`: what the outputs mean, for distillation (`core.kinds`); None finds out, mostly from the
+        criterion. Arrays and lists become tensors, and whole-number targets int64. A split may be a
+        Dataset, a DataLoader or a list of pairs, whose items are tensors of one shape: it is read
+        once. Raises TypeError for a split that is no pair, ValueError for a merit and a metric
+        both, and ValueError for one that is empty, has inputs and targets of different lengths, or
+        holds NaN or infinity.
+    """
+
+    train: Split = field(repr=False)
+    validation: Split = field(repr=False)
+    test: Split = field(repr=False)
+    name: str = "supervised"
+    batch_size: int = 128
+    criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
+    merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
+    metric: Callable[[Any, np.ndarray], float] | None = field(default=None, repr=False)
+    axes: Mapping[int, str | Axis] | Sequence[Mapping[int, str | Axis]] = field(
+        default_factory=dict, repr=False
+    )
+    augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
+    prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
+    autocast: torch.dtype | None = field(default=None, repr=False)
+    kinds: Kinds = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.metric is not None and self.merit is not accuracy:
+            raise ValueError(f"{self.name} has a merit and a metric: give one of them")
+        for split in ("train", "validation", "test"):
+            object.__setattr__(self, split, _as_tensors(split, getattr(self, split)))
+            inputs, targets = self._split(split)
+            if not len(targets):
+                raise ValueError(
+                    f"the {split} split of {self.name} is empty: give it at least one example"
+                )
+            for one in inputs:
+                if len(one) != len(targets):
+                    raise ValueError(
+                        f"the {split} split of {self.name} has {len(one)} inputs and "
+                        f"{len(targets)} targets"
+                    )
+            for one, what in [*((one, "inputs") for one in inputs), (targets, "targets")]:
+                # NaN and infinity show in the sum, which takes a tenth of the time; so does too
+                # large a sum.
+                if (
+                    one.is_floating_point()
+                    and not torch.isfinite(one.sum())
+                    and not torch.isfinite(one).all()
+                ):
+                    raise ValueError(
+                        f"the {split} split of {self.name} holds NaN or infinite {what}: clean "
+                        "the data first"
+                    )
+
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        if isinstance(self.axes, Mapping):
+            return
+        inputs = self._split("train")[0]
+        if not isinstance(self.axes, list | tuple) or not all(
+            isinstance(one, Mapping) for one in self.axes
+        ):
+            raise TypeError(
+                f"axes={self.axes!r}: give one mapping, {{1: 'T'}}, or a tuple of one for each "
+                "input"
+            )
+        if len(self.axes) != len(inputs):
+            raise ValueError(
+                f"axes has {len(self.axes)} mappings and {self.name} has {len(inputs)} inputs: "
+                f"give one for each, in their order, {{}} where none varies"
+            )
+        for number, (one, own) in enumerate(zip(inputs, self.axes, strict=True)):
+            if wrong := [axis for axis in own if not 0 < axis < one.ndim]:
+                raise ValueError(
+                    f"axes names axis {wrong[0]} of input {number} of {self.name}, of shape "
+                    f"{list(one.shape)}: give axes from 1 on that it has"
+                )
+
+    def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
+        if split not in ("train", "validation", "test"):
+            raise ValueError(
+                f"there is no split {split!r}: the splits are 'train', 'validation' and 'test'"
+            )
+        inputs, targets = getattr(self, split)
+        return (inputs if isinstance(inputs, tuple) else (inputs,)), targets
+
+    def batches(self, split: str) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        """Batches of (inputs, targets); those of "train" in a new order each time."""
+        inputs, targets = self._split(split)
+        order = torch.randperm(len(targets)) if split == "train" else torch.arange(len(targets))
+        parts = list(order.split(self.batch_size))
+        if (
+            split == "train" and len(parts) > 1 and len(parts[-1]) == 1
+        ):  # batch norm cannot train on one example
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for chosen in parts:
+            batch = _changed(tuple(one[chosen] for one in inputs), self.prepare)
+            yield (_changed(batch, self.augment) if split == "train" else batch), targets[chosen]
+
+    def loss(self, model: Any, batch: Any) -> Tensor:
+        inputs, targets = batch
+        own = self.autocast  # None leaves alone what is on around it
+        with torch.autocast(inputs[0].device.type, own) if own is not None else nullcontext():
+            return loss_of(self.criterion, model(*inputs), targets)
+
+    def score(self, predict: Predict, split: str) -> float:
+        """The mean merit over a split, or its metric."""
+        merits = self.merits(predict, split)
+        return (
+            self._metric(*self._answers(predict, split)) if merits is None else float(merits.mean())
+        )
+
+    def merits(self, predict: Predict, split: str) -> np.ndarray | None:
+        """The merit of each example; None where there is a metric.
+
+        Raises ValueError for a merit that gives anything else.
+        """
+        if self.metric is not None:
+            return None
+        return np.concatenate(
+            [self._merit(outputs, targets) for outputs, targets in self._parts(predict, split)]
+        )
+
+    def standard_error(self, predict: Predict, split: str) -> float | None:
+        """Of the score: from the merits, or of a metric by drawing the examples anew 50 times (the
+        bootstrap).
+        """
+        if self.metric is None:
+            return super().standard_error(predict, split)
+        outputs, targets = self._answers(predict, split)
+        draw = np.random.default_rng(0)
+        drawn = [draw.integers(len(targets), size=len(targets)) for _ in range(_RESAMPLES)]
+        return float(
+            np.std(
+                [
+                    self._metric(_over(lambda one, at=at: one[at], outputs), targets[at])
+                    for at in drawn
+                ]
+            )
+        )
+
+    def _parts(self, predict: Predict, split: str) -> Iterator[tuple[Any, np.ndarray]]:
+        """What `predict` answers, and the targets, some hundred examples at a time."""
+        inputs, targets = self._split(split)
+        for part in zip(*(one.split(500) for one in inputs), targets.split(500), strict=True):
+            yield _over(array, predict(*_changed(part[:-1], self.prepare))), array(part[-1])
+
+    def _answers(self, predict: Predict, split: str) -> tuple[Any, np.ndarray]:
+        """Those of a whole split."""
+        outputs, targets = zip(*self._parts(predict, split), strict=True)
+        return _joined(outputs), np.concatenate(targets)
+
+    def _merit(self, outputs: Any, targets: np.ndarray) -> np.ndarray:
+        merits = np.asarray(self.merit(outputs, targets))
+        if merits.ndim == 0:
+            raise ValueError(
+                f"the merit gives one number ({merits}) for {len(targets)} examples, and one for "
+                "each is wanted: give it as metric= in "
+                "place of merit= where it is of a whole split"
+            )
+        some = merits.ndim == 1 and len(targets) <= len(merits) <= max(targets.size, len(targets))
+        if merits.shape != targets.shape and not some:
+            raise ValueError(
+                f"the merit gives shape {list(merits.shape)} for targets {list(targets.shape)}: a "
+                "number for each example is wanted (a mean "
+                "over the other axes), or one for each target; outputs and targets of unlike "
+                "shapes make one of all pairs"
+            )
+        return merits.reshape(-1)
+
+    def _metric(self, outputs: Any, targets: np.ndarray) -> float:
+        assert self.metric is not None
+        value = np.asarray(self.metric(outputs, targets))
+        if value.size != 1:
+            raise ValueError(
+                f"the metric gives shape {list(value.shape)}, and one number is wanted: give what "
+                "is per example as merit="
+            )
+        return float(value.reshape(()))
+
+    def sampled(self, examples: int, seed: int) -> Supervised:
+        """At most so many validation examples, 1 or more, in the order that they have.
+
+        Itself where there are no more than these.
+        """
+        if examples < 1:
+            raise ValueError(f"examples is {examples}: keep 1 or more")
+        inputs, targets = self.validation
+        if len(targets) <= examples:
+            return self
+        chosen = (
+            torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[:examples]
+            .sort()
+            .values
+        )
+        fewer = (
+            tuple(one[chosen] for one in inputs) if isinstance(inputs, tuple) else inputs[chosen]
+        )
+        found = copy(self)  # not replace(), which would look at every training example again
+        object.__setattr__(found, "validation", (fewer, targets[chosen]))
+        return found
+
+    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        inputs, _ = self._split("validation")
+        each = [self.axes] * len(inputs) if isinstance(self.axes, Mapping) else self.axes
+        return tuple(
+            Vary(one[:2], {axis: name for axis, name in {0: "N", **own}.items() if axis < one.ndim})
+            for one, own in zip(inputs, each, strict=True)
+        ), {}
+
+
+def _changed(
+    inputs: tuple[Tensor, ...], change: Callable[..., Tensor | tuple[Tensor, ...]] | None
+) -> tuple[Tensor, ...]:
+    changed = inputs if change is None else change(*inputs)
+    return changed if isinstance(changed, tuple) else (changed,)
+
+
+def _over(change: Callable[[Any], Any], outputs: Any) -> Any:
+    """The outputs with each of their arrays changed."""
+    if isinstance(outputs, Mapping):
+        return {key: _over(change, value) for key, value in outputs.items()}
+    return (
+        tuple(_over(change, one) for one in outputs)
+        if isinstance(outputs, list | tuple)
+        else change(outputs)
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Outputs of several batches as those of one; raises ValueError where their shapes do not fit."""
+    if isinstance(parts[0], Mapping):
+        return {key: _joined([one[key] for one in parts]) for key in parts[0]}
+    if isinstance(parts[0], tuple):
+        return tuple(_joined(ones) for ones in zip(*parts, strict=True))
+    try:
+        return np.concatenate(parts)
+    except ValueError as error:
+        raise ValueError(
+            "a metric takes the outputs of a whole split, and those of its batches do not fit "
+            f"together ({error})"
+        ) from None
+
+
+def _as_tensors(name: str, split: Any) -> Split:
+    """A split with tensors in it, from whatever torch takes."""
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        split = collected(name, split)
+    inputs, targets = split
+    several = isinstance(inputs, tuple)
+    tensors = tuple(torch.as_tensor(one) for one in (inputs if several else (inputs,)))
+    targets = torch.as_tensor(targets)
+    if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
+        targets = targets.long()
+    return (tensors if several else tensors[0]), targets

@@ -1,0 +1,231 @@
+"""Checkpoints of PyTorch as packed ones, and back.
+
+Read with `weights_only=True`, so that nothing in them is run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shoestring.artifact import Checkpoint, ShoeError
+from shoestring.artifact.checkpoints.checkpoint import STRUCTURE, checkpoint, everything, tied
+from shoestring.artifact.checkpoints.safetensors import Named
+
+_DTYPES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float64: "F64",
+    torch.bool: "BOOL",
+    torch.int8: "I8",
+    torch.int16: "I16",
+    torch.int32: "I32",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+    torch.uint16: "U16",
+    torch.uint32: "U32",
+    torch.uint64: "U64",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.float8_e8m0fnu: "F8_E8M0",
+    torch.float8_e4m3fnuz: "F8_E4M3FNUZ",
+    torch.float8_e5m2fnuz: "F8_E5M2FNUZ",
+    torch.complex64: "C64",
+}
+_TORCH = {word: dtype for dtype, word in _DTYPES.items()}
+_BITS = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32, 8: torch.uint64}
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def from_torch(path: Path) -> Checkpoint:
+    """The tensors of a file that `torch.save` wrote, named by their place in it
+    ("model.layers.0.weight").
+
+    Numbers, texts, lists and dictionaries around them are kept too; what else is there is left out,
+    with a warning. Tensors that share all of their memory are kept once. Raises ValueError for a
+    file that holds more than data, or is damaged.
+    """
+    with path.open("rb") as opened:
+        zipped = opened.read(2) == b"PK"
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors, and reading that could run code in it "
+            f"({_reason(error)}). If you trust it, "
+            "load it with torch.load(..., weights_only=False), save model.state_dict() with "
+            "torch.save, and pack that"
+        ) from None
+    except (
+        RuntimeError,
+        EOFError,
+        KeyError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        TypeError,
+    ) as error:
+        raise ValueError(f"{path} cannot be read as a file of PyTorch: {_reason(error)}") from None
+    found = _Found()
+    try:
+        tree = found.tree(loaded, "")
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply, or in itself") from None
+    if not found.tensors:
+        raise ValueError(f"there is no tensor in {path}")
+    if found.left_out:
+        more = f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
+        warnings.warn(
+            f"{path}: left out, being no tensors: {', '.join(found.left_out[:5])}{more}",
+            stacklevel=2,
+        )
+    named = [_named(name, value) for name, value in found.tensors.items()]
+    flat = {"dict": [[name, {"tensor": name}] for name in found.tensors]}
+    notes = {} if tree == flat and not found.tied else {STRUCTURE: json.dumps(tree)}
+    return checkpoint(named, {"format": "pt"}, tied=found.tied, notes=notes)
+
+
+class _Found:
+    """What is found in nested dictionaries and lists."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.tied: dict[str, str] = {}
+        self.left_out: list[str] = []
+        self._owners: dict[tuple, str] = {}
+
+    def tree(self, value: Any, name: str) -> dict[str, Any] | None:
+        """What JSON says of a value; None where it is left out."""
+        if isinstance(value, Tensor):
+            return {"tensor": self._tensor(value, name or "tensor")}
+        if isinstance(value, _PLAIN):
+            return {"value": value}
+        if isinstance(value, Mapping):
+            branches = [
+                (key, self.tree(one, _joined(name, key)))
+                for key, one in value.items()
+                if self._is_key(key, name)
+            ]
+            return {"dict": [[key, branch] for key, branch in branches if branch is not None]}
+        if isinstance(value, list | tuple):
+            branches = [
+                self.tree(one, _joined(name, place)) or {"value": None}
+                for place, one in enumerate(value)
+            ]
+            return {"list" if isinstance(value, list) else "tuple": branches}
+        self.left_out.append(f"{name or 'all of it'} ({type(value).__name__})")
+        return None
+
+    def _is_key(self, key: Any, name: str) -> bool:
+        if isinstance(key, _PLAIN):
+            return True
+        self.left_out.append(_joined(name, key))
+        return False
+
+    def _tensor(self, value: Tensor, name: str) -> str:
+        if name in self.tensors or name in self.tied:
+            raise ValueError(f"two tensors would have the name {name!r}")
+        if (
+            value.layout != torch.strided
+            or value.is_quantized
+            or value.device.type != "cpu"
+            or value.dtype not in _DTYPES
+        ):
+            what = f"{value.dtype}, {value.layout}, on {value.device}" + (
+                ", quantized" if value.is_quantized else ""
+            )
+            raise ValueError(
+                f"{name!r} is a tensor that cannot be packed ({what}): leave it out, or convert it"
+            )
+        if value.numel():
+            memory = (
+                value.data_ptr(),
+                value.shape,
+                value.stride(),
+                value.dtype,
+                value.is_conj(),
+                value.is_neg(),
+            )
+            owner = self._owners.setdefault(memory, name)
+            if owner != name:
+                self.tied[name] = owner
+                return name
+        self.tensors[name] = value.detach()
+        return name
+
+
+def _named(name: str, value: Tensor) -> Named:
+    value = value.resolve_conj().resolve_neg().contiguous()
+    parts = torch.view_as_real(value) if value.is_complex() else value
+    return Named(
+        name,
+        _DTYPES[value.dtype],
+        tuple(value.shape),
+        parts.reshape(-1).view(_BITS[parts.element_size()]).numpy(),
+    )
+
+
+def as_torch(found: Checkpoint) -> tuple[bytes, str]:
+    """What `torch.save` writes of the tensors, nested as they were, and a word about it.
+
+    Raises ShoeError.
+    """
+    owners, tensors = tied(found), {}
+    for one in everything(found):
+        owner = owners.get(one.name)
+        tensors[one.name] = tensors[owner] if owner is not None else _tensor(one)
+    whole: Any = tensors
+    if STRUCTURE in found.notes:
+        try:
+            whole = _planted(json.loads(found.notes[STRUCTURE]), tensors)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise ShoeError("damaged file: its structure is not that of its tensors") from None
+    buffer = io.BytesIO()
+    torch.save(whole, buffer)
+    return buffer.getvalue(), "the tensors that were packed, bit for bit, as torch.save writes them"
+
+
+def _tensor(one: Named) -> Tensor:
+    bits = torch.from_numpy(one.bits.reshape(-1).copy())
+    if one.dtype == "C64":
+        return torch.view_as_complex(bits.view(torch.float32).reshape(*one.shape, 2))
+    return bits.view(_TORCH[one.dtype]).reshape(one.shape)
+
+
+def _planted(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    ((kind, value),) = tree.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "value" and isinstance(value, _PLAIN):
+        return value
+    if kind == "dict":
+        return {key: _planted(branch, tensors) for key, branch in value}
+    if kind in ("list", "tuple"):
+        branches = [_planted(branch, tensors) for branch in value]
+        return branches if kind == "list" else tuple(branches)
+    raise ValueError(f"there is no {kind}")
+
+
+def _joined(name: str, key: object) -> str:
+    return f"{name}.{key}" if name else str(key)
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what PyTorch says, without its advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if "WeightsUnpickler error" in line or "GLOBAL" in line]
+    return (
+        (named or lines or [type(error).__name__])[0]
+        .removeprefix("WeightsUnpickler error: ")
+        .split(". ")[0]
+        .rstrip(".")[:200]
+    )

@@ -1,0 +1,46 @@
+"""Weights that something of torch's computes before each call, and the call that makes plain
+parameters of them.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from shoestring.kit.weights.state import State
+
+PARAMETRIZED = ".parametrizations."
+
+
+def removal(module: nn.Module, attribute: str) -> str:
+    """The call that makes a plain parameter of what a parametrization or a hook computes from this
+    parameter or for this attribute of a module, which is called `layer` in it; "" where nothing
+    does.
+    """
+    for hook in module._forward_pre_hooks.values():
+        masked = isinstance(hook, BasePruningMethod)
+        name = getattr(hook, "_tensor_name" if masked else "name", None)
+        known = masked or isinstance(hook, WeightNorm | SpectralNorm)
+        if isinstance(name, str) and (
+            attribute.startswith(f"{name}_") or (known and attribute == name)
+        ):
+            if masked:
+                return f"torch.nn.utils.prune.remove(layer, {name!r})"
+            if known:
+                kind = "weight_norm" if isinstance(hook, WeightNorm) else "spectral_norm"
+                return f"torch.nn.utils.remove_{kind}(layer{'' if name == 'weight' else f', {name!r}'})"
+            return f"taking its hook {type(hook).__name__} off"
+    listed = module
+    if parametrize.is_parametrized(module, attribute):
+        listed = module.parametrizations[attribute]  # type: ignore[index]
+    if isinstance(listed, parametrize.ParametrizationList) and not isinstance(listed[0], State):
+        return f"torch.nn.utils.parametrize.remove_parametrizations(layer, {attribute!r})"
+    return ""
+
+
+def is_masked(module: nn.Module, attribute: str) -> bool:
+    """Whether torch.nn.utils.prune masks this parameter before each call."""
+    return "prune.remove" in removal(module, attribute)

@@ -1,0 +1,150 @@
+"""What the meters share.
+
+A file of whatever is weighed, the example as arrays, and a way to run the one on the other.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shoestring.artifact import Content, Loaded
+from shoestring.artifact.format.graph import Tree
+from shoestring.artifact.format.tensors import ELEMENTS
+from shoestring.artifact.runtime.loaded import ONNX_RUNTIME, as_input
+from shoestring.artifact.runtime.session import Runtime
+from shoestring.core import Task, Vary
+
+
+@contextmanager
+def as_file(subject: Any, task: Task) -> Iterator[Path]:
+    """The path of a file of `subject`.
+
+    Itself where it is a path, else a temporary file that the module is written to.
+    Raises FileNotFoundError for a path without a file, TypeError for what is neither module nor
+    path, and what `kit.write` raises for a module that cannot become a file.
+    """
+    if isinstance(subject, str | Path):
+        path = Path(subject)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"there is no file {path}: write one with shoestring.write(model, task, path)"
+            )
+        yield path
+        return
+    if not hasattr(subject, "forward"):
+        raise TypeError(
+            "a meter weighs a torch module or the path of a .shoe file, not "
+            f"{type(subject).__name__}"
+        )
+    from shoestring import kit
+
+    with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+        path = Path(folder) / "model.shoe"
+        kit.write(subject, task, path)
+        yield path
+
+
+def feeds(content: Content, task: Task, batch: int = 1) -> dict[str, np.ndarray]:
+    """The task's example as the inputs of a file, by name, in the file's types and with `batch`
+    examples.
+
+    Examples are along the axis called "N", or, where none is called so, whichever axis 0 is the
+    first to vary: the example is cut or repeated there, in every input that has that axis, and
+    stays as it is where there is none. Other axes keep the example's lengths. Raises ValueError
+    where the example does not fit the file.
+    """
+    inputs = content.graph.inputs
+    found: dict[int, Any] = {}
+    args, kwargs = task.example()
+    try:
+        _leaves(content.graph.arguments, (tuple(args), dict(kwargs)), found)
+        values = [
+            as_input(found[place], port.name, ELEMENTS[port.element][0])
+            for place, port in enumerate(inputs)
+        ]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        wanted = ", ".join(
+            f"{p.name}: {ELEMENTS[p.element][0]}[{', '.join(map(str, p.shape))}]" for p in inputs
+        )
+        raise ValueError(
+            f"the task's example does not fit the file, which takes {wanted} "
+            f"({type(error).__name__}: {error}): "
+            "measure a file with the task that it was made for"
+        ) from error
+    name = _batch_axis([port.shape for port in inputs])
+    for place, port in enumerate(inputs):
+        for axis, size in enumerate(port.shape[: values[place].ndim]):
+            if size == name and isinstance(size, str):
+                if not values[place].shape[axis]:
+                    raise ValueError(
+                        f"the task's example has no example in it: its {port.name!r} has length 0 "
+                        f"along {name}"
+                    )
+                values[place] = values[place].take(
+                    np.arange(batch) % values[place].shape[axis], axis
+                )
+    return {
+        port.name: np.ascontiguousarray(v).reshape(v.shape)
+        for port, v in zip(inputs, values, strict=True)
+    }
+
+
+def runner(
+    content: Content,
+    inputs: dict[str, np.ndarray],
+    threads: int | None = 1,
+    runtime: Runtime = ONNX_RUNTIME,
+) -> Callable[[], Any]:
+    """A function that runs the file once, on `threads` threads (None: all cores), and nothing else.
+
+    The session is the one that `load` makes. But `Loaded.run` checks its inputs each time and costs
+    some ten microseconds of Python, which is more than a small model takes; so they are checked
+    here, once, by ONNX Runtime, which other runtimes leave undone. Raises ShoeError, ValueError for
+    inputs that do not fit.
+    """
+    Loaded(content, threads=1).run(inputs)
+    return runtime.start(content.graph, content.tensors, threads).bound(inputs)
+
+
+def whole(name: str, value: int | None, least: int, optional: str = "") -> None:
+    """Raises ValueError unless `value` is a whole number of at least `least`, or None where
+    `optional` says what that means.
+    """
+    if value is None and optional:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        also = f", or None for {optional}" if optional else ""
+        raise ValueError(f"{name} is {value!r}: give a whole number of {least} or more{also}")
+
+
+def positive(name: str, value: float) -> None:
+    """Raises ValueError unless `value` is a number above 0."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} is {value!r}: give a number above 0")
+
+
+def _leaves(tree: Tree, value: Any, found: dict[int, Any]) -> None:
+    """The tensors of a nest, by their numbers in the file's tree of arguments.
+
+    What is no tensor there is fixed.
+    """
+    if isinstance(tree, int):
+        found[tree] = value.tensor if isinstance(value, Vary) else value
+    elif isinstance(tree, dict):
+        for key, branch in tree.items():
+            _leaves(branch, value[key], found)
+    elif isinstance(tree, list | tuple):
+        for place, branch in enumerate(tree):
+            _leaves(branch, value[place], found)
+
+
+def _batch_axis(shapes: list[tuple[int | str, ...]]) -> int | str | None:
+    if any("N" in shape for shape in shapes):
+        return "N"
+    return next((shape[0] for shape in shapes if shape and isinstance(shape[0], str)), None)

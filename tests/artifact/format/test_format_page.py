@@ -1,0 +1,160 @@
+"""docs/format.md cannot go stale: its example is a file, and its numbers are the code's."""
+
+import re
+import zlib
+from base64 import b64decode
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import linear, same
+from slow_context import Slow, first_frequency
+from test_entropy import SlowDecoder
+
+from shoestring.artifact.coding import context, context_tiles, entropy
+from shoestring.artifact.coding import matrices as context_coding
+from shoestring.artifact.format import file, tensors
+from shoestring.artifact.format import graph as graphs
+from shoestring.artifact.format.dictionary import DICTIONARY
+from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
+from shoestring.artifact.wire import Reader, unsqueeze
+
+PAGE = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
+WORDS = " ".join(PAGE.split())
+
+
+def block(name: str) -> list[str]:
+    found = re.search(rf"```{name}\n(.*?)```", PAGE, re.DOTALL)
+    assert found, name
+    return found[1].splitlines()
+
+
+def numbers(lines: list[str]) -> bytes:
+    """The hexadecimal bytes at the beginning of each line."""
+    return bytes.fromhex("".join(re.match(r"([0-9a-f]{2}( |$))+", line)[0] for line in lines))  # pyright: ignore
+
+
+def test_the_example_is_a_file():
+    data = numbers(block("file"))
+    assert f"The file, {len(data)} bytes" in PAGE
+    assert same(file.unpack(data), linear())
+    ours, bodies = file.sections(file.pack(linear(), smallest=True)), file.sections(data)
+    graph = numbers(block("graph"))
+    assert unsqueeze(bodies[file.GRAPH], "graph", 1000, DICTIONARY) == graph
+    assert unsqueeze(ours[file.GRAPH], "graph", 1000, DICTIONARY) == graph
+    assert bodies[file.HEADERS] == ours[file.HEADERS] == b"\0" + numbers(block("list"))
+    assert bodies[file.NAMES] == b""
+    assert bodies[file.STREAM] == ours[file.STREAM]
+    assert bodies[file.PLAIN] == ours[file.PLAIN]
+
+
+def test_the_example_is_laid_out_by_its_parts():
+    """A line each: the mark, the lengths, the graph, the list, the stream, the plain values, the
+    checksum.
+    """
+    bodies = file.sections(numbers(block("file")))
+    mark, lengths, *rest = (numbers([line]) for line in block("file"))
+    assert mark == b"SHOE\2"
+    assert list(lengths) == [
+        len(bodies[kind]) for kind in (file.GRAPH, file.HEADERS, file.NAMES, file.STREAM)
+    ]
+    assert rest[:-1] == [
+        bodies[kind] for kind in (file.GRAPH, file.HEADERS, file.STREAM, file.PLAIN)
+    ]
+
+
+def test_the_example_is_decoded_as_the_page_says():
+    """From the page's bytes alone, by the slow model and the slow stream."""
+    stream = SlowDecoder(bytes(file.sections(numbers(block("file")))[file.STREAM]))
+    lines = []
+
+    def take(chance, _):
+        state, first = stream.state, first_frequency(chance)
+        bit = stream.decode([first, (1 << 24) - first], 1)[0]
+        lines.append(f"{state:<16} p = {chance}, bit {bit}")
+        return bit
+
+    reader = Reader(numbers(block("list"))[4:], "list")
+    choice, form = context_coding.read(reader, 2)
+    assert (choice.across, form) == (True, tensors.HALF)
+    found = Slow(0, 0, choice.strength, choice.rate, choice.share, choice.digits).run(2, 3, take)
+    assert list(found.values()) == [1, 0, -1, -1, 1, 1]
+    reader.take(2)
+    choice, form = context_coding.read(reader, 2)
+    assert (choice.across, form) == (False, tensors.INTEGER_FORM)
+    found = Slow(0, 0, choice.strength, choice.rate, choice.share, choice.digits).run(1, 2, take)
+    assert list(found.values()) == [1, -2]
+    assert block("bits") == [*lines, str(stream.state)]
+
+
+def test_the_dictionary_of_the_page():
+    assert b64decode("".join(block("base64"))) == DICTIONARY
+    assert f"{len(DICTIONARY):,} bytes, in base 64" in PAGE
+    assert f"Its CRC-32 is {zlib.crc32(DICTIONARY):08x}." in PAGE
+
+
+def test_the_codings_of_the_page():
+    found = re.findall(r"^   - (\d) \*\*([a-z ]+)\*\*", PAGE, re.MULTILINE)
+    assert [(int(number), name) for number, name in found] == [
+        (tensors.RAW, "raw"),
+        (tensors.LEVELS, "levels"),
+        (tensors.SPARSE, "sparse"),
+        (tensors.PLANES, "planes"),
+        (tensors.CONTEXT, "levels in context"),
+        (tensors.GRID, "grid"),
+        (tensors.GRIDS, "grid of slices"),
+        (tensors.ZEROS, "zeros"),
+    ]
+
+
+def places(values) -> str:
+    return f"(0 to {len(values) - 1}: {', '.join(map(str, values))})"
+
+
+def test_the_numbers_of_the_context_model():
+    knots = context.SQUASH[::128]
+    assert (
+        f"through {len(knots)} points, at x = -{context.REACH}, -{context.REACH - 128}, ... "
+        f"{context.REACH}." in WORDS
+    )
+    assert f"are {' '.join(map(str, knots[:23]))} and the others mirror them" in WORDS
+    assert f"clipped to -{context.REACH} .. {context.REACH}" in WORDS
+    assert f"the *strength* {places(context.STRENGTHS)}" in WORDS
+    assert f"the *rate* {places(context.RATES)}" in WORDS
+    assert f"the *share* (0: {context.SHARES[0]}, 1: {context.SHARES[1]})" in WORDS
+    assert f"in binary (1 to {context.MOST_DIGITS})" in WORDS
+    assert f"(0 one by one, 1 to {len(context.BLOCKS)} in tiles" in WORDS
+    assert "With b = {}, {}, {} or {}".format(*context.BLOCKS) in WORDS
+    first = "(zeros, ones) = {} for plane 0, {} for plane 1, {} for the others".format(
+        *context.FIRST
+    )
+    assert first in WORDS
+    assert f"if place ≤ {context.ADAPTIVE}, and a chance of 32768" in WORDS
+    assert f"at most 2^{np.log2(context_coding.MOST_ONE_BY_ONE):.0f} numbers" in WORDS
+    assert f"in tiles, at most 2^{np.log2(context_coding.MOST_COLUMNS):.0f} columns" in WORDS
+    assert f"M = max(1, ⌊2^{np.log2(context_tiles.LARGEST_BLOCK):.0f} / C⌋)" in WORDS
+
+
+def test_the_tables_and_limits_of_the_page():
+    for number, (name, width) in tensors.ELEMENTS.items():
+        assert f"| {number} | {name} | {width} |" in PAGE
+    assert f"operator {OPERATORS.index('Gemm')}, Gemm" in PAGE
+    assert f"more than {graphs.MOST_NODES:,} nodes or {tensors.MOST_TENSORS:,} tensors" in PAGE
+    assert f"at most {graphs.MOST_NODES:,}. Of each" in PAGE
+    assert f"the number of levels L (1 to {entropy.MOST_SYMBOLS:,}" in PAGE
+    assert (
+        f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
+        f"{file._LARGEST_LIST >> 20} MiB" in PAGE
+    )
+    assert f"`.shoe` file, version {file.VERSION}" in PAGE
+    assert f"| `{file.VERSION:02x}` | the version |" in PAGE
+    assert file.MAX_BYTES == 1 << 30
+    assert tensors.MOST_AXES == 32
+    assert (tensors.INTEGER_FORM, tensors.HALF, tensors.BFLOAT16) == (0, 1, 2)
+    assert (graphs.FLOAT, graphs.INT, graphs.STRING, graphs.TENSOR) == (1, 2, 3, 4)
+    assert (graphs.FLOATS, graphs.INTS, graphs.STRINGS) == (6, 7, 8)
+
+
+@pytest.mark.parametrize("names", [OPERATORS, ATTRIBUTES])
+def test_lists_are_plain_names(names):
+    assert all(re.fullmatch(r"[A-Za-z_0-9]+", name) for name in names)

@@ -1,0 +1,111 @@
+"""Where files are written.
+
+Whole or not at all, through links, and never in place of something that is no file.
+"""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from shoestring.artifact import read, save
+from shoestring.artifact.checkpoints import checkpoint
+from shoestring.artifact.format import file
+
+posix = pytest.mark.skipif(
+    os.name != "posix", reason="links, pipes and devices as POSIX systems have them"
+)
+
+
+@posix
+def test_what_a_link_leads_to_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    target, link, other = (
+        tmp_path / "far" / "model.shoe",
+        tmp_path / "link.shoe",
+        tmp_path / "other.shoe",
+    )
+    link.symlink_to("far/model.shoe")  # to a file that is not there yet
+    other.symlink_to(link)
+    for data in (b"one", b"two"):
+        save(other, data)
+        assert target.read_bytes() == data and link.is_symlink() and other.is_symlink()
+    assert os.listdir(tmp_path / "far") == ["model.shoe"]
+    link.unlink()
+    link.symlink_to("nowhere/model.shoe")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
+        save(link, b"three")
+
+
+@posix
+def test_a_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "model.shoe"
+    save(path, b"old")
+    path.chmod(0o640)
+    save(path, b"new")
+    assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@posix
+def test_what_is_no_file_is_left_alone(tmp_path):
+    pipe, place = tmp_path / "pipe", tmp_path / "socket"
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place))
+        for path, words in (
+            (pipe, "a pipe"),
+            (place, "a socket"),
+            (Path("/dev/full"), "a device"),
+            (Path("/dev/null"), "a device"),
+        ):
+            with pytest.raises(
+                FileExistsError, match=rf"{path} is {words}, and would be replaced by a file"
+            ):
+                save(path, b"x")
+            with pytest.raises(
+                OSError, match=rf"{path} is {words}: write what comes from it into a file"
+            ):
+                read(path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+@posix
+def test_a_disk_without_room_leaves_the_old_file(tmp_path):
+    import resource
+
+    path = tmp_path / "model.shoe"
+    save(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*model\.shoe: .*has room"):
+            save(path, bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["model.shoe"]
+
+
+def test_of_two_packs_onto_one_name_the_later_one_says_so(tmp_path, monkeypatch):
+    source, out = tmp_path / "one.safetensors", tmp_path / "model.shoe"
+    save_file({"weight": np.arange(40, dtype=np.float32)}, source)
+    found = checkpoint.from_safetensors(source)
+    pack = file.pack
+
+    def slow(*given, **more):
+        save(out, b"of the other command")
+        return pack(*given, **more)
+
+    monkeypatch.setattr(file, "pack", slow)
+    with pytest.raises(
+        FileExistsError, match=r"another command wrote .*model\.shoe meanwhile, and it stays"
+    ):
+        checkpoint.pack(found, source, out)
+    assert out.read_bytes() == b"of the other command"
+    monkeypatch.undo()
+    assert (
+        checkpoint.pack(found, source, out).bytes_after == out.stat().st_size
+    )  # one that was there before is replaced

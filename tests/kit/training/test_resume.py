@@ -1,0 +1,120 @@
+"""A training that was killed goes on, and comes out as if it had not been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from shoestring.core import seeded
+from shoestring.kit import Ramp, Supervised, Training, members, moved, resuming, state_of
+from shoestring.kit.training import loop as train
+from shoestring.kit.training import resume
+from shoestring.models import DigitsLeNet
+from shoestring.prune import Magnitude
+from shoestring.quantize import Rate
+from shoestring.tasks import digits
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module")
+def task() -> Supervised:
+    return replace(digits(), augment=moved, batch_size=64)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(resume, "_SECONDS", 0.0)
+
+
+def program(task, technique):
+    with seeded(0):
+        model = train(DigitsLeNet(), task, Training(120), what="first")
+        return technique(model, task)
+
+
+def killed_at(monkeypatch, what: str, step: int):
+    """Kill the training called `what` once it has kept the state before a step."""
+    whole = resume.Snapshot.save
+
+    def save(self, now, batches, *, last=False):
+        whole(self, now, batches, last=last)
+        if what in self.key and now >= step:
+            raise Killed
+
+    monkeypatch.setattr(resume.Snapshot, "save", save)
+
+
+@pytest.mark.parametrize(
+    ("technique", "what"),
+    [
+        (Rate(price=1e-4, training=Training(260)), "rate"),
+        (Magnitude(density=0.2, training=Training(260), ramp=Ramp(0.5, rounds=10)), "prun"),
+        (Rate(training=Training(20)), "first"),
+    ],
+    ids=["rate", "pruning", "the training before"],
+)
+def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypatch, at_once):
+    expected = state_of(program(task, technique))
+    with monkeypatch.context() as patch:
+        killed_at(patch, what, 100)
+        with pytest.raises(Killed), resuming(tmp_path):
+            program(task, technique)
+    with resuming(tmp_path):
+        found = state_of(program(task, technique))
+    assert expected.values.keys() == found.values.keys()
+    assert all(torch.equal(expected.values[name], found.values[name]) for name in expected.values)
+
+
+def test_what_is_finished_is_read(task, tmp_path):
+    with resuming(tmp_path):
+        first = program(task, Rate(price=1e-4, training=Training(30)))
+    steps = []
+    with resuming(tmp_path), seeded(0):
+        train(DigitsLeNet(), task, Training(120), what="first", before_step=steps.append)
+    assert steps == []
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".pt"] == []
+    fresh = program(task, Rate(price=1e-4, training=Training(30)))
+    for one, other in zip(members(first), members(fresh), strict=True):
+        assert torch.equal(one.value(), other.value())
+
+
+def test_trainings_that_differ_are_kept_apart(task, tmp_path):
+    with resuming(tmp_path):
+        found = [program(task, Rate(price=price, training=Training(30))) for price in (1e-6, 1e-2)]
+    fresh = [program(task, Rate(price=price, training=Training(30))) for price in (1e-6, 1e-2)]
+    for one, other in zip(found, fresh, strict=True):
+        assert all(
+            torch.equal(a.value(), b.value())
+            for a, b in zip(members(one), members(other), strict=True)
+        )
+    assert len(list(tmp_path.iterdir())) == 3
+    with resuming(tmp_path), seeded(1):  # another seed, another width
+        train(DigitsLeNet(), task, Training(120), what="first")
+        train(
+            torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+            task,
+            Training(120),
+            what="first",
+        )
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_file_that_is_damaged(task, tmp_path):
+    for _ in range(2):
+        with resuming(tmp_path), seeded(0):
+            train(DigitsLeNet(), task, Training(5))
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(b"not a snapshot")
+    with resuming(tmp_path), seeded(0), pytest.raises(ValueError, match="cannot be read"):
+        train(DigitsLeNet(), task, Training(5))
+
+
+def test_outside_nothing_is_kept(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(DigitsLeNet(), task, Training(2))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,179 @@
+"""How a model is trained, as a value; and the loop against one that anybody can read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import shoestring
+from shoestring import kit
+from shoestring.core import seeded
+from shoestring.kit import AdamW, Constant, Cosine, Mixed, Ramp, Single, Supervised, Training
+from shoestring.kit.training import loop as train
+from shoestring.models import DigitsLeNet
+from shoestring.tasks import digits
+
+
+def test_a_name_makes_it_again_and_tells_what_was_chosen():
+    for value, name in [
+        (Training(), "Training(2000)"),
+        (Training(300, AdamW(1e-2)), "Training(300, optimizer=AdamW(0.01))"),
+        (
+            Training(5, AdamW(weight_decay=0.1), Constant(), Mixed()),
+            "Training(5, optimizer=AdamW(0.001, weight_decay=0.1), schedule=Constant(0.02), "
+            "precision=Mixed())",
+        ),
+        (Training(schedule=Cosine(0.1)), "Training(2000, schedule=Cosine(0.1))"),
+        (Ramp(), "Ramp(0.5)"),
+        (Ramp(0.3, rounds=4), "Ramp(0.3, rounds=4)"),
+        (Single(), "Single()"),
+    ]:
+        assert (
+            repr(value) == name
+            and eval(name, vars(kit)) == value
+            and hash(eval(name, vars(kit))) == hash(value)
+        )
+    assert shoestring.Training is Training
+
+
+def test_it_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        Training().steps = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Training(-1), "training for -1 steps: give a whole number, 0 or more"),
+        (lambda: Training(2.5), "training for 2.5 steps"),
+        (lambda: AdamW(0.0), "the learning rate is 0.0: it must be above 0"),
+        (lambda: AdamW(float("nan")), "the learning rate is nan"),
+        (lambda: AdamW(weight_decay=-0.1), "the weight decay is -0.1: it must be 0 or more"),
+        (lambda: Cosine(1.5), "the warm-up is 1.5: it is a share"),
+        (lambda: Constant(-0.1), "the warm-up is -0.1: it is a share"),
+        (lambda: Ramp(1.1), "a ramp over 1.1 of the steps"),
+        (lambda: Ramp(-0.1), "a ramp over -0.1 of the steps"),
+        (lambda: Ramp(rounds=0), "a ramp of 0 rounds"),
+        (lambda: Ramp(rounds=1.5), "a ramp of 1.5 rounds"),
+    ],
+)
+def test_numbers_out_of_range(make: Any, said: str):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_other_kinds_are_refused_with_the_choices():
+    wrong: list[tuple[dict, str]] = [
+        ({"optimizer": 1e-3}, r"the optimizer is 0\.001: give AdamW\(\)"),
+        ({"schedule": "cosine"}, r"the schedule is 'cosine': give Cosine\(\) or Constant\(\)"),
+        ({"precision": torch.bfloat16}, r"the precision is .*: give Single\(\) or Mixed\(\)"),
+    ]
+    for settings, said in wrong:
+        with pytest.raises(TypeError, match=said):
+            Training(**settings)
+
+
+def test_scaled():
+    training = Training(200, AdamW(1e-2), Constant(), Mixed())
+    assert training.scaled(0.25) == Training(50, AdamW(1e-2), Constant(), Mixed())
+    assert (
+        training.scaled(2).steps == 400
+        and training.scaled(0.001).steps == training.scaled(0).steps == 1
+    )
+    assert Training(0).scaled(3) == Training(0)
+
+
+def test_heights_by_hand():
+    assert [Constant(0.5).height(step, 4) for step in range(4)] == [0.5, 1.0, 1.0, 1.0]
+    assert Constant(0.0).height(0, 4) == 1.0
+    assert [round(Cosine(0.0).height(step, 4), 3) for step in range(5)] == [
+        1.0,
+        0.854,
+        0.5,
+        0.146,
+        0.0,
+    ]
+    assert Cosine().height(0, 100) == 0.5 and Cosine().height(1, 100) == pytest.approx(
+        0.99975, abs=1e-5
+    )  # 2 steps up
+    assert all(
+        Cosine().height(0, steps) == 1 / max(1, steps // 50)
+        for steps in (1, 49, 50, 99, 100, 1450, 5800)
+    )
+
+
+def test_the_loop_is_bit_for_bit_that_of_a_few_lines():
+    """Adam, its rate rising over the first 2 % of the steps and then falling along a cosine."""
+    task, steps = digits(), 60
+    with seeded(0):
+        trained = train(DigitsLeNet(), task, Training(steps, AdamW(3e-3, weight_decay=0.01)))
+    with seeded(0):
+        plain = DigitsLeNet().train()
+        optimizer = torch.optim.AdamW(plain.parameters(), weight_decay=0.01, fused=True)
+        step = 0
+        while step < steps:
+            for batch in task.batches("train"):
+                if step == steps:
+                    break
+                plain.zero_grad()
+                task.loss(plain, batch).backward()
+                height = min(
+                    (step + 1) / max(1, steps // 50), 0.5 + 0.5 * math.cos(math.pi * step / steps)
+                )
+                optimizer.param_groups[0]["lr"] = 3e-3 * height
+                optimizer.step()
+                step += 1
+    for one, other in zip(trained.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+class Watching(nn.Linear):
+    """Notes in which type it was called."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        answer = super().forward(input)
+        self.seen = answer.dtype
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("precision", "own", "wanted"),
+    [
+        (Single(), None, torch.float32),
+        (Single(), torch.bfloat16, torch.bfloat16),
+        (Mixed(), None, torch.bfloat16),
+        (Mixed(), torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_what_the_loss_is_computed_in(
+    precision: Single | Mixed, own: torch.dtype | None, wanted: torch.dtype
+):
+    split = (torch.ones(4, 3), torch.ones(4, 1))
+    task = Supervised(
+        train=split, validation=split, test=split, criterion=functional.mse_loss, autocast=own
+    )
+    model = train(Watching(3, 1), task, Training(2, precision=precision))
+    assert (
+        model.seen == wanted
+        and model.weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def test_a_constant_rate_goes_further_than_one_that_falls():
+    split = (torch.ones(4, 1), 100 * torch.ones(4, 1))
+    task = Supervised(train=split, validation=split, test=split, criterion=functional.mse_loss)
+    ends = []
+    for schedule in (Cosine(), Constant()):
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(model.weight)
+        ends.append(float(train(model, task, Training(40, AdamW(0.1), schedule)).weight.detach()))
+    assert (
+        ends[1] == pytest.approx(4.0, abs=0.05) and ends[0] < 2.2
+    )  # Adam moves by its rate, here always the same way
