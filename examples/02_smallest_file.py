@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from shoestring import load, prove, write
+from shoestring import load, prove, save
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Training, moved, parameter_bytes
 from shoestring.quantize import Rate
@@ -26,7 +26,7 @@ def main(steps: int = 3000) -> None:
         with seeded(0):
             small = Rate(price=price, training=Training(steps, AdamW(2e-3)))(model, shown)
         name = f"digits_{price:g}.shoe"
-        size = write(small, task, name, smallest=True)
+        size = save(small, task, name, smallest=True)
         print(
             f"price {price:g}: {size:,} bytes, validation score {score(task, load(name)):.4f} "
             f"({name})"

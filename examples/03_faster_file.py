@@ -11,7 +11,7 @@ import sys
 import torch
 from torch import Tensor, nn
 
-from shoestring import load, prove, write
+from shoestring import load, prove, save
 from shoestring.core import apply, score, seeded
 from shoestring.kit import AdamW, Training
 from shoestring.kit.training import loop as train
@@ -58,7 +58,7 @@ def main(steps: int = 400) -> None:
     print(found, "\n")
 
     faster = apply(found.technique, model, task, seed=found.seed)
-    sizes = write(model, task, "before.shoe"), write(faster, task, "faster.shoe")
+    sizes = save(model, task, "before.shoe"), save(faster, task, "faster.shoe")
     before, after = alternate(["before.shoe", "faster.shoe"], task, batch=32)
     print(
         f"bytes: {sizes[0]:,} to {sizes[1]:,}; milliseconds for 32 images: {before.median:.3f} to "

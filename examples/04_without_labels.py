@@ -10,7 +10,7 @@ import sys
 import torch
 from torch import nn
 
-from shoestring import Agreement, load, prove, write
+from shoestring import Agreement, load, prove, save
 from shoestring.core import apply, chain, score, seeded
 from shoestring.kit import AdamW, SameClass, Training
 from shoestring.kit.training import loop as train
@@ -47,7 +47,7 @@ def main(steps: int = 400) -> None:
     smaller = apply(
         chain(Magnitude(density=0.2, training=Training(steps)), PostTraining()), model, task
     )
-    before, after = write(model, task, "model.shoe"), write(smaller, task, "smaller.shoe")
+    before, after = save(model, task, "model.shoe"), save(smaller, task, "smaller.shoe")
     print(
         f"bytes: {before:,} to {after:,}; the same class for "
         f"{100 * score(task, load('smaller.shoe')):.1f} % of the images"

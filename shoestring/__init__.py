@@ -23,8 +23,17 @@ if TYPE_CHECKING:
         chain,
         prove,
     )
-    from shoestring.kit import Agreement, Supervised, Training, from_shoe, restore, write
-    from shoestring.kit.importing import from_onnx
+    from shoestring.kit import (
+        Agreement,
+        Supervised,
+        Training,
+        from_onnx,
+        from_shoe,
+        load_into,
+        restore,
+        save,
+        write,
+    )
     from shoestring.plan import compress
 
 _HOMES = {
@@ -48,7 +57,9 @@ _HOMES = {
         "Training",
         "from_onnx",
         "from_shoe",
+        "load_into",
         "restore",
+        "save",
         "write",
     ],
     "shoestring.plan": ["compress"],
@@ -85,8 +96,10 @@ __all__ = [
     "from_onnx",
     "from_shoe",
     "load",
+    "load_into",
     "prove",
     "restore",
+    "save",
     "write",
 ]
 

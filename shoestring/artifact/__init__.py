@@ -2,9 +2,9 @@
 
 from shoestring.artifact.format.file import MAX_BYTES, Checkpoint, Content, Line, bill, read
 from shoestring.artifact.format.saving import save
-from shoestring.artifact.runtime.loaded import Loaded, load
+from shoestring.artifact.runtime.loaded import Loaded, OnnxRuntime, load
 from shoestring.artifact.runtime.openvino import OpenVINO
-from shoestring.artifact.runtime.session import OnnxRuntime, Runtime
+from shoestring.artifact.runtime.session import Runtime
 from shoestring.artifact.wire import ShoeError
 
 __all__ = [

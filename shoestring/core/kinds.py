@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from shoestring.artifact.tree import paths
+
 _FEW = 8  # values of a column, below which its variance says little
 # of the mean square of a column, the least that its variance is taken for: a hundredth of its size
 _TINY = 1e-4
@@ -239,24 +241,15 @@ def are_probabilities(values: Any, axis: int) -> bool:
     return bool((values >= 0).all() and (abs(values.sum(axis) - 1) < 1e-3).all())
 
 
-def outputs_of(output: Any, path: str = "") -> dict[str, Any]:
+def outputs_of(output: Any) -> dict[str, Any]:
     """The tensors and arrays of a nested output by their paths, in order.
 
     "" for the only one, "1", "boxes.0".
     """
-    if hasattr(output, "shape") and hasattr(output, "dtype"):
-        return {path: output}
-    pairs = (
-        output.items()
-        if isinstance(output, Mapping)
-        else enumerate(output)
-        if isinstance(output, list | tuple)
-        else ()
-    )
     return {
-        name: leaf
-        for key, one in pairs
-        for name, leaf in outputs_of(one, f"{path}.{key}".lstrip(".")).items()
+        path: leaf
+        for path, leaf in paths(output)
+        if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     }
 
 

@@ -68,7 +68,7 @@ def _told(given: Any) -> str:
         if suffix == ".shoe":
             return (
                 f"the path {words}: shoestring.from_shoe({words}) makes a module of that file, "
-                f"and shoestring.restore({words}, module) "
+                f"and shoestring.load_into({words}, module) "
                 "gives one of your own class its weights"
             )
         return f"the path {words}: {_WHOLE}"
@@ -92,7 +92,7 @@ def _told(given: Any) -> str:
     if kind == "Loaded":
         return (
             "a file that was loaded, which only runs: shoestring.from_shoe(path) makes a module "
-            "of it, and shoestring.restore(path, module) "
+            "of it, and shoestring.load_into(path, module) "
             "gives one of your own class its weights"
         )
     module = () if torch is None else torch.nn.Module

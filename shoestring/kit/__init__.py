@@ -1,72 +1,170 @@
 """Mechanisms that several rooms use: weight states, training, export, progress.
 
 Needs the extra `train`.
+What is named here is read from its module when it is asked for: what needs no onnx does not wait
+for it.
 """
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from shoestring.artifact.errors import missing as _missing
 
-try:
-    import onnx as _onnx  # noqa: F401
-    import onnxscript as _onnxscript  # noqa: F401
-    import torch as _torch  # noqa: F401
-except ModuleNotFoundError:
-    raise _missing("torch", "onnx", "onnxscript", extra="train") from None
+if any(find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
+    raise _missing("torch", "onnx", "onnxscript", extra="train")
 
-from shoestring.kit.exporting.export import (
-    Exported,
-    ExportError,
-    export,
-    pack,
-    parameter_bytes,
-    write,
-)
-from shoestring.kit.exporting.restoring import restore
-from shoestring.kit.importing.from_onnx import from_onnx, from_shoe
-from shoestring.kit.importing.network import Network
-from shoestring.kit.progress import listening, progress
-from shoestring.kit.quantised.module import Edges, Grid, Quantised, edges, plain_module, products
-from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
-from shoestring.kit.surgery.batch_norm import fold_batch_norm, settle_batch_norm
-from shoestring.kit.surgery.units import remove_dead_units
-from shoestring.kit.tracing.calls import Carried
-from shoestring.kit.tracing.product import Product
-from shoestring.kit.tracing.tape import Tape, record
-from shoestring.kit.training.agreement import Agreement
-from shoestring.kit.training.augment import mirrored, moved
-from shoestring.kit.training.inputs import Pictures, Sounds
-from shoestring.kit.training.loop import DivergedError, recover, taught, train
-from shoestring.kit.training.resume import resuming
-from shoestring.kit.training.same import (
-    Cents,
-    Exactly,
-    Least,
-    Mean,
-    Overlap,
-    RelativeError,
-    Same,
-    SameAnswer,
-    SameClass,
-    SameDirection,
-    Within,
-)
-from shoestring.kit.training.settings import AdamW, Constant, Cosine, Mixed, Ramp, Single, Training
-from shoestring.kit.training.supervised import Supervised, accuracy
-from shoestring.kit.weights.layers import Patterns, chosen, layers_of, touched
-from shoestring.kit.weights.parameters import (
-    ModelState,
-    ShortfallWarning,
-    SkippedWarning,
-    State,
-    Weight,
-    bake,
-    check_finite,
-    clone,
-    compressible,
-    first_fit,
-    members,
-    state_of,
-    with_state,
-)
+if TYPE_CHECKING:
+    from shoestring.kit.exporting.export import (
+        Exported,
+        ExportError,
+        export,
+        pack,
+        parameter_bytes,
+        save,
+        write,
+    )
+    from shoestring.kit.exporting.restoring import load_into, restore
+    from shoestring.kit.importing.from_onnx import from_onnx, from_shoe
+    from shoestring.kit.importing.network import Network
+    from shoestring.kit.progress import listening, progress
+    from shoestring.kit.quantised.module import (
+        Edges,
+        Grid,
+        Quantised,
+        edges,
+        plain_module,
+        products,
+    )
+    from shoestring.kit.recovery import recover
+    from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
+    from shoestring.kit.surgery.batch_norm import fold_batch_norm, settle_batch_norm
+    from shoestring.kit.surgery.units import remove_dead_units
+    from shoestring.kit.tracing.calls import Carried
+    from shoestring.kit.tracing.product import Product
+    from shoestring.kit.tracing.tape import Tape, record
+    from shoestring.kit.training.agreement import Agreement
+    from shoestring.kit.training.augment import mirrored, moved
+    from shoestring.kit.training.inputs import Pictures, Sounds
+    from shoestring.kit.training.loop import DivergedError, taught, train
+    from shoestring.kit.training.resume import resuming
+    from shoestring.kit.training.same import (
+        Cents,
+        Exactly,
+        Least,
+        Mean,
+        Overlap,
+        RelativeError,
+        Same,
+        SameAnswer,
+        SameClass,
+        SameDirection,
+        Within,
+    )
+    from shoestring.kit.training.settings import (
+        AdamW,
+        Constant,
+        Cosine,
+        Mixed,
+        Ramp,
+        Single,
+        Training,
+    )
+    from shoestring.kit.training.supervised import Supervised, accuracy
+    from shoestring.kit.weights.layers import Patterns, chosen, layers_of, touched
+    from shoestring.kit.weights.parameters import (
+        ModelState,
+        ShortfallWarning,
+        SkippedWarning,
+        State,
+        Weight,
+        bake,
+        check_finite,
+        clone,
+        compressible,
+        first_fit,
+        members,
+        state_of,
+        with_state,
+    )
+
+_HOMES = {
+    "shoestring.kit.training.agreement": ["Agreement"],
+    "shoestring.kit.training.augment": ["mirrored", "moved"],
+    "shoestring.kit.surgery.batch_norm": ["fold_batch_norm", "settle_batch_norm"],
+    "shoestring.kit.tracing.calls": ["Carried"],
+    "shoestring.kit.exporting.export": [
+        "Exported",
+        "ExportError",
+        "export",
+        "pack",
+        "parameter_bytes",
+        "save",
+        "write",
+    ],
+    "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
+    "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
+    "shoestring.kit.weights.layers": ["Patterns", "chosen", "layers_of", "touched"],
+    "shoestring.kit.importing.network": ["Network"],
+    "shoestring.kit.tracing.product": ["Product"],
+    "shoestring.kit.progress": ["listening", "progress"],
+    "shoestring.kit.quantised.module": [
+        "Edges",
+        "Grid",
+        "Quantised",
+        "edges",
+        "plain_module",
+        "products",
+    ],
+    "shoestring.kit.recovery": ["recover"],
+    "shoestring.kit.exporting.restoring": ["load_into", "restore"],
+    "shoestring.kit.training.resume": ["resuming"],
+    "shoestring.kit.training.same": [
+        "Cents",
+        "Exactly",
+        "Least",
+        "Mean",
+        "Overlap",
+        "RelativeError",
+        "Same",
+        "SameAnswer",
+        "SameClass",
+        "SameDirection",
+        "Within",
+    ],
+    "shoestring.kit.study.study": ["Study", "StudyHeld", "StudyMismatch", "Trial"],
+    "shoestring.kit.training.supervised": ["Supervised", "accuracy"],
+    "shoestring.kit.tracing.tape": ["Tape", "record"],
+    "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
+    "shoestring.kit.training.settings": [
+        "AdamW",
+        "Constant",
+        "Cosine",
+        "Mixed",
+        "Ramp",
+        "Single",
+        "Training",
+    ],
+    "shoestring.kit.surgery.units": ["remove_dead_units"],
+    "shoestring.kit.weights.parameters": [
+        "ModelState",
+        "ShortfallWarning",
+        "SkippedWarning",
+        "State",
+        "Weight",
+        "bake",
+        "check_finite",
+        "clone",
+        "compressible",
+        "first_fit",
+        "members",
+        "state_of",
+        "with_state",
+    ],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AdamW",
@@ -125,6 +223,7 @@ __all__ = [
     "from_shoe",
     "layers_of",
     "listening",
+    "load_into",
     "members",
     "mirrored",
     "moved",
@@ -138,6 +237,7 @@ __all__ = [
     "remove_dead_units",
     "restore",
     "resuming",
+    "save",
     "settle_batch_norm",
     "state_of",
     "taught",
@@ -146,3 +246,27 @@ __all__ = [
     "with_state",
     "write",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+class _Kit(ModuleType):
+    """Where a module has the name of what is read from it (`export`, `progress`), the name here is
+    not the module's.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _HOME):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Kit

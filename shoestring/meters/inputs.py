@@ -8,13 +8,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shoestring.artifact import Content, Loaded
-from shoestring.artifact.format.graph import Tree
+from shoestring.artifact import Content, Loaded, tree
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.artifact.runtime.loaded import ONNX_RUNTIME, as_input
 from shoestring.artifact.runtime.session import Runtime
@@ -33,7 +34,7 @@ def as_file(subject: Any, task: Task) -> Iterator[Path]:
         path = Path(subject)
         if not path.is_file():
             raise FileNotFoundError(
-                f"there is no file {path}: write one with shoestring.write(model, task, path)"
+                f"there is no file {path}: write one with shoestring.save(model, task, path)"
             )
         yield path
         return
@@ -63,7 +64,10 @@ def feeds(content: Content, task: Task, batch: int = 1) -> dict[str, np.ndarray]
     found: dict[int, Any] = {}
     args, kwargs = task.example()
     try:
-        _leaves(content.graph.arguments, (tuple(args), dict(kwargs)), found)
+        for keys, number in tree.items(content.graph.arguments):
+            if number is not None:  # what is no tensor in the file is fixed
+                value = reduce(getitem, keys, (tuple(args), dict(kwargs)))
+                found[number] = value.tensor if isinstance(value, Vary) else value
         values = [
             as_input(found[place], port.name, ELEMENTS[port.element][0])
             for place, port in enumerate(inputs)
@@ -127,21 +131,6 @@ def positive(name: str, value: float) -> None:
     """Raises ValueError unless `value` is a number above 0."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} is {value!r}: give a number above 0")
-
-
-def _leaves(tree: Tree, value: Any, found: dict[int, Any]) -> None:
-    """The tensors of a nest, by their numbers in the file's tree of arguments.
-
-    What is no tensor there is fixed.
-    """
-    if isinstance(tree, int):
-        found[tree] = value.tensor if isinstance(value, Vary) else value
-    elif isinstance(tree, dict):
-        for key, branch in tree.items():
-            _leaves(branch, value[key], found)
-    elif isinstance(tree, list | tuple):
-        for place, branch in enumerate(tree):
-            _leaves(branch, value[place], found)
 
 
 def _batch_axis(shapes: list[tuple[int | str, ...]]) -> int | str | None:

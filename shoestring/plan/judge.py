@@ -8,7 +8,6 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shoestring.artifact import Loaded, load, save
+from shoestring.artifact import Loaded, load, save, tree
 from shoestring.core import Task, score, seeded
 from shoestring.core.kinds import outputs_of
 from shoestring.kit import bake, clone
@@ -287,26 +286,17 @@ def _nearest_to_all(answers: Tensor) -> Tensor:
     return answers.median(0).values
 
 
-def _replaced(answer: Any, constant: dict[str, Tensor], path: str = "") -> Any:
+def _replaced(answer: Any, constant: dict[str, Tensor]) -> Any:
     """The answer of the model, that of every example replaced."""
-    if isinstance(answer, Tensor):
+
+    def replaced(path: str, one: Any) -> Any:
         known = constant.get(path)
-        return (
-            answer
-            if known is None or answer.shape[1:] != known.shape
-            else known.expand_as(answer).clone()
-        )
-    if isinstance(answer, Mapping):
-        return {
-            key: _replaced(one, constant, f"{path}.{key}".lstrip("."))
-            for key, one in answer.items()
-        }
-    if isinstance(answer, list | tuple):
-        return tuple(
-            _replaced(one, constant, f"{path}.{place}".lstrip("."))
-            for place, one in enumerate(answer)
-        )
-    return answer
+        if not isinstance(one, Tensor) or known is None or one.shape[1:] != known.shape:
+            return one
+        return known.expand_as(one).clone()
+
+    _, structure = tree.flatten(answer)
+    return tree.fill(structure, [replaced(path, one) for path, one in tree.paths(answer)])
 
 
 def _shuffled(model: nn.Module) -> nn.Module:

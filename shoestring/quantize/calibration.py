@@ -34,7 +34,7 @@ from shoestring.kit import (
 )
 from shoestring.kit.quantised.module import LEVELS
 from shoestring.kit.quantised.outliers import first_rows, not_finite
-from shoestring.kit.tracing.example import example_of, numbered, plain
+from shoestring.kit.tracing.example import example_of, tensors
 from shoestring.kit.tracing.exporter import advice, line_of
 from shoestring.kit.weights.copying import UncopyableError
 from shoestring.quantize.examples import ChannelMeans, calibration, means, run
@@ -198,7 +198,7 @@ class Calibration:
 
         def hear(module: nn.Module, found: list[Tensor]) -> Any:
             return module.register_forward_hook(
-                lambda _module, _args, answer: found.extend(numbered(plain(answer))[1])
+                lambda _module, _args, answer: found.extend(tensors(answer))
             )
 
         handles = [hear(called, whole), hear(inner.get_submodule(last), parts)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from shoestring.artifact import tree
 from shoestring.core import Task, evaluating, seeded
 from shoestring.kit.quantised.outliers import without_outliers
 
@@ -30,16 +31,8 @@ def calibration(task: Task, examples: int) -> list[Any]:
 
 def _length(batch: Any) -> int:
     """How many examples a batch has: as its first tensor is long, 1 where it has none."""
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.ndim else 1
-    parts = (
-        batch.values()
-        if isinstance(batch, Mapping)
-        else batch
-        if isinstance(batch, list | tuple)
-        else ()
-    )
-    return next(map(_length, parts), 1)
+    first = next(iter(tree.leaves(batch)), None)
+    return len(first) if isinstance(first, Tensor) and first.ndim else 1
 
 
 def run(model: nn.Module, task: Task, batches: Iterable[Any]) -> None:

@@ -12,6 +12,11 @@ from shoestring.artifact.wire import Writer
 
 FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8  # ONNX attribute types
 MOST_NODES = 1 << 14  # of which ONNX Runtime makes a session in about ten seconds
+LARGEST_CONSTANT = 64
+"""What a writer has in the graph.
+
+A constant with more elements than this is kept, and coded, among the tensors.
+"""
 _LEAST = {"batch_dims": 0, "blocksize": 1}
 _OPERATOR = {name: number for number, name in enumerate(OPERATORS)}
 _ATTRIBUTE = {name: number for number, name in enumerate(ATTRIBUTES)}

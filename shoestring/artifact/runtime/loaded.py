@@ -1,21 +1,52 @@
-"""Running a file: called as the module was, with arrays or tensors, and without torch."""
+"""Running a file without torch.
+
+It is called as the module was, with arrays or tensors, and ONNX Runtime computes it by default.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shoestring.artifact import tree
 from shoestring.artifact.format import file
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import Tree
-from shoestring.artifact.format.tensors import ELEMENTS
-from shoestring.artifact.runtime.session import OnnxRuntime, Runtime, checked, first_line
+from shoestring.artifact.format.graph import Graph
+from shoestring.artifact.format.tensors import ELEMENTS, Tensor
+from shoestring.artifact.runtime.segments import cut
+from shoestring.artifact.runtime.session import (
+    OnnxSession,
+    Runtime,
+    Session,
+    checked,
+    first_line,
+    session,
+)
 from shoestring.artifact.wire import ShoeError
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """ONNX Runtime on the processor. Files may be anybody's: time and memory are bounded.
+
+    Layers of signs (`docs/binary.md`) are computed by kernels of ours between its runs, where
+    llvmlite is installed (the extra `fast`); otherwise by ONNX Runtime, as convolutions and
+    products of numbers that are -1 or +1.
+    """
+
+    def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
+        """The graph ready to run, in segments where kernels of ours have something to do.
+
+        Raises ShoeError.
+        """
+        return cut(graph, tensors, threads) or OnnxSession(session(graph, tensors, threads))
+
 
 ONNX_RUNTIME = OnnxRuntime()
 
@@ -61,8 +92,8 @@ class Loaded:
                 strict=False,
             )
         )
-        for place, (tree, value) in enumerate(zip(positions, args, strict=False)):
-            leaves(tree, value, f"argument {place + 1}", found)
+        for place, (structure, value) in enumerate(zip(positions, args, strict=False)):
+            found |= tree.match(structure, value, f"argument {place + 1}")
         for name, value in [*keywords.items(), *kwargs.items()]:
             place = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
             if name not in names and place is None:
@@ -71,14 +102,13 @@ class Loaded:
                     f"there is no argument {name!r}{_near(name, known)}; this file takes "
                     f"{self.signature()}"
                 )
-            given: dict[int, Any] = {}
-            leaves(names.get(name, place), value, f"the argument {name!r}", given)
+            given = tree.match(names.get(name, place), value, f"the argument {name!r}")
             if found.keys() & given.keys() or (name in keywords and name in kwargs):
                 raise TypeError(
                     f"the argument {name!r} is given twice; this file takes {self.signature()}"
                 )
             found |= given
-        return rebuilt(self._structure, self._run(found))
+        return tree.fill(self._structure, self._run(found))
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Outputs by name from inputs by name."""
@@ -167,39 +197,6 @@ def _near(name: Any, names: Iterable[str]) -> str:
     """What was meant, perhaps."""
     near = get_close_matches(str(name), list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def leaves(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
-    """The tensors of an argument by number.
-
-    Raises TypeError where it is not nested as in the example.
-    """
-    if isinstance(tree, int):
-        found[tree] = value
-    elif isinstance(tree, dict):
-        if not isinstance(value, Mapping) or value.keys() != tree.keys():
-            raise TypeError(
-                f"{where} is wanted as a dictionary with the keys "
-                f"{', '.join(map(repr, tree)) or '(none)'}"
-            )
-        for key, branch in tree.items():
-            leaves(branch, value[key], f"{where}[{key!r}]", found)
-    elif isinstance(tree, list | tuple):
-        if not isinstance(value, list | tuple) or len(value) != len(tree):
-            raise TypeError(f"{where} is wanted as a list or tuple of {len(tree)}")
-        for place, (branch, one) in enumerate(zip(tree, value, strict=True)):
-            leaves(branch, one, f"{where}[{place}]", found)
-
-
-def rebuilt(tree: Tree, values: Sequence[Any]) -> Any:
-    """The tree with values in place of their numbers."""
-    if isinstance(tree, int):
-        return values[tree]
-    if isinstance(tree, dict):
-        return {key: rebuilt(branch, values) for key, branch in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(rebuilt(branch, values) for branch in tree)
-    return None
 
 
 def as_input(value: Any, name: str, wanted: str) -> np.ndarray:

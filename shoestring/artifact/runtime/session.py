@@ -1,6 +1,6 @@
-"""What runs a graph, and ONNX Runtime, which may be given anybody's.
+"""What a runtime is, and a session of ONNX Runtime, whose work while it loads is bounded.
 
-What it computes and copies while it loads is bounded.
+The graph may be anybody's.
 """
 
 from __future__ import annotations
@@ -60,29 +60,17 @@ def checked(runtime: Any) -> Runtime:
 
 
 @dataclass(frozen=True)
-class OnnxRuntime:
-    """ONNX Runtime on the processor. Files may be anybody's: time and memory are bounded.
+class OnnxSession:
+    """A graph that ONNX Runtime computes as a whole."""
 
-    Layers of signs (`docs/binary.md`) are computed by kernels of ours between its runs, where
-    llvmlite is installed (the extra `fast`); otherwise by ONNX Runtime, as convolutions and
-    products of numbers that are -1 or +1.
-    """
-
-    def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
-        """The graph ready to run; raises ShoeError."""
-        from shoestring.artifact.runtime.segments import cut
-
-        return cut(graph, tensors, threads) or _OnnxSession(session(graph, tensors, threads))
-
-
-@dataclass(frozen=True)
-class _OnnxSession:
     inner: InferenceSession
 
     def run(self, feeds: Feeds) -> Sequence[Any]:
+        """The outputs, in order."""
         return self.inner.run(None, feeds)
 
     def bound(self, feeds: Feeds) -> Callable[[], Any]:
+        """A function that runs these inputs each time."""
         return partial(self.inner.run, None, feeds)
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
+from shoestring.artifact import tree
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.graph import Graph
 from shoestring.kit.exporting.guards import Guards
-from shoestring.kit.tracing.example import Example, ExportError, lengthened, over
+from shoestring.kit.tracing.example import Example, ExportError, lengthened, tensors
 
 _LOOKED_AT = 130
 """Lengths at which guards are evaluated, at least: they cost no run."""
@@ -192,19 +193,10 @@ def _looked_at(declared: Axis, length: int, guards: Guards) -> list[int]:
 def _furthest_place(example: Example, name: str) -> int:
     """The greatest whole number in a list that does not have this axis; -1 where there is none."""
     found = -1
-
-    def look(leaf: Any) -> None:
-        nonlocal found
-        plain = (
-            isinstance(leaf, torch.Tensor)
-            and leaf.ndim == 1
-            and not leaf.is_floating_point()
-            and leaf.dtype != torch.bool
-        )
+    for leaf in tensors((example.args, example.kwargs)):
+        plain = leaf.ndim == 1 and not leaf.is_floating_point() and leaf.dtype != torch.bool
         if plain and leaf.numel() and name not in example.axes.get(id(leaf), {}).values():
             found = max(found, int(leaf.max()))
-
-    over(look, (example.args, example.kwargs))
     return found
 
 
@@ -287,25 +279,15 @@ def suggested(example: Example, guards: Guards) -> list[Axis]:
 def _lengths(example: Example) -> dict[str, int]:
     """Of each name of an axis that varies, how long it is."""
     found: dict[str, int] = {}
-
-    def note(leaf: Any) -> None:
+    for leaf in tensors((example.args, example.kwargs)):
         for axis, name in example.axes.get(id(leaf), {}).items():
             found.setdefault(name, leaf.shape[axis])
-
-    over(note, (example.args, example.kwargs))
     return found
 
 
 def _is_large(example: Example) -> bool:
     """Whether one of its tensors has more numbers than are tried."""
-    large = False
-
-    def look(leaf: Any) -> None:
-        nonlocal large
-        large = large or (isinstance(leaf, torch.Tensor) and leaf.numel() > _LARGEST)
-
-    over(look, (example.args, example.kwargs))
-    return large
+    return any(leaf.numel() > _LARGEST for leaf in tensors((example.args, example.kwargs)))
 
 
 def _at(example: Example, lengths: Mapping[str, int]) -> Example:
@@ -316,7 +298,7 @@ def _at(example: Example, lengths: Mapping[str, int]) -> Example:
             leaf = lengthened(leaf, axis, lengths[name]) if name in lengths else leaf
         return leaf
 
-    return Example(over(change, example.args), over(change, example.kwargs), {})
+    return Example(tree.map(change, example.args), tree.map(change, example.kwargs), {})
 
 
 def narrow(graph: Graph, axes: Mapping[str, Axis]) -> Graph:

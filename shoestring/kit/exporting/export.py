@@ -14,16 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from shoestring.artifact.format import file
+from shoestring.artifact import tree
+from shoestring.artifact.format import file, saving
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.graph import Graph, OperatorError
 from shoestring.artifact.format.graph import encode as encode_graph
-from shoestring.artifact.format.saving import check_place, save
 from shoestring.artifact.format.tensors import NUMBERS, Tensor, unsigned
 from shoestring.artifact.kernels import sign_layers
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.core import Task, array, unwrapped
-from shoestring.kit.exporting import embedding_bag
 from shoestring.kit.exporting.assumptions import check_lengths, declaration, narrow, suggested
 from shoestring.kit.exporting.guards import Guards, noted
 from shoestring.kit.exporting.lowering import lower
@@ -31,7 +30,7 @@ from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised.integers import Integers, say_what_stays, scales_of
-from shoestring.kit.quantised.module import Grid, Quantised, plain_module, translations
+from shoestring.kit.quantised.module import Grid, Quantised, plain_module
 from shoestring.kit.tracing.compare import TOLERANCE, all_close
 from shoestring.kit.tracing.example import (
     Example,
@@ -41,12 +40,12 @@ from shoestring.kit.tracing.example import (
     input_names,
     numbered,
     output_names,
-    over,
-    plain,
     reshaped,
+    tensors,
 )
 from shoestring.kit.tracing.exporter import advice as advice_on
 from shoestring.kit.tracing.exporter import attempted, forget_kernels, line_of, quiet
+from shoestring.kit.translations import translations
 from shoestring.kit.weights.parameters import bake, check_finite, clone, members
 
 QUANTISED_TOLERANCE = 0.1
@@ -66,7 +65,7 @@ class Exported:
     integers: Mapping[int, Integers] = field(default_factory=dict)
 
 
-def write(
+def save(
     model: nn.Module,
     task: Task,
     path: str | Path,
@@ -85,12 +84,15 @@ def write(
         a SkippedWarning), OSError.
     """
     model = unwrapped(model)
-    check_place(Path(path))
+    saving.check_place(Path(path))
     exported = exported or export(model, task)
     check_finite(model, exported.wanted)
     data = pack(model, exported, smallest=smallest)
-    save(path, data)
+    saving.save(path, data)
     return len(data)
+
+
+write = save
 
 
 def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> bytes:
@@ -177,7 +179,7 @@ def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any
 
 
 def _check_outputs(expected: Any) -> None:
-    _, outputs = numbered(plain(expected))
+    outputs = tensors(expected)
     if not outputs:
         raise ExportError(
             f"the model returns no tensor but {type(expected).__name__}: make forward() return "
@@ -218,7 +220,7 @@ class _Call(nn.Module):
             name: one for names, one in zip(self.names, weights, strict=True) for name in names
         }
         output = torch.func.functional_call(self.model, named, call[0], call[1], tie_weights=False)
-        return tuple(numbered(plain(output))[1])
+        return tuple(tensors(output))
 
 
 def _export(
@@ -226,17 +228,13 @@ def _export(
 ) -> tuple[Exported, Guards]:
     values = [member.raw.detach() for member in members(model)]
     fixed = torch.export.Dim.DYNAMIC
-    shapes = over(
-        lambda leaf: (
-            dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None
-        ),
-        example.args,
-    )
-    keyed = over(
-        lambda leaf: (
-            dict.fromkeys(example.axes[id(leaf)], fixed) if id(leaf) in example.axes else None
-        ),
-        example.kwargs,
+    leaves, form = tree.flatten((example.args, example.kwargs))
+    shapes = tree.fill(
+        form,
+        [
+            dict.fromkeys(example.axes[id(one)], fixed) if id(one) in example.axes else None
+            for one in leaves
+        ],
     )
     call = _Call(model)
 
@@ -249,15 +247,15 @@ def _export(
             dynamo=True,
             verbose=False,
             opset_version=20,
-            dynamic_shapes=([None] * len(values), (shapes, keyed)),
-            custom_translation_table=translations() | embedding_bag.translations(),
+            dynamic_shapes=([None] * len(values), shapes),
+            custom_translation_table=translations(),
         )
 
     with quiet(), torch.no_grad(), noted() as guards:
         program = attempted(exported, model, step_by_step(model))
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))
-    structure, outputs = numbered(plain(expected))
+    structure, outputs = numbered(tree.plain(expected))
     names = Names(
         weights=len(values),
         inputs=input_names(plain_module(model), arguments),
@@ -333,7 +331,7 @@ def _tolerance(model: nn.Module, expected: Any, exported: Exported) -> float:
     rounds = any(isinstance(one, Quantised | Grid) for one in model.modules())
     if rounds or sign_layers.layers(exported.graph, _tensors(model, exported)):
         return QUANTISED_TOLERANCE
-    computed = [one.raw for one in members(model)] + numbered(plain(expected))[1]
+    computed = [one.raw for one in members(model)] + tensors(expected)
     return TOLERANCE * (
         8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1
     )
@@ -345,8 +343,7 @@ def _compare(loaded: Loaded, example: Example, expected: Any, tolerance: float, 
         got = loaded(*example.args, **example.kwargs)
     except (file.ShoeError, ValueError) as error:
         raise ExportError(f"the exported graph fails{where}: {error}") from error
-    _, wanted = numbered(plain(expected))
-    for value, ours in zip(wanted, arrays(got), strict=True):
+    for value, ours in zip(tensors(expected), arrays(got), strict=True):
         theirs = array(value.float() if value.dtype == torch.bfloat16 else value)
         if theirs.shape != ours.shape:
             raise ExportError(

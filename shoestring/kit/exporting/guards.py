@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from shoestring.kit.tracing.example import Example, over
+from shoestring.artifact import tree
+from shoestring.kit.tracing.example import Example
 
 _DEFERRED = "prefer_deferred_runtime_asserts_over_guards"
 
@@ -56,7 +57,7 @@ class Guards:
                 [lengths.get(names.get(axis, ""), size) for axis, size in enumerate(leaf.shape)]
             )
 
-        given = {"call": (over(sized, example.args), over(sized, example.kwargs))}
+        given = {"call": (tree.map(sized, example.args), tree.map(sized, example.kwargs))}
         known = {
             "L": given,
             "math": math,

@@ -14,11 +14,15 @@ import onnx
 from onnx import numpy_helper
 
 from shoestring.artifact.format import graph as graphs
-from shoestring.artifact.format.graph import Graph, Node, OperatorError, Port, Tree
+from shoestring.artifact.format.graph import (
+    LARGEST_CONSTANT,
+    Graph,
+    Node,
+    OperatorError,
+    Port,
+    Tree,
+)
 from shoestring.artifact.format.tensors import Tensor, tensor
-
-LARGEST_CONSTANT = 64
-"""A constant with more elements than this is kept, and coded, among the tensors."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import TENSOR, Node
-from shoestring.kit.exporting.onnx_graph import LARGEST_CONSTANT
+from shoestring.artifact.format.graph import LARGEST_CONSTANT, TENSOR, Node
 from shoestring.kit.importing.operators.operator import Attributes, as_tensor, settled
 from shoestring.kit.importing.operators.table import SERVED
 from shoestring.kit.weights.coded import Coded, coded, together, torch_of

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from shoestring.artifact import tree
 from shoestring.artifact.format.graph import Port, Tree
 from shoestring.artifact.format.tensors import ELEMENTS
-from shoestring.artifact.runtime.loaded import leaves, rebuilt
 from shoestring.core import Vary
 from shoestring.kit.importing.operators.operator import TYPES, Attributes, UnservedError, as_tensor
 from shoestring.kit.importing.operators.table import FUNCTIONS
@@ -125,7 +125,7 @@ class Network(nn.Module):
                     else torch.zeros(sizes, dtype=kind)
                 )
             found.append(Vary(value, axes))
-        return rebuilt(self.program.arguments, found)
+        return tree.fill(self.program.arguments, found)
 
     def signature(self) -> str:
         """The inputs in words: name, type and shape of each."""
@@ -146,9 +146,9 @@ class Network(nn.Module):
             *(f"argument {place + 1}" for place in range(len(positions))),
             *(f"the argument {name!r}" for name in names),
         ]
-        for tree, value, where in zip((*positions, *names.values()), args, words, strict=True):
+        for structure, value, where in zip((*positions, *names.values()), args, words, strict=True):
             if value is not None:
-                leaves(tree, value, where, found)
+                found |= tree.match(structure, value, where)
         values: dict[int, Any] = dict(program.numbers)
         for place, port in enumerate(program.inputs):
             if place not in found:
@@ -163,7 +163,7 @@ class Network(nn.Module):
             )
         for step in program.steps:
             self._take(step, values)
-        return rebuilt(
+        return tree.fill(
             program.structure,
             [as_tensor(self._value(number, values)) for number in program.results],
         )

@@ -18,10 +18,10 @@ from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import OperatorError
+from shoestring.artifact.format.graph import LARGEST_CONSTANT, OperatorError
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.format.tensors import Tensor, tensor
-from shoestring.kit.exporting.onnx_graph import LARGEST_CONSTANT, Names, convert
+from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.importing.onnx_branches import GRAPHS, inline_branches, with_fixed
 
 OLDEST = 7

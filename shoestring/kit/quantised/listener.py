@@ -13,8 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from shoestring.artifact import tree
+from shoestring.kit.tracing.example import tensors
 from shoestring.kit.tracing.product import Product
-from shoestring.kit.tracing.tape import flat, function_name, inside
+from shoestring.kit.tracing.tape import function_name, inside
 
 
 class Listener(TorchFunctionMode):
@@ -40,14 +42,14 @@ class Listener(TorchFunctionMode):
         for place, one in enumerate(given):
             given[place] = self.changed(self.places.arguments.get((*key, place)), one)
         named = [name for name, one in kwargs.items() if isinstance(one, Tensor)]
-        for place, name in enumerate(named, len(flat(args))):
+        for place, name in enumerate(named, len(tree.leaves(args))):
             kwargs[name] = self.changed(self.places.arguments.get((*key, place)), kwargs[name])
         product = self.places.products.get(key)
         if product is None:
             answer = func(*given, **kwargs)
         else:
             answer = self.model.multiply(Product.of(func, key[1], given, kwargs), *product)
-        if any(isinstance(one, Tensor) for one in flat((answer,))):
+        if tensors(answer):
             self.turns[kind] += 1
         if isinstance(
             answer, tuple | list

@@ -9,7 +9,7 @@ QuantizeLinear and DequantizeLinear, which `lowering.py` completes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,17 +116,6 @@ def _on_grid(value: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
 @_on_grid.register_fake
 def _(value: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
     return torch.empty_like(value)
-
-
-def _translated(value: Any, scale: Any, zero: Any) -> Any:
-    from onnxscript import opset20 as operators
-
-    return operators.DequantizeLinear(operators.QuantizeLinear(value, scale, zero), scale, zero)  # pyright: ignore[reportArgumentType]
-
-
-def translations() -> dict[Any, Callable]:
-    """What the exporter writes for operators of ours."""
-    return {torch.ops.shoestring.on_grid.default: _translated}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shoestring.kit.tracing.example import over
+from shoestring.artifact import tree
 from shoestring.kit.weights.parameters import SkippedWarning
 
 FAR = 32.0
@@ -119,7 +119,7 @@ def first_rows(batch: Any, count: int) -> Any:
     All of it, where it is not made of tensors that are all as long.
     """
     lengths = [
-        len(one) for one in _leaves(batch) if isinstance(one, Tensor | np.ndarray) and one.ndim
+        len(one) for one in tree.leaves(batch) if isinstance(one, Tensor | np.ndarray) and one.ndim
     ]
     found = _rows(batch, torch.arange(lengths[0]) < count) if lengths else None
     return batch if found is None else found
@@ -187,7 +187,7 @@ def _reaches(batch: Any) -> dict[int, Tensor]:
     far each example is from zero.
     """
     found: dict[int, Tensor] = {}
-    for place, leaf in enumerate(_leaves(batch)):
+    for place, leaf in enumerate(tree.leaves(batch)):
         one = (
             torch.from_numpy(leaf)
             if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"
@@ -203,7 +203,7 @@ def _rows(batch: Any, keep: Tensor) -> Any:
 
     None where there are none, or it is not made of tensors that are all as long.
     """
-    leaves = _leaves(batch)
+    leaves = tree.leaves(batch)
     lengths = {len(one) for one in leaves if isinstance(one, Tensor | np.ndarray) and one.ndim}
     # A list within a batch holds one thing for each example: which, nobody can tell.
     parts = (
@@ -224,10 +224,4 @@ def _rows(batch: Any, keep: Tensor) -> Any:
             return leaf[keep.to(leaf.device)] if leaf.ndim else leaf
         return leaf[keep.numpy()] if isinstance(leaf, np.ndarray) and leaf.ndim else leaf
 
-    return over(cut, batch)
-
-
-def _leaves(batch: Any) -> list[Any]:
-    found: list[Any] = []
-    over(found.append, batch)
-    return found
+    return tree.map(cut, batch)

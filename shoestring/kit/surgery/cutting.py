@@ -6,23 +6,17 @@ A model's answers before and after, and a weight cut with all that is known of i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import array, seeded
 from shoestring.kit.tracing.compare import TOLERANCE, all_close
-from shoestring.kit.tracing.example import Example, numbered, plain
+from shoestring.kit.tracing.example import Example, tensors
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.parameters import Weight
 
 _ADVICE = "in forward() write x.flatten(1), or sizes taken from x.shape, in place of numbers"
-
-
-def tensors(value: Any) -> list[Tensor]:
-    """The tensors of an output, in order."""
-    return numbered(plain(value))[1]
 
 
 def answers(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten
 
+from shoestring.artifact import tree
 from shoestring.kit.surgery.cutting import is_in_groups
 from shoestring.kit.surgery.probe import Trial
+from shoestring.kit.tracing.example import tensors
 from shoestring.kit.weights.parameters import Weight, members
 from shoestring.kit.weights.parametrizations import is_masked
 
@@ -124,7 +125,7 @@ class Dependencies(TorchFunctionMode):
 
         They are what the model answers, or what it decides by.
         """
-        for one in tree_flatten(values)[0]:
+        for one in tensors(values):
             if id(one) in self._of:
                 self.fix(self._of[id(one)])
 
@@ -148,7 +149,7 @@ class Dependencies(TorchFunctionMode):
         answer = func(*args, **kwargs)
         if name in ("__get__", "__set__"):
             return self._got(answer, args)
-        results = [one for one in tree_flatten(answer)[0] if isinstance(one, Tensor)]
+        results = tensors(answer)
         if answer is None and name == "__setitem__":
             results = [args[0]]
         if results:
@@ -279,7 +280,7 @@ class Dependencies(TorchFunctionMode):
 
     def _tried(self, func: Callable, args: tuple, kwargs: dict) -> list[Tensor]:
         """The marks of what a function gives."""
-        flat, form = tree_flatten((args, kwargs))
+        flat, form = tree.flatten((args, kwargs))
         weights = [
             at for at, one in enumerate(flat) if isinstance(one, Tensor) and id(one) in self._places
         ]

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shoestring.artifact import tree
 from shoestring.artifact.format.axes import Axis
 from shoestring.core import Task, seeded
 from shoestring.kit.surgery.cutting import answers, differs, take, tensors
 from shoestring.kit.surgery.dependency import Dependencies, Place, reason_to_stay
-from shoestring.kit.tracing.example import Example, example_of, over, plain, reshaped
+from shoestring.kit.tracing.example import Example, example_of, reshaped
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.layers import Patterns, chosen, layers_of
 from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, members
@@ -212,7 +213,7 @@ def _followed(
             with quiet(), seeded(0), torch.no_grad():
                 with marks:
                     answer = judged(*tried.args, **tried.kwargs)
-                marks.fix_values([answer, tensors(answer)])  # the latter of mappings of any class
+                marks.fix_values(answer)
             return marks, answer
         except Exception:
             if tried is example:
@@ -222,8 +223,7 @@ def _followed(
 
 def _hidden(answer: Any) -> str:
     """Why a model's answers could not be compared; empty where they can."""
-    leaves: list[Any] = []
-    over(leaves.append, plain(answer))
+    leaves = tree.leaves(answer)
     wrong = leaves[:1] if not tensors(answer) else [leaf for leaf in leaves if is_dataclass(leaf)]
     kind = type(wrong[0] if wrong else answer).__name__
     return (
@@ -244,7 +244,7 @@ def _shortened(example: Example) -> Example | None:
                 leaf, cut = leaf.narrow(axis, 0, short), True
         return leaf
 
-    changed = Example(over(shorter, example.args), over(shorter, example.kwargs), {})
+    changed = Example(tree.map(shorter, example.args), tree.map(shorter, example.kwargs), {})
     return changed if cut else None
 
 

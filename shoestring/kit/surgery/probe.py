@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from shoestring.artifact import tree
+from shoestring.kit.tracing.example import tensors
 
 
 class Trial:
@@ -36,16 +38,12 @@ class Trial:
         """
         copies = [one.clone() if isinstance(one, Tensor) else one for one in flat]
         copies[self.at] = value.clone(memory_format=torch.preserve_format)
-        args, kwargs = tree_unflatten(copies, self.form)
+        args, kwargs = tree.fill(self.form, copies)
         torch.default_generator.set_state(
             self.state
         )  # not by seeding, which asks where it was called from each time
         answer = self.func(*args, **kwargs)
-        return (
-            [args[0]]
-            if answer is None
-            else [one for one in tree_flatten(answer)[0] if isinstance(one, Tensor)]
-        )
+        return [args[0]] if answer is None else tensors(answer)
 
     def aim(self, at: int, *, below: bool = False) -> None:
         """The tensor that is changed.

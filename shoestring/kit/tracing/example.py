@@ -6,7 +6,7 @@ What is in its nest of arguments, which axes vary, and what each tensor is calle
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from shoestring.artifact import tree
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.graph import Tree
 from shoestring.core import Task, Vary
@@ -70,7 +71,9 @@ def example_of(task: Task) -> Example:
         return tensor
 
     args, kwargs = task.example()
-    return Example(over(unwrap, tuple(args)), over(unwrap, dict(kwargs)), axes)
+    leaves, structure = tree.flatten((tuple(args), dict(kwargs)))
+    args, kwargs = tree.fill(structure, [unwrap(leaf) for leaf in leaves])
+    return Example(args, kwargs, axes)
 
 
 def reshaped(example: Example) -> Example | None:
@@ -92,7 +95,7 @@ def reshaped(example: Example) -> Example | None:
             leaf = lengthened(leaf, axis, other if other in allowed else size)
         return leaf
 
-    changed = Example(over(change, example.args), over(change, example.kwargs), {})
+    changed = Example(tree.map(change, example.args), tree.map(change, example.kwargs), {})
     return changed if varied else None
 
 
@@ -107,36 +110,20 @@ def lengthened(leaf: torch.Tensor, axis: int, length: int) -> torch.Tensor:
     return (torch.cat([leaf] * times, axis) if times > 1 else leaf).narrow(axis, 0, length)
 
 
-def over(change: Callable[[Any], Any], tree: Any) -> Any:
-    """A nest of tuples, lists and dicts with each leaf changed."""
-    if isinstance(tree, dict):
-        return {key: over(change, branch) for key, branch in tree.items()}
-    if isinstance(tree, list | tuple) and not isinstance(tree, Vary):
-        branches = [over(change, branch) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return change(tree)
+def numbered(nest: Any) -> tuple[Tree, list[torch.Tensor]]:
+    """The nest with numbers in place of tensors and None in place of all else, and the tensors."""
+    tensors, structure = tree.flatten(nest, lambda leaf: isinstance(leaf, torch.Tensor))
+    return structure, tensors
 
 
-def plain(output: Any) -> Any:
-    """An output as tensors in tuples, lists and dicts; a mapping of any class is a dict."""
-    if isinstance(output, Mapping):
-        return {str(key): plain(value) for key, value in output.items()}
-    if isinstance(output, tuple):
-        return tuple(plain(value) for value in output)
-    return [plain(value) for value in output] if isinstance(output, list) else output
+def tensors(nest: Any) -> list[torch.Tensor]:
+    """The tensors of a nest, in order."""
+    return [leaf for leaf in tree.leaves(nest) if isinstance(leaf, torch.Tensor)]
 
 
-def numbered(tree: Any) -> tuple[Tree, list[torch.Tensor]]:
-    """The tree with numbers in place of tensors, and the tensors."""
-    leaves: list[torch.Tensor] = []
-
-    def number(leaf: Any) -> int | None:
-        if not isinstance(leaf, torch.Tensor):
-            return None
-        leaves.append(leaf)
-        return len(leaves) - 1
-
-    return over(number, tree), leaves
+def arrays(nest: Any) -> list[np.ndarray]:
+    """The arrays of a nest, in order."""
+    return [leaf for leaf in tree.leaves(nest) if isinstance(leaf, np.ndarray)]
 
 
 def input_names(model: nn.Module, arguments: Tree) -> list[str]:
@@ -145,17 +132,17 @@ def input_names(model: nn.Module, arguments: Tree) -> list[str]:
     positional = [
         p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
-    names = dict(_paths(arguments[1], ""))
+    names = _numbers(arguments[1], "")
     for place, branch in enumerate(arguments[0]):
-        names |= dict(
-            _paths(branch, positional[place] if place < len(positional) else f"input_{place}")
+        names |= _numbers(
+            branch, positional[place] if place < len(positional) else f"input_{place}"
         )
     return [names[place] for place in range(len(names))]
 
 
 def output_names(structure: Tree, count: int) -> list[str]:
     """The paths of what is returned."""
-    names = dict(_paths(structure, ""))
+    names = _numbers(structure, "")
     return [
         names[place]
         if names[place].isidentifier() or "." in names[place]
@@ -164,24 +151,6 @@ def output_names(structure: Tree, count: int) -> list[str]:
     ]
 
 
-def _paths(tree: Tree, path: str) -> list[tuple[int, str]]:
-    if isinstance(tree, int):
-        return [(tree, path)]
-    pairs = (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list | tuple)
-        else ()
-    )
-    return [leaf for key, branch in pairs for leaf in _paths(branch, f"{path}.{key}".lstrip("."))]
-
-
-def arrays(tree: Any) -> list[np.ndarray]:
-    """The arrays of a nest, in order."""
-    if isinstance(tree, np.ndarray):
-        return [tree]
-    branches = (
-        tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
-    )
-    return [leaf for branch in branches for leaf in arrays(branch)]
+def _numbers(structure: Tree, start: str) -> dict[int, str]:
+    """The path of each tensor, by its number."""
+    return {number: path for path, number in tree.paths(structure, start) if number is not None}

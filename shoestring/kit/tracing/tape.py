@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from shoestring.kit.tracing.example import Example, numbered, plain
+from shoestring.artifact import tree
+from shoestring.kit.tracing.example import Example, tensors
 
 _ALIASES = {
     "__add__": "add",
@@ -104,13 +105,11 @@ class Tape:
 def record(model: nn.Module, example: Example) -> Tape:
     """The tape of a module in evaluation mode on an example; raises whatever forward() does."""
     recorder = _Recorder(model)
-    _, given = numbered((example.args, example.kwargs))
-    for tensor in given:
+    for tensor in tensors((example.args, example.kwargs)):
         recorder.value(tensor)
     with torch.no_grad(), inside(model, recorder.layers), recorder:
         answer = model(*example.args, **example.kwargs)
-    _, results = numbered(plain(answer))
-    recorder.tape.results = tuple(recorder.numbers.get(id(one), -1) for one in results)
+    recorder.tape.results = tuple(recorder.numbers.get(id(one), -1) for one in tensors(answer))
     return recorder.tape
 
 
@@ -157,12 +156,12 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = function_name(func)
-        leaves = flat((*args, *(one for one in kwargs.values() if isinstance(one, Tensor))))
+        leaves = tree.leaves((*args, *(one for one in kwargs.values() if isinstance(one, Tensor))))
         inputs = tuple(
             self.numbers.get(id(one)) if isinstance(one, Tensor) else None for one in leaves
         )
         answer = func(*args, **kwargs)
-        made = [one for one in flat((answer,)) if isinstance(one, Tensor)]
+        made = tensors(answer)
         if name == "__setitem__" and isinstance(args[0], Tensor):
             self.value(
                 args[0]
@@ -181,12 +180,3 @@ class _Recorder(TorchFunctionMode):
                 Call(name, turn, layer, inputs, numbers, weights, others, kwargs, made[0].ndim)
             )
         return answer
-
-
-def flat(arguments: Any) -> list[Any]:
-    """Arguments, those in lists and tuples one by one."""
-    return [
-        leaf
-        for one in arguments
-        for leaf in (flat(one) if isinstance(one, list | tuple) else (one,))
-    ]

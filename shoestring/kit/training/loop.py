@@ -1,4 +1,4 @@
-"""The training loop that techniques recover with."""
+"""The training loop, and the teacher that a task gets where it has none."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from shoestring.core import Task, seeded
-from shoestring.kit.exporting.export import ExportError, export
-from shoestring.kit.progress import is_heard, progress
+from shoestring.core import Task
+from shoestring.kit.progress import progress
 from shoestring.kit.quantised.module import Grid
 from shoestring.kit.training.resume import Batches, snapshot
 from shoestring.kit.training.settings import Mixed, Training
 from shoestring.kit.weights.parameters import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
-LONG = 500
-"""Steps from which on a training takes longer than finding out whether a file can be made of what
-it trains.
-"""
 
 
 class DivergedError(RuntimeError):
@@ -199,40 +194,3 @@ def taught(task: Task, teacher: nn.Module) -> Task:
         if getattr(task, "teacher", None) is not None
         else task.taught_by(bake(clone(teacher)).eval())
     )
-
-
-def warn_of_no_file(model: nn.Module, task: Task) -> None:
-    """Warn where a model cannot become a file, and why: known before it is trained.
-
-    Random numbers are left alone.
-    """
-    try:
-        with seeded(0), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what a file would be like is told where one is written
-            export(model, task)
-    except ExportError as error:
-        warnings.warn(f"what is trained now cannot become a file: {error}", stacklevel=4)
-    except Exception:  # a task for training alone may have no example
-        return
-
-
-def recover(
-    model: Model,
-    task: Task,
-    teacher: nn.Module,
-    training: Training,
-    *,
-    before_step: Callable[[int], None] | None = None,
-    what: str = "training",
-    key: str = "",
-) -> Model:
-    """`train`, taught by `teacher` unless the task has a teacher already.
-
-    Before a long training, a warning where no file can be made of the teacher.
-    """
-    if training.steps >= LONG and not is_heard():
-        warn_of_no_file(teacher, task)
-    learned = taught(task, teacher) if training.steps else task
-    return train(model, learned, training, before_step=before_step, what=what, key=key)

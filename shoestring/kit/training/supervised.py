@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shoestring.artifact import tree
 from shoestring.core import Axis, Predict, Task, Vary, array
 from shoestring.core.kinds import Kinds, are_probabilities
 from shoestring.kit.training.collected import collected
@@ -242,7 +243,7 @@ class Supervised(Task):
         return float(
             np.std(
                 [
-                    self._metric(_over(lambda one, at=at: one[at], outputs), targets[at])
+                    self._metric(tree.map(lambda one, at=at: one[at], outputs), targets[at])
                     for at in drawn
                 ]
             )
@@ -252,7 +253,7 @@ class Supervised(Task):
         """What `predict` answers, and the targets, some hundred examples at a time."""
         inputs, targets = self._split(split)
         for part in zip(*(one.split(500) for one in inputs), targets.split(500), strict=True):
-            yield _over(array, predict(*_changed(part[:-1], self.prepare))), array(part[-1])
+            yield tree.map(array, predict(*_changed(part[:-1], self.prepare))), array(part[-1])
 
     def _answers(self, predict: Predict, split: str) -> tuple[Any, np.ndarray]:
         """Those of a whole split."""
@@ -325,30 +326,20 @@ def _changed(
     return changed if isinstance(changed, tuple) else (changed,)
 
 
-def _over(change: Callable[[Any], Any], outputs: Any) -> Any:
-    """The outputs with each of their arrays changed."""
-    if isinstance(outputs, Mapping):
-        return {key: _over(change, value) for key, value in outputs.items()}
-    return (
-        tuple(_over(change, one) for one in outputs)
-        if isinstance(outputs, list | tuple)
-        else change(outputs)
-    )
-
-
 def _joined(parts: Sequence[Any]) -> Any:
     """Outputs of several batches as those of one; raises ValueError where their shapes do not fit."""
-    if isinstance(parts[0], Mapping):
-        return {key: _joined([one[key] for one in parts]) for key in parts[0]}
-    if isinstance(parts[0], tuple):
-        return tuple(_joined(ones) for ones in zip(*parts, strict=True))
+    leaves, structure = tree.flatten(parts[0])
     try:
-        return np.concatenate(parts)
-    except ValueError as error:
+        numbered = [tree.match(structure, one, "the outputs of a batch") for one in parts]
+        joined = [
+            np.concatenate([one[number] for one in numbered]) for number in range(len(leaves))
+        ]
+    except (TypeError, ValueError) as error:
         raise ValueError(
             "a metric takes the outputs of a whole split, and those of its batches do not fit "
             f"together ({error})"
         ) from None
+    return tree.fill(structure, joined)
 
 
 def _as_tensors(name: str, split: Any) -> Split:

@@ -25,7 +25,7 @@ from shoestring.core import Technique, Vary, seeded
 from shoestring.kit import SkippedWarning, Training, clone, from_shoe, remove_dead_units, write
 from shoestring.kit.importing import from_onnx
 from shoestring.kit.importing.onnx_pack import pack_onnx
-from shoestring.kit.tracing.example import arrays, numbered, plain
+from shoestring.kit.tracing.example import arrays, tensors
 from shoestring.kit.training import loop as train
 from shoestring.prune import Channels, Magnitude
 from shoestring.quantize import GPTQ, PostTraining, Rate, WeightOnly, WeightSharing
@@ -219,7 +219,7 @@ def test_files_come_back_without_their_class(animal: Animal, tmp_path: Path):
             got = module(*args, **kwargs)
         assert isinstance(got, Tensor) or type(got) is type(wanted)
         tolerance = 2e-3 if animal.name == "half" else 1e-5
-        for one, other in zip(numbered(plain(got))[1], arrays(wanted), strict=True):
+        for one, other in zip(tensors(got), arrays(wanted), strict=True):
             assert np.allclose(one.float().numpy(), other, rtol=tolerance, atol=tolerance)
     again = write(module, task, tmp_path / "again.shoe")
     assert again < 1.1 * size + 64

@@ -93,7 +93,7 @@ def test_a_long_training_warns_first_where_no_file_can_be_made(task):
 def test_a_long_training_is_the_same_whether_it_was_looked_at_before_or_not(task, monkeypatch):
     made = []
     for long in (1, 1000):
-        monkeypatch.setattr(import_module("shoestring.kit.training.loop"), "LONG", long)
+        monkeypatch.setattr(import_module("shoestring.kit.recovery"), "LONG", long)
         torch.manual_seed(0)
         made.append(apply(Magnitude(density=0.5, training=Training(3)), Gathering(), task))
     assert all(map(torch.equal, made[0].state_dict().values(), made[1].state_dict().values()))

@@ -1,0 +1,27 @@
+"""What torch's exporter writes for operators that it does not know, or writes in a way that files
+do not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onnxscript import opset20 as operators
+
+from shoestring.kit import quantised as _quantised  # noqa: F401  registers the operator on_grid
+from shoestring.kit.exporting import embedding_bag
+
+
+def translations() -> dict[Any, Callable]:
+    """Of each operator of torch, the function that writes it in ONNX's operators.
+
+    Activations on grids, and bags of embeddings.
+    """
+    return {torch.ops.shoestring.on_grid.default: _on_grid} | embedding_bag.translations()
+
+
+def _on_grid(value: Any, step: Any, zero: Any) -> Any:
+    """A pair of QuantizeLinear and DequantizeLinear, which `lowering.py` completes."""
+    return operators.DequantizeLinear(operators.QuantizeLinear(value, step, zero), step, zero)  # pyright: ignore[reportArgumentType]
