@@ -28,6 +28,7 @@ from shoestring.kit.exporting.guards import Guards, noted
 from shoestring.kit.exporting.lowering import lower
 from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
+from shoestring.kit.exporting.translations import translations
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised.integers import Integers, say_what_stays, scales_of
 from shoestring.kit.quantised.module import Grid, Quantised, plain_module
@@ -45,7 +46,6 @@ from shoestring.kit.tracing.example import (
 )
 from shoestring.kit.tracing.exporter import advice as advice_on
 from shoestring.kit.tracing.exporter import attempted, forget_kernels, line_of, quiet
-from shoestring.kit.translations import translations
 from shoestring.kit.weights.parameters import bake, check_finite, clone, members
 
 QUANTISED_TOLERANCE = 0.1

@@ -32,7 +32,7 @@ class Integers:
 
     def of(self, value: torch.Tensor) -> torch.Tensor:
         """The whole numbers of a value."""
-        step = spread(torch.from_numpy(self.step).double(), value)
+        step = spread(torch.from_numpy(self.scale).double(), value)
         return (value.detach().cpu().double() / step).round().clamp(-128, 127).to(torch.int8)
 
 
