@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
 
+from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
 from others_table import others
@@ -19,6 +20,7 @@ from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
+from rooms_table import rooms
 from rounding_table import rounding
 from rows import results, spread, values
 from sensitivity_table import fallback, sensitivity
@@ -213,7 +215,7 @@ def baselines() -> str:
 
 
 def demo() -> str:
-    """What the README's first command prints."""
+    """What the first command of the README prints."""
     return f"```\n{(HERE / 'results' / 'digits.txt').read_text().strip()}\n```"
 
 
@@ -224,6 +226,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
+    "three-results": three_results,
+    "rooms": rooms,
     "trellis": trellis,
     "graphs": graphs,
     "others": others,
@@ -244,7 +248,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "xnor-recipe": recipe,
     "xnor-latency": latency,
 }
-CHARTS = {ROOT / "docs" / "rate.svg": chart}
+CHARTS = {ROOT / "docs" / "rate.svg": chart, ROOT / "docs" / "front.svg": picture}
 
 
 def filled(text: str) -> str:
