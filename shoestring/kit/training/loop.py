@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from shoestring.core import Task, seeded
+from shoestring.kit.counted_steps import StepCounter
 from shoestring.kit.exporting.export import ExportError, export
 from shoestring.kit.progress import is_heard, progress
 from shoestring.kit.quantised.module import Grid
@@ -77,7 +78,7 @@ def train(
     kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
     try:
         begin = kept.load(batches) if kept is not None else 0
-        with progress(what, steps) as advance:
+        with progress(what, steps) as advance, StepCounter(model) as counter:
             for step in range(steps):
                 if step < begin:
                     advance("")
@@ -87,7 +88,12 @@ def train(
                 if before_step is not None:
                     before_step(step)
                 loss = _backward(
-                    model, task, next(batches), f"at step {step} of {steps} ({what})", training
+                    model,
+                    task,
+                    next(batches),
+                    f"at step {step} of {steps} ({what})",
+                    training,
+                    counter,
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * schedule.height(step, steps)
@@ -102,7 +108,9 @@ def train(
     return model
 
 
-def _backward(model: nn.Module, task: Task, batch: Any, where: str, training: Training) -> float:
+def _backward(
+    model: nn.Module, task: Task, batch: Any, where: str, training: Training, counter: StepCounter
+) -> float:
     """The loss of a batch, its gradients left in the parameters."""
     model.zero_grad()
     device = next(model.parameters()).device.type
@@ -111,7 +119,7 @@ def _backward(model: nn.Module, task: Task, batch: Any, where: str, training: Tr
         if isinstance(training.precision, Mixed)
         else nullcontext()
     )
-    with parametrize.cached():
+    with counter.step(batch), parametrize.cached():
         with mixed:
             loss = task.loss(model, batch)
         if not torch.isfinite(loss):
