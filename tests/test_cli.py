@@ -21,12 +21,13 @@ from safetensors.numpy import save_file
 
 from shoestring import cli
 from shoestring.artifact import load
+from shoestring.core import Cost, Ledger, Row
 from shoestring.kit.importing.onnx_pack import pack_onnx
 
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit.training import loop as train
+from shoestring.kit import train
 from shoestring.kit import Training
 from shoestring.tasks import digits
 
@@ -308,6 +309,20 @@ def test_score_and_ledger(file, shoestring):
         float(shoestring("score", file, "mine:small")[1]), abs=1e-4
     )
     assert "prove" in shoestring("ledger", "my.ledger")[1]
+
+
+def test_a_ledger_shows_what_few_steps_take_where_one_did(shoestring, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, cost in (
+        ("plain", Cost(labels=0, seconds=1.0)),
+        ("bought", Cost(labels=70, person_seconds=350.0, training_operations=10**12)),
+    ):
+        Ledger(f"{name}.ledger").append(Row(kind="apply", technique="Margin()", cost_after=cost))
+    assert not {"labels", "operations"} & set(shoestring("ledger", "plain.ledger")[1].split())
+    said = shoestring("ledger", "bought.ledger")[1].split()
+    assert {"labels", "70", "person", "350", "training", "operations", "1e+12"} <= set(
+        said
+    ) and "communicated" not in said
 
 
 @pytest.mark.parametrize(

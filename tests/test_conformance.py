@@ -14,11 +14,13 @@ import subprocess
 import sys
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from getting import check_it_saves, few_labels
 from torch import Tensor, nn
 
 import shoestring
@@ -36,6 +38,7 @@ from shoestring.core import (
     score,
     seeded,
 )
+from shoestring.core.resource import GETTING
 from shoestring.kit import AdamW, Ramp, Training
 from shoestring.models import DigitsLeNet, TextEncoder
 from shoestring.tasks import digits
@@ -90,7 +93,11 @@ NETWORKS: dict[str, type[nn.Module]] = {"prune.Blocks": Rows, "prune.Heads": Row
 """What a technique is tried on where that is not a DigitsLeNet."""
 
 METERS = {"bytes": (meters.Size(), "bytes"), "operations": (meters.Operations(), "operations")}
-"""What the first word after `Saves:` is measured by: the meter, and the field of the Cost."""
+"""What the first word after `Saves:` is measured by: the meter, and the field of the Cost.
+
+Any other word is a field of a Cost that is of getting a model (labels), which is proven by a curve
+at equal score: see tests/getting.py.
+"""
 
 
 def walk() -> list[type[Technique]]:
@@ -145,9 +152,26 @@ def names() -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return digits()
+def saves(kind: type[Technique]) -> str:
+    """The first word after `Saves:`."""
+    said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
+    assert said is not None and (said[1] in METERS or said[1] in GETTING), (
+        f"{key(kind)} says that it saves {said and said[1]!r}: begin with one of "
+        f"{', '.join((*METERS, *GETTING))}, or add to METERS in "
+        "tests/test_conformance.py what measures it"
+    )
+    return said[1]
+
+
+@functools.cache
+def task_for(kind: type[Technique]) -> Task:
+    """The digits; where labels are what it saves, most without a label, which are for sale."""
+    return few_labels(200, 0) if saves(kind) in GETTING else digits()
+
+
+@pytest.fixture
+def task(kind: type[Technique]) -> Task:
+    return task_for(kind)
 
 
 @pytest.fixture(params=TECHNIQUES, ids=key)
@@ -178,7 +202,7 @@ def model(kind: type[Technique]) -> nn.Module:
 @functools.cache
 def ran(technique: Technique, network: type[nn.Module]) -> nn.Module:
     with seeded(0):
-        return technique(trained(network), digits().sealed())
+        return technique(trained(network), task_for(type(technique)).sealed())
 
 
 @pytest.fixture
@@ -369,17 +393,28 @@ def test_it_survives_the_file(
     assert score(task, load(path)) == pytest.approx(score(task, result), abs=1 / 400)
 
 
+def amount(kind: type[Technique], technique: Technique, model: nn.Module, task: Task) -> float:
+    """How much there is of what the technique saves.
+
+    Of having the model, or of getting it with the technique.
+    """
+    word = saves(kind)
+    if word in METERS:
+        meter, field = METERS[word]
+        return getattr(meter(model, task.sealed()), field)
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "ledger.sqlite")
+        apply(technique, trained(NETWORKS.get(key(kind), DigitsLeNet)), task, ledger=ledger)
+        return getattr(ledger.rows()[0].cost_after, word)
+
+
 def test_it_saves_what_it_says(
     kind: type[Technique], technique: Technique, model: nn.Module, task: Task, run: Any
 ):
-    said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
-    assert said is not None and said[1] in METERS, (
-        f"{key(kind)} says that it saves {said and said[1]!r}: begin with one of "
-        f"{', '.join(METERS)}, or add to METERS in "
-        "tests/test_conformance.py what measures it"
-    )
-    meter, field = METERS[said[1]]
-    before, after = (getattr(meter(one, task.sealed()), field) for one in (model, run(technique)))
+    if (word := saves(kind)) in GETTING:
+        check_it_saves(technique, word, key(kind))
+        return
+    before, after = (amount(kind, technique, one, task) for one in (model, run(technique)))
     assert after < before
 
 
@@ -394,13 +429,10 @@ def test_pressed_harder_it_saves_no_less(
     if kind.strength is None:
         pytest.skip("it has nothing that presses harder")
     assert kind.strength.field in {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
-    assert said is not None
-    meter, field = METERS[said[1]]
     base = replace(technique, **PRESSED.get(key(kind), {}))  # type: ignore[type-var]
     presses = [kind.strength.set(base, press) for press in (0.1, 0.5, 0.9)]
     assert len(set(presses)) == 3 and all(eval(repr(one), names()) == one for one in presses)
-    left = [getattr(meter(run(one), task.sealed()), field) for one in presses]
+    left = [amount(kind, one, run(one), task) for one in presses]
     assert left[1] <= 1.02 * left[0] and left[2] <= 1.02 * left[1] and left[2] < left[0], dict(
         zip(presses, left, strict=True)
     )

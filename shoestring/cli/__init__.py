@@ -259,6 +259,10 @@ def score(
     )
 
 
+_SELDOM = ("labels", "person_seconds", "training_operations", "communicated_bytes")
+"""What the table of a ledger has a column for where some row has an amount above 0."""
+
+
 @app.command()
 def ledger(
     path: Annotated[Path, typer.Argument(help="a ledger")] = Path("shoestring.ledger"),
@@ -277,8 +281,19 @@ def ledger(
         for line in Ledger(path).json_lines():
             print(line)
         return
-    table = Table("#", "step", "score before", "after", "bytes", "seconds", "seed")
-    for row in Ledger(path).rows():
+    rows = Ledger(path).rows()
+    others = [one for one in _SELDOM if any(getattr(row.cost_after, one) for row in rows)]
+    table = Table(
+        "#",
+        "step",
+        "score before",
+        "after",
+        "bytes",
+        "seconds",
+        *(one.replace("_", " ") for one in others),
+        "seed",
+    )
+    for row in rows:
         what = f"prove {row.file} {row.note}" if row.kind == "prove" else gist(row.technique)
         values = (row.score_before, row.score_after)
         scores = ["" if v is None else f"{v:.4f}" for v in values]
@@ -289,6 +304,10 @@ def ledger(
             *scores,
             "" if size is None else f"{size:,}",
             "" if seconds is None else f"{seconds:.1f}",
+            *(
+                "" if (amount := getattr(row.cost_after, one)) is None else f"{amount:.5g}"
+                for one in others
+            ),
             "" if row.seed is None else str(row.seed),
         )
     Console().print(table)

@@ -16,14 +16,14 @@ from shoestring.core.kinds import (
     Own,
     Probabilities,
 )
+from shoestring.core.labels import LabelBudgetError, LabelTask, Purchases, label_task
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.meter import Gauge, Meter
 from shoestring.core.model import unwrapped
 from shoestring.core.prove import prove
 from shoestring.core.resource import RESOURCES, Resource
+from shoestring.core.spending import spend
 from shoestring.core.task import (
-    LabelBudgetError,
-    Oracle,
     Predict,
     SealedError,
     Task,
@@ -53,14 +53,15 @@ __all__ = [
     "Gauge",
     "Kind",
     "LabelBudgetError",
+    "LabelTask",
     "Ledger",
     "Meter",
     "NotTaught",
     "Numbers",
-    "Oracle",
     "Own",
     "Predict",
     "Probabilities",
+    "Purchases",
     "Resource",
     "Row",
     "SealedError",
@@ -76,8 +77,10 @@ __all__ = [
     "chain",
     "check_task",
     "evaluating",
+    "label_task",
     "prove",
     "score",
     "seeded",
+    "spend",
     "unwrapped",
 ]

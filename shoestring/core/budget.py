@@ -12,6 +12,7 @@ from shoestring.core.cost import Cost
 from shoestring.core.resource import LIMITED, Resource, units_in_words
 
 _SCORES = ("drop", "score")  # limits in units of the score
+_MAY_BE_ZERO = ("drop", "labels", "person_time", "communication")
 _NAMES = (*LIMITED, *_SCORES)
 _OTHER_WORDS = {
     "accuracy": "score",
@@ -24,6 +25,9 @@ _OTHER_WORDS = {
     "filesize": "size",
     "power": "energy",
     "minutes": "time",
+    "traffic": "communication",
+    "bandwidth": "communication",
+    "work": "person_time",
 }
 _LIMIT = re.compile(
     r"\s*([A-Za-z_]+)\s*(<=|>=|=<|=>|==|[<>=≤≥])\s*([-+]?(?:inf|nan)|[-+0-9.eE]+)\s*([A-Za-z%]*)\s*",
@@ -53,8 +57,8 @@ class Budget:
 
     Read one with `Budget.parse("size<=40KB, latency<=50%, drop<=0.3%")`.
     `size` and `memory` in bytes, `latency` in milliseconds, `operations` per example, `energy` in
-    joules a run; each of these may be a Share of what came in instead. `labels` bought, `time` in
-    seconds.
+    joules a run; each of these may be a Share of what came in instead. `labels` bought, `time` and
+    `person_time` in seconds, `training_operations`, `communication` in bytes: of getting a model.
     `drop`: of the score, in its units.
     `score`: the least validation score, the one limit that is a lower one. 1 KB is 1,000 bytes. `%`
         of a resource is a share of what came in; `%` of drop and score means points, for scores
@@ -69,6 +73,9 @@ class Budget:
     energy: float | Share | None = None
     labels: float | None = None
     time: float | None = None
+    person_time: float | None = None
+    training_operations: float | None = None
+    communication: float | None = None
     drop: float | None = None
     score: float | None = None
 
@@ -170,11 +177,11 @@ def _check(name: str, limit: float | Share) -> None:
         "above or below 0"
         if name == "score"
         else "0 or more"
-        if name in ("drop", "labels")
+        if name in _MAY_BE_ZERO
         else "more than 0"
     )
     if math.isfinite(number) and (
-        name == "score" or number > 0 or (number == 0 and name in ("drop", "labels"))
+        name == "score" or number > 0 or (number == 0 and name in _MAY_BE_ZERO)
     ):
         return
     nothing = number == (-math.inf if name == "score" else math.inf)

@@ -13,8 +13,11 @@ class Cost:
 
     Of getting a model: `labels` bought, `seconds` spent, `processor_seconds` used by
     this process and the workers it started and saw end, `training_joules` used, `settings` a person
-    had to choose. Of having it: `bytes` of its file, `milliseconds` a run, `operations` per example
-    (a multiply and an add are two), `memory_bytes` at the peak of a run, `joules` a run.
+    had to choose, `person_seconds` that a person worked (labelling, say), `training_operations` of
+    the forward and backward passes of training steps (matrix products and convolutions; a multiply
+    and an add are two), `communicated_bytes` sent between workers. Of having it: `bytes` of its
+    file, `milliseconds` a run, `operations` per example (a multiply and an add are two),
+    `memory_bytes` at the peak of a run, `joules` a run.
     """
 
     labels: int | None = None
@@ -22,6 +25,9 @@ class Cost:
     processor_seconds: float | None = None
     training_joules: float | None = None
     settings: int | None = None
+    person_seconds: float | None = None
+    training_operations: int | None = None
+    communicated_bytes: int | None = None
     bytes: int | None = None
     milliseconds: float | None = None
     operations: int | None = None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _PLAIN = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_MANY = {**_PLAIN, "P": 1e15}
 _BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _TIME = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _ENERGY = {"uJ": 1e-6, "mJ": 1e-3, "J": 1.0}
@@ -70,6 +71,30 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource(
         limit="time", field="seconds", units=_TIME, unit="s", about="seconds spent", getting=True
+    ),
+    Resource(
+        limit="person_time",
+        field="person_seconds",
+        units=_TIME,
+        unit="s",
+        about="seconds that a person worked",
+        getting=True,
+    ),
+    Resource(
+        limit="training_operations",
+        field="training_operations",
+        units=_MANY,
+        unit="",
+        about="operations of training steps",
+        getting=True,
+    ),
+    Resource(
+        limit="communication",
+        field="communicated_bytes",
+        units=_BYTES,
+        unit="B",
+        about="bytes sent between workers",
+        getting=True,
     ),
     Resource(
         limit=None,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from operator import index as as_integer
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
 from shoestring.artifact.format.axes import Axis
 from shoestring.core.kinds import Kinds
+
+if TYPE_CHECKING:
+    from shoestring.core.labels import LabelTask
 
 Predict = Callable[..., Any]
 
 
 class SealedError(RuntimeError):
     """A technique, a planner or a meter asked for the test split, which only `prove` may read."""
-
-
-class LabelBudgetError(RuntimeError):
-    """More labels were asked for than the oracle may sell."""
 
 
 @dataclass(frozen=True)
@@ -36,54 +34,6 @@ class Vary:
 
     tensor: Any
     axes: Mapping[int, str | Axis] = field(default_factory=dict)
-
-
-@dataclass
-class Oracle:
-    """Sells labels and counts them. Asking twice for the same label costs one.
-
-    `answer(indices)` gives the labels, and must give the same ones again; `limit` is the most that
-    it sells, None for no limit. What it sells is what the task's "train" split then yields: a
-    technique that buys changes the task, not a copy.
-    """
-
-    answer: Callable[[Sequence[int]], Any]
-    limit: int | None = None
-    sold: set[int] = field(default_factory=set)
-
-    def buy(self, indices: Sequence[int]) -> Any:
-        """The labels of `indices`, in that order.
-
-        Raises LabelBudgetError, selling nothing, past the limit.
-        """
-        places = [_place(i) for i in indices]
-        wanted = self.sold | set(places)
-        if self.limit is not None and len(wanted) > self.limit:
-            raise LabelBudgetError(
-                f"{len(wanted)} labels in all were asked for and {self.limit} may be sold: ask "
-                "for fewer"
-            )
-        answers = self.answer(places)
-        self.sold = wanted  # after the answer: what was not delivered is not paid for
-        return answers
-
-
-def _place(index: Any) -> int:
-    """A whole number, 0 or more: a mask or a negative place would be counted wrongly."""
-    try:
-        place = (
-            -1
-            if isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
-            else as_integer(index)
-        )
-    except TypeError:  # a fraction, a word
-        place = -1
-    if place < 0:
-        raise ValueError(
-            f"labels are bought by their places, whole numbers from 0 up: {index!r} is none (a "
-            "mask?)"
-        )
-    return place
 
 
 class _NoName:
@@ -105,9 +55,8 @@ class Task(Protocol):
     Write a class with the first four methods, deriving from Task to get the rest.
     A task need not have inputs and targets: `batches` yields whatever `loss` understands.
     Randomness (the order of the training batches, the moves of an opponent) is drawn from the
-    global generators of torch, numpy or Python, so that a seed fixes it. A task that sells labels
-    has an attribute `oracle` (an Oracle). `name` tells tasks apart in records; "" where there is
-    none.
+    global generators of torch, numpy or Python, so that a seed fixes it. `name` tells tasks apart
+    in records; "" where there is none.
     `kinds`: what the outputs of the model mean, see `core.kinds`; None leaves it to be found out.
     """
 
@@ -158,6 +107,13 @@ class Task(Protocol):
         "" where nothing was taught yet.
         """
         return ""
+
+    def labelled(self) -> LabelTask | None:
+        """The same task, where its labels can be bought and changed (`core.LabelTask`).
+
+        None where they cannot.
+        """
+        return None
 
     def sampled(self, examples: int, seed: int) -> Task:
         """The same task with at most so many validation examples, drawn by the seed.

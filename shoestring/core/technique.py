@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
+from shoestring.core.labels import Purchases
 from shoestring.core.model import unwrapped
 from shoestring.core.task import Task
 
@@ -157,13 +158,17 @@ def _name(self: Any) -> str:
 
 @dataclass(frozen=True)
 class Chain(Technique):
-    """Techniques one after the other; the empty chain is the identity."""
+    """Techniques one after the other; the empty chain is the identity.
+
+    Labels that one buys, those after it have too.
+    """
 
     techniques: tuple[Technique, ...] = ()
 
     def __call__(self, model: Any, task: Task) -> Any:
+        purchases = Purchases()
         for technique in self.techniques:
-            model = technique(model, task)
+            model = technique(model, purchases.counted(task))
         return model
 
     def __repr__(self) -> str:

@@ -7,21 +7,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from inspect import ismethod
-from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast, final, runtime_checkable
 
 from shoestring.core.inferred import Told, in_words, settle
 from shoestring.core.kinds import Kinds, Own, outputs_of, shown
 from shoestring.core.task import Predict, SealedError, Task, as_in_training, evaluating, seeded
+
+if TYPE_CHECKING:
+    from shoestring.core.labels import LabelTask
 
 
 class View(Task):
     """A task that is another task but for its loss: all else, attributes too, is the other's.
 
     A dataclass that derives from it has the other task as its first field, and writes `loss`.
-    `_seals`: whether the test split, and every attribute that has the word "test" in its name,
-        raises SealedError, and tasks within the task are sealed too.
+    `_wraps`: whether tasks within the task, and those that its methods return, are seen through the
+        view too.
+    `_seals`: whether, besides, the test split, and every attribute that has the word "test" in its
+        name, raises SealedError.
     """
 
+    _wraps: ClassVar[bool] = False
     _seals: ClassVar[bool] = False
 
     @abstractmethod
@@ -76,27 +83,57 @@ class View(Task):
 
     def sampled(self, examples: int, seed: int) -> Self:
         """The same view of the other task's sample."""
-        sample = self._seen.sampled(examples, seed)
-        return self if sample is self._seen else replace(self, **{_first(self): sample})  # type: ignore[type-var]
+        return self._around(self._seen.sampled(examples, seed))
+
+    def labelled(self) -> LabelTask | None:
+        """This view, where the other task has labels that can be bought and changed."""
+        return None if self._seen.labelled() is None else cast("LabelTask", self)
+
+    def buy(self, places: Any) -> Self:
+        """The same view of the other task with these labels bought, see `core.LabelTask`.
+
+        Raises TypeError where it has none.
+        """
+        from shoestring.core.labels import label_task
+
+        return self._around(label_task(self._seen).buy(places))
+
+    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> Self:
+        """The same view of the other task with these labels, see `core.LabelTask`.
+
+        Raises TypeError where it has none.
+        """
+        from shoestring.core.labels import label_task
+
+        return self._around(label_task(self._seen).with_labels(labels, weights, places))
+
+    def _around(self, task: Task) -> Self:
+        """The same view of another task."""
+        return self if task is self._seen else replace(self, **{_first(self): task})  # type: ignore[type-var]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == _first(self):  # a copy half made has none yet
             raise AttributeError(name)
-        if not self._seals:
+        if not self._wraps:
             return getattr(self._seen, name)
         if "test" in name.split("_"):
             self._open("test")
         value = getattr(self._seen, name)
         if not ismethod(value):
-            return _sealed(value)
+            return self._wrapped(value)
 
-        def sealed(*args: Any, **kwargs: Any) -> Any:
+        def method(view: Self, *args: Any, **kwargs: Any) -> Any:
             for argument in (*args, *kwargs.values()):
                 if isinstance(argument, str):
-                    self._open(argument)
-            return _sealed(value(*args, **kwargs))
+                    view._open(argument)
+            return view._wrapped(value(*args, **kwargs))
 
-        return sealed
+        return MethodType(
+            method, self
+        )  # a method, so that a view of this view wraps what it returns too
+
+    def _wrapped(self, value: Any) -> Any:
+        return self._around(value) if isinstance(value, _Splits) else value  # type: ignore[arg-type]
 
 
 def _first(view: Any) -> str:
@@ -112,20 +149,17 @@ class _Splits(Protocol):
     def score(self, predict: Predict, split: str) -> float: ...
 
 
-def _sealed(value: Any) -> Any:
-    return Sealed(value) if isinstance(value, _Splits) else value  # type: ignore[arg-type]
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class Sealed(View):
     """A task whose test split raises.
 
-    What else the task has (an oracle, say) is reached through it.
+    What else the task has (a pool of labels, say) is reached through it.
     An attribute with the word "test" in its name is taken for the test split; tasks within the task
     are sealed too.
     """
 
+    _wraps: ClassVar[bool] = True
     _seals: ClassVar[bool] = True
     _task: Task
 

@@ -18,6 +18,7 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task, check_task, unwrapped
+from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, TimeUpError, told
@@ -176,8 +177,11 @@ class Job:
             if budget.strip()
             else Budget()
         )
-        if limits.labels is not None:
-            raise BudgetError("compress buys no labels: leave labels out of the budget")
+        for name, one in LIMITED.items():
+            if one.getting and name != "time" and getattr(limits, name) is not None:
+                raise BudgetError(
+                    f"compress does not count {one.about}: leave {name} out of the budget"
+                )
         if not list(compressible(model, "compress")):
             raise ValueError(
                 "the model has no weight with two axes or more: there is nothing to compress"

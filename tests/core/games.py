@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Predict, Task, array
+from shoestring.core import LabelBudgetError, LabelTask, Predict, Task, array
 
 STONES = 12
 Player = Callable[[Tensor], Tensor]
@@ -108,3 +108,43 @@ class Nim(Task):
     def _note(self, split: str) -> None:
         if split == "test" and self.test_reads is not None:
             self.test_reads.append(split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop(Nim, LabelTask):
+    """The game, with a hundred heaps of which an expert says, for a price, how many to take."""
+
+    limit: int | None = None
+    bought: tuple[int, ...] = ()
+    answer: Callable[[list[int]], list[int]] = list
+
+    def pool(self) -> list[int]:
+        return [place for place in range(100) if place not in self.bought]
+
+    def left(self) -> int | None:
+        return None if self.limit is None else self.limit - len(self.bought)
+
+    def known(self) -> list[int]:
+        return list(self.bought)
+
+    def inputs(self, places: Any) -> Tensor:
+        return features(torch.as_tensor(list(places)) % STONES + 1)
+
+    def labels(self, places: Any) -> list[int]:
+        return [place % 4 for place in places]
+
+    def outputs(self, model: Any, inputs: Tensor) -> Tensor:
+        return model(inputs).detach()
+
+    def losses(self, outputs: Tensor, labels: Any) -> Tensor:
+        return torch.nn.functional.cross_entropy(outputs, torch.as_tensor(labels), reduction="none")
+
+    def buy(self, places: Any) -> Shop:
+        fresh = [place for place in dict.fromkeys(places) if place not in self.bought]
+        if self.limit is not None and len(fresh) > self.limit - len(self.bought):
+            raise LabelBudgetError(f"{len(fresh)} asked for")
+        self.answer(fresh)
+        return replace(self, bought=(*self.bought, *fresh))
+
+    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> Shop:
+        return replace(self, bought=tuple(places))

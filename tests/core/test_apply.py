@@ -16,17 +16,19 @@ from torch import nn
 from shoestring.core import (
     Cost,
     Ledger,
-    Oracle,
+    Purchases,
     SealedError,
     Task,
     Technique,
     apply,
     chain,
+    label_task,
     score,
     seeded,
+    spend,
 )
 
-from .games import Nim, network
+from .games import Nim, Shop, network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +83,26 @@ class Buy(Technique):
     fails: bool = False
 
     def __call__(self, model: nn.Module, task: Any) -> nn.Module:
-        task.oracle.buy(range(self.labels))
+        label_task(task).buy(range(self.labels))
         if self.fails:
             raise ZeroDivisionError("one by zero")
         return model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop(Nim):
-    """The game, with an oracle."""
+class Spend(Technique):
+    """Says what it spent; None: nobody knows how much."""
 
-    oracle: Oracle
+    operations: tuple[int | None, ...] = ()
+    fails: bool = False
+
+    def __call__(self, model: nn.Module, task: Any) -> nn.Module:
+        for amount in self.operations:
+            spend("training_operations", amount)
+        spend("person_seconds", 2.5)
+        if self.fails:
+            raise ZeroDivisionError
+        return model
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ def test_without_a_ledger_nothing_is_weighed(nim: Nim, beginner: nn.Module):
     calls: list[Any] = []
     assert apply(chain(), beginner, nim, meters=[Count(calls)]) is beginner and calls == []
     with pytest.raises(ZeroDivisionError):
-        apply(Buy(fails=True), beginner, Shop(oracle=Oracle(list)))
+        apply(Buy(fails=True), beginner, Shop())
 
 
 def test_the_empty_chain_writes_no_row(nim: Nim, beginner: nn.Module, ledger: Ledger):
@@ -204,7 +215,7 @@ def test_meters_weigh_before_and_after(nim: Nim, beginner: nn.Module, ledger: Le
 def test_rows_say_their_run_and_what_they_continue(nim: Nim, beginner: nn.Module, ledger: Ledger):
     apply(chain(Scale(), Scale()), beginner, nim, ledger=ledger)
     apply(Scale(by=2.0), beginner, nim, ledger=ledger, run="abcd", parent=2, sha256="f" * 64)
-    with pytest.raises(AttributeError):  # the game sells no labels
+    with pytest.raises(TypeError, match="has no labels that can be bought"):
         apply(
             chain(Scale(), Buy()),
             beginner,
@@ -225,13 +236,55 @@ def test_rows_say_their_run_and_what_they_continue(nim: Nim, beginner: nn.Module
 
 
 def test_labels_are_counted_step_by_step(beginner: nn.Module, ledger: Ledger):
-    task = Shop(oracle=Oracle(list, sold={0}))
-    apply(chain(Buy(labels=3), Buy(labels=3), Buy(labels=5)), beginner, task, ledger=ledger)
-    assert [row.cost_after.labels for row in ledger.rows()] == [2, 0, 2]
+    task = Shop(bought=(0,))
+    apply(
+        chain(Buy(labels=3), Buy(labels=3), Scale(), Buy(labels=5)), beginner, task, ledger=ledger
+    )
+    assert [row.cost_after.labels for row in ledger.rows()] == [2, 0, 0, 2]
+    assert task.bought == (0,)
+
+
+def test_a_later_step_has_what_an_earlier_one_bought_in_the_run(
+    beginner: nn.Module, ledger: Ledger
+):
+    seen: list[Any] = []
+
+    @dataclass(frozen=True)
+    class Look(Technique):
+        def __call__(self, model: Any, task: Any) -> Any:
+            seen.append(tuple(task.known()))
+            return model
+
+    task, run = Shop(), Purchases()
+    apply(chain(Look(), Buy(labels=3), Look()), beginner, task)
+    apply(Buy(labels=2), beginner, task, purchases=run)
+    apply(chain(Look(), Buy(labels=4)), beginner, task, purchases=run, ledger=ledger)
+    chain(Buy(labels=3), Look())(beginner, task)
+    assert seen == [(), (0, 1, 2), (0, 1), (0, 1, 2)] and run.places == (0, 1, 2, 3)
+    assert [row.cost_after.labels for row in ledger.rows()] == [0, 2]
+
+
+def test_what_a_step_says_that_it_spent_is_in_its_row(
+    nim: Nim, beginner: nn.Module, ledger: Ledger
+):
+    with pytest.raises(ZeroDivisionError):
+        apply(
+            chain(
+                Spend(operations=(3, 4)), Scale(), Spend(operations=(3, None, 4)), Spend(fails=True)
+            ),
+            beginner,
+            nim,
+            ledger=ledger,
+        )
+    rows = ledger.rows()
+    assert [row.cost_after.training_operations for row in rows] == [7, None, None, None]
+    assert [row.cost_after.person_seconds for row in rows] == [2.5, None, 2.5, 2.5] and rows[
+        -1
+    ].kind == "failed"
 
 
 def test_a_step_that_fails_leaves_a_row_and_raises(beginner: nn.Module, ledger: Ledger):
-    task = Shop(oracle=Oracle(list))
+    task = Shop()
     with pytest.raises(ZeroDivisionError, match="one by zero"):
         apply(
             chain(Scale(by=2.0), Buy(labels=4, fails=True), Scale()),

@@ -33,6 +33,11 @@ from shoestring.core.resource import LIMITED
         ("labels<=0", {"labels": 0}),
         ("time<=2min", {"time": 120}),
         ("time<=1.5h", {"time": 5400}),
+        ("person_time<=2h, time<=1h", {"person_time": 7200, "time": 3600}),
+        ("person_time<=0min", {"person_time": 0}),
+        ("training_operations<=3P", {"training_operations": 3e15}),
+        ("communication<=1.5GB", {"communication": 1.5e9}),
+        ("communication<=0B", {"communication": 0}),
         ("drop<=0", {"drop": 0}),
         ("drop<=0.25", {"drop": 0.25}),
         ("drop<=1e-3", {"drop": 0.001}),
@@ -80,6 +85,14 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
         ("size<=4-4%", "'4-4' in 'size<=4-4%' is not a number"),
         ("time<=50%", "time is of getting a model, .*give it in s, min, h"),
         ("labels<=50%", "labels is of getting a model"),
+        ("person_time<=50%", "person_time is of getting a model, .*give it in s, min, h"),
+        (
+            "person_time<=2",
+            "person_time is given in s, min, h, and needs a unit: person_time<=2s, say",
+        ),
+        ("training_operations<=0", "training_operations<=0 cannot be met by any model"),
+        ("person_seconds<=5s", "did you mean person_time\\?"),
+        ("communicated_bytes<=5MB", "did you mean communication\\?"),
         ("score>=nan", "score>=nan cannot be met by any model: give a number"),
         ("score>=-inf", "score>=-inf limits nothing"),
         ("score>=5KB", "score is given in no unit, %, not in 'KB'"),
@@ -178,11 +191,30 @@ def test_unmeasured_is_over_budget():
 
 def test_each_limit_reads_its_own_resource():
     cost = Cost(
-        bytes=1, milliseconds=2.0, operations=3, memory_bytes=4, joules=5.0, labels=6, seconds=7.0
+        bytes=1,
+        milliseconds=2.0,
+        operations=3,
+        memory_bytes=4,
+        joules=5.0,
+        labels=6,
+        seconds=7.0,
+        person_seconds=8.0,
+        training_operations=9,
+        communicated_bytes=10,
     )
-    for number, name in enumerate(
-        ("size", "latency", "operations", "memory", "energy", "labels", "time"), 1
-    ):
+    names = (
+        "size",
+        "latency",
+        "operations",
+        "memory",
+        "energy",
+        "labels",
+        "time",
+        "person_time",
+        "training_operations",
+        "communication",
+    )
+    for number, name in enumerate(names, 1):
         assert Budget(**{name: number}).exceeded(cost, None) == {}
         assert Budget(**{name: number - 0.5}).exceeded(cost, None) == {name: (number, number - 0.5)}
 

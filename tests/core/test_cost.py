@@ -37,6 +37,10 @@ def test_two_steps_one_after_the_other():
     assert first + second == Cost(
         labels=15, seconds=3.0, settings=2, bytes=100, milliseconds=3.0, operations=7
     )
+    shared = Cost(person_seconds=60.0, training_operations=10**15, communicated_bytes=7)
+    assert shared + shared + Cost(training_operations=1) == Cost(
+        person_seconds=120.0, training_operations=2 * 10**15 + 1, communicated_bytes=14
+    )
 
 
 @given(costs, costs, costs)

@@ -21,7 +21,14 @@ ROW = Row(
     score_after=0.89,
     note="said 'so'",
     cost_before=Cost(bytes=100),
-    cost_after=Cost(bytes=10, seconds=1.5, labels=0),
+    cost_after=Cost(
+        bytes=10,
+        seconds=1.5,
+        labels=0,
+        training_operations=10**16,
+        person_seconds=0.5,
+        communicated_bytes=3,
+    ),
 )
 
 
@@ -62,6 +69,9 @@ def test_lines_of_json(tmp_path: Path):
         "bytes": 10,
         "seconds": 1.5,
         "labels": 0,
+        "training_operations": 10**16,
+        "person_seconds": 0.5,
+        "communicated_bytes": 3,
     }
     assert (
         first["technique"] == "Magnitude(density=0.1)"

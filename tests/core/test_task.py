@@ -1,4 +1,4 @@
-"""Sealed tasks, teachers, oracles, scores and seeds."""
+"""Sealed tasks, teachers, scores and seeds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.core import (
-    LabelBudgetError,
-    Oracle,
     SealedError,
     Task,
     Vary,
@@ -42,7 +40,7 @@ class Tiny(Task):
     test_images: str = "more secrets"
     contest: int = 7
     inner: Any = None
-    oracle: Oracle | None = None
+    label: str = "a label"
 
     def batches(self, split: str) -> Iterator[Any]:
         yield self.x, self.y
@@ -138,7 +136,7 @@ def test_sealed_task_has_no_test_split(disguise: Callable[[Any], Any]):
 
 
 def test_sealed_task_gives_everything_else():
-    task = Tiny(oracle=Oracle(list))
+    task = Tiny()
     sealed: Any = task.sealed()
     model = nn.Linear(2, 3)
     for split in ("train", "validation"):
@@ -147,7 +145,7 @@ def test_sealed_task_gives_everything_else():
         )
         assert sealed.read(split) == f"all of {split}"
     assert sealed.loss(model, (task.x, task.y)) == task.loss(model, (task.x, task.y))
-    assert sealed.contest == 7 and sealed.oracle is task.oracle and sealed.example()[0][0] is task.x
+    assert sealed.contest == 7 and sealed.label is task.label and sealed.example()[0][0] is task.x
     assert isinstance(sealed, Task) and len(sealed.larger().x) == 6
     with pytest.raises(AttributeError):
         _ = sealed.nothing
@@ -298,8 +296,8 @@ def test_a_loss_that_never_calls_the_model_has_nothing_to_teach():
 
 
 def test_a_taught_task_gives_what_the_task_has():
-    task: Any = Tiny(oracle=Oracle(list)).taught_by(teacher := nn.Linear(2, 3))
-    assert task.oracle is task.task.oracle and task.contest == 7 and task.teacher is teacher
+    task: Any = Tiny().taught_by(teacher := nn.Linear(2, 3))
+    assert task.label is task.task.label and task.contest == 7 and task.teacher is teacher
     assert len(list(task.batches("train"))) == 1 and task.example()[0][0].shape == (3, 2)
     assert copy.deepcopy(task).contest == 7 and pickle.loads(pickle.dumps(task)).contest == 7
 
@@ -410,63 +408,6 @@ def test_what_does_not_derive_from_task_is_told_so():
         apply(chain(), nn.Linear(2, 3), Game())  # type: ignore[arg-type]
     check_task(Tiny())
     check_task(Tiny().sealed())
-
-
-# -- oracle
-
-
-def test_an_oracle_counts_each_label_once():
-    oracle = Oracle(lambda places: [place * 10 for place in places])
-    assert oracle.buy([3, 1, 3]) == [30, 10, 30] and oracle.sold == {1, 3}
-    assert oracle.buy(torch.tensor([1, 2])) == [10, 20] and oracle.sold == {1, 2, 3}
-    assert (
-        oracle.buy(np.array([0, 3])) == [0, 30] and oracle.buy([]) == [] and len(oracle.sold) == 4
-    )
-
-
-def test_past_the_limit_nothing_is_sold():
-    oracle = Oracle(list, limit=3)
-    oracle.buy([0, 1])
-    with pytest.raises(
-        LabelBudgetError, match="4 labels in all were asked for and 3 may be sold: ask for fewer"
-    ):
-        oracle.buy([1, 2, 3])
-    assert oracle.sold == {0, 1} and oracle.buy([1, 2]) == [1, 2]
-    with pytest.raises(LabelBudgetError):
-        Oracle(list, limit=0).buy([0])
-
-
-@pytest.mark.parametrize(
-    "indices",
-    [
-        [True, False],
-        np.array([True, False]),
-        torch.tensor([False, True]),
-        [-1],
-        np.array([2, -3]),
-        torch.tensor([-1]),
-        [1.5],
-        [2.0],
-        torch.tensor([1.0]),
-        ["3"],
-        [None],
-    ],
-)
-def test_labels_are_bought_by_whole_numbers(indices: Any):
-    oracle = Oracle(list)
-    with pytest.raises(ValueError, match=r"by their places, whole numbers from 0 up: .* is none"):
-        oracle.buy(indices)
-    assert oracle.sold == set()
-
-
-def test_what_was_not_delivered_is_not_paid_for():
-    def fail(places: Any) -> Any:
-        raise ConnectionError("nobody there")
-
-    oracle = Oracle(fail)
-    with pytest.raises(ConnectionError):
-        oracle.buy([1, 2])
-    assert oracle.sold == set()
 
 
 # -- score, seeded, array

@@ -6,8 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
+_ELEMENTWISE = (
+    functional.mse_loss, functional.l1_loss, functional.smooth_l1_loss, functional.huber_loss,
+    functional.binary_cross_entropy_with_logits, functional.binary_cross_entropy,
+)  # fmt: skip
 _PICK = (
     "give Supervised a criterion= that takes what it is to be, such as lambda outputs, "
     "targets: cross_entropy({}, targets)"
@@ -43,6 +49,43 @@ def loss_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Tens
             "their mean"
         )
     return loss
+
+
+def losses_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Tensor) -> Tensor:
+    """The loss of each example, N: what the criterion gives for a batch of that one.
+
+    Some of torch's own are asked for all at once.
+    """
+    count = len(targets)
+    if criterion in _ELEMENTWISE and isinstance(outputs, Tensor) and outputs.shape == targets.shape:
+        return criterion(outputs, targets, reduction="none").reshape(count, -1).mean(1)  # type: ignore[call-arg]
+    classes = targets.ndim == 1 or (targets.ndim == 2 and targets.is_floating_point())
+    if (
+        criterion is functional.cross_entropy
+        and isinstance(outputs, Tensor)
+        and outputs.ndim == 2
+        and classes
+    ):
+        return functional.cross_entropy(outputs, targets, reduction="none")
+    if not count:
+        return torch.zeros(0)
+    return torch.stack(
+        [
+            loss_of(criterion, _row(outputs, at), targets[at : at + 1]).reshape(())
+            for at in range(count)
+        ]
+    )
+
+
+def _row(outputs: Any, at: int) -> Any:
+    """The outputs of one example, as a batch."""
+    if isinstance(outputs, Mapping):
+        return {key: _row(value, at) for key, value in outputs.items()}
+    return (
+        tuple(_row(one, at) for one in outputs)
+        if isinstance(outputs, list | tuple)
+        else outputs[at : at + 1]
+    )
 
 
 def _returned(outputs: Any) -> tuple[str, str]:

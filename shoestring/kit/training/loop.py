@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from shoestring.core import Task
-from shoestring.kit.progress import progress
+from shoestring.core import Task, seeded
+from shoestring.kit.progress import is_heard, progress
 from shoestring.kit.quantised.module import Grid
+from shoestring.kit.training.counted_steps import StepCounter
 from shoestring.kit.training.resume import Batches, snapshot
 from shoestring.kit.training.settings import Mixed, Training
 from shoestring.kit.weights.parameters import SkippedWarning, State, bake, clone
@@ -72,7 +73,7 @@ def train(
     kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
     try:
         begin = kept.load(batches) if kept is not None else 0
-        with progress(what, steps) as advance:
+        with progress(what, steps) as advance, StepCounter(model) as counter:
             for step in range(steps):
                 if step < begin:
                     advance("")
@@ -82,7 +83,12 @@ def train(
                 if before_step is not None:
                     before_step(step)
                 loss = _backward(
-                    model, task, next(batches), f"at step {step} of {steps} ({what})", training
+                    model,
+                    task,
+                    next(batches),
+                    f"at step {step} of {steps} ({what})",
+                    training,
+                    counter,
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * schedule.height(step, steps)
@@ -97,7 +103,9 @@ def train(
     return model
 
 
-def _backward(model: nn.Module, task: Task, batch: Any, where: str, training: Training) -> float:
+def _backward(
+    model: nn.Module, task: Task, batch: Any, where: str, training: Training, counter: StepCounter
+) -> float:
     """The loss of a batch, its gradients left in the parameters."""
     model.zero_grad()
     device = next(model.parameters()).device.type
@@ -106,7 +114,7 @@ def _backward(model: nn.Module, task: Task, batch: Any, where: str, training: Tr
         if isinstance(training.precision, Mixed)
         else nullcontext()
     )
-    with parametrize.cached():
+    with counter.step(batch), parametrize.cached():
         with mixed:
             loss = task.loss(model, batch)
         if not torch.isfinite(loss):

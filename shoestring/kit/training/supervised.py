@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from shoestring.artifact import tree
-from shoestring.core import Axis, Predict, Task, Vary, array
+from shoestring.core import Axis, LabelTask, Predict, Vary, array, evaluating
 from shoestring.core.kinds import Kinds, are_probabilities
 from shoestring.kit.training.collected import collected
-from shoestring.kit.training.criterion import loss_of
+from shoestring.kit.training.criterion import loss_of, losses_of
+from shoestring.kit.training.pool import Answer, Pool
 
 Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
@@ -92,7 +93,7 @@ def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Supervised(Task):
+class Supervised(LabelTask):
     """Inputs in, targets out; by default a classification, scored by accuracy between 0 and 1.
 
     `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the
@@ -109,11 +110,15 @@ class Supervised(Task):
         about half the time on a processor that has bfloat16. None computes in the type of the
         weights.
     `kinds`: what the outputs mean, for distillation (`core.kinds`); None finds out, mostly from the
-        criterion. Arrays and lists become tensors, and whole-number targets int64. A split may be a
-        Dataset, a DataLoader or a list of pairs, whose items are tensors of one shape: it is read
-        once. Raises TypeError for a split that is no pair, ValueError for a merit and a metric
-        both, and ValueError for one that is empty, has inputs and targets of different lengths, or
-        holds NaN or infinity.
+        criterion.
+    `unlabelled`: inputs without labels, which techniques may look at, with places from 0
+        (`core.LabelTask`); the examples of `train`, which may then have none, come after them.
+    `answer`: who labels them, `answer(places)` or a tensor with a label for each; None: nobody.
+    `limit`: the most labels that may be bought of them, 0 or more. Arrays and lists become tensors,
+        and whole-number targets int64. A split may be a Dataset, a DataLoader or a list of pairs,
+        whose items are tensors of one shape: it is read once. Raises TypeError for a split that is
+        no pair, ValueError for a merit and a metric both, and ValueError for one that is empty, has
+        inputs and targets of different lengths, or holds NaN or infinity.
     """
 
     train: Split = field(repr=False)
@@ -131,6 +136,10 @@ class Supervised(Task):
     prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     autocast: torch.dtype | None = field(default=None, repr=False)
     kinds: Kinds = field(default=None, repr=False)
+    unlabelled: Tensor | tuple[Tensor, ...] | None = field(default=None, repr=False)
+    answer: Answer = field(default=None, repr=False)
+    limit: int | None = field(default=None, repr=False)
+    _pool: Pool = field(default=None, repr=False)  # type: ignore[assignment]  # made with the task
 
     def __post_init__(self) -> None:
         if self.metric is not None and self.merit is not accuracy:
@@ -138,7 +147,7 @@ class Supervised(Task):
         for split in ("train", "validation", "test"):
             object.__setattr__(self, split, _as_tensors(split, getattr(self, split)))
             inputs, targets = self._split(split)
-            if not len(targets):
+            if not len(targets) and (split != "train" or self.unlabelled is None):
                 raise ValueError(
                     f"the {split} split of {self.name} is empty: give it at least one example"
                 )
@@ -162,6 +171,14 @@ class Supervised(Task):
                     )
 
         self._check_axes()
+        if (
+            self._pool is None or self._pool.targets is not self.train[1]
+        ):  # replace() hands on that of the same examples
+            object.__setattr__(
+                self,
+                "_pool",
+                Pool.of(self._split("train"), self.unlabelled, self.answer, self.limit),
+            )
 
     def _check_axes(self) -> None:
         if isinstance(self.axes, Mapping):
@@ -198,20 +215,30 @@ class Supervised(Task):
         """Batches of (inputs, targets); those of "train" in a new order each time."""
         inputs, targets = self._split(split)
         order = torch.randperm(len(targets)) if split == "train" else torch.arange(len(targets))
-        parts = list(order.split(self.batch_size))
+        weights = self._pool.weights if split == "train" else None
+        parts = list(order.split(self.batch_size)) if len(order) else []
         if (
             split == "train" and len(parts) > 1 and len(parts[-1]) == 1
         ):  # batch norm cannot train on one example
             parts[-2:] = [torch.cat(parts[-2:])]
         for chosen in parts:
             batch = _changed(tuple(one[chosen] for one in inputs), self.prepare)
-            yield (_changed(batch, self.augment) if split == "train" else batch), targets[chosen]
+            batch = _changed(batch, self.augment) if split == "train" else batch
+            weighted: Any = (
+                batch,
+                targets[chosen],
+                *([] if weights is None else [weights[chosen]]),
+            )
+            yield weighted
 
     def loss(self, model: Any, batch: Any) -> Tensor:
-        inputs, targets = batch
+        inputs, targets, *weights = batch
         own = self.autocast  # None leaves alone what is on around it
         with torch.autocast(inputs[0].device.type, own) if own is not None else nullcontext():
-            return loss_of(self.criterion, model(*inputs), targets)
+            if not weights:
+                return loss_of(self.criterion, model(*inputs), targets)
+            losses = losses_of(self.criterion, model(*inputs), targets)
+            return (losses * weights[0].to(losses)).mean()
 
     def score(self, predict: Predict, split: str) -> float:
         """The mean merit over a split, or its metric."""
@@ -309,6 +336,51 @@ class Supervised(Task):
         found = copy(self)  # not replace(), which would look at every training example again
         object.__setattr__(found, "validation", (fewer, targets[chosen]))
         return found
+
+    def _of(self, pool: Pool) -> Supervised:
+        """The same task with the labels that a pool has."""
+        found, inputs = copy(self), pool.inputs(pool.places)
+        object.__setattr__(found, "_pool", pool)
+        object.__setattr__(
+            found,
+            "train",
+            (inputs if isinstance(self.train[0], tuple) else inputs[0], pool.targets),
+        )
+        return found
+
+    def pool(self) -> np.ndarray:
+        return (~self._pool.bought).nonzero().flatten().numpy()
+
+    def left(self) -> int | None:
+        return self._pool.left()
+
+    def known(self) -> np.ndarray:
+        return self._pool.places.numpy().copy()
+
+    def inputs(self, places: Any) -> tuple[Tensor, ...]:
+        return self._pool.inputs(places)
+
+    def labels(self, places: Any) -> Tensor:
+        return self._pool.labels(places)
+
+    def outputs(self, model: Any, inputs: Any) -> Any:
+        judging = evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext()
+        with judging, torch.no_grad():
+            parts = [
+                _over(array, model(*_changed(part, self.prepare)))
+                for part in zip(*(one.split(500) for one in inputs), strict=True)
+            ]
+        return _over(torch.from_numpy, _joined(parts))
+
+    def losses(self, outputs: Any, labels: Any) -> Tensor:
+        return losses_of(self.criterion, outputs, torch.as_tensor(labels))
+
+    def buy(self, places: Any) -> Supervised:
+        pool = self._pool.buy(places)
+        return self if pool is self._pool else self._of(pool)
+
+    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> Supervised:
+        return self._of(self._pool.with_labels(labels, weights, places))
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")
