@@ -367,10 +367,10 @@ class Supervised(LabelTask):
         judging = evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext()
         with judging, torch.no_grad():
             parts = [
-                _over(array, model(*_changed(part, self.prepare)))
+                tree.map(array, model(*_changed(part, self.prepare)))
                 for part in zip(*(one.split(500) for one in inputs), strict=True)
             ]
-        return _over(torch.from_numpy, _joined(parts))
+        return tree.map(torch.from_numpy, _joined(parts))
 
     def losses(self, outputs: Any, labels: Any) -> Tensor:
         return losses_of(self.criterion, outputs, torch.as_tensor(labels))
