@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from torch.nn import functional
 
 from shoestring import Agreement
 from shoestring.core import Task, score, seeded
-from shoestring.kit import AdamW, SameClass, Supervised, Training, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, SameClass, Supervised, Training, train, write
 from shoestring.plan import judge as judging
 from shoestring.plan.judge import quick_judge
 from shoestring.tasks import digits
@@ -35,10 +35,18 @@ def model(task):
         )
 
 
+@pytest.fixture(scope="module")
+def whole(model, task, tmp_path_factory):
+    """The file of the model."""
+    path = tmp_path_factory.mktemp("whole") / "model.shoe"
+    write(model, task, path)
+    return path
+
+
 @pytest.fixture
-def reference(model, task, tmp_path):
-    write(model, task, tmp_path / "model.shoe")
-    return tmp_path / "model.shoe"
+def reference(whole, tmp_path):
+    """A copy in a folder of its own: what judges remember lies beside it."""
+    return Path(shutil.copy(whole, tmp_path))
 
 
 def test_all_of_them_where_there_is_time(model, task, reference):

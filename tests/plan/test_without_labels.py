@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from shoestring import Agreement, load
 from shoestring.core import Budget, score, seeded
-from shoestring.kit import AdamW, SameClass, Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, SameClass, Supervised, Training, train
 from shoestring.plan import compress, main_job
 
 
@@ -64,6 +63,7 @@ def test_a_regression_is_compressed_and_the_report_says_what_was_taught(tmp_path
     assert report.met, report.as_text()
 
 
+@pytest.mark.slow
 def test_two_sets_of_inputs_share_no_scores(model, task, tmp_path):
     for part in (slice(0, 600), slice(600, 1200)):
         agreement = Agreement(model, images(task)[part], SameClass())

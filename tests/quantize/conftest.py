@@ -1,17 +1,10 @@
-"""Puts tests/ on the path, for the zoo; a network that has been trained a little."""
-
-import sys
-from pathlib import Path
-
-if (tests := str(Path(__file__).parents[1])) not in sys.path:
-    sys.path.insert(0, tests)
+"""A network that has been trained a little."""
 
 import pytest
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Supervised, Training, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 

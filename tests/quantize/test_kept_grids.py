@@ -18,8 +18,16 @@ from shoestring.artifact import load, read
 from shoestring.artifact.format.protobuf import onnx as as_onnx
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.core import Technique, score, seeded
-from shoestring.kit import AdamW, Quantised, Training, Weight, fold_batch_norm, members, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import (
+    AdamW,
+    Quantised,
+    Training,
+    Weight,
+    fold_batch_norm,
+    members,
+    train,
+    write,
+)
 from shoestring.kit.weights.state import spread
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import (
@@ -127,6 +135,7 @@ def numbers(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.slow
 def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     model, task = rated
     small = write(model, task, tmp_path / "rate.shoe")
@@ -162,6 +171,7 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     assert not {"Conv", "FusedConv", "Gemm", "BatchNormalization"} & kernels.keys()
 
 
+@pytest.mark.by_default("DigitsLeNet")
 def test_what_is_kept_is_not_rounded_another_way(rated):
     model, task = rated
     plain, other = (
@@ -174,6 +184,7 @@ def test_what_is_kept_is_not_rounded_another_way(rated):
     assert all(int(one.abs().max()) <= 1 for one in numbers(fewer).values())
 
 
+@pytest.mark.by_default("before0-True", "before4-False")
 @pytest.mark.parametrize(
     ("before", "stays"),
     [

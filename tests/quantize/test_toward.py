@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Training, pack, resuming, state_of
+from shoestring.kit import AdamW, Training, pack, resuming, state_of, train
 from shoestring.kit.exporting.export import export
-from shoestring.kit.training import loop as train
 from shoestring.kit.training import resume
 from shoestring.quantize import Rate
 from shoestring.quantize.toward import _FIRST, INTEGRAL, PROPORTIONAL, Course, Toward, leave
@@ -117,6 +116,7 @@ def toward(goal: float, steps: int) -> Rate:
     return Rate(price=Toward(goal), rise=0.6, training=Training(steps, AdamW(3e-3)))
 
 
+@pytest.mark.by_default("500")
 @pytest.mark.parametrize("goal", [500, 1200])
 def test_a_training_ends_near_the_bytes_asked_for(model, task, goal):
     with seeded(0):
@@ -132,6 +132,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.by_default("100")
 @pytest.mark.parametrize("at", [100, 200])
 def test_resumed_it_gives_the_same_bits(model, task, at, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "_SECONDS", 0.0)

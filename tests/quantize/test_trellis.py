@@ -10,9 +10,7 @@ import torch
 from torch import nn
 
 from shoestring.core import chain, score, seeded
-from shoestring.kit import AdamW, Ramp, Training, members, pack
-from shoestring.kit.exporting import export
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Ramp, Training, export, members, pack, train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import Trellis, WeightSharing
@@ -71,6 +69,7 @@ def test_a_grid_and_what_is_pruned():
     assert weight.value().tolist() == [[0.75, 0, 0, 0]]
 
 
+@pytest.mark.slow
 def test_models_of_other_techniques_gain(trained):
     model, task = trained
     with seeded(0):

@@ -32,6 +32,7 @@ from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised.integers import Integers, say_what_stays, scales_of
 from shoestring.kit.quantised.module import Grid, Quantised, plain_module, translations
+from shoestring.kit.torchlib import read_once
 from shoestring.kit.tracing.compare import TOLERANCE, all_close
 from shoestring.kit.tracing.example import (
     Example,
@@ -253,7 +254,7 @@ def _export(
             custom_translation_table=translations() | embedding_bag.translations(),
         )
 
-    with quiet(), torch.no_grad(), noted() as guards:
+    with quiet(), torch.no_grad(), read_once(), noted() as guards:
         program = attempted(exported, model, step_by_step(model))
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))

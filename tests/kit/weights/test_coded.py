@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from zoo import classified
 
 from shoestring.core import Technique, seeded
-from shoestring.kit import Training, clone, from_shoe, members, restore, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import Training, clone, from_shoe, members, restore, train, write
 from shoestring.kit.weights.coded import compact
 from shoestring.prune import Magnitude
 from shoestring.quantize import PerGroup, WeightOnly, WeightSharing
@@ -38,6 +37,7 @@ def wide() -> nn.Module:
     )
 
 
+@pytest.mark.by_default("levels")
 @pytest.mark.parametrize(
     ("make", "shape", "technique", "most"),
     [
