@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what is needed into .venv (nothing outside this folder) and run the tests.
+# Install what is needed into .venv (nothing outside this folder) and run the tests; with --all the slow ones too.
+# Other arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./install.sh -e ".[dev]"

@@ -8,13 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from processes import CONTEXT
+
 from shoestring.kit import Study, Trial
 from shoestring.kit.study.study import alone
-
-CONTEXT = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
-CONTEXT.set_forkserver_preload(["shoestring.kit"])  # importing torch takes longer than all the rest
 
 
 def start(target: Callable[..., None], *arguments: object) -> multiprocessing.process.BaseProcess:
@@ -73,9 +70,9 @@ def hold_lock(folder: Path, said: Path) -> None:
 
 def wait_for(said: Path, process: multiprocessing.process.BaseProcess) -> str:
     """The first line that a process says; raises AssertionError where it ends before."""
-    for _ in range(6000):
+    for _ in range(90_000):
         if said.exists() and (text := said.read_text()).endswith("\n"):
             return text.splitlines()[0]
         assert process.is_alive(), f"the process ended with {process.exitcode}"
         time.sleep(0.01)
-    raise AssertionError("the process said nothing within a minute")
+    raise AssertionError("the process said nothing within a quarter of an hour")

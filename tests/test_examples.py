@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiers import repetitions
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
+@pytest.mark.by_default("04_without_labels")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_with_little_time(example, tmp_path):
+    steps = repetitions(20, 100)
     little = (
-        "0.5" if example.stem.startswith("01") else "100"
+        "0.5" if example.stem.startswith("01") else str(steps)
     )  # minutes of the planner; elsewhere steps of training
     done = subprocess.run(
         [sys.executable, example, little],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from processes import CONTEXT
 
 from shoestring.core import Cost, Ledger, Row
 from shoestring.core.ledger import VERSION
@@ -190,12 +190,11 @@ def test_a_change_of_schema_that_was_cut_short_is_begun_again(old: Path):
 
 
 def test_many_processes_renew_an_old_ledger_at_a_time(old: Path):
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=write_rows, args=(str(old), who, 5)) for who in range(3)]
+    workers = [CONTEXT.Process(target=write_rows, args=(str(old), who, 5)) for who in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(900)
     assert [worker.exitcode for worker in workers] == [0] * 3
     rows = Ledger(old).rows()
     assert [row.id for row in rows] == list(range(1, 17)) and len(
@@ -231,12 +230,11 @@ def test_a_run_is_of_a_process(tmp_path: Path):
 
 def test_many_processes_write_at_a_time(tmp_path: Path):
     path = str(tmp_path / "a.sqlite")
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=write_rows, args=(path, who, 20)) for who in range(4)]
+    workers = [CONTEXT.Process(target=write_rows, args=(path, who, 20)) for who in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(900)
     assert [worker.exitcode for worker in workers] == [0] * 4
     rows = Ledger(path).rows()
     assert [row.id for row in rows] == list(range(1, 81))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,28 +67,6 @@ def test_name_is_the_call_that_makes_it():
         "inner=None), Needs(must=3))"
     )
     assert eval(repr(technique)) == technique
-
-
-def test_name_is_the_same_in_every_process():
-    code = (
-        "from shoestring.core import chain; from shoestring.prune import *; from "
-        "shoestring.quantize import Shared\n"
-        "print(chain(Magnitude(criterion=PerLayer((('a*', 0.5), ('b', 0.1)))), "
-        "WeightSharing(overrides=(('a', 4),))))"
-    )
-    names = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(names) == 1 and names.pop().startswith(
-        "chain(Magnitude(density=0.1, criterion=PerLayer(densities=(('a*', 0.5)"
-    )
 
 
 @pytest.mark.parametrize(

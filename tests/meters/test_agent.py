@@ -36,7 +36,7 @@ def running(**settings):
 
 def request(server, method, path, body=b"", **headers):
     """(status, JSON, headers) of a request made by hand."""
-    connection = HTTPConnection(*server.server_address[:2], timeout=60)
+    connection = HTTPConnection(*server.server_address[:2], timeout=900)
     try:
         connection.request(method, path, body or None, headers)
         response = connection.getresponse()
@@ -90,7 +90,7 @@ def test_the_command_times_files_that_are_sent_to_it(linear, lenet):
             )
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(900)
 
 
 def test_where_other_machines_are_let_in_a_token_is_made_up():
@@ -125,7 +125,7 @@ def test_the_command_says_the_token_that_it_made_up():
             )
             if os.name == "posix":
                 process.send_signal(signal.SIGINT)
-                assert process.communicate(timeout=30) == ("stopped\n", "")
+                assert process.communicate(timeout=900) == ("stopped\n", "")
         finally:
             process.terminate()
 

@@ -43,7 +43,7 @@ def test_the_process_imports_no_torch(linear, tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=900,
     )
     assert int(done.stdout) >= 0
 

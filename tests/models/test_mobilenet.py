@@ -46,6 +46,7 @@ def test_its_convolutions(model: MobileNet):
     assert model.blocks(model.first(torch.zeros(1, 3, 32, 32))).shape == (1, 96, 4, 4)
 
 
+@pytest.mark.slow
 def test_its_file_answers_alike_at_any_number_of_images(model: MobileNet, tmp_path: Path):
     images = torch.rand(32, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     split = (images[:4], torch.arange(4))

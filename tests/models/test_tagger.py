@@ -88,6 +88,7 @@ def test_every_weight_learns():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_its_file_answers_alike_at_any_number_and_length(model: BiLSTMTagger, tmp_path: Path):
     inputs = sentences(4, 16)
     split = (inputs, torch.zeros(4, dtype=torch.int64))

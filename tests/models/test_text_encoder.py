@@ -88,6 +88,7 @@ def test_every_weight_learns():
     )
 
 
+@pytest.mark.slow
 def test_its_file_answers_alike_at_any_number_and_length(model: TextEncoder, tmp_path: Path):
     split = (texts(4, 16), torch.arange(4) % 2)
     write(

@@ -11,6 +11,7 @@ import shutil
 import sys
 import threading
 from dataclasses import dataclass, replace
+from itertools import count
 from time import monotonic
 from typing import ClassVar
 
@@ -144,13 +145,9 @@ def test_the_path_never_holds_worse_than_it_did(again, searched, model, task):
     assert sizes and max(sizes) <= searched[0].trial.cost.bytes
 
 
+@pytest.mark.slow
 def test_the_first_file_is_there_early_and_gets_better(model, task, tmp_path):
-    path, sizes, best, began = (
-        tmp_path / "out.shoe",
-        list[int](),
-        list[tuple[bool, float]](),
-        monotonic(),
-    )
+    path, sizes, best = tmp_path / "out.shoe", list[int](), list[tuple[bool, float]]()
 
     def look(event: dict) -> None:
         sizes.append(path.stat().st_size)
@@ -163,7 +160,6 @@ def test_the_first_file_is_there_early_and_gets_better(model, task, tmp_path):
     assert best == sorted(best) and best[0] < best[-1], (
         "what keeps the budget comes before what does not, then the better score"
     )
-    assert monotonic() - began < 60
 
 
 @pytest.mark.slow
@@ -291,13 +287,17 @@ def test_what_a_meter_says_decides(model, task, tmp_path):
 # -- time
 
 
-def test_the_time_is_kept(model, task, tmp_path):
-    began = monotonic()
+def test_the_time_is_kept(model, task, tmp_path, monkeypatch):
+    """By a clock that goes on by a twentieth of a second whenever the search looks at it."""
+    began, looks = 1000.0, count(1)
+    for module in ("clock", "compress", "experiments", "judge", "training_time"):
+        monkeypatch.setattr(
+            sys.modules[f"shoestring.plan.{module}"], "monotonic", lambda: began + next(looks) / 20
+        )
     outcome = compress(
         model, task, "size<=60B, drop<=0.5, time<=10s", tmp_path / "out.shoe", began=began
     )
-    assert 5 < outcome.seconds < 60, "generous: the machine may be busy"
-    assert outcome.seconds <= monotonic() - began
+    assert 5 < outcome.seconds <= 10
     assert outcome.limits.time is None, "it is kept by the search, and is no limit on the file"
 
 
@@ -322,6 +322,7 @@ class Counted:
             raise KeyboardInterrupt
 
 
+@pytest.mark.by_default("say-2", "tell-2")
 @pytest.mark.parametrize(
     ("what", "at"), [("say", 1), ("say", 2), ("say", 3), ("tell", 1), ("tell", 2), ("tell", 3)]
 )
@@ -621,6 +622,7 @@ def test_a_training_goes_on_where_one_of_its_kind_ended(model, task, tmp_path):
     )
 
 
+@pytest.mark.by_default("drop<=20%")
 @pytest.mark.parametrize("budget", ["size<=100B", "drop<=20%"])
 def test_it_says_where_there_was_no_time_to_train(model, task, tmp_path, monkeypatch, budget):
     monkeypatch.setattr(Rounds, "_steps", lambda self, arm, share: 1)

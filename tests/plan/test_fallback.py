@@ -49,6 +49,7 @@ EIGHTHS = (1, 0, 6, 2, 0, 0, 9, 1, 3, 0)
 HARMS = tuple(one / 8 for one in EIGHTHS)
 
 
+@pytest.mark.by_default("0.5-*", "2.75-*")
 @pytest.mark.parametrize(
     ("drop", "expected"),
     [(0.0, [0, 2, 3, 6, 7, 8]), (0.5, [2, 6, 8]), (0.875, [2, 6]), (2.0, [6]), (2.75, [])],

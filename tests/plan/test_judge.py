@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,18 @@ def model(task):
         )
 
 
+@pytest.fixture(scope="module")
+def whole(model, task, tmp_path_factory):
+    """The file of the model."""
+    path = tmp_path_factory.mktemp("whole") / "model.shoe"
+    write(model, task, path)
+    return path
+
+
 @pytest.fixture
-def reference(model, task, tmp_path):
-    write(model, task, tmp_path / "model.shoe")
-    return tmp_path / "model.shoe"
+def reference(whole, tmp_path):
+    """A copy in a folder of its own: what judges remember lies beside it."""
+    return Path(shutil.copy(whole, tmp_path))
 
 
 def test_all_of_them_where_there_is_time(model, task, reference):

@@ -19,8 +19,7 @@ KILLS = int(os.environ.get("SHOESTRING_KILLS", "3"))
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit import train
-from shoestring.kit import Training
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 def small():
@@ -52,7 +51,7 @@ def finished(folder: Path) -> list[tuple[str, int, float]]:
     study = folder / "small.shoe.study" / "study.sqlite"
     if not study.exists():
         return []
-    with sqlite3.connect(study, timeout=60) as connection:
+    with sqlite3.connect(study, timeout=900) as connection:
         tables = connection.execute(
             "select count(*) from sqlite_master where name = 'trials'"
         ).fetchone()[0]
@@ -78,7 +77,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_done_twice(tmp_path
     path, chance, known, files = tmp_path / "small.shoe", random.Random(0), set(), 0
     for _ in range(KILLS):
         process = begin(tmp_path)
-        waited, before = time.monotonic() + 60, written(tmp_path)
+        waited, before = time.monotonic() + 900, written(tmp_path)
         # The moments that count are those after it has begun to measure.
         while process.poll() is None and time.monotonic() < waited and written(tmp_path) == before:
             time.sleep(0.05)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from time import sleep
+from itertools import count
 
 import pytest
 from torch import nn
@@ -149,15 +149,18 @@ def test_what_others_may_be_at_is_not_gone_on_with(tmp_path):
     assert open_proposals(tmp_path, before=when - 1) == []
 
 
-def test_fetching_a_batch_is_part_of_a_step(model, task):
+def test_fetching_a_batch_is_part_of_a_step(model, task, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("shoestring.plan.training_time.monotonic", lambda: now[0])
+
     class Slow(Supervised):
         def batches(self, split):
             for batch in super().batches(split):
-                sleep(0.05)
+                now[0] += 0.25
                 yield batch
 
     slow = Slow(train=task.train, validation=task.validation, test=task.test)
-    assert step_seconds(model, task) < 0.05 < step_seconds(model, slow)
+    assert step_seconds(model, task) == 0 and step_seconds(model, slow) == 0.25
 
 
 def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look(
@@ -249,7 +252,11 @@ def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp
     experiments = Experiments(model, task, tmp_path, [Latency()], timing_seconds=0.1)
     files = [one for one in experiments.study.trials() if one.score is not None]
     assert len(files) > 1
-    monkeypatch.setattr(sys.modules["shoestring.plan.experiments"], "_CATCHING_UP", 0.5)
+    seconds = count()  # each file takes one, and one tenth is allowed
+    monkeypatch.setattr(
+        sys.modules["shoestring.plan.experiments"], "monotonic", lambda: float(next(seconds))
+    )
+    monkeypatch.setattr(sys.modules["shoestring.plan.experiments"], "_CATCHING_UP", 1.0)
     found = experiments.trials()[1:]
     timed = [one for one in found if one.cost.milliseconds is not None]
     assert (

@@ -256,13 +256,14 @@ sensitivity(Sum(6), summing(6), Harm(harms=(0.125,) * 6, log=here / "log"), mete
 """
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder_make_each_trial_once(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", AT_ONE_TIME, str(tmp_path)], cwd=ROOT) as other:
         while not (tmp_path / "begun").exists() and other.poll() is None:
             sleep(0.01)
         action = Harm(harms=(0.125,) * 6, log=tmp_path / "log")
         table = sensitivity(Sum(6), summing(6), action, meters=(), folder=tmp_path / "folder")
-        assert other.wait(300) == 0
+        assert other.wait(900) == 0
     assert set(lost(table).values()) == {0.125}
     assert sorted((tmp_path / "log").read_text().split()) == [
         f"layers.{place}" for place in range(6)

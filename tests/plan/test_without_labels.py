@@ -63,6 +63,7 @@ def test_a_regression_is_compressed_and_the_report_says_what_was_taught(tmp_path
     assert report.met, report.as_text()
 
 
+@pytest.mark.slow
 def test_two_sets_of_inputs_share_no_scores(model, task, tmp_path):
     for part in (slice(0, 600), slice(600, 1200)):
         agreement = Agreement(model, images(task)[part], SameClass())

@@ -56,6 +56,7 @@ def test_one_head_of_each_stays_and_names_protect():
     assert [one.attention.key.out_features for one in small.layers] == [12, 4]
 
 
+@pytest.mark.by_default("bert")
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
 def test_heads_of_other_peoples_transformers(name: str):
     model, task = next(animal for animal in ZOO if animal.name == name)()

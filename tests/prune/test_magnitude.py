@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
-from shoestring.core import Technique, chain, seeded
+from shoestring.core import chain, seeded
 from shoestring.kit import (
     AdamW,
     Ramp,
@@ -238,26 +233,3 @@ def test_bad_densities_and_weights():
     model[1].weight.data[0, 0] = float("inf")
     with pytest.raises(ValueError, match=r"1\.weight holds 1 values that are NaN or infinite"):
         Magnitude(training=Training(0))(model, task())
-
-
-def test_repr_is_the_same_in_every_process_and_makes_the_technique_again():
-    technique = chain(
-        Magnitude(density=0.2, criterion=PerLayer((("*.weight", 0.5),))),
-        Magnitude(),
-        Magnitude(criterion=Global()),
-    )
-    code = (
-        "from shoestring.prune import *; from shoestring.core import chain\n"
-        "print(chain(Magnitude(density=0.2, criterion=PerLayer((('*.weight', 0.5),))), "
-        "Magnitude(), Magnitude(criterion=Global())))"
-    )
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
-    said = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=Path.cwd(),
-    )
-    assert said.stdout.strip() == repr(technique), said.stderr
-    assert eval(repr(technique)) == technique and isinstance(technique, Technique)

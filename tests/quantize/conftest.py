@@ -1,10 +1,4 @@
-"""Puts tests/ on the path, for the zoo; a network that has been trained a little."""
-
-import sys
-from pathlib import Path
-
-if (tests := str(Path(__file__).parents[1])) not in sys.path:
-    sys.path.insert(0, tests)
+"""A network that has been trained a little."""
 
 import pytest
 from torch import nn

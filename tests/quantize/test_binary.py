@@ -283,6 +283,7 @@ def test_rows_of_more_than_two_axes_want_a_norm():
     assert list(layers(binary)) == ["b"]
 
 
+@pytest.mark.by_default("inputs2")
 @pytest.mark.parametrize("inputs", [Real(), Signs(), ScaledSigns()])
 def test_the_file_has_one_bit_a_weight_and_runs_on_the_kernels(task, model, tmp_path, inputs):
     with seeded(0):

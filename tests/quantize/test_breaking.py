@@ -92,6 +92,7 @@ def test_what_scores_its_files_itself_is_told_nothing(case):
     assert isinstance(quantised, Quantised)
 
 
+@pytest.mark.slow
 def test_nor_is_the_planner(case, tmp_path):
     for techniques in (
         (PostTraining(),),

@@ -56,6 +56,7 @@ def no_look(monkeypatch: pytest.MonkeyPatch):
     return refuse
 
 
+@pytest.mark.by_default("base0")
 @pytest.mark.parametrize(
     "base",
     [PostTraining(examples=100), PostTraining(examples=100, ranges=Entropy(), rounding=GPTQ())],
@@ -77,6 +78,7 @@ def test_prepared_gives_the_same_and_looks_no_more(trained, base: PostTraining, 
     assert [bits(replace(prepared, **change)(model, task)) for change in changes] == wanted
 
 
+@pytest.mark.by_default("mlp", "residual", "gru")
 @pytest.mark.parametrize("animal", ZOO, ids=lambda one: one.name)
 def test_one_layer_at_a_time_in_any_module(animal):
     model, task = animal()
@@ -156,6 +158,7 @@ def test_what_is_seen_of_a_value_is_that_of_the_layers_that_were_chosen(ranges):
         )
 
 
+@pytest.mark.slow
 def test_planners_calibrate_once(trained, monkeypatch: pytest.MonkeyPatch):
     model, task = trained[0], trained[1]
     asked: list[int] = []

@@ -135,6 +135,7 @@ def numbers(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.slow
 def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     model, task = rated
     small = write(model, task, tmp_path / "rate.shoe")
@@ -170,6 +171,7 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     assert not {"Conv", "FusedConv", "Gemm", "BatchNormalization"} & kernels.keys()
 
 
+@pytest.mark.by_default("DigitsLeNet")
 def test_what_is_kept_is_not_rounded_another_way(rated):
     model, task = rated
     plain, other = (
@@ -182,6 +184,7 @@ def test_what_is_kept_is_not_rounded_another_way(rated):
     assert all(int(one.abs().max()) <= 1 for one in numbers(fewer).values())
 
 
+@pytest.mark.by_default("before0-True", "before4-False")
 @pytest.mark.parametrize(
     ("before", "stays"),
     [

@@ -117,6 +117,7 @@ def test_groups_of_columns_have_steps_of_their_own():
     assert torch.allclose(weight.value(), layer.weight, atol=400 / 127)
 
 
+@pytest.mark.by_default("ranges2")
 @pytest.mark.parametrize("ranges", [MinMax(), Percentile(), MeanSquare(), Entropy()])
 def test_the_file_scores_as_the_module_does(trained, ranges, tmp_path):
     model, task = trained
@@ -183,6 +184,7 @@ def test_settings_out_of_range(wrong):
         Percentile(0.3)
 
 
+@pytest.mark.by_default("mlp", "residual", "rnn", "attention")
 @pytest.mark.parametrize("animal", ZOO, ids=lambda one: one.name)
 def test_any_module_becomes_a_file_or_says_why(animal, tmp_path):
     model, task = animal()

@@ -12,6 +12,7 @@ from shoestring.kit import SkippedWarning, Training, members, write
 from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:PostTraining. answers are")
 def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
     model, task = trained

@@ -125,6 +125,7 @@ def test_what_is_priced_is_the_loss_and_the_bits():
     torch.testing.assert_close(priced.loss(model, batch), expected)
 
 
+@pytest.mark.slow
 def test_a_dearer_bit_gives_a_smaller_file_and_all_of_them_answer(trained):
     model, task = trained
     sizes, before = [], score(task, model)
@@ -157,6 +158,7 @@ def test_every_weight_is_a_multiple_of_a_step_of_two_bytes(trained, tmp_path):
     assert score(task, load(tmp_path / "a.shoe")) == pytest.approx(score(task, rated), abs=1 / 400)
 
 
+@pytest.mark.slow
 def test_dead_units_are_really_gone(trained):
     model, task = trained
     with seeded(0):

@@ -116,6 +116,7 @@ def toward(goal: float, steps: int) -> Rate:
     return Rate(price=Toward(goal), rise=0.6, training=Training(steps, AdamW(3e-3)))
 
 
+@pytest.mark.by_default("500")
 @pytest.mark.parametrize("goal", [500, 1200])
 def test_a_training_ends_near_the_bytes_asked_for(model, task, goal):
     with seeded(0):
@@ -131,6 +132,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.by_default("100")
 @pytest.mark.parametrize("at", [100, 200])
 def test_resumed_it_gives_the_same_bits(model, task, at, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "_SECONDS", 0.0)

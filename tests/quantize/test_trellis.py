@@ -69,6 +69,7 @@ def test_a_grid_and_what_is_pruned():
     assert weight.value().tolist() == [[0.75, 0, 0, 0]]
 
 
+@pytest.mark.slow
 def test_models_of_other_techniques_gain(trained):
     model, task = trained
     with seeded(0):

@@ -65,6 +65,7 @@ def spoiled(task: Supervised, value: float, **changes: Any) -> Supervised:
     return replace(task, train=(x, task.train[1]), **changes)
 
 
+@pytest.mark.by_default("ranges0-500.0", "ranges3-1000000.0")
 @pytest.mark.parametrize("value", [500.0, 1e6])
 @pytest.mark.parametrize("ranges", [MeanSquare(), MinMax(), Percentile(0.999), Entropy()])
 def test_one_garbage_value_costs_nothing(case, value, ranges):
@@ -279,6 +280,7 @@ def test_covariances_and_new_norms_do_not_see_garbage(case):
         Binary(inputs=Real(), only=("2",), training=Training(0))(model, task.sealed())
 
 
+@pytest.mark.by_default("6-ranges1")
 @pytest.mark.parametrize("ranges", [MeanSquare(), MinMax(), Percentile(0.999)])
 @pytest.mark.parametrize("many", [6, 40])
 def test_more_garbage_than_one_in_100_is_named_and_left_out_where_that_scores_better(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import chain, seeded
+from shoestring.core import seeded
 from shoestring.kit import AdamW, Ramp, Supervised, Training, export, members, pack, state_of
 from shoestring.prune import Magnitude
 from shoestring.quantize import WeightSharing
@@ -227,21 +223,6 @@ def test_weights_that_are_not_finite_are_refused():
     model[2].weight.data[0, 0] = float("nan")
     with pytest.raises(ValueError, match=r"2\.weight holds 1 values that are NaN or infinite"):
         WeightSharing()(model, task())
-
-
-def test_repr_is_the_same_in_every_process():
-    technique = chain(
-        WeightSharing(), WeightSharing(levels=8, overrides=(("head.*", 32),), vector_levels=4)
-    )
-    code = (
-        "from shoestring.kit import AdamW, Training; from shoestring.quantize import Shared; from "
-        "shoestring.core import chain\n"
-    ) + f"print({technique!r})"
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert said.stdout.strip() == repr(technique), said.stderr
 
 
 def test_the_row_that_stands_for_padding_stays_zero():

@@ -60,6 +60,7 @@ def test_a_file_and_going_on(tmp_path: Path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [ResNet20, MobileNet])
 def test_networks_for_pictures(network: type[nn.Module], tmp_path: Path):
     with seeded(0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from shoestring import meters
@@ -22,6 +23,7 @@ def images() -> Supervised:
     )
 
 
+@pytest.mark.slow
 def test_a_file_with_half_the_operations_goes_back_into_the_class(tmp_path: Path):
     with seeded(0):
         model, task = ResNet20(8), images()

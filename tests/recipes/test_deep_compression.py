@@ -3,12 +3,13 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
-from shoestring.kit import members
+from shoestring.kit import Supervised, members
 from shoestring.models import LeNet300
 from shoestring.recipes import deep_compression, digits_lenet
 from shoestring.recipes.deep_compression import Settings, layout_2015
-from shoestring.tasks import DataError, mnist
+from shoestring.tasks import DataError, digits, mnist
 
 
 def test_the_layout_of_2015_by_hand():
@@ -32,6 +33,22 @@ def task():
         pytest.skip(f"needs MNIST: {error}")
 
 
+def test_the_stages_shrink_on_digits(tmp_path):
+    """Eight by eight pixels, in the middle of an image of the size that the network takes."""
+    small = digits()
+    splits = [
+        (pad(images, (10, 10, 10, 10)), labels)
+        for images, labels in (small.train, small.validation, small.test)
+    ]
+    task = Supervised(train=splits[0], validation=splits[1], test=splits[2])
+    settings = Settings(density=0.1, training_passes=3, pruning_passes=1, sharing_passes=1)
+    stages = deep_compression(LeNet300, task, tmp_path, settings=settings)
+    assert [stage.name for stage in stages] == ["uncompressed", "pruned", "shared", "coded"]
+    assert stages[0].bytes > stages[1].bytes > stages[2].bytes > stages[3].bytes
+    assert stages[3].bytes == (tmp_path / "coded.shoe").stat().st_size
+
+
+@pytest.mark.slow
 def test_the_stages_shrink_and_the_files_stay(task, tmp_path):
     said = []
     settings = Settings(density=0.1, training_passes=1, pruning_passes=1, sharing_passes=1)

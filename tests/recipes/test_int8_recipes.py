@@ -65,6 +65,7 @@ def test_a_small_transformer(tmp_path):
     )  # six matrices of the layer that is left, and the last
 
 
+@pytest.mark.slow
 def test_a_network_that_is_hurt_by_the_loss_of_its_blocks(tmp_path, monkeypatch):
     recipe = sys.modules[int8_resnet.__module__]
     few = recipe.fallback

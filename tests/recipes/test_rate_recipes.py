@@ -27,6 +27,7 @@ def task():
     return replace(whole, train=tuple(part[:12800] for part in whole.train))
 
 
+@pytest.mark.slow
 def test_points_and_files(task, tmp_path):
     said = []
     points = rate_lenet(LeNet300, task, tmp_path, settings=LITTLE, say=said.append)

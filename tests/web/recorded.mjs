@@ -1,6 +1,6 @@
 // Writes files whose matrices have models that our writer rarely or never chooses, for the other decoder to read.
 //
-// node recorded.mjs FOLDER: prints a JSON line for each file. The bits are made up while the decoder asks for them; with the
+// node recorded.mjs FOLDER COUNT: COUNT small ones and some large ones, both orders of these from 300; a JSON line for each file. The bits are made up while the decoder asks for them; with the
 // chances that it gave they are encoded to a file, which must then decode to the same numbers, here and in Python.
 
 import { writeFileSync } from "node:fs";
@@ -101,7 +101,8 @@ function randomModel(shape, order, digits) {
   return [first, (whole(4) << 6) | (digits << 2), ...(grouped ? varint(width) : [])];
 }
 
-for (let i = 0; i < 300; i++) {
+const count = Number(process.argv[3]);
+for (let i = 0; i < count; i++) {
   const shape = Array.from({ length: 1 + whole(3) }, () => 1 + whole(random() < 0.2 ? 40 : 9));
   const bias = [0.05, 0.3, 0.5, 0.8, 0.97][whole(5)];
   const choose = random() < 0.5 ? (p) => p / 65536 : () => bias;
@@ -109,7 +110,7 @@ for (let i = 0; i < 300; i++) {
 }
 // Blocks that are cut (more than 2^18 numbers), rows that are longer than a block, and columns of one number.
 for (const [i, shape] of [[700, 900], [2, 300000], [300000, 2], [5, 7, 11, 13]].entries()) {
-  for (const order of [1, 3]) write(`cut_${i}_${order}`, shape, randomModel(shape, order, 3), (p) => p / 65536);
+  for (const order of count < 300 ? [1 + 2 * (i % 2)] : [1, 3]) write(`cut_${i}_${order}`, shape, randomModel(shape, order, 3), (p) => p / 65536);
 }
 // A node that has seen more than 65,536 zeros, so that its chance of a 1 is 0: all numbers are 2 or -2.
 const twos = (run) => (p, at) => [1, 0.5, 1, 0][Math.floor(at / run) % 4];

@@ -28,6 +28,7 @@ from shoestring.kit.exporting.guards import Guards, noted
 from shoestring.kit.exporting.lowering import lower
 from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
+from shoestring.kit.exporting.torchlib import read_once
 from shoestring.kit.exporting.translations import translations
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised.integers import Integers, say_what_stays, scales_of
@@ -251,7 +252,7 @@ def _export(
             custom_translation_table=translations(),
         )
 
-    with quiet(), torch.no_grad(), noted() as guards:
+    with quiet(), torch.no_grad(), read_once(), noted() as guards:
         program = attempted(exported, model, step_by_step(model))
     assert program is not None
     arguments, inputs = numbered((example.args, example.kwargs))

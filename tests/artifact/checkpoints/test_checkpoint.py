@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save, save_file
+from tiers import repetitions
 
 from shoestring.artifact import Checkpoint, ShoeError
 from shoestring.artifact.checkpoints.checkpoint import (
@@ -99,7 +100,7 @@ def test_bytes_of_no_tensor_are_left_out_with_a_warning(tmp_path):
     np.testing.assert_array_equal(load(data)["a"], [1, 2])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=repetitions(10, 30), deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_context import POINTS, Slow, first_frequency, squash, stretch
 from test_entropy import SlowDecoder
+from tiers import repetitions
 
 from shoestring.artifact.coding import context, context_loop, context_tiles, entropy
 from shoestring.artifact.coding import matrices as context_coding
@@ -19,7 +20,7 @@ from shoestring.artifact.coding.context import REACH, SQUASH, STRETCH, Choice
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.wire import Reader, Writer
 
-quiet = settings(derandomize=True, database=None, deadline=None, max_examples=100)
+quiet = settings(derandomize=True, database=None, deadline=None, max_examples=repetitions(20, 100))
 rng = np.random.default_rng
 
 

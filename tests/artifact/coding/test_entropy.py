@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import repetitions
 
 from shoestring.artifact.coding import entropy
 
-quiet = settings(derandomize=True, database=None, deadline=None, max_examples=60)
+quiet = settings(derandomize=True, database=None, deadline=None, max_examples=repetitions(20, 60))
 
 
 def weight_of(code: int) -> int:

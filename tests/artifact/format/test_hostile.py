@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import attributes, checkpoint, linear, nested, varied
 from test_golden import GOLDEN
+from tiers import repetitions
 
 from shoestring.artifact import Checkpoint, Content, Loaded, ShoeError, bill
 from shoestring.artifact.format import file
@@ -26,7 +27,7 @@ from shoestring.artifact.wire import Writer, squeeze, unsqueeze
 resource = pytest.importorskip("resource")  # not on Windows
 
 LIMIT = 1 << 20
-BATCH, EXAMPLES = 100, 150  # of mutations, each for two tests
+BATCH, EXAMPLES = 100, repetitions(15, 150)  # of mutations, each for two tests
 CONTENTS = [
     linear(),
     nested(),
@@ -154,14 +155,14 @@ def test_mutated_insides(seed):
         survives(outer_1(bodies) if old else outer(bodies, draw.random() < 0.5))
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=300)
+@settings(derandomize=True, database=None, deadline=None, max_examples=repetitions(60, 300))
 @given(st.lists(st.binary(max_size=60), min_size=5, max_size=5), st.booleans())
 def test_random_sections(parts, deflated):
     bodies = dict(enumerate(parts, 1))
     survives(outer(bodies) if deflated else file.framed(bodies))
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=300)
+@settings(derandomize=True, database=None, deadline=None, max_examples=repetitions(60, 300))
 @given(st.binary(max_size=100))
 def test_random_bytes(data):
     assert not survives(data)
@@ -452,7 +453,7 @@ print(loaded)
 def test_mutated_files_do_not_crash_the_runtime(tmp_path):
     """Files whose insides were changed and that decode are loaded in a process of their own."""
     draw, paths = random.Random(0), []
-    while len(paths) < 300:
+    while len(paths) < repetitions(60, 300):
         old = draw.random() < 0.2
         bodies = dict(draw.choice(INNER_1 if old else [one for one in INNER if one[GRAPH]]))
         bodies[1] = mutate(draw, bodies[1])
@@ -469,4 +470,4 @@ def test_mutated_files_do_not_crash_the_runtime(tmp_path):
         env=environment,
     )
     assert done.returncode == 0, done.stderr.splitlines()[-1]
-    assert int(done.stdout) > 10
+    assert int(done.stdout) > len(paths) // 30

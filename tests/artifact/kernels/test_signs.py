@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import repetitions
 
 pytest.importorskip("llvmlite")
 
@@ -68,7 +69,7 @@ def drawn(rng, *shape):
     return x
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=repetitions(12, 40), deadline=None)
 @given(
     rows=st.integers(0, 150),
     inputs=st.integers(1, 1100),
@@ -89,7 +90,7 @@ def test_products(rows, inputs, outputs, lesser, seed):
         assert product(np.asfortranarray(x), out) is out and np.array_equal(out, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=repetitions(20, 60), deadline=None)
 @given(
     images=st.integers(1, 3),
     channels=st.integers(1, 70),

@@ -124,6 +124,7 @@ class Halves(nn.Module):
 NT = {0: "N", 1: "T"}
 
 
+@pytest.mark.by_default("longer", "blocks", "few", "two inputs", "even sides")
 @pytest.mark.parametrize(
     ("model", "inputs", "told"),
     [
@@ -185,6 +186,7 @@ def test_a_declared_axis_that_does_not_really_vary_is_refused_with_its_bounds(
         write(model, Shown(*inputs), tmp_path / "m.shoe")
 
 
+@pytest.mark.by_default("4096")
 @pytest.mark.parametrize("bound", [129, 200, 512, 4096])
 def test_bounds_far_from_the_example_are_found(bound: int, tmp_path: Path):
     class Cuts(nn.Module):
@@ -207,6 +209,7 @@ def test_bounds_far_from_the_example_are_found(bound: int, tmp_path: Path):
         write(Cuts(), Shown((torch.randn(2, 12), wide)), tmp_path / "m.shoe")
 
 
+@pytest.mark.by_default("area")
 @pytest.mark.parametrize(
     ("choose", "shape"),
     [
@@ -338,6 +341,7 @@ def test_an_example_that_is_not_as_its_axis_is_declared_is_refused(tmp_path: Pat
         )
 
 
+@pytest.mark.by_default("2-one way-GRU")
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 @pytest.mark.parametrize(
     "settings",

@@ -45,6 +45,7 @@ class Bagged(Task):
         return (Vary(torch.arange(20) % 7, {0: "L"}), Vary(self.offsets, {0: "N"})), {}
 
 
+@pytest.mark.by_default("*max_norm*-sum", "*padding_idx*-mean", "*last_offset*-max")
 @pytest.mark.parametrize("mode", ["mean", "sum", "max"])
 @pytest.mark.parametrize(
     "settings", [{}, {"padding_idx": 3}, {"include_last_offset": True}, {"max_norm": 1.0}], ids=str
@@ -87,6 +88,7 @@ def test_bags_of_one_length_with_weights(tmp_path):
             assert np.abs(file(*given) - wanted).max() < tolerance
 
 
+@pytest.mark.slow
 def test_an_embedding_that_keeps_to_a_norm(tmp_path):
     with seeded(0):
         model = nn.Sequential(

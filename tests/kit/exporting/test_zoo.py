@@ -40,6 +40,18 @@ from shoestring.kit import (
 from shoestring.prune import Magnitude
 from shoestring.quantize import WeightSharing
 
+pytestmark = pytest.mark.by_default(
+    "mlp*",
+    "convolutions*",
+    "residual*",
+    "lstm*",
+    "tied*",
+    "dict_output*",
+    "half*",
+    "weight_norm*",
+    "frozen*",
+)
+
 
 @dataclass
 class Visit:

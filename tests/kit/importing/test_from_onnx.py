@@ -168,6 +168,7 @@ def test_copies_share_nothing_and_pickle(small):
         assert not torch.equal(copied(image), module(image))
 
 
+@pytest.mark.by_default("PostTraining8", "Magnitude")
 @pytest.mark.parametrize(
     "technique",
     [
@@ -213,8 +214,8 @@ def test_dead_units_are_taken_out(small):
     assert remove_dead_units(module, task).get_submodule("last").in_features == 2
 
 
+@pytest.mark.by_default("mlp", "residual")
 @pytest.mark.parametrize("animal", ZOO, ids=lambda animal: animal.name)
-@pytest.mark.slow
 def test_files_come_back_without_their_class(animal: Animal, tmp_path: Path):
     model, task = animal()
     size = write(model, task, tmp_path / "first.shoe")

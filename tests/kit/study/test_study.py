@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from study_workers import contents, hold, hold_lock, measure, start, wait_for
+from tiers import repetitions
 
 from shoestring.core import Cost
 from shoestring.kit import Study, StudyHeld, StudyMismatch, Trial
@@ -26,7 +27,7 @@ from shoestring.kit.study import trial as study_trial
 from shoestring.kit.study import worker as study_worker
 from shoestring.kit.study.study import StudyError, alone
 
-KILLS = int(os.environ.get("SHOESTRING_KILLS", "12"))
+KILLS = int(os.environ.get("SHOESTRING_KILLS", "0")) or repetitions(3, 30)
 STORAGES = ["sqlite", "journal", "database"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and kill")
 
@@ -194,7 +195,7 @@ def together(folder: Path, storage: str | None, count: int) -> None:
     """Two processes make all trials: each is begun once and finished once."""
     processes = [start(measure, folder, storage, count, folder / f"said-{i}") for i in range(2)]
     for process in processes:
-        process.join(240)
+        process.join(900)
         assert process.exitcode == 0
     said = Counter(line for i in range(2) for line in lines(folder / f"said-{i}"))
     assert said == Counter(f"{word} {n}" for n in range(count) for word in ("begins", "finished"))
@@ -233,9 +234,8 @@ def test_tables_that_another_process_makes_meanwhile_are_of_no_other_program(tmp
         assert study is not None and path.exists()
 
 
-@pytest.mark.slow
-def test_two_processes_measure_each_of_two_hundred_once(tmp_path):
-    together(tmp_path, None, 200)
+def test_two_processes_measure_each_once(tmp_path):
+    together(tmp_path, None, repetitions(20, 200))
 
 
 @pytest.mark.slow
@@ -245,19 +245,19 @@ def test_two_processes_measure_each_once_elsewhere_too(tmp_path, name, count):
 
 
 @posix
-@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(tmp_path):
     chance, said, count = random.Random(5), tmp_path / "said", 100_000
     for kill in range(KILLS):
         processes = [start(measure, tmp_path, None, count, said) for _ in range(1 + kill % 2)]
-        before, patience = len(lines(said)), time.monotonic() + 60
-        while len(lines(said)) == before and time.monotonic() < patience:
+        before = sum(line.startswith("finished") for line in lines(said))
+        while sum(line.startswith("finished") for line in lines(said)) == before:
+            assert any(process.is_alive() for process in processes)
             time.sleep(0.005)
         for process in processes:
             time.sleep(chance.uniform(0, 0.15))
             os.kill(process.pid, signal.SIGKILL)
         for process in processes:
-            process.join(60)
+            process.join(900)
             assert process.exitcode == -signal.SIGKILL
     study = Study(tmp_path, "model")
     done = {int(one.technique[2:-1]): one for one in study.trials()}
@@ -265,7 +265,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path):
     for word, number in ((line.split()[0], int(line.split()[1])) for line in lines(said)):
         assert number not in finished, f"trial {number} was measured again after it was finished"
         finished |= {number} if word == "finished" else set()
-    assert finished <= set(done) and len(finished) >= KILLS // 2
+    assert finished <= set(done) and len(finished) >= KILLS
     assert all(study.read(one) == contents(number) for number, one in done.items() if one.file)
     begun = {int(line.split()[1]) for line in lines(said)}
     for number in begun - set(done):  # all that the dead had in hand is free
@@ -303,7 +303,7 @@ def test_a_claim_from_another_machine_is_free_when_its_heart_stops(tmp_path, nam
             assert near.claim("T(1)") is None
             time.sleep(0.2)
         far._heart.stop()
-        until, claim = time.monotonic() + 60, None
+        until, claim = time.monotonic() + 900, None
         while claim is None and time.monotonic() < until:
             claim = near.claim("T(1)")
             time.sleep(0.1)

@@ -257,6 +257,7 @@ def test_the_heads_of_an_attention_and_the_width_within():
     assert small.layers[0].attention.query.weight.shape == (8, 12)
 
 
+@pytest.mark.by_default("resnet")
 @pytest.mark.parametrize("make", [lambda: ResNet20(4), MobileNet], ids=["resnet", "mobilenet"])
 def test_networks_for_pictures_lose_channels_in_every_layer(make):
     model, task = unsettled(make()), called((3, 16, 16))
@@ -273,6 +274,7 @@ def test_networks_for_pictures_lose_channels_in_every_layer(make):
     ]
 
 
+@pytest.mark.slow
 def test_a_smaller_file_goes_back_into_the_class(tmp_path: Path):
     for model, shape in ((ResNet20(4), (3, 16, 16)), (MobileNet(), (3, 16, 16))):
         task = called(shape)

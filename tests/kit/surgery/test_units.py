@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import repetitions
 from torch import Tensor, nn
 from torch.nn import functional
 from zoo import ZOO, Animal, Calls, Residual, tensors
@@ -654,7 +655,7 @@ def test_file_of_the_smaller_model_agrees(tmp_path: Path):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=repetitions(6, 25), deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.5, 0.98), st.booleans())
 def test_sparse_networks_give_the_same_answers(seed: int, sparsity: float, normed: bool):
     with seeded(seed):
@@ -678,6 +679,7 @@ def test_sparse_networks_give_the_same_answers(seed: int, sparsity: float, norme
         assert_equal(state(remove_dead_units(small, task)), state(small))  # nothing is left to do
 
 
+@pytest.mark.by_default("mlp", "convolutions", "lstm", "attention", "tied")
 @pytest.mark.parametrize(
     "animal", [one for one in ZOO if one.name not in ("bert", "gpt2")], ids=lambda one: one.name
 )

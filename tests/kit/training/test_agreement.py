@@ -602,6 +602,7 @@ def by_hand(model: Any, x: Tensor) -> Tensor:
     return torch.stack(outputs, 1)
 
 
+@pytest.mark.by_default("name")
 @pytest.mark.parametrize(
     "states",
     [{"h": 1}, {"h": "output_1"}, {"h": Carried(1, ("N", 12))}],
@@ -781,6 +782,21 @@ def test_what_a_measure_is_does_not_hang_on_where_it_lies():
     for make in (Limit, lambda most: Limit(most).near, lambda most: partial(close, most=most)):
         one, same, other = (identity(make(most)) for most in (0.1, 0.1, 0.2))
         assert one == same != other and " at 0x" not in one
+    model, inputs = mlp(6, 3), random(60, 6)
+    names = [
+        Agreement(
+            model,
+            inputs,
+            Within(0.1),
+            kinds=Own(lambda ours, theirs, by=by: by * (ours - theirs).abs().mean()),
+        ).name
+        for by in (1, 1, 2)
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.slow
+def test_what_a_measure_is_is_the_same_in_every_process():
     told = (
         "from shoestring.kit.training.same import identity; print(identity(lambda one, "
         "other: one in {'a', 'b', 'c', 'd'}))"
@@ -795,14 +811,3 @@ def test_what_a_measure_is_does_not_hang_on_where_it_lies():
         for seed in "12"
     ]
     assert said[0] == said[1] != ""
-    model, inputs = mlp(6, 3), random(60, 6)
-    names = [
-        Agreement(
-            model,
-            inputs,
-            Within(0.1),
-            kinds=Own(lambda ours, theirs, by=by: by * (ours - theirs).abs().mean()),
-        ).name
-        for by in (1, 1, 2)
-    ]
-    assert names[0] == names[1] != names[2]

@@ -48,6 +48,7 @@ def killed_at(monkeypatch, what: str, step: int):
     monkeypatch.setattr(resume.Snapshot, "save", save)
 
 
+@pytest.mark.by_default("the training before")
 @pytest.mark.parametrize(
     ("technique", "what"),
     [
@@ -82,6 +83,7 @@ def test_what_is_finished_is_read(task, tmp_path):
         assert torch.equal(one.value(), other.value())
 
 
+@pytest.mark.slow
 def test_trainings_that_differ_are_kept_apart(task, tmp_path):
     with resuming(tmp_path):
         found = [program(task, Rate(price=price, training=Training(30))) for price in (1e-6, 1e-2)]

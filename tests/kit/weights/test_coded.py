@@ -37,6 +37,7 @@ def wide() -> nn.Module:
     )
 
 
+@pytest.mark.by_default("levels")
 @pytest.mark.parametrize(
     ("make", "shape", "technique", "most"),
     [

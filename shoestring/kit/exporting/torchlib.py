@@ -1,0 +1,48 @@
+"""Torch's table of translations to ONNX, read once a process.
+
+torch.onnx.export parses the sources of its 500 translations at every call. For a small model that
+takes longer than the rest of the export.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+try:
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+except (
+    ImportError
+):  # a torch that keeps it elsewhere: every export reads the table, as it does by itself
+    ONNXRegistry = None  # type: ignore[assignment, misc]
+
+_READ: dict[Any, Any] = {}
+"""What torch read, by the arguments that it was asked with."""
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within, torch.onnx.export starts from a copy of the table that was read first.
+
+    It needs its own copy: it adds the translations of `custom_translation_table`.
+    """
+    plain = vars(ONNXRegistry).get("from_torchlib") if ONNXRegistry else None
+    if plain is None:
+        yield
+        return
+
+    def from_torchlib(cls: Any, **asked: Any) -> Any:
+        key = tuple(asked.items())
+        if key not in _READ:
+            _READ[key] = plain.__func__(cls, **asked)
+        table = copy.copy(_READ[key])
+        table.functions = {name: list(known) for name, known in table.functions.items()}
+        return table
+
+    ONNXRegistry.from_torchlib = classmethod(from_torchlib)
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = plain
