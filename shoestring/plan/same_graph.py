@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from shoestring.artifact import Loaded
 from shoestring.artifact.format.file import unpack
 from shoestring.core import Task, array, evaluating
-from shoestring.kit import Exported, bake, clone, members, pack
-from shoestring.kit.exporting import export
+from shoestring.kit import Exported, bake, clone, export, members, pack
 from shoestring.kit.tracing.compare import all_close
 from shoestring.kit.tracing.example import arrays, example_of, numbered, plain
 
