@@ -23,33 +23,11 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
 from shoestring.kit import Supervised, Training, train
-from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
-from shoestring.recipes.baselines import SETTINGS, baseline, shown
-from shoestring.tasks import (
-    adult,
-    adult_columns,
-    cifar10,
-    ewt,
-    ewt_vocabulary,
-    mnist,
-    sst2,
-    sst2_vocabulary,
-)
-
-
-def tabular() -> TabularNet:
-    """The network for Adult's table, with the statistics of its training rows."""
-    columns = adult_columns()
-    return TabularNet(columns.sizes, columns.mean, columns.deviation)
-
+from shoestring.recipes.baselines import NETWORKS, SETTINGS, baseline, shown
 
 RUNS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised], tuple[int, ...]]] = {
-    "lenet5": (LeNet5, mnist, (0, 1, 2)),
-    "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2, (0, 1, 2)),
-    "tagger": (lambda: BiLSTMTagger(*ewt_vocabulary().sizes), ewt, (0, 1, 2)),
-    "tabular": (tabular, adult, (0, 1, 2)),
-    "resnet20": (ResNet20, cifar10, (0,)),
-    "mobilenet": (MobileNet, cifar10, (0,)),
+    name: (*made, (0,) if name in ("resnet20", "mobilenet") else (0, 1, 2))
+    for name, made in NETWORKS.items()
 }
 FOLDER = RESULTS / "unfinished"
 

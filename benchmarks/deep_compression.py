@@ -16,7 +16,7 @@ from rows import FILES, start
 
 from shoestring.artifact import save
 from shoestring.models import LeNet5, LeNet300
-from shoestring.recipes.deep_compression import SETTINGS, deep_compression
+from shoestring.recipes.deep_compression_lenets import SETTINGS, deep_compression
 from shoestring.tasks import mnist
 
 RUNS = {

@@ -55,6 +55,10 @@ _OVERLAID = (
     "shoestring/models",
     "shoestring/tasks",
     "shoestring/recipes/baselines.py",
+    "shoestring/recipes/record.py",
+    "shoestring/recipes/rows.py",
+    "shoestring/recipes/running.py",
+    "shoestring/artifact/errors.py",
     "shoestring/kit/training/supervised.py",
 )
 """What the jobs need that there was not yet: networks, data, and how these were shown.

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
-from shoestring.core.ledger import machine, versions
+from shoestring.recipes.rows import Row, conditions
 
 RESULTS = Path(__file__).parent / "results"
 FILES = RESULTS / "files"
@@ -36,7 +35,7 @@ class Rows:
 
     For runs of days, a few jobs at a time.
     """
-    rows: list[dict] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         RESULTS.mkdir(exist_ok=True)
@@ -58,16 +57,16 @@ class Rows:
         self, subject: str, metric: str, value: float, unit: str, seed: int | None = None
     ) -> None:
         """One row, written at once."""
-        row = {
-            "benchmark": self.benchmark,
-            "subject": subject,
-            "metric": metric,
-            "value": value,
-            "unit": unit,
-            "seed": seed,
-            "conditions": self.conditions
+        row = Row(
+            benchmark=self.benchmark,
+            subject=subject,
+            metric=metric,
+            value=value,
+            unit=unit,
+            seed=seed,
+            conditions=self.conditions
             + (", quick: smaller than the real one" if self.quick else ""),
-        }
+        )
         self.rows.append(row)
         with self.partial.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -125,10 +124,3 @@ def start(benchmark: str, setting: str, about: str) -> Rows:
     parser.add_argument("--only", help="only subjects that contain this")
     chosen = parser.parse_args()
     return Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions())
-
-
-def conditions() -> str:
-    """On what, and with which versions, figures are measured."""
-    known = ", ".join(f"{name} {version}" for name, version in versions().items())
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
-    return f"{machine()}, OMP_NUM_THREADS={threads}, {known}"

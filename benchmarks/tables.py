@@ -20,6 +20,7 @@ from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
+from recipe_tables import tables as recipe_tables
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import results, spread, values
@@ -247,6 +248,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "xnor-kernels": kernels,
     "xnor-recipe": recipe,
     "xnor-latency": latency,
+    **recipe_tables(),
 }
 CHARTS = {ROOT / "docs" / "rate.svg": chart, ROOT / "docs" / "front.svg": picture}
 

@@ -25,6 +25,7 @@ from shoestring.cli.ending import (
     writing,
 )
 from shoestring.cli.layers import sensitivity
+from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.source import Inputs, SameOption, fixed_values, is_onnx, task_of
 
@@ -313,6 +314,8 @@ def ledger(
     Console().print(table)
 
 
+app.command()(recipes)
+app.command()(recipe)
 app.command()(agent)
 app.command()(platforms)
 

@@ -1,21 +1,36 @@
-"""Results end to end: task, model, techniques and the number to expect. A recipe is a function."""
+"""Results end to end: a task, a model, techniques and the numbers to expect.
 
-from shoestring.recipes.baselines import baseline
-from shoestring.recipes.channels import channels_resnet
-from shoestring.recipes.deep_compression import deep_compression
-from shoestring.recipes.digits import digits_lenet
-from shoestring.recipes.int8 import int8_resnet, int8_transformer
-from shoestring.recipes.rate import rate_cifar, rate_lenet
-from shoestring.recipes.xnor import xnor_convnet
+A recipe is a function with a record beside it.
 
-__all__ = [
-    "baseline",
-    "channels_resnet",
-    "deep_compression",
-    "digits_lenet",
-    "int8_resnet",
-    "int8_transformer",
-    "rate_cifar",
-    "rate_lenet",
-    "xnor_convnet",
-]
+`recipes()` lists the records without torch. `shoestring.recipes.NAME` is the function of the recipe
+of that name; its file is imported when it is first asked for. A new recipe is a file in this folder
+and a test: nothing lists the recipes but the files themselves.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from shoestring.artifact.errors import missing
+from shoestring.recipes.listing import recipe, recipes
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
+
+__all__ = ["Line", "Measure", "Published", "Recipe", "Results", "recipe", "recipes"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in recipes():
+        raise AttributeError(
+            f"module 'shoestring.recipes' has no attribute {name!r}: no recipe is called so"
+        )
+    try:
+        return getattr(import_module(recipes()[name].module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise missing(
+            "torch", "onnx", "onnxscript", extra="train", what=f"the recipe {name} trains"
+        ) from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *recipes()})

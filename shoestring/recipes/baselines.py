@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import seeded
+from shoestring.core import prove, score, seeded
 from shoestring.kit import (
     AdamW,
     Supervised,
@@ -23,7 +23,20 @@ from shoestring.kit import (
     write,
 )
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
-from shoestring.tasks import known_words_dropped, words_dropped
+from shoestring.recipes.record import Line, Measure, Recipe, Results
+from shoestring.recipes.running import Run, few
+from shoestring.tasks import (
+    adult,
+    adult_columns,
+    cifar10,
+    ewt,
+    ewt_vocabulary,
+    known_words_dropped,
+    mnist,
+    sst2,
+    sst2_vocabulary,
+    words_dropped,
+)
 
 
 def pictures(images: Tensor) -> Tensor:
@@ -107,3 +120,64 @@ def shown(task: Supervised, settings: Settings) -> Supervised:
     return replace(
         task, augment=settings.augment, batch_size=settings.batch_size, autocast=settings.autocast
     )
+
+
+def tabular() -> TabularNet:
+    """The network for Adult's table, with the statistics of its training rows."""
+    columns = adult_columns()
+    return TabularNet(columns.sizes, columns.mean, columns.deviation)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = {
+    "lenet5": (LeNet5, mnist),
+    "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2),
+    "tagger": (lambda: BiLSTMTagger(*ewt_vocabulary().sizes), ewt),
+    "tabular": (tabular, adult),
+    "resnet20": (ResNet20, cifar10),
+    "mobilenet": (MobileNet, cifar10),
+}
+
+
+def end_to_end(run: Run) -> None:
+    """All networks; a quick run has LeNet-5 on 6,000 images."""
+    for name in ("lenet5",) if run.quick else NETWORKS:
+        network, data = NETWORKS[name]
+        with seeded(run.seed):
+            untrained = network()
+        task, settings = data(), SETTINGS[type(untrained)]
+        if run.quick:
+            task, settings = few(task, 6000, 1000), replace(settings, passes=5)
+        path = run.folder / f"{name}.shoe"
+        model = baseline(untrained, task, path, settings=settings, seed=run.seed)
+        test = prove(path, task, ledger=run.ledger, seed=run.seed, note=f"baseline {name}")
+        run.scores(name, path.stat().st_size, score(task.sealed(), model), test)
+
+
+RECIPE = Recipe(
+    name="baseline",
+    line="the reference networks, trained: what the other recipes and the benchmarks start from",
+    scarce="trained networks to start from",
+    instead="minutes of a core",
+    data=("MNIST", "SST-2", "English-EWT", "Adult", "CIFAR-10"),
+    minutes=56,
+    quick_minutes=0.3,
+    page="models.md",
+    run=end_to_end,
+    results=Results(
+        file="baselines.mnist-sst2-ewt-adult-cifar10-jpeg-cpu.jsonl",
+        before=(),
+        ours=(
+            Line("ResNet-20, CIFAR-10 (JPEG copy)", "resnet20"),
+            Line("MobileNet, CIFAR-10 (JPEG copy)", "mobilenet"),
+            Line("LeNet-5, MNIST", "lenet5"),
+            Line("text encoder, SST-2", "text_encoder"),
+            Line("tagger, English-EWT", "tagger"),
+            Line("network for tables, Adult", "tabular"),
+        ),
+        saved=None,
+        also=(Measure("file, bytes", "file", "bytes", ",.0f"),),
+        price=Measure(
+            "minutes of a core", "training: steps × time of a step", "minutes of a core", ".1f"
+        ),
+    ),
+)

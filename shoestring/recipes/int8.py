@@ -15,13 +15,19 @@ import torch
 from torch import nn
 
 from shoestring.artifact import load
-from shoestring.core import Ledger, Technique, apply, chain, prove
+from shoestring.core import Ledger, Technique, apply, chain, prove, seeded
 from shoestring.core import score as score_of
 from shoestring.kit import AdamW, Patterns, Supervised, Training, resuming, write
+from shoestring.meters import alternate, ratio
+from shoestring.models import TextEncoder
 from shoestring.plan import FallbackResult, fallback
 from shoestring.prune import Blocks
 from shoestring.quantize import PerChannel, PostTraining, WeightOnly
-from shoestring.recipes.baselines import SETTINGS, pictures, shown
+from shoestring.recipes.baselines import SETTINGS, baseline, pictures, shown
+from shoestring.recipes.channels import trained_resnet
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
+from shoestring.recipes.running import Run, few
+from shoestring.tasks import sst2, sst2_vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +160,168 @@ def _quick(
         test=test,
         kept=kept,
     )
+
+
+def resnet(run: Run) -> None:
+    """ResNet-20 trained, then thinner and in 8 bits."""
+    model, task, path = trained_resnet(run)
+    found = int8_resnet(
+        model,
+        task,
+        run.folder / "int8.shoe",
+        passes=3 if run.quick else 8,
+        drop=0.02 if run.quick else 0.005,
+        seed=run.seed,
+        ledger=run.ledger,
+        say=run.say,
+    )
+    _rows(run, "resnet20", path, found, task)
+
+
+def transformer(run: Run) -> None:
+    """The text encoder trained, then thinner and in 8 bits.
+
+    A quick run has one a quarter as wide, and 3,000 sentences.
+    """
+    task, settings = sst2(), SETTINGS[TextEncoder]
+    if run.quick:
+        task, settings = few(task, 3000, 500), replace(settings, passes=3, learning_rate=2e-3)
+    with seeded(run.seed):
+        sizes: dict[str, int] = {"width": 64, "hidden": 128} if run.quick else {}
+        untrained = TextEncoder(len(sst2_vocabulary()), **sizes)
+    path = run.folder / "baseline.shoe"
+    model = baseline(untrained, task, path, settings=settings, seed=run.seed)
+    found = int8_transformer(
+        model,
+        task,
+        run.folder / "int8.shoe",
+        passes=2 if run.quick else 3,
+        drop=0.02 if run.quick else 0.005,
+        seed=run.seed,
+        ledger=run.ledger,
+        say=run.say,
+    )
+    _rows(run, "text_encoder", path, found, task)
+
+
+def _rows(run: Run, name: str, path: Path, found: Int8Result, task: Supervised) -> None:
+    """The rows of the float32 file at `path` and of what was made of it, timed in alternation."""
+    before = prove(path, task, ledger=run.ledger, seed=run.seed, note=f"int8 {name}: float32")
+    timings = alternate([path, run.folder / "int8.shoe"], task.sealed(), seconds=4)
+    sides = (
+        ("float32", path.stat().st_size, found.before, before, timings[0]),
+        ("ours", found.bytes, found.file, found.test, timings[1]),
+    )
+    for side, size, validation, test, timing in sides:
+        subject = f"{name} / {side}"
+        run.row(subject, "file", size, "bytes")
+        run.row(subject, "validation score", 100 * validation, "%")
+        run.row(subject, "test score", 100 * test, "%")
+        run.row(
+            subject,
+            "batch 1, time to float32's",
+            ratio(timing, timings[0]).median,
+            "times",
+            seeded=False,
+        )
+    run.row(f"{name} / ours", "layers in floating point", len(found.kept), "layers")
+    run.say(f"  {run.time_left()}")
+
+
+INT8_RESNET = Recipe(
+    name="int8_resnet",
+    line="ResNet-20 on CIFAR-10, two blocks fewer and in integers of 8 bits",
+    scarce="milliseconds",
+    instead="eight passes of training, and 512 examples to calibrate on",
+    data=("CIFAR-10",),
+    minutes=36,
+    quick_minutes=1.2,
+    page="faster.md",
+    run=resnet,
+    published=(
+        Published(
+            "times as fast on processors, at least",
+            2,
+            "times",
+            "Krishnamoorthi 2018",
+            "many ImageNet networks, 8 bits per channel, not trained, within 2 % of floating point",
+        ),
+        Published(
+            "times as fast on processors, at most",
+            3,
+            "times",
+            "Krishnamoorthi 2018",
+            "many ImageNet networks, 8 bits per channel, not trained, within 2 % of floating point",
+        ),
+    ),
+    results=Results(
+        file="quantised.mnist-sst2-cifar10-jpeg-cpu.jsonl",
+        before=(
+            Line("ResNet-20, float32", "resnet20 / float32"),
+            Line("MobileNet, float32", "mobilenet / float32"),
+        ),
+        ours=(
+            Line("ResNet-20, two blocks fewer, 8 bits", "resnet20 / ours"),
+            Line("MobileNet, 8 bits alone", "mobilenet / ours"),
+        ),
+        baselines=(
+            Line("ResNet-20, ONNX Runtime's quantiser, defaults", "resnet20 / onnxruntime"),
+        ),
+        peers=(
+            Line(
+                "ResNet-20, ONNX Runtime, U8S8 per channel",
+                "resnet20 / onnxruntime, U8S8 per channel",
+            ),
+            Line("ResNet-20, NNCF in OpenVINO", "resnet20 / NNCF, OpenVINO"),
+            Line("ResNet-20, Neural Compressor", "resnet20 / Neural Compressor"),
+            Line("ResNet-20, torchao", "resnet20 / torchao"),
+        ),
+        saved=Measure("time at batch 1", "batch 1, time to float32's", "of float32's", ".2f"),
+        lost=Measure("test score", "test score", "%", ".2f", higher=True),
+        also=(Measure("file, bytes", "file", "bytes", ",.0f"),),
+        price=Measure("minutes of a core", "minutes", "minutes of a core", ".1f"),
+    ),
+)
+INT8_TRANSFORMER = Recipe(
+    name="int8_transformer",
+    line="a text encoder on SST-2, half of its layers and in integers of 8 bits",
+    scarce="milliseconds",
+    instead="three passes of training, and 512 examples to calibrate on",
+    data=("SST-2",),
+    minutes=5,
+    quick_minutes=0.9,
+    page="faster.md",
+    run=transformer,
+    published=(
+        Published(
+            "times smaller",
+            4,
+            "times",
+            "Zafrir et al. 2019 (Q8BERT)",
+            "BERT on SST-2, 8 bits, trained with the rounding",
+        ),
+        Published(
+            "test score",
+            92.2,
+            "%",
+            "Zafrir et al. 2019 (Q8BERT)",
+            "BERT on SST-2, 8 bits, trained with the rounding",
+        ),
+    ),
+    results=Results(
+        file="quantised.mnist-sst2-cifar10-jpeg-cpu.jsonl",
+        before=(Line("text encoder, float32", "text_encoder / float32"),),
+        ours=(Line("half of the layers, 8 bits", "text_encoder / ours"),),
+        baselines=(Line("ONNX Runtime's quantiser, defaults", "text_encoder / onnxruntime"),),
+        peers=(
+            Line("ONNX Runtime, U8S8 per channel", "text_encoder / onnxruntime, U8S8 per channel"),
+            Line("NNCF in OpenVINO", "text_encoder / NNCF, OpenVINO"),
+            Line("Neural Compressor", "text_encoder / Neural Compressor"),
+            Line("torchao", "text_encoder / torchao"),
+        ),
+        saved=Measure("time at batch 1", "batch 1, time to float32's", "of float32's", ".2f"),
+        lost=Measure("test score", "test score", "%", ".2f", higher=True),
+        also=(Measure("file, bytes", "file", "bytes", ",.0f"),),
+        price=Measure("minutes of a core", "minutes", "minutes of a core", ".1f"),
+    ),
+)

@@ -29,6 +29,9 @@ from shoestring.kit import (
 )
 from shoestring.models import LeNet5, LeNet300, ResNet20, SmallVGG
 from shoestring.quantize import Rate
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
+from shoestring.recipes.running import Run, few
+from shoestring.tasks import cifar10, mnist
 
 
 @dataclass(frozen=True)
@@ -218,3 +221,169 @@ def _trained(
             ),
             what="training the network",
         )
+
+
+def lenets(run: Run) -> None:
+    """Both LeNets, as in `benchmarks/rate_lenet.py`; a quick run has LeNet-300-100 at one price."""
+    task = few(mnist(), 20_000, 5000) if run.quick else mnist()
+    networks: dict[str, type[nn.Module]] = (
+        {"lenet300": LeNet300} if run.quick else {"lenet300": LeNet300, "lenet5": LeNet5}
+    )
+    for name, network in networks.items():
+        settings = SETTINGS[network]
+        if run.quick:
+            settings = replace(
+                settings, training_passes=2, rate_passes=6, prices=settings.prices[:1]
+            )
+        rate_lenet(
+            network,
+            task,
+            _folder(run, name),
+            settings=settings,
+            seed=run.seed,
+            ledger=run.ledger,
+            say=_said(run, name),
+        )
+
+
+def cifar(run: Run) -> None:
+    """Both networks, as in `benchmarks/rate_cifar.py`; a quick run has ResNet-20 on 2,000 images."""
+    task = few(cifar10(), 2000, 500) if run.quick else cifar10()
+    networks: dict[str, type[nn.Module]] = (
+        {"resnet20": ResNet20} if run.quick else {"resnet20": ResNet20, "vgg": SmallVGG}
+    )
+    for name, network in networks.items():
+        settings = SETTINGS[network]
+        if run.quick:
+            settings = replace(settings, training_passes=4, rate_passes=6, prices=(2e-5,))
+        rate_cifar(
+            network,
+            task,
+            _folder(run, name),
+            settings=settings,
+            seed=run.seed,
+            ledger=run.ledger,
+            say=_said(run, name),
+        )
+
+
+def _folder(run: Run, name: str) -> Path:
+    folder = run.folder / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _said(run: Run, name: str) -> Callable[[Point], None]:
+    """What writes the rows of a point."""
+    biggest: list[int] = []
+
+    def said(point: Point) -> None:
+        biggest.append(point.bytes)
+        subject = f"{name}, price {point.price:g}" if point.price else f"{name}, uncompressed"
+        run.row(subject, "ratio", biggest[0] / point.bytes, "times")
+        run.scores(subject, point.bytes, point.validation, point.test)
+
+    return said
+
+
+RATE_LENET = Recipe(
+    name="rate_lenet",
+    line="the LeNets on MNIST, trained for the length of their own code",
+    scarce="bytes",
+    instead="three to four times as much training for each point, taught by the uncompressed "
+    "network",
+    data=("MNIST",),
+    minutes=60,
+    quick_minutes=0.5,
+    page="rate.md",
+    run=lenets,
+    published=(
+        Published("file, bytes", 2840, "bytes", "Oktay et al. 2020 (EPR)", "LeNet-5, weights only"),
+        Published("test error", 1.0, "%", "Oktay et al. 2020 (EPR)", "LeNet-5, weights only"),
+        Published(
+            "file, bytes",
+            1520,
+            "bytes",
+            "Havasi et al. 2019 (MIRACLE), second-hand",
+            "LeNet-5, weights only",
+        ),
+        Published(
+            "test error",
+            0.96,
+            "%",
+            "Havasi et al. 2019 (MIRACLE), second-hand",
+            "LeNet-5, weights only",
+        ),
+        Published(
+            "file, bytes", 8560, "bytes", "Oktay et al. 2020 (EPR)", "LeNet-300-100, weights only"
+        ),
+        Published("test error", 1.9, "%", "Oktay et al. 2020 (EPR)", "LeNet-300-100, weights only"),
+    ),
+    results=Results(
+        file="rate_lenet.mnist-cpu.jsonl",
+        before=(
+            Line("LeNet-5, 4 bytes a parameter", "lenet5, uncompressed"),
+            Line("LeNet-300-100, 4 bytes a parameter", "lenet300, uncompressed"),
+        ),
+        ours=(
+            Line("LeNet-5, price 3e-05", "lenet5, price 3e-05"),
+            Line("LeNet-5, price 1e-05", "lenet5, price 1e-05"),
+            Line("LeNet-300-100, price 8e-06", "lenet300, price 8e-06"),
+        ),
+        baselines=(
+            Line(
+                "LeNet-5, pruned and shared (`deep_compression`)",
+                "lenet5",
+                metrics=("coded bytes", "coded test error"),
+                file="deep_compression.mnist-cpu.jsonl",
+            ),
+            Line(
+                "LeNet-300-100, pruned and shared (`deep_compression`)",
+                "lenet300",
+                metrics=("coded bytes", "coded test error"),
+                file="deep_compression.mnist-cpu.jsonl",
+            ),
+        ),
+        saved=Measure("file, bytes", "size", "bytes", ",.0f"),
+    ),
+)
+RATE_CIFAR = Recipe(
+    name="rate_cifar",
+    line="ResNet-20 and a small VGG on CIFAR-10, trained for the length of their own code",
+    scarce="bytes",
+    instead="up to as much training again for each point, taught by the uncompressed network",
+    data=("CIFAR-10",),
+    minutes=150,
+    quick_minutes=1,
+    page="rate.md",
+    run=cifar,
+    published=(
+        Published(
+            "file, bytes",
+            128000,
+            "bytes",
+            "Oktay et al. 2020 (EPR)",
+            "ResNet-20-4, sixteen times larger, CIFAR-10, weights only; 134×",
+        ),
+        Published(
+            "test error",
+            8.8,
+            "%",
+            "Oktay et al. 2020 (EPR)",
+            "ResNet-20-4, sixteen times larger, CIFAR-10, weights only; 134×",
+        ),
+    ),
+    results=Results(
+        file="rate_cifar.cifar10-jpeg-cpu.jsonl",
+        before=(
+            Line("small VGG, 4 bytes a parameter", "vgg, uncompressed"),
+            Line("ResNet-20, 4 bytes a parameter", "resnet20, uncompressed"),
+        ),
+        ours=(
+            Line("small VGG, price 1e-06", "vgg, price 1e-06"),
+            Line("small VGG, price 4e-06", "vgg, price 4e-06"),
+            Line("ResNet-20, price 4e-06", "resnet20, price 4e-06"),
+        ),
+        saved=Measure("file, bytes", "size", "bytes", ",.0f"),
+    ),
+)

@@ -10,9 +10,12 @@ import torch
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import AdamW, Supervised, Training, moved, train, write
+from shoestring.kit import AdamW, Supervised, Training, moved, resuming, train, write
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary, Real, ScaledSigns, Signs
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
+from shoestring.recipes.running import Run, few
+from shoestring.tasks import mnist
 
 
 @dataclass(frozen=True)
@@ -93,3 +96,68 @@ def xnor_convnet(
         )
         row(name, apply(technique, model, shown, ledger=ledger, seed=seed))
     return rows
+
+
+def end_to_end(run: Run) -> None:
+    """As in `benchmarks/xnor.py`; a quick run has a quarter of the width and 10,000 images."""
+    task = few(mnist(), 10_000, 2000) if run.quick else mnist()
+    settings = (
+        Settings(width=16, training_passes=2, weights_passes=1, signs_passes=2)
+        if run.quick
+        else None
+    )
+    with resuming(run.folder / "training"):
+        xnor_convnet(
+            task,
+            run.folder,
+            settings=settings,
+            seed=run.seed,
+            ledger=run.ledger,
+            say=lambda row: run.scores(row.name, row.bytes, row.validation, row.test),
+        )
+
+
+RECIPE = Recipe(
+    name="xnor_convnet",
+    line="a small network on MNIST with binary weights, and with binary weights and inputs",
+    scarce="bytes, and milliseconds where layers are wide",
+    instead="half to one pass of training more, taught by the network in full precision",
+    data=("MNIST",),
+    minutes=4,
+    quick_minutes=0.7,
+    page="binary.md",
+    run=end_to_end,
+    published=(
+        Published(
+            "test error",
+            1.29,
+            "%",
+            "Courbariaux, Bengio & David 2015",
+            "MNIST, binary weights, no convolutions",
+        ),
+        Published(
+            "test error",
+            0.96,
+            "%",
+            "Courbariaux et al. 2016",
+            "MNIST, binary weights and inputs, no convolutions",
+        ),
+    ),
+    results=Results(
+        file="xnor.mnist-cpu.jsonl",
+        before=(Line("full precision", "fp32"),),
+        ours=(
+            Line("binary weights", "bwn"),
+            Line("binary weights and inputs", "xnor"),
+            Line("binary weights and inputs, scaled", "xnor_scaled"),
+        ),
+        saved=Measure("file, bytes", "size", "bytes", ",.0f"),
+        price=Measure(
+            "minutes for all, on a busy machine",
+            "time",
+            "minutes for all, on a busy machine",
+            ".0f",
+            subject="recipe",
+        ),
+    ),
+)

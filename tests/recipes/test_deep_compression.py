@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 from shoestring.kit import Supervised, members
 from shoestring.models import LeNet300
 from shoestring.recipes import deep_compression, digits_lenet
-from shoestring.recipes.deep_compression import Settings, layout_2015
+from shoestring.recipes.deep_compression_lenets import Settings, layout_2015
 from shoestring.tasks import DataError, digits, mnist
 
 

@@ -22,12 +22,16 @@ from shoestring.kit import (
     members,
     moved,
     parameter_bytes,
+    resuming,
     train,
     write,
 )
 from shoestring.models import LeNet5, LeNet300
 from shoestring.prune import Magnitude
 from shoestring.quantize import WeightSharing
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
+from shoestring.recipes.running import Run, few
+from shoestring.tasks import mnist
 
 PASSES = 430  # batches of 128 in one pass over MNIST's 55,000 training images
 
@@ -155,3 +159,96 @@ def layout_2015(model: nn.Module) -> int:
             bits += value.numel() * each
         bits += 32 * levels
     return -(-bits // 8)
+
+
+def end_to_end(run: Run) -> None:
+    """The three networks of the table, as in `benchmarks/deep_compression.py`.
+
+    A quick run has the first, with fewer passes and images.
+    """
+    task = few(mnist(), 20_000, 5000) if run.quick else mnist()
+    runs: dict[str, tuple[type[nn.Module], Settings]] = {
+        "lenet300": (LeNet300, SETTINGS[LeNet300]),
+        "lenet300_further": (LeNet300, replace(SETTINGS[LeNet300], density=0.058)),
+        "lenet5": (LeNet5, SETTINGS[LeNet5]),
+    }
+    if run.quick:
+        runs = {
+            "lenet300": (LeNet300, Settings(training_passes=2, pruning_passes=2, sharing_passes=1))
+        }
+    for name, (network, settings) in runs.items():
+        folder = run.folder / name
+        folder.mkdir(exist_ok=True)
+
+        def said(stage: Stage, name: str = name) -> None:
+            run.row(name, f"{stage.name} bytes", stage.bytes, "bytes")
+            run.row(name, f"{stage.name} validation error", 100 * (1 - stage.validation), "%")
+            run.row(name, f"{stage.name} test error", 100 * (1 - stage.test), "%")
+            run.say(f"  {run.time_left()}")
+
+        with resuming(folder / "training"):
+            stages = deep_compression(
+                network, task, folder, settings=settings, seed=run.seed, ledger=run.ledger, say=said
+            )
+        run.row(name, "ratio", stages[0].bytes / stages[-1].bytes, "times")
+
+
+RECIPE = Recipe(
+    name="deep_compression",
+    line="the LeNets on MNIST, the way of 2015: prune, share weights, code; stage by stage",
+    scarce="bytes",
+    instead="about as much training again, taught by the uncompressed network",
+    data=("MNIST",),
+    minutes=16,
+    quick_minutes=0.5,
+    page="deep-compression.md",
+    run=end_to_end,
+    published=(
+        Published(
+            "file, bytes",
+            44000,
+            "bytes",
+            "Han, Mao & Dally 2016, Table 1",
+            "LeNet-5, weights only; 39×, from 0.80 %",
+        ),
+        Published(
+            "test error",
+            0.74,
+            "%",
+            "Han, Mao & Dally 2016, Table 1",
+            "LeNet-5, weights only; 39×, from 0.80 %",
+        ),
+        Published(
+            "file, bytes",
+            27000,
+            "bytes",
+            "Han, Mao & Dally 2016, Table 1",
+            "LeNet-300-100, weights only; 40×, from 1.64 %",
+        ),
+        Published(
+            "test error",
+            1.58,
+            "%",
+            "Han, Mao & Dally 2016, Table 1",
+            "LeNet-300-100, weights only; 40×, from 1.64 %",
+        ),
+    ),
+    results=Results(
+        file="deep_compression.mnist-cpu.jsonl",
+        before=(
+            Line("LeNet-5", "lenet5", metrics=("uncompressed bytes", "uncompressed test error")),
+            Line(
+                "LeNet-300-100",
+                "lenet300",
+                metrics=("uncompressed bytes", "uncompressed test error"),
+            ),
+        ),
+        ours=(
+            Line("LeNet-5", "lenet5"),
+            Line("LeNet-300-100", "lenet300"),
+            Line("LeNet-300-100, further", "lenet300_further"),
+        ),
+        saved=Measure("file, bytes", "coded bytes", "bytes", ",.0f"),
+        lost=Measure("test error", "coded test error", "%", ".2f"),
+    ),
+)

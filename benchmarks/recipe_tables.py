@@ -1,0 +1,204 @@
+"""The recipes' tables and the table of exchange rates, from the records and the results files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache, partial
+from statistics import mean
+
+from rows import RESULTS
+
+from shoestring.recipes import Line, Measure, Recipe, Results, recipes
+from shoestring.recipes.record import Published
+from shoestring.recipes.rows import Row
+
+NOT_MEASURED = "not measured"
+
+
+def tables() -> dict[str, Callable[[], str]]:
+    """What makes each table, by the name that it has in the pages."""
+    made: dict[str, Callable[[], str]] = {
+        f"recipe-{one.name}": partial(section, one) for one in recipes().values()
+    }
+    return made | {"exchange-rates": exchange_rates, "recipes": listed}
+
+
+def listed() -> str:
+    """A row per recipe: what it does, on which data, and how long it takes."""
+    lines = [
+        "| recipe | what it does | data | minutes of a core | `--quick` |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in recipes().values():
+        lines.append(
+            f"| [`{one.name}`]({one.page}) | {one.line} | {', '.join(one.data)} | about "
+            f"{one.minutes:g} "
+            f"| about {one.quick_minutes:g} |"
+        )
+    return "\n".join(lines)
+
+
+def exchange_rates() -> str:
+    """A row per recipe: what you lack, what you give, what that saves and loses, at what price."""
+    lines = [
+        "| recipe | what you lack | what you give instead | saved | lost | at what price | "
+        "measured |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in recipes().values():
+        cells = exchange(one.results) if one.results else [NOT_MEASURED] * 3
+        told = seeds(one.results) if one.results else "no seed yet"
+        lines.append(
+            f"| [`{one.name}`]({one.page}) | {one.scarce} | {one.instead} | {' | '.join(cells)} | "
+            f"{told} |"
+        )
+    return "\n".join(lines)
+
+
+def exchange(results: Results) -> list[str]:
+    """Of the claim against what went in: (saved, lost, price), each in words."""
+    ours = results.ours[0]
+    before = results.before[0] if results.before else None
+    saved = NOT_MEASURED
+    if results.saved is not None and (pair := _pair(results, results.saved, before, ours)):
+        first, last = pair
+        form, times = (
+            results.saved.form,
+            f"{first / last:,.0f}" if first >= 100 * last else f"{first / last:.3g}",
+        )
+        saved = (
+            f"**{times}×** less: {ours.title}, {results.saved.title} {first:{form}} → {last:{form}}"
+        )
+    lost = NOT_MEASURED
+    if results.lost is not None and (pair := _pair(results, results.lost, before, ours)):
+        first, last = pair
+        form = results.lost.form
+        gone = first - last if results.lost.higher else last - first
+        lost = f"{gone:+.2f} points: {results.lost.title} {first:{form}} → {last:{form}} %"
+    price = NOT_MEASURED
+    if results.price is not None and (found := values(results, results.price, ours)):
+        price = f"{mean(found):{results.price.form}} {results.price.unit}"
+    return [saved, lost, price]
+
+
+def seeds(results: Results) -> str:
+    """Of how many seeds the claim is."""
+    found = values(results, results.lost, results.ours[0]) if results.lost else []
+    return {0: "no seed yet", 1: "one seed"}.get(len(found), f"{len(found)} seeds")
+
+
+def section(recipe: Recipe) -> str:
+    """A recipe's numbers: published, what went in, ours, the cheapest baseline and the peers."""
+    head = (
+        f"You lack {recipe.scarce}; you give {recipe.instead}. Data: {', '.join(recipe.data)}.\n\n"
+        f"`shoestring recipe {recipe.name}`: about {recipe.minutes:g} min of a core for a seed; "
+        f"`--quick`: {recipe.quick_minutes:g}."
+    )
+    results = recipe.results
+    measures = results.measures() if results else ()
+    lines = [
+        f"| | | {' | '.join(heading(one) for one in measures)} |",
+        f"|{' --- |' * (2 + len(measures))}",
+    ]
+    lines += published(recipe.published, measures)
+    if results is None:
+        return "\n".join([head, "", *lines, f"| ours | {NOT_MEASURED} |"])
+    groups = (
+        ("what went in", results.before),
+        ("ours", results.ours),
+        ("cheapest baseline", results.baselines),
+        ("peers", results.peers),
+    )
+    for title, chosen in groups:
+        for place, one in enumerate(chosen):
+            lines.append(
+                f"| {'' if place else title} | {one.title} | "
+                f"{' | '.join(_cells(results, one, title))} |"
+            )
+        if not chosen and title != "what went in":
+            lines.append(f"| {title} | {NOT_MEASURED} |{' |' * len(measures)}")
+    told = f"From `benchmarks/results/{results.file}`: means ({seeds(results)} of our first line)."
+    told += "".join(f"\n\nConditions: {row['conditions']}." for row in _rows(results.file)[:1])
+    return "\n".join([head, "", *lines, "", told])
+
+
+def published(numbers: tuple[Published, ...], measures: tuple[Measure, ...]) -> list[str]:
+    """A line for each source and its conditions; numbers of no column stand beside the source."""
+    if not numbers:
+        return [f"| published | none published |{' |' * len(measures)}"]
+    lines = []
+    for source, conditions in dict.fromkeys((one.source, one.conditions) for one in numbers):
+        its = {
+            one.metric: one
+            for one in numbers
+            if (one.source, one.conditions) == (source, conditions)
+        }
+        cells = [
+            f"{its.pop(one.title).value:,.15g}" if one.title in its else "" for one in measures
+        ]
+        more = "".join(
+            f"; {one.metric} {one.value:,.15g}{' %' if one.unit == '%' else ''}"
+            for one in its.values()
+        )
+        lines.append(
+            f"| {'' if lines else 'published'} | {source}: {conditions}{more} | "
+            f"{' | '.join(cells)} |"
+        )
+    return lines
+
+
+def heading(measure: Measure) -> str:
+    """The head of a column, with its unit where the title does not say it."""
+    return f"{measure.title} %" if measure.unit == "%" else measure.title
+
+
+def _cells(results: Results, line: Line, group: str) -> list[str]:
+    """The numbers of a line; what went in has no price, and what is of a whole run stands once."""
+    cells = []
+    for number, measure in enumerate(results.measures()):
+        if (measure == results.price and group == "what went in") or (
+            measure.subject and line != results.ours[0]
+        ):
+            cells.append("")
+            continue
+        found = values(results, measure, line, number)
+        cells.append(f"{mean(found):{measure.form}}" if found else NOT_MEASURED)
+    return cells
+
+
+def _pair(
+    results: Results, measure: Measure, before: Line | None, ours: Line
+) -> tuple[float, float] | None:
+    """The means before and after; None where one of them was not measured."""
+    if before is None:
+        return None
+    number = results.measures().index(measure)
+    found = [values(results, measure, line, number) for line in (before, ours)]
+    return (mean(found[0]), mean(found[1])) if all(found) else None
+
+
+def values(
+    results: Results, measure: Measure, line: Line, number: int | None = None
+) -> list[float]:
+    """A measure of a line, a value for each seed there is. `number`: its column."""
+    own = (
+        line.metrics[number]
+        if number is not None and number < len(line.metrics)
+        else measure.metric
+    )
+    if line.metrics and number is not None and number >= len(line.metrics):
+        return []  # a line with metrics of its own has no others
+    subject = measure.subject or line.subject
+    return [
+        row["value"]
+        for row in _rows(line.file or results.file)
+        if (row["subject"], row["metric"]) == (subject, own)
+    ]
+
+
+@cache
+def _rows(file: str) -> list[Row]:
+    """The rows of a results file; none where there is no such file yet."""
+    path = RESULTS / file
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
