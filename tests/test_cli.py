@@ -24,10 +24,10 @@ from shoestring.artifact import load
 from shoestring.kit.importing.onnx_pack import pack_onnx
 
 SOURCE = """
+from dataclasses import replace
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit.training import loop as train
-from shoestring.kit import Training
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 def small():
@@ -40,6 +40,9 @@ def wrong():
 
 def task():
     return digits()
+
+def named():
+    return replace(digits(), metrics={"right": lambda out, y: (out.argmax(-1) == y).mean()})
 
 def alone():
     return small()[0]
@@ -308,6 +311,23 @@ def test_score_and_ledger(file, shoestring):
         float(shoestring("score", file, "mine:small")[1]), abs=1e-4
     )
     assert "prove" in shoestring("ledger", "my.ledger")[1]
+
+
+def test_score_and_ledger_have_scores_by_name(file, shoestring):
+    status, out, _ = shoestring("score", file, "mine.py:named", "--ledger", "named.ledger")
+    value, line = out.splitlines()
+    assert status == 0 and line == f"right: {value}"
+    told = json.loads(
+        shoestring("score", file, "mine.py:named", "--ledger", "named.ledger", "--json")[1]
+    )
+    assert told["scores"] == {"right": pytest.approx(told["score"])}
+    rows = [
+        json.loads(one) for one in shoestring("ledger", "named.ledger", "--json")[1].splitlines()
+    ]
+    assert [row["scores_after"] for row in rows] == [told["scores"]] * 2 and rows[0][
+        "scores_before"
+    ] == {}
+    assert f"right {value}" in shoestring("ledger", "named.ledger")[1]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Cost, Meter, Task
 from shoestring.core.ledger import machine
-from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, pack
-from shoestring.kit.exporting import export
+from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
 from shoestring.meters import Latency, RemoteError
 from shoestring.meters.interleaved import SECONDS
 from shoestring.plan.judge import Judge
@@ -95,8 +94,8 @@ class Weighing:
         Without a score, and with the reason, where that is no number.
         `milliseconds`: what the original takes a run, the unit of its time.
         """
-        value, merits = judge(file)
-        trial = replace(trial, cost=trial.cost | Cost(bytes=file.stat().st_size))
+        value, merits, scores = judge(file)
+        trial = replace(trial, cost=trial.cost | Cost(bytes=file.stat().st_size), scores=scores)
         if not math.isfinite(value):
             return replace(trial, note=f"the score is {value}")
         return self.read(replace(trial, score=value, error=judge.error(merits)), file, milliseconds)
