@@ -25,6 +25,7 @@ from shoestring.core import Cost, Ledger, Row
 from shoestring.kit.importing.onnx_pack import pack_onnx
 
 SOURCE = """
+from dataclasses import replace
 from torch import nn
 from shoestring.core import seeded
 from shoestring.kit import Training, train
@@ -40,6 +41,9 @@ def wrong():
 
 def task():
     return digits()
+
+def named():
+    return replace(digits(), metrics={"right": lambda out, y: (out.argmax(-1) == y).mean()})
 
 def alone():
     return small()[0]
@@ -327,6 +331,23 @@ def test_a_ledger_shows_what_few_steps_take_where_one_did(shoestring, monkeypatc
     assert {"labels", "70", "person", "350", "training", "operations", "1e+12"} <= set(
         said
     ) and "communicated" not in said
+
+
+def test_score_and_ledger_have_scores_by_name(file, shoestring):
+    status, out, _ = shoestring("score", file, "mine.py:named", "--ledger", "named.ledger")
+    value, line = out.splitlines()
+    assert status == 0 and line == f"right: {value}"
+    told = json.loads(
+        shoestring("score", file, "mine.py:named", "--ledger", "named.ledger", "--json")[1]
+    )
+    assert told["scores"] == {"right": pytest.approx(told["score"])}
+    rows = [
+        json.loads(one) for one in shoestring("ledger", "named.ledger", "--json")[1].splitlines()
+    ]
+    assert [row["scores_after"] for row in rows] == [told["scores"]] * 2 and rows[0][
+        "scores_before"
+    ] == {}
+    assert f"right {value}" in shoestring("ledger", "named.ledger")[1]
 
 
 @pytest.mark.parametrize(

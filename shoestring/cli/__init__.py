@@ -248,15 +248,27 @@ def score(
 ) -> None:
     """Score a file on a task's test data, and record that in the ledger."""
     from shoestring.artifact import read
-    from shoestring.core import Ledger, prove
+    from shoestring.core import Ledger
+    from shoestring.core.prove import proof
 
     read(file)  # a damaged one is told before the function trains anything
     if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
-    value = prove(file, task_of(source, inputs, same), ledger=Ledger(ledger))
+    found = proof(file, task_of(source, inputs, same), ledger=Ledger(ledger))
+    if as_json:
+        by_name = {"scores": dict(found.scores)} if found.scores else {}
+        print(
+            json.dumps(
+                {"path": str(file), "score": found.score, "bytes": file.stat().st_size, **by_name}
+            )
+        )
+        return
     print(
-        json.dumps({"path": str(file), "score": value, "bytes": file.stat().st_size})
-        if as_json
-        else f"{value:.4f}"
+        "\n".join(
+            [
+                f"{found.score:.4f}",
+                *(f"{name}: {value:.4f}" for name, value in found.scores.items()),
+            ]
+        )
     )
 
 
@@ -297,7 +309,16 @@ def ledger(
     for row in rows:
         what = f"prove {row.file} {row.note}" if row.kind == "prove" else gist(row.technique)
         values = (row.score_before, row.score_after)
-        scores = ["" if v is None else f"{v:.4f}" for v in values]
+        named = (row.scores_before, row.scores_after)
+        scores = [
+            "\n".join(
+                [
+                    "" if v is None else f"{v:.4f}",
+                    *(f"{name} {one:.4f}" for name, one in by_name.items()),
+                ]
+            )
+            for v, by_name in zip(values, named, strict=True)
+        ]
         size, seconds = row.cost_after.bytes, row.cost_after.seconds
         table.add_row(
             str(row.id),

@@ -152,7 +152,7 @@ def compress(
             path,
             latency=timed,
             asked=asked_to_end.is_set,
-            say=say,
+            say=_unless_logged(say),
             tell=tell,
             **settings,
         )
@@ -289,6 +289,15 @@ def _job(
     from shoestring.recipes import digits_lenet
 
     return "digits", lambda: digits_lenet(seed)
+
+
+def _unless_logged(say: Callable[[str], None]) -> Callable[[str], None]:
+    """What says lines, but for those that the logger writes to the console, as a user's own program
+    may have it do.
+    """
+    from shoestring.kit.progress import logs_to_console
+
+    return lambda text: None if logs_to_console() else say(text)
 
 
 def _printers(

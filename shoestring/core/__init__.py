@@ -4,6 +4,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.core.apply import apply
 from shoestring.core.budget import Budget, BudgetError, Share
 from shoestring.core.cost import Cost
+from shoestring.core.device import device_of, on_device
 from shoestring.core.kinds import (
     BinaryLogits,
     BinaryProbabilities,
@@ -29,9 +30,11 @@ from shoestring.core.task import (
     Task,
     Vary,
     array,
+    batches,
     check_task,
     evaluating,
     score,
+    scores,
     seeded,
 )
 from shoestring.core.technique import ActsOnLayers, Chain, Stage, Strength, Technique, chain
@@ -74,12 +77,16 @@ __all__ = [
     "View",
     "apply",
     "array",
+    "batches",
     "chain",
     "check_task",
+    "device_of",
     "evaluating",
     "label_task",
+    "on_device",
     "prove",
     "score",
+    "scores",
     "seeded",
     "spend",
     "unwrapped",

@@ -13,7 +13,7 @@ from shoestring.core.ledger import Ledger, Row, run_of_process
 from shoestring.core.meter import Meter
 from shoestring.core.model import unwrapped
 from shoestring.core.spending import Spending, counting
-from shoestring.core.task import Task, check_task, score, seeded
+from shoestring.core.task import Task, check_task, score, scores, seeded
 from shoestring.core.technique import Chain, Technique, settings
 
 
@@ -52,7 +52,7 @@ def apply(
     purchases = Purchases() if purchases is None else purchases
     steps = technique.techniques if isinstance(technique, Chain) else (technique,)
     with seeded(seed):
-        before, score_before = _weigh(model, sealed, meters, ledger)
+        before, score_before, scores_before = _weigh(model, sealed, meters, ledger)
         for step in steps:
             handed = purchases.counted(sealed)
             spent = _Spent(purchases, step)
@@ -73,27 +73,32 @@ def apply(
                     ledger.append(Row(kind="failed", cost_after=spent.so_far(), note=note, **said))
                 raise
             cost, sha256 = spent.so_far(), None
-            after, score_after = _weigh(model, sealed, meters, ledger)
+            after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
                 said |= {
                     "score_before": score_before,
                     "score_after": score_after,
                     "cost_before": before,
                 }
+                said |= {"scores_before": scores_before, "scores_after": scores_after}
                 parent = ledger.append(Row(kind="apply", cost_after=after | cost, **said))
-            before, score_before = after, score_after
+            before, score_before, scores_before = after, score_after, scores_after
     return model
 
 
 def _weigh(
     model: Any, task: Task, meters: Sequence[Meter], ledger: Ledger | None
-) -> tuple[Cost, float | None]:
+) -> tuple[Cost, float | None, dict[str, float]]:
+    """The cost, the validation score and the scores by name.
+
+    Nothing of these where nobody writes them down.
+    """
     if ledger is None:
-        return Cost(), None
+        return Cost(), None, {}
     cost = Cost()
     for meter in meters:
         cost |= meter(model, task)
-    return cost, score(task, model)
+    return cost, score(task, model), scores(task, model)
 
 
 class _Spent:

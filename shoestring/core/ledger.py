@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +16,7 @@ from time import time
 
 from shoestring.core.cost import Cost
 
-VERSION = 1
+VERSION = 2
 """The schema version that this code writes, in SQLite's `user_version`. Ledgers of before it say 0.
 """
 _SCHEMA = (
@@ -31,12 +31,15 @@ _SCHEMA = (
     """create trigger if not exists no_replace before insert on ledger when exists (select 1 from ledger where id = new.id)
     begin select raise(abort, 'the ledger is append-only'); end""",
 )
+_SCORES = ("scores_before", "scores_after")
 _LATER = {
     "run": "text",
     "parent": "integer",
     "task": "text",
     "model": "text",
-}  # columns that version 0 has not
+    **dict.fromkeys(_SCORES, "text"),
+}
+"""Columns that version 0 has not; scores by name came with version 2."""
 _COLUMNS = [
     "time",
     "kind",
@@ -76,6 +79,8 @@ class Row:
     `task`: the task's name.
     `model`: the sha256 of the model's file before the step; `sha256` is that of `file`. None where
         nobody said so, as in rows of older ledgers.
+    `scores_before`, `scores_after`: the scores that the task has by name, of the same split as the
+        score; empty where it has none.
     """
 
     kind: str
@@ -95,6 +100,8 @@ class Row:
     parent: int | None = None
     task: str | None = None
     model: str | None = None
+    scores_before: Mapping[str, float] = field(default_factory=dict)
+    scores_after: Mapping[str, float] = field(default_factory=dict)
     id: int | None = None
 
     def as_dict(self) -> dict[str, object]:
@@ -152,7 +159,7 @@ class Ledger:
     def append(self, row: Row) -> int:
         """Write one row and return its number."""
         values = row.as_dict()
-        for name in ("cost_before", "cost_after", "versions"):
+        for name in ("cost_before", "cost_after", "versions", *_SCORES):
             values[name] = json.dumps(values[name])
         sql = (
             f"insert into ledger ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"
@@ -215,7 +222,8 @@ def _renew(connection: sqlite3.Connection) -> None:
 
 def _row(values: dict) -> Row:
     costs = {name: Cost(**json.loads(values[name])) for name in ("cost_before", "cost_after")}
-    return Row(**{**values, **costs, "versions": json.loads(values["versions"])})
+    scores = {name: json.loads(values[name] or "{}") for name in _SCORES}
+    return Row(**{**values, **costs, **scores, "versions": json.loads(values["versions"])})
 
 
 def machine() -> str:

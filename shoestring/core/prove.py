@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from shoestring.artifact import load
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
-from shoestring.core.task import Task, check_task, score
+from shoestring.core.task import Task, check_task, score, scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What a file scores on the test split: its `score`, and those that the task has by name."""
+
+    score: float
+    scores: Mapping[str, float]
 
 
 def prove(
@@ -23,19 +33,38 @@ def prove(
 
     A row of kind "prove" goes to the ledger.
     It informs and decides nothing: limits are decided on validation data. Raises ShoeError for a
-    damaged file, TypeError for what is no task.
+    damaged file, TypeError for what is no task, ValueError for one that has no test split. `proof`
+    gives the scores by name too.
     """
+    return proof(path, task, ledger=ledger, seed=seed, note=note).score
+
+
+def proof(
+    path: str | Path,
+    task: Task,
+    *,
+    ledger: Ledger | None = None,
+    seed: int | None = None,
+    note: str = "",
+) -> Proof:
+    """`prove`, with the scores that the task has by name."""
     check_task(task)
+    if not task.has_test:
+        raise ValueError(
+            "the task has no test split to prove the file on: give it one (of from_loaders, test=)"
+        )
     path = Path(path)
     data = path.read_bytes()
-    value = score(task, load(path), "test")
+    predict = load(path)
+    found = Proof(score=score(task, predict, "test"), scores=scores(task, predict, "test"))
     if ledger is not None:
         ledger.append(
             Row(
                 kind="prove",
                 technique="",
                 seed=seed,
-                score_after=value,
+                score_after=found.score,
+                scores_after=found.scores,
                 cost_after=Cost(bytes=len(data)),
                 file=str(path),
                 sha256=hashlib.sha256(data).hexdigest(),
@@ -43,4 +72,4 @@ def prove(
                 task=task.name,
             )
         )
-    return value
+    return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
+from inspect import ismethod
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
@@ -58,15 +61,21 @@ class Task(Protocol):
     global generators of torch, numpy or Python, so that a seed fixes it. `name` tells tasks apart
     in records; "" where there is none.
     `kinds`: what the outputs of the model mean, see `core.kinds`; None leaves it to be found out.
+    `has_test`: whether there is a test split, which `prove` reads.
     """
 
     name: str = cast(str, _NoName())
     kinds: Kinds = None
+    has_test: bool = True
 
-    def batches(self, split: str) -> Iterable[Any]:
+    def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
         """One pass over "train", "validation" or "test", as batches for `loss`.
 
         That over "train" may be endless.
+        `model`: the module that is being trained, as it stands when a batch is asked for, in the
+        mode that it has then; None where nothing is trained. For batches that depend on it:
+        self-play, hard negatives, a replay. A task that has no use for it may leave the parameter
+        out.
         """
         ...
 
@@ -86,6 +95,13 @@ class Task(Protocol):
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """(args, kwargs) of one call, of any batch size; tensors may be wrapped in `Vary`."""
         ...
+
+    def scores(self, predict: Predict, split: str) -> Mapping[str, float]:
+        """Further scores by name, higher is better each, such as {"recall": 0.93}; none by default.
+
+        `predict` and `split` are those of `score`. A budget may limit each: `drop(recall)<=0.5%`.
+        """
+        return {}
 
     def merits(self, predict: Predict, split: str) -> Any:
         """An array with a number per example, of which the score is the mean.
@@ -201,6 +217,7 @@ def seeded(seed: int) -> Iterator[None]:
 def check_task(task: Any) -> None:
     """Raises TypeError for what is no task, and says what it lacks."""
     if isinstance(task, Task):
+        wants_model(task)
         return
     kind = type(task).__name__
     lacks = [
@@ -219,21 +236,90 @@ def check_task(task: Any) -> None:
     )
 
 
+def wants_model(task: Task) -> bool:
+    """Whether the task's `batches` takes `model`, the module that is being trained.
+
+    Found out once for each class.
+    Raises TypeError for a `batches` that cannot be called with a split.
+    """
+    method = task.batches
+    if ismethod(method):
+        return _wants_model(method.__func__, True)
+    return _wants_model(method, False)
+
+
+@lru_cache(maxsize=256)
+def _wants_model(function: Callable[..., Any], bound: bool) -> bool:
+    signature = inspect.signature(function)
+    first: tuple[Any, ...] = (None,) if bound else ()
+    try:
+        signature.bind(*first, "train")
+    except TypeError as error:
+        raise TypeError(
+            f"the task's batches() cannot be called with a split ({error}): write `def "
+            "batches(self, split, *, model=None)`"
+        ) from None
+    try:
+        signature.bind(*first, "train", model=None)
+    except TypeError:
+        return False
+    return True
+
+
+def batches(task: Task, split: str, model: Any = None) -> Iterable[Any]:
+    """One pass of `task.batches` for a model: each batch on the model's device.
+
+    The model is given to a task that takes it (`wants_model`). Without a model, batches are as the
+    task gives them. Raises ValueError for a model that is on several devices.
+    """
+    given = asked(task, split, model)
+    if model is None:
+        return given
+    from shoestring.core.device import device_of, on_device
+
+    home = device_of(model)
+    return (on_device(batch, home) for batch in given)
+
+
+def asked(task: Task, split: str, model: Any) -> Iterable[Any]:
+    """`task.batches`, with the model where the task takes it; batches are where the task has them."""
+    return task.batches(split, model=model) if wants_model(task) else task.batches(split)
+
+
+@contextmanager
+def _judging(predict: Any, split: str) -> Iterator[None]:
+    """A module in evaluation mode, without gradients and callable with tensors of the processor,
+    and the split's random numbers.
+    """
+    judging: Any = nullcontext()
+    quiet: Any = nullcontext()
+    home: Any = nullcontext()
+    if hasattr(predict, "eval") and hasattr(predict, "modules"):
+        import torch
+
+        from shoestring.core.device import called_from_processor
+
+        judging, quiet, home = evaluating(predict), torch.no_grad(), called_from_processor(predict)
+    with seeded(crc32(split.encode())), judging, quiet, home:
+        yield
+
+
 def score(task: Task, predict: Any, split: str = "validation") -> float:
     """`task.score`, with a module put into evaluation mode and gradients off, and both put back
     after.
 
     Each split has random numbers of its own, the same for every model, and the caller's are left
-    alone.
+    alone. A module on another device is called with tensors of the processor, and its answers are
+    put there.
     """
-    judging: Any = nullcontext()
-    quiet: Any = nullcontext()
-    if hasattr(predict, "eval") and hasattr(predict, "modules"):
-        import torch
-
-        judging, quiet = evaluating(predict), torch.no_grad()
-    with seeded(crc32(split.encode())), judging, quiet:
+    with _judging(predict, split):
         return float(task.score(predict, split))
+
+
+def scores(task: Task, predict: Any, split: str = "validation") -> dict[str, float]:
+    """`task.scores`, as `score` has `task.score`: by name; empty where the task has none."""
+    with _judging(predict, split):
+        return {name: float(value) for name, value in task.scores(predict, split).items()}
 
 
 def array(output: Any) -> Any:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast, final, ru
 
 from shoestring.core.inferred import Told, in_words, settle
 from shoestring.core.kinds import Kinds, Own, outputs_of, shown
-from shoestring.core.task import Predict, SealedError, Task, as_in_training, evaluating, seeded
+from shoestring.core.task import (
+    Predict,
+    SealedError,
+    Task,
+    as_in_training,
+    asked,
+    evaluating,
+    seeded,
+)
 
 if TYPE_CHECKING:
     from shoestring.core.labels import LabelTask
@@ -66,11 +74,19 @@ class View(Task):
         """
         return self if self._seen.taught_by(teacher) is self._seen else super().taught_by(teacher)
 
-    def batches(self, split: str) -> Iterable[Any]:
-        return self._seen.batches(self._open(split))
+    @property
+    def has_test(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The other task's."""
+        return self._seen.has_test
+
+    def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
+        return asked(self._seen, self._open(split), model)
 
     def score(self, predict: Predict, split: str) -> float:
         return self._seen.score(predict, self._open(split))
+
+    def scores(self, predict: Predict, split: str) -> Mapping[str, float]:
+        return self._seen.scores(predict, self._open(split))
 
     def merits(self, predict: Predict, split: str) -> Any:
         return self._seen.merits(predict, self._open(split))

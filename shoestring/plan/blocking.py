@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from shoestring.core import Budget
+from shoestring.core.budget import is_lower, is_of_score
 from shoestring.kit import Trial
 from shoestring.plan.verdict import HAVING, judge
 
@@ -31,18 +31,18 @@ def _sentence(
     if value is None:
         return f"{name} was not measured"
     said = f"{name} blocks: {_told(name, value)} was reached and {_told(name, limit)} asked for"
-    others = replace(budget, **{name: None})
+    others = budget.without(name)
     kept = [one for one in trials if one.score is not None and judge(others, one, base).fits]
-    reached = [(v, one) for one in kept if (v := _value(name, one, base)) is not None]
+    reached = [(v, one) for one in kept if (v := _value(budget, name, one, base)) is not None]
     if not reached:
         return f"{said}; no file that was tried keeps all the other limits either"
-    sign = -1 if name == "score" else 1
+    sign = -1 if is_lower(name) else 1
     value, there = min(reached, key=lambda one: sign * one[0])
     if sign * value <= sign * limit:  # within the noise of a measurement
         return said
     does = (
-        f"score>={_told(name, value)}"
-        if name == "score"
+        f"{name}>={_told(name, value)}"
+        if is_lower(name)
         else f"{name}<={_told(name, max(value, 0.0))}"
     )
     return (
@@ -53,7 +53,7 @@ def _sentence(
 
 def _next(name: str, value: float, there: Trial, reached: Sequence[tuple[float, Trial]]) -> str:
     """What a little more of the limit would buy of the score, going by the next point."""
-    if name in ("drop", "score") or there.score is None:
+    if is_of_score(name) or there.score is None:
         return ""
     better = [
         (v, one.score)
@@ -78,14 +78,12 @@ def _told(name: str, value: float) -> str:
         return f"{int(value)}{unit}"
     digits = max(3 - math.floor(math.log10(abs(value))), 0)
     scaled = value * 10.0**digits
-    rounded = math.floor(scaled + 1e-6) if name == "score" else math.ceil(scaled - 1e-6)
+    rounded = math.floor(scaled + 1e-6) if is_lower(name) else math.ceil(scaled - 1e-6)
     text = f"{rounded / 10.0**digits:.{digits}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
 
 
-def _value(name: str, trial: Trial, base: float) -> float | None:
+def _value(budget: Budget, name: str, trial: Trial, base: float) -> float | None:
     if trial.score is None:
         return None
-    if name in ("drop", "score"):
-        return base - trial.score if name == "drop" else trial.score
-    return getattr(trial.cost, HAVING[name].field)
+    return budget.measured(name, trial.cost, base - trial.score, trial.score, trial.scores)

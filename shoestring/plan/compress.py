@@ -20,6 +20,7 @@ from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, BudgetError, Gauge, Ledger, Task, check_task, unwrapped
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
+from shoestring.kit.progress import LOG
 from shoestring.meters import default_meters
 from shoestring.plan.clock import Clock, TimeUpError, told
 from shoestring.plan.experiments import Experiments
@@ -125,8 +126,9 @@ def searching(
     kept = Temporary() if path is None else None
     file = kept.path / "model.shoe" if kept is not None else Path(path or "")
     check_place(file)
+    say = settings.pop("say", None)
     with alone_in(folder_of(file)):
-        job = Job.of(model, task, budget, file, **settings)
+        job = Job.of(model, task, budget, file, say=also_logged(say), **settings)
         try:
             yield replace(job.run(), _kept=kept)
         finally:
@@ -250,7 +252,9 @@ class Job:
 
     def _limits(self) -> Budget:
         """The budget in numbers; without one, what the smallest of three named points may lose."""
-        limits = replace(self.budget, time=None).against(self.experiments.came_in)
+        limits = replace(self.budget, time=None).against(
+            self.experiments.came_in, self.experiments.scores
+        )
         if limits == Budget():
             return Budget(drop=TINY * abs(self.experiments.base))
         return limits
@@ -340,6 +344,7 @@ class Job:
             frontier=frontier,
             trials=tuple(trials),
             score_before=base,
+            scores_before=experiments.scores,
             bytes_before=parameter_bytes(self.experiments.model),
             file=self.path,
             reference=experiments.reference,
@@ -369,6 +374,7 @@ class Job:
             "model": self.experiments.study.model,
             "name": self.experiments.sealed.name,
             "base": frontier.base,
+            "scores": self.experiments.scores,
             "base_error": frontier.base_error,
             "bytes_before": frontier.bytes_before,
             "storage": _without_password(self.storage),
@@ -427,6 +433,17 @@ def forecast(
             search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
             return foretell(search)
+
+
+def also_logged(say: Callable[[str], None] | None) -> Callable[[str], None]:
+    """What tells a line to `say` and to the logger "shoestring"."""
+
+    def tell_and_log(text: str) -> None:
+        LOG.info(text.strip())
+        if say is not None:
+            say(text)
+
+    return tell_and_log
 
 
 def _too_short(clock: Clock) -> BudgetError:

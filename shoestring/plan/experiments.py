@@ -94,7 +94,7 @@ class Experiments:
         self.judge = quick_judge(
             self.sealed, self.reference, self.model, self.seed, self.score_seconds
         )
-        self.base = self.judge.base
+        self.base, self.scores = self.judge.base, self.judge.scores
         merits = None if self.judge.merits is None else self.judge.merits.tobytes()
         seen = (
             self.sha256,
@@ -105,6 +105,7 @@ class Experiments:
             self.seed,
             merits,
         )
+        seen += (self.scores,) if self.scores else ()
         self.study = Study(
             self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage
         )
@@ -124,6 +125,7 @@ class Experiments:
             score=self.base,
             error=0.0,
             sha256=self.sha256,
+            scores=self.scores,
         )
         self.original = self._named(original, self.model)
 
@@ -299,6 +301,8 @@ class Experiments:
                 seed=self.seed,
                 score_before=self.base,
                 score_after=trial.score,
+                scores_before=self.scores,
+                scores_after=trial.scores,
                 cost_before=self.original.cost,
                 cost_after=trial.cost,
                 sha256=trial.sha256,

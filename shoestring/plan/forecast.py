@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shoestring.core import Budget
+from shoestring.core.budget import is_lower, is_of_score
 from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import MARGIN, shares_of_smaller, speed_limits
 from shoestring.plan.clock import told
@@ -166,7 +167,7 @@ def _chance(search: Search, floor: float) -> float | None:
     broken = search.standing.verdict(best).broken
     if set(broken) & (set(speed_limits(budget)) - {"latency"}):
         return None
-    chance = 0.9 if "score" not in broken and "drop" not in broken else 0.3
+    chance = 0.3 if any(map(is_of_score, broken)) else 0.9
     if "size" in broken:
         chance *= _normal((math.log(broken["size"][1]) - math.log(floor)) / _SPREAD)
     if "latency" in broken and best.cost.milliseconds is not None:
@@ -192,6 +193,12 @@ def _drop(budget: Budget, base: float) -> float:
     """The share of the score that may be lost."""
     drops = [] if budget.drop is None else [budget.drop]
     drops += [] if budget.score is None else [max(base - budget.score, 0.0)]
+    drops += [limit for name, limit in budget.named.items() if not is_lower(name)]
+    drops += [
+        max(budget.came_in_of(name) - limit, 0.0)
+        for name, limit in budget.named.items()
+        if is_lower(name)
+    ]
     return min(drops, default=0.002 * abs(base)) / max(abs(base), 1e-9)
 
 

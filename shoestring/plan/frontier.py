@@ -101,11 +101,13 @@ class Frontier:
     def __str__(self) -> str:
         """A line for each point, numbered from 1."""
         names = {id(trial): name for name, trial in self.named().items()}
+        scores = list(dict.fromkeys(name for one in self.points for name in one.scores))
         head = [
             "",
             *(_HEADS.get(field, field) for field in self.fields),
             "score",
             "lost",
+            *scores,
             "exchange",
             "",
             "by",
@@ -122,6 +124,10 @@ class Frontier:
                     *values,
                     f"{trial.score:.4f}",
                     lost,
+                    *(
+                        f"{trial.scores[name]:.4f}" if name in trial.scores else ""
+                        for name in scores
+                    ),
                     self._rate(before, trial),
                     names.get(id(trial), ""),
                     gist(trial.technique),
@@ -161,6 +167,7 @@ class Frontier:
                 **one.cost.measured(),
                 "intervals": {field: list(interval) for field, interval in one.noise.items()},
                 "technique": one.technique,
+                **({"scores": one.scores} if one.scores else {}),
             }
             for number, one in enumerate(self.points, 1)
         ]

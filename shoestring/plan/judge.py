@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import Loaded, load, save, tree
-from shoestring.core import Task, score, seeded
+from shoestring.core import Task, score, scores, seeded
 from shoestring.core.kinds import outputs_of
 from shoestring.kit import bake, clone
 
@@ -35,6 +35,17 @@ _HEARD, _HEARD_BYTES = (
 _PROVING = 4
 
 
+class Judged(NamedTuple):
+    """What a file scores on validation data.
+
+    Its score, the merit of each example where that is their mean, and the scores by name.
+    """
+
+    score: float
+    merits: np.ndarray | None
+    scores: dict[str, float]
+
+
 @dataclass
 class Judge:
     """Scores files on the validation split of `task`, and knows what the model that came in scores
@@ -43,14 +54,19 @@ class Judge:
     `examples`: how many of the split to score on, drawn by `seed`, if the task can draw a sample;
         None for all.
     `merits`: that file's merit of each example; None where the task does not tell, or the score is
-        not their mean. Raises ValueError for a score that is no number.
+        not their mean.
+    `scores`: its scores by name; those that are no finite number are left out, as nobody measured
+        them.
+    `by_name`: whether these are looked at. Raises ValueError for a score that is no number.
     """
 
     task: Task
     reference: Path
     examples: int | None = None
     seed: int = 0
+    by_name: bool = True
     base: float = field(init=False)
+    scores: dict[str, float] = field(init=False)
     merits: np.ndarray | None = field(init=False)
     taken: float = field(init=False)
     """Seconds that scoring a file takes, with loading it."""
@@ -68,6 +84,7 @@ class Judge:
         predict = load(self.reference, threads=torch.get_num_threads())
         self.loading = monotonic() - began
         self.base = score(self.task, predict)
+        self.scores = self._scores(predict) if self.by_name else {}
         self.taken = monotonic() - began
         self.merits = self._merits(predict)
         if not math.isfinite(self.base):
@@ -80,15 +97,19 @@ class Judge:
         ):
             self.merits = None
 
-    def __call__(self, file: Path) -> tuple[float, np.ndarray | None]:
-        """The validation score of a file, and the merit of each example where the score is their
-        mean.
-        """
+    def __call__(self, file: Path) -> Judged:
+        """What a file scores."""
         predict = load(file, threads=torch.get_num_threads())
         merits = None if self.merits is None else self._merits(predict)
-        return (
-            (score(self.task, predict), None) if merits is None else (float(merits.mean()), merits)
-        )
+        value = score(self.task, predict) if merits is None else float(merits.mean())
+        return Judged(value, merits, self._scores(predict) if self.scores else {})
+
+    def _scores(self, predict: Loaded) -> dict[str, float]:
+        return {
+            name: value
+            for name, value in scores(self.task, predict).items()
+            if math.isfinite(value)
+        }
 
     def _merits(self, predict: Loaded) -> np.ndarray | None:
         with seeded(crc32(b"validation")):

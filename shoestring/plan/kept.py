@@ -38,6 +38,7 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
             cost=Cost(**told["original_cost"]),
             score=told["base"],
             error=0.0,
+            scores=told.get("scores", {}),
             machine="",
             versions={},
             when=0.0,

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -19,11 +19,12 @@ from shoestring.artifact import Line, bill, read
 from shoestring.artifact.format.names import names_beside
 from shoestring.artifact.format.protobuf import onnx
 from shoestring.artifact.format.saving import check_place
-from shoestring.core import Budget, Gauge, Ledger, Task, check_task, evaluating, prove, unwrapped
+from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, evaluating, unwrapped
+from shoestring.core.prove import proof
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import told
-from shoestring.plan.compress import searching
+from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.weighing import NOT_REACHED
 
@@ -47,6 +48,9 @@ class Report:
     speed: Ratio
     bill: tuple[Line, ...]
     seconds: float
+    scores_before: Mapping[str, float] = field(default_factory=dict)
+    scores_after: Mapping[str, float] = field(default_factory=dict)
+    """Scores that the task has by name, of the test split."""
 
     @property
     def met(self) -> bool:
@@ -80,6 +84,10 @@ class Report:
             "score_after": self.score_after,
             "validation_before": outcome.score_before,
             "validation_after": trial.score,
+            "scores_before": dict(self.scores_before),
+            "scores_after": dict(self.scores_after),
+            "validation_scores_before": dict(outcome.scores_before),
+            "validation_scores_after": trial.scores,
             "milliseconds_before": self.milliseconds_before,
             "milliseconds_after": self.milliseconds_after,
             "time_ratio": {
@@ -111,6 +119,7 @@ class Report:
             f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}"
             f"   {self._words(self.score_after - self.score_before, '+')}",
             f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}{self._error()}",
+            *self._by_name(),
             f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
             "   ratio "
             f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
@@ -134,6 +143,18 @@ class Report:
             f"the file: {outcome.file} ({told(self.seconds)} in all)",
         ]
         return "\n".join(lines)
+
+    def _by_name(self) -> list[str]:
+        """Two lines for each score that the task has by name."""
+        splits = {
+            "test": (self.scores_before, self.scores_after),
+            "validation": (self.outcome.scores_before, self.outcome.trial.scores),
+        }
+        return [
+            f"{f'{name} ({split})':24}{before.get(name, math.nan):>12.4f}{after.get(name, math.nan):>12.4f}"
+            for name in self.outcome.scores_before
+            for split, (before, after) in splits.items()
+        ]
 
     def _error(self) -> str:
         error = self.outcome.trial.error
@@ -211,19 +232,26 @@ def main_job(
         Runtime on one thread.
     """
     began = monotonic() if began is None else began
+    announce = also_logged(say)
     check_place(path)
     if ledger is not None:
         ledger.rows()  # raises now, not after the training, where there can be none
     if path.exists():
-        say(
+        announce(
             f"  {path} is there, and is replaced by what this command finds; `shoestring "
             "frontier` lists what was found before"
         )
     model, task = build()
     model = unwrapped(model)
     check_task(task)
+    if not task.has_test:
+        raise ValueError(
+            "the task has no test split, on which what is found is proved: give it one (of "
+            "from_loaders, "
+            "test=), or call shoestring.plan.compress, which reads none"
+        )
     _settle_threads(model, task)
-    say(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
+    announce(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
     with searching(
         model,
@@ -241,7 +269,7 @@ def main_job(
         tell=tell,
         **settings,
     ) as outcome:
-        say("  timing both files, and proving them on test data")
+        announce("  timing both files, and proving them on test data")
         latency = latency or next(
             (meter for meter in meters or () if isinstance(meter, Latency)), Latency()
         )
@@ -266,13 +294,15 @@ def _report(
     """Both files proved, and all that is to be said."""
     content = read(outcome.reference)
     data = outcome.file.read_bytes()
-    before = prove(outcome.reference, task, note="uncompressed", **settings)
-    after = prove(outcome.file, task, note=note, **settings)
+    before = proof(outcome.reference, task, note="uncompressed", **settings)
+    after = proof(outcome.file, task, note=note, **settings)
     return Report(
         outcome=outcome,
         onnx_bytes_before=len(onnx(content.graph, content.tensors)),
-        score_before=before,
-        score_after=after,
+        score_before=before.score,
+        score_after=after.score,
+        scores_before=before.scores,
+        scores_after=after.scores,
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
@@ -288,7 +318,7 @@ def _settle_threads(model: nn.Module, task: Task) -> None:
     `OMP_NUM_THREADS` settles it beforehand.
     """
     many = torch.get_num_threads()
-    batch = next(iter(task.batches("validation")), None)
+    batch = next(iter(batches(task, "validation", model)), None)
     if many == 1 or batch is None or "OMP_NUM_THREADS" in os.environ:
         return
     seconds: dict[int, float] = {}

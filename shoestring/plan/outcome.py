@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class Outcome:
         given, `limits` the same with shares of what came in turned into numbers.
     `frontier`: all that no other file beats.
     `score_before`: of validation data.
+    `scores_before`: those that the task has by name (those of the file are `trial.scores`).
     `bytes_before`: 4 for each number of the model.
     `reference`: the model as it came in, as a file.
     `file`: where the delivered file is.
@@ -40,6 +41,7 @@ class Outcome:
     frontier: Frontier
     trials: tuple[Trial, ...]
     score_before: float
+    scores_before: Mapping[str, float] = field(default_factory=dict)
     bytes_before: int
     file: Path
     reference: Path

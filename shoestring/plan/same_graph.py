@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from shoestring.artifact import Loaded
 from shoestring.artifact.format.file import unpack
 from shoestring.core import Task, array, evaluating
+from shoestring.core.device import called_from_processor
 from shoestring.kit import Exported, bake, clone, export, members, pack
 from shoestring.kit.tracing.compare import all_close
 from shoestring.kit.tracing.example import arrays, example_of, tensors
@@ -94,7 +95,7 @@ def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
     The graph may depend on what no signature shows.
     """
     example = example_of(task)
-    with evaluating(changed), torch.no_grad():
+    with evaluating(changed), torch.no_grad(), called_from_processor(changed):
         wanted = tensors(changed(*example.args, **example.kwargs))
     found = arrays(Loaded(unpack(data), threads=1)(*example.args, **example.kwargs))
     pairs = zip(found, (array(one.float()) for one in wanted), strict=True)

@@ -52,7 +52,7 @@ class Search:
         experiments, clock = self.standing.experiments, self.standing.clock
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
-        self.passes = steps_of_a_pass(experiments.sealed)
+        self.passes = steps_of_a_pass(experiments.sealed, experiments.model)
         shapes = [
             (one.raw[0].numel(), len(one.raw))
             for one in compressible(experiments.model, "compress")

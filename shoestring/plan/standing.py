@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoestring.core import Budget
+from shoestring.core.budget import scores_limited
 from shoestring.kit import Trial
 from shoestring.plan.clock import Clock, told
 from shoestring.plan.experiments import Experiments
@@ -96,6 +97,9 @@ class Standing:
         )
         if trial.cost.milliseconds is not None:
             text += f", {trial.cost.milliseconds:.3g} ms"
+        for name in scores_limited(self.budget):
+            if name in trial.scores:
+                text += f", {name} {trial.scores[name]:.4f}"
         return text
 
     def _data(self, trial: Trial) -> dict[str, Any]:
@@ -105,6 +109,7 @@ class Standing:
             "cost": trial.cost.measured(),
             "seconds": self.clock.gone,
             "fits": self.fits(trial),
+            **({"scores": trial.scores} if trial.scores else {}),
         }
 
     def round_over(self, what: str, tried: Sequence[tuple[str, Trial | None]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from shoestring.core import Task, seeded
+from shoestring.core import Task, batches, seeded
 from shoestring.kit import clone
 
 _MOST, _SECONDS = 1000, 1.0  # batches that are counted, and for how long
@@ -27,7 +27,7 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
     taken: list[float] = []
     with seeded(seed):
         began = monotonic()
-        for batch in task.batches("train"):
+        for batch in batches(task, "train", model):
             loss = task.loss(model, batch)
             if loss.requires_grad:  # not where every parameter is frozen
                 loss.backward()
@@ -42,12 +42,12 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
     return float(np.median(taken[1:] or taken))
 
 
-def steps_of_a_pass(task: Task) -> int:
+def steps_of_a_pass(task: Task, model: nn.Module | None = None) -> int:
     """How many batches one pass over the training split has, counted up to a thousand and for a
     second.
     """
     began, count = monotonic(), 0
-    for _ in task.batches("train"):
+    for _ in batches(task, "train", model):
         count += 1
         if count == _MOST or monotonic() - began > _SECONDS:
             break

@@ -94,7 +94,7 @@ class Trials:
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="shoestring-"))
             )
             self._weighing = Weighing(model, self.task, self._folder, meters)
-            self._judge = Judge(self.task, self._weighing.reference, examples, seed)
+            self._judge = Judge(self.task, self._weighing.reference, examples, seed, by_name=False)
             self.base, self.examples, self.latency = (
                 self._judge.base,
                 self._judge.count,

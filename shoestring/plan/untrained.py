@@ -8,6 +8,7 @@ from time import sleep
 from typing import Any
 
 from shoestring.core import ActsOnLayers, Stage
+from shoestring.core.budget import is_of_score
 from shoestring.kit import Trial, compressible
 from shoestring.plan.arms import UNTRAINED_DIALS
 from shoestring.plan.clock import TimeUpError
@@ -191,7 +192,9 @@ class Untrained:
                 and trial.score is not None
             }
             large = [dial for dial, limits in broken.items() if limits == {"size"}]
-            poor = [dial for dial, limits in broken.items() if limits == {"drop"}]
+            poor = [
+                dial for dial, limits in broken.items() if limits and all(map(_is_of_loss, limits))
+            ]
             if not large or not poor or max(large) >= min(poor):
                 continue
             gentle, harsh = max(large), min(poor)
@@ -206,7 +209,7 @@ class Untrained:
                     break
                 gentle, harsh = (
                     (gentle, dial)
-                    if "drop" in self.standing.verdict(trial).broken
+                    if any(map(_is_of_loss, self.standing.verdict(trial).broken))
                     else (dial, harsh)
                 )
             self.standing.round_over(f"between two settings of {move.name}", [(move.name, trial)])
@@ -304,3 +307,8 @@ class Untrained:
                     break
         if tried:
             self.standing.round_over("the same coded closer", tried[-1:])
+
+
+def _is_of_loss(name: str) -> bool:
+    """Whether a limit is on what may be lost of the score, or on a score by name."""
+    return name != "score" and is_of_score(name)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shoestring.core import Budget, Cost, Share
+from shoestring.core.budget import is_lower, is_of_score
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial
 
@@ -71,7 +72,7 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
             undecided={},
             excess=math.inf,
         )
-    over = budget.exceeded(trial.cost, base - trial.score, trial.score)
+    over = budget.exceeded(trial.cost, base - trial.score, trial.score, trial.scores)
     broken, undecided, excess = {}, {}, 0.0
     for name, one in HAVING.items():
         interval = trial.noise.get(one.field)
@@ -83,14 +84,14 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
         elif name in over:
             broken[name] = over[name]
             excess += _ratio(*over[name])
-    for name in ("drop", "score"):
-        if name in over:
-            broken[name] = over[name]
-            value, limit = over[name]
-            far = abs((value if value is not None else math.inf) - limit)
-            excess += math.log1p(
-                far / max(abs(limit) if name == "drop" else abs(base - limit), _SCORE_UNIT)
-            )
+    for name in filter(is_of_score, over):
+        broken[name] = over[name]
+        value, limit = over[name]
+        far = abs((value if value is not None else math.inf) - limit)
+        before = base if name == "score" else budget.came_in_of(name)
+        excess += math.log1p(
+            far / max(abs(before - limit) if is_lower(name) else abs(limit), _SCORE_UNIT)
+        )
     return Verdict(broken=broken, undecided=undecided, excess=excess)
 
 

@@ -94,8 +94,8 @@ class Weighing:
         Without a score, and with the reason, where that is no number.
         `milliseconds`: what the original takes a run, the unit of its time.
         """
-        value, merits = judge(file)
-        trial = replace(trial, cost=trial.cost | Cost(bytes=file.stat().st_size))
+        value, merits, scores = judge(file)
+        trial = replace(trial, cost=trial.cost | Cost(bytes=file.stat().st_size), scores=scores)
         if not math.isfinite(value):
             return replace(trial, note=f"the score is {value}")
         return self.read(replace(trial, score=value, error=judge.error(merits)), file, milliseconds)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Stage, Strength, Task, Technique
+from shoestring.core import Stage, Strength, Task, Technique, batches
 from shoestring.core.task import evaluating
 from shoestring.kit import (
     AdamW,
@@ -118,10 +118,11 @@ class Blocks(Technique):
             return clone(model)
         candidates = chosen(found, self.only, self.keep, "Blocks")
         count = min(len(found) - max(1, round(self.share * len(found))), len(candidates))
-        shorter, batches = clone(model), list(islice(iter(task.batches("train")), self.batches))
+        shorter = clone(model)
+        given = list(islice(iter(batches(task, "train", shorter)), self.batches))
         for _ in range(count):
             near = self.first.among(shorter, candidates)
-            losses = {name: _loss(bypassed(shorter, (name,)), task, batches) for name in near}
+            losses = {name: _loss(bypassed(shorter, (name,)), task, given) for name in near}
             least = min(
                 losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf
             )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from shoestring.core import Task
+from shoestring.core import Task, batches
 from shoestring.core.task import evaluating
 from shoestring.kit import SkippedWarning, Weight, bake, clone, members
 from shoestring.kit.surgery.groups import DependencyGroups, Group
@@ -102,7 +102,7 @@ class Taylor:
         scores, seen = [torch.zeros(len(group)) for group in coupling.groups], 0
         reached = [not group.reads for group in coupling.groups]
         with evaluating(plain):
-            for batch in islice(iter(task.batches("train")), self.batches):
+            for batch in islice(iter(batches(task, "train", plain)), self.batches):
                 plain.zero_grad()
                 seen += 1
                 task.loss(plain, batch).backward()

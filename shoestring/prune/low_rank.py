@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique, seeded
+from shoestring.core import batches as training_batches
 from shoestring.core.task import evaluating
 from shoestring.kit import (
     AdamW,
@@ -282,10 +283,8 @@ def _seen(
         return heard
 
     with torch.no_grad(), evaluating(plain), listening():
-        for batch in say_far_off(
-            without_outliers(list(islice(iter(task.batches("train")), batches)), "LowRank"),
-            "LowRank",
-        ):
+        given = list(islice(iter(training_batches(task, "train", plain)), batches))
+        for batch in say_far_off(without_outliers(given, "LowRank"), "LowRank"):
             task.loss(plain, batch)
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (count, total, squares) in sums.items():

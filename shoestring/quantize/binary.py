@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Stage, Task, Technique
+from shoestring.core import Stage, Task, Technique, batches
+from shoestring.core.device import called_from_processor
 from shoestring.kit import (
     AdamW,
     Patterns,
@@ -232,7 +233,7 @@ def _layers(model: nn.Module, task: Task) -> list[_Found]:
             hooks.append(module.register_forward_hook(leave, with_kwargs=True))
     modes = [(part, part.training) for part in model.modules()]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), called_from_processor(model):
             model.eval()(*example.args, **example.kwargs)
     finally:
         for hook in hooks:
@@ -288,8 +289,8 @@ def _see(model: nn.Module, norms: list[Any], task: Task) -> None:
         norm.momentum = None  # the mean over all batches
         norm.train()
     with torch.no_grad():
-        batches = list(islice(iter(task.batches("train")), _NORM_BATCHES)) if norms else []
-        for batch in say_far_off(without_outliers(batches, "Binary"), "Binary"):
+        seen = list(islice(iter(batches(task, "train", model)), _NORM_BATCHES)) if norms else []
+        for batch in say_far_off(without_outliers(seen, "Binary"), "Binary"):
             task.loss(model, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, seeded
+from shoestring.core import Task, batches, seeded
 from shoestring.kit import (
     Edges,
     ExportError,
@@ -100,7 +100,7 @@ class Calibration:
             inner=inner,
             before=bake(clone(inner)),
             tape=tape,
-            batches=calibration(task, examples),
+            batches=calibration(task, examples, inner),
             skipped=tuple(
                 str(one.message) for one in said if issubclass(one.category, SkippedWarning)
             ),
@@ -217,7 +217,10 @@ class Calibration:
             others = self.batches[1:]
             if not others:
                 with seeded(0):
-                    others = list(islice(iter(self.task.batches("train")), 1, 2)) or self.batches
+                    others = (
+                        list(islice(iter(batches(self.task, "train", self.inner)), 1, 2))
+                        or self.batches
+                    )
             self._held.append(first_rows(others[-1], _HELD_BACK))
         return self._held[0]
 

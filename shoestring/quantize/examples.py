@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import tree
-from shoestring.core import Task, evaluating, seeded
+from shoestring.core import Task, batches, evaluating, seeded
 from shoestring.kit.quantised.outliers import without_outliers
 
 
-def calibration(task: Task, examples: int) -> list[Any]:
-    """Training batches, as many as hold so many examples; raises ValueError where there is none."""
+def calibration(task: Task, examples: int, model: Any = None) -> list[Any]:
+    """Training batches for a model, as many as hold so many examples.
+
+    Raises ValueError where there is none.
+    """
     found: list[Any] = []
     count = 0
     with seeded(0):
-        for batch in islice(iter(task.batches("train")), examples):
+        for batch in islice(iter(batches(task, "train", model)), examples):
             found.append(batch)
             count += _length(batch)
             if count >= examples:
@@ -35,10 +38,10 @@ def _length(batch: Any) -> int:
     return len(first) if isinstance(first, Tensor) and first.ndim else 1
 
 
-def run(model: nn.Module, task: Task, batches: Iterable[Any]) -> None:
+def run(model: nn.Module, task: Task, given: Iterable[Any]) -> None:
     """Have the task call the model on these batches, in evaluation mode."""
     with evaluating(model), torch.no_grad(), seeded(0):
-        for batch in batches:
+        for batch in given:
             task.loss(model, batch)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from shoestring.core import Stage, Strength, Task, Technique, evaluating
+from shoestring.core import Stage, Strength, Task, Technique, batches, evaluating
 from shoestring.kit import (
     Patterns,
     Weight,
@@ -90,7 +90,7 @@ class Trellis(Technique):
             for weight in members(moved)
             if weight.name in free and _has_levels(weight)
         ]
-        data = list(islice(task.batches("train"), self.batches))
+        data = list(islice(batches(task, "train", moved), self.batches))
         if not data:
             raise ValueError(
                 "the task's training split has no batches: there is nothing to measure the loss on"

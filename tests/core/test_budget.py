@@ -13,6 +13,9 @@ from shoestring.core import RESOURCES, Budget, BudgetError, Cost, Share
 from shoestring.core.budget import limits_in_words
 from shoestring.core.resource import LIMITED
 
+PLAIN = [f.name for f in fields(Budget) if f.name not in ("named", "came_in")]
+"""The limits that are fields of their own."""
+
 
 @pytest.mark.parametrize(
     ("text", "limits"),
@@ -54,11 +57,7 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
             Budget.parse(text)
         return
     budget = Budget.parse(text)
-    found = {
-        f.name: getattr(budget, f.name)
-        for f in fields(budget)
-        if getattr(budget, f.name) is not None
-    }
+    found = {name: getattr(budget, name) for name in PLAIN if getattr(budget, name) is not None}
     assert found == pytest.approx(limits)
 
 
@@ -139,8 +138,18 @@ shares = st.one_of(numbers, st.builds(Share, st.floats(min_value=1e-12, max_valu
 having = {name for name, resource in LIMITED.items() if not resource.getting}
 
 
+by_name = st.builds(
+    "{}({})".format,
+    st.sampled_from(["drop", "score"]),
+    st.sampled_from(["recall", "F1", "top-5", "a b"]),
+)
+named = st.dictionaries(by_name, st.floats(min_value=1e-12, max_value=1e15))
+
+
 @given(
-    st.builds(Budget, **{f.name: shares if f.name in having else numbers for f in fields(Budget)})
+    st.builds(
+        Budget, named=named, **{name: shares if name in having else numbers for name in PLAIN}
+    )
 )
 def test_text_and_back(budget: Budget):
     if budget == Budget():
@@ -231,7 +240,7 @@ def test_drop_forgives_the_last_bits_and_nothing_more():
 
 def test_the_table_of_resources_has_each_field_of_a_cost_and_each_limit_of_a_budget():
     assert sorted(one.field for one in RESOURCES) == sorted(f.name for f in fields(Cost))
-    assert [*LIMITED, "drop", "score"] == [f.name for f in fields(Budget)]
+    assert [*LIMITED, "drop", "score"] == PLAIN
     for one in RESOURCES:
         assert one.units[one.unit] == 1 and one.about
         assert not (one.noisy and one.getting)
@@ -302,3 +311,95 @@ def test_the_least_score():
     assert Budget(score=-2).exceeded(Cost(), None, -1.5) == {} and Budget(score=-2).exceeded(
         Cost(), None, -2.5
     )
+
+
+# -- scores by name
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("drop(recall)<=0.5%", {"drop(recall)": 0.005}),
+        ("score(recall)>=0.9, drop<=1%", {"score(recall)": 0.9}),
+        ("Drop ( recall ) <= 0.02, SCORE(F1)>=90%", {"drop(recall)": 0.02, "score(F1)": 0.9}),
+        ("score(top-5 of 10)>=-3", {"score(top-5 of 10)": -3}),
+        ("drop(recall)<=1%, score(recall)>=0.8", {"drop(recall)": 0.01, "score(recall)": 0.8}),
+        ("drop(recall)<=0", {"drop(recall)": 0}),
+    ],
+)
+def test_limits_by_name_are_read(text: str, named: dict[str, float]):
+    budget = Budget.parse(text)
+    assert budget.named == pytest.approx(named) and budget.relative == ()
+    assert Budget.parse(str(budget)) == budget and (budget.drop == 0.01) == ("drop<=" in text)
+    assert hash(budget) == hash(Budget.parse(str(budget)))
+
+
+@pytest.mark.parametrize(
+    ("text", "teaches"),
+    [
+        ("drop(recall)>=1%", r"drop\(recall\) is an upper limit, so write drop\(recall\)<=1%"),
+        ("score(recall)<=0.9", r"score\(recall\) is a lower limit, so write score\(recall\)>=0.9"),
+        ("size(recall)<=4KB", r"there is no limit called 'size\(recall\)'"),
+        ("drop()<=1%", r"there is no limit called 'drop\(\)'"),
+        ("drop(a, b)<=1%", "cannot read 'drop\\(a'"),
+        ("drop(recall)<=1%, drop( recall )<=2%", r"drop\(recall\) is limited twice"),
+        ("drop(recall)<=4KB", r"drop\(recall\) is given in no unit, %, not in 'KB'"),
+        (
+            "drop(recall)<=-1%",
+            r"drop\(recall\)<=-0\.01 cannot be met by any model: give a number 0 or more",
+        ),
+        ("score(recall)>=-inf", r"score\(recall\)>=-inf limits nothing"),
+    ],
+)
+def test_errors_of_limits_by_name_teach(text: str, teaches: str):
+    with pytest.raises(BudgetError, match=teaches):
+        Budget.parse(text)
+
+
+def test_limits_by_name_given_as_numbers_are_checked_too():
+    with pytest.raises(
+        BudgetError, match=r"no limit called 'recall': .*drop\(recall\) and score\(recall\)"
+    ):
+        Budget(named={"recall": 0.9})
+    with pytest.raises(BudgetError, match="cannot be met"):
+        Budget(named={"drop(recall)": -1})
+    assert "drop(NAME) and score(NAME)" in limits_in_words()
+
+
+def test_scores_by_name_are_kept_or_not():
+    budget = Budget.parse("drop(recall)<=1%, score(precision)>=0.8").against(
+        Cost(), {"recall": 0.9, "precision": 0.7}
+    )
+    assert budget == Budget.parse("drop(recall)<=1%, score(precision)>=0.8"), (
+        "what came in is no limit"
+    )
+    assert budget.exceeded(Cost(), None, None, {"recall": 0.89, "precision": 0.8}) == {}
+    assert budget.exceeded(Cost(), 0.5, 0.1, {"recall": 0.95, "precision": 0.9}) == {}
+    over = budget.exceeded(Cost(), 0.0, 1.0, {"recall": 0.85, "precision": 0.79})
+    assert over["drop(recall)"] == (pytest.approx(0.05), 0.01) and over["score(precision)"] == (
+        0.79,
+        0.8,
+    )
+    assert budget.exceeded(Cost(), 0.0, 1.0, {"recall": 0.9}) == {"score(precision)": (None, 0.8)}
+    assert set(budget.exceeded(Cost(), None)) == {"drop(recall)", "score(precision)"}, (
+        "unmeasured is over budget"
+    )
+    assert budget.without("drop(recall)") == Budget.parse("score(precision)>=0.8")
+    assert budget.without("drop(recall)").came_in == budget.came_in
+    assert Budget(size=1, drop=0.1).without("size") == Budget(drop=0.1)
+
+
+def test_a_score_that_the_task_does_not_have_is_refused_with_those_that_it_has():
+    budget = Budget.parse("drop(recal)<=1%")
+    with pytest.raises(
+        BudgetError,
+        match=r"limits drop\(recal\), .*no score called 'recal': its scores are recall, F1; did "
+        r"you",
+    ):
+        budget.against(Cost(), {"recall": 0.9, "F1": 0.8})
+    with pytest.raises(BudgetError, match=r"has none by name: give them by Task\.scores"):
+        budget.against(Cost(), {})
+    with pytest.raises(BudgetError, match=r"call budget\.against\(cost, scores\)"):
+        budget.against(Cost())
+    with pytest.raises(BudgetError, match=r"call budget\.against\(cost, scores\) first"):
+        budget.exceeded(Cost(), 0.0, 0.5, {"recal": 0.5})

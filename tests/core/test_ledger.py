@@ -91,7 +91,8 @@ def test_lines_of_json(tmp_path: Path):
         "delete from ledger",
         "insert or replace into ledger select 1, time, kind, 'forged', seed, score_before, "
         "score_after, cost_before, cost_after, "
-        "file, sha256, machine, versions, note, run, parent, task, model from ledger",
+        "file, sha256, machine, versions, note, run, parent, task, model, scores_before, "
+        "scores_after from ledger",
     ],
 )
 def test_the_database_itself_is_append_only(tmp_path: Path, attempt: str):
@@ -148,6 +149,7 @@ def test_an_old_ledger_is_read_as_it_is(old: Path):
         None,
         None,
     ) and row.note == "kept"
+    assert row.scores_before == row.scores_after == {}
     assert old.read_bytes() == before
     assert json.loads(next(Ledger(old).json_lines()))["run"] is None
 
@@ -256,3 +258,33 @@ def test_a_missing_folder_is_named(tmp_path: Path):
         Ledger(tmp_path / "nowhere" / "a.sqlite").append(ROW)
     with pytest.raises(OSError, match="cannot open the ledger"):
         Ledger(tmp_path).append(ROW)
+
+
+def test_scores_by_name_are_kept(tmp_path: Path, old: Path):
+    row = Row(
+        kind="apply",
+        technique="x",
+        scores_before={"recall": 0.9},
+        scores_after={"recall": 0.8, "F1": 0.5},
+    )
+    for path, count in ((tmp_path / "a.sqlite", 1), (old, 2)):
+        assert Ledger(path).append(row) == count
+        found = Ledger(path).rows()[-1]
+        assert found.scores_before == {"recall": 0.9} and found.scores_after == {
+            "recall": 0.8,
+            "F1": 0.5,
+        }
+        assert json.loads(list(Ledger(path).json_lines())[-1])["scores_after"] == {
+            "recall": 0.8,
+            "F1": 0.5,
+        }
+        assert Ledger(path).append(ROW) == count + 1 and Ledger(path).rows()[-1].scores_after == {}
+
+
+def test_a_ledger_of_the_first_version_is_read_and_appended_to(old: Path):
+    with closing(sqlite3.connect(old)) as connection, connection:
+        for column in ("run text", "parent integer", "task text", "model text"):
+            connection.execute(f"alter table ledger add column {column}")
+        connection.execute("pragma user_version = 1")
+    assert Ledger(old).rows()[0].scores_after == {} and Ledger(old).append(ROW) == 2
+    assert Ledger(old).rows()[1] == Row(**{**vars(ROW), "id": 2})

@@ -166,7 +166,7 @@ def test_planners_calibrate_once(trained, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         calibrating,
         "calibration",
-        lambda task, examples: asked.append(examples) or plain(task, examples),
+        lambda task, examples, model: asked.append(examples) or plain(task, examples, model),
     )
     table = sensitivity(model, task, [PostTraining(examples=64)], meters=(), examples=100)
     assert len(table.effects) == 4 and asked == [64]

@@ -50,6 +50,7 @@ class Trial:
     `noise`: by field of the cost, the interval (low, high) of a measurement that is noisy.
     `file`: the name of the file in the study; None where it was not kept. `sha256` is the file's,
         kept or not.
+    `scores`: validation scores that the task has by name.
     `note`: what was skipped.
     `when`: seconds since 1970.
     """
@@ -64,6 +65,7 @@ class Trial:
     file: str | None = None
     sha256: str | None = None
     note: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
     machine: str = field(default_factory=lambda: machine())
     versions: dict[str, str] = field(default_factory=lambda: versions())
     when: float = field(default_factory=time)
@@ -75,7 +77,10 @@ class Trial:
 
     def to_json(self) -> str:
         """The trial as one line of JSON; `from_json` reads it."""
-        return json.dumps({**asdict(self), "cost": self.cost.measured()})
+        told = {**asdict(self), "cost": self.cost.measured()}
+        if not self.scores:
+            del told["scores"]  # as trials were kept before there were any
+        return json.dumps(told)
 
     @classmethod
     def from_json(cls, text: str) -> Trial:

@@ -245,7 +245,9 @@ class Agreement(Task):
     # Training
     # ---------------------------------------------------------------------------------------------------------------
 
-    def batches(self, split: str) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def batches(
+        self, split: str, *, model: Any = None
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Batches of (inputs by name, the original's answers by path).
 
         Those of "train" in a new order each time.

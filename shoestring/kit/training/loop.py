@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from shoestring.core import Task
+from shoestring.core import Task, device_of
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised.module import Grid
 from shoestring.kit.training.counted_steps import StepCounter
@@ -20,6 +20,7 @@ from shoestring.kit.training.settings import Mixed, Training
 from shoestring.kit.weights.parameters import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
+_MIXED_DEVICES = ("same device", "on the expected device")  # of torch's errors
 
 
 class DivergedError(RuntimeError):
@@ -37,16 +38,16 @@ def train(
 ) -> Model:
     """Train in place, as `training` says: `train(model, task, Training(2000))`. Returns the model.
 
-    Passes over the training split follow one another until the steps are used up. Interrupted, the
-    model stays as it was after the last whole step. Weights of half precision are trained in
-    single, and rounded after each step: Adam's own numbers do not fit in half. Where every
-    parameter is frozen nothing is trained, with a SkippedWarning. `before_step` is called with the
-    number of each step, from 0, before it; `what` is said of the training while it runs and where
-    it fails; `key` tells it from others within `resuming`. Raises DivergedError, ValueError where
-    the training split is empty.
+    Passes over the training split follow one another until the steps are used up; the task is given
+    the model, and batches follow it to its device. Interrupted, the model stays as it was after the
+    last whole step. Weights of half precision are trained in single, and rounded after each step:
+    Adam's own numbers do not fit in half. Where every parameter is frozen nothing is trained, with
+    a SkippedWarning. `before_step` is called with the number of each step, from 0, before it;
+    `what` is said of the training while it runs and where it fails; `key` tells it from others
+    within `resuming`. Raises DivergedError, ValueError where the training split is empty or the
+    model is on several devices, RuntimeError for a loss that mixes devices.
     """
-    steps, schedule = training.steps, training.schedule
-    if not steps:
+    if not (steps := training.steps):
         return model
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -69,7 +70,7 @@ def train(
         weight_decay=training.optimizer.weight_decay,
         fused=all(map(_is_plain, singles)),  # one pass over the memory in place of ten
     )
-    batches = Batches(task)
+    batches = Batches(task, model)
     kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
     try:
         begin = kept.load(batches) if kept is not None else 0
@@ -91,7 +92,7 @@ def train(
                     counter,
                 )
                 for group in optimizer.param_groups:
-                    group["lr"] = group["highest"] * schedule.height(step, steps)
+                    group["lr"] = group["highest"] * training.schedule.height(step, steps)
                 _step(optimizer, parameters, singles)
                 _keep_positive(optimizer)
                 advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
@@ -116,7 +117,7 @@ def _backward(
     )
     with counter.step(batch), parametrize.cached():
         with mixed:
-            loss = task.loss(model, batch)
+            loss = _loss(model, task, batch)
         if not torch.isfinite(loss):
             rate = training.optimizer.learning_rate
             raise DivergedError(
@@ -125,6 +126,22 @@ def _backward(
             )
         loss.backward()
     return loss.item()
+
+
+def _loss(model: nn.Module, task: Task, batch: Any) -> torch.Tensor:
+    try:
+        return task.loss(model, batch)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _MIXED_DEVICES):
+            raise
+        raise RuntimeError(
+            f"the task's loss mixes devices ({error}): the model is on {device_of(model)}, and so "
+            "is "
+            "each batch. Make what loss() adds on the device of the batch, as with "
+            "torch.zeros(..., "
+            "device=x.device), and put a teacher of your own where the model is; or train on the "
+            "processor, with model.cpu()"
+        ) from error
 
 
 def _groups(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from shoestring.core import Task
+from shoestring.core import Task, batches
 from shoestring.kit.weights.parameters import members, state_of
 
 _kept: ContextVar[Path | None] = ContextVar("kept", default=None)
@@ -39,8 +39,9 @@ def resuming(folder: str | Path) -> Iterator[None]:
     run that was never stopped. A training is known by the model it begins with, the technique, and
     the state of torch's random numbers; the task must be the same. What a task keeps to itself (a
     count of passes, a generator of its own) is not kept, nor are random numbers that it draws from
-    torch's generator between batches while the model draws from it too. The folder may be deleted
-    when all is done. Raises ValueError, within, for a snapshot that cannot be read.
+    torch's generator between batches while the model draws from it too. Batches that depend on the
+    model that is trained are made anew up to the place, with the model as it was there. The folder
+    may be deleted when all is done. Raises ValueError, within, for a snapshot that cannot be read.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -136,10 +137,10 @@ class Snapshot:
 
 
 class Batches:
-    """The training batches, pass after pass, from any place."""
+    """The training batches for a model that is trained, pass after pass, from any place."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, task: Task, model: Any = None) -> None:
+        self.task, self.model = task, model
         self.begun: list[Any] = []
         self.taken = 0
         self._pass: Iterator[Any] | None = None
@@ -151,7 +152,7 @@ class Batches:
         """The next batch; raises ValueError where there is none in a whole pass."""
         if self._pass is None:
             self.begun, self.taken = _randomness(), 0
-            self._pass = iter(self.task.batches("train"))
+            self._pass = iter(batches(self.task, "train", self.model))
         batch = next(self._pass, _NOTHING)
         if batch is not _NOTHING:
             self.taken += 1
@@ -180,6 +181,7 @@ def _randomness() -> list[Any]:
         torch.get_rng_state(),
         [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
         [version, list(numbers), gauss],
+        torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     ]
 
 
@@ -189,3 +191,5 @@ def _set_randomness(state: list[Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     version, numbers, gauss = state[2]
     random.setstate((version, tuple(numbers), gauss))
+    if len(state) > 3 and state[3]:  # of snapshots made on a machine with graphics processors
+        torch.cuda.set_rng_state_all(state[3])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -99,13 +99,15 @@ class Supervised(LabelTask):
     `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the
     outputs with numpy arrays in them and gives a number per example (or per target, of the targets'
     shape), of which the score is the mean. `metric(outputs, targets)`, in place of a merit, gives
-    the score of the whole split at once, for what is no mean over examples (macro F1). `axes` names
-    the axes of the inputs that vary besides axis 0, with bounds where they have some (`{1:
-    Axis("T", most=512)}`): one mapping for all inputs, of which those that an input lacks are
-    ignored, or a sequence of one for each input. `augment(*inputs)` changes the inputs of each
-    training batch (crops, noise) and returns them, one or a tuple; None leaves them as they are.
-    `prepare(*inputs)` does the same before it, in every split, when scored too: what leaves the
-    answers as they are and saves time (padding cut off).
+    the score of the whole split at once, for what is no mean over examples (macro F1).
+    `metrics`: further scores by name, higher is better, each a function as `metric` is: `{"recall":
+        ...}`; a budget limits them as `drop(recall)<=0.5%`. `axes` names the axes of the inputs
+        that vary besides axis 0, with bounds where they have some (`{1: Axis("T", most=512)}`): one
+        mapping for all inputs, of which those that an input lacks are ignored, or a sequence of one
+        for each input. `augment(*inputs)` changes the inputs of each training batch (crops, noise)
+        and returns them, one or a tuple; None leaves them as they are. `prepare(*inputs)` does the
+        same before it, in every split, when scored too: what leaves the answers as they are and
+        saves time (padding cut off).
     `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe:
         about half the time on a processor that has bfloat16. None computes in the type of the
         weights.
@@ -129,6 +131,9 @@ class Supervised(LabelTask):
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
     merit: Callable[[Any, np.ndarray], np.ndarray] = field(default=accuracy, repr=False)
     metric: Callable[[Any, np.ndarray], float] | None = field(default=None, repr=False)
+    metrics: Mapping[str, Callable[[Any, np.ndarray], float]] = field(
+        default_factory=dict, repr=False
+    )
     axes: Mapping[int, str | Axis] | Sequence[Mapping[int, str | Axis]] = field(
         default_factory=dict, repr=False
     )
@@ -141,9 +146,40 @@ class Supervised(LabelTask):
     limit: int | None = field(default=None, repr=False)
     _pool: Pool = field(default=None, repr=False)  # type: ignore[assignment]  # made with the task
 
-    def __post_init__(self) -> None:
+    @staticmethod
+    def from_loaders(
+        train: Iterable[Any],
+        validation: Iterable[Any],
+        test: Iterable[Any] | None = None,
+        *,
+        target: str | None = None,
+        inputs: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> Supervised:
+        """The same task out of DataLoaders, or other iterables of batches, which are read anew each
+        time and never held.
+
+        A batch is (inputs, targets), or (input, input, targets), of which the last is the target,
+        or a mapping. Inputs may be nests: a tuple is called by place, `model(*inputs)`, a mapping
+        by name, `model(**inputs)`; axis 0 is the example, and batches may differ in length.
+        `target`: the name of the targets in a mapping ("labels", "label", "targets", "target" or
+            "y", where there is one).
+        `inputs`: the names that the model is given, all others where it is None. Without `test`
+            nothing can be proved.
+        `settings`: those of Supervised, but for batch_size, augment and prepare, which are the
+            loader's; `axes` may be by name too. Raises TypeError for what can be read once only (a
+            generator) and for batches of another kind, ValueError for empty splits.
+        """
+        from shoestring.kit.training.streamed import from_loaders
+
+        return from_loaders(train, validation, test, target, inputs, settings)
+
+    def _check_scores(self) -> None:
         if self.metric is not None and self.merit is not accuracy:
             raise ValueError(f"{self.name} has a merit and a metric: give one of them")
+
+    def __post_init__(self) -> None:
+        self._check_scores()
         for split in ("train", "validation", "test"):
             object.__setattr__(self, split, _as_tensors(split, getattr(self, split)))
             inputs, targets = self._split(split)
@@ -211,7 +247,7 @@ class Supervised(LabelTask):
         inputs, targets = getattr(self, split)
         return (inputs if isinstance(inputs, tuple) else (inputs,)), targets
 
-    def batches(self, split: str) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+    def batches(self, split: str, *, model: Any = None) -> Iterator[tuple[Any, Tensor]]:
         """Batches of (inputs, targets); those of "train" in a new order each time."""
         inputs, targets = self._split(split)
         order = torch.randperm(len(targets)) if split == "train" else torch.arange(len(targets))
@@ -234,10 +270,11 @@ class Supervised(LabelTask):
     def loss(self, model: Any, batch: Any) -> Tensor:
         inputs, targets, *weights = batch
         own = self.autocast  # None leaves alone what is on around it
-        with torch.autocast(inputs[0].device.type, own) if own is not None else nullcontext():
+        with torch.autocast(targets.device.type, own) if own is not None else nullcontext():
+            outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
             if not weights:
-                return loss_of(self.criterion, model(*inputs), targets)
-            losses = losses_of(self.criterion, model(*inputs), targets)
+                return loss_of(self.criterion, outputs, targets)
+            losses = losses_of(self.criterion, outputs, targets)
             return (losses * weights[0].to(losses)).mean()
 
     def score(self, predict: Predict, split: str) -> float:
@@ -246,6 +283,16 @@ class Supervised(LabelTask):
         return (
             self._metric(*self._answers(predict, split)) if merits is None else float(merits.mean())
         )
+
+    def scores(self, predict: Predict, split: str) -> dict[str, float]:
+        """The metrics by name over a split."""
+        if not self.metrics:
+            return {}
+        outputs, targets = self._answers(predict, split)
+        return {
+            name: _number(one, outputs, targets, f"the metric {name!r}")
+            for name, one in self.metrics.items()
+        }
 
     def merits(self, predict: Predict, split: str) -> np.ndarray | None:
         """The merit of each example; None where there is a metric.
@@ -307,13 +354,9 @@ class Supervised(LabelTask):
 
     def _metric(self, outputs: Any, targets: np.ndarray) -> float:
         assert self.metric is not None
-        value = np.asarray(self.metric(outputs, targets))
-        if value.size != 1:
-            raise ValueError(
-                f"the metric gives shape {list(value.shape)}, and one number is wanted: give what "
-                "is per example as merit="
-            )
-        return float(value.reshape(()))
+        return _number(
+            self.metric, outputs, targets, "the metric", ": give what is per example as merit="
+        )
 
     def sampled(self, examples: int, seed: int) -> Supervised:
         """At most so many validation examples, 1 or more, in the order that they have.
@@ -391,6 +434,21 @@ class Supervised(LabelTask):
         ), {}
 
 
+def _number(
+    function: Callable[[Any, np.ndarray], float],
+    outputs: Any,
+    targets: np.ndarray,
+    what: str,
+    advice: str = "",
+) -> float:
+    value = np.asarray(function(outputs, targets))
+    if value.size != 1:
+        raise ValueError(
+            f"{what} gives shape {list(value.shape)}, and one number is wanted{advice}"
+        )
+    return float(value.reshape(()))
+
+
 def _changed(
     inputs: tuple[Tensor, ...], change: Callable[..., Tensor | tuple[Tensor, ...]] | None
 ) -> tuple[Tensor, ...]:
@@ -421,7 +479,12 @@ def _as_tensors(name: str, split: Any) -> Split:
     inputs, targets = split
     several = isinstance(inputs, tuple)
     tensors = tuple(torch.as_tensor(one) for one in (inputs if several else (inputs,)))
+    return (tensors if several else tensors[0]), as_targets(targets)
+
+
+def as_targets(targets: Any) -> Tensor:
+    """Targets as a tensor; integers as int64."""
     targets = torch.as_tensor(targets)
     if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
         targets = targets.long()
-    return (tensors if several else tensors[0]), targets
+    return targets

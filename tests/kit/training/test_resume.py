@@ -119,3 +119,18 @@ def test_outside_nothing_is_kept(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(DigitsLeNet(), task, Training(2))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_random_numbers_of_graphics_processors_are_kept_too(monkeypatch):
+    from shoestring.kit.training import resume
+
+    put: list = []
+    plain = resume._randomness()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: ["of the first"])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", put.append)
+    resume._set_randomness(resume._randomness())
+    assert put == [["of the first"]]
+    resume._set_randomness(plain)
+    resume._set_randomness(plain[:3])  # of a snapshot that an earlier version made
+    assert put == [["of the first"]]

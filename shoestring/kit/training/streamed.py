@@ -1,0 +1,269 @@
+"""Supervised learning from loaders.
+
+Batches are read as they are asked for, and never all held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from shoestring.artifact import tree
+from shoestring.core import Predict, Vary, array, seeded
+from shoestring.kit.training.collected import with_last_batch
+from shoestring.kit.training.supervised import Supervised, as_targets
+
+Call = tuple[Any, ...] | dict[str, Any]
+"""The arguments of one call, by place or by name: nests of tensors, axis 0 being the example."""
+_TARGETS = ("labels", "label", "targets", "target", "y")
+_SETTINGS_OF_SPLITS = ("batch_size", "augment", "prepare")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Streamed(Supervised):
+    """`Supervised` whose splits are DataLoaders or other iterables of batches; see `from_loaders`."""
+
+    train: Any = field(repr=False)
+    validation: Any = field(repr=False)
+    test: Any = field(default=None, repr=False)
+    target: str | None = None
+    inputs: Sequence[str] | None = None
+    has_test: bool = field(init=False, repr=False)
+    _known: dict[str, Any] = field(init=False, repr=False)
+    """"example": the first two validation examples; "sizes": how many each validation batch has."""
+
+    def __post_init__(self) -> None:
+        self._check_scores()
+        for split in ("train", "validation", "test"):
+            object.__setattr__(self, split, _source(split, getattr(self, split)))
+        object.__setattr__(self, "has_test", self.test is not None)
+        with seeded(0):
+            next(self._read("train"))
+            call, targets = next(self._read("validation"))
+        two = torch.arange(min(2, len(targets)))
+        object.__setattr__(
+            self, "_known", {"example": _rows(call, two, len(targets)), "count": len(two)}
+        )
+        self.example()  # raises for axes that do not fit
+
+    def _read(self, split: str) -> Iterator[tuple[Call, Tensor]]:
+        """The batches of a split; raises ValueError where there are none."""
+        if split not in ("train", "validation", "test"):
+            raise ValueError(
+                f"there is no split {split!r}: the splits are 'train', 'validation' and 'test'"
+            )
+        if (given := getattr(self, split)) is None:
+            raise ValueError(f"{self.name} has no test split: give from_loaders a loader for test=")
+        place = -1
+        for place, batch in enumerate(given):
+            yield _understood(batch, f"{split}: batch {place}", self.target, self.inputs)
+        if place < 0:
+            raise ValueError(
+                f"the {split} split of {self.name} has no batches: give at least one, by an "
+                "iterable "
+                "that begins anew each time that it is read"
+            )
+
+    def batches(self, split: str, *, model: Any = None) -> Iterator[tuple[Any, Tensor]]:
+        """Batches of (arguments of a call, targets), as the loader gives them."""
+        return self._read(split)
+
+    def _parts(self, predict: Predict, split: str) -> Iterator[tuple[Any, np.ndarray]]:
+        for call, targets in self._read(split):
+            answer = predict(**call) if isinstance(call, dict) else predict(*call)
+            yield tree.map(array, answer), array(targets)
+
+    def sampled(self, examples: int, seed: int) -> Streamed:
+        """At most so many validation examples, 1 or more, held in memory.
+
+        Itself where there are no more than these.
+        """
+        if examples < 1:
+            raise ValueError(f"examples is {examples}: keep 1 or more")
+        with seeded(crc32(b"validation")):
+            sizes = self._known.setdefault("sizes", [len(y) for _, y in self._read("validation")])
+        if (total := sum(sizes)) <= examples:
+            return self
+        order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+        chosen, begin, kept = order[:examples].sort().values, 0, list[tuple[Call, Tensor]]()
+        with seeded(crc32(b"validation")):
+            for call, targets in self._read("validation"):
+                rows = chosen[(chosen >= begin) & (chosen < begin + len(targets))] - begin
+                begin += len(targets)
+                if len(rows):
+                    kept.append((_rows(call, rows, len(targets)), targets[rows]))
+        found = copy(self)
+        object.__setattr__(found, "validation", kept)
+        object.__setattr__(found, "target", None)
+        object.__setattr__(found, "_known", {**self._known, "sizes": [len(y) for _, y in kept]})
+        return found
+
+    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call with two validation examples."""
+        call, count = self._known["example"], self._known["count"]
+        axes = iter(_axes_of(self.axes, call))
+
+        def declared(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            own = next(axes)
+            if not leaf.ndim or len(leaf) != count:
+                return Vary(leaf, {})
+            return Vary(
+                leaf, {axis: name for axis, name in {0: "N", **own}.items() if axis < leaf.ndim}
+            )
+
+        found = tree.map(declared, call)
+        return ((), found) if isinstance(found, dict) else (found, {})
+
+
+def from_loaders(
+    train: Iterable[Any],
+    validation: Iterable[Any],
+    test: Iterable[Any] | None,
+    target: str | None,
+    inputs: Sequence[str] | None,
+    settings: Mapping[str, Any],
+) -> Streamed:
+    """What `Supervised.from_loaders` gives."""
+    if wrong := [name for name in _SETTINGS_OF_SPLITS if name in settings]:
+        raise TypeError(
+            f"from_loaders takes no {wrong[0]}=: batches are what the loaders give, so make them "
+            "so there"
+        )
+    return Streamed(
+        train=train, validation=validation, test=test, target=target, inputs=inputs, **settings
+    )
+
+
+def _source(split: str, given: Any) -> Any:
+    """What the batches of a split are read from, each time anew.
+
+    Raises TypeError for what cannot be.
+    """
+    if given is None and split == "test":
+        return None
+    if isinstance(given, Iterator):
+        raise TypeError(
+            f"{split} is a {type(given).__name__}, which can be read once, and a split is read "
+            "again and "
+            "again: give a DataLoader, a list of batches, or an object whose __iter__ begins anew"
+        )
+    if not isinstance(given, Iterable) or isinstance(given, str | Tensor):
+        raise TypeError(
+            f"{split} is a {type(given).__name__}: give a DataLoader, or another iterable of "
+            "batches (a "
+            "Dataset as DataLoader(dataset, batch_size=128))"
+        )
+    return with_last_batch(given) if isinstance(given, DataLoader) and split != "train" else given
+
+
+def _understood(
+    batch: Any, where: str, target: str | None, inputs: Sequence[str] | None
+) -> tuple[Call, Tensor]:
+    """(the arguments of the model's call, the targets) of a batch."""
+    if isinstance(batch, Mapping):
+        name = _target_of(batch, where, target)
+        if absent := [one for one in inputs or () if one not in batch]:
+            raise ValueError(
+                f"{where} has no {absent[0]!r}, but {_named(batch)}: name inputs= that it has"
+            )
+        call: Any = {str(one): batch[one] for one in inputs or batch if one != name}
+        targets = batch[name]
+    elif isinstance(batch, tuple | list) and len(batch) >= 2:
+        *given, targets = batch
+        if len(given) == 1 and isinstance(given[0], Mapping):
+            call = {str(name): given[0][name] for name in inputs or given[0]}
+        else:
+            alone = len(given) == 1 and isinstance(given[0], tuple | list)
+            call = tuple(given[0] if alone else given)
+    else:
+        kind = f"a {type(batch).__name__}"
+        raise TypeError(
+            f"{where} is {kind}, and (inputs, targets) or a dict with the targets in it is "
+            "wanted: have the "
+            "loader give these, or write a class from shoestring.Task (docs/tasks.md)"
+        )
+    try:
+        targets = as_targets(targets)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{where} has targets of type {type(targets).__name__}, which are no tensor "
+            f"({error}): have the "
+            "loader give a tensor, or write a class from shoestring.Task (docs/tasks.md)"
+        ) from None
+    if not targets.ndim or not len(targets):
+        raise ValueError(f"{where} has no examples: axis 0 of the targets must be the example")
+    return tree.map(_as_tensor, call), targets
+
+
+def _target_of(batch: Mapping[Any, Any], where: str, target: str | None) -> Any:
+    """The name of the targets in a batch that is a mapping."""
+    if target is not None:
+        if target not in batch:
+            raise ValueError(
+                f"{where} has no {target!r}, but {_named(batch)}: name the targets by target="
+            )
+        return target
+    found = [name for name in _TARGETS if name in batch]
+    if len(found) != 1:
+        raise ValueError(
+            f"{where} is a mapping of {_named(batch)}: say which of these are the targets, by "
+            "target="
+        )
+    return found[0]
+
+
+def _named(batch: Mapping[Any, Any]) -> str:
+    return ", ".join(map(repr, batch))
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return torch.as_tensor(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _rows(call: Any, rows: Tensor, count: int) -> Any:
+    """A call with some of its `count` examples; what has no axis of examples is left as it is."""
+
+    def chosen(leaf: Any) -> Any:
+        return leaf[rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == count else leaf
+
+    return tree.map(chosen, call)
+
+
+def _axes_of(axes: Any, call: Call) -> list[Mapping[int, Any]]:
+    """Of each tensor of a call, in order, the axes that vary besides axis 0."""
+    counts = {
+        name: _count(one)
+        for name, one in (call.items() if isinstance(call, dict) else enumerate(call))
+    }
+    if not isinstance(axes, Mapping):
+        if len(axes) != sum(counts.values()):
+            raise ValueError(
+                f"axes has {len(axes)} mappings, and a call has {sum(counts.values())} tensors: "
+                "give one "
+                "for each, in their order, {} where none varies"
+            )
+        return list(axes)
+    if not axes or all(isinstance(axis, int) for axis in axes):
+        return [axes] * sum(counts.values())  # type: ignore[list-item]
+    if wrong := [name for name in axes if name not in counts]:
+        raise ValueError(
+            f"axes names {wrong[0]!r}, and the inputs are {', '.join(map(str, counts))}"
+        )
+    return [axes.get(name, {}) for name, count in counts.items() for _ in range(count)]
+
+
+def _count(nest: Any) -> int:
+    leaves: list[Any] = []
+    add: Callable[[Any], None] = leaves.append
+    tree.map(add, nest)
+    return sum(isinstance(leaf, Tensor) for leaf in leaves)
