@@ -51,9 +51,10 @@ from shoestring.kit.training.same import (
 )
 from shoestring.kit.training.settings import AdamW, Constant, Cosine, Mixed, Ramp, Single, Training
 from shoestring.kit.training.supervised import Supervised, accuracy
-from shoestring.kit.weights.layers import Patterns, chosen, layers_of, touched
+from shoestring.kit.weights.layers import Patterns, chosen, touched
 from shoestring.kit.weights.parameters import (
     ModelState,
+    Parameters,
     ShortfallWarning,
     SkippedWarning,
     State,
@@ -64,6 +65,7 @@ from shoestring.kit.weights.parameters import (
     compressible,
     first_fit,
     members,
+    parameters_of,
     state_of,
     with_state,
 )
@@ -87,6 +89,7 @@ __all__ = [
     "ModelState",
     "Network",
     "Overlap",
+    "Parameters",
     "Patterns",
     "Pictures",
     "Product",
@@ -123,13 +126,13 @@ __all__ = [
     "fold_batch_norm",
     "from_onnx",
     "from_shoe",
-    "layers_of",
     "listening",
     "members",
     "mirrored",
     "moved",
     "pack",
     "parameter_bytes",
+    "parameters_of",
     "plain_module",
     "products",
     "progress",
