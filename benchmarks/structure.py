@@ -23,7 +23,7 @@ from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
 from shoestring.core import Task, Technique, prove, score
-from shoestring.kit import AdamW, Supervised, Training, bake, clone, members, recover, restore
+from shoestring.kit import AdamW, Supervised, Training, bake, clone, parameters_of, recover, restore
 from shoestring.kit.weights.sizes import resize
 from shoestring.meters import Operations
 from shoestring.meters.latency import alternate, ratio
@@ -79,7 +79,7 @@ class TorchPruning(Technique):
             )
             left = torch.load(out, weights_only=True)
         thin = clone(model)
-        for weight in members(thin):
+        for weight in parameters_of(thin):
             if weight.raw.ndim:
                 weight.raw.data = left[weight.name].contiguous(
                     memory_format=torch.channels_last

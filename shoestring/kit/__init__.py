@@ -73,9 +73,10 @@ if TYPE_CHECKING:
         Training,
     )
     from shoestring.kit.training.supervised import Supervised, accuracy
-    from shoestring.kit.weights.layers import Patterns, chosen, layers_of, touched
+    from shoestring.kit.weights.layers import Patterns, chosen, touched
     from shoestring.kit.weights.parameters import (
         ModelState,
+        Parameters,
         ShortfallWarning,
         SkippedWarning,
         State,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
         compressible,
         first_fit,
         members,
+        parameters_of,
         state_of,
         with_state,
     )
@@ -106,7 +108,7 @@ _HOMES = {
     ],
     "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
     "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
-    "shoestring.kit.weights.layers": ["Patterns", "chosen", "layers_of", "touched"],
+    "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
     "shoestring.kit.importing.network": ["Network"],
     "shoestring.kit.tracing.product": ["Product"],
     "shoestring.kit.progress": ["listening", "progress"],
@@ -150,6 +152,7 @@ _HOMES = {
     "shoestring.kit.surgery.units": ["remove_dead_units"],
     "shoestring.kit.weights.parameters": [
         "ModelState",
+        "Parameters",
         "ShortfallWarning",
         "SkippedWarning",
         "State",
@@ -160,6 +163,7 @@ _HOMES = {
         "compressible",
         "first_fit",
         "members",
+        "parameters_of",
         "state_of",
         "with_state",
     ],
@@ -185,6 +189,7 @@ __all__ = [
     "ModelState",
     "Network",
     "Overlap",
+    "Parameters",
     "Patterns",
     "Pictures",
     "Product",
@@ -221,7 +226,6 @@ __all__ = [
     "fold_batch_norm",
     "from_onnx",
     "from_shoe",
-    "layers_of",
     "listening",
     "load_into",
     "members",
@@ -229,6 +233,7 @@ __all__ = [
     "moved",
     "pack",
     "parameter_bytes",
+    "parameters_of",
     "plain_module",
     "products",
     "progress",

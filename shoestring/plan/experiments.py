@@ -25,8 +25,8 @@ from shoestring.kit import (
     Trial,
     bake,
     clone,
-    members,
     parameter_bytes,
+    parameters_of,
     restore,
     resuming,
 )
@@ -223,7 +223,7 @@ class Experiments:
         """The trial, which says where the names of its file's tensors are."""
         names = [
             one.name.removeprefix("inner.") if isinstance(model, Quantised) else one.name
-            for one in members(model)
+            for one in parameters_of(model)
         ]
         return replace(trial, versions={**trial.versions, _NAMED: keep_names(self.folder, names)})
 

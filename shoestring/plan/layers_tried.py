@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from shoestring.core import ActsOnLayers, Task, Technique
-from shoestring.kit import Patterns, chosen, compressible, layers_of
+from shoestring.kit import Patterns, chosen, compressible
 from shoestring.kit.weights.layers import fitting
 
 Layers = tuple[str, ...]
@@ -55,7 +55,7 @@ def layers_tried(
     group that names no layer, or one that another group has.
     """
     weights = compressible(model, who)
-    owners = [layers_of(model, weight) for weight in weights]
+    owners = [weight.layers for weight in weights]
     names = list(action.layers(model, task))
     if not names:
         raise ValueError(f"{who}: {action!r} finds no layer to change in this model")

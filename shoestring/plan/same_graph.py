@@ -17,7 +17,7 @@ from shoestring.artifact import Loaded
 from shoestring.artifact.format.file import unpack
 from shoestring.core import Task, array, evaluating
 from shoestring.core.device import called_from_processor
-from shoestring.kit import Exported, bake, clone, export, members, pack
+from shoestring.kit import Exported, bake, clone, export, pack, parameters_of
 from shoestring.kit.tracing.compare import all_close
 from shoestring.kit.tracing.example import arrays, example_of, tensors
 
@@ -52,7 +52,7 @@ def signature_of(model: nn.Module) -> list[Any]:
 
     Classes, attributes, hooks, and the shapes of the weights.
     """
-    states = [weight.state for weight in members(model)]
+    states = [weight.state for weight in parameters_of(model)]
     held = [
         {name for name, _ in (*s.named_parameters(), *s.named_buffers())} - _FLOAT
         for s in states
@@ -61,7 +61,7 @@ def signature_of(model: nn.Module) -> list[Any]:
     model = bake(clone(model))
     weights = [
         (w.name, len(w.owners), tuple(w.raw.shape), w.raw.dtype, w.is_parameter)
-        for w in members(model)
+        for w in parameters_of(model)
     ]
     parts = [
         (path, type(part), _told({k: v for k, v in vars(part).items() if k not in _ELSEWHERE}))

@@ -21,7 +21,7 @@ from shoestring.kit import (
     check_finite,
     chosen,
     clone,
-    members,
+    parameters_of,
     recover,
 )
 from shoestring.kit.surgery.cutting import answers
@@ -173,7 +173,10 @@ def _blocks(model: nn.Module, task: Task) -> list[str]:
     """The names of the blocks of a model, in its order."""
     judged, example = clone(model).eval().cpu(), example_of(task)
     shared = {
-        id(module) for one in members(judged) if len(one.owners) > 1 for module, _ in one.owners
+        id(module)
+        for one in parameters_of(judged)
+        if len(one.owners) > 1
+        for module, _ in one.owners
     }
     holders = {
         name

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
-from shoestring.kit import Patterns, Ramp, Training, check_finite, members
+from shoestring.kit import Patterns, Ramp, Training, check_finite, parameters_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group, dependency_groups
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.importance import Importance, Taylor
@@ -83,7 +83,7 @@ class Channels(Technique):
         check_finite(model)
         found = dependency_groups(model, task, self.only, self.keep, who="Channels")
         found = replace(found, groups=tuple(one for one in found.groups if not one.are_parts))
-        full = found.products(model), [len(group) for group in found.groups]
+        full = found.products(parameters_of(model)), [len(group) for group in found.groups]
 
         def choose(thin: nn.Module, coupling: DependencyGroups, way: float) -> list[Tensor]:
             share = 1 - (1 - self.share) * way
@@ -122,7 +122,7 @@ class Channels(Technique):
     ) -> None:
         by_operations = isinstance(self.of, OfOperations)
         reached = (
-            left.products(thin) / max(full[0], 1)
+            left.products(parameters_of(thin)) / max(full[0], 1)
             if by_operations
             else sum(map(len, left.groups)) / sum(full[1])
         )
@@ -158,7 +158,7 @@ class Channels(Technique):
         order = [score.argsort() for score in scores]
         counts = [0] * len(order)
         shapes = [
-            one.raw.shape for one in members(model)
+            one.raw.shape for one in parameters_of(model)
         ]  # once: walking through a large model takes long
         products = coupling.products_of(shapes, counts)
         while products > goal:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
+    Parameters,
     Patterns,
     SkippedWarning,
     Training,
-    Weight,
     check_finite,
     clone,
-    members,
+    parameters_of,
     recover,
 )
 from shoestring.kit.surgery.groups import DependencyGroups, Group, dependency_groups
@@ -63,7 +63,7 @@ class GroupLasso(Technique):
         """A copy of the model in which nothing reads some of its channels."""
         check_finite(model)
         trained = clone(model)
-        found = members(trained)
+        found = parameters_of(trained)
         groups = _shrinkable(
             dependency_groups(model, task, self.only, self.keep, who="GroupLasso"), found
         )
@@ -109,7 +109,7 @@ class GroupLasso(Technique):
         return [name for parts in (False, True) for name in named(model, task, parts=parts)]
 
 
-def _shrinkable(coupling: DependencyGroups, found: list[Weight]) -> list[Group]:
+def _shrinkable(coupling: DependencyGroups, found: Parameters) -> list[Group]:
     kept: list[Group] = []
     for group in coupling.groups:
         states = [found[place].state for place, _ in group.reads]
@@ -135,7 +135,7 @@ def _shrinkable(coupling: DependencyGroups, found: list[Weight]) -> list[Group]:
     return kept
 
 
-def _shrink(found: list[Weight], group: Group, gone: Tensor, by: float) -> None:
+def _shrink(found: Parameters, group: Group, gone: Tensor, by: float) -> None:
     """Have the weights that read each unit shrink by that much in the mean square, to zero and not
     beyond.
     """

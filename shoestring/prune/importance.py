@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from shoestring.core import Task, batches
 from shoestring.core.task import evaluating
-from shoestring.kit import SkippedWarning, Weight, bake, clone, members
+from shoestring.kit import Parameters, SkippedWarning, bake, clone, parameters_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group
 
 
@@ -41,9 +41,9 @@ class Norm:
 
     def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
         """A vector for each family."""
-        found = members(model)
+        found = parameters_of(model)
         return _relative(
-            model, coupling, lambda group: _mean_square(found, group, list(group.slices)).sqrt()
+            found, coupling, lambda group: _mean_square(found, group, list(group.slices)).sqrt()
         )
 
 
@@ -57,7 +57,7 @@ class Scale:
 
     def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
         """A vector for each family."""
-        found = members(model)
+        found = parameters_of(model)
 
         def scales(group: Group) -> Tensor:
             wanted = [
@@ -70,7 +70,7 @@ class Scale:
             ]
             return _mean_square(found, group, wanted or list(group.slices)).sqrt()
 
-        return _relative(model, coupling, scales)
+        return _relative(found, coupling, scales)
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class Taylor:
     def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
         """A vector for each family."""
         plain = bake(clone(model))
-        found = members(plain)
+        found = parameters_of(plain)
         read = {place for group in coupling.groups for place, _ in group.reads}
-        for weight in found:
+        for place, weight in enumerate(found):
             if weight.is_parameter and weight.raw.is_floating_point():
-                weight.raw.requires_grad_(found.index(weight) in read)
+                weight.raw.requires_grad_(place in read)
         scores, seen = [torch.zeros(len(group)) for group in coupling.groups], 0
         reached = [not group.reads for group in coupling.groups]
         with evaluating(plain):
@@ -136,9 +136,7 @@ def _along(value: Tensor, axis: int) -> Tensor:
     return value.float().cpu().movedim(axis, 0).reshape(value.shape[axis], -1).sum(1)
 
 
-def _mean_square(
-    found: Sequence[Weight], group: Group, places: Sequence[tuple[int, int]]
-) -> Tensor:
+def _mean_square(found: Parameters, group: Group, places: Sequence[tuple[int, int]]) -> Tensor:
     """Over several weights, the mean of a unit's squares as a share of those of all units, so that
     large weights do not drown others.
     """
@@ -153,12 +151,12 @@ def _mean_square(
 
 
 def _relative(
-    model: nn.Module, coupling: DependencyGroups, measure: Callable[[Group], Tensor]
+    found: Parameters, coupling: DependencyGroups, measure: Callable[[Group], Tensor]
 ) -> list[Tensor]:
     """Measures with a mean of 1 in each family, times the products that one unit of the family
     takes part in.
     """
-    full, found = coupling.products(model), list[Tensor]()
+    full, scores = coupling.products(found), list[Tensor]()
     none = torch.zeros(0, dtype=torch.long)
     for group in coupling.groups:
         one = [
@@ -166,5 +164,7 @@ def _relative(
             for other in coupling.groups
         ]
         value = measure(group)
-        found.append(value / value.mean().clamp(min=1e-30) * (full - coupling.products(model, one)))
-    return found
+        scores.append(
+            value / value.mean().clamp(min=1e-30) * (full - coupling.products(found, one))
+        )
+    return scores

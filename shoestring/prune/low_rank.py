@@ -24,7 +24,7 @@ from shoestring.kit import (
     check_finite,
     chosen,
     clone,
-    members,
+    parameters_of,
     recover,
 )
 from shoestring.kit.quantised.outliers import say_far_off, without_outliers
@@ -212,14 +212,12 @@ def _layers(model: nn.Module) -> list[str]:
     Others of their kind are named in a SkippedWarning.
     """
     reasons: dict[str, list[str]] = {}
-    weights = {
-        id(module): one for one in members(model) for module, name in one.owners if name == "weight"
-    }
+    parameters = parameters_of(model)
     found: list[str] = []
     for name, module in model.named_modules():
         if not isinstance(module, _KINDS):
             continue
-        weight = weights.get(id(module))
+        weight = parameters.of(module)
         reason = (
             (
                 f"its weight is computed ({removal(module, 'weight') or 'by something else'} "

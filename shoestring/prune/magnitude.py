@@ -113,9 +113,7 @@ class Magnitude(Technique):
         """A copy of the model whose weights have masks."""
         check_finite(model)
         pruned = clone(model)
-        found = touched(
-            pruned, compressible(pruned, "Magnitude"), self.only, self.keep, "Magnitude"
-        )
+        found = touched(compressible(pruned, "Magnitude"), self.only, self.keep, "Magnitude")
         begun = [float((weight.value() != 0).double().mean()) for weight in found]
         last, rounds = self.training.steps - 1, self.ramp.rounds
         if last < 0:

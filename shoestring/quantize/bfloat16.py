@@ -41,7 +41,7 @@ class BFloat16(Technique):
         rounded = clone(model)
         weights = compressible(rounded, "BFloat16", axes=1)
         with torch.no_grad():
-            for weight in touched(rounded, weights, self.only, self.keep, "BFloat16"):
+            for weight in touched(weights, self.only, self.keep, "BFloat16"):
                 state = weight.state
                 if state is None or (state.codebook is None and state.scale is None):
                     weight.raw.copy_(weight.raw.bfloat16())

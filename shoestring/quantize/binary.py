@@ -16,13 +16,14 @@ from shoestring.core import Stage, Task, Technique, batches
 from shoestring.core.device import called_from_processor
 from shoestring.kit import (
     AdamW,
+    Parameters,
     Patterns,
     SkippedWarning,
     Training,
     check_finite,
     chosen,
     clone,
-    members,
+    parameters_of,
     recover,
 )
 from shoestring.kit.quantised.outliers import say_far_off, without_outliers
@@ -98,22 +99,17 @@ class Binary(Technique):
         if not self.only:
             ends = {one.name for one in (*found[:1], *found[-1:])}
             wanted = [name for name in wanted if name not in ends]
-        layers = [
-            self._converted(binary, one)
-            for one in found
-            if one.name in wanted and self._can(one, binary)
-        ]
+        parameters = parameters_of(binary)
+        found = [one for one in found if one.name in wanted and self._can(one, binary, parameters)]
+        layers = [self._converted(binary, one) for one in found]
         if not layers:
             warnings.warn(
                 "Binary found no layer to change: name some in only=", SkippedWarning, stacklevel=2
             )
             return binary
         if not self.only and not self.keep:
-            signs = [
-                one
-                for one in members(binary)
-                if any(module in layers and name == "weight" for module, name in one.owners)
-            ]
+            parameters = parameters_of(binary)
+            signs = [weight for layer in layers if (weight := parameters.of(layer)) is not None]
             why = (
                 "the first and the last layer, or no kernels for them. Name them in only=, "
                 "or round them with WeightOnly or Shared"
@@ -143,9 +139,9 @@ class Binary(Technique):
         """Names that `only` and `keep` may have."""
         return [one.name for one in _layers(clone(model), task)]
 
-    def _can(self, one: _Found, model: nn.Module) -> bool:
+    def _can(self, one: _Found, model: nn.Module, parameters: Parameters) -> bool:
         """Whether the layer can be changed; if not, a SkippedWarning says why."""
-        why, layer = _why_not(one, model), one.layer
+        why, layer = _why_not(one, model, parameters), one.layer
         if not why and not isinstance(self.inputs, Real):
             if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.padding_mode != "zeros"):
                 why = (
@@ -243,7 +239,7 @@ def _layers(model: nn.Module, task: Task) -> list[_Found]:
     return list(found.values())
 
 
-def _why_not(one: _Found, model: nn.Module) -> str:
+def _why_not(one: _Found, model: nn.Module, parameters: Parameters) -> str:
     """Why the layer's weight cannot become signs; nothing if it can."""
     if isinstance(one.layer, BinaryConv2d | BinaryLinear):
         return ""
@@ -254,10 +250,7 @@ def _why_not(one: _Found, model: nn.Module) -> str:
             f"it is a {type(one.layer).__name__}, and only nn.Conv2d and nn.Linear as they "
             "are, without hooks, can be binary"
         )
-    weight = next(
-        (w for w in members(model) if any(m is one.layer and n == "weight" for m, n in w.owners)),
-        None,
-    )
+    weight = parameters.of(one.layer)
     if weight is None or weight.is_foreign:
         return f"its weight is {weight.why_foreign if weight else 'parametrized by something else'}"
     if weight.mask is not None:

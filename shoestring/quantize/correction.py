@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from shoestring.kit import Product, Quantised, SkippedWarning, Weight, members
+from shoestring.kit import Product, Quantised, SkippedWarning, Weight, parameters_of
 from shoestring.quantize.calibration import Calibration
 from shoestring.quantize.examples import ChannelMeans, means
 from shoestring.quantize.settling import Settling, sections
@@ -37,10 +37,14 @@ def correct(quantised: Quantised, known: Calibration, layers: list[str]) -> None
     # What a layer of another class gives may be something else than the product.
     layers = [layer for layer in layers if type(known.before.get_submodule(layer)) in PLAIN]
     wanted = known.means(layers)
-    owned = {w.owners[0]: w for w in members(quantised.inner) if len(w.owners) == 1}
-    biases = {layer: owned.get((quantised.inner.get_submodule(layer), "bias")) for layer in wanted}
+    parameters = parameters_of(quantised.inner)
+    biases = {
+        layer: parameters.of(quantised.inner.get_submodule(layer), "bias") for layer in wanted
+    }
     free = {
-        layer: bias for layer, bias in biases.items() if bias is not None and not _is_fixed(bias)
+        layer: bias
+        for layer, bias in biases.items()
+        if bias is not None and len(bias.owners) == 1 and not _is_fixed(bias)
     }
 
     before = {layer: bias.raw.detach().clone() for layer, bias in free.items()}

@@ -23,7 +23,7 @@ from shoestring.kit import (
     chosen,
     clone,
     edges,
-    members,
+    parameters_of,
     products,
 )
 from shoestring.kit.tracing.product import PRODUCTS
@@ -289,16 +289,15 @@ def _say_what_never_varies(constant: Mapping[str, float]) -> None:
 
 def weights_of(model: nn.Module) -> dict[str, Weight]:
     """By layer, the weight that it multiplies by, where it may be rounded."""
-    paths = {id(module): path for path, module in model.named_modules()}
     return {
-        paths[id(module)]: weight
-        for weight in members(model)
+        layer: weight
+        for weight in parameters_of(model)
         if weight.is_parameter
         and weight.raw.is_floating_point()
         and weight.raw.ndim >= 2
         and not weight.is_foreign
         and weight.raw.numel()
-        for module, attribute in weight.owners
+        for layer, _, attribute in (name.rpartition(".") for name in weight.names)
         if attribute == "weight"
     }
 

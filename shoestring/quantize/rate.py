@@ -41,8 +41,8 @@ class Rate(Technique):
     Every weight is rounded to a multiple of a step that is learned too. What a weight costs is read
     off the weights themselves: zero or not, by how full its row and its column are; a sign; a
     magnitude. So the loss empties whole rows and columns, and the units that this leaves dead are
-    removed where layers follow one another. Batch norm is made a scale and a shift per channel in a
-    last, shorter phase, and these are rounded likewise.
+    removed. Batch norm is made a scale and a shift per channel in a last, shorter phase, and these
+    are rounded likewise.
     Saves: bytes of the file, ten times and more than sharing levels does.
     Costs: score, as much as `price` allows; the time of `training`.
     Source: Oktay et al. 2020 (scalable model compression by entropy-penalised reparameterisation)
@@ -93,7 +93,7 @@ class Rate(Technique):
             if _is_norm(part)
             for one in part.parameters(recurse=False)
         }
-        weights = touched(rated, _trainable(rated), self.only, self.keep, "Rate")
+        weights = touched(_trainable(rated), self.only, self.keep, "Rate")
         first = [w for w in weights if id(w.raw) not in norms]
         self._train(rated, task, first, self.training, self.rise, fine=False)
         if norms:

@@ -20,7 +20,7 @@ from shoestring.kit import (
     check_finite,
     clone,
     compressible,
-    members,
+    parameters_of,
     progress,
     taught,
     touched,
@@ -75,10 +75,8 @@ class Trellis(Technique):
         check_finite(model)
         task = taught(task, model)
         moved = clone(model)
-        parameters = [weight for weight in members(moved) if weight.is_parameter]
-        free = {
-            weight.name for weight in touched(moved, parameters, self.only, self.keep, "Trellis")
-        }
+        parameters = [weight for weight in parameters_of(moved) if weight.is_parameter]
+        free = {weight.name for weight in touched(parameters, self.only, self.keep, "Trellis")}
         for weight in [one for one in compressible(moved, "Trellis") if one.name in free]:
             if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
                 value = weight.value().float()
@@ -87,7 +85,7 @@ class Trellis(Technique):
                 settle(weight)
         ladders = [
             Ladder(weight)
-            for weight in members(moved)
+            for weight in parameters_of(moved)
             if weight.name in free and _has_levels(weight)
         ]
         data = list(islice(batches(task, "train", moved), self.batches))

@@ -68,7 +68,7 @@ class WeightOnly(Technique):
         rounded = clone(model)
         left: list[str] = []
         for weight in touched(
-            rounded, compressible(rounded, "WeightOnly"), self.only, self.keep, "WeightOnly"
+            compressible(rounded, "WeightOnly"), self.only, self.keep, "WeightOnly"
         ):
             granularity = self.granularity
             try:

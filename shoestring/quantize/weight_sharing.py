@@ -18,7 +18,7 @@ from shoestring.kit import (
     clone,
     compressible,
     first_fit,
-    members,
+    parameters_of,
     recover,
     touched,
 )
@@ -77,13 +77,13 @@ class WeightSharing(Technique):
         found = compressible(shared, "WeightSharing", axes=1 if self.vector_levels else 2)
         for pattern, _ in self.overrides:
             fitting([weight.name for weight in found], (pattern,), "Shared: overrides=")
-        for weight in touched(shared, found, self.only, self.keep, "WeightSharing"):
+        for weight in touched(found, self.only, self.keep, "WeightSharing"):
             if weight.raw.ndim >= 2:
                 self._share(weight, first_fit(self.overrides, weight.name, self.levels))
             elif weight.raw.numel() > 2 * self.vector_levels:
                 self._share(weight, self.vector_levels)
         recover(shared, task, model, self.training, what="training the levels", key=repr(self))
-        for weight in members(shared):
+        for weight in parameters_of(shared):
             if weight.state is not None and weight.state.codebook is not None:
                 weight.state.codebook.data = _half(weight.state.codebook.data)
         return shared

@@ -19,9 +19,9 @@ from shoestring.kit import (
     clone,
     compressible,
     export,
-    members,
     moved,
     parameter_bytes,
+    parameters_of,
     resuming,
     train,
     write,
@@ -143,7 +143,7 @@ def layout_2015(model: nn.Module) -> int:
     """
     bits = 0
     matrices = {weight.name for weight in compressible(model, "layout_2015")}
-    for weight in members(model):
+    for weight in parameters_of(model):
         value = weight.value().flatten()
         state = weight.state
         levels = (

@@ -80,7 +80,7 @@ class Harm(Technique):
             for weight in compressible(harmed, "Harm")
             if weight.name.removesuffix(".weight") not in self.deaf
         ]
-        found = touched(harmed, weights, self.only, self.keep, "Harm")
+        found = touched(weights, self.only, self.keep, "Harm")
         CALLS.append(repr(self))
         if self.log is not None:
             with self.log.open("a") as file:

@@ -47,7 +47,7 @@ from shoestring.kit.tracing.example import (
 )
 from shoestring.kit.tracing.exporter import advice as advice_on
 from shoestring.kit.tracing.exporter import attempted, forget_kernels, line_of, quiet
-from shoestring.kit.weights.parameters import bake, check_finite, clone, members
+from shoestring.kit.weights.parameters import Parameters, bake, check_finite, clone, parameters_of
 
 QUANTISED_TOLERANCE = 0.1
 
@@ -98,7 +98,7 @@ write = save
 
 def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> bytes:
     """The bytes of the file."""
-    content = Content(exported.graph, _tensors(model, exported))
+    content = Content(exported.graph, _tensors(parameters_of(model), exported))
     with progress("packing", len(content.tensors)) as advance:
         return file.pack(content, smallest=smallest, advance=advance)
 
@@ -108,7 +108,7 @@ def parameter_bytes(model: nn.Module) -> int:
 
     The size that papers call uncompressed.
     """
-    return 4 * sum(member.raw.numel() for member in members(model))
+    return 4 * sum(member.raw.numel() for member in parameters_of(model))
 
 
 def export(model: nn.Module, task: Task) -> Exported:
@@ -119,8 +119,9 @@ def export(model: nn.Module, task: Task) -> Exported:
     or takes other steps along an axis that the example says varies.
     """
     original = model = unwrapped(model)
-    scales = scales_of(model)
+    before = parameters_of(original)
     model = bake(clone(model)).eval().cpu()
+    found = parameters_of(model)
     example = example_of(task)
     expected = _answer(
         model,
@@ -130,10 +131,10 @@ def export(model: nn.Module, task: Task) -> Exported:
         "half-precision model wants half)",
     )
     _check_outputs(expected)
-    exported, guards = _export(model, example, expected, scales)
-    say_what_stays(original, exported.integers)
-    loaded = _loadable(exported, model)
-    tolerance = _tolerance(model, expected, exported)
+    exported, guards = _export(model, found, example, expected, scales_of(before))
+    say_what_stays(original, before, exported.integers)
+    loaded = _loadable(exported, found)
+    tolerance = _tolerance(model, found, expected, exported)
     _compare(loaded, example, expected, tolerance, "")
     second, answer = reshaped(example), lambda one: _attempt(lambda: _answer(model, one, "", ""))
     if second is not None and (expected := answer(second)) is None:
@@ -200,17 +201,12 @@ class _Call(nn.Module):
 
     model: nn.Module
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, found: Parameters) -> None:
         super().__init__()
         self.__dict__["model"] = (
             model  # not as a submodule, or its weights would be the graph's own
         )
-        paths = {
-            id(module): f"{prefix}." if prefix else "" for prefix, module in model.named_modules()
-        }
-        self.names = [
-            [paths[id(module)] + name for module, name in one.owners] for one in members(model)
-        ]
+        self.names = [one.names for one in found]
 
     def forward(
         self, weights: list[torch.Tensor], call: tuple[tuple[Any, ...], dict[str, Any]]
@@ -225,9 +221,13 @@ class _Call(nn.Module):
 
 
 def _export(
-    model: nn.Module, example: Example, expected: Any, scales: Mapping[int, np.ndarray]
+    model: nn.Module,
+    found: Parameters,
+    example: Example,
+    expected: Any,
+    scales: Mapping[int, np.ndarray],
 ) -> tuple[Exported, Guards]:
-    values = [member.raw.detach() for member in members(model)]
+    values = [member.raw.detach() for member in found]
     fixed = torch.export.Dim.DYNAMIC
     leaves, form = tree.flatten((example.args, example.kwargs))
     shapes = tree.fill(
@@ -237,7 +237,7 @@ def _export(
             for one in leaves
         ],
     )
-    call = _Call(model)
+    call = _Call(model, found)
 
     def exported() -> Any:
         forget_kernels()
@@ -280,8 +280,7 @@ def _export(
     return Exported(graph, wanted, constants, integers), guards
 
 
-def _tensors(model: nn.Module, exported: Exported) -> list[Tensor]:
-    found = members(model)
+def _tensors(found: Parameters, exported: Exported) -> list[Tensor]:
     values = {place: found[place].value() for place in exported.wanted}
     values |= {
         place: whole.of(values[place])
@@ -312,9 +311,9 @@ def _bits(value: torch.Tensor, member: int) -> Tensor:
     return Tensor(NUMBERS[name], plain.numpy().view(kind), member)
 
 
-def _loadable(exported: Exported, model: nn.Module) -> Loaded:
+def _loadable(exported: Exported, found: Parameters) -> Loaded:
     try:
-        return Loaded(Content(exported.graph, _tensors(model, exported)), threads=1)
+        return Loaded(Content(exported.graph, _tensors(found, exported)), threads=1)
     except file.ShoeError as error:
         raise ExportError(
             f"the model was exported, but {error}: if it computes in bfloat16 or another type "
@@ -323,16 +322,16 @@ def _loadable(exported: Exported, model: nn.Module) -> Loaded:
         ) from error
 
 
-def _tolerance(model: nn.Module, expected: Any, exported: Exported) -> float:
+def _tolerance(model: nn.Module, found: Parameters, expected: Any, exported: Exported) -> float:
     """TOLERANCE, and eight times that where the module computes in half precision.
 
     Where it rounds activations or takes their signs, a sum that is one bit apart may go to another
     whole number, here and there.
     """
     rounds = any(isinstance(one, Quantised | Grid) for one in model.modules())
-    if rounds or sign_layers.layers(exported.graph, _tensors(model, exported)):
+    if rounds or sign_layers.layers(exported.graph, _tensors(found, exported)):
         return QUANTISED_TOLERANCE
-    computed = [one.raw for one in members(model)] + tensors(expected)
+    computed = [one.raw for one in found] + tensors(expected)
     return TOLERANCE * (
         8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1
     )

@@ -14,7 +14,7 @@ from shoestring.artifact.format import file
 from shoestring.artifact.format.tensors import Tensor as Kept
 from shoestring.kit.quantised.integers import scales_in
 from shoestring.kit.weights.coded import INTEGER_FORM, give_state, scales_shape, torch_of
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, members
+from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, parameters_of
 from shoestring.kit.weights.sizes import RESIZABLE, resize
 from shoestring.kit.weights.state import spread
 
@@ -44,7 +44,7 @@ def load_into(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_B
     for a damaged file.
     """
     model = bake(clone(model))
-    found = members(model)
+    found = parameters_of(model)
     content = file.read(path, max_bytes)
     whole = scales_in(content)
     for place, (one, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):

@@ -21,7 +21,7 @@ from shoestring.kit.importing.operators.operator import Attributes
 from shoestring.kit.importing.operators.table import SERVED
 from shoestring.kit.importing.plans import PLANS, Nodes, OtherWayError, Plan
 from shoestring.kit.weights.coded import Coded
-from shoestring.kit.weights.parameters import members
+from shoestring.kit.weights.parameters import parameters_of
 
 _GENERATED = re.compile(r"^(onnx::\w+|constant\d+|val_\d+|_?\d+|)$")
 _MOVING = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
@@ -78,7 +78,7 @@ def built(
         network.register_parameter(name, one)
     for name, one in builder.root._buffers.items():
         network.register_buffer(name, one)
-    for weight in members(network):
+    for weight in parameters_of(network):
         if (known := builder.coded.get(id(weight.raw))) is not None:
             known.give(weight)
     return network.eval()

@@ -17,7 +17,7 @@ from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.graph import Node
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.kit.quantised.module import Quantised
-from shoestring.kit.weights.parameters import SkippedWarning, members
+from shoestring.kit.weights.parameters import Parameters, SkippedWarning
 from shoestring.kit.weights.state import spread
 
 
@@ -36,13 +36,13 @@ class Integers:
         return (value.detach().cpu().double() / step).round().clamp(-128, 127).to(torch.int8)
 
 
-def scales_of(model: nn.Module) -> dict[int, np.ndarray]:
+def scales_of(found: Parameters) -> dict[int, np.ndarray]:
     """By place among the members, the step of each weight whose multiples fit into 8 bits.
 
     One number, or (O, 1, 1, ...), or of a matrix (O, groups).
     """
-    found: dict[int, np.ndarray] = {}
-    for place, weight in enumerate(members(model)):
+    scales: dict[int, np.ndarray] = {}
+    for place, weight in enumerate(found):
         state = weight.state
         if (
             state is not None
@@ -50,8 +50,8 @@ def scales_of(model: nn.Module) -> dict[int, np.ndarray]:
             and state.reach is not None
             and int(state.reach) <= 127
         ):
-            found[place] = state.scale.detach().float().cpu().numpy()
-    return found
+            scales[place] = state.scale.detach().float().cpu().numpy()
+    return scales
 
 
 def scales_in(content: Content) -> dict[int, np.ndarray]:
@@ -93,13 +93,12 @@ def scales_in(content: Content) -> dict[int, np.ndarray]:
     return found
 
 
-def say_what_stays(model: nn.Module, integers: Collection[int]) -> None:
+def say_what_stays(model: nn.Module, found: Parameters, integers: Collection[int]) -> None:
     """Warn of layers that a quantised module rounds, and of which the file has no whole numbers
     (`wholes`, places of members).
     """
     if not isinstance(model, Quantised):
         return
-    found = members(model)
     whole = {id(module) for place in integers for module, _ in found[place].owners}
     left = [
         layer for layer in model.places.layers if id(model.inner.get_submodule(layer)) not in whole

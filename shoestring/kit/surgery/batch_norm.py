@@ -15,7 +15,7 @@ from shoestring.kit.surgery.cutting import answers, differs
 from shoestring.kit.tracing.example import example_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.tracing.tape import record
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, members
+from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, parameters_of
 from shoestring.kit.weights.state import State
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -67,11 +67,7 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
     users, makers = tape.users(), tape.makers()
     runs = Counter(call.layer for call in tape.calls if call.function in (*PRODUCTS, "batch_norm"))
     uses = Counter(name for call in tape.calls for name in call.weights.values())
-    owned = {
-        (id(w.owners[0][0]), w.owners[0][1]): w
-        for w in members(folded)
-        if len(w.owners) == 1 and not w.is_foreign
-    }
+    parameters = parameters_of(folded)
     for call in [one for one in tape.calls if one.function == "batch_norm"]:
         before = makers.get(call.inputs[0]) if call.inputs[0] is not None else None
         if before is None or before.function not in PRODUCTS or before.outputs[0] in tape.results:
@@ -85,7 +81,7 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
         ):
             continue
         layer, norm = folded.get_submodule(before.layer), folded.get_submodule(call.layer)
-        weight, bias = owned.get((id(layer), "weight")), owned.get((id(layer), "bias"))
+        weight, bias = _own(parameters.of(layer, "weight")), _own(parameters.of(layer, "bias"))
         if (
             parametrize.type_before_parametrizations(norm) not in _NORMS
             or norm.running_mean is None
@@ -106,6 +102,13 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
     text = f"batch norm stays as it is: folded into the layers before it, the model {reason}"
     warnings.warn(text, SkippedWarning, stacklevel=3)
     return clone(model)
+
+
+def _own(weight: Weight | None) -> Weight | None:
+    """A weight that one layer alone owns, and nothing else parametrizes."""
+    return (
+        weight if weight is not None and len(weight.owners) == 1 and not weight.is_foreign else None
+    )
 
 
 def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> None:

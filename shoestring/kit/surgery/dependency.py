@@ -22,7 +22,7 @@ from shoestring.artifact import tree
 from shoestring.kit.surgery.cutting import is_in_groups
 from shoestring.kit.surgery.probe import Trial
 from shoestring.kit.tracing.example import tensors
-from shoestring.kit.weights.parameters import Weight, members
+from shoestring.kit.weights.parameters import Weight, parameters_of
 from shoestring.kit.weights.parametrizations import is_masked
 
 FIXED = 1
@@ -31,7 +31,7 @@ FIXED = 1
 Place = tuple[int, int]
 """A weight, by its place among the members of the model, and one of its axes."""
 
-_LAYERS = {  # and how many axes follow that of the channels
+LAYERS = {  # and how many axes follow that of the channels
     "linear": 0,
     "conv1d": 1,
     "conv2d": 2,
@@ -41,7 +41,7 @@ _LAYERS = {  # and how many axes follow that of the channels
     "conv_transpose3d": 3,
 }
 _SHARES = ("softmax", "scaled_dot_product_attention")
-_ESCAPES = ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "__array__")
+ESCAPES = ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "__array__")
 
 
 class Dependencies(TorchFunctionMode):
@@ -58,8 +58,7 @@ class Dependencies(TorchFunctionMode):
     def __init__(self, model: nn.Module, stay: Callable[[Weight], str]) -> None:
         """`stay`: why a weight must not be cut; empty where it may."""
         super().__init__()
-        self.members = members(model)
-        self._places = {id(one.raw): place for place, one in enumerate(self.members)}
+        self.members = parameters_of(model)
         self.reasons = {
             place: reason for place, one in enumerate(self.members) if (reason := stay(one))
         }
@@ -144,7 +143,7 @@ class Dependencies(TorchFunctionMode):
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
-        if name in _ESCAPES:
+        if name in ESCAPES:
             self.fix_values(args)
         answer = func(*args, **kwargs)
         if name in ("__get__", "__set__"):
@@ -186,7 +185,7 @@ class Dependencies(TorchFunctionMode):
                 args[place] if len(args) > place else kwargs.get(key)
                 for place, key in enumerate(("input", "weight"))
             )
-            if (place := self._places.get(id(weight))) is None:
+            if (place := self.members.index(weight)) is None:
                 return None
             if (args[3] if len(args) > 3 else kwargs.get("max_norm")) is not None:
                 self.reasons.setdefault(
@@ -194,22 +193,14 @@ class Dependencies(TorchFunctionMode):
                 )
             self.gives[place, 1] = None
             return self.slices(place, 1).expand(answer.shape)
-        if name not in _LAYERS:
+        if name not in LAYERS:
             return self._product(name, args, answer)
-        order = (
-            ("output_padding", "groups", "dilation")
-            if "transpose" in name
-            else ("dilation", "groups")
-        )
-        given = (
-            dict(zip(("input", "weight", "bias", "stride", "padding", *order), args, strict=False))
-            | kwargs
-        )
+        given = given_to(name, args, kwargs)
         x, bias, groups = given["input"], given.get("bias"), given.get("groups", 1)
-        place = self._places.get(id(given["weight"]))
-        if place is None or (bias is not None and id(bias) not in self._places):
+        place, held = self.members.index(given["weight"]), self.members.index(bias)
+        if place is None or (bias is not None and held is None):
             return None
-        axis, into = -1 - _LAYERS[name], int("transpose" not in name)
+        axis, into = -1 - LAYERS[name], int("transpose" not in name)
         if groups > 1 and not into:
             return None
         taken = self._channels(x, axis)
@@ -224,8 +215,8 @@ class Dependencies(TorchFunctionMode):
                 self._take_in(part, self.slices(place, into))
             if groups > 1:
                 self.unite(out.view(groups, -1), out.view(groups, -1)[0])
-        if bias is not None:
-            self.unite(self.slices(self._places[id(bias)], 0), out)
+        if held is not None:
+            self.unite(self.slices(held, 0), out)
         self.used.append(
             (
                 place,
@@ -240,13 +231,13 @@ class Dependencies(TorchFunctionMode):
             return None
         x, weight = args[-2:]
         place, bias = (
-            self._places.get(id(weight)),
-            self._places.get(id(args[0])) if name == "addmm" else None,
+            self.members.index(weight),
+            self.members.index(args[0]) if name == "addmm" else None,
         )
         if (
             place is None
             or weight.ndim != 2
-            or id(x) in self._places
+            or self.members.index(x) is not None
             or (name == "addmm" and bias is None)
         ):
             return None
@@ -281,9 +272,11 @@ class Dependencies(TorchFunctionMode):
     def _tried(self, func: Callable, args: tuple, kwargs: dict) -> list[Tensor]:
         """The marks of what a function gives."""
         flat, form = tree.flatten((args, kwargs))
-        weights = [
-            at for at, one in enumerate(flat) if isinstance(one, Tensor) and id(one) in self._places
-        ]
+        weights = {
+            at: place
+            for at, one in enumerate(flat)
+            if (place := self.members.index(one)) is not None
+        }
         marked = {
             at: self._of[id(one)]
             for at, one in enumerate(flat)
@@ -296,8 +289,8 @@ class Dependencies(TorchFunctionMode):
                 self.fix(own)
             elif own.any():
                 found = self._joined(found, self._read(trial, at, own))
-        for at in weights:
-            found = self._weight(trial, at, self._places[id(flat[at])], found)
+        for at, place in weights.items():
+            found = self._weight(trial, at, place, found)
         return found or []
 
     def _joined(self, found: list[Tensor] | None, own: list[Tensor]) -> list[Tensor]:
@@ -384,8 +377,29 @@ class Dependencies(TorchFunctionMode):
         return found
 
 
+def given_to(name: str, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """The arguments of a layer's function by their names."""
+    order = (
+        ("output_padding", "groups", "dilation") if "transpose" in name else ("dilation", "groups")
+    )
+    return (
+        dict(zip(("input", "weight", "bias", "stride", "padding", *order), args, strict=False))
+        | kwargs
+    )
+
+
 def reason_to_stay(weight: Weight) -> str:
     """Why a weight must not be cut, as far as the weight itself tells; empty where it may."""
+    if reason := reason_not_to_cut(weight):
+        return reason
+    trainable = weight.raw.requires_grad if weight.state is None else weight.state.trainable
+    return (
+        "frozen" if weight.is_parameter and weight.raw.is_floating_point() and not trainable else ""
+    )
+
+
+def reason_not_to_cut(weight: Weight) -> str:
+    """Why a weight cannot be cut, whether it trains or not; empty where it can."""
     if weight.is_foreign:
         return weight.why_foreign
     if any(is_masked(*owner) for owner in weight.owners):
@@ -395,9 +409,4 @@ def reason_to_stay(weight: Weight) -> str:
         )
     if len(weight.owners) > 1:
         return "tied"
-    if is_in_groups(weight):
-        return "its steps are of groups of columns"
-    trainable = weight.raw.requires_grad if weight.state is None else weight.state.trainable
-    return (
-        "frozen" if weight.is_parameter and weight.raw.is_floating_point() and not trainable else ""
-    )
+    return "its steps are of groups of columns" if is_in_groups(weight) else ""

@@ -21,8 +21,8 @@ from shoestring.kit.surgery.cutting import answers, differs, take, tensors
 from shoestring.kit.surgery.dependency import Dependencies, Place, reason_to_stay
 from shoestring.kit.tracing.example import Example, example_of, reshaped
 from shoestring.kit.tracing.exporter import quiet
-from shoestring.kit.weights.layers import Patterns, chosen, layers_of
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, members
+from shoestring.kit.weights.layers import Patterns, chosen
+from shoestring.kit.weights.parameters import Parameters, SkippedWarning, bake, clone, parameters_of
 from shoestring.kit.weights.sizes import resize
 
 _SHORT = 8  # an axis that varies is cut to this length to find out what belongs together
@@ -39,6 +39,7 @@ class Group:
         unit.
     `reads`: those of them along which a layer takes the units in: with zeros there the units might
         as well be gone.
+    `gives`: those of them along which a layer gives the units.
     `are_parts`: whether units are several channels that the model mixes, as heads of an attention.
     `numbers`: attributes of modules (path, name) that go by the units, and by how much for each of
         them.
@@ -48,6 +49,7 @@ class Group:
     layers: tuple[str, ...]
     slices: dict[Place, Tensor]
     reads: frozenset[Place]
+    gives: frozenset[Place]
     are_parts: bool
     numbers: tuple[tuple[str, str, int], ...] = ()
 
@@ -67,13 +69,11 @@ class DependencyGroups:
     used: tuple[tuple[int, float], ...]
     each: dict[int, int]
 
-    def products(self, model: nn.Module, gone: Sequence[Tensor] = ()) -> float:
+    def products(self, found: Parameters, gone: Sequence[Tensor] = ()) -> float:
         """Products of the model's layers on the example, without the units (of each family) that
         are to go.
         """
-        return self.products_of(
-            [one.raw.shape for one in members(model)], [len(units) for units in gone]
-        )
+        return self.products_of([one.raw.shape for one in found], [len(units) for units in gone])
 
     def products_of(self, shapes: Sequence[Sequence[int]], counts: Sequence[int]) -> float:
         """Products of layers with weights of these shapes, without so many units of each family."""
@@ -83,9 +83,9 @@ class DependencyGroups:
                 sizes[place][axis] -= count * slices.shape[1]
         return sum(places * math.prod(sizes[place]) for place, places in self.used)
 
-    def after(self, model: nn.Module, gone: Sequence[Tensor]) -> DependencyGroups:
-        """The coupling of the model once these units of each family are gone."""
-        left = self.left(model, gone)
+    def after(self, found: Parameters, gone: Sequence[Tensor]) -> DependencyGroups:
+        """The coupling of the model with these parameters once these units of each family are gone."""
+        left = self.left(found, gone)
         places = {key: stays.cumsum(0) - 1 for key, stays in left.items()}
         groups: list[Group] = []
         for group, units in zip(self.groups, gone, strict=True):
@@ -95,9 +95,9 @@ class DependencyGroups:
             groups.append(replace(group, slices=slices))
         return replace(self, groups=tuple(groups))
 
-    def left(self, model: nn.Module, gone: Sequence[Tensor]) -> dict[Place, Tensor]:
+    def left(self, found: Parameters, gone: Sequence[Tensor]) -> dict[Place, Tensor]:
         """Of each (weight, axis) with units on it, which slices stay."""
-        found, left = members(model), dict[Place, Tensor]()
+        left = dict[Place, Tensor]()
         for group, units in zip(self.groups, gone, strict=True):
             for (place, axis), slices in group.slices.items():
                 stays = left.setdefault(
@@ -120,20 +120,16 @@ def dependency_groups(
         of it. Raises ValueError for a lazy module, and for names of no layer.
     """
     judged, example = bake(clone(model)).eval().cpu(), example_of(task)
-    stay = {one.name: reason for one in members(model) if (reason := reason_to_stay(one))}
-    try:
-        marks, answer = _followed(judged, example, stay)
-        reason = _hidden(answer)
-    except Exception as error:
-        marks, reason = (
-            None,
-            f"it does not run on the task's example ({type(error).__name__}: {error})",
-        )
-    if marks is None or reason:
+    marks, reason = followed(
+        judged,
+        example,
+        {one.name: why for one in parameters_of(model) if (why := reason_to_stay(one))},
+    )
+    if marks is None:
         warnings.warn(f"{who} skipped the model: {reason}", SkippedWarning, stacklevel=3)
         return DependencyGroups((), (), {})
-    found = _groups(judged, marks)
-    _say_what_stays(model, marks, found, who)
+    found = families_of(marks)
+    _say_what_stays(marks, found, who)
     names = list(dict.fromkeys(name for group in found for name in group.layers))
     if only or keep:
         wanted, left = set(chosen(names, only, (), who)), set(chosen(names, (), keep, who))
@@ -144,9 +140,11 @@ def dependency_groups(
     kept: list[Group] = []
     for group in found:
         reasons: list[str] = []
-        for numbers in ((), *_numbers(judged, group, marks.members)):
+        for numbers in ((), *numbers_of(judged, marks.members, group)):
             tried = replace(group, numbers=numbers)
-            reasons.append(_fails(judged, example, replace(coupling, groups=(tried,))))
+            reasons.append(
+                _fails(judged, marks.members, example, replace(coupling, groups=(tried,)))
+            )
             if not reasons[-1]:
                 kept.append(tried)
                 break
@@ -163,16 +161,33 @@ def without(model: nn.Module, coupling: DependencyGroups, gone: Sequence[Tensor]
     States of weights, requires_grad, training mode, device and memory format are kept; gradients
     are not.
     """
+    stays = [torch.ones(len(group), dtype=torch.bool) for group in coupling.groups]
+    for one, units in zip(stays, gone, strict=True):
+        one[units] = False
+    return arranged(model, coupling, [one.nonzero().flatten() for one in stays])
+
+
+def arranged(model: nn.Module, coupling: DependencyGroups, units: Sequence[Tensor]) -> nn.Module:
+    """A copy of the model with these units of each family, in this order, and without the others.
+
+    See `without`.
+    """
     model = clone(model)
-    found, modules = members(model), dict(model.named_modules())
-    for group, units in zip(coupling.groups, gone, strict=True):
+    found, modules = parameters_of(model), dict(model.named_modules())
+    order: dict[Place, Tensor] = {}
+    for group, stay in zip(coupling.groups, units, strict=True):
         for path, name, each in group.numbers:
-            setattr(modules[path], name, getattr(modules[path], name) - each * len(units))
-    for (place, axis), stays in coupling.left(model, gone).items():
-        if not stays.all():
-            weight = found[place]
-            take(weight, axis, stays.nonzero().flatten())
-            resize(weight, coupling.each.get(place, 0))
+            setattr(
+                modules[path], name, getattr(modules[path], name) - each * (len(group) - len(stay))
+            )
+        for (place, axis), slices in group.slices.items():
+            own = order.setdefault((place, axis), torch.arange(found[place].raw.shape[axis]))
+            own[slices.flatten()] = -1
+            own[slices[stay.sort().values].flatten()] = slices[stay].flatten()
+    for (place, axis), own in order.items():
+        if not torch.equal(taken := own[own >= 0], torch.arange(len(own))):
+            take(found[place], axis, taken)
+            resize(found[place], coupling.each.get(place, 0))
     return model
 
 
@@ -182,15 +197,15 @@ def zeroed(model: nn.Module, coupling: DependencyGroups, gone: Sequence[Tensor])
     It answers as one without them does.
     """
     model = bake(clone(model))
-    _silence(model, coupling, gone)
+    _silence(parameters_of(model), coupling, gone)
     return model
 
 
 def _silence(
-    model: nn.Module, coupling: DependencyGroups, gone: Sequence[Tensor]
+    found: Parameters, coupling: DependencyGroups, gone: Sequence[Tensor]
 ) -> list[tuple[Tensor, Tensor]]:
     """Have nothing read these units; returns the weights that changed, and what they were."""
-    found, before = members(model), dict[int, tuple[Tensor, Tensor]]()
+    before = dict[int, tuple[Tensor, Tensor]]()
     with torch.no_grad():
         for group, units in zip(coupling.groups, gone, strict=True):
             for place, axis in group.reads if len(units) else ():
@@ -198,6 +213,21 @@ def _silence(
                 before.setdefault(place, (raw, raw.clone()))
                 raw.index_fill_(axis, group.slices[place, axis][units].flatten().to(raw.device), 0)
     return list(before.values())
+
+
+def followed(
+    judged: nn.Module, example: Example, reasons: dict[str, str]
+) -> tuple[Dependencies | None, str]:
+    """The marks of a plain model in evaluation mode after a run, on a short example where it takes
+    one; or None, and why not.
+
+    `reasons`: of the weights that must not be cut, by name, why.
+    """
+    try:
+        marks, answer = _followed(judged, example, reasons)
+    except Exception as error:
+        return None, f"it does not run on the task's example ({type(error).__name__}: {error})"
+    return (None, reason) if (reason := _hidden(answer)) else (marks, "")
 
 
 def _followed(
@@ -248,9 +278,7 @@ def _shortened(example: Example) -> Example | None:
     return changed if cut else None
 
 
-def _say_what_stays(
-    model: nn.Module, marks: Dependencies, found: Sequence[Group], who: str
-) -> None:
+def _say_what_stays(marks: Dependencies, found: Sequence[Group], who: str) -> None:
     """Name the layers whose units stay, whatever they are."""
     met = {
         place
@@ -261,14 +289,12 @@ def _say_what_stays(
         )
     }
     layers: dict[str, list[str]] = {}
-    for place, weight in enumerate(members(model)):
+    for place, weight in enumerate(marks.members):
         reason = marks.reasons.get(
             place, "" if place in met else "what it computes does not keep channels apart"
         )
         if reason and weight.is_parameter and weight.raw.ndim > 1:
-            layers.setdefault(reason, []).extend(
-                name or weight.name for name in layers_of(model, weight)
-            )
+            layers.setdefault(reason, []).extend(name or weight.name for name in weight.layers)
     for reason, names in layers.items():
         warnings.warn(
             f"{who} skipped {', '.join(dict.fromkeys(names))}: {reason}",
@@ -277,7 +303,7 @@ def _say_what_stays(
         )
 
 
-def _groups(model: nn.Module, marks: Dependencies) -> list[Group]:
+def families_of(marks: Dependencies) -> list[Group]:
     """Units that are slices of the same weights, as families of two units or more."""
     all_close: dict[tuple[tuple[Place, int], ...], list[dict[Place, list[int]]]] = {}
     for slices in marks.united().values():
@@ -296,22 +322,20 @@ def _groups(model: nn.Module, marks: Dependencies) -> list[Group]:
             continue
         units.sort(key=lambda unit: min(unit[giving[0]]))
         slices = {place: torch.tensor([unit[place] for unit in units]) for place in units[0]}
-        layers = [name for place, _ in giving for name in layers_of(model, marks.members[place])]
+        layers = [name for place, _ in giving for name in marks.members[place].layers]
         reads = frozenset(place for place in slices if place in marks.reads)
         are_parts = all(slices[place].shape[1] > 1 for place in giving) and attended.issuperset(
             marks.roots(marks.slices(*giving[0])[slices[giving[0]][:, 0]]).tolist()
         )
+        names = tuple(dict.fromkeys(layers))
         found.append(
-            (
-                order[giving[0]],
-                Group(layers[0], tuple(dict.fromkeys(layers)), slices, reads, are_parts),
-            )
+            (order[giving[0]], Group(layers[0], names, slices, reads, frozenset(giving), are_parts))
         )
     return [group for _, group in sorted(found, key=lambda pair: pair[0])]
 
 
-def _numbers(
-    model: nn.Module, group: Group, places: Sequence[Weight]
+def numbers_of(
+    model: nn.Module, found: Parameters, group: Group
 ) -> list[tuple[tuple[str, str, int], ...]]:
     """Whole numbers of the modules around a family's layers that its units explain.
 
@@ -321,7 +345,7 @@ def _numbers(
         name
         for place, axis in group.slices
         if (place, axis) not in group.reads
-        for name in layers_of(model, places[place])
+        for name in found[place].layers
     ]
     around = {
         ".".join(name.split(".")[:depth])
@@ -332,20 +356,22 @@ def _numbers(
     each = {
         len(group) * each: each for each in (*(one.shape[1] for one in group.slices.values()), 1)
     }
-    found = [
+    all_close = [
         (path, name, each[value])
         for path in sorted({*around, *owners})
         for name, value in vars(modules[path]).items()
         if type(value) is int and value in each
     ]
-    few = tuple(one for one in found if one[2] == 1)
-    return [one for one in dict.fromkeys((few, tuple(found))) if one]
+    few = tuple(one for one in all_close if one[2] == 1)
+    return [one for one in dict.fromkeys((few, tuple(all_close))) if one]
 
 
-def _fails(judged: nn.Module, example: Example, coupling: DependencyGroups) -> str:
+def _fails(
+    judged: nn.Module, found: Parameters, example: Example, coupling: DependencyGroups
+) -> str:
     """What goes wrong without the last unit of the one family of a coupling."""
     gone = [torch.tensor([len(coupling.groups[0]) - 1])]
-    return check(judged, without(judged, coupling, gone), example, coupling, gone)
+    return check(judged, without(judged, coupling, gone), example, coupling, gone, found)
 
 
 def removed(
@@ -358,27 +384,26 @@ def removed(
     that fail alone are left whole, with a SkippedWarning from `who`.
     """
     judged, example = bake(clone(model)).eval().cpu(), example_of(task)
-    cut = without(model, coupling, gone)
-    if not check(judged, bake(clone(cut)).eval().cpu(), example, coupling, gone):
-        return cut, coupling.after(model, gone)
+    cut, found = without(model, coupling, gone), parameters_of(judged)
+    if not check(judged, bake(clone(cut)).eval().cpu(), example, coupling, gone, found):
+        return cut, coupling.after(found, gone)
     fine = list(gone)
     for place, group in enumerate(coupling.groups):
         alone = [units if at == place else units[:0] for at, units in enumerate(gone)]
-        if len(gone[place]) and (
-            reason := check(judged, without(judged, coupling, alone), example, coupling, alone)
-        ):
+        trial = without(judged, coupling, alone) if len(gone[place]) else None
+        if trial is not None and (reason := check(judged, trial, example, coupling, alone, found)):
             text = f"without {len(gone[place])} of its {len(group)} units the model {reason}"
             warnings.warn(f"{who} skipped {group.name}: {text}", SkippedWarning, stacklevel=3)
             fine[place] = fine[place][:0]
     cut = without(model, coupling, fine)
-    if reason := check(judged, bake(clone(cut)).eval().cpu(), example, coupling, fine):
+    if reason := check(judged, bake(clone(cut)).eval().cpu(), example, coupling, fine, found):
         warnings.warn(
             f"{who} removed nothing: with fewer units in several layers the model {reason}",
             SkippedWarning,
             stacklevel=3,
         )
         return model, coupling
-    return cut, coupling.after(model, fine)
+    return cut, coupling.after(found, fine)
 
 
 def check(
@@ -387,25 +412,26 @@ def check(
     example: Example,
     coupling: DependencyGroups,
     gone: Sequence[Tensor],
+    found: Parameters,
 ) -> str:
     """How a model without units answers differently from one in which nothing reads them.
 
     Empty where it does not.
-    Both are plain, in evaluation mode and on the processor; `judged` is changed, and changed back,
-    and `cut` is left in training.
+    Both are plain, in evaluation mode and on the processor; `judged`, whose parameters are `found`,
+    is changed, and changed back, and `cut` is left in training.
     """
     examples = [one for one in (example, reshaped(example)) if one is not None]
     with torch.no_grad():
-        before = _silence(judged, coupling, gone)
+        before = _silence(found, coupling, gone)
         try:
             expected = answers(judged, examples)
         finally:
             for raw, was in before:
                 raw.copy_(was)
-        return differs(cut, examples, expected) or _fails_in_training(judged, cut, example)
+        return differs(cut, examples, expected) or fails_in_training(judged, cut, example)
 
 
-def _fails_in_training(judged: nn.Module, cut: nn.Module, example: Example) -> str:
+def fails_in_training(judged: nn.Module, cut: nn.Module, example: Example) -> str:
     """What goes wrong in training mode, when forward() may call more layers.
 
     Empty where it goes wrong with all units too.

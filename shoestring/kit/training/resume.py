@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Task, batches
-from shoestring.kit.weights.parameters import members, state_of
+from shoestring.kit.weights.parameters import parameters_of, state_of
 
 _kept: ContextVar[Path | None] = ContextVar("kept", default=None)
 _NOTHING = object()
@@ -59,7 +59,7 @@ def snapshot(
     if (kept := _kept.get()) is None:
         return None
     digest = hashlib.sha256(key.encode())
-    for weight in members(model):
+    for weight in parameters_of(model):
         digest.update(f"{weight.name} {tuple(weight.raw.shape)} {weight.raw.dtype}".encode())
         digest.update(
             weight.value()
@@ -99,7 +99,7 @@ class Snapshot:
             raise ValueError(
                 f"{self.path} cannot be read ({error}): delete it to train from the start"
             ) from error
-        for weight in members(self.model):
+        for weight in parameters_of(self.model):
             weight.raw.data.copy_(kept["values"][weight.name])
             for name, value in kept["states"].get(weight.name, {}).items():
                 state = weight.attach()

@@ -12,7 +12,12 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from shoestring.kit.weights.parameters import ShortfallWarning, SkippedWarning, Weight, members
+from shoestring.kit.weights.parameters import (
+    ShortfallWarning,
+    SkippedWarning,
+    Weight,
+    parameters_of,
+)
 
 Patterns = tuple[str, ...]
 """Names of layers (paths of modules, as in `named_modules()`); `*` matches anything, dots included.
@@ -66,25 +71,20 @@ def chosen(names: Sequence[str], only: Patterns, keep: Patterns, who: str) -> li
     return [name for name in wanted if name not in left]
 
 
-def touched(
-    model: nn.Module, weights: Sequence[Weight], only: Patterns, keep: Patterns, who: str
-) -> list[Weight]:
-    """Of a model's weights, those of a layer that fits a pattern of `only` (all where it is empty),
-    and of none of `keep`.
+def touched(weights: Sequence[Weight], only: Patterns, keep: Patterns, who: str) -> list[Weight]:
+    """Of these weights, those of a layer that fits a pattern of `only` (all where it is empty), and
+    of none of `keep`.
 
     A tied weight has several layers. Raises NoLayerError for a pattern that fits no layer of these
     weights.
     """
     if not only and not keep:
         return list(weights)
-    layers = [layers_of(model, weight) for weight in weights]
-    names = list(dict.fromkeys(name for one in layers for name in one))
+    names = list(dict.fromkeys(name for one in weights for name in one.layers))
     wanted = set(chosen(names, only, (), who))
     left = set(chosen(names, (), keep, who))
     return [
-        w
-        for w, own in zip(weights, layers, strict=True)
-        if wanted.intersection(own) and left.issuperset(own)
+        one for one in weights if wanted.intersection(one.layers) and left.issuperset(one.layers)
     ]
 
 
@@ -98,7 +98,7 @@ def say_what_is_left(model: nn.Module, weights: Sequence[Weight], touched: str, 
     mine = {id(weight.raw) for weight in weights}
     every = [
         one
-        for one in members(model)
+        for one in parameters_of(model)
         if one.is_parameter and one.raw.is_floating_point() and one.raw.ndim >= 2
     ]
     total = sum(one.raw.numel() for one in every)
@@ -108,7 +108,7 @@ def say_what_is_left(model: nn.Module, weights: Sequence[Weight], touched: str, 
     left: dict[str, int] = {}
     for one in every:
         if id(one.raw) not in mine:
-            name = layers_of(model, one)[0] or one.name
+            name = one.layers[0] or one.name
             left[name] = left.get(name, 0) + one.raw.numel()
     largest = sorted(left, key=left.__getitem__, reverse=True)[:_NAMED]
     named = ", ".join(f"{name} ({left[name] / total:.0%})" for name in largest)
@@ -126,9 +126,3 @@ def say_how_far(
     if reached > asked + max(_FURTHER, 0.5 / units) + 1e-9:
         text = f"{who} was asked to leave {asked:.0%} of the {of} and left {reached:.0%}: {why}"
         warnings.warn(text, ShortfallWarning, stacklevel=4)
-
-
-def layers_of(model: nn.Module, weight: Weight) -> tuple[str, ...]:
-    """The names of the layers that own a weight: one, or more where it is tied."""
-    owners = {id(module) for module, _ in weight.owners}
-    return tuple(name for name, module in model.named_modules() if id(module) in owners)

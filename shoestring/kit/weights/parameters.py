@@ -7,9 +7,10 @@ Weights are chosen by parameter, not by class of module.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -29,13 +30,23 @@ Value = TypeVar("Value")
 class Weight:
     """A parameter or buffer of a model.
 
-    Its first name, every (module, attribute) that owns it, and its raw tensor.
+    Its names, the (module, attribute) that owns it by each, and its raw tensor.
     """
 
-    name: str
+    names: tuple[str, ...]
     owners: tuple[tuple[nn.Module, str], ...]
     raw: Tensor
     is_parameter: bool
+
+    @property
+    def name(self) -> str:
+        """Its first name."""
+        return self.names[0]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers that own it: one, or more where it is tied."""
+        return tuple(dict.fromkeys(name.rpartition(".")[0] for name in self.names))
 
     @property
     def state(self) -> State | None:
@@ -138,17 +149,58 @@ def _renormalise(module: Any, raw: Tensor) -> None:
         module.max_norm = None
 
 
-def members(model: nn.Module) -> list[Weight]:
-    """Every distinct parameter and buffer, in the module's order.
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """The distinct parameters and buffers of a model, in the module's order.
 
     A tied one once, under its first name.
+    Made once for a model, by `parameters_of`, and valid as long as the model keeps its tensors:
+    states may come and go, but `bake` makes new parameters. A copy of the model has the same names
+    at the same indices.
+    """
+
+    weights: tuple[Weight, ...]
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[Weight]:
+        return iter(self.weights)
+
+    def __getitem__(self, index: int) -> Weight:
+        return self.weights[index]
+
+    def index(self, tensor: Any) -> int | None:
+        """The index of the weight whose raw tensor is this very one; None of anything else."""
+        return self._indices.get(id(tensor))
+
+    def of(self, module: nn.Module, attribute: str = "weight") -> Weight | None:
+        """The weight that a module's attribute is, also where a state computes it.
+
+        None where it is none.
+        """
+        return self._owned.get((id(module), attribute))
+
+    @cached_property
+    def _indices(self) -> dict[int, int]:
+        return {id(one.raw): index for index, one in enumerate(self.weights)}
+
+    @cached_property
+    def _owned(self) -> dict[tuple[int, str], Weight]:
+        return {
+            (id(module), attribute): one for one in self.weights for module, attribute in one.owners
+        }
+
+
+def parameters_of(model: nn.Module) -> Parameters:
+    """The parameters and buffers of a model.
+
     Where something else parametrizes a weight, what that computes with are members, under names of
     its own. Raises ValueError where a lazy module has not seen an input yet, or a weight has no
     values.
     """
     model = unwrapped(model)
-    owners: dict[int, list[tuple[nn.Module, str]]] = {}
-    names: dict[int, tuple[str, Tensor, bool]] = {}
+    found: dict[int, Weight] = {}
     for prefix, module in model.named_modules(remove_duplicate=True):
         if _is_lazy(module):
             raise ValueError(
@@ -158,19 +210,23 @@ def members(model: nn.Module) -> list[Weight]:
         if isinstance(module, State) or _is_ours(module):
             continue
         for attribute, raw, is_parameter in _direct(module):
+            name = f"{prefix}.{attribute}".lstrip(".")
             if raw.is_meta:
                 raise ValueError(
-                    f"{prefix}.{attribute}".lstrip(".")
-                    + " is on the meta device and has no values: make the model on the processor, "
-                    "or "
+                    f"{name} is on the meta device and has no values: make the model on the "
+                    "processor, or "
                     "load its weights with load_state_dict(..., assign=True)"
                 )
-            owners.setdefault(id(raw), []).append((module, attribute))
-            names.setdefault(id(raw), (f"{prefix}.{attribute}".lstrip("."), raw, is_parameter))
-    return [
-        Weight(name, tuple(owners[key]), raw, is_parameter)
-        for key, (name, raw, is_parameter) in names.items()
-    ]
+            one = found.setdefault(id(raw), Weight((), (), raw, is_parameter))
+            found[id(raw)] = replace(
+                one, names=(*one.names, name), owners=(*one.owners, (module, attribute))
+            )
+    return Parameters(tuple(found.values()))
+
+
+def members(model: nn.Module) -> Parameters:
+    """`parameters_of` by its former name."""
+    return parameters_of(model)
 
 
 def _is_lazy(module: Any) -> bool:
@@ -220,7 +276,7 @@ def compressible(model: nn.Module, who: str, least: int = 1, *, axes: int = 2) -
     """
     found = [
         w
-        for w in members(model)
+        for w in parameters_of(model)
         if w.is_parameter and w.raw.is_floating_point() and w.raw.ndim >= axes
     ]
     foreign = [w for w in found if w.is_foreign]
@@ -268,7 +324,7 @@ def _plain_name(weight: Weight) -> str:
 
 def bake(model: nn.Module) -> nn.Module:
     """Make every weight the plain parameter that its state amounts to, in place; returns the model."""
-    for weight in members(model):
+    for weight in parameters_of(model):
         if (state := weight.state) is None:
             continue
         value = weight.value().clone()
@@ -298,7 +354,7 @@ def state_of(model: nn.Module) -> ModelState:
     """Values and states of a model, detached copies, by the plain names of its weights."""
     values: dict[str, Tensor] = {}
     states: dict[str, dict[str, Tensor]] = {}
-    for weight in members(model):
+    for weight in parameters_of(model):
         values[weight.name] = weight.raw.detach().clone()
         if weight.state is not None:
             known = {
@@ -315,7 +371,7 @@ def with_state(model: nn.Module, state: ModelState) -> nn.Module:
     Raises ValueError where the two do not fit.
     """
     copied = bake(clone(model))
-    found = {weight.name: weight for weight in members(copied)}
+    found = {weight.name: weight for weight in parameters_of(copied)}
     if found.keys() != state.values.keys():
         raise ValueError(
             f"the state is of another model: {sorted(found.keys() ^ state.values.keys())} are in "
@@ -347,7 +403,7 @@ def check_finite(model: nn.Module, used: Container[int] | None = None) -> None:
     `used`: the places among the members of those that matter, all where it is None. Others are
         named in a SkippedWarning.
     """
-    for place, weight in enumerate(members(model)):
+    for place, weight in enumerate(parameters_of(model)):
         value = weight.value()
         wrong = torch.isnan(value) | (torch.isinf(value) & weight.is_parameter)
         if not (bad := int(wrong.sum())):

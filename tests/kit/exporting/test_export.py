@@ -107,10 +107,10 @@ def test_fixed_axis_that_only_a_second_shape_shows(monkeypatch: pytest.MonkeyPat
     module = sys.modules[export.__module__]  # the name in kit is the function's
     original = module._export
 
-    def fixed(model: nn.Module, shown: Any, expected: Any, steps: Any) -> Any:
+    def fixed(model: nn.Module, found: Any, shown: Any, expected: Any, steps: Any) -> Any:
         """An exporter that fixes an axis without a word."""
         made, guards = original(
-            model, module.Example(shown.args, shown.kwargs, {}), expected, steps
+            model, found, module.Example(shown.args, shown.kwargs, {}), expected, steps
         )
         return module.Exported(
             module.Graph(

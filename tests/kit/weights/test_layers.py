@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique
-from shoestring.kit import Training, chosen, compressible, layers_of, members, touched
+from shoestring.kit import Training, chosen, compressible, members, touched
 from shoestring.prune import Magnitude
 from shoestring.quantize import Rate, Trellis, WeightSharing
 from shoestring.tasks import digits
@@ -59,14 +59,14 @@ class Tied(nn.Module):
 def test_a_tied_weight_is_touched_by_any_of_its_layers_and_kept_by_any(only, keep, expected):
     model = Tied()
     found = compressible(model, "test")
-    assert layers_of(model, found[0]) == ("words", "out")
-    assert [weight.name for weight in touched(model, found, only, keep, "test")] == expected
+    assert found[0].layers == ("words", "out")
+    assert [weight.name for weight in touched(found, only, keep, "test")] == expected
 
 
 def test_a_name_that_is_a_layer_but_has_no_such_weight_is_refused_too():
     model = Tied()
     with pytest.raises(ValueError, match="test: keep= names 'body', and there is no such layer"):
-        touched(model, compressible(model, "test"), (), ("body",), "test")
+        touched(compressible(model, "test"), (), ("body",), "test")
 
 
 @pytest.mark.parametrize(
