@@ -119,7 +119,7 @@ def test_layers_are_those_with_matrices_unless_a_technique_says_otherwise():
     from torch import nn
 
     from shoestring.core import ActsOnLayers
-    from shoestring.kit import members
+    from shoestring.kit import parameters_of
 
     model = nn.Sequential(
         nn.Embedding(3, 4),
@@ -128,12 +128,12 @@ def test_layers_are_those_with_matrices_unless_a_technique_says_otherwise():
         nn.Sequential(nn.Linear(4, 2), nn.ReLU()),
     )
     assert Layered().layers(model, Nim()) == ["0", "2", "3.0"]
-    for weight in members(model):
+    for weight in parameters_of(model):
         weight.prune(weight.raw.bool())  # a state, and a module of torch's within each layer
     assert Layered().layers(model, Nim()) == ["0", "2", "3.0"]
     alone = nn.Linear(2, 2)
     assert Layered().layers(alone, Nim()) == [""]
-    members(alone)[1].prune(members(alone)[1].raw.bool())
+    parameters_of(alone)[1].prune(parameters_of(alone)[1].raw.bool())
     assert Layered().layers(alone, Nim()) == [""]
     technique = Layered(keep=("2",))
     assert technique.prepared(model, Nim()) is technique

@@ -16,7 +16,7 @@ from torch import nn
 from shoestring.artifact import bill, load
 from shoestring.artifact.format.names import names_beside
 from shoestring.core import ActsOnLayers, Budget, Cost, Stage
-from shoestring.kit import Supervised, Trial, clone, members
+from shoestring.kit import Supervised, Trial, clone, parameters_of
 from shoestring.meters import Latency
 from shoestring.plan import compress
 from shoestring.plan.clock import Clock
@@ -242,7 +242,7 @@ def test_the_names_of_every_files_tensors_are_kept_also_of_modules_that_wrap_oth
         experiments.note_names([trial])
         data = experiments.bytes_of(trial)
         names = [line.name for line in bill(data, names_beside(tmp_path / "out.shoe", data))]
-        assert {one.name for one in members(model) if one.is_parameter} <= set(names), names
+        assert {one.name for one in parameters_of(model) if one.is_parameter} <= set(names), names
 
 
 def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp_path, monkeypatch):

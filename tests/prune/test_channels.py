@@ -18,7 +18,7 @@ from shoestring.kit import (
     Supervised,
     Training,
     clone,
-    members,
+    parameters_of,
 )
 from shoestring.kit.surgery.groups import DependencyGroups, dependency_groups
 from shoestring.models import LeNet5
@@ -31,7 +31,9 @@ def images(shape: tuple[int, ...] = (1, 28, 28)) -> Supervised:
 
 
 def widths(model: nn.Module) -> list[int]:
-    return [one.raw.shape[0] for one in members(model) if one.is_parameter and one.raw.ndim > 1]
+    return [
+        one.raw.shape[0] for one in parameters_of(model) if one.is_parameter and one.raw.ndim > 1
+    ]
 
 
 def mlp() -> nn.Sequential:
@@ -246,14 +248,15 @@ def test_a_choice_walks_through_the_model_once(monkeypatch: pytest.MonkeyPatch):
     coupling = dependency_groups(model, images(), who="test")
     for place in ("kit.coupling", "prune.channels"):
         monkeypatch.setattr(
-            f"shoestring.{place}.parameters_of", lambda model: walks.append(model) or members(model)
+            f"shoestring.{place}.parameters_of",
+            lambda model: walks.append(model) or parameters_of(model),
         )
-    goal = 0.2 * coupling.products(members(model))
+    goal = 0.2 * coupling.products(parameters_of(model))
     gone = Channels(multiple=1)._cheapest(
         model, coupling, [torch.ones(len(one)) for one in coupling.groups], goal
     )
     assert len(walks) == 1 and sum(map(len, gone)) > 20
-    assert coupling.products(members(model), gone) <= goal
+    assert coupling.products(parameters_of(model), gone) <= goal
 
 
 def test_frozen_layers_keep_their_channels():

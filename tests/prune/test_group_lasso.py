@@ -13,7 +13,7 @@ from zoo import Calls, Residual, classified
 
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, members, train
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, parameters_of, train
 from shoestring.kit.surgery.groups import dependency_groups
 from shoestring.prune import Channels, GroupLasso
 from shoestring.prune.group_lasso import _shrink
@@ -27,7 +27,7 @@ def test_a_step_takes_the_same_length_from_every_channel():
     gone = torch.zeros(3, dtype=torch.bool)
     with torch.no_grad():
         _shrink(
-            members(model), group, gone, 0.5**0.5
+            parameters_of(model), group, gone, 0.5**0.5
         )  # in the root of the mean of two squares: lengths shrink by 1
     # Of length 5 it becomes 4: (3, 4) is (2.4, 3.2). The next is of length 0.14 and is gone, as is
     # the one that was zero.
@@ -102,7 +102,7 @@ def test_units_of_a_residual_sum_shrink_in_all_their_readers():
 
 def test_readers_that_cannot_shrink_are_named():
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
-    reader = next(one for one in members(model) if one.name == "2.weight")
+    reader = next(one for one in parameters_of(model) if one.name == "2.weight")
     reader.share(torch.linspace(-1, 1, 4), torch.randint(0, 4, (4, 6)))
     with pytest.warns(SkippedWarning) as caught:
         GroupLasso(training=Training(1))(model, classified((4,)))

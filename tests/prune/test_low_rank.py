@@ -9,7 +9,7 @@ from zoo import classified
 
 from shoestring import meters
 from shoestring.core import seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, parameters_of
 from shoestring.prune import Energy, LayerOperations, LowRank, Outputs, Weights
 
 
@@ -100,7 +100,7 @@ def test_a_share_of_operations_is_a_rank():
             "plain parameter of it)",
         ),
         (
-            lambda model: members(model)[1].prune(torch.ones(12, 12) > 0),
+            lambda model: parameters_of(model)[1].prune(torch.ones(12, 12) > 0),
             "LowRank skipped 0: its weights have a state",
         ),
         (

@@ -14,8 +14,8 @@ from shoestring.kit import (
     Supervised,
     Training,
     export,
-    members,
     pack,
+    parameters_of,
     state_of,
     train,
 )
@@ -48,11 +48,11 @@ def wide() -> nn.Sequential:
 
 
 def kept(model: nn.Module) -> list[list[list[float]]]:
-    return [one.value().tolist() for one in members(model) if one.raw.ndim == 2]
+    return [one.value().tolist() for one in parameters_of(model) if one.raw.ndim == 2]
 
 
 def density(model: nn.Module) -> float:
-    values = torch.cat([one.value().flatten() for one in members(model) if one.raw.ndim == 2])
+    values = torch.cat([one.value().flatten() for one in parameters_of(model) if one.raw.ndim == 2])
     return float((values != 0).double().mean())
 
 
@@ -119,10 +119,10 @@ def test_masks_hold_through_training_and_density_is_what_was_asked_for():
         and not after.states
     )
     assert density(pruned) == pytest.approx(0.3, abs=1e-3)
-    zero = {one.name: one.value() == 0 for one in members(pruned) if one.mask is not None}
+    zero = {one.name: one.value() == 0 for one in parameters_of(pruned) if one.mask is not None}
     with seeded(1):
         train(pruned, task(), Training(10, AdamW(0.1, weight_decay=0.1)))
-    for one in members(pruned):
+    for one in parameters_of(pruned):
         if one.name in zero:
             assert (one.value()[zero[one.name]] == 0).all() and (
                 one.value()[~zero[one.name]] != 0
@@ -154,12 +154,12 @@ def test_density_that_was_reached_before_is_respected(criterion: Global | LayerA
         assert density(again) == pytest.approx(density(first), abs=1e-9)
         assert all(
             torch.equal(a.mask, b.mask)
-            for a, b in zip(members(first), members(again), strict=True)
+            for a, b in zip(parameters_of(first), parameters_of(again), strict=True)
             if a.mask is not None
         )
     further = Magnitude(density=0.1, training=Training(0), criterion=criterion)(first, task())
     assert density(further) == pytest.approx(0.1, abs=0.01)
-    for a, b in zip(members(first), members(further), strict=True):
+    for a, b in zip(parameters_of(first), parameters_of(further), strict=True):
         assert a.mask is None or not (b.mask & ~a.mask).any()
 
 
@@ -185,7 +185,9 @@ def test_prunes_what_is_shared_and_shares_what_is_pruned():
         )(wide(), task())
     for model in (both, other):
         assert density(model) == pytest.approx(0.4, abs=0.01)
-        assert all(one.value().unique().numel() <= 5 for one in members(model) if one.raw.ndim == 2)
+        assert all(
+            one.value().unique().numel() <= 5 for one in parameters_of(model) if one.raw.ndim == 2
+        )
 
 
 def test_same_seed_same_result():

@@ -24,7 +24,7 @@ from shoestring.kit import (
     Training,
     Weight,
     fold_batch_norm,
-    members,
+    parameters_of,
     train,
     write,
 )
@@ -49,7 +49,7 @@ def on_grid(numbers: list[list[float]], step: Any, reach: int | None = None) -> 
     """The weight of a layer, so many steps."""
     step = torch.tensor(step)
     layer = nn.Linear(len(numbers[0]), len(numbers), bias=False)
-    (weight,) = members(layer)
+    (weight,) = parameters_of(layer)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor(numbers) * spread(step, layer.weight))
     weight.round(step, reach)
@@ -83,7 +83,7 @@ def test_what_is_further_off_or_no_grid_of_channels_does_not():
     assert not keep_grid(
         on_grid([[1.0] * 32], [[0.25, 0.5]]), 8
     )  # groups of columns: there are no kernels
-    (plain,) = members(nn.Linear(2, 2, bias=False))
+    (plain,) = parameters_of(nn.Linear(2, 2, bias=False))
     assert not keep_grid(plain, 8)
     plain.share(torch.tensor([0.0, 0.25]), torch.tensor([[0, 1], [1, 0]]))
     assert not keep_grid(plain, 8)
@@ -128,7 +128,7 @@ def rated(request: pytest.FixtureRequest) -> tuple[nn.Module, Any]:
 def numbers(model: nn.Module) -> dict[str, Tensor]:
     """The whole numbers of the weights of layers that are on grids."""
     found: dict[str, Tensor] = {}
-    for one in members(model):
+    for one in parameters_of(model):
         state = one.state
         if one.raw.ndim > 1 and state is not None and state.scale is not None:
             found[one.name.removeprefix("inner.")] = (one.value() / state.scale.detach()).round()
@@ -143,7 +143,7 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     whole = write(quantised, task, tmp_path / "whole.shoe")
     steps = sum(
         4 * one.state.scale.numel()
-        for one in members(quantised)
+        for one in parameters_of(quantised)
         if one.state is not None and one.state.scale is not None
     )
     assert whole <= 1.25 * small + steps
@@ -200,10 +200,10 @@ def test_after_other_techniques(trained, before: Technique, stays: bool):
     model = before(trained[0], task)
     quantised = PostTraining()(model, task)
     assert isinstance(quantised, Quantised)
-    first = {one.name: one for one in members(model)}
+    first = {one.name: one for one in parameters_of(model)}
     same = {
         name: torch.equal(one.value(), first[name].value())
-        for one in members(quantised)
+        for one in parameters_of(quantised)
         if (name := one.name.removeprefix("inner.")).endswith("weight")
         and first[name].state is not None
     }
@@ -218,7 +218,7 @@ def test_a_norm_is_folded_into_the_steps():
         with torch.no_grad():
             model[1].weight.copy_(torch.tensor([1.5, -0.5, 0.0, 2.0]))
         x = torch.randn(50, 6)
-    weight = next(one for one in members(model) if one.name == "0.weight")
+    weight = next(one for one in parameters_of(model) if one.name == "0.weight")
     weight.round(torch.tensor(0.125))
     weight.prune(torch.rand(4, 6, generator=torch.Generator().manual_seed(0)) > 0.3)
     before = (weight.value() / 0.125).round()
@@ -230,7 +230,7 @@ def test_a_norm_is_folded_into_the_steps():
     assert isinstance(folded[1], nn.Identity)  # type: ignore[index]
     with torch.no_grad():
         assert torch.allclose(folded(x), model(x), atol=1e-5)
-    after = next(one for one in members(folded) if one.name == "0.weight")
+    after = next(one for one in parameters_of(folded) if one.name == "0.weight")
     assert (
         after.state is not None
         and after.state.scale is not None
@@ -251,8 +251,10 @@ def test_a_norm_after_levels_or_groups_takes_them_away():
         lambda weight: weight.round(torch.full((4, 2), 0.1)),
     ):
         model = nn.Sequential(nn.Linear(32, 4), nn.BatchNorm1d(4))
-        change(next(one for one in members(model) if one.name == "0.weight"))
+        change(next(one for one in parameters_of(model) if one.name == "0.weight"))
         state = next(
-            one for one in members(fold_batch_norm(model.eval(), task)) if one.name == "0.weight"
+            one
+            for one in parameters_of(fold_batch_norm(model.eval(), task))
+            if one.name == "0.weight"
         ).state
         assert state is not None and state.scale is state.codebook is state.indices is None

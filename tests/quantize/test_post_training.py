@@ -22,7 +22,7 @@ from shoestring.kit import (
     State,
     Supervised,
     Training,
-    members,
+    parameters_of,
     restore,
     write,
 )
@@ -95,7 +95,7 @@ def test_weights_on_grids_by_hand():
     layer = nn.Linear(4, 2)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.27, -0.634, 0.0, 0.016], [12.7, 1.0, -12.7, 0.06]]))
-    (weight,) = [one for one in members(layer) if one.name == "weight"]
+    (weight,) = [one for one in parameters_of(layer) if one.name == "weight"]
     round_weight(weight, 8, PerChannel(), MinMax())
     assert torch.allclose(
         weight.value(), torch.tensor([[1.27, -0.63, 0.0, 0.02], [12.7, 1.0, -12.7, 0.1]]), atol=1e-6
@@ -109,7 +109,7 @@ def test_groups_of_columns_have_steps_of_their_own():
     with torch.no_grad():
         layer.weight.copy_(torch.arange(64.0).view(2, 32) % 16 - 8)
         layer.weight[:, 16:] *= 100
-    (weight,) = members(layer)
+    (weight,) = parameters_of(layer)
     round_weight(weight, 8, PerGroup(16), MinMax())
     state = weight.state
     assert isinstance(state, State) and state.scale is not None and state.scale.shape == (2, 2)

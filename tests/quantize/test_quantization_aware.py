@@ -8,7 +8,7 @@ from torch import nn
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
-from shoestring.kit import SkippedWarning, Training, members, write
+from shoestring.kit import SkippedWarning, Training, parameters_of, write
 from shoestring.quantize import MinMax, PerTensor, PostTraining, QuantizationAware
 
 
@@ -24,7 +24,7 @@ def test_few_bits_and_training_with_the_rounding(trained, tmp_path):
             bits=2, granularity=PerTensor(), examples=128, training=Training(60)
         )(model, task.sealed())
     assert score(task, aware) > score(task, rough) + 0.02
-    for one in members(aware):
+    for one in parameters_of(aware):
         if one.raw.ndim > 1 and one.state is not None and one.state.scale is not None:
             whole = one.value() / one.state.scale.detach()
             assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 1.01

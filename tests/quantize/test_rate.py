@@ -20,9 +20,9 @@ from shoestring.kit import (
     Supervised,
     Training,
     export,
-    members,
     pack,
     parameter_bytes,
+    parameters_of,
     restore,
     train,
     write,
@@ -77,7 +77,7 @@ def test_the_length_is_near_that_of_the_file():
     with seeded(0):
         model = nn.Linear(200, 100, bias=False)
         rows, columns = torch.rand(100, 1) ** 3, torch.rand(1, 200) ** 3
-        (weight,) = members(model)
+        (weight,) = parameters_of(model)
         weight.raw.data = torch.where(
             torch.rand(100, 200) < rows * columns, torch.randn(100, 200), 0
         )
@@ -93,7 +93,7 @@ def test_the_length_is_near_that_of_the_file():
 
 def test_the_gradient_is_the_slope_over_the_step():
     model = nn.Linear(3, 2, bias=False)
-    (weight,) = members(model)
+    (weight,) = parameters_of(model)
     weight.raw.data = torch.tensor([[0.9, -0.1, 0.0], [0.0, -2.2, 0.4]])
     weight.round(torch.tensor(0.5))
     price = Price(weight)
@@ -114,7 +114,7 @@ def test_the_gradient_is_the_slope_over_the_step():
 
 def test_what_is_priced_is_the_loss_and_the_bits():
     model, task = small(), sign_task()
-    weights = [weight for weight in members(model) if weight.raw.ndim == 2]
+    weights = [weight for weight in parameters_of(model) if weight.raw.ndim == 2]
     for weight in weights:
         weight.round(torch.tensor(0.1))
     priced = Priced(task, [Price(weight) for weight in weights], price=0.01)
@@ -143,7 +143,7 @@ def test_every_weight_is_a_multiple_of_a_step_of_two_bytes(trained, tmp_path):
     model, task = trained
     with seeded(0):
         rated = Rate(price=1e-4, training=Training(60, AdamW(2e-3)))(model, task.sealed())
-    for weight in members(rated):
+    for weight in parameters_of(rated):
         assert weight.state is not None and weight.state.scale is not None
         step = weight.state.scale.detach()
         assert torch.equal(step, step.bfloat16().float())
@@ -163,8 +163,8 @@ def test_dead_units_are_really_gone(trained):
     model, task = trained
     with seeded(0):
         rated = Rate(price=5e-4, training=Training(200, AdamW(2e-3)))(model, task.sealed())
-    shapes = [tuple(weight.raw.shape) for weight in members(rated)]
-    assert shapes != [tuple(weight.raw.shape) for weight in members(model)]
+    shapes = [tuple(weight.raw.shape) for weight in parameters_of(rated)]
+    assert shapes != [tuple(weight.raw.shape) for weight in parameters_of(model)]
     assert rated.layers[7].out_features < 128  # type: ignore[index, union-attr]
 
 
@@ -172,7 +172,7 @@ def test_steps_by_channel():
     model = small()
     with seeded(0):
         rated = Rate(price=1e-4, training=Training(5), granularity=PerChannel())(model, sign_task())
-    weight = members(rated)[1]
+    weight = parameters_of(rated)[1]
     assert weight.state is not None and weight.state.scale is not None
     assert weight.state.scale.shape == (len(weight.raw), 1)
     assert PerTensor()(torch.ones(3, 4)) == () and PerChannel()(torch.ones(3, 4, 5)) == (3, 1, 1)
@@ -186,7 +186,7 @@ def test_what_was_pruned_stays_pruned(trained):
         )
         zeros = {
             weight.name: weight.value() == 0
-            for weight in members(pruned)
+            for weight in parameters_of(pruned)
             if weight.mask is not None
         }
         both = chain(
@@ -195,7 +195,7 @@ def test_what_was_pruned_stays_pruned(trained):
         )
     with seeded(0):
         found = both(model, task)
-    kept = {weight.name: weight for weight in members(found)}
+    kept = {weight.name: weight for weight in parameters_of(found)}
     for name, zero in zeros.items():
         if kept[name].raw.shape == zero.shape and kept[name].mask is not None:
             assert not bool((kept[name].value() != 0)[~kept[name].mask].any())  # type: ignore[index]
@@ -224,7 +224,7 @@ def test_batch_norm_becomes_a_scale_and_a_shift():
     norm = rated.layers[1]  # type: ignore[index]
     assert not norm.running_mean.any() and bool((norm.running_var + norm.eps == 1).all())  # type: ignore[union-attr, operator]
     for name in ("layers.1.weight", "layers.1.bias"):
-        (weight,) = [one for one in members(rated) if one.name == name]
+        (weight,) = [one for one in parameters_of(rated) if one.name == name]
         assert weight.state is not None and weight.state.scale is not None
     assert score(task, rated) > score(task, model) - 0.05
 
@@ -234,7 +234,7 @@ def test_frozen_weights_are_left_alone_and_named():
     model[0].weight.requires_grad_(False)
     with seeded(0), pytest.warns(SkippedWarning, match=r"left 0\.weight alone"):
         rated = Rate(price=1e-9, training=Training(5))(model, sign_task())
-    weight = next(one for one in members(rated) if one.name == "0.weight")
+    weight = next(one for one in parameters_of(rated) if one.name == "0.weight")
     rows = {tuple(row) for row in model[0].weight.tolist()}
     assert weight.state is None or weight.state.scale is None
     assert {tuple(row) for row in weight.value().tolist()} <= rows  # units may go, or change places
@@ -250,7 +250,7 @@ def test_half_precision():
     task = Supervised(train=split, validation=split, test=split, batch_size=16)
     with seeded(0):
         rated = Rate(price=1e-5, training=Training(5))(model, task)
-    assert all(bool(torch.isfinite(weight.value()).all()) for weight in members(rated))
+    assert all(bool(torch.isfinite(weight.value()).all()) for weight in parameters_of(rated))
 
 
 def test_channels_that_died_do_not_spoil_batch_norm():

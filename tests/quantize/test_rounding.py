@@ -15,7 +15,15 @@ from torch.nn import functional
 
 from shoestring.artifact import load
 from shoestring.core import seeded
-from shoestring.kit import Product, Quantised, SkippedWarning, Supervised, Training, members, write
+from shoestring.kit import (
+    Product,
+    Quantised,
+    SkippedWarning,
+    Supervised,
+    Training,
+    parameters_of,
+    write,
+)
 from shoestring.prune import Magnitude
 from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining, correction
 from shoestring.quantize import calibration as calibrating
@@ -164,7 +172,7 @@ def test_a_network_of_few_bits_answers_more_as_it_did(case, settings, tmp_path):
     )
     assert apart(case, quantised) < apart(case, nearest)
     assert isinstance(quantised, Quantised)
-    for weight in members(quantised.inner):
+    for weight in parameters_of(quantised.inner):
         if weight.state is not None and weight.state.scale is not None:
             whole = weight.raw.detach() / weight.state.scale.detach()
             assert torch.allclose(whole, whole.round(), atol=1e-4) and whole.abs().max() <= 3.001
@@ -189,8 +197,8 @@ def test_pruned_weights_stay_pruned(case):
     model, task = case
     pruned = Magnitude(density=0.5, training=Training(0))(model, task.sealed())
     quantised = PostTraining(bits=4, rounding=GPTQ())(pruned, task.sealed())
-    masks = {w.name: w.mask for w in members(pruned) if w.mask is not None}
-    found = {w.name: w for w in members(quantised.inner)}  # type: ignore[union-attr, arg-type]
+    masks = {w.name: w.mask for w in parameters_of(pruned) if w.mask is not None}
+    found = {w.name: w for w in parameters_of(quantised.inner)}  # type: ignore[union-attr, arg-type]
     assert masks and all(not found[name].value()[~mask].any() for name, mask in masks.items())
 
 
@@ -228,7 +236,7 @@ def test_a_layer_of_too_many_terms(case, monkeypatch):
 def test_a_layer_that_takes_too_many_multiplications(case):
     def weights(rounding: GPTQ | Nearest) -> dict[str, Tensor]:
         made = PostTraining(bits=3, rounding=rounding)(case[0], case[1].sealed())
-        return {one.name: one.raw for one in members(made) if one.name.endswith(".weight")}
+        return {one.name: one.raw for one in parameters_of(made) if one.name.endswith(".weight")}
 
     gptq, nearest = weights(GPTQ()), weights(Nearest())
     with pytest.warns(

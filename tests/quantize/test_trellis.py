@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from shoestring.core import chain, score, seeded
-from shoestring.kit import AdamW, Ramp, Training, export, members, pack, train
+from shoestring.kit import AdamW, Ramp, Training, export, pack, parameters_of, train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import Trellis, WeightSharing
@@ -27,7 +27,7 @@ def trained():
 
 def ladder_of(values: list[float]) -> Ladder:
     model = nn.Linear(len(values), 1, bias=False)
-    (weight,) = members(model)
+    (weight,) = parameters_of(model)
     weight.raw.data = torch.tensor([values])
     return Ladder(weight) if weight.state is not None else _shared(weight)
 
@@ -59,7 +59,7 @@ def test_without_a_level_of_zero_a_weight_is_pruned():
 
 def test_a_grid_and_what_is_pruned():
     model = nn.Linear(4, 1, bias=False)
-    (weight,) = members(model)
+    (weight,) = parameters_of(model)
     weight.raw.data = torch.tensor([[0.9, -0.3, 0.7, 0.0]])
     weight.round(torch.tensor(0.25))
     weight.prune(torch.tensor([[True, True, False, True]]))
@@ -97,7 +97,7 @@ def test_a_plain_model_is_put_on_grids(trained):
     model, task = trained
     with seeded(0):
         moved = Trellis(price=1e-9, rounds=1, batches=2)(model, task.sealed())
-    for weight in members(moved):
+    for weight in parameters_of(moved):
         assert (weight.state is not None) == (weight.raw.ndim >= 2)
     assert score(task, moved) > score(task, model) - 0.02
 

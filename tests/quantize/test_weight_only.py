@@ -9,7 +9,7 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members, train, write
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, parameters_of, train, write
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import PerChannel, PerGroup, WeightOnly
 from shoestring.tasks import digits
@@ -46,7 +46,9 @@ def test_the_rest_has_a_step_a_channel(trained, tmp_path):
     size = write(rounded, task, tmp_path / "a.shoe")
     with pytest.warns(SkippedWarning, match=r"rest=PerChannel\(\) rounds them too"):
         part = write(WeightOnly(bits=6)(model, task.sealed()), task, tmp_path / "b.shoe")
-    by_name = {one.name: one for one in members(rounded) if one.is_parameter and one.raw.ndim > 1}
+    by_name = {
+        one.name: one for one in parameters_of(rounded) if one.is_parameter and one.raw.ndim > 1
+    }
     kernel = by_name["layers.0.weight"]
     assert (
         kernel.state is not None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Ramp, Supervised, Training, export, members, pack, state_of
+from shoestring.kit import AdamW, Ramp, Supervised, Training, export, pack, parameters_of, state_of
 from shoestring.prune import Magnitude
 from shoestring.quantize import WeightSharing
 from shoestring.quantize.weight_sharing import _half, kmeans
@@ -28,7 +28,7 @@ def wide() -> nn.Sequential:
 
 
 def matrices(model: nn.Module) -> list[Tensor]:
-    return [one.value() for one in members(model) if one.raw.ndim == 2]
+    return [one.value() for one in parameters_of(model) if one.raw.ndim == 2]
 
 
 def lloyd(values: list[float], levels: int, iterations: int) -> tuple[list[float], list[int]]:
@@ -97,7 +97,7 @@ def test_each_tensor_has_its_levels():
         )(model, task())
     assert [value.unique().numel() for value in matrices(shared)] == [5, 5, 3]
     vectors = {
-        one.name: one.value().unique().numel() for one in members(shared) if one.raw.ndim == 1
+        one.name: one.value().unique().numel() for one in parameters_of(shared) if one.raw.ndim == 1
     }
     assert vectors == {"0.bias": 4, "2.bias": 4, "4.bias": 2}
     assert not state_of(model).states
@@ -121,7 +121,7 @@ def test_levels_are_trained_and_assignments_stay():
             WeightSharing(levels=4, training=Training(0))(wide(), task()),
             WeightSharing(levels=4, training=Training(5, AdamW(0.01)))(wide(), task()),
         )
-    for a, b in zip(members(still), members(moved), strict=True):
+    for a, b in zip(parameters_of(still), parameters_of(moved), strict=True):
         if a.state is not None:
             assert torch.equal(a.state.indices, b.state.indices)  # type: ignore[union-attr, arg-type]
             assert not torch.equal(a.state.codebook, b.state.codebook)  # type: ignore[union-attr, arg-type]
@@ -165,7 +165,7 @@ def test_more_levels_are_a_larger_file_that_is_nearer():
 
 def test_half_precision_and_emptied_tensors():
     model = wide().half()
-    members(model)[1].prune(torch.zeros(32, 2, dtype=torch.bool))
+    parameters_of(model)[1].prune(torch.zeros(32, 2, dtype=torch.bool))
     shared = WeightSharing(levels=4, training=Training(0))(model, task())
     assert [value.unique().numel() for value in matrices(shared)] == [1, 4, 4]
     assert {value.dtype for value in matrices(shared)} == {torch.float16}

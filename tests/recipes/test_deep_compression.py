@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from shoestring.kit import Supervised, members
+from shoestring.kit import Supervised, parameters_of
 from shoestring.models import LeNet300
 from shoestring.recipes import deep_compression, digits_lenet
 from shoestring.recipes.deep_compression_lenets import Settings, layout_2015
@@ -17,7 +17,7 @@ def test_the_layout_of_2015_by_hand():
     with torch.no_grad():
         model.weight.zero_()
         model.weight[0, [3, 40, 99]] = torch.tensor([1.0, 2.0, 1.0])
-    (weight,) = [m for m in members(model) if m.name == "weight"]
+    (weight,) = [m for m in parameters_of(model) if m.name == "weight"]
     weight.share(torch.tensor([1.0, 2.0]), (weight.value() == 2).int())
     weight.prune(weight.raw != 0)
     # Gaps 3, 36, 58: the last two need a filler each; 5 + 1 bits for each of 5 entries, 2 levels

@@ -224,11 +224,6 @@ def parameters_of(model: nn.Module) -> Parameters:
     return Parameters(tuple(found.values()))
 
 
-def members(model: nn.Module) -> Parameters:
-    """`parameters_of` by its former name."""
-    return parameters_of(model)
-
-
 def _is_lazy(module: Any) -> bool:
     return isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()  # type: ignore[operator]
 

@@ -25,9 +25,9 @@ from shoestring.kit import (
     Training,
     clone,
     export,
-    members,
     pack,
     parameter_bytes,
+    parameters_of,
     restore,
     write,
 )
@@ -175,10 +175,10 @@ def test_what_is_returned_besides_tensors_is_none(tmp_path: Path):
 def test_export_leaves_the_model_alone_and_its_graph_serves_every_state(toy: Any, tmp_path: Path):
     model, task, exported = toy
     model.train()
-    before = {one.name: one.value().clone() for one in members(model)}
+    before = {one.name: one.value().clone() for one in parameters_of(model)}
     assert pack(model, exported) == pack(model, export(model, task))
     assert model.training and all(
-        torch.equal(one.value(), before[one.name]) for one in members(model)
+        torch.equal(one.value(), before[one.name]) for one in parameters_of(model)
     )
     shared = WeightSharing(levels=4, training=Training(1, AdamW(1e-4)))(
         Magnitude(density=0.5, training=Training(1))(model, task), task
@@ -227,14 +227,14 @@ def test_restore_keeps_a_mask_without_levels_and_leaves_dense_weights_free(
         tmp_path / "a.shoe",
         exported=exported,
     )
-    found = {one.name: one for one in members(restore(tmp_path / "a.shoe", model))}
+    found = {one.name: one for one in parameters_of(restore(tmp_path / "a.shoe", model))}
     assert sum(int(found[name].value().count_nonzero()) for name in ("0.weight", "3.weight")) == 192
     assert all(
         one.state is None for name, one in found.items() if name not in ("0.weight", "3.weight")
     )
     assert all(one.state.codebook is None for one in found.values() if one.state is not None)
     write(model, task, tmp_path / "a.shoe", exported=exported)
-    assert all(one.state is None for one in members(restore(tmp_path / "a.shoe", model)))
+    assert all(one.state is None for one in parameters_of(restore(tmp_path / "a.shoe", model)))
 
 
 def test_bytes_of_parameters(toy: Any):
@@ -247,7 +247,7 @@ def test_weights_are_coded_as_what_they_are(toy: Any):
         pack(WeightSharing(levels=4, training=Training(0))(model, task), exported)
     )
     levels = {
-        members(model)[one.tensor.member].name: one.levels
+        parameters_of(model)[one.tensor.member].name: one.levels
         for one in content.packed
         if one.tensor.member is not None
     }

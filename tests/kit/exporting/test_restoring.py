@@ -13,7 +13,7 @@ from torch import nn
 
 import shoestring
 from shoestring import Supervised, load_into, save
-from shoestring.kit import SkippedWarning, State, bake, clone, members
+from shoestring.kit import SkippedWarning, State, bake, clone, parameters_of
 
 INPUTS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
 def states(model: nn.Module) -> dict[str, State | None]:
     """The state of each weight, by its name."""
-    return {one.name: one.state for one in members(model)}
+    return {one.name: one.state for one in parameters_of(model)}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, nn.Module
     """(a model whose weights have states, what its file gives, the path of the file)."""
     torch.manual_seed(1)
     model = Network()
-    weights = {one.name: one for one in members(model)}
+    weights = {one.name: one for one in parameters_of(model)}
     size = (64, 6)
     weights["masked.weight"].prune(torch.rand(size) < 0.5)
     weights["bias.bias"].prune(torch.rand(64) < 0.5)
@@ -68,7 +68,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, nn.Module
 
 def test_values_come_back_to_the_bit(made: tuple[nn.Module, nn.Module, Path]):
     before, after, _ = made
-    for one, other in zip(members(before), members(after), strict=True):
+    for one, other in zip(parameters_of(before), parameters_of(after), strict=True):
         assert torch.equal(one.value(), other.value()), one.name
 
 
@@ -115,7 +115,7 @@ def test_a_state_that_is_not_wanted_is_baked_away(made: tuple[nn.Module, nn.Modu
     _, after, _ = made
     free = bake(clone(after))
     assert set(states(free).values()) == {None}
-    for one, other in zip(members(after), members(free), strict=True):
+    for one, other in zip(parameters_of(after), parameters_of(free), strict=True):
         assert torch.equal(one.value(), other.value())
 
 

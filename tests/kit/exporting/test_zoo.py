@@ -30,7 +30,7 @@ from shoestring.kit import (
     bake,
     clone,
     export,
-    members,
+    parameters_of,
     restore,
     state_of,
     train,
@@ -136,7 +136,7 @@ def test_file_runs_as_the_module_does_at_two_shapes(visit: Visit, which: str):
 @pytest.mark.parametrize("which", ["model", "pruned", "shared"])
 def test_file_holds_the_weights_bit_for_bit(visit: Visit, which: str):
     model = getattr(visit, which)
-    found = members(model)
+    found = parameters_of(model)
     content = file.read(visit.file(model, which))
     kept = [(one.bits, found[one.member]) for one in content.tensors if one.member is not None]
     assert kept
@@ -153,7 +153,7 @@ def test_file_shrinks(visit: Visit):
 
 
 def test_most_parameters_are_compressed(visit: Visit):
-    content, found = file.read(visit.file(visit.shared, "shared")), members(visit.shared)
+    content, found = file.read(visit.file(visit.shared, "shared")), parameters_of(visit.shared)
     coded = sum(
         one.tensor.bits.size
         for one in content.packed
@@ -172,7 +172,9 @@ def test_argument_is_left_alone(visit: Visit):
         all(type(one).__name__[:12] != "Parametrized" for one in visit.model.modules())
         or "norm" in visit.animal.name
     )
-    assert all(one.state is None or one.state.codebook is None for one in members(visit.pruned))
+    assert all(
+        one.state is None or one.state.codebook is None for one in parameters_of(visit.pruned)
+    )
 
 
 def test_what_is_skipped_is_named(visit: Visit):
@@ -190,11 +192,11 @@ def test_what_is_skipped_is_named(visit: Visit):
 
 
 def test_names_and_order_of_members_stay(visit: Visit):
-    names = [one.name for one in members(visit.model)]
+    names = [one.name for one in parameters_of(visit.model)]
     for model in (visit.pruned, visit.shared, bake(clone(visit.shared)), clone(visit.shared)):
-        assert [one.name for one in members(model)] == names
-    assert [len(one.owners) for one in members(visit.shared)] == [
-        len(one.owners) for one in members(visit.model)
+        assert [one.name for one in parameters_of(model)] == names
+    assert [len(one.owners) for one in parameters_of(visit.shared)] == [
+        len(one.owners) for one in parameters_of(visit.model)
     ]
 
 
@@ -208,12 +210,14 @@ def test_restored_model_answers_alike_and_keeps_masks_and_codebooks_in_training(
         assert_alike(
             outputs(restored, visit.task, by), outputs(visit.shared, visit.task, by), closely=True
         )
-    zeros = {one.name: one.value() == 0 for one in members(visit.shared) if one.mask is not None}
+    zeros = {
+        one.name: one.value() == 0 for one in parameters_of(visit.shared) if one.mask is not None
+    }
     assert zeros
     with seeded(0):
         train(restored, visit.task, Training(2))
     moved = 0
-    for one in members(restored):
+    for one in parameters_of(restored):
         if (
             one.name in zeros and one.raw.requires_grad
         ):  # too small for a codebook: pruned all the same
@@ -258,9 +262,9 @@ def test_clones_are_equal_and_apart(visit: Visit):
 
 def test_baked_model_is_plain_and_pickles(visit: Visit):
     baked = bake(clone(visit.shared))
-    assert all(one.state is None for one in members(baked))
-    assert [one.raw.requires_grad for one in members(baked)] == [
-        one.raw.requires_grad for one in members(visit.model)
+    assert all(one.state is None for one in parameters_of(baked))
+    assert [one.raw.requires_grad for one in parameters_of(baked)] == [
+        one.raw.requires_grad for one in parameters_of(visit.model)
     ]
     if (
         "norm" not in visit.animal.name or visit.animal.name == "norms"
@@ -282,7 +286,7 @@ def test_what_is_tied_stays_tied(visit: Visit):
         bake(clone(visit.shared)),
         copy.deepcopy(visit.shared),
     ):
-        (one,) = (one for one in members(model) if one.raw.shape == shape)
+        (one,) = (one for one in parameters_of(model) if one.raw.shape == shape)
         assert len(one.owners) == 2
         first, second = (getattr(module, attribute) for module, attribute in one.owners)
         assert torch.equal(first, second)
@@ -295,6 +299,7 @@ def test_frozen_weights_stay_frozen(visit: Visit):
     with seeded(0):
         trained = train(clone(visit.shared), visit.task, Training(2))
     one, other = (
-        {one.name: one for one in members(model)}["0.weight"] for model in (visit.shared, trained)
+        {one.name: one for one in parameters_of(model)}["0.weight"]
+        for model in (visit.shared, trained)
     )
     assert torch.equal(one.value(), other.value())

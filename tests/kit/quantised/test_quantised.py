@@ -21,7 +21,7 @@ from shoestring.kit import (
     clone,
     edges,
     fold_batch_norm,
-    members,
+    parameters_of,
     products,
     record,
     restore,
@@ -171,7 +171,7 @@ def test_a_file_of_whole_numbers_is_restored(case, quantised, tmp_path):
         clone(quantised.inner), quantised.places, [Grid(0, 1) for _ in quantised.grids]
     )
     again = restore(tmp_path / "a.shoe", blank)
-    for one, other in zip(members(quantised), members(again), strict=True):
+    for one, other in zip(parameters_of(quantised), parameters_of(again), strict=True):
         assert torch.equal(one.value(), other.value()), one.name
         if one.raw.ndim > 1 and one.state is not None:
             assert other.state is not None and torch.equal(one.state.scale, other.state.scale)
@@ -333,9 +333,11 @@ def test_what_was_pruned_stays_pruned(case):
 
     with seeded(0):
         pruned = Magnitude(density=0.5, training=Training(0))(model, task.sealed())
-    zeros = {one.name: int((one.value() == 0).sum()) for one in members(pruned) if one.raw.ndim > 1}
+    zeros = {
+        one.name: int((one.value() == 0).sum()) for one in parameters_of(pruned) if one.raw.ndim > 1
+    }
     quantised = PostTraining(examples=32)(pruned, task.sealed())
-    for one in members(quantised):
+    for one in parameters_of(quantised):
         if one.raw.ndim > 1:
             assert int((one.value() == 0).sum()) >= zeros[one.name.removeprefix("inner.")]
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import members, settle_batch_norm
+from shoestring.kit import parameters_of, settle_batch_norm
 
 
 def test_it_answers_as_before_and_sees_no_more():
@@ -57,7 +57,7 @@ def test_shared_and_parametrized_norms_stay():
     levels = nn.Sequential(nn.BatchNorm1d(3))
     for model in (shared, levels):
         model(torch.randn(8, 3) + 5)
-    (weight,) = [one for one in members(levels) if one.name == "0.weight"]
+    (weight,) = [one for one in parameters_of(levels) if one.name == "0.weight"]
     weight.round(torch.tensor(0.1))
     for model in (shared, levels):
         x = torch.randn(4, 3)

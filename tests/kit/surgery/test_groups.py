@@ -16,7 +16,7 @@ from zoo import Calls, Language, Residual
 
 from shoestring import kit
 from shoestring.core import Task, Vary, seeded
-from shoestring.kit import SkippedWarning, bake, clone, members
+from shoestring.kit import SkippedWarning, bake, clone, parameters_of
 from shoestring.kit.surgery.groups import (
     DependencyGroups,
     check,
@@ -38,7 +38,7 @@ def shaped(model: nn.Module, coupling: DependencyGroups) -> list[dict[str, tuple
 
     Running statistics go with the norm's.
     """
-    found = members(model)
+    found = parameters_of(model)
     return [
         {
             found[place].name: (axis, own.shape[1])
@@ -103,8 +103,8 @@ def test_a_residual_sum_takes_the_channels_of_both_branches():
     )
     # 5 positions fewer in and out: 64 places of 3·3·(3·8 + 8·8) products, and 8·4 in the head, for
     # three examples.
-    assert coupling.products(members(model)) == 3 * (64 * 9 * (3 * 8 + 8 * 8) + 8 * 4)
-    assert coupling.products(members(model), [torch.tensor([1, 4, 5])]) == 3 * (
+    assert coupling.products(parameters_of(model)) == 3 * (64 * 9 * (3 * 8 + 8 * 8) + 8 * 4)
+    assert coupling.products(parameters_of(model), [torch.tensor([1, 4, 5])]) == 3 * (
         64 * 9 * (3 * 5 + 5 * 5) + 5 * 4
     )
     assert kit.parameter_bytes(small) < kit.parameter_bytes(model)
@@ -204,7 +204,7 @@ class Dense(nn.Module):
 def test_what_is_concatenated_keeps_its_own_places():
     model, task = Dense(), called((1, 6, 6))
     coupling = dependency_groups(model, task, who="test")
-    found = members(model)
+    found = parameters_of(model)
     head = next(place for place, one in enumerate(found) if one.name == "head.weight")
     assert [one.slices[head, 1].flatten().tolist() for one in coupling.groups] == [
         [0, 1, 2, 3],
@@ -264,12 +264,12 @@ def test_networks_for_pictures_lose_channels_in_every_layer(make):
     gives = {name for group in coupling.groups for name in group.layers}
     assert gives == {name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)}
     small = assert_as_if_unread(model, task, coupling, first_and_last(coupling))
-    assert coupling.after(members(model), first_and_last(coupling)).products(
-        members(small)
-    ) == coupling.products(members(model), first_and_last(coupling))
+    assert coupling.after(parameters_of(model), first_and_last(coupling)).products(
+        parameters_of(small)
+    ) == coupling.products(parameters_of(model), first_and_last(coupling))
     again = dependency_groups(small, task, who="test")
     assert [len(one) for one in again.groups] == [
-        len(one) for one in coupling.after(members(model), first_and_last(coupling)).groups
+        len(one) for one in coupling.after(parameters_of(model), first_and_last(coupling)).groups
     ]
 
 
@@ -509,7 +509,7 @@ def test_only_and_keep_name_layers():
 
 def test_states_are_cut_along():
     model, task = LeNet5(), called((1, 28, 28))
-    by_name = {one.name: one for one in members(model)}
+    by_name = {one.name: one for one in parameters_of(model)}
     mask = torch.rand(50, 20, 5, 5) < 0.5
     by_name["layers.2.weight"].prune(mask)
     indices = torch.arange(500 * 800).view(500, 800) % 7
@@ -519,7 +519,7 @@ def test_states_are_cut_along():
     small = assert_as_if_unread(
         model, task, coupling, [torch.tensor([0, 1]), torch.tensor([49]), torch.tensor([3])]
     )
-    states = {one.name: one.state for one in members(small)}
+    states = {one.name: one.state for one in parameters_of(small)}
     assert torch.equal(states["layers.2.weight"].mask, mask[:49, 2:])
     keep = [row for row in range(500) if row != 3]
     assert torch.equal(states["layers.5.weight"].indices.long(), indices[keep, :784])

@@ -17,7 +17,7 @@ from zoo import ZOO, Animal, Calls, Residual, tensors
 from shoestring import kit
 from shoestring.artifact import load
 from shoestring.core import Task, Vary, seeded
-from shoestring.kit import SkippedWarning, bake, clone, members, remove_dead_units
+from shoestring.kit import SkippedWarning, bake, clone, parameters_of, remove_dead_units
 from shoestring.models import LeNet5
 
 
@@ -77,7 +77,7 @@ def test_units_without_weights_in_or_out_go_and_a_constant_goes_into_the_bias():
 @pytest.mark.parametrize("freeze", ["share", "round", "none"])
 def test_no_constant_goes_into_a_bias_that_has_a_state_or_is_not_there(freeze: str):
     model = mlp([[0.0, 0], [0, 0], [1, 1]], [2.0, -2, 0], [[1.0, 1, 1]])
-    bias = next(one for one in members(model) if one.name == "2.bias")
+    bias = next(one for one in parameters_of(model) if one.name == "2.bias")
     if freeze == "share":
         bias.share(torch.tensor([0.5, 1.0]), torch.tensor([0]))
     elif freeze == "round":
@@ -404,14 +404,14 @@ def test_classes_of_the_user_with_states():
 
     model, task = nn.Sequential(Block(), nn.Linear(3, 2)), called((3,))
     keep = torch.arange(6) < 2
-    for one in members(model):
+    for one in parameters_of(model):
         one.prune(
             keep.view(-1, 1).expand(6, 3)
             if one.name == "0.first.weight"
             else torch.ones_like(one.raw, dtype=torch.bool)
         )
     with torch.no_grad():
-        next(one for one in members(model) if one.name == "0.first.bias").raw[2:] = -1
+        next(one for one in parameters_of(model) if one.name == "0.first.bias").raw[2:] = -1
     small = remove_dead_units(model, task)
     assert small[0].first.out_features == 2 and not isinstance(
         getattr(small[0], "hidden", None), torch.fx.Proxy
@@ -588,7 +588,7 @@ def test_states_are_carried_along():
             nn.Flatten(),
             nn.Linear(24, 5),
         )
-    mine = {one.name: one for one in members(model)}
+    mine = {one.name: one for one in parameters_of(model)}
     keep = torch.ones(4, 1, 3, 3, dtype=torch.bool)
     keep[1], keep[3, 0, 0, 0] = False, False
     mine["0.weight"].prune(keep)
@@ -606,7 +606,7 @@ def test_states_are_carried_along():
     task = called((1, 6, 6))
     small = remove_dead_units(model, task)
     assert_same(model, small, task)
-    theirs = {one.name: one for one in members(small)}
+    theirs = {one.name: one for one in parameters_of(small)}
     assert (
         theirs["0.weight"].value().shape
         == theirs["0.weight"].mask.shape
@@ -738,7 +738,7 @@ def test_models_of_every_kind(animal: Animal):
     """Half of the rows and columns of every matrix are zero: whatever is removed, the answers stay."""
     model, task = animal()
     with torch.no_grad():
-        for one in members(model):
+        for one in parameters_of(model):
             if (
                 one.is_parameter
                 and one.raw.is_floating_point()

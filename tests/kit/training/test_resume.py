@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from shoestring.core import seeded
-from shoestring.kit import Ramp, Supervised, Training, members, moved, resuming, state_of, train
+from shoestring.kit import (
+    Ramp,
+    Supervised,
+    Training,
+    moved,
+    parameters_of,
+    resuming,
+    state_of,
+    train,
+)
 from shoestring.kit.training import resume
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
@@ -79,7 +88,7 @@ def test_what_is_finished_is_read(task, tmp_path):
     assert steps == []
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".pt"] == []
     fresh = program(task, Rate(price=1e-4, training=Training(30)))
-    for one, other in zip(members(first), members(fresh), strict=True):
+    for one, other in zip(parameters_of(first), parameters_of(fresh), strict=True):
         assert torch.equal(one.value(), other.value())
 
 
@@ -91,7 +100,7 @@ def test_trainings_that_differ_are_kept_apart(task, tmp_path):
     for one, other in zip(found, fresh, strict=True):
         assert all(
             torch.equal(a.value(), b.value())
-            for a, b in zip(members(one), members(other), strict=True)
+            for a, b in zip(parameters_of(one), parameters_of(other), strict=True)
         )
     assert len(list(tmp_path.iterdir())) == 3
     with resuming(tmp_path), seeded(1):  # another seed, another width

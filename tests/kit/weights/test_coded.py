@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo import classified
 
 from shoestring.core import Technique, seeded
-from shoestring.kit import Training, clone, from_shoe, members, restore, train, write
+from shoestring.kit import Training, clone, from_shoe, parameters_of, restore, train, write
 from shoestring.kit.weights.coded import compact
 from shoestring.prune import Magnitude
 from shoestring.quantize import PerGroup, WeightOnly, WeightSharing
@@ -82,7 +82,7 @@ def test_states_are_those_of_the_file(tmp_path: Path):
         warnings.simplefilter("ignore")
         model, task = Recurrent(), classified((5, 32), examples=8)
         rounded = clone(model)
-        for weight in members(rounded):
+        for weight in parameters_of(rounded):
             if weight.raw.ndim == 2:
                 weight.round(weight.value().abs().max() / 127)
         write(rounded, task, tmp_path / "whole.shoe")
@@ -93,10 +93,10 @@ def test_states_are_those_of_the_file(tmp_path: Path):
         )
     back = {
         weight.name.rpartition(".")[2]: weight
-        for weight in members(from_shoe(tmp_path / "whole.shoe"))
+        for weight in parameters_of(from_shoe(tmp_path / "whole.shoe"))
         if weight.state
     }
-    for weight in members(rounded):
+    for weight in parameters_of(rounded):
         if weight.state is not None and weight.name.startswith("memory"):
             found = back[weight.name.rpartition(".")[2]]
             assert torch.equal(found.value(), weight.value())
@@ -108,7 +108,7 @@ def test_states_are_those_of_the_file(tmp_path: Path):
             assert torch.allclose(found.state.scale, weight.state.scale, rtol=1e-5)
     masks = [
         weight.mask
-        for weight in members(from_shoe(tmp_path / "pruned.shoe"))
+        for weight in parameters_of(from_shoe(tmp_path / "pruned.shoe"))
         if weight.mask is not None
     ]
     kept = sum(int(one.sum()) for one in masks) / sum(one.numel() for one in masks)

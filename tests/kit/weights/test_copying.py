@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from shoestring import Supervised, apply, load, write
-from shoestring.kit import clone, members
+from shoestring.kit import clone, parameters_of
 from shoestring.kit.weights.copying import UncopyableError
 from shoestring.quantize import PostTraining
 
@@ -132,10 +132,12 @@ def test_what_cannot_be_copied_is_named_with_its_module(tmp_path, task):
 @pytest.mark.filterwarnings("ignore:.*torch.compile:UserWarning")
 def test_compiled_and_parallel_modules_are_copied_as_what_is_within(task):
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
-    names = [one.name for one in members(model)]
+    names = [one.name for one in parameters_of(model)]
     for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
         copied = clone(wrapped)
-        assert type(copied) is nn.Sequential and [one.name for one in members(wrapped)] == names
+        assert (
+            type(copied) is nn.Sequential and [one.name for one in parameters_of(wrapped)] == names
+        )
         assert (
             torch.equal(copied[0].weight, model[0].weight)
             and copied[0].weight is not model[0].weight

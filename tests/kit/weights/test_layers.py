@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique
-from shoestring.kit import Training, chosen, compressible, members, touched
+from shoestring.kit import Training, chosen, compressible, parameters_of, touched
 from shoestring.prune import Magnitude
 from shoestring.quantize import Rate, Trellis, WeightSharing
 from shoestring.tasks import digits
@@ -87,5 +87,7 @@ def test_techniques_change_the_layers_chosen_and_no_others(technique: Technique,
         nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 10)
     )
     changed = type(technique)(**{**vars(technique), field: ("3",)})(model, digits().sealed())
-    states = {weight.name.split(".")[0] for weight in members(changed) if weight.state is not None}
+    states = {
+        weight.name.split(".")[0] for weight in parameters_of(changed) if weight.state is not None
+    }
     assert states == ({"3"} if field == "only" else {"1", "5"})

@@ -17,7 +17,7 @@ from shoestring.kit import (
     check_finite,
     clone,
     compressible,
-    members,
+    parameters_of,
     state_of,
     with_state,
 )
@@ -32,7 +32,7 @@ def linear() -> nn.Linear:
 
 
 def weight_of(model: nn.Module):
-    return next(one for one in members(model) if one.raw.ndim == 2)
+    return next(one for one in parameters_of(model) if one.raw.ndim == 2)
 
 
 def test_mask_zeroes_without_a_sign_and_only_ever_grows():
@@ -95,7 +95,7 @@ def test_codebook_has_the_type_of_the_weight():
 
 def test_members_come_in_one_order_whatever_is_known_of_them():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-    names = [one.name for one in members(model)]
+    names = [one.name for one in parameters_of(model)]
     assert names == [
         "0.bias",
         "0.weight",
@@ -107,23 +107,23 @@ def test_members_come_in_one_order_whatever_is_known_of_them():
         "2.bias",
         "2.weight",
     ]
-    for one in members(model):
+    for one in parameters_of(model):
         if one.is_parameter:
             one.prune(torch.ones_like(one.raw, dtype=torch.bool))
-            assert [other.name for other in members(model)] == names
-    assert [one.name for one in members(bake(model))] == names
+            assert [other.name for other in parameters_of(model)] == names
+    assert [one.name for one in parameters_of(bake(model))] == names
 
 
 def test_members_of_another_parametrization_are_what_it_computes_from():
     model = nn.Sequential(
         torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), nn.Linear(2, 2)
     )
-    names = [one.name for one in members(model)]
+    names = [one.name for one in parameters_of(model)]
     assert (
         "0.parametrizations.weight.original0" in names
         and "0.parametrizations.weight.original1" in names
     )
-    assert sum(one.raw.numel() for one in members(model)) == sum(
+    assert sum(one.raw.numel() for one in parameters_of(model)) == sum(
         one.numel() for one in model.parameters()
     )
     with pytest.warns(
@@ -131,7 +131,7 @@ def test_members_of_another_parametrization_are_what_it_computes_from():
     ):
         assert [one.name for one in compressible(model, "me")] == ["1.weight"]
     with pytest.raises(TypeError, match=r"0\.weight is parametrized by something else"):
-        members(model)[1].attach()
+        parameters_of(model)[1].attach()
     with torch.no_grad():
         model[0].parametrizations.weight.original0.mul_(2)
     assert torch.equal(with_state(clone(model), state_of(model))[0].weight, model[0].weight)
@@ -152,7 +152,7 @@ def test_compressible_chooses_by_parameter():
 def test_tied_weight_has_one_state():
     model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
     model[1].weight = model[0].weight
-    (one,) = members(model)
+    (one,) = parameters_of(model)
     assert one.name == "0.weight" and len(one.owners) == 2
     one.share(torch.tensor([1.0, 2.0]), torch.arange(15).view(5, 3) % 2)
     model(torch.tensor([0])).sum().backward()
@@ -165,7 +165,7 @@ def test_tied_weight_has_one_state():
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_recurrent_network_is_copied_after_a_backward_pass(kind: type):
     model = kind(3, 4, num_layers=2)
-    for one in members(model):
+    for one in parameters_of(model):
         one.prune(torch.rand_like(one.raw) > 0.5)
     x = torch.randn(5, 2, 3)
     model(x)[0].sum().backward()
@@ -202,7 +202,7 @@ def test_lists_and_dicts_of_parameters():
     model = nn.ParameterDict(
         {"list": nn.ParameterList([nn.Parameter(torch.full((2, 2), i + 1.0)) for i in range(12)])}
     )
-    for one in members(model):
+    for one in parameters_of(model):
         one.prune(torch.eye(2, dtype=torch.bool))
     assert [one[0].tolist() for one in model["list"]] == [[i + 1.0, 0] for i in range(12)]
     assert [one[0].tolist() for one in bake(model)["list"]] == [[i + 1.0, 0] for i in range(12)]  # type: ignore[index]
@@ -234,7 +234,7 @@ def test_numbers_that_are_not_finite_are_named():
 
 def test_lazy_module_is_refused():
     model = nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3))
-    for use in (members, state_of, bake, check_finite, lambda m: compressible(m, "me")):
+    for use in (parameters_of, state_of, bake, check_finite, lambda m: compressible(m, "me")):
         with pytest.raises(
             ValueError, match="1 is lazy and has not seen an input yet: call the model once"
         ):
@@ -242,14 +242,14 @@ def test_lazy_module_is_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model(torch.ones(1, 2))
-    assert len(members(model)) == 4
+    assert len(parameters_of(model)) == 4
 
 
 def test_a_clone_and_its_model_are_parametrized_apart():
     model = linear()
     weight_of(model).prune(torch.eye(2, 3, dtype=torch.bool))
     other = clone(model)
-    bias = next(one for one in members(other) if one.name == "bias")
+    bias = next(one for one in parameters_of(other) if one.name == "bias")
     bias.prune(torch.tensor([True, False]))
     assert isinstance(model.bias, nn.Parameter) and not parametrize.is_parametrized(model, "bias")
     bake(other)
@@ -315,4 +315,4 @@ def test_a_model_without_values_says_so():
         match=r"1\.weight is on the meta device and has no values: .*load_state_dict\(\.\.\., "
         r"assign=True\)",
     ):
-        members(nn.Sequential(nn.ReLU(), nn.Linear(3, 2, device="meta", bias=False)))
+        parameters_of(nn.Sequential(nn.ReLU(), nn.Linear(3, 2, device="meta", bias=False)))
