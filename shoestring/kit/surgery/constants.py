@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from shoestring.artifact import tree
 from shoestring.core import seeded
 from shoestring.kit.surgery.dependency import ESCAPES, LAYERS, given_to
-from shoestring.kit.tracing.example import Example, over
+from shoestring.kit.tracing.example import Example
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.parameters import parameters_of
 
@@ -72,7 +73,7 @@ class _Constants(TorchFunctionMode):
         def spoiled(leaf: Any) -> Any:
             return self._spoil(leaf.clone(), True) if isinstance(leaf, Tensor) else leaf
 
-        return Example(over(spoiled, example.args), over(spoiled, example.kwargs), {})
+        return Example(tree.map(spoiled, example.args), tree.map(spoiled, example.kwargs), {})
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
