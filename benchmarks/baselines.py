@@ -22,8 +22,7 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
-from shoestring.kit import Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
 from shoestring.tasks import (

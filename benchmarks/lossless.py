@@ -28,8 +28,7 @@ from torch import Tensor
 
 from shoestring.artifact.checkpoints.checkpoint import as_safetensors, from_safetensors, pack, read
 from shoestring.core import seeded
-from shoestring.kit import Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, train
 from shoestring.kit.weights.checkpoint import from_torch
 from shoestring.models import LeNet300
 from shoestring.tasks import mnist

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from shoestring import tasks
 from shoestring.core import seeded
-from shoestring.kit import Supervised, Training, restore, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, restore, train, write
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.baselines import SETTINGS, baseline, shown
 

@@ -20,8 +20,7 @@ from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
 from shoestring.artifact import save
-from shoestring.kit import Supervised, Training, clone, compressible, parameter_bytes, taught
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, clone, compressible, parameter_bytes, taught, train
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize.rate import Price, Priced
 from shoestring.recipes.rate import SETTINGS, Point, rate_lenet

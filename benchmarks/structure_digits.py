@@ -13,8 +13,7 @@ import torch
 from rows import start
 
 from shoestring.core import Technique, chain, score, seeded
-from shoestring.kit import AdamW, Ramp, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Ramp, Training, train
 from shoestring.meters import Operations
 from shoestring.models import DigitsLeNet
 from shoestring.prune import (

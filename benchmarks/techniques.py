@@ -16,8 +16,7 @@ from rows import Rows, start
 from torch import nn
 
 from shoestring.core import Task, Technique, score, seeded
-from shoestring.kit import AdamW, Exported, Training, clone, pack
-from shoestring.kit.exporting import export
+from shoestring.kit import AdamW, Exported, Training, clone, export, pack
 from shoestring.prune import Global, Magnitude, PerLayer
 from shoestring.quantize import WeightSharing
 from shoestring.recipes import digits_lenet

@@ -15,8 +15,7 @@ import torch
 from rows import FILES, start
 
 from shoestring.core import prove, score, seeded
-from shoestring.kit import restore, write
-from shoestring.kit.exporting import export
+from shoestring.kit import export, restore, write
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize import Trellis
 from shoestring.tasks import mnist

@@ -29,8 +29,7 @@ from shoestring.artifact.kernels.sign_code import compiled
 from shoestring.artifact.kernels.signs import SignConvolution, SignProduct, bound
 from shoestring.artifact.runtime.session import session
 from shoestring.core import Task, seeded
-from shoestring.kit import Training, pack
-from shoestring.kit.exporting import export
+from shoestring.kit import Training, export, pack
 from shoestring.meters.inputs import feeds, runner
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from shoestring import Supervised, compress, load, prove
-from shoestring.kit import Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 

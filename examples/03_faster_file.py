@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from shoestring import load, prove, write
 from shoestring.core import apply, score, seeded
-from shoestring.kit import AdamW, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Training, train
 from shoestring.meters import Latency, alternate, ratio
 from shoestring.plan import fallback, sensitivity
 from shoestring.quantize import PostTraining

@@ -12,8 +12,7 @@ from torch import nn
 
 from shoestring import Agreement, load, prove, write
 from shoestring.core import apply, chain, score, seeded
-from shoestring.kit import AdamW, SameClass, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, SameClass, Training, train
 from shoestring.prune import Magnitude
 from shoestring.quantize import PostTraining
 from shoestring.tasks import digits

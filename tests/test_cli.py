@@ -26,8 +26,7 @@ from shoestring.kit.importing.onnx_pack import pack_onnx
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit.training import loop as train
-from shoestring.kit import Training
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 def small():

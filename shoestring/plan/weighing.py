@@ -18,8 +18,7 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Cost, Meter, Task
 from shoestring.core.ledger import machine
-from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, pack
-from shoestring.kit.exporting import export
+from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
 from shoestring.meters import Latency, RemoteError
 from shoestring.meters.interleaved import SECONDS
 from shoestring.plan.judge import Judge

@@ -19,9 +19,9 @@ from shoestring.kit import (
     moved,
     restore,
     resuming,
+    train,
     write,
 )
-from shoestring.kit.training import loop as train
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.tasks import known_words_dropped, words_dropped
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 import torch
 
 from shoestring.core import seeded
-from shoestring.kit import Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 

@@ -10,8 +10,7 @@ import torch
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import AdamW, Supervised, Training, moved, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Supervised, Training, moved, train, write
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary, Real, ScaledSigns, Signs
 

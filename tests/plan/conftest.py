@@ -10,9 +10,7 @@ import pytest
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Exported, Training
-from shoestring.kit.exporting import export
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Exported, Training, export, train
 from shoestring.plan.same_graph import signature_of
 from shoestring.tasks import digits
 

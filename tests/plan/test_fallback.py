@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from shoestring.core import Technique, score, seeded
-from shoestring.kit import Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, train
 from shoestring.meters import Latency
 from shoestring.plan import FallbackResult, fallback, sensitivity
 from shoestring.plan.relative_latency import RelativeLatency

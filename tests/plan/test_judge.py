@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from shoestring import Agreement
 from shoestring.core import Task, score, seeded
-from shoestring.kit import AdamW, SameClass, Supervised, Training, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, SameClass, Supervised, Training, train, write
 from shoestring.plan import judge as judging
 from shoestring.plan.judge import quick_judge
 from shoestring.tasks import digits

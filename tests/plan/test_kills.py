@@ -19,8 +19,7 @@ KILLS = int(os.environ.get("SHOESTRING_KILLS", "3"))
 SOURCE = """
 from torch import nn
 from shoestring.core import seeded
-from shoestring.kit.training import loop as train
-from shoestring.kit import Training
+from shoestring.kit import Training, train
 from shoestring.tasks import digits
 
 def small():

@@ -13,9 +13,7 @@ from torch import nn
 
 import shoestring
 from shoestring.core import Budget, Stage, Strength, Task, Technique, chain, seeded
-from shoestring.kit import Supervised, Training, clone, compressible, pack
-from shoestring.kit.exporting import export
-from shoestring.kit.training import loop as train
+from shoestring.kit import Supervised, Training, clone, compressible, export, pack, train
 from shoestring.plan import compress
 from shoestring.plan.arms import Arms
 from shoestring.plan.moves import Arm, Move, moves, round_steps, sooner

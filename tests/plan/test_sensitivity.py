@@ -15,10 +15,18 @@ import torch
 from torch import nn
 
 from shoestring.core import Cost, Task, chain, score, seeded
-from shoestring.kit import SkippedWarning, Study, Supervised, Training, Trial, clone, pack
-from shoestring.kit.exporting import export
+from shoestring.kit import (
+    SkippedWarning,
+    Study,
+    Supervised,
+    Training,
+    Trial,
+    clone,
+    export,
+    pack,
+    train,
+)
 from shoestring.kit.study.study import StudyError
-from shoestring.kit.training import loop as train
 from shoestring.meters import Latency, Operations, RemoteError, Timing
 from shoestring.plan import Table, sensitivity
 from shoestring.plan.relative_latency import RelativeLatency, between

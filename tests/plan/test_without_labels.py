@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from shoestring import Agreement, load
 from shoestring.core import Budget, score, seeded
-from shoestring.kit import AdamW, SameClass, Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, SameClass, Supervised, Training, train
 from shoestring.plan import compress, main_job
 
 

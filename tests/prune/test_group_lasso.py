@@ -13,10 +13,9 @@ from zoo import Calls, Residual, classified
 
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, members
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, members, train
 from shoestring.kit.surgery.groups import dependency_groups
 from shoestring.kit.surgery.unread import unread
-from shoestring.kit.training import loop as train
 from shoestring.prune import Channels, GroupLasso
 from shoestring.prune.group_lasso import _shrink
 

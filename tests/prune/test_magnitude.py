@@ -18,12 +18,12 @@ from shoestring.kit import (
     SkippedWarning,
     Supervised,
     Training,
+    export,
     members,
     pack,
     state_of,
+    train,
 )
-from shoestring.kit.exporting import export
-from shoestring.kit.training import loop as train
 from shoestring.prune import Global, LayerAdaptive, Magnitude, PerLayer
 from shoestring.prune.magnitude import _largest
 from shoestring.quantize import WeightSharing

@@ -10,8 +10,7 @@ import pytest
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Supervised, Training, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 

@@ -18,8 +18,16 @@ from shoestring.artifact import load, read
 from shoestring.artifact.format.protobuf import onnx as as_onnx
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.core import Technique, score, seeded
-from shoestring.kit import AdamW, Quantised, Training, Weight, fold_batch_norm, members, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import (
+    AdamW,
+    Quantised,
+    Training,
+    Weight,
+    fold_batch_norm,
+    members,
+    train,
+    write,
+)
 from shoestring.kit.weights.state import spread
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import (

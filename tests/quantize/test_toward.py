@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Training, pack, resuming, state_of
+from shoestring.kit import AdamW, Training, pack, resuming, state_of, train
 from shoestring.kit.exporting.export import export
-from shoestring.kit.training import loop as train
 from shoestring.kit.training import resume
 from shoestring.quantize import Rate
 from shoestring.quantize.toward import _FIRST, INTEGRAL, PROPORTIONAL, Course, Toward, leave

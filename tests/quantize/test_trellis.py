@@ -10,9 +10,7 @@ import torch
 from torch import nn
 
 from shoestring.core import chain, score, seeded
-from shoestring.kit import AdamW, Ramp, Training, members, pack
-from shoestring.kit.exporting import export
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Ramp, Training, export, members, pack, train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import Trellis, WeightSharing

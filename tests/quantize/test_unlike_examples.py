@@ -16,8 +16,16 @@ from torch import Tensor, nn
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
-from shoestring.kit import AdamW, Quantised, SkippedWarning, Supervised, Training, state_of, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import (
+    AdamW,
+    Quantised,
+    SkippedWarning,
+    Supervised,
+    Training,
+    state_of,
+    train,
+    write,
+)
 from shoestring.prune import LowRank
 from shoestring.quantize import (
     GPTQ,

@@ -9,8 +9,7 @@ from torch import nn
 
 from shoestring.artifact import load, read
 from shoestring.core import score, seeded
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, members, train, write
 from shoestring.models import DigitsLeNet
 from shoestring.quantize import PerChannel, PerGroup, WeightOnly
 from shoestring.tasks import digits

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import chain, seeded
-from shoestring.kit import AdamW, Ramp, Supervised, Training, members, pack, state_of
-from shoestring.kit.exporting import export
+from shoestring.kit import AdamW, Ramp, Supervised, Training, export, members, pack, state_of
 from shoestring.prune import Magnitude
 from shoestring.quantize import WeightSharing
 from shoestring.quantize.weight_sharing import _half, kmeans

@@ -316,7 +316,7 @@ def _at(example: Example, lengths: Mapping[str, int]) -> Example:
             leaf = lengthened(leaf, axis, lengths[name]) if name in lengths else leaf
         return leaf
 
-    return Example(over(change, example.args), over(change, example.kwargs), {})
+    return Example(over(change, example.args), over(change, example.kwargs), {}, example.entry)
 
 
 def narrow(graph: Graph, axes: Mapping[str, Axis]) -> Graph:

@@ -27,7 +27,7 @@ def restore(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYT
     """
     model = bake(clone(model))
     found = members(model)
-    content = file.read(path, max_bytes)
+    content = file.read_model(path, max_bytes)
     whole = scales_in(content)
     for place, (one, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):
         if one.member is None:

@@ -18,7 +18,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.core import Task, seeded
 from shoestring.kit.surgery.cutting import answers, differs, take, tensors
 from shoestring.kit.surgery.dependency import Dependencies, Place, reason_to_stay
-from shoestring.kit.tracing.example import Example, example_of, over, plain, reshaped
+from shoestring.kit.tracing.example import Example, examples_of, over, plain, with_shapes
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.layers import Patterns, chosen, layers_of
 from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, members
@@ -118,11 +118,11 @@ def dependency_groups(
         stay; a family where the model does not answer without a unit as it does with zeros in place
         of it. Raises ValueError for a lazy module, and for names of no layer.
     """
-    judged, example = bake(clone(model)).eval().cpu(), example_of(task)
+    judged, examples = bake(clone(model)).eval().cpu(), examples_of(task)
     stay = {one.name: reason for one in members(model) if (reason := reason_to_stay(one))}
     try:
-        marks, answer = _followed(judged, example, stay)
-        reason = _hidden(answer)
+        marks, answered = _followed(judged, examples, stay)
+        reason = next(filter(None, map(_hidden, answered)), "")
     except Exception as error:
         marks, reason = (
             None,
@@ -145,7 +145,7 @@ def dependency_groups(
         reasons: list[str] = []
         for numbers in ((), *_numbers(judged, group, marks.members)):
             tried = replace(group, numbers=numbers)
-            reasons.append(_fails(judged, example, replace(coupling, groups=(tried,))))
+            reasons.append(_fails(judged, examples, replace(coupling, groups=(tried,))))
             if not reasons[-1]:
                 kept.append(tried)
                 break
@@ -200,22 +200,27 @@ def _silence(
 
 
 def _followed(
-    judged: nn.Module, example: Example, reasons: dict[str, str]
-) -> tuple[Dependencies, Any]:
-    """The marks of a model after a run, on a short example where it takes one, and what it
-    answered.
+    judged: nn.Module, examples: Sequence[Example], reasons: dict[str, str]
+) -> tuple[Dependencies, list[Any]]:
+    """The marks of a model after a run of each entry, on short examples where it takes them, and
+    what it answered.
+
+    The runs share the marks: what one entry alone reads is read.
     """
-    short = _shortened(example)
-    for tried in (short, example) if short is not None else (example,):
+    short = [_shortened(one) for one in examples]
+    shorter = [one if cut is None else cut for one, cut in zip(examples, short, strict=True)]
+    for tried in (shorter, examples) if any(one is not None for one in short) else (examples,):
         marks = Dependencies(judged, lambda weight: reasons.get(weight.name, ""))
         try:
             with quiet(), seeded(0), torch.no_grad():
                 with marks:
-                    answer = judged(*tried.args, **tried.kwargs)
-                marks.fix_values([answer, tensors(answer)])  # the latter of mappings of any class
-            return marks, answer
+                    answered = [one.run(judged) for one in tried]
+                marks.fix_values(
+                    [answered, [tensors(one) for one in answered]]
+                )  # the latter of mappings of any class
+            return marks, answered
         except Exception:
-            if tried is example:
+            if tried is examples:
                 raise
     raise AssertionError("unreachable")
 
@@ -244,7 +249,7 @@ def _shortened(example: Example) -> Example | None:
                 leaf, cut = leaf.narrow(axis, 0, short), True
         return leaf
 
-    changed = Example(over(shorter, example.args), over(shorter, example.kwargs), {})
+    changed = Example(over(shorter, example.args), over(shorter, example.kwargs), {}, example.entry)
     return changed if cut else None
 
 
@@ -342,10 +347,10 @@ def _numbers(
     return [one for one in dict.fromkeys((few, tuple(found))) if one]
 
 
-def _fails(judged: nn.Module, example: Example, coupling: DependencyGroups) -> str:
+def _fails(judged: nn.Module, examples: Sequence[Example], coupling: DependencyGroups) -> str:
     """What goes wrong without the last unit of the one family of a coupling."""
     gone = [torch.tensor([len(coupling.groups[0]) - 1])]
-    return check(judged, without(judged, coupling, gone), example, coupling, gone)
+    return check(judged, without(judged, coupling, gone), examples, coupling, gone)
 
 
 def removed(
@@ -357,21 +362,21 @@ def removed(
     Where the model then answers otherwise than it does when nothing reads these units, families
     that fail alone are left whole, with a SkippedWarning from `who`.
     """
-    judged, example = bake(clone(model)).eval().cpu(), example_of(task)
+    judged, examples = bake(clone(model)).eval().cpu(), examples_of(task)
     cut = without(model, coupling, gone)
-    if not check(judged, bake(clone(cut)).eval().cpu(), example, coupling, gone):
+    if not check(judged, bake(clone(cut)).eval().cpu(), examples, coupling, gone):
         return cut, coupling.after(model, gone)
     fine = list(gone)
     for place, group in enumerate(coupling.groups):
         alone = [units if at == place else units[:0] for at, units in enumerate(gone)]
         if len(gone[place]) and (
-            reason := check(judged, without(judged, coupling, alone), example, coupling, alone)
+            reason := check(judged, without(judged, coupling, alone), examples, coupling, alone)
         ):
             text = f"without {len(gone[place])} of its {len(group)} units the model {reason}"
             warnings.warn(f"{who} skipped {group.name}: {text}", SkippedWarning, stacklevel=3)
             fine[place] = fine[place][:0]
     cut = without(model, coupling, fine)
-    if reason := check(judged, bake(clone(cut)).eval().cpu(), example, coupling, fine):
+    if reason := check(judged, bake(clone(cut)).eval().cpu(), examples, coupling, fine):
         warnings.warn(
             f"{who} removed nothing: with fewer units in several layers the model {reason}",
             SkippedWarning,
@@ -384,7 +389,7 @@ def removed(
 def check(
     judged: nn.Module,
     cut: nn.Module,
-    example: Example,
+    examples: Sequence[Example],
     coupling: DependencyGroups,
     gone: Sequence[Tensor],
 ) -> str:
@@ -394,27 +399,27 @@ def check(
     Both are plain, in evaluation mode and on the processor; `judged` is changed, and changed back,
     and `cut` is left in training.
     """
-    examples = [one for one in (example, reshaped(example)) if one is not None]
+    both = with_shapes(examples)
     with torch.no_grad():
         before = _silence(judged, coupling, gone)
         try:
-            expected = answers(judged, examples)
+            expected = answers(judged, both)
         finally:
             for raw, was in before:
                 raw.copy_(was)
-        return differs(cut, examples, expected) or _fails_in_training(judged, cut, example)
+        return differs(cut, both, expected) or _fails_in_training(judged, cut, examples)
 
 
-def _fails_in_training(judged: nn.Module, cut: nn.Module, example: Example) -> str:
+def _fails_in_training(judged: nn.Module, cut: nn.Module, examples: Sequence[Example]) -> str:
     """What goes wrong in training mode, when forward() may call more layers.
 
     Empty where it goes wrong with all units too.
     """
     try:
-        answers(cut.train(), [example])
+        answers(cut.train(), examples)
     except Exception as error:
         try:
-            answers(clone(judged).train(), [example])
+            answers(clone(judged).train(), examples)
         except Exception:
             return ""
         return f"fails in training ({type(error).__name__}: {error})"

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from shoestring.core import Task, seeded
 from shoestring.kit.surgery.cutting import answers, differs, is_in_groups, take, tensors
 from shoestring.kit.surgery.unread import remove_unread
-from shoestring.kit.tracing.example import Example, example_of, reshaped
+from shoestring.kit.tracing.example import Example, examples_of, with_shapes
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.parameters import SkippedWarning, Weight, clone, members
 
@@ -56,12 +56,23 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     are not. Layers whose weights are tied, frozen or parametrized by something else may stay as
     they are, without a word. With a SkippedWarning: the whole model, where torch.fx cannot trace it
     or it fails on the task's example; a layer, where the model does not answer as before once its
-    units are gone (because forward() has their number written into it, say). Raises ValueError for
-    a lazy module that has not seen an input, ExportError for an example that is wrong.
+    units are gone (because forward() has their number written into it, say). Of a model with
+    several entries, units go when no entry reads them, and the rest is left with a SkippedWarning.
+    Raises ValueError for a lazy module that has not seen an input, ExportError for an example that
+    is wrong.
     """
     members(model)  # says so where a module is lazy
-    example = example_of(task)
-    examples = [one for one in (example, reshaped(example)) if one is not None]
+    own = examples_of(task)
+    if names := [one.entry for one in own if one.entry]:
+        why = (
+            f"they are found in one graph, and the model has entries ({', '.join(names)}); "
+            "units that nothing reads are removed"
+        )
+        warnings.warn(
+            f"remove_dead_units skipped pairs of layers: {why}", SkippedWarning, stacklevel=2
+        )
+        return remove_unread(clone(model), task)
+    (example,), examples = own, with_shapes(own)
     skipped: dict[str, str] = {}
     expected, chains = list[Tensor](), list[_Chain]()
     result, judged = clone(model), clone(model).eval().cpu()

@@ -101,16 +101,21 @@ class Tape:
         return {value: call for call in self.calls for value in call.outputs}
 
 
-def record(model: nn.Module, example: Example) -> Tape:
-    """The tape of a module in evaluation mode on an example; raises whatever forward() does."""
+def record(model: nn.Module, *examples: Example) -> Tape:
+    """The tape of a module in evaluation mode on an example, or on one of each entry, one after the
+    other; raises whatever forward() does.
+    """
     recorder = _Recorder(model)
-    _, given = numbered((example.args, example.kwargs))
-    for tensor in given:
-        recorder.value(tensor)
-    with torch.no_grad(), inside(model, recorder.layers), recorder:
-        answer = model(*example.args, **example.kwargs)
-    _, results = numbered(plain(answer))
-    recorder.tape.results = tuple(recorder.numbers.get(id(one), -1) for one in results)
+    results: list[int] = []
+    for example in examples:
+        _, given = numbered((example.args, example.kwargs))
+        for tensor in given:
+            recorder.value(tensor)
+        with torch.no_grad(), inside(model, recorder.layers), recorder:
+            answer = example.run(model)
+        _, made = numbered(plain(answer))
+        results += [recorder.numbers.get(id(one), -1) for one in made]
+    recorder.tape.results = tuple(results)
     return recorder.tape
 
 

@@ -22,11 +22,18 @@ from shoestring import cli
 from shoestring.artifact import load
 from shoestring.artifact.format.graph import OperatorError
 from shoestring.core import Technique, Vary, seeded
-from shoestring.kit import SkippedWarning, Training, clone, from_shoe, remove_dead_units, write
+from shoestring.kit import (
+    SkippedWarning,
+    Training,
+    clone,
+    from_shoe,
+    remove_dead_units,
+    train,
+    write,
+)
 from shoestring.kit.importing import from_onnx
 from shoestring.kit.importing.onnx_pack import pack_onnx
 from shoestring.kit.tracing.example import arrays, numbered, plain
-from shoestring.kit.training import loop as train
 from shoestring.prune import Channels, Magnitude
 from shoestring.quantize import GPTQ, PostTraining, Rate, WeightOnly, WeightSharing
 

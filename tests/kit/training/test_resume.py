@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from shoestring.core import seeded
-from shoestring.kit import Ramp, Supervised, Training, members, moved, resuming, state_of
-from shoestring.kit.training import loop as train
+from shoestring.kit import Ramp, Supervised, Training, members, moved, resuming, state_of, train
 from shoestring.kit.training import resume
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude

@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from shoestring.core import ClassLogits, Own, score, seeded
 from shoestring.core.kinds import Kinds, outputs_of
-from shoestring.kit import AdamW, Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Supervised, Training, train
 from shoestring.prune import Magnitude
 
 

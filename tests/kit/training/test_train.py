@@ -19,8 +19,8 @@ from shoestring.kit import (
     clone,
     recover,
     state_of,
+    train,
 )
-from shoestring.kit.training import loop as train
 from shoestring.kit.training.resume import Batches
 
 

@@ -14,8 +14,7 @@ from torch.nn import functional
 import shoestring
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Constant, Cosine, Mixed, Ramp, Single, Supervised, Training
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Constant, Cosine, Mixed, Ramp, Single, Supervised, Training, train
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.core.view import Taught
-from shoestring.kit import AdamW, Supervised, Training, clone
-from shoestring.kit.training import loop as train
+from shoestring.kit import AdamW, Supervised, Training, clone, train
 from shoestring.prune import Magnitude
 
 X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from zoo import classified
 
 from shoestring.core import Technique, seeded
-from shoestring.kit import Training, clone, from_shoe, members, restore, write
-from shoestring.kit.training import loop as train
+from shoestring.kit import Training, clone, from_shoe, members, restore, train, write
 from shoestring.kit.weights.coded import compact
 from shoestring.prune import Magnitude
 from shoestring.quantize import PerGroup, WeightOnly, WeightSharing
