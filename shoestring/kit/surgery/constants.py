@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,15 +44,15 @@ def constants(model: nn.Module, examples: Sequence[Example]) -> dict[int, Taken]
     """What the layers of a plain model in evaluation mode take in, by the places of their weights
     among the members.
 
-    Two examples are run at least, by different random numbers. Empty where the model decides by the
+    Each entry is run twice at least, by different random numbers. Empty where the model decides by the
     values of its inputs.
     """
     found = _Constants(model)
     with contextlib.suppress(Exception), quiet(), torch.no_grad():
-        for seed in range(max(2, len(examples))):
-            example = found.unknown(examples[seed % len(examples)])
+        runs = Counter(one.entry for one in examples)
+        for seed, example in enumerate([*examples] * (2 if min(runs.values()) < 2 else 1)):
             with seeded(seed), found:
-                model(*example.args, **example.kwargs)
+                found.unknown(example).run(model)
         return found.taken
     return {}
 
@@ -73,7 +74,9 @@ class _Constants(TorchFunctionMode):
         def spoiled(leaf: Any) -> Any:
             return self._spoil(leaf.clone(), True) if isinstance(leaf, Tensor) else leaf
 
-        return Example(tree.map(spoiled, example.args), tree.map(spoiled, example.kwargs), {})
+        return Example(
+            tree.map(spoiled, example.args), tree.map(spoiled, example.kwargs), {}, example.entry
+        )
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
