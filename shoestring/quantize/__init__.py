@@ -1,4 +1,4 @@
-"""Fewer values: what takes few levels takes few bits."""
+"""Quantization: fewer distinct values, which take fewer bits."""
 
 from shoestring.quantize.bfloat16 import BFloat16
 from shoestring.quantize.binary import Binary
