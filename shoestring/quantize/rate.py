@@ -40,9 +40,8 @@ class Rate(Technique):
     The loss is that of the task + price × bits. Every weight is rounded to a multiple of a scale
     that is learned too. The bits of a weight are estimated from the weights themselves: whether it
     is zero, by the density of its row and its column; its sign; its magnitude. So the loss empties
-    whole rows and columns, and the units that are dead then are removed where layers follow one
-    another. In a last, shorter phase batch norm becomes a scale and a shift per channel, and these
-    are rounded likewise.
+    whole rows and columns, and the units that are dead then are removed. In a last, shorter phase
+    batch norm becomes a scale and a shift per channel, and these are rounded likewise.
 
     Saves: bytes of the file, ten times and more than weight sharing does.
     Costs: score, as much as `price` allows; the time of `training`.
