@@ -20,6 +20,7 @@ from shoestring.kit import (
     Patterns,
     SkippedWarning,
     Training,
+    Weight,
     bake,
     check_finite,
     chosen,
@@ -34,6 +35,7 @@ from shoestring.kit.weights.layers import say_how_far
 from shoestring.kit.weights.parametrizations import removal
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_GROUPED = "it has groups"  # no warning: a layer with groups is cheap already
 _WORTH = 0.9  # a layer is factored only if its operations fall to this share or below
 
 
@@ -228,35 +230,36 @@ def _layers(model: nn.Module) -> list[str]:
     for name, module in model.named_modules():
         if not isinstance(module, _KINDS):
             continue
-        weight = parameters.of(module)
-        reason = (
-            f"its weight is computed ({removal(module, 'weight') or 'by something else'} makes "
-            "a plain parameter of it)"
-            if weight is None
-            else "its weights are tied"
-            if len(weight.owners) > 1
-            else "its weights have a state"
-            if weight.state is not None
-            else f"it is {weight.why_foreign}"
-            if weight.is_foreign
-            else "it is frozen"
-            if not weight.raw.requires_grad
-            else "it has groups"
-            if getattr(module, "groups", 1) > 1
-            else "its class is the user's own"
-            if type(module) not in _KINDS
-            else "it is the model itself"
-            if not name
-            else ""
-        )
+        reason = _reason_not(module, name, parameters.of(module))
         reasons.setdefault(reason, []).append(name or type(module).__name__)
         factorable += [] if reason else [name]
     for reason, names in reasons.items():
-        if reason and reason != "it has groups":  # a layer with groups is cheap already
+        if reason and reason != _GROUPED:
             warnings.warn(
                 f"LowRank skipped {', '.join(names)}: {reason}", SkippedWarning, stacklevel=3
             )
     return factorable
+
+
+def _reason_not(module: nn.Module, name: str, weight: Weight | None) -> str:
+    """Why a layer cannot be factored; "" if it can."""
+    if weight is None:
+        call = removal(module, "weight")
+        how = f" ({call} makes a plain parameter of it)" if call else ""
+        return f"its weight is computed by something else{how}"
+    if len(weight.owners) > 1:
+        return "its weights are tied"
+    if weight.state is not None:
+        return "its weights have a state"
+    if weight.is_foreign:
+        return f"it is {weight.why_foreign}"
+    if not weight.raw.requires_grad:
+        return "it is frozen"
+    if getattr(module, "groups", 1) > 1:
+        return _GROUPED
+    if type(module) not in _KINDS:
+        return "its class is the user's own"
+    return "" if name else "it is the model itself"
 
 
 def _output_statistics(

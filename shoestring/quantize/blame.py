@@ -89,7 +89,7 @@ def warn_if_far_off(
     errors: list[tuple[float, str]] = []
     deadline = monotonic() + _MAX_SECONDS
     with (
-        progress("looking for the layer that breaks", len(layers)) as advance,
+        progress("looking for the layer to blame", len(layers)) as advance,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
@@ -109,7 +109,7 @@ def warn_if_far_off(
     tried = (
         ""
         if len(errors) == len(layers)
-        else f" ({len(errors)} of {len(layers)} were looked at in {_MAX_SECONDS:.0f} s)"
+        else f" ({len(errors)} of {len(layers)} were tried in {_MAX_SECONDS:.0f} s)"
     )
     worst = [
         layer
@@ -135,6 +135,7 @@ def _median_of_others(errors: Sequence[tuple[float, str]], index: int) -> float:
 
 
 def _percent(error: float) -> str:
+    """An error as a percentage, in words where it is very large."""
     return (
         "not finite" if math.isinf(error) else "more than 1000%" if error > 10 else f"{error:.0%}"
     )

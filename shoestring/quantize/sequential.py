@@ -116,11 +116,11 @@ class SequentialRun(Quantised):
         own_grid = self.places.results.get((*self.key(layer), 0))
         return output if own_grid is None else self.grids[own_grid](output)
 
-    def multiply(self, call: Product, layer: str, grid: int) -> Tensor:
+    def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """The output of a call once its layer is adjusted."""
         # A loss that goes on all the same may call a layer more often.
         if layer in self._section and self._done[layer] < len(self._keys[layer]):
-            call = self.adjust(call, layer, grid)
+            call = self.adjust(call, layer, number)
             self._done[layer] += 1
             if (
                 not self._to_end
@@ -128,4 +128,4 @@ class SequentialRun(Quantised):
                 and self._done[layer] == len(self._keys[layer])
             ):
                 raise _Finished
-        return super().multiply(call, layer, grid)
+        return super().multiply(call, layer, number)

@@ -80,7 +80,9 @@ class Trellis(Technique):
         moved = clone(model)
         parameters = [weight for weight in parameters_of(moved) if weight.is_parameter]
         free = {weight.name for weight in touched(parameters, self.only, self.keep, "Trellis")}
-        for weight in [own for own in compressible(moved, "Trellis") if own.name in free]:
+        for weight in compressible(moved, "Trellis"):
+            if weight.name not in free:
+                continue
             if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
                 value = weight.value().float()
                 spread = value.std() if value.numel() > 1 else value.abs().max()
