@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = sorted((ROOT / "tests" / "artifact" / "golden").glob("*.shoe"))
+GOLDEN = sorted((ROOT / "tests" / "artifact" / "format" / "golden").glob("*.shoe"))
 PAGE = (ROOT / "docs" / "format.md").read_text()
 MAX_BYTES = (
     1 << 26
@@ -378,7 +378,7 @@ def large_content(rng: np.random.Generator) -> Content:
 def test_random_models(tmp_path):
     rng = np.random.default_rng(0)
     paths, expected = [], []
-    for i in range(repetitions(300, 1000)):
+    for i in range(repetitions(600, 1000)):
         # Small ones mostly come one by one, large ones in tiles.
         content = (
             large_content(rng)
