@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiers import repetitions
+from tiers import EVERYTHING, repetitions
 
 from shoestring.artifact.format.file import (
     ENTRIES_VERSION,
@@ -378,7 +378,7 @@ def large_content(rng: np.random.Generator) -> Content:
 def test_random_models(tmp_path):
     rng = np.random.default_rng(0)
     paths, expected = [], []
-    for i in range(repetitions(600, 1000)):
+    for i in range(repetitions(300, 1000)):
         # Small ones mostly come one by one, large ones in tiles.
         content = (
             large_content(rng)
@@ -389,22 +389,15 @@ def test_random_models(tmp_path):
         path.write_bytes(pack(content, smallest=i % 4 == 1))
         paths.append(path)
         expected.append(told(content))
+    rare = {"planes", "grid of slices"}  # few of these are met in a part of the files
     codings, tiled = set(), set()
     for line, one in zip(inspect(paths), expected, strict=True):
         assert "tensors" in line, line
         codings |= {coded["coding"] for coded in line["tensors"]}
         tiled |= {coded["model"]["order"] > 0 for coded in line["tensors"] if coded["model"]}
         assert stripped(line) == one, line["file"]
-    assert codings == {
-        "raw",
-        "levels",
-        "sparse",
-        "planes",
-        "levels in context",
-        "grid",
-        "zeros",
-        "grid of slices",
-    }
+    every = {"raw", "levels", "sparse", "levels in context", "grid", "zeros", *rare}
+    assert every - (set() if EVERYTHING else rare) <= codings <= every
     assert tiled == {True, False}
 
 
