@@ -18,7 +18,7 @@ from shoestring.artifact import Entries, load, read_model
 from shoestring.core import score
 
 TESTS = Path(__file__).parent
-GOLDEN = TESTS / "artifact" / "golden" / "v3_two_entries.shoe"
+GOLDEN = TESTS / "artifact" / "format" / "golden" / "v3_two_entries.shoe"
 SOURCE = f"""
 import sys
 sys.path.append({str(TESTS)!r})
@@ -100,7 +100,7 @@ def test_run_takes_the_name_of_an_entry(shoestring, tmp_path):
             "none is called 'x': give --entry encode or --entry step",
         ),
         (
-            ("run", TESTS / "artifact/golden/v2_half_plain.shoe", "in.npz", "--entry", "x"),
+            ("run", TESTS / "artifact/format/golden/v2_half_plain.shoe", "in.npz", "--entry", "x"),
             "no name: leave --entry out",
         ),
         (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiers import repetitions
+from tiers import EVERYTHING, repetitions
 
 from shoestring.artifact.format.file import (
     ENTRIES_VERSION,
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = sorted((ROOT / "tests" / "artifact" / "golden").glob("*.shoe"))
+GOLDEN = sorted((ROOT / "tests" / "artifact" / "format" / "golden").glob("*.shoe"))
 PAGE = (ROOT / "docs" / "format.md").read_text()
 MAX_BYTES = (
     1 << 26
@@ -389,22 +389,15 @@ def test_random_models(tmp_path):
         path.write_bytes(pack(content, smallest=i % 4 == 1))
         paths.append(path)
         expected.append(told(content))
+    rare = {"planes", "grid of slices"}  # few of these are met in a part of the files
     codings, tiled = set(), set()
     for line, one in zip(inspect(paths), expected, strict=True):
         assert "tensors" in line, line
         codings |= {coded["coding"] for coded in line["tensors"]}
         tiled |= {coded["model"]["order"] > 0 for coded in line["tensors"] if coded["model"]}
         assert stripped(line) == one, line["file"]
-    assert codings == {
-        "raw",
-        "levels",
-        "sparse",
-        "planes",
-        "levels in context",
-        "grid",
-        "zeros",
-        "grid of slices",
-    }
+    every = {"raw", "levels", "sparse", "levels in context", "grid", "zeros", *rare}
+    assert every - (set() if EVERYTHING else rare) <= codings <= every
     assert tiled == {True, False}
 
 

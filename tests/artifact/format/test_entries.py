@@ -12,8 +12,8 @@ import pytest
 from samples import describe, linear, nested, several, varied
 from test_hostile import mutate
 
-from shoestring.artifact import Content, Entries, Loaded, ShoeError, bill, by_entry, entries
-from shoestring.artifact.format import file
+from shoestring.artifact import Content, Entries, Loaded, ShoeError, bill, by_entry
+from shoestring.artifact.format import entries, file
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.graph import Node, Port
 from shoestring.artifact.format.tensors import tensor

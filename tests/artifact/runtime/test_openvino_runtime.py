@@ -33,7 +33,7 @@ pytest.importorskip(
     "openvino", reason="openvino is not installed: pip install 'shoestring[openvino]'"
 )
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("v2_*.shoe"))
+GOLDEN = sorted((Path(__file__).parents[1] / "format" / "golden").glob("v2_*.shoe"))
 FILES = [path for path in GOLDEN if "checkpoint" not in path.stem]
 
 
