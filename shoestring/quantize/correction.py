@@ -131,12 +131,12 @@ class _Correcting(SequentialRun):
         super().__init__(quantised.inner, quantised.places, list(quantised.grids), section)
         self._biases, self._wanted = biases, wanted
 
-    def adjust(self, call: Product, layer: str, grid: int) -> Product:
+    def _adjust(self, call: Product, layer: str, grid: int) -> Product:
         """The call, with the corrected bias."""
-        if self.key(layer)[0] != layer:
+        if self._key(layer)[0] != layer:
             return call
         actual = ChannelMeans(self.inner.get_submodule(layer))
-        actual.add(self.output(call, layer, grid))
+        actual.add(self._output(call, layer, grid))
         _shift(self._biases[layer], self._wanted[layer], actual)
         return replace(call, bias=self._biases[layer].value())
 

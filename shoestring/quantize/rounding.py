@@ -261,7 +261,7 @@ class _Sums(SequentialRun):
         self._sums = {}
         super().run(task, batch)
 
-    def adjust(self, call: Product, layer: str, grid: int) -> Product:
+    def _adjust(self, call: Product, layer: str, grid: int) -> Product:
         """The call, unchanged."""
         with _in_float32(call) as parts:
             self._sums.setdefault(layer, []).extend(part.sums() for part in parts)
@@ -307,7 +307,7 @@ class _Rounding(SequentialRun):
         self._used.clear()
         super().run(task, batch)
 
-    def adjust(self, call: Product, layer: str, grid: int) -> Product:
+    def _adjust(self, call: Product, layer: str, grid: int) -> Product:
         """The call, with its weight rounded where it is the only call of it."""
         if self._is_slow(call, layer):
             return call

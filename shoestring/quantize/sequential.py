@@ -66,9 +66,9 @@ class _Finished(BaseException):
 class SequentialRun(Quantised):
     """A run of a quantised module up to the last layer of a section.
 
-    `adjust` may change each layer of the section as it is called; later layers then see its new
-    output. All attributes begin with an underscore, since the loss may ask for a part of the module
-    by name.
+    `_adjust` may change each layer of the section as it is called; later layers then see its new
+    output. Names begin with an underscore where possible, since the loss may ask for a part of the
+    module by its name.
 
     `section`: names of layers, in the order of their calls.
     `to_end`: run to the end, since the loss calls the module several times.
@@ -102,25 +102,25 @@ class SequentialRun(Quantised):
         if self._to_end:
             self._done.clear()
 
-    def adjust(self, call: Product, layer: str, grid: int) -> Product:
+    def _adjust(self, call: Product, layer: str, grid: int) -> Product:
         """The call with the layer adjusted; `grid`: the index of the grid of its input."""
         raise NotImplementedError
 
-    def key(self, layer: str) -> tuple[str, str, int]:
+    def _key(self, layer: str) -> tuple[str, str, int]:
         """The key of the current call of a layer: layer, function, turn."""
         return self._keys[layer][self._done[layer]]
 
-    def output(self, call: Product, layer: str, grid: int) -> Tensor:
+    def _output(self, call: Product, layer: str, grid: int) -> Tensor:
         """The output of the current call as it is, on its grid where it has one."""
         output = super().multiply(call, layer, grid)
-        own_grid = self.places.results.get((*self.key(layer), 0))
+        own_grid = self.places.results.get((*self._key(layer), 0))
         return output if own_grid is None else self.grids[own_grid](output)
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
         """The output of a call once its layer is adjusted."""
         # A loss that goes on all the same may call a layer more often.
         if layer in self._section and self._done[layer] < len(self._keys[layer]):
-            call = self.adjust(call, layer, number)
+            call = self._adjust(call, layer, number)
             self._done[layer] += 1
             if (
                 not self._to_end
