@@ -35,10 +35,10 @@ def read_once() -> Iterator[None]:
     It needs its own copy: it adds the translations of `custom_translation_table`.
     """
     registry = _registry()
-    plain = vars(registry).get("from_torchlib") if registry is not None else None
-    if plain is None:
+    if registry is None or "from_torchlib" not in vars(registry):
         yield
         return
+    plain = vars(registry)["from_torchlib"]
 
     def from_torchlib(cls: Any, **asked: Any) -> Any:
         key = tuple(asked.items())
