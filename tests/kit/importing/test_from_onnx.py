@@ -1,4 +1,4 @@
-"""Graphs come back as modules: they answer as ONNX Runtime does, and every technique acts on them."""
+"""Graphs come back as modules that answer as ONNX Runtime does and that techniques act on."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from shoestring.quantize import GPTQ, PostTraining, Rate, WeightOnly, WeightShar
 
 
 class Small(nn.Module):
-    """A convolution with batch norm and dropout, and two linear layers, one of them without a bias."""
+    """A convolution with batch norm and dropout, and two linear layers, one without a bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -300,7 +300,8 @@ def test_control_flow_is_taken_where_its_condition_is_known_and_refused_by_name_
     ]
     path = graph(nodes, tmp_path / "if.onnx", initializers=[("limit", np.array(10))], inputs=ports)
     with pytest.raises(
-        OperatorError, match=r"If: .* give inputs or axes that do a value with fixed= .*rate"
+        OperatorError,
+        match=r"If: .* give the inputs or axes that decide it a value with fixed= .*rate",
     ):
         from_onnx(path)
     value = torch.tensor([[-1.0, 2.0, 3.0]])
@@ -506,7 +507,7 @@ def test_where_the_module_answers_otherwise_than_the_runtime_it_is_said(tmp_path
 
     with pytest.warns(
         SkippedWarning,
-        match=r"0\.6\.onnx: as a module it answers otherwise than ONNX Runtime in y, on made "
+        match=r"0\.6\.onnx: as a module it answers otherwise than ONNX Runtime in y, on generated "
         r"inputs",
     ):
         from_onnx(saved(0.6))
