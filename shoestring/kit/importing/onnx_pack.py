@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from shoestring.artifact.checkpoints.checkpoint import (
+from shoestring.artifact.checkpoints.packing import (
     Packing,
     all_close,
     by_type,
