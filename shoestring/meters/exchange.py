@@ -101,9 +101,9 @@ def decode(body: bytes) -> Work:
         )
     header = plain_json(bytes(view[4 : 4 + length]), "the header")
     if not isinstance(header, dict) or header.get("protocol") != PROTOCOL:
-        said = header.get("protocol") if isinstance(header, dict) else None
+        protocol = header.get("protocol") if isinstance(header, dict) else None
         raise ValueError(
-            f"the request speaks protocol {str(said)[:20]} and this agent {PROTOCOL}: use the "
+            f"the request speaks protocol {str(protocol)[:20]} and this agent {PROTOCOL}: use the "
             "same shoestring on both"
         )
     if header.keys() != _KEYS:
@@ -127,10 +127,10 @@ def decode(body: bytes) -> Work:
             f"{len(view) - at:,} bytes follow the last array: the lengths in the header are wrong"
         )
     order = _listed(header["order"], "order")
-    for place in order:
-        check_integer("order", place, 0)
-        if place >= len(files):
-            raise ValueError(f"order names file {place} and there are {len(files)}, counted from 0")
+    for index in order:
+        check_integer("order", index, 0)
+        if index >= len(files):
+            raise ValueError(f"order names file {index} and there are {len(files)}, counted from 0")
     settings = {name: header[name] for name in ("threads", "rounds", "warm_up", "seconds")}
     return Work(files=files, order=order, **settings)
 

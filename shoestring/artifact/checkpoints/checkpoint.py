@@ -108,12 +108,15 @@ def from_safetensors(path: Path) -> Checkpoint:
         entries, metadata = read_header(header)
         gaps = unclaimed(entries, len(values))
         named = [
-            Named(e.name, e.dtype, e.shape, _bits(values[e.begin : e.end], e)) for e in entries
+            Named(
+                entry.name, entry.dtype, entry.shape, _bits(values[entry.begin : entry.end], entry)
+            )
+            for entry in entries
         ]
         if gaps:
-            found = checkpoint(named, metadata)
+            content = checkpoint(named, metadata)
         else:
-            found = checkpoint(
+            content = checkpoint(
                 named, metadata, header=header, notes={_SHA256: hashlib.sha256(data).hexdigest()}
             )
     except ValueError as error:
@@ -123,7 +126,7 @@ def from_safetensors(path: Path) -> Checkpoint:
             f"{path}: {gaps:,} bytes belong to no tensor and are left out; all tensors are kept",
             stacklevel=2,
         )
-    return found
+    return content
 
 
 def checkpoint(
@@ -173,10 +176,10 @@ def checkpoint(
     return made
 
 
-def pack(found: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
+def pack(content: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
     """Write a checkpoint as a .shoe file, after reading the packed bytes back and comparing them.
 
-    `found`: the checkpoint of `source`, whose size is reported.
+    `content`: the checkpoint of `source`, whose size is reported.
     `smallest`: whether to take longer for a smaller file.
     Raises OSError or ValueError for a bad `out`, FileExistsError where another process wrote it
     meanwhile, and ShoeError where the packed bytes do not come back the same.
@@ -184,13 +187,13 @@ def pack(found: Checkpoint, source: Path, out: Path, *, smallest: bool = False) 
     began = perf_counter()
     check_target(source, out)
     seen_before = seen(out)
-    data = file.pack(found, smallest=smallest)
+    data = file.pack(content, smallest=smallest)
     again = file.unpack_any(data, 1 << 62)
     is_same = isinstance(again, Checkpoint) and (again.names, again.notes) == (
-        found.names,
-        found.notes,
+        content.names,
+        content.notes,
     )
-    if not is_same or not all(map(all_close, found.tensors, again.tensors)):
+    if not is_same or not all(map(all_close, content.tensors, again.tensors)):
         raise ShoeError(
             "what was packed does not come back as it was; nothing is written: please report this"
         )
@@ -208,13 +211,13 @@ def read(path: Path, max_bytes: int | None = None) -> Checkpoint:
     """
     check_file(path)
     data = path.read_bytes()
-    found = file.unpack_any(data, room(len(data)) if max_bytes is None else max_bytes)
-    if not isinstance(found, Checkpoint):
+    content = file.unpack_any(data, room(len(data)) if max_bytes is None else max_bytes)
+    if not isinstance(content, Checkpoint):
         raise ShoeError(
             f"{path} is a model and no packed checkpoint: `shoestring export` gives it as ONNX, "
             "weights and all"
         )
-    return found
+    return content
 
 
 def room(size: int) -> int:
@@ -225,14 +228,14 @@ def room(size: int) -> int:
     return max(file.MAX_BYTES, 16 * size)
 
 
-def as_safetensors(found: Checkpoint) -> tuple[bytes, str]:
+def as_safetensors(content: Checkpoint) -> tuple[bytes, str]:
     """A .safetensors file of the tensors, and a text that says how much of the original it has.
 
     Raises ShoeError for a damaged checkpoint.
     """
-    bits_of = {tensor.name: tensor.bits for tensor in everything(found)}
+    bits_of = {tensor.name: tensor.bits for tensor in everything(content)}
     try:
-        header = _kept_header(found) or _plain_header(found)
+        header = _kept_header(content) or _plain_header(content)
         parts = [len(header).to_bytes(8, "little"), header]
         entries, _ = read_header(header)
         gaps = unclaimed(entries, max((entry.end for entry in entries), default=0))
@@ -246,30 +249,30 @@ def as_safetensors(found: Checkpoint) -> tuple[bytes, str]:
     if gaps or bits_of:
         raise ShoeError("damaged file: its header is not that of its tensors")
     data = b"".join(parts)
-    wanted = found.notes.get(_SHA256)
+    wanted = content.notes.get(_SHA256)
     if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
         raise ShoeError("damaged file: what it gives is not the file that was packed")
     if wanted is not None:
         return data, "the file that was packed, byte for byte"
     addition = (
         "; a .pt file would have them nested as they were, and what was beside them"
-        if STRUCTURE in found.notes
+        if STRUCTURE in content.notes
         else ""
     )
     return data, f"the tensors that were packed, bit for bit{addition}"
 
 
-def everything(found: Checkpoint) -> list[Named]:
+def everything(content: Checkpoint) -> list[Named]:
     """All tensors with their names, types and shapes, also under tied names.
 
     Raises ShoeError for a damaged checkpoint.
     """
-    header = _kept_header(found)
+    header = _kept_header(content)
     known = {} if header is None else {entry.name: entry for entry in _entries_of(header)}
-    tensor_of = dict(zip(found.names, found.tensors, strict=True))
+    tensor_of = dict(zip(content.names, content.tensors, strict=True))
     try:
-        tied = json.loads(found.notes.get(_TIED, "{}"))
-        owners = {name: name for name in found.names} | tied
+        tied = json.loads(content.notes.get(_TIED, "{}"))
+        owners = {name: name for name in content.names} | tied
         tensors = {name: tensor_of[owner] for name, owner in owners.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ShoeError("damaged file: a tied name has no tensor") from None
@@ -284,17 +287,17 @@ def everything(found: Checkpoint) -> list[Named]:
     return named
 
 
-def tied(found: Checkpoint) -> dict[str, str]:
+def tied(content: Checkpoint) -> dict[str, str]:
     """The names that share a tensor, each with the tensor's own name.
 
     Raises ShoeError for a damaged checkpoint.
     """
-    everything(found)
-    return json.loads(found.notes.get(_TIED, "{}"))
+    everything(content)
+    return json.loads(content.notes.get(_TIED, "{}"))
 
 
-def _kept_header(found: Checkpoint) -> bytes | None:
-    return found.notes[_HEADER].encode() if _HEADER in found.notes else None
+def _kept_header(content: Checkpoint) -> bytes | None:
+    return content.notes[_HEADER].encode() if _HEADER in content.notes else None
 
 
 def _entries_of(header: bytes) -> list[Entry]:
@@ -304,14 +307,16 @@ def _entries_of(header: bytes) -> list[Entry]:
         raise ShoeError(f"damaged file: {error}") from None
 
 
-def _plain_header(found: Checkpoint) -> bytes:
+def _plain_header(content: Checkpoint) -> bytes:
     metadata = {
         key.removeprefix(_METADATA): note
-        for key, note in found.notes.items()
+        for key, note in content.notes.items()
         if key.startswith(_METADATA)
     }
     bare = Checkpoint(
-        found.tensors, found.names, {key: note for key, note in found.notes.items() if key == _TIED}
+        content.tensors,
+        content.names,
+        {key: note for key, note in content.notes.items() if key == _TIED},
     )
     return write_header(everything(bare), metadata)
 

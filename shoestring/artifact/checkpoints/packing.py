@@ -81,10 +81,10 @@ def check_target(source: Path, out: Path) -> None:
 def seen(path: Path) -> tuple[int, int, int] | None:
     """A file's inode, time and size, which a later file differs in; None where there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def save_new(out: Path, data: bytes, there: tuple[int, int, int] | None) -> None:

@@ -256,7 +256,7 @@ def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
 def numbers(choice: Choice, rows: int, columns: int, decoder: Decoder) -> np.ndarray:
     """The next matrix (rows × columns) in the stream."""
     m = memory(choice, rows, columns)
-    left, state = decoder.place()
+    left, state = decoder.position()
     # One word a bit is enough; the stream may be much longer.
     count = min(left, rows * columns * 2 * choice.digits)
     words = decoder.words[left - count : left].astype(np.int64)

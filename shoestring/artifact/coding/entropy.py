@@ -112,14 +112,14 @@ class Decoder:
         """A bit for each probability of a 1 (× 65,536), as int64."""
         return self._coder.decode(bit_model(), probabilities / 65536.0).astype(np.int64)
 
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """The number of words that are left, and the state."""
         left, state = self._coder.pos()
         return int(left), int(state)
 
     def depth(self) -> float:
         """The number of bits that are left."""
-        left, state = self.place()
+        left, state = self.position()
         return 32 * left + log2(max(state, 1))
 
     def go(self, left: int, state: int) -> None:

@@ -143,8 +143,8 @@ def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
                 b.store(scaled, b.at(goal, kind=FLOATS), align=4)
             with part:
 
-                def lane(place: Any, _: Any) -> Sequence[Any]:
-                    b.store(b.extract_element(scaled, b.trunc(place, WORD)), b.at(goal, place))
+                def lane(index: Any, _: Any) -> Sequence[Any]:
+                    b.store(b.extract_element(scaled, b.trunc(index, WORD)), b.at(goal, index))
                     return ()
 
                 b.loop(left, (), lane)
@@ -156,8 +156,8 @@ def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
             for j in range(panels):
                 finish(b.add(row, LONG(i)), j, summed[i * panels + j])
 
-    def many(place: Any, _: Any) -> Sequence[Any]:
-        tile(b.mul(place, LONG(shape.rows)), shape.rows)
+    def many(index: Any, _: Any) -> Sequence[Any]:
+        tile(b.mul(index, LONG(shape.rows)), shape.rows)
         return ()
 
     def single(row: Any, _: Any) -> Sequence[Any]:

@@ -50,7 +50,7 @@ class Layer:
 def layers(graph: Graph, tensors: list[Tensor]) -> list[Layer]:
     """The layers of a graph, in order; none where there are too many."""
     held = _Values(graph, tensors)
-    found: list[Layer] = []
+    kernel_layers: list[Layer] = []
     for index, node in enumerate(graph.nodes):
         layer = None
         if node.outputs == 1 and not node.absent:
@@ -59,10 +59,10 @@ def layers(graph: Graph, tensors: list[Tensor]) -> list[Layer]:
             elif node.operator in ("Gemm", "MatMul"):
                 layer = _product(held, index, node)
         if layer is not None:
-            found.append(layer)
-        if len(found) > MOST_LAYERS:
+            kernel_layers.append(layer)
+        if len(kernel_layers) > MOST_LAYERS:
             return []
-    return found
+    return kernel_layers
 
 
 class _Values:
