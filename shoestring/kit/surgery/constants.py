@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from shoestring.artifact import tree
 from shoestring.core import seeded
 from shoestring.kit.surgery.dependency import ESCAPES, LAYERS, given_to
-from shoestring.kit.tracing.example import Example, over
+from shoestring.kit.tracing.example import Example
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.parameters import parameters_of
 
@@ -42,15 +44,15 @@ def constants(model: nn.Module, examples: Sequence[Example]) -> dict[int, Taken]
     """What the layers of a plain model in evaluation mode take in, by the places of their weights
     among the members.
 
-    Two examples are run at least, by different random numbers. Empty where the model decides by the
+    Each entry is run twice at least, by different random numbers. Empty where the model decides by the
     values of its inputs.
     """
     found = _Constants(model)
     with contextlib.suppress(Exception), quiet(), torch.no_grad():
-        for seed in range(max(2, len(examples))):
-            example = found.unknown(examples[seed % len(examples)])
+        runs = Counter(one.entry for one in examples)
+        for seed, example in enumerate([*examples] * (2 if min(runs.values()) < 2 else 1)):
             with seeded(seed), found:
-                model(*example.args, **example.kwargs)
+                found.unknown(example).run(model)
         return found.taken
     return {}
 
@@ -72,7 +74,9 @@ class _Constants(TorchFunctionMode):
         def spoiled(leaf: Any) -> Any:
             return self._spoil(leaf.clone(), True) if isinstance(leaf, Tensor) else leaf
 
-        return Example(over(spoiled, example.args), over(spoiled, example.kwargs), {})
+        return Example(
+            tree.map(spoiled, example.args), tree.map(spoiled, example.kwargs), {}, example.entry
+        )
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None

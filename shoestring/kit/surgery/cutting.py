@@ -23,9 +23,7 @@ def answers(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:
     """All that a model answers to the examples."""
     with quiet(), seeded(0):
         # Copies: a model may return a tensor that it keeps and writes to.
-        return [
-            tensor.clone() for one in examples for tensor in tensors(model(*one.args, **one.kwargs))
-        ]
+        return [tensor.clone() for one in examples for tensor in tensors(one.run(model))]
 
 
 def differs(model: nn.Module, examples: Sequence[Example], expected: Sequence[Tensor]) -> str:

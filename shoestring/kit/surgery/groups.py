@@ -19,7 +19,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.core import Task, seeded
 from shoestring.kit.surgery.cutting import answers, differs, take, tensors
 from shoestring.kit.surgery.dependency import Dependencies, Place, reason_to_stay
-from shoestring.kit.tracing.example import Example, example_of, reshaped
+from shoestring.kit.tracing.example import Example, examples_of, with_shapes
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.layers import Patterns, chosen
 from shoestring.kit.weights.parameters import Parameters, SkippedWarning, bake, clone, parameters_of
@@ -119,10 +119,10 @@ def dependency_groups(
         stay; a family where the model does not answer without a unit as it does with zeros in place
         of it. Raises ValueError for a lazy module, and for names of no layer.
     """
-    judged, example = bake(clone(model)).eval().cpu(), example_of(task)
+    judged, examples = bake(clone(model)).eval().cpu(), examples_of(task)
     marks, reason = followed(
         judged,
-        example,
+        examples,
         {one.name: why for one in parameters_of(model) if (why := reason_to_stay(one))},
     )
     if marks is None:
@@ -143,7 +143,7 @@ def dependency_groups(
         for numbers in ((), *numbers_of(judged, marks.members, group)):
             tried = replace(group, numbers=numbers)
             reasons.append(
-                _fails(judged, marks.members, example, replace(coupling, groups=(tried,)))
+                _fails(judged, marks.members, examples, replace(coupling, groups=(tried,)))
             )
             if not reasons[-1]:
                 kept.append(tried)
@@ -216,7 +216,7 @@ def _silence(
 
 
 def followed(
-    judged: nn.Module, example: Example, reasons: dict[str, str]
+    judged: nn.Module, examples: Sequence[Example], reasons: dict[str, str]
 ) -> tuple[Dependencies | None, str]:
     """The marks of a plain model in evaluation mode after a run, on a short example where it takes
     one; or None, and why not.
@@ -224,29 +224,35 @@ def followed(
     `reasons`: of the weights that must not be cut, by name, why.
     """
     try:
-        marks, answer = _followed(judged, example, reasons)
+        marks, answered = _followed(judged, examples, reasons)
     except Exception as error:
         return None, f"it does not run on the task's example ({type(error).__name__}: {error})"
-    return (None, reason) if (reason := _hidden(answer)) else (marks, "")
+    reason = next(filter(None, map(_hidden, answered)), "")
+    return (None, reason) if reason else (marks, "")
 
 
 def _followed(
-    judged: nn.Module, example: Example, reasons: dict[str, str]
-) -> tuple[Dependencies, Any]:
-    """The marks of a model after a run, on a short example where it takes one, and what it
-    answered.
+    judged: nn.Module, examples: Sequence[Example], reasons: dict[str, str]
+) -> tuple[Dependencies, list[Any]]:
+    """The marks of a model after a run of each entry, on short examples where it takes them, and
+    what it answered.
+
+    The runs share the marks: what one entry alone reads is read.
     """
-    short = _shortened(example)
-    for tried in (short, example) if short is not None else (example,):
+    short = [_shortened(one) for one in examples]
+    shorter = [one if cut is None else cut for one, cut in zip(examples, short, strict=True)]
+    for tried in (shorter, examples) if any(one is not None for one in short) else (examples,):
         marks = Dependencies(judged, lambda weight: reasons.get(weight.name, ""))
         try:
             with quiet(), seeded(0), torch.no_grad():
                 with marks:
-                    answer = judged(*tried.args, **tried.kwargs)
-                marks.fix_values(answer)
-            return marks, answer
+                    answered = [one.run(judged) for one in tried]
+                marks.fix_values(
+                    [answered, [tensors(one) for one in answered]]
+                )  # the latter of mappings of any class
+            return marks, answered
         except Exception:
-            if tried is example:
+            if tried is examples:
                 raise
     raise AssertionError("unreachable")
 
@@ -274,7 +280,9 @@ def _shortened(example: Example) -> Example | None:
                 leaf, cut = leaf.narrow(axis, 0, short), True
         return leaf
 
-    changed = Example(tree.map(shorter, example.args), tree.map(shorter, example.kwargs), {})
+    changed = Example(
+        tree.map(shorter, example.args), tree.map(shorter, example.kwargs), {}, example.entry
+    )
     return changed if cut else None
 
 
@@ -367,11 +375,11 @@ def numbers_of(
 
 
 def _fails(
-    judged: nn.Module, found: Parameters, example: Example, coupling: DependencyGroups
+    judged: nn.Module, found: Parameters, examples: Sequence[Example], coupling: DependencyGroups
 ) -> str:
-    """What goes wrong without the last unit of the one family of a coupling."""
+    """What goes wrong without the last unit of the one group."""
     gone = [torch.tensor([len(coupling.groups[0]) - 1])]
-    return check(judged, without(judged, coupling, gone), example, coupling, gone, found)
+    return check(judged, without(judged, coupling, gone), examples, coupling, gone, found)
 
 
 def removed(
@@ -383,20 +391,20 @@ def removed(
     Where the model then answers otherwise than it does when nothing reads these units, families
     that fail alone are left whole, with a SkippedWarning from `who`.
     """
-    judged, example = bake(clone(model)).eval().cpu(), example_of(task)
+    judged, examples = bake(clone(model)).eval().cpu(), examples_of(task)
     cut, found = without(model, coupling, gone), parameters_of(judged)
-    if not check(judged, bake(clone(cut)).eval().cpu(), example, coupling, gone, found):
+    if not check(judged, bake(clone(cut)).eval().cpu(), examples, coupling, gone, found):
         return cut, coupling.after(found, gone)
     fine = list(gone)
     for place, group in enumerate(coupling.groups):
         alone = [units if at == place else units[:0] for at, units in enumerate(gone)]
         trial = without(judged, coupling, alone) if len(gone[place]) else None
-        if trial is not None and (reason := check(judged, trial, example, coupling, alone, found)):
+        if trial is not None and (reason := check(judged, trial, examples, coupling, alone, found)):
             text = f"without {len(gone[place])} of its {len(group)} units the model {reason}"
             warnings.warn(f"{who} skipped {group.name}: {text}", SkippedWarning, stacklevel=3)
             fine[place] = fine[place][:0]
     cut = without(model, coupling, fine)
-    if reason := check(judged, bake(clone(cut)).eval().cpu(), example, coupling, fine, found):
+    if reason := check(judged, bake(clone(cut)).eval().cpu(), examples, coupling, fine, found):
         warnings.warn(
             f"{who} removed nothing: with fewer units in several layers the model {reason}",
             SkippedWarning,
@@ -409,7 +417,7 @@ def removed(
 def check(
     judged: nn.Module,
     cut: nn.Module,
-    example: Example,
+    examples: Sequence[Example],
     coupling: DependencyGroups,
     gone: Sequence[Tensor],
     found: Parameters,
@@ -420,27 +428,27 @@ def check(
     Both are plain, in evaluation mode and on the processor; `judged`, whose parameters are `found`,
     is changed, and changed back, and `cut` is left in training.
     """
-    examples = [one for one in (example, reshaped(example)) if one is not None]
+    both = with_shapes(examples)
     with torch.no_grad():
         before = _silence(found, coupling, gone)
         try:
-            expected = answers(judged, examples)
+            expected = answers(judged, both)
         finally:
             for raw, was in before:
                 raw.copy_(was)
-        return differs(cut, examples, expected) or fails_in_training(judged, cut, example)
+        return differs(cut, both, expected) or fails_in_training(judged, cut, examples)
 
 
-def fails_in_training(judged: nn.Module, cut: nn.Module, example: Example) -> str:
+def fails_in_training(judged: nn.Module, cut: nn.Module, examples: Sequence[Example]) -> str:
     """What goes wrong in training mode, when forward() may call more layers.
 
     Empty where it goes wrong with all units too.
     """
     try:
-        answers(cut.train(), [example])
+        answers(cut.train(), examples)
     except Exception as error:
         try:
-            answers(clone(judged).train(), [example])
+            answers(clone(judged).train(), examples)
         except Exception:
             return ""
         return f"fails in training ({type(error).__name__}: {error})"

@@ -26,7 +26,7 @@ from shoestring.kit.surgery.groups import (
     followed,
     numbers_of,
 )
-from shoestring.kit.tracing.example import Example, example_of, reshaped
+from shoestring.kit.tracing.example import Example, examples_of, with_shapes
 from shoestring.kit.weights.parameters import SkippedWarning, bake, clone, parameters_of
 
 FEW_OUTPUTS = 32
@@ -54,14 +54,14 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     gone (because forward() has their number written into it, say). Raises ValueError for a lazy
     module that has not seen an input, ExportError for an example that is wrong.
     """
-    result, found, example = clone(model), parameters_of(model), example_of(task)
+    result, found, own = clone(model), parameters_of(model), examples_of(task)
     if not any(
         one.is_parameter and one.raw.ndim > 1 and bool((one.value() == 0).any()) for one in found
     ):
         return result
     judged = _plain(result)
     marks, reason = followed(
-        judged, example, {one.name: why for one in found if (why := reason_not_to_cut(one))}
+        judged, own, {one.name: why for one in found if (why := reason_not_to_cut(one))}
     )
     if marks is None:
         warnings.warn(
@@ -76,8 +76,7 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
         for at, one in enumerate(found)
         if one.is_parameter and one.state is None and not reason_not_to_cut(one)
     }
-    examples = [one for one in (example, reshaped(example)) if one is not None]
-    remover = _Remover(result, judged, coupling, free, examples)
+    remover = _Remover(result, judged, coupling, free, own)
     while remover.remove():
         pass
     for name, reason in remover.skipped.items():
@@ -112,7 +111,7 @@ class _Remover:
     judged: nn.Module
     coupling: DependencyGroups
     free: set[int]
-    examples: Sequence[Example]
+    own: Sequence[Example]
     skipped: dict[str, str] = field(default_factory=dict)
     """Families that stay as they are, and why.
 
@@ -120,7 +119,7 @@ class _Remover:
     """
 
     def __post_init__(self) -> None:
-        self.found = parameters_of(self.judged)
+        self.found, self.examples = parameters_of(self.judged), with_shapes(self.own)
         with torch.no_grad():
             self.expected = answers(self.judged, self.examples)
 
@@ -208,7 +207,7 @@ class _Remover:
         trial = _plain(changed)
         with torch.no_grad():
             return differs(trial, self.examples, self.expected) or fails_in_training(
-                self.judged, trial, self.examples[0]
+                self.judged, trial, self.own
             )
 
 
