@@ -18,7 +18,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.core import Budget, Task
-from shoestring.plan.compress import Job
+from shoestring.plan.job import Job
 
 WORKER = "--worker"
 

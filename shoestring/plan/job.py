@@ -1,0 +1,350 @@
+"""A job: one search for a budget, from the model that comes in to the file that is delivered."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from torch import nn
+
+from shoestring.artifact import save
+from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, unwrapped
+from shoestring.core.resource import LIMITED
+from shoestring.kit import Trial, compressible, listening, parameter_bytes
+from shoestring.meters import default_meters
+from shoestring.plan.aiming import LOOKED_AGAIN
+from shoestring.plan.clock import Clock, TimeUpError, told
+from shoestring.plan.experiments import Experiments
+from shoestring.plan.forecast import foretell
+from shoestring.plan.frontier import TINY, Frontier, gist
+from shoestring.plan.kept import NOTE
+from shoestring.plan.outcome import Outcome
+from shoestring.plan.place import folder_of
+from shoestring.plan.search import Search
+from shoestring.plan.standing import Standing
+from shoestring.plan.verdict import HAVING, better, judge
+
+MINUTES = 10.0
+"""Minutes that a search takes where nobody says."""
+FORECAST_SECONDS = 5.0
+"""Seconds for files without training, before a forecast."""
+ENDING_SECONDS = 3.0
+"""Seconds for the end of a command, besides scoring and timing again."""
+RETIMED = 3
+"""How many of the best trials are timed again at the end, where milliseconds are limited.
+
+Each is timed for `LOOKED_AGAIN` times as long as before.
+"""
+KEPT_BYTES = 100e6
+"""Bytes of trials' files that stay in the folder of a search although other files beat them."""
+_APART = (
+    "  the storage has trials, and none of this model: a machine that searches on the same model, "
+    "task and seed scores it differently (other "
+    "data, another sample, a processor that rounds otherwise), and shares nothing"
+)
+
+
+@dataclass
+class Job:
+    """A search that is to be made: what `compress` and each of its worker processes has."""
+
+    budget: Budget
+    path: Path
+    clock: Clock
+    experiments: Experiments
+    storage: str | None = None
+    share: tuple[int, int] = (0, 1)
+    say: Callable[[str], None] = lambda text: None
+    tell: Callable[[dict[str, Any]], None] = lambda event: None
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        task: Task,
+        budget: str | Budget,
+        path: Path,
+        *,
+        minutes: float | None = None,
+        meters: Sequence[Gauge] | None = None,
+        began: float | None = None,
+        storage: str | None = None,
+        share: tuple[int, int] = (0, 1),
+        asked: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda text: None,
+        tell: Callable[[dict[str, Any]], None] = lambda event: None,
+        **settings: Any,
+    ) -> Job:
+        """The job, its model measured; `settings` are those of Experiments.
+
+        Raises what `compress` raises.
+        """
+        model = unwrapped(model)
+        check_task(task)
+        limits = _checked_limits(budget, model)
+        seconds = limits.time
+        if seconds is None:
+            seconds = 60 * (MINUTES if minutes is None else minutes)
+        if not seconds > 0:
+            raise BudgetError(f"the time is {seconds:g} s: give more than 0")
+        clock = Clock(float(seconds), monotonic() if began is None else began, say, asked)
+        meters = _checked_meters(limits, meters)
+        try:
+            with listening(clock):
+                experiments = Experiments(
+                    model,
+                    task,
+                    folder_of(path),
+                    meters,
+                    storage=storage,
+                    timing_seconds=min(max(seconds / 200, 0.4), 1.5),
+                    score_seconds=max(seconds / 60, min(seconds / 40, 1.5)),
+                    **settings,
+                )
+        except TimeUpError:
+            raise _too_short(clock) from None
+        clock.reserve(_ending_seconds(experiments))
+        return cls(limits, path, clock, experiments, storage, share, say, tell)
+
+    def __post_init__(self) -> None:
+        if self.clock.is_up:
+            raise _too_short(self.clock)
+        self.limits = self._limits()
+        if self.limits.score is not None and self.limits.score > 1 >= self.experiments.base >= 0:
+            raise BudgetError(
+                f"the score is to be {self.limits.score:g} and the model that came in has "
+                f"{self.experiments.base:.4f}: write "
+                f"score>={self.limits.score:g}%, or a number below 1"
+            )
+        self._warn_if_too_fine()
+
+    def _limits(self) -> Budget:
+        """The budget in numbers; without one, what the smallest of three named points may lose."""
+        limits = replace(self.budget, time=None).against(
+            self.experiments.came_in, self.experiments.scores
+        )
+        if limits == Budget():
+            return Budget(drop=TINY * abs(self.experiments.base))
+        return limits
+
+    def _warn_if_too_fine(self) -> None:
+        error, drop = self.experiments.judge.base_error, self.limits.drop
+        if error is None or drop is None or drop >= 2 * error or self.budget.drop is None:
+            return
+        count = self.experiments.judge.count
+        assert count is not None
+        needed = (
+            f"; about {_two_digits(count * (2 * error / drop) ** 2):,} examples would tell"
+            if drop > 0
+            else ""
+        )
+        warnings.warn(
+            f"the limit drop<={drop:g} is finer than two standard errors of the validation score "
+            f"({2 * error:.2g}, from {count:,} "
+            f"examples): with this little validation data it is partly luck{needed}",
+            stacklevel=8,  # whoever called compress
+        )
+
+    def search(self, improved: Callable[[Trial], None] = lambda trial: None) -> bool:
+        """Search until the time is up or nothing is left to gain; whether it was interrupted."""
+        search = Search(
+            Standing(self.experiments, self.limits, self.clock, improved, self.say, self.tell),
+            self.share,
+        )
+        with listening(self.clock):
+            try:
+                search.look(until=self.clock.gone + min(FORECAST_SECONDS, 0.1 * self.clock.seconds))
+                self._foretold(search)
+                search.run()
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    def _foretold(self, search: Search) -> None:
+        found = foretell(search)
+        self.say(f"  {found}")
+        self.tell(found.as_json())
+
+    def run(self) -> Outcome:
+        """The search, and its outcome."""
+        if self.storage is not None and self.experiments.study.is_apart():
+            self.say(_APART)
+        self._note(self.frontier([self.experiments.original]))
+        return self._outcome(self.search(self._deliver))
+
+    def _deliver(self, trial: Trial) -> None:
+        save(self.path, self.experiments.bytes_of(trial))
+        self.experiments.note_names([trial])
+
+    def _had(self) -> list[Trial]:
+        """The trials of which the file is there."""
+        return [one for one in self.experiments.trials() if self.experiments.has_file(one)]
+
+    def _outcome(self, interrupted: bool) -> Outcome:
+        experiments, base = self.experiments, self.experiments.base
+        key: Any = better(self.limits, base)
+        trials = self._had()
+        first = min(trials, key=key)
+        if (
+            self.limits.latency is not None and not interrupted
+        ):  # what nearly decides is timed longer
+            for one in sorted(trials, key=key)[:RETIMED]:
+                experiments.again(one, LOOKED_AGAIN * experiments.timing_seconds)
+            trials = self._had()
+        ordered, frontier = sorted(trials, key=key), self.frontier(trials)
+        trial = ordered[0]
+        if replace(self.budget, time=None) == Budget():  # the one that loses nothing
+            trial = next(iter(frontier.named().values()), trial)
+        elif trial.technique != first.technique:
+            self.say(
+                "  timed for longer, another is better than the best so far: "
+                f"{gist(trial.technique)}, {trial.cost.bytes:,} bytes, score {trial.score:.4f}"
+            )
+        self._deliver(trial)
+        experiments.note_names(trials)
+        self._sweep([*frontier.points, *ordered[:3], trial], trials)
+        self._note(frontier)
+        return Outcome(
+            trial=trial,
+            verdict=judge(self.limits, trial, base),
+            budget=self.budget,
+            limits=self.limits,
+            frontier=frontier,
+            trials=tuple(trials),
+            score_before=base,
+            scores_before=experiments.scores,
+            bytes_before=parameter_bytes(self.experiments.model),
+            file=self.path,
+            reference=experiments.reference,
+            folder=experiments.folder,
+            seconds=self.clock.gone,
+            skipped=tuple(experiments.heard),
+            interrupted=interrupted,
+            examples=experiments.judge.examples,
+            taught=experiments.taught.teaching(),
+            _model=lambda: experiments.model_of(trial, self.path),
+        )
+
+    def _sweep(self, wanted: Sequence[Trial], trials: Sequence[Trial]) -> None:
+        """Delete the files that nobody asks for any more, as far as the folder would become large:
+        another budget may ask for them.
+        """
+        room, keep = KEPT_BYTES, [one for one in wanted if one.file is not None]
+        for one in sorted(trials, key=lambda one: one.cost.bytes or 0):
+            room -= one.cost.bytes or 0
+            if room > 0 and one.file is not None:
+                keep.append(one)
+        self.experiments.study.sweep(keep)
+
+    def _note(self, frontier: Frontier) -> None:
+        """Write down what `plan.kept` wants to know of the search."""
+        found = {
+            "model": self.experiments.study.model,
+            "name": self.experiments.sealed.name,
+            "base": frontier.base,
+            "scores": self.experiments.scores,
+            "base_error": frontier.base_error,
+            "bytes_before": frontier.bytes_before,
+            "storage": _without_password(self.storage),
+            "original": self.experiments.reference.name,
+            "original_cost": self.experiments.original.cost.measured(),
+            "timer": self.experiments.weighing.timer,
+            "points": [one.to_json() for one in frontier.points],
+            "fields": list(frontier.fields),
+            "budget": str(self.budget),
+        }
+        save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
+
+    def frontier(self, trials: Sequence[Trial]) -> Frontier:
+        """Of bytes and what the budget limits besides."""
+        limited = [
+            one.field for name, one in HAVING.items() if getattr(self.limits, name) is not None
+        ]
+        fields = list(dict.fromkeys([*limited, "bytes"]))
+        return Frontier.of(
+            trials,
+            fields,
+            self.experiments.base,
+            base_error=self.experiments.judge.base_error,
+            bytes_before=parameter_bytes(self.experiments.model),
+        )
+
+
+def _checked_limits(budget: str | Budget, model: nn.Module) -> Budget:
+    """The limits that a search can keep on this model; raises BudgetError or ValueError."""
+    if isinstance(budget, Budget):
+        limits = budget
+    else:
+        limits = Budget.parse(budget) if budget.strip() else Budget()
+    for name, resource in LIMITED.items():
+        if resource.getting and name != "time" and getattr(limits, name) is not None:
+            raise BudgetError(
+                f"compress does not count {resource.about}: leave {name} out of the budget"
+            )
+    if not list(compressible(model, "compress")):
+        raise ValueError(
+            "the model has no weight with two axes or more: there is nothing to compress"
+        )
+    return limits
+
+
+def _checked_meters(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
+    """The meters for these limits; raises BudgetError where a limit cannot be measured."""
+    meters = list(default_meters(limits) if meters is None else meters)
+    measured = {meter.measures for meter in meters}
+    for name, resource in HAVING.items():
+        limited = name != "size" and getattr(limits, name) is not None
+        if limited and resource.field not in measured:
+            raise BudgetError(
+                f"the budget limits {name}, and no meter that was given measures it: add one, "
+                "or leave meters out"
+            )
+    for meter in meters:
+        if why := meter.why_not():
+            limit = next(
+                name for name, resource in HAVING.items() if resource.field == meter.measures
+            )
+            raise BudgetError(
+                f"the budget limits {limit}, and that cannot be measured here: {why}. Leave "
+                f"{limit} out of the budget"
+            )
+    return meters
+
+
+def _ending_seconds(experiments: Experiments) -> float:
+    """Seconds that the end of a command takes.
+
+    Both files are scored on test data and timed, and up to `RETIMED` of the best are timed again.
+    """
+    retiming = (
+        0.0 if experiments.latency is None else LOOKED_AGAIN * RETIMED * experiments.timing_seconds
+    )
+    return ENDING_SECONDS + experiments.judge.proving + retiming
+
+
+def _too_short(clock: Clock) -> BudgetError:
+    return BudgetError(
+        f"measuring the model as it came in took {told(clock.gone)}, and the whole command may "
+        f"take {told(clock.seconds)}: give more "
+        "time, or fewer validation examples"
+    )
+
+
+def _without_password(storage: str | None) -> str | None:
+    """The storage as it may be written down.
+
+    The password of a database stays with who knows it (PGPASSWORD, ~/.pgpass).
+    """
+    return storage if storage is None else re.sub(r"(://[^:/@]+):[^@/]*@", r"\1@", storage)
+
+
+def _two_digits(value: float) -> int:
+    """Up to the next number of two digits."""
+    digits = max(len(str(int(value))) - 2, 0)
+    return -int(-value // 10**digits) * 10**digits
