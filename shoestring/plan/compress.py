@@ -1,4 +1,4 @@
-"""The main job: from a Budget to the best file that keeps it, and the frontier found on the way."""
+"""Compress: from a Budget to the best file that keeps it, and the frontier of the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task
 from shoestring.kit import listening
 from shoestring.kit.progress import LOG
-from shoestring.plan.forecast import Forecast, foretell
+from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.place import Temporary, alone_in, folder_of
@@ -41,26 +41,40 @@ def compress(
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Outcome:
-    """Search for the best file of a trained model that keeps a budget, and write it at `path`, the
-    best so far from the first seconds on.
+    """Search for the best file of a trained model that keeps a budget, and write it at `path`.
 
-    First come files that take no training, then rounds of ever longer training on ever fewer kinds
-    of chain, out of all techniques there are. Among the files that keep every limit the one of the
-    highest validation score is delivered, where only the score is limited the smallest; without a
-    budget, the smallest that loses nothing beyond two standard errors. Where no file keeps every
-    limit, the nearest is delivered: the one that breaks the fewest, by the least.
+    The search first makes files without training, then trains in rounds: fewer kinds of chain, for
+    longer, in each round. It uses every technique there is. The best file so far is at `path` from
+    the first seconds on.
 
-    `budget`: limits as text or a Budget; shares (`latency<=50%`) are of what came in. `minutes` for
-        all of it (10, unless the budget limits time), counted from `began` (of time.monotonic(),
-        now).
-    `path`: None for a temporary file that lasts as long as the outcome. `meters` measure what is
-        limited besides bytes; None for those of the budget. What was measured stays in `path` +
-        ".study": the next search on the same model starts from it, and one that was killed goes on.
-    `storage`: where several machines share a study, see `kit.Study`.
-    `share`: of several processes that search together, which this is and how many there are.
-        `smallest` is that of `kit.write`. KeyboardInterrupt ends the search, not the delivery: the
-        outcome has the best so far and `interrupted`. Raises BudgetError or ValueError for a
-        budget, model or task that cannot be worked with, ExportError, OSError.
+    Which file is the best:
+
+    - Of the files that keep every limit it is the one with the highest validation score. Where only
+      scores are limited it is the smallest.
+    - Without a budget it is the smallest that loses nothing beyond two standard errors.
+    - Where no file keeps every limit it is the nearest: the one that breaks the fewest limits, by
+      the least.
+
+    What was measured stays in the folder `path` + ".study": the next search on the same model
+    starts from it, and a search that was killed goes on. KeyboardInterrupt ends the search, and the
+    best file so far is delivered with `interrupted` set in the outcome.
+
+    `budget`: limits, as text or as a Budget. Percentages (`latency<=50%`) are of what came in.
+    `path`: of the file; None for a temporary file that lasts as long as the outcome.
+    `minutes`: for all of it; None for the time that the budget allows, else 10.
+    `meters`: measure what is limited besides bytes; None for the meters of the budget.
+    `ledger`: where a row is written for each trial; None for none.
+    `run`: the name of the run in the ledger; None for that of the process.
+    `seed`: of training and of samples.
+    `smallest`: as in `kit.write`.
+    `storage`: of a study that several machines share, see `kit.Study`.
+    `began`: the time from which minutes count, by time.monotonic(); None for now.
+    `share`: the index of this process among those that search together, and how many there are.
+    `say`: gets lines of progress.
+    `tell`: gets the same as dictionaries.
+
+    Raises BudgetError or ValueError for a budget, model or task that cannot be used, ExportError
+    for a model that cannot be a file, OSError.
     """
     with searching(
         model,
@@ -90,18 +104,19 @@ def searching(
     path: str | Path | None = None,
     **settings: Any,
 ) -> Iterator[Outcome]:
-    """The outcome of `compress`, within.
+    """A context with the outcome of `compress`.
 
-    No other command searches or delivers at the path until the end.
+    No other command searches or delivers at the path until the context ends. `settings` are those
+    of `Job.of`.
     """
-    kept = Temporary() if path is None else None
-    file = kept.path / "model.shoe" if kept is not None else Path(path or "")
+    temporary = Temporary() if path is None else None
+    file = temporary.path / "model.shoe" if temporary is not None else Path(path or "")
     check_place(file)
     say = settings.pop("say", None)
     with alone_in(folder_of(file)):
         job = Job.of(model, task, budget, file, say=also_logged(say), **settings)
         try:
-            yield replace(job.run(), _kept=kept)
+            yield replace(job.run(), _temporary=temporary)
         finally:
             job.experiments.study.close()
 
@@ -116,11 +131,11 @@ def forecast(
     seed: int = 0,
     began: float | None = None,
 ) -> Forecast:
-    """What `compress` would come to, from a step of training, a few files without training and what
-    the reference jobs came to.
+    """What `compress` would come to, predicted in about ten seconds.
 
-    Takes about ten seconds, more where the model alone takes longer to export and score. Raises
-    what `compress` raises.
+    It is predicted from the time of a step of training, a few files without training, and what the
+    reference jobs came to. It takes longer where the model takes longer to export and score. The
+    arguments are those of `compress`. Raises what `compress` raises.
     """
     with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
         job = Job.of(
@@ -136,11 +151,11 @@ def forecast(
         with listening(job.clock):
             search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
-            return foretell(search)
+            return forecast_of(search)
 
 
 def also_logged(say: Callable[[str], None] | None) -> Callable[[str], None]:
-    """What tells a line to `say` and to the logger "shoestring"."""
+    """A function that gives a line to `say` and to the logger "shoestring"."""
 
     def tell_and_log(text: str) -> None:
         LOG.info(text.strip())

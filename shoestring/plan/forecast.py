@@ -12,7 +12,7 @@ from shoestring.core.budget import is_lower, is_of_score
 from shoestring.kit import Trial, compressible
 from shoestring.plan.aiming import FEWEST_STEPS, TAUGHT
 from shoestring.plan.arms import MARGIN, shares_of_smaller, speed_limits
-from shoestring.plan.clock import told
+from shoestring.plan.clock import duration
 from shoestring.plan.rounds import SHRINK
 from shoestring.plan.search import FIRST_SECONDS, FIRST_SHARE, Search
 from shoestring.plan.verdict import limit_of, wants_smaller
@@ -41,7 +41,7 @@ class Range:
     low: float
     high: float
 
-    def told(self, form: Callable[[float], str]) -> str:
+    def duration(self, form: Callable[[float], str]) -> str:
         """In words."""
         return f"{form(self.middle)} ({form(self.low)} to {form(self.high)})"
 
@@ -61,10 +61,10 @@ class Forecast:
     chance: float | None
 
     def __str__(self) -> str:
-        lines = [f"about {self.bytes.told(lambda v: f'{v:,.0f}')} bytes"]
+        lines = [f"about {self.bytes.duration(lambda v: f'{v:,.0f}')} bytes"]
         if self.milliseconds is not None:
-            lines.append(f"{self.milliseconds.told(lambda v: f'{v:.3g}')} ms a run")
-        lines.append(f"after {self.minutes.told(lambda v: told(60 * v))}")
+            lines.append(f"{self.milliseconds.duration(lambda v: f'{v:.3g}')} ms a run")
+        lines.append(f"after {self.minutes.duration(lambda v: duration(60 * v))}")
         chance = (
             "not known"
             if self.chance is None
@@ -80,7 +80,7 @@ class Forecast:
         return {"event": "forecast", **asdict(self)}
 
 
-def foretell(search: Search) -> Forecast:
+def forecast_of(search: Search) -> Forecast:
     """The forecast of a search that has looked at the model, and perhaps at some files."""
     experiments, budget, clock = (
         search.standing.experiments,

@@ -19,9 +19,9 @@ from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
 from shoestring.meters import default_meters
 from shoestring.plan.aiming import LOOKED_AGAIN
-from shoestring.plan.clock import Clock, TimeUpError, told
+from shoestring.plan.clock import Clock, TimeUpError, duration
 from shoestring.plan.experiments import Experiments
-from shoestring.plan.forecast import foretell
+from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import TINY, Frontier, gist
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
@@ -52,7 +52,14 @@ _APART = (
 
 @dataclass
 class Job:
-    """A search that is to be made: what `compress` and each of its worker processes has."""
+    """One search, with all that it needs; `compress` and each worker process has one.
+
+    `budget`: as it was given; `limits` are the same in numbers.
+    `path`: of the file to deliver.
+    `storage`: of a study that machines share; None for the folder of the search.
+    `share`: the index of this process among those that search together, and how many there are.
+    `say`, `tell`: get progress, as lines and as dictionaries.
+    """
 
     budget: Budget
     path: Path
@@ -81,9 +88,10 @@ class Job:
         tell: Callable[[dict[str, Any]], None] = lambda event: None,
         **settings: Any,
     ) -> Job:
-        """The job, its model measured; `settings` are those of Experiments.
+        """The job for a model, which is exported, scored and timed here.
 
-        Raises what `compress` raises.
+        The arguments are those of `compress`, `settings` those of Experiments. `asked` tells
+        whether somebody asked the search to end. Raises what `compress` raises.
         """
         model = unwrapped(model)
         check_task(task)
@@ -125,7 +133,7 @@ class Job:
         self._warn_if_too_fine()
 
     def _limits(self) -> Budget:
-        """The budget in numbers; without one, what the smallest of three named points may lose."""
+        """The budget in numbers; without one, the drop that the named point "tiny" may have."""
         limits = replace(self.budget, time=None).against(
             self.experiments.came_in, self.experiments.scores
         )
@@ -134,6 +142,7 @@ class Job:
         return limits
 
     def _warn_if_too_fine(self) -> None:
+        """Warn where the limit on the drop is below what the validation data can tell."""
         error, drop = self.experiments.judge.base_error, self.limits.drop
         if error is None or drop is None or drop >= 2 * error or self.budget.drop is None:
             return
@@ -152,7 +161,10 @@ class Job:
         )
 
     def search(self, improved: Callable[[Trial], None] = lambda trial: None) -> bool:
-        """Search until the time is up or nothing is left to gain; whether it was interrupted."""
+        """Search until the time is up or nothing is left to gain.
+
+        `improved` gets each trial that is the best so far. Returns whether it was interrupted.
+        """
         search = Search(
             Standing(self.experiments, self.limits, self.clock, improved, self.say, self.tell),
             self.share,
@@ -160,46 +172,45 @@ class Job:
         with listening(self.clock):
             try:
                 search.look(until=self.clock.gone + min(FORECAST_SECONDS, 0.1 * self.clock.seconds))
-                self._foretold(search)
+                self._tell_forecast(search)
                 search.run()
             except KeyboardInterrupt:
                 return True
         return False
 
-    def _foretold(self, search: Search) -> None:
-        found = foretell(search)
-        self.say(f"  {found}")
-        self.tell(found.as_json())
+    def _tell_forecast(self, search: Search) -> None:
+        prediction = forecast_of(search)
+        self.say(f"  {prediction}")
+        self.tell(prediction.as_json())
 
     def run(self) -> Outcome:
-        """The search, and its outcome."""
+        """Search, deliver the best file, and return the outcome."""
         if self.storage is not None and self.experiments.study.is_apart():
             self.say(_APART)
         self._note(self.frontier([self.experiments.original]))
         return self._outcome(self.search(self._deliver))
 
     def _deliver(self, trial: Trial) -> None:
+        """Write the file of a trial at the path."""
         save(self.path, self.experiments.bytes_of(trial))
         self.experiments.note_names([trial])
 
-    def _had(self) -> list[Trial]:
-        """The trials of which the file is there."""
-        return [one for one in self.experiments.trials() if self.experiments.has_file(one)]
+    def _with_files(self) -> list[Trial]:
+        """The trials whose files still exist."""
+        return [trial for trial in self.experiments.trials() if self.experiments.has_file(trial)]
 
     def _outcome(self, interrupted: bool) -> Outcome:
         experiments, base = self.experiments, self.experiments.base
         key: Any = better(self.limits, base)
-        trials = self._had()
+        trials = self._with_files()
         first = min(trials, key=key)
-        if (
-            self.limits.latency is not None and not interrupted
-        ):  # what nearly decides is timed longer
+        if self.limits.latency is not None and not interrupted:  # the best few are timed longer
             for one in sorted(trials, key=key)[:RETIMED]:
                 experiments.again(one, LOOKED_AGAIN * experiments.timing_seconds)
-            trials = self._had()
+            trials = self._with_files()
         ordered, frontier = sorted(trials, key=key), self.frontier(trials)
         trial = ordered[0]
-        if replace(self.budget, time=None) == Budget():  # the one that loses nothing
+        if replace(self.budget, time=None) == Budget():  # no budget: the one that loses nothing
             trial = next(iter(frontier.named().values()), trial)
         elif trial.technique != first.technique:
             self.say(
@@ -232,19 +243,20 @@ class Job:
         )
 
     def _sweep(self, wanted: Sequence[Trial], trials: Sequence[Trial]) -> None:
-        """Delete the files that nobody asks for any more, as far as the folder would become large:
-        another budget may ask for them.
+        """Delete the files of trials that are not wanted, the largest ones first.
+
+        Up to `KEPT_BYTES` of files stay, since a search with another budget may use them.
         """
-        room, keep = KEPT_BYTES, [one for one in wanted if one.file is not None]
-        for one in sorted(trials, key=lambda one: one.cost.bytes or 0):
-            room -= one.cost.bytes or 0
-            if room > 0 and one.file is not None:
-                keep.append(one)
+        room, keep = KEPT_BYTES, [trial for trial in wanted if trial.file is not None]
+        for trial in sorted(trials, key=lambda trial: trial.cost.bytes or 0):
+            room -= trial.cost.bytes or 0
+            if room > 0 and trial.file is not None:
+                keep.append(trial)
         self.experiments.study.sweep(keep)
 
     def _note(self, frontier: Frontier) -> None:
-        """Write down what `plan.kept` wants to know of the search."""
-        found = {
+        """Write down what `plan.kept` reads about the search."""
+        note = {
             "model": self.experiments.study.model,
             "name": self.experiments.sealed.name,
             "base": frontier.base,
@@ -259,12 +271,14 @@ class Job:
             "fields": list(frontier.fields),
             "budget": str(self.budget),
         }
-        save(self.experiments.folder / NOTE, json.dumps(found, indent=1).encode())
+        save(self.experiments.folder / NOTE, json.dumps(note, indent=1).encode())
 
     def frontier(self, trials: Sequence[Trial]) -> Frontier:
-        """Of bytes and what the budget limits besides."""
+        """The frontier of trials in score, bytes, and what else the budget limits."""
         limited = [
-            one.field for name, one in HAVING.items() if getattr(self.limits, name) is not None
+            resource.field
+            for name, resource in HAVING.items()
+            if getattr(self.limits, name) is not None
         ]
         fields = list(dict.fromkeys([*limited, "bytes"]))
         return Frontier.of(
@@ -330,21 +344,21 @@ def _ending_seconds(experiments: Experiments) -> float:
 
 def _too_short(clock: Clock) -> BudgetError:
     return BudgetError(
-        f"measuring the model as it came in took {told(clock.gone)}, and the whole command may "
-        f"take {told(clock.seconds)}: give more "
+        f"measuring the model as it came in took {duration(clock.gone)}, and the whole command may "
+        f"take {duration(clock.seconds)}: give more "
         "time, or fewer validation examples"
     )
 
 
 def _without_password(storage: str | None) -> str | None:
-    """The storage as it may be written down.
+    """The storage without the password of a database.
 
-    The password of a database stays with who knows it (PGPASSWORD, ~/.pgpass).
+    A password that is not written down comes from PGPASSWORD or ~/.pgpass.
     """
-    return storage if storage is None else re.sub(r"(://[^:/@]+):[^@/]*@", r"\1@", storage)
+    return None if storage is None else re.sub(r"(://[^:/@]+):[^@/]*@", r"\1@", storage)
 
 
 def _two_digits(value: float) -> int:
-    """Up to the next number of two digits."""
+    """The value rounded up to two digits: 1,234 becomes 1,300."""
     digits = max(len(str(int(value))) - 2, 0)
     return -int(-value // 10**digits) * 10**digits

@@ -23,7 +23,7 @@ from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, ev
 from shoestring.core.prove import proof
 from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
 from shoestring.plan.blocking import blocking
-from shoestring.plan.clock import told
+from shoestring.plan.clock import duration
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.weighing import NOT_REACHED
@@ -140,7 +140,7 @@ class Report:
                 for text in trial.note.splitlines()
             ),
             *self._verdict(),
-            f"the file: {outcome.file} ({told(self.seconds)} in all)",
+            f"the file: {outcome.file} ({duration(self.seconds)} in all)",
         ]
         return "\n".join(lines)
 
@@ -188,7 +188,7 @@ class Report:
         limit = outcome.budget.time
         if limit is not None and self.seconds > TIME_SLACK * limit:
             lines.append(
-                f"The whole command took {told(self.seconds)}, and time<={told(limit)} was asked "
+                f"The whole command took {duration(self.seconds)}, and time<={duration(limit)} was asked "
                 "for: that limit was not kept."
             )
         if outcome.interrupted:

@@ -9,7 +9,7 @@ from typing import Any
 from shoestring.core import Budget
 from shoestring.core.budget import scores_limited
 from shoestring.kit import Trial
-from shoestring.plan.clock import Clock, told
+from shoestring.plan.clock import Clock, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.verdict import Verdict, better, judge, wants_smaller
 
@@ -75,7 +75,7 @@ class Standing:
             self._deliver(trial)
             if not self._said:
                 self._said = True
-                self.say(f"  first file after {told(self.clock.gone)}: {self.words(trial)}")
+                self.say(f"  first file after {duration(self.clock.gone)}: {self.words(trial)}")
                 self.tell({"event": "first", **self._data(trial)})
 
     def _deliver(self, trial: Trial) -> None:
@@ -123,9 +123,9 @@ class Standing:
         seconds = sum(one.cost.seconds or 0 for _, one in tried if one is not None)
         fits = "keeps the budget" if self.fits(self.best) else "nearest so far"
         self.say(
-            f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
+            f"  {what}: {'; '.join(parts) or 'nothing new'} ({duration(seconds)})\n"
             f"    best: {self.words(self.best)}, {fits}; "
-            f"{told(self.clock.seconds - self.clock.gone)} left in all"
+            f"{duration(self.clock.seconds - self.clock.gone)} left in all"
         )
         self.tell(
             {

@@ -22,7 +22,7 @@ from shoestring.plan import compress
 from shoestring.plan.clock import Clock
 from shoestring.plan.compress import searching
 from shoestring.plan.experiments import Experiments
-from shoestring.plan.forecast import foretell
+from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import undominated
 from shoestring.plan.kept import NOTE, kept
 from shoestring.plan.moves import Arm, moves
@@ -325,12 +325,12 @@ def test_a_forecast_goes_by_what_an_earlier_training_came_to(model, task, tmp_pa
     slow = replace(original, cost=replace(original.cost, milliseconds=1.0))
     standing.experiments.original = standing.best = slow
     search = Search(standing, step=0.01)
-    before = foretell(search)
+    before = forecast_of(search)
     trained = replace(
         slow, technique="trained", fidelity=0.3, cost=replace(slow.cost, milliseconds=0.8)
     )
     standing.seen = {one.technique: one for one in (slow, trained)}
-    after = foretell(search)
+    after = forecast_of(search)
     assert (
         before.milliseconds
         and after.milliseconds
