@@ -211,11 +211,11 @@ def test_a_chain_shares_its_steps_among_what_trains():
     arm = Arm(
         (Move(Magnitude()), Move(PostTraining()), Move(WeightSharing()))
     )  # two shares for weights, one for numbers
-    pruned, whole, shared = arm.chain([0.0, 0.0, 1.0], 300)
+    pruned, integers, shared = arm.chain([0.0, 0.0, 1.0], 300)
     assert isinstance(pruned, Magnitude) and pruned.training.steps == 200
     assert isinstance(shared, WeightSharing) and shared.training.steps == 100
-    assert isinstance(whole, PostTraining)
-    assert arm.trains and arm.name == "Magnitude + PostTraining + Shared"
+    assert isinstance(integers, PostTraining)
+    assert arm.trains and arm.name == "Magnitude + PostTraining + WeightSharing"
 
 
 def test_dials_turn_the_strength_and_above_one_are_bytes():
