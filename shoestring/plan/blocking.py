@@ -34,7 +34,10 @@ def _sentence(
     """What was reached of the limit `name`, and which value of it would do."""
     if value is None:
         return f"{name} was not measured"
-    reason = f"{name} blocks: {_as_limit(name, value)} was reached and {_as_limit(name, limit)} asked for"
+    reason = (
+        f"{name} blocks: {_as_limit(name, value)} was reached and {_as_limit(name, limit)} asked "
+        "for"
+    )
     others = budget.without(name)
     kept = [t for t in trials if t.score is not None and judge(others, t, base).fits]
     reached = [(v, t) for t in kept if (v := _value(budget, name, t, base)) is not None]
@@ -67,7 +70,8 @@ def _next(name: str, value: float, trial: Trial, reached: Sequence[tuple[float, 
     if not better:
         return ""
     more, score = min(better)
-    return f", and {_as_limit(name, more - value)} more would buy {score - trial.score:+.4f} of the score"
+    step = _as_limit(name, more - value)
+    return f", and {step} more would buy {score - trial.score:+.4f} of the score"
 
 
 def _as_limit(name: str, value: float) -> str:

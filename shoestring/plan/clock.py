@@ -40,7 +40,7 @@ class Clock:
     every: float = 15.0
     what: str = ""
     """What is being tried, for the lines."""
-    _said: float = field(default_factory=lambda: monotonic())
+    _last_line: float = field(default_factory=lambda: monotonic())
     _thread: int = field(default_factory=threading.get_ident)
 
     @property
@@ -82,8 +82,8 @@ class Clock:
         if self.left < -OVER * self.seconds and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
-        if now - self._said >= self.every:
-            self._said = now
+        if now - self._last_line >= self.every:
+            self._last_line = now
             self.say(
                 f"    {self.what + ': ' if self.what else ''}{what}, "
                 f"{100 * done // max(total, 1)} %, {duration(self.seconds - self.gone)} left in all"
@@ -91,7 +91,7 @@ class Clock:
 
     def rest(self) -> None:
         """Start the count to the next line anew, since another line was just said."""
-        self._said = monotonic()
+        self._last_line = monotonic()
 
 
 def duration(seconds: float) -> str:

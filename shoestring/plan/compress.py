@@ -43,27 +43,17 @@ def compress(
 ) -> Outcome:
     """Search for the best file of a trained model that keeps a budget, and write it at `path`.
 
-    The search first makes files without training, then trains in rounds: fewer kinds of chain, for
-    longer, in each round. It uses every technique there is. The best file so far is at `path` from
-    the first seconds on.
-
-    Which file is the best:
-
-    - Of the files that keep every limit it is the one with the highest validation score. Where only
-      scores are limited it is the smallest.
-    - Without a budget it is the smallest that loses nothing beyond two standard errors.
-    - Where no file keeps every limit it is the nearest: the one that breaks the fewest limits, by
-      the least.
-
-    What was measured stays in the folder `path` + ".study": the next search on the same model
-    starts from it, and a search that was killed goes on. KeyboardInterrupt ends the search, and the
-    best file so far is delivered with `interrupted` set in the outcome.
+    The best file so far is at `path` from the first seconds on, and KeyboardInterrupt keeps it. Of
+    the files that keep every limit, the best has the highest validation score. Where only scores
+    are limited it is the smallest; without a budget, the smallest that loses nothing beyond two
+    standard errors. Where no file keeps every limit, it breaks the fewest limits, by the least.
+    What was measured stays in `path` + ".study", from which the next search goes on.
 
     `budget`: limits, as text or as a Budget. Percentages (`latency<=50%`) are of what came in.
     `path`: of the file; None for a temporary file that lasts as long as the outcome.
     `minutes`: for all of it; None for the time that the budget allows, else 10.
     `meters`: measure what is limited besides bytes; None for the meters of the budget.
-    `ledger`: where a row is written for each trial; None for none.
+    `ledger`: gets a row for each trial.
     `run`: the name of the run in the ledger; None for that of the process.
     `seed`: of training and of samples.
     `smallest`: as in `kit.write`.
@@ -73,8 +63,7 @@ def compress(
     `say`: gets lines of progress.
     `tell`: gets the same as dictionaries.
 
-    Raises BudgetError or ValueError for a budget, model or task that cannot be used, ExportError
-    for a model that cannot be a file, OSError.
+    Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError.
     """
     with searching(
         model,

@@ -47,27 +47,24 @@ def fallback(
 ) -> FallbackResult:
     """Find the fewest layers to keep as they were so that `action` loses at most `drop`.
 
-    First the layers are ordered by what each loses alone. A bisection then finds how many of the
-    worst must be kept. After that, layers are changed again, in runs and in the end one by one,
-    until no kept layer could be changed too. With a Latency among `meters`, a layer is also kept
-    where the file is faster without its change, beyond the noise of the timing.
+    Layers are ordered by what each loses alone, and a bisection finds how many of the worst must be
+    kept. Then layers are changed again, in runs and at last one by one, until no kept layer can be.
+    With a Latency among `meters`, a layer is also kept where its change makes the file slower.
 
     `action`: a technique with the fields `only` and `keep`.
     `drop`: how much of the validation score may be lost, 0 or more.
     `meters`: of each file; without a Latency nothing is timed.
     `must`, `must_not`: patterns of layers that must be changed, and that must not.
     `groups`: layers that stay or change together.
-    `table`: of `sensitivity`, for what each layer loses alone. Layers that it lacks are tried here,
-        where trials allow.
+    `table`: of `sensitivity`; layers that it lacks are tried here, where trials allow.
     `examples`: how many validation examples to score on, 2 or more; None for all.
     `most`: how many changed models are made at most, 1 or more.
     `seed`: of the action and of the sample.
     `folder`: where trials are remembered, so that an interrupted call goes on; None for nowhere.
 
     Warns where the drop is finer than two standard errors of the loss. Raises TypeError for an
-    action without `only` and `keep`; ValueError for a pattern that fits no layer, for layers that
-    must and must not be changed, and for settings out of range; StudyError for a folder whose study
-    cannot be used; ExportError.
+    action without these fields; ValueError for a pattern that fits no layer, for layers in both
+    lists and for settings out of range; StudyError for a study that cannot be used; ExportError.
     """
     if not drop >= 0:
         raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
@@ -187,7 +184,8 @@ class _Search:
                 if not any(name not in self.foreign for layers in self.units for name in layers):
                     raise ValueError(
                         f"fallback: {type(self.action).__name__} acts on none of "
-                        f"{', '.join(sorted(self.foreign))}; let it say by a method layers(model, task) which layers it acts on"
+                        f"{', '.join(sorted(self.foreign))}; let it say by a method "
+                        "layers(model, task) which layers it acts on"
                     ) from None
 
     def _trial(self, technique: Any, note: str) -> Comparison:

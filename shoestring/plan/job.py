@@ -45,8 +45,8 @@ KEPT_BYTES = 100e6
 """Bytes of trials' files that stay in the folder of a search although other files beat them."""
 _APART = (
     "  the storage has trials, and none of this model: a machine that searches on the same model, "
-    "task and seed scores it differently (other "
-    "data, another sample, a processor that rounds otherwise), and shares nothing"
+    "task and seed scores it differently (other data, another sample, a processor that rounds "
+    "otherwise), and shares nothing"
 )
 
 
@@ -127,8 +127,8 @@ class Job:
         if self.limits.score is not None and self.limits.score > 1 >= self.experiments.base >= 0:
             raise BudgetError(
                 f"the score is to be {self.limits.score:g} and the model that came in has "
-                f"{self.experiments.base:.4f}: write "
-                f"score>={self.limits.score:g}%, or a number below 1"
+                f"{self.experiments.base:.4f}: write score>={self.limits.score:g}%, or a number "
+                "below 1"
             )
         self._warn_if_too_fine()
 
@@ -148,15 +148,14 @@ class Job:
             return
         count = self.experiments.judge.count
         assert count is not None
-        needed = (
-            f"; about {_two_digits(count * (2 * error / drop) ** 2):,} examples would tell"
-            if drop > 0
-            else ""
-        )
+        needed = ""
+        if drop > 0:
+            examples = _two_digits(count * (2 * error / drop) ** 2)
+            needed = f"; about {examples:,} examples would tell"
         warnings.warn(
             f"the limit drop<={drop:g} is finer than two standard errors of the validation score "
-            f"({2 * error:.2g}, from {count:,} "
-            f"examples): with this little validation data it is partly luck{needed}",
+            f"({2 * error:.2g}, from {count:,} examples): with this little validation data it is "
+            f"partly luck{needed}",
             stacklevel=8,  # whoever called compress
         )
 
@@ -205,8 +204,8 @@ class Job:
         trials = self._with_files()
         first = min(trials, key=key)
         if self.limits.latency is not None and not interrupted:  # the best few are timed longer
-            for one in sorted(trials, key=key)[:RETIMED]:
-                experiments.again(one, LOOKED_AGAIN * experiments.timing_seconds)
+            for candidate in sorted(trials, key=key)[:RETIMED]:
+                experiments.again(candidate, LOOKED_AGAIN * experiments.timing_seconds)
             trials = self._with_files()
         ordered, frontier = sorted(trials, key=key), self.frontier(trials)
         trial = ordered[0]
@@ -267,7 +266,7 @@ class Job:
             "original": self.experiments.reference.name,
             "original_cost": self.experiments.original.cost.measured(),
             "timer": self.experiments.weighing.timer,
-            "points": [one.to_json() for one in frontier.points],
+            "points": [point.to_json() for point in frontier.points],
             "fields": list(frontier.fields),
             "budget": str(self.budget),
         }
@@ -345,8 +344,7 @@ def _ending_seconds(experiments: Experiments) -> float:
 def _too_short(clock: Clock) -> BudgetError:
     return BudgetError(
         f"measuring the model as it came in took {duration(clock.gone)}, and the whole command may "
-        f"take {duration(clock.seconds)}: give more "
-        "time, or fewer validation examples"
+        f"take {duration(clock.seconds)}: give more time, or fewer validation examples"
     )
 
 

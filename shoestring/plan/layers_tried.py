@@ -99,5 +99,6 @@ def size_of(model: nn.Module, layers: Layers) -> int:
     """How many numbers the parameters of these layers hold, each parameter counted once."""
     parts = [model.get_submodule(name) for name in layers]
     return sum(
-        one.numel() for one in {id(p): p for part in parts for p in part.parameters()}.values()
+        parameter.numel()
+        for parameter in {id(p): p for part in parts for p in part.parameters()}.values()
     )

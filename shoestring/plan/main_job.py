@@ -19,7 +19,7 @@ from shoestring.artifact.format.protobuf import onnx
 from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, evaluating, unwrapped
 from shoestring.core.prove import proof
-from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
+from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import duration
 from shoestring.plan.compress import also_logged, searching
@@ -173,8 +173,8 @@ class Report:
         for name, (value, limit) in outcome.verdict.undecided.items():
             lines.append(
                 f"{name} cannot be decided on this machine: {value:.4g} was measured, {limit:.4g} "
-                "is the limit, and the noise is larger than "
-                "the difference; a quieter machine would tell"
+                "is the limit, and the noise is larger than the difference; a quieter machine "
+                "would tell"
             )
         if not outcome.met:
             lines.append("The budget was not kept: this is the nearest point that was reached.")
@@ -187,14 +187,13 @@ class Report:
         if outcome.examples is not None:
             lines.append(
                 f"Validation scores are of a sample of {outcome.examples:,} examples: for the "
-                "first search in this folder, scoring all "
-                "would have taken too much of the time."
+                "first search in this folder, scoring all would have taken too much of the time."
             )
         limit = outcome.budget.time
         if limit is not None and self.seconds > TIME_SLACK * limit:
             lines.append(
-                f"The whole command took {duration(self.seconds)}, and time<={duration(limit)} was asked "
-                "for: that limit was not kept."
+                f"The whole command took {duration(self.seconds)}, and time<={duration(limit)} was "
+                "asked for: that limit was not kept."
             )
         if outcome.interrupted:
             lines.append(
@@ -267,14 +266,7 @@ def main_job(
         latency = latency or next(
             (meter for meter in meters or () if isinstance(meter, Latency)), Latency()
         )
-        timings = alternate(
-            [outcome.reference, path],
-            task.sealed(),
-            threads=latency.threads,
-            batch=latency.batch,
-            runtime=latency.runtime,
-        )
-        return _report(outcome, task, timings, settings, f"compressed to {budget}", began)
+        return _report(outcome, task, latency, settings, f"compressed to {budget}", began)
 
 
 def _check_outputs(path: Path, ledger: Ledger | None, announce: Callable[[str], None]) -> None:
@@ -305,12 +297,19 @@ def _checked(build: Callable[[], tuple[nn.Module, Task]]) -> tuple[nn.Module, Ta
 def _report(
     outcome: Outcome,
     task: Task,
-    timings: Sequence[Timing],
+    latency: Latency,
     settings: dict[str, Any],
     note: str,
     began: float,
 ) -> Report:
-    """Prove both files on the test split, and report."""
+    """Time both files, prove them on the test split, and report."""
+    timings = alternate(
+        [outcome.reference, outcome.file],
+        task.sealed(),
+        threads=latency.threads,
+        batch=latency.batch,
+        runtime=latency.runtime,
+    )
     graphs = by_entry(read_model(outcome.reference)).values()
     data = outcome.file.read_bytes()
     before = proof(outcome.reference, task, note="uncompressed", **settings)

@@ -68,13 +68,13 @@ class Move:
     def name(self) -> str:
         """The class, and the fields in which it differs from other moves of that class."""
         own, mine = type(self.technique).__name__, self.technique
-        others = [one for one in _TUNED if type(one) is type(mine) and one != mine]
+        others = [other for other in _TUNED if type(other) is type(mine) and other != mine]
         if mine not in _TUNED or not others:
             return own
         differing = [
             f.name
             for f in fields(mine)  # type: ignore[arg-type]
-            if any(getattr(one, f.name) != getattr(mine, f.name) for one in others)
+            if any(getattr(other, f.name) != getattr(mine, f.name) for other in others)
         ]
         values = [getattr(mine, name) for name in differing]
         return f"{own} at {', '.join(map(_in_words, values))}"
@@ -159,9 +159,9 @@ def moves() -> list[Move]:
     )
     result: list[Move] = []
     for kind in kinds:
-        tuned = [one for one in _TUNED if type(one) is kind]
+        tuned = [technique for technique in _TUNED if type(technique) is kind]
         try:
-            result += [Move(one) for one in tuned or [kind()]]
+            result += [Move(technique) for technique in tuned or [kind()]]
         except TypeError:  # a field without a default: a person must set it
             continue
     return result
@@ -195,16 +195,18 @@ def sooner(
             technique = replace(technique, rounding=replace(rounding, most=most))
         return technique
 
-    return [Move(timely(one.technique)) for one in known]
+    return [Move(timely(move.technique)) for move in known]
 
 
 def _kinds(kind: type[Technique]) -> set[type[Technique]]:
     """The subclasses of a technique whose stage this planner can use."""
-    below = {one for child in kind.__subclasses__() for one in {child, *_kinds(child)}}
+    below = {
+        descendant for child in kind.__subclasses__() for descendant in {child, *_kinds(child)}
+    }
     return {
-        one
-        for one in below
-        if one.stage is not None and one.stage not in (Stage.LABELS, Stage.WORKERS)
+        descendant
+        for descendant in below
+        if descendant.stage is not None and descendant.stage not in (Stage.LABELS, Stage.WORKERS)
     }
 
 

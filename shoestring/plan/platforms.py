@@ -82,13 +82,13 @@ class Table:
             [
                 Dot(
                     line.file.name,
-                    one.milliseconds * one.ratio,
-                    one.milliseconds * one.low,
-                    one.milliseconds * one.high,
+                    latency.milliseconds * latency.ratio,
+                    latency.milliseconds * latency.low,
+                    latency.milliseconds * latency.high,
                     line.score,
                 )
                 for line in self.lines
-                for one in line.relative_latencies[index : index + 1]
+                for latency in line.relative_latencies[index : index + 1]
             ]
             for index in range(len(self.platforms))
         ]
@@ -156,7 +156,7 @@ def _relative_latencies(
         seconds=seconds,
         runtime=platform.runtime,
     )
-    return [between(first, [again]), *(between(one, [first, again]) for one in others)]
+    return [between(first, [again]), *(between(timing, [first, again]) for timing in others)]
 
 
 def _words(line: Line) -> list[str]:

@@ -12,7 +12,7 @@ _COLOURS = ("#1a5fb4", "#c2571a", "#2e7d32", "#7b1fa2", "#555555")
 
 
 class Dot(NamedTuple):
-    """A file in the chart: its milliseconds with their interval (`low` to `high`), and its score."""
+    """A file in the chart: its milliseconds with their interval, and its score."""
 
     name: str
     milliseconds: float

@@ -73,12 +73,12 @@ def relative_latency(
 
 def between(timing: Timing, others: Sequence[Timing]) -> RelativeLatency:
     """The relative latency of a file from interleaved timings of it and of another file."""
-    intervals = [_interval(np.divide(timing.milliseconds, one.milliseconds)) for one in others]
+    intervals = [_interval(np.divide(timing.milliseconds, other.milliseconds)) for other in others]
     return RelativeLatency(
         ratio=float(np.mean([middle for _, middle, _ in intervals])),
         low=min(low for low, _, _ in intervals),
         high=max(high for _, _, high in intervals),
-        milliseconds=float(np.mean([one.median for one in others])),
+        milliseconds=float(np.mean([other.median for other in others])),
     )
 
 

@@ -171,7 +171,7 @@ class Rounds:
             results: list[tuple[Arm, Trial]] = []
             most = self._as_many_as_fit(share, min(most, len(arms)))
             ends, before = self.clock.gone + share * self.clock.left, self.aiming.begun
-            # A kind of chain that no dial makes fast enough is not trained: the next takes its turn.
+            # A kind of chain that no dial makes fast enough is skipped, and the next is trained.
             for arm in arms:
                 begun = self.aiming.begun - before
                 if self.clock.is_up or begun >= most or (self.clock.gone > ends and results):
@@ -197,7 +197,7 @@ class Rounds:
             self._once_more(arms[0])
 
     def _once_more(self, arm: Arm) -> None:
-        """Train the best kind of chain again while there is time, aimed at all the bytes allowed."""
+        """Train the best kind of chain again while time is left, aimed at all the bytes allowed."""
         size = limit_of(self.budget, "size")
         for _ in range(MOST_MORE):
             known = len(self.experiments.study.trials())

@@ -100,7 +100,9 @@ def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
     """
     examples, loaded = examples_of(task), Loaded(unpack_model(data), threads=1)
     with evaluating(changed), torch.no_grad(), called_from_processor(changed):
-        wanted = tensors([one.run(changed) for one in examples])
-    found = arrays([called(loaded, one.entry)(*one.args, **one.kwargs) for one in examples])
-    pairs = zip(found, (array(one.float()) for one in wanted), strict=True)
+        wanted = tensors([example.run(changed) for example in examples])
+    found = arrays(
+        [called(loaded, example.entry)(*example.args, **example.kwargs) for example in examples]
+    )
+    pairs = zip(found, (array(tensor.float()) for tensor in wanted), strict=True)
     return all(ours.shape == theirs.shape and all_close(ours, theirs) for ours, theirs in pairs)

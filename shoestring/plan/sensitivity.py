@@ -94,21 +94,29 @@ class Table:
 
     def worst_first(self) -> list[Effect]:
         """Effects with a score, the most lost first; of equal ones that with fewest bytes saved."""
-        known = [one for one in self.effects if one.score_lost is not None]
-        return sorted(known, key=lambda one: (-(one.score_lost or 0.0), one.bytes_saved or 0))
+        known = [effect for effect in self.effects if effect.score_lost is not None]
+        return sorted(
+            known, key=lambda effect: (-(effect.score_lost or 0.0), effect.bytes_saved or 0)
+        )
 
     def fastest_first(self) -> list[Effect]:
         """Effects that were timed, the most milliseconds saved first."""
-        known = [one for one in self.effects if one.milliseconds_saved is not None]
-        return sorted(known, key=lambda one: -(one.milliseconds_saved or 0.0))
+        known = [effect for effect in self.effects if effect.milliseconds_saved is not None]
+        return sorted(known, key=lambda effect: -(effect.milliseconds_saved or 0.0))
 
     def __str__(self) -> str:
         """The table as text: the most score lost first, unknown effects last."""
         parts: list[str] = []
-        others = list(dict.fromkeys(name for one in self.effects for name in one.saved.measured()))
-        for action in dict.fromkeys(one.action for one in self.effects):
-            rows = [one for one in self.worst_first() if one.action == action]
-            rows += [one for one in self.effects if one.action == action and one.score_lost is None]
+        others = list(
+            dict.fromkeys(name for effect in self.effects for name in effect.saved.measured())
+        )
+        for action in dict.fromkeys(effect.action for effect in self.effects):
+            rows = [effect for effect in self.worst_first() if effect.action == action]
+            rows += [
+                effect
+                for effect in self.effects
+                if effect.action == action and effect.score_lost is None
+            ]
             head = [
                 "layer",
                 "score lost",
@@ -117,7 +125,7 @@ class Table:
                 *(f"{name} saved" for name in others),
                 "",
             ]
-            lines = [head, *(_words(one, others) for one in rows)]
+            lines = [head, *(_words(effect, others) for effect in rows)]
             widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
             parts.append("\n".join([action, *(_aligned(line, widths) for line in lines)]))
         timed = "" if self.milliseconds is None else f", {self.milliseconds:.3f} ms a run"
@@ -136,7 +144,7 @@ class Table:
     def to_csv(self) -> str:
         """The table as CSV: a heading, and a line for each effect."""
         text = io.StringIO()
-        rows = [_flat(one) for one in self.effects]
+        rows = [_flat(effect) for effect in self.effects]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
@@ -263,27 +271,27 @@ def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) ->
     )
 
 
-def _words(one: Effect, others: Sequence[str]) -> list[str]:
+def _words(effect: Effect, others: Sequence[str]) -> list[str]:
     """The cells of an effect; `others` are fields of a Cost."""
-    lost = "" if one.score_lost is None else f"{one.score_lost:+.4f}"
-    error = "" if one.score_error is None else f" ± {one.score_error:.4f}"
-    spared = "" if one.bytes_saved is None else f"{one.bytes_saved:,}"
+    lost = "" if effect.score_lost is None else f"{effect.score_lost:+.4f}"
+    error = "" if effect.score_error is None else f" ± {effect.score_error:.4f}"
+    spared = "" if effect.bytes_saved is None else f"{effect.bytes_saved:,}"
     time = ""
-    if one.milliseconds_saved is not None:
+    if effect.milliseconds_saved is not None:
         time = (
-            f"{one.milliseconds_saved:+.4f} ({one.milliseconds_low:+.4f} to "
-            f"{one.milliseconds_high:+.4f})"
+            f"{effect.milliseconds_saved:+.4f} ({effect.milliseconds_low:+.4f} to "
+            f"{effect.milliseconds_high:+.4f})"
         )
-    if time and not one.measurable:
+    if time and not effect.measurable:
         time = "not measurable"
-    more = one.saved.measured()
+    more = effect.saved.measured()
     return [
-        one.layer,
+        effect.layer,
         lost + error,
         spared,
         time,
         *(f"{more[name]:,}" if name in more else "" for name in others),
-        one.note,
+        effect.note,
     ]
 
 
@@ -297,12 +305,14 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
     return ("  " + "  ".join(cells)).rstrip()
 
 
-def _flat(one: Effect) -> dict[str, Any]:
+def _flat(effect: Effect) -> dict[str, Any]:
     """An effect as a flat dictionary of numbers and texts."""
-    rest = {name: value for name, value in asdict(one).items() if name not in ("layers", "saved")}
+    rest = {
+        name: value for name, value in asdict(effect).items() if name not in ("layers", "saved")
+    }
     return {
-        "layer": one.layer,
+        "layer": effect.layer,
         **rest,
-        "measurable": one.measurable,
-        **{f"{name}_saved": v for name, v in asdict(one.saved).items() if v is not None},
+        "measurable": effect.measurable,
+        **{f"{name}_saved": v for name, v in asdict(effect.saved).items() if v is not None},
     }

@@ -35,7 +35,7 @@ class Standing:
     def __post_init__(self) -> None:
         self.key: Any = better(self.budget, self.experiments.base)
         self.seen: dict[str, Trial] = {}
-        self._said = False
+        self._reported_first = False
 
     def verdict(self, trial: Trial) -> Verdict:
         """Which limits a trial keeps and breaks."""
@@ -75,8 +75,8 @@ class Standing:
             if not self.experiments.has_file(trial):
                 return
             self._deliver(trial)
-            if not self._said:
-                self._said = True
+            if not self._reported_first:
+                self._reported_first = True
                 self.say(f"  first file after {duration(self.clock.gone)}: {self.words(trial)}")
                 self.tell({"event": "first", **self._data(trial)})
 

@@ -162,7 +162,7 @@ class Untrained:
         return int(share > FEW), move.first
 
     def _dials(self) -> Sequence[float]:
-        """The dials in the order in which they are tried; without a limit on bytes gentlest first."""
+        """The dials in the order in which they are tried: 0 first where bytes do not count."""
         if wants_smaller(self.budget) or limit_of(self.budget, "size") is not None:
             return UNTRAINED_DIALS
         return sorted(UNTRAINED_DIALS, key=lambda dial: dial > 0)

@@ -123,7 +123,7 @@ def better(budget: Budget, base: float) -> object:
 
 
 def quicker(trial: Trial, original: Trial, limits: Sequence[str]) -> bool:
-    """Whether a file has at least 3 % less than the original of a limited resource, beyond noise."""
+    """Whether a file has over 3 % less than the original of a limited resource, beyond noise."""
     for limit in limits:
         name = HAVING[limit].field
         before, after = getattr(original.cost, name), getattr(trial.cost, name)

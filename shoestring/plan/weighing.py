@@ -67,7 +67,7 @@ class Weighing:
         save(self.reference, data)
 
     def file_of(self, changed: nn.Module) -> bytes:
-        """The bytes of the file of a changed model; raises ExportError where it cannot be a file."""
+        """The bytes of a changed model's file; raises ExportError where it cannot be a file."""
         return file_of(changed, self.task, self._exported, self._signature, smallest=self.smallest)
 
     def original(self) -> Cost:
