@@ -90,7 +90,7 @@ class Clock:
             )
 
     def rest(self) -> None:
-        """Start the count to the next line anew, since another line was just said."""
+        """Start the count to the next line anew, since another line was just printed."""
         self._last_line = monotonic()
 
 

@@ -15,10 +15,10 @@ from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task
 from shoestring.kit import listening
 from shoestring.kit.progress import LOG
+from shoestring.plan.folder import Temporary, alone_in, folder_of
 from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job
 from shoestring.plan.outcome import Outcome
-from shoestring.plan.place import Temporary, alone_in, folder_of
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
 

@@ -55,7 +55,7 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What `compress` should come to.
+    """A prediction of what `compress` comes to.
 
     `bytes`: of the file that is delivered.
     `milliseconds`: of a run of it; None where nothing was timed.
@@ -88,7 +88,7 @@ class Forecast:
 
 
 def forecast_of(search: Search) -> Forecast:
-    """The forecast of a search that has looked at the model, and perhaps at some files."""
+    """The forecast of a search after `Search.look`."""
     standing = search.standing
     budget, clock, best = standing.budget, standing.clock, standing.best
     assert best is not None

@@ -199,14 +199,14 @@ def as_svg(frontier: Frontier, title: str = "") -> str:
     y0, y1 = min([*ys, frontier.base]), max([*ys, frontier.base])
     y0, y1 = y0 - 0.06 * max(y1 - y0, 1e-3), y1 + 0.06 * max(y1 - y0, 1e-3)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         return left + (x - x0) / (x1 - x0) * (width - left - 20), 30 + (y1 - y) / (y1 - y0) * (
             height - bottom - 30
         )
 
-    corners = [place(x, y) for x, y in zip(xs, ys, strict=True)]
+    corners = [position(x, y) for x, y in zip(xs, ys, strict=True)]
     line = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(corners))
-    _, base = place(x0, frontier.base)
+    _, base = position(x0, frontier.base)
     names = {id(trial): name for name, trial in frontier.named().items()}
     marks = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f77b4"><title>{number}: '
@@ -218,11 +218,11 @@ def as_svg(frontier: Frontier, title: str = "") -> str:
         for number, (point, (x, y)) in enumerate(zip(frontier.points, corners, strict=True), 1)
     )
     ticks = "".join(
-        f'<text x="{place(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" '
+        f'<text x="{position(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" '
         f'text-anchor="middle">{10.0**power:,.4g}</text>'
         for power in range(math.ceil(x0), math.floor(x1) + 1)
     ) + "".join(
-        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" '
+        f'<text x="{left - 6}" y="{position(x0, y)[1] + 4:.1f}" font-size="11" '
         f'text-anchor="end">{y:.3f}</text>'
         for y in (min(ys), max(ys))
     )

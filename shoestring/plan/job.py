@@ -21,11 +21,11 @@ from shoestring.meters import default_meters
 from shoestring.plan.aiming import LOOKED_AGAIN
 from shoestring.plan.clock import Clock, TimeUpError, duration
 from shoestring.plan.experiments import Experiments
+from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import TINY, Frontier, gist
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
-from shoestring.plan.place import folder_of
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
 from shoestring.plan.verdict import HAVING, better, judge

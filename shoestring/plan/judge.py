@@ -1,4 +1,4 @@
-"""The validation score of files, on a sample of the examples where all take too long."""
+"""Judges: the validation score of files, on a sample where all examples take too long."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ _A_SECOND = 2e10
 
 @dataclass(frozen=True)
 class Move:
-    """A technique as a planner begins with it."""
+    """A technique with the settings at which a planner begins."""
 
     technique: Technique
 
@@ -81,7 +81,7 @@ class Move:
 
     @property
     def stage(self) -> Stage:
-        """Where in a chain it belongs."""
+        """The stage of a chain to which its technique belongs."""
         assert self.technique.stage is not None
         return self.technique.stage
 

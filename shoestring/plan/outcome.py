@@ -1,4 +1,4 @@
-"""What a search came to."""
+"""The outcome of a search."""
 
 from __future__ import annotations
 

@@ -96,13 +96,13 @@ def _description(value: Any) -> Any:
 def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
     """Whether the file answers the example as the module does.
 
-    The graph may depend on what no signature shows.
+    A graph may depend on more than its signature shows.
     """
     examples, loaded = examples_of(task), Loaded(unpack_model(data), threads=1)
     with evaluating(changed), torch.no_grad(), called_from_processor(changed):
         wanted = tensors([example.run(changed) for example in examples])
-    found = arrays(
+    answers = arrays(
         [called(loaded, example.entry)(*example.args, **example.kwargs) for example in examples]
     )
-    pairs = zip(found, (array(tensor.float()) for tensor in wanted), strict=True)
+    pairs = zip(answers, (array(tensor.float()) for tensor in wanted), strict=True)
     return all(ours.shape == theirs.shape and all_close(ours, theirs) for ours, theirs in pairs)

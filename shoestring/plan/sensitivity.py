@@ -244,7 +244,7 @@ def effects_alone(
 
 
 def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) -> Effect:
-    """A trial as a line of the table."""
+    """A trial as an effect."""
     if not trial.changed:
         return Effect(
             layers=layers,

@@ -201,7 +201,7 @@ class Untrained:
             ]
             if not large or not poor or max(large) >= min(poor):
                 continue
-            gentle, harsh = max(large), min(poor)
+            gentle, harsh, trial = max(large), min(poor), None
             for _ in range(HALVINGS):
                 if self.clock.left < BETWEEN_LEFT * self.overhead():
                     return

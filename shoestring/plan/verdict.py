@@ -23,7 +23,7 @@ _SCORE_UNIT = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a budget says of a trial.
+    """The verdict of a budget on a trial.
 
     `broken`: by name of the limit, (the value or None where nobody measured it, the limit).
     `undecided`: the same for limits that lie within the interval of a noisy measurement.
