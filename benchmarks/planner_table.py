@@ -5,12 +5,11 @@ A table for each job and budget, a row for each tool.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from math import log, log1p
 from statistics import mean
 
-from rows import RESULTS
+from rows import RESULTS, read
 
 from shoestring.core import Budget, Share
 
@@ -70,7 +69,7 @@ def _found() -> list[dict]:
         for file in sorted(RESULTS.glob(f"{name}.*.jsonl"))
         if ".quick." not in file.name
     ]
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [row for file in files for row in read(file)]
 
 
 def _subjects(found: Sequence[dict]) -> dict[tuple[str, str, str, int], Metrics]:

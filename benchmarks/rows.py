@@ -99,11 +99,16 @@ class Rows:
 
 
 def results(benchmark: str) -> list[dict]:
-    """The rows of a benchmark's results file, with the names that techniques have now.
+    """The rows of a benchmark's results file."""
+    (file,) = (path for path in RESULTS.glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
+    return read(file)
+
+
+def read(file: Path) -> list[dict]:
+    """The rows of a file, with the names that techniques have now.
 
     A results file keeps the names of its day: `WeightSharing` was called `Shared`.
     """
-    (file,) = (path for path in RESULTS.glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
     text = re.sub(r'(?<=")(technique: )?Shared(?=")', r"\1WeightSharing", file.read_text())
     return [json.loads(line) for line in text.splitlines()]
 
