@@ -114,7 +114,7 @@ class Binary(Technique):
                 "the first and the last layer, or no kernels for them. Name them in only=, "
                 "or round them with WeightOnly or Shared"
             )
-            say_what_is_left(binary, signs, "Binary made signs of", why)
+            say_what_is_left(parameters, signs, "Binary made signs of", why)
         norms = [layer.norm for layer in layers if layer.norm is not None]
         _see(binary, [one for one in norms if not one.num_batches_tracked], task)
         first = (

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Meter, Stage, Strength, Task, Technique
 from shoestring.kit import (
+    Parameters,
     Patterns,
     Quantised,
     ShortfallWarning,
@@ -109,7 +110,9 @@ class PostTraining(Technique):
             warnings.warn(text, SkippedWarning, stacklevel=2)
         inner = clone(known.inner)
         layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
-        weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
+        parameters = parameters_of(inner)
+        weights = weights_of(parameters)
+        weights = {layer: weight for layer, weight in weights.items() if layer in layers}
         weights = {
             layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32
         }
@@ -125,7 +128,7 @@ class PostTraining(Technique):
                 "WeightOnly or Shared make such layers smaller"
             )
             say_what_is_left(
-                inner, list(weights.values()), "PostTraining put into whole numbers", why
+                parameters, list(weights.values()), "PostTraining put into whole numbers", why
             )
         places = edges(known.tape, list(weights))
         if constant := known.constant(places):
@@ -201,7 +204,7 @@ class PostTraining(Technique):
         known = self._calibrated(model, task)
         layers = [
             layer
-            for layer, weight in weights_of(known.inner).items()
+            for layer, weight in weights_of(parameters_of(known.inner)).items()
             if weight.raw.dtype == torch.float32
         ]
         layers = [
@@ -220,7 +223,7 @@ class PostTraining(Technique):
         if known is not None and known.fits(model, task, self.examples):
             return known
         known = Calibration.of(model, task, self.examples)
-        weights = weights_of(known.inner)
+        weights = weights_of(parameters_of(known.inner))
         return settled(
             known,
             [
@@ -287,11 +290,11 @@ def _say_what_never_varies(constant: Mapping[str, float]) -> None:
     )
 
 
-def weights_of(model: nn.Module) -> dict[str, Weight]:
+def weights_of(parameters: Parameters) -> dict[str, Weight]:
     """By layer, the weight that it multiplies by, where it may be rounded."""
     return {
         layer: weight
-        for weight in parameters_of(model)
+        for weight in parameters
         if weight.is_parameter
         and weight.raw.is_floating_point()
         and weight.raw.ndim >= 2

@@ -47,7 +47,8 @@ from shoestring.kit.tracing.example import (
 )
 from shoestring.kit.tracing.exporter import advice as advice_on
 from shoestring.kit.tracing.exporter import attempted, forget_kernels, line_of, quiet
-from shoestring.kit.weights.parameters import Parameters, bake, check_finite, clone, parameters_of
+from shoestring.kit.weights.copying import clone
+from shoestring.kit.weights.parameters import Parameters, bake, check_finite, parameters_of
 
 QUANTISED_TOLERANCE = 0.1
 

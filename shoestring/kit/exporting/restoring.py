@@ -14,7 +14,8 @@ from shoestring.artifact.format import file
 from shoestring.artifact.format.tensors import Tensor as Kept
 from shoestring.kit.quantised.integers import scales_in
 from shoestring.kit.weights.coded import INTEGER_FORM, give_state, scales_shape, torch_of
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, parameters_of
+from shoestring.kit.weights.copying import clone
+from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, parameters_of
 from shoestring.kit.weights.sizes import RESIZABLE, resize
 from shoestring.kit.weights.state import spread
 

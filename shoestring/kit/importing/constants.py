@@ -190,7 +190,7 @@ def _known(
         else known[0].scale
     )
     parts = steps if isinstance(steps, tuple | list) else (steps,)
-    return [replace(known[0], step=one) for one in parts]
+    return [replace(known[0], scale=one) for one in parts]
 
 
 def _scaled(

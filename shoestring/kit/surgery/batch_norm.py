@@ -15,7 +15,8 @@ from shoestring.kit.surgery.cutting import answers, differs
 from shoestring.kit.tracing.example import example_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.tracing.tape import record
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, parameters_of
+from shoestring.kit.weights.copying import clone
+from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, parameters_of
 from shoestring.kit.weights.state import State
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
