@@ -9,7 +9,7 @@ which the target deflates and frames, so that mutations reach what they are to t
 read is run. Numbers that come one by one are limited to 8,192 a tensor, since Python reads them
 slowly and more of them say nothing new.
 
-What crashes is kept in `tests/artifact/crashers/`, once for each place that it crashes at, and is a
+What crashes is kept in `tests/artifact/format/crashers/`, once for each place that it crashes at, and is a
 test from then on. What was found worth mutating is kept in `runs/fuzz/`, where the next run goes
 on.
 """
@@ -29,8 +29,8 @@ from pathlib import Path
 from time import monotonic
 
 ROOT = Path(__file__).resolve().parents[1]
-GOLDEN = ROOT / "tests" / "artifact" / "golden"
-CRASHERS = ROOT / "tests" / "artifact" / "crashers"
+GOLDEN = ROOT / "tests" / "artifact" / "format" / "golden"
+CRASHERS = ROOT / "tests" / "artifact" / "format" / "crashers"
 CORPUS = ROOT / "runs" / "fuzz"
 MAX_BYTES = 1 << 24
 INTEGER_FORM, PLAIN_LIST, DEFLATED_LIST, VERSION_1 = range(

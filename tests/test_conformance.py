@@ -237,7 +237,7 @@ def bits(model: nn.Module) -> dict[str, bytes]:
 
 def effective(model: nn.Module) -> dict[str, bytes]:
     """The weights that a model computes with, bit for bit."""
-    return {weight.name: weight.value().numpy().tobytes() for weight in kit.members(model)}
+    return {weight.name: weight.value().numpy().tobytes() for weight in kit.parameters_of(model)}
 
 
 def looks(model: nn.Module) -> Any:

@@ -1,12 +1,16 @@
 // The graph: its inputs, constants, nodes and outputs, and how a call's tensors are nested.
 
 import { ATTRIBUTES, OPERATORS } from "./operators.js";
-import { checkBools, ELEMENTS, elementsOf, INT64 } from "./reader.js";
+import { checkBools, ELEMENTS, elementsOf, INT64, Reader } from "./reader.js";
 import { bitsOf } from "./tensors.js";
 
 const MOST_OPSET = 1000;
 const MOST_NODES = 16384;
 const MOST_OUTPUTS = 127;
+const MOST_ENTRIES = 8;
+const MOST_CONSTANTS = 32768; // of all entries together
+const ENTRY_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
+const NEWEST = 3;
 const MOST_AXIS = 2 ** 40; // of an input, with the bit that says whether it varies
 const DEEPEST = 16;
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
@@ -19,7 +23,7 @@ const [NOTHING, TENSOR, TUPLE, LIST, DICTIONARY] = [0, 1, 2, 3, 4];
  *
  * Values have numbers: first the inputs, then the tensors, then the constants, then the outputs of the nodes, in order.
  * @param {import("./reader.js").Reader} reader
- * @param {number} version 1 or 2
+ * @param {number} version 1, 2 or 3
  * @param {number} tensors how many the tensor list has
  * @param {import("./tensors.js").Budget} budget claims something for each constant
  * @returns {object} `opset`; `inputs`: {name, element, type, shape} each, where an axis that varies is its name, a string;
@@ -60,6 +64,36 @@ export function readGraph(reader, version, tensors, budget) {
   const structure = readTree(reader, outputs.length, "what is returned");
   reader.end();
   return { opset, inputs, constants, nodes, outputs, arguments: taken, structure };
+}
+
+/**
+ * Reads the graphs of a file with several entries.
+ * @param {import("./reader.js").Reader} reader
+ * @param {number} tensors how many the tensor list has
+ * @param {import("./tensors.js").Budget} budget claims something for each constant
+ * @returns {Object<string, object>} the graph of each entry by its name, as `readGraph` gives it
+ * @throws {ShoeError} where it is not as docs/format.md says
+ */
+export function readEntries(reader, tensors, budget) {
+  const count = reader.varint(MOST_ENTRIES, "the number of entries");
+  if (count === 0) throw reader.fault("there is no entry");
+  const entries = {};
+  let [nodes, constants] = [0, 0];
+  for (let left = count; left > 0; left--) {
+    const name = reader.text("the name of an entry");
+    if (!ENTRY_NAME.test(name)) throw reader.fault("the name of an entry is not a letter, then letters, digits and underscores");
+    if (Object.hasOwn(entries, name)) throw reader.fault(`two entries are called ${name}`);
+    const body = reader.bytes(reader.varint(MOST, `the length of the graph of ${name}`));
+    const graph = readGraph(new Reader(body, `the graph of ${name}`), NEWEST, tensors, budget);
+    nodes += graph.nodes.length;
+    constants += graph.constants.length;
+    if (nodes > MOST_NODES || constants > MOST_CONSTANTS) {
+      throw reader.fault(`the graphs have ${nodes} nodes and ${constants} constants together, too many`);
+    }
+    entries[name] = graph;
+  }
+  reader.end();
+  return entries;
 }
 
 function newName(reader, what) {

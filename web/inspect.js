@@ -1,6 +1,6 @@
 // Prints what .shoe files hold, as JSON.
 //
-// node web/inspect.js FILE.shoe ...   a line for each tensor, then one for the graph (or the names and notes)
+// node web/inspect.js FILE.shoe ...   a line for each tensor, then one for the graph (or graphs, or the names and notes)
 // node web/inspect.js --stdin-list    file paths on standard input, one a line; a line for each file
 // --max-bytes=N                       what a file's tensors may take; 1 GiB unless told
 
@@ -35,8 +35,8 @@ function plain(key, value) {
 }
 
 function inspect(path, options) {
-  const { version, graph, tensors, names, notes } = decode(new Uint8Array(readFileSync(path)), options);
-  return { version, tensors: tensors.map(tensorLine), graph, names, notes };
+  const { version, graph, entries, tensors, names, notes } = decode(new Uint8Array(readFileSync(path)), options);
+  return { version, tensors: tensors.map(tensorLine), graph, entries, names, notes };
 }
 
 const print = (line) => stdout.write(`${JSON.stringify(line, plain)}\n`);
@@ -73,9 +73,9 @@ if (argv.includes("--stdin-list")) {
 } else {
   for (const path of paths) {
     try {
-      const { version, tensors, graph, names, notes } = inspect(path, options);
+      const { version, tensors, graph, entries, names, notes } = inspect(path, options);
       tensors.forEach(print);
-      print(graph ? { version, graph } : { version, names, notes });
+      print(graph ? { version, graph } : entries ? { version, entries } : { version, names, notes });
     } catch (error) {
       if (!(error instanceof ShoeError)) throw error;
       stderr.write(`${path}: ${error.message}\n`);

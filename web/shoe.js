@@ -1,7 +1,7 @@
-// Reads the `.shoe` file, versions 1 and 2, as docs/format.md describes it, and from that page alone.
+// Reads the `.shoe` file, versions 1 to 3, as docs/format.md describes it, and from that page alone.
 
 import { DICTIONARY } from "./dictionary.js";
-import { readGraph } from "./graph.js";
+import { readEntries, readGraph } from "./graph.js";
 import { inflate } from "./inflate.js";
 import { crc32, Reader, ShoeError } from "./reader.js";
 import { Stream } from "./stream.js";
@@ -10,6 +10,7 @@ import { Budget, decodeTensor, fromFloat16, readList } from "./tensors.js";
 export { crc32, ShoeError };
 
 const MARK = [0x53, 0x48, 0x4f, 0x45]; // "SHOE"
+const ENTRIES = 3; // the version of a file with named graphs
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
 const LARGEST_GRAPH = 4 * 2 ** 20; // bytes, inflated
 const LARGEST_LIST = 16 * 2 ** 20; // bytes, inflated; of names too
@@ -20,8 +21,10 @@ const NO_DICTIONARY = new Uint8Array(0);
  * @param {Uint8Array} bytes of the whole file
  * @param {{maxBytes?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
  *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements)
- * @returns {{version: number, graph: ?object, tensors: object[], names: string[], notes: Object<string, string>}}
- *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names` and that may have `notes`.
+ * @returns {{version: number, graph: ?object, entries: ?Object<string, object>, tensors: object[], names: string[],
+ *   notes: Object<string, string>}}
+ *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names` and that may have `notes`, and in a
+ *   file with several entries, which has the graph of each by its name in `entries` (null in others).
  *   `tensors`, each: `element` (ONNX's number of its type), `type` ("float32"), `shape`, `member` (its place among the
  *   distinct parameters and buffers of the module; null for a constant of the graph), `bits` (a Uint8Array, Uint16Array,
  *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as) and `model`
@@ -33,7 +36,7 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
   if (MARK.some((letter, i) => bytes[i] !== letter)) throw new ShoeError('not a .shoe file: it does not begin with "SHOE"');
   if (bytes.length < 5) throw new ShoeError("the file: it ends too early");
   const version = bytes[4];
-  if (version !== 1 && version !== 2) throw new ShoeError(`the file is of version ${version}; versions 1 and 2 are known`);
+  if (version < 1 || version > ENTRIES) throw new ShoeError(`the file is of version ${version}; versions 1 to 3 are known`);
   try {
     return decodeParts(version, version === 1 ? sections1(bytes) : sections(bytes), maxBytes);
   } catch (error) {
@@ -46,17 +49,19 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
 function decodeParts(version, { graph, list, names, stream, plain }, maxBytes) {
   const budget = new Budget(maxBytes);
   const entries = readList(new Reader(list, "the tensor list"), version, budget);
-  const read = graph && readGraph(new Reader(graph, "the graph"), version, entries.length, budget);
+  const reader = graph && new Reader(graph, "the graph");
+  const single = version === ENTRIES ? null : reader && readGraph(reader, version, entries.length, budget);
+  const several = version === ENTRIES ? readEntries(reader, entries.length, budget) : null;
   const named = names ? readNames(new Reader(names, "the names"), entries) : { names: [], notes: {} };
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");
   const tensors = entries.map((entry) => decodeTensor(entry, values, symbols, budget));
   symbols.end();
   values.end();
-  return { version, graph: read, tensors, ...named };
+  return { version, graph: single, entries: several, tensors, ...named };
 }
 
-/** The parts of a file of version 2, inflated. */
+/** The parts of a file of version 2 or 3, inflated. */
 function sections(bytes) {
   if (bytes.length < 9) throw new ShoeError("the file: it ends too early");
   const body = bytes.subarray(0, bytes.length - 4);
@@ -67,6 +72,7 @@ function sections(bytes) {
   const lengths = parts.map((what) => file.varint(MOST, `the length of the ${what}`));
   const [graph, list, names, stream] = lengths.map((length) => file.bytes(length));
   const plain = file.bytes(file.left);
+  if (bytes[4] === ENTRIES && !graph.length) throw new ShoeError("the file: it must have graphs");
   if (!graph.length === !names.length) throw new ShoeError("the file: it must have a graph or names, and not both");
   return {
     graph: graph.length ? unsqueeze(graph, DICTIONARY, LARGEST_GRAPH, "the graph") : null,

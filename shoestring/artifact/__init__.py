@@ -1,6 +1,16 @@
 """The `.shoe` file: writing and reading its bytes, and running it. Needs no torch."""
 
-from shoestring.artifact.format.file import MAX_BYTES, Checkpoint, Content, Line, bill, read
+from shoestring.artifact.format.file import (
+    MAX_BYTES,
+    Checkpoint,
+    Content,
+    Entries,
+    Line,
+    bill,
+    by_entry,
+    read,
+    read_model,
+)
 from shoestring.artifact.format.saving import save
 from shoestring.artifact.runtime.loaded import Loaded, OnnxRuntime, load
 from shoestring.artifact.runtime.openvino import OpenVINO
@@ -11,6 +21,7 @@ __all__ = [
     "MAX_BYTES",
     "Checkpoint",
     "Content",
+    "Entries",
     "Line",
     "Loaded",
     "OnnxRuntime",
@@ -18,7 +29,9 @@ __all__ = [
     "Runtime",
     "ShoeError",
     "bill",
+    "by_entry",
     "load",
     "read",
+    "read_model",
     "save",
 ]

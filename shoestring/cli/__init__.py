@@ -27,7 +27,7 @@ from shoestring.cli.ending import (
 from shoestring.cli.layers import sensitivity
 from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.search import compress, forecast, frontier
-from shoestring.cli.source import Inputs, SameOption, fixed_values, is_onnx, task_of
+from shoestring.cli.source import Inputs, SameOption, fixed_values, is_onnx, named, task_of
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")  # whatever else is missing says so itself
 
@@ -39,6 +39,9 @@ app = typer.Typer(
     "out.",
 )
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
+Entry = Annotated[
+    str | None, typer.Option(help="which entry, of a file with several", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -163,17 +166,28 @@ def unpack(
 def export(
     file: File,
     onnx: Annotated[Path, typer.Argument(help="the ONNX file to write", show_default=False)],
+    entry: Entry = None,
 ) -> None:
-    """Write a file as plain ONNX, which any ONNX runtime takes."""
-    from shoestring.artifact import read, save
+    """Write a file as plain ONNX, which any ONNX runtime takes.
+
+    Of a file with several entries, NAME.ENTRY.onnx for each.
+    """
+    from shoestring.artifact import by_entry, read_model, save
     from shoestring.artifact.format.protobuf import onnx as as_onnx
     from shoestring.artifact.runtime.folding import fold_transposes
 
-    writing(onnx)
-    content = read(file)
-    data = as_onnx(*fold_transposes(content.graph, content.tensors))
-    save(onnx, data)
-    print(f"{onnx}: {len(data):,} bytes")
+    contents = by_entry(read_model(file))
+    if entry is not None:
+        contents = {"": contents[named(file, entry, contents)]}
+    targets = {
+        name: onnx.with_suffix(f".{name}{onnx.suffix}") if name else onnx for name in contents
+    }
+    for target in targets.values():
+        writing(target)
+    for name, one in contents.items():
+        data = as_onnx(*fold_transposes(one.graph, one.tensors))
+        save(targets[name], data)
+        print(f"{targets[name]}: {len(data):,} bytes")
 
 
 @app.command()
@@ -186,6 +200,7 @@ def run(
         Path | None,
         typer.Option(help="an .npz file for the outputs [default: print them]", show_default=False),
     ] = None,
+    entry: Entry = None,
 ) -> None:
     """Run a file on arrays."""
     import io
@@ -196,6 +211,8 @@ def run(
 
     writing(out)
     loaded = load(file)
+    if entry is not None or loaded.entries:
+        loaded = loaded[named(file, entry, loaded.entries)]
     try:
         with np.load(inputs, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -247,11 +264,11 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score a file on a task's test data, and record that in the ledger."""
-    from shoestring.artifact import read
+    from shoestring.artifact import read_model
     from shoestring.core import Ledger
     from shoestring.core.prove import proof
 
-    read(file)  # a damaged one is told before the function trains anything
+    read_model(file)  # a damaged one is told before the function trains anything
     if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
     found = proof(file, task_of(source, inputs, same), ledger=Ledger(ledger))
     if as_json:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect as inspect_
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
@@ -67,6 +67,20 @@ def _near(name: str, names: list[str]) -> str:
     """What was meant, perhaps."""
     near = get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def named(file: Path, entry: str | None, entries: Iterable[str]) -> str:
+    """The entry of a file that is meant.
+
+    Raises ValueError, with the names that there are, for none or another.
+    """
+    known = [one for one in entries if one]
+    if entry in known:
+        return entry
+    if not known:
+        raise ValueError(f"{file} has one graph, which has no name: leave --entry out")
+    told = "" if entry is None else f", and none is called {entry!r}{_near(entry, known)}"
+    raise ValueError(f"{file} has entries{told}: give --entry {' or --entry '.join(known)}")
 
 
 class SameName(Enum):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
 from shoestring.artifact.format.axes import Axis
+from shoestring.core.entries import Call
 from shoestring.core.kinds import Kinds
 
 if TYPE_CHECKING:
@@ -88,12 +89,17 @@ class Task(Protocol):
 
         `predict` is a module or a loaded file, and is called as the module is, with tensors; it
         returns the module's structure with tensors or numpy arrays in it (`array` makes both the
-        same).
+        same). Where `example` names entries, each is called by its name: `predict.encode(x)`.
         """
         ...
 
-    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """(args, kwargs) of one call, of any batch size; tensors may be wrapped in `Vary`."""
+    def example(self) -> Call | Mapping[str, Call]:
+        """(args, kwargs) of one call, of any batch size; tensors may be wrapped in `Vary`.
+
+        A model that is called in several ways: such a pair for each of its entries, by name,
+        {"encode": (args, kwargs), "step": (args, kwargs)}. An entry is a method of the module, or a
+        part of it (two models are an `nn.ModuleDict`).
+        """
         ...
 
     def scores(self, predict: Predict, split: str) -> Mapping[str, float]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from inspect import ismethod
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast, final, runtime_checkable
 
+from shoestring.core.entries import Call, called, calls_of
 from shoestring.core.inferred import Told, in_words, settle
 from shoestring.core.kinds import Kinds, Own, outputs_of, shown
 from shoestring.core.task import (
@@ -94,7 +96,7 @@ class View(Task):
     def standard_error(self, predict: Predict, split: str) -> float | None:
         return self._seen.standard_error(predict, self._open(split))
 
-    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def example(self) -> Call | Mapping[str, Call]:
         return self._seen.example()
 
     def sampled(self, examples: int, seed: int) -> Self:
@@ -188,7 +190,9 @@ _LOOKS = 8
 gives there.
 """
 _Key = tuple[str, tuple[str, ...]]
-"""The path of a part of a model, "" for the model, and those of its outputs."""
+"""The name of an entry of a model, or the path of a part, "" for the model, and the paths of its
+outputs.
+"""
 
 
 @final
@@ -215,12 +219,14 @@ class Taught(View):
     """Whether the teacher answers as in training."""
 
     def loss(self, model: Any, batch: Any) -> Any:
+        known: Mapping[str, Any] = {name: called(self.teacher, name) for name in self._entries}
         by_parts = any(
-            part for part, _ in self._modes
-        )  # the loss has called parts of the model before, and not the model
-        calls, own = self._heard(model, batch, parts=by_parts)
+            part not in known for part, _ in self._modes
+        )  # the loss has called these before, and no entry
+        parts = dict(self.teacher.named_modules())
+        calls, own = self._heard(model, batch, parts if by_parts else known)
         if not calls and not by_parts:
-            calls, own = self._heard(model, batch, parts=True)
+            calls, own = self._heard(model, batch, parts)
         if not calls:
             raise RuntimeError(
                 "the task's loss called neither the model nor a part of it, so that there is "
@@ -240,23 +246,29 @@ class Taught(View):
         distances = [self._apart(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
+    @cached_property
+    def _entries(self) -> tuple[str, ...]:
+        """The names of the model's entries; "" for a model that is called itself."""
+        with seeded(0):
+            return tuple(calls_of(self.task.example()))
+
     def _heard(
-        self, model: Any, batch: Any, *, parts: bool
+        self, model: Any, batch: Any, known: Mapping[str, Any]
     ) -> tuple[list[tuple[str, Any, Any]], Any]:
-        """The outputs of the model that the loss asks for, each with the path of the part that gave
-        it and the teacher's answer; and the loss. `parts`: those of its parts that are called by
-        the loss itself (`model.encoder(x)`).
+        """The outputs of the model that the loss asks for, each with the name of the entry or part
+        that gave it and the teacher's answer; and the loss. `known`: what is listened to, the
+        teacher's by name: entries, or parts that the loss itself calls (`model.encoder(x)`).
         """
         import torch
 
         calls: list[tuple[str, Any, Any]] = []
         learning, inside = torch.is_grad_enabled(), 0
 
-        def enter(_module: Any, _args: Any) -> None:
+        def enter() -> None:
             nonlocal inside
             inside += 1
 
-        def hear(name: str, _module: Any, args: Any, kwargs: Any, output: Any) -> None:
+        def hear(name: str, args: Any, kwargs: Any, output: Any) -> None:
             nonlocal inside
             inside -= 1
             if inside or torch.is_grad_enabled() != learning:
@@ -271,18 +283,14 @@ class Taught(View):
                     )
                 )
 
-        known = dict(self.teacher.named_modules()) if parts else {"": self.teacher}
-        hooks: list[Any] = []
-        for name, part in dict(model.named_modules()).items() if parts else [("", model)]:
-            if name in known:
-                hooks.append(part.register_forward_pre_hook(enter))
-                hooks.append(part.register_forward_hook(partial(hear, name), with_kwargs=True))
-        try:
+        modules = dict(model.named_modules())
+        with ExitStack() as stack:
+            for name in known:
+                own = modules.get(name, getattr(model, name, None)) if name != "forward" else model
+                if own is not None:
+                    stack.enter_context(_listening(model, name, own, enter, partial(hear, name)))
             with evaluating(self.teacher):
                 return calls, self.task.loss(model, batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _answer(self, teacher: Any, key: _Key, args: Any, kwargs: Any) -> Any:
         """The teacher's, in evaluation.
@@ -321,7 +329,14 @@ class Taught(View):
 
     def teaching(self) -> str:
         """What is taught, in words, as the loss has found out so far."""
-        return "; ".join(in_words(found) for found in self._found.values()) or self.task.teaching()
+        told = ((part, in_words(found)) for (part, _), found in self._found.items())
+        return (
+            "; ".join(
+                f"{part}: {words}" if part and part in self._entries else words
+                for part, words in told
+            )
+            or self.task.teaching()
+        )
 
     def _find_out(
         self, model: Any, batch: Any, part: str, answer: Any, own: Any, outputs: list[Any]
@@ -334,19 +349,25 @@ class Taught(View):
 
         if not torch.is_grad_enabled():
             outputs = []
-            hook = dict(model.named_modules())[part].register_forward_hook(
-                lambda _module, _args, output: (
-                    outputs.append(output) if torch.is_grad_enabled() else None
-                )
-            )
-            try:
-                with seeded(0), evaluating(model), torch.enable_grad():
-                    own = self.task.loss(model, batch)
-            finally:
-                hook.remove()
+
+            def hear(_args: Any, _kwargs: Any, output: Any) -> None:
+                if torch.is_grad_enabled():
+                    outputs.append(output)
+
+            target = dict(model.named_modules()).get(part) or called(model, part)
+            listening = _listening(model, part, target, lambda: None, hear)
+            with listening, seeded(0), evaluating(model), torch.enable_grad():
+                own = self.task.loss(model, batch)
         names = tuple(outputs_of(answer))
         all_close = [one for one in outputs if tuple(outputs_of(one)) == names]
-        self._found[part, names] = settle(self.task.kinds, own, all_close, answer)
+        self._found[part, names] = settle(self._kinds(part), own, all_close, answer)
+
+    def _kinds(self, part: str) -> Kinds:
+        """What the task declares of an entry: what it has under its name, or of all entries."""
+        declared = self.task.kinds
+        if part and isinstance(declared, Mapping) and declared.keys() <= set(self._entries):
+            return declared.get(part)
+        return declared
 
     def _apart(self, part: str, output: Any, answer: Any) -> Any:
         """How far an output is from the teacher's."""
@@ -365,6 +386,46 @@ class Taught(View):
             told.kind.apart(ours[path], theirs[path], self.temperature)
             for path, told in found.items()
         )
+
+
+@contextmanager
+def _listening(
+    model: Any,
+    name: str,
+    target: Any,
+    enter: Callable[[], None],
+    hear: Callable[[Any, Any, Any], None],
+) -> Iterator[None]:
+    """Within, `enter` is called before each call of `target`, a part or the method `name` of a
+    model, and `hear` after it: with args, kwargs and output.
+    """
+    from torch import nn
+
+    if isinstance(target, nn.Module):
+        hooks = [
+            target.register_forward_pre_hook(lambda _module, _args: enter()),
+            target.register_forward_hook(
+                lambda _module, args, kwargs, output: hear(args, kwargs, output), with_kwargs=True
+            ),
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+    else:
+
+        def told(*args: Any, **kwargs: Any) -> Any:
+            enter()
+            output = target(*args, **kwargs)
+            hear(args, kwargs, output)
+            return output
+
+        vars(model)[name] = told  # goes before the method of the class
+        try:
+            yield
+        finally:
+            del vars(model)[name]
 
 
 def _shapes(output: Any) -> dict[str, tuple[int, ...]]:

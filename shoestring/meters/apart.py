@@ -12,7 +12,7 @@ import sys
 from faulthandler import dump_traceback_later
 from typing import Any
 
-from shoestring.artifact.format.file import unpack
+from shoestring.artifact.format.file import unpack_model
 from shoestring.meters.exchange import decode, plain_json
 from shoestring.meters.inputs import runner
 from shoestring.meters.interleaved import Timing, in_turn
@@ -107,7 +107,7 @@ def timed(body: bytes, max_bytes: int, seconds: float) -> list[Timing]:
         raise ValueError(
             f"seconds is {work.seconds:g}: this agent works {seconds:g} for a request at most"
         )
-    contents = [unpack(one.file, max_bytes) for one in work.files]
+    contents = [unpack_model(one.file, max_bytes) for one in work.files]
     runs = [runner(contents[place], work.files[place].inputs, work.threads) for place in work.order]
     return in_turn(
         runs,

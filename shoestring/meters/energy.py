@@ -9,14 +9,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
 
-from shoestring.artifact import read
+from shoestring.artifact import read_model
 from shoestring.core import Cost, Task
 from shoestring.meters.inputs import as_file, feeds, positive, runner, whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class Energy:
-    """`joules`: of one run of the file, by Linux's RAPL counters.
+    """`joules`: of one run of the file (of each of its entries), by Linux's RAPL counters.
 
     Those of the processor packages, added up.
     A package's counter knows no processes: what else runs, and what the processor takes when idle,
@@ -46,7 +46,7 @@ class Energy:
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
-            content = read(path)
+            content = read_model(path)
         inputs = feeds(content, task, self.batch)
         if self.why_not():
             return Cost()

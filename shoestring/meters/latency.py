@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from shoestring.artifact import OnnxRuntime, Runtime, read
+from shoestring.artifact import OnnxRuntime, Runtime, read_model
 from shoestring.artifact.runtime.session import checked
 from shoestring.core import Cost, Task
 from shoestring.meters.exchange import Sent, Work
@@ -66,7 +66,7 @@ def alternate(
     runs: list[Callable[[], Any]] = []
     for one, its in zip(paths, runtimes, strict=True):
         with as_file(one, task) as path:
-            content = read(path)
+            content = read_model(path)
             runs.append(runner(content, feeds(content, task, batch), threads, checked(its)))
     return in_turn(runs, resting=threads != 1, rounds=rounds, warm_up=warm_up, seconds=seconds)
 
@@ -81,7 +81,7 @@ def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[S
     order: list[int] = []
     for one in paths:
         with as_file(one, task) as path:
-            content, data = read(path), path.read_bytes()
+            content, data = read_model(path), path.read_bytes()
         if data not in places:
             places[data] = len(files)
             files.append(Sent(data, feeds(content, task, batch)))
@@ -93,6 +93,7 @@ def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[S
 class Latency:
     """`milliseconds`: the median time of one run of the file, on the task's example.
 
+    Of a file with several entries, of one run of each.
     threads: that a run may use; None for all cores.
     repeats: samples of which the median is taken; None for as many as take about a second and a
     half, 7 at least. warm_up: runs before the first that counts, 1 or more. batch: examples a run.
@@ -149,7 +150,9 @@ class Latency:
         return Cost(milliseconds=ratio(*timings).median * unit)
 
     def _key(self, reference: Path, task: Task) -> tuple[Any, ...]:
-        shapes = tuple(value.shape for value in feeds(read(reference), task, self.batch).values())
+        shapes = tuple(
+            value.shape for value in feeds(read_model(reference), task, self.batch).values()
+        )
         status = reference.stat()
         return (
             reference.resolve(),

@@ -12,11 +12,13 @@ from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from shoestring.artifact import Content, Loaded, read
+import numpy as np
+
+from shoestring.artifact import Content, Entries, Loaded, by_entry, read_model
 from shoestring.artifact.format.graph import Graph, Node, Port
 from shoestring.artifact.format.tensors import NUMBERS
 from shoestring.core import Cost, Task
-from shoestring.meters.inputs import as_file, feeds
+from shoestring.meters.inputs import as_file, feeds, of_entry
 
 Shape = tuple[int, ...]
 
@@ -27,8 +29,8 @@ class UnmeasuredWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """`operations`: of one run on one example, a multiply and an add being two, as the graph is
-    written.
+    """`operations`: of one run on one example (of several entries, one run of each), a multiply and
+    an add being two, as the graph is written.
 
     Counted are the operators that multiply matrices: Conv, ConvInteger, QLinearConv, ConvTranspose,
     Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum, RNN, GRU, LSTM and Attention; of each, the
@@ -51,8 +53,9 @@ class Operations:
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
-            content = read(path)
-        unknown = sorted({node.operator for node in content.graph.nodes} & _UNKNOWN)
+            content = read_model(path)
+        used = {node.operator for one in by_entry(content).values() for node in one.graph.nodes}
+        unknown = sorted(used & _UNKNOWN)
         if unknown:
             why = (
                 "operations are unmeasured: nobody has written down how many "
@@ -63,8 +66,19 @@ class Operations:
         return Cost(operations=sum(count for _, count in counts(content, task)))
 
 
-def counts(content: Content, task: Task) -> list[tuple[str, int]]:
-    """(operator, operations on one example) of each counted node, in the order of the graph."""
+def counts(content: Content | Entries, task: Task) -> list[tuple[str, int]]:
+    """(operator, operations on one example) of each counted node, in the order of the graph, of
+    each entry.
+    """
+    inputs = feeds(content, task)
+    return [
+        one
+        for name, own in by_entry(content).items()
+        for one in _counts(own, of_entry(inputs, name))
+    ]
+
+
+def _counts(content: Content, inputs: dict[str, np.ndarray]) -> list[tuple[str, int]]:
     first = len(content.graph.inputs) + content.graph.weights + len(content.graph.constants)
     counted: list[tuple[Node, int]] = []
     for node in content.graph.nodes:
@@ -75,7 +89,7 @@ def counts(content: Content, task: Task) -> list[tuple[str, int]]:
     # Of an output that is absent there is no value to ask for; what is counted is never asked by
     # it.
     numbers -= {output for node, output in counted if 0 in node.absent}
-    shapes = _shapes(content, task, sorted(numbers))
+    shapes = _shapes(content, inputs, sorted(numbers))
     found: list[tuple[str, int]] = []
     for node, output in counted:
         operands = [shapes[n] if n is not None else () for n in node.inputs]
@@ -86,7 +100,9 @@ def counts(content: Content, task: Task) -> list[tuple[str, int]]:
     return found
 
 
-def _shapes(content: Content, task: Task, numbers: list[int]) -> dict[int, Shape]:
+def _shapes(
+    content: Content, inputs: dict[str, np.ndarray], numbers: list[int]
+) -> dict[int, Shape]:
     """The shapes of values, by number, as one run on one example has them.
 
     The graph is run with Shape nodes added.
@@ -107,7 +123,7 @@ def _shapes(content: Content, task: Task, numbers: list[int]) -> dict[int, Shape
         results=tuple(range(first, first + len(numbers))),
         structure=tuple(range(len(numbers))),
     )
-    answers = Loaded(Content(asking, content.tensors), threads=1).run(feeds(content, task))
+    answers = Loaded(Content(asking, content.tensors), threads=1).run(inputs)
     return {number: tuple(answers[f"shape_{number}"].tolist()) for number in numbers}
 
 

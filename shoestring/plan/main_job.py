@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from shoestring.artifact import Line, bill, read
+from shoestring.artifact import Line, bill, by_entry, read_model
 from shoestring.artifact.format.names import names_beside
 from shoestring.artifact.format.protobuf import onnx
 from shoestring.artifact.format.saving import check_place
@@ -292,13 +292,13 @@ def _report(
     began: float,
 ) -> Report:
     """Both files proved, and all that is to be said."""
-    content = read(outcome.reference)
+    graphs = by_entry(read_model(outcome.reference)).values()
     data = outcome.file.read_bytes()
     before = proof(outcome.reference, task, note="uncompressed", **settings)
     after = proof(outcome.file, task, note=note, **settings)
     return Report(
         outcome=outcome,
-        onnx_bytes_before=len(onnx(content.graph, content.tensors)),
+        onnx_bytes_before=sum(len(onnx(one.graph, one.tensors)) for one in graphs),
         score_before=before.score,
         score_after=after.score,
         scores_before=before.scores,

@@ -82,9 +82,9 @@ class Move:
             return own
         told = [
             f.name
-            for f in fields(mine)
+            for f in fields(mine)  # type: ignore[arg-type]
             if any(getattr(one, f.name) != getattr(mine, f.name) for one in others)
-        ]  # type: ignore[arg-type]
+        ]
         values = [getattr(mine, name) for name in told]
         return f"{own} at {', '.join(_told(value) for value in values)}"
 

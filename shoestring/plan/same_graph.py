@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import Loaded
-from shoestring.artifact.format.file import unpack
+from shoestring.artifact.format.file import unpack_model
 from shoestring.core import Task, array, evaluating
 from shoestring.core.device import called_from_processor
+from shoestring.core.entries import called
 from shoestring.kit import Exported, bake, clone, export, pack, parameters_of
 from shoestring.kit.tracing.compare import all_close
-from shoestring.kit.tracing.example import arrays, example_of, tensors
+from shoestring.kit.tracing.example import arrays, examples_of, tensors
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "training")
@@ -94,9 +95,9 @@ def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
 
     The graph may depend on what no signature shows.
     """
-    example = example_of(task)
+    examples, loaded = examples_of(task), Loaded(unpack_model(data), threads=1)
     with evaluating(changed), torch.no_grad(), called_from_processor(changed):
-        wanted = tensors(changed(*example.args, **example.kwargs))
-    found = arrays(Loaded(unpack(data), threads=1)(*example.args, **example.kwargs))
+        wanted = tensors([one.run(changed) for one in examples])
+    found = arrays([called(loaded, one.entry)(*one.args, **one.kwargs) for one in examples])
     pairs = zip(found, (array(one.float()) for one in wanted), strict=True)
     return all(ours.shape == theirs.shape and all_close(ours, theirs) for ours, theirs in pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ from shoestring.kit import (
     recover,
 )
 from shoestring.kit.surgery.cutting import answers
-from shoestring.kit.tracing.example import Example, example_of
+from shoestring.kit.tracing.example import Example, examples_of
 from shoestring.kit.weights.layers import say_how_far
 
 _AS_LIGHT = 1.1
@@ -171,7 +172,7 @@ def _loss(model: nn.Module, task: Task, batches: list[Any]) -> float:
 
 def _blocks(model: nn.Module, task: Task) -> list[str]:
     """The names of the blocks of a model, in its order."""
-    judged, example = clone(model).eval().cpu(), example_of(task)
+    judged, examples = clone(model).eval().cpu(), examples_of(task)
     shared = {
         id(module)
         for one in parameters_of(judged)
@@ -203,7 +204,8 @@ def _blocks(model: nn.Module, task: Task) -> list[str]:
         ):
             module.register_forward_hook(listen(name))
     with torch.no_grad():
-        judged(*example.args, **example.kwargs)
+        for example in examples:
+            example.run(judged)
     found = [name for name, module in judged.named_modules() if calls.get(name) == [True]]
     tied = [
         name
@@ -220,18 +222,18 @@ def _blocks(model: nn.Module, task: Task) -> list[str]:
     return [
         name
         for name in found
-        if name not in tied and name not in inside and not _is_looked_at(judged, name, example)
+        if name not in tied and name not in inside and not _is_looked_at(judged, name, examples)
     ]
 
 
-def _is_looked_at(model: nn.Module, name: str, example: Example) -> bool:
+def _is_looked_at(model: nn.Module, name: str, examples: Sequence[Example]) -> bool:
     """Whether the model fails where a block is passed by, as when it asks for an attribute of it.
 
     Said in a SkippedWarning.
     """
     try:
         with torch.no_grad():
-            answers(bypassed(model, (name,)), [example])
+            answers(bypassed(model, (name,)), examples)
     except Exception as error:
         text = (
             f"Blocks skipped {name}: without it the model fails ({type(error).__name__}: {error})"

@@ -29,7 +29,7 @@ from shoestring.kit import (
 )
 from shoestring.kit.quantised.outliers import say_far_off, without_outliers
 from shoestring.kit.surgery.cutting import answers
-from shoestring.kit.tracing.example import example_of
+from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.kit.weights.parametrizations import removal
 
@@ -133,7 +133,7 @@ class LowRank(Technique):
             if isinstance(self.directions, Outputs)
             else {}
         )
-        example = example_of(task)
+        examples = examples_of(task)
         before = after = 0
         for name in names:
             layer: Any = thin.get_submodule(name)
@@ -144,7 +144,7 @@ class LowRank(Technique):
             trial = _with(thin, name, pair)
             try:
                 with torch.no_grad():
-                    answers(bake(clone(trial)).eval().cpu(), [example])
+                    answers(bake(clone(trial)).eval().cpu(), examples)
             except Exception as error:
                 text = (
                     f"LowRank skipped {name}: the model fails with two layers in its place "

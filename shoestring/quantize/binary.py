@@ -27,7 +27,7 @@ from shoestring.kit import (
     recover,
 )
 from shoestring.kit.quantised.outliers import say_far_off, without_outliers
-from shoestring.kit.tracing.example import example_of
+from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_what_is_left
 from shoestring.quantize.binary_layers import (
     BinaryConv2d,
@@ -191,10 +191,10 @@ class _Found:
 
 
 def _layers(model: nn.Module, task: Task) -> list[_Found]:
-    """The convolutions and linear layers that the example goes through, in the order in which it
-    does.
+    """The convolutions and linear layers that the example of each entry goes through, in the order
+    in which it does.
     """
-    example = example_of(task)
+    examples = examples_of(task)
     found: dict[str, _Found] = {}
     normed: list[tuple[Tensor, int]] = []  # and how often each had been changed in place
     names = {id(module): name for name, module in model.named_modules()}
@@ -230,7 +230,9 @@ def _layers(model: nn.Module, task: Task) -> list[_Found]:
     modes = [(part, part.training) for part in model.modules()]
     try:
         with torch.no_grad(), called_from_processor(model):
-            model.eval()(*example.args, **example.kwargs)
+            model.eval()
+            for example in examples:
+                example.run(model)
     finally:
         for hook in hooks:
             hook.remove()

@@ -34,7 +34,7 @@ from shoestring.kit import (
 )
 from shoestring.kit.quantised.module import LEVELS
 from shoestring.kit.quantised.outliers import first_rows, not_finite
-from shoestring.kit.tracing.example import example_of, tensors
+from shoestring.kit.tracing.example import examples_of, tensors
 from shoestring.kit.tracing.exporter import advice, line_of
 from shoestring.kit.weights.copying import UncopyableError
 from shoestring.quantize.examples import ChannelMeans, calibration, means, run
@@ -308,11 +308,19 @@ def _blind(place: Place, seen: Seen, ends: tuple[float, float]) -> str:
 def folded(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
     """A copy without the batch norms that can be folded, and what it computes.
 
-    Raises ExportError where it fails on the task's example.
+    Raises ExportError where it fails on the task's example, and where that names entries:
+    activations are rounded call by call of one forward().
     """
     try:
+        examples = examples_of(task)
+        if names := [one.entry for one in examples if one.entry]:
+            raise ExportError(
+                "rounding activations is for models that are called in one way, and the task's "
+                "example names entries "
+                f"({', '.join(names)}): quantize.WeightOnly rounds the weights of such a model"
+            )
         inner = fold_batch_norm(plain_module(model), task)
-        return inner, record(bake(clone(inner)).eval().cpu(), example_of(task))
+        return inner, record(bake(clone(inner)).eval().cpu(), *examples)
     except (ExportError, UncopyableError):
         raise
     except (RuntimeError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:

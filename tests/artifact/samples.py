@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from shoestring.artifact.format.file import Checkpoint, Content
+from shoestring.artifact.format.entries import among
+from shoestring.artifact.format.file import Checkpoint, Content, Entries
 from shoestring.artifact.format.graph import FLOAT, INT, INTS, STRING, TENSOR, Graph, Node, Port
 from shoestring.artifact.format.tensors import Tensor, tensor
 
@@ -50,6 +53,21 @@ def nested() -> Content:
         structure={"sum": 0, "rest": [1, 2], "none": None},
     )
     return Content(graph, [tensor(np.float32(1e9).reshape(()))])
+
+
+def several() -> Entries:
+    """Two graphs over four tensors: `linear`, called encode, and `nested`, called step.
+
+    The last tensor is read by none.
+    """
+    first, second = linear(), nested()
+    spare = tensor(np.array([[7, 8], [9, 10]]), 3)
+    graphs = {
+        "encode": among(first.graph, (0, 1), 4),
+        "step": among(second.graph, (2,), 4),
+    }
+    scale = replace(second.tensors[0], member=2)
+    return Entries(graphs, [*first.tensors, scale, spare])
 
 
 def attributes() -> Graph:

@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from shoestring.artifact import Content, read
-from shoestring.artifact.format.graph import Graph, Node, Port
-from shoestring.core import Vary
+from shoestring.artifact import Content, Entries, read, read_model, save
+from shoestring.artifact.format import file
+from shoestring.artifact.format.graph import INT, Graph, Node, Port
+from shoestring.artifact.format.tensors import tensor
+from shoestring.core import Task, Vary
+from shoestring.meters import Latency, Memory, Operations, Size
+from shoestring.meters.apart import timed
+from shoestring.meters.exchange import Work, encode
 from shoestring.meters.inputs import feeds, runner
+from shoestring.meters.latency import _parcel
 
 
 def content(*shapes, arguments=None, elements=(1, 1, 1)):
@@ -102,3 +108,81 @@ def test_weighing_a_file_needs_no_torch(linear):
         "assert not {'torch', 'onnx'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(linear.path)], check=True, timeout=900)
+
+
+@pytest.fixture
+def forked(tmp_path):
+    """A file with two entries that read one weight, 8 to 4 and 4 to 8, and its task."""
+    weight = tensor(np.ones((8, 4), np.float32), 0)
+    graphs = {
+        name: Graph(
+            opset=20,
+            inputs=(Port("x", 1, ("N", size)),),
+            weights=1,
+            constants=(),
+            nodes=(Node("Gemm", (0, 1), 1, attributes),),
+            outputs=(Port("y", 1),),
+            results=(2,),
+            arguments=((0,), {}),
+            structure=0,
+        )
+        for name, size, attributes in (("down", 8, ()), ("up", 4, (("transB", INT, 1),)))
+    }
+    path = tmp_path / "forked.shoe"
+    save(path, file.pack(Entries(graphs, [weight])))
+    return path, Forked()
+
+
+class Forked(Task):
+    def example(self):
+        return {
+            name: ((np.zeros((2, size), np.float32),), {})
+            for name, size in (("down", 8), ("up", 4))
+        }
+
+
+def test_inputs_of_entries_have_their_names(forked):
+    path, task = forked
+    found = feeds(read_model(path), task, batch=3)
+    assert {name: value.shape for name, value in found.items()} == {
+        "down.x": (3, 8),
+        "up.x": (3, 4),
+    }
+
+
+def test_meters_run_each_entry_once(forked):
+    path, task = forked
+    assert Operations()(path, task).operations == 2 * 8 * 4 * 2
+    assert Size()(path, task).bytes == path.stat().st_size
+    assert Latency(repeats=3)(path, task).milliseconds > 0
+    assert Memory().why_not() or Memory()(path, task).memory_bytes >= 0
+    sent = Work(
+        files=_parcel([path], task, 1)[0], order=[0], threads=1, rounds=2, warm_up=1, seconds=1.0
+    )
+    assert len(timed(encode(sent), 1 << 20, 10.0)) == 1
+
+
+def test_each_run_is_one_of_each_entry(forked, monkeypatch):
+    path, task = forked
+    ran: list[str] = []
+
+    class Counts:
+        def start(self, graph, tensors, threads):
+            return self
+
+        def bound(self, feeds):
+            return lambda: ran.append(str(feeds["x"].shape[1]))
+
+    content = read_model(path)
+    run = runner(content, feeds(content, task), 1, Counts())
+    run()
+    run()
+    assert ran == ["8", "4"] * 2
+
+
+def test_a_task_of_other_entries_is_refused(forked, linear):
+    path, task = forked
+    with pytest.raises(ValueError, match=r"other entries than the file has .no names; down, up."):
+        feeds(read_model(path), linear.task)
+    with pytest.raises(ValueError, match=r"other entries than the file has .down, up; no names."):
+        feeds(read(linear.path), task)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shoestring.artifact.format import entries, graph_reader, tensor_reader, tensor_writer
 from shoestring.artifact.format import graph as graphs
-from shoestring.artifact.format import graph_reader, tensor_reader, tensor_writer
 from shoestring.artifact.format import tensors as packing
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.graph import Graph
@@ -18,6 +18,7 @@ from shoestring.artifact.wire import Reader, ShoeError, Writer, squeeze, unsquee
 
 MARK = b"SHOE"
 VERSION = 2
+ENTRIES_VERSION = 3  # of a file with named graphs
 GRAPH, HEADERS, STREAM, PLAIN, NAMES = range(1, 6)
 SECTIONS = {
     GRAPH: "graph",
@@ -38,6 +39,18 @@ class Content:
     graph: Graph
     tensors: list[Tensor]
     packed: tuple[Packed, ...] = ()  # how a file that was read kept each of them
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What a file with several entries holds.
+
+    Their graphs by name, each of which sees all of the tensors.
+    """
+
+    graphs: Mapping[str, Graph]
+    tensors: list[Tensor]
+    packed: tuple[Packed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,25 @@ class Line:
     about: str = ""
 
 
+def by_entry(content: Content | Entries) -> dict[str, Content]:
+    """What each entry runs: its graph with none but the tensors that it reads.
+
+    The only graph of other files is called "".
+    """
+    if isinstance(content, Content):
+        return {"": content}
+    found: dict[str, Content] = {}
+    for name, graph in content.graphs.items():
+        places = entries.used(graph)
+        packed = tuple(content.packed[place] for place in places) if content.packed else ()
+        found[name] = Content(
+            entries.alone(graph), [content.tensors[place] for place in places], packed
+        )
+    return found
+
+
 def pack(
-    content: Content | Checkpoint,
+    content: Content | Entries | Checkpoint,
     *,
     smallest: bool = False,
     advance: Callable[[str], None] = lambda note: None,
@@ -83,23 +113,27 @@ def pack(
             raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
         names = _named(content)
     else:
-        if content.graph.weights != len(content.tensors):
-            raise ValueError(
-                f"the graph wants {content.graph.weights} tensors and there are "
-                f"{len(content.tensors)}"
-            )
-        graph = squeeze(graphs.encode(content.graph), DICTIONARY)
+        for one in [content.graph] if isinstance(content, Content) else content.graphs.values():
+            if one.weights != len(content.tensors):
+                raise ValueError(
+                    f"the graph wants {one.weights} tensors and there are {len(content.tensors)}"
+                )
+        encoded = (
+            graphs.encode(content.graph)
+            if isinstance(content, Content)
+            else entries.encode(content.graphs)
+        )
+        graph = squeeze(encoded, DICTIONARY)
     packed = tensor_writer.pack(content.tensors, smallest=smallest, advance=advance)
     headers = _shorter(bytes(packed.headers))
-    return framed(
-        {
-            GRAPH: graph,
-            HEADERS: headers,
-            NAMES: names,
-            STREAM: packed.stream,
-            PLAIN: bytes(packed.plain),
-        }
-    )
+    bodies = {
+        GRAPH: graph,
+        HEADERS: headers,
+        NAMES: names,
+        STREAM: packed.stream,
+        PLAIN: bytes(packed.plain),
+    }
+    return framed(bodies, ENTRIES_VERSION if isinstance(content, Entries) else VERSION)
 
 
 def _shorter(data: bytes) -> bytes:
@@ -118,10 +152,10 @@ def _named(content: Checkpoint) -> bytes:
     return squeeze(bytes(out))
 
 
-def framed(bodies: Mapping[int, bytes]) -> bytes:
+def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
     """A file of these sections, with their lengths and a checksum."""
     out = Writer(MARK)
-    out.append(VERSION)
+    out.append(version)
     for kind in _ORDER[:-1]:
         out.varint(len(bodies[kind]))
     for kind in _ORDER:
@@ -138,10 +172,10 @@ def sections(data: bytes) -> dict[int, memoryview]:
     version = reader.byte()
     if version == 1:
         return _sections_1(reader)
-    if version != VERSION:
+    if version not in (VERSION, ENTRIES_VERSION):
         raise ShoeError(
-            f"this file has version {version} of the format and this program reads versions 1 and "
-            f"{VERSION}: update one"
+            f"this file has version {version} of the format and this program reads versions 1 to "
+            f"{ENTRIES_VERSION}: update one"
         )
     if reader.left() < 4 or zlib.crc32(reader.data[:-4]) != int.from_bytes(
         reader.data[-4:], "little"
@@ -168,10 +202,21 @@ def _sections_1(reader: Reader) -> dict[int, memoryview]:
 
 
 def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
-    """What the bytes of a file that runs hold, if its tensors take at most `max_bytes` in memory.
-
-    Raises ShoeError.
+    """What the bytes of a file with one graph hold, if its tensors take at most `max_bytes` in
+    memory; raises ShoeError.
     """
+    content = unpack_model(data, max_bytes)
+    if isinstance(content, Entries):
+        raise ShoeError(
+            f"this file has several entries ({', '.join(content.graphs)}), and one graph is "
+            "wanted here: what can be done with "
+            "such a file is in docs/tasks.md"
+        )
+    return content
+
+
+def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
+    """What the bytes of a file that runs hold, with one graph or with several; as `unpack`."""
     content = unpack_any(data, max_bytes)
     if isinstance(content, Checkpoint):
         raise ShoeError(
@@ -181,15 +226,17 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
     return content
 
 
-def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Checkpoint:
+def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | Checkpoint:
     """What the bytes of a file hold, be it a model or a checkpoint; as `unpack`."""
     bodies, version = sections(data), data[4]
     dictionary = DICTIONARY if version > 1 else b""
-    graph = None
-    if version == 1 or len(bodies[GRAPH]):
-        graph = graph_reader.decode(
-            unsqueeze(bodies[GRAPH], SECTIONS[GRAPH], _LARGEST_GRAPH, dictionary), version
-        )
+    graph, named = None, dict[str, Graph]()
+    if version in (1, ENTRIES_VERSION) or len(bodies[GRAPH]):
+        inflated = unsqueeze(bodies[GRAPH], SECTIONS[GRAPH], _LARGEST_GRAPH, dictionary)
+        if version == ENTRIES_VERSION:
+            named = entries.decode(inflated)
+        else:
+            graph = graph_reader.decode(inflated, version)
     headers = bodies[HEADERS]
     plainly = version > 1 and len(headers) > 0 and not headers[0]
     if plainly and len(headers) > _LARGEST_LIST:
@@ -197,19 +244,39 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Checkpoint:
     listed = bytes(headers[1:]) if plainly else unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
     packed = tensor_reader.unpack(listed, bodies[STREAM], bodies[PLAIN], max_bytes, version)
     tensors = [one.tensor for one in packed]
-    if graph is None:
+    if graph is None and not named:
         if [one.member for one in tensors] != list(range(len(tensors))):
             raise ShoeError(
                 "damaged file: the tensors of a checkpoint are not numbered one after the other"
             )
         return Checkpoint(tensors, *_read_names(bodies[NAMES], len(tensors)), tuple(packed))
-    if len(packed) != graph.weights:
-        raise ShoeError(
-            f"damaged file: its graph wants {graph.weights} tensors and it holds {len(packed)}"
-        )
+    for one in named.values() if graph is None else [graph]:
+        if len(packed) != one.weights:
+            raise ShoeError(
+                f"damaged file: its graph wants {one.weights} tensors and it holds {len(packed)}"
+            )
     if len(bodies[NAMES]):
         raise ShoeError("damaged file: its tensors have names and a graph")
-    return Content(graph, tensors, tuple(packed))
+    if graph is not None:
+        return Content(graph, tensors, tuple(packed))
+    _check_copies(named, tensors, max_bytes)
+    return Entries(named, tensors, tuple(packed))
+
+
+def _check_copies(named: Mapping[str, Graph], tensors: Sequence[Tensor], max_bytes: int) -> None:
+    """Raises ShoeError where the entries take too much together.
+
+    Each that runs has a copy of the tensors that it reads.
+    """
+    copies = sum(
+        tensors[place].bits.nbytes for graph in named.values() for place in entries.used(graph)
+    )
+    if copies > max_bytes:
+        raise ShoeError(
+            f"the {len(named)} entries of this file read {copies:,} bytes of tensors together, "
+            f"more than the {max_bytes:,} that "
+            "are allowed; if you trust this file, raise max_bytes"
+        )
 
 
 def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -223,12 +290,23 @@ def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str
 
 
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
-    """What the file at `path` holds; raises ShoeError, or OSError where it cannot be read."""
-    path = Path(path)
+    """What the file at `path` holds, which has one graph.
+
+    Raises ShoeError, or OSError where it cannot be read.
+    """
+    return unpack(_bytes(Path(path), max_bytes), max_bytes)
+
+
+def read_model(path: str | Path, max_bytes: int = MAX_BYTES) -> Content | Entries:
+    """What the file at `path` holds, with one graph or with several; as `read`."""
+    return unpack_model(_bytes(Path(path), max_bytes), max_bytes)
+
+
+def _bytes(path: Path, max_bytes: int) -> bytes:
     check_file(path)
     if path.stat().st_size > max_bytes + _LARGEST_GRAPH + _LARGEST_LIST:
         raise ShoeError(f"{path} is larger than allowed; if you trust this file, raise max_bytes")
-    return unpack(path.read_bytes(), max_bytes)
+    return path.read_bytes()
 
 
 def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> list[Line]:
@@ -236,9 +314,9 @@ def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> 
 
     The lines add up to the file exactly.
     A tensor's share of the code stream is in proportion to the bits that its model gives its
-    symbols, and its share of the deflated tensor list to its description's length; whole bytes go
-    by the largest remainder. The file has no names for its tensors: `names` are those of the
-    module's distinct parameters and buffers, in its order.
+    symbols, and its share of the deflated tensor list to its description's length, a graph's of all
+    graphs likewise; whole bytes go by the largest remainder. The file has no names for its tensors:
+    `names` are those of the module's distinct parameters and buffers, in its order.
     """
     bodies = sections(data)
     content = unpack_any(data, max_bytes)
@@ -262,15 +340,23 @@ def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> 
                 f"{len(content.names)} names, {len(content.notes)} notes",
             )
         ]
+    elif isinstance(content, Content):
+        rest = [Line("graph", len(bodies[GRAPH]), _size(content.graph))]
     else:
-        about = f"{len(content.graph.nodes)} nodes, {len(content.graph.constants)} constants"
-        rest = [Line("graph", len(bodies[GRAPH]), about)]
+        lengths = [float(len(graphs.encode(one))) for one in content.graphs.values()]
+        shares = _shares(len(bodies[GRAPH]), lengths)
+        pairs = zip(content.graphs.items(), shares, strict=True)
+        rest = [Line(f"graph {name}", share, _size(one)) for (name, one), share in pairs]
     used = sum(line.bytes for line in [*lines, *rest])
     return [
         *lines,
         *rest,
         Line("frame", len(data) - used, "mark, version, section lengths and checksum"),
     ]
+
+
+def _size(graph: Graph) -> str:
+    return f"{len(graph.nodes)} nodes, {len(graph.constants)} constants"
 
 
 def _name(one: Tensor, names: Sequence[str]) -> str:

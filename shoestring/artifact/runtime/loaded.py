@@ -16,8 +16,8 @@ import numpy as np
 from shoestring.artifact import tree
 from shoestring.artifact.format import file
 from shoestring.artifact.format.axes import Axis
-from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import Graph
+from shoestring.artifact.format.file import Content, Entries
+from shoestring.artifact.format.graph import Graph, Port
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor
 from shoestring.artifact.runtime.segments import cut
 from shoestring.artifact.runtime.session import (
@@ -55,10 +55,18 @@ class Loaded:
     """A file that runs.
 
     Call it as the module was called: it returns the module's structure, with numpy arrays in it.
+    A file with several entries is called by the name of one, as the module was: `loaded.encode(x)`,
+    or `loaded["encode"](x)`.
+    `entries`: each of them by its name, a Loaded of its own with `inputs`, `outputs` and `run`;
+        empty where the file has one graph without a name.
     """
 
     def __init__(
-        self, content: Content, *, threads: int | None = None, runtime: Runtime = ONNX_RUNTIME
+        self,
+        content: Content | Entries,
+        *,
+        threads: int | None = None,
+        runtime: Runtime = ONNX_RUNTIME,
     ) -> None:
         """`threads`: how many a run may use, None for as many as there are cores.
 
@@ -68,17 +76,50 @@ class Loaded:
             raise ValueError(
                 f"threads is {threads}: give 1 or more, or None for as many as there are cores"
             )
+        self.entries: Mapping[str, Loaded] = {}
+        self.inputs, self.outputs = tuple[Port, ...](), tuple[Port, ...]()
+        self._session: Session | None = None
+        if isinstance(content, Entries):
+            named = file.by_entry(content).items()
+            self.entries = {
+                name: Loaded(one, threads=threads, runtime=runtime) for name, one in named
+            }
+            return
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
         self._arguments, self._structure = content.graph.arguments, content.graph.structure
-        named = {size for port in self.inputs for size in port.shape if isinstance(size, str)}
-        self._bounded = {text: axis for text in named if (axis := Axis.read(text)).name != text}
+        named_sizes = {size for port in self.inputs for size in port.shape if isinstance(size, str)}
+        self._bounded = {
+            text: axis for text in named_sizes if (axis := Axis.read(text)).name != text
+        }
         self._session = checked(runtime).start(content.graph, content.tensors, threads)
+
+    def __getattr__(self, name: str) -> Loaded:
+        """The entry of this name."""
+        entries: Mapping[str, Loaded] = self.__dict__.get("entries", {})
+        if name in entries:
+            return entries[name]
+        known = f"; its entries are {', '.join(entries)}" if entries else ""
+        raise AttributeError(
+            f"a loaded file has no attribute {name!r}{known}{_near(name, entries)}"
+        )
+
+    def __getitem__(self, name: str) -> Loaded:
+        """The entry of this name; raises KeyError."""
+        if name not in self.entries:
+            known = (
+                f"its entries are {', '.join(self.entries)}"
+                if self.entries
+                else "it has one graph, which has no name: call it"
+            )
+            raise KeyError(f"this file has no entry {name!r}: {known}{_near(name, self.entries)}")
+        return self.entries[name]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module would return.
 
         Arguments that the example did not have as tensors are fixed and may be left out.
         """
+        self._check_one()
         found: dict[int, Any] = {}
         positions, names = self._arguments
         if len(args) > len(positions) + len(names):
@@ -112,6 +153,7 @@ class Loaded:
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Outputs by name from inputs by name."""
+        self._check_one()
         places = {port.name: place for place, port in enumerate(self.inputs)}
         unknown = [name for name in inputs if name not in places]
         if unknown:
@@ -125,6 +167,8 @@ class Loaded:
 
     def signature(self) -> str:
         """The inputs in words: name, type and shape of each."""
+        if self.entries:
+            return "; ".join(f"{name}({one.signature()})" for name, one in self.entries.items())
         return (
             ", ".join(
                 f"{p.name}: {ELEMENTS[p.element][0]}[{', '.join(map(str, p.shape))}]"
@@ -133,7 +177,16 @@ class Loaded:
             or "no inputs"
         )
 
+    def _check_one(self) -> None:
+        """Raises TypeError where there are entries, of which one must be named."""
+        if self.entries:
+            calls = " or ".join(f".{name}(...)" for name in self.entries)
+            raise TypeError(
+                f"this file is called by the name of an entry, {calls}: it has {self.signature()}"
+            )
+
     def _run(self, found: dict[int, Any]) -> list[np.ndarray]:
+        assert self._session is not None
         feeds: dict[str, np.ndarray] = {}
         sizes: dict[str, int] = {}
         owners: dict[str, str] = {}  # of the lengths that inputs have in common
@@ -184,13 +237,14 @@ def load(
 ) -> Loaded:
     """The file at `path`, ready to run on `threads` threads (None: all cores).
 
-    Raises ShoeError for a file that is damaged or wants more than `max_bytes` of tensors, OSError
-    for one that cannot be read. Nothing but what is in the file is ever loaded, and nothing in it
-    is executed but operators from a list.
+    A file with several entries: `load(path).encode(x)`. Each entry has a copy of the tensors that
+    it reads in memory. Raises ShoeError for a file that is damaged or wants more than `max_bytes`
+    of tensors, OSError for one that cannot be read. Nothing but what is in the file is ever loaded,
+    and nothing in it is executed but operators from a list.
     `runtime`: `OpenVINO()` for another than ONNX Runtime, with the file of somebody whom you trust;
         see docs/runtimes.md.
     """
-    return Loaded(file.read(path, max_bytes), threads=threads, runtime=runtime)
+    return Loaded(file.read_model(path, max_bytes), threads=threads, runtime=runtime)
 
 
 def _near(name: Any, names: Iterable[str]) -> str:

@@ -298,7 +298,9 @@ def _at(example: Example, lengths: Mapping[str, int]) -> Example:
             leaf = lengthened(leaf, axis, lengths[name]) if name in lengths else leaf
         return leaf
 
-    return Example(tree.map(change, example.args), tree.map(change, example.kwargs), {})
+    return Example(
+        tree.map(change, example.args), tree.map(change, example.kwargs), {}, example.entry
+    )
 
 
 def narrow(graph: Graph, axes: Mapping[str, Axis]) -> Graph:

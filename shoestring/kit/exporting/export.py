@@ -5,8 +5,9 @@ Its graph with the weights as inputs, and the weights in the module's own layout
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,30 @@ from torch import nn
 
 from shoestring.artifact import tree
 from shoestring.artifact.format import file, saving
-from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import Graph, OperatorError
+from shoestring.artifact.format.graph import OperatorError
 from shoestring.artifact.format.graph import encode as encode_graph
 from shoestring.artifact.format.tensors import NUMBERS, Tensor, unsigned
 from shoestring.artifact.kernels import sign_layers
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.core import Task, array, unwrapped
+from shoestring.core.entries import called
 from shoestring.kit.exporting.assumptions import check_lengths, declaration, narrow, suggested
 from shoestring.kit.exporting.guards import Guards, noted
+from shoestring.kit.exporting.joining import Exported, disputed, joined
 from shoestring.kit.exporting.lowering import lower
 from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
 from shoestring.kit.exporting.torchlib import read_once
 from shoestring.kit.exporting.translations import translations
 from shoestring.kit.progress import progress
-from shoestring.kit.quantised.integers import Integers, say_what_stays, scales_of
+from shoestring.kit.quantised.integers import say_what_stays, scales_of
 from shoestring.kit.quantised.module import Grid, Quantised, plain_module
 from shoestring.kit.tracing.compare import TOLERANCE, all_close
 from shoestring.kit.tracing.example import (
     Example,
     ExportError,
     arrays,
-    example_of,
+    examples_of,
     input_names,
     numbered,
     output_names,
@@ -47,24 +49,16 @@ from shoestring.kit.tracing.example import (
 )
 from shoestring.kit.tracing.exporter import advice as advice_on
 from shoestring.kit.tracing.exporter import attempted, forget_kernels, line_of, quiet
-from shoestring.kit.weights.copying import clone
-from shoestring.kit.weights.parameters import Parameters, bake, check_finite, parameters_of
+from shoestring.kit.weights.parameters import (
+    Parameters,
+    SkippedWarning,
+    bake,
+    check_finite,
+    clone,
+    parameters_of,
+)
 
 QUANTISED_TOLERANCE = 0.1
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A module's graph, which weights it wants (`wanted`.
-
-    Places among `members`), constants too large for a graph, and which of the weights it wants as
-    whole numbers.
-    """
-
-    graph: Graph
-    wanted: tuple[int, ...]
-    constants: tuple[Tensor, ...]
-    integers: Mapping[int, Integers] = field(default_factory=dict)
 
 
 def save(
@@ -99,7 +93,7 @@ write = save
 
 def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> bytes:
     """The bytes of the file."""
-    content = Content(exported.graph, _tensors(parameters_of(model), exported))
+    content = exported.content(_tensors(parameters_of(model), exported))
     with progress("packing", len(content.tensors)) as advance:
         return file.pack(content, smallest=smallest, advance=advance)
 
@@ -119,11 +113,46 @@ def export(model: nn.Module, task: Task) -> Exported:
     Raises ExportError where the model fails on the example, has an operator that files do not hold,
     or takes other steps along an axis that the example says varies.
     """
-    original = model = unwrapped(model)
-    before = parameters_of(original)
-    model = bake(clone(model)).eval().cpu()
+    model = unwrapped(model)
+    before = parameters_of(model)
+    baked = bake(clone(model)).eval().cpu()
+    exported = _joined(baked, examples_of(task), scales_of(before))
+    say_what_stays(model, before, exported.integers)
+    return exported
+
+
+def _joined(
+    model: nn.Module, examples: Sequence[Example], scales: Mapping[int, np.ndarray]
+) -> Exported:
+    """The graphs of a plain module's entries, checked, as one export.
+
+    Of a module that is called itself, its own.
+    """
+    if not examples[0].entry:
+        return _checked(model, examples[0], scales)
+    parts: dict[str, Exported] = {}
+    for one in examples:
+        try:
+            called(model, one.entry)
+            parts[one.entry] = _checked(_Entry(model, one.entry), replace(one, entry=""), scales)
+        except (ExportError, ValueError) as error:
+            raise ExportError(f"the entry {one.entry!r}: {error}") from error
+    if both := disputed(parts):
+        found = parameters_of(model)
+        names = ", ".join(found[index].name for index in sorted(both))
+        text = (
+            f"in floating point in the file: {names} (not every entry that reads them can "
+            "take integers)"
+        )
+        warnings.warn(text, SkippedWarning, stacklevel=3)
+        left = {index: scale for index, scale in scales.items() if index not in both}
+        return _joined(model, examples, left)
+    return joined(parts)
+
+
+def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray]) -> Exported:
+    """The graph of a plain module, which answers as the module does."""
     found = parameters_of(model)
-    example = example_of(task)
     expected = _answer(
         model,
         example,
@@ -132,8 +161,7 @@ def export(model: nn.Module, task: Task) -> Exported:
         "half-precision model wants half)",
     )
     _check_outputs(expected)
-    exported, guards = _export(model, found, example, expected, scales_of(before))
-    say_what_stays(original, before, exported.integers)
+    exported, guards = _export(model, found, example, expected, scales)
     loaded = _loadable(exported, found)
     tolerance = _tolerance(model, found, expected, exported)
     _compare(loaded, example, expected, tolerance, "")
@@ -158,7 +186,7 @@ def export(model: nn.Module, task: Task) -> Exported:
             " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
         )
         _compare(loaded, second, expected, tolerance, where)
-    return replace(exported, graph=narrow(exported.graph, narrowed))
+    return replace(exported, graphs={"": narrow(exported.graph, narrowed)})
 
 
 def _attempt(run: Callable[[], Any]) -> Any:
@@ -193,6 +221,17 @@ def _check_outputs(expected: Any) -> None:
             "the model returns complex numbers, which files do not hold: return "
             "torch.view_as_real() of them"
         )
+
+
+class _Entry(nn.Module):
+    """An entry of a module, as a module: it has the members of the whole one, in their order."""
+
+    def __init__(self, model: nn.Module, entry: str) -> None:
+        super().__init__()
+        self.model, self.entry = model, entry
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return called(self.model, self.entry)(*args, **kwargs)
 
 
 class _Call(nn.Module):
@@ -260,7 +299,9 @@ def _export(
     structure, outputs = numbered(tree.plain(expected))
     names = Names(
         weights=len(values),
-        inputs=input_names(plain_module(model), arguments),
+        inputs=input_names(model.model, arguments, model.entry)
+        if isinstance(model, _Entry)
+        else input_names(plain_module(model), arguments),
         axes=[example.axes.get(id(leaf), {}) for leaf in inputs],
         outputs=output_names(structure, len(outputs)),
     )
@@ -278,7 +319,7 @@ def _export(
             "it out of forward() and do "
             "it before or after the file runs"
         ) from None
-    return Exported(graph, wanted, constants, integers), guards
+    return Exported({"": graph}, wanted, constants, integers), guards
 
 
 def _tensors(found: Parameters, exported: Exported) -> list[Tensor]:
@@ -314,7 +355,7 @@ def _bits(value: torch.Tensor, member: int) -> Tensor:
 
 def _loadable(exported: Exported, found: Parameters) -> Loaded:
     try:
-        return Loaded(Content(exported.graph, _tensors(found, exported)), threads=1)
+        return Loaded(exported.content(_tensors(found, exported)), threads=1)
     except file.ShoeError as error:
         raise ExportError(
             f"the model was exported, but {error}: if it computes in bfloat16 or another type "

@@ -198,17 +198,13 @@ class _Graph:
             )
         if maker.op_type != "Slice" or len(maker.input) < 5:
             return None
-        start, end, axis, step = (self.value(name) for name in maker.input[1:5])
-        if any(one is None or one.size != 1 for one in (start, end, axis, step)):
+        values = [one for one in map(self.value, maker.input[1:5]) if one is not None]
+        if len(values) < 4 or any(one.size != 1 for one in values):
             return None
-        if (
-            start.item() != 0
-            or end.item() < 1 << 31
-            or axis.item() not in strides
-            or step.item() < 1
-        ):  # type: ignore[union-attr]
+        start, end, axis, step = (one.item() for one in values)
+        if start != 0 or end < 1 << 31 or axis not in strides or step < 1:
             return None
-        strides[axis.item()] *= step.item()  # type: ignore[index, union-attr]
+        strides[axis] *= step
         return maker.input[0]
 
     def _channels(self, value: str) -> int:

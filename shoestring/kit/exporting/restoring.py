@@ -14,8 +14,14 @@ from shoestring.artifact.format import file
 from shoestring.artifact.format.tensors import Tensor as Kept
 from shoestring.kit.quantised.integers import scales_in
 from shoestring.kit.weights.coded import INTEGER_FORM, give_state, scales_shape, torch_of
-from shoestring.kit.weights.copying import clone
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, parameters_of
+from shoestring.kit.weights.parameters import (
+    Parameters,
+    SkippedWarning,
+    Weight,
+    bake,
+    clone,
+    parameters_of,
+)
 from shoestring.kit.weights.sizes import RESIZABLE, resize
 from shoestring.kit.weights.state import spread
 
@@ -46,7 +52,7 @@ def load_into(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_B
     """
     model = bake(clone(model))
     found = parameters_of(model)
-    content = file.read(path, max_bytes)
+    content = file.read_model(path, max_bytes)
     whole = scales_in(content)
     for place, (one, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):
         if one.member is None:
@@ -68,7 +74,7 @@ def load_into(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_B
 restore = load_into
 
 
-def _weight_of(one: Kept, found: list[Weight], path: str | Path, *, are_integers: bool) -> Weight:
+def _weight_of(one: Kept, found: Parameters, path: str | Path, *, are_integers: bool) -> Weight:
     """The weight that a tensor of the file is for.
 
     Raises ValueError where the module has none, or one of another shape.
@@ -128,7 +134,7 @@ def _give_state_of(
     give_state(weight, scale=scale, reach=INTEGER_FORM if is_integers else None, levels=levels)
 
 
-def _name_what_is_left(found: list[Weight], held: Collection[int | None], path: str | Path) -> None:
+def _name_what_is_left(found: Parameters, held: Collection[int | None], path: str | Path) -> None:
     """Warn of parameters that the file has not."""
     if left := [
         weight.name

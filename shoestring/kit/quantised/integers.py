@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from shoestring.artifact.format.file import Content
+from shoestring.artifact.format.file import Content, Entries
 from shoestring.artifact.format.graph import Node
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.kit.quantised.module import Quantised
@@ -54,10 +54,17 @@ def scales_of(found: Parameters) -> dict[int, np.ndarray]:
     return scales
 
 
-def scales_in(content: Content) -> dict[int, np.ndarray]:
-    """By place among a file's tensors, the steps of those that are whole numbers for which the
-    graph has steps, as `steps_of` has them.
+def scales_in(content: Content | Entries) -> dict[int, np.ndarray]:
+    """By place among a file's tensors, the steps of those that are whole numbers for which a graph
+    has steps, as `steps_of` has them.
     """
+    found: dict[int, np.ndarray] = {}
+    for graph in [content.graph] if isinstance(content, Content) else content.graphs.values():
+        found |= _steps_in(Content(graph, content.tensors))
+    return found
+
+
+def _steps_in(content: Content) -> dict[int, np.ndarray]:
     graph = content.graph
     first = len(graph.inputs)
     known = {first + place: one for place, one in enumerate((*content.tensors, *graph.constants))}

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task
 from shoestring.kit.surgery.cutting import answers, differs
-from shoestring.kit.tracing.example import example_of
+from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.tracing.tape import record
 from shoestring.kit.weights.copying import clone
@@ -62,9 +62,9 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
     or are of a class of their own, and those after a layer that is used twice or has tied or
     foreign weights; all of them, with a SkippedWarning, where the folded model answers otherwise.
     """
-    folded, example = clone(model), example_of(task)
+    folded, examples = clone(model), examples_of(task)
     judged = bake(clone(model)).eval().cpu()
-    tape = record(judged, example)
+    tape = record(judged, *examples)
     users, makers = tape.users(), tape.makers()
     runs = Counter(call.layer for call in tape.calls if call.function in (*PRODUCTS, "batch_norm"))
     uses = Counter(name for call in tape.calls for name in call.weights.values())
@@ -97,7 +97,7 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
             parent, _, last = path.rpartition(".")
             setattr(folded.get_submodule(parent), last, nn.Identity())
     with torch.no_grad():
-        reason = differs(bake(clone(folded)).eval().cpu(), [example], answers(judged, [example]))
+        reason = differs(bake(clone(folded)).eval().cpu(), examples, answers(judged, examples))
     if not reason:
         return folded
     text = f"batch norm stays as it is: folded into the layers before it, the model {reason}"

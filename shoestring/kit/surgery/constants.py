@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,15 +41,15 @@ class LayerInput:
 def constants(model: nn.Module, examples: Sequence[Example]) -> dict[int, LayerInput]:
     """What the layers of a plain model in evaluation mode take in, by the indices of their weights.
 
-    The model is run twice or more, with different random numbers. Empty where the model's control
+    Each entry is run twice or more, with different random numbers. Empty where the model's control
     flow depends on the values of its inputs, or a run fails.
     """
     mode = _Constants(model)
     with contextlib.suppress(Exception), quiet(), torch.no_grad():
-        for seed in range(max(2, len(examples))):
-            example = mode.unknown(examples[seed % len(examples)])
+        runs = Counter(example.entry for example in examples)
+        for seed, example in enumerate([*examples] * (2 if min(runs.values()) < 2 else 1)):
             with seeded(seed), mode:
-                model(*example.args, **example.kwargs)
+                mode.unknown(example).run(model)
         return mode.inputs
     return {}
 
@@ -71,7 +72,9 @@ class _Constants(TorchFunctionMode):
         def spoiled(leaf: Any) -> Any:
             return self._spoil(leaf.clone(), True) if isinstance(leaf, Tensor) else leaf
 
-        return Example(tree.map(spoiled, example.args), tree.map(spoiled, example.kwargs), {})
+        return Example(
+            tree.map(spoiled, example.args), tree.map(spoiled, example.kwargs), {}, example.entry
+        )
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None

@@ -21,11 +21,7 @@ def answers(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:
     """The tensors that a model answers to the examples, in order."""
     with quiet(), seeded(0):
         # Copies: a model may return a tensor that it keeps and writes to.
-        return [
-            tensor.clone()
-            for example in examples
-            for tensor in tensors(model(*example.args, **example.kwargs))
-        ]
+        return [tensor.clone() for example in examples for tensor in tensors(example.run(model))]
 
 
 def differs(model: nn.Module, examples: Sequence[Example], expected: Sequence[Tensor]) -> str:

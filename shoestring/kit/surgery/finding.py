@@ -17,7 +17,7 @@ from shoestring.kit.surgery.cutting import reason_to_stay
 from shoestring.kit.surgery.dependency import Dependencies
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
 from shoestring.kit.surgery.removing import check, without
-from shoestring.kit.tracing.example import Example, example_of, tensors
+from shoestring.kit.tracing.example import Example, examples_of, tensors
 from shoestring.kit.tracing.exporter import quiet
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.layers import Patterns, chosen
@@ -44,11 +44,11 @@ def dependency_groups(
     a lazy module, NoLayerError (a ValueError) for names of no layer, ExportError for an example
     that does not fit its declared axes.
     """
-    plain, example = bake(clone(model)).eval().cpu(), example_of(task)
+    plain, examples = bake(clone(model)).eval().cpu(), examples_of(task)
     reasons = {
         weight.name: reason for weight in parameters_of(model) if (reason := reason_to_stay(weight))
     }
-    dependencies, why = dependencies_of(plain, example, reasons)
+    dependencies, why = dependencies_of(plain, examples, reasons)
     if dependencies is None:
         warnings.warn(f"{who} skipped the model: {why}", SkippedWarning, stacklevel=3)
         return DependencyGroups((), (), {})
@@ -65,7 +65,7 @@ def dependency_groups(
     known = DependencyGroups((), tuple(dependencies.used), dependencies.each)
     removable: list[Group] = []
     for group in groups:
-        tried, why = _tried(plain, dependencies.parameters, example, known, group)
+        tried, why = _tried(plain, dependencies.parameters, examples, known, group)
         if tried is not None:
             removable.append(tried)
         else:
@@ -77,7 +77,7 @@ def dependency_groups(
 def _tried(
     plain: nn.Module,
     parameters: Parameters,
-    example: Example,
+    examples: Sequence[Example],
     known: DependencyGroups,
     group: Group,
 ) -> tuple[Group | None, str]:
@@ -91,42 +91,48 @@ def _tried(
         tried = replace(group, size_attributes=sizes)
         alone, gone = replace(known, groups=(tried,)), [torch.tensor([len(group) - 1])]
         cut = without(plain, alone, gone)
-        if not (reason := check(plain, cut, example, alone, gone, parameters)):
+        if not (reason := check(plain, cut, examples, alone, gone, parameters)):
             return tried, ""
         reasons.append(reason)
     return None, reasons[0]
 
 
 def dependencies_of(
-    plain: nn.Module, example: Example, reasons: dict[str, str]
+    plain: nn.Module, examples: Sequence[Example], reasons: dict[str, str]
 ) -> tuple[Dependencies | None, str]:
     """The dependencies of a plain model in evaluation mode; or None, and why there are none.
 
-    The model is run on a shortened example where it takes one.
+    The model is run on shortened examples where it takes them.
+    `examples`: one of each entry of the model.
     `reasons`: why weights must not be cut, by their names.
     """
     try:
-        dependencies, answer = _followed(plain, example, reasons)
+        dependencies, answered = _followed(plain, examples, reasons)
     except Exception as error:
         return None, f"it does not run on the task's example ({type(error).__name__}: {error})"
-    return (None, reason) if (reason := _opaque(answer)) else (dependencies, "")
+    reason = next(filter(None, map(_opaque, answered)), "")
+    return (None, reason) if reason else (dependencies, "")
 
 
 def _followed(
-    plain: nn.Module, example: Example, reasons: dict[str, str]
-) -> tuple[Dependencies, Any]:
-    """The dependencies of a model after a run, and the model's answer."""
-    short = _shortened(example)
-    for tried in (short, example) if short is not None else (example,):
+    plain: nn.Module, examples: Sequence[Example], reasons: dict[str, str]
+) -> tuple[Dependencies, list[Any]]:
+    """The dependencies of a model after a run of each entry, and the answers of these runs.
+
+    The runs share the marks: what only one entry reads is read.
+    """
+    short = [_shortened(example) for example in examples]
+    shorter = [full if cut is None else cut for full, cut in zip(examples, short, strict=True)]
+    for tried in (shorter, examples) if any(cut is not None for cut in short) else (examples,):
         dependencies = Dependencies(plain, lambda weight: reasons.get(weight.name, ""))
         try:
             with quiet(), seeded(0), torch.no_grad():
                 with dependencies:
-                    answer = plain(*tried.args, **tried.kwargs)
-                dependencies.fix_values(answer)
-            return dependencies, answer
+                    answered = [example.run(plain) for example in tried]
+                dependencies.fix_values(answered)
+            return dependencies, answered
         except Exception:
-            if tried is example:
+            if tried is examples:
                 raise
     raise AssertionError("unreachable")
 
@@ -154,7 +160,9 @@ def _shortened(example: Example) -> Example | None:
                 leaf, cut = leaf.narrow(axis, 0, short), True
         return leaf
 
-    changed = Example(tree.map(shorter, example.args), tree.map(shorter, example.kwargs), {})
+    changed = Example(
+        tree.map(shorter, example.args), tree.map(shorter, example.kwargs), {}, example.entry
+    )
     return changed if cut else None
 
 

@@ -12,7 +12,7 @@ from shoestring.core import Task
 from shoestring.kit.surgery.cutting import answers, differs, take
 from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.kit.surgery.marks import WeightAxis
-from shoestring.kit.tracing.example import Example, example_of, reshaped
+from shoestring.kit.tracing.example import Example, examples_of, with_shapes
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import Parameters, SkippedWarning, bake, parameters_of
 from shoestring.kit.weights.sizes import resize
@@ -87,9 +87,9 @@ def removed(
     groups that fail alone are left whole, with a SkippedWarning from `who`. Where it still does,
     the model comes back as it was, with a SkippedWarning.
     """
-    plain, example = bake(clone(model)).eval().cpu(), example_of(task)
+    plain, examples = bake(clone(model)).eval().cpu(), examples_of(task)
     cut, parameters = without(model, groups, gone), parameters_of(plain)
-    if not check(plain, bake(clone(cut)).eval().cpu(), example, groups, gone, parameters):
+    if not check(plain, bake(clone(cut)).eval().cpu(), examples, groups, gone, parameters):
         return cut, groups.after(parameters, gone)
     fine = list(gone)
     for index, group in enumerate(groups.groups):
@@ -97,12 +97,12 @@ def removed(
             continue
         alone = [units if at == index else units[:0] for at, units in enumerate(gone)]
         trial = without(plain, groups, alone)
-        if reason := check(plain, trial, example, groups, alone, parameters):
+        if reason := check(plain, trial, examples, groups, alone, parameters):
             text = f"without {len(gone[index])} of its {len(group)} units the model {reason}"
             warnings.warn(f"{who} skipped {group.name}: {text}", SkippedWarning, stacklevel=3)
             fine[index] = fine[index][:0]
     cut = without(model, groups, fine)
-    if reason := check(plain, bake(clone(cut)).eval().cpu(), example, groups, fine, parameters):
+    if reason := check(plain, bake(clone(cut)).eval().cpu(), examples, groups, fine, parameters):
         warnings.warn(
             f"{who} removed nothing: with fewer units in several layers the model {reason}",
             SkippedWarning,
@@ -115,7 +115,7 @@ def removed(
 def check(
     plain: nn.Module,
     cut: nn.Module,
-    example: Example,
+    examples: Sequence[Example],
     groups: DependencyGroups,
     gone: Sequence[Tensor],
     parameters: Parameters,
@@ -123,31 +123,32 @@ def check(
     """How a model without units answers differently from one in which nothing reads them.
 
     "" where it does not. Both are plain, in evaluation mode and on the CPU.
+    `examples`: one of each entry of the model.
     `plain`: the model with all units; its parameters are changed, and changed back.
     `cut`: the model without the units; it is left in training mode.
     `parameters`: those of `plain`.
     """
-    examples = [one for one in (example, reshaped(example)) if one is not None]
+    both_shapes = with_shapes(examples)
     with torch.no_grad():
         before = _silence(parameters, groups, gone)
         try:
-            expected = answers(plain, examples)
+            expected = answers(plain, both_shapes)
         finally:
             for raw, values in before:
                 raw.copy_(values)
-        return differs(cut, examples, expected) or fails_in_training(plain, cut, example)
+        return differs(cut, both_shapes, expected) or fails_in_training(plain, cut, examples)
 
 
-def fails_in_training(plain: nn.Module, cut: nn.Module, example: Example) -> str:
+def fails_in_training(plain: nn.Module, cut: nn.Module, examples: Sequence[Example]) -> str:
     """How the cut model fails in training mode, in which forward() may call more layers.
 
     "" where it does not fail, or the model with all units fails too.
     """
     try:
-        answers(cut.train(), [example])
+        answers(cut.train(), examples)
     except Exception as error:
         try:
-            answers(clone(plain).train(), [example])
+            answers(clone(plain).train(), examples)
         except Exception:
             return ""
         return f"fails in training ({type(error).__name__}: {error})"

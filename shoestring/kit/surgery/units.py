@@ -17,7 +17,7 @@ from shoestring.kit.surgery.finding import dependencies_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
 from shoestring.kit.surgery.marks import WeightAxis
 from shoestring.kit.surgery.removing import arranged, fails_in_training
-from shoestring.kit.tracing.example import Example, example_of, reshaped
+from shoestring.kit.tracing.example import Example, examples_of, with_shapes
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import (
     Parameters,
@@ -51,7 +51,7 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     has their number written into it, say). Raises ValueError for a lazy module that has not seen an
     input, ExportError for an example that does not fit its declared axes.
     """
-    result, parameters, example = clone(model), parameters_of(model), example_of(task)
+    result, parameters, examples = clone(model), parameters_of(model), examples_of(task)
     if not any(
         weight.is_parameter and weight.raw.ndim > 1 and bool((weight.value() == 0).any())
         for weight in parameters
@@ -61,7 +61,7 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
     reasons = {
         weight.name: reason for weight in parameters if (reason := reason_not_to_cut(weight))
     }
-    dependencies, reason = dependencies_of(plain, example, reasons)
+    dependencies, reason = dependencies_of(plain, examples, reasons)
     if dependencies is None:
         warnings.warn(
             f"remove_dead_units skipped the model: {reason}", SkippedWarning, stacklevel=2
@@ -72,7 +72,6 @@ def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
         tuple(dependencies.used),
         dependencies.each,
     )
-    examples = [one for one in (example, reshaped(example)) if one is not None]
     remover = _Remover(result, plain, groups, _free(parameters), examples)
     while remover.remove():
         pass
@@ -111,7 +110,7 @@ class _Remover:
     `plain`: a plain copy of it on the CPU.
     `groups`: the dependency groups of both.
     `free`: indices of the biases that may change.
-    `examples`: what the model must answer as before.
+    `examples`: one of each entry of the model, which must answer as before.
     `skipped`: groups that stay as they are, and why; "" where only the order would have changed.
     """
 
@@ -123,13 +122,13 @@ class _Remover:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.parameters = parameters_of(self.plain)
+        self.parameters, self.both_shapes = parameters_of(self.plain), with_shapes(self.examples)
         with torch.no_grad():
-            self.expected = answers(self.plain, self.examples)
+            self.expected = answers(self.plain, self.both_shapes)
 
     def remove(self) -> bool:
         """Remove and sort the units of each group; whether any was removed, which may free more."""
-        before, inputs = sum(map(len, self.groups.groups)), constants(self.plain, self.examples)
+        before, inputs = sum(map(len, self.groups.groups)), constants(self.plain, self.both_shapes)
         constant = [_constant_of(group, inputs) for group in self.groups.groups]
         # From last to first: the order of a layer's units depends on the units of later layers.
         for index in reversed(range(len(constant))):
@@ -208,8 +207,8 @@ class _Remover:
         """How a changed model answers differently; "" where it does not."""
         trial = _plain(changed)
         with torch.no_grad():
-            return differs(trial, self.examples, self.expected) or fails_in_training(
-                self.plain, trial, self.examples[0]
+            return differs(trial, self.both_shapes, self.expected) or fails_in_training(
+                self.plain, trial, self.examples
             )
 
 

@@ -6,7 +6,7 @@ What is in its nest of arguments, which axes vary, and what each tensor is calle
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from shoestring.artifact import tree
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.graph import Tree
 from shoestring.core import Task, Vary
+from shoestring.core.entries import Call, called, calls_of
 
 
 class ExportError(RuntimeError):
@@ -33,12 +34,47 @@ class Example:
     axes: dict[
         int, Mapping[int, str]
     ]  # of each tensor, by id: names, with their bounds as a file has them
+    # what is called: the model's method or part of that name, the model itself if it is empty
+    entry: str = ""
+
+    def run(self, model: nn.Module) -> Any:
+        """What the model returns; raises whatever it does."""
+        return called(model, self.entry)(*self.args, **self.kwargs)
 
 
 def example_of(task: Task) -> Example:
     """The task's example; raises ExportError where it declares an axis that a tensor has not, or is
-    not as long as it declares.
+    not as long as it declares, and where it names entries, which whoever asks for one example
+    cannot deal with.
     """
+    examples = examples_of(task)
+    if names := [one.entry for one in examples if one.entry]:
+        raise ExportError(
+            "this is for models that are called in one way, and the task's example names entries "
+            f"({', '.join(names)}): what can "
+            "be done with several entries is in docs/tasks.md"
+        )
+    return examples[0]
+
+
+def examples_of(task: Task) -> list[Example]:
+    """The task's example, or that of each of the entries that it names.
+
+    Raises ExportError as `example_of`.
+    """
+    try:
+        calls = calls_of(task.example())
+    except ValueError as error:
+        raise ExportError(str(error)) from None
+    return [_example(call, entry) for entry, call in calls.items()]
+
+
+def with_shapes(examples: Sequence[Example]) -> list[Example]:
+    """The examples, each followed by itself at a second shape where it may have one."""
+    return [one for example in examples for one in (example, reshaped(example)) if one is not None]
+
+
+def _example(call: Call, entry: str) -> Example:
     axes: dict[int, Mapping[int, str]] = {}
 
     def unwrap(leaf: Any) -> Any:
@@ -70,10 +106,10 @@ def example_of(task: Task) -> Example:
         axes[id(tensor)] = names
         return tensor
 
-    args, kwargs = task.example()
+    args, kwargs = call
     leaves, structure = tree.flatten((tuple(args), dict(kwargs)))
     args, kwargs = tree.fill(structure, [unwrap(leaf) for leaf in leaves])
-    return Example(args, kwargs, axes)
+    return Example(args, kwargs, axes, entry)
 
 
 def reshaped(example: Example) -> Example | None:
@@ -95,7 +131,9 @@ def reshaped(example: Example) -> Example | None:
             leaf = lengthened(leaf, axis, other if other in allowed else size)
         return leaf
 
-    changed = Example(tree.map(change, example.args), tree.map(change, example.kwargs), {})
+    changed = Example(
+        tree.map(change, example.args), tree.map(change, example.kwargs), {}, example.entry
+    )
     return changed if varied else None
 
 
@@ -126,9 +164,15 @@ def arrays(nest: Any) -> list[np.ndarray]:
     return [leaf for leaf in tree.leaves(nest) if isinstance(leaf, np.ndarray)]
 
 
-def input_names(model: nn.Module, arguments: Tree) -> list[str]:
-    """Names as forward() has them; a tensor within a list or dict is named by its path."""
-    parameters = inspect.signature(model.forward).parameters.values()
+def input_names(model: nn.Module, arguments: Tree, entry: str = "") -> list[str]:
+    """Names as forward() has them, or the method that is the entry.
+
+    A tensor within a list or dict is named by its path.
+    """
+    target = called(model, entry)
+    parameters = inspect.signature(
+        target.forward if isinstance(target, nn.Module) else target
+    ).parameters.values()
     positional = [
         p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]

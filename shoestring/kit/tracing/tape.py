@@ -102,14 +102,19 @@ class Tape:
         return {value: call for call in self.calls for value in call.outputs}
 
 
-def record(model: nn.Module, example: Example) -> Tape:
-    """The tape of a module in evaluation mode on an example; raises whatever forward() does."""
+def record(model: nn.Module, *examples: Example) -> Tape:
+    """The tape of a module in evaluation mode on an example, or on one of each entry, one after the
+    other; raises whatever forward() does.
+    """
     recorder = _Recorder(model)
-    for tensor in tensors((example.args, example.kwargs)):
-        recorder.value(tensor)
-    with torch.no_grad(), inside(model, recorder.layers), recorder:
-        answer = model(*example.args, **example.kwargs)
-    recorder.tape.results = tuple(recorder.numbers.get(id(one), -1) for one in tensors(answer))
+    results: list[int] = []
+    for example in examples:
+        for tensor in tensors((example.args, example.kwargs)):
+            recorder.value(tensor)
+        with torch.no_grad(), inside(model, recorder.layers), recorder:
+            answer = example.run(model)
+        results += [recorder.numbers.get(id(one), -1) for one in tensors(answer)]
+    recorder.tape.results = tuple(results)
     return recorder.tape
 
 

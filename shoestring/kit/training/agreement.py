@@ -31,8 +31,7 @@ from shoestring.kit.training.answers import (
 )
 from shoestring.kit.training.inputs import Sounds, read_inputs
 from shoestring.kit.training.same import Least, Mean, Same, identity, same_for
-from shoestring.kit.weights.copying import clone
-from shoestring.kit.weights.parameters import bake, check_finite
+from shoestring.kit.weights.parameters import bake, check_finite, clone
 
 Measure = Same | Callable[[Any, Any], Any]
 """A Same, or `(before, after)` to a merit per example: numpy arrays N×… in, N numbers out."""

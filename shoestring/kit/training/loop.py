@@ -17,8 +17,7 @@ from shoestring.kit.quantised.module import Grid
 from shoestring.kit.training.counted_steps import StepCounter
 from shoestring.kit.training.resume import Batches, snapshot
 from shoestring.kit.training.settings import Mixed, Training
-from shoestring.kit.weights.copying import clone
-from shoestring.kit.weights.parameters import SkippedWarning, State, bake
+from shoestring.kit.weights.parameters import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
 _MIXED_DEVICES = ("same device", "on the expected device")  # of torch's errors

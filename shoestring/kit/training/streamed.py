@@ -35,7 +35,7 @@ class Streamed(Supervised):
     validation: Any = field(repr=False)
     test: Any = field(default=None, repr=False)
     target: str | None = None
-    inputs: Sequence[str] | None = None
+    named: Sequence[str] | None = None
     has_test: bool = field(init=False, repr=False)
     _known: dict[str, Any] = field(init=False, repr=False)
     """"example": the first two validation examples; "sizes": how many each validation batch has."""
@@ -64,7 +64,7 @@ class Streamed(Supervised):
             raise ValueError(f"{self.name} has no test split: give from_loaders a loader for test=")
         place = -1
         for place, batch in enumerate(given):
-            yield _understood(batch, f"{split}: batch {place}", self.target, self.inputs)
+            yield _understood(batch, f"{split}: batch {place}", self.target, self.named)
         if place < 0:
             raise ValueError(
                 f"the {split} split of {self.name} has no batches: give at least one, by an "
@@ -140,7 +140,7 @@ def from_loaders(
             "so there"
         )
     return Streamed(
-        train=train, validation=validation, test=test, target=target, inputs=inputs, **settings
+        train=train, validation=validation, test=test, target=target, named=inputs, **settings
     )
 
 

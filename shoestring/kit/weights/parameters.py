@@ -19,6 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from shoestring.core import unwrapped
+from shoestring.kit.weights.copying import clone as clone
 from shoestring.kit.weights.copying import flatten_again
 from shoestring.kit.weights.parametrizations import PARAMETRIZED, is_masked, removal
 from shoestring.kit.weights.state import State, state_in

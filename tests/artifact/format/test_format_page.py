@@ -13,7 +13,7 @@ from test_entropy import SlowDecoder
 
 from shoestring.artifact.coding import context, context_tiles, entropy
 from shoestring.artifact.coding import matrices as context_coding
-from shoestring.artifact.format import file, tensors
+from shoestring.artifact.format import entries, file, tensors
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
@@ -46,6 +46,15 @@ def test_the_example_is_a_file():
     assert bodies[file.NAMES] == b""
     assert bodies[file.STREAM] == ours[file.STREAM]
     assert bodies[file.PLAIN] == ours[file.PLAIN]
+
+
+def test_the_entries_are_graphs_as_the_page_lays_them_out():
+    found = entries.decode(data := numbers(block("entries")))
+    assert list(found) == ["a", "b"] and found["a"] == found["b"]
+    assert entries.encode(found) == data
+    for limit in (entries.MOST_ENTRIES, graphs.MOST_NODES, tensors.MOST_TENSORS):
+        assert f"{limit:,}" in WORDS
+    assert f"1 to {entries.MOST_ENTRIES}." in WORDS and entries._NAME.pattern in WORDS
 
 
 def test_the_example_is_laid_out_by_its_parts():
@@ -146,8 +155,11 @@ def test_the_tables_and_limits_of_the_page():
         f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
         f"{file._LARGEST_LIST >> 20} MiB" in PAGE
     )
-    assert f"`.shoe` file, version {file.VERSION}" in PAGE
-    assert f"| `{file.VERSION:02x}` | the version |" in PAGE
+    assert f"`.shoe` file, versions {file.VERSION} and {file.ENTRIES_VERSION}" in PAGE
+    assert (
+        f"| `{file.VERSION:02x}` | the version: {file.ENTRIES_VERSION:02x} where there are "
+        "several entries |" in PAGE
+    )
     assert file.MAX_BYTES == 1 << 30
     assert tensors.MOST_AXES == 32
     assert (tensors.INTEGER_FORM, tensors.HALF, tensors.BFLOAT16) == (0, 1, 2)

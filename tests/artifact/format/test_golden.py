@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from shoestring.artifact import load, read
-from shoestring.artifact.format.file import VERSION, pack, unpack_any
+from shoestring.artifact.format.file import ENTRIES_VERSION, VERSION, pack, unpack_any
 from shoestring.artifact.format.tensors import CODINGS
 
 GOLDEN = Path(__file__).parent / "golden"
 CHECKPOINTS = sorted(GOLDEN.glob("*_checkpoint.shoe"))
-FILES = sorted({*GOLDEN.glob("*.shoe")} - {*CHECKPOINTS})
+ENTRIES = sorted(GOLDEN.glob("*_entries.shoe"))
+FILES = sorted({*GOLDEN.glob("*.shoe")} - {*CHECKPOINTS, *ENTRIES})
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
@@ -52,7 +53,23 @@ def test_a_golden_checkpoint_decodes_to_the_same_bits(file):
             assert one.bits.dtype == kept[f"tensor {place}"].dtype
 
 
+@pytest.mark.parametrize("file", ENTRIES, ids=lambda path: path.stem)
+def test_a_golden_file_with_entries_answers_as_it_did(file):
+    loaded = load(file)
+    with np.load(file.with_suffix(".npz")) as kept:
+        for name, one in loaded.entries.items():
+            inputs = {port.name: kept[f"in {name} {port.name}"] for port in one.inputs}
+            for output, value in one.run(inputs).items():
+                np.testing.assert_allclose(
+                    value, kept[f"out {name} {output}"], rtol=1e-4, atol=1e-5
+                )
+        assert len(kept.files) == sum(
+            len(one.inputs) + len(one.outputs) for one in loaded.entries.values()
+        )
+
+
 def test_there_is_a_golden_file_of_every_version():
+    assert {int(file.stem.split("_")[0][1:]) for file in ENTRIES} == {ENTRIES_VERSION}
     assert {int(file.stem.split("_")[0][1:]) for file in FILES} == set(range(1, VERSION + 1))
     assert all(file.stat().st_size < 12_000 for file in FILES + CHECKPOINTS)
 

@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 from samples import linear, nested, quantised
 
-from shoestring.artifact import Content, Loaded, OnnxRuntime, OpenVINO, ShoeError, load, save
+from shoestring.artifact import (
+    Content,
+    Entries,
+    Loaded,
+    OnnxRuntime,
+    OpenVINO,
+    ShoeError,
+    load,
+    save,
+)
 from shoestring.artifact.format import file
 from shoestring.artifact.format.graph import Node, Port
 from shoestring.artifact.format.tensors import tensor
@@ -24,7 +33,7 @@ pytest.importorskip(
     "openvino", reason="openvino is not installed: pip install 'shoestring[openvino]'"
 )
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("v2_*.shoe"))
+GOLDEN = sorted((Path(__file__).parents[1] / "format" / "golden").glob("v2_*.shoe"))
 FILES = [path for path in GOLDEN if "checkpoint" not in path.stem]
 
 
@@ -244,3 +253,12 @@ def test_it_needs_no_torch(tmp_path):
     path = tmp_path / "model.shoe"
     save(path, file.pack(linear()))
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=900)
+
+
+def test_entries_run_on_it_too():
+    content, x = linear(), np.ones((2, 3), np.float32)
+    named = Loaded(
+        Entries({"a": content.graph, "b": content.graph}, content.tensors), runtime=OpenVINO()
+    )
+    for name in ("a", "b"):
+        np.testing.assert_allclose(named[name](x), Loaded(content)(x), rtol=1e-5)

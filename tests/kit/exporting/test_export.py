@@ -16,6 +16,7 @@ from zoo import Calls
 
 from shoestring.artifact import ShoeError, load
 from shoestring.artifact.format import file
+from shoestring.artifact.format.graph import Graph
 from shoestring.core import Vary
 from shoestring.kit import (
     AdamW,
@@ -113,15 +114,17 @@ def test_fixed_axis_that_only_a_second_shape_shows(monkeypatch: pytest.MonkeyPat
             model, found, module.Example(shown.args, shown.kwargs, {}), expected, steps
         )
         return module.Exported(
-            module.Graph(
-                **{
-                    **vars(made.graph),
-                    "inputs": tuple(
-                        type(port)(port.name, port.element, ("N", *port.shape[1:]))
-                        for port in made.graph.inputs
-                    ),
-                }
-            ),
+            {
+                "": Graph(
+                    **{
+                        **vars(made.graph),
+                        "inputs": tuple(
+                            type(port)(port.name, port.element, ("N", *port.shape[1:]))
+                            for port in made.graph.inputs
+                        ),
+                    }
+                )
+            },
             made.wanted,
             made.constants,
         ), guards
