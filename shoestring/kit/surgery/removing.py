@@ -12,7 +12,7 @@ from shoestring.core import Task
 from shoestring.kit.surgery.cutting import answers, differs, take
 from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.kit.surgery.marks import WeightAxis
-from shoestring.kit.tracing.example import Example, examples_of, with_shapes
+from shoestring.kit.tracing.example import Example, examples_of, at_both_shapes
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import Parameters, SkippedWarning, bake, parameters_of
 from shoestring.kit.weights.sizes import resize
@@ -128,7 +128,7 @@ def check(
     `cut`: the model without the units; it is left in training mode.
     `parameters`: those of `plain`.
     """
-    both_shapes = with_shapes(examples)
+    both_shapes = at_both_shapes(examples)
     with torch.no_grad():
         before = _silence(parameters, groups, gone)
         try:

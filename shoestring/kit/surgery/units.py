@@ -17,7 +17,7 @@ from shoestring.kit.surgery.finding import dependencies_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
 from shoestring.kit.surgery.marks import WeightAxis
 from shoestring.kit.surgery.removing import arranged, fails_in_training
-from shoestring.kit.tracing.example import Example, examples_of, with_shapes
+from shoestring.kit.tracing.example import Example, examples_of, at_both_shapes
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import (
     Parameters,
@@ -122,7 +122,7 @@ class _Remover:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.parameters, self.both_shapes = parameters_of(self.plain), with_shapes(self.examples)
+        self.parameters, self.both_shapes = parameters_of(self.plain), at_both_shapes(self.examples)
         with torch.no_grad():
             self.expected = answers(self.plain, self.both_shapes)
 
