@@ -65,7 +65,7 @@ class Listener(TorchFunctionMode):
         return self.model.grids[number](value)
 
     def check(self) -> None:
-        """Raises RuntimeError where a function was called more or less often than on the example."""
+        """Raises RuntimeError where a function was not called as often as on the example."""
         for (layer, function), count in self.places.calls.items():
             if self.turns[layer, function] != count:
                 raise RuntimeError(
@@ -132,7 +132,7 @@ def part_of(model: Any, owner: Any, name: str) -> Any:
 
 
 class Part:
-    """A part of a quantised module that is called by itself, as in a loss that uses `model.encoder`.
+    """A part of a quantised module that is called by itself, as a loss calls `model.encoder`.
 
     It computes with integers, and otherwise behaves like the part.
     """

@@ -30,12 +30,12 @@ def differs(model: nn.Module, examples: Sequence[Example], expected: Sequence[Te
     "" where they do not.
     """
     try:
-        found = answers(model, examples)
+        got = answers(model, examples)
     except Exception as error:
         return f"fails ({type(error).__name__}: {error}): {_ADVICE}"
-    if [one.shape for one in found] != [one.shape for one in expected]:
+    if [answer.shape for answer in got] != [answer.shape for answer in expected]:
         return f"gives another shape: {_ADVICE}"
-    for answer, wanted in zip(found, expected, strict=True):
+    for answer, wanted in zip(got, expected, strict=True):
         tolerance = TOLERANCE * (8 if wanted.dtype in (torch.float16, torch.bfloat16) else 1)
         if not all_close(array(answer.double()), array(wanted.double()), tolerance):
             return "answers differently"

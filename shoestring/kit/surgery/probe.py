@@ -77,9 +77,9 @@ class Probe:
 
         `chosen`: bool, of the target's shape.
         """
-        found: list[Tensor] = []
+        total: list[Tensor] = []
         for leaves, base, changed, before in self.runs:
             after = self.run(leaves, torch.where(chosen, changed, base))
             now = [(a != b) & ~((a != a) & (b != b)) for a, b in zip(before, after, strict=True)]
-            found = [old | new for old, new in zip(found, now, strict=True)] if found else now
-        return found
+            total = [old | new for old, new in zip(total, now, strict=True)] if total else now
+        return total

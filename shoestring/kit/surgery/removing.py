@@ -12,7 +12,7 @@ from shoestring.core import Task
 from shoestring.kit.surgery.cutting import answers, differs, take
 from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.kit.surgery.marks import WeightAxis
-from shoestring.kit.tracing.example import Example, examples_of, at_both_shapes
+from shoestring.kit.tracing.example import Example, at_both_shapes, examples_of
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import Parameters, SkippedWarning, bake, parameters_of
 from shoestring.kit.weights.sizes import resize

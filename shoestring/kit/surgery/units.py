@@ -17,7 +17,7 @@ from shoestring.kit.surgery.finding import dependencies_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
 from shoestring.kit.surgery.marks import WeightAxis
 from shoestring.kit.surgery.removing import arranged, fails_in_training
-from shoestring.kit.tracing.example import Example, examples_of, at_both_shapes
+from shoestring.kit.tracing.example import Example, at_both_shapes, examples_of
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import (
     Parameters,

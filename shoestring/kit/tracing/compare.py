@@ -16,12 +16,12 @@ forward() writes them for "never" (-1e9).
 """
 
 
-def all_close(found: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE) -> bool:
+def all_close(actual: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> bool:
     """Whether two arrays of one shape are equal within a tolerance; NaN equals NaN.
 
-    `tolerance`: relative to each number of `wanted`, and to its largest.
+    `tolerance`: relative to each number of `expected`, and to its largest.
     """
-    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    a, b = actual.astype(np.float64), expected.astype(np.float64)
     sizes = np.abs(b[np.isfinite(b) & ((a != b) | (np.abs(b) < _RULED_OUT))])
     largest = max(float(sizes.max(initial=0.0)), 1e-6)
     return bool(np.isclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True).all())

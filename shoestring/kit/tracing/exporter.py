@@ -128,11 +128,11 @@ def line_of(error: BaseException) -> str:
 def _own(file: str, line: int, name: str) -> str:
     """A line as `line_of` writes it; "" in code of torch, onnxscript, Python or Shoestring."""
     path = Path(file)
-    house, installed = Path(__file__).parents[1], Path(torch.__file__).parents[1]
+    shoestring, installed = Path(__file__).parents[2], Path(torch.__file__).parents[1]
     libraries = [
         installed / "torch",
         installed / "onnxscript",
-        *(house / room for room in ("core", "kit", "quantize", "prune", "plan")),
+        *(shoestring / room for room in ("core", "kit", "quantize", "prune", "plan")),
     ]
     if file.startswith("<") or any(folder in path.parents for folder in libraries):
         return ""

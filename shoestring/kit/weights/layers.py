@@ -14,7 +14,7 @@ Patterns = tuple[str, ...]
 """
 
 _HALF = 0.5
-"""The share of the weights below which it is said which layers are left."""
+"""The share of the weights below which a technique says which layers it left."""
 _NAMED = 3
 """The number of layers that a warning names."""
 _TOLERANCE = 0.1
