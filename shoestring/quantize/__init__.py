@@ -1,5 +1,8 @@
 """Fewer values: what takes few levels takes few bits."""
 
+import warnings
+from typing import Any
+
 from shoestring.quantize.bfloat16 import BFloat16
 from shoestring.quantize.binary import Binary
 from shoestring.quantize.binary_layers import Real, ScaledSigns, Signs
@@ -37,3 +40,12 @@ __all__ = [
     "WeightOnly",
     "WeightSharing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Shared` is what `WeightSharing` was called."""
+    if name != "Shared":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    text = "shoestring.quantize.Shared is called WeightSharing now: import that"
+    warnings.warn(text, DeprecationWarning, stacklevel=2)
+    return WeightSharing

@@ -252,3 +252,11 @@ def test_overrides_of_no_tensor_are_named():
         ValueError, match=r"Shared: overrides= names '1\.weihgt', and there is no such"
     ):
         WeightSharing(overrides=(("1.weihgt", 4),), training=Training(0))(wide(), task())
+
+
+def test_the_former_name_is_the_same_class_with_a_word():
+    with pytest.warns(DeprecationWarning, match="called WeightSharing now"):
+        from shoestring.quantize import Shared
+    assert Shared is WeightSharing
+    with pytest.raises(ImportError):
+        from shoestring.quantize import Sharing  # noqa: F401

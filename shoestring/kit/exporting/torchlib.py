@@ -11,15 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-try:
-    from torch.onnx._internal.exporter._registration import ONNXRegistry
-except (
-    ImportError
-):  # a torch that keeps it elsewhere: every export reads the table, as it does by itself
-    ONNXRegistry = None  # type: ignore[assignment, misc]
-
 _READ: dict[Any, Any] = {}
 """What torch read, by the arguments that it was asked with."""
+
+
+def _registry() -> Any:
+    """Torch's class of the table; None in a torch that keeps it elsewhere, where every export reads
+    the table itself.
+
+    Imported late: it brings onnxscript, which takes seconds.
+    """
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+    except ImportError:
+        return None
+    return ONNXRegistry
 
 
 @contextmanager
@@ -28,10 +34,11 @@ def read_once() -> Iterator[None]:
 
     It needs its own copy: it adds the translations of `custom_translation_table`.
     """
-    plain = vars(ONNXRegistry).get("from_torchlib") if ONNXRegistry else None
-    if plain is None:
+    registry = _registry()
+    if registry is None or "from_torchlib" not in vars(registry):
         yield
         return
+    plain = vars(registry)["from_torchlib"]
 
     def from_torchlib(cls: Any, **asked: Any) -> Any:
         key = tuple(asked.items())
@@ -41,8 +48,8 @@ def read_once() -> Iterator[None]:
         table.functions = {name: list(known) for name, known in table.functions.items()}
         return table
 
-    ONNXRegistry.from_torchlib = classmethod(from_torchlib)
+    registry.from_torchlib = classmethod(from_torchlib)
     try:
         yield
     finally:
-        ONNXRegistry.from_torchlib = plain
+        registry.from_torchlib = plain
