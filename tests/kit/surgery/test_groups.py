@@ -33,12 +33,12 @@ def shaped(model: nn.Module, groups: DependencyGroups) -> list[dict[str, tuple[i
 
     Running statistics go with the norm's.
     """
-    found = parameters_of(model)
+    parameters = parameters_of(model)
     return [
         {
-            found[place].name: (axis, own.shape[1])
-            for (place, axis), own in group.slices.items()
-            if found[place].is_parameter
+            parameters[index].name: (axis, own.shape[1])
+            for (index, axis), own in group.slices.items()
+            if parameters[index].is_parameter
         }
         for group in groups.groups
     ]
@@ -96,7 +96,7 @@ def test_a_residual_sum_takes_the_channels_of_both_branches():
         small.conv.weight.shape == (5, 5, 3, 3)
         and small.head.in_features == small.norm2.num_features == 5
     )
-    # 5 positions fewer in and out: 64 places of 3·3·(3·8 + 8·8) products, and 8·4 in the head, for
+    # 5 positions fewer in and out: 64 positions of 3·3·(3·8 + 8·8) products, and 8·4 in the head, for
     # three examples.
     assert groups.products(parameters_of(model)) == 3 * (64 * 9 * (3 * 8 + 8 * 8) + 8 * 4)
     assert groups.products(parameters_of(model), [torch.tensor([1, 4, 5])]) == 3 * (
@@ -200,7 +200,7 @@ def test_what_is_concatenated_keeps_its_own_places():
     model, task = Dense(), called((1, 6, 6))
     groups = dependency_groups(model, task, who="test")
     found = parameters_of(model)
-    head = next(place for place, one in enumerate(found) if one.name == "head.weight")
+    head = next(index for index, one in enumerate(found) if one.name == "head.weight")
     assert [one.slices[head, 1].flatten().tolist() for one in groups.groups] == [
         [0, 1, 2, 3],
         [4, 5, 6],
@@ -477,7 +477,7 @@ def test_weights_that_are_cut_are_not_said_to_stay():
         Own(), called((1, 4, 4)), groups, [torch.tensor([2])]
     ).scale.shape == (5, 1, 1)
     model = Own()
-    model.scale = nn.Parameter(torch.rand(4, 4))  # one for each place, and none for a channel
+    model.scale = nn.Parameter(torch.rand(4, 4))  # one for each position, and none for a channel
     with pytest.warns(
         SkippedWarning, match="test skipped scale: what it computes does not keep channels apart"
     ):
