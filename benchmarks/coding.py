@@ -103,7 +103,7 @@ def unpacking(headers: bytes, stream: bytes, plain: bytes) -> None:
 def loading(*, cached: bool) -> float:
     """Seconds for numba, and for the loop to be ready, in a new process."""
     code = (
-        "from time import perf_counter; from shoestring.artifact import context_loop as c; import "
+        "from time import perf_counter; from shoestring.artifact.coding import context_loop as c; import "
         "numpy as np; "
         "from shoestring.artifact.coding.context import Choice; began = perf_counter(); "
         "c.compiled(); "
