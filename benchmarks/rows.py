@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +99,13 @@ class Rows:
 
 
 def results(benchmark: str) -> list[dict]:
-    """The rows of a benchmark's results file."""
+    """The rows of a benchmark's results file, with the names that techniques have now.
+
+    A results file keeps the names of its day: `WeightSharing` was called `Shared`.
+    """
     (file,) = (path for path in RESULTS.glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    text = re.sub(r'(?<=")(technique: )?Shared(?=")', r"\1WeightSharing", file.read_text())
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def values(found: list[dict], subject: str, metric: str) -> list[float]:
