@@ -73,9 +73,10 @@ if TYPE_CHECKING:
         Training,
     )
     from shoestring.kit.training.supervised import Supervised, accuracy
+    from shoestring.kit.weights.copying import clone
     from shoestring.kit.weights.layers import Patterns, chosen, touched
+    from shoestring.kit.weights.model_state import ModelState, state_of, with_state
     from shoestring.kit.weights.parameters import (
-        ModelState,
         Parameters,
         ShortfallWarning,
         SkippedWarning,
@@ -83,12 +84,9 @@ if TYPE_CHECKING:
         Weight,
         bake,
         check_finite,
-        clone,
         compressible,
         first_fit,
         parameters_of,
-        state_of,
-        with_state,
     )
 
 _HOMES = {
@@ -107,6 +105,7 @@ _HOMES = {
     ],
     "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
     "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
+    "shoestring.kit.weights.copying": ["clone"],
     "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
     "shoestring.kit.importing.network": ["Network"],
     "shoestring.kit.tracing.product": ["Product"],
@@ -149,8 +148,8 @@ _HOMES = {
         "Training",
     ],
     "shoestring.kit.surgery.units": ["remove_dead_units"],
+    "shoestring.kit.weights.model_state": ["ModelState", "state_of", "with_state"],
     "shoestring.kit.weights.parameters": [
-        "ModelState",
         "Parameters",
         "ShortfallWarning",
         "SkippedWarning",
@@ -158,12 +157,9 @@ _HOMES = {
         "Weight",
         "bake",
         "check_finite",
-        "clone",
         "compressible",
         "first_fit",
         "parameters_of",
-        "state_of",
-        "with_state",
     ],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

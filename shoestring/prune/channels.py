@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, Ramp, Training, check_finite, parameters_of
-from shoestring.kit.surgery.groups import DependencyGroups, Group, dependency_groups
+from shoestring.kit.surgery.finding import dependency_groups
+from shoestring.kit.surgery.groups import DependencyGroups, Group
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned

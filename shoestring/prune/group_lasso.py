@@ -20,7 +20,8 @@ from shoestring.kit import (
     parameters_of,
     recover,
 )
-from shoestring.kit.surgery.groups import DependencyGroups, Group, dependency_groups
+from shoestring.kit.surgery.finding import dependency_groups
+from shoestring.kit.surgery.groups import DependencyGroups, Group
 from shoestring.prune.thinning import named
 
 

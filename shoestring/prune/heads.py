@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import AdamW, Patterns, Ramp, Training, check_finite
-from shoestring.kit.surgery.groups import DependencyGroups, dependency_groups
+from shoestring.kit.surgery.finding import dependency_groups
+from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.importance import Importance, Taylor
 from shoestring.prune.thinning import named, thinned

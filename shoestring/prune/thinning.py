@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from shoestring.core import Task
 from shoestring.kit import Ramp, SkippedWarning, Training, clone, recover, taught
-from shoestring.kit.surgery.groups import DependencyGroups, dependency_groups, removed
+from shoestring.kit.surgery.finding import dependency_groups
+from shoestring.kit.surgery.groups import DependencyGroups
+from shoestring.kit.surgery.removing import removed
 
 Choose = Callable[[nn.Module, DependencyGroups, float], list[Tensor]]
 """Which units of each group to remove, given the model, its groups and the progress.

@@ -118,7 +118,7 @@ class Binary(Technique):
                 "the first and the last layer, or no kernels for them. Name them in only=, "
                 "or round them with WeightOnly or WeightSharing"
             )
-            say_what_is_left(binary, signs, "Binary binarized", why)
+            say_what_is_left(parameters, signs, "Binary binarized", why)
         norms = [layer.norm for layer in layers if layer.norm is not None]
         _set_statistics(binary, [norm for norm in norms if not norm.num_batches_tracked], task)
         first = (

@@ -26,6 +26,7 @@ from shoestring.kit import (
     chosen,
     clone,
     edges,
+    parameters_of,
     products,
 )
 from shoestring.kit.tracing.product import PRODUCTS
@@ -127,7 +128,9 @@ class PostTraining(Technique):
                 "no integer kernels, or none that this technique knows. WeightOnly or "
                 "WeightSharing make such layers smaller"
             )
-            say_what_is_left(inner, list(weights.values()), "PostTraining quantized", reason)
+            say_what_is_left(
+                parameters_of(inner), list(weights.values()), "PostTraining quantized", reason
+            )
         quantised_edges = edges(calibration.tape, list(weights))
         if constants := calibration.constant(quantised_edges):
             _warn_of_constants(constants)

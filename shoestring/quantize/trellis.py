@@ -78,9 +78,10 @@ class Trellis(Technique):
         check_finite(model)
         task = taught(task, model)
         moved = clone(model)
-        parameters = [weight for weight in parameters_of(moved) if weight.is_parameter]
-        free = {weight.name for weight in touched(parameters, self.only, self.keep, "Trellis")}
-        for weight in compressible(moved, "Trellis"):
+        parameters = parameters_of(moved)
+        own = [weight for weight in parameters if weight.is_parameter]
+        free = {weight.name for weight in touched(own, self.only, self.keep, "Trellis")}
+        for weight in compressible(parameters, "Trellis"):
             if weight.name not in free:
                 continue
             if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
@@ -89,9 +90,7 @@ class Trellis(Technique):
                 weight.round(torch.maximum(self.coarseness * spread, value.abs().max() / 16384))
                 snap_to_grid(weight)
         ladders = [
-            Ladder(weight)
-            for weight in parameters_of(moved)
-            if weight.name in free and _has_levels(weight)
+            Ladder(weight) for weight in parameters if weight.name in free and _has_levels(weight)
         ]
         data = list(islice(batches(task, "train", moved), self.batches))
         if not data:

@@ -20,7 +20,8 @@ from shoestring.kit import (
     clone,
     parameters_of,
 )
-from shoestring.kit.surgery.groups import DependencyGroups, dependency_groups
+from shoestring.kit.surgery.finding import dependency_groups
+from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.models import LeNet5
 from shoestring.prune import Channels, Norm, OfChannels, Scale, Taylor
 
@@ -246,7 +247,7 @@ def test_channels_that_no_gradient_tells_of_go_last():
 def test_a_choice_walks_through_the_model_once(monkeypatch: pytest.MonkeyPatch):
     model, walks = LeNet5(), []
     coupling = dependency_groups(model, images(), who="test")
-    for module in ("kit.surgery.groups", "prune.channels"):
+    for module in ("kit.surgery.finding", "prune.channels"):
         monkeypatch.setattr(
             f"shoestring.{module}.parameters_of",
             lambda model: walks.append(model) or parameters_of(model),

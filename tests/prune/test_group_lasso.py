@@ -14,7 +14,7 @@ from zoo import Calls, Residual, classified
 from shoestring import kit
 from shoestring.core import seeded
 from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, clone, parameters_of, train
-from shoestring.kit.surgery.groups import dependency_groups
+from shoestring.kit.surgery.finding import dependency_groups
 from shoestring.prune import Channels, GroupLasso
 from shoestring.prune.group_lasso import _shrink
 

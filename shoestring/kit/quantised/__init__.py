@@ -1,1 +1,1 @@
-"""Modules that compute with integers: grids on edges, integer weights."""
+"""Modules that compute with integers: activations on grids, weights on grids of their own."""

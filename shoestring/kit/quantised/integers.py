@@ -1,7 +1,4 @@
-"""Weights as whole numbers of 8 bits.
-
-Which ones, by what steps, on the way into a file and out of it.
-"""
+"""Weights as integers of 8 bits, in a file: which weights, and with which scales."""
 
 from __future__ import annotations
 
@@ -23,26 +20,26 @@ from shoestring.kit.weights.state import spread
 
 @dataclass(frozen=True)
 class Integers:
-    """How a member is kept as whole numbers of 8 bits.
+    """How a weight is kept as signed integers of 8 bits: its value divided by its scale.
 
-    Its value over `step`, as steps spread over a weight.
+    `scale`: one number, (), or (O, 1, 1, ...), or, for a matrix, (O, groups).
     """
 
     scale: np.ndarray
 
     def of(self, value: torch.Tensor) -> torch.Tensor:
-        """The whole numbers of a value."""
-        step = spread(torch.from_numpy(self.scale).double(), value)
-        return (value.detach().cpu().double() / step).round().clamp(-128, 127).to(torch.int8)
+        """The integers of a value, int8, of its shape."""
+        scale = spread(torch.from_numpy(self.scale).double(), value)
+        return (value.detach().cpu().double() / scale).round().clamp(-128, 127).to(torch.int8)
 
 
-def scales_of(found: Parameters) -> dict[int, np.ndarray]:
-    """By place among the members, the step of each weight whose multiples fit into 8 bits.
+def scales_of(parameters: Parameters) -> dict[int, np.ndarray]:
+    """The scale, by the weight's index, of each weight whose integers fit into 8 bits.
 
-    One number, or (O, 1, 1, ...), or of a matrix (O, groups).
+    In the shapes of `Integers.scale`.
     """
     scales: dict[int, np.ndarray] = {}
-    for place, weight in enumerate(found):
+    for index, weight in enumerate(parameters):
         state = weight.state
         if (
             state is not None
@@ -50,24 +47,25 @@ def scales_of(found: Parameters) -> dict[int, np.ndarray]:
             and state.reach is not None
             and int(state.reach) <= 127
         ):
-            scales[place] = state.scale.detach().float().cpu().numpy()
+            scales[index] = state.scale.detach().float().cpu().numpy()
     return scales
 
 
 def scales_in(content: Content | Entries) -> dict[int, np.ndarray]:
-    """By place among a file's tensors, the steps of those that are whole numbers for which a graph
-    has steps, as `steps_of` has them.
+    """The scale, by the tensor's index in a file, of each tensor of integers that a graph scales.
+
+    In the shapes of `Integers.scale`.
     """
-    found: dict[int, np.ndarray] = {}
+    scales: dict[int, np.ndarray] = {}
     for graph in [content.graph] if isinstance(content, Content) else content.graphs.values():
-        found |= _steps_in(Content(graph, content.tensors))
-    return found
+        scales |= _scales_in(Content(graph, content.tensors))
+    return scales
 
 
-def _steps_in(content: Content) -> dict[int, np.ndarray]:
+def _scales_in(content: Content) -> dict[int, np.ndarray]:
     graph = content.graph
     first = len(graph.inputs)
-    known = {first + place: one for place, one in enumerate((*content.tensors, *graph.constants))}
+    known = dict(enumerate((*content.tensors, *graph.constants), first))
     users: dict[int, list[tuple[Node, int]]] = {}
     value = first + len(known)
     for node in graph.nodes:
@@ -75,40 +73,39 @@ def _steps_in(content: Content) -> dict[int, np.ndarray]:
             if number is not None:
                 users.setdefault(number, []).append((node, value))
         value += node.outputs
-    found: dict[int, np.ndarray] = {}
-    for place, one in enumerate(content.tensors):
-        if ELEMENTS[one.element][0] != "int8" or one.member is None:
+    scales: dict[int, np.ndarray] = {}
+    for index, tensor in enumerate(content.tensors):
+        if ELEMENTS[tensor.element][0] != "int8" or tensor.member is None:
             continue
-        waiting, grouped = [first + place], False
+        # From the integers through nodes that only move or cast them, to those that scale them.
+        waiting, is_cast = [first + index], False
         while waiting:
             for node, made in users.get(waiting.pop(), []):
-                scale = (
-                    known.get(node.inputs[1])
-                    if len(node.inputs) > 1 and node.inputs[1] is not None
-                    else None
-                )
+                operand = node.inputs[1] if len(node.inputs) > 1 else None
+                scale = None if operand is None else known.get(operand)
                 if node.operator == "DequantizeLinear" and scale is not None:
-                    scales = scale.array()
-                    found[place] = (
-                        scales.reshape(-1, *[1] * (one.bits.ndim - 1)) if scales.ndim else scales
-                    )
-                elif node.operator == "Mul" and grouped and scale is not None:
-                    found[place] = scale.array()[:, :, 0]
+                    values = scale.array()
+                    shape = (-1, *[1] * (tensor.bits.ndim - 1))
+                    scales[index] = values.reshape(shape) if values.ndim else values
+                elif node.operator == "Mul" and is_cast and scale is not None:
+                    scales[index] = scale.array()[:, :, 0]
                 elif node.operator in ("Transpose", "Reshape", "Cast"):
-                    grouped = grouped or node.operator == "Cast"
+                    is_cast = is_cast or node.operator == "Cast"
                     waiting.append(made)
-    return found
+    return scales
 
 
-def say_what_stays(model: nn.Module, found: Parameters, integers: Collection[int]) -> None:
-    """Warn of layers that a quantised module rounds, and of which the file has no whole numbers
-    (`wholes`, places of members).
+def say_what_stays(model: nn.Module, parameters: Parameters, integers: Collection[int]) -> None:
+    """Warn of layers that a quantised module rounds, but whose weights the file has no integers of.
+
+    `parameters`: those of the model.
+    `integers`: the indices of the weights that are integers in the file.
     """
     if not isinstance(model, Quantised):
         return
-    whole = {id(module) for place in integers for module, _ in found[place].owners}
+    owners = {id(module) for index in integers for module, _ in parameters[index].owners}
     left = [
-        layer for layer in model.places.layers if id(model.inner.get_submodule(layer)) not in whole
+        layer for layer in model.places.layers if id(model.inner.get_submodule(layer)) not in owners
     ]
     if left:
         why = (

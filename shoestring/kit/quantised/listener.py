@@ -1,7 +1,4 @@
-"""What goes on in a quantised module while it runs.
-
-Values go onto their grids as they come by, and whole numbers are multiplied.
-"""
+"""How a quantised module runs: values are rounded to their grids, and integers are multiplied."""
 
 from __future__ import annotations
 
@@ -20,8 +17,9 @@ from shoestring.kit.tracing.tape import function_name, inside
 
 
 class Listener(TorchFunctionMode):
-    """Has values rounded as they come by, and whole numbers multiplied, at the places of a
-    quantised module's `Edges`.
+    """Within, values are rounded and integers multiplied where a module's `Edges` say so.
+
+    `model`: a `Quantised` module.
     """
 
     def __init__(self, model: Any) -> None:
@@ -39,11 +37,11 @@ class Listener(TorchFunctionMode):
             return func(*args, **kwargs)
         key = (*kind, self.turns[kind])
         given = list(args)
-        for place, one in enumerate(given):
-            given[place] = self.changed(self.places.arguments.get((*key, place)), one)
-        named = [name for name, one in kwargs.items() if isinstance(one, Tensor)]
-        for place, name in enumerate(named, len(tree.leaves(args))):
-            kwargs[name] = self.changed(self.places.arguments.get((*key, place)), kwargs[name])
+        for index, value in enumerate(given):
+            given[index] = self.rounded(self.places.arguments.get((*key, index)), value)
+        named = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
+        for index, name in enumerate(named, len(tree.leaves(args))):
+            kwargs[name] = self.rounded(self.places.arguments.get((*key, index)), kwargs[name])
         product = self.places.products.get(key)
         if product is None:
             answer = func(*given, **kwargs)
@@ -51,44 +49,43 @@ class Listener(TorchFunctionMode):
             answer = self.model.multiply(Product.of(func, key[1], given, kwargs), *product)
         if tensors(answer):
             self.turns[kind] += 1
-        if isinstance(
-            answer, tuple | list
-        ):  # parts, or what a recurrent network gives and its states
+        # Several results: parts of a tensor, or the output and states of a recurrent network.
+        if isinstance(answer, tuple | list):
             parts = [
-                self.changed(self.places.results.get((*key, place)), one)
-                for place, one in enumerate(answer)
+                self.rounded(self.places.results.get((*key, index)), part)
+                for index, part in enumerate(answer)
             ]
             return getattr(type(answer), "_make", type(answer))(parts)
-        return self.changed(self.places.results.get((*key, 0)), answer)
+        return self.rounded(self.places.results.get((*key, 0)), answer)
 
-    def changed(self, number: int | None, value: Any) -> Any:
-        """A value on its grid, where it has one."""
+    def rounded(self, number: int | None, value: Any) -> Any:
+        """A value rounded to the grid of this number; as it is where it has none."""
         if number is None or not isinstance(value, Tensor) or not value.is_floating_point():
             return value
         return self.model.grids[number](value)
 
     def check(self) -> None:
-        """Raises RuntimeError where functions were called more or less often than on the example."""
+        """Raises RuntimeError where a function was not called as often as on the example."""
         for (layer, function), count in self.places.calls.items():
             if self.turns[layer, function] != count:
                 raise RuntimeError(
                     f"{layer or 'forward()'} called {function} {self.turns[layer, function]} "
-                    f"times, and {count} times on the task's "
-                    "example: forward() must take the same steps for every input, in training "
-                    "too, to be quantised"
+                    f"times, and {count} times on the task's example: forward() must take the same "
+                    "steps for every input, in training too, to be quantised"
                 )
 
     def check_part(self) -> None:
-        """Raises RuntimeError where a part of the module called functions more often than the whole
-        did on the example.
+        """Raises RuntimeError where a function was called more often than on the example.
+
+        This is the check for a part of the module that is called by itself.
         """
         for (layer, function), count in self.places.calls.items():
             if self.turns[layer, function] > count:
                 raise RuntimeError(
                     f"{layer or 'forward()'} called {function} {self.turns[layer, function]} "
-                    "times in a part of the model that the loss calls, and "
-                    f"{count} times in forward() on the task's example: call each part as "
-                    "forward() does, to have it quantised"
+                    f"times in a part of the model that the loss calls, and {count} times in "
+                    "forward() on the task's example: call each part as forward() does, to have it "
+                    "quantised"
                 )
 
 
@@ -100,10 +97,10 @@ def listened(
     *,
     whole: bool = False,
 ) -> Any:
-    """What a function of the inner module of a quantised one gives, whole numbers in it.
+    """The result of a function of a quantised module's inner module, computed with integers.
 
-    `whole`: it is the module itself.
-    Raises RuntimeError where it takes another path than forward() did on the example.
+    `whole`: whether the function is the inner module itself, and not a part or a method of it.
+    Raises RuntimeError where it takes another path than forward() took on the example.
     """
     listener = Listener(model)
     model.begin()
@@ -114,9 +111,9 @@ def listened(
 
 
 def part_of(model: Any, owner: Any, name: str) -> Any:
-    """An attribute of a part of a quantised module's inner one.
+    """An attribute of a part of a quantised module's inner module.
 
-    Modules, and what methods call, compute with whole numbers.
+    Modules and methods compute with integers when they are called.
     """
     value = getattr(owner, name)
     if isinstance(value, nn.Module):
@@ -135,8 +132,9 @@ def part_of(model: Any, owner: Any, name: str) -> Any:
 
 
 class Part:
-    """A part of a quantised module that is called by itself, as a loss does that asks for
-    `model.encoder`: it passes for that module.
+    """A part of a quantised module that is called by itself, as a loss calls `model.encoder`.
+
+    It computes with integers, and otherwise behaves like the part.
     """
 
     def __init__(self, model: Any, module: nn.Module) -> None:
@@ -162,8 +160,8 @@ class Part:
         return True
 
     def __iter__(self) -> Iterator[Any]:
-        for one in self._module:  # pyright: ignore[reportGeneralTypeIssues]
-            yield Part(self._model, one) if isinstance(one, nn.Module) else one
+        for value in self._module:  # pyright: ignore[reportGeneralTypeIssues]
+            yield Part(self._model, value) if isinstance(value, nn.Module) else value
 
     def __getitem__(self, key: Any) -> Any:
         value = self._module[key]  # pyright: ignore[reportIndexIssue]

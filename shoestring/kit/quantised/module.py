@@ -1,9 +1,8 @@
-"""A module that computes with whole numbers.
+"""A module that computes with integers, its activations on grids where integer kernels need them.
 
-Activations rounded to grids where a runtime with integer kernels wants them.
 Which values these are is read off the module's tape (`edges`), since a residual sum has no module
-of its own. `Quantised` rounds them while the module runs; exported, each is a pair of
-QuantizeLinear and DequantizeLinear, which `lowering.py` completes.
+of its own. `Quantised` rounds them while the module runs. In an exported graph each rounding is a
+pair of QuantizeLinear and DequantizeLinear nodes, which `kit/exporting/lowering.py` completes.
 """
 
 from __future__ import annotations
@@ -23,10 +22,7 @@ from shoestring.kit.tracing.tape import Call, Tape
 from shoestring.kit.weights.state import state_in
 
 LEVELS = 255
-"""The largest whole number of an activation.
-
-Unsigned, of 8 bits, since kernels for signed ones are slower.
-"""
+"""The largest integer of an activation: unsigned, of 8 bits; kernels for signed ones are slower."""
 _ACTIVATIONS = ("relu", "relu6", "hardtanh", "clamp")
 _PASSING = (
     "max_pool1d",
@@ -49,24 +45,22 @@ _PASSING = (
     "split",
     "unbind",
 )
-"""What gives nothing but numbers that it was given, or zero.
-
-Its result is on the grid of its argument.
-"""
+"""Functions that give only numbers that they were given, or zero, so that grids pass through."""
 _SUMS = ("add", "cat")
 _AVERAGES = ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d")
 
 
 class Grid(nn.Module):
-    """A grid of an activation.
+    """The grid of an activation: the 256 values (0 to 255, minus `zero`) times `scale`.
 
-    `zero` (a whole number, 0 to 255) stands for 0.0, and `scale` is the distance of two neighbours.
+    `zero`: the integer, 0 to 255, that stands for 0.0.
+    `scale`: the distance between neighbouring values, above 0.
     """
 
     zero: Tensor
 
     def __init__(self, low: float, high: float) -> None:
-        """From `low` to `high`, or to 0.0 where that is outside."""
+        """A grid from `low` to `high`, widened to hold 0.0."""
         super().__init__()
         low, high = min(low, 0.0), max(high, 0.0)
         scale = (high - low if high - low > 1e-8 else 1.0) / LEVELS
@@ -82,25 +76,25 @@ class Grid(nn.Module):
 
 
 class _OnGrid(torch.autograd.Function):
-    """Rounds half to even, as runtimes do.
+    """Rounding to a grid, half to even, as runtimes round.
 
-    The gradient goes straight through to what is inside the grid, and to the step as in Bhalgat et
-    al. 2020 (LSQ+), equation 3.
+    The gradient passes straight through to values inside the grid, and to the scale as in Bhalgat
+    et al. 2020 (LSQ+), equation 3.
     """
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, scale: Tensor, zero: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Of the value's shape and type."""
-        whole = (value.float() / scale).round_()  # half precision has not 255 levels
-        kept = whole.clamp(-zero, LEVELS - zero)
-        inside = whole == kept
-        rounded = kept.mul_(scale)
+        integers = (value.float() / scale).round_()  # in half precision 255 levels do not fit
+        clamped = integers.clamp(-zero, LEVELS - zero)
+        inside = integers == clamped
+        rounded = clamped.mul_(scale)
         ctx.save_for_backward(value, scale, rounded, inside)
         return rounded.to(value.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Gradients of the value and of the step."""
+        """Gradients of the value and of the scale."""
         value, scale, rounded, inside = ctx.saved_tensors
         by_scale = None
         if ctx.needs_input_grad[1]:
@@ -120,13 +114,14 @@ def _(value: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Edges:
-    """Where values go onto grids.
+    """Where values are rounded to grids. A call is (layer, function, turn), as in `Call.key`.
 
-    `arguments` has (layer, function, turn, place) of values that a call takes, `results` of those
-    that it gives, each with the number of its grid, of which there are `grids`. `products` are the
-    calls (layer, function, turn) that multiply whole numbers, each with the layer whose weight it
-    is and the grid of what it takes. `calls` counts the calls of each (layer, function) that is
-    among these.
+    `arguments`: the number of the grid of each rounded argument, by its call and index.
+    `results`: the number of the grid of each rounded result, by its call and index.
+    `products`: the calls that multiply integers, with (layer of the weight, number of the grid of
+        the value).
+    `calls`: the number of calls of each (layer, function) that is among these.
+    `grids`: the number of grids.
     """
 
     arguments: Mapping[tuple[str, str, int, int], int]
@@ -137,49 +132,59 @@ class Edges:
 
     @property
     def layers(self) -> dict[str, tuple[int, ...]]:
-        """Those that compute with whole numbers, each with the numbers of the grids of what it
-        takes.
-        """
-        found: dict[str, tuple[int, ...]] = {}
+        """The layers that compute with integers, with the numbers of the grids of their inputs."""
+        layers: dict[str, tuple[int, ...]] = {}
         for layer, number in self.products.values():
-            found[layer] = (*found.get(layer, ()), number)
-        return found
+            layers[layer] = (*layers.get(layer, ()), number)
+        return layers
 
 
 def products(tape: Tape) -> dict[str, list[Call]]:
-    """The calls of each layer that has kernels for whole numbers.
+    """The calls of each layer that has integer kernels.
 
-    Convolutions and linear layers with a weight that is a parameter.
+    These are convolutions and linear layers whose weight is a parameter.
     """
-    found: dict[str, list[Call]] = {}
+    calls: dict[str, list[Call]] = {}
     for call in tape.calls:
         if call.function in PRODUCTS and 1 in call.weights:
-            found.setdefault(call.weights[1].rpartition(".")[0], []).append(call)
-    return found
+            calls.setdefault(call.weights[1].rpartition(".")[0], []).append(call)
+    return calls
 
 
 def plain_module(model: nn.Module) -> nn.Module:
-    """The module itself, of one that is quantised its inner one."""
+    """The module itself; the inner module of a quantised one."""
     model = unwrapped(model)
     return model.inner if isinstance(model, Quantised) else model
 
 
 def edges(tape: Tape, layers: Sequence[str]) -> Edges:
-    """The values that must be on grids for these layers to compute with whole numbers.
+    """The values that must be on grids for these layers to compute with integers.
 
-    What goes into them; what comes out of convolutions, after an activation that a grid can do; and
-    the other terms of sums of such.
+    These are the inputs of the layers; the results of convolutions, after an activation that a grid
+    can represent; and the other terms of sums with such values.
     """
-    return _Edges(tape).found(layers)
+    return _Placement(tape).edges(layers)
 
 
-class _Edges:
+class _Placement:
+    """Gives grids to the values of a tape.
+
+    `grid`: the number of the grid of each value that has one.
+    `count`: the number of grids.
+    """
+
     def __init__(self, tape: Tape) -> None:
         self.tape, self.users, self.makers = tape, tape.users(), tape.makers()
-        self.grid: dict[int, int] = {}  # of a value
+        self.grid: dict[int, int] = {}
         self.count = 0
 
-    def found(self, layers: Sequence[str]) -> Edges:
+    def edges(self, layers: Sequence[str]) -> Edges:
+        """The edges for these layers."""
+        self.place(layers)
+        return self.named(layers)
+
+    def place(self, layers: Sequence[str]) -> None:
+        """Give grids to all values that need one for these layers."""
         for calls in (calls for layer, calls in products(self.tape).items() if layer in layers):
             for call in calls:
                 if call.inputs[0] is not None:
@@ -198,19 +203,22 @@ class _Edges:
         changed = True
         while changed:
             changed = any(self.complete(call) for call in self.tape.calls if call.function in _SUMS)
+
+    def named(self, layers: Sequence[str]) -> Edges:
+        """The grids by calls, in place of the values of this run."""
         arguments = {
-            (*call.key, place): self.grid[value]
+            (*call.key, index): self.grid[value]
             for call in self.tape.calls
-            for place, value in enumerate(call.inputs)
+            for index, value in enumerate(call.inputs)
             if value is not None
             and value in self.grid
             and value not in self.makers
             and call.function in PRODUCTS
         }
         results = {
-            (*m.key, m.outputs.index(v)): self.grid[v]
-            for v, m in self.makers.items()
-            if v in self.grid
+            (*maker.key, maker.outputs.index(value)): self.grid[value]
+            for value, maker in self.makers.items()
+            if value in self.grid
         }
         multiplied = {
             call.key: (layer, self.grid[call.inputs[0]])
@@ -227,9 +235,9 @@ class _Edges:
         return Edges(arguments, results, multiplied, calls, self.count)
 
     def need(self, value: int) -> int:
-        """The number of the grid of a value.
+        """The number of a value's grid, given now where it has none.
 
-        That of what it was made of, where nothing was computed.
+        It is that of the source, where the value was only moved.
         """
         if value not in self.grid:
             maker = self.makers.get(value)
@@ -242,7 +250,7 @@ class _Edges:
         return self.grid[value]
 
     def activated(self, value: int) -> int:
-        """What becomes of a value that nothing but activations see."""
+        """The value after the activations that follow, where nothing else uses it."""
         while value not in self.tape.results:
             users = self.users.get(value, [])
             if len(users) != 1 or users[0].function not in _ACTIVATIONS:
@@ -251,18 +259,21 @@ class _Edges:
         return value
 
     def is_sum(self, value: int) -> bool:
-        """Whether a value is a sum, activated or not, of terms of which some are on grids."""
+        """Whether a value is a sum, activated or not, with some terms on grids."""
         maker = self.makers.get(value)
         while maker is not None and maker.function in _ACTIVATIONS and maker.inputs[0] is not None:
             maker = self.makers.get(maker.inputs[0])
         return (
             maker is not None
             and maker.function in _SUMS
-            and any(one in self.grid for one in maker.inputs)
+            and any(term in self.grid for term in maker.inputs)
         )
 
     def complete(self, call: Call) -> bool:
-        """Put all terms of a sum on grids whose result is on one, if some are."""
+        """Give all terms of a sum grids, where its result and some of its terms have one.
+
+        Whether any term was given one.
+        """
         terms = [value for value in call.inputs if value is not None]
         missing = [value for value in terms if value not in self.grid]
         if (
@@ -278,23 +289,27 @@ class _Edges:
 
 
 def _is_passing(call: Call) -> bool:
+    """Whether a call gives only numbers that it was given, or zero."""
     if call.function == "pad":
-        words = [place for place, one in enumerate(call.arguments) if isinstance(one, str)]
+        modes = [index for index, one in enumerate(call.arguments) if isinstance(one, str)]
         mode, *value = (
-            call.arguments[words[0] :] if words else (call.keywords.get("mode", "constant"),)
+            call.arguments[modes[0] :] if modes else (call.keywords.get("mode", "constant"),)
         )
         return mode == "constant" and not any(value) and not call.keywords.get("value")
     return call.function in _PASSING
 
 
 class Quantised(nn.Module):
-    """A module some of whose layers compute with whole numbers of 8 bits.
+    """A module some of whose layers compute with integers of 8 bits; called as the module is.
 
-    `inner`, with its activations rounded to `grids`.
-    Called as the module is. Weights are on grids of their own, by their state. Where no gradients
-    are asked for, products are those of whole numbers, exact, as the kernels of runtimes compute
-    them. A technique that looks for layers finds those of `inner`, under its name. Raises
-    RuntimeError where forward() takes another path than it did on the example.
+    Weights are on grids of their own, by their states. Without gradients, products are exact sums
+    of integers, as the kernels of runtimes compute them. A technique that looks for layers finds
+    those of `inner`, under its name.
+
+    `inner`: the module.
+    `places`: the edges where its activations are rounded.
+    `grids`: a `Grid` for each number in `places`.
+    Raises RuntimeError where forward() takes another path than it took on the example.
     """
 
     def __init__(self, inner: nn.Module, places: Edges, grids: Sequence[nn.Module]) -> None:
@@ -302,13 +317,13 @@ class Quantised(nn.Module):
         self.inner, self.places, self.grids = inner, places, nn.ModuleList(grids)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module returns."""
+        """What the inner module returns, computed with integers."""
         return listened(self, self.inner, args, kwargs, whole=True)
 
     def __getattr__(self, name: str) -> Any:
-        """What the module has and this one has not.
+        """An attribute of the inner module that this module lacks.
 
-        A part of it or a method, when called, computes with whole numbers too.
+        A part or a method of it computes with integers too when it is called.
         """
         try:
             return super().__getattr__(name)
@@ -319,12 +334,14 @@ class Quantised(nn.Module):
         return part_of(self, inner, name)
 
     def begin(self) -> None:
-        """Called before the module, or a part of it, is."""
+        """Called before the inner module, or a part of it, is called."""
 
     def multiply(self, call: Product, layer: str, number: int) -> Tensor:
-        """What a call gives that multiplies by a layer's weight.
+        """The result of a call that multiplies by a layer's weight.
 
-        A sum of whole numbers, in units of their two steps, the bias rounded to such a unit.
+        It is a sum of integers times a unit, the product of the two scales; the bias is rounded to
+        a multiple of the unit. Where that is not possible, or with gradients, it is the plain call.
+        `number`: that of the value's grid.
         """
         grid, state = self.grids[number], state_in(self.inner.get_submodule(layer), "weight")
         scale = None if state is None else state.scale
@@ -334,24 +351,17 @@ class Quantised(nn.Module):
             or torch.compiler.is_exporting()
             or not isinstance(grid, Grid)
             or value.dtype != torch.float32
-            or torch.is_autocast_enabled(
-                value.device.type
-            )  # half precision has not so many whole numbers
-        ):
-            return call(value, weight, bias)
-        if (
-            scale is None
+            or torch.is_autocast_enabled(value.device.type)  # the sums do not fit half precision
+            or scale is None
             or scale.numel() not in (1, len(weight))
             or (bias is not None and bias.ndim != 1)
         ):
             return call(value, weight, bias)
-        whole = call((value / grid.scale).round_(), (weight / scale).round_())
+        sums = call((value / grid.scale).round_(), (weight / scale).round_())
         unit = (grid.scale * scale).view(-1, *[1] * (weight.ndim - 2 if call.is_convolution else 0))
         if bias is None:
-            return whole.mul_(unit)
+            return sums.mul_(unit)
         bias = bias.view(-1, *unit.shape[1:])
-        if (
-            call.is_convolution or value.ndim == 2
-        ):  # otherwise runtimes add it to the product as it is
-            return whole.add_((bias / unit).round_()).mul_(unit)
-        return whole.mul_(unit).add_(bias)
+        if call.is_convolution or value.ndim == 2:
+            return sums.add_((bias / unit).round_()).mul_(unit)
+        return sums.mul_(unit).add_(bias)  # as runtimes do: the bias is not rounded

@@ -1,7 +1,4 @@
-"""Examples whose numbers are far beyond those of all others.
-
-Garbage, that a statistic over examples had better not see.
-"""
+"""Outliers: examples with numbers far beyond those of all others, which statistics leave out."""
 
 from __future__ import annotations
 
@@ -18,59 +15,62 @@ from shoestring.artifact import tree
 from shoestring.kit.weights.parameters import SkippedWarning
 
 FAR = 32.0
-"""Times the reach of all other examples (their number that is farthest from zero), from which on
-one is taken for garbage.
+"""An outlier reaches more than so many times as far from zero as any other example.
+
+The reach of an example is the largest absolute value in its tensor.
 """
 ENOUGH = 64
-"""Examples, of which one may be garbage: of fewer nobody can tell. Of more, one in 100."""
-MANY = 10
-"""Of so many examples one may be far from all others before nobody can tell which are the ordinary
-ones.
+"""The least number of examples of which outliers are left out; one in 100 may be, and at least one.
 """
+MANY = 10
+"""At most one example in so many is called far off; with more, which are the ordinary ones?"""
 _SOME = 8
-"""Examples, of which one that is far from all others is worth a word."""
+"""The least number of examples of which an outlier is worth a warning."""
 
 
 def without_outliers(batches: Sequence[Any], who: str) -> list[Any]:
-    """The batches without the examples that are garbage.
+    """The batches without outliers; the same objects where there are none.
 
-    As they came, the same objects, where none is.
     An example is a slice along the first axis of the floating-point tensors and arrays of a batch,
-    in tuples, lists and dicts. One is garbage where a tensor of it reaches 32 times as far from
-    zero as in any other; one in 100 may be, and one in 64 or more. NaN and infinity are left to
-    whoever looks. A batch is left out as a whole where its parts are not equally long, unless it is
-    the only one. With a SkippedWarning from `who` that names the examples; with fewer than 64 it
-    says so and leaves them in.
+    in tuples, lists and dicts. It is an outlier where one of its tensors reaches more than 32 times
+    as far from zero as in any example that stays. Up to one example in 100 may be an outlier, and
+    at least one of 64 or more. NaN and infinity are left in. A batch whose parts have different
+    lengths is left out as a whole, unless it is the only one.
+
+    A SkippedWarning from `who` names the outliers. With fewer than 64 examples it says so, and they
+    stay.
     """
-    found = _Far()
-    garbage = found.rows(batches, lambda count: range(max(count // 100, 1), 0, -1))
-    said = [
+    search = _OutlierSearch()
+    outliers = search.rows(batches, lambda count: range(max(count // 100, 1), 0, -1))
+    named = [
         f"{where} reaches {reach:.4g} where no other reaches {rest:.4g}"
-        for where, reach, rest in found.seen
+        for where, reach, rest in search.seen
     ]
-    if not said:
+    if not named:
         return list(batches)
-    few = sum(map(len, garbage)) < ENOUGH
+    few = sum(map(len, outliers)) < ENOUGH
+    verb = "met" if few else "left out"
+    more = f"; and {len(named) - 5} more" if len(named) > 5 else ""
+    advice = (
+        "Of so few it leaves out none: if this is garbage, take it out of"
+        if few
+        else "Look at them in"
+    )
     warnings.warn(
-        f"{who} {'met' if few else 'left out'} examples that are far from all others, as garbage "
-        f"is: {'; '.join(said[:5])}"
-        f"{f'; and {len(said) - 5} more' if len(said) > 5 else ''}. "
-        f"{'Of so few it leaves out none: if this is garbage, take it out of' if few else 'Look at them in'} "
-        "the training data",
+        f"{who} {verb} examples that are far from all others, as garbage is: "
+        f"{'; '.join(named[:5])}{more}. {advice} the training data",
         SkippedWarning,
         stacklevel=3,
     )
-    if few:
-        return list(batches)
-    return _without(batches, garbage)
+    return list(batches) if few else _without(batches, outliers)
 
 
 @dataclass(frozen=True)
 class FarOff:
-    """Examples that are far from all others, and too many to be taken for garbage unseen.
+    """Examples that are far from all others, but too many to be left out as outliers.
 
-    `told`: how many, how far and where, in words.
-    `others`: the batches without them, None where there are too few examples to do without some.
+    `told`: how many they are, how far and where, in words.
+    `others`: the batches without them; None where there are fewer than 64 examples.
     """
 
     told: str
@@ -78,21 +78,19 @@ class FarOff:
 
 
 def far_off(batches: Sequence[Any]) -> FarOff | None:
-    """Those that reach 32 times as far from zero as all others in a tensor of theirs, of more than
-    one in 100 and up to one in 10 examples.
+    """The examples that reach more than 32 times as far as the others, where they are not rare.
 
-    They may be garbage, or rare and meant: of that the data alone tells nothing. None where there
-    are no such.
+    That is more than one example in 100, and up to one in 10. They may be garbage, or rare and
+    meant: the data alone does not tell. None where there are no such examples.
     """
-    found = _Far()
-    rows = found.rows(batches, lambda count: range(count // MANY, max(count // 100, 1), -1))
-    if not found.seen:
+    search = _OutlierSearch()
+    rows = search.rows(batches, lambda count: range(count // MANY, max(count // 100, 1), -1))
+    if not search.seen:
         return None
-    total, many = sum(map(len, rows)), sum(int(one.sum()) for one in rows)
-    times = min(reach / rest for _, reach, rest in found.seen)
-    named = ", ".join(where for where, _, _ in found.seen[:5]) + (
-        ", …" if len(found.seen) > 5 else ""
-    )
+    total, many = sum(map(len, rows)), sum(int(far.sum()) for far in rows)
+    times = min(reach / rest for _, reach, rest in search.seen)
+    more = ", …" if len(search.seen) > 5 else ""
+    named = ", ".join(where for where, _, _ in search.seen[:5]) + more
     told = (
         f"{many} of {total} examples that reach {times:.3g} times as far from zero as all "
         f"others ({named})"
@@ -101,12 +99,12 @@ def far_off(batches: Sequence[Any]) -> FarOff | None:
 
 
 def say_far_off(batches: list[Any], who: str) -> list[Any]:
-    """The batches as they are, with a SkippedWarning from `who` where some examples are far off."""
+    """The batches unchanged, with a SkippedWarning from `who` where some examples are far off."""
     if (far := far_off(batches)) is not None:
         warnings.warn(
             f"{who} met {far.told}, and what it measures is mostly of these. If they are garbage, "
-            "take them out of the training data; if they are "
-            "meant, bring the inputs to one scale before (their logarithm, say)",
+            "take them out of the training data; if they are meant, bring the inputs to one scale "
+            "before (their logarithm, say)",
             SkippedWarning,
             stacklevel=3,
         )
@@ -114,41 +112,42 @@ def say_far_off(batches: list[Any], who: str) -> list[Any]:
 
 
 def first_rows(batch: Any, count: int) -> Any:
-    """The first examples of a batch.
+    """The first `count` examples of a batch; all of it where its parts have different lengths."""
+    lengths = _lengths(tree.leaves(batch))
+    rows = _rows(batch, torch.arange(lengths[0]) < count) if lengths else None
+    return batch if rows is None else rows
 
-    All of it, where it is not made of tensors that are all as long.
-    """
-    lengths = [
-        len(one) for one in tree.leaves(batch) if isinstance(one, Tensor | np.ndarray) and one.ndim
-    ]
-    found = _rows(batch, torch.arange(lengths[0]) < count) if lengths else None
-    return batch if found is None else found
+
+def _lengths(leaves: Sequence[Any]) -> list[int]:
+    """The lengths of the tensors and arrays among the leaves of a batch."""
+    return [len(leaf) for leaf in leaves if isinstance(leaf, Tensor | np.ndarray) and leaf.ndim]
 
 
 def not_finite(batch: Any) -> list[int]:
-    """The examples of a batch that hold NaN or infinity."""
-    found = [~reach.isfinite() for reach in _reaches(batch).values()]
-    return sorted({row for one in found for row in one.nonzero().flatten().tolist()})
+    """The indices of the examples of a batch that hold NaN or infinity."""
+    wrong = [~reach.isfinite() for reach in _reaches(batch).values()]
+    return sorted({row for part in wrong for row in part.nonzero().flatten().tolist()})
 
 
-class _Far:
-    """Looks for examples behind a gap.
+class _OutlierSearch:
+    """A search for examples that are far from all others.
 
-    `seen`: (where, its reach, the farthest reach of all others) of each.
+    `seen`: (where, its reach, the largest reach of the others) of each.
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, float, float]] = []
 
     def rows(self, batches: Sequence[Any], counts: Callable[[int], range]) -> list[Tensor]:
-        """Of each batch which examples are far.
+        """Which examples are far, for each batch, bool (examples,).
 
-        `counts`: how many may be, of so many, the most first.
+        `counts`: the numbers of examples that may be far, by the number of all, in the order in
+            which to try them.
         """
         reaches = [_reaches(batch) for batch in batches]
         far = [torch.zeros(len(next(iter(own.values()), ())), dtype=torch.bool) for own in reaches]
-        for place in dict.fromkeys(place for own in reaches for place in own):
-            parts = [own.get(place, torch.zeros(0)) for own in reaches]
+        for leaf in dict.fromkeys(leaf for own in reaches for leaf in own):
+            parts = [own.get(leaf, torch.zeros(0)) for own in reaches]
             limit, rest = _limit(torch.cat(parts), counts)
             for batch, part in enumerate(parts):
                 for row in (part > limit).nonzero().flatten().tolist():
@@ -159,8 +158,10 @@ class _Far:
 
 
 def _limit(reach: Tensor, counts: Callable[[int], range]) -> tuple[float, float]:
-    """(beyond which an example is far, how far the farthest of the others reaches), of the reaches
-    of all.
+    """(the reach beyond which an example is far, the largest reach of the others).
+
+    Infinity for both where none is far.
+    `reach`: the reach of each example, (examples,).
     """
     ordered = reach[reach.isfinite()].sort(descending=True).values
     for count in counts(len(ordered)) if len(ordered) >= _SOME else ():
@@ -171,52 +172,46 @@ def _limit(reach: Tensor, counts: Callable[[int], range]) -> tuple[float, float]
 
 
 def _without(batches: Sequence[Any], far: Sequence[Tensor]) -> list[Any]:
-    """The batches without these examples.
+    """The batches without the examples that are far.
 
-    A batch that cannot be cut goes as a whole, unless it is the only one.
+    A batch that cannot be cut is left out as a whole, unless it is the only one.
     """
-    found = [
+    cut = [
         _rows(batch, ~gone) if bool(gone.any()) else batch
         for batch, gone in zip(batches, far, strict=True)
     ]
-    return [one for one in found if one is not None] or list(batches)
+    return [batch for batch in cut if batch is not None] or list(batches)
 
 
 def _reaches(batch: Any) -> dict[int, Tensor]:
-    """Of each tensor of floats with an axis of examples, by its place among the batch's leaves, how
-    far each example is from zero.
+    """The reach of each example, (examples,), by the index of the leaf among the batch's leaves.
+
+    Of floating-point tensors and arrays with one axis or more.
     """
-    found: dict[int, Tensor] = {}
-    for place, leaf in enumerate(tree.leaves(batch)):
-        one = (
-            torch.from_numpy(leaf)
-            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"
-            else leaf
-        )
-        if isinstance(one, Tensor) and one.is_floating_point() and one.ndim and one.numel():
-            found[place] = one.detach().float().abs().reshape(len(one), -1).amax(1).cpu()
-    return found
+    reaches: dict[int, Tensor] = {}
+    for index, leaf in enumerate(tree.leaves(batch)):
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
+            leaf = torch.from_numpy(leaf)
+        if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.ndim and leaf.numel():
+            reaches[index] = leaf.detach().float().abs().reshape(len(leaf), -1).amax(1).cpu()
+    return reaches
 
 
 def _rows(batch: Any, keep: Tensor) -> Any:
-    """A batch with the examples that are kept.
+    """A batch with the examples where `keep` is True, bool (examples,).
 
-    None where there are none, or it is not made of tensors that are all as long.
+    None where there are none, or the parts of the batch are no tensors of one length.
     """
     leaves = tree.leaves(batch)
-    lengths = {len(one) for one in leaves if isinstance(one, Tensor | np.ndarray) and one.ndim}
-    # A list within a batch holds one thing for each example: which, nobody can tell.
-    parts = (
-        batch.values()
-        if isinstance(batch, dict)
-        else batch
-        if isinstance(batch, list | tuple)
-        else ()
+    if isinstance(batch, dict):
+        parts = list(batch.values())
+    else:
+        parts = list(batch) if isinstance(batch, list | tuple) else []
+    # A list within a batch, or a text, may hold something for each example that cannot be cut.
+    uncuttable = any(isinstance(part, list) for part in parts) or any(
+        isinstance(leaf, str | bytes) for leaf in leaves
     )
-    ragged = any(isinstance(one, list) for one in parts) or any(
-        isinstance(one, str | bytes) for one in leaves
-    )
-    if lengths != {len(keep)} or ragged or not bool(keep.any()):
+    if set(_lengths(leaves)) != {len(keep)} or uncuttable or not bool(keep.any()):
         return None
 
     def cut(leaf: Any) -> Any:

@@ -170,7 +170,7 @@ def code_digest() -> str:
     """A digest of the source of this package, which tells two states of the code apart that have
     one version.
     """
-    package, digest = Path(__file__).parents[1], hashlib.sha256()
+    package, digest = Path(__file__).parents[2], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode())
         digest.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Batch norm as the scale and shift that it is once training is over."""
+"""Batch norm as the scale and shift that it is after training, folded into other layers or not."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from shoestring.kit.surgery.cutting import answers, differs
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.tracing.tape import record
-from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, clone, parameters_of
+from shoestring.kit.weights.copying import clone
+from shoestring.kit.weights.parameters import SkippedWarning, Weight, bake, parameters_of
 from shoestring.kit.weights.state import State
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def settle_batch_norm(model: nn.Module) -> nn.Module:
-    """Fold what each batch norm has seen into its scale and shift, in place, and keep it from
-    seeing more.
+    """Fold the running statistics of each batch norm into its scale and shift, in place.
 
-    The module answers as before in evaluation mode: its mean is now 0 and its variance such that it
-    divides by 1, and it is in evaluation mode. A channel that never varied gets a scale of 0: what
-    it gives is its shift. Left as they are: those without a scale or running statistics, and those
-    whose scale or shift is parametrized or shared. Returns the model.
+    Each batch norm is put into evaluation mode and answers as it did in that mode: its running mean
+    is now 0, and its running variance such that it divides by 1. A channel that never varied gets a
+    scale of 0, so that it gives its shift. Left as they are: batch norms without a scale or running
+    statistics, and those whose scale or shift is parametrized or shared. Returns the model.
     """
     norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     users = Counter(id(one) for part in norms for one in part._parameters.values())
@@ -52,33 +52,31 @@ def settle_batch_norm(model: nn.Module) -> nn.Module:
 
 
 def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
-    """A copy whose batch norms are gone where they follow a convolution or linear layer.
+    """A copy with each batch norm folded into the convolution or linear layer that it follows.
 
-    Its weights and bias do their work.
-    It answers as the model does in evaluation mode, up to rounding. A weight on a grid stays on it,
-    each channel with a step of its own, unless groups of columns had theirs; one that was on levels
-    is so no more; what was pruned stays pruned. Left as they are: norms that follow anything else
-    or are of a class of their own, and those after a layer that is used twice or has tied or
-    foreign weights; all of them, with a SkippedWarning, where the folded model answers otherwise.
+    It answers as the model does in evaluation mode, up to rounding. A weight with a scale keeps
+    one, for each channel, unless groups of columns had scales; a codebook is lost; a mask is kept.
+    Left as they are: batch norms that follow anything else or are of a subclass, and those after a
+    layer that is used twice or has tied or foreign weights. All are left, with a SkippedWarning,
+    where the folded model answers differently. Raises ExportError for an example that does not fit
+    its declared axes.
     """
     folded, examples = clone(model), examples_of(task)
-    judged = bake(clone(model)).eval().cpu()
-    tape = record(judged, *examples)
+    plain = bake(clone(model)).eval().cpu()
+    tape = record(plain, *examples)
     users, makers = tape.users(), tape.makers()
     runs = Counter(call.layer for call in tape.calls if call.function in (*PRODUCTS, "batch_norm"))
     uses = Counter(name for call in tape.calls for name in call.weights.values())
     parameters = parameters_of(folded)
-    for call in [one for one in tape.calls if one.function == "batch_norm"]:
+    for call in [call for call in tape.calls if call.function == "batch_norm"]:
         before = makers.get(call.inputs[0]) if call.inputs[0] is not None else None
         if before is None or before.function not in PRODUCTS or before.outputs[0] in tape.results:
             continue
         if len(users[before.outputs[0]]) > 1 or (before.function == "linear" and before.axes != 2):
             continue
         name = f"{before.layer}.weight".lstrip(".")
-        if (
-            before.weights.get(1) != name
-            or max(uses[name], runs[before.layer], runs[call.layer]) > 1
-        ):
+        used = max(uses[name], runs[before.layer], runs[call.layer])
+        if before.weights.get(1) != name or used > 1:
             continue
         layer, norm = folded.get_submodule(before.layer), folded.get_submodule(call.layer)
         weight, bias = _own(parameters.of(layer, "weight")), _own(parameters.of(layer, "bias"))
@@ -96,7 +94,7 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
             parent, _, last = path.rpartition(".")
             setattr(folded.get_submodule(parent), last, nn.Identity())
     with torch.no_grad():
-        reason = differs(bake(clone(folded)).eval().cpu(), examples, answers(judged, examples))
+        reason = differs(bake(clone(folded)).eval().cpu(), examples, answers(plain, examples))
     if not reason:
         return folded
     text = f"batch norm stays as it is: folded into the layers before it, the model {reason}"
@@ -105,14 +103,14 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
 
 
 def _own(weight: Weight | None) -> Weight | None:
-    """A weight that one layer alone owns, and nothing else parametrizes."""
+    """The weight where only one layer owns it and nothing else parametrizes it; else None."""
     return (
         weight if weight is not None and len(weight.owners) == 1 and not weight.is_foreign else None
     )
 
 
 def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> None:
-    """Put what a norm does into the layer before it."""
+    """Fold a batch norm into the layer before it."""
     with torch.no_grad():
         scale = torch.rsqrt(norm.running_var + norm.eps) * (
             1.0 if norm.weight is None else norm.weight
@@ -120,7 +118,7 @@ def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> N
         by_channel = scale.view(-1, *[1] * (weight.raw.ndim - 1)).to(weight.raw)
         value = weight.value() * by_channel
         if weight.state is not None:
-            _scale(weight.state, by_channel)
+            _scale_state(weight.state, by_channel)
         weight.raw.data = value.clone(memory_format=torch.preserve_format)
         weight.raw.requires_grad_(
             norm.weight is None or norm.weight.requires_grad or weight.raw.requires_grad
@@ -136,18 +134,18 @@ def _fold(layer: nn.Module, weight: Weight, bias: Weight | None, norm: Any) -> N
             layer.bias = nn.Parameter(shift.to(weight.raw))
 
 
-def _scale(state: State, scale: torch.Tensor) -> None:
-    """Have the grid of a weight scaled with its channels (O, 1, 1, ...).
+def _scale_state(state: State, factor: torch.Tensor) -> None:
+    """Multiply a weight's scale by a factor for each channel, (O, 1, 1, ...).
 
-    What can be no grid for each channel is none any more.
+    A codebook, and scales of groups of columns, are dropped.
     """
     state.codebook = state.indices = None
-    if state.scale is None or state.scale.numel() not in (1, len(scale)):
+    if state.scale is None or state.scale.numel() not in (1, len(factor)):
         state.scale = state.reach = None
         return
-    step = state.scale.detach() * scale.abs()
-    # A channel that is multiplied by 0 is on any grid: as fine a one as others have, since its bias
-    # is rounded to it.
-    some = step > torch.finfo(step.dtype).tiny
-    step = torch.where(some, step, step[some].min() if bool(some.any()) else torch.ones_like(step))
-    state.scale = nn.Parameter(step, requires_grad=state.trainable)
+    scale = state.scale.detach() * factor.abs()
+    # A channel that is multiplied by 0 fits any scale. It gets the least of the others, since its
+    # bias is rounded to a multiple of it.
+    nonzero = scale > torch.finfo(scale.dtype).tiny
+    least = scale[nonzero].min() if bool(nonzero.any()) else torch.ones_like(scale)
+    state.scale = nn.Parameter(torch.where(nonzero, scale, least), requires_grad=state.trainable)

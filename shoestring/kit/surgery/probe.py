@@ -1,4 +1,4 @@
-"""A function tried: what comes out differently when part of what goes in changes."""
+"""Probing a function: which outputs change when part of one input changes."""
 
 from __future__ import annotations
 
@@ -12,68 +12,74 @@ from shoestring.artifact import tree
 from shoestring.kit.tracing.example import tensors
 
 
-class Trial:
-    """A function run again and again, one of its tensors changed in places."""
+class Probe:
+    """A function that is run again and again while parts of one of its tensors change."""
 
-    def __init__(self, func: Callable, flat: list[Any], form: Any, marked: Sequence[int]) -> None:
-        """`flat`, `form`: the arguments as a nest taken apart.
+    def __init__(
+        self, function: Callable, leaves: list[Any], structure: Any, marked: Sequence[int]
+    ) -> None:
+        """Prepare the arguments of a function.
 
-        `marked`: the places of those tensors that may be changed.
+        `leaves`, `structure`: the arguments (args, kwargs), as `tree.flatten` gives them.
+        `marked`: indices of the leaves that may be changed.
         """
-        self.func, self.form, self.marked = func, form, frozenset(marked)
-        self.generator, self.state = torch.Generator().manual_seed(0), torch.get_rng_state()
-        # Not what the model computed: a channel that happens to be zero would hide what it is
-        # multiplied by.
-        self.flat = [
-            self._small(one) if at in marked and one.is_floating_point() else one
-            for at, one in enumerate(flat)
+        self.function, self.structure, self.marked = function, structure, frozenset(marked)
+        self.generator, self.random_state = torch.Generator().manual_seed(0), torch.get_rng_state()
+        # Random values in place of those that the model computed: a channel that happens to be
+        # zero would hide what it is multiplied by.
+        self.leaves = [
+            self._small(leaf) if index in marked and leaf.is_floating_point() else leaf
+            for index, leaf in enumerate(leaves)
         ]
 
-    def _small(self, one: Tensor) -> Tensor:
-        return torch.rand(one.shape, generator=self.generator).mul_(0.25).add_(0.25).to(one.dtype)
+    def _small(self, like: Tensor) -> Tensor:
+        """Random values from 0.25 to 0.5."""
+        return torch.rand(like.shape, generator=self.generator).mul_(0.25).add_(0.25).to(like.dtype)
 
-    def run(self, flat: list[Any], value: Tensor) -> list[Tensor]:
-        """What the function gives for these arguments, the tensor that is aimed at having another
-        value.
-        """
-        copies = [one.clone() if isinstance(one, Tensor) else one for one in flat]
-        copies[self.at] = value.clone(memory_format=torch.preserve_format)
-        args, kwargs = tree.fill(self.form, copies)
-        torch.default_generator.set_state(
-            self.state
-        )  # not by seeding, which asks where it was called from each time
-        answer = self.func(*args, **kwargs)
+    def run(self, leaves: list[Any], value: Tensor) -> list[Tensor]:
+        """The function's results for these arguments, with `value` for the tensor aimed at."""
+        copies = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        copies[self.target] = value.clone(memory_format=torch.preserve_format)
+        args, kwargs = tree.fill(self.structure, copies)
+        # Not torch.manual_seed(), which looks up its caller each time.
+        torch.default_generator.set_state(self.random_state)
+        answer = self.function(*args, **kwargs)
         return [args[0]] if answer is None else tensors(answer)
 
-    def aim(self, at: int, *, below: bool = False) -> None:
-        """The tensor that is changed.
+    def aim(self, index: int, *, negative: bool = False) -> None:
+        """Choose the leaf to change.
 
-        From small numbers above zero to larger ones, and to ones below zero, so that neither a
-        largest nor a smallest, nor a step at zero hides it. `below`: also while the others are
-        below zero, as some weights ask.
+        It changes from small positive values to larger ones, and to negative ones, so that neither
+        a maximum nor a minimum nor a step at zero hides the change.
+        `negative`: also change it while the other marked tensors are negative.
         """
-        one, self.at = self.flat[at], at
-        if one.dtype == torch.bool:
-            base = self._small(one.float()) < 0.375
-            trials = [(self.flat, base, ~base)]
+        leaf, self.target = self.leaves[index], index
+        if leaf.dtype == torch.bool:
+            base = self._small(leaf.float()) < 0.375
+            runs = [(self.leaves, base, ~base)]
         else:
-            trials = [
-                (self.flat, one, self._small(one) + 0.35),
-                (self.flat, one, -0.35 - self._small(one)),
+            runs = [
+                (self.leaves, leaf, self._small(leaf) + 0.35),
+                (self.leaves, leaf, -0.35 - self._small(leaf)),
             ]
-        if below:
-            others = [
-                -each if place in self.marked and each.is_floating_point() else each
-                for place, each in enumerate(self.flat)
+        if negative:
+            negated = [
+                -other if at in self.marked and other.is_floating_point() else other
+                for at, other in enumerate(self.leaves)
             ]
-            trials.append((others, one, trials[0][2]))
-        self.trials = [(flat, base, other, self.run(flat, base)) for flat, base, other in trials]
+            runs.append((negated, leaf, runs[0][2]))
+        self.runs = [
+            (leaves, base, changed, self.run(leaves, base)) for leaves, base, changed in runs
+        ]
 
     def changes(self, chosen: Tensor) -> list[Tensor]:
-        """Of what comes out, which numbers change when the chosen ones that go in do."""
-        found: list[Tensor] = []
-        for flat, base, other, before in self.trials:
-            after = self.run(flat, torch.where(chosen, other, base))
+        """Which elements of each result change when the chosen elements of the target do, bool.
+
+        `chosen`: bool, of the target's shape.
+        """
+        total: list[Tensor] = []
+        for leaves, base, changed, before in self.runs:
+            after = self.run(leaves, torch.where(chosen, changed, base))
             now = [(a != b) & ~((a != a) & (b != b)) for a, b in zip(before, after, strict=True)]
-            found = [one | new for one, new in zip(found, now, strict=True)] if found else now
-        return found
+            total = [old | new for old, new in zip(total, now, strict=True)] if total else now
+        return total

@@ -1,6 +1,4 @@
-"""Hidden units that do nothing are taken out, and those that stay are put in an order that codes
-well.
-"""
+"""Removing hidden units that do nothing, and sorting the others so that their zeros code well."""
 
 from __future__ import annotations
 
@@ -13,70 +11,68 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task
-from shoestring.kit.surgery.constants import Taken, constants
-from shoestring.kit.surgery.cutting import answers, differs
-from shoestring.kit.surgery.dependency import reason_not_to_cut
-from shoestring.kit.surgery.groups import (
-    DependencyGroups,
-    Group,
-    Place,
-    arranged,
-    fails_in_training,
-    families_of,
-    followed,
-    numbers_of,
+from shoestring.kit.surgery.constants import LayerInput, constants
+from shoestring.kit.surgery.cutting import answers, differs, reason_not_to_cut
+from shoestring.kit.surgery.finding import dependencies_of
+from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
+from shoestring.kit.surgery.marks import WeightAxis
+from shoestring.kit.surgery.removing import arranged, fails_in_training
+from shoestring.kit.tracing.example import Example, at_both_shapes, examples_of
+from shoestring.kit.weights.copying import clone
+from shoestring.kit.weights.parameters import (
+    Parameters,
+    SkippedWarning,
+    Weight,
+    bake,
+    parameters_of,
 )
-from shoestring.kit.tracing.example import Example, examples_of, with_shapes
-from shoestring.kit.weights.parameters import SkippedWarning, bake, clone, parameters_of
 
 FEW_OUTPUTS = 32
-"""Units with no more outputs than this after them are ordered by signs."""
+"""Units that are read by at most so many outputs are sorted by the signs of their weights."""
 
 
 def remove_dead_units(model: nn.Module, task: Task) -> nn.Module:
-    """A copy of the model without the hidden units that do nothing.
+    """A copy of the model without hidden units that do nothing: the same answers up to rounding.
 
-    Smaller tensors, the same answers up to rounding.
-    A unit goes with all that belongs to it, wherever outputs go (residual branches, concatenations,
-    heads of an attention), when each layer that takes it in gives it no weight, or gets a constant
-    from it: zero, or a number that the layer's bias can take up, which is a bias without a state,
-    and no padding. A unit without incoming weights gives a constant. Of each layer one unit stays.
-    What that frees is removed too.
+    A unit is removed with all that depends on it, across residual branches, concatenations and
+    heads of an attention, when each layer that reads it has zero weights for it, or gets a constant
+    from it. The constant is zero, or the layer's bias absorbs it, which takes a bias without a
+    state, and no padding. A unit without incoming weights gives a constant. Each layer keeps one
+    unit or more. Units that this leaves dead are removed too.
 
-    Where a single layer gives the units and a single one takes them in, and their weights have
-    zeros, the units that stay are sorted so that zeros meet zeros: by the signs of their outgoing
-    weights where there are few outputs, else by how many weights they have.
+    Where a single layer gives the units and a single one reads them, and their weights have zeros,
+    the units that stay are sorted so that zeros are adjacent: by the signs of their outgoing
+    weights where there are at most `FEW_OUTPUTS`, else by their number of nonzero weights.
 
     States of weights, requires_grad, training mode, device and memory format are kept; gradients
-    are not. Layers whose weights are tied or parametrized by something else, or that mix units,
-    stay as they are, without a word. With a SkippedWarning: the whole model, where it does not run
-    on the task's example; a layer, where the model does not answer as before once its units are
-    gone (because forward() has their number written into it, say). Raises ValueError for a lazy
-    module that has not seen an input, ExportError for an example that is wrong.
+    are not. Layers that are tied, that something else parametrizes, or that mix units, stay as they
+    are, without a warning. A SkippedWarning names the model, where it does not run on the task's
+    example, and a layer, where the model answers differently without its units (because forward()
+    has their number written into it, say). Raises ValueError for a lazy module that has not seen an
+    input, ExportError for an example that does not fit its declared axes.
     """
-    result, found, own = clone(model), parameters_of(model), examples_of(task)
+    result, parameters, examples = clone(model), parameters_of(model), examples_of(task)
     if not any(
-        one.is_parameter and one.raw.ndim > 1 and bool((one.value() == 0).any()) for one in found
+        weight.is_parameter and weight.raw.ndim > 1 and bool((weight.value() == 0).any())
+        for weight in parameters
     ):
         return result
-    judged = _plain(result)
-    marks, reason = followed(
-        judged, own, {one.name: why for one in found if (why := reason_not_to_cut(one))}
-    )
-    if marks is None:
+    plain = _plain(result)
+    reasons = {
+        weight.name: reason for weight in parameters if (reason := reason_not_to_cut(weight))
+    }
+    dependencies, reason = dependencies_of(plain, examples, reasons)
+    if dependencies is None:
         warnings.warn(
             f"remove_dead_units skipped the model: {reason}", SkippedWarning, stacklevel=2
         )
         return result
-    coupling = DependencyGroups(
-        tuple(one for one in families_of(marks) if one.reads), tuple(marks.used), marks.each
+    groups = DependencyGroups(
+        tuple(group for group in groups_of(dependencies) if group.reads),
+        tuple(dependencies.used),
+        dependencies.each,
     )
-    free = {
-        at
-        for at, one in enumerate(found)
-        if one.is_parameter and one.state is None and not reason_not_to_cut(one)
-    }
-    remover = _Remover(result, judged, coupling, free, own)
+    remover = _Remover(result, plain, groups, _free(parameters), examples)
     while remover.remove():
         pass
     for name, reason in remover.skipped.items():
@@ -91,156 +87,158 @@ def _plain(model: nn.Module) -> nn.Module:
     return bake(clone(model)).eval().cpu()
 
 
-def _slices(group: Group, key: Place, value: Tensor) -> Tensor:
-    """The slices that a weight's value has of each unit.
+def _free(parameters: Parameters) -> set[int]:
+    """The indices of the parameters whose values may change: they have no state and can be cut."""
 
-    Units × slices × the other channels × the kernel.
-    """
+    def is_free(weight: Weight) -> bool:
+        return weight.is_parameter and weight.state is None and not reason_not_to_cut(weight)
+
+    return {index for index, weight in enumerate(parameters) if is_free(weight)}
+
+
+def _slices(group: Group, key: WeightAxis, value: Tensor) -> Tensor:
+    """Each unit's slices of a weight's value, (units, slices, other channels, kernel)."""
     own, along = group.slices[key], value.cpu().movedim(key[1], 0)
     return along[own.flatten()].reshape(*own.shape, along.shape[1], -1)
 
 
 @dataclass(eq=False)
 class _Remover:
-    """A model on the way, a plain copy of it on the processor, and the families of both.
+    """A model whose dead units are being removed.
 
-    `free`: biases that may change.
+    `result`: the model.
+    `plain`: a plain copy of it on the CPU.
+    `groups`: the dependency groups of both.
+    `free`: indices of the biases that may change.
+    `examples`: one of each entry of the model, which must answer as before.
+    `skipped`: groups that stay as they are, and why; "" where only the order would have changed.
     """
 
     result: nn.Module
-    judged: nn.Module
-    coupling: DependencyGroups
+    plain: nn.Module
+    groups: DependencyGroups
     free: set[int]
-    own: Sequence[Example]
+    examples: Sequence[Example]
     skipped: dict[str, str] = field(default_factory=dict)
-    """Families that stay as they are, and why.
-
-    Without a word where nothing else than the order would change.
-    """
 
     def __post_init__(self) -> None:
-        self.found, self.examples = parameters_of(self.judged), with_shapes(self.own)
+        self.parameters, self.both_shapes = parameters_of(self.plain), at_both_shapes(self.examples)
         with torch.no_grad():
-            self.expected = answers(self.judged, self.examples)
+            self.expected = answers(self.plain, self.both_shapes)
 
     def remove(self) -> bool:
-        """Remove and sort the units of each family; whether any was removed, which may free others."""
-        before, taken = sum(map(len, self.coupling.groups)), constants(self.judged, self.examples)
-        held = [_held(group, taken) for group in self.coupling.groups]
-        # From the last to the first: the units of a layer depend on those that come after, in their
-        # number and order.
-        for at in reversed(range(len(held))):
-            group = self.coupling.groups[at]
+        """Remove and sort the units of each group; whether any was removed, which may free more."""
+        before, inputs = sum(map(len, self.groups.groups)), constants(self.plain, self.both_shapes)
+        constant = [_constant_of(group, inputs) for group in self.groups.groups]
+        # From last to first: the order of a layer's units depends on the units of later layers.
+        for index in reversed(range(len(constant))):
+            group = self.groups.groups[index]
             if group.name not in self.skipped:
-                units, constant = self._chosen(group, held[at])
+                units, additions = self._chosen(group, constant[index])
                 if not torch.equal(units, torch.arange(len(group))):
-                    self._try(at, units, constant)
-        return sum(map(len, self.coupling.groups)) < before
+                    self._try(index, units, additions)
+        return sum(map(len, self.groups.groups)) < before
 
-    def _chosen(self, group: Group, held: dict[Place, Taken]) -> tuple[Tensor, dict[int, Tensor]]:
-        """The units that stay, one at least, in an order that codes well, and what biases take up
-        from the others, by place.
-        """
-        found = self.found
-        reads = {key: _slices(group, key, found[key[0]].value()) for key in group.reads}
-        gone, folded = torch.ones(len(group), dtype=torch.bool), dict[Place, Tensor]()
+    def _chosen(
+        self, group: Group, constant: dict[WeightAxis, LayerInput]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """(indices of the units that stay, in their new order; what to add to biases, by index)."""
+        parameters = self.parameters
+        reads = {key: _slices(group, key, parameters[key[0]].value()) for key in group.reads}
+        gone, folded = torch.ones(len(group), dtype=torch.bool), dict[WeightAxis, Tensor]()
         for key, weight in reads.items():
-            unused, zero = (
-                (weight == 0).flatten(1).all(1),
-                torch.zeros(len(group), dtype=torch.bool),
-            )
-            if key in held:
-                zero = (held[key].values == 0).all(1)
-                if held[key].bias in self.free:
-                    folded[key] = ~unused & ~zero & ~held[key].values.isnan().any(1)
+            unused = (weight == 0).flatten(1).all(1)
+            zero = torch.zeros(len(group), dtype=torch.bool)
+            if key in constant:
+                zero = (constant[key].values == 0).all(1)
+                if constant[key].bias in self.free:
+                    folded[key] = ~unused & ~zero & ~constant[key].values.isnan().any(1)
             gone &= unused | zero | folded.get(key, zero)
         gone[0] &= not gone.all()
         units = (~gone).nonzero().flatten()
         if len(reads) == len(group.gives) == 1:
-            ((place, axis),) = group.gives
-            units = _sorted(
-                units, _slices(group, (place, axis), found[place].value()), *reads.values()
-            )
-        constant = {
-            held[key].bias: _given(reads[key][mine & gone], held[key].values[mine & gone])
-            for key, mine in folded.items()
-            if (mine & gone).any()
+            (key,) = group.gives
+            incoming = _slices(group, key, parameters[key[0]].value())
+            units = _sorted(units, incoming, *reads.values())
+        additions = {
+            constant[key].bias: _addition(reads[key][own & gone], constant[key].values[own & gone])
+            for key, own in folded.items()
+            if (own & gone).any()
         }
-        return units, {place: more for place, more in constant.items() if place is not None}
+        return units, {index: more for index, more in additions.items() if index is not None}
 
-    def _try(self, at: int, units: Tensor, constant: dict[int, Tensor]) -> None:
-        """Leave a family with these units in this order.
+    def _try(self, index: int, units: Tensor, additions: dict[int, Tensor]) -> None:
+        """Leave a group with these units in this order, or skip it where the answers change.
 
-        Where the model then answers otherwise it is skipped.
+        `additions`: what to add to biases, by their indices.
         """
-        group, every, reason = (
-            self.coupling.groups[at],
-            torch.arange(len(self.coupling.groups[at])),
-            "",
-        )
+        group = self.groups.groups[index]
+        every, reason = torch.arange(len(group)), ""
         stays = torch.isin(every, units)
         orders = (
             (units,) if stays.all() or torch.equal(units, every[stays]) else (units, every[stays])
         )
-        for numbers in ((), *(() if stays.all() else numbers_of(self.judged, self.found, group))):
-            alone = replace(self.coupling, groups=(replace(group, numbers=numbers),))
+        attributes = () if stays.all() else size_attributes_of(self.plain, self.parameters, group)
+        for sizes in ((), *attributes):
+            alone = replace(self.groups, groups=(replace(group, size_attributes=sizes),))
             for order in orders:
                 changed = arranged(self.result, alone, [order])
-                biases = parameters_of(changed) if constant else ()
-                for place, more in constant.items():
-                    biases[place].raw.data += more.to(biases[place].raw)
+                biases = parameters_of(changed) if additions else ()
+                for bias, more in additions.items():
+                    biases[bias].raw.data += more.to(biases[bias].raw)
                 if not (wrong := self._is_wrong(changed)):
-                    gone = [
-                        every[~stays] if other == at else every[:0]
-                        for other in range(len(self.coupling.groups))
-                    ]
-                    self.coupling = self.coupling.after(self.found, gone)
-                    self.result, self.judged = changed, _plain(changed)
-                    self.found = parameters_of(self.judged)
+                    self._accept(changed, index, every[~stays])
                     return
                 reason = reason or wrong
         self.skipped[group.name] = (
             "" if stays.all() else f"with {len(units)} of its {len(every)} units the model {reason}"
         )
 
+    def _accept(self, changed: nn.Module, index: int, gone: Tensor) -> None:
+        """Go on with a model in which one group lacks the units that are gone."""
+        by_group = [
+            gone if other == index else gone[:0] for other in range(len(self.groups.groups))
+        ]
+        self.groups = self.groups.after(self.parameters, by_group)
+        self.result, self.plain = changed, _plain(changed)
+        self.parameters = parameters_of(self.plain)
+
     def _is_wrong(self, changed: nn.Module) -> str:
+        """How a changed model answers differently; "" where it does not."""
         trial = _plain(changed)
         with torch.no_grad():
-            return differs(trial, self.examples, self.expected) or fails_in_training(
-                self.judged, trial, self.own
+            return differs(trial, self.both_shapes, self.expected) or fails_in_training(
+                self.plain, trial, self.examples
             )
 
 
-def _held(group: Group, taken: dict[int, Taken]) -> dict[Place, Taken]:
-    """Of the layers that take a family in, the constants that its units give them, units × slices."""
-    found = {key: taken[key[0]] for key in group.reads if key[0] in taken}
-    return {key: replace(one, values=one.values[group.slices[key]]) for key, one in found.items()}
+def _constant_of(group: Group, inputs: dict[int, LayerInput]) -> dict[WeightAxis, LayerInput]:
+    """The constants that the units give to each layer that reads them, (units, slices)."""
+    known = {key: inputs[key[0]] for key in group.reads if key[0] in inputs}
+    return {key: replace(one, values=one.values[group.slices[key]]) for key, one in known.items()}
 
 
-def _given(weight: Tensor, values: Tensor) -> Tensor:
-    """What units × slices that hold these constants give to each output, by the weights of
-    `_slices`.
+def _addition(weight: Tensor, values: Tensor) -> Tensor:
+    """What units with constant values add to each output, (outputs,).
+
+    `weight`: as `_slices` gives it. `values`: (units, slices).
     """
     outgoing = weight.double().permute(2, 0, 1, 3)
     return (outgoing * values.double().unsqueeze(-1)).flatten(2).sum((1, 2))
 
 
 def _sorted(units: Tensor, incoming: Tensor, outgoing: Tensor) -> Tensor:
-    """Units in an order that codes well, by the weights of `_slices` of them and of others.
+    """Units in an order in which zeros are adjacent; in the order given where no weight is zero.
 
-    As they are where none is zero.
+    Equal units keep their order.
+    `incoming`, `outgoing`: weights of all units, as `_slices` gives them.
     """
-    there, outgoing = (
-        incoming != 0,
-        outgoing.transpose(1, 2).flatten(2),
-    )  # units × outputs × what is along them
-    if there.all() and (outgoing != 0).all():
+    nonzero, outgoing = incoming != 0, outgoing.transpose(1, 2).flatten(2)  # (units, outputs, rest)
+    if nonzero.all() and (outgoing != 0).all():
         return units
     if outgoing.shape[1] <= FEW_OUTPUTS:
         signs = outgoing.sign().add(1).to(torch.uint8).flatten(1)
         keys: list[Any] = [one.numpy().tobytes() for one in signs]
     else:
-        keys = (there.flatten(1).sum(1) + (outgoing != 0).flatten(1).sum(1)).tolist()
-    return torch.tensor(
-        sorted(units.tolist(), key=keys.__getitem__, reverse=True)
-    )  # those that are equal stay as they are
+        keys = (nonzero.flatten(1).sum(1) + (outgoing != 0).flatten(1).sum(1)).tolist()
+    return torch.tensor(sorted(units.tolist(), key=keys.__getitem__, reverse=True))

@@ -1,7 +1,4 @@
-"""How a model is called on named inputs.
-
-Which go by position, and what of one call is given to the next.
-"""
+"""How a model is called on named inputs: by position or by name, and with states between calls."""
 
 from __future__ import annotations
 
@@ -20,37 +17,38 @@ from shoestring.core.kinds import by_path, outputs_of, shown
 
 @dataclass(frozen=True)
 class Carried:
-    """What a streaming model gives to its own next call.
+    """A state that a streaming model gives to its own next call: an output that becomes an input.
 
-    The output of this path or place becomes an input.
-    It begins as zeros of `shape`, in which "N" stands for the number of examples: Carried("h_out",
-    (2, "N", 128)).
+    Example: Carried("h_out", (2, "N", 128)).
+
+    `output`: the path or the index of the output.
+    `shape`: that of the state, which begins as zeros; "N" stands for the number of examples.
     """
 
     output: str | int
     shape: tuple[int | str, ...]
 
     def zeros(self, examples: int, like: torch.dtype) -> Tensor:
-        """The state before the first call."""
+        """The state before the first call, of the dtype `like`."""
         return torch.zeros(
             [examples if size == "N" else int(size) for size in self.shape], dtype=like
         )
 
     @property
     def axes(self) -> dict[int, str]:
-        """The axis of the examples."""
+        """The axes of the examples, each called "N"."""
         return {axis: "N" for axis, size in enumerate(self.shape) if size == "N"}
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls a module, or a file, on inputs by name.
+    """Calls a module or a loaded file on inputs by name.
 
-    A streaming one step by step along axis 1, its states beginning as zeros.
-    `position`: names of what goes by position, in order.
-    `keyword`: the rest.
-    `states`: inputs that are states, by name.
-    `dtype`: of states.
+    A streaming model is called for each index along axis 1, with states that begin as zeros.
+    `position`: the names of the inputs that go by position, in order.
+    `keyword`: the names of the others.
+    `states`: the inputs that are states, by name.
+    `dtype`: that of the states.
     """
 
     position: tuple[str, ...]
@@ -59,23 +57,23 @@ class Calls:
     dtype: torch.dtype = torch.float32
 
     def __call__(self, predict: Callable[..., Any], inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Outputs N×… by path; of a streaming model N×T×…, without the states."""
+        """The outputs by path, N×…; of a streaming model N×T×…, without the states."""
         if not self.states:
             return outputs_of(self.once(predict, inputs))
-        held: dict[str, Any] = self.begun(count_of(inputs))
+        states: dict[str, Any] = self.begun(count_of(inputs))
         steps: list[dict[str, Any]] = []
-        for step in range(max(one.shape[1] for one in inputs.values() if one.ndim)):
-            now = {name: one[:, step] if one.ndim else one for name, one in inputs.items()}
-            found = outputs_of(self.once(predict, {**now, **held}))
+        for time in range(max(value.shape[1] for value in inputs.values() if value.ndim)):
+            now = {name: value[:, time] if value.ndim else value for name, value in inputs.items()}
+            outputs = outputs_of(self.once(predict, {**now, **states}))
             paths = by_path(
-                {one.output: name for name, one in self.states.items()}, list(found), "states"
+                {state.output: name for name, state in self.states.items()}, list(outputs), "states"
             )
-            held = {name: found.pop(path) for path, name in paths.items()}
-            steps.append(found)
-        joined = {path: [one[path] for one in steps] for path in steps[0]}
+            states = {name: outputs.pop(path) for path, name in paths.items()}
+            steps.append(outputs)
+        joined = {path: [outputs[path] for outputs in steps] for path in steps[0]}
         return {
-            path: torch.stack(ones, 1) if isinstance(ones[0], Tensor) else np.stack(ones, 1)
-            for path, ones in joined.items()
+            path: torch.stack(values, 1) if isinstance(values[0], Tensor) else np.stack(values, 1)
+            for path, values in joined.items()
         }
 
     def once(self, predict: Callable[..., Any], values: Mapping[str, Any]) -> Any:
@@ -87,21 +85,22 @@ class Calls:
 
     def begun(self, examples: int) -> dict[str, Tensor]:
         """The states before the first call."""
-        return {name: one.zeros(examples, self.dtype) for name, one in self.states.items()}
+        return {name: state.zeros(examples, self.dtype) for name, state in self.states.items()}
 
 
 def count_of(inputs: Mapping[str, Tensor]) -> int:
-    """How many examples there are."""
-    return next(len(one) for one in inputs.values() if one.ndim)
+    """The number of examples: the length of the first input with axes."""
+    return next(len(value) for value in inputs.values() if value.ndim)
 
 
 def axes_of(
     axes: Mapping[Any, Any], inputs: Mapping[str, Any]
 ) -> dict[str, Mapping[int, str | Axis]]:
-    """By input, which of its axes vary and what they are called.
+    """The axes that vary of each input, {axis: name}.
 
-    `axes` is one mapping from axes for all, or one by an input's name.
-    Raises ValueError for an input that there is not.
+    `axes`: {axis: name} for all inputs, or {input: {axis: name}}.
+    `inputs`: the inputs by name.
+    Raises ValueError for an input that does not exist.
     """
     if not axes or all(isinstance(key, int) for key in axes):
         return dict.fromkeys(inputs, axes)
@@ -117,115 +116,131 @@ def axes_of(
 def calls_of(
     model: nn.Module, given: Mapping[str, Tensor] | Sequence[Tensor], states: Mapping[str, Any]
 ) -> tuple[Calls, dict[str, Tensor]]:
-    """How a model is called on what was given, and that by name.
+    """(how a model is called, the inputs by name).
 
+    `given`: the inputs, in the order of forward()'s arguments or by their names.
+    `states`: what the states are, by the names of their inputs.
     Raises ValueError where names or numbers do not fit forward().
     """
-    parameters = inspect.signature(model.forward).parameters.values()
-    named = [
-        one
-        for one in parameters
-        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
-    ]
-    open_ended = {one.kind for one in parameters} & {
-        inspect.Parameter.VAR_POSITIONAL,
-        inspect.Parameter.VAR_KEYWORD,
-    }
-    names = [one.name for one in named]
-    takes = f"{type(model).__name__}.forward() takes {', '.join(names) or 'no named arguments'}"
-    if wrong := [name for name in states if name not in names and not open_ended]:
-        raise ValueError(f"states names the input {wrong[0]!r}, and {takes}")
-    free = [name for name in names if name not in states]
-    unnamed = not isinstance(given, Mapping) or all(
-        name.startswith("arr_") for name in given
-    )  # as numpy.savez calls them
-    if (
-        not isinstance(given, Mapping)
-        or unnamed
-        or (
-            len(given) == 1
-            and len([one for one in named if _needed(one) and one.name in free]) <= 1
-        )
-    ):
-        values = list(given.values()) if isinstance(given, Mapping) else list(given)
-        if len(values) > len(free) and inspect.Parameter.VAR_POSITIONAL not in open_ended:
-            raise ValueError(
-                (
-                    f"there are {len(values)} inputs, and {takes}: give the inputs alone, without "
-                    "labels"
-                )
-                + (" and states" if states else "")
-            )
-        free += [f"input_{place}" for place in range(len(free), len(values))]
-        inputs = dict(zip(free, values, strict=False))
-    else:
-        inputs = dict(given)
-        if (unknown := [name for name in inputs if name not in names]) and not open_ended:
-            raise ValueError(
-                f"there is an input {unknown[0]!r}, and {takes}: name the arrays as forward() does"
-            )
+    forward = _Forward(model)
+    if wrong := [name for name in states if name not in forward.names and not forward.is_open]:
+        raise ValueError(f"states names the input {wrong[0]!r}, and {forward.takes}")
+    inputs = forward.by_name(given, states)
     if missing := [
-        one.name
-        for one in named
-        if _needed(one) and one.name not in inputs and one.name not in states
+        name for name in forward.required() if name not in inputs and name not in states
     ]:
         raise ValueError(
-            f"{takes}, and the inputs have no {missing[0]!r}: add it, by that name, or, where it "
-            "is a state, write "
+            f"{forward.takes}, and the inputs have no {missing[0]!r}: add it, by that name, or, "
+            "where it is a state, write "
             "Agreement(model, inputs, states={...}) in Python and return (model, task)"
         )
-    have = {*inputs, *states}
-    position: list[str] = []
-    for one in named:
-        if one.name not in have or one.kind == one.KEYWORD_ONLY:
-            break
-        position.append(one.name)
-    position += [
-        name
-        for name in inputs
-        if name.startswith("input_")
-        and name not in names
-        and inspect.Parameter.VAR_POSITIONAL in open_ended
-    ]
-    keyword = [name for name in [*names, *inputs, *states] if name in have and name not in position]
+    position, keyword = forward.split(inputs, states)
     floats = [one.dtype for one in model.parameters() if one.is_floating_point()]
-    return Calls(
-        tuple(position),
-        tuple(dict.fromkeys(keyword)),
-        dict(states),
-        floats[0] if floats else torch.float32,
-    ), inputs
+    return Calls(position, keyword, dict(states), floats[0] if floats else torch.float32), inputs
 
 
-def _needed(one: inspect.Parameter) -> bool:
-    return one.default is one.empty
+class _Forward:
+    """The arguments of a model's forward().
+
+    `named`: those with a name.
+    `names`: their names.
+    `takes_any`: whether it takes `*args`.
+    `is_open`: whether it takes `*args` or `**kwargs`.
+    `takes`: which arguments it takes, as the middle of a message.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameters = inspect.signature(model.forward).parameters.values()
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        self.named = [one for one in parameters if one.kind not in variadic]
+        self.names = [one.name for one in self.named]
+        self.takes_any = any(one.kind == one.VAR_POSITIONAL for one in parameters)
+        self.is_open = len(self.named) < len(parameters)
+        named = ", ".join(self.names) or "no named arguments"
+        self.takes = f"{type(model).__name__}.forward() takes {named}"
+
+    def required(self) -> list[str]:
+        """The names of the arguments without a default."""
+        return [one.name for one in self.named if one.default is one.empty]
+
+    def by_name(
+        self, given: Mapping[str, Tensor] | Sequence[Tensor], states: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        """The inputs by name; raises ValueError where they are too many, or have other names.
+
+        Inputs have no names in a sequence, or where numpy.savez named them (arr_0). A single input
+        may have any name where forward() requires one at most.
+        """
+        free = [name for name in self.names if name not in states]
+        if isinstance(given, Mapping):
+            unnamed = all(name.startswith("arr_") for name in given)
+            alone = len(given) == 1 and len([one for one in self.required() if one in free]) <= 1
+            if not unnamed and not alone:
+                unknown = [name for name in given if name not in self.names]
+                if unknown and not self.is_open:
+                    raise ValueError(
+                        f"there is an input {unknown[0]!r}, and {self.takes}: name the arrays as "
+                        "forward() does"
+                    )
+                return dict(given)
+        values = list(given.values()) if isinstance(given, Mapping) else list(given)
+        if len(values) > len(free) and not self.takes_any:
+            raise ValueError(
+                f"there are {len(values)} inputs, and {self.takes}: give the inputs alone, without "
+                f"labels{' and states' if states else ''}"
+            )
+        free += [f"input_{index}" for index in range(len(free), len(values))]
+        return dict(zip(free, values, strict=False))
+
+    def split(
+        self, inputs: Mapping[str, Any], states: Mapping[str, Any]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the inputs and states that go by position, and of those that go by name."""
+        have = {*inputs, *states}
+        position: list[str] = []
+        for one in self.named:
+            if one.name not in have or one.kind == one.KEYWORD_ONLY:
+                break
+            position.append(one.name)
+        if self.takes_any:
+            position += [
+                name for name in inputs if name.startswith("input_") and name not in self.names
+            ]
+        keyword = [
+            name
+            for name in dict.fromkeys([*self.names, *inputs, *states])
+            if name in have and name not in position
+        ]
+        return tuple(position), tuple(keyword)
 
 
 def with_shapes(
     states: Mapping[str, str | int | Carried], call: Callable[[int], Any]
 ) -> dict[str, Carried]:
-    """The states, those without a shape in the shape that the model gives back where it is called
-    without: `call(examples)`.
+    """The states with their shapes, those that are missing read off the model's outputs.
 
-    Raises ValueError where it cannot be called so.
+    `states`: of each input that is a state, the output that it comes from, or a Carried.
+    `call`: calls the model without states on a number of examples.
+    Raises ValueError where the model cannot be called without states, or where the shape of a state
+    does not tell the axis of the examples.
     """
-    if all(isinstance(one, Carried) for one in states.values()):
-        return {name: one for name, one in states.items() if isinstance(one, Carried)}
+    if all(isinstance(state, Carried) for state in states.values()):
+        return {name: state for name, state in states.items() if isinstance(state, Carried)}
     try:
         two, three = outputs_of(call(2)), outputs_of(call(3))
     except Exception as error:
-        name = next(name for name, one in states.items() if not isinstance(one, Carried))
+        name = next(name for name, state in states.items() if not isinstance(state, Carried))
         raise ValueError(
             f"what shape the state {name!r} begins with is not known, and the model cannot be "
             f"called without it ({error}): give it, such as "
             f"states={{{name!r}: Carried({states[name]!r}, (1, 'N', 64))}}"
         ) from None
-    found: dict[str, Carried] = {}
-    for name, one in states.items():
-        if isinstance(one, Carried):
-            found[name] = one
+    carried: dict[str, Carried] = {}
+    for name, state in states.items():
+        if isinstance(state, Carried):
+            carried[name] = state
             continue
-        (path,) = by_path({one: name}, list(two), "states")
+        (path,) = by_path({state: name}, list(two), "states")
         if two[path].ndim != three[path].ndim:
             raise ValueError(
                 f"the state {shown(path)} has {two[path].ndim} axes for 2 examples and "
@@ -237,13 +252,8 @@ def with_shapes(
                 "the model takes what it is given for one sequence, so "
                 "that examples would run into each other (nn.GRU and nn.LSTM do with N×C). Give "
                 "the inputs as N×T×1×C, a step of each at a time, or "
-                f"the state's shape, such as states={{{name!r}: Carried({one!r}, (1, 'N', 64))}}"
+                f"the state's shape, such as states={{{name!r}: Carried({state!r}, (1, 'N', 64))}}"
             )
-        found[name] = Carried(
-            one,
-            tuple(
-                "N" if a != b else a
-                for a, b in zip(two[path].shape, three[path].shape, strict=True)
-            ),
-        )
-    return found
+        shapes = zip(two[path].shape, three[path].shape, strict=True)
+        carried[name] = Carried(state, tuple("N" if a != b else a for a, b in shapes))
+    return carried

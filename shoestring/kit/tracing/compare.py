@@ -1,24 +1,27 @@
-"""Whether two ways of computing give the same answer, but for rounding."""
+"""Whether two computations give the same answer, up to rounding."""
 
 from __future__ import annotations
 
 import numpy as np
 
 TOLERANCE = 1e-3
-"""Of what is written and of what a structure change may do to the answers, relative to the largest
-of a tensor.
+"""How far answers may be off once a model is a file, or its structure changed.
+
+Relative to each number, and to the largest one of the tensor.
 """
 _RULED_OUT = 1e6
-"""What is as large and the same in both is what forward() writes for "never" (-1e9), and no measure
-of the other answers.
+"""Numbers as large as this that are equal in both do not count as the largest.
+
+forward() writes them for "never" (-1e9).
 """
 
 
-def all_close(found: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE) -> bool:
-    """Whether two arrays of one shape are the same to within a share of each number and of the
-    largest; NaN is like NaN.
+def all_close(actual: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> bool:
+    """Whether two arrays of one shape are equal within a tolerance; NaN equals NaN.
+
+    `tolerance`: relative to each number of `expected`, and to its largest.
     """
-    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    a, b = actual.astype(np.float64), expected.astype(np.float64)
     sizes = np.abs(b[np.isfinite(b) & ((a != b) | (np.abs(b) < _RULED_OUT))])
     largest = max(float(sizes.max(initial=0.0)), 1e-6)
     return bool(np.isclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True).all())

@@ -1,7 +1,4 @@
-"""The example of a call.
-
-What is in its nest of arguments, which axes vary, and what each tensor is called.
-"""
+"""The example of a model's call: its nest of arguments, the axes that vary, the tensors' names."""
 
 from __future__ import annotations
 
@@ -22,45 +19,47 @@ from shoestring.core.entries import Call, called, calls_of
 
 
 class ExportError(RuntimeError):
-    """A model that cannot become a file; the message names the reason and the way round it."""
+    """A model cannot become a file; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """The arguments of one call, as tensors without their declarations, and the declarations."""
+    """The arguments of one call, as tensors, and which of their axes vary.
+
+    `args`, `kwargs`: the arguments; `Vary` is taken off the tensors.
+    `axes`: of each tensor, by its id, the axes that vary, {axis: name with bounds, as in a file}.
+    `entry`: the model's method or part that is called; "" for the model itself.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    axes: dict[
-        int, Mapping[int, str]
-    ]  # of each tensor, by id: names, with their bounds as a file has them
-    # what is called: the model's method or part of that name, the model itself if it is empty
+    axes: dict[int, Mapping[int, str]]
     entry: str = ""
 
     def run(self, model: nn.Module) -> Any:
-        """What the model returns; raises whatever it does."""
+        """What the model returns; raises what the call raises."""
         return called(model, self.entry)(*self.args, **self.kwargs)
 
 
 def example_of(task: Task) -> Example:
-    """The task's example; raises ExportError where it declares an axis that a tensor has not, or is
-    not as long as it declares, and where it names entries, which whoever asks for one example
-    cannot deal with.
+    """The only example of a task.
+
+    Raises ExportError as `examples_of` does, and where the example names entries.
     """
     examples = examples_of(task)
-    if names := [one.entry for one in examples if one.entry]:
+    if names := [example.entry for example in examples if example.entry]:
         raise ExportError(
             "this is for models that are called in one way, and the task's example names entries "
-            f"({', '.join(names)}): what can "
-            "be done with several entries is in docs/tasks.md"
+            f"({', '.join(names)}): what can be done with several entries is in docs/tasks.md"
         )
     return examples[0]
 
 
 def examples_of(task: Task) -> list[Example]:
-    """The task's example, or that of each of the entries that it names.
+    """The task's example, or one for each entry that it names.
 
-    Raises ExportError as `example_of`.
+    Raises ExportError where an example is no call, declares an axis that a tensor does not have, or
+    is not as long along an axis as it declares.
     """
     try:
         calls = calls_of(task.example())
@@ -69,8 +68,8 @@ def examples_of(task: Task) -> list[Example]:
     return [_example(call, entry) for entry, call in calls.items()]
 
 
-def with_shapes(examples: Sequence[Example]) -> list[Example]:
-    """The examples, each followed by itself at a second shape where it may have one."""
+def at_both_shapes(examples: Sequence[Example]) -> list[Example]:
+    """Each example, and after it the same example in a second shape where its axes vary."""
     return [one for example in examples for one in (example, reshaped(example)) if one is not None]
 
 
@@ -88,8 +87,7 @@ def _example(call: Call, entry: str) -> Example:
         if wrong := [axis for axis in names if not -tensor.ndim <= axis < tensor.ndim]:
             raise ExportError(
                 f"the task's example says that axis {wrong[0]} varies of a tensor that has "
-                f"{tensor.ndim} axes: "
-                "name those that it has in Vary(tensor, {axis: name})"
+                f"{tensor.ndim} axes: name those that it has in Vary(tensor, {{axis: name}})"
             )
         names = {axis % tensor.ndim: str(name) for axis, name in names.items()}
         for axis, name in names.items():
@@ -98,9 +96,8 @@ def _example(call: Call, entry: str) -> Example:
                     f"the task's example is {tensor.shape[axis]} long along axis {axis}, which is "
                     f"declared as {name}"
                 )
-            if tensor.shape[axis] == 1 and 2 in Axis.read(
-                name
-            ):  # an axis of length 1 is taken for fixed: show two
+            # The exporter takes an axis of length 1 as fixed.
+            if tensor.shape[axis] == 1 and 2 in Axis.read(name):
                 tensor = torch.cat([tensor] * 2, axis)
         tensor = tensor.detach().cpu().clone()
         axes[id(tensor)] = names
@@ -113,11 +110,11 @@ def _example(call: Call, entry: str) -> Example:
 
 
 def reshaped(example: Example) -> Example | None:
-    """The example one shorter along every axis that varies (an axis of two one longer.
+    """The example with another length along every axis that varies; None where none varies.
 
-    Of multiples of 4, four), None where none does.
-    Shorter, because the example may be as long as the model allows: a text of as many words as it
-    has positions.
+    Each axis is shorter by one, or by 4 where its length must be a multiple of 4. An axis that
+    would be shorter than 2 is longer instead. Shorter, since the example may be as long as the
+    model allows: a text of as many words as the model has positions.
     """
     varied = False
 
@@ -126,9 +123,9 @@ def reshaped(example: Example) -> Example | None:
         for axis, name in example.axes.get(id(leaf), {}).items():
             size, allowed = leaf.shape[axis], Axis.read(name)
             shorter = allowed.near(size - 1)
-            other = shorter if 1 < shorter < size else size + allowed.multiple
-            varied = varied or other in allowed
-            leaf = lengthened(leaf, axis, other if other in allowed else size)
+            length = shorter if 1 < shorter < size else size + allowed.multiple
+            varied = varied or length in allowed
+            leaf = lengthened(leaf, axis, length if length in allowed else size)
         return leaf
 
     changed = Example(
@@ -138,9 +135,9 @@ def reshaped(example: Example) -> Example | None:
 
 
 def lengthened(leaf: torch.Tensor, axis: int, length: int) -> torch.Tensor:
-    """A tensor cut along an axis, or repeated from its start, to be so long.
+    """A tensor cut to a length along an axis, or repeated from its start.
 
-    A list of whole numbers, which may be places that rise, goes on with its last.
+    A vector of integers is continued with its last value: it may be ascending indices.
     """
     if leaf.ndim == 1 and not leaf.is_floating_point() and length > len(leaf):
         return torch.cat([leaf, leaf[-1:].expand(length - len(leaf))])
@@ -149,7 +146,7 @@ def lengthened(leaf: torch.Tensor, axis: int, length: int) -> torch.Tensor:
 
 
 def numbered(nest: Any) -> tuple[Tree, list[torch.Tensor]]:
-    """The nest with numbers in place of tensors and None in place of all else, and the tensors."""
+    """(the nest with numbers in place of tensors and None in place of other leaves, tensors)."""
     tensors, structure = tree.flatten(nest, lambda leaf: isinstance(leaf, torch.Tensor))
     return structure, tensors
 
@@ -165,9 +162,10 @@ def arrays(nest: Any) -> list[np.ndarray]:
 
 
 def input_names(model: nn.Module, arguments: Tree, entry: str = "") -> list[str]:
-    """Names as forward() has them, or the method that is the entry.
+    """The name of each input, as forward() or the entry's method names its arguments.
 
     A tensor within a list or dict is named by its path.
+    `arguments`: the structure of (args, kwargs) that `numbered` gives.
     """
     target = called(model, entry)
     parameters = inspect.signature(
@@ -177,24 +175,25 @@ def input_names(model: nn.Module, arguments: Tree, entry: str = "") -> list[str]
         p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     names = _numbers(arguments[1], "")
-    for place, branch in enumerate(arguments[0]):
-        names |= _numbers(
-            branch, positional[place] if place < len(positional) else f"input_{place}"
-        )
-    return [names[place] for place in range(len(names))]
+    for index, branch in enumerate(arguments[0]):
+        name = positional[index] if index < len(positional) else f"input_{index}"
+        names |= _numbers(branch, name)
+    return [names[number] for number in range(len(names))]
 
 
 def output_names(structure: Tree, count: int) -> list[str]:
-    """The paths of what is returned."""
+    """The path of each output in what the model returns; "output" or "output_0" without a path.
+
+    `count`: the number of outputs.
+    """
     names = _numbers(structure, "")
+    paths = [names[number] for number in range(count)]
     return [
-        names[place]
-        if names[place].isidentifier() or "." in names[place]
-        else f"output_{names[place]}".rstrip("_")
-        for place in range(count)
+        path if path.isidentifier() or "." in path else f"output_{path}".rstrip("_")
+        for path in paths
     ]
 
 
 def _numbers(structure: Tree, start: str) -> dict[int, str]:
-    """The path of each tensor, by its number."""
+    """The path of each tensor of a structure, by its number."""
     return {number: path for path, number in tree.paths(structure, start) if number is not None}

@@ -1,7 +1,4 @@
-"""Getting along with torch's exporter.
-
-Its errors in plain words, its chatter, and what it remembers.
-"""
+"""Torch's exporter: its errors explained, its messages silenced, its caches cleared."""
 
 from __future__ import annotations
 
@@ -37,36 +34,32 @@ _NOT_THE_MODELS = {
 
 
 def forget_kernels() -> None:
-    """Have torch look up anew how to trace recurrent networks.
+    """Clear the cache in which torch keeps how to trace recurrent networks.
 
-    It remembers, per process, a way that unrolls them over the example's time axis, and exports
-    only the first one rightly.
+    Otherwise only the first export of a process is right: later ones unroll the network over the
+    example's time axis.
     """
     for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
         for overload in ("input", "data"):
-            remembered = getattr(
-                getattr(getattr(torch.ops.aten, name), overload, None), "_dispatch_cache", None
-            )
-            if remembered is not None:
-                remembered.clear()
+            operator = getattr(getattr(torch.ops.aten, name), overload, None)
+            if (cache := getattr(operator, "_dispatch_cache", None)) is not None:
+                cache.clear()
 
 
 def explain(error: BaseException) -> str:
-    """The cause of a failed export in one sentence."""
-    deepest: BaseException = error
-    while deepest.__cause__ is not None:
-        deepest = deepest.__cause__
-    reason, line = (str(deepest).strip() or type(deepest).__name__).split("\n\n")[0], line_of(error)
-    if _is_packed(deepest):
+    """A message that says why an export failed, and what to do."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason, line = (str(cause).strip() or type(cause).__name__).split("\n\n")[0], line_of(error)
+    if _is_packed(cause):
         return (
             f"the model cannot be exported: it packs sequences (pack_padded_sequence{line}), and "
-            "how many steps there are would then "
-            "depend on the values of the lengths. What to do: run the recurrent network on the "
-            "padded batch, and take what it gives at the "
-            "last real step, outputs[torch.arange(len(outputs)), lengths - 1], which is the same; "
-            "of two directions run the one "
-            "backwards as a network of its own, on the batch reversed within its lengths "
-            "(torch.gather)"
+            "how many steps there are would then depend on the values of the lengths. What to do: "
+            "run the recurrent network on the padded batch, and take what it gives at the last "
+            "real step, outputs[torch.arange(len(outputs)), lengths - 1], which is the same; of "
+            "two directions run the one backwards as a network of its own, on the batch reversed "
+            "within its lengths (torch.gather)"
         )
     if operator := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", reason):
         reason = f"torch.onnx.export does not know the operator {operator[1]}"
@@ -75,9 +68,8 @@ def explain(error: BaseException) -> str:
     ):
         return (
             f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the "
-            f"model {_FIXED} "
-            f"{fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), or name the "
-            "axes that do vary"
+            f"model {_FIXED} {fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), "
+            "or name the axes that do vary"
         )
     elif any(
         word in reason
@@ -85,64 +77,64 @@ def explain(error: BaseException) -> str:
     ):
         return (
             "the model cannot be exported: forward() branches on the values of a tensor "
-            f"({reason.splitlines()[0]}{line}): "
-            "use torch.where, so that the same steps run for every input"
+            f"({reason.splitlines()[0]}{line}): use torch.where, so that the same steps run for "
+            "every input"
         )
     return (
         f"the model cannot be exported: {reason}{line}. What to do: write that step with "
-        "functions that torch.onnx.export knows, or "
-        "leave it out of forward() and do it before or after the file runs"
+        "functions that torch.onnx.export knows, or leave it out of forward() and do it before or "
+        "after the file runs"
     )
 
 
 def advice(error: BaseException, otherwise: str) -> str:
-    """What to do where a model fails on an example, by what it says."""
-    said = str(error)
-    if any(word in said for word in ("CUDA", "cuda", "same device", "HIP", "mps")):
+    """What to do where a model fails on an example, by its error; `otherwise` for other errors."""
+    message = str(error)
+    if any(word in message for word in ("CUDA", "cuda", "same device", "HIP", "mps")):
         return (
             "files are made on the processor: have forward() take devices from its inputs "
             "and weights (x.device), and fix none"
         )
-    if "not implemented for 'Half'" in said or "not implemented for 'BFloat16'" in said:
+    if "not implemented for 'Half'" in message or "not implemented for 'BFloat16'" in message:
         return "the processor has no kernel for that type: convert the model with model.float()"
-    if "same dtype" in said or "same data type" in said or "scalar types" in said:
+    if any(word in message for word in ("same dtype", "same data type", "scalar types")):
         return (
             "the model and the task's inputs are of different types: give inputs in types that it "
-            "takes, or convert the model, as "
-            "with model.float()"
+            "takes, or convert the model, as with model.float()"
         )
     return otherwise
 
 
 def line_of(error: BaseException) -> str:
-    """Which line of the user's own was at it, in words that follow others; "" where none is known."""
-    found = ""
-    one: BaseException | None = error
-    while one is not None:
-        for frame, _ in traceback.walk_tb(one.__traceback__):
-            found = _own(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) or found
-            node = frame.f_locals.get(
-                "node"
-            )  # of a graph that is already traced: it says where it was
-            told = node.meta.get("stack_trace") if isinstance(node, torch.fx.Node) else None
-            for file, line, name in re.findall(r'File "([^"]+)", line (\d+), in (\w+)', told or ""):
-                found = _own(file, int(line), name) or found
-        one = one.__cause__
-    return found
+    """The last line of the user's code in a traceback, as ", at FILE:LINE in FUNCTION()".
+
+    "" where there is none.
+    """
+    where = ""
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame, _ in traceback.walk_tb(cause.__traceback__):
+            where = _own(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) or where
+            node = frame.f_locals.get("node")  # a node of a traced graph knows its traceback
+            trace = node.meta.get("stack_trace") if isinstance(node, torch.fx.Node) else None
+            for file, line, name in re.findall(
+                r'File "([^"]+)", line (\d+), in (\w+)', trace or ""
+            ):
+                where = _own(file, int(line), name) or where
+        cause = cause.__cause__
+    return where
 
 
 def _own(file: str, line: int, name: str) -> str:
-    """A line, where it is in neither torch's code, nor onnxscript's, nor Python's, nor that of
-    these rooms.
-    """
+    """A line as `line_of` writes it; "" in code of torch, onnxscript, Python or Shoestring."""
     path = Path(file)
-    house, installed = Path(__file__).parents[1], Path(torch.__file__).parents[1]
-    theirs = [
+    shoestring, installed = Path(__file__).parents[2], Path(torch.__file__).parents[1]
+    libraries = [
         installed / "torch",
         installed / "onnxscript",
-        *(house / room for room in ("core", "kit", "quantize", "prune", "plan")),
+        *(shoestring / room for room in ("core", "kit", "quantize", "prune", "plan")),
     ]
-    if file.startswith("<") or any(one in path.parents for one in theirs):
+    if file.startswith("<") or any(folder in path.parents for folder in libraries):
         return ""
     if Path(sys.base_prefix) in path.parents and "site-packages" not in path.parts:
         return ""
@@ -150,9 +142,7 @@ def _own(file: str, line: int, name: str) -> str:
 
 
 def _is_packed(error: BaseException) -> bool:
-    """Whether a sequence was being packed, unpacked, or run through a recurrent network when this
-    was raised.
-    """
+    """Whether an error was raised while a sequence was packed or unpacked, or an RNN ran on it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name in ("pack_padded_sequence", "pad_packed_sequence", "pack_sequence"):
             return True
@@ -162,15 +152,15 @@ def _is_packed(error: BaseException) -> bool:
 
 
 def _argument(path: str) -> str:
-    """The place `[0][1]` or `[1]['mask']` within (args, kwargs) in words."""
-    kind, place, *deeper = re.findall(r"\[([^\]]+)\]", path)
-    name = f"argument {place}" if kind == "0" else f"the argument {place}"
-    return name + "".join(f"[{one}]" for one in deeper)
+    """The path `[0][1]` or `[1]['mask']` within (args, kwargs) in words."""
+    kind, key, *deeper = re.findall(r"\[([^\]]+)\]", path)
+    name = f"argument {key}" if kind == "0" else f"the argument {key}"
+    return name + "".join(f"[{inner}]" for inner in deeper)
 
 
 @contextlib.contextmanager
 def quiet():
-    """The exporter's chatter is not the user's business; what fails is raised."""
+    """Within, warnings, logs and printed text of the exporter are dropped; errors are raised."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -186,13 +176,13 @@ def quiet():
 
 
 class _Kind(type):
-    """Of a stand-in for a class of numbers.
+    """The class of a stand-in for `int` or `float`, which leaves symbolic sizes symbolic.
 
-    What belongs to the class belongs to it, and what torch keeps open stays open.
+    It equals the class that it stands for, and has the same instances.
     """
 
-    def __instancecheck__(cls, one: Any) -> bool:
-        return isinstance(one, cls.__bases__[0])
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls.__bases__[0])
 
     def __eq__(cls, other: Any) -> bool:
         return other is cls.__bases__[0] or other is cls
@@ -208,22 +198,22 @@ class _Kind(type):
 
 
 class _Int(int, metaclass=_Kind):
-    """`int` of a size that is not fixed yet is that size."""
+    """`int`, which returns a symbolic size as it is."""
 
 
 class _Float(float, metaclass=_Kind):
-    """`float` likewise."""
+    """`float`, which returns a symbolic number as it is."""
 
 
-def _len(one: Any) -> Any:
-    """`len` likewise, of a tensor."""
-    return one.shape[0] if isinstance(one, torch.Tensor) and one.ndim else len(one)
+def _len(value: Any) -> Any:
+    """`len`, which returns the symbolic size of a tensor."""
+    return value.shape[0] if isinstance(value, torch.Tensor) and value.ndim else len(value)
 
 
 def attempted(export: Callable[[], Any], model: nn.Module, hint: str = "") -> Any:
-    """What an export gives; tried again with `open_sizes` where it fails for a size that is fixed.
+    """The result of an export, which is tried again within `open_sizes` where a size was fixed.
 
-    Raises ExportError, with the hint behind.
+    Raises ExportError that ends with `hint`.
     """
     try:
         return export()
@@ -237,41 +227,40 @@ def attempted(export: Callable[[], Any], model: nn.Module, hint: str = "") -> An
 
 @contextlib.contextmanager
 def open_sizes(model: nn.Module) -> Iterator[None]:
-    """Within, `len`, `int` and `float` in the code of a model leave a size that varies as it is,
-    where Python makes it a plain number.
+    """Within, `len`, `int` and `float` in a model's code return a symbolic size as it is.
 
-    That code is the modules of Python that its classes come from, and all of the same packages;
-    torch's is left alone.
+    Python's make it a fixed number. The model's code is the Python modules that its classes come
+    from, and all modules of the same packages, but not torch.
     """
-    roots: dict[int, dict[str, Any]] = {}
+    scopes: dict[int, dict[str, Any]] = {}  # the globals of Python modules, by id
     for module in model.modules():
-        for one in (
-            *(function for kind in type(module).__mro__ for function in vars(kind).values()),
+        for function in (
+            *(attribute for kind in type(module).__mro__ for attribute in vars(kind).values()),
             *vars(module).values(),
         ):
-            if isinstance(one, FunctionType):
-                roots[id(one.__globals__)] = one.__globals__
-    packages = {
-        str(one.get("__name__", "")).partition(".")[0] for one in roots.values()
-    } - _NOT_THE_MODELS
-    roots |= {
-        id(vars(one)): vars(one)
-        for name, one in list(sys.modules.items())
-        if name.partition(".")[0] in packages and one is not None
+            if isinstance(function, FunctionType):
+                scopes[id(function.__globals__)] = function.__globals__
+    packages = {_package(scope) for scope in scopes.values()} - _NOT_THE_MODELS
+    scopes |= {
+        id(vars(module)): vars(module)
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in packages and module is not None
     }
-    own = [
-        one for one in roots.values() if str(one.get("__name__", "")).partition(".")[0] in packages
-    ]
     changed = [
-        (one, name, to)
-        for one in own
-        for name, to in (("len", _len), ("int", _Int), ("float", _Float))
-        if name not in one
+        (scope, name, stand_in)
+        for scope in scopes.values()
+        if _package(scope) in packages
+        for name, stand_in in (("len", _len), ("int", _Int), ("float", _Float))
+        if name not in scope
     ]
-    for names, name, to in changed:
-        names[name] = to
+    for scope, name, stand_in in changed:
+        scope[name] = stand_in
     try:
         yield
     finally:
-        for names, name, _ in changed:
-            del names[name]
+        for scope, name, _ in changed:
+            del scope[name]
+
+
+def _package(scope: dict[str, Any]) -> str:
+    return str(scope.get("__name__", "")).partition(".")[0]

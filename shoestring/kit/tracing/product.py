@@ -1,4 +1,4 @@
-"""A call of torch that multiplies by a layer's weight, and what its sums are made of."""
+"""A call of torch that multiplies by a layer's weight, and the terms of its sums."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ PRODUCTS = (*CONVOLUTIONS, "linear")
 
 @dataclass(frozen=True)
 class Product:
-    """`function` (its name is among PRODUCTS) of a value, a weight and a bias, and whatever else it
-    was given.
+    """A call of a function in PRODUCTS on a value, a weight and a bias.
+
+    `others`, `keywords`: the other arguments, by position and by name.
     """
 
     function: Callable
@@ -31,23 +32,23 @@ class Product:
     def of(
         cls, function: Callable, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Product:
-        """That of a call with these arguments."""
+        """The product that a call with these arguments computes."""
         named = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **kwargs}
         given = named.pop("input"), named.pop("weight"), named.pop("bias", None)
         return cls(function, name, *given, args[3:], named)
 
     def __call__(self, value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The same of other tensors."""
+        """The result of the same call on other tensors."""
         return self.function(value, weight, bias, *self.others, **(self.keywords or {}))
 
     @property
     def is_convolution(self) -> bool:
-        """Whether channels come before places in what it gives."""
+        """Whether it is a convolution, with channels before positions."""
         return self.name in CONVOLUTIONS
 
     @property
     def groups(self) -> int:
-        """How many parts of the channels have outputs of their own."""
+        """The number of groups of a convolution; 1 for `linear`."""
         return (
             self.value.shape[1 - self.weight.ndim] // self.weight.shape[1]
             if self.is_convolution
@@ -55,8 +56,9 @@ class Product:
         )
 
     def parts(self, most: int) -> list[Product]:
-        """The same of some of the examples each, so that `terms` has about `most` numbers at the
-        most.
+        """The product for a few examples at a time, so that `terms` has about `most` numbers.
+
+        At least one example at a time.
         """
         if self.value.ndim < self.weight.ndim:  # one image, not a batch
             return [self]
@@ -66,17 +68,17 @@ class Product:
         ]
 
     def terms(self) -> Tensor:
-        """What is summed up, once multiplied by the weights of one output: (groups, sums, terms)."""
+        """What each sum multiplies by an output's weights, (groups, sums, terms)."""
         return self._by_group(self._windows() if self.is_convolution else self.value)
 
     def sums(self) -> Tensor:
-        """What comes out, without the bias: (groups, sums, outputs of a group)."""
+        """The results without the bias, (groups, sums, outputs of a group)."""
         return self._by_group(self(self.value, self.weight))
 
     def _windows(self) -> Tensor:
-        """What the kernel of a convolution lies on, place by place (im2col).
+        """What a convolution's kernel covers at each position (im2col).
 
-        (examples, channels times kernel, *places), or without the examples.
+        (examples, channels times kernel, *positions), or without the axis of examples.
         """
         kernel = self.weight.shape[2:]
         axes = len(kernel)
@@ -85,13 +87,13 @@ class Product:
             **(self.keywords or {}),
         }
         stride, dilation = (_for_each(given.get(name, 1), axes) for name in ("stride", "dilation"))
-        reach = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
+        reach = [gap * (size - 1) for gap, size in zip(dilation, kernel, strict=True)]
         padding = given.get("padding", 0)
-        if padding == "same":  # as torch does: what is odd goes to the end
-            ends = [(all_ // 2, all_ - all_ // 2) for all_ in reach]
+        if padding == "same":  # as torch does: the larger half at the end
+            ends = [(total // 2, total - total // 2) for total in reach]
         else:
-            ends = [(one, one) for one in _for_each(0 if padding == "valid" else padding, axes)]
-        value = functional.pad(self.value, [one for both in reversed(ends) for one in both])
+            ends = [(each, each) for each in _for_each(0 if padding == "valid" else padding, axes)]
+        value = functional.pad(self.value, [end for both in reversed(ends) for end in both])
         first = value.ndim - axes
         for axis in range(axes):
             value = value.unfold(first + axis, reach[axis] + 1, stride[axis])[
@@ -106,6 +108,6 @@ class Product:
 
 
 def _for_each(given: Any, axes: int) -> Sequence[int]:
-    """A setting of a convolution for each of its axes."""
+    """A setting of a convolution, such as its stride, for each of its axes."""
     each = tuple(given) if isinstance(given, Sequence) else (given,)
     return each * axes if len(each) == 1 else each

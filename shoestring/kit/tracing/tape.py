@@ -1,8 +1,7 @@
-"""What a module computes, call by call: which function, for which layer, from which values.
+"""The tape of a module: the calls of torch's functions in a run, with their layers and values.
 
-A module is run once on an example and the calls of torch's functions are written down, so that any
-forward() will do, traceable or not; what depends on the values of tensors is as it was for that
-example.
+The module is run on an example, so that any forward() will do, traceable or not. Control flow that
+depends on the values of tensors is recorded as it was for that example.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _ALIASES = {
 
 
 def function_name(function: Any) -> str:
-    """One name for the several forms of a function."""
+    """The name of a function; one for its forms in place, as an operator and as a method."""
     name = getattr(function, "__name__", str(function))
     return _ALIASES.get(name, name)
 
@@ -55,10 +54,15 @@ def function_name(function: Any) -> str:
 class Call:
     """A call that gave tensors.
 
-    The function, the layer (path of the module that is running), which of the layer's calls of the
-    function it is, the numbers of the values that went in, argument by argument (None: no tensor
-    that was computed), and of those that came out, the first of which has so many `axes`.
-    `weights`: names of the parameters among the arguments, by place.
+    `function`: its name.
+    `turn`: which of the layer's calls of the function it is, from 0.
+    `layer`: the path of the module that is running.
+    `inputs`: the number of the value of each argument; None for what is no computed tensor.
+    `outputs`: the numbers of the values of the results.
+    `weights`: names of the parameters among the arguments, by the index of the argument.
+    `arguments`: the arguments, with None in place of tensors.
+    `keywords`: the keyword arguments.
+    `axes`: the number of axes of the first result.
     """
 
     function: str
@@ -67,15 +71,13 @@ class Call:
     inputs: tuple[int | None, ...]
     outputs: tuple[int, ...]
     weights: dict[int, str] = field(default_factory=dict)
-    arguments: tuple[
-        Any, ...
-    ] = ()  # those that are no tensors, None in the places of those that are
+    arguments: tuple[Any, ...] = ()
     keywords: dict[str, Any] = field(default_factory=dict)
     axes: int = 0
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What tells it from the other calls of a run."""
+        """What identifies the call in a run: (layer, function, turn)."""
         return self.layer, self.function, self.turn
 
 
@@ -83,28 +85,30 @@ class Call:
 class Tape:
     """The calls of a run, in order.
 
-    Values are numbered from 0 as they appear, the example's tensors first.
+    Values are numbered from 0 as they appear, an example's tensors first.
+    `results`: the numbers of what the module returned; -1 for what no call gave.
     """
 
     calls: list[Call] = field(default_factory=list)
     results: tuple[int, ...] = ()
 
     def users(self) -> dict[int, list[Call]]:
-        """Of each value, the calls that take it."""
-        found: dict[int, list[Call]] = {}
+        """The calls that take each value."""
+        users: dict[int, list[Call]] = {}
         for call in self.calls:
-            for value in dict.fromkeys(one for one in call.inputs if one is not None):
-                found.setdefault(value, []).append(call)
-        return found
+            for value in dict.fromkeys(value for value in call.inputs if value is not None):
+                users.setdefault(value, []).append(call)
+        return users
 
     def makers(self) -> dict[int, Call]:
-        """Of each value, the call that gave it."""
+        """The call that gave each value."""
         return {value: call for call in self.calls for value in call.outputs}
 
 
 def record(model: nn.Module, *examples: Example) -> Tape:
-    """The tape of a module in evaluation mode on an example, or on one of each entry, one after the
-    other; raises whatever forward() does.
+    """The tape of a module in evaluation mode on examples, one of each entry, one after the other.
+
+    Raises what the calls raise.
     """
     recorder = _Recorder(model)
     results: list[int] = []
@@ -120,7 +124,7 @@ def record(model: nn.Module, *examples: Example) -> Tape:
 
 @contextmanager
 def inside(model: nn.Module, layers: list[str]) -> Iterator[None]:
-    """Within, the last of `layers` is the path of the module that is running."""
+    """Within, the last item of `layers` is the path of the module that is running."""
     paths = {id(module): path for path, module in model.named_modules()}
 
     def enter(module: nn.Module, _args: Any) -> None:
@@ -146,12 +150,12 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.tape, self.layers = Tape(), list[str]()
         self.numbers: dict[int, int] = {}
-        self.alive: list[Tensor] = []  # so that no id is used twice
+        self.alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
         self.turns: dict[tuple[str, str], int] = {}
-        self.names = {id(one): name for name, one in model.named_parameters(remove_duplicate=True)}
+        self.names = {id(weight): name for name, weight in model.named_parameters()}
 
     def value(self, tensor: Tensor) -> int:
-        """A new number for what the tensor holds now."""
+        """A new number for the tensor's present value."""
         self.numbers[id(tensor)] = len(self.alive)
         self.alive.append(tensor)
         return len(self.alive) - 1
@@ -163,24 +167,22 @@ class _Recorder(TorchFunctionMode):
         name = function_name(func)
         leaves = tree.leaves((*args, *(one for one in kwargs.values() if isinstance(one, Tensor))))
         inputs = tuple(
-            self.numbers.get(id(one)) if isinstance(one, Tensor) else None for one in leaves
+            self.numbers.get(id(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
         )
         answer = func(*args, **kwargs)
         made = tensors(answer)
         if name == "__setitem__" and isinstance(args[0], Tensor):
-            self.value(
-                args[0]
-            )  # it is another value from now on, which nothing is known to have made
+            self.value(args[0])  # another value from now on, which no call gave
         elif made and name != "__get__":
             layer = self.layers[-1] if self.layers else ""
             turn = self.turns[layer, name] = self.turns.get((layer, name), -1) + 1
             weights = {
-                place: self.names[id(one)]
-                for place, one in enumerate(leaves)
-                if id(one) in self.names
+                index: self.names[id(leaf)]
+                for index, leaf in enumerate(leaves)
+                if id(leaf) in self.names
             }
-            others = tuple(None if isinstance(one, Tensor) else one for one in leaves)
-            numbers = tuple(self.value(one) for one in made)
+            others = tuple(None if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+            numbers = tuple(self.value(tensor) for tensor in made)
             self.tape.calls.append(
                 Call(name, turn, layer, inputs, numbers, weights, others, kwargs, made[0].ndim)
             )

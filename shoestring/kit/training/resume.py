@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from shoestring.core import Task, batches
-from shoestring.kit.weights.parameters import parameters_of, state_of
+from shoestring.kit.weights.model_state import state_of
+from shoestring.kit.weights.parameters import parameters_of
 
 _kept: ContextVar[Path | None] = ContextVar("kept", default=None)
 _NOTHING = object()

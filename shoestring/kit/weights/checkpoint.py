@@ -1,6 +1,6 @@
-"""Checkpoints of PyTorch as packed ones, and back.
+"""Checkpoints of PyTorch (files of `torch.save`) as packed checkpoints, and back.
 
-Read with `weights_only=True`, so that nothing in them is run.
+They are read with `weights_only=True`, so that no code in them is run.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ _DTYPES = {
     torch.float8_e5m2fnuz: "F8_E5M2FNUZ",
     torch.complex64: "C64",
 }
-_TORCH = {word: dtype for dtype, word in _DTYPES.items()}
+_TORCH = {name: dtype for dtype, name in _DTYPES.items()}
 _BITS = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32, 8: torch.uint64}
 _PLAIN = (bool, int, float, str, type(None))
 
 
 def from_torch(path: Path) -> Checkpoint:
-    """The tensors of a file that `torch.save` wrote, named by their place in it
-    ("model.layers.0.weight").
+    """The tensors of a file that `torch.save` wrote, named by their path ("model.layers.0.weight").
 
-    Numbers, texts, lists and dictionaries around them are kept too; what else is there is left out,
+    Numbers, texts, lists and dictionaries around the tensors are kept; other objects are left out,
     with a warning. Tensors that share all of their memory are kept once. Raises ValueError for a
-    file that holds more than data, or is damaged.
+    file that is damaged, holds objects whose reading could run code, or holds no tensor that can be
+    packed.
     """
     with path.open("rb") as opened:
         zipped = opened.read(2) == b"PK"
@@ -75,27 +75,27 @@ def from_torch(path: Path) -> Checkpoint:
         TypeError,
     ) as error:
         raise ValueError(f"{path} cannot be read as a file of PyTorch: {_reason(error)}") from None
-    found = _Found()
+    collected = _Collected()
     try:
-        tree = found.tree(loaded, "")
+        tree = collected.tree(loaded, "")
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply, or in itself") from None
-    if not found.tensors:
+    if not collected.tensors:
         raise ValueError(f"there is no tensor in {path}")
-    if found.left_out:
-        more = f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
+    if collected.left_out:
+        more = f" and {len(collected.left_out) - 5} more" if len(collected.left_out) > 5 else ""
         warnings.warn(
-            f"{path}: left out, being no tensors: {', '.join(found.left_out[:5])}{more}",
+            f"{path}: left out, being no tensors: {', '.join(collected.left_out[:5])}{more}",
             stacklevel=2,
         )
-    named = [_named(name, value) for name, value in found.tensors.items()]
-    flat = {"dict": [[name, {"tensor": name}] for name in found.tensors]}
-    notes = {} if tree == flat and not found.tied else {STRUCTURE: json.dumps(tree)}
-    return checkpoint(named, {"format": "pt"}, tied=found.tied, notes=notes)
+    named = [_named(name, value) for name, value in collected.tensors.items()]
+    flat = {"dict": [[name, {"tensor": name}] for name in collected.tensors]}
+    notes = {} if tree == flat and not collected.tied else {STRUCTURE: json.dumps(tree)}
+    return checkpoint(named, {"format": "pt"}, tied=collected.tied, notes=notes)
 
 
-class _Found:
-    """What is found in nested dictionaries and lists."""
+class _Collected:
+    """The tensors of nested dictionaries and lists."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
@@ -104,22 +104,22 @@ class _Found:
         self._owners: dict[tuple, str] = {}
 
     def tree(self, value: Any, name: str) -> dict[str, Any] | None:
-        """What JSON says of a value; None where it is left out."""
+        """A value as JSON, with names in place of tensors; None where it is left out."""
         if isinstance(value, Tensor):
             return {"tensor": self._tensor(value, name or "tensor")}
         if isinstance(value, _PLAIN):
             return {"value": value}
         if isinstance(value, Mapping):
             branches = [
-                (key, self.tree(one, _joined(name, key)))
-                for key, one in value.items()
+                (key, self.tree(branch, _joined(name, key)))
+                for key, branch in value.items()
                 if self._is_key(key, name)
             ]
             return {"dict": [[key, branch] for key, branch in branches if branch is not None]}
         if isinstance(value, list | tuple):
             branches = [
-                self.tree(one, _joined(name, place)) or {"value": None}
-                for place, one in enumerate(value)
+                self.tree(branch, _joined(name, index)) or {"value": None}
+                for index, branch in enumerate(value)
             ]
             return {"list" if isinstance(value, list) else "tuple": branches}
         self.left_out.append(f"{name or 'all of it'} ({type(value).__name__})")
@@ -174,43 +174,44 @@ def _named(name: str, value: Tensor) -> Named:
     )
 
 
-def as_torch(found: Checkpoint) -> tuple[bytes, str]:
-    """What `torch.save` writes of the tensors, nested as they were, and a word about it.
+def as_torch(packed: Checkpoint) -> tuple[bytes, str]:
+    """(the tensors as `torch.save` writes them, nested as they were; a sentence that says so).
 
-    Raises ShoeError.
+    Raises ShoeError for a damaged file.
     """
-    owners, tensors = tied(found), {}
-    for one in everything(found):
-        owner = owners.get(one.name)
-        tensors[one.name] = tensors[owner] if owner is not None else _tensor(one)
-    whole: Any = tensors
-    if STRUCTURE in found.notes:
+    owners, tensors = tied(packed), {}
+    for named in everything(packed):
+        owner = owners.get(named.name)
+        tensors[named.name] = tensors[owner] if owner is not None else _tensor(named)
+    nest: Any = tensors
+    if STRUCTURE in packed.notes:
         try:
-            whole = _planted(json.loads(found.notes[STRUCTURE]), tensors)
+            nest = _filled(json.loads(packed.notes[STRUCTURE]), tensors)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ShoeError("damaged file: its structure is not that of its tensors") from None
     buffer = io.BytesIO()
-    torch.save(whole, buffer)
+    torch.save(nest, buffer)
     return buffer.getvalue(), "the tensors that were packed, bit for bit, as torch.save writes them"
 
 
-def _tensor(one: Named) -> Tensor:
-    bits = torch.from_numpy(one.bits.reshape(-1).copy())
-    if one.dtype == "C64":
-        return torch.view_as_complex(bits.view(torch.float32).reshape(*one.shape, 2))
-    return bits.view(_TORCH[one.dtype]).reshape(one.shape)
+def _tensor(named: Named) -> Tensor:
+    bits = torch.from_numpy(named.bits.reshape(-1).copy())
+    if named.dtype == "C64":
+        return torch.view_as_complex(bits.view(torch.float32).reshape(*named.shape, 2))
+    return bits.view(_TORCH[named.dtype]).reshape(named.shape)
 
 
-def _planted(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _filled(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The nest that `_Collected.tree` described, with the tensors in it."""
     ((kind, value),) = tree.items()
     if kind == "tensor":
         return tensors[value]
     if kind == "value" and isinstance(value, _PLAIN):
         return value
     if kind == "dict":
-        return {key: _planted(branch, tensors) for key, branch in value}
+        return {key: _filled(branch, tensors) for key, branch in value}
     if kind in ("list", "tuple"):
-        branches = [_planted(branch, tensors) for branch in value]
+        branches = [_filled(branch, tensors) for branch in value]
         return branches if kind == "list" else tuple(branches)
     raise ValueError(f"there is no {kind}")
 
@@ -220,7 +221,7 @@ def _joined(name: str, key: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of what PyTorch says, without its advice."""
+    """The first sentence of PyTorch's message, without its advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if "WeightsUnpickler error" in line or "GLOBAL" in line]
     return (

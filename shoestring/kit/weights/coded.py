@@ -1,6 +1,6 @@
-"""What a file knows of a weight beyond its numbers, and the state that a module gets of it.
+"""What a file knows of a weight beyond its values, and the weight state that a module gets from it.
 
-Masks, codebooks and grids.
+That is masks, codebooks and scales.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from shoestring.artifact.format.tensors import Tensor as Kept
 from shoestring.kit.weights.parameters import Weight
 
 INTEGER_FORM = 127
-"""How far whole numbers of 8 bits reach from zero, in steps."""
+"""The reach of weights that a file keeps as signed integers of 8 bits."""
 _MOST_LEVELS = 65536
 
 
-def torch_of(one: Kept) -> Tensor:
-    """A file's tensor as torch has it."""
-    signed = one.bits.view(one.bits.dtype.str.replace("u", "i").replace("<i1", "|i1"))
-    return torch.from_numpy(np.ascontiguousarray(signed).reshape(one.bits.shape).copy()).view(
-        getattr(torch, ELEMENTS[one.element][0])
+def torch_of(kept: Kept) -> Tensor:
+    """A file's tensor as a tensor of torch."""
+    signed = kept.bits.view(kept.bits.dtype.str.replace("u", "i").replace("<i1", "|i1"))
+    return torch.from_numpy(np.ascontiguousarray(signed).reshape(kept.bits.shape).copy()).view(
+        getattr(torch, ELEMENTS[kept.element][0])
     )
 
 
 def give_state(
     weight: Weight, *, scale: Tensor | None, reach: int | None, levels: int, has_zeros: bool = True
 ) -> None:
-    """Have a weight keep to what its file knew.
+    """Give a weight the state that its file knew, without changing its value.
 
-    The state is read off its value, which stays the same.
-    `scale`, as a State has it, makes it multiples, `reach` of them on either side of zero (None:
-    however many); else `levels`, of a tensor that was kept by so many, a codebook.
-    `has_zeros`: whether zeros of a tensor with two axes or more are a mask. Buffers, whole numbers
-        and what something else parametrizes are left alone.
+    Buffers, integers and weights that something else parametrizes are left alone.
+    `scale`, `reach`: as in `State`.
+    `levels`: without a scale, the number of distinct values that the file kept; 2 to 65,536 make a
+        codebook of the values, where the weight has two elements or more for each.
+    `has_zeros`: whether the zeros of a weight with two axes or more become a mask.
     """
     value = weight.raw.detach().clone()
     if not weight.is_parameter or not value.is_floating_point() or weight.is_foreign:
@@ -47,18 +47,19 @@ def give_state(
     if scale is not None:
         weight.round(scale.to(value).clamp_min(torch.finfo(value.dtype).tiny), reach)
     elif 1 < levels <= min(_MOST_LEVELS, value.numel() // 2):
-        found, indices = torch.unique(value, return_inverse=True)
-        weight.share(found, indices)
+        codebook, indices = torch.unique(value, return_inverse=True)
+        weight.share(codebook, indices)
     if has_zeros and value.ndim >= 2 and (value == 0).any():
         weight.prune(value != 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """What is known of a constant, and goes with it where its numbers only change places.
+    """What is known of a constant; it stays known where the constant is only rearranged.
 
-    `scale`: of its shape, one for each number, which take no memory while they are alike; `reach`,
-    `levels`, `has_zeros` as in `give_state`.
+    `scale`: the scale of each element, of the constant's shape; None where there is none. Expanded,
+        so that equal scales take no memory.
+    `reach`, `levels`, `has_zeros`: as in `give_state`.
     """
 
     scale: Tensor | None = None
@@ -67,13 +68,13 @@ class Coded:
     has_zeros: bool = False
 
     def moved(self, move: Callable[[Tensor], Any]) -> Coded:
-        """That of the same numbers in other places."""
+        """What is known of the constant once `move` has rearranged its elements."""
         return self if self.scale is None else replace(self, scale=move(self.scale))
 
     def give(self, weight: Weight) -> None:
-        """Have a weight of this shape keep to it.
+        """Give a weight of the constant's shape the state; scales that no state can hold are lost.
 
-        Steps that no state has, as of columns, are given up.
+        Such are scales of columns.
         """
         scale = None if self.scale is None else compact(self.scale)
         lost = self.scale is not None and scale is None
@@ -87,9 +88,9 @@ class Coded:
 
 
 def coded(value: Tensor, packed: Packed | None) -> Coded | None:
-    """What a file knows of a tensor; `packed`: how a file of ours kept it.
+    """What a file knows of a tensor; None where nothing is known.
 
-    None where nothing is known.
+    `packed`: how a `.shoe` file kept it; None for other files.
     """
     if value.dtype == torch.int8 and value.ndim >= 2:
         return Coded(torch.ones(()).expand(value.shape), INTEGER_FORM, has_zeros=packed is not None)
@@ -104,34 +105,33 @@ def coded(value: Tensor, packed: Packed | None) -> Coded | None:
 
 
 def scales_shape(scales: np.ndarray, axes: int) -> tuple[int, ...]:
-    """That of a file's steps for a weight of so many axes.
+    """The shape in which a file's scales broadcast to a weight: one number, or (O, 1, 1, ...).
 
-    One number, or one for each slice along axis 0.
+    `axes`: the number of axes of the weight.
     """
     return (-1, *[1] * (axes - 1)) if scales.size > 1 else ()
 
 
 def together(parts: Sequence[Coded | None], join: Callable[[list[Tensor]], Any]) -> Coded | None:
-    """What is known of numbers that come from several constants.
+    """What is known of a constant that is joined from parts; None where it differs in kind.
 
-    None where it is not of the same kind for all.
+    `join`: joins the scales of the parts.
     """
-    known = [one for one in parts if one is not None]
+    known = [part for part in parts if part is not None]
     if (
         len(known) != len(parts)
-        or len({(one.scale is None, one.reach, one.has_zeros) for one in known}) != 1
+        or len({(part.scale is None, part.reach, part.has_zeros) for part in known}) != 1
     ):
         return None
-    scales = [one.scale for one in known if one.scale is not None]
-    levels = sum(one.levels for one in known) if all(one.levels for one in known) else 0
+    scales = [part.scale for part in known if part.scale is not None]
+    levels = sum(part.levels for part in known) if all(part.levels for part in known) else 0
     return Coded(join(scales) if scales else None, known[0].reach, levels, known[0].has_zeros)
 
 
 def compact(scale: Tensor) -> Tensor | None:
-    """Steps of a weight's shape as a State has them.
+    """The scales of a weight's elements in the smallest shape that `State` takes; None for others.
 
-    One, one for each slice along axis 0, or of a matrix one for each group of columns of each row;
-    None where they are none of these.
+    `scale`: of the weight's shape. See `State.scale` for the shapes.
     """
     if scale.ndim == 0 or scale.numel() == 0:
         return scale.clone() if scale.numel() else None
@@ -141,9 +141,9 @@ def compact(scale: Tensor) -> Tensor | None:
     if bool((rows == rows[:, :1]).all()):
         return rows[:, 0].clone().reshape(-1, *[1] * (scale.ndim - 1))
     columns = rows.shape[1]
-    for groups in (
-        one for one in range(2, columns // 2 + 1) if scale.ndim == 2 and columns % one == 0
-    ):
+    for groups in range(2, columns // 2 + 1) if scale.ndim == 2 else ():
+        if columns % groups:
+            continue
         parted = rows.reshape(len(rows), groups, -1)
         if bool((parted == parted[:, :, :1]).all()):
             return parted[:, :, 0].clone()

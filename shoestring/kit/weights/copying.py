@@ -1,7 +1,4 @@
-"""Copies of modules, with all that people keep in them.
-
-What was computed, locks, and what cannot be copied by its name.
-"""
+"""Copies of modules, with computed tensors and locks in them; what cannot be copied is named."""
 
 from __future__ import annotations
 
@@ -38,16 +35,16 @@ _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 
 
 class UncopyableError(TypeError):
-    """A module holds what cannot be copied; the message names it and says what to do."""
+    """A module holds an object that cannot be copied; the message names it and says what to do."""
 
 
 def clone(model: nn.Module) -> nn.Module:
-    """A copy that shares nothing with the model, states included.
+    """A copy of a model, with its weight states, that shares nothing with it.
 
-    Of one that torch.compile or DataParallel wraps, of what is within.
-    What modules computed and kept, in lists and dictionaries too, is copied without its graph of
-    gradients; locks are new ones. Raises TypeError for what is no module, UncopyableError (a
-    TypeError) for one that holds what cannot be copied (an open file), by its name.
+    Of a model that torch.compile or DataParallel wraps, the inner model is copied. Tensors that
+    modules computed and kept, in lists and dictionaries too, are copied without their graph of
+    gradients. Locks become new locks. Raises TypeError for what is no module, UncopyableError (a
+    TypeError) that names an object that cannot be copied (an open file).
     """
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
@@ -61,29 +58,28 @@ def clone(model: nn.Module) -> nn.Module:
             raise UncopyableError(_culprit(model, error)) from error
     for module in copied.modules():
         if hasattr(module, "parametrizations") and parametrize.is_parametrized(module):
-            # torch gives a parametrized module a class of its own, with a property per weight,
-            # which a copy would share: the next parametrization of either would then show in both.
+            # torch gives a parametrized module a class of its own, with a property for each weight.
+            # If the copy shared it, the next parametrization of either would show in both.
             own = type(module)
-            kept = {
-                name: one
-                for name, one in vars(own).items()
+            attributes = {
+                name: value
+                for name, value in vars(own).items()
                 if name not in ("__dict__", "__weakref__")
             }
-            module.__class__ = type(own.__name__, own.__bases__, kept)  # pyright: ignore[reportAttributeAccessIssue]
+            module.__class__ = type(own.__name__, own.__bases__, attributes)  # pyright: ignore[reportAttributeAccessIssue]
         for name, child in list(module._modules.items()):
-            if (
-                type(child).__name__ == "OptimizedModule"
-            ):  # compiled code would be that of the original
+            if type(child).__name__ == "OptimizedModule":  # its code would run the original
                 module._modules[name] = unwrapped(child)
     flatten_again(copied)
     return copied
 
 
 def _check_closures(model: nn.Module) -> None:
-    """Raises UncopyableError for a function kept on a module that holds one of the model's modules
-    or parameters: a copy's would be the original's.
+    """Raises UncopyableError for a function, kept on a module, that holds a part of the model.
+
+    The function of a copy would use that module or parameter of the original.
     """
-    own = {id(one) for one in (*model.modules(), *model.parameters(), *model.buffers())}
+    own = {id(part) for part in (*model.modules(), *model.parameters(), *model.buffers())}
     for path, module in model.named_modules():
         for name, function in vars(module).items():
             if not isinstance(function, FunctionType):
@@ -103,70 +99,72 @@ def _check_closures(model: nn.Module) -> None:
 
 
 def _replaced(root: Any) -> dict[int, Any]:
-    """By id, what takes the place of what does not deep-copy.
+    """Replacements, by the id of the object, for what `copy.deepcopy` cannot copy.
 
-    Values of what was computed with gradients, and new locks.
+    Tensors computed with gradients become their values, locks become new locks.
     """
-    found: dict[int, Any] = {}
-    kept: list[Any] = []  # what was made on the way lives as long as its id is looked at
+    replacements: dict[int, Any] = {}
+    alive: list[Any] = []  # keeps objects made on the way alive, so that no id is used twice
     seen: set[int] = set()
     waiting: list[Any] = [root]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, _ATOMS) or id(one) in seen:
+        item = waiting.pop()
+        if isinstance(item, _ATOMS) or id(item) in seen:
             continue
-        seen.add(id(one))
-        kept.append(one)
-        if isinstance(one, Tensor):
-            if not one.is_leaf:
-                found[id(one)] = one.detach().clone()
-        elif (made := _new_lock(one, found)) is not None:
-            found[id(one)] = made
+        seen.add(id(item))
+        alive.append(item)
+        if isinstance(item, Tensor):
+            if not item.is_leaf:
+                replacements[id(item)] = item.detach().clone()
+        elif (lock := _new_lock(item, replacements)) is not None:
+            replacements[id(item)] = lock
         else:
-            waiting += [part for _, part in _parts(one)]
-    return found
+            waiting += [part for _, part in _parts(item)]
+    return replacements
 
 
-def _new_lock(one: Any, found: dict[int, Any]) -> Any:
-    """A lock of the same kind, which nobody holds; None for what is no lock."""
-    if isinstance(one, threading.Condition):  # several conditions may share a lock
-        within: Any = one._lock  # type: ignore[attr-defined]
-        found.setdefault(id(within), _RLOCK() if isinstance(within, _RLOCK) else threading.Lock())
-        return threading.Condition(found[id(within)])
-    if isinstance(one, _LOCK | _RLOCK):
-        return found.get(id(one)) or (threading.Lock() if isinstance(one, _LOCK) else _RLOCK())
-    return threading.local() if isinstance(one, threading.local) else None
+def _new_lock(item: Any, replacements: dict[int, Any]) -> Any:
+    """A free lock of the same kind; None for what is no lock."""
+    if isinstance(item, threading.Condition):  # several conditions may share a lock
+        inner: Any = item._lock  # type: ignore[attr-defined]
+        new = _RLOCK() if isinstance(inner, _RLOCK) else threading.Lock()
+        return threading.Condition(replacements.setdefault(id(inner), new))
+    if isinstance(item, _LOCK | _RLOCK):
+        new = threading.Lock() if isinstance(item, _LOCK) else _RLOCK()
+        return replacements.get(id(item)) or new
+    return threading.local() if isinstance(item, threading.local) else None
 
 
-def _parts(one: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds, each with how it is reached from it."""
-    if isinstance(one, dict):
-        yield from ((f"[{key!r}]", value) for key, value in list(one.items()))
-    elif isinstance(one, list | tuple | set | frozenset | deque):
-        yield from ((f"[{place}]", value) for place, value in enumerate(list(one)))
-    elif isinstance(one, MethodType):
-        yield "", one.__self__
+def _parts(item: Any) -> Iterator[tuple[str, Any]]:
+    """(how to reach it from the object, part) of each part of an object."""
+    if isinstance(item, dict):
+        yield from ((f"[{key!r}]", value) for key, value in list(item.items()))
+    elif isinstance(item, list | tuple | set | frozenset | deque):
+        yield from ((f"[{index}]", value) for index, value in enumerate(list(item)))
+    elif isinstance(item, MethodType):
+        yield "", item.__self__
     names = [
         name
-        for kind in type(one).__mro__
+        for kind in type(item).__mro__
         for name in getattr(kind, "__slots__", ())
         if isinstance(name, str)
     ]
     for name in names:
         if not name.startswith("__"):
             try:
-                value = getattr(one, name)
-            except Exception:  # a slot that is empty, or somebody's own getattr
+                value = getattr(item, name)
+            except Exception:  # an empty slot, or a __getattr__ that raises
                 continue
             yield f".{name}", value
-    if isinstance(own := getattr(one, "__dict__", None), dict):
+    if isinstance(own := getattr(item, "__dict__", None), dict):
         yield from ((f".{name}", value) for name, value in list(own.items()))
 
 
 @contextmanager
 def _flattened(model: nn.Module) -> Iterator[None]:
-    """A recurrent network keeps a list of its weights that, after a forward with gradients, cannot
-    be copied.
+    """Within, recurrent networks lack their lists of flat weights.
+
+    After a forward pass with gradients these lists cannot be copied.
     """
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
     kept = [(module, module._flat_weights, module._flat_weight_refs) for module in recurrent]
@@ -181,7 +179,7 @@ def _flattened(model: nn.Module) -> Iterator[None]:
 
 
 def flatten_again(model: nn.Module) -> None:
-    """Have each recurrent network list its weights anew, without a graph of gradients."""
+    """Rebuild the list of flat weights of each recurrent network, without a graph of gradients."""
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.RNNBase):
@@ -189,12 +187,12 @@ def flatten_again(model: nn.Module) -> None:
 
 
 def _culprit(model: nn.Module, error: Exception) -> str:
-    """Which attribute of which module cannot be copied, and what to do."""
+    """A message that names the attribute that cannot be copied, and says what to do."""
     for path, module in model.named_modules():
         for name, value in vars(module).items():
             if name in ("_modules", "_parameters"):
                 continue
-            where, what, why = _deepest(f"{path}.{name}".lstrip("."), value, error)
+            where, what, why = _innermost(f"{path}.{name}".lstrip("."), value, error)
             if what is not None:
                 kind = "an open file" if hasattr(what, "fileno") else f"a {type(what).__name__}"
                 return (
@@ -209,19 +207,17 @@ def _culprit(model: nn.Module, error: Exception) -> str:
     )
 
 
-def _deepest(where: str, value: Any, error: Exception) -> tuple[str, Any, Exception]:
-    """(where, what it is, why) of the innermost part that cannot be copied.
+def _innermost(where: str, value: Any, error: Exception) -> tuple[str, Any, Exception]:
+    """(its path, the part, the error) of the innermost part that cannot be copied.
 
-    None for what where all can.
+    The part is None where all parts can be copied.
     """
     seen: set[int] = set()
     what: Any = None
     while id(value) not in seen and (why := _fault(value)) is not None:
         seen.add(id(value))
         what, error = value, why
-        inner = next(
-            ((step, part) for step, part in _parts(value) if _fault(part) is not None), None
-        )
+        inner = next(((way, part) for way, part in _parts(value) if _fault(part) is not None), None)
         if inner is None:
             break
         where, value = where + inner[0], inner[1]
@@ -229,7 +225,7 @@ def _deepest(where: str, value: Any, error: Exception) -> tuple[str, Any, Except
 
 
 def _fault(value: Any) -> Exception | None:
-    """Why a part cannot be copied; None where it can."""
+    """The error of copying a part; None where it can be copied."""
     try:
         copy.deepcopy(value, _replaced(value))
     except Exception as error:

@@ -1,7 +1,4 @@
-"""Which layers a technique may touch.
-
-Names, lists of patterns, and what to say of a pattern that fits nothing.
-"""
+"""Which layers a technique may touch: names, patterns, and warnings about the layers left out."""
 
 from __future__ import annotations
 
@@ -10,27 +7,24 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from torch import nn
-
-from shoestring.kit.weights.parameters import (
-    ShortfallWarning,
-    SkippedWarning,
-    Weight,
-    parameters_of,
-)
+from shoestring.kit.weights.parameters import Parameters, ShortfallWarning, SkippedWarning, Weight
 
 Patterns = tuple[str, ...]
 """Names of layers (paths of modules, as in `named_modules()`); `*` matches anything, dots included.
 """
 
-
-_MOST, _NAMED, _FURTHER = 0.5, 3, 0.1
+_HALF = 0.5
+"""The share of the weights below which a technique says which layers it left."""
+_NAMED = 3
+"""The number of layers that a warning names."""
+_TOLERANCE = 0.1
+"""How far above the share it was asked for a technique may stay without a warning."""
 
 
 class NoLayerError(ValueError):
-    """A pattern fits no layer of those that a technique may touch.
+    """A pattern matches no layer that a technique may touch; the message names similar layers.
 
-    It is in `pattern`, and the message says which are near.
+    `pattern`: that pattern.
     """
 
     def __init__(self, pattern: str, names: Sequence[str], where: str) -> None:
@@ -45,9 +39,11 @@ class NoLayerError(ValueError):
 
 
 def fitting(names: Sequence[str], patterns: Patterns, where: str) -> list[str]:
-    """The names, in their order, that fit a pattern.
+    """The names, in their order, that match a pattern.
 
-    Raises NoLayerError, beginning with `where`, for one that fits none.
+    `where`: the argument that has the patterns; messages begin with it.
+    Raises NoLayerError for a pattern that matches no name, TypeError for a text in place of a
+    tuple.
     """
     if isinstance(patterns, str):
         raise TypeError(
@@ -56,60 +52,67 @@ def fitting(names: Sequence[str], patterns: Patterns, where: str) -> list[str]:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise NoLayerError(pattern, names, where)
-    return [name for name in names if any(fnmatchcase(name, one) for one in patterns)]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def chosen(names: Sequence[str], only: Patterns, keep: Patterns, who: str) -> list[str]:
-    """The names, in their order, that fit a pattern of `only` (all of them where it is empty) and
-    none of `keep`.
+    """The names, in their order, that match a pattern of `only` and none of `keep`.
 
-    Raises NoLayerError, a ValueError, for a pattern that fits no name: it says which names are
-    near.
+    `only`: patterns; all names where it is empty.
+    `keep`: patterns.
+    `who`: the technique, for messages.
+    Raises NoLayerError (a ValueError) for a pattern that matches no name.
     """
     wanted = fitting(names, only, f"{who}: only=") if only else list(names)
-    left = fitting(names, keep, f"{who}: keep=")
-    return [name for name in wanted if name not in left]
+    kept = fitting(names, keep, f"{who}: keep=")
+    return [name for name in wanted if name not in kept]
 
 
 def touched(weights: Sequence[Weight], only: Patterns, keep: Patterns, who: str) -> list[Weight]:
-    """Of these weights, those of a layer that fits a pattern of `only` (all where it is empty), and
-    of none of `keep`.
+    """The weights with a layer that matches `only`, and with no layer that matches `keep`.
 
-    A tied weight has several layers. Raises NoLayerError for a pattern that fits no layer of these
-    weights.
+    A tied weight has several layers. The arguments are those of `chosen`. Raises NoLayerError for a
+    pattern that matches no layer of these weights.
     """
     if not only and not keep:
         return list(weights)
-    names = list(dict.fromkeys(name for one in weights for name in one.layers))
+    names = list(dict.fromkeys(name for weight in weights for name in weight.layers))
     wanted = set(chosen(names, only, (), who))
-    left = set(chosen(names, (), keep, who))
+    allowed = set(chosen(names, (), keep, who))
     return [
-        one for one in weights if wanted.intersection(one.layers) and left.issuperset(one.layers)
+        weight
+        for weight in weights
+        if wanted.intersection(weight.layers) and allowed.issuperset(weight.layers)
     ]
 
 
-def say_what_is_left(model: nn.Module, weights: Sequence[Weight], touched: str, why: str) -> None:
-    """Where these are less than half of a model's weights with two axes or more, a SkippedWarning
-    that names the largest layers of the others.
+def say_what_is_left(
+    parameters: Parameters, weights: Sequence[Weight], touched: str, why: str
+) -> None:
+    """Warn of the largest layers left, where a technique touched less than half of a model.
 
-    It begins with what was `touched` ("PostTraining rounded"), and ends with `why` the others were
-    not and what to do.
+    The model is counted in elements of its floating-point parameters with two axes or more.
+    `parameters`: those of the model.
+    `weights`: those that the technique touched.
+    `touched`: how the SkippedWarning begins ("PostTraining rounded").
+    `why`: how it ends: why the others were left, and what to do.
     """
     mine = {id(weight.raw) for weight in weights}
-    every = [
-        one
-        for one in parameters_of(model)
-        if one.is_parameter and one.raw.is_floating_point() and one.raw.ndim >= 2
+    counted = [
+        weight
+        for weight in parameters
+        if weight.is_parameter and weight.raw.is_floating_point() and weight.raw.ndim >= 2
     ]
-    total = sum(one.raw.numel() for one in every)
-    share = sum(one.raw.numel() for one in every if id(one.raw) in mine) / max(total, 1)
-    if share >= _MOST or not total:
+    total = sum(weight.raw.numel() for weight in counted)
+    own = sum(weight.raw.numel() for weight in counted if id(weight.raw) in mine)
+    share = own / max(total, 1)
+    if share >= _HALF or not total:
         return
     left: dict[str, int] = {}
-    for one in every:
-        if id(one.raw) not in mine:
-            name = one.layers[0] or one.name
-            left[name] = left.get(name, 0) + one.raw.numel()
+    for weight in counted:
+        if id(weight.raw) not in mine:
+            name = weight.layers[0] or weight.name
+            left[name] = left.get(name, 0) + weight.raw.numel()
     largest = sorted(left, key=left.__getitem__, reverse=True)[:_NAMED]
     named = ", ".join(f"{name} ({left[name] / total:.0%})" for name in largest)
     warnings.warn(
@@ -120,9 +123,13 @@ def say_what_is_left(model: nn.Module, weights: Sequence[Weight], touched: str, 
 def say_how_far(
     who: str, asked: float, reached: float, of: str, why: str, units: float = float("inf")
 ) -> None:
-    """A ShortfallWarning where a technique left a tenth of the whole more than it was asked to, and
-    more than half of one of its `units`.
+    """Warn (ShortfallWarning) where a technique left clearly more than it was asked to leave.
+
+    That is 10 percentage points more, and more than half a unit.
+    `asked`, `reached`: shares, 0 to 1.
+    `of`: what they are shares of ("channels").
+    `units`: how many units there are.
     """
-    if reached > asked + max(_FURTHER, 0.5 / units) + 1e-9:
+    if reached > asked + max(_TOLERANCE, 0.5 / units) + 1e-9:
         text = f"{who} was asked to leave {asked:.0%} of the {of} and left {reached:.0%}: {why}"
         warnings.warn(text, ShortfallWarning, stacklevel=4)

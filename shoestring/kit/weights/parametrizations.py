@@ -1,6 +1,4 @@
-"""Weights that something of torch's computes before each call, and the call that makes plain
-parameters of them.
-"""
+"""Weights that torch computes before each call, and the calls that make them plain parameters."""
 
 from __future__ import annotations
 
@@ -13,12 +11,14 @@ from torch.nn.utils.weight_norm import WeightNorm
 from shoestring.kit.weights.state import State
 
 PARAMETRIZED = ".parametrizations."
+"""What the names of parametrized tensors contain."""
 
 
 def removal(module: nn.Module, attribute: str) -> str:
-    """The call that makes a plain parameter of what a parametrization or a hook computes from this
-    parameter or for this attribute of a module, which is called `layer` in it; "" where nothing
-    does.
+    """The call that makes an attribute a plain parameter, with the module called `layer` in it.
+
+    `attribute`: a weight that a parametrization or a hook computes, or a tensor that it is computed
+        from. "" where nothing computes it.
     """
     for hook in module._forward_pre_hooks.values():
         masked = isinstance(hook, BasePruningMethod)
@@ -31,7 +31,8 @@ def removal(module: nn.Module, attribute: str) -> str:
                 return f"torch.nn.utils.prune.remove(layer, {name!r})"
             if known:
                 kind = "weight_norm" if isinstance(hook, WeightNorm) else "spectral_norm"
-                return f"torch.nn.utils.remove_{kind}(layer{'' if name == 'weight' else f', {name!r}'})"
+                argument = "" if name == "weight" else f", {name!r}"
+                return f"torch.nn.utils.remove_{kind}(layer{argument})"
             return f"taking its hook {type(hook).__name__} off"
     listed = module
     if parametrize.is_parametrized(module, attribute):

@@ -1,4 +1,4 @@
-"""Layers that say how large they are, and must be told when their weights become smaller."""
+"""Layers whose attributes say how large they are, set to the sizes of their weights."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ RESIZABLE: tuple[Any, ...] = (
     nn.RMSNorm,
     nn.PReLU,
 )
-"""The layers of torch that `resize` knows."""
+"""Layers of torch that `resize` knows."""
 
 
 def resize(weight: Weight, each: int | None = None) -> None:
-    """Have the layer that owns a weight say the sizes that the weight has now.
+    """Set the size attributes of the layer that owns a weight to the sizes of the weight.
 
-    `each`: of a convolution in which each channel is by itself, outputs for each of them; 0 where
-        its groups stay as many as they are, as when each is left with a single channel of several;
-        None: what it says of itself tells.
+    Layers of other classes are left alone.
+    `each`: of a depthwise convolution, the outputs for each input channel. 0: the number of groups
+        stays as it is, as when each group keeps a single channel of several. None: the layer is
+        depthwise where its `groups` and `in_channels` are equal.
     """
     module: Any = weight.owners[0][0]
     name, shape = weight.owners[0][1], weight.raw.shape

@@ -13,12 +13,16 @@ from torch.nn.utils import parametrize
 class State(nn.Module):
     """What is known of one weight, applied in this order: value, then mask.
 
-    `codebook` (levels) and `indices` (the weight's shape) replace the value, or `scale` rounds it
-    to its nearest multiple, at most `reach` steps from zero where there is a reach (127: signed
-    integers of 8 bits); `mask` (the weight's shape, bool) zeroes it. A step is one number, or one
-    for each slice along axis 0, or, in two axes, for each group of columns of each row. Codebook
-    and step are parameters: training gives each level the sum of its weights' gradients, and passes
-    the gradient of a rounded value straight through to the value.
+    Training gives each level of the codebook the sum of its weights' gradients, and passes the
+    gradient of a rounded value straight through to the value.
+
+    `codebook`: a parameter, (levels,); with `indices` it replaces the value.
+    `indices`: integers of the weight's shape.
+    `scale`: a parameter; the value is rounded to its nearest integer multiple. One number, (), or
+        one for each slice along axis 0, (O, 1, 1, ...), or, for a matrix, one for each group of
+        columns of each row, (O, groups).
+    `reach`: the largest absolute integer (127: signed integers of 8 bits); None for no limit.
+    `mask`: bool, of the weight's shape; where it is False the weight is zero.
     """
 
     codebook: nn.Parameter | None
@@ -28,7 +32,7 @@ class State(nn.Module):
     mask: Tensor | None
 
     def __init__(self, trainable: bool) -> None:
-        """`trainable`: whether the weight took part in training before it had a state."""
+        """`trainable`: whether the weight was trained before it had a state."""
         super().__init__()
         self.trainable = trainable
         self.register_parameter("codebook", None)
@@ -38,29 +42,28 @@ class State(nn.Module):
         self.register_buffer("mask", None)
 
     def forward(self, value: Tensor) -> Tensor:
-        """The weight that the module computes with."""
-        with (
-            torch._C.DisableTorchFunction()
-        ):  # who listens to what the module computes need not hear of this
+        """The weight that the module computes with, of the value's shape."""
+        # Function modes that follow the module's computation must not see this one.
+        with torch._C.DisableTorchFunction():
             if self.codebook is not None and self.indices is not None:
                 value = self.codebook[self.indices.int()]
             elif self.scale is not None:
                 reach = math.inf if self.reach is None else float(self.reach)
                 value = _Rounded.apply(value, spread(self.scale, value), reach)  # pyright: ignore[reportAssignmentType]
-            # Not a product: that makes a negative zero of what is negative, which files keep apart
-            # from zero.
+            # Not a product: that gives a negative zero for a negative value, and files keep
+            # negative zero apart from zero.
             return value if self.mask is None else value.masked_fill(~self.mask, 0)
 
 
 def spread(scale: Tensor, value: Tensor) -> Tensor:
-    """The steps so that they broadcast to the value: those of groups once for each column."""
+    """The scale in a shape that broadcasts to the value; that of groups once for each column."""
     if scale.ndim == value.ndim == 2 and 1 < scale.shape[1] < value.shape[1]:
         return scale.repeat_interleave(value.shape[1] // scale.shape[1], 1)
     return scale
 
 
 def state_in(module: nn.Module, attribute: str) -> State | None:
-    """That of a weight by its owner, None where nothing is known."""
+    """The state of a module's attribute; None where there is none."""
     if not parametrize.is_parametrized(module, attribute):
         return None
     first = module.parametrizations[attribute][0]  # type: ignore[index, operator]
@@ -68,11 +71,11 @@ def state_in(module: nn.Module, attribute: str) -> State | None:
 
 
 class _Rounded(torch.autograd.Function):
-    """The nearest multiple of the step within reach.
+    """The nearest multiple of the scale within reach.
 
-    The gradient goes straight through to the value where it is within reach, and to the step as it
-    moves the multiple off the value. Source: Esser et al. 2020 (LSQ), equations 1 to 3, without the
-    scale of the gradient, which Adam undoes.
+    The gradient passes straight through the rounding to the value where it is within reach, and to
+    the scale as (rounded - value) / scale; out of reach as rounded / scale. Source: Esser et al.
+    2020 (LSQ), equations 1 to 3. Differs: the gradient is not rescaled, which Adam would undo.
     """
 
     @staticmethod
@@ -89,7 +92,7 @@ class _Rounded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Gradients of the value and of the step."""
+        """Gradients of the value and of the scale."""
         value, scale, rounded, inside = ctx.saved_tensors
         if inside is None:
             by_scale = (rounded - value).mul_(gradients[0]) / scale

@@ -36,7 +36,7 @@ from shoestring.kit import (
     restore,
     write,
 )
-from shoestring.kit.surgery.groups import dependency_groups
+from shoestring.kit.surgery.finding import dependency_groups
 from shoestring.kit.tracing.example import examples_of
 from shoestring.prune import Blocks, Channels, LowRank, Magnitude
 from shoestring.quantize import (

@@ -76,7 +76,7 @@ def test_states_that_are_guessed_right(made: tuple[nn.Module, nn.Module, Path]):
     before, after = map(states, made[:2])
     assert after["free.weight"] is None and after["free.bias"] is None
     mask, true = after["masked.weight"], before["masked.weight"]
-    assert mask is not None and mask.codebook is None and mask.step is None and true is not None
+    assert mask is not None and mask.codebook is None and mask.scale is None and true is not None
     assert torch.equal(mask.mask, true.mask)
     shared = after["shared.weight"]
     assert (
@@ -88,7 +88,7 @@ def test_states_that_are_guessed_right(made: tuple[nn.Module, nn.Module, Path]):
     assert (
         rounded is not None
         and rounded.codebook is None
-        and rounded.step.item() == 0.125
+        and rounded.scale.item() == 0.125
         and rounded.reach is None
     )
 
@@ -104,8 +104,8 @@ def test_states_that_are_guessed_wrong(made: tuple[nn.Module, nn.Module, Path]):
         "0 is on the grid"
     )
     signs = after["signs.weight"]
-    assert before["signs.weight"] is None and signs is not None and signs.step.item() == 1.0
-    assert before["even.weight"].step.item() == 0.25 and after["even.weight"].step.item() == 0.5
+    assert before["signs.weight"] is None and signs is not None and signs.scale.item() == 1.0
+    assert before["even.weight"].scale.item() == 0.25 and after["even.weight"].scale.item() == 0.5
     assert before["bias.bias"].mask is not None and after["bias.bias"] is None, (
         "one axis: no mask is guessed"
     )

@@ -43,7 +43,7 @@ def test_one_example_of_128_is_garbage():
     (x,), y = kept[1]
     assert x.shape == (31, 5) and y.tolist() == [*range(7), *range(8, 32)]
     assert torch.equal(x, torch.cat([found[1][0][0][:7], found[1][0][0][8:]]))
-    assert all(kept[place] is found[place] for place in (0, 2, 3))
+    assert all(kept[index] is found[index] for index in (0, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_one_example_of_128_is_garbage():
 )
 def test_up_to_a_tenth_that_are_far_off_are_named_and_left_to_whoever_asks(many, total, said):
     found = batches(total // 32)
-    for place in range(many):
-        found[place % len(found)][0][0][place, 2] = 120 * (1 + place)
+    for index in range(many):
+        found[index % len(found)][0][0][index, 2] = 120 * (1 + index)
     far = far_off(found)
     if not said:  # a thirteenth of 128 is no tenth; five of 512 are garbage
         assert far is None
@@ -101,7 +101,7 @@ def test_a_batch_whose_parts_are_not_as_long_goes_as_a_whole():
     found[2]["x"][4, 4] = 1e6
     with pytest.warns(SkippedWarning, match="number 4 of batch 2"):
         kept = without_outliers(found, "test")
-    assert [id(one) for one in kept] == [id(found[place]) for place in (0, 1, 3)]
+    assert [id(one) for one in kept] == [id(found[index]) for index in (0, 1, 3)]
 
 
 def test_rows_and_what_is_no_number():

@@ -1,4 +1,4 @@
-"""Values on grids, layers of whole numbers: by hand, and the file against the module."""
+"""Values on grids, layers of integers: by hand, and the file against the module."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_the_file_computes_with_whole_numbers_and_answers_as_the_module(case, qu
         plain = model(task.test[0]).numpy()
     got = load(tmp_path / "a.shoe", threads=1)(task.test[0])
     spread = np.abs(plain).max()
-    assert np.abs(got - expected).max() < 1e-5 * spread  # the same whole numbers all the way
+    assert np.abs(got - expected).max() < 1e-5 * spread  # the same integers all the way
     assert 0 < np.abs(plain - expected).mean() < 0.05 * spread
 
 

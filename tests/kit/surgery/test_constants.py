@@ -34,8 +34,8 @@ def taken(step: Callable[[Tensor, Tensor], Tensor], x: Tensor | None = None) -> 
     """What the last layer takes in; None where it is no constant."""
     model = Between(step).eval()
     found = constants(model, [Example((torch.rand(4, 3) if x is None else x,), {}, {})])
-    places = [one.name for one in parameters_of(model)]
-    (last,) = [one for place, one in found.items() if places[place] == "last.weight"] or [None]
+    names = [weight.name for weight in parameters_of(model)]
+    (last,) = [one for index, one in found.items() if names[index] == "last.weight"] or [None]
     assert last is None or last.bias is not None
     return [None if math.isnan(one) else one for one in last.values.tolist()] if last else []  # type: ignore[misc]
 
@@ -84,8 +84,8 @@ def test_constants_go_on_through_layers_that_keep_them_apart():
         model[3].weight[0], model[3].bias[0] = 0, 7
         model[3].weight[1, :2], model[3].weight[1, 2], model[3].bias[1] = 0, 2, 1
     found = constants(model, [Example((torch.rand(2, 2, 9, 9),), {}, {})])
-    places = [one.name for one in parameters_of(model)]
-    values = {places[place]: one for place, one in found.items()}
+    names = [weight.name for weight in parameters_of(model)]
+    values = {names[index]: one for index, one in found.items()}
     normed = [model[1].bias[1].item(), 9 * 0.5]
     assert values["3.weight"].values[1:].tolist() == pytest.approx(
         [one / math.sqrt(1 + 1e-5) for one in normed]

@@ -17,14 +17,9 @@ from zoo import Calls, Language, Residual
 from shoestring import kit
 from shoestring.core import Task, Vary, seeded
 from shoestring.kit import SkippedWarning, bake, clone, parameters_of
-from shoestring.kit.surgery.groups import (
-    DependencyGroups,
-    check,
-    dependency_groups,
-    removed,
-    without,
-    zeroed,
-)
+from shoestring.kit.surgery.finding import dependency_groups
+from shoestring.kit.surgery.groups import DependencyGroups
+from shoestring.kit.surgery.removing import check, removed, without, zeroed
 from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
 
 
@@ -33,36 +28,36 @@ def called(*shapes: tuple[int, ...]) -> Task:
         return Calls(tuple(torch.randn(3, *shape) for shape in shapes), {})
 
 
-def shaped(model: nn.Module, coupling: DependencyGroups) -> list[dict[str, tuple[int, int]]]:
-    """Of each family, the (axis, slices of one unit) of each parameter.
+def shaped(model: nn.Module, groups: DependencyGroups) -> list[dict[str, tuple[int, int]]]:
+    """Of each group, the (axis, slices of one unit) of each parameter.
 
     Running statistics go with the norm's.
     """
-    found = parameters_of(model)
+    parameters = parameters_of(model)
     return [
         {
-            found[place].name: (axis, own.shape[1])
-            for (place, axis), own in group.slices.items()
-            if found[place].is_parameter
+            parameters[index].name: (axis, own.shape[1])
+            for (index, axis), own in group.slices.items()
+            if parameters[index].is_parameter
         }
-        for group in coupling.groups
+        for group in groups.groups
     ]
 
 
 def assert_as_if_unread(
-    model: nn.Module, task: Task, coupling: DependencyGroups, gone: list[Tensor]
+    model: nn.Module, task: Task, groups: DependencyGroups, gone: list[Tensor]
 ) -> nn.Module:
     """Without units a model answers as it does when nothing reads them."""
-    small = without(model, coupling, gone).eval()
+    small = without(model, groups, gone).eval()
     args, _ = task.call()  # type: ignore[attr-defined]
     with torch.no_grad():
-        expected, got = zeroed(model, coupling, gone).eval()(*args), bake(clone(small))(*args)
+        expected, got = zeroed(model, groups, gone).eval()(*args), bake(clone(small))(*args)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
     return small
 
 
-def first_and_last(coupling: DependencyGroups) -> list[Tensor]:
-    return [torch.tensor([0, len(group) - 1][: len(group) - 1]) for group in coupling.groups]
+def first_and_last(groups: DependencyGroups) -> list[Tensor]:
+    return [torch.tensor([0, len(group) - 1][: len(group) - 1]) for group in groups.groups]
 
 
 def unsettled(model: nn.Module) -> nn.Module:
@@ -77,15 +72,15 @@ def unsettled(model: nn.Module) -> nn.Module:
 
 def test_a_residual_sum_takes_the_channels_of_both_branches():
     model, task = Residual(), called((3, 8, 8))
-    coupling = dependency_groups(model, task, who="test")
-    (group,) = coupling.groups
+    groups = dependency_groups(model, task, who="test")
+    (group,) = groups.groups
     assert (group.name, group.layers, len(group), group.are_parts) == (
         "stem",
         ("stem", "conv"),
         8,
         False,
     )
-    assert shaped(model, coupling) == [
+    assert shaped(model, groups) == [
         {
             "stem.weight": (0, 1),
             "norm.weight": (0, 1),
@@ -96,15 +91,15 @@ def test_a_residual_sum_takes_the_channels_of_both_branches():
             "head.weight": (1, 1),
         }
     ]
-    small = assert_as_if_unread(unsettled(model), task, coupling, [torch.tensor([1, 4, 5])])
+    small = assert_as_if_unread(unsettled(model), task, groups, [torch.tensor([1, 4, 5])])
     assert (
         small.conv.weight.shape == (5, 5, 3, 3)
         and small.head.in_features == small.norm2.num_features == 5
     )
-    # 5 positions fewer in and out: 64 places of 3·3·(3·8 + 8·8) products, and 8·4 in the head, for
+    # 5 positions fewer in and out: 64 positions of 3·3·(3·8 + 8·8) products, and 8·4 in the head, for
     # three examples.
-    assert coupling.products(parameters_of(model)) == 3 * (64 * 9 * (3 * 8 + 8 * 8) + 8 * 4)
-    assert coupling.products(parameters_of(model), [torch.tensor([1, 4, 5])]) == 3 * (
+    assert groups.products(parameters_of(model)) == 3 * (64 * 9 * (3 * 8 + 8 * 8) + 8 * 4)
+    assert groups.products(parameters_of(model), [torch.tensor([1, 4, 5])]) == 3 * (
         64 * 9 * (3 * 5 + 5 * 5) + 5 * 4
     )
     assert kit.parameter_bytes(small) < kit.parameter_bytes(model)
@@ -123,9 +118,9 @@ def test_depthwise_convolutions_go_with_what_they_read():
         nn.Linear(4, 2),
     )
     task = called((2, 6, 6))
-    coupling = dependency_groups(model, task, who="test")
-    assert [(group.name, len(group)) for group in coupling.groups] == [("0", 6), ("5", 4)]
-    assert shaped(model, coupling)[0] == {
+    groups = dependency_groups(model, task, who="test")
+    assert [(group.name, len(group)) for group in groups.groups] == [("0", 6), ("5", 4)]
+    assert shaped(model, groups)[0] == {
         "0.weight": (0, 1),
         "0.bias": (0, 1),
         "2.weight": (0, 2),
@@ -135,7 +130,7 @@ def test_depthwise_convolutions_go_with_what_they_read():
         "5.weight": (1, 2),
     }
     small = assert_as_if_unread(
-        unsettled(model), task, coupling, [torch.tensor([0, 2]), torch.tensor([3])]
+        unsettled(model), task, groups, [torch.tensor([0, 2]), torch.tensor([3])]
     )
     assert (small[2].groups, small[2].in_channels, small[2].out_channels) == (4, 4, 8)
     assert torch.equal(small[2].weight, model[2].weight[[2, 3, 6, 7, 8, 9, 10, 11]])
@@ -145,11 +140,11 @@ def test_groups_of_a_convolution_lose_a_channel_each():
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=2), nn.Conv2d(12, 1, 1)
     )
-    coupling = dependency_groups(model, called((1, 8, 8)), who="test")
-    assert [(one.name, len(one)) for one in coupling.groups] == [("0", 4), ("2", 6)]
-    assert coupling.groups[0].slices[1, 0].tolist() == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    groups = dependency_groups(model, called((1, 8, 8)), who="test")
+    assert [(one.name, len(one)) for one in groups.groups] == [("0", 4), ("2", 6)]
+    assert groups.groups[0].slices[1, 0].tolist() == [[0, 4], [1, 5], [2, 6], [3, 7]]
     small = assert_as_if_unread(
-        model, called((1, 8, 8)), coupling, [torch.tensor([1]), torch.tensor([0, 5])]
+        model, called((1, 8, 8)), groups, [torch.tensor([1]), torch.tensor([0, 5])]
     )
     assert small[2].weight.shape == (8, 3, 3, 3) and (small[2].in_channels, small[2].groups) == (
         6,
@@ -161,18 +156,18 @@ def test_groups_that_are_left_with_one_channel_each_stay_as_many():
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=4), nn.ReLU(), nn.Conv2d(12, 1, 1)
     )
-    coupling = dependency_groups(model, called((1, 8, 8)), who="test")
-    assert [(one.name, len(one)) for one in coupling.groups] == [("0", 2), ("2", 3)]
+    groups = dependency_groups(model, called((1, 8, 8)), who="test")
+    assert [(one.name, len(one)) for one in groups.groups] == [("0", 2), ("2", 3)]
     small = assert_as_if_unread(
-        model, called((1, 8, 8)), coupling, [torch.tensor([0]), torch.tensor([1])]
+        model, called((1, 8, 8)), groups, [torch.tensor([0]), torch.tensor([1])]
     )
     assert (small[2].groups, small[2].in_channels, small[2].out_channels) == (4, 4, 8)
 
 
 def test_groups_of_a_norm_go_as_wholes():
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), nn.Conv2d(8, 1, 1))
-    coupling = dependency_groups(model, called((1, 8, 8)), who="test")
-    small = assert_as_if_unread(model, called((1, 8, 8)), coupling, [torch.tensor([1])])
+    groups = dependency_groups(model, called((1, 8, 8)), who="test")
+    small = assert_as_if_unread(model, called((1, 8, 8)), groups, [torch.tensor([1])])
     assert (small[1].num_groups, small[1].num_channels) == (3, 6)
 
 
@@ -182,8 +177,8 @@ def test_answers_that_are_ruled_out_do_not_hide_a_difference_in_the_others():
             return super().forward(x).masked_fill(torch.tensor([True, False]).view(2, 1, 1), -1e9)
 
     model = Ruled(nn.Conv2d(1, 16, 3), nn.GroupNorm(4, 16), nn.ReLU(), nn.Conv2d(16, 2, 1))
-    coupling = dependency_groups(model, called((1, 8, 8)), who="test")
-    small = without(model, coupling, [torch.tensor([1])])
+    groups = dependency_groups(model, called((1, 8, 8)), who="test")
+    small = without(model, groups, [torch.tensor([1])])
     assert (small[1].num_groups, small[1].num_channels) == (
         3,
         12,
@@ -203,15 +198,15 @@ class Dense(nn.Module):
 
 def test_what_is_concatenated_keeps_its_own_places():
     model, task = Dense(), called((1, 6, 6))
-    coupling = dependency_groups(model, task, who="test")
+    groups = dependency_groups(model, task, who="test")
     found = parameters_of(model)
-    head = next(place for place, one in enumerate(found) if one.name == "head.weight")
-    assert [one.slices[head, 1].flatten().tolist() for one in coupling.groups] == [
+    head = next(index for index, one in enumerate(found) if one.name == "head.weight")
+    assert [one.slices[head, 1].flatten().tolist() for one in groups.groups] == [
         [0, 1, 2, 3],
         [4, 5, 6],
     ]
     small = assert_as_if_unread(
-        unsettled(model), task, coupling, [torch.tensor([0, 1]), torch.tensor([1])]
+        unsettled(model), task, groups, [torch.tensor([0, 1]), torch.tensor([1])]
     )
     assert (
         torch.equal(small.head.weight, model.head.weight[:, [2, 3, 4, 6]])
@@ -221,19 +216,19 @@ def test_what_is_concatenated_keeps_its_own_places():
 
 def test_flattening_gives_a_channel_several_columns():
     model, task = LeNet5(), called((1, 28, 28))
-    coupling = dependency_groups(model, task, who="test")
-    assert [(one.name, len(one)) for one in coupling.groups] == [
+    groups = dependency_groups(model, task, who="test")
+    assert [(one.name, len(one)) for one in groups.groups] == [
         ("layers.0", 20),
         ("layers.2", 50),
         ("layers.5", 500),
     ]
-    assert shaped(model, coupling)[1] == {
+    assert shaped(model, groups)[1] == {
         "layers.2.weight": (0, 1),
         "layers.2.bias": (0, 1),
         "layers.5.weight": (1, 16),
     }
     small = assert_as_if_unread(
-        model, task, coupling, [torch.arange(4), torch.arange(40, 50), torch.arange(100)]
+        model, task, groups, [torch.arange(4), torch.arange(40, 50), torch.arange(100)]
     )
     assert torch.equal(small.layers[5].weight, model.layers[5].weight[100:, :640])
 
@@ -242,17 +237,17 @@ def test_the_heads_of_an_attention_and_the_width_within():
     with seeded(0):
         model = TextEncoder(20, width=12, layers=1, heads=3, hidden=10, length=9)
     task = Calls((torch.randint(1, 20, (3, 7)),), {})
-    coupling = dependency_groups(model, task, who="test")
-    heads, hidden = coupling.groups  # the width of the states stays: norms mix it
+    groups = dependency_groups(model, task, who="test")
+    heads, hidden = groups.groups  # the width of the states stays: norms mix it
     assert (heads.name, len(heads), heads.are_parts) == ("layers.0.attention.query", 3, True)
     part = {
         f"layers.0.attention.{name}.{what}": (0, 4)
         for name in ("query", "key", "value")
         for what in ("weight", "bias")
     }
-    assert shaped(model, coupling)[0] == {**part, "layers.0.attention.output.weight": (1, 4)}
+    assert shaped(model, groups)[0] == {**part, "layers.0.attention.output.weight": (1, 4)}
     assert (hidden.name, len(hidden), hidden.are_parts) == ("layers.0.forward_part.0", 10, False)
-    small = assert_as_if_unread(model, task, coupling, [torch.tensor([1]), torch.tensor([0, 9])])
+    small = assert_as_if_unread(model, task, groups, [torch.tensor([1]), torch.tensor([0, 9])])
     assert small.layers[0].attention.query.weight.shape == (8, 12)
 
 
@@ -260,16 +255,16 @@ def test_the_heads_of_an_attention_and_the_width_within():
 @pytest.mark.parametrize("make", [lambda: ResNet20(4), MobileNet], ids=["resnet", "mobilenet"])
 def test_networks_for_pictures_lose_channels_in_every_layer(make):
     model, task = unsettled(make()), called((3, 16, 16))
-    coupling = dependency_groups(model, task, who="test")
-    gives = {name for group in coupling.groups for name in group.layers}
+    groups = dependency_groups(model, task, who="test")
+    gives = {name for group in groups.groups for name in group.layers}
     assert gives == {name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)}
-    small = assert_as_if_unread(model, task, coupling, first_and_last(coupling))
-    assert coupling.after(parameters_of(model), first_and_last(coupling)).products(
+    small = assert_as_if_unread(model, task, groups, first_and_last(groups))
+    assert groups.after(parameters_of(model), first_and_last(groups)).products(
         parameters_of(small)
-    ) == coupling.products(parameters_of(model), first_and_last(coupling))
+    ) == groups.products(parameters_of(model), first_and_last(groups))
     again = dependency_groups(small, task, who="test")
     assert [len(one) for one in again.groups] == [
-        len(one) for one in coupling.after(parameters_of(model), first_and_last(coupling)).groups
+        len(one) for one in groups.after(parameters_of(model), first_and_last(groups)).groups
     ]
 
 
@@ -277,8 +272,8 @@ def test_networks_for_pictures_lose_channels_in_every_layer(make):
 def test_a_smaller_file_goes_back_into_the_class(tmp_path: Path):
     for model, shape in ((ResNet20(4), (3, 16, 16)), (MobileNet(), (3, 16, 16))):
         task = called(shape)
-        coupling = dependency_groups(unsettled(model), task, who="test")
-        small = without(model, coupling, first_and_last(coupling)).eval()
+        groups = dependency_groups(unsettled(model), task, who="test")
+        small = without(model, groups, first_and_last(groups)).eval()
         kit.write(small, task, tmp_path / "small.shoe")
         back = kit.restore(tmp_path / "small.shoe", type(model)()).eval()
         args, _ = task.call()  # type: ignore[attr-defined]
@@ -304,8 +299,8 @@ class Counted(nn.Module):
 
 def test_numbers_of_heads_that_modules_hold_are_changed_too():
     model, task = Counted(), called((5, 8))
-    coupling = dependency_groups(model, task, who="test")
-    small = assert_as_if_unread(model, task, coupling, [torch.tensor([0, 3])])
+    groups = dependency_groups(model, task, who="test")
+    small = assert_as_if_unread(model, task, groups, [torch.tensor([0, 3])])
     assert (small.heads, small.width, small.mixed.out_features, small.out.in_features) == (
         2,
         8,
@@ -315,10 +310,10 @@ def test_numbers_of_heads_that_modules_hold_are_changed_too():
     assert (model.heads, model.width) == (4, 16)
 
 
-def test_a_family_that_can_go_is_tried_once(monkeypatch: pytest.MonkeyPatch):
+def test_a_group_that_can_go_is_tried_once(monkeypatch: pytest.MonkeyPatch):
     tried: list[str] = []
     monkeypatch.setattr(
-        "shoestring.kit.surgery.groups.check",
+        "shoestring.kit.surgery.finding.check",
         lambda *known: tried.append(known[3].groups[0].name) or check(*known),
     )
     assert len(dependency_groups(LeNet5(), called((1, 28, 28)), who="test").groups) == 3
@@ -338,8 +333,8 @@ def test_a_size_written_into_forward_is_skipped_by_name():
     with pytest.warns(
         SkippedWarning, match=r"test skipped a: without one of its 6 units.*x\.flatten\(1\)"
     ):
-        coupling = dependency_groups(Written(), called((4,)), who="test")
-    assert [one.name for one in coupling.groups] == ["b"]
+        groups = dependency_groups(Written(), called((4,)), who="test")
+    assert [one.name for one in groups.groups] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -365,8 +360,8 @@ def test_frozen_foreign_and_tied_weights_stay_and_are_named(break_it, said: str)
     )
     break_it(model)
     with pytest.warns(SkippedWarning, match=said):
-        coupling = dependency_groups(model, called((3,)), who="test")
-    assert {"2"}.isdisjoint(name for one in coupling.groups for name in one.layers)
+        groups = dependency_groups(model, called((3,)), who="test")
+    assert {"2"}.isdisjoint(name for one in groups.groups for name in one.layers)
 
 
 def test_an_embedding_that_scales_its_rows_keeps_its_columns():
@@ -380,9 +375,9 @@ def test_an_embedding_that_scales_its_rows_keeps_its_columns():
         )
         task = Calls((torch.randint(0, 9, (3, 4)),), {})
     with pytest.warns(SkippedWarning, match="test skipped 0: its rows are scaled to a norm"):
-        coupling = dependency_groups(model, task, who="test")
-    small, _ = removed(model, task, coupling, [torch.tensor([0])], who="test")
-    assert [one.name for one in coupling.groups] == ["1"] and small[1].out_features == 5
+        groups = dependency_groups(model, task, who="test")
+    small, _ = removed(model, task, groups, [torch.tensor([0])], who="test")
+    assert [one.name for one in groups.groups] == ["1"] and small[1].out_features == 5
 
 
 def test_models_and_layers_that_cannot_be_followed_are_named():
@@ -477,12 +472,12 @@ class Own(nn.Module):
 def test_weights_that_are_cut_are_not_said_to_stay():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        coupling = dependency_groups(Own(), called((1, 4, 4)), who="test")
+        groups = dependency_groups(Own(), called((1, 4, 4)), who="test")
     assert assert_as_if_unread(
-        Own(), called((1, 4, 4)), coupling, [torch.tensor([2])]
+        Own(), called((1, 4, 4)), groups, [torch.tensor([2])]
     ).scale.shape == (5, 1, 1)
     model = Own()
-    model.scale = nn.Parameter(torch.rand(4, 4))  # one for each place, and none for a channel
+    model.scale = nn.Parameter(torch.rand(4, 4))  # one for each position, and none for a channel
     with pytest.warns(
         SkippedWarning, match="test skipped scale: what it computes does not keep channels apart"
     ):
@@ -515,9 +510,9 @@ def test_states_are_cut_along():
     indices = torch.arange(500 * 800).view(500, 800) % 7
     by_name["layers.5.weight"].share(torch.linspace(-1, 1, 7), indices)
     by_name["layers.0.weight"].round(torch.linspace(0.01, 0.2, 20).view(-1, 1, 1, 1))
-    coupling = dependency_groups(model, task, who="test")
+    groups = dependency_groups(model, task, who="test")
     small = assert_as_if_unread(
-        model, task, coupling, [torch.tensor([0, 1]), torch.tensor([49]), torch.tensor([3])]
+        model, task, groups, [torch.tensor([0, 1]), torch.tensor([49]), torch.tensor([3])]
     )
     states = {one.name: one.state for one in parameters_of(small)}
     assert torch.equal(states["layers.2.weight"].mask, mask[:49, 2:])
@@ -533,11 +528,11 @@ def test_units_that_nothing_reads_go_without_loss():
     with torch.no_grad():
         model.conv.weight[:, [2, 5]] = 0
         model.head.weight[:, [2, 5, 6]] = 0
-    coupling = dependency_groups(model, task, who="test")
+    groups = dependency_groups(model, task, who="test")
     gone = [torch.tensor([2, 5])]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small, after = removed(model, task, coupling, gone, who="test")
+        small, after = removed(model, task, groups, gone, who="test")
     args, _ = task.call()  # type: ignore[attr-defined]
     with torch.no_grad():
         torch.testing.assert_close(

@@ -161,7 +161,7 @@ def test_constants_go_through_pooling_and_flattening():
         nn.Conv2d(1, 4, 3, bias=True), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 2)
     )
     with torch.no_grad():
-        model[0].weight[1] = 0  # gives its bias to the four places it has after flattening
+        model[0].weight[1] = 0  # gives its bias to the four positions it has after flattening
     small = remove_dead_units(model, called((1, 6, 6)))
     assert small[0].out_channels == 3 and small[3].in_features == 12
     taken = model[0].bias[1] * model[3].weight[:, 4:8].sum(1)
@@ -629,7 +629,7 @@ def test_states_are_carried_along():
         1,
         1,
     )
-    # Each row kept its own step and places.
+    # Each unit kept its values.
     before = {
         tuple(one.flatten().tolist())
         for one in bake(clone(model))[5].weight.unflatten(1, (6, 4)).transpose(0, 1)

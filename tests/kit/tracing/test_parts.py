@@ -87,11 +87,8 @@ def test_whole_numbers_in_the_parts(pair):
     _, quantised = pair
     x = ByParts().x[1]
     with torch.no_grad():
-        hidden = quantised.encoder[0](
-            x
-            # the weights and the input on grids, so that sums are whole numbers in units of two
-            # steps
-        )
+        # Weights and input are on grids, so that sums are integers times the two scales.
+        hidden = quantised.encoder[0](x)
         loose = quantised.inner.encoder[0](x)
     assert not torch.equal(hidden, loose)
     (number,) = quantised.places.layers["encoder.0"]
