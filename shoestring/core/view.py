@@ -1,4 +1,4 @@
-"""Views: a task seen through another, such as one with its test split sealed, or with a teacher."""
+"""Views: tasks that wrap another task, such as one with a sealed test split or with a teacher."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
 
 class View(Task):
-    """A task that is another task but for its loss: all else, attributes too, is the other's.
+    """A task that wraps another task: its loss is its own, everything else is the other task's.
 
-    A dataclass that derives from it has the other task as its first field, and writes `loss`.
-    `_wraps`: whether tasks within the task, and those that its methods return, are seen through the
-        view too.
-    `_seals`: whether, besides, the test split, and every attribute that has the word "test" in its
+    Derive a dataclass from it, with the wrapped task as its first field, and write `loss`.
+    `_wraps`: whether tasks inside the task, and tasks that its methods return, are wrapped too.
+    `_seals`: with `_wraps`, whether the test split, and each attribute with the word "test" in its
         name, raises SealedError.
     """
 
@@ -58,27 +57,27 @@ class View(Task):
 
     @property
     def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The other task's."""
+        """The wrapped task's."""
         return self._seen.name
 
     @property
     def kinds(self) -> Kinds:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The other task's."""
+        """The wrapped task's."""
         return self._seen.kinds
 
     def teaching(self) -> str:
         return self._seen.teaching()
 
     def taught_by(self, teacher: Any) -> Task:
-        """The same task with a loss that also asks for the teacher's answers.
+        """The same task, whose loss adds the distance from the teacher's outputs (distillation).
 
-        This one where the other has its teacher and takes no second.
+        Returns itself where the wrapped task has a teacher already and takes no second one.
         """
         return self if self._seen.taught_by(teacher) is self._seen else super().taught_by(teacher)
 
     @property
     def has_test(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The other task's."""
+        """The wrapped task's."""
         return self._seen.has_test
 
     def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
@@ -100,37 +99,37 @@ class View(Task):
         return self._seen.example()
 
     def sampled(self, examples: int, seed: int) -> Self:
-        """The same view of the other task's sample."""
+        """The same view of a sample of the wrapped task."""
         return self._around(self._seen.sampled(examples, seed))
 
     def labelled(self) -> LabelTask | None:
-        """This view, where the other task has labels that can be bought and changed."""
+        """This view where the wrapped task's labels can be bought and changed; None elsewhere."""
         return None if self._seen.labelled() is None else cast("LabelTask", self)
 
-    def buy(self, places: Any) -> Self:
-        """The same view of the other task with these labels bought, see `core.LabelTask`.
+    def buy(self, indices: Any) -> Self:
+        """The same view of the wrapped task with these labels bought (`core.LabelTask.buy`).
 
-        Raises TypeError where it has none.
+        Raises TypeError where the wrapped task sells no labels.
         """
         from shoestring.core.labels import label_task
 
-        return self._around(label_task(self._seen).buy(places))
+        return self._around(label_task(self._seen).buy(indices))
 
-    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> Self:
-        """The same view of the other task with these labels, see `core.LabelTask`.
+    def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> Self:
+        """The same view of the wrapped task with these labels (`core.LabelTask.with_labels`).
 
-        Raises TypeError where it has none.
+        Raises TypeError where the wrapped task's labels cannot be changed.
         """
         from shoestring.core.labels import label_task
 
-        return self._around(label_task(self._seen).with_labels(labels, weights, places))
+        return self._around(label_task(self._seen).with_labels(labels, weights, indices))
 
     def _around(self, task: Task) -> Self:
         """The same view of another task."""
         return self if task is self._seen else replace(self, **{_first(self): task})  # type: ignore[type-var]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == _first(self):  # a copy half made has none yet
+        if name.startswith("__") or name == _first(self):  # while a copy is made, it is not set
             raise AttributeError(name)
         if not self._wraps:
             return getattr(self._seen, name)
@@ -146,9 +145,8 @@ class View(Task):
                     view._open(argument)
             return view._wrapped(value(*args, **kwargs))
 
-        return MethodType(
-            method, self
-        )  # a method, so that a view of this view wraps what it returns too
+        # a method, so that a view of this view wraps what it returns too
+        return MethodType(method, self)
 
     def _wrapped(self, value: Any) -> Any:
         return self._around(value) if isinstance(value, _Splits) else value  # type: ignore[arg-type]
@@ -160,7 +158,7 @@ def _first(view: Any) -> str:
 
 @runtime_checkable
 class _Splits(Protocol):
-    """What has splits is sealed, whether it derives from Task or not."""
+    """An object with splits, which is wrapped whether it derives from Task or not."""
 
     def batches(self, split: str) -> Iterable[Any]: ...
 
@@ -170,11 +168,10 @@ class _Splits(Protocol):
 @final
 @dataclass(frozen=True, eq=False)
 class Sealed(View):
-    """A task whose test split raises.
+    """A task whose test split raises SealedError.
 
-    What else the task has (a pool of labels, say) is reached through it.
-    An attribute with the word "test" in its name is taken for the test split; tasks within the task
-    are sealed too.
+    Everything else that the task has, such as a pool of labels, is reached through it. An attribute
+    with the word "test" in its name counts as the test split. Tasks inside the task are sealed too.
     """
 
     _wraps: ClassVar[bool] = True
@@ -185,12 +182,10 @@ class Sealed(View):
         return self._task.loss(model, batch)
 
 
-_LOOKS = 8
-"""Answers that are compared before what a teacher gives in training is taken for what it always
-gives there.
-"""
+_REPEATS = 8
+"""How many outputs in training mode are compared before a teacher counts as deterministic there."""
 _Key = tuple[str, tuple[str, ...]]
-"""The name of an entry of a model, or the path of a part, "" for the model, and the paths of its
+"""The name of an entry of a model, or the path of a part ("" for the model), and the paths of its
 outputs.
 """
 
@@ -198,35 +193,39 @@ outputs.
 @final
 @dataclass(frozen=True, eq=False)
 class Taught(View):
-    """Distillation: (1 - weight) × the task's own loss + weight × the distance from the teacher's
-    outputs.
+    """Distillation: the task's own loss, mixed with the distance from a teacher's outputs.
 
-    The distance of an output follows its kind (`core.kinds`): what the task declares in `kinds`,
-    else what its loss does with the output, else what the teacher's values look like; distances of
-    several outputs are added up. The teacher answers the very calls that the loss makes, so that a
-    task without inputs and targets is taught just as well. One whose forward() gives something else
-    in training than in evaluation (a second head, logits in place of probabilities) answers as in
-    training, with its batch norms and dropouts as in evaluation.
+    The loss is (1 - weight) × own loss + weight × distance. The distance of an output follows its
+    kind (`core.kinds`): the kind that the task declares in `kinds`, else the kind that its loss
+    implies, else the kind that the teacher's values imply. Distances of several outputs are added.
+    The teacher is called wherever the loss calls the model, so that a task needs no inputs and
+    targets to be taught. A teacher whose forward() returns something else in training than in
+    evaluation (a second head, logits in place of probabilities) runs as in training, with its batch
+    norms and dropouts as in evaluation.
     Source: Hinton, Vinyals & Dean 2015, section 2.
+
+    `task`: the wrapped task.
+    `teacher`: a module.
+    `weight`: of the distance, 0 to 1.
+    `temperature`: by which logits are divided, above 0.
     """
 
     task: Task
     teacher: Any
     weight: float = 0.7
     temperature: float = 3.0
-    _found: dict[_Key, dict[str, Told]] = field(default_factory=dict, repr=False)
+    _inferred: dict[_Key, dict[str, Told]] = field(default_factory=dict, repr=False)
     _modes: dict[_Key, bool] = field(default_factory=dict, repr=False)
-    """Whether the teacher answers as in training."""
+    """Whether the teacher runs as in training."""
 
     def loss(self, model: Any, batch: Any) -> Any:
-        known: Mapping[str, Any] = {name: called(self.teacher, name) for name in self._entries}
-        by_parts = any(
-            part not in known for part, _ in self._modes
-        )  # the loss has called these before, and no entry
+        entries: dict[str, Any] = {name: called(self.teacher, name) for name in self._entries}
+        # whether the loss has called parts of the model before, and no entry
+        by_parts = any(part not in entries for part, _ in self._modes)
         parts = dict(self.teacher.named_modules())
-        calls, own = self._heard(model, batch, parts if by_parts else known)
+        calls, own = self._recorded(model, batch, parts if by_parts else entries)
         if not calls and not by_parts:
-            calls, own = self._heard(model, batch, parts)
+            calls, own = self._recorded(model, batch, parts)
         if not calls:
             raise RuntimeError(
                 "the task's loss called neither the model nor a part of it, so that there is "
@@ -234,8 +233,8 @@ class Taught(View):
                 "the model as a module is called, model(...) or model.part(...)"
             )
         for part, _, answer in calls:
-            if (part, tuple(outputs_of(answer))) not in self._found:
-                self._find_out(
+            if (part, tuple(outputs_of(answer))) not in self._inferred:
+                self._infer(
                     model,
                     batch,
                     part,
@@ -243,7 +242,7 @@ class Taught(View):
                     own,
                     [output for name, output, _ in calls if name == part],
                 )
-        distances = [self._apart(*call) for call in calls]
+        distances = [self._distance(*call) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
     @cached_property
@@ -252,12 +251,14 @@ class Taught(View):
         with seeded(0):
             return tuple(calls_of(self.task.example()))
 
-    def _heard(
+    def _recorded(
         self, model: Any, batch: Any, known: Mapping[str, Any]
     ) -> tuple[list[tuple[str, Any, Any]], Any]:
-        """The outputs of the model that the loss asks for, each with the name of the entry or part
-        that gave it and the teacher's answer; and the loss. `known`: what is listened to, the
-        teacher's by name: entries, or parts that the loss itself calls (`model.encoder(x)`).
+        """The calls that the loss makes, and the loss.
+
+        A call is (name of the entry or path of the part, its output, the teacher's output).
+        `known`: the teacher's entries by name, or its parts by path; only these are recorded. The
+            loss may call parts itself (`model.encoder(x)`).
         """
         import torch
 
@@ -268,11 +269,11 @@ class Taught(View):
             nonlocal inside
             inside += 1
 
-        def hear(name: str, args: Any, kwargs: Any, output: Any) -> None:
+        def record(name: str, args: Any, kwargs: Any, output: Any) -> None:
             nonlocal inside
             inside -= 1
             if inside or torch.is_grad_enabled() != learning:
-                # the loss looks ahead (plays a game, searches a beam): nothing is learned from that
+                # the loss looks ahead (plays a game, searches a beam): such calls train nothing
                 return
             with torch.no_grad():
                 calls.append(
@@ -288,103 +289,102 @@ class Taught(View):
             for name in known:
                 own = modules.get(name, getattr(model, name, None)) if name != "forward" else model
                 if own is not None:
-                    stack.enter_context(_listening(model, name, own, enter, partial(hear, name)))
+                    stack.enter_context(_listening(model, name, own, enter, partial(record, name)))
             with evaluating(self.teacher):
                 return calls, self.task.loss(model, batch)
 
     def _answer(self, teacher: Any, key: _Key, args: Any, kwargs: Any) -> Any:
-        """The teacher's, in evaluation.
-
-        As it answers in training where that is something else (more outputs, logits in place of
-        probabilities).
-        """
+        """The teacher's output: in evaluation mode, or as in training where that differs."""
         if key not in self._modes:
-            self._modes[key] = self._has_two(teacher, key[1], args, kwargs)
+            self._modes[key] = self._differs_in_training(teacher, key[1], args, kwargs)
         if not self._modes[key]:
             return teacher(*args, **kwargs)
         with as_in_training(self.teacher):
             return teacher(*args, **kwargs)
 
-    def _has_two(self, teacher: Any, names: tuple[str, ...], args: Any, kwargs: Any) -> bool:
-        """Whether it answers in training as the model does, and otherwise in evaluation.
+    def _differs_in_training(
+        self, teacher: Any, names: tuple[str, ...], args: Any, kwargs: Any
+    ) -> bool:
+        """Whether the teacher returns the model's outputs in training, and others in evaluation.
 
-        Not where the two differ by chance (stochastic depth).
+        False where the two differ by chance (stochastic depth).
         """
-        answer = teacher(*args, **kwargs)
-        other = self._look(teacher, 0, args, kwargs)
-        if tuple(outputs_of(other)) != names:
+        evaluated = teacher(*args, **kwargs)
+        trained = self._in_training(teacher, 0, args, kwargs)
+        if tuple(outputs_of(trained)) != names:
             return False
-        if _shapes(answer) != _shapes(other):
+        if _shapes(evaluated) != _shapes(trained):
             return True
-        if _are_alike(answer, other):
+        if _are_close(evaluated, trained):
             return False
         return all(
-            _are_alike(other, self._look(teacher, seed, args, kwargs)) for seed in range(1, _LOOKS)
+            _are_close(trained, self._in_training(teacher, seed, args, kwargs))
+            for seed in range(1, _REPEATS)
         )
 
-    def _look(self, teacher: Any, seed: int, args: Any, kwargs: Any) -> Any:
-        """How it answers in training; no random number of the training depends on it."""
+    def _in_training(self, teacher: Any, seed: int, args: Any, kwargs: Any) -> Any:
+        """The teacher's output as in training, with random numbers of its own."""
         with seeded(seed), as_in_training(self.teacher):
             return teacher(*args, **kwargs)
 
     def teaching(self) -> str:
-        """What is taught, in words, as the loss has found out so far."""
-        told = ((part, in_words(found)) for (part, _), found in self._found.items())
+        """The kind as which each output is taught, in words, as far as the loss has inferred it."""
+        words = ((part, in_words(kinds)) for (part, _), kinds in self._inferred.items())
         return (
             "; ".join(
-                f"{part}: {words}" if part and part in self._entries else words
-                for part, words in told
+                f"{part}: {text}" if part and part in self._entries else text
+                for part, text in words
             )
             or self.task.teaching()
         )
 
-    def _find_out(
+    def _infer(
         self, model: Any, batch: Any, part: str, answer: Any, own: Any, outputs: list[Any]
     ) -> None:
-        """Settle the kinds of outputs of a structure, once.
+        """Infer the kinds of a part's outputs, once for each structure.
 
-        By a loss that has gradients, without them by the loss anew.
+        The loss needs gradients for that; where they are off it is computed again.
         """
         import torch
 
         if not torch.is_grad_enabled():
             outputs = []
 
-            def hear(_args: Any, _kwargs: Any, output: Any) -> None:
+            def keep(_args: Any, _kwargs: Any, output: Any) -> None:
                 if torch.is_grad_enabled():
                     outputs.append(output)
 
             target = dict(model.named_modules()).get(part) or called(model, part)
-            listening = _listening(model, part, target, lambda: None, hear)
+            listening = _listening(model, part, target, lambda: None, keep)
             with listening, seeded(0), evaluating(model), torch.enable_grad():
                 own = self.task.loss(model, batch)
         names = tuple(outputs_of(answer))
-        all_close = [one for one in outputs if tuple(outputs_of(one)) == names]
-        self._found[part, names] = settle(self._kinds(part), own, all_close, answer)
+        same_structure = [output for output in outputs if tuple(outputs_of(output)) == names]
+        self._inferred[part, names] = settle(self._kinds(part), own, same_structure, answer)
 
     def _kinds(self, part: str) -> Kinds:
-        """What the task declares of an entry: what it has under its name, or of all entries."""
+        """The kinds that the task declares for an entry: under its name, or for all entries."""
         declared = self.task.kinds
         if part and isinstance(declared, Mapping) and declared.keys() <= set(self._entries):
             return declared.get(part)
         return declared
 
-    def _apart(self, part: str, output: Any, answer: Any) -> Any:
-        """How far an output is from the teacher's."""
+    def _distance(self, part: str, output: Any, answer: Any) -> Any:
+        """How far an output is from the teacher's: a scalar tensor."""
         ours, theirs = outputs_of(output), outputs_of(answer)
-        found = self._found[part, tuple(theirs)]
-        if found.keys() == {""} and isinstance(found[""].kind, Own):
-            return found[""].kind.apart(output, answer, self.temperature)
-        if lacking := [path for path in found if path not in ours]:
+        kinds = self._inferred[part, tuple(theirs)]
+        if kinds.keys() == {""} and isinstance(kinds[""].kind, Own):
+            return kinds[""].kind.apart(output, answer, self.temperature)
+        if missing := [path for path in kinds if path not in ours]:
             raise ValueError(
                 f"the teacher gives {_listed(theirs)} in evaluation, and the model "
-                f"{_listed(ours)} in training: {shown(lacking[0])} cannot be "
+                f"{_listed(ours)} in training: {shown(missing[0])} cannot be "
                 "taught. Return the same outputs in both modes, or declare the task's `kinds` "
                 "with NotTaught() for it"
             )
         return sum(
-            told.kind.apart(ours[path], theirs[path], self.temperature)
-            for path, told in found.items()
+            inferred.kind.apart(ours[path], theirs[path], self.temperature)
+            for path, inferred in kinds.items()
         )
 
 
@@ -394,10 +394,12 @@ def _listening(
     name: str,
     target: Any,
     enter: Callable[[], None],
-    hear: Callable[[Any, Any, Any], None],
+    leave: Callable[[Any, Any, Any], None],
 ) -> Iterator[None]:
-    """Within, `enter` is called before each call of `target`, a part or the method `name` of a
-    model, and `hear` after it: with args, kwargs and output.
+    """Call `enter` before each call of a target, and `leave` after it, within the context.
+
+    `target`: a part of the model, or its method `name`.
+    `leave`: takes the args, the kwargs and the output of the call.
     """
     from torch import nn
 
@@ -405,7 +407,7 @@ def _listening(
         hooks = [
             target.register_forward_pre_hook(lambda _module, _args: enter()),
             target.register_forward_hook(
-                lambda _module, args, kwargs, output: hear(args, kwargs, output), with_kwargs=True
+                lambda _module, args, kwargs, output: leave(args, kwargs, output), with_kwargs=True
             ),
         ]
         try:
@@ -415,13 +417,13 @@ def _listening(
                 hook.remove()
     else:
 
-        def told(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             enter()
             output = target(*args, **kwargs)
-            hear(args, kwargs, output)
+            leave(args, kwargs, output)
             return output
 
-        vars(model)[name] = told  # goes before the method of the class
+        vars(model)[name] = recorded  # takes precedence over the method of the class
         try:
             yield
         finally:
@@ -429,14 +431,14 @@ def _listening(
 
 
 def _shapes(output: Any) -> dict[str, tuple[int, ...]]:
-    return {path: tuple(one.shape) for path, one in outputs_of(output).items()}
+    return {path: tuple(tensor.shape) for path, tensor in outputs_of(output).items()}
 
 
-def _are_alike(one: Any, other: Any) -> bool:
-    """Whether two answers of one structure are the same but for rounding."""
+def _are_close(first: Any, second: Any) -> bool:
+    """Whether two outputs of one structure are equal up to rounding."""
     from torch import allclose
 
-    pairs = zip(outputs_of(one).values(), outputs_of(other).values(), strict=True)
+    pairs = zip(outputs_of(first).values(), outputs_of(second).values(), strict=True)
     return all(
         allclose(a.float(), b.float(), rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in pairs
     )
