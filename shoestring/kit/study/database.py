@@ -1,7 +1,4 @@
-"""Databases for a study, by Optuna.
-
-Their URLs, what goes wrong with them, and the files of trials in them.
-"""
+"""Optuna databases for a study: their URLs, their errors, and the files of trials in them."""
 
 from __future__ import annotations
 
@@ -21,13 +18,16 @@ from shoestring.artifact.errors import install
 from shoestring.kit.study.trial import Files, StudyError, told_when_full
 
 LARGEST_FILE = 64_000_000
-"""Bytes of the largest file that is kept in a database."""
+"""The size of the largest file that a database stores, in bytes."""
 _TRIES = 10
-_CHUNK = 48_000  # bytes in an attribute: in base64, what MySQL's shortest text column holds
+_CHUNK = 48_000  # bytes in an attribute; in base64 they fit into MySQL's shortest text column
 
 
 def driven(url: str) -> str:
-    """The URL with the driver that the extra `postgres` brings."""
+    """The URL with the driver of the extra `postgres`.
+
+    Raises ModuleNotFoundError where that driver is not installed.
+    """
     scheme, _, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
         return url
@@ -45,12 +45,12 @@ def driven(url: str) -> str:
 def connected(url: str) -> RDBStorage:
     """Optuna's storage in a database.
 
-    Where two processes make its tables at one time, the later one fails in the midst of it, and
-    finds them when it tries again.
+    Where two processes create its tables at one time, the later one fails, and finds the tables
+    when it tries again.
     """
     for left in reversed(range(_TRIES)):
         try:
-            # A server that was started again does not end a long search.
+            # with pre-ping, a restart of the server does not end a long search
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except SQLAlchemyError as error:
             if not left or not (
@@ -76,7 +76,7 @@ def shown_url(url: str) -> str:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Says what of a storage failed, without its password, and that what was finished is kept."""
+    """Turn errors of a storage into StudyError, which says what failed, without the password."""
     try:
         with told_when_full(what):
             yield
@@ -90,8 +90,10 @@ def told(what: str) -> Iterator[None]:
 
 
 class DatabaseFiles(Files):
-    """Files in a database: each is an Optuna study of its own with the file in its attributes, in
-    pieces, so that it is read only when it is asked for and can be deleted.
+    """Files in a database.
+
+    Each file is an Optuna study of its own, with the file in pieces as its attributes, so that it
+    is read only on demand and can be deleted.
     """
 
     def __init__(self, storage: BaseStorage, name: str, what: str) -> None:
@@ -102,8 +104,8 @@ class DatabaseFiles(Files):
         if len(data) > LARGEST_FILE:
             raise StudyError(
                 f"the file has {len(data):,} bytes, and {self._what} keeps files of at most "
-                f"{LARGEST_FILE:,}: finish the trial "
-                "without its file, or use a journal in a shared folder"
+                f"{LARGEST_FILE:,}: finish the trial without its file, or use a journal in a "
+                "shared folder"
             )
         with told(self._what):
             sampler = optuna.samplers.RandomSampler()
@@ -115,11 +117,11 @@ class DatabaseFiles(Files):
             )
             kept.set_user_attr("written", time())
             pieces = range(0, len(data), _CHUNK)
-            for number, at in enumerate(pieces):
+            for number, start in enumerate(pieces):
                 kept.set_user_attr(
-                    f"piece {number}", base64.b64encode(data[at : at + _CHUNK]).decode()
+                    f"piece {number}", base64.b64encode(data[start : start + _CHUNK]).decode()
                 )
-            kept.set_user_attr("pieces", len(pieces))  # last: until then it is not there
+            kept.set_user_attr("pieces", len(pieces))  # last: without it there is no file
 
     def _attributes(self, name: str) -> dict[str, Any]:
         with told(self._what):
