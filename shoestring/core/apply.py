@@ -42,11 +42,9 @@ def apply(
     `meters`: what the costs before and after are measured with.
     `ledger`: where the rows are written, with validation scores before and after; None for nowhere.
     `run`: the id of the run in the rows; None for the id of this process.
-    `parent`: the id of the row that the first row continues. Each further row continues the one
-        before it.
+    `parent`: the id of the row that the first row continues; each later row continues the last.
     `sha256`: the digest of the file of `model`, for the first row, where the caller knows it.
-    `purchases`: the labels that the run has bought so far, where several calls are one run. What
-        this call buys is added.
+    `purchases`: what the run has bought so far, where several calls are one run; it is added to.
 
     Raises TypeError for an object that is not a task or not a module.
     """
@@ -71,13 +69,10 @@ def apply(
             cost, sha256 = spent.so_far(), None
             after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
-                row |= {
-                    "score_before": score_before,
-                    "score_after": score_after,
-                    "cost_before": before,
-                }
+                row |= {"score_before": score_before, "score_after": score_after}
                 row |= {"scores_before": scores_before, "scores_after": scores_after}
-                parent = ledger.append(Row(kind="apply", cost_after=after | cost, **row))
+                costs = {"cost_before": before, "cost_after": after | cost}
+                parent = ledger.append(Row(kind="apply", **costs, **row))
             before, score_before, scores_before = after, score_after, scores_after
     return model
 

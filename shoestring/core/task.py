@@ -83,7 +83,15 @@ class Task(Protocol):
     `batches(self, split, *, model=None)` gets the module that is being trained, and `score` is the
     share of games that `predict` wins.
 
-    Two models are one `nn.ModuleDict`. `loss` and `score` call its parts, as `predict["left"](x)`.
+    Two models are one `nn.ModuleDict`. `loss`, `score` and `example` name its parts:
+
+            def loss(self, model, batch):
+                return distance(model.left(batch.english), model.right(batch.german))
+
+            def score(self, predict, split): ...           # calls predict.left and predict.right
+
+            def example(self):                             # each entry is a graph in the file
+                return {"left": ((english,), {}), "right": ((german,), {})}
 
     Labels that cost something: derive from `core.LabelTask`, which adds the pool of unlabelled
     examples and `buy`, or give `kit.Supervised` its `unlabelled` inputs and `answer`.
@@ -190,7 +198,7 @@ class Task(Protocol):
 
     def taught_by(self, teacher: Any) -> Task:
         """The same task, whose loss adds the distance from the teacher's outputs (distillation)."""
-        from shoestring.core.view import Taught
+        from shoestring.core.taught import Taught
 
         return Taught(self, teacher)
 

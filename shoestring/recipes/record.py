@@ -97,9 +97,9 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The record of a recipe, at the end of the recipe's file; it is read without running that file.
+    """The record of a recipe, which is read from the recipe's file without running that file.
 
-    A recipe is a file in `shoestring/recipes` with a function, a `Recipe` and a test.
+    A recipe is a file in `shoestring/recipes` with a function and a `Recipe`, and a test.
 
         RECIPE = Recipe(
             name="xnor_convnet",      # shoestring.recipes.xnor_convnet is the function

@@ -114,11 +114,11 @@ class Study:
     `folder`: created where it does not exist.
     `model`: identifies what the trials belong to (a digest of the model's file, the task's name and
         everything else that decides). Trials of other models are kept and not seen.
-    `storage`: None for a SQLite file in the folder, for the processes of one machine. "journal:PATH"
-        for a file of Optuna in a folder that several machines share; the files of trials are beside
-        it, in PATH.files. Or the URL of a database, "postgresql://user@host/name", which also
-        stores files of up to 64 MB. The last two need the extra `search`; PostgreSQL also needs the
-        extra `postgres`.
+    `storage`: None for a SQLite file in the folder, for the processes of one machine;
+        "journal:PATH" for a file of Optuna in a folder that several machines share, with the files
+        of trials beside it, in PATH.files; or the URL of a database, "postgresql://user@host/name",
+        which also stores files of up to 64 MB. The last two need the extra `search`; PostgreSQL
+        also needs the extra `postgres`.
     `patience`: in seconds, above 0. The claim of a process that died is free at once on its own
         machine, and on others after this time without a heartbeat.
 
