@@ -11,7 +11,6 @@ import typer
 from shoestring.cli.ending import writing
 from shoestring.cli.source import call
 
-
 Port = Annotated[
     int,
     typer.Option(

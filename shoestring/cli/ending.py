@@ -17,7 +17,7 @@ INTERRUPTED = 130
 BEGINS_AGAIN = "the same command begins again"
 GOES_ON = "the same command goes on from there"
 asked_to_end = Event()
-"""Set once a signal asked the command to end; an error after that may come from the interruption."""
+"""Set once a signal asked the command to end; a later error may come from the interruption."""
 _message: list[Callable[[], str]] = []
 
 

@@ -35,7 +35,7 @@ def score(
     from shoestring.core import Ledger
     from shoestring.core.prove import proof
 
-    read_model(file)  # a damaged one is told before the function trains anything
+    read_model(file)  # report a damaged file before the function trains anything
     if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
     result = proof(file, task_of(source, inputs, same), ledger=Ledger(ledger))
     if as_json:

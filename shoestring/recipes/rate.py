@@ -251,7 +251,7 @@ def lenets(run: Run) -> None:
             settings=settings,
             seed=run.seed,
             ledger=run.ledger,
-            say=_said(run, name),
+            say=_row_writer(run, name),
         )
 
 
@@ -272,7 +272,7 @@ def cifar(run: Run) -> None:
             settings=settings,
             seed=run.seed,
             ledger=run.ledger,
-            say=_said(run, name),
+            say=_row_writer(run, name),
         )
 
 
@@ -283,7 +283,7 @@ def _folder(run: Run, name: str) -> Path:
     return folder
 
 
-def _said(run: Run, name: str) -> Callable[[Point], None]:
+def _row_writer(run: Run, name: str) -> Callable[[Point], None]:
     """A function that writes the rows of a point."""
     sizes: list[int] = []
 

@@ -111,9 +111,9 @@ def xnor_convnet(
 
 
 def end_to_end(run: Run) -> None:
-    """The networks of `benchmarks/xnor.py`; a quick run has a quarter of the width and fewer images.
+    """The networks of `benchmarks/xnor.py`.
 
-    It has 10,000 images.
+    A quick run has a quarter of the width and 10,000 images.
     """
     task = few(mnist(), 10_000, 2000) if run.quick else mnist()
     settings = (

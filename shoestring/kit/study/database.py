@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shoestring.artifact.errors import install
-from shoestring.kit.study.trial import Files, StudyError, told_when_full
+from shoestring.kit.study.trial import Files, StudyError, explained_when_full
 
 LARGEST_FILE = 64_000_000
 """The size of the largest file that a database stores, in bytes."""
@@ -23,7 +23,7 @@ _TRIES = 10
 _CHUNK = 48_000  # bytes in an attribute; in base64 they fit into MySQL's shortest text column
 
 
-def driven(url: str) -> str:
+def with_driver(url: str) -> str:
     """The URL with the driver of the extra `postgres`.
 
     Raises ModuleNotFoundError where that driver is not installed.
@@ -75,10 +75,10 @@ def shown_url(url: str) -> str:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Turn errors of a storage into StudyError, which says what failed, without the password."""
     try:
-        with told_when_full(what):
+        with explained_when_full(what):
             yield
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError) and "extra" in str(error):
@@ -107,7 +107,7 @@ class DatabaseFiles(Files):
                 f"{LARGEST_FILE:,}: finish the trial without its file, or use a journal in a "
                 "shared folder"
             )
-        with told(self._what):
+        with explained(self._what):
             sampler = optuna.samplers.RandomSampler()
             kept = optuna.create_study(
                 storage=self._storage,
@@ -124,7 +124,7 @@ class DatabaseFiles(Files):
             kept.set_user_attr("pieces", len(pieces))  # last: without it there is no file
 
     def _attributes(self, name: str) -> dict[str, Any]:
-        with told(self._what):
+        with explained(self._what):
             try:
                 number = self._storage.get_study_id_from_name(self._prefix + name)
                 return self._storage.get_study_user_attrs(number)
@@ -140,11 +140,11 @@ class DatabaseFiles(Files):
         )
 
     def holds(self, name: str) -> bool:
-        with told(self._what):
+        with explained(self._what):
             return self._prefix + name in optuna.get_all_study_names(self._storage)
 
     def written(self) -> dict[str, float]:
-        with told(self._what):
+        with explained(self._what):
             names = [
                 one
                 for one in optuna.get_all_study_names(self._storage)
@@ -158,5 +158,5 @@ class DatabaseFiles(Files):
         }
 
     def remove(self, name: str) -> None:
-        with told(self._what), contextlib.suppress(KeyError):  # another process deleted it
+        with explained(self._what), contextlib.suppress(KeyError):  # another process deleted it
             optuna.delete_study(study_name=self._prefix + name, storage=self._storage)

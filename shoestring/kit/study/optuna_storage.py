@@ -21,7 +21,13 @@ from optuna.storages.journal import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from shoestring.kit.study.database import DatabaseFiles, connected, driven, shown_url, told
+from shoestring.kit.study.database import (
+    DatabaseFiles,
+    connected,
+    explained,
+    shown_url,
+    with_driver,
+)
 from shoestring.kit.study.sqlite import mismatch
 from shoestring.kit.study.trial import (
     Files,
@@ -52,7 +58,7 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
                 "that all machines share"
             )
         try:
-            with told(f"the journal {path}"):
+            with explained(f"the journal {path}"):
                 # beside the journal, so that all who share it share the files
                 files = Path(path).absolute().with_name(f"{Path(path).name}.files")
                 files.mkdir(parents=True, exist_ok=True)
@@ -71,9 +77,9 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
                 "a copy back"
             ) from error
     shown = shown_url(storage)
-    with told(f"the database {shown}"):
+    with explained(f"the database {shown}"):
         return OptunaStorage(
-            connected(driven(storage)), model, watch, f"the database {shown}", None
+            connected(with_driver(storage)), model, watch, f"the database {shown}", None
         )
 
 
@@ -149,7 +155,7 @@ class OptunaStorage(Storage):
         )
 
     def load(self) -> list[Trial]:
-        with told(self._what):
+        with explained(self._what):
             first: dict[Key, Trial] = {}
             for one in self._study.get_trials(deepcopy=False, states=_DONE):
                 if one.number not in self._known:
@@ -158,7 +164,7 @@ class OptunaStorage(Storage):
             return list(first.values())
 
     def claim(self, me: Worker, key: Key) -> int | None:
-        with told(self._what):
+        with explained(self._what):
             self._register(me)
             living = self._living(me)
             if self._taken(me, key, living, before=None):
@@ -237,7 +243,7 @@ class OptunaStorage(Storage):
         return living
 
     def finish(self, me: Worker, trial: Trial) -> Trial:
-        with told(self._what):
+        with explained(self._what):
             if (stored := self._first(trial.key)) is None:
                 scored = trial.score is not None
                 state = TrialState.COMPLETE if scored else TrialState.PRUNED
@@ -254,7 +260,7 @@ class OptunaStorage(Storage):
         return next((one for one in self.load() if one.key == key), None)
 
     def give_back(self, me: Worker, key: Key) -> None:
-        with told(self._what):
+        with explained(self._what):
             if (number := self._claims.pop(key, None)) is not None:
                 self._end(number)
 
@@ -263,14 +269,14 @@ class OptunaStorage(Storage):
         self._storage.remove_session()  # of the thread that beats
 
     def leave(self, me: Worker) -> None:
-        with told(self._what):
+        with explained(self._what):
             for key in list(self._claims):
                 self.give_back(me, key)
             if self._study.user_attrs.get(f"worker {me.id}") is not None:
                 self._study.set_user_attr(f"worker {me.id}", None)
 
     def has_others(self) -> bool:
-        with told(self._what):
+        with explained(self._what):
             return any(self._of_others())
 
     def _of_others(self) -> Iterator[Sequence[FrozenTrial]]:

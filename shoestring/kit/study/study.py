@@ -25,7 +25,7 @@ from shoestring.kit.study.trial import (
     StudyHeld,
     StudyMismatch,
     Trial,
-    told_when_full,
+    explained_when_full,
 )
 from shoestring.kit.study.worker import (
     FileLock,
@@ -222,7 +222,7 @@ class Study:
         return data
 
     def is_apart(self) -> bool:
-        """Whether the storage has trials of other models alone."""
+        """Whether the storage has trials, all of them of other models."""
         with self._thread:
             storage = self._here()
             return not storage.load() and storage.has_others()
@@ -261,7 +261,7 @@ class Study:
             if key in self._mine or any(done):
                 return None
             if self._me is None:
-                with told_when_full(f"a file in {self.folder}"):
+                with explained_when_full(f"a file in {self.folder}"):
                     self._me = hire(self.folder / "workers")
             deaths = storage.claim(self._me[0], key)
             if deaths is None:
@@ -371,7 +371,7 @@ def alone(folder: Path) -> Iterator[None]:
         "command": command(),
     }
     try:
-        with told_when_full(f"a lock in {folder}"):
+        with explained_when_full(f"a lock in {folder}"):
             lock = FileLock(path, json.dumps(holder))
     except BlockingIOError:
         raise StudyHeld(

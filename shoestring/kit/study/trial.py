@@ -183,7 +183,7 @@ class FolderFiles(Files):
     folder: Path
 
     def write(self, name: str, data: bytes) -> None:
-        with told_when_full(f"a file of {len(data):,} bytes in {self.folder}"):
+        with explained_when_full(f"a file of {len(data):,} bytes in {self.folder}"):
             save(self.folder / name, data)
 
     def read(self, name: str) -> bytes | None:
@@ -211,7 +211,7 @@ class FolderFiles(Files):
 
 
 @contextmanager
-def told_when_full(what: str) -> Iterator[None]:
+def explained_when_full(what: str) -> Iterator[None]:
     """Turn the error of a full disk into one that says what is kept and how to go on.
 
     `what`: what was to be written.
