@@ -56,6 +56,7 @@ def apply(
     with seeded(seed):
         before, score_before, scores_before = _weigh(model, sealed, meters, ledger)
         for step in steps:
+            counted = purchases.counted(sealed)
             spent = _Spent(purchases, step)
             row: dict[str, Any] = {
                 "technique": repr(step),
@@ -65,7 +66,7 @@ def apply(
                 "task": sealed.name,
                 "model": sha256,
             }
-            model = _step(step, model, purchases.counted(sealed), seed, spent, ledger, row)
+            model = _step(step, model, counted, seed, spent, ledger, row)
             cost, sha256 = spent.so_far(), None
             after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
