@@ -38,7 +38,7 @@ class View(Task):
     def loss(self, model: Any, batch: Any) -> Any: ...
 
     @property
-    def _seen(self) -> Task:
+    def _inner(self) -> Task:
         return getattr(self, _first(self))
 
     def _open(self, split: str) -> str:
@@ -51,54 +51,54 @@ class View(Task):
 
     @property
     def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The wrapped task's."""
-        return self._seen.name
+        """The name of the wrapped task."""
+        return self._inner.name
 
     @property
     def kinds(self) -> Kinds:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The wrapped task's."""
-        return self._seen.kinds
+        """The kinds of the wrapped task."""
+        return self._inner.kinds
 
     def teaching(self) -> str:
-        return self._seen.teaching()
+        return self._inner.teaching()
 
     def taught_by(self, teacher: Any) -> Task:
         """The same task, whose loss adds the distance from the teacher's outputs (distillation).
 
         Returns itself where the wrapped task has a teacher already and takes no second one.
         """
-        return self if self._seen.taught_by(teacher) is self._seen else super().taught_by(teacher)
+        return self if self._inner.taught_by(teacher) is self._inner else super().taught_by(teacher)
 
     @property
     def has_test(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The wrapped task's."""
-        return self._seen.has_test
+        """Whether the wrapped task has a test split."""
+        return self._inner.has_test
 
     def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
-        return asked(self._seen, self._open(split), model)
+        return asked(self._inner, self._open(split), model)
 
     def score(self, predict: Predict, split: str) -> float:
-        return self._seen.score(predict, self._open(split))
+        return self._inner.score(predict, self._open(split))
 
     def scores(self, predict: Predict, split: str) -> Mapping[str, float]:
-        return self._seen.scores(predict, self._open(split))
+        return self._inner.scores(predict, self._open(split))
 
     def merits(self, predict: Predict, split: str) -> Any:
-        return self._seen.merits(predict, self._open(split))
+        return self._inner.merits(predict, self._open(split))
 
     def standard_error(self, predict: Predict, split: str) -> float | None:
-        return self._seen.standard_error(predict, self._open(split))
+        return self._inner.standard_error(predict, self._open(split))
 
     def example(self) -> Call | Mapping[str, Call]:
-        return self._seen.example()
+        return self._inner.example()
 
     def sampled(self, examples: int, seed: int) -> Self:
         """The same view of a sample of the wrapped task."""
-        return self._around(self._seen.sampled(examples, seed))
+        return self._around(self._inner.sampled(examples, seed))
 
     def labelled(self) -> LabelTask | None:
         """This view where the wrapped task's labels can be bought and changed; None elsewhere."""
-        return None if self._seen.labelled() is None else cast("LabelTask", self)
+        return None if self._inner.labelled() is None else cast("LabelTask", self)
 
     def buy(self, indices: Any) -> Self:
         """The same view of the wrapped task with these labels bought (`core.LabelTask.buy`).
@@ -107,7 +107,7 @@ class View(Task):
         """
         from shoestring.core.labels import label_task
 
-        return self._around(label_task(self._seen).buy(indices))
+        return self._around(label_task(self._inner).buy(indices))
 
     def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> Self:
         """The same view of the wrapped task with these labels (`core.LabelTask.with_labels`).
@@ -116,20 +116,20 @@ class View(Task):
         """
         from shoestring.core.labels import label_task
 
-        return self._around(label_task(self._seen).with_labels(labels, weights, indices))
+        return self._around(label_task(self._inner).with_labels(labels, weights, indices))
 
     def _around(self, task: Task) -> Self:
         """The same view of another task."""
-        return self if task is self._seen else replace(self, **{_first(self): task})  # type: ignore[type-var]
+        return self if task is self._inner else replace(self, **{_first(self): task})  # type: ignore[type-var]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == _first(self):  # while a copy is made, it is not set
             raise AttributeError(name)
         if not self._wraps:
-            return getattr(self._seen, name)
+            return getattr(self._inner, name)
         if "test" in name.split("_"):
             self._open("test")
-        value = getattr(self._seen, name)
+        value = getattr(self._inner, name)
         if not ismethod(value):
             return self._wrapped(value)
 
