@@ -56,7 +56,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quantize.PostTraining": {"examples": 64},
     "quantize.QuantizationAware": {"examples": 64, "training": Training(2)},
     "quantize.Rate": {"price": 1e-4, "training": Training(2)},
-    "quantize.Shared": {"levels": 16, "iterations": 5, "training": Training(2)},
+    "quantize.WeightSharing": {"levels": 16, "iterations": 5, "training": Training(2)},
     "quantize.Trellis": {"price": 1e-5, "batches": 4, "rounds": 2},
     "quantize.WeightOnly": {"only": ("layers.9",)},
 }
@@ -252,7 +252,7 @@ def looks(model: nn.Module) -> Any:
 
 
 def test_some_are_found_and_every_line_is_of_one():
-    assert {"prune.Magnitude", "quantize.Shared"} <= {key(one) for one in TECHNIQUES}
+    assert {"prune.Magnitude", "quantize.WeightSharing"} <= {key(one) for one in TECHNIQUES}
     assert SETTINGS.keys() <= {key(one) for one in TECHNIQUES}, (
         "a line in SETTINGS is of no technique: delete it"
     )

@@ -104,11 +104,12 @@ def test_paths_in_the_design_lead_somewhere():
 
 def test_the_glossary_has_a_sentence_a_word():
     entries = re.findall(
-        r"^- \*\*(.+?)\*\*: (.+)$", (DOCS / "glossary.md").read_text(), re.MULTILINE
+        r"^- \*\*(.+?)\*\*: (.+(?:\n  .+)*)$", (DOCS / "glossary.md").read_text(), re.MULTILINE
     )
     words = [word for word, _ in entries]
     assert len(words) >= 30 and len(set(words)) == len(words)
-    for word, sentence in entries:
+    for word, lines in entries:
+        sentence = " ".join(lines.split())
         assert sentence.endswith((".", ").")) and ". " not in sentence, word
 
 

@@ -120,7 +120,7 @@ def test_what_leads_nowhere_fails_the_build(site, tmp_path, text, said):
     (tmp_path / "docs" / "index.md").write_text(
         f"# Front\n\n{text}\n\n```{{toctree}}\nplanner\n```\n"
     )
-    for name in ("sensitivity", "rate", "study", "runtimes", "planner-results"):
+    for name in ("sensitivity", "rate", "study", "runtimes", "planner-results", "tasks"):
         (tmp_path / "docs" / f"{name}.md").write_text(f":orphan:\n\n# {name}\n")
     (tmp_path / "README.md").write_text("")
     (tmp_path / "CONTRIBUTING.md").write_text("")

@@ -1,4 +1,4 @@
-"""Meters: what having a model costs, read off its file. `docs/meters.md` says what each counts.
+"""Meters read what having a model costs off its file; `docs/meters.md` says what each one counts.
 
 Nothing here imports torch until a module has to be written to a file.
 """
@@ -35,10 +35,12 @@ __all__ = [
 
 
 def default_meters(budget: Budget) -> list[Gauge]:
-    """The meters, with their defaults, of the resources that the budget limits.
+    """The meters, with default settings, for the resources that the budget limits.
 
-    What no meter reads (time, labels) has none.
+    A limited resource that no meter reads (time, labels) gets none.
     """
-    wanted = {one.field for name, one in LIMITED.items() if getattr(budget, name) is not None}
-    known: list[Gauge] = [Size(), Latency(), Operations(), Memory(), Energy()]
-    return [meter for meter in known if meter.measures in wanted]
+    wanted = {
+        limited.field for name, limited in LIMITED.items() if getattr(budget, name) is not None
+    }
+    meters: list[Gauge] = [Size(), Latency(), Operations(), Memory(), Energy()]
+    return [meter for meter in meters if meter.measures in wanted]

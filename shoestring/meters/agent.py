@@ -1,9 +1,8 @@
-"""An agent: times files that others send, on the device where it runs.
+"""An agent is an HTTP server that times files for others, on the device where it runs.
 
-Needs the base install alone.
-It speaks HTTP. `GET /` says what the device is, and `POST /time` takes the request of `exchange`
-and gives the samples. All answers are JSON; one that is not a success has an `error` in words. No
-path that a client names is ever opened.
+It needs only the base install. `GET /` describes the device. `POST /time` takes a request of
+`exchange` and returns the samples. Every answer is JSON, and an answer that is not a success has an
+`error` in words. The agent never opens a path that a client names.
 """
 
 from __future__ import annotations
@@ -26,17 +25,16 @@ from typing import Any
 from shoestring.core.ledger import machine, versions
 from shoestring.meters.apart import WorkError, ask, process
 from shoestring.meters.exchange import MAX_BYTES, PROTOCOL, printable
-from shoestring.meters.inputs import positive, whole
+from shoestring.meters.inputs import check_integer, check_positive
 
 SHORTEST_TOKEN = 8
-_HEADER_SECONDS = 10.0  # in which a request must have been made, after its connection
-# bytes a second at which a request may come, after as many seconds as a header may take
-_SLOWEST = 250_000
+_HEADER_SECONDS = 10.0  # the most that a request's header may take, from its connection on
+_SLOWEST = 250_000  # bytes a second that a body must reach, beyond the seconds of a header
 _CONNECTIONS = 16
 
 
 class Refusal(Exception):
-    """A request that is not done: an HTTP status, and why in words."""
+    """A request that the agent refuses, with an HTTP status and the reason in words."""
 
     def __init__(self, status: int, why: str, **headers: str) -> None:
         super().__init__(why)
@@ -47,16 +45,20 @@ class Refusal(Exception):
 
 
 class Agent(ThreadingHTTPServer):
-    """The server; `serve_forever()` has it answer until it is shut down.
+    """The server; `serve_forever()` answers requests until it is shut down.
 
-    port: 0 for one that is free; `url` says which. host: the address to listen at; any but this
-    machine's own needs a token. token: what clients must say; None for none, or, where other
-    machines are let in, for one that is made up (`token` has it). max_bytes: the most that a
-    request, and in memory the tensors of a file, may take. seconds: the most that the work of a
-    request may take, once it has come. patience: for so many seconds a request waits for the one
-    before it; it is then told to come again. say: is told a line about each request that was timed.
+    `port`: 0 takes a free one; `url` has it.
+    `host`: the address to listen at. Any address but this machine's own needs a token.
+    `token`: what clients must send, 8 or more printable ASCII characters without a space. None
+        means no token on a loopback address and a random one elsewhere; the attribute `token` has
+        it.
+    `max_bytes`: the most that a request, and the tensors of a file in memory, may take, 1 or more.
+    `seconds`: the most that the work of one request may take after it was received, above 0.
+    `patience`: seconds that a request waits for the one before it, above 0. After them the client
+        is told to come again.
+    `say`: called with one line about each request that was timed.
 
-    Raises ValueError for bad settings, OSError where the address cannot be had.
+    Raises ValueError for bad settings, and OSError where the agent cannot listen at the address.
     """
 
     daemon_threads = True
@@ -73,9 +75,9 @@ class Agent(ThreadingHTTPServer):
         patience: float = 20.0,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        whole("max_bytes", max_bytes, 1)
-        positive("seconds", seconds)
-        positive("patience", patience)
+        check_integer("max_bytes", max_bytes, 1)
+        check_positive("seconds", seconds)
+        check_positive("patience", patience)
         if token is not None and (
             len(token) < SHORTEST_TOKEN
             or not token.isascii()
@@ -99,13 +101,13 @@ class Agent(ThreadingHTTPServer):
             ) from None
 
     def server_bind(self) -> None:
-        """Bind the address, and do not ask for its name: where nobody knows names, that takes long."""
+        """Bind the address without looking up its host name, which is slow where no DNS answers."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL at which the agent listens."""
         host, port = self.server_address[:2]
         return (
             f"http://[{host}]:{port}"
@@ -114,7 +116,7 @@ class Agent(ThreadingHTTPServer):
         )
 
     def who(self) -> dict[str, Any]:
-        """What clients are told of the device."""
+        """The description of the device that `GET /` returns."""
         return {
             "agent": "shoestring",
             "protocol": PROTOCOL,
@@ -126,9 +128,9 @@ class Agent(ThreadingHTTPServer):
         }
 
     def measure(self, read: Callable[[], bytes], client: str) -> dict[str, Any]:
-        """The timings of the request that `read` takes off the wire, once the device is free.
+        """The timings of a request, which `read` receives once the device is free.
 
-        Raises Refusal.
+        Raises Refusal where the device stays busy or the work cannot be done.
         """
         if not self._device.acquire(timeout=self.patience):
             raise Refusal(
@@ -140,9 +142,9 @@ class Agent(ThreadingHTTPServer):
             body = read()
             began = perf_counter()
             self._worker = process(self.max_bytes, self.seconds)
-            found = ask(self._worker, body, self.seconds)
-            self.say(f"timed {len(found)} for {client} in {perf_counter() - began:.1f} s")
-            return {"protocol": PROTOCOL, "timings": found}
+            timings = ask(self._worker, body, self.seconds)
+            self.say(f"timed {len(timings)} for {client} in {perf_counter() - began:.1f} s")
+            return {"protocol": PROTOCOL, "timings": timings}
         except WorkError as error:
             self.say(f"refused {client}: {printable(str(error))}")
             raise Refusal(422, str(error)) from None
@@ -151,28 +153,28 @@ class Agent(ThreadingHTTPServer):
             self._device.release()
 
     def server_close(self) -> None:
-        """Stop listening, and end what is being timed."""
+        """Stop listening, and kill the process that is timing files."""
         super().server_close()
         worker: Popen[bytes] | None = self._worker
         if worker is not None:
             worker.kill()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, of which there are a few: who is one too many is hung up on."""
+        """Answer in a thread, or hang up where 16 connections are open already."""
         if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, in this thread."""
+        """Answer in this thread, then free its slot."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a client that is gone is no error of ours."""
+        """Do nothing: a client that hung up is no error of the agent."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -191,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def _hang_up_after(self, seconds: float | None) -> None:
-        """End the connection then, however busy the client looks; None: not any more."""
+        """Close the connection after so many seconds, even amid a transfer; None cancels that."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -216,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drain()
         except OSError:
             raise
-        except Exception as error:  # whatever it is, the client is told, and the agent goes on
+        except Exception as error:  # the client is told, and the agent goes on
             self.server.say(
                 f"a request of {self.client_address[0]} failed: {type(error).__name__}: "
                 f"{printable(str(error))}"
@@ -230,9 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
     def _admit(self, path: str) -> None:
-        """Raises Refusal for who does not know the token, for browsers that a page sends here, and
-        for other paths.
-        """
+        """Raise Refusal for a wrong token, for a browser that a page sent, and for other paths."""
         given = self.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if self.server.token is not None and not hmac.compare_digest(
             given, f"Bearer {self.server.token}".encode()
@@ -276,13 +276,13 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _drain(self) -> None:
-        """Take what the client still sends, for a while.
+        """Read what the client still sends, for a while.
 
-        Hung up on while it sends, it would not hear why.
+        A client that is cut off while it sends would not read the reason.
         """
         text = self.headers.get("Content-Length", "")
-        sound = not self._taken and text.isascii() and text.isdigit() and len(text) < 20
-        left = min(int(text), self.server.max_bytes) if sound else 0
+        is_valid = not self._taken and text.isascii() and text.isdigit() and len(text) < 20
+        left = min(int(text), self.server.max_bytes) if is_valid else 0
         self._hang_up_after(_HEADER_SECONDS)
         with suppress(OSError):
             self.wfile.flush()
@@ -305,16 +305,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the library refuses (no HTTP, another method) is said in JSON too."""
+        """Answer in JSON where the library refuses a request (no HTTP, another method)."""
         self.close_connection = True
         self._say(int(code), {"error": message or self.responses.get(code, ("no",))[0]})
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what clients send is not printed."""
+        """Do nothing: what clients send is not printed."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens at `host`."""
+    """Whether only this machine can reach a server that listens at `host`."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,6 @@
-"""Timing files that somebody sent, in a process of its own.
+"""Files that somebody sent are timed in a process of their own.
 
-It is stopped when its time is up, and may die without harm.
+The process is stopped when its time is up, and it may crash without harm to the agent.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _GRACE_SECONDS = 10.0
 
 
 class WorkError(Exception):
-    """Why files could not be timed, in words for whoever sent them."""
+    """Files could not be timed; the message says why, for whoever sent them."""
 
 
 def process(max_bytes: int, seconds: float) -> subprocess.Popen[bytes]:
-    """A process that waits for a request.
+    """Start a process that waits for one request, with the import path of this one.
 
-    It finds what this one finds, wherever it was started. Raises WorkError.
-    max_bytes: the most that the tensors of a file may take. seconds: the most that a request may
-    ask for.
+    `max_bytes`: the most that the tensors of a file may take.
+    `seconds`: the most that a request may ask for.
+    Raises WorkError where the device cannot start a process.
     """
     paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     try:
@@ -49,14 +49,14 @@ def process(max_bytes: int, seconds: float) -> subprocess.Popen[bytes]:
 
 
 def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[dict[str, Any]]:
-    """The timings of a request: for each file in its order `milliseconds`, a list, and `runs`.
+    """The timings of a request: a list of `milliseconds` and a number of `runs` per file, in order.
 
-    Raises WorkError.
+    Raises WorkError where the work takes longer than `seconds`, or fails.
     """
     try:
         with worker:
             try:
-                said, complaint = worker.communicate(body, timeout=seconds)
+                output, errors = worker.communicate(body, timeout=seconds)
             finally:
                 worker.kill()
     except subprocess.TimeoutExpired:
@@ -66,49 +66,49 @@ def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[di
             "with more --seconds"
         ) from None
     if worker.returncode:
-        last = (complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        last = (errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         why = (
             f"signal {-worker.returncode}, perhaps for want of memory"
             if worker.returncode < 0
             else last[:300]
         )
         raise WorkError(f"the process that ran the files ended: {why}")
-    found = plain_json(said, "what the process said")
-    if "error" in found:
-        raise WorkError(found["error"])
-    return found["timings"]
+    answer = plain_json(output, "what the process said")
+    if "error" in answer:
+        raise WorkError(answer["error"])
+    return answer["timings"]
 
 
 def child(max_bytes: int, seconds: float) -> None:
-    """Reads a request from standard input, and prints the timings, or the error, as JSON.
+    """Read a request from standard input; print its timings, or the error, as JSON.
 
-    Run in a process of its own.
-    It ends itself, too, some time after the agent should have ended it: an agent that was killed
-    leaves nothing behind.
+    It runs in a process of its own, which also ends itself some seconds after the agent should have
+    ended it: an agent that was killed leaves no process behind.
     """
     data = sys.stdin.buffer.read()
     dump_traceback_later(seconds + _GRACE_SECONDS, exit=True)  # from outside Python, whatever runs
     try:
-        found: dict[str, Any] = {
-            "timings": [_plain(one) for one in timed(data, max_bytes, seconds)]
+        answer: dict[str, Any] = {
+            "timings": [_plain(timing) for timing in timed(data, max_bytes, seconds)]
         }
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
-        found = {"error": (str(error) or type(error).__name__)[:500]}
-    print(json.dumps(found))
+        answer = {"error": (str(error) or type(error).__name__)[:500]}
+    print(json.dumps(answer))
 
 
 def timed(body: bytes, max_bytes: int, seconds: float) -> list[Timing]:
-    """The timings of a request.
+    """The timings of an encoded request.
 
-    Raises ShoeError for files that are damaged or too large, ValueError, TypeError.
+    Raises ShoeError for files that are damaged or too large, ValueError for a request that is not
+    valid or asks for more than `seconds`, and TypeError.
     """
     work = decode(body)
     if work.seconds > seconds:
         raise ValueError(
             f"seconds is {work.seconds:g}: this agent works {seconds:g} for a request at most"
         )
-    contents = [unpack_model(one.file, max_bytes) for one in work.files]
-    runs = [runner(contents[place], work.files[place].inputs, work.threads) for place in work.order]
+    contents = [unpack_model(sent.file, max_bytes) for sent in work.files]
+    runs = [runner(contents[index], work.files[index].inputs, work.threads) for index in work.order]
     return in_turn(
         runs,
         resting=work.threads != 1,

@@ -1,4 +1,4 @@
-"""Energy: joules per run, where the machine tells."""
+"""Energy: joules per run, where the machine has counters for them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Any, ClassVar
 
 from shoestring.artifact import read_model
 from shoestring.core import Cost, Task
-from shoestring.meters.inputs import as_file, feeds, positive, runner, whole
+from shoestring.meters.inputs import as_file, check_integer, check_positive, feeds, runner
 
 
 @dataclass(frozen=True, kw_only=True)
 class Energy:
-    """`joules`: of one run of the file (of each of its entries), by Linux's RAPL counters.
+    """`joules`: the energy of one run of each entry of the file, over all processor packages.
 
-    Those of the processor packages, added up.
-    A package's counter knows no processes: what else runs, and what the processor takes when idle,
-    is counted as well, so measure on a quiet machine. Memory and graphics outside the package are
-    not counted.
+    Linux's RAPL counters measure it for the whole package. They also count other programs and what
+    an idle processor takes, so measure on a quiet machine. They do not count memory or graphics
+    outside the package.
 
-    root: the folder of the counters.
-    seconds: for which the file is run, again and again; the counters move about once a millisecond.
-    threads: that a run may use; None for all cores.
-    batch: examples a run.
+    `root`: the folder of the counters.
+    `seconds`: how long the file is run over and over, above 0. The counters are updated about every
+        millisecond.
+    `threads`: threads of a run, 1 or more; None for all cores.
+    `batch`: examples per run, 1 or more.
 
-    Unmeasured where there are no counters or they may not be read; `why_not` says which. Raises
-    ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file.
+    Without counters, or where they may not be read, the cost stays unmeasured; `why_not` gives the
+    reason. Raises ValueError for bad settings, FileNotFoundError for a path without a file and
+    ShoeError for a damaged file.
     """
 
     measures: ClassVar[str] = "joules"
@@ -40,9 +41,9 @@ class Energy:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        positive("seconds", self.seconds)
-        whole("threads", self.threads, 1, "all cores")
-        whole("batch", self.batch, 1)
+        check_positive("seconds", self.seconds)
+        check_integer("threads", self.threads, 1, "all cores")
+        check_integer("batch", self.batch, 1)
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
@@ -83,7 +84,7 @@ class Energy:
 def packages(root: Path) -> list[Path]:
     """The folders of the packages' counters.
 
-    Zones within a package, and of the whole platform, would count twice.
+    Zones inside a package, and the zone of the whole platform, would count energy twice.
     """
     zones = [
         zone
@@ -96,8 +97,9 @@ def packages(root: Path) -> list[Path]:
 def joules(
     before: Mapping[Path, int], after: Mapping[Path, int], ranges: Mapping[Path, int]
 ) -> float:
-    """The energy between two readings of counters in microjoules, each of which starts again at 0
-    past its range.
+    """The joules between two readings of counters in microjoules.
+
+    A counter that passes the end of its range starts again at 0.
     """
     used = 0
     for zone, start in before.items():

@@ -1,9 +1,8 @@
-"""What is sent to an agent: files with their inputs, and how to time them.
+"""A request to an agent holds files with their inputs, and says how to time them.
 
-No pickle, no archive, and every length is checked.
-A request is the length of a header in four bytes (the most significant first), the header in JSON,
-and then, one after the other, each file and its inputs as plain arrays, in the order in which the
-header lists them.
+It uses no pickle and no archive, and every length is checked. A request is the length of the header
+in four bytes (big-endian), the header in JSON, and then each file followed by its inputs as plain
+arrays, in the order of the header.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.meters.inputs import positive, whole
+from shoestring.meters.inputs import check_integer, check_positive
 
 PROTOCOL = 1
 MAX_BYTES = 256_000_000
-"""Of a request, and of the tensors of a file in it, unless the agent is told otherwise."""
+"""The default limit on a request, and on the tensors of each file in it."""
 MOST_FILES, MOST_ROUNDS, MOST_WARM_UP, MOST_THREADS = 64, 100_000, 10_000, 1024
 _LARGEST_HEADER = 1 << 20
 _TYPES = (
@@ -43,9 +42,11 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is to be timed in turn.
+    """Files to be timed in alternation.
 
-    The files, in this `order` (a file may be in it twice), and as `alternate` says the rest.
+    `files`: the distinct files.
+    `order`: the index of the file at each turn; a file may appear twice.
+    `threads`, `rounds`, `warm_up`, `seconds`: as in `alternate`.
     """
 
     files: Sequence[Sent]
@@ -58,19 +59,19 @@ class Work:
 
 def encode(work: Work) -> bytes:
     """The bytes of a request."""
-    listed: list[dict[str, Any]] = []
+    described: list[dict[str, Any]] = []
     parts: list[bytes] = []
-    for one in work.files:
+    for sent in work.files:
         inputs = [
             {"name": name, "type": value.dtype.name, "shape": value.shape}
-            for name, value in one.inputs.items()
+            for name, value in sent.inputs.items()
         ]
-        listed.append({"bytes": len(one.file), "inputs": inputs})
+        described.append({"bytes": len(sent.file), "inputs": inputs})
         parts += [
-            one.file,
+            sent.file,
             *(
                 value.astype(value.dtype.newbyteorder("<")).tobytes()
-                for value in one.inputs.values()
+                for value in sent.inputs.values()
             ),
         ]
     header = json.dumps(
@@ -81,7 +82,7 @@ def encode(work: Work) -> bytes:
             "warm_up": work.warm_up,
             "seconds": work.seconds,
             "order": list(work.order),
-            "files": listed,
+            "files": described,
         }
     ).encode()
     return b"".join([len(header).to_bytes(4, "big"), header, *parts])
@@ -90,7 +91,7 @@ def encode(work: Work) -> bytes:
 def decode(body: bytes) -> Work:
     """The work that a request asks for.
 
-    Raises ValueError, with what is wrong, for one that is not as `encode` writes it.
+    Raises ValueError, with the reason, for a request that `encode` would not write.
     """
     view = memoryview(body)
     length = int.from_bytes(view[:4], "big")
@@ -100,9 +101,9 @@ def decode(body: bytes) -> Work:
         )
     header = plain_json(bytes(view[4 : 4 + length]), "the header")
     if not isinstance(header, dict) or header.get("protocol") != PROTOCOL:
-        said = header.get("protocol") if isinstance(header, dict) else None
+        protocol = header.get("protocol") if isinstance(header, dict) else None
         raise ValueError(
-            f"the request speaks protocol {str(said)[:20]} and this agent {PROTOCOL}: use the "
+            f"the request speaks protocol {str(protocol)[:20]} and this agent {PROTOCOL}: use the "
             "same shoestring on both"
         )
     if header.keys() != _KEYS:
@@ -126,17 +127,19 @@ def decode(body: bytes) -> Work:
             f"{len(view) - at:,} bytes follow the last array: the lengths in the header are wrong"
         )
     order = _listed(header["order"], "order")
-    for place in order:
-        whole("order", place, 0)
-        if place >= len(files):
-            raise ValueError(f"order names file {place} and there are {len(files)}, counted from 0")
+    for index in order:
+        check_integer("order", index, 0)
+        if index >= len(files):
+            raise ValueError(f"order names file {index} and there are {len(files)}, counted from 0")
     settings = {name: header[name] for name in ("threads", "rounds", "warm_up", "seconds")}
     return Work(files=files, order=order, **settings)
 
 
 def plain_json(data: bytes, what: str) -> Any:
-    """What JSON says; raises ValueError for what is none, for numbers that JSON does not have
-    (NaN), and for nests without end.
+    """The value of a JSON text; `what` names it in the error.
+
+    Raises ValueError for what is not JSON, for numbers that JSON does not have (NaN), and for nests
+    that are too deep.
     """
 
     def refuse(name: str) -> Any:
@@ -149,17 +152,17 @@ def plain_json(data: bytes, what: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """A line that is safe to print, of what others said.
+    """A text of others as one line that is safe to print.
 
-    At most 300 characters, none of which moves the cursor.
+    It has at most 300 characters, none of which moves the cursor.
     """
     return "".join(letter if letter.isprintable() else " " for letter in text[:300]).strip()
 
 
 def _check_settings(header: dict[str, Any]) -> None:
-    whole("threads", header["threads"], 1, "all cores")
-    whole("rounds", header["rounds"], 1, "as many as fit")
-    whole("warm_up", header["warm_up"], 1)
+    check_integer("threads", header["threads"], 1, "all cores")
+    check_integer("rounds", header["rounds"], 1, "as many as fit")
+    check_integer("warm_up", header["warm_up"], 1)
     for name, most in (
         ("threads", MOST_THREADS),
         ("rounds", MOST_ROUNDS),
@@ -170,7 +173,7 @@ def _check_settings(header: dict[str, Any]) -> None:
     seconds = header["seconds"]
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         raise ValueError(f"seconds is {str(seconds)[:20]!r}: give a number above 0")
-    positive("seconds", seconds)
+    check_positive("seconds", seconds)
 
 
 def _listed(value: Any, name: str, least: int = 1) -> list[Any]:
@@ -180,7 +183,7 @@ def _listed(value: Any, name: str, least: int = 1) -> list[Any]:
 
 
 def _take(view: memoryview, at: int, length: Any) -> tuple[memoryview, int]:
-    whole("bytes", length, 0)
+    check_integer("bytes", length, 0)
     if length > len(view) - at:
         raise ValueError(
             f"{length:,} bytes are announced and {len(view) - at:,} follow: the request was cut off"
@@ -204,7 +207,7 @@ def _array(view: memoryview, at: int, described: Any) -> tuple[str, np.ndarray, 
             f"an input must have a name, a list of lengths, and a type among {', '.join(_TYPES)}"
         )
     for length in shape:
-        whole("shape", length, 0)
+        check_integer("shape", length, 0)
     type_ = np.dtype(kind).newbyteorder("<")
     data, at = _take(view, at, prod(shape) * type_.itemsize)
     return name, np.frombuffer(data, type_).reshape(shape).astype(kind), at

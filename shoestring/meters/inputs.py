@@ -1,7 +1,4 @@
-"""What the meters share.
-
-A file of whatever is weighed, the example as arrays, and a way to run the one on the other.
-"""
+"""The meters share a file of the module, the example as arrays, and a function that runs it."""
 
 from __future__ import annotations
 
@@ -25,10 +22,9 @@ from shoestring.core.entries import Call, calls_of
 
 @contextmanager
 def as_file(subject: Any, task: Task) -> Iterator[Path]:
-    """The path of a file of `subject`.
+    """The path of a file of `subject`: a path itself, or a temporary file of the module.
 
-    Itself where it is a path, else a temporary file that the module is written to.
-    Raises FileNotFoundError for a path without a file, TypeError for what is neither module nor
+    Raises FileNotFoundError for a path without a file, TypeError for what is neither a module nor a
     path, and what `kit.write` raises for a module that cannot become a file.
     """
     if isinstance(subject, str | Path):
@@ -53,45 +49,43 @@ def as_file(subject: Any, task: Task) -> Iterator[Path]:
 
 
 def feeds(content: Content | Entries, task: Task, batch: int = 1) -> dict[str, np.ndarray]:
-    """The task's example as the inputs of a file, by name, in the file's types and with `batch`
-    examples.
+    """The task's example as the inputs of a file, by name, with `batch` examples.
 
-    Of a file with several entries the names are `entry.input`, of all of them.
+    The inputs of a file with several entries are named `entry.input`. The arrays have the file's
+    types. Examples lie along the axis named "N", or, where no axis has that name, along the first
+    axis 0 that varies. There the example is cut or repeated, in every input that has that axis;
+    without such an axis it stays as it is. Other axes keep the example's lengths.
 
-    Examples are along the axis called "N", or, where none is called so, whichever axis 0 is the
-    first to vary: the example is cut or repeated there, in every input that has that axis, and
-    stays as it is where there is none. Other axes keep the example's lengths. Raises ValueError
-    where the example does not fit the file.
+    Raises ValueError where the example does not fit the file, or names other entries.
     """
     calls, contents = calls_of(task.example()), by_entry(content)
     if calls.keys() != contents.keys():
-        of_file, of_task = (", ".join(filter(None, one)) or "no names" for one in (contents, calls))
+        of_file, of_task = (
+            ", ".join(filter(None, names)) or "no names" for names in (contents, calls)
+        )
         raise ValueError(
             f"the task's example names other entries than the file has ({of_task}; {of_file}): "
-            "measure a file with the task that "
-            "it was made for"
+            "measure a file with the task that it was made for"
         )
-    found: dict[str, np.ndarray] = {}
-    for name, one in contents.items():
-        found |= {
-            f"{_start(name)}{port}": value
-            for port, value in _inputs(one, calls[name], batch).items()
-        }
-    return found
+    all_inputs: dict[str, np.ndarray] = {}
+    for name, entry in contents.items():
+        inputs = _inputs(entry, calls[name], batch)
+        all_inputs |= {f"{_prefix(name)}{port}": value for port, value in inputs.items()}
+    return all_inputs
 
 
 def _inputs(content: Content, call: Call, batch: int) -> dict[str, np.ndarray]:
-    """The inputs of one entry by name."""
+    """The inputs of one entry, by name."""
     inputs = content.graph.inputs
-    found: dict[int, Any] = {}
+    example: dict[int, Any] = {}
     try:
         for keys, number in tree.items(content.graph.arguments):
-            if number is not None:  # what is no tensor in the file is fixed
+            if number is not None:  # None: a fixed value, which is no tensor in the file
                 value = reduce(getitem, keys, call)
-                found[number] = value.tensor if isinstance(value, Vary) else value
+                example[number] = value.tensor if isinstance(value, Vary) else value
         values = [
-            as_input(found[place], port.name, ELEMENTS[port.element][0])
-            for place, port in enumerate(inputs)
+            as_input(example[index], port.name, ELEMENTS[port.element][0])
+            for index, port in enumerate(inputs)
         ]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         wanted = ", ".join(
@@ -103,16 +97,16 @@ def _inputs(content: Content, call: Call, batch: int) -> dict[str, np.ndarray]:
             "measure a file with the task that it was made for"
         ) from error
     name = _batch_axis([port.shape for port in inputs])
-    for place, port in enumerate(inputs):
-        for axis, size in enumerate(port.shape[: values[place].ndim]):
+    for index, port in enumerate(inputs):
+        for axis, size in enumerate(port.shape[: values[index].ndim]):
             if size == name and isinstance(size, str):
-                if not values[place].shape[axis]:
+                if not values[index].shape[axis]:
                     raise ValueError(
                         f"the task's example has no example in it: its {port.name!r} has length 0 "
                         f"along {name}"
                     )
-                values[place] = values[place].take(
-                    np.arange(batch) % values[place].shape[axis], axis
+                values[index] = values[index].take(
+                    np.arange(batch) % values[index].shape[axis], axis
                 )
     return {
         port.name: np.ascontiguousarray(v).reshape(v.shape)
@@ -126,52 +120,57 @@ def runner(
     threads: int | None = 1,
     runtime: Runtime = ONNX_RUNTIME,
 ) -> Callable[[], Any]:
-    """A function that runs the file once, on `threads` threads (None.
+    """A function that runs the file once and does nothing else; of several entries it runs each.
 
-    All cores), and nothing else: of several entries each, in turn.
-    The session is the one that `load` makes. But `Loaded.run` checks its inputs each time and costs
-    some ten microseconds of Python, which is more than a small model takes; so they are checked
-    here, once, by ONNX Runtime, which other runtimes leave undone. Raises ShoeError, ValueError for
-    inputs that do not fit.
+    It uses the session that `load` makes. `Loaded.run` checks its inputs each time, which takes
+    some ten microseconds of Python, longer than a small model runs. So ONNX Runtime checks them
+    here, once and also for other runtimes, which do not check.
+
+    `inputs`: as `feeds` returns them.
+    `threads`: threads of a run, 1 or more; None for all cores.
+    Raises ShoeError, and ValueError for inputs that do not fit.
     """
     runs: list[Callable[[], Any]] = []
-    for name, one in by_entry(content).items():
+    for name, entry in by_entry(content).items():
         own = of_entry(inputs, name)
-        Loaded(one, threads=1).run(own)
-        runs.append(runtime.start(one.graph, one.tensors, threads).bound(own))
-    return runs[0] if len(runs) == 1 else partial(_all, runs)
+        Loaded(entry, threads=1).run(own)
+        runs.append(runtime.start(entry.graph, entry.tensors, threads).bound(own))
+    return runs[0] if len(runs) == 1 else partial(_run_all, runs)
 
 
-def _all(runs: Sequence[Callable[[], Any]]) -> None:
+def _run_all(runs: Sequence[Callable[[], Any]]) -> None:
     for run in runs:
         run()
 
 
-def _start(entry: str) -> str:
+def _prefix(entry: str) -> str:
     return f"{entry}." if entry else ""
 
 
 def of_entry(inputs: Mapping[str, np.ndarray], entry: str) -> dict[str, np.ndarray]:
-    """Of inputs as `feeds` names them those of one entry, by their own names."""
-    start = _start(entry)
+    """The inputs of one entry by their own names, among inputs as `feeds` names them."""
+    prefix = _prefix(entry)
     return {
-        name.removeprefix(start): value for name, value in inputs.items() if name.startswith(start)
+        name.removeprefix(prefix): value
+        for name, value in inputs.items()
+        if name.startswith(prefix)
     }
 
 
-def whole(name: str, value: int | None, least: int, optional: str = "") -> None:
-    """Raises ValueError unless `value` is a whole number of at least `least`, or None where
-    `optional` says what that means.
+def check_integer(name: str, value: int | None, least: int, optional: str = "") -> None:
+    """Raise ValueError unless `value` is an integer of at least `least`.
+
+    None is accepted where `optional` says what it means.
     """
     if value is None and optional:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         also = f", or None for {optional}" if optional else ""
-        raise ValueError(f"{name} is {value!r}: give a whole number of {least} or more{also}")
+        raise ValueError(f"{name} is {value!r}: give an integer of {least} or more{also}")
 
 
-def positive(name: str, value: float) -> None:
-    """Raises ValueError unless `value` is a number above 0."""
+def check_positive(name: str, value: float) -> None:
+    """Raise ValueError unless `value` is a number above 0."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} is {value!r}: give a number above 0")
 

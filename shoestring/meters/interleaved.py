@@ -1,8 +1,7 @@
-"""Timing several things in turn, so that what slows the machine slows all alike.
+"""Several functions are timed in alternation, so that whatever slows the machine slows all of them.
 
-Wants nothing but numpy.
-`benchmarks/peers` loads this file by its path, in environments that have no shoestring: one way of
-timing, not two.
+It needs only numpy. `benchmarks/peers` loads this file by its path, in environments that have no
+shoestring, so that everything is timed in one way.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-SECONDS = 1.5  # that an alternation takes in all, unless what it times is slow
+SECONDS = 1.5  # the time of an alternation, unless what it times is slow
 FEWEST_ROUNDS = 7
 NOISY = 10.0
-"""How many times its lower end the upper end of an interval around 1 is where it tells nothing."""
-_BLOCK_SECONDS = 1e-3  # a sample is the mean of so many runs in a row that they take this long
-# of a model faster than this, the run that fetches its weights back into the caches is not timed
+"""An interval around 1 is too noisy where its upper end is this many times its lower end."""
+_BLOCK_SECONDS = 1e-3  # a sample is the mean of as many runs in a row as take this long
+# Before a sample of a faster model, one run without timing brings its weights back to the caches.
 _LEAD_SECONDS = 20e-3
 _WARM_SECONDS = 0.5
-# for this long after a run ONNX Runtime's threads spin, and would take the cores from the next file
+# ONNX Runtime's threads spin for this long after a run; they would slow the next file.
 _SPIN_SECONDS = 50e-3
 
 
@@ -33,8 +32,9 @@ _SPIN_SECONDS = 50e-3
 class Timing:
     """How long a run of a file took.
 
-    The quartiles `low`, `median` and `high`, in milliseconds, of `milliseconds`.
-    `milliseconds` has a sample per round, in order, and each is the mean of `runs` runs in a row.
+    `median`, `low`, `high`: the quartiles of `milliseconds`.
+    `milliseconds`: a sample per round, in order; each is the mean of `runs` runs in a row.
+    `runs`: runs per sample.
     """
 
     median: float
@@ -45,7 +45,7 @@ class Timing:
 
     @staticmethod
     def of(milliseconds: Sequence[float], runs: int) -> Timing:
-        """The timing that these samples make, each the mean of `runs` runs."""
+        """The timing of these samples, each of which is the mean of `runs` runs."""
         low, median, high = _quartiles(np.asarray(milliseconds))
         return Timing(
             median=median, low=low, high=high, milliseconds=tuple(milliseconds), runs=runs
@@ -57,9 +57,9 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """How many times as long one file takes as another.
+    """The time of one file divided by the time of another.
 
-    The median of the pairwise ratios, and their quartiles.
+    `median`, `low`, `high`: the quartiles of the ratios of all pairs.
     """
 
     median: float
@@ -68,7 +68,7 @@ class Ratio:
 
     @property
     def is_too_noisy(self) -> bool:
-        """Whether nothing is to be read off it: see `is_too_noisy`."""
+        """Whether the function `is_too_noisy` says so of its quartiles."""
         return is_too_noisy(self.low, self.high)
 
     def __str__(self) -> str:
@@ -77,19 +77,19 @@ class Ratio:
 
 
 def is_too_noisy(low: float, high: float) -> bool:
-    """Whether an interval of a ratio has 1 in it and spans an order of magnitude.
+    """Whether an interval of a ratio contains 1 and spans a factor of 10 or more.
 
-    Which of the two is faster nobody can tell.
+    Then the timing does not tell which of the two is faster.
     """
     return low < 1 < high and high >= NOISY * low
 
 
 def ratio(a: Timing, b: Timing) -> Ratio:
-    """How many times as long `a` took as `b`, both from one `alternate`.
+    """The time of `a` divided by the time of `b`, both from one call of `alternate`.
 
-    Below 1 where `a` is faster. The figure to quote.
-    Each sample of `a` is divided by the sample of `b` in the same round, so that what slowed the
-    machine for a while slowed both. Raises ValueError for timings of different numbers of rounds.
+    It is below 1 where `a` is faster, and it is the figure to quote. Each sample of `a` is divided
+    by the sample of `b` in the same round, so that what slowed the machine for a while slowed both.
+    Raises ValueError for timings of different numbers of rounds.
     """
     if len(a.milliseconds) != len(b.milliseconds):
         raise ValueError(
@@ -108,30 +108,38 @@ def in_turn(
     warm_up: int = 10,
     seconds: float = SECONDS,
 ) -> list[Timing]:
-    """A sample of each in turn (A B A B ...), `rounds` times or for about `seconds`.
+    """Time functions in alternation (A B A B ...), and return a Timing for each, in order.
 
-    `resting`: wait before each sample.
-    Up to `warm_up` runs of each, half a second at most, are made before. Returns a Timing for each,
-    in order.
+    `resting`: whether to wait before each sample, until the threads of the one before are idle.
+    `rounds`: samples of each; None for as many as take about `seconds` in all, 7 at least.
+    `warm_up`: runs of each before the first sample, half a second at most.
     """
     with _undisturbed():
-        expected = [_warm(run, warm_up) for run in runs]
+        seconds_of_a_run = [_warm(run, warm_up) for run in runs]
         rest = _SPIN_SECONDS if resting and len(runs) > 1 else 0.0
-        counts = [max(1, ceil(max(_BLOCK_SECONDS, rest / 5) / one)) for one in expected]
-        leads = [one < _LEAD_SECONDS for one in expected]
+        counts = [
+            max(1, ceil(max(_BLOCK_SECONDS, rest / 5) / fastest)) for fastest in seconds_of_a_run
+        ]
+        leads = [fastest < _LEAD_SECONDS for fastest in seconds_of_a_run]
         samples: list[list[float]] = [[] for _ in runs]
-        start, done = perf_counter(), 0
-        while done < rounds if rounds else done < FEWEST_ROUNDS or perf_counter() - start < seconds:
-            for run, count, lead, mine in zip(runs, counts, leads, samples, strict=True):
+        start, rounds_done = perf_counter(), 0
+        while (
+            rounds_done < rounds
+            if rounds
+            else rounds_done < FEWEST_ROUNDS or perf_counter() - start < seconds
+        ):
+            for run, count, lead, milliseconds in zip(runs, counts, leads, samples, strict=True):
                 if rest:
                     sleep(rest)
-                mine.append(_sample(run, count, lead))
-            done += 1
-    return [Timing.of(mine, count) for mine, count in zip(samples, counts, strict=True)]
+                milliseconds.append(_sample(run, count, lead))
+            rounds_done += 1
+    return [
+        Timing.of(milliseconds, count) for milliseconds, count in zip(samples, counts, strict=True)
+    ]
 
 
 def _warm(run: Callable[[], Any], most: int) -> float:
-    """Up to `most` runs; the seconds of the fastest."""
+    """Make up to `most` runs; returns the seconds of the fastest."""
     start, fastest = perf_counter(), float("inf")
     for _ in range(most):
         began = perf_counter()
@@ -143,7 +151,7 @@ def _warm(run: Callable[[], Any], most: int) -> float:
 
 
 def _sample(run: Callable[[], Any], count: int, lead: bool) -> float:
-    """The mean milliseconds of `count` runs in a row, after one that is not timed if `lead`."""
+    """The mean milliseconds of `count` runs in a row, after an untimed one if `lead`."""
     if lead:
         run()
     start = perf_counter()
@@ -159,7 +167,7 @@ def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without Python's garbage collector, whose pauses are not the file's."""
+    """Disable Python's garbage collector, whose pauses are not part of a run."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Latency: the milliseconds of a run, of one file or of several in alternation."""
+"""Latency: the milliseconds of a run, for one file or for several in alternation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shoestring.artifact import OnnxRuntime, Runtime, read_model
 from shoestring.artifact.runtime.session import checked
 from shoestring.core import Cost, Task
 from shoestring.meters.exchange import Sent, Work
-from shoestring.meters.inputs import as_file, feeds, positive, runner, whole
+from shoestring.meters.inputs import as_file, check_integer, check_positive, feeds, runner
 from shoestring.meters.interleaved import SECONDS, Timing, in_turn, ratio
 from shoestring.meters.remote import Remote, one_remote
 
@@ -29,20 +29,24 @@ def alternate(
     seconds: float = SECONDS,
     runtime: Runtime | Remote | list[Runtime] | tuple[Runtime, ...] = _ONNX_RUNTIME,
 ) -> list[Timing]:
-    """Time several files in one go, a sample of each in turn (A B A B ...), so that drift hits all
-    alike.
+    """Time files in alternation (A B A B ...), so that drift of the machine slows all alike.
 
-    `threads` a run may use (None: all cores); `batch` examples a run.
-    `rounds`: samples of each, None for as many as take about `seconds` in all, 7 at least; up to
-        `warm_up` runs of each, half a second at most, are made before. A sample is the mean of so
-        many runs in a row that they take a millisecond (ten, with several threads, which are given
-        50 ms to settle before).
-    `runtime`: one for all, or one for each path, which may be the same file twice; a `Remote` has
-        all of them timed by its device. Returns a Timing per path, in order. Raises ValueError for
-        bad settings, FileNotFoundError, ShoeError for a damaged file, RemoteError.
+    `threads`: threads of a run, 1 or more; None for all cores.
+    `batch`: examples per run, 1 or more.
+    `rounds`: samples of each file, 1 or more; None for as many as take about `seconds` in all, 7 at
+        least.
+    `warm_up`: runs of each file before the first sample, 1 or more, half a second at most.
+    `seconds`: the time of the whole alternation, above 0.
+    `runtime`: one for all paths, or one for each path; then a path may appear twice. A `Remote` has
+        its device time all files.
+
+    A sample is the mean of as many runs in a row as take a millisecond; with several threads they
+    take ten milliseconds, after a rest of 50. Returns a Timing per path, in order.
+    Raises ValueError for bad settings, FileNotFoundError for a path without a file, ShoeError for a
+    damaged file, and RemoteError.
     """
     _check(threads=threads, batch=batch, rounds=rounds, warm_up=warm_up)
-    positive("seconds", seconds)
+    check_positive("seconds", seconds)
     if isinstance(paths, str | Path) or not paths:
         raise ValueError(f"alternate() takes a list of one path or more, not {paths!r}")
     runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
@@ -64,48 +68,53 @@ def alternate(
         )
         return device.time(work)
     runs: list[Callable[[], Any]] = []
-    for one, its in zip(paths, runtimes, strict=True):
-        with as_file(one, task) as path:
+    for item, item_runtime in zip(paths, runtimes, strict=True):
+        with as_file(item, task) as path:
             content = read_model(path)
-            runs.append(runner(content, feeds(content, task, batch), threads, checked(its)))
+            runs.append(
+                runner(content, feeds(content, task, batch), threads, checked(item_runtime))
+            )
     return in_turn(runs, resting=threads != 1, rounds=rounds, warm_up=warm_up, seconds=seconds)
 
 
 def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[Sent], list[int]]:
-    """What is sent to another device.
+    """What is sent to another device: each distinct file once with its inputs, and the order.
 
-    Each distinct file once, with its inputs, and which of them is at each place.
+    The order has the index of a file for each path.
     """
     files: list[Sent] = []
-    places: dict[bytes, int] = {}
+    indices: dict[bytes, int] = {}
     order: list[int] = []
-    for one in paths:
-        with as_file(one, task) as path:
+    for item in paths:
+        with as_file(item, task) as path:
             content, data = read_model(path), path.read_bytes()
-        if data not in places:
-            places[data] = len(files)
+        if data not in indices:
+            indices[data] = len(files)
             files.append(Sent(data, feeds(content, task, batch)))
-        order.append(places[data])
+        order.append(indices[data])
     return files, order
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """`milliseconds`: the median time of one run of the file, on the task's example.
+    """`milliseconds`: the median time of one run of the file on the task's example.
 
-    Of a file with several entries, of one run of each.
-    threads: that a run may use; None for all cores.
-    repeats: samples of which the median is taken; None for as many as take about a second and a
-    half, 7 at least. warm_up: runs before the first that counts, 1 or more. batch: examples a run.
-    The milliseconds are those of the whole run. reference: a file that is timed in alternation. The
-    milliseconds are then the median pairwise ratio to it, times what
-        the reference took when this process first timed it: what slows the machine later does not
-        look like a slower model. They are the ones to compare in a ledger.
-    runtime: what runs the files; OpenVINO() is another vendor's opinion, and Remote(url) another
-    device.
+    A run of a file with several entries is one run of each.
 
-    Raises ValueError for bad settings, FileNotFoundError, ShoeError for a damaged file,
-    RemoteError.
+    `threads`: threads of a run, 1 or more; None for all cores.
+    `repeats`: samples of which the median is taken, 1 or more; None for as many as take about a
+        second and a half, 7 at least.
+    `warm_up`: runs before the first sample, 1 or more.
+    `batch`: examples per run, 1 or more. The milliseconds are those of the whole run.
+    `reference`: a file that is timed in alternation. The milliseconds are then the median ratio to
+        it, times what the reference took when this process first timed it. So a machine that slows
+        down later does not make a model look slower; these are the milliseconds to compare in a
+        ledger.
+    `runtime`: what runs the files. `OpenVINO()` is another runtime, and `Remote(url)` another
+        device.
+
+    Raises ValueError for bad settings, FileNotFoundError for a path without a file, ShoeError for a
+    damaged file, and RemoteError.
     """
 
     measures: ClassVar[str] = "milliseconds"
@@ -129,7 +138,7 @@ class Latency:
             checked(self.runtime)
 
     def why_not(self) -> str | None:
-        """None: this can be measured everywhere."""
+        """None: latency can be measured everywhere."""
         return None
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
@@ -150,9 +159,8 @@ class Latency:
         return Cost(milliseconds=ratio(*timings).median * unit)
 
     def _key(self, reference: Path, task: Task) -> tuple[Any, ...]:
-        shapes = tuple(
-            value.shape for value in feeds(read_model(reference), task, self.batch).values()
-        )
+        inputs = feeds(read_model(reference), task, self.batch)
+        shapes = tuple(value.shape for value in inputs.values())
         status = reference.stat()
         return (
             reference.resolve(),
@@ -164,15 +172,14 @@ class Latency:
         )
 
 
-_first: dict[
-    tuple[Any, ...], float
-] = {}  # what each reference took when it was first timed, in milliseconds
+# The milliseconds of each reference when it was first timed.
+_first: dict[tuple[Any, ...], float] = {}
 
 
 def _check(
     *, threads: int | None, batch: int, rounds: int | None, warm_up: int, called: str = "rounds"
 ) -> None:
-    whole("threads", threads, 1, "all cores")
-    whole("batch", batch, 1)
-    whole(called, rounds, 1, "as many as take about a second and a half")
-    whole("warm_up", warm_up, 1)
+    check_integer("threads", threads, 1, "all cores")
+    check_integer("batch", batch, 1)
+    check_integer(called, rounds, 1, "as many as take about a second and a half")
+    check_integer("warm_up", warm_up, 1)

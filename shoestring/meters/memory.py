@@ -17,30 +17,30 @@ import numpy as np
 from shoestring.artifact import Content, Loaded, load, read_model
 from shoestring.artifact.format.graph import Graph, Node, Port
 from shoestring.core import Cost, Task
-from shoestring.meters.inputs import as_file, feeds, positive, whole
+from shoestring.meters.inputs import as_file, check_integer, check_positive, feeds
 
-_RUNS = 3  # the first lays out the runtime's arena, the others use it
+_RUNS = 3  # the first allocates the runtime's arena, the others use it
 _CHILD = "import sys; from shoestring.meters.memory import child; child(*sys.argv[1:])"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """`memory_bytes`: by how much loading a file and running it raises the peak resident memory of
-    a process of its own.
+    """`memory_bytes`: how much loading and running a file raises a process's peak resident memory.
 
-    That process imports what running needs, runs a trivial graph and holds the inputs before it
-    starts to count, so that the price of Python and ONNX Runtime is not the file's. Reading and
-    unpacking are: the file's bytes, its tensors and the runtime's copy of them exist at the same
-    time; each of several entries has a copy of what it reads. The smallest file takes about a
-    megabyte.
+    The file runs in a process of its own. That process first imports what running needs, runs a
+    trivial graph and holds the inputs; so the memory of Python and ONNX Runtime is not counted.
+    Reading and unpacking are counted: the file's bytes, its tensors and the runtime's copy of them
+    exist at the same time. Each entry has a copy of the tensors that it reads. The smallest file
+    takes about a megabyte.
 
-    threads: that a run may use; None for all cores.
-    batch: examples a run.
-    seconds: after which the process is stopped.
+    `threads`: threads of a run, 1 or more; None for all cores.
+    `batch`: examples per run, 1 or more.
+    `seconds`: after which the process is stopped, above 0.
 
-    Unmeasured where the system does not tell (Windows); `why_not` says so. Raises ValueError for
-    bad settings, FileNotFoundError, ShoeError for a damaged file, TimeoutError, RuntimeError where
-    the process dies.
+    Where the system does not report a peak (Windows) the cost stays unmeasured, and `why_not` says
+    so.
+    Raises ValueError for bad settings, FileNotFoundError for a path without a file, ShoeError for a
+    damaged file, TimeoutError, and RuntimeError where the process dies.
     """
 
     measures: ClassVar[str] = "memory_bytes"
@@ -50,9 +50,9 @@ class Memory:
     seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        whole("threads", self.threads, 1, "all cores")
-        whole("batch", self.batch, 1)
-        positive("seconds", self.seconds)
+        check_integer("threads", self.threads, 1, "all cores")
+        check_integer("batch", self.batch, 1)
+        check_positive("seconds", self.seconds)
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
@@ -71,8 +71,8 @@ class Memory:
     def _measure(self, path: Path, inputs: dict[str, np.ndarray]) -> int:
         with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
             arrays = Path(folder) / "inputs.npz"
-            np.savez(arrays, **{str(place): value for place, value in enumerate(inputs.values())})  # type: ignore[arg-type]
-            # The process finds what this one finds, wherever it was started.
+            np.savez(arrays, **{str(index): value for index, value in enumerate(inputs.values())})  # type: ignore[arg-type]
+            # The process imports from where this one does, also from a relative path.
             paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
             command = [sys.executable, "-c", _CHILD, str(path), str(arrays), str(self.threads or 0)]
             try:
@@ -101,12 +101,12 @@ class Memory:
 
 
 def child(path: str, arrays: str, threads: str) -> None:
-    """Prints the bytes that loading and running the file adds to this process's peak.
+    """Print the bytes that loading and running the file adds to this process's peak memory.
 
-    Run in a process of its own.
+    It is run in a process of its own.
     """
-    with np.load(arrays) as kept:
-        values = [kept[str(place)] for place in range(len(kept.files))]
+    with np.load(arrays) as saved:
+        values = [saved[str(index)] for index in range(len(saved.files))]
     trivial = Graph(
         20,
         (Port("x", 1, (1,)),),
@@ -122,22 +122,22 @@ def child(path: str, arrays: str, threads: str) -> None:
     _forget()
     before = peak()
     loaded = load(path, threads=int(threads) or None)
-    given = iter(values)
+    remaining = iter(values)
     runs = [
-        (one, {port.name: next(given) for port in one.inputs})
-        for one in (loaded.entries or {"": loaded}).values()
+        (entry, {port.name: next(remaining) for port in entry.inputs})
+        for entry in (loaded.entries or {"": loaded}).values()
     ]
     for _ in range(_RUNS):
-        for one, inputs in runs:
-            one.run(inputs)
+        for entry, inputs in runs:
+            entry.run(inputs)
     print(max(0, peak() - before))
 
 
 def peak() -> int:
-    """The most resident bytes that this process has had.
+    """The peak resident bytes of this process so far.
 
-    Linux's `ru_maxrss` starts at what the parent had when it started the process, a gigabyte of
-    torch say; the figure in /proc does not.
+    Linux's `ru_maxrss` starts at the parent's resident memory, which is a gigabyte with torch. The
+    figure in /proc starts anew.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -145,14 +145,14 @@ def peak() -> int:
     except (OSError, StopIteration):
         import resource
 
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
+        maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return maximum if sys.platform == "darwin" else maximum * 1024
 
 
 def _forget() -> None:
-    """Make the peak what is resident now, where the system lets us (Linux).
+    """Reset the peak to what is resident now, where the system allows it (Linux).
 
-    Imports peak higher than they stay.
+    Importing takes more memory for a while than it keeps.
     """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

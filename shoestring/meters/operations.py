@@ -1,6 +1,4 @@
-"""Operations: multiplies and adds per example, from the file's graph and the shapes that really
-run.
-"""
+"""Operations: multiplications and additions per example, from the file's graph and its shapes."""
 
 from __future__ import annotations
 
@@ -29,37 +27,38 @@ class UnmeasuredWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """`operations`: of one run on one example (of several entries, one run of each), a multiply and
-    an add being two, as the graph is written.
+    """`operations`: of each entry's run on one example; a multiplication and an addition are two.
 
-    Counted are the operators that multiply matrices: Conv, ConvInteger, QLinearConv, ConvTranspose,
-    Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum, RNN, GRU, LSTM and Attention; of each, the
-    products and their sums only. Zeros count like any other number: of weights, because the runtime
-    multiplies by them, and of padding, by custom. Not counted is work in proportion to a tensor's
-    elements: biases, activations, normalisation, pooling, look-ups, quantising. Other axes that
-    vary, such as time, have the length that the task's example has; where nothing varies, the whole
-    fixed batch is counted.
+    The graph is counted as it is written. Counted are the products and sums of operators that
+    multiply matrices: Conv, ConvInteger, QLinearConv, ConvTranspose, Gemm, MatMul, MatMulInteger,
+    QLinearMatMul, Einsum, RNN, GRU, LSTM and Attention. Zeros count like any other number: zero
+    weights because the runtime multiplies by them, padding by convention. Work in proportion to a
+    tensor's elements is not counted: biases, activations, normalization, pooling, look-ups,
+    quantization.
 
-    A graph with other operators of this kind (DFT, STFT, DeformConv, LinearAttention,
-    CausalConvWithState) stays unmeasured, and an UnmeasuredWarning names them. Raises
-    FileNotFoundError, ShoeError for a damaged file.
+    Axes that vary, such as time, have the length that they have in the task's example. Where no
+    axis varies, the whole fixed batch is counted. A graph with another operator that multiplies
+    (DFT, STFT, DeformConv, LinearAttention, CausalConvWithState) stays unmeasured, and an
+    UnmeasuredWarning names it. Raises FileNotFoundError for a path without a file and ShoeError for
+    a damaged file.
     """
 
     measures: ClassVar[str] = "operations"
 
     def why_not(self) -> str | None:
-        """None: this can be measured everywhere."""
+        """None: operations can be counted everywhere."""
         return None
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
             content = read_model(path)
-        used = {node.operator for one in by_entry(content).values() for node in one.graph.nodes}
+        contents = by_entry(content).values()
+        used = {node.operator for entry in contents for node in entry.graph.nodes}
         unknown = sorted(used & _UNKNOWN)
         if unknown:
             why = (
-                "operations are unmeasured: nobody has written down how many "
-                f"{', '.join(unknown)} takes"
+                "operations are unmeasured: there is no rule for the operations of "
+                f"{', '.join(unknown)}"
             )
             warnings.warn(why, UnmeasuredWarning, stacklevel=2)
             return Cost()
@@ -67,43 +66,41 @@ class Operations:
 
 
 def counts(content: Content | Entries, task: Task) -> list[tuple[str, int]]:
-    """(operator, operations on one example) of each counted node, in the order of the graph, of
-    each entry.
-    """
+    """The operator of each counted node and its operations on one example, entry by entry."""
     inputs = feeds(content, task)
     return [
-        one
-        for name, own in by_entry(content).items()
-        for one in _counts(own, of_entry(inputs, name))
+        count
+        for name, entry in by_entry(content).items()
+        for count in _counts(entry, of_entry(inputs, name))
     ]
 
 
 def _counts(content: Content, inputs: dict[str, np.ndarray]) -> list[tuple[str, int]]:
+    """The operator of each counted node and its operations, in the order of the graph."""
     first = len(content.graph.inputs) + content.graph.weights + len(content.graph.constants)
-    counted: list[tuple[Node, int]] = []
+    counted_nodes: list[tuple[Node, int]] = []
     for node in content.graph.nodes:
         if node.operator in _RULES:
-            counted.append((node, first))
+            counted_nodes.append((node, first))
         first += node.outputs
-    numbers = {n for node, output in counted for n in (output, *node.inputs) if n is not None}
-    # Of an output that is absent there is no value to ask for; what is counted is never asked by
-    # it.
-    numbers -= {output for node, output in counted if 0 in node.absent}
+    numbers = {n for node, output in counted_nodes for n in (output, *node.inputs) if n is not None}
+    # An output that is absent has no value whose shape could be asked for, and no rule needs it.
+    numbers -= {output for node, output in counted_nodes if 0 in node.absent}
     shapes = _shapes(content, inputs, sorted(numbers))
-    found: list[tuple[str, int]] = []
-    for node, output in counted:
+    operations: list[tuple[str, int]] = []
+    for node, output in counted_nodes:
         operands = [shapes[n] if n is not None else () for n in node.inputs]
         attributes = {name: value for name, _, value in node.attributes}
-        found.append(
+        operations.append(
             (node.operator, _RULES[node.operator](operands, shapes.get(output, ()), attributes))
         )
-    return found
+    return operations
 
 
 def _shapes(
     content: Content, inputs: dict[str, np.ndarray], numbers: list[int]
 ) -> dict[int, Shape]:
-    """The shapes of values, by number, as one run on one example has them.
+    """The shapes of values, by number, in one run on one example.
 
     The graph is run with Shape nodes added.
     """
@@ -131,15 +128,15 @@ Rule = Callable[[Sequence[Shape], Shape, dict[str, Any]], int]
 
 
 def _convolution(weight: int) -> Rule:
-    """Each output is a sum over a kernel of (channels in / groups) × its window.
+    """Each output is a sum over a kernel of (input channels / groups) × its window.
 
-    The weight's axes from 1 on.
+    These are the axes of the weight from 1 on.
     """
     return lambda operands, output, _: 2 * prod(output) * prod(operands[weight][1:])
 
 
 def _transposed(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """Each input is spread over a kernel of (channels out / groups) × its window."""
+    """Each input is spread over a kernel of (output channels / groups) × its window."""
     return 2 * prod(operands[0]) * prod(operands[1][1:])
 
 
@@ -152,29 +149,26 @@ def _matmul(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]
 
 
 def _recurrent(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """At each of steps × examples every weight is used once.
-
-    Those of the input W, and those of the state R.
-    """
+    """Each weight of the input (W) and of the state (R) is used once per time step and example."""
     steps_examples = prod(operands[0][:2])
     return 2 * steps_examples * (prod(operands[1]) + prod(operands[2]))
 
 
 def _einsum(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """Of two operands, a multiply and an add for each combination of indices.
+    """A multiplication and an addition of two operands for each combination of indices.
 
-    Of one, or with nothing summed, none.
+    Nothing is counted where there is one operand or nothing is summed.
     """
     equation = re.sub(r"\s", "", attributes["equation"])
     left, _, right = equation.partition("->")
     sizes: dict[str, int] = {}
     for term, shape in zip(left.split(","), operands, strict=True):
-        before, dots, after = term.partition("...")
-        hidden = len(shape) - len(before) - len(after)
+        leading, dots, trailing = term.partition("...")
+        hidden = len(shape) - len(leading) - len(trailing)
         letters = [
-            *before,
-            *(f".{hidden - place}" for place in range(hidden if dots else 0)),
-            *after,
+            *leading,
+            *(f".{hidden - axis}" for axis in range(hidden if dots else 0)),
+            *trailing,
         ]
         for letter, size in zip(letters, shape, strict=True):
             sizes[letter] = max(size, sizes.get(letter, 1))
@@ -187,9 +181,9 @@ def _einsum(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]
 
 
 def _attention(operands: Sequence[Shape], output: Shape, attributes: dict[str, Any]) -> int:
-    """Queries times keys, and weights times values.
+    """The products of queries with keys, and of attention weights with values.
 
-    Each query and each output element meets every key.
+    Each element of the queries and of the output meets every key.
     """
     past = operands[4][-2] if len(operands) > 4 and operands[4] else 0
     return 2 * (operands[1][-2] + past) * (prod(operands[0]) + prod(output))

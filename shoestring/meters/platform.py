@@ -1,7 +1,4 @@
-"""Where a file is to run, in words.
-
-`onnxruntime`, `openvino:all-threads`, `remote:http://raspberry:8731`.
-"""
+"""Names of what runs a file, such as `openvino:all-threads` or `remote:http://raspberry:8731`."""
 
 from __future__ import annotations
 
@@ -23,9 +20,10 @@ _THERE_IS = (
 
 
 class Platform(NamedTuple):
-    """What runs files, or the device that does, and the threads of a run (None: all cores).
+    """What runs files, and with how many threads; its `str` is what `parse_runtime` reads.
 
-    Its `str` is what `parse_runtime` reads.
+    `runtime`: a runtime of this machine, or the `Remote` device.
+    `threads`: threads of a run; None for all cores.
     """
 
     runtime: Runtime | Remote
@@ -47,10 +45,10 @@ class Platform(NamedTuple):
 
 
 def parse_runtime(text: str) -> Platform:
-    """The platform (runtime, threads) that a text names.
+    """The platform that a text names.
 
-    Raises ValueError, which lists what there is, for a text that names none, and
-    ModuleNotFoundError, which names the extra, where openvino is not installed.
+    Raises ValueError with a list of the names for an unknown one, and ModuleNotFoundError with the
+    name of the extra where openvino is not installed.
     """
     name = text.strip().removesuffix(ALL_THREADS)
     threads = None if name != text.strip() else 1
@@ -66,7 +64,7 @@ def parse_runtime(text: str) -> Platform:
 
 
 def _near(name: str) -> str:
-    """What was meant, perhaps."""
+    """A suggestion of the name that was meant, or ""."""
     if name.startswith(("http://", "https://")):
         return f" (remote:{name}?)"
     head, colon, tail = name.partition(":")

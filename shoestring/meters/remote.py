@@ -1,7 +1,4 @@
-"""Milliseconds of another device.
-
-Files are sent to its agent (`shoestring agent`), and the samples come back.
-"""
+"""Files are timed on another device, whose agent (`shoestring agent`) returns the samples."""
 
 from __future__ import annotations
 
@@ -17,35 +14,33 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shoestring.meters.exchange import PROTOCOL, Work, encode, plain_json, printable
-from shoestring.meters.inputs import positive
+from shoestring.meters.inputs import check_positive
 from shoestring.meters.interleaved import FEWEST_ROUNDS, Timing
 
 TOKEN = "SHOESTRING_TOKEN"
-"""The environment variable that has the token where none is given."""
+"""The environment variable with the token that is used where none is given."""
 _LARGEST_ANSWER = 1 << 25
 _SHORTEST_MILLISECONDS = 1e-7  # no processor calls a function in less
-_CLOCKS = 1.05  # times as fast as ours the device's clock may go
+_CLOCKS = 1.05  # how many times faster than ours the device's clock may be
 _RESET = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, IncompleteRead)
 
 
 class RemoteError(OSError):
-    """A device that cannot be reached, does not do what it was asked, or gives an answer that
-    cannot be right.
-    """
+    """A device cannot be reached, refuses a request, or gives an answer that cannot be right."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """The device at `url`, as a place where files are timed.
+    """The device at `url`, on which `alternate` and `Latency` time files as their `runtime`.
 
-    `alternate` and `Latency` take it for a `runtime`.
-    url: where its agent listens, such as http://raspberry:8731. token: what the agent printed; None
-    for that in the environment variable SHOESTRING_TOKEN, if any. seconds: the most that one answer
-    may take, waiting for others included.
+    `url`: where its agent listens, such as http://raspberry:8731.
+    `token`: what the agent printed; None reads the environment variable SHOESTRING_TOKEN, if it is
+        set.
+    `seconds`: the most that one answer may take, above 0, including the wait for other clients.
 
-    All files of one alternation are sent together and are timed there, in turn, by ONNX Runtime.
-    What comes back is checked, because a device may be broken, or somebody else's. Raises
-    ValueError for bad settings.
+    All files of one alternation are sent together, and ONNX Runtime times them there in
+    alternation. The answer is checked, because a device may be broken or belong to somebody else.
+    Raises ValueError for bad settings.
     """
 
     url: str
@@ -53,18 +48,18 @@ class Remote:
     seconds: float = 180.0
 
     def __post_init__(self) -> None:
-        positive("seconds", self.seconds)
+        check_positive("seconds", self.seconds)
         try:
             parts = urlsplit(self.url)
-            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-            bare = not (
+            is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            is_bare = not (
                 parts.username or parts.password or parts.query or parts.fragment
             ) and parts.path in ("", "/")
         except (ValueError, AttributeError, TypeError):
-            sound = bare = False
+            is_valid = is_bare = False
         if (
-            not sound
-            or not bare
+            not is_valid
+            or not is_bare
             or not self.url.isascii()
             or not self.url.isprintable()
             or " " in self.url
@@ -74,21 +69,21 @@ class Remote:
                 "'http://raspberry:8731', and give "
                 "the token apart"
             )
-        if self.token is not None and not _sound(self.token):
+        if self.token is not None and not _is_token(self.token):
             raise ValueError(
                 "the token is empty, or has a space or a sign outside ASCII: give the one that "
                 "the agent printed"
             )
 
     def about(self) -> dict[str, Any]:
-        """What the device says of itself: `machine`, `cores`, `versions`, `max_bytes`, `seconds`.
+        """What the device says of itself.
 
-        Raises RemoteError.
+        It has `machine`, `cores`, `versions`, `max_bytes` and `seconds`. Raises RemoteError.
         """
         return self._who(perf_counter() + self.seconds)
 
     def time(self, work: Work) -> list[Timing]:
-        """A Timing for each file of the work's order, in order. Raises RemoteError."""
+        """A Timing for each entry of the work's order. Raises RemoteError."""
         end = perf_counter() + self.seconds
         who, body = self._who(end), encode(work)
         if len(body) > who["max_bytes"]:
@@ -113,15 +108,15 @@ class Remote:
         return who
 
     def _timings(self, answer: dict[str, Any], work: Work, elapsed: float) -> list[Timing]:
-        found = answer.get("timings")
-        if not isinstance(found, list) or len(found) != len(work.order):
+        timings = answer.get("timings")
+        if not isinstance(timings, list) or len(timings) != len(work.order):
             raise self._nonsense(f"{len(work.order)} timings were wanted")
         counts: set[int] = set()
         total = 0.0
-        for one in found:
+        for timing in timings:
             samples, runs = (
-                (one.get("milliseconds"), one.get("runs"))
-                if isinstance(one, dict)
+                (timing.get("milliseconds"), timing.get("runs"))
+                if isinstance(timing, dict)
                 else (None, None)
             )
             if (
@@ -157,14 +152,15 @@ class Remote:
                 f"{elapsed:.0f}"
             )
         return [
-            Timing.of([float(sample) for sample in one["milliseconds"]], one["runs"])
-            for one in found
+            Timing.of([float(sample) for sample in timing["milliseconds"]], timing["runs"])
+            for timing in timings
         ]
 
     def _ask(self, method: str, path: str, body: bytes, end: float) -> dict[str, Any]:
-        """The answer to a request, a success of this protocol.
+        """The answer to a request, which is a success of this protocol.
 
-        Asked again while the device is busy, and once if it hung up.
+        A busy device is asked again until `end`, and one that closed the connection is asked again
+        once.
         """
         resets = 0
         while True:
@@ -183,40 +179,35 @@ class Remote:
             if status == 503 and perf_counter() + wait < end:
                 sleep(wait)
                 continue
-            said = printable(answer["error"])
+            reason = printable(answer["error"])
             advice = (
                 f"pass Remote(url, token=...) or set {TOKEN} to what `shoestring agent` printed"
                 if status == 401
                 else ""
             )
-            raise self._error(f"it refused (HTTP {status}): {said}", advice)
+            raise self._error(f"it refused (HTTP {status}): {reason}", advice)
 
     def _read(self, status: int, data: bytes) -> dict[str, Any]:
-        try:
-            answer = plain_json(data, "the answer")
-        except ValueError as error:
-            if 300 <= status < 400:
-                raise self._error(
-                    "it sends us elsewhere, and that is not followed",
-                    "give the url of the agent itself",
-                ) from None
-            raise self._nonsense(f"HTTP {status}; {printable(str(error))}") from None
-        if not isinstance(answer, dict):
-            raise self._nonsense(
-                f"HTTP {status} with {type(answer).__name__} where an object was wanted"
-            )
         if 300 <= status < 400:
             raise self._error(
                 "it sends us elsewhere, and that is not followed",
                 "give the url of the agent itself",
             )
+        try:
+            answer = plain_json(data, "the answer")
+        except ValueError as error:
+            raise self._nonsense(f"HTTP {status}; {printable(str(error))}") from None
+        if not isinstance(answer, dict):
+            raise self._nonsense(
+                f"HTTP {status} with {type(answer).__name__} where an object was wanted"
+            )
         if status != 200:
             if not isinstance(answer.get("error"), str):
                 raise self._nonsense(f"HTTP {status} without a word of why")
         elif answer.get("protocol") != PROTOCOL or isinstance(answer["protocol"], bool):
-            said = _short(answer.get("protocol"))
+            protocol = _short(answer.get("protocol"))
             raise self._error(
-                f"it speaks protocol {said} and this program {PROTOCOL}",
+                f"it speaks protocol {protocol} and this program {PROTOCOL}",
                 "install the same shoestring on both",
             )
         return answer
@@ -224,9 +215,9 @@ class Remote:
     def _exchange(
         self, method: str, path: str, body: bytes, end: float
     ) -> tuple[int, bytes, float]:
-        """Status, content, and after how many seconds to come again.
+        """The status, the content, and the seconds to wait before asking again.
 
-        However slowly the answer drips, it is over at `end`.
+        It ends at `end`, however slowly the answer arrives.
         """
         parts, headers = urlsplit(self.url), self._headers(method)
         left = end - perf_counter()
@@ -276,7 +267,7 @@ class Remote:
 
     def _headers(self, method: str) -> dict[str, str]:
         token = self.token if self.token is not None else os.environ.get(TOKEN) or None
-        if token is not None and not _sound(token):
+        if token is not None and not _is_token(token):
             raise ValueError(
                 f"{TOKEN} has a space or a sign outside ASCII: set it to what `shoestring agent` "
                 "printed"
@@ -301,11 +292,11 @@ class Remote:
 
 
 def one_remote(runtimes: Sequence[Any]) -> Remote | None:
-    """The device where all are timed, None where that is this machine.
+    """The device on which all files are timed; None where all runtimes are of this machine.
 
-    Raises ValueError where it is not the same for all.
+    Raises ValueError where the runtimes are on different devices.
     """
-    remotes = [one for one in runtimes if isinstance(one, Remote)]
+    remotes = [runtime for runtime in runtimes if isinstance(runtime, Remote)]
     if remotes and (len(remotes) < len(runtimes) or len(set(remotes)) > 1):
         raise ValueError(
             "files are compared that are to be timed on different devices, and milliseconds of "
@@ -318,9 +309,9 @@ def one_remote(runtimes: Sequence[Any]) -> Remote | None:
 def _sent(
     connection: HTTPConnection, method: str, path: str, body: bytes, headers: dict[str, str]
 ) -> HTTPResponse:
-    """The response.
+    """Send a request; returns the response.
 
-    Who refuses a request may hang up before it has all of it: what he said is read nevertheless.
+    A server may refuse a request and hang up before it has all of it. Its answer is read anyway.
     """
     try:
         connection.request(method, path, body or None, headers)
@@ -342,14 +333,14 @@ def _wait(response: HTTPResponse) -> float:
 
 def _hang_up(connection: socket.socket) -> None:
     with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)  # what waits for it wakes up
+        connection.shutdown(socket.SHUT_RDWR)  # wakes up whoever waits for it
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _sound(token: str) -> bool:
+def _is_token(token: str) -> bool:
     return token.isascii() and token.isprintable() and " " not in token and token != ""
 
 
@@ -358,5 +349,5 @@ def _short(value: Any) -> str:
 
 
 def _without_user(url: Any) -> Any:
-    """The url without what stands before an @, which may be a secret."""
+    """The url without the part before an @, which may be a secret."""
     return f"...@{url.rsplit('@', 1)[1]}" if isinstance(url, str) and "@" in url else url

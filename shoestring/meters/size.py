@@ -13,21 +13,20 @@ from shoestring.meters.inputs import as_file
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """`bytes`: the length of the file that is shipped, all of it.
+    """`bytes`: the length of the file that is shipped: graph, tensors, descriptions and checksums.
 
-    Graph, tensors, descriptions and checksums.
-    A module is written to a file for it. `shoestring.artifact.bill` says what each byte is for.
-    Raises FileNotFoundError, ShoeError for a damaged file.
+    A module is first written to a file. `shoestring.artifact.bill` says what each byte is for.
+    Raises FileNotFoundError for a path without a file and ShoeError for a damaged file.
     """
 
     measures: ClassVar[str] = "bytes"
 
     def why_not(self) -> str | None:
-        """None: this can be measured everywhere."""
+        """None: size can be measured everywhere."""
         return None
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         with as_file(subject, task) as path:
             data = path.read_bytes()
-        sections(data)  # the size of a damaged file is nobody's cost
+        sections(data)  # raises ShoeError for a damaged file
         return Cost(bytes=len(data))

@@ -1,6 +1,6 @@
 """Reference networks, one file each.
 
-Inputs are as the data has them, images 0..1: normalisation is inside.
+Inputs are as the data has them, images in 0..1: the networks normalize them inside.
 """
 
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300

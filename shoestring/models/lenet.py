@@ -1,4 +1,4 @@
-"""The LeNets: for the embedded digits, and the two of the compression papers."""
+"""The LeNets: one for the small digits, and the two of the compression papers."""
 
 from __future__ import annotations
 

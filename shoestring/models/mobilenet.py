@@ -10,14 +10,15 @@ _STAGES = ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2))  # width, blocks, str
 
 
 class MobileNet(nn.Module):
-    """MobileNetV2 (Sandler et al. 2018, section 4) cut to CIFAR-10.
+    """MobileNetV2 (Sandler et al. 2018, section 4) cut to CIFAR-10, 545,674 parameters.
 
-    Inverted residuals with depthwise convolutions and ReLU6.
-    545,674 parameters. Differs: twelve blocks in place of seventeen, four times wider within in
-    place of six, 256 features are pooled in place of 1,280; a block that halves the size has one
-    whole convolution in place of the wider one and the depthwise one (Tan & Le 2021, "fused"):
-    depthwise ones with a stride take torch fifty times as long in bfloat16 as those without. Images
-    N×3×32×32 in 0..1 to logits N×10; the normalisation is inside.
+    Inverted residuals with depthwise convolutions and ReLU6. Images N×3×32×32 in 0..1 to logits
+    N×10; the normalization is inside.
+
+    Differs: twelve blocks instead of seventeen, an expansion of four instead of six, and 256 pooled
+    features instead of 1,280. A block that halves the size has one full convolution instead of the
+    expansion and the depthwise one (Tan & Le 2021, "fused"): in bfloat16, depthwise convolutions
+    with a stride take torch fifty times as long as those without.
     """
 
     def __init__(self) -> None:
@@ -41,10 +42,10 @@ class MobileNet(nn.Module):
 
 
 class _Inverted(nn.Module):
-    """Four times wider (1×1), each channel by itself (3×3), narrower again (1×1, no activation).
+    """An inverted residual: expand by four (1×1), depthwise 3×3, project (1×1, no activation).
 
-    Added to what came in where that fits.
-    Where the size halves, one whole 3×3 convolution takes the place of the first two.
+    The input is added to the output where the two have the same shape. Where the size halves, one
+    full 3×3 convolution replaces the first two.
     """
 
     def __init__(self, channels: int, width: int, stride: int) -> None:

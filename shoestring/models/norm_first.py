@@ -1,4 +1,4 @@
-"""A small convolutional network in the order of XNOR-Net: norm, activation, convolution, pooling."""
+"""A small convolutional network in the order of XNOR-Net: norm, activation, convolution, pool."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from torch import Tensor, nn
 
 
 class NormFirst(nn.Module):
-    """Three 3×3 convolutions and a linear layer, each after its norm, between a 5×5 convolution and
-    a linear layer.
+    """Three 3×3 convolutions and a linear layer, each after a norm, between two ordinary layers.
 
-    421,322 parameters at the width of 64. The activation is `nn.Hardtanh`, whose sign is that of
-    the norm, so that `quantize.Binary` needs no norms of its own. Images N×1×28×28 in 0..1 to
-    logits N×10.
+    The first layer is a 5×5 convolution and the last one linear; 421,322 parameters at the width of
+    64. The activation is `nn.Hardtanh`, whose sign is that of the norm, so `quantize.Binary` needs
+    no norms of its own. Images N×1×28×28 in 0..1 to logits N×10.
+
+    `width`: channels of the first two 3×3 convolutions, 4 or more.
     """
 
     def __init__(self, width: int = 64) -> None:

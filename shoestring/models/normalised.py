@@ -1,4 +1,4 @@
-"""The normalisation of CIFAR-10's images, as a part of the network."""
+"""The normalization of CIFAR-10's images, as a part of the network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Normalised(nn.Module):
-    """Images N×3×H×W in 0..1, less the mean and over the standard deviation of each channel."""
+    """Images N×3×H×W in 0..1, minus the mean and over the standard deviation of each channel."""
 
     mean: Tensor
     deviation: Tensor
@@ -22,5 +22,5 @@ class Normalised(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Of the same shape."""
+        """Normalized images N×3×H×W."""
         return (images - self.mean) / self.deviation

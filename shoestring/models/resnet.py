@@ -11,8 +11,10 @@ from shoestring.models.normalised import Normalised
 class ResNet20(nn.Module):
     """ResNet-20 (He et al. 2016, section 4.2), 269,722 parameters at the published width of 16.
 
-    Shortcuts have no parameters: where the size changes they take every second pixel and add
-    channels of zeros. Images N×3×32×32 in 0..1 to logits N×10; the normalisation is inside.
+    Shortcuts have no parameters: where the size changes, they take every second pixel and add
+    channels of zeros. Images N×3×32×32 in 0..1 to logits N×10; the normalization is inside.
+
+    `width`: channels of the first stage, 1 or more.
     """
 
     def __init__(self, width: int = 16) -> None:
@@ -41,9 +43,8 @@ class _Block(nn.Module):
         """Features N×C×H×W."""
         shortcut = features
         changed = self.second(functional.relu(self.first(features)))
-        if (
-            self.halves
-        ):  # as many channels more as there are, which is fewer where some were taken out
+        if self.halves:
+            # Count the channels here: pruning may have removed some.
             shortcut = functional.pad(
                 features[:, :, ::2, ::2], (0, 0, 0, 0, 0, changed.shape[1] - features.shape[1])
             )

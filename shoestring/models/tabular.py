@@ -1,4 +1,4 @@
-"""A small network for tables: categories and numbers."""
+"""A small network for tables of categories and numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 
 class TabularNet(nn.Module):
-    """Vectors of the categories beside the standardised numbers, then 128 → 64 → classes with ReLU
-    (Guo & Berkhahn 2016).
+    """Embedded categories and standardized numbers, then 128 → 64 → classes with ReLU.
 
-    `sizes`: how many ids each column of categories has.
-    `mean` and `deviation`: of each column of numbers, in training.
-    `width`: of a category's vector. All columns' vectors are in one table. Ids N×C and numbers N×D
-        as they are to logits N×classes: the standardisation is inside.
+    Source: Guo & Berkhahn 2016. Ids N×C and raw numbers N×D to logits N×classes; the
+    standardization is inside. One embedding table serves all columns.
+
+    `sizes`: the number of ids of each column of categories.
+    `mean`, `deviation`: of each column of numbers, in training.
+    `classes`: the number of classes.
+    `width`: the length of a category's vector.
     """
 
     starts: Tensor

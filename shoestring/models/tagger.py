@@ -7,15 +7,19 @@ from torch import Tensor, nn
 
 
 class BiLSTMTagger(nn.Module):
-    """Vectors of each word (64) and of its ending (32), one LSTM of 64 each way, a linear layer
-    (Plank, Søgaard & Goldberg 2016).
+    """An LSTM of 64 in each direction over words (64) and their endings (32), then a linear layer.
 
-    Differs: endings in place of a network over the letters. The LSTM that reads backwards begins at
-    a sentence's last word, not at the padding after it.
-    `words`, `endings`: how many ids there are.
-    `tags`: how many answers.
-    `width`: of an LSTM; `dropout` is a share, in training. Ids N×T of words (0: padding, which
-        stands at the end and changes no answer) and of endings to logits N×T×tags.
+    Source: Plank, Søgaard & Goldberg 2016.
+    Differs: endings instead of a network over the letters. The backward LSTM begins at a sentence's
+    last word, not at the padding after it.
+
+    Ids N×T of words (0: padding, which stands at the end and changes no answer) and of endings to
+    logits N×T×tags.
+
+    `words`, `endings`: the number of ids of each.
+    `tags`: the number of tags.
+    `width`: of each LSTM.
+    `dropout`: the share of values that is dropped in training, 0 to 1.
     """
 
     def __init__(
@@ -32,16 +36,18 @@ class BiLSTMTagger(nn.Module):
     def forward(self, words: Tensor, endings: Tensor) -> Tensor:
         """Logits N×T×tags."""
         vectors_NTC = self.dropout(torch.cat([self.words(words), self.endings(endings)], -1))
-        place_T = torch.arange(words.shape[1], device=words.device)
+        index_T = torch.arange(words.shape[1], device=words.device)
         count_N1 = (words != 0).sum(1, keepdim=True)
-        turned_NT = torch.where(
-            place_T < count_N1, count_N1 - 1 - place_T, place_T
+        reversed_NT = torch.where(
+            index_T < count_N1, count_N1 - 1 - index_T, index_T
         )  # its own inverse
-        read_on, _ = self.forwards(vectors_NTC)
-        read_back, _ = self.backwards(_taken(vectors_NTC, turned_NT))
-        return self.last(self.dropout(torch.cat([read_on, _taken(read_back, turned_NT)], -1)))
+        forward_states, _ = self.forwards(vectors_NTC)
+        backward_states, _ = self.backwards(_gathered(vectors_NTC, reversed_NT))
+        return self.last(
+            self.dropout(torch.cat([forward_states, _gathered(backward_states, reversed_NT)], -1))
+        )
 
 
-def _taken(states_NTC: Tensor, places_NT: Tensor) -> Tensor:
-    """Of each sentence the states at these places."""
-    return states_NTC.gather(1, places_NT.unsqueeze(-1).expand(-1, -1, states_NTC.shape[-1]))
+def _gathered(states_NTC: Tensor, indices_NT: Tensor) -> Tensor:
+    """The states at these indices of each sentence."""
+    return states_NTC.gather(1, indices_NT.unsqueeze(-1).expand(-1, -1, states_NTC.shape[-1]))

@@ -7,16 +7,23 @@ from torch import Tensor, nn
 
 
 class TextEncoder(nn.Module):
-    """Four transformer layers of width 256 with four heads (Vaswani et al. 2017, section 3), a mean
-    over the words, a linear layer.
+    """Four transformer layers of width 256 with four heads, a mean over the words, a linear layer.
 
-    Differs: norms come before each part, GELU in place of ReLU, positions are learned.
-    `words`: how many ids there are.
-    `classes`: how many answers.
+    Source: Vaswani et al. 2017, section 3.
+    Differs: norms come before each part, GELU replaces ReLU, positions are learned.
+
+    Ids N×T (0: padding, which changes no answer) to logits N×classes.
+
+    `words`: the number of ids.
+    `classes`: the number of classes.
+    `width`: of a word's vector, a multiple of `heads`.
+    `layers`: the number of transformer layers.
+    `heads`: attention heads of a layer.
+    `hidden`: the width inside the feed-forward parts.
     `length`: the most words of a text.
-    `hidden`: the width within the feed-forward parts; `dropout` is a share, in training. Ids N×T
-        (0: padding, which changes no answer) to logits N×classes. Raises ValueError for texts
-        longer than `length`.
+    `dropout`: the share of values that is dropped in training, 0 to 1.
+
+    `forward` raises ValueError for texts longer than `length`.
     """
 
     def __init__(
@@ -32,9 +39,8 @@ class TextEncoder(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        self.words = nn.Embedding(
-            words, width
-        )  # a row of zeros for the padding would be taken for a pruned one
+        # Without padding_idx: its row of zeros would be taken for a pruned one.
+        self.words = nn.Embedding(words, width)
         self.positions = nn.Embedding(length, width)
         for table in (self.words, self.positions):
             nn.init.normal_(table.weight, std=width**-0.5)
@@ -51,14 +57,14 @@ class TextEncoder(nn.Module):
                 f"a text of {ids.shape[1]} words is longer than this network reads ({length}): "
                 "cut it, or make one with length="
             )
-        there_NT = ids != 0
+        is_word_NT = ids != 0
         states = self.dropout(
             self.words(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
         )
         for layer in self.layers:
-            states = layer(states, there_NT)
-        counted_NT1 = there_NT.unsqueeze(-1).to(states.dtype)
-        pooled = (self.norm(states) * counted_NT1).sum(1) / counted_NT1.sum(1).clamp(min=1)
+            states = layer(states, is_word_NT)
+        weight_NT1 = is_word_NT.unsqueeze(-1).to(states.dtype)
+        pooled = (self.norm(states) * weight_NT1).sum(1) / weight_NT1.sum(1).clamp(min=1)
         return self.last(self.dropout(pooled))
 
 
@@ -73,16 +79,16 @@ class _Layer(nn.Module):
         self.before_forward = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, states: Tensor, there_NT: Tensor) -> Tensor:
+    def forward(self, states: Tensor, is_word_NT: Tensor) -> Tensor:
         """States N×T×width."""
-        states = states + self.dropout(self.attention(self.before_attention(states), there_NT))
+        states = states + self.dropout(self.attention(self.before_attention(states), is_word_NT))
         return states + self.dropout(self.forward_part(self.before_forward(states)))
 
 
 class _Attention(nn.Module):
-    """Each word looks at all words that are there.
+    """Each word attends to all words that are not padding.
 
-    The number of heads is what fits into the width of `query`.
+    The number of heads is the width of `query` divided by that of a head, so heads can be pruned.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -94,13 +100,13 @@ class _Attention(nn.Module):
         self.output = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, states: Tensor, there_NT: Tensor) -> Tensor:
+    def forward(self, states: Tensor, is_word_NT: Tensor) -> Tensor:
         """States N×T×width."""
         query, key, value = (
             part(states).unflatten(-1, (-1, self.size)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
         scores_NHTT = query @ key.transpose(2, 3) * self.size**-0.5
-        # Not infinity: of a text of nothing but padding the shares are still numbers.
-        shares_NHTT = scores_NHTT.masked_fill(~there_NT[:, None, None, :], -1e4).softmax(-1)
-        return self.output((self.dropout(shares_NHTT) @ value).transpose(1, 2).flatten(2))
+        # Not infinity: the softmax of a text that is all padding would be NaN.
+        weights_NHTT = scores_NHTT.masked_fill(~is_word_NT[:, None, None, :], -1e4).softmax(-1)
+        return self.output((self.dropout(weights_NHTT) @ value).transpose(1, 2).flatten(2))

@@ -8,12 +8,11 @@ from shoestring.models.normalised import Normalised
 
 
 class SmallVGG(nn.Module):
-    """Eight 3×3 convolutions with batch norm in the manner of VGG (Simonyan & Zisserman 2015), at a
-    quarter to half its widths.
+    """Eight 3×3 convolutions with batch norm in the manner of VGG, 1,175,786 parameters.
 
-    Widths 32, 32, 64, 64, 128, 128, 256, 256 with a pooling after each second one, then a linear
-    layer: 1,175,786 parameters. Images N×3×32×32 in 0..1 to logits N×10; the normalisation is
-    inside.
+    Source: Simonyan & Zisserman 2015, at a quarter to half of its widths. The widths are 32, 32,
+    64, 64, 128, 128, 256, 256, with pooling after each second convolution, then a linear layer.
+    Images N×3×32×32 in 0..1 to logits N×10; the normalization is inside.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""Fewer weights: what is zero costs next to nothing in the file, and what is gone costs no time
+"""Pruning: fewer weights.
+
+A weight that is zero costs almost no bytes in the file; a unit that is removed costs no time
 either.
 """
 

@@ -1,4 +1,4 @@
-"""Whole blocks taken out: what comes in goes through."""
+"""Remove whole blocks: the input of a removed block becomes its output."""
 
 from __future__ import annotations
 
@@ -29,65 +29,68 @@ from shoestring.kit.surgery.cutting import answers
 from shoestring.kit.tracing.example import Example, examples_of
 from shoestring.kit.weights.layers import say_how_far
 
-_AS_LIGHT = 1.1
-"""Times the weights of the lightest block, that another may have and count as light."""
+_NEARLY_LIGHTEST = 1.1
+"""A block counts as one of the lightest up to this multiple of the lightest's weights."""
 
 
 @dataclass(frozen=True)
 class LeastLoss:
-    """Blocks whose loss is least when they are passed by go first."""
+    """Next goes the block without which the loss is least."""
 
     def among(self, model: nn.Module, names: list[str]) -> list[str]:
-        """The blocks to choose from."""
+        """The candidates for the next removal: all of `names`."""
         return names
 
 
 @dataclass(frozen=True)
 class Lightest:
-    """Those of the fewest weights go first, of these the ones whose loss is least.
+    """Next goes the block without which the loss is least, among those with the fewest weights.
 
-    In convolutional networks early blocks hold few weights and take as long as any: what is left
-    has more to learn with, and loses more until it has.
+    In convolutional networks early blocks hold few weights but take as long as any other. What is
+    left has more capacity to recover with, and loses more score until it is trained.
     """
 
     def among(self, model: nn.Module, names: list[str]) -> list[str]:
-        """The blocks to choose from: the lightest, and those that are nearly as light."""
+        """The candidates for the next removal: the lightest blocks, and those nearly as light."""
         weights = {
             name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in names
         }
-        return [name for name in names if weights[name] <= _AS_LIGHT * min(weights.values())]
+        return [name for name in names if weights[name] <= _NEARLY_LIGHTEST * min(weights.values())]
 
 
 class Through(nn.Module):
-    """Returns its first argument: what is left of a block that was taken out."""
+    """Returns its first argument: what replaces a block that was removed."""
 
     def forward(self, first: Any, *others: Any, **named: Any) -> Any:
-        """The first argument as it came."""
+        """The first argument, unchanged."""
         return first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks(Technique):
-    """Take out the blocks whose loss is least when they are passed by, one after the other,
-    measured each time.
+    """Remove the blocks without which the loss is least, one after the other.
 
-    Saves: operations, milliseconds and bytes: a block is gone as a whole.
-    Costs: the time of `training`; score; for each block taken out, a run of every other over
-    `batches` batches.
-    Source: Fan, Grave & Joulin 2020, section 3; Sajjad et al. 2023. Differs: which ones go is
+    Saves: operations, milliseconds and bytes: a block is removed whole.
+    Costs: the time of `training`; score; for each block removed, the loss of the model without each
+    candidate, over `batches` batches.
+    Source: Fan, Grave & Joulin 2020, section 3; Sajjad et al. 2023. Differs: which blocks go is
     measured, one after the other.
 
-    `share`: of the blocks that is kept, above 0 and at most 1; one stays at least.
-    `batches`: of the training split that the loss is measured on.
+    `share`: the share of the blocks that is kept, above 0 and at most 1; at least one block stays.
+    `batches`: how many batches of the training split the loss is measured on, 1 or more.
     `first`: which blocks go first, LeastLoss() or Lightest().
-    `training`: after the last block went; Training(0) trains nothing.
-    `only`, `keep`: patterns of names of blocks that may go, and of those that must stay.
-    A block is a module with weights and parts of its own in an nn.Sequential or nn.ModuleList,
-    called once, that returns a tensor like its first argument. A `Through` takes its place: to
-    restore a file into the model's class, take the same blocks out with `bypassed` first. With a
-    SkippedWarning: blocks with weights that others share, those that the model asks for more than
-    their answer, and those without which the loss is NaN or infinite. Raises ValueError for
-    settings out of range, names of no block, and weights that are NaN or infinite.
+    `training`: after the last removal; Training(0) trains nothing.
+    `only`, `keep`: patterns of names of blocks that may be removed, and of those that must stay.
+
+    A block is a child of an nn.Sequential or nn.ModuleList that has weights and child modules, is
+    called once, and returns a tensor of the shape and type of its first argument. A `Through`
+    replaces it. To restore a file into the model's class, remove the same blocks with `bypassed`
+    first.
+    Skipped with a SkippedWarning: blocks with tied weights, blocks without which the model fails
+    (because it reads an attribute of them, say), and blocks without which the loss is NaN or
+    infinite.
+    Raises ValueError for settings out of range, patterns that match no block, and weights that are
+    NaN or infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -109,53 +112,53 @@ class Blocks(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with fewer blocks."""
         check_finite(model)
-        found = _blocks(model, task)
-        if not found:
+        blocks = _blocks(model, task)
+        if not blocks:
             warnings.warn(
                 "Blocks found no block in the model that it could take out",
                 SkippedWarning,
                 stacklevel=2,
             )
             return clone(model)
-        candidates = chosen(found, self.only, self.keep, "Blocks")
-        count = min(len(found) - max(1, round(self.share * len(found))), len(candidates))
+        candidates = chosen(blocks, self.only, self.keep, "Blocks")
+        count = min(len(blocks) - max(1, round(self.share * len(blocks))), len(candidates))
         shorter = clone(model)
-        given = list(islice(iter(batches(task, "train", shorter)), self.batches))
+        data = list(islice(iter(batches(task, "train", shorter)), self.batches))
         for _ in range(count):
-            near = self.first.among(shorter, candidates)
-            losses = {name: _loss(bypassed(shorter, (name,)), task, given) for name in near}
-            least = min(
+            removable = self.first.among(shorter, candidates)
+            losses = {name: _loss(bypassed(shorter, (name,)), task, data) for name in removable}
+            best = min(
                 losses, key=lambda name: losses[name] if math.isfinite(losses[name]) else math.inf
             )
-            if not math.isfinite(losses[least]):
+            if not math.isfinite(losses[best]):
                 text = (
-                    f"Blocks skipped {', '.join(near)}: without any of these the loss is "
-                    f"{losses[least]}"
+                    f"Blocks skipped {', '.join(removable)}: without any of these the loss is "
+                    f"{losses[best]}"
                 )
                 warnings.warn(text, SkippedWarning, stacklevel=2)
                 break
-            candidates.remove(least)
-            shorter = bypassed(shorter, (least,))
+            candidates.remove(best)
+            shorter = bypassed(shorter, (best,))
         if not self.only and not self.keep:
-            reached = len(candidates) / len(found)
+            reached = len(candidates) / len(blocks)
             why = "one stays at least, and so do those that the model cannot do without"
-            say_how_far("Blocks", self.share, reached, "blocks", why, len(found))
+            say_how_far("Blocks", self.share, reached, "blocks", why, len(blocks))
         return recover(
             shorter, task, model, self.training, what="training what is left", key=repr(self)
         )
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
-        """Names that `only` and `keep` may have."""
+        """Names that `only` and `keep` may match."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SkippedWarning)  # that is for those who cut
+            warnings.simplefilter("ignore", SkippedWarning)  # only the removal itself warns
             return _blocks(model, task)
 
 
 def bypassed(model: nn.Module, names: Patterns) -> nn.Module:
-    """A copy of the model in which the blocks of these names (paths of modules) return their first
-    argument.
+    """A copy of the model in which these blocks return their first argument.
 
-    Raises ValueError for a name of no module.
+    `names`: paths of modules, or patterns of them. Raises ValueError for one that matches no
+        module.
     """
     model = clone(model)
     modules = dict(model.named_modules())
@@ -171,65 +174,65 @@ def _loss(model: nn.Module, task: Task, batches: list[Any]) -> float:
 
 
 def _blocks(model: nn.Module, task: Task) -> list[str]:
-    """The names of the blocks of a model, in its order."""
-    judged, examples = clone(model).eval().cpu(), examples_of(task)
+    """The names of the blocks of a model, in the order of its modules."""
+    probed, examples = clone(model).eval().cpu(), examples_of(task)
     shared = {
         id(module)
-        for one in parameters_of(judged)
-        if len(one.owners) > 1
-        for module, _ in one.owners
+        for weight in parameters_of(probed)
+        if len(weight.owners) > 1
+        for module, _ in weight.owners
     }
-    holders = {
+    containers = {
         name
-        for name, module in judged.named_modules()
+        for name, module in probed.named_modules()
         if isinstance(module, nn.Sequential | nn.ModuleList)
     }
     calls: dict[str, list[bool]] = {}
 
-    def listen(name: str) -> Any:
-        def heard(_module: nn.Module, args: tuple, answer: Any) -> None:
-            all_close = bool(args) and isinstance(args[0], Tensor) and isinstance(answer, Tensor)
+    def hook_for(name: str) -> Any:
+        def hook(_module: nn.Module, args: tuple, output: Any) -> None:
+            are_tensors = bool(args) and isinstance(args[0], Tensor) and isinstance(output, Tensor)
             calls.setdefault(name, []).append(
-                all_close and args[0].shape == answer.shape and args[0].dtype == answer.dtype
+                are_tensors and args[0].shape == output.shape and args[0].dtype == output.dtype
             )
 
-        return heard
+        return hook
 
-    for name, module in judged.named_modules():
+    for name, module in probed.named_modules():
         if (
             name
-            and name.rpartition(".")[0] in holders
+            and name.rpartition(".")[0] in containers
             and next(module.parameters(), None) is not None
             and any(module.children())
         ):
-            module.register_forward_hook(listen(name))
+            module.register_forward_hook(hook_for(name))
     with torch.no_grad():
         for example in examples:
-            example.run(judged)
-    found = [name for name, module in judged.named_modules() if calls.get(name) == [True]]
+            example.run(probed)
+    blocks = [name for name, module in probed.named_modules() if calls.get(name) == [True]]
     tied = [
         name
-        for name in found
-        if any(id(part) in shared for part in judged.get_submodule(name).modules())
+        for name in blocks
+        if any(id(part) in shared for part in probed.get_submodule(name).modules())
     ]
     if tied:
         warnings.warn(
-            f"Blocks skipped {', '.join(tied)}: weights of theirs are tied",
+            f"Blocks skipped {', '.join(tied)}: they have tied weights",
             SkippedWarning,
             stacklevel=3,
         )
-    inside = [name for name in found if any(name.startswith(f"{other}.") for other in found)]
+    nested = [name for name in blocks if any(name.startswith(f"{outer}.") for outer in blocks)]
     return [
         name
-        for name in found
-        if name not in tied and name not in inside and not _is_looked_at(judged, name, examples)
+        for name in blocks
+        if name not in tied and name not in nested and not _is_needed(probed, name, examples)
     ]
 
 
-def _is_looked_at(model: nn.Module, name: str, examples: Sequence[Example]) -> bool:
-    """Whether the model fails where a block is passed by, as when it asks for an attribute of it.
+def _is_needed(model: nn.Module, name: str, examples: Sequence[Example]) -> bool:
+    """Whether the model fails without a block, as when it reads an attribute of the block.
 
-    Said in a SkippedWarning.
+    Warns with a SkippedWarning if so.
     """
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Channels taken out, so that layers become smaller and faster."""
+"""Remove channels, so that layers become smaller and faster."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from shoestring.prune.thinning import named, thinned
 
 @dataclass(frozen=True)
 class OfOperations:
-    """The share is of the layers' multiply-adds.
+    """`share` is of the multiply-adds of all layers.
 
-    Channels go from whichever layers lose least for what they save.
+    Channels go from the layers where they cost the least importance per multiply-add saved.
     """
 
 
 @dataclass(frozen=True)
 class OfChannels:
-    """The share is of the channels, and every layer keeps the same share."""
+    """`share` is of the channels, and every layer keeps the same share."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channels(Technique):
-    """Take out the channels that matter least, a few at a time, with all that belongs to them.
+    """Remove the least important channels in rounds, each with all the weights that depend on it.
 
     Saves: operations, milliseconds and bytes: layers have fewer channels.
     Costs: the time of `training`; score.
     Source: Li et al. 2017 (filters); Molchanov et al. 2019 (the default importance); Fang et al.
-    2023 (what goes together).
-    Differs: what goes together is found by trying; widths are rounded; recovery is taught by the
-    model as it was.
+    2023 (dependency groups).
+    Differs: dependency groups are found by trying; widths are rounded; the model as it was is the
+    teacher during recovery.
 
-    `share`: what is kept, above 0 and at most 1, of what `of` says: OfOperations() or OfChannels().
-        Layers whose channels must stay count too; where the rest cannot go so far, it goes as far
-        as it can.
-    `importance`: what is compared: Taylor(), Norm(), Scale() or another callable (model, task,
-        coupling) -> numbers.
-    `multiple`: the channels of a layer that are left are a multiple of this, where more than that
-        were there.
-    `training`: in all; Training(0) trains nothing.
-    `ramp`: the share of it over which channels go, and in how many rounds.
-    `only`, `keep`: patterns of names of layers, those that lose channels and those that do not;
-        empty `only` is all of them. Layers whose outputs are added lose the same channels: `keep`
-        of one keeps them all. To compare layers one by one, ask for a share OfChannels(): one layer
-        alone cannot save half of all operations. Heads of attentions are left alone. With a
-        SkippedWarning: weights that are frozen, tied or parametrized by something else, layers
-        whose channels are not kept apart, those without which the model does not run. Raises
-        ValueError for settings out of range, names of no layer, and weights that are NaN or
-        infinite.
+    `share`: the share that is kept of what `of` names, above 0 and at most 1. Layers whose channels
+        must stay count too. Where the others cannot reach the share, they go as far as they can.
+    `of`: OfOperations() or OfChannels().
+    `importance`: how units are compared: Taylor(), Norm(), Scale() or another callable (model,
+        task, dependencies) -> a vector for each group.
+    `multiple`: layers that have more channels than this are left with a multiple of it, 1 or more.
+    `training`: steps of all rounds together; Training(0) trains nothing.
+    `ramp`: the share of the training over which channels are removed, and in how many rounds.
+    `only`, `keep`: patterns of names of layers that lose channels, and of those that do not; empty
+        `only` means all layers. Layers whose outputs are added lose the same channels, so that
+        `keep` of one keeps all of them.
+
+    To compare single layers, use a share OfChannels(): one layer alone cannot save half of all
+    operations. Attention heads are left alone. Skipped with a SkippedWarning: weights that are
+    frozen, tied or parametrized by something else, layers whose channels the model mixes, and
+    layers whose channels it does not run without. Raises ValueError for settings out of range,
+    patterns that match no layer, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -81,50 +81,54 @@ class Channels(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with fewer channels."""
         check_finite(model)
-        found = dependency_groups(model, task, self.only, self.keep, who="Channels")
-        found = replace(found, groups=tuple(one for one in found.groups if not one.are_parts))
-        full = found.products(parameters_of(model)), [len(group) for group in found.groups]
+        dependencies = dependency_groups(model, task, self.only, self.keep, who="Channels")
+        dependencies = replace(
+            dependencies,
+            groups=tuple(group for group in dependencies.groups if not group.are_parts),
+        )
+        operations = dependencies.products(parameters_of(model))
+        widths = [len(group) for group in dependencies.groups]
 
-        def choose(thin: nn.Module, coupling: DependencyGroups, way: float) -> list[Tensor]:
-            share = 1 - (1 - self.share) * way
-            scores = self.importance(thin, task, coupling)
+        def choose(pruned: nn.Module, current: DependencyGroups, progress: float) -> list[Tensor]:
+            share = 1 - (1 - self.share) * progress
+            scores = self.importance(pruned, task, current)
             if isinstance(self.of, OfOperations):
-                return self._cheapest(thin, coupling, scores, share * full[0])
+                return self._cheapest(pruned, current, scores, share * operations)
             goals = [
                 self._rounded(group, share * count)
-                for group, count in zip(coupling.groups, full[1], strict=True)
+                for group, count in zip(current.groups, widths, strict=True)
             ]
             return [
                 score.argsort()[: max(0, len(score) - goal)]
                 for score, goal in zip(scores, goals, strict=True)
             ]
 
-        thin, left = thinned(
+        pruned, left = thinned(
             model,
             task,
-            found,
+            dependencies,
             choose,
             training=self.training,
             ramp=self.ramp,
             who="Channels",
             key=repr(self),
         )
-        if found.groups and not self.only and not self.keep:
-            self._say_how_far(full, thin, left)
-        return thin
+        if dependencies.groups and not self.only and not self.keep:
+            self._say_how_far(operations, sum(widths), pruned, left)
+        return pruned
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
         """Names that `only` and `keep` may have: of layers whose outputs are added, the first."""
         return named(model, task, parts=False)
 
     def _say_how_far(
-        self, full: tuple[float, list[int]], thin: nn.Module, left: DependencyGroups
+        self, operations: float, channels: int, pruned: nn.Module, left: DependencyGroups
     ) -> None:
         by_operations = isinstance(self.of, OfOperations)
         reached = (
-            left.products(parameters_of(thin)) / max(full[0], 1)
+            left.products(parameters_of(pruned)) / max(operations, 1)
             if by_operations
-            else sum(map(len, left.groups)) / sum(full[1])
+            else sum(map(len, left.groups)) / channels
         )
         why = "the other layers must stay as they are"
         if any(len(group) <= self._multiple(group) for group in left.groups):
@@ -137,48 +141,49 @@ class Channels(Technique):
         )
 
     def _multiple(self, group: Group) -> int:
-        """How many units make channels of the multiple that is asked for."""
+        """How many units it takes to make a multiple of `multiple` channels."""
         each = min(
-            slices.shape[1] for place, slices in group.slices.items() if place not in group.reads
+            slices.shape[1] for key, slices in group.slices.items() if key not in group.reads
         )
         return self.multiple // gcd(self.multiple, each)
 
     def _rounded(self, group: Group, units: float) -> int:
-        """That many units, up to the next multiple."""
+        """This many units, rounded up to the next multiple."""
         multiple = self._multiple(group)
         return min(len(group), max(1, -int(-units // multiple)) * multiple)
 
     def _cheapest(
-        self, model: nn.Module, coupling: DependencyGroups, scores: list[Tensor], goal: float
+        self, model: nn.Module, dependencies: DependencyGroups, scores: list[Tensor], goal: float
     ) -> list[Tensor]:
-        """The units that go so that no more than `goal` products are left.
+        """The units to remove so that at most `goal` products are left.
 
-        Those next whose importance per product is least.
+        Greedy: the next to go are those with the least importance per product saved.
         """
         order = [score.argsort() for score in scores]
         counts = [0] * len(order)
-        shapes = [
-            one.raw.shape for one in parameters_of(model)
-        ]  # once: walking through a large model takes long
-        products = coupling.products_of(shapes, counts)
+        # Collected once: walking through a large model takes long.
+        shapes = [weight.raw.shape for weight in parameters_of(model)]
+        products = dependencies.products_of(shapes, counts)
         while products > goal:
             best: tuple[float, int, int, float] | None = None
-            for place, group in enumerate(coupling.groups):
-                left = len(group) - counts[place]
+            for index, group in enumerate(dependencies.groups):
+                left = len(group) - counts[index]
                 fewer = (left - 1) // self._multiple(group) * self._multiple(group)
                 if not fewer:
                     continue
-                more = counts[place] + left - fewer
-                after = coupling.products_of(shapes, [*counts[:place], more, *counts[place + 1 :]])
-                price = float(scores[place][order[place][counts[place] : more]].sum()) / max(
+                more = counts[index] + left - fewer
+                after = dependencies.products_of(
+                    shapes, [*counts[:index], more, *counts[index + 1 :]]
+                )
+                price = float(scores[index][order[index][counts[index] : more]].sum()) / max(
                     products - after, 1e-9
                 )
                 if best is None or price < best[0]:
-                    best = price, place, more, after
+                    best = price, index, more, after
             if best is None:
                 break
-            _, place, count, products = best
-            counts[place] = count
+            _, index, count, products = best
+            counts[index] = count
         return [
             torch.sort(units[:count]).values for units, count in zip(order, counts, strict=True)
         ]

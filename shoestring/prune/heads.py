@@ -1,4 +1,4 @@
-"""Heads of attentions taken out."""
+"""Remove attention heads."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from shoestring.prune.thinning import named, thinned
 
 @dataclass(frozen=True, kw_only=True)
 class Heads(Technique):
-    """Take out the heads of attentions that matter least.
+    """Remove the least important attention heads: their queries, keys, values and what reads them.
 
-    Their queries, keys, values and what reads them.
-    Saves: operations, milliseconds and bytes: projections are narrower, and there are fewer
-    attentions.
+    Saves: operations, milliseconds and bytes: projections are narrower, and fewer heads attend.
     Costs: the time of `training`; score, little for the first half of the heads.
     Source: Michel, Levy & Neubig 2019, section 4.
     Differs: heads are found by trying, whatever the class of the attention; importance is squared.
 
-    `share`: of the heads of the model that are kept, above 0 and at most 1; every attention keeps
-        one at least.
-    `importance`: what is compared: Taylor(), Norm() or another callable (model, task, coupling) ->
-        numbers.
-    `training`: in all; Training(0) trains nothing.
-    `ramp`: the share of it over which heads go, and in how many rounds.
-    `only`, `keep`: patterns of names of layers (of a query's projection, say), whose heads may go
-        and must stay. What is a head: channels of several layers that a softmax mixes, and that
-        nothing else mixes with others. Attentions that are one step to torch, as
-        nn.MultiheadAttention's, have none, and are skipped with a SkippedWarning. Raises ValueError
-        for settings out of range, names of no layer, and weights that are NaN or infinite.
+    `share`: the share of the model's heads that is kept, above 0 and at most 1; every attention
+        keeps at least one.
+    `importance`: how heads are compared: Taylor(), Norm() or another callable (model, task,
+        dependencies) -> a vector for each group.
+    `training`: steps of all rounds together; Training(0) trains nothing.
+    `ramp`: the share of the training over which heads are removed, and in how many rounds.
+    `only`, `keep`: patterns of names of layers (the projection of the queries, say) whose heads may
+        go, and of those whose heads must stay.
+
+    A head is a set of channels of several layers that a softmax mixes with each other, and that
+    nothing else mixes with other channels. Attentions that are a single operation to torch, such as
+    nn.MultiheadAttention's, have no such heads and are skipped with a SkippedWarning. Raises
+    ValueError for settings out of range, patterns that match no layer, and weights that are NaN or
+    infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -57,20 +58,22 @@ class Heads(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with fewer heads."""
         check_finite(model)
-        found = dependency_groups(model, task, self.only, self.keep, who="Heads")
-        found = replace(found, groups=tuple(one for one in found.groups if one.are_parts))
-        heads = sum(map(len, found.groups))
+        dependencies = dependency_groups(model, task, self.only, self.keep, who="Heads")
+        dependencies = replace(
+            dependencies, groups=tuple(group for group in dependencies.groups if group.are_parts)
+        )
+        heads = sum(map(len, dependencies.groups))
 
-        def choose(thin: nn.Module, coupling: DependencyGroups, way: float) -> list[Tensor]:
-            goal = round(heads * (1 - (1 - self.share) * way))
+        def choose(pruned: nn.Module, current: DependencyGroups, progress: float) -> list[Tensor]:
+            goal = round(heads * (1 - (1 - self.share) * progress))
             return _least(
-                self.importance(thin, task, coupling), sum(map(len, coupling.groups)) - goal
+                self.importance(pruned, task, current), sum(map(len, current.groups)) - goal
             )
 
-        thin, left = thinned(
+        pruned, left = thinned(
             model,
             task,
-            found,
+            dependencies,
             choose,
             training=self.training,
             ramp=self.ramp,
@@ -82,21 +85,24 @@ class Heads(Technique):
             say_how_far(
                 "Heads", self.share, sum(map(len, left.groups)) / heads, "heads", why, heads
             )
-        return thin
+        return pruned
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
-        """Names that `only` and `keep` may have: of each attention the layer that is called first."""
+        """Names that `only` and `keep` may match.
+
+        Of each attention, the name of the layer that is called first.
+        """
         return named(model, task, parts=True)
 
 
 def _least(scores: list[Tensor], count: int) -> list[Tensor]:
-    """The `count` units of least score over all families, of each all but the best at most."""
+    """The `count` units of least score over all groups; each group keeps at least its best unit."""
     candidates = sorted(
-        (float(score[unit]), place, unit)
-        for place, score in enumerate(scores)
+        (float(score[unit]), index, unit)
+        for index, score in enumerate(scores)
         for unit in score.argsort()[:-1].tolist()
     )
     gone: list[list[int]] = [[] for _ in scores]
-    for _, place, unit in candidates[: max(count, 0)]:
-        gone[place].append(unit)
+    for _, index, unit in candidates[: max(count, 0)]:
+        gone[index].append(unit)
     return [torch.tensor(sorted(units), dtype=torch.long) for units in gone]

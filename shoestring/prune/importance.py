@@ -1,4 +1,4 @@
-"""How much each unit of a model matters: what Channels, Heads and others rank by."""
+"""How important each unit of a model is, by which Channels and Heads rank units."""
 
 from __future__ import annotations
 
@@ -20,69 +20,78 @@ from shoestring.kit.surgery.groups import DependencyGroups, Group
 
 
 class Importance(Protocol):
-    """Gives each unit of each family a number of 0 or more.
+    """Gives each unit of each group a number of 0 or more: what it costs to lose the unit.
 
-    What it costs to lose the unit, the same measure in all families.
+    The numbers of all groups must be comparable.
     """
 
-    def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
-        """A vector for each family."""
+    def __call__(
+        self, model: nn.Module, task: Task, dependencies: DependencyGroups
+    ) -> list[Tensor]:
+        """For each group, a vector with the importance of each of its units."""
         ...
 
 
 @dataclass(frozen=True)
 class Norm:
-    """The length of a unit's weights, all slices of the layers that give it and take it in.
+    """The L2 norm of a unit's weights, in the layers that produce it and in those that read it.
 
-    Relative to the others of its family.
-    Source: Li et al. 2017 (filters); Fang et al. 2023 (the whole group). A unit of average length
-    counts as much as the products that it takes part in.
+    Relative to the other units of its group: a unit of average norm counts as much as the products
+    that it takes part in.
+    Source: Li et al. 2017 (filters); Fang et al. 2023 (the whole group).
     """
 
-    def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
-        """A vector for each family."""
-        found = parameters_of(model)
+    def __call__(
+        self, model: nn.Module, task: Task, dependencies: DependencyGroups
+    ) -> list[Tensor]:
+        """For each group, a vector with the importance of each of its units."""
+        weights = parameters_of(model)
         return _relative(
-            found, coupling, lambda group: _mean_square(found, group, list(group.slices)).sqrt()
+            weights,
+            dependencies,
+            lambda group: _mean_square(weights, group, list(group.slices)).sqrt(),
         )
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The scales that batch norm gives a unit.
+    """The scale that batch norm gives a unit, relative to the other units of its group.
 
-    Relative to the others of its family, whose lengths count where there is no batch norm.
+    Where a group has no batch norm, the norms of the units are used, as in Norm.
     Source: Liu et al. 2017 (network slimming).
     """
 
-    def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
-        """A vector for each family."""
-        found = parameters_of(model)
+    def __call__(
+        self, model: nn.Module, task: Task, dependencies: DependencyGroups
+    ) -> list[Tensor]:
+        """For each group, a vector with the importance of each of its units."""
+        weights = parameters_of(model)
 
         def scales(group: Group) -> Tensor:
             wanted = [
-                place
-                for place in group.slices
+                key
+                for key in group.slices
                 if any(
                     isinstance(module, _BatchNorm) and name == "weight"
-                    for module, name in found[place[0]].owners
+                    for module, name in weights[key[0]].owners
                 )
             ]
-            return _mean_square(found, group, wanted or list(group.slices)).sqrt()
+            return _mean_square(weights, group, wanted or list(group.slices)).sqrt()
 
-        return _relative(found, coupling, scales)
+        return _relative(weights, dependencies, scales)
 
 
 @dataclass(frozen=True)
 class Taylor:
-    """How much the loss would change without a unit, to first order.
+    """How much the loss would change without a unit, to first order: (gradient · weight)².
 
-    (gradient · weight)², summed over whatever reads the unit.
-    `batches`: of the training split that are looked at.
+    Summed over all weights that read the unit.
     Source: Molchanov et al. 2019. Differs: the weights are those that read the unit, so that the
-    sum is the change of the loss when it is gone, also for units with several readers. With a
-    SkippedWarning: units that only layers read which no gradient reaches, as within
-    torch.no_grad(); nothing is known of them, and they go last.
+    sum is the change of the loss without it, also for units with several readers.
+
+    `batches`: how many batches of the training split it uses, 1 or more.
+    Warns with a SkippedWarning of units whose readers no gradient reaches (within torch.no_grad(),
+    for example). Their importance is unknown, and they are removed last.
     """
 
     batches: int = 20
@@ -91,34 +100,39 @@ class Taylor:
         if self.batches < 1:
             raise ValueError(f"Taylor looks at {self.batches} batches: give 1 or more")
 
-    def __call__(self, model: nn.Module, task: Task, coupling: DependencyGroups) -> list[Tensor]:
-        """A vector for each family."""
+    def __call__(
+        self, model: nn.Module, task: Task, dependencies: DependencyGroups
+    ) -> list[Tensor]:
+        """For each group, a vector with the importance of each of its units."""
         plain = bake(clone(model))
-        found = parameters_of(plain)
-        read = {place for group in coupling.groups for place, _ in group.reads}
-        for place, weight in enumerate(found):
+        weights = parameters_of(plain)
+        read = {position for group in dependencies.groups for position, _ in group.reads}
+        for position, weight in enumerate(weights):
             if weight.is_parameter and weight.raw.is_floating_point():
-                weight.raw.requires_grad_(place in read)
-        scores, seen = [torch.zeros(len(group)) for group in coupling.groups], 0
-        reached = [not group.reads for group in coupling.groups]
+                weight.raw.requires_grad_(position in read)
+        scores, count = [torch.zeros(len(group)) for group in dependencies.groups], 0
+        reached = [not group.reads for group in dependencies.groups]
         with evaluating(plain):
             for batch in islice(iter(batches(task, "train", plain)), self.batches):
                 plain.zero_grad()
-                seen += 1
+                count += 1
                 task.loss(plain, batch).backward()
-                for turn, (score, group) in enumerate(zip(scores, coupling.groups, strict=True)):
+                for index, (score, group) in enumerate(
+                    zip(scores, dependencies.groups, strict=True)
+                ):
                     change = torch.zeros(len(group))
-                    for place, axis in group.reads:
-                        weight = found[place].raw
-                        if weight.grad is not None:
-                            reached[turn] = True
-                            product = _along(
-                                weight.detach().float() * weight.grad.float(), axis
-                            )  # in half it may be zero
-                            change += product[group.slices[place, axis]].sum(1)
+                    for position, axis in group.reads:
+                        raw = weights[position].raw
+                        if raw.grad is not None:
+                            reached[index] = True
+                            # In half precision the product may be zero.
+                            product = _along(raw.detach().float() * raw.grad.float(), axis)
+                            change += product[group.slices[position, axis]].sum(1)
                     score += change.square()
         if unknown := [
-            group.name for group, one in zip(coupling.groups, reached, strict=True) if not one
+            group.name
+            for group, is_reached in zip(dependencies.groups, reached, strict=True)
+            if not is_reached
         ]:
             text = (
                 f"Taylor skipped {', '.join(unknown)}: no gradient reaches the layers that "
@@ -126,8 +140,8 @@ class Taylor:
             )
             warnings.warn(text, SkippedWarning, stacklevel=2)
         return [
-            score / max(seen, 1) if one else torch.full_like(score, math.inf)
-            for score, one in zip(scores, reached, strict=True)
+            score / max(count, 1) if is_reached else torch.full_like(score, math.inf)
+            for score, is_reached in zip(scores, reached, strict=True)
         ]
 
 
@@ -136,35 +150,35 @@ def _along(value: Tensor, axis: int) -> Tensor:
     return value.float().cpu().movedim(axis, 0).reshape(value.shape[axis], -1).sum(1)
 
 
-def _mean_square(found: Parameters, group: Group, places: Sequence[tuple[int, int]]) -> Tensor:
-    """Over several weights, the mean of a unit's squares as a share of those of all units, so that
-    large weights do not drown others.
+def _mean_square(weights: Parameters, group: Group, keys: Sequence[tuple[int, int]]) -> Tensor:
+    """For each unit, its mean square relative to the other units, summed over several weights.
+
+    Each weight counts relative to its own mean, so that large weights do not drown the others.
+    `keys`: (weight, axis) pairs.
     """
     total = torch.zeros(len(group))
-    for place, axis in places:
-        if not found[place].is_parameter:
+    for index, axis in keys:
+        if not weights[index].is_parameter:
             continue
-        squares = _along(found[place].value().float().square(), axis)
-        own = squares[group.slices[place, axis]].sum(1)
-        total += own / own.mean().clamp(min=1e-30)
+        squares = _along(weights[index].value().float().square(), axis)
+        per_unit = squares[group.slices[index, axis]].sum(1)
+        total += per_unit / per_unit.mean().clamp(min=1e-30)
     return total
 
 
 def _relative(
-    found: Parameters, coupling: DependencyGroups, measure: Callable[[Group], Tensor]
+    weights: Parameters, dependencies: DependencyGroups, measure: Callable[[Group], Tensor]
 ) -> list[Tensor]:
-    """Measures with a mean of 1 in each family, times the products that one unit of the family
-    takes part in.
-    """
-    full, scores = coupling.products(found), list[Tensor]()
+    """Measures with a mean of 1 in each group, times the products that one unit takes part in."""
+    full, scores = dependencies.products(weights), list[Tensor]()
     none = torch.zeros(0, dtype=torch.long)
-    for group in coupling.groups:
-        one = [
-            torch.zeros(1, dtype=torch.long) if other is group else none
-            for other in coupling.groups
+    for group in dependencies.groups:
+        single = [
+            torch.zeros(1, dtype=torch.long) if another is group else none
+            for another in dependencies.groups
         ]
         value = measure(group)
         scores.append(
-            value / value.mean().clamp(min=1e-30) * (full - coupling.products(found, one))
+            value / value.mean().clamp(min=1e-30) * (full - dependencies.products(weights, single))
         )
     return scores

@@ -1,4 +1,4 @@
-"""Layers of low rank: one large matrix as two thin ones."""
+"""Low-rank factorisation: one large matrix becomes two thin ones."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from shoestring.kit import (
     Patterns,
     SkippedWarning,
     Training,
+    Weight,
     bake,
     check_finite,
     chosen,
@@ -34,7 +35,8 @@ from shoestring.kit.weights.layers import say_how_far
 from shoestring.kit.weights.parametrizations import removal
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_WORTH = 0.9  # a layer is left whole unless its operations fall to this share or below
+_GROUPED = "it has groups"  # no warning: a layer with groups is cheap already
+_WORTH = 0.9  # a layer is factored only if its operations fall to this share or below
 
 
 def _check(share: float) -> None:
@@ -44,7 +46,10 @@ def _check(share: float) -> None:
 
 @dataclass(frozen=True)
 class Energy:
-    """As many directions as hold this share (above 0, at most 1) of the sum of squares."""
+    """The fewest directions that hold this share of the sum of squared singular values.
+
+    `share`: above 0, at most 1.
+    """
 
     share: float = 0.99
 
@@ -54,7 +59,10 @@ class Energy:
 
 @dataclass(frozen=True)
 class LayerOperations:
-    """As many directions as leave this share (above 0, at most 1) of each layer's operations."""
+    """As many directions as leave this share of each layer's operations, but at least one.
+
+    `share`: above 0, at most 1.
+    """
 
     share: float = 0.5
 
@@ -64,10 +72,12 @@ class LayerOperations:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Directions in which the layer's outputs vary most over `batches` batches of the training
-    split: what inputs never do costs nothing.
+    """The directions in which the layer's outputs vary most.
 
+    Directions that no input reaches cost nothing to drop.
     Source: Zhang et al. 2016, section 2.1 (without the nonlinearity).
+
+    `batches`: how many batches of the training split are measured, 1 or more.
     """
 
     batches: int = 8
@@ -79,12 +89,12 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Weights:
-    """The largest singular directions of the weights; no data are looked at."""
+    """The largest singular directions of the weights; no data are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LowRank(Technique):
-    """Compute linear layers and convolutions as two thin ones where that takes fewer operations.
+    """Factor linear layers and convolutions into two thin ones where that takes fewer operations.
 
     Saves: operations, milliseconds where the layers are large, and bytes.
     Costs: the time of `training`; score.
@@ -92,14 +102,17 @@ class LowRank(Technique):
     and a 1×1 one back).
 
     `rank`: how many directions a layer keeps: Energy(0.99) or LayerOperations(0.5).
-    `directions`: which: Outputs(batches=8) or Weights().
-    `training`: after, taught by the model as it was; Training(0) trains nothing.
-    `only`, `keep`: patterns of names of layers, those that are factored and those that are not.
-    A layer is left whole where two would take more than nine tenths of its operations. In its place
-    is an nn.Sequential of two: to restore a file, call the technique with Training(0) on the model
-    first. With a SkippedWarning: weights that are tied, frozen, parametrized, or have a state
-    (prune, share and round after), and layers whose own attributes the model looks at. Raises
-    ValueError for settings out of range, names of no layer, and weights that are NaN or infinite.
+    `directions`: which ones: Outputs(batches=8) or Weights().
+    `training`: after the factorisation, with the model as it was as teacher; Training(0) trains
+        nothing.
+    `only`, `keep`: patterns of names of layers that are factored, and of those that are not.
+
+    A layer stays as it is where two would take more than nine tenths of its operations. Otherwise
+    an nn.Sequential of two layers replaces it: to restore a file into the model's class, first call
+    the technique with Training(0) on the model. Skipped with a SkippedWarning: weights that are
+    tied, frozen, parametrized, or have a state (prune, share and quantize afterwards), and layers
+    of which the model reads attributes. Raises ValueError for settings out of range, patterns that
+    match no layer, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -112,7 +125,7 @@ class LowRank(Technique):
     keep: Patterns = ()
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
-        """A copy of the model with pairs of thin layers in it."""
+        """A copy of the model with pairs of thin layers."""
         check_finite(model)
         thin = clone(model)
         names = _layers(thin)
@@ -128,8 +141,8 @@ class LowRank(Technique):
                 stacklevel=2,
             )
             return thin
-        seen = (
-            _seen(model, task, names, self.directions.batches)
+        statistics = (
+            _output_statistics(model, task, names, self.directions.batches)
             if isinstance(self.directions, Outputs)
             else {}
         )
@@ -137,7 +150,7 @@ class LowRank(Technique):
         before = after = 0
         for name in names:
             layer: Any = thin.get_submodule(name)
-            pair = self._pair(layer, seen.get(name))
+            pair = self._pair(layer, statistics.get(name))
             before, after = before + layer.weight.numel(), after + layer.weight.numel()
             if pair is None:
                 continue
@@ -154,7 +167,7 @@ class LowRank(Technique):
             else:
                 thin = trial
                 after += (
-                    sum(one.numel() for one in pair.parameters() if one.ndim > 1)
+                    sum(weight.numel() for weight in pair.parameters() if weight.ndim > 1)
                     - layer.weight.numel()
                 )
         if isinstance(self.rank, LayerOperations) and not self.only and not self.keep:
@@ -170,31 +183,31 @@ class LowRank(Technique):
         )
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
-        """Names that `only` and `keep` may have."""
+        """Names that `only` and `keep` may match."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SkippedWarning)
             return _layers(model)
 
-    def _pair(self, layer: Any, seen: tuple[Tensor, Tensor] | None) -> nn.Sequential | None:
-        """Two layers in place of one; None where they would not pay."""
+    def _pair(self, layer: Any, statistics: tuple[Tensor, Tensor] | None) -> nn.Sequential | None:
+        """The two layers that replace a layer; None where they would not pay."""
         matrix = layer.weight.detach().double().flatten(1).cpu()  # outputs × inputs
         outputs, inputs = matrix.shape
-        if seen is None:
+        if statistics is None:
             directions, values, _ = torch.linalg.svd(matrix, full_matrices=False)
             energies, mean = values.square(), matrix.new_zeros(outputs)
         else:
-            mean, covariance = seen
+            mean, covariance = statistics
             energies, directions = torch.linalg.eigh(covariance)
             energies, directions = energies.flip(0).clamp(min=0), directions.flip(1)
         if isinstance(self.rank, Energy):
-            parts = energies.cumsum(0) / energies.sum().clamp(min=1e-300)
-            rank = int((parts < self.rank.share - 1e-12).sum()) + 1
+            shares = energies.cumsum(0) / energies.sum().clamp(min=1e-300)
+            rank = int((shares < self.rank.share - 1e-12).sum()) + 1
         else:
             rank = max(1, int(self.rank.share * outputs * inputs / (outputs + inputs)))
         if rank * (outputs + inputs) > _WORTH * outputs * inputs:
             return None
         back = directions[:, :rank]
-        # What varies little is taken for its mean, which the bias takes up.
+        # The directions that are dropped are replaced by their mean, which goes into the bias.
         bias = mean - back @ (back.T @ mean)
         if layer.bias is not None:
             bias = bias + layer.bias.detach().double().cpu()
@@ -202,99 +215,103 @@ class LowRank(Technique):
             layer,
             back.T @ matrix,
             back,
-            bias if layer.bias is not None or seen is not None else None,
+            bias if layer.bias is not None or statistics is not None else None,
         )
 
 
 def _layers(model: nn.Module) -> list[str]:
     """The names of the layers that can be factored.
 
-    Others of their kind are named in a SkippedWarning.
+    The others of these types are named in a SkippedWarning.
     """
     reasons: dict[str, list[str]] = {}
     parameters = parameters_of(model)
-    found: list[str] = []
+    factorable: list[str] = []
     for name, module in model.named_modules():
         if not isinstance(module, _KINDS):
             continue
-        weight = parameters.of(module)
-        reason = (
-            (
-                f"its weight is computed ({removal(module, 'weight') or 'by something else'} "
-                "makes a "
-                "plain parameter of it)"
-            )
-            if weight is None
-            else "its weights are tied"
-            if len(weight.owners) > 1
-            else "its weights have a state"
-            if weight.state is not None
-            else f"it is {weight.why_foreign}"
-            if weight.is_foreign
-            else "it is frozen"
-            if not weight.raw.requires_grad
-            else "it has groups"
-            if getattr(module, "groups", 1) > 1
-            else "its class is the user's own"
-            if type(module) not in _KINDS
-            else "it is the model itself"
-            if not name
-            else ""
-        )
+        reason = _reason_not(module, name, parameters.of(module))
         reasons.setdefault(reason, []).append(name or type(module).__name__)
-        found += [] if reason else [name]
+        factorable += [] if reason else [name]
     for reason, names in reasons.items():
-        if reason and reason != "it has groups":  # a layer with groups is cheap already
+        if reason and reason != _GROUPED:
             warnings.warn(
                 f"LowRank skipped {', '.join(names)}: {reason}", SkippedWarning, stacklevel=3
             )
-    return found
+    return factorable
 
 
-def _seen(
+def _reason_not(module: nn.Module, name: str, weight: Weight | None) -> str:
+    """Why a layer cannot be factored; "" if it can."""
+    if weight is None:
+        call = removal(module, "weight")
+        how = f" ({call} makes a plain parameter of it)" if call else ""
+        return f"its weight is computed by something else{how}"
+    if len(weight.owners) > 1:
+        return "its weights are tied"
+    if weight.state is not None:
+        return "its weights have a state"
+    if weight.is_foreign:
+        return f"it is {weight.why_foreign}"
+    if not weight.raw.requires_grad:
+        return "it is frozen"
+    if getattr(module, "groups", 1) > 1:
+        return _GROUPED
+    if type(module) not in _KINDS:
+        return "its class is the user's own"
+    return "" if name else "it is the model itself"
+
+
+def _output_statistics(
     model: nn.Module, task: Task, names: list[str], batches: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and covariance of what each layer gives, without its bias."""
+    """Mean and covariance of the outputs of each layer without its bias.
+
+    Shapes: (outputs) and (outputs, outputs).
+    """
     plain = bake(clone(model))
     sums: dict[str, list[Any]] = {name: [0, 0.0, 0.0] for name in names}
 
     @contextmanager
-    def listening() -> Iterator[None]:
-        handles = [plain.get_submodule(name).register_forward_hook(hear(name)) for name in names]
+    def hooked() -> Iterator[None]:
+        handles = [
+            plain.get_submodule(name).register_forward_hook(hook_for(name)) for name in names
+        ]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def hear(name: str) -> Any:
-        def heard(layer: Any, _args: Any, output: Tensor) -> None:
+    def hook_for(name: str) -> Any:
+        def hook(layer: Any, _args: Any, output: Tensor) -> None:
             axis = -1 if isinstance(layer, nn.Linear) else -layer.weight.ndim + 1
             rows = output.detach().movedim(axis, -1).flatten(0, -2).float()
             if layer.bias is not None:
                 rows = rows - layer.bias.detach().float()
-            own = sums[name]
-            own[0] += len(rows)
-            own[1] += rows.sum(0).double().cpu()
-            own[2] += (rows.T @ rows).double().cpu()
+            totals = sums[name]
+            totals[0] += len(rows)
+            totals[1] += rows.sum(0).double().cpu()
+            totals[2] += (rows.T @ rows).double().cpu()
 
-        return heard
+        return hook
 
-    with torch.no_grad(), evaluating(plain), listening():
-        given = list(islice(iter(training_batches(task, "train", plain)), batches))
-        for batch in say_far_off(without_outliers(given, "LowRank"), "LowRank"):
+    with torch.no_grad(), evaluating(plain), hooked():
+        data = list(islice(iter(training_batches(task, "train", plain)), batches))
+        for batch in say_far_off(without_outliers(data, "LowRank"), "LowRank"):
             task.loss(plain, batch)
-    found: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, (count, total, squares) in sums.items():
+    statistics: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, (count, total, products) in sums.items():
         if count:
             mean = total / count
-            found[name] = mean, squares / count - torch.outer(mean, mean)
-    return found
+            statistics[name] = mean, products / count - torch.outer(mean, mean)
+    return statistics
 
 
 def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.Sequential:
-    """Layers that compute second · first · x + bias, of the layer's type, device, mode and memory
-    format.
+    """Two layers that compute second · first · x + bias.
+
+    They have the layer's type, device, mode and memory format.
     """
     rank = len(first)
     with seeded(0):
@@ -319,22 +336,22 @@ def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.S
                 kind(rank, layer.out_channels, 1, bias=bias is not None),
             )
     like = layer.weight
-    for one, value in zip(pair, (first, second), strict=True):
-        one.to(like.device, like.dtype)
-        one.weight.data = value.reshape(one.weight.shape).to(like)
+    for half, value in zip(pair, (first, second), strict=True):
+        half.to(like.device, like.dtype)
+        half.weight.data = value.reshape(half.weight.shape).to(like)
         if (
             like.ndim == 4
             and like.is_contiguous(memory_format=torch.channels_last)
             and not like.is_contiguous()
         ):
-            one.weight.data = one.weight.data.contiguous(memory_format=torch.channels_last)
+            half.weight.data = half.weight.data.contiguous(memory_format=torch.channels_last)
     if bias is not None:
         pair[1].bias.data = bias.to(like)
     return nn.Sequential(*pair).train(layer.training)
 
 
 def _with(model: nn.Module, name: str, pair: nn.Sequential) -> nn.Module:
-    """A copy with the pair in place of a layer, under all names that it has."""
+    """A copy of the model with the pair in place of a layer, under all names of that layer."""
     model, copied = clone(model), clone(pair)
     layer = model.get_submodule(name)
     for path in [

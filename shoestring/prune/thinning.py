@@ -1,4 +1,4 @@
-"""What Channels and Heads do alike: take units out in rounds, and train what is left after each."""
+"""The loop that Channels and Heads share: remove units in rounds, and train after each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from shoestring.kit import Ramp, SkippedWarning, Training, clone, recover, taugh
 from shoestring.kit.surgery.groups import DependencyGroups, dependency_groups, removed
 
 Choose = Callable[[nn.Module, DependencyGroups, float], list[Tensor]]
-"""Which units of each family go, for a model on the way (0: none, 1: as far as it shall go)."""
+"""Which units of each group to remove, given the model, its groups and the progress.
+
+The progress rises with each round to 1 in the last.
+"""
 
 
 def thinned(
     model: nn.Module,
     task: Task,
-    coupling: DependencyGroups,
+    dependencies: DependencyGroups,
     choose: Choose,
     *,
     training: Training,
@@ -27,38 +30,41 @@ def thinned(
     who: str,
     key: str,
 ) -> tuple[nn.Module, DependencyGroups]:
-    """A copy of the model without the units that are chosen, and its coupling.
+    """A copy of the model without the units that `choose` names, and its dependency groups.
 
-    It is taught by the model as it was.
+    The model as it was is the teacher. `who`: the technique that warnings name; `key`: identifies
+    the training when it is resumed.
     """
-    thin = clone(model)
-    if not coupling.groups:
+    pruned = clone(model)
+    if not dependencies.groups:
         warnings.warn(
             f"{who} found nothing in the model that it could take out", SkippedWarning, stacklevel=3
         )
-        return thin, coupling
+        return pruned, dependencies
     steps = training.steps
-    learned = taught(task, model) if steps else task
+    taught_task = taught(task, model) if steps else task
     rounds = ramp.rounds if steps else 1
-    before = [round(ramp.share * steps * turn / rounds) for turn in range(rounds)]
-    for turn, (first, last) in enumerate(zip(before, [*before[1:], steps], strict=True), 1):
-        gone = choose(thin, coupling, turn / rounds)
-        if any(len(units) for units in gone):
-            thin, coupling = removed(thin, task, coupling, gone, who=who)
-        thin = recover(
-            thin,
-            learned,
+    starts = [round(ramp.share * steps * number / rounds) for number in range(rounds)]
+    for number, (first, last) in enumerate(zip(starts, [*starts[1:], steps], strict=True), 1):
+        units = choose(pruned, dependencies, number / rounds)
+        if any(map(len, units)):
+            pruned, dependencies = removed(pruned, task, dependencies, units, who=who)
+        pruned = recover(
+            pruned,
+            taught_task,
             model,
             replace(training, steps=last - first),
-            what=f"training what is left ({turn}/{rounds})",
-            key=f"{key}, round {turn}",
+            what=f"training what is left ({number}/{rounds})",
+            key=f"{key}, round {number}",
         )
-    return thin, coupling
+    return pruned, dependencies
 
 
 def named(model: nn.Module, task: Task, *, parts: bool) -> list[str]:
-    """The names of the families whose units are heads of attentions (`parts`), or are not."""
+    """The names of the groups whose units are attention heads (`parts`), or are not."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkippedWarning)  # that is for those who cut
-        found = dependency_groups(model, task, who="")
-    return list(dict.fromkeys(group.name for group in found.groups if group.are_parts == parts))
+        warnings.simplefilter("ignore", SkippedWarning)  # only the removal itself warns
+        dependencies = dependency_groups(model, task, who="")
+    return list(
+        dict.fromkeys(group.name for group in dependencies.groups if group.are_parts == parts)
+    )

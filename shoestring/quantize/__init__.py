@@ -1,4 +1,4 @@
-"""Fewer values: what takes few levels takes few bits."""
+"""Quantization: fewer distinct values, which take fewer bits."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""bfloat16: the upper half of each weight."""
+"""bfloat16: the upper half of each float32 weight."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from shoestring.kit import Patterns, check_finite, clone, compressible, touched
 
 @dataclass(frozen=True, kw_only=True)
 class BFloat16(Technique):
-    """Round every weight to the nearest number that has a sign, 8 bits of exponent and 7 of
-    fraction.
+    """Round every weight to bfloat16: a sign, 8 bits of exponent and 7 bits of fraction.
 
-    The weights stay float32 tensors whose lower half is zero, so that every runtime computes as
-    before, in float32; files keep the upper half alone. Training in bfloat16 is the task's affair:
+    The weights stay float32 tensors whose lower halves are zero, so that every runtime computes in
+    float32 as before; files keep the upper halves alone. To train in bfloat16, set it in the task:
     `Supervised(autocast=torch.bfloat16)`.
-    Saves: bytes of the file, a half of those of float32 and more where the exponents say little.
-    Costs: score, hardly any. No milliseconds are saved: ONNX Runtime has no kernels for bfloat16 on
-    processors.
+
+    Saves: bytes of the file, half of those of float32, and more where the exponents compress well.
+    Costs: score, hardly any. It saves no milliseconds: ONNX Runtime has no bfloat16 kernels for
+    CPUs.
     Source: Kalamkar et al. 2019, section 2.
 
-    `only`, `keep`: names of the layers that may and may not be touched; biases and norms are
-        rounded with their layer. Weights that have levels or a grid are left alone. Raises
-        ValueError for weights that are NaN or infinite, and names that are no layers'.
+    `only`, `keep`: patterns of names of layers that are rounded, and of those that are not; biases
+        and norms are rounded with their layer. Weights that have a codebook or a scale are left
+        alone.
+
+    Raises ValueError for weights that are NaN or infinite, and patterns that match no layer.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -36,7 +38,7 @@ class BFloat16(Technique):
     keep: Patterns = ()
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
-        """A copy of the model, rounded."""
+        """A copy of the model with rounded weights."""
         check_finite(model)
         rounded = clone(model)
         weights = compressible(rounded, "BFloat16", axes=1)

@@ -1,6 +1,6 @@
 """Layers with weights of -1 and +1, and perhaps inputs of -1 and +1.
 
-What `Binary` puts in place of convolutions and linear layers.
+`Binary` puts them in place of convolutions and linear layers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ class Real:
 
 @dataclass(frozen=True)
 class Signs:
-    """Inputs become their signs, +1 from zero on.
+    """Inputs become their signs; zero becomes +1.
 
-    What their size was is left to the scales of the filters and the next norm.
+    Their magnitudes are left to the scales of the filters and the next norm.
     """
 
 
 @dataclass(frozen=True)
 class ScaledSigns:
-    """Signs, and each place of the output times the mean magnitude of the inputs that it sees
-    (XNOR-Net, equation 11).
+    """Signs, with each output position scaled by the mean magnitude of the inputs that it sees.
+
+    Source: Rastegari et al. 2016 (XNOR-Net), equation 11.
     """
 
 
@@ -40,14 +41,14 @@ Inputs = Real | Signs | ScaledSigns
 
 
 class _Sign(torch.autograd.Function):
-    """-1 below zero, +1 from there on.
+    """-1 below zero, +1 otherwise.
 
-    The gradient goes straight through where the value is within -1..1.
+    The gradient passes straight through where the value is within -1..1, and is zero elsewhere.
     """
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Of the value's shape."""
+        """A tensor of the shape of `value`."""
         ctx.save_for_backward(value.abs() <= 1)
         return _plain_sign(value)
 
@@ -63,17 +64,18 @@ def _plain_sign(value: Tensor) -> Tensor:
 
 
 def sign(value: Tensor) -> Tensor:
-    """-1 or +1 for each element."""
+    """-1 or +1 for each element, in the shape and type of `value`."""
     return _Sign.apply(value) if torch.is_grad_enabled() else _plain_sign(value)  # pyright: ignore[reportReturnType]
 
 
 class BinaryConv2d(nn.Conv2d):
     """A convolution whose filters are a scale times -1 or +1.
 
-    `norm`, if any, comes before the signs of its inputs.
-    While it trains, `scale` is None and `weight` real: its signs are computed with, and the mean of
-    its magnitudes is the scale (`trains_weights`; otherwise `weight` is computed with as it is).
-    Outside the image signs are +1, real inputs 0.
+    While it trains, `scale` is None and `weight` is real. With `trains_weights` it computes with
+    the signs of `weight`, scaled by the mean of its magnitudes; otherwise with `weight` as it is.
+    Outside the image signs are +1 and real inputs 0.
+
+    `norm`: a norm before the signs of its inputs, or None.
     """
 
     scale: nn.Parameter | None
@@ -82,13 +84,17 @@ class BinaryConv2d(nn.Conv2d):
     trains_weights: bool
 
     def __init__(self, layer: nn.Conv2d, inputs: Inputs, norm: nn.Module | None) -> None:
+        kernel: Any = layer.kernel_size
+        stride: Any = layer.stride
+        padding: Any = layer.padding
+        dilation: Any = layer.dilation
         super().__init__(
             layer.in_channels,
             layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            layer.padding,
-            layer.dilation,  # type: ignore[arg-type]
+            kernel,
+            stride,
+            padding,
+            dilation,
             layer.groups,
             layer.bias is not None,
             layer.padding_mode,
@@ -97,35 +103,35 @@ class BinaryConv2d(nn.Conv2d):
         _begin(self, layer, inputs, norm)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Images N×C×H×W."""
+        """Images N×C×H×W to N×O×H×W."""
         normed, values, weight, scale = _operands(self, input)
         if isinstance(self.inputs, Real):
             result = self._conv_forward(values, weight, None)
         else:
-            around = functional.pad(values, self._reversed_padding_repeated_twice, value=1.0)
+            padded = functional.pad(values, self._reversed_padding_repeated_twice, value=1.0)
             result = functional.conv2d(
-                around, weight, None, self.stride, 0, self.dilation, self.groups
+                padded, weight, None, self.stride, 0, self.dilation, self.groups
             )
         if scale is not None:
             result = result * scale
         if isinstance(self.inputs, ScaledSigns):
-            result = result * self._sizes(normed)
+            result = result * self._mean_magnitudes(normed)
         return result if self.bias is None else result + self.bias.view(-1, 1, 1)
 
-    def _sizes(self, normed: Tensor) -> Tensor:
-        """The mean magnitude of what each place of the output sees, N×1×H×W."""
+    def _mean_magnitudes(self, normed: Tensor) -> Tensor:
+        """The mean magnitude of the inputs that each output position sees, N×1×H×W."""
         mean = normed.abs().mean(1, keepdim=True)
-        box = torch.full(
+        kernel = torch.full(
             (1, 1, *self.kernel_size),
             1 / (self.kernel_size[0] * self.kernel_size[1]),
             device=mean.device,
         )
-        around = functional.pad(mean, self._reversed_padding_repeated_twice)
-        return functional.conv2d(around, box.to(mean.dtype), None, self.stride, 0, self.dilation)
+        padded = functional.pad(mean, self._reversed_padding_repeated_twice)
+        return functional.conv2d(padded, kernel.to(mean.dtype), None, self.stride, 0, self.dilation)
 
 
 class BinaryLinear(nn.Linear):
-    """A linear layer whose rows are a scale times -1 or +1; otherwise as `BinaryConv2d`."""
+    """A linear layer whose rows are a scale times -1 or +1; otherwise like `BinaryConv2d`."""
 
     scale: nn.Parameter | None
     norm: nn.Module | None
@@ -152,19 +158,22 @@ class BinaryLinear(nn.Linear):
 BinaryLayer = BinaryConv2d | BinaryLinear
 
 
-def _begin(made: Any, layer: nn.Module, inputs: Inputs, norm: nn.Module | None) -> None:
-    made.weight = nn.Parameter(layer.weight.detach().clone())  # type: ignore[operator, union-attr]
+def _begin(
+    binary: Any, layer: nn.Conv2d | nn.Linear, inputs: Inputs, norm: nn.Module | None
+) -> None:
+    """Give a new binary layer the weights and the mode of the layer that it replaces."""
+    binary.weight = nn.Parameter(layer.weight.detach().clone())
     if layer.bias is not None:
-        made.bias = nn.Parameter(
+        binary.bias = nn.Parameter(
             layer.bias.detach().clone(), requires_grad=layer.bias.requires_grad
-        )  # type: ignore[operator, union-attr]
-    made.inputs, made.norm, made.trains_weights = inputs, norm, True
-    made.register_parameter("scale", None)
-    made.train(layer.training)
+        )
+    binary.inputs, binary.norm, binary.trains_weights = inputs, norm, True
+    binary.register_parameter("scale", None)
+    binary.train(layer.training)
 
 
 def _operands(layer: BinaryLayer, input: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """(inputs after the norm, inputs, weights and scale that are computed with)."""
+    """(inputs after the norm, inputs, weights and scale to compute with)."""
     normed = input if layer.norm is None else layer.norm(input)
     values = normed if isinstance(layer.inputs, Real) else sign(normed)
     if layer.scale is not None:
@@ -175,9 +184,9 @@ def _operands(layer: BinaryLayer, input: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _scale(layer: BinaryLayer) -> Tensor:
-    """The scale that is nearest to the weights.
+    """The scale that is nearest to the weights: the mean of their magnitudes, per filter.
 
-    The mean of their magnitudes (XNOR-Net, equation 6).
+    Source: Rastegari et al. 2016 (XNOR-Net), equation 6.
     """
     if isinstance(layer, BinaryConv2d):
         return layer.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
@@ -186,12 +195,14 @@ def _scale(layer: BinaryLayer) -> Tensor:
 
 @torch.no_grad()
 def freeze(layer: BinaryLayer) -> None:
-    """Leave nothing but signs and scales; scales of 16 bits, where these reach so far."""
+    """Keep only signs and scales.
+
+    Scales are rounded to 16 bits if each of them stays within 1/1024 of its value.
+    """
     scale = _scale(layer)
     halves = scale.half().to(scale.dtype)
-    near = bool(
-        ((halves - scale).abs() <= scale.abs() / 1024).all()
-    )  # of each: a norm may follow that makes a small one large
+    # Relative to each scale: a norm may follow that makes a small one large.
+    near = bool(((halves - scale).abs() <= scale.abs() / 1024).all())
     layer.weight.copy_(_plain_sign(layer.weight))
     layer.weight.requires_grad_(False)
     layer.scale = nn.Parameter(halves if near else scale)
@@ -199,7 +210,7 @@ def freeze(layer: BinaryLayer) -> None:
 
 @torch.no_grad()
 def thaw(layer: BinaryLayer) -> None:
-    """Have it train again from its signs and scales."""
+    """Make a frozen layer trainable again, from its signs and scales."""
     if layer.scale is not None:
         scale = layer.scale.view(-1, *[1] * (layer.weight.ndim - 1))
         layer.weight.mul_(scale)

@@ -1,7 +1,4 @@
-"""What is seen of a network before any of it is rounded.
-
-What it computes, and in which ranges its values are.
-"""
+"""Calibration: what a network computes, and the ranges of its values before anything is rounded."""
 
 from __future__ import annotations
 
@@ -37,32 +34,33 @@ from shoestring.kit.quantised.outliers import first_rows, not_finite
 from shoestring.kit.tracing.example import examples_of, tensors
 from shoestring.kit.tracing.exporter import advice, line_of
 from shoestring.kit.weights.copying import UncopyableError
-from shoestring.quantize.examples import ChannelMeans, calibration, means, run
-from shoestring.quantize.ranges import NotFiniteError, Ranges, Seen, divided
+from shoestring.quantize.examples import ChannelMeans, calibration_batches, channel_means, run
+from shoestring.quantize.ranges import Histogram, NotFiniteError, Ranges, refined
 
-_LEVELS_AT_LEAST = 4
-_HELD_BACK = 64
-Place = tuple[str, str, int, int, bool]
-"""Where a value comes by.
+_LEAST_LEVELS = 4  # that nearly all numbers should have between them
+_HELD_BACK = 64  # examples that biases are checked on
+ValueKey = tuple[str, str, int, int, bool]
+"""Where a value occurs: (layer, function, turn, index, whether the call takes it).
 
-Layer, function, turn, place, and whether the call takes it (else it gives it).
+Otherwise the call returns it.
 """
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Calibration:
-    """A network without the batch norms that can be folded, what it computes, and what was seen of
-    its values.
+    """A network with batch norm folded, what it computes, and what was seen of its values.
 
-    It is that of one model, one task and so many examples; what it was asked for once it remembers,
-    so that layers can be tried in whatever number of bits, one by one and together, without another
-    look at the examples. What it gives does not depend on that.
+    It belongs to one model, one task and a number of examples. It remembers what it was asked for,
+    so that layers can be tried in any number of bits, one by one and together, without another run
+    over the examples. Its answers do not depend on what was asked before.
 
-    `inner`: a copy of the network, folded, not to be changed.
+    `model_digest`: of the weights and states of the model.
+    `examples`: how many examples were asked for, 1 or more.
+    `inner`: a copy of the network, folded; not to be changed.
     `before`: the same, its weights plain parameters.
     `tape`: what it computes.
     `batches`: the examples, as training batches.
-    `skipped`: what was said of parts that could not be folded.
+    `skipped`: texts of warnings about parts that could not be folded.
     """
 
     model_digest: str
@@ -73,26 +71,30 @@ class Calibration:
     tape: Tape
     batches: list[Any]
     skipped: tuple[str, ...]
-    _limits: dict[Place, tuple[float, float]] = field(default_factory=dict)
-    _counts: dict[tuple[Place, float, float], np.ndarray] = field(default_factory=dict)
-    _varies: dict[Place, bool] = field(default_factory=dict)
-    _ends: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
+    _limits: dict[ValueKey, tuple[float, float]] = field(default_factory=dict)
+    _counts: dict[tuple[ValueKey, float, float], np.ndarray] = field(default_factory=dict)
+    _varies: dict[ValueKey, bool] = field(default_factory=dict)
+    _grid_limits: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
     _answers: dict[str, list[Tensor]] = field(default_factory=dict)
-    _held: list[Any] = field(default_factory=list)
-    _said: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    _held_back_batches: list[Any] = field(default_factory=list)
+    _warnings: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _means: dict[str, ChannelMeans] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, task: Task, examples: int) -> Calibration:
-        """That of a model; raises ExportError where it fails on the task's example, ValueError
-        where there are no examples.
+        """The calibration of a model.
+
+        Raises ExportError where the model fails on the task's example, ValueError where there are
+        no examples.
         """
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SkippedWarning)
             inner, tape = folded(model, task)
-        for one in said:
-            if not issubclass(one.category, SkippedWarning):
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        for warning in caught:
+            if not issubclass(warning.category, SkippedWarning):
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
         return cls(
             model_digest=_digest(model),
             task=task,
@@ -100,14 +102,16 @@ class Calibration:
             inner=inner,
             before=bake(clone(inner)),
             tape=tape,
-            batches=calibration(task, examples, inner),
+            batches=calibration_batches(task, examples, inner),
             skipped=tuple(
-                str(one.message) for one in said if issubclass(one.category, SkippedWarning)
+                str(warning.message)
+                for warning in caught
+                if issubclass(warning.category, SkippedWarning)
             ),
         )
 
     def of_batches(self, batches: list[Any]) -> Calibration:
-        """That of the same network on other examples."""
+        """The calibration of the same network on other examples."""
         return Calibration(
             model_digest=self.model_digest,
             task=self.task,
@@ -120,100 +124,111 @@ class Calibration:
         )
 
     def fits(self, model: nn.Module, task: Task, examples: int) -> bool:
-        """Whether it is that of this model, as its weights are now, this task and so many examples."""
+        """Whether it belongs to this model, with its current weights, this task and `examples`."""
         return (
             self.task is task and self.examples == examples and self.model_digest == _digest(model)
         )
 
-    def grids(self, places: Edges, ranges: Ranges) -> list[Grid]:
-        """A grid for each value that is to be on one.
+    def grids(self, edges: Edges, ranges: Ranges) -> list[Grid]:
+        """The grid of each value that is to be on one.
 
-        Raises ValueError where the task's loss never computes one.
+        Raises ValueError where the task's loss never computes one of them.
         """
-        watched = _watched(places)
-        self._see([one for own in watched for one in own])
+        keys_by_grid = _keys_by_grid(edges)
+        self._see([key for keys in keys_by_grid for key in keys])
         limits: list[tuple[float, float]] = []
-        for own in watched:
-            lows, highs = zip(*(self._limits[one] for one in own), strict=True)
+        for keys in keys_by_grid:
+            lows, highs = zip(*(self._limits[key] for key in keys), strict=True)
             limits.append((min(lows), max(highs)))
         if never := sum(low > high for low, high in limits):
             raise ValueError(
                 f"{never} values were not computed in calibration: the task's loss must call the "
                 "model as in its example"
             )
-        if ranges.counts:
+        if ranges.needs_counts:
             self._count(
-                {one: ends for own, ends in zip(watched, limits, strict=True) for one in own}
+                {key: ends for keys, ends in zip(keys_by_grid, limits, strict=True) for key in keys}
             )
-        found: list[Grid] = []
-        for own, ends in zip(watched, limits, strict=True):
-            key = (ranges, own)
-            if key not in self._ends:
-                seen = self._histogram(own, ends) if ranges.counts else Seen(*ends)
-                self._ends[key] = ranges(seen, LEVELS)
-                self._said[key] = _blind(own[0], seen, self._ends[key])
-            if self._said.get(key):
-                warnings.warn(self._said[key], SkippedWarning, stacklevel=4)
-            found.append(Grid(*self._ends[key]))
+        grids: list[Grid] = []
+        for keys, ends in zip(keys_by_grid, limits, strict=True):
+            entry = (ranges, keys)
+            if entry not in self._grid_limits:
+                histogram = self._histogram(keys, ends) if ranges.needs_counts else Histogram(*ends)
+                self._grid_limits[entry] = ranges(histogram, LEVELS)
+                self._warnings[entry] = _too_coarse(keys[0], histogram, self._grid_limits[entry])
+            if self._warnings.get(entry):
+                warnings.warn(self._warnings[entry], SkippedWarning, stacklevel=4)
+            grids.append(Grid(*self._grid_limits[entry]))
         device = next(self.inner.parameters()).device
-        return [grid.to(device) for grid in found]
+        return [grid.to(device) for grid in grids]
 
-    def constant(self, places: Edges) -> dict[str, float]:
-        """Of the layers that compute with whole numbers, those that are given the same in every
-        example, however many there are of them, so that nothing is known of the range of what they
-        take; with the number that is farthest from zero in it.
+    def constant(self, edges: Edges) -> dict[str, float]:
+        """The integer layers whose inputs are the same in every example.
+
+        Nothing is known of the range of such inputs. With each layer comes the number in its inputs
+        that is farthest from zero.
         """
-        watched = _watched(places)
-        self._see([one for own in watched for one in own])
-        found: dict[str, float] = {}
-        for layer, numbers in places.layers.items():
-            own = [one for number in numbers for one in watched[number]]
-            if not any(self._varies[one] for one in own):
-                found[layer] = max(
-                    (end for one in own for end in self._limits[one] if math.isfinite(end)),
+        keys_by_grid = _keys_by_grid(edges)
+        self._see([key for keys in keys_by_grid for key in keys])
+        constants: dict[str, float] = {}
+        for layer, numbers in edges.layers.items():
+            keys = [key for number in numbers for key in keys_by_grid[number]]
+            if not any(self._varies[key] for key in keys):
+                constants[layer] = max(
+                    (limit for key in keys for limit in self._limits[key] if math.isfinite(limit)),
                     key=abs,
                     default=0.0,
                 )
-        return found
+        return constants
 
     def means(self, layers: list[str]) -> dict[str, ChannelMeans]:
-        """Of these layers, the mean of each channel of what they give, over the first batch.
+        """The channel means of the outputs of these layers over the first batch.
 
-        Without those that give nothing.
+        Layers that are not called are left out.
         """
         missing = [layer for layer in layers if layer not in self._means]
         if missing:
-            self._means.update(means(self.before, self.before, self.task, missing, self.batches[0]))
+            self._means.update(
+                channel_means(self.before, self.before, self.task, missing, self.batches[0])
+            )
         return {layer: self._means[layer] for layer in layers if layer in self._means}
 
     def answers(self, last: str, model: Quantised | None = None) -> list[Tensor]:
-        """What a quantised module, the network as it was if none is given, answers in the loss of
-        examples that `means` has not seen, where there are any; where the loss calls parts of it
-        only, what the layer `last` gives.
+        """The answers of a quantised module, or of the original network, on a batch.
+
+        The batch is one that `means` has not seen, if there is another. Where the loss calls only
+        parts of the network, the outputs of the layer `last` are returned.
+
+        `model`: the quantised module; None for the original network.
         """
         if model is None and last in self._answers:
             return self._answers[last]
         called, inner = (self.before, self.before) if model is None else (model, model.inner)
-        whole, parts = list[Tensor](), list[Tensor]()
+        of_model, of_layer = list[Tensor](), list[Tensor]()
 
-        def hear(module: nn.Module, found: list[Tensor]) -> Any:
+        def collect(module: nn.Module, into: list[Tensor]) -> Any:
             return module.register_forward_hook(
-                lambda _module, _args, answer: found.extend(tensors(answer))
+                lambda _module, _args, output: into.extend(tensors(output))
             )
 
-        handles = [hear(called, whole), hear(inner.get_submodule(last), parts)]
+        handles = [collect(called, of_model), collect(inner.get_submodule(last), of_layer)]
         try:
             run(called, self.task, [self._held_back()])
         finally:
             for handle in handles:
                 handle.remove()
-        found = [one.detach().double() for one in whole or parts if one.is_floating_point()]
+        answers = [
+            answer.detach().double()
+            for answer in of_model or of_layer
+            if answer.is_floating_point()
+        ]
         if model is None:
-            self._answers[last] = found
-        return found
+            self._answers[last] = answers
+        return answers
 
     def _held_back(self) -> Any:
-        if not self._held:
+        """A batch of at most 64 examples that `means` has not seen, if there is another batch."""
+        if not self._held_back_batches:
             others = self.batches[1:]
             if not others:
                 with seeded(0):
@@ -221,64 +236,75 @@ class Calibration:
                         list(islice(iter(batches(self.task, "train", self.inner)), 1, 2))
                         or self.batches
                     )
-            self._held.append(first_rows(others[-1], _HELD_BACK))
-        return self._held[0]
+            self._held_back_batches.append(first_rows(others[-1], _HELD_BACK))
+        return self._held_back_batches[0]
 
-    def _see(self, wanted: Iterable[Place]) -> None:
-        """Know the least and the greatest number at these places."""
-        seen = {one: Seen() for one in wanted if one not in self._limits}
-        self._watch(seen, Seen.limits)
-        self._limits.update({place: (one.low, one.high) for place, one in seen.items()})
-        self._varies.update({place: one.varies or one.examples < 2 for place, one in seen.items()})
+    def _see(self, wanted: Iterable[ValueKey]) -> None:
+        """Find the least and the greatest number of these values."""
+        histograms = {key: Histogram() for key in wanted if key not in self._limits}
+        self._watch(histograms, Histogram.limits)
+        self._limits.update({key: (seen.low, seen.high) for key, seen in histograms.items()})
+        self._varies.update(
+            {key: seen.varies or seen.examples < 2 for key, seen in histograms.items()}
+        )
 
-    def _histogram(self, own: tuple[Place, ...], ends: tuple[float, float]) -> Seen:
-        """How many numbers were in each bin.
+    def _histogram(self, keys: tuple[ValueKey, ...], limits: tuple[float, float]) -> Histogram:
+        """The histogram of these values together.
 
-        Where nearly all were in a few, these are divided again, so far as that tells more.
+        Where nearly all numbers are in a few bins, these are divided again as long as that tells
+        more.
         """
 
-        def between(low: float, high: float) -> Seen:
-            self._count(dict.fromkeys(own, (low, high)))
-            return Seen(low, high, np.asarray(sum(self._counts[one, low, high] for one in own)))
-
-        return divided(between, *ends)
-
-    def _count(self, wanted: Mapping[Place, tuple[float, float]]) -> None:
-        """Know how many numbers were in each bin between these limits."""
-        seen = {
-            one: Seen(*ends) for one, ends in wanted.items() if (one, *ends) not in self._counts
-        }
-        self._watch(seen, Seen.count)
-        for place, one in seen.items():  # what is never computed has none
-            self._counts[place, one.low, one.high] = (
-                np.zeros(1) if one.counts is None else one.counts
+        def between(low: float, high: float) -> Histogram:
+            self._count(dict.fromkeys(keys, (low, high)))
+            return Histogram(
+                low, high, np.asarray(sum(self._counts[key, low, high] for key in keys))
             )
 
-    def _watch(self, seen: Mapping[Place, Seen], look: Callable[[Seen, Tensor], None]) -> None:
-        """Have the values at these places looked at, over all examples."""
-        if not seen:
+        return refined(between, *limits)
+
+    def _count(self, wanted: Mapping[ValueKey, tuple[float, float]]) -> None:
+        """Count the numbers in each bin between these limits."""
+        histograms = {
+            key: Histogram(*limits)
+            for key, limits in wanted.items()
+            if (key, *limits) not in self._counts
+        }
+        self._watch(histograms, Histogram.count)
+        for key, seen in histograms.items():
+            # A value that is never computed has no counts.
+            counts = np.zeros(1) if seen.counts is None else seen.counts
+            self._counts[key, seen.low, seen.high] = counts
+
+    def _watch(
+        self, histograms: Mapping[ValueKey, Histogram], look: Callable[[Histogram, Tensor], None]
+    ) -> None:
+        """Run all examples, and pass the values of these keys to `look`."""
+        if not histograms:
             return
-        number = {place: count for count, place in enumerate(seen)}
-        kinds = {place[:2] for place in seen}
+        indices = {key: index for index, key in enumerate(histograms)}
+        kinds = {key[:2] for key in histograms}
         calls: dict[tuple[str, str], int] = {}
         for call in self.tape.calls:
             if (call.layer, call.function) in kinds:
                 calls[call.layer, call.function] = calls.get((call.layer, call.function), 0) + 1
-        arguments = {place[:4]: at for place, at in number.items() if place[4]}
-        results = {place[:4]: at for place, at in number.items() if not place[4]}
-        watches = [_Watch(one, look) for one in seen.values()]
-        watching = Quantised(self.before, Edges(arguments, results, {}, calls, len(seen)), watches)
-        at = 0
+        arguments = {key[:4]: index for key, index in indices.items() if key[4]}
+        results = {key[:4]: index for key, index in indices.items() if not key[4]}
+        watchers = [_Watch(histogram, look) for histogram in histograms.values()]
+        watching = Quantised(
+            self.before, Edges(arguments, results, {}, calls, len(histograms)), watchers
+        )
+        index = 0
 
-        def told() -> Iterator[Any]:
-            nonlocal at
-            for at, batch in enumerate(self.batches):  # noqa: B007
+        def numbered() -> Iterator[Any]:
+            nonlocal index
+            for index, batch in enumerate(self.batches):  # noqa: B007
                 yield batch
 
         try:
-            run(watching, self.task, told())
+            run(watching, self.task, numbered())
         except NotFiniteError as error:
-            rows = not_finite(self.batches[at])
+            rows = not_finite(self.batches[index])
             hint = (
                 f"number {', '.join(map(str, rows[:5]))} of it holds them: clean the training data"
                 if rows
@@ -287,33 +313,33 @@ class Calibration:
                     "torch.autograd.set_detect_anomaly"
                 )
             )
-            raise ValueError(f"{error} in batch {at} of the training split; {hint}") from None
+            raise ValueError(f"{error} in batch {index} of the training split; {hint}") from None
 
 
-def _blind(place: Place, seen: Seen, ends: tuple[float, float]) -> str:
-    """What to say of a grid that is too coarse for nearly all numbers; nothing where it is not."""
-    if not seen.parts:
+def _too_coarse(key: ValueKey, histogram: Histogram, limits: tuple[float, float]) -> str:
+    """The warning about a grid that is too coarse for nearly all numbers; "" where it is not."""
+    if not histogram.parts:
         return ""
-    (low, high), reach = seen.parts[-1], max(ends[1], 0.0) - min(ends[0], 0.0)
-    if (high - low) / reach * LEVELS >= _LEVELS_AT_LEAST:
+    (low, high), reach = histogram.parts[-1], max(limits[1], 0.0) - min(limits[0], 0.0)
+    if (high - low) / reach * LEVELS >= _LEAST_LEVELS:
         return ""
     return (
-        f"calibration: nearly all numbers of {place[1]} in {place[0] or 'forward()'} lie between "
+        f"calibration: nearly all numbers of {key[1]} in {key[0] or 'forward()'} lie between "
         f"{low:.3g} and {high:.3g}, and a few reach from "
-        f"{seen.low:.3g} to {seen.high:.3g}, so that the grid is too coarse for the others: clean "
-        "the training data, or give ranges=Percentile(0.999)"
+        f"{histogram.low:.3g} to {histogram.high:.3g}, so that the grid is too coarse for the "
+        "others: clean the training data, or give ranges=Percentile(0.999)"
     )
 
 
 def folded(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
-    """A copy without the batch norms that can be folded, and what it computes.
+    """A copy of the model with batch norm folded where it can be, and its tape.
 
-    Raises ExportError where it fails on the task's example, and where that names entries:
+    Raises ExportError where the model fails on the task's example, and where that names entries:
     activations are rounded call by call of one forward().
     """
     try:
         examples = examples_of(task)
-        if names := [one.entry for one in examples if one.entry]:
+        if names := [example.entry for example in examples if example.entry]:
             raise ExportError(
                 "rounding activations is for models that are called in one way, and the task's "
                 "example names entries "
@@ -331,39 +357,39 @@ def folded(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
         ) from error
 
 
-def _watched(places: Edges) -> list[tuple[Place, ...]]:
-    """By number of the grid, where the values that are put on it come by."""
-    found: list[list[Place]] = [[] for _ in range(places.grids)]
-    for taken, ones in ((True, places.arguments), (False, places.results)):
-        for key, number in ones.items():
-            found[number].append((*key, taken))
-    return [tuple(one) for one in found]
+def _keys_by_grid(edges: Edges) -> list[tuple[ValueKey, ...]]:
+    """For each grid, the keys of the values that are put on it."""
+    keys: list[list[ValueKey]] = [[] for _ in range(edges.grids)]
+    for taken, indices in ((True, edges.arguments), (False, edges.results)):
+        for key, index in indices.items():
+            keys[index].append((*key, taken))
+    return [tuple(own) for own in keys]
 
 
 def _digest(model: nn.Module) -> str:
-    """What tells the weights of a model, and what is known of them, from others."""
+    """Tells the weights and the weight states of a model from others."""
     state = state_of(plain_module(model))
     digest = hashlib.sha256(repr(type(model)).encode())
-    known = {
-        f"{name}'s {what}": one
+    states_ = {
+        f"{name}'s {field}": value
         for name, states in state.states.items()
-        for what, one in states.items()
+        for field, value in states.items()
     }
-    for name, value in {**state.values, **known}.items():
+    for name, value in {**state.values, **states_}.items():
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
 class _Watch(nn.Module):
-    """Lets a value pass, and has it looked at."""
+    """Passes a value through, and shows it to `look`."""
 
-    def __init__(self, seen: Seen, look: Callable[[Seen, Tensor], None]) -> None:
+    def __init__(self, histogram: Histogram, look: Callable[[Histogram, Tensor], None]) -> None:
         super().__init__()
-        self.seen, self.look = seen, look
+        self.histogram, self.look = histogram, look
 
     def forward(self, value: Tensor) -> Tensor:
-        """The value."""
+        """The value, unchanged."""
         with torch._C.DisableTorchFunction():
-            self.look(self.seen, value.detach())
+            self.look(self.histogram, value.detach())
         return value

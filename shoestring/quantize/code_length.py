@@ -1,4 +1,4 @@
-"""Weights on grids: how many bits they take once they are coded, and steps that take few bytes."""
+"""How many bits weights on a grid take once they are coded, and scales that take two bytes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from shoestring.kit import Weight
 
 
 def code_length(levels: Tensor) -> tuple[float, Tensor]:
-    """(bits of whole numbers in a tensor's shape, for each the bits saved where it is one nearer to
-    0; at 0, the bits of a 1).
+    """(bits of a tensor of integers, bits saved per integer where it comes one nearer to 0).
 
-    The chance that a number is not 0 is the tensor's, times how much fuller than the tensor its row
-    (axis 0) and its column (the other axes) are; a sign costs a bit; magnitudes fall off
-    geometrically.
+    The second has the tensor's shape; for integers that are 0 it holds the bits of a 1. The model
+    of the coder: the probability that an integer is not 0 is that of the tensor, times how much
+    denser than the tensor its row (axis 0) and its column (the other axes) are; a sign costs one
+    bit; magnitudes fall off geometrically.
     """
-    sizes = levels.float().abs()
-    matrix = sizes.reshape(len(sizes), -1) if sizes.ndim > 1 else sizes.reshape(1, -1)
-    full = (matrix > 0).to(matrix.dtype)
-    count = full.sum()
-    share = (count + 0.5) / (full.numel() + 1)
-    chance = share.expand_as(full)
-    if sizes.ndim > 1:
-        row = (full.sum(1, keepdim=True) + 0.5) / (full.shape[1] + 0.5 / share)
-        column = (full.sum(0, keepdim=True) + 0.5) / (full.shape[0] + 0.5 / share)
-        chance = row * column / share
-    chance = chance.clamp(2e-5, 0.95)
+    magnitudes = levels.float().abs()
+    matrix = (
+        magnitudes.reshape(len(magnitudes), -1)
+        if magnitudes.ndim > 1
+        else magnitudes.reshape(1, -1)
+    )
+    nonzero = (matrix > 0).to(matrix.dtype)
+    count = nonzero.sum()
+    density = (count + 0.5) / (nonzero.numel() + 1)
+    probability = density.expand_as(nonzero)
+    if magnitudes.ndim > 1:
+        row = (nonzero.sum(1, keepdim=True) + 0.5) / (nonzero.shape[1] + 0.5 / density)
+        column = (nonzero.sum(0, keepdim=True) + 0.5) / (nonzero.shape[0] + 0.5 / density)
+        probability = row * column / density
+    probability = probability.clamp(2e-5, 0.95)
     mean = max(float((matrix.sum() + 0.5) / (count + 0.5)), 1.05)
     further = -math.log2(1 - 1 / mean)
-    zero = -torch.log2(1 - chance)
-    first = 1 + math.log2(mean) - torch.log2(chance)
-    bits = float((zero + full * (first - zero + (matrix - 1) * further)).sum())
+    zero = -torch.log2(1 - probability)
+    first = 1 + math.log2(mean) - torch.log2(probability)
+    bits = float((zero + nonzero * (first - zero + (matrix - 1) * further)).sum())
     return bits, torch.where(matrix > 1, further, (first - zero).clamp_min(0.5)).reshape(
         levels.shape
     )
 
 
-def settle(weight: Weight) -> None:
-    """Make the value of a weight on a grid the multiples themselves, of a step that takes two
-    bytes.
-    """
+def snap_to_grid(weight: Weight) -> None:
+    """Make a weight on a grid exact multiples of its scale, which is rounded to bfloat16."""
     state = weight.state
     assert state is not None and state.scale is not None
     with torch.no_grad():

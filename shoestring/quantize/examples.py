@@ -1,4 +1,4 @@
-"""The examples that tell of a network before it is rounded, and runs over them."""
+"""Calibration batches, and runs of a model over them."""
 
 from __future__ import annotations
 
@@ -14,50 +14,51 @@ from shoestring.core import Task, batches, evaluating, seeded
 from shoestring.kit.quantised.outliers import without_outliers
 
 
-def calibration(task: Task, examples: int, model: Any = None) -> list[Any]:
-    """Training batches for a model, as many as hold so many examples.
+def calibration_batches(task: Task, examples: int, model: Any = None) -> list[Any]:
+    """The first training batches that hold at least `examples` examples, without outliers.
 
-    Raises ValueError where there is none.
+    `model`: the one that the batches are for, or None.
+
+    Raises ValueError where the training split is empty.
     """
-    found: list[Any] = []
+    data: list[Any] = []
     count = 0
     with seeded(0):
         for batch in islice(iter(batches(task, "train", model)), examples):
-            found.append(batch)
+            data.append(batch)
             count += _length(batch)
             if count >= examples:
                 break
-    if not found:
+    if not data:
         raise ValueError("the training split is empty: calibration needs at least one example")
-    return without_outliers(found, "calibration")
+    return without_outliers(data, "calibration")
 
 
 def _length(batch: Any) -> int:
-    """How many examples a batch has: as its first tensor is long, 1 where it has none."""
+    """How many examples a batch has: the length of its first tensor, or 1 without one."""
     first = next(iter(tree.leaves(batch)), None)
     return len(first) if isinstance(first, Tensor) and first.ndim else 1
 
 
-def run(model: nn.Module, task: Task, given: Iterable[Any]) -> None:
-    """Have the task call the model on these batches, in evaluation mode."""
+def run(model: nn.Module, task: Task, data: Iterable[Any]) -> None:
+    """Have the loss of the task call the model on these batches, in evaluation mode."""
     with evaluating(model), torch.no_grad(), seeded(0):
-        for batch in given:
+        for batch in data:
             task.loss(model, batch)
 
 
 class ChannelMeans:
-    """The mean of each channel of what a layer gives, over all `calls` that are added."""
+    """The mean of each channel of a layer's outputs, over all `calls` that are added."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.calls = 0
-        self._axis = -1 - len(
-            getattr(layer, "kernel_size", ())
-        )  # from the end: one image has no axis of examples
+        # Counted from the end: a single image has no axis of examples.
+        self._axis = -1 - len(getattr(layer, "kernel_size", ()))
         self._sum: Tensor | float = 0.0
         self._count = 0
 
     def add(self, output: Tensor) -> None:
-        """Take note of what a call gave."""
+        """Add the output of a call."""
         with torch._C.DisableTorchFunction():
             channels = (
                 output.detach()
@@ -71,28 +72,29 @@ class ChannelMeans:
 
     @property
     def mean(self) -> Tensor:
-        """Of each channel."""
+        """The mean of each channel (channels)."""
         return torch.as_tensor(self._sum) / self._count
 
 
-def means(
+def channel_means(
     called: nn.Module, inner: nn.Module, task: Task, layers: Sequence[str], batch: Any
 ) -> dict[str, ChannelMeans]:
-    """Of each of these layers of `inner` that is called, the mean of each channel of what it gives
-    while the task's loss calls `called`.
-    """
-    found: dict[str, ChannelMeans] = {}
+    """The channel means of these layers of `inner` while the task's loss calls `called`.
 
-    def watched(layer: str, module: nn.Module) -> Any:
+    Layers that are not called are left out.
+    """
+    means: dict[str, ChannelMeans] = {}
+
+    def hook(layer: str, module: nn.Module) -> Any:
         def add(module: nn.Module, _args: Any, output: Tensor) -> None:
-            found.setdefault(layer, ChannelMeans(module)).add(output)
+            means.setdefault(layer, ChannelMeans(module)).add(output)
 
         return module.register_forward_hook(add)
 
-    handles = [watched(layer, inner.get_submodule(layer)) for layer in layers]
+    handles = [hook(layer, inner.get_submodule(layer)) for layer in layers]
     try:
         run(called, task, [batch])
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return means

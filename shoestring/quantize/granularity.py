@@ -1,4 +1,4 @@
-"""How many numbers share a step of a grid."""
+"""Granularity: how many weights share one scale."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PerTensor:
-    """One step for the tensor: the fewest bytes, right for all but large layers."""
+    """One scale for the tensor: the fewest bytes, good enough for all but large layers."""
 
     def __call__(self, value: Tensor) -> tuple[int, ...]:
-        """One number."""
+        """The shape of the scales of a tensor: ()."""
         return ()
 
 
 @dataclass(frozen=True)
 class PerChannel:
-    """A step for each slice along axis 0 of a tensor with two axes or more.
+    """A scale for each slice along axis 0 of a tensor with two axes or more.
 
-    Two bytes each, right where ranges differ much.
+    A scale takes two bytes; worth it where the ranges of channels differ much.
     """
 
     def __call__(self, value: Tensor) -> tuple[int, ...]:
-        """(channels, 1, 1, ...)."""
+        """The shape of the scales of a tensor: (channels, 1, 1, ...)."""
         return (len(value), *[1] * (value.ndim - 1)) if value.ndim > 1 else ()
 
 
 @dataclass(frozen=True)
 class PerGroup:
-    """A step for each `size` columns of each row of a matrix (16 or more, a power of two)."""
+    """A scale for each group of columns of each row of a matrix.
+
+    `size`: columns in a group, a power of two of 16 or more.
+    """
 
     size: int = 32
 
@@ -41,7 +44,10 @@ class PerGroup:
             )
 
     def __call__(self, value: Tensor) -> tuple[int, ...]:
-        """(rows, groups); raises ValueError where the columns do not divide into groups."""
+        """The shape of the scales of a matrix: (rows, groups).
+
+        Raises ValueError where the columns do not divide into groups.
+        """
         if value.ndim != 2 or value.shape[1] % self.size:
             raise ValueError(
                 f"a tensor {list(value.shape)} does not divide into groups of {self.size} columns"

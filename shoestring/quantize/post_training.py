@@ -1,19 +1,22 @@
-"""Whole numbers of 8 bits for a trained network: ranges from a few examples, no training."""
+"""Post-training quantization: 8-bit integers for a trained network, without training."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from glob import escape
 from statistics import median
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from shoestring.core import Meter, Stage, Strength, Task, Technique
 from shoestring.kit import (
+    Edges,
+    Grid,
     Patterns,
     Quantised,
     ShortfallWarning,
@@ -23,55 +26,63 @@ from shoestring.kit import (
     chosen,
     clone,
     edges,
-    parameters_of,
     products,
 )
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.weights.layers import say_what_is_left
 from shoestring.kit.weights.parametrizations import removal
-from shoestring.quantize.breaking import say_what_breaks
+from shoestring.quantize.blame import warn_if_far_off
 from shoestring.quantize.calibration import Calibration, folded
+from shoestring.quantize.calibration_outliers import best_calibration
 from shoestring.quantize.correction import PLAIN, correct
-from shoestring.quantize.far_off import settled
 from shoestring.quantize.granularity import PerChannel, PerTensor
-from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges, Seen
+from shoestring.quantize.ranges import MeanSquare, MinMax, Ranges
 from shoestring.quantize.rounding import GPTQ, Nearest
+from shoestring.quantize.weight_grids import (
+    fit_bias,
+    keep_grid,
+    least_scales,
+    round_weight,
+    weights_of,
+)
 
-_READINGS = 3
+_READINGS = 3  # of the meter `pays`, before and after
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostTraining(Technique):
-    """Have convolutions and linear layers compute with whole numbers of 8 bits, and train nothing.
+    """Make convolutions and linear layers compute with 8-bit integers, without training.
 
-    Batch norm is folded into the layers before it. A few training batches tell the range of each
-    value that such a layer takes; weights are rounded to signed numbers, activations to unsigned
-    ones, and biases take up what rounding shifts on average. Weights that are multiples of a step
-    already, and within reach, as those of Rate and Trellis, stay what they are. The file holds
-    whole numbers and runs with the integer kernels of the runtime; what it scores is what the
-    module that is returned scores, but for the last bit of a float.
+    Batch norm is folded into the layers before it. A few training batches give the range of each
+    activation that such a layer takes. Weights are rounded to signed integers, activations to
+    unsigned ones, and biases compensate the shift of the means. Weights that are on a grid that
+    fits already, such as those of Rate and Trellis, stay as they are. The file holds integers and
+    runs with the integer kernels of the runtime; it scores what the returned module scores, up to
+    the last bit of a float. Embeddings have no integer kernels: WeightOnly rounds them.
+
     Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
     Costs: score, a fraction of a point with 8 bits; the time of two or three passes over the
-    calibration examples, and of one batch for each layer that is called several times (where
-    answers are far off, of twenty seconds more, to say which layer is to blame); with GPTQ() of two
-    passes for each layer, or two in all where the examples are one batch.
+    calibration examples, and of one batch for each layer that is called several times. With GPTQ()
+    two passes for each layer, or two in all where the examples are one batch. Where answers are far
+    off, another twenty seconds to find out which layer is to blame.
     Source: Jacob et al. 2018, sections 2 and 3; Nagel et al. 2019, section 4.2, for the biases.
-    Differs: these are measured, not computed.
+    Differs: the shifts of the means are measured, not computed.
 
-    `bits` of weights: 2 to 8 (activations have 8).
-    `granularity`: PerChannel() or PerTensor(), how many weights share a step.
-    `ranges`: MinMax(), Percentile(), MeanSquare() or Entropy(), of activations; `weight_ranges`
-        likewise.
+    `bits`: of weights, 2 to 8 (activations have 8).
+    `granularity`: how many weights share a scale, PerChannel() or PerTensor().
+    `ranges`, `weight_ranges`: of activations and of weights: MinMax(), Percentile(), MeanSquare()
+        or Entropy().
     `rounding`: Nearest(), or GPTQ(), which keeps the score at 3 and 4 bits.
-    `examples`: how many tell the ranges, 1 or more.
-    `only`, `keep`: names of the layers that may and may not be touched.
-    `pays`: a meter (`shoestring.meters.Latency()`): where what it reads of the file is not less
-        than before, the model comes back as it was, with a ShortfallWarning; None looks at nothing,
-        as planners do, which measure each file themselves.
-    `calibration`: what `prepared` saw of a model, no setting of anybody's. Embeddings are not among
-        the layers: they have no kernels, and WeightOnly rounds them. Raises ValueError for settings
-        out of range, NaN and names that are no layers', ExportError for a model that fails on the
-        task's example.
+    `examples`: how many the ranges are measured on, 1 or more.
+    `only`, `keep`: patterns of names of layers that are quantised, and of those that are not.
+    `pays`: a meter (`shoestring.meters.Latency()`). If what it reads of the file is not less than
+        before, the model comes back as it was, with a ShortfallWarning. None does not check:
+        planners measure each file themselves.
+    `calibration`: what `prepared` measured; not a setting.
+
+    Raises ValueError for settings out of range, weights or examples that are NaN or infinite, and
+    patterns that match no layer; TypeError for other granularities and roundings; ExportError for a
+    model that fails on the task's example.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -90,10 +101,10 @@ class PostTraining(Technique):
 
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or not 2 <= self.bits <= 8:
-            raise ValueError(f"weights of {self.bits!r} bits: give 2 to 8, a whole number")
+            raise ValueError(f"weights of {self.bits!r} bits: give an integer from 2 to 8")
         if not isinstance(self.granularity, PerChannel | PerTensor):
             raise TypeError(
-                "kernels for whole numbers take PerChannel() or PerTensor(), not "
+                "integer kernels take PerChannel() or PerTensor(), not "
                 f"{self.granularity!r}: WeightOnly has groups"
             )
         if not isinstance(self.rounding, Nearest | GPTQ):
@@ -102,81 +113,86 @@ class PostTraining(Technique):
             raise ValueError(f"ranges from {self.examples} examples: give 1 or more")
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
-        """A module that wraps a copy of the model, its weights and activations rounded."""
+        """A module that wraps a copy of the model with rounded weights and activations."""
         check_finite(model)
-        known = self._calibrated(model, task)
-        for text in known.skipped:
+        calibration = self._calibrated(model, task)
+        for text in calibration.skipped:
             warnings.warn(text, SkippedWarning, stacklevel=2)
-        inner = clone(known.inner)
-        layers = chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
-        weights = {layer: weight for layer, weight in weights_of(inner).items() if layer in layers}
-        weights = {
-            layer: weight for layer, weight in weights.items() if weight.raw.dtype == torch.float32
-        }
-        empty = [
-            one
-            for one in layers
-            if not getattr(inner.get_submodule(one), "weight", torch.ones(1)).numel()
-        ]
-        _say_what_stays(known, [one for one in layers if one not in weights and one not in empty])
+        inner = clone(calibration.inner)
+        layers = chosen(list(products(calibration.tape)), self.only, self.keep, "PostTraining")
+        weights = _float32_weights(inner, layers)
+        _warn_of_floats(calibration, layers, weights)
         if not self.only and not self.keep:
-            why = (
-                "no kernels for whole numbers, or none that this technique knows. "
-                "WeightOnly or Shared make such layers smaller"
+            reason = (
+                "no integer kernels, or none that this technique knows. WeightOnly or "
+                "WeightSharing make such layers smaller"
             )
-            say_what_is_left(
-                inner, list(weights.values()), "PostTraining put into whole numbers", why
-            )
-        places = edges(known.tape, list(weights))
-        if constant := known.constant(places):
-            _say_what_never_varies(constant)
-            weights = {layer: weight for layer, weight in weights.items() if layer not in constant}
-            places = edges(known.tape, list(weights))
+            say_what_is_left(inner, list(weights.values()), "PostTraining quantized", reason)
+        quantised_edges = edges(calibration.tape, list(weights))
+        if constants := calibration.constant(quantised_edges):
+            _warn_of_constants(constants)
+            weights = {layer: weight for layer, weight in weights.items() if layer not in constants}
+            quantised_edges = edges(calibration.tape, list(weights))
         if not weights:
-            if not constant:
+            if not constants:
                 warnings.warn(
                     "PostTraining found nothing to do: no convolution or linear layer is left",
                     SkippedWarning,
                     stacklevel=2,
                 )
             return inner.train(model.training)
-        grids = known.grids(places, self.ranges)
-        taken = places.layers
-        free: dict[str, Weight] = {}
-        for layer, weight in weights.items():
-            scales = [float(grids[number].scale) for number in taken.get(layer, ())]
-            bias = getattr(inner.get_submodule(layer), "bias", None)
-            if not keep_grid(weight, self.bits, _least(bias, scales)):
-                free[layer] = weight
-                round_weight(weight, self.bits, self.granularity, self.weight_ranges)
-                _reach_bias(weight, bias, scales)
-        quantised = Quantised(inner, places, grids)
-        self.rounding(quantised, known.before, task, free, known.batches)
-        correct(quantised, known, list(weights))
-        if self.pays is not None and (why := _what_it_cost(self.pays, model, quantised, task)):
+        grids = calibration.grids(quantised_edges, self.ranges)
+        free = self._put_on_grids(inner, weights, quantised_edges, grids)
+        quantised = Quantised(inner, quantised_edges, grids)
+        self.rounding(quantised, calibration.before, task, free, calibration.batches)
+        correct(quantised, calibration, list(weights))
+        if self.pays is not None and (reason := _not_saved(self.pays, model, quantised, task)):
             warnings.warn(
-                f"PostTraining does not pay: {why}; the model is as it was",
+                f"PostTraining does not pay: {reason}; the model is as it was",
                 ShortfallWarning,
                 stacklevel=2,
             )
             return clone(model)
         if self.calibration is None:  # planners, which have prepared it, score what they make
-
-            def alone(layer: str) -> nn.Module:
-                return replace(
-                    self,
-                    only=(escape(layer),),
-                    keep=(),
-                    pays=None,
-                    rounding=Nearest(),
-                    calibration=known,
-                )(model, task)
-
-            say_what_breaks(known, quantised, list(weights), alone, self.keep, self._what_else())
+            alone = partial(self._alone, model, task, calibration)
+            warn_if_far_off(
+                calibration, quantised, list(weights), alone, self.keep, self._alternatives()
+            )
         return quantised.train(model.training)
 
-    def _what_else(self) -> str:
-        """What keeps more of the answers, in words."""
+    def _put_on_grids(
+        self,
+        inner: nn.Module,
+        weights: Mapping[str, Weight],
+        edges: Edges,
+        grids: Sequence[Grid],
+    ) -> dict[str, Weight]:
+        """Give the weights scales; returns those that were not on a grid that fits, by layer."""
+        free: dict[str, Weight] = {}
+        for layer, weight in weights.items():
+            scales = [float(grids[index].scale) for index in edges.layers.get(layer, ())]
+            bias = getattr(inner.get_submodule(layer), "bias", None)
+            if not keep_grid(weight, self.bits, least_scales(bias, scales)):
+                free[layer] = weight
+                round_weight(weight, self.bits, self.granularity, self.weight_ranges)
+                fit_bias(weight, bias, scales)
+        return free
+
+    def _alone(
+        self, model: nn.Module, task: Task, calibration: Calibration, layer: str
+    ) -> nn.Module:
+        """The model with one layer quantised, to the nearest."""
+        return replace(
+            self,
+            only=(escape(layer),),
+            keep=(),
+            pays=None,
+            rounding=Nearest(),
+            calibration=calibration,
+        )(model, task)
+
+    def _alternatives(self) -> str:
+        """What would keep more of the answers, in words."""
         ways = ["more bits"] if self.bits < 8 else []
         ways += ["rounding=GPTQ()"] if self.bits < 7 and not isinstance(self.rounding, GPTQ) else []
         return ", ".join(
@@ -194,192 +210,102 @@ class PostTraining(Technique):
     def prepared(self, model: nn.Module, task: Task) -> PostTraining:
         """The same, calibrated for this model and task.
 
-        It gives what it would have given, sooner, whatever bits, `only` and `keep` it is then
-        given. For another model or task it calibrates anew.
+        It gives the same results, sooner, whatever `bits`, `only` and `keep` are set to afterwards.
+        For another model or task it calibrates anew.
         """
         check_finite(model)
-        known = self._calibrated(model, task)
-        layers = [
-            layer
-            for layer, weight in weights_of(known.inner).items()
-            if weight.raw.dtype == torch.float32
-        ]
-        layers = [
-            layer
-            for layer in chosen(list(products(known.tape)), self.only, self.keep, "PostTraining")
-            if layer in layers
-        ]
+        calibration = self._calibrated(model, task)
+        layers = chosen(list(products(calibration.tape)), self.only, self.keep, "PostTraining")
+        layers = list(_float32_weights(calibration.inner, layers))
         if not layers:
-            return replace(self, calibration=known)
-        known.grids(edges(known.tape, layers), self.ranges)
-        known.means([layer for layer in layers if type(known.before.get_submodule(layer)) in PLAIN])
-        return replace(self, calibration=known)
+            return replace(self, calibration=calibration)
+        calibration.grids(edges(calibration.tape, layers), self.ranges)
+        calibration.means(
+            [layer for layer in layers if type(calibration.before.get_submodule(layer)) in PLAIN]
+        )
+        return replace(self, calibration=calibration)
 
     def _calibrated(self, model: nn.Module, task: Task) -> Calibration:
-        known = self.calibration
-        if known is not None and known.fits(model, task, self.examples):
-            return known
-        known = Calibration.of(model, task, self.examples)
-        weights = weights_of(known.inner)
-        return settled(
-            known,
-            [
-                one
-                for one in products(known.tape)
-                if one in weights and weights[one].raw.dtype == torch.float32
-            ],
+        """The calibration of `prepared` if it fits, else a new one."""
+        calibration = self.calibration
+        if calibration is not None and calibration.fits(model, task, self.examples):
+            return calibration
+        calibration = Calibration.of(model, task, self.examples)
+        return best_calibration(
+            calibration, list(_float32_weights(calibration.inner, products(calibration.tape)))
         )
 
 
-def _what_it_cost(meter: Meter, before: nn.Module, after: nn.Module, task: Task) -> str:
-    """What a meter reads that has not become less, in words; "" where all has.
+def _not_saved(meter: Meter, before: nn.Module, after: nn.Module, task: Task) -> str:
+    """Which reading of a meter has not become less, in words; "" where all have.
 
-    Readings are taken in turn, and their medians compared.
+    The files are read in alternation, and the medians of the readings are compared.
     """
     readings = [
         (meter(before, task).measured(), meter(after, task).measured()) for _ in range(_READINGS)
     ]
     for name in readings[0][0]:
-        was, now = (median(one[place][name] for one in readings) for place in (0, 1))
-        if now >= was:
-            return f"{now:.4g} {name} in place of {was:.4g}"
+        old, new = (median(reading[side][name] for reading in readings) for side in (0, 1))
+        if new >= old:
+            return f"{new:.4g} {name} in place of {old:.4g}"
     return ""
 
 
-def _say_what_stays(known: Calibration, other: list[str]) -> None:
-    """Warn of convolutions and linear layers that cannot compute with whole numbers."""
-    names = [name or "forward()" for name in other]
+def _float32_weights(model: nn.Module, layers: Container[str]) -> dict[str, Weight]:
+    """By layer, the float32 weights of these layers that may be rounded, in the model's order."""
+    return {
+        layer: weight
+        for layer, weight in weights_of(model).items()
+        if layer in layers and weight.raw.dtype == torch.float32
+    }
+
+
+def _warn_of_floats(
+    calibration: Calibration, layers: Sequence[str], weights: Container[str]
+) -> None:
+    """Warn of convolutions and linear layers that cannot compute with integers.
+
+    `layers`: those that were to; `weights`: those that will.
+    """
+    inner = calibration.inner
+    names = [
+        layer or "forward()"
+        for layer in layers
+        if layer not in weights
+        and getattr(inner.get_submodule(layer), "weight", torch.ones(1)).numel()
+    ]
     names += [
         call.layer or "forward()"
-        for call in known.tape.calls
+        for call in calibration.tape.calls
         if call.function.startswith("conv_transpose")
         or (call.function in PRODUCTS and 1 not in call.weights)
     ]
     reasons: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        why = (
+        reason = (
             "no kernels for it, or its weight is computed, foreign, of another type than "
             "float32 or not called weight"
         )
-        if name != "forward()" and (call := removal(known.inner.get_submodule(name), "weight")):
-            why = f"its weight is computed: {call} makes a plain parameter of it"
-        reasons.setdefault(why, []).append(name)
-    for why, own in reasons.items():
+        if name != "forward()" and (call := removal(inner.get_submodule(name), "weight")):
+            reason = f"its weight is computed: {call} makes a plain parameter of it"
+        reasons.setdefault(reason, []).append(name)
+    for reason, skipped in reasons.items():
         warnings.warn(
-            f"PostTraining left in floating point: {', '.join(own)} ({why})",
+            f"PostTraining left in floating point: {', '.join(skipped)} ({reason})",
             SkippedWarning,
             stacklevel=3,
         )
 
 
-def _say_what_never_varies(constant: Mapping[str, float]) -> None:
-    """Warn of layers of which calibration tells no range."""
+def _warn_of_constants(constants: Mapping[str, float]) -> None:
+    """Warn of layers whose inputs do not vary in calibration, so that their range is unknown."""
     names = [
-        f"{layer or 'forward()'} (never beyond {number:.3g})" for layer, number in constant.items()
+        f"{layer or 'forward()'} (never beyond {number:.3g})" for layer, number in constants.items()
     ]
     warnings.warn(
-        f"PostTraining left in floating point: {', '.join(names)}: what they take was the same in "
-        "all calibration examples, so that nothing tells "
-        "its range. Look at what task.batches('train') gives: it must be like what the model will "
-        "meet",
+        f"PostTraining left in floating point: {', '.join(names)}: their input was the same in all "
+        "calibration examples, so that its range is unknown. Look at what task.batches('train') "
+        "gives: it must be like what the model will meet",
         SkippedWarning,
         stacklevel=3,
     )
-
-
-def weights_of(model: nn.Module) -> dict[str, Weight]:
-    """By layer, the weight that it multiplies by, where it may be rounded."""
-    return {
-        layer: weight
-        for weight in parameters_of(model)
-        if weight.is_parameter
-        and weight.raw.is_floating_point()
-        and weight.raw.ndim >= 2
-        and not weight.is_foreign
-        and weight.raw.numel()
-        for layer, _, attribute in (name.rpartition(".") for name in weight.names)
-        if attribute == "weight"
-    }
-
-
-def round_weight(weight: Weight, bits: int, granularity: Any, ranges: Ranges) -> None:
-    """Put a weight on a grid of signed numbers of so many bits, symmetric around zero."""
-    weight.attach()
-    value, reach = weight.value().float(), (1 << (bits - 1)) - 1
-    shape = granularity(value)
-    rows = value.reshape(len(value), -1) if len(shape) == value.ndim else value.reshape(1, -1)
-    if len(shape) == 2 and shape[1] > 1:  # groups of columns
-        rows = value.reshape(-1, value.shape[1] // shape[1])
-    largest = rows.abs().amax(1)
-    if ranges.counts:
-        parts = []
-        for row in rows:
-            seen = Seen()
-            seen.limits(torch.cat([row, -row]))
-            seen.count(torch.cat([row, -row]))
-            parts.append(ranges(seen, 2 * reach)[1])
-        largest = torch.tensor(parts).to(value)
-    # Of what is all zeros the step is of account for the bias only, which is rounded to multiples
-    # of it: as fine as others are.
-    others = largest[largest > 1e-12]
-    scale = (
-        torch.where(
-            largest > 1e-12, largest, others.min() if len(others) else torch.ones_like(largest)
-        )
-        / reach
-    )
-    weight.round(scale.view(shape), reach)
-
-
-def keep_grid(weight: Weight, bits: int, least: Tensor | None = None) -> bool:
-    """Leave a weight on the grid that it is on, if its whole numbers have so many bits.
-
-    Returns whether they have.
-    So what another technique made cheap to code stays so.
-    `least`: what the steps must be at least, of each slice along axis 0; a step below that is
-        multiplied by a whole number, where the numbers of its slices are multiples of that.
-    """
-    state, reach = weight.state, (1 << (bits - 1)) - 1
-    if state is None or state.scale is None or state.scale.numel() not in (1, len(weight.raw)):
-        return False
-    value, scale = weight.value(), state.scale.detach()
-    numbers = (value / scale).round()
-    if bool((numbers.abs() > reach).any()):
-        return False
-    if least is not None:
-        needed = (
-            least.to(scale).view(scale.shape)
-            if scale.numel() > 1
-            else least.max().to(scale).view(scale.shape)
-        )
-        factor = (needed / scale).ceil().clamp_min(1)
-        if bool((numbers % factor != 0).any()):
-            return False
-        scale = scale * factor
-    with torch.no_grad():
-        weight.raw.copy_(value)
-    weight.round(scale, reach)
-    return True
-
-
-def _least(bias: Tensor | None, scales: list[float]) -> Tensor | None:
-    """How large the steps of a weight must be for its bias (O).
-
-    That is a whole number of 32 bits, in units of the two steps.
-    """
-    if bias is None or not scales:
-        return None
-    return bias.detach().float().abs() / (min(scales) * 2.0**30)
-
-
-def _reach_bias(weight: Weight, bias: Tensor | None, scales: list[float]) -> None:
-    """Have the steps of a weight large enough for its bias."""
-    state, least = weight.state, _least(bias, scales)
-    if least is None or state is None or state.scale is None:
-        return
-    least = (
-        least.view(state.scale.shape)
-        if state.scale.numel() > 1
-        else least.max().view(state.scale.shape)
-    )
-    state.scale.data = torch.maximum(state.scale.data, least.to(state.scale))

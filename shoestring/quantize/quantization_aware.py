@@ -1,7 +1,4 @@
-"""Training with the rounding in it.
-
-Whole numbers of 8 bits or fewer for networks that post-training quantisation hurts.
-"""
+"""Quantization-aware training, for networks that post-training quantization hurts."""
 
 from __future__ import annotations
 
@@ -31,11 +28,11 @@ from shoestring.quantize.rounding import GPTQ, Nearest
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationAware(Technique):
-    """Train on with weights and activations rounded as they will be, their steps learned too,
-    taught by the model as it was.
+    """Train with rounded weights and activations and learned scales, with the original as teacher.
 
-    It begins where PostTraining ends, from the same description of ranges and grains, and its
-    module and file are of the same kind.
+    It starts from the result of PostTraining with the same settings; its module and file are of the
+    same kind.
+
     Saves: bytes of the file; milliseconds where the processor multiplies bytes faster than floats.
     Costs: the time of `training`, each step about twice as long as a plain one; less score than
     PostTraining, at 4 bits far less.
@@ -43,11 +40,12 @@ class QuantizationAware(Technique):
     activations. Differs: zero points stay where calibration put them; Adam in place of scaled
     gradients; distillation.
 
-    `training`: of weights and steps together. The others are PostTraining's: `bits`
-    and `granularity` of weights, `ranges` of activations and `weight_ranges`, `rounding` to begin
-    with, `examples` that tell them, `only`, `keep`, `calibration`. Raises ValueError for settings
-    out of range, NaN and names that are no layers', ExportError for a model that fails on the
-    task's example.
+    `bits`, `granularity`, `ranges`, `weight_ranges`, `rounding`, `examples`, `only`, `keep`,
+        `calibration`: those of PostTraining, to start from.
+    `training`: of weights and scales together.
+
+    Raises ValueError for settings out of range, weights that are NaN or infinite, and patterns that
+    match no layer; ExportError for a model that fails on the task's example.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -68,14 +66,11 @@ class QuantizationAware(Technique):
         self._start()
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
-        """A module that wraps a copy of the model, trained with its weights and activations
-        rounded.
-        """
+        """A module that wraps a copy of the model, trained with rounded weights and activations."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SkippedWarning)  # the call says it all
-            start = self._start().prepared(
-                model, task
-            )  # so that it does not say what breaks before there was any training
+            warnings.simplefilter("ignore", SkippedWarning)  # the call below repeats them
+            # Prepared, so that it does not warn of bad answers before any training.
+            start = self._start().prepared(model, task)
         quantised = start(model, task)
         if not isinstance(quantised, Quantised):
             return quantised
@@ -100,6 +95,7 @@ class QuantizationAware(Technique):
         return replace(self, calibration=self._start().prepared(model, task).calibration)
 
     def _start(self) -> PostTraining:
+        """The PostTraining that it starts from."""
         return PostTraining(
             bits=self.bits,
             granularity=self.granularity,

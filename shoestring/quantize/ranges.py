@@ -1,4 +1,4 @@
-"""Where a grid begins and ends: ranges of what a layer takes, from what it was seen to take."""
+"""Where a grid begins and ends: the range of a value, from the numbers seen in calibration."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from torch import Tensor
 BINS = 2048
 _NEARLY_ALL = 0.999
 _FEW = 16
-"""Bins that hold nearly all numbers.
-
-So few tell nothing of them, and what holds them is counted anew.
-"""
+"""If at most this many bins hold nearly all numbers, their part of the range is counted anew."""
 _DIVISIONS = 6
-"""Times that a part is counted anew, each some hundred times as fine as the one before."""
+"""How often a part is counted anew, each time about a hundred times as finely."""
+_ALIKE = 1e-5
+"""Values that differ by less are equal: the same sum in another order.
 
-_ALIKE = (
-    1e-5  # of the number that is farthest from zero: the same values summed up in another order
-)
+A share of the number that is farthest from zero.
+"""
 
 
 class NotFiniteError(ValueError):
-    """NaN or infinity, where ranges are looked for."""
+    """NaN or infinity in the numbers of a range."""
 
 
 @dataclass
-class Seen:
-    """What was seen of one value.
+class Histogram:
+    """The numbers seen of one value: their limits, and then how many fell into each of BINS bins.
 
-    Its least and greatest number, and then how many were in each of BINS between these.
+    `low`, `high`: the least and the greatest number.
+    `counts`: (bins), how many numbers each bin holds; None before they are counted.
+    `edges`: (bins + 1), the edges of the bins; None where the bins are equally wide.
+    `parts`: (low, high) of the parts that were divided into bins again, from the outermost to the
+        innermost, since nearly all numbers were in a few bins.
     `varies`: whether any two examples (slices along axis 0) differed.
-    `parts`: from the outer to the inner, those that were divided as finely again, since nearly all
-        numbers were in a few bins; `edges` of the bins are then not as far from each other.
+    `examples`: how many examples were compared before two differed.
     """
 
     low: float = float("inf")
@@ -48,7 +49,7 @@ class Seen:
     _first: Tensor | None = None
 
     def limits(self, value: Tensor) -> None:
-        """Widen the limits by these numbers.
+        """Widen the limits to include these numbers.
 
         Raises NotFiniteError, a ValueError, for NaN and infinity.
         """
@@ -66,26 +67,26 @@ class Seen:
         self.examples += len(value) if value.ndim else 1
 
     def count(self, value: Tensor) -> None:
-        """Count these numbers, between the limits."""
-        found = (
+        """Count these numbers between the limits."""
+        counts = (
             torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12))
             .cpu()
             .numpy()
         )
-        self.counts = found.astype(np.float64) if self.counts is None else self.counts + found
+        self.counts = counts.astype(np.float64) if self.counts is None else self.counts + counts
 
-    def nearly_all(self) -> tuple[float, float, int]:
-        """Where all but a thousandth of the numbers are, and in how many bins."""
-        first, last = self.places(1 - _NEARLY_ALL)
+    def bulk(self) -> tuple[float, float, int]:
+        """(low, high, bins) of the part that holds all but a thousandth of the numbers."""
+        first, last = self.inside(1 - _NEARLY_ALL)
         edges = self.bounds()
         return float(edges[first]), float(edges[last + 1]), last + 1 - first
 
-    def divided(self, inner: Seen) -> Seen:
+    def refined(self, inner: Histogram) -> Histogram:
         """The same, with the bins of `inner` in place of those that it covers."""
         assert self.counts is not None and inner.counts is not None
         edges, counts = self.bounds(), self.counts
         first, last = (int(np.argmin(np.abs(edges - end))) for end in (inner.low, inner.high))
-        return Seen(
+        return Histogram(
             self.low,
             self.high,
             np.concatenate([counts[:first], inner.counts, counts[last:]]),
@@ -94,41 +95,43 @@ class Seen:
         )
 
     def bounds(self) -> np.ndarray:
-        """Where bins begin and end, one more than there are bins."""
+        """The edges of the bins (bins + 1)."""
         return np.linspace(self.low, self.high, BINS + 1) if self.edges is None else self.edges
 
     def centres(self) -> np.ndarray:
-        """The middle of each bin."""
+        """The middle of each bin (bins)."""
         edges = self.bounds()
         return (edges[1:] + edges[:-1]) / 2
 
-    def places(self, out: float) -> tuple[int, int]:
-        """The first and the last bin, where this share of the numbers is left out, as much at
-        either end.
+    def inside(self, outside: float) -> tuple[int, int]:
+        """The first and the last bin that remain if a share of the numbers is left out.
+
+        `outside`: the share, 0 to 1; half of it is left out at either end.
         """
         assert self.counts is not None
         below = np.cumsum(self.counts) / max(self.counts.sum(), 1)
         first, last = (
-            int(np.searchsorted(below, out / 2, "right")),
-            int(np.searchsorted(below, 1 - out / 2)),
+            int(np.searchsorted(below, outside / 2, "right")),
+            int(np.searchsorted(below, 1 - outside / 2)),
         )
         return min(first, len(below) - 1), min(last, len(below) - 1)
 
 
-def divided(count: Callable[[float, float], Seen], low: float, high: float) -> Seen:
-    """What `count` sees between two limits, finer where nearly all numbers are in a few bins.
+def refined(count: Callable[[float, float], Histogram], low: float, high: float) -> Histogram:
+    """The histogram between two limits, finer where nearly all numbers are in a few bins.
 
-    It is asked again for these.
-    As it is where so many numbers are equal, as zeros after a ReLU, that no part tells more than
-    the whole.
+    `count`: makes a histogram between two limits. It is called again for such a part.
+
+    Where many numbers are equal, such as zeros after a ReLU, no part tells more than the whole, and
+    the first histogram is returned.
     """
-    whole = inner = first = count(low, high)
+    outer = inner = first = count(low, high)
     for _ in range(_DIVISIONS):
-        low, high, bins = inner.nearly_all()
+        low, high, bins = inner.bulk()
         if bins > _FEW:
-            return whole if whole is first else replace(whole, parts=(*whole.parts, (low, high)))
+            return outer if outer is first else replace(outer, parts=(*outer.parts, (low, high)))
         inner = count(low, high)
-        whole = whole.divided(inner)
+        outer = outer.refined(inner)
     return first
 
 
@@ -136,24 +139,27 @@ def divided(count: Callable[[float, float], Seen], low: float, high: float) -> S
 class MinMax:
     """From the least to the greatest number seen.
 
-    Nothing is clipped, and one outlier makes the grid coarse for all.
+    Nothing is clipped; one outlier makes the grid coarse for all numbers.
     """
 
-    counts = False
+    needs_counts = False
 
-    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
-        """(lowest, highest)."""
-        return seen.low, seen.high
+    def __call__(self, histogram: Histogram, levels: int) -> tuple[float, float]:
+        """(lowest, highest) number of the grid."""
+        return histogram.low, histogram.high
 
 
 @dataclass(frozen=True)
 class Percentile:
-    """The range that holds this share of the numbers (above 0.5, at most 1), as much left out at
-    either end. Outliers are clipped.
+    """The range that holds a share of the numbers, with as many left out at either end.
+
+    Outliers are clipped.
+
+    `share`: of the numbers that is kept, above 0.5 and at most 1.
     """
 
     share: float = 0.9999
-    counts = True
+    needs_counts = True
 
     def __post_init__(self) -> None:
         if not 0.5 < self.share <= 1:
@@ -161,66 +167,72 @@ class Percentile:
                 f"the share within the range is {self.share}: it must be above 0.5 and at most 1"
             )
 
-    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
-        """(lowest, highest)."""
-        first, last = seen.places(1 - self.share)
-        edges = seen.bounds()
+    def __call__(self, histogram: Histogram, levels: int) -> tuple[float, float]:
+        """(lowest, highest) number of the grid."""
+        first, last = histogram.inside(1 - self.share)
+        edges = histogram.bounds()
         return float(edges[first]), float(edges[last + 1])
 
 
 @dataclass(frozen=True)
 class MeanSquare:
-    """The range whose grid is nearest to the numbers seen, in the mean of squares.
+    """The range whose grid has the least mean square error on the numbers seen.
 
-    Clipping and rounding weighed against each other.
+    It weighs clipping against rounding.
     """
 
-    counts = True
+    needs_counts = True
 
-    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
-        """(lowest, highest)."""
-        assert seen.counts is not None
-        centres, counts = seen.centres(), seen.counts
+    def __call__(self, histogram: Histogram, levels: int) -> tuple[float, float]:
+        """(lowest, highest) number of the grid."""
+        assert histogram.counts is not None
+        centres, counts = histogram.centres(), histogram.counts
         return min(
-            _candidates(seen),
-            key=lambda one: float(counts @ (centres - _rounded(centres, *one, levels)) ** 2),
+            _candidates(histogram),
+            key=lambda limits: float(counts @ (centres - _rounded(centres, *limits, levels)) ** 2),
         )
 
 
 @dataclass(frozen=True)
 class Entropy:
-    """The range whose grid keeps most of what the numbers' distribution tells.
+    """The range whose grid keeps most of the information in the distribution of the numbers.
 
-    The least divergence of Kullback and Leibler.
+    It has the least Kullback-Leibler divergence.
     Source: Migacz 2017 (8-bit inference with TensorRT). Differs: the grid need not be symmetric.
     """
 
-    counts = True
+    needs_counts = True
 
-    def __call__(self, seen: Seen, levels: int) -> tuple[float, float]:
-        """(lowest, highest)."""
-        assert seen.counts is not None
-        centres, counts = seen.centres(), seen.counts
-        return min(_candidates(seen), key=lambda one: _divergence(centres, counts, *one, levels))
+    def __call__(self, histogram: Histogram, levels: int) -> tuple[float, float]:
+        """(lowest, highest) number of the grid."""
+        assert histogram.counts is not None
+        centres, counts = histogram.centres(), histogram.counts
+        return min(
+            _candidates(histogram), key=lambda limits: _divergence(centres, counts, *limits, levels)
+        )
 
 
 Ranges = MinMax | Percentile | MeanSquare | Entropy
 
 
-def _candidates(seen: Seen) -> list[tuple[float, float]]:
-    """The whole range and ever smaller parts of it, all of which have 0.0 in them.
+def _candidates(histogram: Histogram) -> list[tuple[float, float]]:
+    """The whole range and smaller and smaller parts of it, all of which include 0.0.
 
-    And those of what holds nearly all numbers.
+    The same for each part that holds nearly all numbers.
     """
-    ends = [(min(low, 0.0), max(high, 0.0)) for low, high in ((seen.low, seen.high), *seen.parts)]
+    ends = [
+        (min(low, 0.0), max(high, 0.0))
+        for low, high in ((histogram.low, histogram.high), *histogram.parts)
+    ]
     return [
-        (low * part, high * part)
+        (low * share, high * share)
         for low, high in ends
-        for part in np.linspace(1.0, 0.2, 81).tolist()
+        for share in np.linspace(1.0, 0.2, 81).tolist()
     ]
 
 
 def _rounded(values: np.ndarray, low: float, high: float, levels: int) -> np.ndarray:
+    """The values on a grid of this range, clipped to it."""
     scale = max(high - low, 1e-12) / levels
     return np.clip(np.rint(values / scale), round(low / scale), round(high / scale)) * scale
 
@@ -228,24 +240,25 @@ def _rounded(values: np.ndarray, low: float, high: float, levels: int) -> np.nda
 def _divergence(
     centres: np.ndarray, counts: np.ndarray, low: float, high: float, levels: int
 ) -> float:
-    """Between the numbers, those outside moved to the border, and the same after rounding.
+    """The Kullback-Leibler divergence between the numbers and the same numbers after rounding.
 
-    Each level's spread evenly over its bins.
+    Numbers outside the range are moved to its ends. The mass of each level is spread evenly over
+    the bins that round to it.
     """
     scale = max(high - low, 1e-12) / levels
     inside = (centres >= low) & (centres <= high)
     if not inside.any():
         return float("inf")
-    places = np.flatnonzero(inside)
-    real = counts[places].copy()
-    real[0] += counts[: places[0]].sum()
-    real[-1] += counts[places[-1] + 1 :].sum()
-    level = np.rint(centres[places] / scale).astype(np.int64)
+    bins = np.flatnonzero(inside)
+    real = counts[bins].copy()
+    real[0] += counts[: bins[0]].sum()
+    real[-1] += counts[bins[-1] + 1 :].sum()
+    level = np.rint(centres[bins] / scale).astype(np.int64)
     level -= level.min()
-    held = counts[places] > 0
-    total = np.bincount(level, counts[places])
-    spread = np.bincount(level, held.astype(np.float64))
-    guess = np.where(held, total[level] / np.maximum(spread[level], 1), 0)
-    p, q = real / max(real.sum(), 1e-12), guess / max(guess.sum(), 1e-12)
-    both = p > 0
-    return float((p[both] * np.log(p[both] / np.maximum(q[both], 1e-12))).sum())
+    occupied = counts[bins] > 0
+    mass = np.bincount(level, counts[bins])
+    width = np.bincount(level, occupied.astype(np.float64))
+    approximation = np.where(occupied, mass[level] / np.maximum(width[level], 1), 0)
+    p, q = real / max(real.sum(), 1e-12), approximation / max(approximation.sum(), 1e-12)
+    positive = p > 0
+    return float((p[positive] * np.log(p[positive] / np.maximum(q[positive], 1e-12))).sum())

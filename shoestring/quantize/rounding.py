@@ -1,4 +1,4 @@
-"""To which multiple of its step a weight goes."""
+"""Rounding: which multiple of its scale each weight becomes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from torch import Tensor, nn
 
 from shoestring.core import Task
 from shoestring.kit import Edges, Product, Quantised, SkippedWarning, Weight, progress
-from shoestring.quantize.settling import Settling, calls_of, sections
+from shoestring.quantize.sequential import SequentialRun, calls_of, sections
 
 LARGEST = 8192
-"""Terms of a sum (square root of the sum of squares, for several groups) beyond which the products
-of all pairs of them ask for too much memory: of so many they take half a gigabyte, and three times
-that while the layer is rounded.
+"""The largest number of terms of a sum (times the square root of the number of groups).
+
+The products of all pairs of so many terms take half a gigabyte, and three times that while the
+layer is rounded.
 """
 _AT_ONCE = 1 << 26
-"""Terms of several sums: 256 MB."""
+"""Numbers of the terms that are held at once: 256 MB."""
 _KEPT = 1 << 26
-"""Sums of several layers: as much again."""
+"""Sums of several layers that are held at once: another 256 MB."""
 _SOLVING, _ROUNDING = 3.0, 40.0
-"""Times the cube of the terms, which two factors, an inverse and a solution take in double.
+"""Multiplications of the solver and of the rounding, to estimate the work of a layer.
 
-And times the square of the terms for each output, which rounding one term after the other takes: it
+`_SOLVING` times the cube of the terms: two factorisations, an inverse and a solution in double
+precision. `_ROUNDING` times the square of the terms per output: rounding one term after the other
 is bound by memory, and as slow as so many multiplications.
 """
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """To the nearest: takes no time, and with 8 bits is as good as any."""
+    """Round to nearest: takes no time, and with 8 bits is as good as any other way."""
 
     def __call__(
         self,
@@ -46,30 +48,29 @@ class Nearest:
         weights: Mapping[str, Weight],
         batches: list[Any],
     ) -> None:
-        """Nothing: a weight's state does so."""
+        """Does nothing: the state of a weight rounds to nearest."""
 
 
 @dataclass(frozen=True)
 class GPTQ:
-    """To one that keeps the sums of the layer.
+    """Round each weight so that the following ones compensate its error in the sums of the layer.
 
-    Weight after weight, what rounding one adds to the error the next ones take away.
-    Layer after layer, from what those before it, rounded, give on the calibration examples, and
-    held against the sums of the network as it was. For 4 bits or fewer. Costs two runs over the
-    calibration examples for each layer; where these are one batch and layers are called once, two
-    or three in all. Memory: for the layer that is being rounded 8 bytes for each pair of the terms
-    of a sum (in each group), and three times that for a while; a layer of more than 8,192 terms,
-    for which that is 1.6 GB, goes to the nearest, with a SkippedWarning.
+    Layers are rounded one after the other, with the inputs that the rounded layers before them give
+    on the calibration examples; the targets are the sums of the original network. For 4 bits or
+    fewer. Time: two runs over the calibration examples per layer, or two or three runs in all where
+    the examples are one batch and layers are called once. Memory: 8 bytes for each pair of terms of
+    a sum (per group) of the layer that is being rounded, and for a while three times that. A layer
+    of more than 8,192 terms, for which that is 1.6 GB, is rounded to nearest, with a
+    SkippedWarning.
     Source: Frantar et al. 2023 (GPTQ), section 3; Frantar and Alistarh 2022, for convolutions.
-    Differs: weights are fitted to the sums of the network as it was (least squares) before they are
-    rounded; those whose terms are largest are rounded first.
+    Differs: weights are fitted to the sums of the original network (least squares) before they are
+    rounded; weights with the largest terms are rounded first.
 
-    `damping`: what is added to the mean square of every term, as a share of their mean, above 0:
-        the more, the less the examples are trusted.
-    `most`: multiplications that a layer may take, above 0 (None: as many as it takes): one that
-        asks for more (`work`: mostly the square of its terms for each of its sums on the examples,
-        and for each output) goes to the nearest, with a SkippedWarning; a core does some 2e10 in a
-        second.
+    `damping`: what is added to the mean square of every term, as a share of their mean, above 0.
+        The larger it is, the less the examples are trusted.
+    `most`: multiplications that a layer may take (see `work`), above 0, or None for no limit. A
+        layer that needs more is rounded to nearest, with a SkippedWarning. A core does about 2e10
+        per second.
     """
 
     damping: float = 0.01
@@ -92,17 +93,21 @@ class GPTQ:
         weights: Mapping[str, Weight],
         batches: list[Any],
     ) -> None:
-        """Choose the multiples, in place."""
-        free = [nn.Identity() for _ in quantised.grids]
+        """Choose the multiples of the scales, in place.
+
+        `before`: the original network; `weights`: by layer, those to round; `batches`: the
+            calibration examples.
+        """
+        no_grids = [nn.Identity() for _ in quantised.grids]
         large = {
-            layer: size
+            layer: terms
             for layer, weight in weights.items()
-            if (size := _size(quantised, layer, weight)) > LARGEST
+            if (terms := _size(quantised, layer, weight)) > LARGEST
         }
         if large:
             gigabytes = max(large.values()) ** 2 * 8 / 1e9
             warnings.warn(
-                f"GPTQ left to the nearest: {', '.join(large)} (sums of more than {LARGEST:,} "
+                f"GPTQ left to nearest rounding: {', '.join(large)} (sums of more than {LARGEST:,} "
                 "terms, whose products would take "
                 f"{gigabytes:.1f} GB): give such layers more bits, or leave them out with keep=",
                 SkippedWarning,
@@ -110,26 +115,27 @@ class GPTQ:
             )
         rounded = [layer for layer in weights if layer not in large]
         slow: dict[str, float] = {}
-        several = calls_of(before, task, batches[0]) != 1  # none: it calls parts of it
+        several = calls_of(before, task, batches[0]) != 1  # 0 if it calls only parts of it
         with progress("rounding", len(rounded)) as advance:
             for section in sections(
                 quantised.places, rounded, lambda layer: len(batches) == 1 and not several
             ):
                 while section:
-                    then = _Sums(before, quantised.places, free, section, several)
-                    now = _Rounding(quantised, section, self, weights, then, len(batches), slow)
+                    targets = _Sums(before, quantised.places, no_grids, section, several)
+                    rounding = _Rounding(
+                        quantised, section, self, weights, targets, len(batches), slow
+                    )
                     for batch in batches:
-                        then.run(task, batch)
-                        now.run(task, batch)
-                    for layer in then._found:
-                        now.finish(layer)
+                        targets.run(task, batch)
+                        rounding.run(task, batch)
+                    for layer in targets._sums:
+                        rounding.finish(layer)
                         advance(layer)
-                    section = section[max(len(then._found), 1) :]
+                    section = section[max(len(targets._sums), 1) :]
         if slow:
+            named = [f"{layer} ({work:.1e} multiplications)" for layer, work in slow.items()]
             warnings.warn(
-                "GPTQ left to the nearest: "
-                f"{', '.join(f'{layer} ({work:.1e} multiplications)' for layer, work in slow.items())}, "
-                "since a layer may take "
+                f"GPTQ left to nearest rounding: {', '.join(named)}, since a layer may take "
                 f"{self.most or 0:.1e}: give it more with most=, or such layers more bits",
                 SkippedWarning,
                 stacklevel=3,
@@ -137,26 +143,27 @@ class GPTQ:
 
     @staticmethod
     def work(terms: int, outputs: int, sums: float = 0.0, groups: int = 1) -> float:
-        """Multiplications that a layer takes, about, of so many terms and outputs in each of its
-        groups: all pairs of terms, and each output with each term, at every sum; then what solves
-        and rounds.
+        """About how many multiplications a layer takes.
+
+        `terms`, `outputs`: of each of its groups; `sums`: outputs that it is given on the examples.
+            At each sum all pairs of terms are multiplied, and each output with each term; then come
+            the solver and the rounding.
         """
         return groups * (
             sums * terms * (terms + outputs) + _SOLVING * terms**3 + _ROUNDING * outputs * terms**2
         )
 
-    def round(self, weight: Weight, found: _Products) -> None:
-        """Round a weight to keep the sums of which these are the products."""
+    def round(self, weight: Weight, products: _Products) -> None:
+        """Round a weight so that the sums are kept, given the products of its terms."""
         state = weight.state
         assert state is not None and state.scale is not None and state.reach is not None
-        groups, terms = found.terms.shape[:2]
+        groups, terms = products.terms.shape[:2]
         shape = (groups, -1, terms)
         value = weight.raw.detach().double().cpu()
         rows = value.reshape(shape)
-        missing = found.sums - rows @ found.terms
-        damped = (
-            found.taken()
-        )  # in place, and let go of as soon as can be: of 8192 terms it is half a gigabyte
+        missing = products.sums - rows @ products.terms
+        # Changed in place and freed as soon as possible: of 8192 terms it is half a gigabyte.
+        damped = products.taken()
         diagonal = damped.diagonal(dim1=1, dim2=2)
         diagonal += self.damping * diagonal.mean(1, keepdim=True) + 1e-12
         rows = rows + torch.linalg.solve(damped, missing, left=False)
@@ -172,23 +179,22 @@ class GPTQ:
 
 
 def _size(quantised: Quantised, layer: str, weight: Weight) -> float:
-    """How many terms a layer's sums have, as one sum that has as many pairs of them as those of all
-    groups.
-    """
+    """The number of terms of a sum that has as many pairs of terms as all groups of a layer."""
     groups = getattr(quantised.inner.get_submodule(layer), "groups", 1)
     return weight.raw[0].numel() * math.sqrt(groups if isinstance(groups, int) else 1)
 
 
 def _rounded(rows: Tensor, held: list[Tensor], scale: Tensor, reach: int, keep: Tensor) -> Tensor:
-    """Multiples of the steps, (groups, rows, terms), or zero where `keep` is.
+    """Multiples of the scales (groups, rows, terms), or zero where `keep` is zero.
 
-    The errors of each term taken away by those after it.
-    `held`: the products, which are taken out of it.
+    The error of each term is compensated by the terms after it.
+    `held`: the products of the terms (groups, terms, terms), which are taken out of the list so
+        that they can be freed.
     """
     products = held.pop()
     order = products.diagonal(dim1=1, dim2=2).argsort(1, descending=True)
-    across = order[:, None].expand_as(rows)
-    rows, scale, keep = (one.gather(2, across) for one in (rows, scale, keep))
+    order_of_rows = order[:, None].expand_as(rows)
+    rows, scale, keep = (each.gather(2, order_of_rows) for each in (rows, scale, keep))
     shape = products.shape
     products = products.gather(1, order[:, :, None].expand(shape))
     products = products.gather(2, order[:, None].expand(shape))
@@ -205,142 +211,147 @@ def _rounded(rows: Tensor, held: list[Tensor], scale: Tensor, reach: int, keep: 
         )
         error = (value - rows[:, :, term]) / inverse[:, term, term, None]
         rows[:, :, term + 1 :] -= error[:, :, None] * inverse[:, None, term, term + 1 :]
-    return torch.empty_like(rows).scatter_(2, across, rows)
+    return torch.empty_like(rows).scatter_(2, order_of_rows, rows)
 
 
 class _Products:
-    """Of the terms of a layer's sums, each with each, (groups, terms, terms).
+    """The products that a layer is rounded by, summed over the examples.
 
-    And of the sums with the terms, (groups, sums, terms).
+    `terms`: each term with each (groups, terms, terms).
+    `sums`: each sum with each term (groups, sums, terms).
     """
 
     def __init__(self) -> None:
         self.terms, self.sums = torch.zeros(()), torch.zeros(())
 
     def add(self, terms: Tensor, sums: Tensor) -> None:
-        """Those of (groups, examples, terms) and (groups, examples, sums)."""
-        own, others = (terms.mT @ terms).cpu(), (sums.mT @ terms).cpu()
+        """Add those of terms (groups, examples, terms) and sums (groups, examples, sums)."""
+        of_terms, of_sums = (terms.mT @ terms).cpu(), (sums.mT @ terms).cpu()
         if not self.terms.ndim:
-            self.terms, self.sums = own.double(), others.double()
-        else:  # in place: a sum of single and double is in double
-            self.terms += own
-            self.sums += others
+            self.terms, self.sums = of_terms.double(), of_sums.double()
+        else:  # in place: a sum of single and double precision is in double
+            self.terms += of_terms
+            self.sums += of_sums
 
     def taken(self) -> Tensor:
-        """Those of the terms, which are gone after that."""
+        """The products of the terms, which are then gone."""
         terms, self.terms = self.terms, torch.zeros(())
         return terms
 
 
-class _Sums(Settling):
-    """A run that notes the sums of the layers of a section, as far as there is memory for them.
+class _Sums(SequentialRun):
+    """A run that records the sums of the layers of a section, as far as there is memory for them.
 
-    Of each layer, by call and part.
+    They are recorded by layer, in the order of its calls and their parts.
     """
 
     def __init__(
         self,
         inner: nn.Module,
-        places: Edges,
+        edges: Edges,
         grids: Sequence[nn.Module],
         section: Sequence[str],
-        whole: bool,
+        to_end: bool,
     ) -> None:
-        super().__init__(inner, places, grids, section, whole)
-        self._found: dict[str, list[Tensor]] = {}
+        super().__init__(inner, edges, grids, section, to_end)
+        self._sums: dict[str, list[Tensor]] = {}
 
     def run(self, task: Task, batch: Any) -> None:
-        """Notes those of another batch, instead of those before."""
-        self._found = {}
+        """Record the sums of another batch in place of those of the last."""
+        self._sums = {}
         super().run(task, batch)
 
-    def settle(self, call: Product, layer: str, number: int) -> Product:
-        """The call, as it is."""
+    def _adjust(self, call: Product, layer: str, grid: int) -> Product:
+        """The call, unchanged."""
         with _in_float32(call) as parts:
-            self._found.setdefault(layer, []).extend(part.sums() for part in parts)
-        if sum(one.numel() for sums in self._found.values() for one in sums) > _KEPT:
+            self._sums.setdefault(layer, []).extend(part.sums() for part in parts)
+        if sum(part.numel() for sums in self._sums.values() for part in sums) > _KEPT:
             self._last = layer
         return call
 
 
-class _Rounding(Settling):
+class _Rounding(SequentialRun):
     """A run that rounds the layers of a section as they are called.
 
-    One that is called more often, or with several batches, at the end.
+    A layer that is called several times, or with several batches, is rounded at the end, by
+    `finish`.
     """
 
     def __init__(
         self,
         quantised: Quantised,
         section: Sequence[str],
-        how: GPTQ,
+        method: GPTQ,
         weights: Mapping[str, Weight],
-        wanted: _Sums,
+        targets: _Sums,
         batches: int,
         slow: dict[str, float],
     ) -> None:
         super().__init__(
-            quantised.inner, quantised.places, list(quantised.grids), section, wanted._whole
+            quantised.inner, quantised.places, list(quantised.grids), section, targets._to_end
         )
-        self._how, self._weights, self._wanted, self._batches, self._slow = (
-            how,
+        self._method, self._weights, self._targets, self._batches, self._slow = (
+            method,
             weights,
-            wanted,
+            targets,
             batches,
             slow,
         )
         self._products: dict[str, _Products] = {}
-        self._looked_at: set[str] = set()
-        self._taken: Counter[str] = Counter()
+        self._checked: set[str] = set()
+        self._used: Counter[str] = Counter()
 
     def run(self, task: Task, batch: Any) -> None:
-        """Takes another batch, as far as the sums that are wanted go."""
-        self._last = self._wanted._last
-        self._taken.clear()
+        """Take another batch, as far as the recorded sums go."""
+        self._last = self._targets._last
+        self._used.clear()
         super().run(task, batch)
 
-    def settle(self, call: Product, layer: str, number: int) -> Product:
-        """The call, with the weight rounded where it is the only one."""
+    def _adjust(self, call: Product, layer: str, grid: int) -> Product:
+        """The call, with its weight rounded where it is the only call of it."""
         if self._is_slow(call, layer):
             return call
-        found = self._products.setdefault(layer, _Products())
+        products = self._products.setdefault(layer, _Products())
         with _in_float32(call) as parts:
             for part in parts:
-                found.add(part.terms(), self._wanted._found[layer][self._taken[layer]])
-                self._taken[layer] += 1
-        if len(self._section) == 1 or self._whole:
+                products.add(part.terms(), self._targets._sums[layer][self._used[layer]])
+                self._used[layer] += 1
+        if len(self._section) == 1 or self._to_end:
             return call
         self.finish(layer)
         return replace(call, weight=self._weights[layer].value())
 
     def _is_slow(self, call: Product, layer: str) -> bool:
-        """Whether a layer asks for more multiplications than it may take, going by the first batch;
-        noted in `slow`.
+        """Whether a layer needs more multiplications than it may take, judged by the first batch.
+
+        Records it in `slow` if so.
         """
-        if self._how.most is not None and layer not in self._looked_at:
-            self._looked_at.add(layer)
-            sums = sum(one[0].shape[0] for one in self._wanted._found[layer]) * self._batches
+        if self._method.most is not None and layer not in self._checked:
+            self._checked.add(layer)
+            sums = sum(part[0].shape[0] for part in self._targets._sums[layer]) * self._batches
             groups = call.groups
-            work = self._how.work(call.weight[0].numel(), len(call.weight) // groups, sums, groups)
-            if work > self._how.most:
+            work = self._method.work(
+                call.weight[0].numel(), len(call.weight) // groups, sums, groups
+            )
+            if work > self._method.most:
                 self._slow[layer] = work
         return layer in self._slow
 
     def finish(self, layer: str) -> None:
         """Round a layer, unless that is done."""
-        if (found := self._products.pop(layer, None)) is None:
+        if (products := self._products.pop(layer, None)) is None:
             return
         try:
-            self._how.round(self._weights[layer], found)
+            self._method.round(self._weights[layer], products)
         except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
             raise ValueError(
                 f"GPTQ cannot solve for {layer}, whose terms repeat each other: give a damping "
-                f"above {self._how.damping:g}"
+                f"above {self._method.damping:g}"
             ) from None
 
 
 @contextmanager
 def _in_float32(call: Product) -> Iterator[list[Product]]:
-    """The parts of a call, to be computed within in float32, though autocast may be on."""
+    """The parts of a call, to be computed in float32 within the context, even under autocast."""
     with torch.autocast(call.value.device.type, enabled=False):
         yield replace(call, value=call.value.float()).parts(_AT_ONCE)

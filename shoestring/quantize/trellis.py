@@ -1,6 +1,6 @@
-"""Rate-distortion optimised quantisation.
+"""Rate-distortion optimised quantization of weights that are on levels already.
 
-Weights move to a level that is cheaper to code, where the loss allows it.
+Weights move to a level that is cheaper to code where the loss allows it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from shoestring.kit import (
     taught,
     touched,
 )
-from shoestring.quantize.code_length import code_length, settle
+from shoestring.quantize.code_length import code_length, snap_to_grid
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trellis(Technique):
     """Move weights to levels nearer to zero where that saves more bits than it costs in loss.
 
-    Nothing is trained.
-    For what other techniques left on levels or grids: run it last. Tensors with two axes or more
-    that have neither are first rounded to a fine grid. Weights that are frozen are left alone. In
-    each round a quadratic model of the loss (gradient, and the squares of gradients as curvature)
-    says what each move costs; those that pay are made together and the loss is measured: where all
-    of them cost more than they save, the model is corrected and fewer are made.
+    Nothing is trained. It is for weights that other techniques left on levels or grids: run it
+    last. Tensors with two axes or more that have neither are first rounded to a fine grid. Weights
+    that are frozen are left alone. In each round a quadratic model of the loss (gradients, and
+    squares of gradients as curvature) predicts what each move costs. The moves that pay are made
+    together and the loss is measured. If together they cost more than they save, the curvature is
+    corrected and fewer moves are made.
+
     Saves: bytes of the file.
     Costs: score, as much as `price` allows; `rounds` times twice `batches` batches of gradients or
     losses.
@@ -46,12 +47,14 @@ class Trellis(Technique):
     with the coder in the loop.
 
     `price`: of a bit, in units of the loss, above 0.
-    `batches`: of training data that the loss is measured on, 1 or more.
-    `rounds`: 1 or more, in each of which a weight moves by one level at most.
-    `coarseness`: the step of tensors that had no levels, in their standard deviations.
-    `only`, `keep`: patterns of names of layers, those whose weights may move and those whose may
-        not; empty `only` is all of them. Raises ValueError for settings out of range, names of no
-        layer, and weights that are NaN or infinite.
+    `batches`: how many batches of the training split the loss is measured on, 1 or more.
+    `rounds`: 1 or more; in each round a weight moves by one level at most.
+    `coarseness`: the scale of tensors that had no levels, in their standard deviations, above 0.
+    `only`, `keep`: patterns of names of layers whose weights may move, and of those whose may not;
+        empty `only` means all layers.
+
+    Raises ValueError for settings out of range, patterns that match no layer, and weights that are
+    NaN or infinite.
     """
 
     stage: ClassVar = Stage.CODE
@@ -77,12 +80,14 @@ class Trellis(Technique):
         moved = clone(model)
         parameters = [weight for weight in parameters_of(moved) if weight.is_parameter]
         free = {weight.name for weight in touched(parameters, self.only, self.keep, "Trellis")}
-        for weight in [one for one in compressible(moved, "Trellis") if one.name in free]:
+        for weight in compressible(moved, "Trellis"):
+            if weight.name not in free:
+                continue
             if weight.state is None and weight.raw.requires_grad and bool(weight.value().any()):
                 value = weight.value().float()
                 spread = value.std() if value.numel() > 1 else value.abs().max()
                 weight.round(torch.maximum(self.coarseness * spread, value.abs().max() / 16384))
-                settle(weight)
+                snap_to_grid(weight)
         ladders = [
             Ladder(weight)
             for weight in parameters_of(moved)
@@ -116,19 +121,20 @@ class Trellis(Technique):
         changes: list[tuple[Tensor, Tensor]],
         curvature: float,
     ) -> tuple[float, float, bool]:
-        """One round: (the loss after it, the corrected scale of the curvature, whether anything
-        moved).
+        """One round of moves.
+
+        Returns (the loss after it, the corrected factor of the curvature, whether anything moved).
         """
-        kept = [ladder.levels.clone() for ladder in ladders]
-        lengths = [code_length(levels) for levels in kept]
+        old_levels = [ladder.levels.clone() for ladder in ladders]
+        lengths = [code_length(levels) for levels in old_levels]
         before = sum(bits for bits, _ in lengths)
         for _ in range(12):
             count, expected = 0, 0.0
             for ladder, levels, (_, saved), (slope, square) in zip(
-                ladders, kept, lengths, changes, strict=True
+                ladders, old_levels, lengths, changes, strict=True
             ):
-                apart = ladder.lower(levels)
-                cost = slope * apart + 0.5 * curvature * square * apart * apart
+                distance = ladder.lower(levels)
+                cost = slope * distance + 0.5 * curvature * square * distance * distance
                 chosen = (levels != 0) & (cost < self.price * saved) & ladder.free
                 ladder.move(torch.where(chosen, levels - levels.sign(), levels))
                 count += int(chosen.sum())
@@ -140,12 +146,13 @@ class Trellis(Technique):
             if after - loss <= self.price * saved_bits:
                 return after, curvature, True
             curvature *= min(max((after - loss) / max(expected, 1e-12), 2.0), 1e3)
-            for ladder, levels in zip(ladders, kept, strict=True):
+            for ladder, levels in zip(ladders, old_levels, strict=True):
                 ladder.move(levels)
         return loss, curvature, False
 
 
 def _has_levels(weight: Weight) -> bool:
+    """Whether a weight has a scale or a codebook, and is not frozen."""
     state = weight.state
     return (
         state is not None
@@ -155,7 +162,7 @@ def _has_levels(weight: Weight) -> bool:
 
 
 class Ladder:
-    """The levels of one weight as whole numbers, 0 for zero, further from 0 the larger they are."""
+    """The levels of one weight as integers: 0 for zero, and larger the further from zero."""
 
     def __init__(self, weight: Weight) -> None:
         self.weight = weight
@@ -184,6 +191,7 @@ class Ladder:
         return self._value(levels - levels.sign()) - self._value(levels)
 
     def _value(self, levels: Tensor) -> Tensor:
+        """The values of these levels."""
         state = self.weight.state
         assert state is not None
         if state.scale is not None:
@@ -205,17 +213,18 @@ class Ladder:
             state.codebook.detach()[order].contiguous(), value.contiguous()
         ).clamp_max(len(order) - 1)
         state.indices.copy_(order[nearest].to(state.indices.dtype))
-        if not bool(
-            (state.codebook == 0).any()
-        ):  # a zero that is no level of the codebook is a pruned weight
+        if not bool((state.codebook == 0).any()):
+            # A zero that is not in the codebook is a pruned weight.
             state.mask = self.free & (value != 0)
 
 
 def _losses(
     model: nn.Module, task: Task, data: list[Any], ladders: list[Ladder] | None = None
 ) -> tuple[float, list[tuple[Tensor, Tensor]]]:
-    """The mean loss, and for each weight the mean gradient and the mean square of gradients of its
-    value.
+    """(The mean loss, gradients of the ladders).
+
+    The gradients are pairs: the mean and the mean square of the gradients of the values, each in
+    the shape of the weight. Without ladders, the mean loss alone and an empty list.
     """
     if ladders is None:
         with torch.no_grad():
@@ -226,20 +235,21 @@ def _losses(
     ]
     total = 0.0
     for batch in data:
-        # Within `cached` a weight is computed once for each of its owners: its gradient is the sum
-        # of theirs.
+        # Within `cached` a weight is computed once per owner: its gradient is the sum of theirs.
         with parametrize.cached():
             values = [[getattr(*owner) for owner in ladder.weight.owners] for ladder in ladders]
             loss = task.loss(model, batch)
-            flat = torch.autograd.grad(
-                loss, [one for owners in values for one in owners], allow_unused=True
+            gradients = torch.autograd.grad(
+                loss, [value for owners in values for value in owners], allow_unused=True
             )
         total += float(loss.detach())
-        found = iter(flat)
-        for (first, second), owners in zip(sums, values, strict=True):
-            parts = [part for part in islice(found, len(owners)) if part is not None]
+        remaining = iter(gradients)
+        for (mean, mean_square), owners in zip(sums, values, strict=True):
+            parts = [part for part in islice(remaining, len(owners)) if part is not None]
             if parts:
                 gradient = torch.stack(parts).sum(0)
-                first += gradient
-                second += gradient.square()
-    return total / len(data), [(first / len(data), second / len(data)) for first, second in sums]
+                mean += gradient
+                mean_square += gradient.square()
+    return total / len(data), [
+        (mean / len(data), mean_square / len(data)) for mean, mean_square in sums
+    ]

@@ -1,4 +1,4 @@
-"""Matrices in a few bits a number, activations as they are."""
+"""Weight-only quantization: matrices in a few bits per weight, activations in floating point."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from torch import nn
 from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import Patterns, SkippedWarning, check_finite, clone, compressible, touched
 from shoestring.quantize.granularity import PerChannel, PerGroup, PerTensor
-from shoestring.quantize.post_training import round_weight
 from shoestring.quantize.ranges import MeanSquare, Ranges
+from shoestring.quantize.weight_grids import round_weight
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightOnly(Technique):
-    """Round matrices (linear, recurrent layers, embeddings) to signed numbers of a few bits, in
-    groups of columns that share a step.
+    """Round matrices (linear, recurrent, embedding layers) to signed integers of a few bits.
 
-    Steps are rounded to bfloat16. The file holds the whole numbers; the runtime multiplies them out
-    when it loads the file, and computes with floats.
-    Saves: bytes of the file, 8 to 10 times at 4 bits. No milliseconds: for these there is
-    PostTraining.
-    Costs: score, a little at 4 bits; memory is that of floats.
-    Source: Frantar et al. 2023 (GPTQ), section 4, for groups. Differs: nearest rounding, to the
-    range of the least square error.
+    Groups of columns share a scale, rounded to bfloat16. The file holds the integers; the runtime
+    dequantizes them when it loads the file, and computes in floating point.
+
+    Saves: bytes of the file, 8 to 10 times at 4 bits. No milliseconds: use PostTraining for these.
+    Costs: score, a little at 4 bits. Memory stays that of floats.
+    Source: Frantar et al. 2023 (GPTQ), section 4, for groups. Differs: rounding to nearest, in the
+    range with the least square error.
 
     `bits`: 2 to 8.
     `granularity`: PerGroup(size), PerChannel() or PerTensor().
-    `rest`: the grain of what does not divide into groups, as kernels of convolutions and narrow
-        embeddings do not; None leaves it alone, with a SkippedWarning.
-    `ranges`: where a grid ends.
-    `only`, `keep`: names of the layers that may and may not be touched. Raises ValueError for
-        settings out of range, weights that are NaN or infinite, and names that are no layers'.
+    `rest`: the granularity of tensors that do not divide into groups, such as kernels of
+        convolutions and narrow embeddings: PerChannel() or PerTensor(). None leaves them alone,
+        with a SkippedWarning.
+    `ranges`: where a grid ends: MinMax(), Percentile(), MeanSquare() or Entropy().
+    `only`, `keep`: patterns of names of layers that are rounded, and of those that are not.
+
+    Raises ValueError for settings out of range, weights that are NaN or infinite, and patterns that
+    match no layer; TypeError for a `rest` of another type.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -58,12 +60,12 @@ class WeightOnly(Technique):
 
         if self.rest is not None and not isinstance(self.granularity, PerGroup):
             raise ValueError(
-                f"rest={self.rest!r} beside grain={self.granularity!r}, which fits every tensor: "
-                "give one of them"
+                f"rest={self.rest!r} beside granularity={self.granularity!r}, which fits every "
+                "tensor: give one of them"
             )
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
-        """A copy of the model, its matrices rounded."""
+        """A copy of the model with its matrices rounded."""
         check_finite(model)
         rounded = clone(model)
         left: list[str] = []

@@ -1,4 +1,4 @@
-"""Weight sharing: a few levels for each tensor, found by k-means and then trained."""
+"""Weight sharing: a few levels per tensor, found by k-means and then trained."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ class WeightSharing(Technique):
     Costs: score, little down to about 8 levels; the time of `training`.
     Source: Han, Mao & Dally 2016 (Deep Compression), section 3: linear initialisation, gradients
     summed per level.
-    Differs: levels are rounded to float16 at the end, so that each takes two bytes (not those of a
-    tensor that float16 is too coarse for); a tensor with no more distinct values than levels keeps
-    them.
+    Differs: levels are rounded to float16 at the end, so that each takes two bytes (unless float16
+    is too coarse for a tensor); a tensor with no more distinct values than levels keeps them.
 
-    `levels`: how many for each tensor, 2 to 65,536, zero not counted where weights are pruned (they
+    `levels`: how many per tensor, 2 to 65,536. Zero is not counted where weights are pruned (they
         stay zero).
-    `overrides`: (pattern, levels) pairs for tensors by name, the first that fits counts. The row of
-        an embedding that stands for padding (`padding_idx`) stays zero.
+    `overrides`: (pattern, levels) pairs for tensors by name; the first pattern that matches counts.
     `vector_levels`: how many for tensors with one axis (biases, norms) of more than twice as many
-        elements; 0 leaves them.
-    `iterations`: of k-means at most.
+        elements, 2 to 65,536; 0 leaves them alone.
+    `iterations`: of k-means at most, 1 or more.
     `training`: of the levels; Training(0) leaves them as k-means found them.
-    `only`, `keep`: patterns of names of layers, those whose weights are shared and those whose are
-        not; empty `only` is all of them. Raises ValueError for settings out of range, names of no
-        layer or tensor, and weights that are NaN or infinite.
+    `only`, `keep`: patterns of names of layers whose weights are shared, and of those whose are
+        not; empty `only` means all layers.
+
+    The row of an embedding that stands for padding (`padding_idx`) stays zero. Raises ValueError
+    for settings out of range, patterns that match no layer or tensor, and weights that are NaN or
+    infinite.
     """
 
     stage: ClassVar = Stage.NUMBERS
@@ -74,10 +75,10 @@ class WeightSharing(Technique):
         """A copy of the model whose weights have codebooks."""
         check_finite(model)
         shared = clone(model)
-        found = compressible(shared, "WeightSharing", axes=1 if self.vector_levels else 2)
+        weights = compressible(shared, "WeightSharing", axes=1 if self.vector_levels else 2)
         for pattern, _ in self.overrides:
-            fitting([weight.name for weight in found], (pattern,), "Shared: overrides=")
-        for weight in touched(found, self.only, self.keep, "WeightSharing"):
+            fitting([weight.name for weight in weights], (pattern,), "WeightSharing: overrides=")
+        for weight in touched(weights, self.only, self.keep, "WeightSharing"):
             if weight.raw.ndim >= 2:
                 self._share(weight, first_fit(self.overrides, weight.name, self.levels))
             elif weight.raw.numel() > 2 * self.vector_levels:
@@ -89,13 +90,14 @@ class WeightSharing(Technique):
         return shared
 
     def _share(self, weight: Weight, levels: int) -> None:
+        """Give a weight the codebook and the indices that k-means finds."""
         weight.attach()
         _keep_padding(weight)
         value, mask = weight.value(), weight.mask
-        chosen = value[mask] if mask is not None else value.flatten()
-        if not chosen.numel():
+        values = value[mask] if mask is not None else value.flatten()
+        if not values.numel():
             return
-        codebook, nearest = kmeans(chosen, levels, self.iterations)
+        codebook, nearest = kmeans(values, levels, self.iterations)
         indices = torch.zeros(value.shape, dtype=torch.int32, device=value.device)
         indices[mask if mask is not None else torch.ones_like(value, dtype=torch.bool)] = (
             nearest.int()
@@ -104,9 +106,9 @@ class WeightSharing(Technique):
 
 
 def _keep_padding(weight: Weight) -> None:
-    """Have the row of an embedding that stands for padding stay zero, where it is.
+    """Keep the row of an embedding that stands for padding zero, if it is zero.
 
-    Sums over padded lists count on it.
+    Sums over padded lists rely on it.
     """
     for module, attribute in weight.owners:
         row = getattr(module, "padding_idx", None)
@@ -117,11 +119,11 @@ def _keep_padding(weight: Weight) -> None:
 
 
 def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, Tensor]:
-    """(levels in ascending order, index of the nearest for each value) of a flat tensor.
+    """(levels in ascending order, index of the nearest level of each value) of a flat tensor.
 
-    Lloyd's algorithm from an even spread.
-    Levels that nothing is nearest to are dropped, so that there may be fewer than asked for. Where
-    there are no more distinct values than levels, they are the levels.
+    Lloyd's algorithm from evenly spread levels. Levels that are nearest to no value are dropped, so
+    that there may be fewer than asked for. If there are no more distinct values than levels, they
+    are the levels.
     """
     ordered, order = values.double().sort()
     distinct = ordered.unique_consecutive()
@@ -133,14 +135,13 @@ def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, T
         float(ordered[0]), float(ordered[-1]), levels, dtype=torch.float64, device=values.device
     )
     for _ in range(max(iterations, 1)):
-        # In one dimension a cluster is a run of the sorted values: its mean comes from two running
-        # sums.
+        # In one dimension a cluster is a run of sorted values: two running sums give its mean.
         bounds = torch.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
         bounds = torch.cat([bounds.new_zeros(1), bounds, bounds.new_tensor([len(ordered)])])
         counts = bounds.diff()
-        full = counts > 0
-        means = (sums[bounds[1:]] - sums[bounds[:-1]])[full] / counts[full]
-        if full.all() and torch.equal(means, centres):
+        nonempty = counts > 0
+        means = (sums[bounds[1:]] - sums[bounds[:-1]])[nonempty] / counts[nonempty]
+        if nonempty.all() and torch.equal(means, centres):
             break
         centres = means
     nearest = torch.searchsorted(
@@ -151,9 +152,9 @@ def kmeans(values: Tensor, levels: int, iterations: int = 50) -> tuple[Tensor, T
 
 
 def _half(levels: Tensor) -> Tensor:
-    """Rounded to float16, in the type they had.
+    """The levels rounded to float16, in their own type.
 
-    Left alone where float16 is too coarse for them or does not reach so far.
+    They are returned unchanged where float16 is too coarse for them or overflows.
     """
     rounded = levels.half().to(levels.dtype)
     error, largest = (rounded - levels).abs().max(), levels.abs().max()

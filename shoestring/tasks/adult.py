@@ -1,7 +1,4 @@
-"""Adult, also called Census Income.
-
-48,842 people, and whether each earns more than 50,000 dollars a year.
-"""
+"""Adult, also called Census Income: does a person earn more than 50,000 dollars a year?"""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ NUMERIC = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "ho
 _UNKNOWN = 0
 _INCOMES = {"<=50K": 0, ">50K": 1}
 _HOME = "https://raw.githubusercontent.com/UCLA-StarAI/mc2/9b5345ada98fc74f6af860df46b9783d5bcc0bb5/data/adult"
-# Of each file the one that its home has, and the same gzipped.
+# Each file as its home has it, and the same file gzipped.
 _FILES = {
     name: (
         Source("adult", name, f"{_HOME}/{name}", plain),
@@ -55,11 +52,12 @@ _Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Columns:
-    """What the training rows have in their columns.
+    """The values and statistics of the columns, from the training rows.
 
-    `values`: of each of CATEGORICAL its values by the alphabet, of which the first has the id 1; 0
-        is any other. "?" (not known) is a value like the rest. `mean` and `deviation` (the standard
-        one, of the population): of each of NUMERIC.
+    `values`: for each column of CATEGORICAL its values in alphabetical order. The first has the id
+        1; 0 is any other value. "?" (unknown) is a value like the rest.
+    `mean`, `deviation`: of each column of NUMERIC; the deviation is the standard deviation of the
+        population.
     """
 
     values: tuple[tuple[str, ...], ...] = field(repr=False)
@@ -68,17 +66,23 @@ class Columns:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many ids each of CATEGORICAL has, 0 counted."""
+        """The number of ids of each column of CATEGORICAL, 0 included."""
         return tuple(len(values) + 1 for values in self.values)
 
     def tensors(self, rows: Iterable[_Row]) -> tuple[Tensor, Tensor]:
-        """(ids N×8 (int64), numbers N×6 (float32), as they are) of rows that map a column's name to
-        its text.
+        """Rows as tensors: ids N×8 (int64) and numbers N×6 (float32), which are not standardized.
+
+        `rows`: mappings from a column's name to its text.
         """
-        places = [{value: place for place, value in enumerate(values, 1)} for values in self.values]
+        ids_of = [
+            {value: number for number, value in enumerate(values, 1)} for values in self.values
+        ]
         rows = list(rows)
         ids = [
-            [of.get(row[name], _UNKNOWN) for name, of in zip(CATEGORICAL, places, strict=True)]
+            [
+                known.get(row[name], _UNKNOWN)
+                for name, known in zip(CATEGORICAL, ids_of, strict=True)
+            ]
             for row in rows
         ]
         return (
@@ -88,18 +92,21 @@ class Columns:
 
 
 def adult_columns() -> Columns:
-    """The values and the statistics of the rows that `adult` trains on. Raises DataError."""
+    """The values and statistics of the rows that `adult` trains on. Raises DataError."""
     return _columns(_split(_read("adult.data"))[0])
 
 
 def adult(*, batch_size: int = 128) -> Supervised:
-    """Ids N×8 of categories, numbers N×6 as they are (`adult_columns()` tells both), and labels 1
-    (above 50,000 dollars) or 0.
+    """48,842 people by categories and numbers; the label is 1 above 50,000 dollars a year, else 0.
 
-    Of the 32,561 rows of adult.data 29,304 to train on and 3,257 to choose on, the same every time;
-    the 16,281 of adult.test to test on. The numbers are not standardised: a network does that
-    itself (`TabularNet` has the statistics inside), so that its file takes them raw.
-    Source: Becker & Kohavi 1996, UCI. Raises DataError.
+    Inputs are ids N×8 and numbers N×6; `adult_columns()` describes both. Of the 32,561 rows of
+    adult.data, 29,304 are for training and 3,257 for validation, always the same ones. The 16,281
+    rows of adult.test are for testing. The numbers are not standardized: `TabularNet` does that
+    inside, so its file takes raw numbers.
+
+    `batch_size`: rows of a training batch, 1 or more.
+    Source: Becker & Kohavi 1996, UCI.
+    Raises DataError where the files cannot be had or are damaged.
     """
     train, validation = _split(_read("adult.data"))
     columns = _columns(train)
@@ -115,10 +122,12 @@ def adult(*, batch_size: int = 128) -> Supervised:
 
 
 def _split(rows: list[_Row]) -> tuple[list[_Row], list[_Row]]:
-    """(to train on, to choose on): the latter a tenth."""
+    """Training rows and validation rows; a tenth of the rows are for validation."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist()
-    held = -(-len(rows) // 10)
-    return [rows[place] for place in order[:-held]], [rows[place] for place in order[-held:]]
+    held_out = -(-len(rows) // 10)
+    return [rows[index] for index in order[:-held_out]], [
+        rows[index] for index in order[-held_out:]
+    ]
 
 
 def _columns(rows: list[_Row]) -> Columns:
@@ -127,9 +136,8 @@ def _columns(rows: list[_Row]) -> Columns:
     return Columns(
         tuple(tuple(sorted({row[name] for row in rows})) for name in CATEGORICAL),
         tuple(numbers.mean(0).tolist()),
-        tuple(
-            torch.where(deviation > 0, deviation, 1.0).tolist()
-        ),  # a column with one value is not divided by 0
+        # 1 for a column with one value, whose deviation is 0.
+        tuple(torch.where(deviation > 0, deviation, 1.0).tolist()),
     )
 
 
@@ -138,7 +146,7 @@ def _numbers(rows: Sequence[_Row]) -> list[list[float]]:
 
 
 def _read(name: str) -> list[_Row]:
-    """The rows of a file, whose first line has the names of the columns."""
+    """The rows of a file; its first line has the names of the columns."""
     path, content = content_of(*_FILES[name])
     names, *rows = [*csv.reader(content.decode("latin1").splitlines())] or [[]]
     if missing := {*CATEGORICAL, *NUMERIC, "income"} - set(names):

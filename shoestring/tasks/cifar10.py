@@ -29,23 +29,26 @@ _JPEG = Source(
 
 
 def cifar10(*, batch_size: int = 128) -> Supervised:
-    """Images N×3×32×32 in 0..1 and labels 0..9.
+    """Images N×3×32×32 in 0..1, and labels 0..9.
 
-    45,000 to train on, 5,000 to choose on, the 10,000 to test on.
-    The name of the task is "cifar10", or "cifar10-jpeg" where only a copy that went through JPEG
-    (mean error 5.7 of 255) is in the folder that SHOESTRING_DATA names; figures of the one are not
-    those of the other.
-    Source: Krizhevsky 2009. Raises DataError, and ModuleNotFoundError where the JPEG copy needs the
-    extra `images`.
+    There are 45,000 images for training, 5,000 for validation and 10,000 for testing.
+
+    The task is called "cifar10". It is called "cifar10-jpeg" where SHOESTRING_DATA has only a copy
+    that went through JPEG (mean error 5.7 of 255); do not compare figures of the two.
+
+    `batch_size`: images of a training batch, 1 or more.
+    Source: Krizhevsky 2009.
+    Raises DataError where the files cannot be had, and ModuleNotFoundError where the JPEG copy
+    needs the extra `images`.
     """
     jpeg = present(_BINARY) is None and present(_JPEG) is not None
     train, test = _read_jpeg() if jpeg else _read_binary()
     images, labels = train
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    chosen, held = order[: -len(labels) // 10], order[-len(labels) // 10 :]
+    kept, held_out = order[: -len(labels) // 10], order[-len(labels) // 10 :]
     return Supervised(
-        train=(images[chosen], labels[chosen]),
-        validation=(images[held], labels[held]),
+        train=(images[kept], labels[kept]),
+        validation=(images[held_out], labels[held_out]),
         test=test,
         name="cifar10-jpeg" if jpeg else "cifar10",
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn carries: 1,797 grey images of 8×8."""
+"""The handwritten digits that come with scikit-learn: 1,797 grey images of 8×8."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from shoestring.kit import Supervised
 
 
 def digits(*, batch_size: int = 64) -> Supervised:
-    """Images N×1×8×8 in 0..1 and labels 0..9.
+    """Images N×1×8×8 in 0..1, and labels 0..9.
 
-    997 to train on, 400 to choose on, 400 to test on, the same every time.
-    Source: E. Alpaydin & C. Kaynak, UCI 1998; read from scikit-learn (the extra `train` brings it).
-    Raises ModuleNotFoundError where that is missing.
+    There are 997 images for training, 400 for validation and 400 for testing, always the same ones.
+
+    `batch_size`: images of a training batch, 1 or more.
+    Source: E. Alpaydin & C. Kaynak, UCI 1998; read from scikit-learn, which the extra `train`
+    installs.
+    Raises ModuleNotFoundError where scikit-learn is missing.
     """
     try:
         from sklearn.datasets import load_digits

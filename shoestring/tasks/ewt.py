@@ -35,19 +35,14 @@ TAGS = (
     "VERB",
     "X",
 )
-_SHAPES = (
-    "a",
-    "Aa",
-    "A",
-    "0",
-    ".",
-)  # small letters, a capital first, capitals only, a digit somewhere, no letter at all
+# Lower case, a capital first, capitals only, a digit somewhere, no letter at all.
+_SHAPES = ("a", "Aa", "A", "0", ".")
 _PADDING, _UNKNOWN = 0, 1
 _NO_TAG = -100
-_Sentence = tuple[list[str], list[int]]  # words, and their tags' places in TAGS
+_Sentence = tuple[list[str], list[int]]  # words, and their tags as indices into TAGS
 _FOLDER = "ud/UD_English-EWT"
 _HOME = "https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/15d613d8447b3478787d4c278730a1e48a945efb"
-# Of each split the file as its home has it, and the same file gzipped.
+# The file of each split as its home has it, and the same file gzipped.
 _FILES = {
     split: (
         Source(_FOLDER, f"en_ewt-ud-{name}.conllu", f"{_HOME}/en_ewt-ud-{name}.conllu", plain),
@@ -80,11 +75,13 @@ _FILES = {
 class TaggingVocabulary:
     """The words and the endings that have an id.
 
-    The first of `words`, which are in small letters, has 2; 0 is padding and 1 any other word.
-    Endings are a shape (one of a, Aa, A, 0 and a point: small letters, a capital first, capitals
-    only, a digit somewhere, no letter), a space and the last three letters in small ones: "Aa ush"
-    is that of Bush. 0 is padding, 1 to 5 are the five shapes with any other letters, and the first
-    of `endings` has 6.
+    An ending is a shape, a space and the last three letters in lower case: the ending of Bush is
+    "Aa ush". The shapes are a (lower case), Aa (a capital first), A (capitals only), 0 (a digit
+    somewhere) and . (no letter).
+
+    `words`: in lower case. The first has the id 2; 0 is padding and 1 is any other word.
+    `endings`: the first has the id 6; 0 is padding, and 1 to 5 are the five shapes with any other
+        letters.
     """
 
     words: tuple[str, ...] = field(repr=False)
@@ -92,29 +89,35 @@ class TaggingVocabulary:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many ids words and endings have, those of padding and of others counted."""
+        """The number of ids of words and of endings, padding and others included."""
         return len(self.words) + 2, len(self.endings) + len(_SHAPES) + 1
 
     def ids(
         self, sentences: Iterable[Sequence[str]], length: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Ids N×length (int64) of words, and those of their endings.
+        """The ids of words and of their endings, each N×length (int64).
 
-        Cut or padded to `length` words, None: to the longest.
+        `length`: words to which sentences are cut or padded; None for the longest sentence.
         """
-        words = {word: place for place, word in enumerate(self.words, 2)}
-        endings = {ending: place for place, ending in enumerate(self.endings, len(_SHAPES) + 1)}
+        words = {word: number for number, word in enumerate(self.words, 2)}
+        endings = {ending: number for number, ending in enumerate(self.endings, len(_SHAPES) + 1)}
         sentences = list(sentences)
         return (
             _padded(
-                [[words.get(word.lower(), _UNKNOWN) for word in one] for one in sentences],
+                [
+                    [words.get(word.lower(), _UNKNOWN) for word in sentence]
+                    for sentence in sentences
+                ],
                 _PADDING,
                 length,
             ),
             _padded(
                 [
-                    [endings.get(_ending(word), 1 + _SHAPES.index(_shape(word))) for word in one]
-                    for one in sentences
+                    [
+                        endings.get(_ending(word), 1 + _SHAPES.index(_shape(word)))
+                        for word in sentence
+                    ]
+                    for sentence in sentences
                 ],
                 _PADDING,
                 length,
@@ -123,31 +126,35 @@ class TaggingVocabulary:
 
 
 def ewt_vocabulary() -> TaggingVocabulary:
-    """The words and endings that the training sentences have twice or more, the most frequent
-    first. Raises DataError.
+    """The words and endings that occur twice or more in training, the most frequent first.
+
+    Raises DataError.
     """
     return _vocabulary(_read("train"))
 
 
 def ewt(*, batch_size: int = 64) -> Supervised:
-    """Ids N×T of words and of their endings (0: padding.
+    """Ids N×T of words and of their endings (padding: 0), and tags N×T.
 
-    `ewt_vocabulary()` tells both), and places N×T in TAGS (padding: -100).
-    12,544 sentences to train on, 2,001 to choose on, 2,077 to test on, as the treebank has them.
-    Loss and score are of words: the score is the share of all words of a split whose tag is right,
-    so that `merits` has a number per word, sentence after sentence. Batches are cut to the longest
-    sentence in them, in training and when scored.
+    Tags are indices into TAGS, with -100 for padding; `ewt_vocabulary()` describes the ids. There
+    are 12,544 sentences for training, 2,001 for validation and 2,077 for testing, in the splits of
+    the treebank. The score is the share of all words of a split whose tag is right, so `merits` has
+    a number per word, sentence after sentence. The loss is a mean over words too. Batches are cut
+    to their longest sentence, in training and in scoring.
+
+    `batch_size`: sentences of a training batch, 1 or more.
     Source: Silveira et al. 2014; Universal Dependencies 2.16, universal parts of speech, syntactic
-    words. Raises DataError.
+    words.
+    Raises DataError where the files cannot be had or are damaged.
     """
     sentences = {split: _read(split) for split in _FILES}
     vocabulary = _vocabulary(sentences["train"])
     splits: dict[str, Any] = {
         split: (
-            vocabulary.ids(words for words, _ in of),
-            _padded([tags for _, tags in of], _NO_TAG, None),
+            vocabulary.ids(words for words, _ in pairs),
+            _padded([tags for _, tags in pairs], _NO_TAG, None),
         )
-        for split, of in sentences.items()
+        for split, pairs in sentences.items()
     }
     return Supervised(
         **splits,
@@ -161,41 +168,41 @@ def ewt(*, batch_size: int = 64) -> Supervised:
 
 
 def known_words_dropped(words: Tensor, endings: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids with a tenth of the words, drawn at random, unknown.
+    """The ids with a tenth of the words, drawn at random, replaced by the id of unknown words.
 
-    Their endings stay: so that training learns to tag by them.
+    Their endings stay, so the model learns to tag by endings.
     """
     return words_dropped(words, 0.1), endings
 
 
 def _loss(logits_NTC: Tensor, tags: Tensor) -> Tensor:
-    """The mean over the words; tags are padded further than logits are."""
+    """The mean loss over words. Tags may be padded further than logits."""
     return functional.cross_entropy(
         logits_NTC.flatten(0, 1), tags[:, : logits_NTC.shape[1]].flatten(), ignore_index=_NO_TAG
     )
 
 
 def _right(logits_NTC: np.ndarray, tags: np.ndarray) -> np.ndarray:
-    """Of each word 1 where its tag is right, else 0."""
+    """1 for each word whose tag is right, else 0."""
     tags = tags[:, : logits_NTC.shape[1]]
     return (logits_NTC.argmax(-1) == tags)[tags != _NO_TAG].astype(np.float64)
 
 
 def _without_padding(words: Tensor, endings: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids N×T, cut to the longest of the sentences."""
+    """Ids N×T, cut to the longest sentence."""
     longest = max(1, int((words != _PADDING).sum(1).max()))
     return words[:, :longest], endings[:, :longest]
 
 
 def _vocabulary(sentences: list[_Sentence]) -> TaggingVocabulary:
-    every = [word for words, _ in sentences for word in words]
+    words = [word for sentence, _ in sentences for word in sentence]
     return TaggingVocabulary(
-        _frequent(word.lower() for word in every), _frequent(map(_ending, every))
+        _frequent(word.lower() for word in words), _frequent(map(_ending, words))
     )
 
 
 def _frequent(texts: Iterable[str]) -> tuple[str, ...]:
-    """Those that are there twice or more, the most frequent first, of as many by the alphabet."""
+    """Texts that occur twice or more, the most frequent first, ties in alphabetical order."""
     kept = [(-count, text) for text, count in Counter(texts).items() if count >= 2]
     return tuple(text for _, text in sorted(kept))
 
@@ -222,9 +229,9 @@ def _padded(rows: list[list[int]], padding: int, length: int | None) -> Tensor:
 
 
 def _read(split: str) -> list[_Sentence]:
-    """The sentences of a split, from CoNLL-U: a line a word, ten fields between tabs.
+    """The sentences of a split, read from CoNLL-U.
 
-    An empty line after each sentence.
+    Each line is a word with ten fields between tabs; an empty line ends a sentence.
     """
     path, content = content_of(*_FILES[split])
     sentences: list[_Sentence] = [([], [])]
@@ -232,9 +239,8 @@ def _read(split: str) -> list[_Sentence]:
         fields = line.split("\t")
         if not line.strip():
             sentences.append(([], []))
-        elif (
-            line[0] != "#" and fields[0].isdigit()
-        ):  # neither a range of words (1-2) nor one that was left out (8.1)
+        # Neither a range of words (1-2) nor a word that was left out (8.1).
+        elif line[0] != "#" and fields[0].isdigit():
             if len(fields) != 10 or not fields[1] or fields[3] not in TAGS:
                 raise DataError(
                     f"line {number} of {path} is {line[:40]!r}: a word must have ten fields "
@@ -243,4 +249,4 @@ def _read(split: str) -> list[_Sentence]:
                 )
             sentences[-1][0].append(fields[1])
             sentences[-1][1].append(TAGS.index(fields[3]))
-    return [one for one in sentences if one[0]]
+    return [sentence for sentence in sentences if sentence[0]]

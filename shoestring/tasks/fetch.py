@@ -1,4 +1,4 @@
-"""Data sets from their public homes into a cache, checked; or from a folder that is there already."""
+"""Data sets are fetched once from their public homes, kept in a cache and checked each time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _CHUNK = 1 << 20
 
 
 class DataError(OSError):
-    """A data set that cannot be had, or is not what it should be; the message says how to get it."""
+    """A data set cannot be had, or its content is wrong; the message says how to get it."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of a data set: its folder and name, its public home and the sha256 (hexadecimal) of
-    its bytes.
+    """A file of a data set.
+
+    `folder`, `name`: where it lies in the cache.
+    `url`: its public home; "" where it has none.
+    `sha256`: of its bytes, in hexadecimal.
     """
 
     folder: str
@@ -34,25 +37,24 @@ class Source:
 
 
 def cache() -> Path:
-    """Where fetched data is kept: `$XDG_CACHE_HOME/shoestring`, or `~/.cache/shoestring`."""
+    """The folder of fetched data: `$XDG_CACHE_HOME/shoestring`, or `~/.cache/shoestring`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoestring"
 
 
 def present(source: Source) -> Path | None:
-    """The file in the folder that `SHOESTRING_DATA` names, else in the cache.
+    """The path of the file, in the folder that `SHOESTRING_DATA` names or else in the cache.
 
     None where it is in neither.
     """
-    roots = [Path(root)] if (root := os.environ.get("SHOESTRING_DATA")) else []
-    return next(
-        (p for r in (*roots, cache()) if (p := r / source.folder / source.name).is_file()), None
-    )
+    roots = [Path(folder)] if (folder := os.environ.get("SHOESTRING_DATA")) else []
+    paths = [root / source.folder / source.name for root in (*roots, cache())]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def fetch(source: Source) -> Path:
-    """The file, downloaded to the cache where it is not present; its sha256 is checked every time.
+    """The path of the file, which is downloaded to the cache where it is not present.
 
-    Raises DataError.
+    Its sha256 is checked every time. Raises DataError where that differs or the download fails.
     """
     if (path := present(source)) is not None:
         if _sha256(path) != source.sha256:
@@ -79,9 +81,9 @@ def fetch(source: Source) -> Path:
 
 
 def content_of(plain: Source, gzipped: Source) -> tuple[Path, bytes]:
-    """(path, bytes) of a file that is kept as its home has it or gzipped.
+    """The path and bytes of a file that is kept plain or gzipped.
 
-    Fetched plain where it is in neither form. Raises DataError.
+    It is fetched plain where it is in neither form. Raises DataError.
     """
     if present(plain) is None and present(gzipped) is not None:
         return (path := fetch(gzipped)), gzip.decompress(path.read_bytes())
@@ -96,11 +98,7 @@ def _download(source: Source, path: Path) -> None:
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
                     advance("")
-    except (
-        OSError,
-        HTTPException,
-        ValueError,
-    ) as error:  # ValueError: there is no address to fetch from
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: the url is ""
         raise DataError(
             f"cannot fetch {source.url} ({error}): download it yourself to "
             f"{cache() / source.folder / source.name}, or set "

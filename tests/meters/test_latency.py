@@ -159,7 +159,7 @@ def test_a_reference_takes_out_what_slows_the_machine(linear, monkeypatch, tmp_p
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"threads": 0}, "threads is 0: give a whole number of 1 or more, or None for all cores"),
+        ({"threads": 0}, "threads is 0: give an integer of 1 or more, or None for all cores"),
         ({"threads": 1.5}, "threads is 1.5"),
         ({"batch": 0}, "batch is 0"),
         ({"repeats": -1}, "repeats is -1"),

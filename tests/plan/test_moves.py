@@ -215,7 +215,7 @@ def test_a_chain_shares_its_steps_among_what_trains():
     assert isinstance(pruned, Magnitude) and pruned.training.steps == 200
     assert isinstance(shared, WeightSharing) and shared.training.steps == 100
     assert isinstance(whole, PostTraining)
-    assert arm.trains and arm.name == "Magnitude + PostTraining + Shared"
+    assert arm.trains and arm.name == "Magnitude + PostTraining + WeightSharing"
 
 
 def test_dials_turn_the_strength_and_above_one_are_bytes():

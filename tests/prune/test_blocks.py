@@ -148,9 +148,7 @@ def test_what_has_no_blocks_is_named():
     other.inner.weight = shared.inner.weight
     with pytest.warns(SkippedWarning) as caught:
         Blocks(training=Training(0))(nn.Sequential(shared, other), classified((4,)))
-    assert any(
-        "Blocks skipped 0, 1: weights of theirs are tied" in str(one.message) for one in caught
-    )
+    assert any("Blocks skipped 0, 1: they have tied weights" in str(one.message) for one in caught)
     with pytest.raises(
         ValueError, match="bypassed: only= names 'layer', and there is no such layer"
     ):

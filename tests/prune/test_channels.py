@@ -246,9 +246,9 @@ def test_channels_that_no_gradient_tells_of_go_last():
 def test_a_choice_walks_through_the_model_once(monkeypatch: pytest.MonkeyPatch):
     model, walks = LeNet5(), []
     coupling = dependency_groups(model, images(), who="test")
-    for place in ("kit.coupling", "prune.channels"):
+    for module in ("kit.surgery.groups", "prune.channels"):
         monkeypatch.setattr(
-            f"shoestring.{place}.parameters_of",
+            f"shoestring.{module}.parameters_of",
             lambda model: walks.append(model) or parameters_of(model),
         )
     goal = 0.2 * coupling.products(parameters_of(model))

@@ -107,14 +107,14 @@ def test_readers_that_cannot_shrink_are_named():
     with pytest.warns(SkippedWarning) as caught:
         GroupLasso(training=Training(1))(model, classified((4,)))
     assert [str(one.message) for one in caught] == [
-        "GroupLasso skipped 0: weights that read its channels have levels or steps",
+        "GroupLasso skipped 0: weights that read its channels have a codebook or a scale",
         "GroupLasso found no channel in the model that it could shrink",
     ]
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)).bfloat16()
     task = Calls((torch.randn(2, 4, dtype=torch.bfloat16),), {})
     with pytest.warns(SkippedWarning) as caught:
         GroupLasso(penalty=2.0, training=Training(1))(model, task)
-    assert "weights that read its channels are of half precision, use model.float()" in str(
+    assert "weights that read its channels have half precision: use model.float()" in str(
         caught[0].message
     )
     with warnings.catch_warnings():

@@ -95,7 +95,7 @@ def test_a_share_of_operations_is_a_rank():
         (lambda model: model[0].requires_grad_(False), "LowRank skipped 0: it is frozen"),
         (
             lambda model: nn.utils.parametrizations.weight_norm(model[0]),
-            "LowRank skipped 0: its weight is computed "
+            "LowRank skipped 0: its weight is computed by something else "
             "(torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a "
             "plain parameter of it)",
         ),

@@ -333,7 +333,7 @@ def test_training_helps_and_goes_on_with_a_binary_network(task, model):
     [
         ({"inputs_first": 1.5}, ValueError, "a share of the steps, 0 to 1"),
         ({"inputs": "signs"}, TypeError, "'signs': give"),
-        ({"inputs": Signs}, TypeError, "with their brackets"),
+        ({"inputs": Signs}, TypeError, "with their parentheses"),
     ],
 )
 def test_settings_out_of_range(settings, kind, why):

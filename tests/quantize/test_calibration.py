@@ -51,7 +51,7 @@ def no_look(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(
             calibrating.Calibration, "_watch", lambda self, seen, look: looked() if seen else None
         )
-        monkeypatch.setattr(calibrating, "calibration", looked)
+        monkeypatch.setattr(calibrating, "calibration_batches", looked)
 
     return refuse
 
@@ -162,10 +162,10 @@ def test_what_is_seen_of_a_value_is_that_of_the_layers_that_were_chosen(ranges):
 def test_planners_calibrate_once(trained, monkeypatch: pytest.MonkeyPatch):
     model, task = trained[0], trained[1]
     asked: list[int] = []
-    plain = calibrating.calibration
+    plain = calibrating.calibration_batches
     monkeypatch.setattr(
         calibrating,
-        "calibration",
+        "calibration_batches",
         lambda task, examples, model: asked.append(examples) or plain(task, examples, model),
     )
     table = sensitivity(model, task, [PostTraining(examples=64)], meters=(), examples=100)

@@ -41,7 +41,7 @@ from shoestring.quantize import (
     WeightOnly,
     WeightSharing,
 )
-from shoestring.quantize.post_training import keep_grid
+from shoestring.quantize.weight_grids import keep_grid
 from shoestring.tasks import digits
 
 

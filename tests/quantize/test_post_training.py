@@ -40,12 +40,12 @@ from shoestring.quantize import (
     QuantizationAware,
     Rate,
 )
-from shoestring.quantize.post_training import round_weight
-from shoestring.quantize.ranges import BINS, Seen
+from shoestring.quantize.ranges import BINS, Histogram
+from shoestring.quantize.weight_grids import round_weight
 
 
-def seen(values: torch.Tensor) -> Seen:
-    found = Seen()
+def seen(values: torch.Tensor) -> Histogram:
+    found = Histogram()
     for part in values.split(100):
         found.limits(part)
     for part in values.split(100):
@@ -88,7 +88,7 @@ def test_ranges_of_few_values(ranges):
 
 def test_calibration_refuses_numbers_that_are_none():
     with pytest.raises(ValueError, match="NaN or infinite"):
-        Seen().limits(torch.tensor([1.0, float("nan")]))
+        Histogram().limits(torch.tensor([1.0, float("nan")]))
 
 
 def test_weights_on_grids_by_hand():
@@ -282,8 +282,8 @@ def test_a_recurrent_network_is_hardly_touched_and_it_is_said():
     split = (torch.randn(64, 5, 8), torch.randint(0, 4, (64,)))
     task = Supervised(train=split, validation=split, test=split).sealed()
     said = (
-        r"put into whole numbers 2% of the weights; not rnn \(98%\): no kernels .* "
-        r"WeightOnly or Shared make"
+        r"quantized 2% of the weights; not rnn \(98%\): no integer kernels.* "
+        r"WeightOnly or WeightSharing make"
     )
     with pytest.warns(SkippedWarning, match=said):
         PostTraining()(Tagger(), task)

@@ -30,7 +30,7 @@ from shoestring.kit import (
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import PerChannel, PerTensor, Rate
-from shoestring.quantize.code_length import code_length, settle
+from shoestring.quantize.code_length import code_length, snap_to_grid
 from shoestring.quantize.rate import Price, Priced
 from shoestring.tasks import digits
 
@@ -82,7 +82,7 @@ def test_the_length_is_near_that_of_the_file():
             torch.rand(100, 200) < rows * columns, torch.randn(100, 200), 0
         )
         weight.round(torch.tensor(0.5))
-        settle(weight)
+        snap_to_grid(weight)
     bits, _ = code_length((weight.value() / 0.5).round())
     x = torch.randn(4, 200)
     split = (x, torch.zeros(4).long())

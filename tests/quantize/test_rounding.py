@@ -28,7 +28,7 @@ from shoestring.prune import Magnitude
 from shoestring.quantize import GPTQ, Nearest, PerTensor, PostTraining, correction
 from shoestring.quantize import calibration as calibrating
 from shoestring.quantize import rounding as module
-from shoestring.quantize.settling import sections
+from shoestring.quantize.sequential import sections
 
 pytestmark = pytest.mark.filterwarnings("ignore:PostTraining. answers are")
 """Networks that nobody trained, in 3 and 4 bits, answer otherwise: here it matters by how much."""
@@ -227,7 +227,7 @@ def test_a_layer_of_too_many_terms(case, monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 30)
     with pytest.warns(
         SkippedWarning,
-        match=r"left to the nearest: grouped \(sums of more than 30 terms, whose products would "
+        match=r"left to nearest rounding: grouped \(sums of more than 30 terms, whose products would "
         r"take 0\.0 GB\)",
     ):
         PostTraining(bits=4, rounding=GPTQ(), keep=("first",))(case[0], case[1].sealed())
@@ -241,7 +241,7 @@ def test_a_layer_that_takes_too_many_multiplications(case):
     gptq, nearest = weights(GPTQ()), weights(Nearest())
     with pytest.warns(
         SkippedWarning,
-        match=r"to the nearest: grouped \(2\.\de\+07 multiplications\), since a layer may take "
+        match=r"to nearest rounding: grouped \(2\.\de\+07 multiplications\), since a layer may take "
         r"1\.0e\+07",
     ) as said:
         some = weights(GPTQ(most=1e7))
@@ -426,7 +426,9 @@ def test_biases_make_good_what_rounding_shifts_of_their_own_layers_over_all_call
     assert isinstance(quantised, Quantised)
     name = "first" if kind == "tied" else "0"
     means = [
-        calibrating.means(one, inner, task, [name], next(iter(task.batches("train"))))[name].mean
+        calibrating.channel_means(one, inner, task, [name], next(iter(task.batches("train"))))[
+            name
+        ].mean
         for one, inner in ((model, model), (quantised, quantised.inner))
     ]
     assert torch.allclose(*means, atol=0.02)

@@ -11,7 +11,7 @@ from shoestring.kit import AdamW, Training, pack, resuming, state_of, train
 from shoestring.kit.exporting.export import export
 from shoestring.kit.training import resume
 from shoestring.quantize import Rate
-from shoestring.quantize.toward import _FIRST, INTEGRAL, PROPORTIONAL, Course, Toward, leave
+from shoestring.quantize.toward import _FIRST, INTEGRAL, PROPORTIONAL, Course, Toward, remove_course
 from shoestring.tasks import digits
 
 
@@ -92,9 +92,9 @@ def test_what_it_knows_is_in_a_buffer_of_the_model_and_leaves_with_it():
     assert Course(Toward(100), 2, 100, 0.5, model).price == pytest.approx(float(first.known[0])), (
         "a second phase goes on from it"
     )
-    leave(model)
+    remove_course(model)
     assert set(model.state_dict()) == before
-    leave(model)
+    remove_course(model)
 
 
 # -- in a training

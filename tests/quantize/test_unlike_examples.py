@@ -39,7 +39,7 @@ from shoestring.quantize import (
     correction,
     examples,
 )
-from shoestring.quantize.ranges import BINS, Seen, divided
+from shoestring.quantize.ranges import BINS, Histogram, refined
 
 
 @pytest.fixture(scope="module")
@@ -132,18 +132,18 @@ def test_bins_are_divided_where_nearly_all_numbers_are_in_a_few():
     with seeded(0):
         values = torch.cat([torch.randn(20_000), torch.tensor([1e6, -3e5])])
 
-    def counted(numbers: Tensor, low: float, high: float) -> Seen:
-        seen = Seen(low, high)
+    def counted(numbers: Tensor, low: float, high: float) -> Histogram:
+        seen = Histogram(low, high)
         seen.count(numbers)
         return seen
 
-    def between(low: float, high: float) -> Seen:
+    def between(low: float, high: float) -> Histogram:
         return counted(values, low, high)
 
     whole = between(-3e5, 1e6)
     low, high = Percentile(0.999)(whole, 255)
     assert high - low > 600  # one bin or two
-    whole = divided(between, -3e5, 1e6)
+    whole = refined(between, -3e5, 1e6)
     assert (
         whole.counts is not None
         and whole.counts.sum() == 20_002
@@ -154,7 +154,7 @@ def test_bins_are_divided_where_nearly_all_numbers_are_in_a_few():
     low, high = Entropy()(whole, 255)
     assert -4 < low < -2 and 2 < high < 4
     many = torch.cat([torch.zeros(20_000), torch.linspace(0, 9, 15)])
-    spike = divided(
+    spike = refined(
         lambda low, high: counted(many, low, high), 0.0, 9.0
     )  # no part of it tells more
     assert spike.parts == () and len(spike.bounds()) == BINS + 1
@@ -224,7 +224,7 @@ def test_a_layer_that_is_given_a_constant_stays_and_the_others_do_not():
     task = Supervised(train=(x, y), validation=(x, y), test=(x, y))
     with pytest.warns(
         SkippedWarning,
-        match=r"left in floating point: other \(never beyond 2\.5\): what they take was the same",
+        match=r"left in floating point: other \(never beyond 2\.5\): their input was the same",
     ):
         quantised = PostTraining()(Constant(), task.sealed())
     assert isinstance(quantised, Quantised) and list(quantised.places.layers) == ["one"]

@@ -249,7 +249,7 @@ def test_the_row_that_stands_for_padding_stays_zero():
 
 def test_overrides_of_no_tensor_are_named():
     with pytest.raises(
-        ValueError, match=r"Shared: overrides= names '1\.weihgt', and there is no such"
+        ValueError, match=r"WeightSharing: overrides= names '1\.weihgt', and there is no such"
     ):
         WeightSharing(overrides=(("1.weihgt", 4),), training=Training(0))(wide(), task())
 

@@ -1,7 +1,4 @@
-"""Packed checkpoints: `.safetensors` files in and out, bit for bit, without a package for them.
-
-Needs no torch.
-"""
+"""Packed checkpoints: `.safetensors` files in and out, bit for bit, without torch."""
 
 from __future__ import annotations
 
@@ -10,12 +7,19 @@ import json
 import mmap
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
+from shoestring.artifact.checkpoints.packing import (
+    Packing,
+    all_close,
+    by_type,
+    check_target,
+    save_new,
+    seen,
+)
 from shoestring.artifact.checkpoints.safetensors import (
     KEPT,
     MOST_HEADER,
@@ -29,12 +33,11 @@ from shoestring.artifact.checkpoints.safetensors import (
 )
 from shoestring.artifact.format import file
 from shoestring.artifact.format.file import Checkpoint
-from shoestring.artifact.format.saving import check_file, check_place, save
+from shoestring.artifact.format.saving import check_file
 from shoestring.artifact.format.tensors import (
     ELEMENTS,
     MOST_TENSORS,
     NUMBERS,
-    Packed,
     Tensor,
     little,
     unsigned,
@@ -42,48 +45,14 @@ from shoestring.artifact.format.tensors import (
 from shoestring.artifact.wire import ShoeError
 
 _DTYPES = {element: dtype for dtype, element in reversed(KEPT.items())}
-STRUCTURE = "structure"  # the note that says how the tensors of a PyTorch file were nested
+STRUCTURE = "structure"  # the note on how the tensors of a PyTorch file were nested
 _HEADER, _SHA256, _TIED, _METADATA = "header", "sha256", "tied", "metadata."
 
 
-@dataclass(frozen=True)
-class Packing:
-    """What packing did: a line for each element type (its name, tensors, numbers, bytes before and
-    after), and the whole.
-    """
-
-    path: Path
-    bytes_before: int
-    bytes_after: int
-    seconds: float
-    kinds: tuple[tuple[str, int, int, int, int], ...]
-    rest: str = "names, shapes, tables"
-
-    def as_text(self) -> str:
-        """The bill in words; the lines add up to the file."""
-        lines = [
-            f"{after:>15,}  {name:<9} {numbers:,} numbers in {tensors:,} tensors, {before:,} "
-            f"bytes: {_less(before, after)}"
-            for name, tensors, numbers, before, after in self.kinds
-        ]
-        rest = self.bytes_after - sum(kind[-1] for kind in self.kinds)
-        lines.append(f"{rest:>15,}  {self.rest}")
-        whole = f"{self.bytes_before:,} bytes: {_less(self.bytes_before, self.bytes_after)}"
-        lines.append(
-            f"{self.bytes_after:>15,}  {self.path} of {whole}; read back and compared, in "
-            f"{self.seconds:.1f} s"
-        )
-        return "\n".join(lines)
-
-
-def _less(before: int, after: int) -> str:
-    return f"{1 - after / before:.1%} less" if 0 < after <= before else f"{after - before:,} more"
-
-
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is safetensors, judged by its first bytes.
+    """Whether a file is a safetensors file, judged by its first bytes; False for one of PyTorch.
 
-    False for one of PyTorch, ValueError for what is neither.
+    Raises ValueError for what is neither.
     """
     check_file(path)
     with path.open("rb") as opened:
@@ -106,9 +75,9 @@ def is_safetensors(path: Path) -> bool:
 
 
 def wants_safetensors(path: Path) -> bool:
-    """Whether a file of this name is to be safetensors.
+    """Whether a file name asks for safetensors; False for PyTorch.
 
-    False for PyTorch, ValueError for what is neither.
+    Raises ValueError for other endings.
     """
     if path.suffix not in (".safetensors", ".pt", ".pth", ".bin"):
         raise ValueError(
@@ -118,11 +87,10 @@ def wants_safetensors(path: Path) -> bool:
 
 
 def from_safetensors(path: Path) -> Checkpoint:
-    """The tensors of a .safetensors file, which may be anybody's.
+    """The tensors of a .safetensors file of any origin.
 
-    Warns where bytes of it belong to no tensor.
-    The file is mapped, not read: it must stay as it is while the checkpoint is used. Raises
-    ValueError.
+    The file is mapped, not read: it must stay unchanged while the checkpoint is used. A warning
+    says how many bytes belong to no tensor. Raises ValueError for a damaged file.
     """
     with path.open("rb") as opened:
         size = path.stat().st_size
@@ -140,12 +108,15 @@ def from_safetensors(path: Path) -> Checkpoint:
         entries, metadata = read_header(header)
         gaps = unclaimed(entries, len(values))
         named = [
-            Named(e.name, e.dtype, e.shape, _bits(values[e.begin : e.end], e)) for e in entries
+            Named(
+                entry.name, entry.dtype, entry.shape, _bits(values[entry.begin : entry.end], entry)
+            )
+            for entry in entries
         ]
         if gaps:
-            found = checkpoint(named, metadata)
+            content = checkpoint(named, metadata)
         else:
-            found = checkpoint(
+            content = checkpoint(
                 named, metadata, header=header, notes={_SHA256: hashlib.sha256(data).hexdigest()}
             )
     except ValueError as error:
@@ -155,7 +126,7 @@ def from_safetensors(path: Path) -> Checkpoint:
             f"{path}: {gaps:,} bytes belong to no tensor and are left out; all tensors are kept",
             stacklevel=2,
         )
-    return found
+    return content
 
 
 def checkpoint(
@@ -166,193 +137,167 @@ def checkpoint(
     tied: Mapping[str, str] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Tensors with what gives their file back.
+    """Tensors with the notes from which their file can be written again.
 
-    `tied`: other names of some of them; `header`: as it was, if there was one.
+    `named`: the tensors.
+    `metadata`: of the file.
+    `header`: as it was; None to write it.
+    `tied`: other names of some tensors, each with the name of its tensor.
+    `notes`: further notes.
     Raises ValueError for more tensors, or longer names and notes, than a file can hold.
     """
     named, tied = list(named), dict(tied or {})
-    if "__metadata__" in {one.name for one in named}:
+    if "__metadata__" in {tensor.name for tensor in named}:
         raise ValueError("no tensor can have the name __metadata__")
     if len(named) > MOST_TENSORS:
         raise ValueError(
             f"there are {len(named):,} tensors, and a file holds {MOST_TENSORS:,} at most"
         )
-    found = {one.name: one for one in named}
+    by_name = {tensor.name: tensor for tensor in named}
     if header is None:
         header = write_header(
-            [*named, *(_renamed(found[first], name) for name, first in tied.items())], metadata
+            [*named, *(_renamed(by_name[first], name) for name, first in tied.items())], metadata
         )
     kept = {f"{_METADATA}{key}": value for key, value in (metadata or {}).items()} | dict(
         notes or {}
     )
     if tied:
         kept[_TIED] = json.dumps(tied)
-    tensors = [_tensor(one, place) for place, one in enumerate(named)]
-    made = Checkpoint(tensors, tuple(found), kept)
+    tensors = [_tensor(tensor, member) for member, tensor in enumerate(named)]
+    made = Checkpoint(tensors, tuple(by_name), kept)
     if _plain_header(made) != header:
         kept = {_HEADER: header.decode()} | {
             key: note for key, note in kept.items() if not key.startswith(_METADATA)
         }
-        made = Checkpoint(tensors, tuple(found), kept)
+        made = Checkpoint(tensors, tuple(by_name), kept)
     words = [*made.names, *kept, *kept.values()]
     if sum(len(word.encode()) + 5 for word in words) > 1 << 24:
         raise ValueError("its names and notes take more than 16 MiB, which a file cannot hold")
     return made
 
 
-def pack(found: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
-    """Write the checkpoint found in `source` as a .shoe file, once what is written has been read
-    back and compared.
+def pack(content: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
+    """Write a checkpoint as a .shoe file, after reading the packed bytes back and comparing them.
+
+    `content`: the checkpoint of `source`, whose size is reported.
+    `smallest`: whether to take longer for a smaller file.
+    Raises OSError or ValueError for a bad `out`, FileExistsError where another process wrote it
+    meanwhile, and ShoeError where the packed bytes do not come back the same.
     """
     began = perf_counter()
     check_target(source, out)
-    there = seen(out)
-    data = file.pack(found, smallest=smallest)
+    seen_before = seen(out)
+    data = file.pack(content, smallest=smallest)
     again = file.unpack_any(data, 1 << 62)
-    same = isinstance(again, Checkpoint) and (again.names, again.notes) == (
-        found.names,
-        found.notes,
+    is_same = isinstance(again, Checkpoint) and (again.names, again.notes) == (
+        content.names,
+        content.notes,
     )
-    if not same or not all(map(all_close, found.tensors, again.tensors)):
+    if not is_same or not all(map(all_close, content.tensors, again.tensors)):
         raise ShoeError(
             "what was packed does not come back as it was; nothing is written: please report this"
         )
-    save_new(out, data, there)
+    save_new(out, data, seen_before)
     return Packing(
         out, source.stat().st_size, len(data), perf_counter() - began, by_type(again.packed)
     )
 
 
-def save_new(out: Path, data: bytes, there: tuple[int, int, int] | None) -> None:
-    """Save where nothing else was written since `there` was `seen`; raises FileExistsError."""
-    if seen(out) != there:
-        raise FileExistsError(
-            f"another command wrote {out} meanwhile, and it stays as it is; name another file to "
-            "write"
-        )
-    save(out, data)
-
-
-def check_target(source: Path, out: Path) -> None:
-    """Raises OSError or ValueError where `out` is no place to write what is packed of `source`."""
-    check_place(out)
-    if out.exists() and out.samefile(source):
-        raise ValueError(f"{out} is the checkpoint itself: name another file to write")
-
-
-def by_type(tensors: Iterable[Packed]) -> tuple[tuple[str, int, int, int, int], ...]:
-    """A line for each element type, as `Packing` has them."""
-    kinds: dict[str, list[float]] = {}
-    for packed in tensors:
-        line = kinds.setdefault(ELEMENTS[packed.tensor.element][0], [0, 0, 0, 0])
-        sizes = (
-            1,
-            packed.tensor.bits.size,
-            packed.tensor.bits.nbytes,
-            packed.model_bits / 8 + packed.raw_bytes,
-        )
-        line[:] = [a + b for a, b in zip(line, sizes, strict=True)]
-    return tuple((name, *(int(n) for n in line)) for name, line in kinds.items())  # pyright: ignore[reportReturnType]
-
-
-def seen(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from one that is written later in its place; None where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
 def read(path: Path, max_bytes: int | None = None) -> Checkpoint:
-    """The checkpoint in a .shoe file; `max_bytes`: None is `room`.
+    """The checkpoint in a .shoe file.
 
-    Raises ShoeError for one that is damaged, or a model.
+    `max_bytes`: the most that its tensors may take in memory; None for `room` of its size.
+    Raises ShoeError for a damaged file, and for a model.
     """
     check_file(path)
     data = path.read_bytes()
-    found = file.unpack_any(data, room(len(data)) if max_bytes is None else max_bytes)
-    if not isinstance(found, Checkpoint):
+    content = file.unpack_any(data, room(len(data)) if max_bytes is None else max_bytes)
+    if not isinstance(content, Checkpoint):
         raise ShoeError(
             f"{path} is a model and no packed checkpoint: `shoestring export` gives it as ONNX, "
             "weights and all"
         )
-    return found
+    return content
 
 
 def room(size: int) -> int:
-    """The bytes in memory that a file of this size may ask for.
+    """The bytes in memory that a file of `size` bytes may ask for.
 
-    What any honest checkpoint needs, and not without bound.
+    It is enough for any honest checkpoint, and bounded.
     """
     return max(file.MAX_BYTES, 16 * size)
 
 
-def as_safetensors(found: Checkpoint) -> tuple[bytes, str]:
-    """A .safetensors file of these tensors, and in words what it has of what was packed.
+def as_safetensors(content: Checkpoint) -> tuple[bytes, str]:
+    """A .safetensors file of the tensors, and a text that says how much of the original it has.
 
-    Raises ShoeError.
+    Raises ShoeError for a damaged checkpoint.
     """
-    places = {one.name: one.bits for one in everything(found)}
+    bits_of = {tensor.name: tensor.bits for tensor in everything(content)}
     try:
-        header = _kept_header(found) or _plain_header(found)
+        header = _kept_header(content) or _plain_header(content)
         parts = [len(header).to_bytes(8, "little"), header]
         entries, _ = read_header(header)
         gaps = unclaimed(entries, max((entry.end for entry in entries), default=0))
-        for entry in sorted(entries, key=lambda e: (e.begin, e.end)):
-            bits = places.pop(entry.name)
+        for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+            bits = bits_of.pop(entry.name)
             if bits.nbytes != entry.end - entry.begin:
                 raise ValueError(f"{entry.name!r} is not as large as the header says")
             parts.append(little(bits))
     except (ValueError, KeyError) as error:
         raise ShoeError(f"damaged file: {error}") from None
-    if gaps or places:
+    if gaps or bits_of:
         raise ShoeError("damaged file: its header is not that of its tensors")
     data = b"".join(parts)
-    wanted = found.notes.get(_SHA256)
+    wanted = content.notes.get(_SHA256)
     if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
         raise ShoeError("damaged file: what it gives is not the file that was packed")
     if wanted is not None:
         return data, "the file that was packed, byte for byte"
-    beside = (
+    addition = (
         "; a .pt file would have them nested as they were, and what was beside them"
-        if STRUCTURE in found.notes
+        if STRUCTURE in content.notes
         else ""
     )
-    return data, f"the tensors that were packed, bit for bit{beside}"
+    return data, f"the tensors that were packed, bit for bit{addition}"
 
 
-def everything(found: Checkpoint) -> list[Named]:
-    """The tensors with their names, types and shapes, those of tied names too; raises ShoeError."""
-    header = _kept_header(found)
+def everything(content: Checkpoint) -> list[Named]:
+    """All tensors with their names, types and shapes, also under tied names.
+
+    Raises ShoeError for a damaged checkpoint.
+    """
+    header = _kept_header(content)
     known = {} if header is None else {entry.name: entry for entry in _entries_of(header)}
-    place = dict(zip(found.names, found.tensors, strict=True))
+    tensor_of = dict(zip(content.names, content.tensors, strict=True))
     try:
-        tied = json.loads(found.notes.get(_TIED, "{}"))
-        owners = {name: name for name in found.names} | tied
-        tensors = {name: place[owner] for name, owner in owners.items()}
+        tied = json.loads(content.notes.get(_TIED, "{}"))
+        owners = {name: name for name in content.names} | tied
+        tensors = {name: tensor_of[owner] for name, owner in owners.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ShoeError("damaged file: a tied name has no tensor") from None
-    out: list[Named] = []
+    named: list[Named] = []
     for name, tensor in tensors.items():
         dtype, shape = _DTYPES[ELEMENTS[tensor.element][0]], tensor.bits.shape
         if entry := known.get(name):
             dtype, shape = entry.dtype, entry.shape
         if tensor.bits.nbytes != size_of(dtype, shape):
             raise ShoeError(f"damaged file: {name!r} is not as large as the header says")
-        out.append(Named(name, dtype, shape, tensor.bits))
-    return out
+        named.append(Named(name, dtype, shape, tensor.bits))
+    return named
 
 
-def tied(found: Checkpoint) -> dict[str, str]:
-    """Names that share the tensor of another, with that one's; raises ShoeError."""
-    everything(found)
-    return json.loads(found.notes.get(_TIED, "{}"))
+def tied(content: Checkpoint) -> dict[str, str]:
+    """The names that share a tensor, each with the tensor's own name.
+
+    Raises ShoeError for a damaged checkpoint.
+    """
+    everything(content)
+    return json.loads(content.notes.get(_TIED, "{}"))
 
 
-def _kept_header(found: Checkpoint) -> bytes | None:
-    return found.notes[_HEADER].encode() if _HEADER in found.notes else None
+def _kept_header(content: Checkpoint) -> bytes | None:
+    return content.notes[_HEADER].encode() if _HEADER in content.notes else None
 
 
 def _entries_of(header: bytes) -> list[Entry]:
@@ -362,14 +307,16 @@ def _entries_of(header: bytes) -> list[Entry]:
         raise ShoeError(f"damaged file: {error}") from None
 
 
-def _plain_header(found: Checkpoint) -> bytes:
+def _plain_header(content: Checkpoint) -> bytes:
     metadata = {
         key.removeprefix(_METADATA): note
-        for key, note in found.notes.items()
+        for key, note in content.notes.items()
         if key.startswith(_METADATA)
     }
     bare = Checkpoint(
-        found.tensors, found.names, {key: note for key, note in found.notes.items() if key == _TIED}
+        content.tensors,
+        content.names,
+        {key: note for key, note in content.notes.items() if key == _TIED},
     )
     return write_header(everything(bare), metadata)
 
@@ -379,18 +326,13 @@ def _bits(values: memoryview, entry: Entry) -> np.ndarray:
     return np.frombuffer(values, kind.newbyteorder("<")).astype(kind, copy=False)
 
 
-def _tensor(one: Named, place: int) -> Tensor:
-    name = KEPT[one.dtype]
-    if name == "bool" and one.bits.size and one.bits.max() > 1:
-        name = "uint8"  # a truth value is 0 or 1 in our files
-    wide = (WIDE[one.dtype],) if one.dtype in WIDE else ()
-    return Tensor(NUMBERS[name], one.bits.reshape((*one.shape, *wide)), place)
+def _tensor(named: Named, member: int) -> Tensor:
+    name = KEPT[named.dtype]
+    if name == "bool" and named.bits.size and named.bits.max() > 1:
+        name = "uint8"  # a bool is 0 or 1 in our files
+    wide = (WIDE[named.dtype],) if named.dtype in WIDE else ()
+    return Tensor(NUMBERS[name], named.bits.reshape((*named.shape, *wide)), member)
 
 
-def _renamed(one: Named, name: str) -> Named:
-    return Named(name, one.dtype, one.shape, one.bits)
-
-
-def all_close(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same type, shape and bits."""
-    return one.element == other.element and np.array_equal(one.bits, other.bits)
+def _renamed(tensor: Named, name: str) -> Named:
+    return Named(name, tensor.dtype, tensor.shape, tensor.bits)

@@ -1,7 +1,4 @@
-"""The safetensors format: what its header says, checked and written.
-
-Files of this kind are anybody's; needs no package.
-"""
+"""The safetensors format: a header that is checked and written, without a package for it."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ import numpy as np
 
 from shoestring.artifact.format.tensors import ELEMENTS, MOST_AXES, NUMBERS
 
-# What safetensors calls its types, and the element that has their bits. Of 8-bit floats we keep the
-# bytes, of complex numbers both parts; the header, kept then, says what they are.
+# The element type that keeps the bits of each safetensors type. 8-bit floats are kept as bytes, and
+# complex numbers as two parts; the header, which is then kept too, has their type.
 KEPT = {
     "F32": "float32",
     "F16": "float16",
@@ -39,15 +36,18 @@ KEPT = {
     "F8_E4M3FNUZ": "uint8",
     "F8_E5M2FNUZ": "uint8",
 }
-WIDE = {"C64": 2}  # elements to a number
-MOST_HEADER = 8_000_000  # bytes; names and notes of a file may together be 2^24
+WIDE = {"C64": 2}  # elements per number
+MOST_HEADER = 8_000_000  # bytes; the names and notes of a file may have 2^24 in all
 
 
 @dataclass(frozen=True)
 class Named:
     """A tensor as safetensors has it.
 
-    `dtype` is the word there ("F32"), `bits` an unsigned array, in any shape.
+    `name`: of the tensor.
+    `dtype`: the type's name there, such as "F32".
+    `shape`: of the tensor.
+    `bits`: an unsigned array with its bits, in any shape.
     """
 
     name: str
@@ -58,8 +58,10 @@ class Named:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a header: a tensor's name, type, shape, and the bytes that are its, counted from
-    the header's end.
+    """A tensor in a header.
+
+    `name`, `dtype`, `shape`: as in `Named`.
+    `begin`, `end`: its bytes, counted from the header's end.
     """
 
     name: str
@@ -70,20 +72,21 @@ class Entry:
 
 
 def write_header(named: list[Named], metadata: Mapping[str, str] | None) -> bytes:
-    """As the safetensors package writes it: wide types first, for alignment, otherwise in order.
+    """The header that the safetensors package writes, padded to a multiple of 8 bytes.
 
-    Padded to whole words.
+    Wide types come first in the data, for alignment; otherwise the order is kept.
+    Raises ValueError for a name that is not text, and for a header that is too long.
     """
-    ends: dict[str, list[int]] = {}
+    ranges: dict[str, list[int]] = {}
     at = 0
-    for one in sorted(named, key=lambda one: -size_of(one.dtype, ())):
-        ends[one.name] = [at, at := at + size_of(one.dtype, one.shape)]
+    for tensor in sorted(named, key=lambda tensor: -size_of(tensor.dtype, ())):
+        ranges[tensor.name] = [at, at := at + size_of(tensor.dtype, tensor.shape)]
     tree: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    for one in named:
-        tree[one.name] = {
-            "dtype": one.dtype,
-            "shape": list(one.shape),
-            "data_offsets": ends[one.name],
+    for tensor in named:
+        tree[tensor.name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": ranges[tensor.name],
         }
     text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
     try:
@@ -98,9 +101,9 @@ def write_header(named: list[Named], metadata: Mapping[str, str] | None) -> byte
 
 
 def read_header(header: bytes) -> tuple[list[Entry], dict[str, str]]:
-    """What a header lists, in its order, and its metadata; nothing in it is believed.
+    """The entries of a header in its order, and its metadata.
 
-    Raises ValueError.
+    Raises ValueError for a header that is not valid; every part is checked.
     """
     try:
         pairs = json.loads(header.decode(), object_pairs_hook=_Pairs, parse_constant=_no_number)
@@ -108,24 +111,24 @@ def read_header(header: bytes) -> tuple[list[Entry], dict[str, str]]:
         raise ValueError(f"the header is no JSON ({error}): is this a .safetensors file?") from None
     if not isinstance(pairs, _Pairs):
         raise ValueError("the header is no JSON object: is this a .safetensors file?")
-    found = pairs.unique("the header")
-    about = found.pop("__metadata__", _Pairs())
-    if not isinstance(about, _Pairs) or not all(isinstance(value, str) for _, value in about):
+    tensors = pairs.unique("the header")
+    notes = tensors.pop("__metadata__", _Pairs())
+    if not isinstance(notes, _Pairs) or not all(isinstance(value, str) for _, value in notes):
         raise ValueError("the metadata must be texts by name")
-    metadata = about.unique("the metadata")
-    return [_entry(name, one) for name, one in found.items()], metadata
+    metadata = notes.unique("the metadata")
+    return [_entry(name, about) for name, about in tensors.items()], metadata
 
 
 class _Pairs(list):
-    """A JSON object before its keys are known to be different."""
+    """The pairs of a JSON object, whose keys may repeat."""
 
     def unique(self, what: str) -> dict[str, Any]:
-        """The object; raises ValueError where a key is there twice."""
-        found = dict(self)
-        if len(found) < len(self):
+        """The object; raises ValueError where a key repeats."""
+        unique = dict(self)
+        if len(unique) < len(self):
             twice, _ = Counter(key for key, _ in self).most_common(1)[0]
             raise ValueError(f"{what} has the name {twice!r} twice")
-        return found
+        return unique
 
 
 def _no_number(text: str) -> None:
@@ -148,12 +151,12 @@ def _entry(name: str, about: Any) -> Entry:
             f"{', '.join(KEPT)}"
         )
     if (
-        not _counts(shape)
+        not _is_list_of_counts(shape)
         or len(shape) > MOST_AXES - 1
         or math.prod(size or 1 for size in shape) > 1 << 39
     ):
         raise ValueError(f"{name!r} cannot have the shape {str(shape)[:100]}")
-    if not _counts(offsets) or len(offsets) != 2:
+    if not _is_list_of_counts(offsets) or len(offsets) != 2:
         raise ValueError(f"{name!r} needs two offsets, and has {str(offsets)[:100]}")
     begin, end = offsets
     if end - begin != size_of(dtype, tuple(shape)):
@@ -164,14 +167,15 @@ def _entry(name: str, about: Any) -> Entry:
     return Entry(name, dtype, tuple(shape), begin, end)
 
 
-def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(one) is int and 0 <= one < 1 << 62 for one in value)
+def _is_list_of_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 62 for n in value)
 
 
 def unclaimed(entries: list[Entry], size: int) -> int:
-    """How many of the bytes belong to no tensor.
+    """The number of bytes that belong to no tensor.
 
-    Raises ValueError where one belongs to two, or is not there.
+    `size`: bytes of data.
+    Raises ValueError where a byte belongs to two tensors or is missing.
     """
     used, last = 0, ""
     gaps = 0
@@ -188,4 +192,5 @@ def unclaimed(entries: list[Entry], size: int) -> int:
 
 
 def size_of(dtype: str, shape: tuple[int, ...]) -> int:
+    """The bytes of a tensor."""
     return math.prod(shape) * WIDE.get(dtype, 1) * ELEMENTS[NUMBERS[KEPT[dtype]]][1]

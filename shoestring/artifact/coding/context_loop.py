@@ -1,9 +1,8 @@
-"""The context model a number at a time.
+"""The context model one number at a time, in plain loops over integers.
 
-The rules of `context.py` in plain loops over whole numbers.
-numba compiles it where it is installed (the extra `fast`); without it Python runs it as it is, some
-fifty times more slowly. All that a run knows is in one flat run of numbers, the memory, so that
-both can.
+It follows the rules of `context.py`. numba compiles it where it is installed (the extra `fast`).
+Without numba, Python runs it some fifty times more slowly. All state is in one flat array of
+integers, the memory, so that both can run it.
 """
 
 from __future__ import annotations
@@ -25,23 +24,21 @@ from shoestring.artifact.coding.context import (
 )
 from shoestring.artifact.coding.entropy import Decoder
 
-# Where what is in the memory. Scratch: the cells around a number, the places of its contexts and
-# their features.
+# The layout of the memory. CELLS, PLACES and FEATURES are scratch space: the cells around a number,
+# the indices of its contexts and their features.
 WORDS, HIGH, LOW, DECODING, COUNT = 0, 1, 2, 3, 4
 ROWS, COLUMNS, WIDTH, DIGITS, STRENGTH, RATE, GROUPS, SIZE = 5, 6, 7, 8, 9, 10, 11, 12
 CELLS, PLACES, FEATURES = 16, 28, 34
 TOTALS, WEIGHTS, NODES, SEEN = 40, 80, 160, 448
-"""Room for 17 planes of 2 totals and 5 weights, for 16 lengths of 8 nodes, and then SIZE counts for
-each plane.
-"""
+"""There are 17 planes of 2 totals and 5 weights, 16 lengths of 8 nodes, and SIZE counts a plane."""
 
 
 def memory(choice: Choice, rows: int, columns: int) -> np.ndarray:
     """The memory before the first number."""
     groups = (columns - 1) // choice.width + 1 if choice.width else 1
     size = 2 * (rows + columns + groups + 27 + 21)
-    made = np.zeros(SEEN + choice.planes * size, np.int64)
-    made[ROWS : SIZE + 1] = (
+    m = np.zeros(SEEN + choice.planes * size, np.int64)
+    m[ROWS : SIZE + 1] = (
         rows,
         columns,
         choice.width,
@@ -52,10 +49,10 @@ def memory(choice: Choice, rows: int, columns: int) -> np.ndarray:
         size,
     )
     for plane in range(choice.planes):
-        made[TOTALS + 2 * plane : TOTALS + 2 * plane + 2] = FIRST[min(plane, 2)]
-        made[WEIGHTS + 5 * plane : WEIGHTS + 5 * plane + 5] = SHARES[choice.share]
-    made[NODES:SEEN] = 1
-    return made
+        m[TOTALS + 2 * plane : TOTALS + 2 * plane + 2] = FIRST[min(plane, 2)]
+        m[WEIGHTS + 5 * plane : WEIGHTS + 5 * plane + 5] = SHARES[choice.share]
+    m[NODES:SEEN] = 1
+    return m
 
 
 def _cell(m: Any, numbers: Any, row: int, column: int) -> int:
@@ -65,7 +62,7 @@ def _cell(m: Any, numbers: Any, row: int, column: int) -> int:
 
 
 def _look(m: Any, numbers: Any, row: int, column: int) -> None:
-    """The nine cells around a number that come before it: above, left, over, and six others."""
+    """Read nine earlier cells around a number: above, left, a width before, and six others."""
     width = m[WIDTH]
     m[CELLS] = _cell(m, numbers, row - 1, column)
     m[CELLS + 1] = _cell(m, numbers, row, column - 1)
@@ -80,17 +77,17 @@ def _look(m: Any, numbers: Any, row: int, column: int) -> None:
 
 
 def _neighbourhood(m: Any, start: int, signs: bool) -> None:
-    """The places of the near and far contexts in a plane whose counts begin at `start`."""
+    """Find the near and far contexts in a plane whose counts begin at `start`."""
     others = 0
     if signs:
         a, b, c = _sign(m[CELLS]), _sign(m[CELLS + 1]), _sign(m[CELLS + 2])
-        for one in range(3, 9):
-            others += _sign(m[CELLS + one])
+        for cell in range(3, 9):
+            others += _sign(m[CELLS + cell])
         near, far = 9 * a + 3 * b + c + 13, 3 * (min(max(others, -2), 2) + 2) + b + 1
     else:
         a, b, c = min(abs(m[CELLS]), 2), min(abs(m[CELLS + 1]), 2), min(abs(m[CELLS + 2]), 2)
-        for one in range(3, 9):
-            if m[CELLS + one] != 0:
+        for cell in range(3, 9):
+            if m[CELLS + cell] != 0:
                 others += 1
         near, far = 9 * a + 3 * b + c, 3 * others + min(b + c, 2)
     m[PLACES + 3] = start + m[SIZE] - 96 + 2 * near
@@ -106,7 +103,7 @@ def _decide(
 ) -> int:
     """Code one bit of a plane, learn from it, and return it.
 
-    `bit` is what it is where that is known.
+    `bit`: its value, when encoding.
     """
     width, start = m[WIDTH], SEEN + plane * m[SIZE]
     m[PLACES] = start + 2 * row
@@ -116,36 +113,38 @@ def _decide(
     zeros, ones, strength = m[TOTALS + 2 * plane], m[TOTALS + 2 * plane + 1], m[STRENGTH]
     average = min(max((ones << 16) // (zeros + ones), 1), 65535)
     base, mixed, weights = tables[average], 0, WEIGHTS + 5 * plane
-    for one in range(5):
+    for context in range(5):
         feature = 0
-        zeros, ones = m[m[PLACES + one]], m[m[PLACES + one] + 1]
-        if zeros + ones > 0 and (one != 2 or width > 0):
-            chance = ((ones << 16) + strength * average) // (zeros + ones + strength)
-            feature = tables[min(chance, 65535)] - base
-        m[FEATURES + one] = feature
-        mixed += m[weights + one] * feature
-    chance = tables[65536 + min(max((mixed >> 16) + base + REACH, 0), 2 * REACH)]
-    bit = _code(m, chance, bit, words, notes)
-    error, rate = (bit << 16) - chance, m[RATE]
-    for one in range(5):
-        weight = m[weights + one] + ((error * m[FEATURES + one] + (1 << (rate - 1))) >> rate)
-        m[weights + one] = min(max(weight, -524288), 524288)
-        m[m[PLACES + one] + bit] += 1
+        zeros, ones = m[m[PLACES + context]], m[m[PLACES + context] + 1]
+        if zeros + ones > 0 and (context != 2 or width > 0):
+            probability = ((ones << 16) + strength * average) // (zeros + ones + strength)
+            feature = tables[min(probability, 65535)] - base
+        m[FEATURES + context] = feature
+        mixed += m[weights + context] * feature
+    probability = tables[65536 + min(max((mixed >> 16) + base + REACH, 0), 2 * REACH)]
+    bit = _code(m, probability, bit, words, notes)
+    error, rate = (bit << 16) - probability, m[RATE]
+    for context in range(5):
+        weight = m[weights + context] + (
+            (error * m[FEATURES + context] + (1 << (rate - 1))) >> rate
+        )
+        m[weights + context] = min(max(weight, -524288), 524288)
+        m[m[PLACES + context] + bit] += 1
     m[TOTALS + 2 * plane + bit] += 16
     return bit
 
 
-def _code(m: Any, chance: int, bit: int, words: Any, notes: Any) -> int:
-    """A bit of the stream, or a note of what an encoder is to write.
+def _code(m: Any, probability: int, bit: int, words: Any, notes: Any) -> int:
+    """Decode a bit from the stream, or note a bit for the encoder.
 
-    Range asymmetric numeral systems; the state of 64 bits is in two halves, so that no product is
-    longer.
+    The coder is range asymmetric numeral systems. Its state of 64 bits is in two halves, so that no
+    product is longer than 64 bits.
     """
     if not m[DECODING]:
-        notes[m[COUNT]] = chance << 1 | bit
+        notes[m[COUNT]] = probability << 1 | bit
         m[COUNT] += 1
         return bit
-    first = 1 + (((65536 - chance) * 16777214) >> 16)
+    first = 1 + (((65536 - probability) * 16777214) >> 16)
     rest = m[LOW] & 16777215
     bit = 1 if rest >= first else 0
     size = 16777216 - first if bit else first
@@ -162,7 +161,7 @@ def _code(m: Any, chance: int, bit: int, words: Any, notes: Any) -> int:
 
 
 def _number(m: Any, row: int, column: int, known: int, tables: Any, words: Any, notes: Any) -> int:
-    """Code one number."""
+    """Code one number; `known` is its value, when encoding."""
     magnitude, digits = abs(known), m[DIGITS]
     if not _decide(m, 0, row, column, 1 if known else 0, tables, words, notes):
         return 0
@@ -172,24 +171,24 @@ def _number(m: Any, row: int, column: int, known: int, tables: Any, words: Any, 
         m, length + 1, row, column, 1 if magnitude >> length else 0, tables, words, notes
     ):
         length += 1
-    found = 1
-    for place in range(1, length):
-        node = NODES + 2 * (8 * length + found) if place <= 3 else 0
-        chance = (m[node + 1] << 16) // (m[node] + m[node + 1]) if node else 32768
-        bit = _code(m, chance, magnitude >> (length - 1 - place) & 1, words, notes)
+    prefix = 1
+    for digit in range(1, length):
+        node = NODES + 2 * (8 * length + prefix) if digit <= 3 else 0
+        probability = (m[node + 1] << 16) // (m[node] + m[node + 1]) if node else 32768
+        bit = _code(m, probability, magnitude >> (length - 1 - digit) & 1, words, notes)
         if node:
             m[node + bit] += 1
-        found = 2 * found + bit
-    return found if positive else -found
+        prefix = 2 * prefix + bit
+    return prefix if positive else -prefix
 
 
 def _loop(m: Any, numbers: Any, tables: Any, words: Any, notes: Any) -> int:
-    """Go through the matrix, filling it or noting it; returns how many bits there were to note."""
+    """Decode the matrix, or note its bits; returns the number of notes."""
     for row in range(m[ROWS]):
         for column in range(m[COLUMNS]):
-            here = row * m[COLUMNS] + column
+            index = row * m[COLUMNS] + column
             _look(m, numbers, row, column)
-            numbers[here] = _number(m, row, column, numbers[here], tables, words, notes)
+            numbers[index] = _number(m, row, column, numbers[index], tables, words, notes)
     return m[COUNT]
 
 
@@ -200,7 +199,7 @@ def compiled() -> Any:
         from numba import njit
     except ModuleNotFoundError:
         return None
-    space = dict(globals())
+    scope = dict(globals())
     for name in (
         "_cell",
         "_sign",
@@ -212,15 +211,15 @@ def compiled() -> Any:
         "_loop",
     ):
         function = globals()[name]
-        made = type(function)(function.__code__, space, name)
-        space[name] = njit(cache=True)(made)
-    return space["_loop"]
+        made = type(function)(function.__code__, scope, name)
+        scope[name] = njit(cache=True)(made)
+    return scope["_loop"]
 
 
 def _loop_for(count: int) -> Any:
-    """The compiled loop for so many numbers.
+    """The compiled loop for a matrix of `count` numbers.
 
-    None where there is none, or where they are too few to load a compiler for.
+    None where numba is missing, or where loading it would take longer than running Python.
     """
     if count < SOME and not compiled.cache_info().currsize:
         return None
@@ -228,20 +227,20 @@ def _loop_for(count: int) -> Any:
 
 
 SOME = 20_000
-"""Numbers that take Python as long as the compiled loop takes to load."""
+"""So many numbers take Python as long as the compiled loop takes to load."""
 TABLES = np.concatenate([STRETCH, SQUASH])
 
 
 @cache
 def _listed() -> list[int]:
-    """The tables as Python has them: small tensors are many."""
+    """The tables as a list, made once: many tensors are small."""
     return TABLES.tolist()
 
 
 def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
-    """What an encoder is to write for the matrix.
+    """The bits that an encoder writes for the matrix, in decoding order.
 
-    Of each bit its chance (× 65,536) × 2, plus the bit, in decoding order.
+    Each note is the probability of a 1 (× 65,536) × 2, plus the bit.
     """
     m = memory(choice, *matrix.shape)
     numbers = matrix.astype(np.int64).ravel()
@@ -255,20 +254,19 @@ def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
 
 
 def numbers(choice: Choice, rows: int, columns: int, decoder: Decoder) -> np.ndarray:
-    """The matrix that is next in the stream."""
+    """The next matrix (rows × columns) in the stream."""
     m = memory(choice, rows, columns)
-    left, state = decoder.place()
-    near = min(
-        left, rows * columns * 2 * choice.digits
-    )  # of a stream that may be long, the words that are enough: one a bit
-    words = decoder.words[left - near : left].astype(np.int64)
-    m[WORDS], m[HIGH], m[LOW], m[DECODING] = near, state >> 32, state & 0xFFFFFFFF, 1
-    found = np.zeros(rows * columns, np.int64)
-    if (loop := _loop_for(found.size)) is not None:
-        loop(m, found, TABLES, words, np.zeros(1, np.int64))
+    left, state = decoder.position()
+    # One word a bit is enough; the stream may be much longer.
+    count = min(left, rows * columns * 2 * choice.digits)
+    words = decoder.words[left - count : left].astype(np.int64)
+    m[WORDS], m[HIGH], m[LOW], m[DECODING] = count, state >> 32, state & 0xFFFFFFFF, 1
+    decoded = np.zeros(rows * columns, np.int64)
+    if (loop := _loop_for(decoded.size)) is not None:
+        loop(m, decoded, TABLES, words, np.zeros(1, np.int64))
     else:
-        listed, values = m.tolist(), found.tolist()
+        listed, values = m.tolist(), decoded.tolist()
         _loop(listed, values, _listed(), words.tolist(), [])
-        found, m = np.array(values, np.int64), listed
-    decoder.go(left - near + int(m[WORDS]), int(m[HIGH]) << 32 | int(m[LOW]))
-    return found.reshape(rows, columns)
+        decoded, m = np.array(values, np.int64), listed
+    decoder.go(left - count + int(m[WORDS]), int(m[HIGH]) << 32 | int(m[LOW]))
+    return decoded.reshape(rows, columns)

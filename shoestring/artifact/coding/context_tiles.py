@@ -1,4 +1,4 @@
-"""The context model a tile at a time, in numpy: what a tile teaches counts from its end."""
+"""The context model one tile at a time, in numpy; the model learns from a tile at its end."""
 
 from __future__ import annotations
 
@@ -23,31 +23,30 @@ from shoestring.artifact.coding.context import (
 )
 
 Source = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
-"""Bits for chances (of a 1, × 65,536).
+"""Returns bits for probabilities of a 1 (× 65,536).
 
-Those given, noted by an encoder, or those that a decoder finds (given None).
+An encoder notes the bits that it is given; a decoder, given None, decodes them.
 """
-
-
 LARGEST_BLOCK = 1 << 18
-"""Numbers in a block of more than one row, at most: so much is in memory several times."""
+"""The most numbers in a block of several rows, which are in memory several times."""
 
 
 def bounds(rows: int, columns: int, blocks: int) -> list[int]:
-    """Where the blocks of rows begin and end.
+    """The rows at which blocks begin and end.
 
-    Each as large as all before it, up to a size, and the first the smallest.
+    Each block has as many rows as all before it, up to a limit; the first is the smallest.
     """
-    found = [0]
-    most = max(1, LARGEST_BLOCK // columns)
+    ends = [0]
+    most_rows = max(1, LARGEST_BLOCK // columns)
     for end in sorted({-(-rows >> k) for k in range(blocks)}):
-        found += [*range(found[-1] + most, end, most), end]
-    return found
+        ends += [*range(ends[-1] + most_rows, end, most_rows), end]
+    return ends
 
 
 class Tiles:
-    """Rows in blocks; of each block first every second number, as on a chessboard, then the others,
-    which know all around them.
+    """Rows in blocks, each coded in two halves like the squares of a chessboard.
+
+    The numbers of the second half know all their neighbours.
     """
 
     def __init__(self, choice: Choice, rows: int, columns: int) -> None:
@@ -58,13 +57,12 @@ class Tiles:
         self.stride = columns + 2 * self.margin
         self.numbers = np.zeros((rows + 2) * self.stride, np.int16)  # with margins of zeros
         self.totals = [list(FIRST[min(plane, 2)]) for plane in range(planes)]
-        sizes = [columns, 2 * NEARS, 2 * FARS]  # near and far: apart for the first half of a block
+        sizes = [columns, 2 * NEARS, 2 * FARS]  # near and far contexts are separate for each half
         if width:
             sizes.append((columns - 1) // width + 1)
         self.ends = bounds(rows, columns, BLOCKS[choice.tiles - 1])
-        self.starts = np.cumsum(
-            [0, *sizes]
-        )  # of the counts of each context; the last are those of a block's rows
+        # Where the counts of each context begin; the last are those of a block's rows.
+        self.starts = np.cumsum([0, *sizes])
         self.weights = np.full((planes, len(self.starts)), SHARES[choice.share], np.int64)
         self.seen = np.zeros(
             (planes, 2, self.starts[-1] + max(map(int.__sub__, self.ends[1:], self.ends))), np.int64
@@ -72,7 +70,7 @@ class Tiles:
         self.nodes = np.ones((choice.digits + 1, 1 << ADAPTIVE, 2), np.int64)
 
     def run(self, source: Source, known: np.ndarray | None = None) -> np.ndarray:
-        """The matrix that the source gives; given a matrix, the source's notes of it."""
+        """Decode the matrix from the source, or note a known matrix; returns the matrix."""
         columns = np.arange(self.columns)
         groups = columns // self.choice.width if self.choice.width else None
         odd = columns if groups is None else columns + groups
@@ -80,14 +78,14 @@ class Tiles:
             board = (np.arange(first, last)[:, None] + odd) & 1
             self.seen[:, :, self.starts[-1] :] = 0
             for half in (0, 1):
-                rows, places = np.nonzero(board == half)
+                rows, tile_columns = np.nonzero(board == half)
                 if len(rows):
-                    truth = None if known is None else known[first:last][rows, places]
+                    truth = None if known is None else known[first:last][rows, tile_columns]
                     self._tile(
                         first,
                         rows,
-                        places,
-                        None if groups is None else groups[places],
+                        tile_columns,
+                        None if groups is None else groups[tile_columns],
                         half,
                         source,
                         truth,
@@ -105,116 +103,118 @@ class Tiles:
         source: Source,
         truth: np.ndarray | None,
     ) -> None:
-        """One half of the block that begins at row `first`; `rows` count from there."""
-        where = (rows + first + 1) * self.stride + columns + self.margin
-        places = np.empty((len(self.starts), len(where)), np.int64)
-        places[0], places[-1] = columns, rows + self.starts[-1]
+        """Code one half of the block that begins at row `first`; `rows` count from there."""
+        cells = (rows + first + 1) * self.stride + columns + self.margin
+        contexts = np.empty((len(self.starts), len(cells)), np.int64)
+        contexts[0], contexts[-1] = columns, rows + self.starts[-1]
         if groups is not None:
-            places[3] = groups + self.starts[3]
-        places[1:3] = self._fullness(where, half)
-        places[1:3] += self.starts[1:3, None]
+            contexts[3] = groups + self.starts[3]
+        contexts[1:3] = self._magnitude_contexts(cells, half)
+        contexts[1:3] += self.starts[1:3, None]
         magnitudes = None if truth is None else np.abs(truth)
-        bits = self._plane(0, places, source, None if magnitudes is None else magnitudes > 0)
-        full = np.flatnonzero(bits)
-        if not len(full):
+        bits = self._plane(0, contexts, source, None if magnitudes is None else magnitudes > 0)
+        nonzero = np.flatnonzero(bits)
+        if not len(nonzero):
             return
-        where, places = where[full], places[:, full]
-        magnitudes = None if magnitudes is None else magnitudes[full]
-        signs = places.copy()
-        signs[1:3] = self._signs(where, half)
+        cells, contexts = cells[nonzero], contexts[:, nonzero]
+        magnitudes = None if magnitudes is None else magnitudes[nonzero]
+        signs = contexts.copy()
+        signs[1:3] = self._sign_contexts(cells, half)
         signs[1:3] += self.starts[1:3, None]
-        positive = self._plane(1, signs, source, None if truth is None else truth[full] > 0)
-        lengths = self._lengths(places, source, magnitudes)
-        found = self._digits(lengths, source, magnitudes)
-        self.numbers[where] = np.where(positive, found, -found)
+        positive = self._plane(1, signs, source, None if truth is None else truth[nonzero] > 0)
+        lengths = self._lengths(contexts, source, magnitudes)
+        decoded = self._digits(lengths, source, magnitudes)
+        self.numbers[cells] = np.where(positive, decoded, -decoded)
 
-    def _lengths(self, places: np.ndarray, source: Source, truth: np.ndarray | None) -> np.ndarray:
-        lengths = np.ones(places.shape[1], np.int64)
+    def _lengths(
+        self, contexts: np.ndarray, source: Source, truth: np.ndarray | None
+    ) -> np.ndarray:
+        lengths = np.ones(contexts.shape[1], np.int64)
         known = None if truth is None else np.frexp(truth.astype(np.float64))[1]
         for length in range(1, self.choice.digits):
-            still = np.flatnonzero(lengths == length)
-            if not len(still):
+            candidates = np.flatnonzero(lengths == length)
+            if not len(candidates):
                 break
-            longer = None if known is None else known[still] > length
-            lengths[still] += self._plane(1 + length, places[:, still], source, longer)
+            longer = None if known is None else known[candidates] > length
+            lengths[candidates] += self._plane(1 + length, contexts[:, candidates], source, longer)
         return lengths
 
     def _digits(self, lengths: np.ndarray, source: Source, truth: np.ndarray | None) -> np.ndarray:
-        found = np.ones(len(lengths), np.int64)
-        for place in range(1, self.choice.digits):
-            still = np.flatnonzero(lengths > place)
-            if not len(still):
+        magnitudes = np.ones(len(lengths), np.int64)
+        for digit in range(1, self.choice.digits):
+            longer = np.flatnonzero(lengths > digit)
+            if not len(longer):
                 break
-            length, node = lengths[still], found[still]
-            chances = np.full(len(still), 32768)
-            if place <= ADAPTIVE:
+            length, node = lengths[longer], magnitudes[longer]
+            probabilities = np.full(len(longer), 32768)
+            if digit <= ADAPTIVE:
                 counts = self.nodes[length, node]
-                chances = (counts[:, 1] << 16) // counts.sum(1)
+                probabilities = (counts[:, 1] << 16) // counts.sum(1)
             bits = source(
-                chances, None if truth is None else truth[still] >> (length - 1 - place) & 1
+                probabilities, None if truth is None else truth[longer] >> (length - 1 - digit) & 1
             )
-            if place <= ADAPTIVE:
+            if digit <= ADAPTIVE:
                 np.add.at(self.nodes, (length, node, bits), 1)
-            found[still] = 2 * node + bits
-        return found
+            magnitudes[longer] = 2 * node + bits
+        return magnitudes
 
     def _plane(
-        self, plane: int, places: np.ndarray, source: Source, truth: np.ndarray | None
+        self, plane: int, contexts: np.ndarray, source: Source, truth: np.ndarray | None
     ) -> np.ndarray:
-        """The bits of a plane in these contexts, and what they teach."""
+        """Code the bits of a plane in these contexts, and learn from them."""
         zeros, ones = self.totals[plane]
         average = min(max((ones << 16) // (zeros + ones), 1), 65535)
-        weights, seen = (
-            self.weights[plane],
-            self.seen[plane, :, : places[-1, -1] + 1],
-        )  # of the rows, those up to the last here
+        # Counts of rows are needed up to the last row of this tile.
+        weights, seen = self.weights[plane], self.seen[plane, :, : contexts[-1, -1] + 1]
         centre = int(STRETCH[average])
-        chances = ((seen[1] << 16) + self.strength * average) // (seen[0] + seen[1] + self.strength)
-        features = (STRETCH[np.minimum(chances, 65535)] - centre)[places]
+        probabilities = ((seen[1] << 16) + self.strength * average) // (
+            seen[0] + seen[1] + self.strength
+        )
+        features = (STRETCH[np.minimum(probabilities, 65535)] - centre)[contexts]
         mixed = ((weights @ features) >> 16) + (centre + REACH)
-        chances = SQUASH[np.minimum(np.maximum(mixed, 0), 2 * REACH)]
-        bits = source(chances, truth)
+        probabilities = SQUASH[np.minimum(np.maximum(mixed, 0), 2 * REACH)]
+        bits = source(probabilities, truth)
         half = 1 << (self.rate - 1)
-        weights += (features @ ((bits << 16) - chances) + half) >> self.rate
+        weights += (features @ ((bits << 16) - probabilities) + half) >> self.rate
         np.minimum(np.maximum(weights, -(1 << 19)), 1 << 19, out=weights)
         seen += np.bincount(
-            (places + seen.shape[1] * bits).reshape(-1), minlength=seen.size
+            (contexts + seen.shape[1] * bits).reshape(-1), minlength=seen.size
         ).reshape(seen.shape)
         count = int(bits.sum())
         self.totals[plane] = [zeros + 16 * (len(bits) - count), ones + 16 * count]
         return bits
 
-    def _fullness(self, where: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-        """(near, far) contexts of zero? and of lengths.
+    def _magnitude_contexts(self, cells: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+        """The (near, far) contexts for the bits "is it zero" and for lengths.
 
-        Magnitudes up to 3, of each pair up to 2 or of all together.
+        Near contexts have the magnitudes of each pair up to 2, far ones the sum of all up to 3.
         """
-        near, total = np.zeros_like(where), np.zeros_like(where)
+        near, total = np.zeros_like(cells), np.zeros_like(cells)
         if half:
-            for factor, before, after in self._around(where):
+            for factor, before, after in self._neighbours(cells):
                 pair = np.minimum(np.abs(before), 3) + np.minimum(np.abs(after), 3)
                 near += factor * np.minimum(pair, 2)
                 total += pair
         return near + half * NEARS, np.minimum(total, FARS - 1) + half * FARS
 
-    def _signs(self, where: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-        """(near, far) contexts of signs: that of each pair, and the sum of all."""
-        near, total = np.full_like(where, 13), np.full_like(where, 6)
+    def _sign_contexts(self, cells: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+        """The (near, far) contexts for signs: the sign of each pair, and the sum of all."""
+        near, total = np.full_like(cells, 13), np.full_like(cells, 6)
         if half:
-            for factor, before, after in self._around(where):
+            for factor, before, after in self._neighbours(cells):
                 pair = np.sign(before) + np.sign(after)
                 near += factor * np.sign(pair)
                 total += pair
         return near + half * NEARS, total + half * FARS
 
-    def _around(self, where: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """(factor, what stands before, what stands after).
+    def _neighbours(self, cells: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """(factor, numbers before, numbers after) for each pair of neighbours.
 
-        Above and below, left and right, a width before and after.
+        The pairs are above and below, left and right, and a width before and after.
         """
         pairs = ((9, self.stride), (3, 1), (1, self.choice.width))
         return [
-            (factor, self.numbers[where - by], self.numbers[where + by])
-            for factor, by in pairs
-            if by
+            (factor, self.numbers[cells - offset], self.numbers[cells + offset])
+            for factor, offset in pairs
+            if offset
         ]

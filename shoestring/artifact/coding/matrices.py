@@ -1,4 +1,4 @@
-"""Matrices of whole numbers in the stream: choosing a model for one, writing it, reading it."""
+"""Matrices of integers in the stream: a model is chosen, written, read and decoded."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from shoestring.artifact.coding.entropy import Decoder, note_bits
 from shoestring.artifact.wire import Reader, Writer
 
 FEW = 512
-"""Numbers that are as quickly decoded one by one as in tiles."""
+"""So many numbers are decoded one by one as fast as in tiles."""
 MOST_ONE_BY_ONE = 1 << 24
 MOST_COLUMNS = 1 << 20
-"""Of a matrix in tiles: a row is modelled at once, and takes two hundred times its size meanwhile.
-"""
+"""The limit for tiles, which model a row at once and need two hundred times its memory."""
 _BLOCKS = {1 << 12: 2, 1 << 16: 3}
-"""How many blocks, a place in BLOCKS plus one, tensors of fewer numbers may have.
+"""For tensors of fewer numbers than a key: the most blocks, as an index into BLOCKS plus one.
 
-Each takes as long as some hundred numbers.
+Each block takes as long as some hundred numbers.
 """
-_FEW_DIGITS = 5  # of numbers with more the context says less, and each is more bits
-_TRIED = (
-    1 << 17
-)  # numbers of a large matrix that the choice is made on; without a compiler, one by one, an eighth
+_FEW_DIGITS = 5  # with more, the context predicts less and each number takes more bits
+# The choice is made on so many numbers of a large matrix, or an eighth where coding is slow.
+_TRIED = 1 << 17
 
 
 def matrix(levels: np.ndarray, across: bool) -> np.ndarray:
-    """The levels as rows (axis 0) and columns (the others), or the other way round."""
+    """The levels as rows (axis 0) and columns (other axes), transposed where `across`."""
     rows = levels.reshape(len(levels), -1) if levels.ndim > 1 else levels.reshape(1, -1)
     return np.ascontiguousarray(rows.T if across else rows)
 
@@ -46,13 +44,15 @@ def fits(shape: tuple[int, ...]) -> bool:
 
 
 def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
-    """(the model that takes the fewest bits of those tried, the notes to encode) for levels around
-    0 in a tensor's shape.
+    """The model that takes the fewest bits of those tried, and the notes to encode.
+
+    `levels`: integers around 0, in a tensor's shape.
+    `smallest`: whether to try more models, one by one, for a smaller file.
     """
     one_by_one = levels.size <= FEW or (smallest and levels.size <= MOST_ONE_BY_ONE)
     digits = max(1, int(np.abs(levels).max()).bit_length())
     width = levels.shape[-1] if levels.ndim > 2 else 0
-    # What a whole tile teaches is a sum: it must be taken more slowly.
+    # The mixing adds up what all of a tile teaches, so it must learn more slowly.
     most = next((tiles for size, tiles in _BLOCKS.items() if levels.size < size), len(BLOCKS))
     start = (
         Choice(0, False, width, 1, 1, 0, digits)
@@ -68,14 +68,13 @@ def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
 
     def cost(choice: Choice) -> float:
         if choice not in bits:
-            bits[choice] = note_bits(notes(choice, sample)) + 8 * (
-                choice.width > 0
-            )  # a width is a byte, or two
+            # A width takes a byte, or two.
+            bits[choice] = note_bits(notes(choice, sample)) + 8 * (choice.width > 0)
         return bits[choice]
 
     best = start
     changes = _changes(start, sample.shape)
-    if one_by_one and not smallest:  # small tensors are many: of them only the layout is tried
+    if one_by_one and not smallest:  # small tensors are many: only the layout is tried
         changes = changes[:1]
     for _ in range(2):
         before = best
@@ -87,7 +86,7 @@ def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
 
 
 def _changes(choice: Choice, shape: tuple[int, ...]) -> list[list[dict[str, Any]]]:
-    """What may be changed in a choice, thing by thing."""
+    """The alternatives to a choice, in groups: layout, tiles, strength, rate, share."""
     columns = prod(shape[1:]) if len(shape) > 1 else prod(shape)
     layouts = [
         {"width": width, "across": False}
@@ -99,17 +98,14 @@ def _changes(choice: Choice, shape: tuple[int, ...]) -> list[list[dict[str, Any]
     return [
         layouts,
         [{"tiles": tiles} for tiles in range(1, choice.tiles + 1)] if choice.tiles else [],
-        [{"strength": place} for place in range(len(STRENGTHS))],
-        [{"rate": place} for place in range(len(RATES))],
-        [{"share": place} for place in (0, 1)],
+        [{"strength": index} for index in range(len(STRENGTHS))],
+        [{"rate": index} for index in range(len(RATES))],
+        [{"share": index} for index in (0, 1)],
     ]
 
 
 def _widths(shape: tuple[int, ...], columns: int) -> set[int]:
-    """Widths that columns may have.
-
-    Those of the axes, and of square images and maps that were flattened.
-    """
+    """The widths to try: of the axes, and of square images and kernels that were flattened."""
     if len(shape) > 2:
         return {shape[-1], prod(shape[2:])}
     root = round(columns**0.5)
@@ -118,24 +114,24 @@ def _widths(shape: tuple[int, ...], columns: int) -> set[int]:
 
 
 def notes(choice: Choice, levels: np.ndarray) -> np.ndarray:
-    """What an encoder is to write for levels in a tensor's shape."""
-    known = matrix(levels, choice.across)
+    """The notes that an encoder writes for levels in a tensor's shape."""
+    levels_2d = matrix(levels, choice.across)
     if not choice.tiles:
-        return context_loop.notes(choice, known)
-    found: list[np.ndarray] = []
+        return context_loop.notes(choice, levels_2d)
+    parts: list[np.ndarray] = []
 
-    def note(chances: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
+    def note(probabilities: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
         assert bits is not None
-        whole = bits.astype(np.int64)
-        found.append(chances << 1 | whole)
-        return whole
+        integers = bits.astype(np.int64)
+        parts.append(probabilities << 1 | integers)
+        return integers
 
-    Tiles(choice, *known.shape).run(note, known)
-    return np.concatenate(found)
+    Tiles(choice, *levels_2d.shape).run(note, levels_2d)
+    return np.concatenate(parts)
 
 
 def write(out: Writer, choice: Choice, form: int) -> None:
-    """The description of a model, with the form of the values in it."""
+    """Write the description of a model, with the form of the values."""
     out.append(
         choice.tiles << 5
         | choice.across << 4
@@ -149,7 +145,10 @@ def write(out: Writer, choice: Choice, form: int) -> None:
 
 
 def read(reader: Reader, columns: int) -> tuple[Choice, int]:
-    """(the model, the form of the values) of a matrix with so many columns before it is transposed."""
+    """Read a model and the form of the values.
+
+    `columns`: of the matrix before it is transposed.
+    """
     first, second = reader.byte(), reader.byte()
     tiles, digits = first >> 5, second >> 2 & 15
     if tiles > len(BLOCKS):
@@ -165,9 +164,9 @@ def read(reader: Reader, columns: int) -> tuple[Choice, int]:
 
 
 def room(choice: Choice, rows: int, columns: int) -> int:
-    """How many bytes decoding takes, for a while, besides the tensor itself.
+    """The bytes that decoding needs for a while, besides the tensor itself.
 
-    `rows` and `columns` are before transposing.
+    `rows`, `columns`: of the matrix before it is transposed.
     """
     if choice.across:
         rows, columns = columns, rows
@@ -179,14 +178,16 @@ def room(choice: Choice, rows: int, columns: int) -> int:
 
 
 def decode(choice: Choice, rows: int, columns: int, decoder: Decoder) -> tuple[np.ndarray, float]:
-    """(the matrix, not transposed any more, the bits it took) from the stream.
+    """The matrix from the stream, in its original orientation, and the bits that it took.
 
-    `rows` and `columns` are before transposing.
+    `rows`, `columns`: of the matrix before it is transposed.
     """
     shape = (columns, rows) if choice.across else (rows, columns)
     before = decoder.depth()
     if choice.tiles:
-        values = Tiles(choice, *shape).run(lambda chances, _known: decoder.bits(chances))
+        values = Tiles(choice, *shape).run(
+            lambda probabilities, _known: decoder.bits(probabilities)
+        )
     else:
         values = context_loop.numbers(choice, *shape, decoder)
     return (values.T if choice.across else values), before - decoder.depth()

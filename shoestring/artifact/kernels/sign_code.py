@@ -1,11 +1,10 @@
-"""Machine code for products of signs, written as vectors for LLVM and compiled for the processor
-that it runs on.
+"""Machine code for products of signs, compiled for the processor that it runs on.
 
-LLVM comes with llvmlite (the extra `fast`), so that nobody needs a compiler. It is told the vectors
-and not left to find them: bits of 32 inputs are a word, 16 words a vector, and a tile of sums stays
-in registers while the words of its rows and columns go by. Processors that count the bits of a
-vector (AVX-512 VPOPCNTDQ) count words; others count bytes, for which NEON has an instruction and of
-which LLVM makes shuffles for AVX2, and add them up every 31 words, before a byte is full.
+LLVM comes with llvmlite (the extra `fast`), so no compiler is needed. The code uses explicit
+vectors: the bits of 32 inputs are a word, 16 words are a vector, and a tile of sums stays in
+registers while the words of its rows and columns are read. Processors that count the bits of a
+vector (AVX-512 VPOPCNTDQ) count in words. Others count in bytes, for which NEON has an instruction
+and LLVM makes shuffles for AVX2, and add the bytes up every 31 words, before one overflows.
 """
 
 from __future__ import annotations
@@ -32,20 +31,21 @@ from shoestring.artifact.kernels.vector_code import (
     function,
 )
 
-_MOST_BYTES = 31  # words whose bits a byte can count: 31 × 8 is below 256
+_MOST_BYTES = 31  # words whose bits a byte can count, since 31 × 8 is below 256
 ARGUMENTS = {
     "pack_rows": "PLLP",
     "multiply": "PLLPLLPPPLL",
     "convolve": "PLLLPLPPPLPPPL",
 }
-"""The functions' arguments: P, a pointer; L, a whole number of 64 bits."""
+"""The functions' arguments: P is a pointer, L an integer of 64 bits."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a processor likes a tile.
+    """The tile that suits a processor.
 
-    `rows` × `panels` of 16 columns, and whether it counts the bits of words by itself.
+    `rows`, `panels`: its size, in rows and in panels of 16 columns.
+    `counts_words`: whether the processor counts the bits of words.
     """
 
     rows: int
@@ -61,9 +61,10 @@ def shape_for(features: dict[str, bool]) -> Shape:
 
 
 def _pack_rows(module: ir.Module) -> None:
-    """Rows of numbers as words of their signs (1.
+    """Add the function that packs rows of numbers into words of signs.
 
-    Below zero), bit k of word w being column 32 w + k, what is left over 0.
+    A bit is 1 below zero. Bit k of word w is column 32 w + k, and bits beyond the last column are
+    0.
     """
     b, (values, rows, columns, words) = function(
         module, "pack_rows", (TO_FLOATS, LONG, LONG, TO_WORDS), internal=False
@@ -72,22 +73,25 @@ def _pack_rows(module: ir.Module) -> None:
     rest = b.and_(columns, LONG(31))
     across = b.lshr(b.add(columns, LONG(31)), LONG(5))
 
-    def row(at: Any, _: Any) -> Sequence[Any]:
-        source, target = b.at(values, b.mul(at, columns)), b.at(words, b.mul(at, across))
+    def row(row_index: Any, _: Any) -> Sequence[Any]:
+        source, target = (
+            b.at(values, b.mul(row_index, columns)),
+            b.at(words, b.mul(row_index, across)),
+        )
 
-        def word(place: Any, _: Any) -> Sequence[Any]:
+        def word(index: Any, _: Any) -> Sequence[Any]:
             signs = b.fcmp_ordered(
-                "<", b.read(source, b.shl(place, LONG(5)), kind=wide), ir.Constant(wide, [0.0] * 32)
+                "<", b.read(source, b.shl(index, LONG(5)), kind=wide), ir.Constant(wide, [0.0] * 32)
             )
-            b.store(b.bitcast(signs, WORD), b.at(target, place))
+            b.store(b.bitcast(signs, WORD), b.at(target, index))
             return ()
 
         b.loop(full, (), word)
 
-        def bit(place: Any, carried: list[Any]) -> Sequence[Any]:
-            value = b.read(source, b.shl(full, LONG(5)), place)
+        def bit(index: Any, carried: list[Any]) -> Sequence[Any]:
+            value = b.read(source, b.shl(full, LONG(5)), index)
             sign = b.zext(b.fcmp_ordered("<", value, FLOAT(0.0)), WORD)
-            return (b.or_(carried[0], b.shl(sign, b.trunc(place, WORD))),)
+            return (b.or_(carried[0], b.shl(sign, b.trunc(index, WORD))),)
 
         def left_over() -> None:
             b.store(b.loop(rest, (WORD(0),), bit)[0], b.at(target, full))
@@ -100,14 +104,17 @@ def _pack_rows(module: ir.Module) -> None:
 
 
 _TILE = (TO_WORDS, LONG, LONG, TO_WORDS, LONG, LONG, TO_FLOATS, TO_FLOATS, TO_FLOATS, LONG, LONG)
-"""Of `multiply`: row words, steps (words a row), rows, panel words, panels, columns, row scales,
-column scales, results, row length of the results, total (bits a row).
+"""The arguments of `multiply`.
+
+Row words, steps (words a row), rows, panel words, panels, columns, row scales, column scales,
+results, row length of the results, total (bits a row).
 """
 
 
 def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
-    """All rows × so many panels, beginning with panel `first` (in the place of the number of
-    panels).
+    """Add the function for all rows × so many panels, from panel `first` on.
+
+    `first` takes the place of the number of panels in the arguments.
     """
     b, (a, steps, rows, panel, first, columns, row_scale, column_scale, out, length, total) = (
         function(module, f"tiles_{panels}", _TILE, internal=True)
@@ -117,26 +124,27 @@ def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
     ]
     left = b.sub(
         columns, b.mul(b.add(first, LONG(panels - 1)), LONG(LANES))
-    )  # in the last of them: the others are full
+    )  # columns in the last panel; the others are full
     all_of_them = b.splat(b.trunc(total, WORD))
 
-    def finish(row: Any, j: int, apart: Any) -> None:
+    def finish(row: Any, j: int, differing: Any) -> None:
         column = b.mul(b.add(first, LONG(j)), LONG(LANES))
-        same = b.sitofp(b.sub(all_of_them, b.add(apart, apart)), FLOATS)
+        agreeing = b.sitofp(b.sub(all_of_them, b.add(differing, differing)), FLOATS)
         scaled = b.fmul(
-            b.fmul(same, b.splat(b.read(row_scale, row))), b.read(column_scale, column, kind=FLOATS)
+            b.fmul(agreeing, b.splat(b.read(row_scale, row))),
+            b.read(column_scale, column, kind=FLOATS),
         )
-        to = b.at(out, b.mul(row, length), column)
+        goal = b.at(out, b.mul(row, length), column)
         if j < panels - 1:
-            b.store(scaled, b.at(to, kind=FLOATS), align=4)
+            b.store(scaled, b.at(goal, kind=FLOATS), align=4)
             return
-        with b.if_else(b.icmp_signed(">=", left, LONG(LANES)), likely=True) as (whole, part):
-            with whole:
-                b.store(scaled, b.at(to, kind=FLOATS), align=4)
+        with b.if_else(b.icmp_signed(">=", left, LONG(LANES)), likely=True) as (full, part):
+            with full:
+                b.store(scaled, b.at(goal, kind=FLOATS), align=4)
             with part:
 
-                def lane(place: Any, _: Any) -> Sequence[Any]:
-                    b.store(b.extract_element(scaled, b.trunc(place, WORD)), b.at(to, place))
+                def lane(index: Any, _: Any) -> Sequence[Any]:
+                    b.store(b.extract_element(scaled, b.trunc(index, WORD)), b.at(goal, index))
                     return ()
 
                 b.loop(left, (), lane)
@@ -148,17 +156,17 @@ def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
             for j in range(panels):
                 finish(b.add(row, LONG(i)), j, summed[i * panels + j])
 
-    def many(place: Any, _: Any) -> Sequence[Any]:
-        tile(b.mul(place, LONG(shape.rows)), shape.rows)
+    def many(index: Any, _: Any) -> Sequence[Any]:
+        tile(b.mul(index, LONG(shape.rows)), shape.rows)
         return ()
 
     def single(row: Any, _: Any) -> Sequence[Any]:
         tile(row, 1)
         return ()
 
-    whole = b.udiv(rows, LONG(shape.rows))
-    b.loop(whole, (), many)
-    b.loop(rows, (), single, start=b.mul(whole, LONG(shape.rows)))
+    full_tiles = b.udiv(rows, LONG(shape.rows))
+    b.loop(full_tiles, (), many)
+    b.loop(rows, (), single, start=b.mul(full_tiles, LONG(shape.rows)))
     b.ret_void()
     return b.function
 
@@ -166,36 +174,38 @@ def _tiles(module: ir.Module, shape: Shape, panels: int) -> ir.Function:
 def _reduce(
     b: Builder, shape: Shape, sources: list[Any], starts: list[Any], steps: Any
 ) -> list[Any]:
-    """For each row and panel, row by row, in how many bits the two differ."""
+    """For each row and panel, row by row: the number of bits in which the two differ."""
     kind = WORDS if shape.counts_words else BYTES
     zeros = [filled(kind, 0)] * (len(sources) * len(starts))
 
-    def step(at: Any, sums: list[Any]) -> list[Any]:
-        columns = [b.read(start, b.mul(at, LONG(LANES)), kind=WORDS) for start in starts]
+    def step(index: Any, sums: list[Any]) -> list[Any]:
+        columns = [b.read(start, b.mul(index, LONG(LANES)), kind=WORDS) for start in starts]
         result: list[Any] = []
         for source in sources:
-            row = b.splat(b.read(source, at))
+            row = b.splat(b.read(source, index))
             for column in columns:
-                apart = b.bitcast(b.xor(row, column), kind)
-                result.append(b.add(sums[len(result)], b.counted(apart)))
+                differing = b.bitcast(b.xor(row, column), kind)
+                result.append(b.add(sums[len(result)], b.counted(differing)))
         return result
 
     if shape.counts_words:
         return b.loop(steps, zeros, step)
 
-    def chunk(at: Any, totals: list[Any]) -> list[Any]:
-        begin = b.mul(at, LONG(_MOST_BYTES))
+    def chunk(index: Any, totals: list[Any]) -> list[Any]:
+        begin = b.mul(index, LONG(_MOST_BYTES))
         end = b.add(begin, LONG(_MOST_BYTES))
         end = b.select(b.icmp_signed("<", end, steps), end, steps)
         sums = b.loop(end, zeros, step, start=begin)
-        return [b.add(total, _added(b, one)) for total, one in zip(totals, sums, strict=True)]
+        return [
+            b.add(total, _summed_bytes(b, added)) for total, added in zip(totals, sums, strict=True)
+        ]
 
     chunks = b.udiv(b.add(steps, LONG(_MOST_BYTES - 1)), LONG(_MOST_BYTES))
     return b.loop(chunks, [filled(WORDS, 0)] * len(zeros), chunk)
 
 
-def _added(b: Builder, value: Any) -> Any:
-    """The four bytes of each word added up."""
+def _summed_bytes(b: Builder, value: Any) -> Any:
+    """The sum of the four bytes of each word."""
     words = b.bitcast(value, WORDS)
     pairs = filled(WORDS, 0x00FF00FF)
     halves = b.add(b.and_(words, pairs), b.and_(b.lshr(words, filled(WORDS, 8)), pairs))
@@ -203,17 +213,19 @@ def _added(b: Builder, value: Any) -> Any:
 
 
 def _multiply(module: ir.Module, shape: Shape) -> ir.Function:
-    """Rows × panels of columns, in groups of panels that are as even as can be."""
+    """Add the function for rows × panels, in groups of panels that are as equal as possible."""
     kernels = {width: _tiles(module, shape, width) for width in range(1, shape.panels + 1)}
     b, arguments = function(module, "multiply", _TILE, internal=False)
     panels = arguments[4]
     groups = b.udiv(b.add(panels, LONG(shape.panels - 1)), LONG(shape.panels))
 
-    def group(at: Any, _: Any) -> Sequence[Any]:
-        first = b.udiv(b.mul(at, panels), groups)
-        width = b.sub(b.udiv(b.mul(b.add(at, LONG(1)), panels), groups), first)
+    def group(index: Any, _: Any) -> Sequence[Any]:
+        first = b.udiv(b.mul(index, panels), groups)
+        width = b.sub(b.udiv(b.mul(b.add(index, LONG(1)), panels), groups), first)
         for count, kernel in kernels.items():
-            given = [first if place == 4 else one for place, one in enumerate(arguments)]
+            given = [
+                first if number == 4 else argument for number, argument in enumerate(arguments)
+            ]
             b.when(
                 b.icmp_signed("==", width, LONG(count)),
                 lambda k=kernel, g=given: b.call(k, g) and None,
@@ -234,9 +246,9 @@ def source(shape: Shape) -> str:
 
 
 def compiled(features: dict[str, bool] | None = None) -> tuple[dict[str, int], Any]:
-    """The addresses of the functions, and what must be kept while they are used.
+    """The addresses of the functions by name, and what must be kept alive while they are used.
 
-    `features`: those of a lesser processor than this, by LLVM's names.
+    `features`: of a lesser processor than this one, by LLVM's names; None for this one.
     """
     module, target = _targeted(features)
     engine = binding.create_mcjit_compiler(module, target)
@@ -245,7 +257,7 @@ def compiled(features: dict[str, bool] | None = None) -> tuple[dict[str, int], A
 
 
 def assembly(features: dict[str, bool] | None = None) -> str:
-    """What `compiled` makes, to be read."""
+    """The assembly of what `compiled` makes, for reading."""
     module, target = _targeted(features)
     return target.emit_assembly(module)
 
@@ -253,15 +265,14 @@ def assembly(features: dict[str, bool] | None = None) -> str:
 def _targeted(features: dict[str, bool] | None) -> tuple[Any, Any]:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    found = dict(binding.get_host_cpu_features()) if features is None else features
-    told = ",".join(f"{'+' if on else '-'}{name}" for name, on in found.items())
-    # LLVM halves vectors on processors that once grew slow with wide ones; the tiles are as wide as
-    # they are on purpose.
+    enabled = dict(binding.get_host_cpu_features()) if features is None else features
+    listed = ",".join(f"{'+' if on else '-'}{name}" for name, on in enabled.items())
+    # LLVM halves vectors where processors slow down with wide ones. Our tiles are wide on purpose.
     target = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(),
-        features=f"{told},-prefer-256-bit" if found.get("avx512f") else told,
+        features=f"{listed},-prefer-256-bit" if enabled.get("avx512f") else listed,
         opt=3,
     )
-    module = binding.parse_assembly(source(shape_for(found)))
+    module = binding.parse_assembly(source(shape_for(enabled)))
     module.verify()
     return module, target

@@ -1,8 +1,9 @@
-"""The part of the machine code that is for images: see `sign_code.py`."""
+"""The machine code for images: see `sign_code.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from llvmlite import ir
@@ -21,25 +22,26 @@ from shoestring.artifact.kernels.vector_code import (
 
 
 def pack_planes(module: ir.Module) -> ir.Function:
-    """An image, channels × pixels, as words of the signs of 32 channels for each pixel, each plane
-    with a 0 behind it.
+    """Add the function that packs an image (channels × pixels) into words of signs.
+
+    There is a word of the signs of 32 channels for each pixel, and a 0 after each plane.
     """
     b, (values, channels, pixels, words) = function(
         module, "pack_planes", (TO_FLOATS, LONG, LONG, TO_WORDS), internal=True
     )
-    planes = b.lshr(b.add(channels, LONG(31)), LONG(5))
+    plane_count = b.lshr(b.add(channels, LONG(31)), LONG(5))
     stride = b.add(pixels, LONG(1))
 
-    def plane(at: Any, _: Any) -> Sequence[Any]:
-        first = b.shl(at, LONG(5))
+    def plane(plane_index: Any, _: Any) -> Sequence[Any]:
+        first = b.shl(plane_index, LONG(5))
         left = b.sub(channels, first)
         count = b.select(b.icmp_signed("<", left, LONG(32)), left, LONG(32))
-        source, target = b.at(values, b.mul(first, pixels)), b.at(words, b.mul(at, stride))
+        source, target = b.at(values, b.mul(first, pixels)), b.at(words, b.mul(plane_index, stride))
         last = b.mul(b.sub(count, LONG(1)), pixels)
 
         def gathered(pixel: Any, kind: Any, zero: Any, word: Any) -> None:
-            def channel(place: Any, carried: list[Any]) -> Sequence[Any]:
-                value = b.read(source, b.sub(last, b.mul(place, pixels)), pixel, kind=kind)
+            def channel(index: Any, carried: list[Any]) -> Sequence[Any]:
+                value = b.read(source, b.sub(last, b.mul(index, pixels)), pixel, kind=kind)
                 sign = b.sext(b.fcmp_ordered("<", value, zero), word)
                 return (b.sub(b.add(carried[0], carried[0]), sign),)
 
@@ -47,10 +49,9 @@ def pack_planes(module: ir.Module) -> ir.Function:
             b.store(b.loop(count, (start,), channel)[0], b.at(target, pixel, kind=word), align=4)
 
         def vectors() -> None:
-            def vector(
-                place: Any, _: Any
-            ) -> Sequence[Any]:  # the last begins early, so that it ends with the pixels
-                begin, latest = b.mul(place, LONG(LANES)), b.sub(pixels, LONG(LANES))
+            # The last vector begins early, so that it ends with the pixels.
+            def vector(index: Any, _: Any) -> Sequence[Any]:
+                begin, latest = b.mul(index, LONG(LANES)), b.sub(pixels, LONG(LANES))
                 begin = b.select(b.icmp_signed("<", begin, latest), begin, latest)
                 gathered(begin, FLOATS, ir.Constant(FLOATS, [0.0] * LANES), WORDS)
                 return ()
@@ -67,32 +68,32 @@ def pack_planes(module: ir.Module) -> ir.Function:
         b.store(WORD(0), b.at(target, pixels))
         return ()
 
-    b.loop(planes, (), plane)
+    b.loop(plane_count, (), plane)
     b.ret_void()
     return b.function
 
 
 def unfolding(module: ir.Module) -> ir.Function:
-    """Panels of 16 places of the output.
+    """Add the function that gathers panels of 16 output pixels.
 
-    For each plane and tap the 16 words that it sees there, by a table of places.
+    For each plane and tap a panel has the 16 words that its pixels see, by a table of indices.
     """
     b, (words, planes, stride, table, taps, panels, target) = function(
         module, "unfold", (TO_WORDS, LONG, LONG, TO_WORDS, LONG, LONG, TO_WORDS), internal=True
     )
     across = b.mul(panels, LONG(LANES))
 
-    def panel(at: Any, _: Any) -> Sequence[Any]:
-        def plane(which: Any, _: Any) -> Sequence[Any]:
-            source = b.at(words, b.mul(which, stride))
+    def panel(panel_index: Any, _: Any) -> Sequence[Any]:
+        def plane(plane_index: Any, _: Any) -> Sequence[Any]:
+            source = b.at(words, b.mul(plane_index, stride))
 
-            def tap(one: Any, _: Any) -> Sequence[Any]:
-                places = b.at(table, b.mul(one, across), b.mul(at, LONG(LANES)))
-                step = b.add(b.mul(b.add(b.mul(at, planes), which), taps), one)
-                to = b.at(target, b.mul(step, LONG(LANES)))
+            def tap(tap_index: Any, _: Any) -> Sequence[Any]:
+                pixels = b.at(table, b.mul(tap_index, across), b.mul(panel_index, LONG(LANES)))
+                step = b.add(b.mul(b.add(b.mul(panel_index, planes), plane_index), taps), tap_index)
+                goal = b.at(target, b.mul(step, LONG(LANES)))
                 for lane in range(LANES):
-                    place = b.sext(b.read(places, LONG(lane)), LONG)
-                    b.store(b.read(source, place), b.at(to, LONG(lane)))
+                    pixel = b.sext(b.read(pixels, LONG(lane)), LONG)
+                    b.store(b.read(source, pixel), b.at(goal, LONG(lane)))
                 return ()
 
             b.loop(taps, (), tap)
@@ -106,72 +107,51 @@ def unfolding(module: ir.Module) -> ir.Function:
     return b.function
 
 
+_CONVOLVE = {
+    "values": TO_FLOATS,
+    "images": LONG,
+    "channels": LONG,
+    "pixels": LONG,
+    "table": TO_WORDS,
+    "taps": LONG,
+    "words": TO_WORDS,
+    "panel_words": TO_WORDS,
+    "filters": TO_WORDS,
+    "filter_count": LONG,
+    "scales": TO_FLOATS,
+    "ones": TO_FLOATS,
+    "out": TO_FLOATS,
+    "out_pixels": LONG,
+}
+"""The arguments of `convolve`, in order, with their types."""
+
+
 def convolving(
     module: ir.Module, planes: ir.Function, unfold: ir.Function, multiply: ir.Function
 ) -> None:
-    """Images one after the other.
+    """Add the function that convolves images, one after the other.
 
-    Signs, panels of what each place of the output sees, product with the filters.
+    It packs signs, gathers panels of what each output pixel sees, and multiplies with the filters.
     """
-    kinds = (
-        TO_FLOATS,
-        LONG,
-        LONG,
-        LONG,
-        TO_WORDS,
-        LONG,
-        TO_WORDS,
-        TO_WORDS,
-        TO_WORDS,
-        LONG,
-        TO_FLOATS,
-        TO_FLOATS,
-        TO_FLOATS,
-        LONG,
-    )
-    b, arguments = function(module, "convolve", kinds, internal=False)
-    (
-        values,
-        images,
-        channels,
-        pixels,
-        table,
-        taps,
-        words,
-        panel_words,
-        filters,
-        filter_count,
-        scales,
-        ones,
-        out,
-        places,
-    ) = arguments
+    b, arguments = function(module, "convolve", tuple(_CONVOLVE.values()), internal=False)
+    given = SimpleNamespace(**dict(zip(_CONVOLVE, arguments, strict=True)))
+    channels, pixels, words = given.channels, given.pixels, given.words
     count = b.lshr(b.add(channels, LONG(31)), LONG(5))
-    panels = b.udiv(b.add(places, LONG(LANES - 1)), LONG(LANES))
-    steps = b.mul(count, taps)
+    panels = b.udiv(b.add(given.out_pixels, LONG(LANES - 1)), LONG(LANES))
+    steps = b.mul(count, given.taps)
 
-    def image(at: Any, _: Any) -> Sequence[Any]:
-        b.call(planes, (b.at(values, b.mul(at, b.mul(channels, pixels))), channels, pixels, words))
-        b.call(unfold, (words, count, b.add(pixels, LONG(1)), table, taps, panels, panel_words))
-        to = b.at(out, b.mul(at, b.mul(filter_count, places)))
-        total = b.mul(channels, taps)
-        b.call(
-            multiply,
-            (
-                filters,
-                steps,
-                filter_count,
-                panel_words,
-                panels,
-                places,
-                scales,
-                ones,
-                to,
-                places,
-                total,
-            ),
-        )
+    def image(index: Any, _: Any) -> Sequence[Any]:
+        values = b.at(given.values, b.mul(index, b.mul(channels, pixels)))
+        b.call(planes, (values, channels, pixels, words))
+        stride = b.add(pixels, LONG(1))
+        b.call(unfold, (words, count, stride, given.table, given.taps, panels, given.panel_words))
+        out = b.at(given.out, b.mul(index, b.mul(given.filter_count, given.out_pixels)))
+        total = b.mul(channels, given.taps)
+        rows = given.filters, steps, given.filter_count
+        columns = given.panel_words, panels, given.out_pixels
+        scales = given.scales, given.ones
+        b.call(multiply, (*rows, *columns, *scales, out, given.out_pixels, total))
         return ()
 
-    b.loop(images, (), image)
+    b.loop(given.images, (), image)
     b.ret_void()

@@ -1,9 +1,9 @@
-"""Which nodes of a graph are convolutions and products of signs, that a kernel computes.
+"""Which nodes of a graph are convolutions and products of signs, which a kernel computes.
 
-A file holds such a layer in ONNX's own operators, so that whatever runs ONNX runs it:
-`Where(Less(x, 0), -1, 1)`, perhaps a `Pad` with 1, a `Conv`, `Gemm` or `MatMul` with weights of one
-magnitude in each filter, perhaps a `Mul` with a scale for each. A graph may be anybody's: what is
-not exactly so is left to the runtime, which also says what is wrong with it.
+A file holds such a layer in ONNX's own operators, so that every ONNX runtime can run it:
+`Where(Less(x, 0), -1, 1)`, optionally a `Pad` with 1, a `Conv`, `Gemm` or `MatMul` with one
+magnitude of weights in each filter, and optionally a `Mul` with a scale for each. Graphs come from
+anywhere. A layer that differs is left to the runtime, which also reports what is wrong with it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from shoestring.artifact.format.tensors import NUMBERS, Tensor
 from shoestring.artifact.kernels import signs
 
 LEAST_INPUTS = 64
-"""Of a sum: with fewer, packing takes longer than the bits save."""
+"""The fewest inputs of a sum: with fewer, packing takes longer than the bits save."""
 MOST_LAYERS = 64
-"""Each makes another session of ONNX Runtime: a graph that has more runs as it is."""
+"""A graph with more layers runs without kernels: each needs another ONNX Runtime session."""
 _MOST_TAPS, _MOST_PADS = 256, 64
 _FLOAT32, _INT64 = NUMBERS["float32"], NUMBERS["int64"]
 
@@ -31,9 +31,12 @@ _FLOAT32, _INT64 = NUMBERS["float32"], NUMBERS["int64"]
 class Layer:
     """A node that a kernel computes.
 
-    `node` is its place in the graph, `source` the number of the value whose signs it takes.
-    `make(threads)` gives the function from that value to the node's, which has so many `axes`
-    (None: as many as that value), and `width` channels along `axis`.
+    `node`: its index in the graph.
+    `source`: the number of the value whose signs it takes.
+    `make`: `make(threads)` returns the function from that value to the node's output.
+    `axes`: the number of axes of the output; None for as many as the source has.
+    `axis`: of the output's channels.
+    `width`: the number of channels.
     """
 
     node: int
@@ -45,25 +48,25 @@ class Layer:
 
 
 def layers(graph: Graph, tensors: list[Tensor]) -> list[Layer]:
-    """Those of a graph, in order; none where there are too many."""
-    held = _Held(graph, tensors)
-    found: list[Layer] = []
-    for place, node in enumerate(graph.nodes):
-        one = None
+    """The layers of a graph, in order; none where there are too many."""
+    held = _Values(graph, tensors)
+    kernel_layers: list[Layer] = []
+    for index, node in enumerate(graph.nodes):
+        layer = None
         if node.outputs == 1 and not node.absent:
             if node.operator == "Conv":
-                one = _convolution(held, place, node)
+                layer = _convolution(held, index, node)
             elif node.operator in ("Gemm", "MatMul"):
-                one = _product(held, place, node)
-        if one is not None:
-            found.append(one)
-        if len(found) > MOST_LAYERS:
+                layer = _product(held, index, node)
+        if layer is not None:
+            kernel_layers.append(layer)
+        if len(kernel_layers) > MOST_LAYERS:
             return []
-    return found
+    return kernel_layers
 
 
-class _Held:
-    """What is known of values: constants, which node made the others, and who reads them."""
+class _Values:
+    """What is known of values: constants, the nodes that made the others, and their readers."""
 
     def __init__(self, graph: Graph, tensors: list[Tensor]) -> None:
         self.constants = dict(enumerate((*tensors, *graph.constants), len(graph.inputs)))
@@ -71,32 +74,32 @@ class _Held:
         self.readers: dict[int, list[int]] = {number: [-1] for number in graph.results}
         self.outputs: list[int] = []  # the number of the first output of each node
         value = len(graph.inputs) + len(self.constants)
-        for place, node in enumerate(graph.nodes):
+        for index, node in enumerate(graph.nodes):
             for number in node.inputs:
                 if number is not None:
-                    self.readers.setdefault(number, []).append(place)
+                    self.readers.setdefault(number, []).append(index)
             if node.outputs == 1:
                 self.makers[value] = node
             self.outputs.append(value)
             value += node.outputs
         self.nodes = graph.nodes
-        self._left = 2 * sum(
-            one.bits.size for one in self.constants.values()
-        )  # weights that may be looked at
+        # How many weights may still be looked at.
+        self._left = 2 * sum(constant.bits.size for constant in self.constants.values())
 
     def floats(self, number: int | None) -> np.ndarray | None:
-        """A constant of type float32."""
-        one = self.constants.get(-1 if number is None else number)
-        return one.array() if one is not None and one.element == _FLOAT32 else None
+        """The array of a float32 constant; None for other values."""
+        constant = self.constants.get(-1 if number is None else number)
+        return constant.array() if constant is not None and constant.element == _FLOAT32 else None
 
     def is_number(self, number: int | None, wanted: float) -> bool:
-        """Whether the value is a constant of one element, the wanted float32."""
+        """Whether the value is a float32 constant whose one element is `wanted`."""
         value = self.floats(number)
         return value is not None and value.size == 1 and value.ndim < 2 and value.item() == wanted
 
     def maker(self, number: int | None, operator: str, inputs: int) -> Node | None:
-        """The node that made the value, if it is of this kind, has so many inputs and says nothing
-        more.
+        """The node that made the value, where it is this operator, without attributes.
+
+        None for other operators and other numbers of inputs.
         """
         node = self.makers.get(-1 if number is None else number)
         fits = (
@@ -108,7 +111,7 @@ class _Held:
         return node if fits else None
 
     def signed(self, number: int | None) -> int | None:
-        """The value whose signs this one is."""
+        """The number of the value whose signs this value has, or None."""
         if (where := self.maker(number, "Where", 3)) is None:
             return None
         if not (self.is_number(where.inputs[1], -1.0) and self.is_number(where.inputs[2], 1.0)):
@@ -117,23 +120,22 @@ class _Held:
         return less.inputs[0] if less is not None and self.is_number(less.inputs[1], 0.0) else None
 
     def magnitudes(self, weights: np.ndarray) -> np.ndarray | None:
-        """Of each row, if it is a scale times -1 or +1.
+        """The magnitude of each row, where a row is a scale times -1 or +1; else None.
 
-        No graph has its weights looked at over and over.
+        The number of weights that are looked at is limited.
         """
         self._left -= weights.size
         return signs.scales_of(weights) if self._left >= 0 else None
 
     def scaled(
-        self, place: int, magnitudes: np.ndarray, *shapes: tuple[int, ...]
+        self, index: int, magnitudes: np.ndarray, *shapes: tuple[int, ...]
     ) -> tuple[int, np.ndarray | None]:
-        """The one reader of a node, if it multiplies by a constant of one of these shapes, and
-        that; otherwise the node itself.
+        """The index of the only reader of a node and its scale, or the node's own and None.
 
-        Where the magnitudes are not 1 it would have to be multiplied twice, to be rounded as it is
-        elsewhere.
+        The reader must multiply by a constant of one of these shapes. The magnitudes must be 1:
+        with others, two products would be needed to round as other runtimes do.
         """
-        readers = self.readers.get(self.outputs[place], [])
+        readers = self.readers.get(self.outputs[index], [])
         if len(readers) == 1 and readers[0] >= 0 and bool((magnitudes == 1).all()):
             node = self.nodes[readers[0]]
             if (
@@ -142,45 +144,44 @@ class _Held:
                 and node.outputs == 1
                 and not node.attributes
             ):
-                other = [number for number in node.inputs if number != self.outputs[place]]
+                other = [number for number in node.inputs if number != self.outputs[index]]
                 scale = self.floats(other[0]) if len(other) == 1 else None
                 if scale is not None and scale.shape in shapes and np.isfinite(scale).all():
                     return readers[0], scale.ravel()
-        return place, None
+        return index, None
 
 
-def _convolution(held: _Held, place: int, node: Node) -> Layer | None:
+def _convolution(held: _Values, index: int, node: Node) -> Layer | None:
     weights = held.floats(node.inputs[1]) if len(node.inputs) == 2 else None
     if (
         weights is None
         or weights.ndim != 4
-        or not _worth(weights)
+        or not _is_worth_it(weights)
         or prod(weights.shape[2:]) > _MOST_TAPS
     ):
         return None
-    told = _told(
+    attributes = _integers_of(
         node, ("strides", 2), ("dilations", 2), ("pads", 4), ("kernel_shape", 2), ("group", 0)
     )
     if (
-        told is None
-        or told.get("kernel_shape", weights.shape[2:]) != weights.shape[2:]
-        or told.get("group", 1) != 1
+        attributes is None
+        or attributes.get("kernel_shape", weights.shape[2:]) != weights.shape[2:]
+        or attributes.get("group", 1) != 1
     ):
         return None
-    strides, dilations = told.get("strides", (1, 1)), told.get("dilations", (1, 1))
-    if (
-        any(told.get("pads", ())) or min(*strides, *dilations) < 1
-    ):  # zeros around signs are no signs
+    strides, dilations = attributes.get("strides", (1, 1)), attributes.get("dilations", (1, 1))
+    # Padding with zeros is not supported: they are no signs.
+    if any(attributes.get("pads", ())) or min(*strides, *dilations) < 1:
         return None
     pads, number = (0, 0, 0, 0), node.inputs[0]
     if (pad := held.maker(number, "Pad", 3)) is not None:
-        if (around := _pads(held, pad)) is None:
+        if (padding := _pads(held, pad)) is None:
             return None
-        number, pads = pad.inputs[0], around
+        number, pads = pad.inputs[0], padding
     source = held.signed(number)
     if source is None or (magnitudes := held.magnitudes(weights)) is None:
         return None
-    last, scale = held.scaled(place, magnitudes, (len(weights), 1, 1), (1, len(weights), 1, 1))
+    last, scale = held.scaled(index, magnitudes, (len(weights), 1, 1), (1, len(weights), 1, 1))
     settings: dict[str, Any] = {"strides": strides, "pads": pads, "dilations": dilations}
 
     def make(threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
@@ -189,31 +190,35 @@ def _convolution(held: _Held, place: int, node: Node) -> Layer | None:
     return Layer(last, source, make, 4, 1, len(weights))
 
 
-def _product(held: _Held, place: int, node: Node) -> Layer | None:
+def _product(held: _Values, index: int, node: Node) -> Layer | None:
     if len(node.inputs) != 2 or node.inputs[1] is None:
         return None
-    told = _told(node, ("transB", 0)) if node.operator == "Gemm" else _told(node)
-    weights, across = held.floats(node.inputs[1]), told is not None and bool(told.get("transB", 0))
+    attributes = (
+        _integers_of(node, ("transB", 0)) if node.operator == "Gemm" else _integers_of(node)
+    )
+    weights, is_transposed = (
+        held.floats(node.inputs[1]),
+        attributes is not None and bool(attributes.get("transB", 0)),
+    )
     if weights is None and node.operator == "MatMul":
-        turn = held.makers.get(node.inputs[1])
+        transpose = held.makers.get(node.inputs[1])
         if (
-            turn is None
-            or turn.operator != "Transpose"
-            or _told(turn, ("perm", 2)) != {"perm": (1, 0)}
+            transpose is None
+            or transpose.operator != "Transpose"
+            or _integers_of(transpose, ("perm", 2)) != {"perm": (1, 0)}
         ):
             return None
-        weights, across = held.floats(turn.inputs[0]), True
-    if told is None or weights is None or weights.ndim != 2:
+        weights, is_transposed = held.floats(transpose.inputs[0]), True
+    if attributes is None or weights is None or weights.ndim != 2:
         return None
-    rows = weights if across else weights.T
-    if not _worth(rows):
+    rows = weights if is_transposed else weights.T
+    if not _is_worth_it(rows):
         return None
     source = held.signed(node.inputs[0])
     if source is None or (magnitudes := held.magnitudes(rows)) is None:
         return None
-    last, scale = held.scaled(
-        place, magnitudes, (len(rows),)
-    )  # of two axes it would give a row two
+    # A scale with two axes would add an axis to the product of a row.
+    last, scale = held.scaled(index, magnitudes, (len(rows),))
 
     def make(threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
         return signs.SignProduct(rows, scale, threads=threads)
@@ -221,43 +226,43 @@ def _product(held: _Held, place: int, node: Node) -> Layer | None:
     return Layer(last, source, make, 2 if node.operator == "Gemm" else None, -1, len(rows))
 
 
-def _worth(weights: np.ndarray) -> bool:
-    """Whether a kernel pays and can."""
+def _is_worth_it(weights: np.ndarray) -> bool:
+    """Whether a kernel is possible and saves time."""
     return len(weights) > 0 and LEAST_INPUTS <= weights[0].size < signs.MOST_INPUTS
 
 
-def _told(node: Node, *wanted: tuple[str, int]) -> dict[str, Any] | None:
-    """Attributes that are whole numbers (length 0) or lists of them of these lengths.
+def _integers_of(node: Node, *wanted: tuple[str, int]) -> dict[str, Any] | None:
+    """The attributes, where all are integers (length 0) or lists of integers of these lengths.
 
     None where there are others.
     """
-    lengths, found = dict(wanted), {}
+    lengths, values = dict(wanted), {}
     for name, kind, content in node.attributes:
         if name not in lengths or kind != (INTS if lengths[name] else INT):
             return None
         if lengths[name] and len(content) != lengths[name]:
             return None
-        found[name] = content
-    return found
+        values[name] = content
+    return values
 
 
-def _pads(held: _Held, pad: Node) -> tuple[int, int, int, int] | None:
-    """Rows above, columns left, rows below, columns right, of +1."""
-    around = held.constants.get(-1 if pad.inputs[1] is None else pad.inputs[1])
+def _pads(held: _Values, pad: Node) -> tuple[int, int, int, int] | None:
+    """The rows above, columns left, rows below and columns right that a Pad fills with +1."""
+    padding = held.constants.get(-1 if pad.inputs[1] is None else pad.inputs[1])
     if (
-        around is None
-        or around.element != _INT64
-        or around.bits.shape != (8,)
+        padding is None
+        or padding.element != _INT64
+        or padding.bits.shape != (8,)
         or not held.is_number(pad.inputs[2], 1.0)
     ):
         return None
-    counts = around.array().tolist()
+    counts = padding.array().tolist()
     if (
         counts[0]
         or counts[1]
         or counts[4]
         or counts[5]
-        or not all(0 <= one <= _MOST_PADS for one in counts)
+        or not all(0 <= count <= _MOST_PADS for count in counts)
     ):
         return None
     return counts[2], counts[3], counts[6], counts[7]

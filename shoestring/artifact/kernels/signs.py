@@ -1,10 +1,9 @@
 """Products and convolutions of signs: what a binary layer computes, exactly, on bits.
 
-An input counts as -1 where it is below 0 and as +1 otherwise (0, -0 and what is not a number
-included); a weight is its filter's scale times -1 or +1. A sum of products of signs is a whole
-number: the inputs less twice those whose sign differs from the weight's. So every answer is the
-float32 product of that number, which is exact, and the scale. What lies outside an image counts as
-+1.
+An input counts as -1 where it is below 0 and as +1 otherwise (0, -0 and NaN included). A weight is
+its filter's scale times -1 or +1. A sum of products of signs is an integer: the number of inputs,
+minus twice the number whose sign differs from the weight's. So every answer is the float32 product
+of that integer, which is exact, and the scale. What lies outside an image counts as +1.
 """
 
 from __future__ import annotations
@@ -22,12 +21,9 @@ import numpy as np
 from shoestring.artifact.errors import missing
 
 LANES = 16
-MOST_INPUTS = 1 << 24  # of a sum, so that float32 holds it
-# of a product, that are packed and multiplied before the next are: their words stay in the cache
-_ROWS = 128
-_GEOMETRIES = (
-    8  # sizes of images of which a convolution remembers what each place of the output sees
-)
+MOST_INPUTS = 1 << 24  # of a sum, so that float32 holds it exactly
+_ROWS = 128  # rows that are packed and multiplied at once, so that their words stay in the cache
+_GEOMETRIES = 8  # image sizes for which a convolution remembers what each output pixel sees
 
 
 def available() -> bool:
@@ -39,8 +35,8 @@ def available() -> bool:
 def kernels() -> dict[str, Callable[..., None]]:
     """The compiled functions of `sign_code`, by name.
 
-    Compiling takes a tenth of a second, once in a process.
-    Raises ModuleNotFoundError where llvmlite is not installed.
+    They are compiled once in a process, which takes a tenth of a second. Raises ModuleNotFoundError
+    where llvmlite is not installed.
     """
     try:
         from shoestring.artifact.kernels import sign_code
@@ -50,21 +46,22 @@ def kernels() -> dict[str, Callable[..., None]]:
 
 
 def bound(compiled: tuple[dict[str, int], Any]) -> dict[str, Callable[..., None]]:
-    """What `sign_code.compiled` made, as functions of Python; they let other threads run meanwhile."""
+    """The result of `sign_code.compiled` as Python functions, which run without the GIL."""
     from shoestring.artifact.kernels.sign_code import ARGUMENTS
 
     addresses, keep = compiled
     made: dict[str, Any] = {}
     for name, address in addresses.items():
-        kinds = [ctypes.c_void_p if one == "P" else ctypes.c_int64 for one in ARGUMENTS[name]]
+        kinds = [ctypes.c_void_p if kind == "P" else ctypes.c_int64 for kind in ARGUMENTS[name]]
         made[name] = ctypes.CFUNCTYPE(None, *kinds)(address)
-        made[name].keep = keep  # or the code would go
+        made[name].keep = keep  # or the code would be freed
     return made
 
 
 def scales_of(weights: np.ndarray) -> np.ndarray | None:
-    """The magnitude of each filter (axis 0), None where the weights of one differ in it or are not
-    finite.
+    """The magnitude of each filter (axis 0) as float32.
+
+    None where the magnitudes in a filter differ or are not finite.
     """
     rows = np.abs(weights.reshape(len(weights), -1)) if weights.size else weights
     if not rows.size or not np.isfinite(rows[:, 0]).all() or not (rows == rows[:, :1]).all():
@@ -72,10 +69,10 @@ def scales_of(weights: np.ndarray) -> np.ndarray | None:
     return rows[:, 0].astype(np.float32)
 
 
-def _together(magnitudes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
-    """Magnitudes times scales, float32 as the kernels read them.
+def _scaled(magnitudes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+    """Magnitudes times scales, in float32 as the kernels read them.
 
-    Raises ValueError where there are not as many scales.
+    Raises ValueError where the shapes differ.
     """
     if scale is None:
         return magnitudes
@@ -88,17 +85,20 @@ def _together(magnitudes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
 
 
 def words_of(below: np.ndarray) -> np.ndarray:
-    """Rows of truth values as words of 32 bits, the first in the lowest, what is left over 0."""
+    """Rows of booleans as words of 32 bits, the first in the lowest bit, padded with 0."""
     padded = np.zeros((len(below), -(-below.shape[1] // 32) * 32), np.uint8)
     padded[:, : below.shape[1]] = below
     return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32)
 
 
 class SignProduct:
-    """`x @ weights.T` of the signs of x, for weights (out × in) that are one magnitude in each row,
-    times `scale` (out), if given.
+    """`x @ weights.T` of the signs of x, times `scale` where it is given.
 
-    Raises ValueError for others, ModuleNotFoundError where llvmlite is not installed.
+    `weights`: (out × in), with one magnitude in each row.
+    `scale`: (out).
+    `threads`: threads of a call, 1 or more; None for as many as there are cores.
+    `functions`: used instead of `kernels()`.
+    Raises ValueError for other weights, and ModuleNotFoundError where llvmlite is not installed.
     """
 
     def __init__(
@@ -109,10 +109,6 @@ class SignProduct:
         threads: int | None = 1,
         functions: dict[str, Any] | None = None,
     ) -> None:
-        """`threads`: how many a call may use, None for as many as there are cores.
-
-        `functions`: in place of `kernels()`.
-        """
         scales = scales_of(weights)
         if scales is None or weights.ndim != 2 or not 0 < weights.shape[1] < MOST_INPUTS:
             raise ValueError(
@@ -124,12 +120,12 @@ class SignProduct:
         panels = -(-self.outputs // LANES)
         filled = np.zeros((panels * LANES, words.shape[1]), np.uint32)
         filled[: self.outputs] = words
-        # Word by word of sixteen rows: a vector of the kernel.
+        # The same word of sixteen rows is a vector of the kernel.
         self._panels = np.ascontiguousarray(filled.reshape(panels, LANES, -1).transpose(0, 2, 1))
         self._scales = np.zeros(panels * LANES, np.float32)
-        self._scales[: self.outputs] = _together(scales, scale)
+        self._scales[: self.outputs] = _scaled(scales, scale)
         self._ones = np.ones(_ROWS, np.float32)
-        # Addresses are asked for once: a call of a small layer takes as long as ten such questions.
+        # Addresses are looked up once: ten look-ups take as long as a call of a small layer.
         self._known = (
             address(self._panels),
             len(self._panels),
@@ -141,7 +137,8 @@ class SignProduct:
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Float32 (... × out) of float32 (... × in).
 
-        Into `out`, if given: of that shape, without gaps, and no part of x.
+        `out`: where to write the result. It must be contiguous, of the result's shape, and share no
+            memory with x.
         """
         if x.ndim < 1 or x.shape[-1] != self.inputs or x.dtype != np.float32:
             raise ValueError(
@@ -156,12 +153,10 @@ class SignProduct:
                 f"out must be float32 of shape {list(shape)} without gaps, not {out.dtype} of "
                 f"{list(out.shape)}"
             )
-        elif not out.flags.writeable or np.may_share_memory(
-            x, out
-        ):  # which the machine code would not ask
+        elif not out.flags.writeable or np.may_share_memory(x, out):  # the kernel cannot check that
             raise ValueError("out must be writable, and in other memory than x")
         count, steps = out.size // self.outputs, self._panels.shape[1]
-        source, into, pack, multiply = (
+        source, goal, pack, multiply = (
             address(x),
             address(out),
             self._functions["pack_rows"],
@@ -178,7 +173,7 @@ class SignProduct:
                 steps,
                 rows,
                 *self._known,
-                into + 4 * first * self.outputs,
+                goal + 4 * first * self.outputs,
                 self.outputs,
                 self.inputs,
             )
@@ -188,12 +183,16 @@ class SignProduct:
 
 
 class SignConvolution:
-    """A two-dimensional convolution of the signs of images, for filters (out × in × height × width)
-    of one magnitude each.
+    """A two-dimensional convolution of the signs of images.
 
-    `scale`: of each filter besides, if given.
-    `pads`: rows above, columns left, rows below, columns right, of +1. Raises ValueError for other
-        filters or settings, ModuleNotFoundError where llvmlite is not installed.
+    `filters`: (out × in × height × width), with one magnitude in each filter.
+    `scale`: (out), an additional factor of each filter.
+    `strides`, `dilations`: of rows and of columns, 1 or more.
+    `pads`: rows above, columns left, rows below and columns right, filled with +1.
+    `threads`: threads of a call, 1 or more; None for as many as there are cores.
+    `functions`: used instead of `kernels()`.
+    Raises ValueError for other filters or settings, and ModuleNotFoundError where llvmlite is not
+    installed.
     """
 
     def __init__(
@@ -207,10 +206,6 @@ class SignConvolution:
         threads: int | None = 1,
         functions: dict[str, Any] | None = None,
     ) -> None:
-        """`threads`: how many a call may use, None for as many as there are cores.
-
-        `functions`: in place of `kernels()`.
-        """
         scales = scales_of(filters)
         if scales is None or filters.ndim != 4 or not 0 < filters[0].size < MOST_INPUTS:
             raise ValueError(
@@ -229,9 +224,9 @@ class SignConvolution:
             dilations,
         )
         self._functions, self._threads = functions or kernels(), threads
-        self._scales = _together(scales, scale)
+        self._scales = _scaled(scales, scale)
         taps = filters.shape[2] * filters.shape[3]
-        # By filter, by 32 channels, by tap: the order of the panels.
+        # The order of the panels: by filter, by 32 channels, by tap.
         by_tap = words_of(
             (filters < 0).transpose(0, 2, 3, 1).reshape(self.outputs * taps, self.channels)
         )
@@ -255,7 +250,7 @@ class SignConvolution:
         if not out.size:
             return out
         planes, taps = self._filters.shape[1:]
-        source, into, places, across = (
+        source, goal, out_pixels, columns = (
             address(x),
             address(out),
             view.size[0] * view.size[1],
@@ -263,8 +258,8 @@ class SignConvolution:
         )
         convolve, share = self._functions["convolve"], -(-count // _cores(self._threads))
 
-        def some(first: int) -> None:
-            words, panels = planes * (pixels + 1), across * planes * taps
+        def share_of_images(first: int) -> None:
+            words, panels = planes * (pixels + 1), columns * planes * taps
             room = np.empty(words + panels, np.uint32)
             packed = address(room)
             convolve(
@@ -278,15 +273,15 @@ class SignConvolution:
                 packed + 4 * words,
                 *self._known,
                 view.known[1],
-                into + 4 * first * self.outputs * places,
-                places,
+                goal + 4 * first * self.outputs * out_pixels,
+                out_pixels,
             )
 
-        _spread(some, range(0, count, share), self._threads)
+        _spread(share_of_images, range(0, count, share), self._threads)
         return out
 
     def _view(self, height: int, width: int) -> _View:
-        """Of images of this size."""
+        """What the output pixels see in images of this size."""
         above, left, below, right = self._pads
         sizes = [
             (length + before + after - dilation * (taps - 1) - 1) // stride + 1
@@ -328,19 +323,22 @@ class SignConvolution:
 
 
 class _View(NamedTuple):
-    """What the places of an output see: its size.
+    """What the pixels of an output see.
 
-    For each tap and place the pixel, or height × width outside the image; ones.
+    `size`: of the output, (height, width).
+    `table`: for each tap and output pixel the input pixel, or height × width outside the image.
+    `ones`: the scales of the columns.
+    `known`: the addresses of the two arrays.
     """
 
     size: tuple[int, int]
     table: np.ndarray
     ones: np.ndarray
-    known: tuple[int, int]  # the addresses of the two
+    known: tuple[int, int]
 
 
 def address(array: np.ndarray) -> int:
-    """Where an array without gaps begins; quicker than `array.ctypes.data`."""
+    """The address of a contiguous array; faster than `array.ctypes.data`."""
     return array.__array_interface__["data"][0]
 
 
@@ -349,9 +347,9 @@ def _cores(threads: int | None) -> int:
 
 
 def _spread(job: Callable[[int], None], firsts: Iterable[int], threads: int | None) -> None:
-    """Do the jobs on so many threads (None: as many as there are cores)."""
+    """Run the jobs on so many threads (None: as many as there are cores)."""
     firsts, workers = list(firsts), _cores(threads)
-    if workers == 1 or len(firsts) < 2:  # there is none where there are no examples
+    if workers == 1 or len(firsts) < 2:  # there may be no job, as without examples
         for first in firsts:
             job(first)
         return

@@ -1,4 +1,4 @@
-"""LLVM's language with loops: what the kernels for signs are written in. Needs llvmlite."""
+"""A builder of LLVM code with loops, in which the sign kernels are written. It needs llvmlite."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BYTE, WORD, LONG, FLOAT, VOID = (
     ir.VoidType(),
 )
 WORDS, BYTES, FLOATS = (
-    ir.VectorType(one, count) for one, count in ((WORD, LANES), (BYTE, 4 * LANES), (FLOAT, LANES))
+    ir.VectorType(kind, count) for kind, count in ((WORD, LANES), (BYTE, 4 * LANES), (FLOAT, LANES))
 )
 TO_WORDS, TO_FLOATS = WORD.as_pointer(), FLOAT.as_pointer()
 
 
 class Builder(ir.IRBuilder):
-    """Adds loops whose values are carried from turn to turn."""
+    """An `ir.IRBuilder` with loops that carry values from one turn to the next."""
 
     def loop(
         self,
@@ -32,54 +32,54 @@ class Builder(ir.IRBuilder):
         *,
         start: Any = None,
     ) -> list[Any]:
-        """`body(index, values)` returns the next values; from `start` (0) to below `count`.
+        """Loop from `start` (default 0) to below `count`; returns the last values.
 
-        Returns the last values.
+        `body(index, values)` returns the next values; `carried` are the first ones.
         """
         before, start = self.block, LONG(0) if start is None else start
         head, inside, after = (self.append_basic_block() for _ in range(3))
         self.branch(head)
         self.position_at_end(head)
         index = self.phi(LONG)
-        values = [self.phi(one.type) for one in carried]
+        values = [self.phi(first.type) for first in carried]
         index.add_incoming(start, before)
-        for phi, one in zip(values, carried, strict=True):
-            phi.add_incoming(one, before)
+        for phi, first in zip(values, carried, strict=True):
+            phi.add_incoming(first, before)
         self.cbranch(self.icmp_signed("<", index, count), inside, after)
         self.position_at_end(inside)
         results = body(index, values)
         index.add_incoming(self.add(index, LONG(1)), self.block)
-        for phi, one in zip(values, results, strict=True):
-            phi.add_incoming(one, self.block)
+        for phi, following in zip(values, results, strict=True):
+            phi.add_incoming(following, self.block)
         self.branch(head)
         self.position_at_end(after)
         return values
 
     def when(self, condition: Any, body: Callable[[], None]) -> None:
-        """Do it where the condition holds."""
+        """Build the body where the condition holds."""
         with self.if_then(condition):
             body()
 
     def at(self, pointer: Any, *offsets: Any, kind: Any = None) -> Any:
-        """The pointer, so many elements on, as one to `kind`."""
+        """The pointer moved by the offsets in elements, as a pointer to `kind`."""
         for offset in offsets:
             pointer = self.gep(pointer, [offset])
         return pointer if kind is None else self.bitcast(pointer, kind.as_pointer())
 
     def read(self, pointer: Any, *offsets: Any, kind: Any = None) -> Any:
-        """What is there, wherever it begins."""
+        """Load the value there, without need of alignment beyond 4 bytes."""
         return self.load(self.at(pointer, *offsets, kind=kind), align=4)
 
     def splat(self, value: Any) -> Any:
         """The value in all lanes."""
         vector = ir.VectorType(value.type, LANES)
-        one = self.insert_element(ir.Constant(vector, ir.Undefined), value, WORD(0))
+        first_lane = self.insert_element(ir.Constant(vector, ir.Undefined), value, WORD(0))
         return self.shuffle_vector(
-            one, ir.Constant(vector, ir.Undefined), ir.Constant(WORDS, [0] * LANES)
+            first_lane, ir.Constant(vector, ir.Undefined), ir.Constant(WORDS, [0] * LANES)
         )
 
     def counted(self, value: Any) -> Any:
-        """How many bits are set in each lane."""
+        """The number of bits that are set in each lane."""
         kind = value.type
         name = f"llvm.ctpop.v{kind.count}i{kind.element.width}"
         known = self.module.globals.get(name) or ir.Function(
@@ -96,8 +96,9 @@ def filled(kind: Any, value: int) -> Any:
 def function(
     module: ir.Module, name: str, kinds: Sequence[Any], *, internal: bool
 ) -> tuple[Builder, tuple[Any, ...]]:
-    """(a builder at the beginning of a new function, its arguments), whose pointers point to
-    different things.
+    """A builder at the beginning of a new function, and the function's arguments.
+
+    Its pointers must not alias.
     """
     made = ir.Function(module, ir.FunctionType(VOID, kinds), name)
     if internal:

@@ -1,1 +1,1 @@
-"""From anybody's ONNX file to a module, or to a file of ours."""
+"""ONNX files of any origin are imported as modules, or packed as `.shoe` files."""

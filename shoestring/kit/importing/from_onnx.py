@@ -1,6 +1,4 @@
-"""Modules from files: an ONNX graph, or a .shoe file without its class, as a `Network` that can be
-trained and compressed.
-"""
+"""ONNX files, and .shoe files without their class, become modules that can be trained."""
 
 from __future__ import annotations
 
@@ -28,64 +26,69 @@ from shoestring.kit.tracing.compare import all_close
 from shoestring.kit.tracing.example import arrays
 from shoestring.kit.weights.parameters import SkippedWarning
 
-_LENGTH = 16  # of an axis that varies, in made inputs
+_LENGTH = 16  # of an axis that varies, in generated inputs
 
 
 def from_onnx(path: str | Path, *, fixed: Mapping[str, Any] | None = None) -> Network:
-    """An ONNX file as a module made of torch's functions, so that everything here acts on it,
-    training too.
+    """An ONNX file as a module of torch functions, which can be trained and compressed.
 
-    Its floating-point initialisers are parameters, under their own names (`network.names`), and
-    other tensors buffers.
-    `fixed`: values of inputs, or lengths of axes that vary, by name, which are then inputs no more.
-        What it answers is what ONNX Runtime answers for the file, up to rounding; where it resizes,
-        both are asked once, on made inputs, and a SkippedWarning says where they differ. Raises
-        ValueError for what is no ONNX file, and OperatorError, with all names at once, for control
-        flow whose condition is not known beforehand and operators that torch has no function for.
+    Floating-point initializers become parameters, other tensors buffers; `network.names` maps their
+    names in the file to paths. The module answers as ONNX Runtime does, up to rounding. Where the
+    graph resizes, both run once on generated inputs, and a SkippedWarning names the outputs in
+    which they differ.
+
+    `path`: of the file.
+    `fixed`: values of inputs, or lengths of axes that vary, by name. They are no longer inputs.
+
+    Raises ValueError for what is not an ONNX file. Raises OperatorError, with all names at once,
+    for control flow whose condition is not known beforehand, and for operators that torch has no
+    function for.
     """
-    found = read_onnx(path, fixed=fixed, modern=True)
-    made = network(found.content, str(path), found.names, found.users)
-    resizes = any(node.operator == "Resize" for node in found.content.graph.nodes)
-    if resizes and (differ := _differing(made, found.content)):
+    imported = read_onnx(path, fixed=fixed, modern=True)
+    module = network(imported.content, str(path), imported.names, imported.users)
+    resizes = any(node.operator == "Resize" for node in imported.content.graph.nodes)
+    if resizes and (differ := _differing(module, imported.content)):
         warnings.warn(
-            f"{path}: as a module it answers otherwise than ONNX Runtime in {differ}, on made "
-            "inputs. Resize by a scale that is no whole number does that, "
-            "as the two round places differently: compare on inputs of yours before you go on",
+            f"{path}: as a module it answers otherwise than ONNX Runtime in {differ}, on "
+            "generated inputs. Resize by a scale that is not an integer does that, as the two "
+            "round coordinates differently: compare on inputs of yours before you go on",
             SkippedWarning,
             stacklevel=2,
         )
-    return made
+    return module
 
 
-def _differing(made: Network, content: Content) -> str:
-    """The outputs in which a module answers otherwise than ONNX Runtime on made inputs.
+def _differing(module: Network, content: Content) -> str:
+    """The outputs in which a module differs from ONNX Runtime on generated inputs.
 
-    "" where in none, or where these do not fit the graph.
+    "" where none differs, or where these inputs do not fit the graph.
     """
-    args, kwargs = made.example(length=_LENGTH)
-    given = [one.tensor for one in (*args, *kwargs.values())]
+    args, kwargs = module.example(length=_LENGTH)
+    given = [vary.tensor for vary in (*args, *kwargs.values())]
     try:
-        with torch.no_grad(), evaluating(made):
-            ours = [array(one) for one in outputs_of(made(*given)).values()]
+        with torch.no_grad(), evaluating(module):
+            ours = [array(output) for output in outputs_of(module(*given)).values()]
         theirs = arrays(Loaded(content, threads=1)(*given))
-    except (
-        Exception
-    ):  # zeros where ids are wanted, a picture that is too small: nothing is known then
+    except Exception:  # generated inputs need not fit, as where an image is too small
         return ""
-    pairs = zip(made.outputs, ours, theirs, strict=False)
+    pairs = zip(module.outputs, ours, theirs, strict=False)
     return ", ".join(
-        name for name, one, other in pairs if one.shape != other.shape or not all_close(one, other)
+        name for name, mine, its in pairs if mine.shape != its.shape or not all_close(mine, its)
     )
 
 
 def from_shoe(path: str | Path, *, max_bytes: int = file.MAX_BYTES) -> Network:
-    """A .shoe file that runs as a module, without the class that it came from.
+    """A .shoe file that runs, as a module without the class that it came from.
 
-    Otherwise as `from_onnx`.
-    Weights that are on a grid stay on it, and activations that the file rounds are rounded. The
-    file has no names: parameters are named after the kind of their layer. What is computed is no
-    longer bounded, as it is in `load`: for files that you trust. Raises ShoeError for a damaged
-    file, OperatorError as `from_onnx`.
+    It is otherwise like `from_onnx`. Weights on a grid stay on it, and activations that the file
+    rounds are rounded. The file has no names, so parameters are named after the kind of their
+    layer. Memory and time of the module are not bounded as in `load`: use it for files that you
+    trust.
+
+    `path`: of the file.
+    `max_bytes`: the most that its tensors may take in memory.
+
+    Raises ShoeError for a damaged file, and OperatorError as `from_onnx` does.
     """
     return network(file.read(path, max_bytes), str(path))
 
@@ -93,19 +96,19 @@ def from_shoe(path: str | Path, *, max_bytes: int = file.MAX_BYTES) -> Network:
 def network(
     content: Content, where: str, names: Sequence[str] = (), users: Sequence[str] = ()
 ) -> Network:
-    """The module of a graph and its tensors; errors begin with `where`."""
+    """The module of a graph and its tensors; `where` names the file in errors."""
     graph = content.graph
-    found = Counter(
+    unserved = Counter(
         node.operator
         for node in graph.nodes
         if node.operator not in SERVED and node.operator not in OF_LAYERS
     )
-    if found:
-        words = ", ".join(
-            f"{name} ({count})" if count > 1 else name for name, count in found.most_common()
+    if unserved:
+        listed = ", ".join(
+            f"{name} ({count})" if count > 1 else name for name, count in unserved.most_common()
         )
         raise OperatorError(
-            words,
+            listed,
             f"torch has no function for what {where} uses; the file runs as it is with "
             "`shoestring pack`",
         )
@@ -118,34 +121,33 @@ def network(
 
 
 def _axes(content: Content) -> dict[int, int]:
-    """How many axes each value has, where that can be told before it is computed."""
+    """The number of axes of each value, where that is known before it is computed."""
     import onnx
 
     from shoestring.artifact.format.graph import Port
 
     graph = content.graph
     ports = tuple(
-        Port(f"weight.{place}", one.element, one.bits.shape)
-        for place, one in enumerate(content.tensors)
+        Port(f"weight.{index}", tensor.element, tensor.bits.shape)
+        for index, tensor in enumerate(content.tensors)
     )
-    bare = replace(
-        graph, inputs=(*graph.inputs, *ports), weights=0
-    )  # the numbers of values are the same
+    # Tensors as inputs: the numbers of values stay the same.
+    bare = replace(graph, inputs=(*graph.inputs, *ports), weights=0)
     try:
         model = onnx.shape_inference.infer_shapes(
             onnx.load_from_string(as_onnx(bare, [])), data_prop=True
         )
-    except Exception:  # a graph that says something wrong of a shape may run all the same
+    except Exception:  # a graph with a wrong shape may run all the same
         return {}
     numbers = {
         f"v{number}": number
         for number in range(_count(graph.nodes, len(bare.inputs) + len(graph.constants)))
     }
-    found = {place: len(port.shape) for place, port in enumerate(bare.inputs)}
-    for one in model.graph.value_info:
-        if one.name in numbers and one.type.tensor_type.HasField("shape"):
-            found[numbers[one.name]] = len(one.type.tensor_type.shape.dim)
-    return found
+    axes = {index: len(port.shape) for index, port in enumerate(bare.inputs)}
+    for value in model.graph.value_info:
+        if value.name in numbers and value.type.tensor_type.HasField("shape"):
+            axes[numbers[value.name]] = len(value.type.tensor_type.shape.dim)
+    return axes
 
 
 def _count(nodes: Sequence[Node], first: int) -> int:

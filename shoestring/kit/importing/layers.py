@@ -1,4 +1,4 @@
-"""Layers of torch.nn for the nodes of a graph that have weights of their own."""
+"""Layers of torch.nn for the nodes of a graph that have weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ from shoestring.kit.importing.operators.recurrent import is_plain
 _CONVOLUTIONS = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 _TRANSPOSED = {3: nn.ConvTranspose1d, 4: nn.ConvTranspose2d, 5: nn.ConvTranspose3d}
 _NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-_ORDER = {
-    "LSTM": (0, 2, 3, 1),
-    "GRU": (1, 0, 2),
-    "RNN": (0,),
-}  # of the gates, in ONNX's order: torch has i f g o and r z n
+# Where torch's gates (i f g o, and r z n) are in ONNX's order.
+_ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 
 
 def with_tensors(layer: nn.Module, **tensors: Any) -> nn.Module:
-    """The layer with these parameters and buffers in place of its own."""
+    """The layer, with these parameters and buffers instead of its own."""
     for name, value in tensors.items():
         if value is None:
             continue
@@ -36,7 +33,7 @@ def with_tensors(layer: nn.Module, **tensors: Any) -> nn.Module:
 
 
 def linear(weight: Tensor, bias: Any) -> nn.Module:
-    """Of a weight (outputs × inputs)."""
+    """A linear layer with a weight (outputs × inputs)."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
     return with_tensors(layer, weight=weight, bias=bias)
 
@@ -44,7 +41,7 @@ def linear(weight: Tensor, bias: Any) -> nn.Module:
 def convolution(
     a: Attributes, weight: Tensor, bias: Any, padding: Sequence[int]
 ) -> nn.Module | None:
-    """None where torch has no such layer."""
+    """A convolution with a weight (outputs × inputs / groups × ...); None where torch has none."""
     kind, axes = _CONVOLUTIONS.get(weight.ndim), weight.ndim - 2
     if kind is None:
         return None
@@ -64,14 +61,14 @@ def convolution(
 
 
 def transposed(a: Attributes, weight: Tensor, bias: Any) -> nn.Module | None:
-    """None where torch has no such layer."""
+    """A transposed convolution; None where torch has no such layer."""
     kind, axes = _TRANSPOSED.get(weight.ndim), weight.ndim - 2
     pads = list(a("pads") or [0] * 2 * axes)
-    wide = [
+    limits = [
         max(pair)
         for pair in zip(a("strides") or [1] * axes, a("dilations") or [1] * axes, strict=True)
     ]
-    more = list(a("output_padding") or [0] * axes)
+    extra = list(a("output_padding") or [0] * axes)
     if (
         kind is None
         or a("output_shape")
@@ -79,7 +76,7 @@ def transposed(a: Attributes, weight: Tensor, bias: Any) -> nn.Module | None:
         or pads[:axes] != pads[axes:]
     ):
         return None
-    if any(one >= most for one, most in zip(more, wide, strict=True)):
+    if any(size >= limit for size, limit in zip(extra, limits, strict=True)):
         return None
     groups = a("group", 1)
     layer: Any = kind(
@@ -88,7 +85,7 @@ def transposed(a: Attributes, weight: Tensor, bias: Any) -> nn.Module | None:
         tuple(weight.shape[2:]),
         tuple(a("strides") or [1] * axes),
         tuple(pads[:axes]),
-        tuple(more),
+        tuple(extra),
         groups,
         bias is not None,
         tuple(a("dilations") or [1] * axes),
@@ -98,9 +95,9 @@ def transposed(a: Attributes, weight: Tensor, bias: Any) -> nn.Module | None:
 
 
 def batch_norm(a: Attributes, axes: int | None, tensors: Sequence[Tensor]) -> nn.Module | None:
-    """Of a scale, shift, mean and variance, for a value of so many axes.
+    """A batch norm for a value with so many `axes`; None where torch has none or they are unknown.
 
-    None where these are not known.
+    `tensors`: scale, shift, mean and variance.
     """
     kind = _NORMS.get(axes or 0)
     if kind is None or a("training_mode", 0) or a.outputs > 1:
@@ -128,56 +125,62 @@ def group_norm(a: Attributes, scale: Tensor, shift: Tensor) -> nn.Module | None:
 
 
 def embedding(weight: Tensor) -> nn.Module:
-    """Of a table (entries × width)."""
+    """An embedding with a table (entries × width)."""
     return with_tensors(
         nn.Embedding(weight.shape[0], weight.shape[1], device="meta"), weight=weight
     )
 
 
 class Dropping(nn.Dropout):
-    """Dropout that also tells what it kept, where that is asked for; outside training everything."""
+    """Dropout that can also return what it kept, as ONNX's does; outside training it keeps all."""
 
     def __init__(self, p: float, tells: bool) -> None:
         super().__init__(p)
         self.tells = tells
 
     def forward(self, input: Tensor, *_: Any) -> Any:  # the ratio and the mode are fixed
-        """The value, and what was kept of it."""
+        """The value after dropout, and, where `tells`, a mask of what was kept."""
         value = super().forward(input)
         return (value, (value != 0) | (input == 0)) if self.tells else value
 
 
-def _called(layer: nn.RNNBase, forward: Any, value: Tensor, states: Any) -> tuple[Tensor, ...]:
-    """What ONNX wants of a recurrent layer, of what torch's gives.
+def _as_onnx(
+    layer: nn.RNNBase, forward: Any, value: Tensor, first_states: Any
+) -> tuple[Tensor, ...]:
+    """The outputs of a recurrent layer of torch in the form of ONNX.
 
     All states (T, directions, N, H), then the last ones.
     """
     reverse = bool(getattr(layer, "reverse", False))
-    # Examples first: that is what torch's exporter writes with any number of steps.
-    found, last = forward((value.flip(0) if reverse else value).transpose(0, 1), states)
-    found = torch.stack(found.chunk(2 if layer.bidirectional else 1, -1)).permute(2, 0, 1, 3)
-    found = found.flip(0) if reverse else found
-    return (found, *last) if isinstance(last, tuple) else (found, last)
+    # Examples first: torch's exporter writes that for any number of time steps.
+    states, last_states = forward(
+        (value.flip(0) if reverse else value).transpose(0, 1), first_states
+    )
+    states = torch.stack(states.chunk(2 if layer.bidirectional else 1, -1)).permute(2, 0, 1, 3)
+    states = states.flip(0) if reverse else states
+    return (states, *last_states) if isinstance(last_states, tuple) else (states, last_states)
 
 
 class Memory(nn.LSTM):
     """An LSTM, called as ONNX does."""
 
     def forward(self, input: Tensor, hidden: Any = None, cell: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """All hidden states, the last ones, and the last cells."""
+        """All hidden states (T, directions, N, H), the last ones, and the last cells."""
         states = None
         if hidden is not None or cell is not None:
             zero = torch.zeros_like(hidden if hidden is not None else cell)
-            states = tuple(zero if one is None else one.contiguous() for one in (hidden, cell))
-        return _called(self, super().forward, input, states)
+            states = tuple(
+                zero if state is None else state.contiguous() for state in (hidden, cell)
+            )
+        return _as_onnx(self, super().forward, input, states)
 
 
 class Gates(nn.GRU):
     """A GRU, called as ONNX does."""
 
     def forward(self, input: Tensor, hidden: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """All hidden states, and the last ones."""
-        return _called(
+        """All hidden states (T, directions, N, H), and the last ones."""
+        return _as_onnx(
             self, super().forward, input, None if hidden is None else hidden.contiguous()
         )
 
@@ -186,16 +189,16 @@ class Feedback(nn.RNN):
     """A plain recurrent layer, called as ONNX does."""
 
     def forward(self, input: Tensor, hidden: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """All hidden states, and the last ones."""
-        return _called(
+        """All hidden states (T, directions, N, H), and the last ones."""
+        return _as_onnx(
             self, super().forward, input, None if hidden is None else hidden.contiguous()
         )
 
 
 def recurrent(kind: str, a: Attributes, into: Tensor, back: Tensor, bias: Any) -> nn.Module | None:
-    """Of weights (directions × gates, ...) in ONNX's order.
+    """A recurrent layer of weights (directions × gates, ...) in ONNX's order.
 
-    None where torch's own layer computes something else.
+    None where torch's layer computes something else.
     """
     if not is_plain(a, kind):
         return None
@@ -207,24 +210,24 @@ def recurrent(kind: str, a: Attributes, into: Tensor, back: Tensor, bias: Any) -
     }
     if kind == "RNN":
         settings["nonlinearity"] = (a("activations") or ["Tanh"])[0].lower()
-    made = {"LSTM": Memory, "GRU": Gates, "RNN": Feedback}[kind](into.shape[-1], size, **settings)
-    made.reverse = a("direction", "forward") == "reverse"  # pyright: ignore[reportAttributeAccessIssue]
+    layer = {"LSTM": Memory, "GRU": Gates, "RNN": Feedback}[kind](into.shape[-1], size, **settings)
+    layer.reverse = a("direction", "forward") == "reverse"  # pyright: ignore[reportAttributeAccessIssue]
 
-    with_tensors(made, **arranged(kind, directions, {"weight_ih": into, "weight_hh": back}))
+    with_tensors(layer, **arranged(kind, directions, {"weight_ih": into, "weight_hh": back}))
     if bias is not None:
-        halves = bias.chunk(2, 1)
+        biases = bias.chunk(2, 1)
         with_tensors(
-            made, **arranged(kind, directions, {"bias_ih": halves[0], "bias_hh": halves[1]})
+            layer, **arranged(kind, directions, {"bias_ih": biases[0], "bias_hh": biases[1]})
         )
-    made._init_flat_weights()
-    return made
+    layer._init_flat_weights()
+    return layer
 
 
 def arranged(kind: str, directions: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """By torch's names, tensors (directions × gates, ...) of ONNX's order, in torch's."""
-    found = dict[str, Tensor]()
-    for at, end in zip(range(directions), ("_l0", "_l0_reverse"), strict=False):
+    """Tensors (directions × gates, ...) with their gates in torch's order, by torch's names."""
+    arranged_tensors = dict[str, Tensor]()
+    for direction, suffix in zip(range(directions), ("_l0", "_l0_reverse"), strict=False):
         for name, value in tensors.items():
-            parts = value[at].chunk(len(_ORDER[kind]))
-            found[name + end] = torch.cat([parts[place] for place in _ORDER[kind]])
-    return found
+            parts = value[direction].chunk(len(_ORDER[kind]))
+            arranged_tensors[name + suffix] = torch.cat([parts[gate] for gate in _ORDER[kind]])
+    return arranged_tensors

@@ -1,4 +1,4 @@
-"""A graph of ONNX's operators as a module of torch.
+"""A graph of ONNX operators runs as a torch module.
 
 Its layers are modules, its other steps functions, its weights parameters.
 """
@@ -26,9 +26,14 @@ from shoestring.kit.importing.operators.table import FUNCTIONS
 
 @dataclass(frozen=True)
 class Step:
-    """A function (of `operators.FUNCTIONS`, by its name), or the layer at a path of the module, of
-    the values of these numbers (None: absent); what it gives has the numbers `outputs` (None: not
-    wanted). `done`: the values that no later step takes.
+    """One step of a program, which runs a layer or a function.
+
+    `name`: of the function in `operators.table.FUNCTIONS`; of a layer, only a description.
+    `layer`: the path of the layer in the module; None for a function.
+    `inputs`: the numbers of the values it takes; None for an absent input.
+    `outputs`: the numbers of the values it gives; None for an unused output.
+    `attributes`: of the function.
+    `done`: the numbers of values that no later step takes.
     """
 
     name: str
@@ -41,10 +46,16 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What a `Network` computes: values are numbered, its inputs first.
+    """What a `Network` computes. Values are numbered, inputs first.
 
-    `tensors` are the paths of parameters and buffers that are values, `numbers` the values that are
-    known and no tensors of the module; `arguments`, `structure` as in a Graph.
+    `inputs`: name, type and shape of each input.
+    `outputs`: the name of each output.
+    `steps`: in the order in which they run.
+    `tensors`: the path of each value that is a parameter or buffer.
+    `numbers`: the values that are known and not tensors of the module.
+    `results`: the numbers of the values that are outputs.
+    `arguments`, `structure`: as in a Graph.
+    `names`: the path of each weight by its name in the file.
     """
 
     inputs: tuple[Port, ...]
@@ -58,17 +69,19 @@ class Program:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: Any) -> Program:
-        return self  # nothing in it changes
+        return self  # it is immutable
 
 
 class Network(nn.Module):
     """A graph, called as the file is: with tensors in the order of its `inputs`, or by their names.
 
-    It returns a tensor, or tensors in the tuples, lists and dictionaries that the file says. Its
-    layers are those of torch.nn where torch has them, under the names that their weights have in
-    the file; `names` says where each weight of the file is. Batch norm and dropout do in training
-    what they do in torch. Made by `from_onnx` and `from_shoe`. Raises TypeError for an argument
-    that is missing or none of its own, UnservedError for a step that torch has no function for.
+    It returns a tensor, or tensors in tuples, lists and dictionaries as in the file. Layers are
+    those of torch.nn where torch has them, under the names that their weights have in the file.
+    `names` maps the weights of the file to paths. Batch norm and dropout act in training as in
+    torch.
+
+    It is made by `from_onnx` and `from_shoe`. A call raises TypeError for a missing or unknown
+    argument, and UnservedError for a step that torch has no function for.
     """
 
     program: Program
@@ -80,9 +93,9 @@ class Network(nn.Module):
 
     @property
     def inputs(self) -> tuple[Port, ...]:
-        """Name, ONNX element type and shape of each input.
+        """The name, ONNX element type and shape of each input.
 
-        A text in a shape is the name of an axis that varies.
+        A string in a shape is the name of an axis that varies.
         """
         return self.program.inputs
 
@@ -93,24 +106,23 @@ class Network(nn.Module):
 
     @property
     def names(self) -> Mapping[str, str]:
-        """Of each weight of the file, by its name there, the path of the parameter or buffer that
-        holds it.
-        """
+        """The path of each parameter and buffer, by the name of its weight in the file."""
         return self.program.names
 
     def example(
         self, *values: Any, length: int = 2, **named: Any
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What a task's `example()` returns.
+        """Arguments for a task's `example()`, with the axes that vary.
 
-        Values, in order or by name, with the axes that vary; random numbers, or zeros of whole
-        ones, where none is given. `length`: of an axis that varies, where no value says it.
+        `values`, `named`: the inputs, in order or by name. Others are random, or zeros for
+            integers.
+        `length`: of an axis that varies, where no value is given.
         """
         given = {port.name: value for port, value in zip(self.inputs, values, strict=False)} | named
         generator = torch.Generator().manual_seed(0)
-        found: list[Vary] = []
+        inputs: list[Vary] = []
         for port in self.inputs:
-            axes = {place: size for place, size in enumerate(port.shape) if isinstance(size, str)}
+            axes = {axis: size for axis, size in enumerate(port.shape) if isinstance(size, str)}
             if port.name in given:
                 value = torch.as_tensor(given[port.name])
             else:
@@ -118,17 +130,17 @@ class Network(nn.Module):
                     [length if isinstance(size, str) else size for size in port.shape],
                     TYPES[port.element],
                 )
-                exact = kind.is_floating_point
+                is_float = kind.is_floating_point
                 value = (
                     torch.randn(sizes, generator=generator).to(kind)
-                    if exact
+                    if is_float
                     else torch.zeros(sizes, dtype=kind)
                 )
-            found.append(Vary(value, axes))
-        return tree.fill(self.program.arguments, found)
+            inputs.append(Vary(value, axes))
+        return tree.fill(self.program.arguments, inputs)
 
     def signature(self) -> str:
-        """The inputs in words: name, type and shape of each."""
+        """The inputs in words: the name, type and shape of each."""
         shapes = (
             f"{p.name}: {ELEMENTS[p.element][0]}[{', '.join(map(str, p.shape))}]"
             for p in self.inputs
@@ -136,27 +148,29 @@ class Network(nn.Module):
         return ", ".join(shapes) or "no inputs"
 
     def run(self, args: Sequence[Any]) -> Any:
-        """What `forward` returns, of the arguments in order, those by name after the others.
+        """What `forward` returns, for the arguments in order, named ones last.
 
-        None: left out.
+        None for an argument that is left out.
         """
-        program, found = self.program, dict[int, Any]()
+        program, inputs = self.program, dict[int, Any]()
         positions, names = program.arguments
-        words = [
-            *(f"argument {place + 1}" for place in range(len(positions))),
+        descriptions = [
+            *(f"argument {index + 1}" for index in range(len(positions))),
             *(f"the argument {name!r}" for name in names),
         ]
-        for structure, value, where in zip((*positions, *names.values()), args, words, strict=True):
+        for structure, value, where in zip(
+            (*positions, *names.values()), args, descriptions, strict=True
+        ):
             if value is not None:
-                found |= tree.match(structure, value, where)
+                inputs |= tree.match(structure, value, where)
         values: dict[int, Any] = dict(program.numbers)
-        for place, port in enumerate(program.inputs):
-            if place not in found:
+        for index, port in enumerate(program.inputs):
+            if index not in inputs:
                 raise TypeError(
                     f"the input {port.name!r} is missing; this network takes {self.signature()}"
                 )
-            value = found[place]
-            values[place] = (
+            value = inputs[index]
+            values[index] = (
                 torch.from_numpy(np.ascontiguousarray(value))
                 if isinstance(value, np.ndarray)
                 else value
@@ -169,27 +183,27 @@ class Network(nn.Module):
         )
 
     def _value(self, number: int, values: dict[int, Any]) -> Any:
-        """A value, or a tensor of the module."""
+        """The value of a number, read from the module where it is a tensor."""
         if number not in values:
             owner, _, name = self.program.tensors[number].rpartition(".")
             values[number] = getattr(self.get_submodule(owner), name)
         return values[number]
 
     def _take(self, step: Step, values: dict[int, Any]) -> None:
-        given = [None if number is None else self._value(number, values) for number in step.inputs]
+        inputs = [None if number is None else self._value(number, values) for number in step.inputs]
         try:
             if step.layer is not None:
-                answer = self.get_submodule(step.layer)(*map(as_tensor, given))
+                outputs = self.get_submodule(step.layer)(*map(as_tensor, inputs))
             else:
-                answer = FUNCTIONS[step.name].run(step.attributes, given)
+                outputs = FUNCTIONS[step.name].run(step.attributes, inputs)
         except UnservedError as error:
             raise UnservedError(
                 f"torch has no function for {error}: leave that step out of the graph"
             ) from None
-        given = answer if isinstance(answer, tuple | list) else (answer,)
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
         values.update(
-            (number, one)
-            for number, one in zip(step.outputs, given, strict=False)
+            (number, output)
+            for number, output in zip(step.outputs, outputs, strict=False)
             if number is not None
         )
         for number in step.done:
@@ -200,17 +214,17 @@ class Network(nn.Module):
 
 
 class _Network(Network):
-    """A network that has its forward()."""
+    """A network with a `forward` of its own."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        legal = {port.name: name for port, name in _places(self.program)}
+        legal = {port.name: name for port, name in _plain_arguments(self.program)}
         return super().__call__(
             *args, **{legal.get(name, name): value for name, value in kwargs.items()}
         )
 
 
-def _places(program: Program) -> list[tuple[Port, str]]:
-    """Inputs that are arguments by themselves, with what forward() calls them."""
+def _plain_arguments(program: Program) -> list[tuple[Port, str]]:
+    """The inputs that are arguments by themselves, with their names in forward()."""
     positions, names = program.arguments
     trees = (*positions, *names.values())
     own = _arguments(program)
@@ -222,26 +236,27 @@ def _places(program: Program) -> list[tuple[Port, str]]:
 
 
 def _arguments(program: Program) -> tuple[str, ...]:
-    """What forward() calls its arguments: as the file does, where Python allows that."""
+    """The names of forward()'s arguments: those of the file where Python allows them."""
     positions, names = program.arguments
-    words = [
-        program.inputs[tree].name if isinstance(tree, int) else f"argument_{place + 1}"
-        for place, tree in enumerate(positions)
+    proposed = [
+        program.inputs[tree].name if isinstance(tree, int) else f"argument_{index + 1}"
+        for index, tree in enumerate(positions)
     ]
-    found = list[str]()
-    for word in (*words, *names):
-        found.append(
-            legal(f"_{word}" if not word or word[0].isdigit() else word, ("self", *kwlist, *found))
+    arguments = list[str]()
+    for name in (*proposed, *names):
+        arguments.append(
+            legal(
+                f"_{name}" if not name or name[0].isdigit() else name, ("self", *kwlist, *arguments)
+            )
         )
-    return tuple(found)
+    return tuple(arguments)
 
 
 def legal(name: str, taken: Container[str] = ()) -> str:
-    """A name with nothing in it that names of attributes have not, and that nothing else has."""
+    """A name as a legal attribute that no other has: `taken` holds those in use."""
     made = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
-    if made == "__debug__" or (
-        made.startswith("_") and hasattr(Network, made)
-    ):  # Python's, or of the module's own
+    # Names of Python, or attributes of the module itself.
+    if made == "__debug__" or (made.startswith("_") and hasattr(Network, made)):
         made = f"of{made}"
     while made in taken:
         made += "_"
@@ -252,18 +267,17 @@ def legal(name: str, taken: Container[str] = ()) -> str:
 def _called_with(names: tuple[str, ...], kind: type) -> type:
     """A class whose forward() has arguments of these names.
 
-    Exporters, tracers and people read them off it.
+    Exporters, tracers and people read them from its signature.
     """
     if not all(name.isidentifier() for name in names):
-        raise ValueError(f"{names} are no names of arguments")
+        raise ValueError(f"{names} are not all names of arguments")
     listed, given = (
         "".join(f", {name}=None" for name in names),
         "".join(f"{name}, " for name in names),
     )
     scope: dict[str, Any] = {}
-    exec(
-        f"def forward(self{listed}):\n    return self.run(({given}))\n", scope
-    )  # of names that were just looked at
+    # The names were checked above, so nothing else can be executed.
+    exec(f"def forward(self{listed}):\n    return self.run(({given}))\n", scope)
     return type(
         "Network",
         (kind,),

@@ -1,7 +1,4 @@
-"""Branches of an ONNX graph whose condition is known before anything is computed.
-
-The one taken is put in their place.
-"""
+"""Inline the branches of an ONNX graph whose condition is known before the graph runs."""
 
 from __future__ import annotations
 
@@ -17,15 +14,17 @@ GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def with_fixed(model: onnx.ModelProto, fixed: Mapping[str, Any], path: Path) -> None:
-    """Make inputs constants, or axes that vary of one length, in place.
+    """Make inputs constants, and axes that vary fixed, in place.
 
-    Raises ValueError for a name of neither, and for values that do not fit.
+    `fixed`: values of inputs, and lengths of axes, by name.
+    `path`: of the file, for errors.
+    Raises ValueError for a name that is neither, and for values that do not fit.
     """
-    ports = {one.name: one for one in model.graph.input}
+    ports = {port.name: port for port in model.graph.input}
     axes: dict[str, list[Any]] = {}
-    for one in (*model.graph.input, *model.graph.output):
-        for place, dim in enumerate(one.type.tensor_type.shape.dim):
-            axes.setdefault(dim.dim_param or f"{one.name}.{place}", []).append(dim)
+    for port in (*model.graph.input, *model.graph.output):
+        for axis, dim in enumerate(port.type.tensor_type.shape.dim):
+            axes.setdefault(dim.dim_param or f"{port.name}.{axis}", []).append(dim)
     for name, value in fixed.items():
         if name in ports:
             model.graph.initializer.append(
@@ -36,19 +35,19 @@ def with_fixed(model: onnx.ModelProto, fixed: Mapping[str, Any], path: Path) -> 
             for dim in axes[name]:
                 dim.dim_value = int(value)
         else:
-            also = ", ".join(axes)
             raise ValueError(
                 f"{path} has no input {name!r}: it has {', '.join(ports)}, with the axes "
-                f"{also or '(none)'}"
+                f"{', '.join(axes) or '(none)'}"
             )
     if fixed:
-        del model.graph.value_info[:]  # what was inferred before may be open where it is known now
+        del model.graph.value_info[:]  # shapes that were inferred before are out of date
 
 
 def _fitting(port: onnx.ValueInfoProto, value: Any, path: Path) -> np.ndarray:
+    """The value in an input's type and shape; raises ValueError where it does not fit."""
     kind = port.type.tensor_type
     array = np.asarray(value).astype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    sizes = [one.dim_value for one in kind.shape.dim]
+    sizes = [dim.dim_value for dim in kind.shape.dim]
     if array.size == 1 and len(sizes) != array.ndim:
         array = array.reshape([1] * len(sizes))
     if array.ndim != len(sizes) or any(
@@ -62,8 +61,9 @@ def _fitting(port: onnx.ValueInfoProto, value: Any, path: Path) -> np.ndarray:
 
 
 def inline_branches(model: onnx.ModelProto) -> None:
-    """Put the branch that is taken in place of each If whose condition is a constant, in place,
-    those within it too.
+    """Replace each If whose condition is a constant by the branch that is taken, in place.
+
+    The same is done inside the branches.
     """
     while True:
         nodes = [
@@ -89,37 +89,37 @@ def inline_branches(model: onnx.ModelProto) -> None:
 
 
 _LARGE = ("ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile")
-"""What makes much of little: no condition is worth that."""
+"""Operators with large outputs from small inputs: they are not run for a condition."""
 
 
 class _Known:
-    """What is known of a graph's values before it runs."""
+    """The values of a graph that are known before it runs."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model, self.graph = model, model.graph
-        self.constants = {one.name: one for one in self.graph.initializer}
+        self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
         self.makers = {name: node for node in self.graph.node for name in node.output}
         self.shapes = self._shapes()
-        self._asked: set[str] = set()
+        self._pending: set[str] = set()
 
     def _shapes(self) -> dict[str, list[int | None]]:
-        """Shapes, None for an axis that is open."""
+        """The shapes of values; None for an axis that varies."""
         try:
             inferred = onnx.shape_inference.infer_shapes(self.model, data_prop=True).graph
-        except Exception:  # a graph that says something wrong of a shape runs all the same
+        except Exception:  # a graph with a wrong shape runs all the same
             inferred = self.graph
-        found: dict[str, list[int | None]] = {}
-        for one in (*inferred.input, *inferred.value_info):
-            dims = one.type.tensor_type.shape.dim
-            if one.type.tensor_type.HasField("shape"):
-                found[one.name] = [
+        shapes: dict[str, list[int | None]] = {}
+        for value in (*inferred.input, *inferred.value_info):
+            dims = value.type.tensor_type.shape.dim
+            if value.type.tensor_type.HasField("shape"):
+                shapes[value.name] = [
                     dim.dim_value if dim.WhichOneof("value") == "dim_value" else None
                     for dim in dims
                 ]
-        return found
+        return shapes
 
     def value(self, name: str) -> np.ndarray | None:
-        """A value; None where it depends on an input."""
+        """The value of a name; None where it depends on an input."""
         nodes: list[onnx.NodeProto] = []
         tensors: dict[str, onnx.TensorProto] = {}
         if not self._collect(name, nodes, tensors, set()):
@@ -146,10 +146,13 @@ class _Known:
         tensors: dict[str, onnx.TensorProto],
         seen: set[str],
     ) -> bool:
-        """Gather what a value is made of, in an order that runs; whether that is constants alone."""
+        """Collect the nodes and tensors of a value, in an order that runs.
+
+        Returns whether it depends on constants alone.
+        """
         if not name or name in seen or name in tensors:
             return True
-        if name in self._asked:  # it is made of itself
+        if name in self._pending:  # it depends on itself
             return False
         if name in self.constants:
             tensors[name] = self.constants[name]
@@ -157,7 +160,7 @@ class _Known:
         node = self.makers.get(name)
         if (
             node is None
-            or any(one.type in GRAPHS for one in node.attribute)
+            or any(attribute.type in GRAPHS for attribute in node.attribute)
             or node.domain not in ("", "ai.onnx")
         ):
             return False
@@ -166,78 +169,84 @@ class _Known:
             return True
         if node.op_type.startswith("Random") or node.op_type in _LARGE:
             return False
-        self._asked.add(name)
+        self._pending.add(name)
         try:
-            if not all(self._collect(one, nodes, tensors, seen) for one in node.input):
+            if not all(
+                self._collect(name_of_input, nodes, tensors, seen) for name_of_input in node.input
+            ):
                 return False
         finally:
-            self._asked.discard(name)
+            self._pending.discard(name)
         seen.update(node.output)
         nodes.append(node)
         return True
 
     def _size(self, node: onnx.NodeProto) -> np.ndarray | None:
-        """A shape, its length, or sizes gathered from it, of axes that are not open.
+        """A shape, its length, or sizes gathered from it, where the axes are fixed.
 
-        None where the node gives something else.
+        None where the node computes something else.
         """
-        before = self.makers.get(node.input[0]) if node.op_type in ("Gather", "Size") else node
+        shape_node = self.makers.get(node.input[0]) if node.op_type in ("Gather", "Size") else node
         if (
-            before is None
-            or before.op_type != "Shape"
-            or before.attribute
-            or before.input[0] not in self.shapes
+            shape_node is None
+            or shape_node.op_type != "Shape"
+            or shape_node.attribute
+            or shape_node.input[0] not in self.shapes
         ):
             return None
-        sizes = np.array(self.shapes[before.input[0]], object)
+        sizes = np.array(self.shapes[shape_node.input[0]], object)
         if node.op_type == "Size":
             return np.array(len(sizes), np.int64)
-        if node is not before:
-            places = self.value(node.input[1])
-            if places is None or (places >= len(sizes)).any() or (places < -len(sizes)).any():
+        if node is not shape_node:
+            indices = self.value(node.input[1])
+            if indices is None or (indices >= len(sizes)).any() or (indices < -len(sizes)).any():
                 return None
-            sizes = np.asarray(sizes[places], object)
-        return sizes.astype(np.int64) if all(one is not None for one in sizes.reshape(-1)) else None
+            sizes = np.asarray(sizes[indices], object)
+        return (
+            sizes.astype(np.int64) if all(size is not None for size in sizes.reshape(-1)) else None
+        )
 
 
 def _inline(graph: onnx.GraphProto, node: onnx.NodeProto, condition: bool, prefix: str) -> None:
     wanted = "then_branch" if condition else "else_branch"
-    branch = next(one.g for one in node.attribute if one.name == wanted)
-    own = {name for one in branch.node for name in one.output if name} | {
-        one.name for one in branch.initializer
+    branch = next(attribute.g for attribute in node.attribute if attribute.name == wanted)
+    own = {name for inner in branch.node for name in inner.output if name} | {
+        tensor.name for tensor in branch.initializer
     }
     renamed = {name: f"{prefix}{name}" for name in own}
-    for one in branch.initializer:
-        graph.initializer.add().CopyFrom(one)
-        graph.initializer[-1].name = renamed[one.name]
-    made: list[onnx.NodeProto] = []
-    for one in branch.node:
+    for tensor in branch.initializer:
+        graph.initializer.add().CopyFrom(tensor)
+        graph.initializer[-1].name = renamed[tensor.name]
+    copies: list[onnx.NodeProto] = []
+    for inner in branch.node:
         copy = onnx.NodeProto()
-        copy.CopyFrom(one)
+        copy.CopyFrom(inner)
         _rename(copy, renamed)
-        made.append(copy)
-    for inner, outer in zip(branch.output, node.output, strict=False):
+        copies.append(copy)
+    for result, outer in zip(branch.output, node.output, strict=False):
         if outer:
-            made.append(
-                helper.make_node("Identity", [renamed.get(inner.name, inner.name)], [outer])
+            copies.append(
+                helper.make_node("Identity", [renamed.get(result.name, result.name)], [outer])
             )
     nodes = list(graph.node)
-    place = next(at for at, one in enumerate(nodes) if one is node or one.output == node.output)
-    nodes[place : place + 1] = made
-    kept = [onnx.NodeProto.FromString(one.SerializeToString()) for one in nodes]
+    index = next(
+        number for number, known in enumerate(nodes) if known is node or known.output == node.output
+    )
+    nodes[index : index + 1] = copies
+    kept = [onnx.NodeProto.FromString(known.SerializeToString()) for known in nodes]
     del graph.node[:]
     graph.node.extend(kept)
 
 
 def _rename(node: onnx.NodeProto, renamed: Mapping[str, str]) -> None:
-    """The names that a node takes and gives, those that the graphs within it take too."""
+    """Rename the inputs and outputs of a node, in graphs within it too."""
     for names in (node.input, node.output):
         names[:] = [renamed.get(name, name) for name in names]
-    for one in node.attribute:
-        for graph in (one.g, *one.graphs) if one.type in GRAPHS else ():
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs) if attribute.type in GRAPHS else ():
             for inner in graph.node:
-                own = {name for other in graph.node for name in other.output} | {
-                    other.name for other in graph.initializer
+                own = {name for maker in graph.node for name in maker.output} | {
+                    tensor.name for tensor in graph.initializer
                 }
                 _rename(inner, {old: new for old, new in renamed.items() if old not in own})
             for output in graph.output:

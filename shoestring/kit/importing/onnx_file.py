@@ -1,7 +1,4 @@
-"""ONNX files of anybody's.
-
-Read with what lies beside them, brought into the form that our files have, and refused by name.
-"""
+"""ONNX files of any origin are read, brought into the form of our files, or refused by name."""
 
 from __future__ import annotations
 
@@ -25,19 +22,22 @@ from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.importing.onnx_branches import GRAPHS, inline_branches, with_fixed
 
 OLDEST = 7
-"""Opset before which operators meant something else (broadcasting was an attribute).
+"""The oldest opset that is read as it is; older files are converted first.
 
-Older files are converted first.
+In earlier ones operators meant something else: broadcasting was an attribute.
 """
-_MODERN = 13
+_MODERN = 13  # the opset to which older files are converted
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """What an ONNX file holds.
+    """The content of an ONNX file.
 
-    Its graph and tensors, the names of the tensors and of the nodes that take each of them first,
-    what all its files take in bytes, and what is in them beside (metadata), by name and bytes.
+    `content`: its graph and tensors.
+    `names`: of the tensors, in order.
+    `users`: for each tensor the name of the first node that takes it.
+    `bytes`: of all its files.
+    `beside`: the bytes of its metadata, by name.
     """
 
     content: Content
@@ -50,14 +50,17 @@ class OnnxFile:
 def read_onnx(
     path: str | Path, *, fixed: Mapping[str, Any] | None = None, modern: bool = False
 ) -> OnnxFile:
-    """The graph of an ONNX file, as it is: opset, nodes and every bit of the tensors.
+    """The graph of an ONNX file as it is: opset, nodes and every bit of the tensors.
 
     External data is read too.
-    `fixed`: values of inputs, by name, which are then inputs no more.
-    `modern`: opsets before 7 are converted to 13. Raises ValueError for what is no ONNX file, and
-        OperatorError, with all names at once, for what a file of ours does not hold: control flow
-        (an If whose condition is known before anything is computed is taken, and what it does is
-        inlined), sequences, random numbers, operators that are not ONNX's own.
+
+    `path`: of the file.
+    `fixed`: values of inputs, or lengths of axes, by name. They are no longer inputs.
+    `modern`: whether opsets before 7 are converted to 13.
+
+    Raises ValueError for what is not an ONNX file. Raises OperatorError, with all names at once,
+    for what a `.shoe` file does not hold: control flow, sequences, random numbers, and operators
+    that are not ONNX's own. An If whose condition is known beforehand is inlined.
     """
     model, size = _loaded(Path(path))
     return read_model(model, str(path), size, fixed=fixed, modern=modern)
@@ -71,9 +74,13 @@ def read_model(
     fixed: Mapping[str, Any] | None = None,
     modern: bool = False,
 ) -> OnnxFile:
-    """As `read_onnx`, of a model in memory, which is changed; `where` is what errors call it."""
+    """Like `read_onnx`, for a model in memory, which is changed.
+
+    `where`: its name in errors.
+    `size`: its bytes.
+    """
     path = Path(where)
-    beside = {one.key: len(one.value.encode()) for one in model.metadata_props}
+    beside = {entry.key: len(entry.value.encode()) for entry in model.metadata_props}
     if model.functions:
         import onnx.inliner
 
@@ -93,12 +100,13 @@ def read_model(
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """The opset of the operators that are ONNX's own."""
-    return next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 1)
+    """The opset of ONNX's own operators."""
+    versions = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return next(versions, 1)
 
 
 def _loaded(path: Path) -> tuple[onnx.ModelProto, int]:
-    """The model with its external data, and the bytes of all files."""
+    """The model with its external data, and the bytes of all its files."""
     size = path.stat().st_size
     try:
         model = onnx.load(path, load_external_data=False)
@@ -106,24 +114,24 @@ def _loaded(path: Path) -> tuple[onnx.ModelProto, int]:
         raise ValueError(f"{path} is no ONNX file, or damaged") from None
     if not model.graph.node and not model.graph.output:
         raise ValueError(f"{path} is no ONNX file: there is no graph in it")
-    found: set[str] = set()
-    for one in _tensors(model.graph):
-        if uses_external_data(one):
+    locations: set[str] = set()
+    for stored in _tensors(model.graph):
+        if uses_external_data(stored):
             location = next(
-                (entry.value for entry in one.external_data if entry.key == "location"), None
+                (entry.value for entry in stored.external_data if entry.key == "location"), None
             )
             if location is None:
                 raise ValueError(
-                    f"{path} keeps the tensor {one.name!r} in another file and does not say "
+                    f"{path} keeps the tensor {stored.name!r} in another file and does not say "
                     "which: it is damaged"
                 )
-            found.add(location)
+            locations.add(location)
     try:
-        size += sum((path.parent / name).stat().st_size for name in found)
+        size += sum((path.parent / name).stat().st_size for name in locations)
         load_external_data_for_model(model, str(path.parent))
     except (OSError, onnx.checker.ValidationError) as error:
         raise ValueError(
-            f"{path} keeps tensors in {', '.join(sorted(found))}, which must lie beside it: "
+            f"{path} keeps tensors in {', '.join(sorted(locations))}, which must lie beside it: "
             f"{str(error).splitlines()[0]}"
         ) from None
     return model, size
@@ -132,11 +140,11 @@ def _loaded(path: Path) -> tuple[onnx.ModelProto, int]:
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
     for node in graph.node:
-        for one in node.attribute:
-            if one.type == onnx.AttributeProto.TENSOR:
-                yield one.t
-            elif one.type == onnx.AttributeProto.GRAPH:
-                yield from _tensors(one.g)
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                yield attribute.t
+            elif attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _tensors(attribute.g)
 
 
 def _modern(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
@@ -144,7 +152,7 @@ def _modern(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
     try:
         return version_converter.convert_version(model, _MODERN)
-    except Exception as error:  # its errors share no class of their own
+    except Exception as error:  # its errors share no base class
         raise ValueError(
             f"{path} has opset {opset_of(model)}, and cannot be converted to {_MODERN} "
             f"({str(error).splitlines()[0]}): export it again"
@@ -152,8 +160,8 @@ def _modern(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
 
 def _refuse(model: onnx.ModelProto, path: Path) -> None:
-    """Raises OperatorError with the names of everything in a graph that files do not hold."""
-    found: Counter[str] = Counter()
+    """Raise OperatorError with the names of everything in a graph that files do not hold."""
+    refused: Counter[str] = Counter()
     for node in model.graph.node:
         name = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         if name == "Constant":
@@ -167,49 +175,49 @@ def _refuse(model: onnx.ModelProto, path: Path) -> None:
             ):
                 continue
         wrong = [
-            one.name
-            for one in node.attribute
-            if one.name not in ATTRIBUTES and one.type not in GRAPHS
+            attribute.name
+            for attribute in node.attribute
+            if attribute.name not in ATTRIBUTES and attribute.type not in GRAPHS
         ]
         if name not in OPERATORS:
-            found[name] += 1
+            refused[name] += 1
         elif wrong:
-            found[f"{name} with {wrong[0]}"] += 1
-    if not found:
+            refused[f"{name} with {wrong[0]}"] += 1
+    if not refused:
         return
-    words = ", ".join(
-        f"{name} ({count})" if count > 1 else name for name, count in found.most_common()
+    listed = ", ".join(
+        f"{name} ({count})" if count > 1 else name for name, count in refused.most_common()
     )
-    flow = sorted({one.split(" ")[0] for one in found} & {"If", "Loop", "Scan"})
+    flow = sorted({name.split(" ")[0] for name in refused} & {"If", "Loop", "Scan"})
     advice = ""
     if flow:
         ends = ", ".join(
-            f"{one.name} ({', '.join(map(str, _sizes(one)))})" for one in model.graph.input[:8]
+            f"{port.name} ({', '.join(map(str, _sizes(port)))})" for port in model.graph.input[:8]
         )
         advice = (
-            f"; {' and '.join(flow)} can be taken out where what decides is known beforehand: "
-            "give inputs or axes that do a value "
+            f"; {' and '.join(flow)} can be taken out where the condition is known beforehand: "
+            "give the inputs or axes that decide it a value "
             f"with fixed= (`--fix NAME=VALUE`), of {ends}; or export what is wanted alone"
         )
-    raise OperatorError(words, f"{path} has what files do not hold{advice}")
+    raise OperatorError(listed, f"{path} has what files do not hold{advice}")
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
-    """An input's sizes; an axis without one is named after the input."""
+    """The sizes of an input; an axis without a size or name is named after the input."""
     return [
-        one.dim_value
-        if one.WhichOneof("value") == "dim_value" and one.dim_value >= 0
-        else one.dim_param
-        if any(map(str.isalnum, one.dim_param))
-        else f"{value.name}.{place}"
-        for place, one in enumerate(value.type.tensor_type.shape.dim)
+        dim.dim_value
+        if dim.WhichOneof("value") == "dim_value" and dim.dim_value >= 0
+        else dim.dim_param
+        if any(map(str.isalnum, dim.dim_param))
+        else f"{value.name}.{axis}"
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
     ]
 
 
 def _shape(value: onnx.ValueInfoProto, path: Path) -> list[int | str]:
     """The sizes of an input.
 
-    Raises ValueError where the file says none, OperatorError for what is no tensor.
+    Raises ValueError where the file has none, and OperatorError for what is not a tensor.
     """
     kind = value.type.tensor_type
     if value.type.WhichOneof("value") != "tensor_type":
@@ -226,49 +234,51 @@ def _converted(
     model: onnx.ModelProto, path: Path
 ) -> tuple[Content, tuple[str, ...], tuple[str, ...]]:
     body = model.graph
-    own = {one.name for one in body.initializer}
-    inputs = [one for one in body.input if one.name not in own]
-    for one in body.output:
-        if one.type.WhichOneof("value") != "tensor_type":
-            raise OperatorError(one.name, f"an input or output of {path} is no tensor")
-    shapes = [_shape(one, path) for one in inputs]
+    own = {tensor.name for tensor in body.initializer}
+    inputs = [port for port in body.input if port.name not in own]
+    for port in body.output:
+        if port.type.WhichOneof("value") != "tensor_type":
+            raise OperatorError(port.name, f"an input or output of {path} is no tensor")
+    shapes = [_shape(port, path) for port in inputs]
     weights, arrays = list[onnx.ValueInfoProto](), dict[str, np.ndarray]()
-    for one in list(body.initializer):
-        array = numpy_helper.to_array(one)
+    for stored in list(body.initializer):
+        array = numpy_helper.to_array(stored)
         if is_weight(array):
-            arrays[one.name] = array
-            weights.append(onnx.helper.make_tensor_value_info(one.name, one.data_type, array.shape))
-            body.initializer.remove(one)
+            arrays[stored.name] = array
+            weights.append(
+                onnx.helper.make_tensor_value_info(stored.name, stored.data_type, array.shape)
+            )
+            body.initializer.remove(stored)
     del body.input[:]
     body.input.extend([*weights, *inputs])
     names = Names(
         weights=len(weights),
-        inputs=[one.name for one in inputs],
+        inputs=[port.name for port in inputs],
         axes=[
-            {place: size for place, size in enumerate(shape) if isinstance(size, str)}
+            {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
             for shape in shapes
         ],
-        outputs=[one.name for one in body.output],
+        outputs=[port.name for port in body.output],
     )
     structure = 0 if len(body.output) == 1 else tuple(range(len(body.output)))
     try:
         graph, wanted, constants = convert(model, names, (tuple(range(len(inputs))), {}), structure)
-        found: list[Tensor] = [
-            tensor(arrays[weights[place].name], turn) for turn, place in enumerate(wanted)
+        tensors: list[Tensor] = [
+            tensor(arrays[weights[number].name], member) for member, number in enumerate(wanted)
         ]
     except TypeError as error:
         raise OperatorError("a tensor", f"{path}: {error}") from None
-    kept = [weights[place].name for place in wanted]
+    kept = [weights[number].name for number in wanted]
     users = {name: node.name for node in reversed(body.node) for name in node.input}
-    rest = [f"constant{place}" for place in range(len(constants))]
-    content = Content(graph, [*found, *constants])
+    rest = [f"constant{index}" for index in range(len(constants))]
+    content = Content(graph, [*tensors, *constants])
     return content, (*kept, *rest), tuple(users.get(name, "") for name in [*kept, *rest])
 
 
 def is_weight(array: np.ndarray) -> bool:
-    """Whether an initialiser is one of the tensors of a file, and no constant of its graph.
+    """Whether an initializer is stored as a tensor of the file, not as a constant of its graph.
 
-    Floats that have axes, and what is large.
+    Floating-point arrays with axes are tensors, and so are all large ones.
     """
     exact = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     return (exact and array.ndim > 0) or array.size > LARGEST_CONSTANT

@@ -1,4 +1,4 @@
-"""Packing ONNX files: the graph as it is and every bit of its tensors, as a file of ours that runs."""
+"""ONNX files are packed as .shoe files that run, with the graph and every bit of its tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from shoestring.artifact.checkpoints.checkpoint import (
+from shoestring.artifact.checkpoints.packing import (
     Packing,
     all_close,
     by_type,
@@ -28,38 +28,42 @@ from shoestring.kit.weights.parameters import SkippedWarning
 def pack_onnx(
     source: Path, out: Path, *, fixed: Mapping[str, Any] | None = None, smallest: bool = False
 ) -> Packing:
-    """Write an ONNX file as a .shoe file that runs, once what is written has been read back,
-    compared and started.
+    """Write an ONNX file as a .shoe file that runs.
 
-    Nothing is exported again: the file has the same operators, opset and tensors, so that it
-    answers as the ONNX file does. `fixed` as in `read_onnx`, which says what is refused. With a
-    warning: metadata, which a file that runs has no place for. Raises ShoeError where ONNX Runtime
-    does not take the graph.
+    The packed bytes are first read back, compared and started. Nothing is exported again: the file
+    has the same operators, opset and tensors, so it answers as the ONNX file does. Metadata is left
+    out with a SkippedWarning, since a file that runs has no place for it.
+
+    `source`, `out`: the two files.
+    `fixed`: as in `read_onnx`, which lists what is refused.
+    `smallest`: whether to take longer for a smaller file.
+
+    Raises ShoeError where ONNX Runtime does not accept the graph.
     """
     began = perf_counter()
     check_target(source, out)
-    there = seen(out)
-    found = read_onnx(source, fixed=fixed)
-    if found.beside:
-        words = ", ".join(f"{name} ({size:,} bytes)" for name, size in found.beside.items())
+    seen_before = seen(out)
+    imported = read_onnx(source, fixed=fixed)
+    if imported.beside:
+        listed = ", ".join(f"{name} ({size:,} bytes)" for name, size in imported.beside.items())
         warnings.warn(
-            f"{source}: left out, being metadata: {words}; keep what you need of it yourself",
+            f"{source}: left out, being metadata: {listed}; keep what you need of it yourself",
             SkippedWarning,
             stacklevel=2,
         )
-    data = file.pack(found.content, smallest=smallest)
+    data = file.pack(imported.content, smallest=smallest)
     again = file.unpack_any(data, 1 << 62)
-    same = isinstance(again, Content) and encode(again.graph) == encode(found.content.graph)
-    if not same or not all(map(all_close, found.content.tensors, again.tensors)):
+    is_same = isinstance(again, Content) and encode(again.graph) == encode(imported.content.graph)
+    if not is_same or not all(map(all_close, imported.content.tensors, again.tensors)):
         raise ShoeError(
             "what was packed does not come back as it was; nothing is written: please report this"
         )
     assert isinstance(again, Content)
     Loaded(again, threads=1)
-    save_new(out, data, there)
+    save_new(out, data, seen_before)
     return Packing(
         out,
-        found.bytes,
+        imported.bytes,
         len(data),
         perf_counter() - began,
         by_type(again.packed),

@@ -1,7 +1,4 @@
-"""Which nodes of a graph are layers of torch.nn.
-
-Those whose weights are known, where torch has such a layer.
-"""
+"""Which nodes of a graph are layers of torch.nn: those with known weights and a layer in torch."""
 
 from __future__ import annotations
 
@@ -16,30 +13,31 @@ from torch import Tensor, nn
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.graph import Node
 from shoestring.kit.importing import layers
-from shoestring.kit.importing.constants import Constant, attributes_of, known_values, used
+from shoestring.kit.importing.constants import Constant, attributes_of, constants_of, takers_of
 from shoestring.kit.importing.operators.convolution import pads_of
 from shoestring.kit.importing.operators.operator import Attributes
 from shoestring.kit.quantised.module import Grid
 from shoestring.kit.weights.coded import Coded
 
 Weights = Callable[[Constant | None], Any]
-"""The parameter that holds a constant, made where there is none.
-
-A tensor where it is to be a buffer; None of None.
-"""
+"""Returns the parameter for a constant, or None for None; it is made where there is none."""
 
 
 class OtherWayError(Exception):
-    """A weight that is held with its axes in another order already."""
+    """A weight is stored already, with its axes in another order."""
 
 
 @dataclass
 class Plan:
-    """A layer, or a function by its name, for a node; `inputs`: the numbers of what it takes.
+    """A layer or function for a node.
 
-    `weights`: of the layer's tensors, the constants that they came from, or, where these are put in
-    another order, in `coded` what is known of each. `before`: how the first input is padded.
-    `over`: the place of a node further on that is done with it.
+    `call`: the layer, or the name of the function.
+    `kind`: of the layer, for its name.
+    `inputs`: the numbers of the values that it takes.
+    `weights`: the constants from which the layer's tensors came, by name.
+    `coded`: what is known of each tensor, by name, where tensors are put in another order.
+    `before`: the padding of the first input; None for none.
+    `over`: the index of a later node that the layer also covers.
     """
 
     call: nn.Module | str
@@ -52,17 +50,17 @@ class Plan:
 
 
 class Nodes:
-    """A graph with what is known of it.
+    """A graph with what is known of its values.
 
-    `starts`: of each node, the number of the first value that it gives.
+    `starts`: for each node the number of its first output.
     """
 
     def __init__(
         self, content: Content, names: Any, users: Any, axes: Callable[[], Mapping[int, int]]
     ) -> None:
         self.graph = content.graph
-        self.known, self.done = known_values(content, names, users)
-        self.users = used(content, self.done)
+        self.known, self.done = constants_of(content, names, users)
+        self.users = takers_of(content, self.done)
         self.starts = list[int]()
         self._axes, self._counted = axes, None
         number = len(self.graph.inputs) + len(content.tensors) + len(self.graph.constants)
@@ -72,19 +70,17 @@ class Nodes:
         self.end = number
 
     def constants(self, node: Node) -> list[Constant | None]:
-        """Of its inputs, those that are known."""
+        """The constants among a node's inputs; None for others."""
         return [None if number is None else self.known.get(number) for number in node.inputs]
 
     def axes(self, number: int | None) -> int | None:
-        """How many a value has, None where that cannot be told."""
+        """The number of axes of a value; None where it is unknown."""
         if self._counted is None:
             self._counted = self._axes()
         return None if number is None else self._counted.get(number)
 
     def is_zero(self, number: int | None) -> bool:
-        """Whether a value is nothing but zeros, as the first states of a recurrent network mostly
-        are.
-        """
+        """Whether a value is all zeros, as the first states of recurrent layers mostly are."""
         while number is not None and number not in self.known:
             node = next(
                 (self.graph.nodes[at] for at, start in enumerate(self.starts) if start == number),
@@ -97,9 +93,9 @@ class Nodes:
             number = node.inputs[0]
         return number is None or not bool(self.known[number].root.any())
 
-    def only_user(self, place: int) -> int | None:
-        """The place of the node that alone takes the first value that a node gives."""
-        takers = self.users.get(self.starts[place], [])
+    def only_user(self, index: int) -> int | None:
+        """The index of the only node that takes a node's first output; None where there is none."""
+        takers = self.users.get(self.starts[index], [])
         return takers[0][0] if len(takers) == 1 and takers[0][0] >= 0 else None
 
 
@@ -117,33 +113,33 @@ _MOVING = (
 
 
 def _filling(node: Node) -> bool:
-    """Whether a ConstantOfShape fills with anything but zero."""
+    """Whether a ConstantOfShape fills with another number than zero."""
     return any(name == "value" and bool(content.bits.any()) for name, _, content in node.attributes)
 
 
-def _absent(node: Node, constants: list[Constant | None], place: int) -> bool:
-    """Whether an input is left out; False where it is computed."""
-    return len(node.inputs) <= place or node.inputs[place] is None or constants[place] is not None
+def _is_computed(node: Node, constants: list[Constant | None], slot: int) -> bool:
+    """Whether an input is neither left out nor a constant."""
+    return len(node.inputs) > slot and node.inputs[slot] is not None and constants[slot] is None
 
 
-def _at(constants: list[Constant | None], place: int) -> Constant | None:
-    return constants[place] if len(constants) > place else None
+def _constant_at(constants: list[Constant | None], slot: int) -> Constant | None:
+    return constants[slot] if len(constants) > slot else None
 
 
-def _convolution(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+def _convolution(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
-    weight, bias = _at(known, 1), _at(known, 2)
+    weight, bias = _constant_at(known, 1), _constant_at(known, 2)
     if (
         weight is None
-        or not _absent(node, known, 2)
+        or _is_computed(node, known, 2)
         or known[0] is not None
         or not weight.root.is_floating_point()
     ):
         return None
     kernel = weight.value.shape[2:]
     strides = a("strides") or [1] * len(kernel)
-    if a("auto_pad", "NOTSET").startswith("SAME") and any(one > 1 for one in strides):
-        return None  # how much depends on the size
+    if a("auto_pad", "NOTSET").startswith("SAME") and any(stride > 1 for stride in strides):
+        return None  # the padding depends on the size
     before, after = pads_of(a, [0] * len(kernel), kernel)
     uneven = before != after
     layer = layers.convolution(a, get(weight), get(bias), [0] * len(kernel) if uneven else before)
@@ -154,10 +150,10 @@ def _convolution(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weigh
     return Plan(layer, "conv", node.inputs[:1], {"weight": weight, "bias": bias}, before=padding)
 
 
-def _transposed(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+def _transposed(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
-    weight, bias = _at(known, 1), _at(known, 2)
-    if weight is None or not _absent(node, known, 2) or known[0] is not None:
+    weight, bias = _constant_at(known, 1), _constant_at(known, 2)
+    if weight is None or _is_computed(node, known, 2) or known[0] is not None:
         return None
     layer = layers.transposed(a, get(weight), get(bias))
     return (
@@ -167,20 +163,20 @@ def _transposed(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weight
     )
 
 
-def _as_row(one: Constant | None, outputs: int) -> Constant | None:
-    """A bias of a linear layer: what is added to each row; None where it is something else."""
+def _as_bias(constant: Constant | None, outputs: int) -> Constant | None:
+    """The constant as a bias, which is added to each row; None where its shape is another."""
     if (
-        one is None
-        or one.order is not None
-        or one.value.shape[-1:] != (outputs,)
-        or one.value.numel() != outputs
+        constant is None
+        or constant.order is not None
+        or constant.value.shape[-1:] != (outputs,)
+        or constant.value.numel() != outputs
     ):
         return None
-    return one
+    return constant
 
 
-def _product(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
-    """A matrix product, with what is added to it if that is a row."""
+def _product(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+    """A matrix product as a linear layer, with the addition of a row as its bias."""
     known = nodes.constants(node)
     weight = known[1]
     if (
@@ -190,12 +186,12 @@ def _product(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) 
         or not weight.root.is_floating_point()
     ):
         return None
-    weight = weight.turned((1, 0))
-    after = nodes.only_user(place)
+    weight = weight.permuted((1, 0))
+    after = nodes.only_user(index)
     bias, over = None, None
     if after is not None and nodes.graph.nodes[after].operator == "Add":
         terms = nodes.constants(nodes.graph.nodes[after])
-        bias = _as_row(terms[0] if terms[0] is not None else terms[1], len(weight.value))
+        bias = _as_bias(terms[0] if terms[0] is not None else terms[1], len(weight.value))
         over = None if bias is None else after
     return _linear(get, node.inputs[:1], weight, bias, over)
 
@@ -215,29 +211,29 @@ def _linear(
     )
 
 
-def _gemm(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+def _gemm(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
-    weight, bias = known[1], _at(known, 2)
-    plain = a("alpha", 1.0) == 1 and a("beta", 1.0) == 1 and not a("transA", 0)
+    weight, bias = known[1], _constant_at(known, 2)
+    is_plain = a("alpha", 1.0) == 1 and a("beta", 1.0) == 1 and not a("transA", 0)
     if (
         weight is None
         or known[0] is not None
-        or not plain
-        or not _absent(node, known, 2)
+        or not is_plain
+        or _is_computed(node, known, 2)
         or weight.value.ndim != 2
     ):
         return None
-    weight = weight if a("transB", 0) else weight.turned((1, 0))
+    weight = weight if a("transB", 0) else weight.permuted((1, 0))
     if not weight.root.is_floating_point() or (
-        bias is not None and _as_row(bias, len(weight.value)) is None
+        bias is not None and _as_bias(bias, len(weight.value)) is None
     ):
         return None
     return _linear(get, node.inputs[:1], weight, bias, None)
 
 
-def _batch_norm(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+def _batch_norm(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
-    if known[0] is not None or any(one is None for one in known[1:5]):
+    if known[0] is not None or any(constant is None for constant in known[1:5]):
         return None
     tensors = [get(known[1]), get(known[2]), known[3].value, known[4].value]  # type: ignore[union-attr]
     layer = layers.batch_norm(a, nodes.axes(node.inputs[0]), tensors)
@@ -248,13 +244,13 @@ def _batch_norm(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weight
 
 
 def _norm(make: Callable[[Attributes, Any, Any], nn.Module | None]) -> Any:
-    def plan(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+    def plan(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
         known = nodes.constants(node)
-        scale, shift = _at(known, 1), _at(known, 2)
+        scale, shift = _constant_at(known, 1), _constant_at(known, 2)
         if (
             scale is None
             or known[0] is not None
-            or not _absent(node, known, 2)
+            or _is_computed(node, known, 2)
             or not scale.value.ndim
         ):
             return None
@@ -270,11 +266,11 @@ def _norm(make: Callable[[Attributes, Any, Any], nn.Module | None]) -> Any:
     return plan
 
 
-def _embedding(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
-    table, places = nodes.constants(node)
+def _embedding(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+    table, indices = nodes.constants(node)
     if (
         table is None
-        or places is not None
+        or indices is not None
         or a("axis", 0)
         or table.value.ndim != 2
         or not table.trains
@@ -283,43 +279,43 @@ def _embedding(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights
     return Plan(layers.embedding(get(table)), "embedding", node.inputs[1:], {"weight": table})
 
 
-def _recurrent(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+def _recurrent(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
-    into, back, bias = _at(known, 1), _at(known, 2), _at(known, 3)
-    # Lengths of the examples and peepholes are no part of torch's layers.
+    into, back, bias = _constant_at(known, 1), _constant_at(known, 2), _constant_at(known, 3)
+    # torch's layers have neither lengths of examples nor peepholes.
     extra = [node.inputs[at] for at in (4, 7) if len(node.inputs) > at]
     if (
         into is None
         or back is None
-        or not _absent(node, known, 3)
-        or any(one is not None for one in extra)
+        or _is_computed(node, known, 3)
+        or any(number is not None for number in extra)
     ):
         return None
-    values = [None if one is None else one.value for one in (into, back, bias)]
+    values = [None if known is None else known.value for known in (into, back, bias)]
     layer = layers.recurrent(node.operator, a, values[0], values[1], values[2])  # type: ignore[arg-type]
     if layer is None:
         return None
     weights = {"weight_ih_l0": into, "weight_hh_l0": back, "bias_ih_l0": bias}
-    states = () if all(nodes.is_zero(one) for one in node.inputs[5:7]) else node.inputs[5:7]
-    known = dict[str, Coded | None]()
-    for name, one in (("weight_ih", into.known), ("weight_hh", back.known)):
-        for end in ("_l0", "_l0_reverse")[: len(into.value)]:
-            of = partial(_arranged, node.operator, len(into.value), name, end)
-            known[name + end] = None if one is None else one.moved(of)
-    return Plan(layer, node.operator.lower(), (node.inputs[0], *states), weights, known)
+    states = () if all(nodes.is_zero(number) for number in node.inputs[5:7]) else node.inputs[5:7]
+    coded = dict[str, Coded | None]()
+    for name, state in (("weight_ih", into.known), ("weight_hh", back.known)):
+        for suffix in ("_l0", "_l0_reverse")[: len(into.value)]:
+            move = partial(_arranged, node.operator, len(into.value), name, suffix)
+            coded[name + suffix] = None if state is None else state.moved(move)
+    return Plan(layer, node.operator.lower(), (node.inputs[0], *states), weights, coded)
 
 
-def _arranged(kind: str, directions: int, name: str, end: str, steps: Tensor) -> Tensor:
-    return layers.arranged(kind, directions, {name: steps})[name + end]
+def _arranged(kind: str, directions: int, name: str, suffix: str, scales: Tensor) -> Tensor:
+    return layers.arranged(kind, directions, {name: scales})[name + suffix]
 
 
-def _dropout(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+def _dropout(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
     known = nodes.constants(node)
-    ratio, mode = _at(known, 1), _at(known, 2)
+    ratio, mode = _constant_at(known, 1), _constant_at(known, 2)
     share = a("ratio", 0.5) if ratio is None else float(ratio.value)
     if (
-        not _absent(node, known, 1)
-        or not _absent(node, known, 2)
+        _is_computed(node, known, 1)
+        or _is_computed(node, known, 2)
         or (mode is not None and bool(mode.value))
     ):
         return Plan("ToldDropout", "dropout", node.inputs)
@@ -330,10 +326,10 @@ def _dropout(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) 
     )
 
 
-def _grid(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
-    """A value that is rounded to whole numbers and given as a number again."""
+def _grid(nodes: Nodes, index: int, node: Node, a: Attributes, get: Weights) -> Plan | None:
+    """A value that is rounded to integers and scaled back: a quantizer and its inverse."""
     known = nodes.constants(node)
-    after = nodes.only_user(place)
+    after = nodes.only_user(index)
     if (
         after is None
         or known[0] is not None
@@ -345,11 +341,11 @@ def _grid(nodes: Nodes, place: int, node: Node, a: Attributes, get: Weights) -> 
         back, nodes.graph.opset
     ).values.keys() - {"axis"}:
         return None
-    step, zero = _at(known, 1), _at(known, 2)
-    is_one = step is not None and step.root.numel() == 1 and step.root.dtype == torch.float32
+    scale, zero = _constant_at(known, 1), _constant_at(known, 2)
+    is_one = scale is not None and scale.root.numel() == 1 and scale.root.dtype == torch.float32
     if is_one and (zero is None or zero.root.dtype == torch.uint8):
         grid = Grid(0.0, 1.0)
-        grid.scale.data = step.value.reshape(()).clone()  # type: ignore[union-attr]
+        grid.scale.data = scale.value.reshape(()).clone()  # type: ignore[union-attr]
         if zero is not None:
             grid.zero.copy_(zero.value.reshape(()))
         return Plan(grid, "grid", node.inputs[:1], over=after)

@@ -189,7 +189,7 @@ def test_any_words_decode_as_the_format_states(drawn, noise):
     matrix = found.T if choice.across else found
     assert {(i, j): int(x) for (i, j), x in np.ndenumerate(matrix)} == known
     assert decoder.finished() == (stream.state == 0 and not stream.words)
-    assert decoder.place() == (len(stream.words), stream.state)
+    assert decoder.position() == (len(stream.words), stream.state)
 
 
 @quiet
@@ -224,7 +224,7 @@ def test_python_and_machine_code_agree(drawn, noise):
         decoder = entropy.Decoder(noise)
         found, _ = context_coding.decode(choice, *levels.shape, decoder)
         back, _ = decoded(choice, levels.shape, entropy.encode([(notes, None)]))
-        return notes.tolist(), found.tolist(), decoder.place(), back.tolist()
+        return notes.tolist(), found.tolist(), decoder.position(), back.tolist()
 
     found = []
     for loop in (None, context_loop.compiled()):

@@ -1,4 +1,4 @@
-"""Graphs come back as modules: they answer as ONNX Runtime does, and every technique acts on them."""
+"""Graphs come back as modules that answer as ONNX Runtime does and that techniques act on."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from shoestring.kit import (
     train,
     write,
 )
-from shoestring.kit.importing import from_onnx
+from shoestring.kit.importing.from_onnx import from_onnx
 from shoestring.kit.importing.onnx_pack import pack_onnx
 from shoestring.kit.tracing.example import arrays, tensors
+from shoestring.kit.weights.parameters import parameters_of
 from shoestring.prune import Channels, Magnitude
 from shoestring.quantize import GPTQ, PostTraining, Rate, WeightOnly, WeightSharing
 
 
 class Small(nn.Module):
-    """A convolution with batch norm and dropout, and two linear layers, one of them without a bias."""
+    """A convolution with batch norm and dropout, and two linear layers, one without a bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -253,6 +254,27 @@ def test_a_quantised_file_comes_back_on_its_grids(small, tmp_path: Path):
 # -- files of others
 
 
+def test_integers_keep_their_scales_when_a_node_moves_them(tmp_path: Path):
+    numbers = np.random.default_rng(0).integers(-127, 128, (4, 60), np.int8)
+    nodes = [
+        helper.make_node("Reshape", ["numbers", "shape"], ["moved"]),
+        helper.make_node("DequantizeLinear", ["moved", "scale"], ["weight"]),
+        helper.make_node("MatMul", ["x", "weight"], ["y"]),
+    ]
+    initializers = [
+        ("numbers", numbers),
+        ("shape", np.array([3, 80])),
+        ("scale", np.array(0.5, np.float32)),
+    ]
+    path = graph(nodes, tmp_path / "moved.onnx", initializers=initializers)
+    module, x = from_onnx(path), torch.randn(2, 3)
+    assert np.allclose(module(x).detach().numpy(), by_runtime(path, x)[0], atol=1.0)
+    (weight,) = parameters_of(module)
+    assert torch.equal(weight.value(), torch.from_numpy(numbers.reshape(3, 80).T * np.float32(0.5)))
+    assert weight.state is not None and weight.state.scale is not None
+    assert weight.state.scale.item() == 0.5
+
+
 def test_control_flow_is_taken_where_its_condition_is_known_and_refused_by_name_elsewhere(
     tmp_path: Path,
 ):
@@ -278,7 +300,8 @@ def test_control_flow_is_taken_where_its_condition_is_known_and_refused_by_name_
     ]
     path = graph(nodes, tmp_path / "if.onnx", initializers=[("limit", np.array(10))], inputs=ports)
     with pytest.raises(
-        OperatorError, match=r"If: .* give inputs or axes that do a value with fixed= .*rate"
+        OperatorError,
+        match=r"If: .* give the inputs or axes that decide it a value with fixed= .*rate",
     ):
         from_onnx(path)
     value = torch.tensor([[-1.0, 2.0, 3.0]])
@@ -484,7 +507,7 @@ def test_where_the_module_answers_otherwise_than_the_runtime_it_is_said(tmp_path
 
     with pytest.warns(
         SkippedWarning,
-        match=r"0\.6\.onnx: as a module it answers otherwise than ONNX Runtime in y, on made "
+        match=r"0\.6\.onnx: as a module it answers otherwise than ONNX Runtime in y, on generated "
         r"inputs",
     ):
         from_onnx(saved(0.6))

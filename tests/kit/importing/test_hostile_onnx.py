@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shoestring.artifact.format.graph import OperatorError
 from shoestring.kit.importing import constants as network_constants
-from shoestring.kit.importing import from_onnx
+from shoestring.kit.importing.from_onnx import from_onnx
 from shoestring.kit.importing.onnx_pack import pack_onnx
 
 X = helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 4])

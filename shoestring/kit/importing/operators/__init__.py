@@ -1,1 +1,1 @@
-"""What torch does for each ONNX operator: one table, one file for each kind of operator."""
+"""What torch does for each ONNX operator: one table, from one file for each kind of operator."""

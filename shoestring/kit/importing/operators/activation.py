@@ -1,4 +1,4 @@
-"""ONNX's activations as torch's, and the losses that some files end with."""
+"""ONNX's activations as torch functions, and the losses with which some files end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _thresholded(a: Attributes, value: Tensor) -> Tensor:
 
 
 def _over_axis(function: Any, a: Attributes, value: Tensor) -> Tensor:
-    """Before opset 13 all axes from that one on were one."""
+    """Apply a function over an axis; before opset 13, over all axes from that one on."""
     if a.opset >= 13:
         return function(value, a("axis", -1))
     axis = a("axis", 1) % max(value.ndim, 1)
@@ -62,7 +62,7 @@ def _gated(a: Attributes, gate: Tensor, value: Tensor) -> Tensor:
 
 
 def _likelihood(a: Attributes, scores: Tensor, targets: Tensor, weight: Any = None) -> Tensor:
-    """Of an element that is to be ignored nothing counts, whatever its class."""
+    """The negative log likelihood; elements with the class to ignore do not count."""
     ignored = a("ignore_index")
     targets = targets.to(torch.int64)
     if ignored is None:
@@ -79,7 +79,7 @@ def _cross_entropy(a: Attributes, scores: Tensor, targets: Tensor, weight: Any =
 
 
 def told_to_drop(a: Attributes, value: Tensor, ratio: Any = None, mode: Any = None) -> Any:
-    """Dropout that an input switches on, or off."""
+    """Dropout that an input switches on or off; raises UnservedError where it is on."""
     if mode is not None and bool(mode) and (ratio is None or float(ratio)):
         raise UnservedError("Dropout that is on outside of training")
     return (value, torch.ones_like(value, dtype=torch.bool)) if a.outputs > 1 else value

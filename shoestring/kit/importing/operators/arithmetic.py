@@ -1,6 +1,6 @@
-"""ONNX's arithmetic as torch's.
+"""ONNX's arithmetic, element by element, as torch functions.
 
-Element by element, with what is known of shapes computed as plain numbers.
+Numbers that are known, such as shapes, are computed in numpy.
 """
 
 from __future__ import annotations
@@ -30,60 +30,68 @@ from shoestring.kit.importing.operators.operator import (
 )
 
 
-def _divided(one: Tensor, other: Tensor) -> Tensor:
-    """Whole numbers are cut towards zero."""
-    kind = type_of(one)
-    exact = kind is None or kind.is_floating_point
-    return torch.div(one, other) if exact else torch.div(one, other, rounding_mode="trunc")
+def _divided(dividend: Tensor, divisor: Tensor) -> Tensor:
+    """Division, in which integers are rounded towards zero."""
+    kind = type_of(dividend)
+    is_float = kind is None or kind.is_floating_point
+    return (
+        torch.div(dividend, divisor)
+        if is_float
+        else torch.div(dividend, divisor, rounding_mode="trunc")
+    )
 
 
-def _divided_numbers(one: Array, other: Array) -> Any:
-    if one.dtype.kind == "f" or other.dtype.kind == "f":
-        return np.divide(one, other)
-    if one.dtype == object or other.dtype == object:  # sizes, which are not below zero
-        return np.floor_divide(one, other)
-    return np.where((one < 0) != (other < 0), -(abs(one) // abs(other)), abs(one) // abs(other))
+def _divided_numbers(dividend: Array, divisor: Array) -> Any:
+    if dividend.dtype.kind == "f" or divisor.dtype.kind == "f":
+        return np.divide(dividend, divisor)
+    if dividend.dtype == object or divisor.dtype == object:  # sizes, which are not negative
+        return np.floor_divide(dividend, divisor)
+    return np.where(
+        (dividend < 0) != (divisor < 0),
+        -(abs(dividend) // abs(divisor)),
+        abs(dividend) // abs(divisor),
+    )
 
 
-def _modulo(a: Attributes, one: Tensor, other: Tensor) -> Tensor:
+def _modulo(a: Attributes, left: Tensor, right: Tensor) -> Tensor:
     function = torch.fmod if a("fmod", 0) else torch.remainder
-    return widened(function)(one, other)
+    return widened(function)(left, right)
 
 
-def _power(one: Tensor, other: Tensor) -> Tensor:
-    kind = type_of(one)
-    answer = torch.pow(one, other)
-    return answer if kind is None or answer.dtype == kind else answer.to(kind)
+def _power(base: Tensor, exponent: Tensor) -> Tensor:
+    kind = type_of(base)
+    power = torch.pow(base, exponent)
+    return power if kind is None or power.dtype == kind else power.to(kind)
 
 
-def _shifted(a: Attributes, one: Tensor, other: Tensor) -> Tensor:
-    kind = one.dtype
+def _shifted(a: Attributes, value: Tensor, bits: Tensor) -> Tensor:
+    kind = value.dtype
     if kind in UNSIGNED or kind == torch.uint8:
-        one, other = one.to(torch.int64), other.to(torch.int64)
+        value, bits = value.to(torch.int64), bits.to(torch.int64)
     if a("direction") == "LEFT":
-        return torch.bitwise_left_shift(one, other).to(kind)
-    if kind == torch.uint64:  # the sign bit is a bit like the others
-        most = (1 << 63) - 1
+        return torch.bitwise_left_shift(value, bits).to(kind)
+    if kind == torch.uint64:  # an arithmetic shift would repeat the highest bit
+        mask = (1 << 63) - 1
         moved = torch.bitwise_right_shift(
-            torch.bitwise_right_shift(one, 1) & most, (other - 1).clamp_min(0)
+            torch.bitwise_right_shift(value, 1) & mask, (bits - 1).clamp_min(0)
         )
-        return torch.where(other == 0, one, moved).to(kind)
-    return torch.bitwise_right_shift(one, other).to(kind)
+        return torch.where(bits == 0, value, moved).to(kind)
+    return torch.bitwise_right_shift(value, bits).to(kind)
 
 
 def _ordered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A comparison, of unsigned numbers of 64 bits too.
+    """A comparison that also works on unsigned integers, which torch does not compare.
 
-    Their highest bit is turned, so that signed ones are in the same order.
+    In 64 bits the highest bit is flipped, which gives signed integers in the same order.
     """
 
-    def call(one: Any, other: Any) -> Any:
-        kind = type_of(one)
+    def call(left: Any, right: Any) -> Any:
+        kind = type_of(left)
         if kind in UNSIGNED:
-            one, other = (value.to(torch.int64) for value in (one, other))
+            left, right = (value.to(torch.int64) for value in (left, right))
             if kind == torch.uint64:
-                one, other = (value ^ torch.iinfo(torch.int64).min for value in (one, other))
-        answer = function(one, other)
+                left, right = (value ^ torch.iinfo(torch.int64).min for value in (left, right))
+        answer = function(left, right)
         if kind == torch.uint64 and answer.dtype == torch.int64:
             answer = answer ^ torch.iinfo(torch.int64).min
         return answer.to(kind) if kind in UNSIGNED and answer.dtype != torch.bool else answer
@@ -91,14 +99,14 @@ def _ordered(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _equal(one: Tensor, other: Tensor) -> Tensor:
-    if type_of(one) in UNSIGNED:
-        one, other = one.to(torch.int64), other.to(torch.int64)
-    return torch.eq(one, other)
+def _equal(left: Tensor, right: Tensor) -> Tensor:
+    if type_of(left) in UNSIGNED:
+        left, right = left.to(torch.int64), right.to(torch.int64)
+    return torch.eq(left, right)
 
 
 def _chained(function: Callable[..., Any], of_numbers: Callable[..., Any]) -> Operator:
-    """A function of two, of as many as there are."""
+    """A function of two arguments, applied in turn to any number of them."""
     return Operator(
         lambda _, *values: reduce(function, values),
         of_numbers=lambda _, *values: settled(reduce(of_numbers, values)),
@@ -117,7 +125,7 @@ def _clip(a: Attributes, value: Tensor, low: Any = None, high: Any = None) -> Te
         return value
     if kind in UNSIGNED:
         return value.to(torch.int64).clamp(low, high).to(kind)
-    if low is not None and high is not None and low > high:  # then everything is the upper one
+    if low is not None and high is not None and low > high:  # then all values become `high`
         low = high
     return torch.clamp(value, low, high)
 
@@ -135,8 +143,9 @@ def _cast(a: Attributes, value: Tensor) -> Tensor:
 
 
 def converted(value: Tensor, kind: torch.dtype) -> Tensor:
-    """Of another type: what is no truth value is one where it is not zero, and fractions are cut
-    off.
+    """A tensor of another type.
+
+    As bool a number is True where it is not zero; as an integer it loses its fraction.
     """
     have = type_of(value)
     if (
@@ -154,14 +163,9 @@ def _cast_numbers(a: Attributes, value: Array) -> Any:
     kind = NUMPY_TYPES.get(a("to"))
     if value.dtype != object:
         return value.astype(kind) if kind is not None else as_tensor(value).to(TYPES[a("to")])
-    if kind is not None and kind.kind == "f":
-        return np.array([torch.sym_float(one) for one in value.reshape(-1)], object).reshape(
-            value.shape
-        )
-    if kind is not None and kind.kind in "iu":
-        return np.array([torch.sym_int(one) for one in value.reshape(-1)], object).reshape(
-            value.shape
-        )
+    if kind is not None and kind.kind in "fiu":
+        cast = torch.sym_float if kind.kind == "f" else torch.sym_int
+        return np.array([cast(number) for number in value.reshape(-1)], object).reshape(value.shape)
     return as_tensor(value).to(TYPES[a("to")])
 
 
@@ -196,8 +200,8 @@ def _absolute(value: Tensor) -> Tensor:
     return value if type_of(value) in UNSIGNED else torch.abs(value)
 
 
-def _sum(one: Tensor, other: Tensor) -> Tensor:
-    return widened(torch.add)(one, other)
+def _sum(left: Tensor, right: Tensor) -> Tensor:
+    return widened(torch.add)(left, right)
 
 
 _AND, _OR, _XOR, _NOT = torch.bitwise_and, torch.bitwise_or, torch.bitwise_xor, torch.bitwise_not
@@ -219,13 +223,13 @@ TABLE: dict[str, Operator] = {
     "BitwiseOr": plain(widened(_OR)),
     "BitwiseXor": plain(widened(_XOR)),
     "Cast": Operator(_cast, of_numbers=_cast_numbers),
-    "CastLike": Operator(lambda _, value, other: converted(value, other.dtype)),
+    "CastLike": Operator(lambda _, value, like: converted(value, like.dtype)),
     "Ceil": plain(torch.ceil, numpy=_kept_type(math.ceil)),
     "Clip": Operator(_clip, known=(1, 2)),
     "Cos": plain(torch.cos),
     "Cosh": plain(torch.cosh),
     "Div": plain(widened(_divided), numpy=_divided_numbers),
-    "Equal": plain(_equal, numpy=lambda one, other: np.frompyfunc(operator.eq, 2, 1)(one, other)),
+    "Equal": plain(_equal, numpy=lambda left, right: np.frompyfunc(operator.eq, 2, 1)(left, right)),
     "Erf": plain(torch.erf),
     "Exp": plain(torch.exp),
     "Floor": plain(torch.floor, numpy=_kept_type(math.floor)),
@@ -242,7 +246,9 @@ TABLE: dict[str, Operator] = {
     "Min": _chained(_ordered(torch.minimum), np.minimum),
     "Mod": Operator(
         _modulo,
-        of_numbers=lambda a, one, other: settled((np.fmod if a("fmod", 0) else np.mod)(one, other)),
+        of_numbers=lambda a, left, right: settled(
+            (np.fmod if a("fmod", 0) else np.mod)(left, right)
+        ),
     ),
     "Mul": plain(widened(torch.mul), numpy=np.multiply),
     "Neg": plain(torch.neg, numpy=np.negative),

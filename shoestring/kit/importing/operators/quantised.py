@@ -1,4 +1,4 @@
-"""ONNX's whole numbers as torch computes them: rounded to a grid, and products of what is on one."""
+"""ONNX's quantized operators in torch: rounding to a grid, and products of integers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LIMITS = {
 
 
 def _spread(a: Attributes, numbers: Any, value: Tensor) -> Any:
-    """Steps or zero points so that they broadcast.
+    """Scales or zero points in a shape that broadcasts.
 
-    One for all, one for each slice of an axis, or for each block of it.
+    There is one for all, one for each slice of an axis, or one for each block of it.
     """
     if numbers is None or numbers.numel() == 1:
         return None if numbers is None else numbers.reshape(())
@@ -52,27 +52,27 @@ def _quantised(a: Attributes, value: Tensor, scale: Tensor, zero: Any = None) ->
     return torch.clamp(rounded, *_LIMITS[kind]).to(torch.int32).to(kind)
 
 
-def _numbers(a: Attributes, value: Tensor, scale: Tensor, zero: Any = None) -> Tensor:
-    number = value.to(torch.int32)
+def _dequantised(a: Attributes, value: Tensor, scale: Tensor, zero: Any = None) -> Tensor:
+    integers = value.to(torch.int32)
     if zero is not None:
-        number = number - _spread(a, zero.to(torch.int32), value)
+        integers = integers - _spread(a, zero.to(torch.int32), value)
     kind = TYPES[a("output_dtype")] if a("output_dtype") else scale.dtype
-    return (number.to(torch.float32) * _spread(a, scale.to(torch.float32), value)).to(kind)
+    return (integers.to(torch.float32) * _spread(a, scale.to(torch.float32), value)).to(kind)
 
 
 def rounded(a: Attributes, value: Tensor, scale: Tensor, zero: Any = None) -> Tensor:
-    """A value on a grid, as a number again.
+    """A value rounded to a grid, in floating point.
 
-    Its gradient is that of what is kept of it, as if nothing were rounded.
+    Its gradient is that of clipping alone, as if nothing were rounded.
     """
-    whole = _numbers(a, _quantised(a, value, scale, zero), scale, zero)
+    on_grid = _dequantised(a, _quantised(a, value, scale, zero), scale, zero)
     if not (torch.is_grad_enabled() and value.requires_grad):
-        return whole
+        return on_grid
     low, high = _LIMITS[torch.uint8 if zero is None else zero.dtype]
     shift = 0.0 if zero is None else _spread(a, zero.float(), value)
-    own = _spread(a, scale, value)
-    kept = torch.clamp(value, (low - shift) * own, (high - shift) * own)
-    return kept + (whole - kept).detach()
+    shaped_scale = _spread(a, scale, value)
+    clipped = torch.clamp(value, (low - shift) * shaped_scale, (high - shift) * shaped_scale)
+    return clipped + (on_grid - clipped).detach()
 
 
 def _dynamic(_: Attributes, value: Tensor) -> Any:
@@ -80,26 +80,27 @@ def _dynamic(_: Attributes, value: Tensor) -> Any:
     scale = (high - low) / 255
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)
     zero = torch.round(torch.clamp(-low / scale, 0, 255))
-    whole = torch.clamp(torch.round(value / scale) + zero, 0, 255)
-    return whole.to(torch.uint8), scale, zero.to(torch.uint8)
+    integers = torch.clamp(torch.round(value / scale) + zero, 0, 255)
+    return integers.to(torch.uint8), scale, zero.to(torch.uint8)
 
 
 def _centred(value: Tensor, zero: Any, along: int) -> Tensor:
-    """Whole numbers less their zero point, as floats of 64 bits, which hold any sum of products
-    exactly. `along`: the axis of several.
+    """Integers minus their zero point, in float64, which holds any sum of products exactly.
+
+    `along`: the axis along which there are several zero points.
     """
-    number = value.to(torch.float64)
+    integers = value.to(torch.float64)
     if zero is None:
-        return number
+        return integers
     if zero.numel() > 1 and zero.ndim == 1:
-        zero = zero.reshape([-1 if at == along % number.ndim else 1 for at in range(number.ndim)])
-    return number - zero.to(torch.float64)
+        zero = zero.reshape(
+            [-1 if at == along % integers.ndim else 1 for at in range(integers.ndim)]
+        )
+    return integers - zero.to(torch.float64)
 
 
-def _product(
-    _: Attributes, one: Tensor, other: Tensor, one_zero: Any = None, other_zero: Any = None
-) -> Tensor:
-    total = torch.matmul(_centred(one, one_zero, -2), _centred(other, other_zero, -1))
+def _product(_: Attributes, a: Tensor, b: Tensor, a_zero: Any = None, b_zero: Any = None) -> Tensor:
+    total = torch.matmul(_centred(a, a_zero, -2), _centred(b, b_zero, -1))
     return total.to(torch.int64).to(torch.int32)
 
 
@@ -117,22 +118,22 @@ def _requantised(total: Tensor, ratio: Tensor, zero: Tensor) -> Tensor:
 
 def _quantised_product(
     _: Attributes,
-    one: Tensor,
-    one_scale: Tensor,
-    one_zero: Tensor,
-    other: Tensor,
-    other_scale: Tensor,
-    other_zero: Tensor,
+    a: Tensor,
+    a_scale: Tensor,
+    a_zero: Tensor,
+    b: Tensor,
+    b_scale: Tensor,
+    b_zero: Tensor,
     scale: Tensor,
     zero: Tensor,
 ) -> Tensor:
-    total = torch.matmul(_centred(one, one_zero, -2), _centred(other, other_zero, -1))
+    total = torch.matmul(_centred(a, a_zero, -2), _centred(b, b_zero, -1))
     rows = (
-        one_scale.double().reshape(-1, 1)
-        if one_scale.numel() > 1 and one_scale.ndim == 1
-        else one_scale.double()
+        a_scale.double().reshape(-1, 1)
+        if a_scale.numel() > 1 and a_scale.ndim == 1
+        else a_scale.double()
     )
-    return _requantised(total, rows * other_scale.double() / scale.double(), zero)
+    return _requantised(total, rows * b_scale.double() / scale.double(), zero)
 
 
 def _quantised_convolution(
@@ -159,7 +160,7 @@ def _quantised_convolution(
 
 TABLE: dict[str, Operator] = {
     "ConvInteger": Operator(_convolution),
-    "DequantizeLinear": Operator(_numbers),
+    "DequantizeLinear": Operator(_dequantised),
     "DynamicQuantizeLinear": Operator(_dynamic),
     "MatMulInteger": Operator(_product),
     "QLinearConv": Operator(_quantised_convolution),

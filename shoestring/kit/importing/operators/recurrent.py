@@ -1,7 +1,4 @@
-"""ONNX's recurrent layers as torch's functions, step by step.
-
-For what torch's own modules do not do.
-"""
+"""ONNX's recurrent layers, step by step, for what torch's own modules do not serve."""
 
 from __future__ import annotations
 
@@ -42,16 +39,16 @@ _BETAS = {"hardsigmoid": 0.5, "scaledtanh": 1.0}
 
 
 def is_plain(a: Attributes, kind: str) -> bool:
-    """Whether torch's own module computes the same: the usual activations, no clipping, time first."""
+    """Whether torch's module computes it: usual activations, no clipping, time before examples."""
     directions = 2 if a("direction", "forward") == "bidirectional" else 1
-    usual = [one.lower() for one in _DEFAULTS[kind]] * directions
-    given = [one.lower() for one in a("activations") or usual]
+    expected = [name.lower() for name in _DEFAULTS[kind]] * directions
+    given = [name.lower() for name in a("activations") or expected]
     if kind == "RNN":
-        usual = given if given in (["relu"] * directions, ["tanh"] * directions) else usual
-    after = kind != "GRU" or a("linear_before_reset", 0) == 1
+        expected = given if given in (["relu"] * directions, ["tanh"] * directions) else expected
+    resets_after = kind != "GRU" or a("linear_before_reset", 0) == 1
     return (
-        given == usual
-        and after
+        given == expected
+        and resets_after
         and a("clip") is None
         and not a("input_forget", 0)
         and not a("layout", 0)
@@ -59,22 +56,26 @@ def is_plain(a: Attributes, kind: str) -> bool:
 
 
 def _activations(a: Attributes, kind: str, directions: int) -> list[Callable[[Tensor], Tensor]]:
-    names = [one.lower() for one in a("activations") or _DEFAULTS[kind] * directions]
+    names = [name.lower() for name in a("activations") or _DEFAULTS[kind] * directions]
     alphas, betas = list(a("activation_alpha") or ()), list(a("activation_beta") or ())
-    found: list[Callable[[Tensor], Tensor]] = []
+    activations: list[Callable[[Tensor], Tensor]] = []
     for name in names:
         if name not in _ACTIVATIONS:
             raise UnservedError(f"{kind} with the activation {name}")
         alpha = alphas.pop(0) if name in _ALPHAS and alphas else _ALPHAS.get(name, 0.0)
         beta = betas.pop(0) if name in _BETAS and betas else _BETAS.get(name, 0.0)
-        found.append(
+        activations.append(
             lambda x, call=_ACTIVATIONS[name], alpha=alpha, beta=beta: call(x, alpha, beta)
         )
-    return found
+    return activations
 
 
 class _Cell:
-    """One direction of a layer: its weights (gates × hidden, ...) and what it does to gates."""
+    """One direction of a layer.
+
+    `weights`: of the input and of the state (gates × hidden, ...), the bias, and the peepholes.
+    `acts`: its activations.
+    """
 
     def __init__(
         self,
@@ -87,15 +88,15 @@ class _Cell:
         self.into, self.back, bias, self.peep = weights
         size = self.back.shape[-1]
         self.gates = _GATES[kind]
-        none = self.into.new_zeros(2 * self.gates * size)
-        self.bias_in, self.bias_back = (none if bias is None else bias).chunk(2)
+        zeros = self.into.new_zeros(2 * self.gates * size)
+        self.bias_in, self.bias_back = (zeros if bias is None else bias).chunk(2)
 
     def clipped(self, value: Tensor) -> Tensor:
-        """A sum before its activation, within what `clip` allows."""
+        """A sum before its activation, clipped where `clip` is set."""
         return value if self.clip is None else value.clamp(-self.clip, self.clip)
 
     def step(self, given: Tensor, hidden: Tensor, cell: Any) -> tuple[Tensor, Any]:
-        """The states after one step; `given` is what the input gives all gates."""
+        """The states after one step; `given` is the contribution of the input to all gates."""
         if self.kind == "LSTM":
             return self._long(given, hidden, cell)
         if self.kind == "GRU":
@@ -132,18 +133,18 @@ class _Cell:
         Past its length an example keeps its state and gives zeros.
         """
         given = value @ self.into.T + self.bias_in
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         for time in range(len(value)):
-            new, newer = self.step(given[time], hidden, cell)
+            new_hidden, new_cell = self.step(given[time], hidden, cell)
             if lengths is None:
-                hidden, cell = new, newer
-                found.append(new)
+                hidden, cell = new_hidden, new_cell
+                outputs.append(new_hidden)
                 continue
-            on = (time < lengths)[:, None]
-            hidden = torch.where(on, new, hidden)
-            cell = None if newer is None else torch.where(on, newer, cell)
-            found.append(torch.where(on, new, torch.zeros_like(new)))
-        return torch.stack(found), hidden, cell
+            is_running = (time < lengths)[:, None]
+            hidden = torch.where(is_running, new_hidden, hidden)
+            cell = None if new_cell is None else torch.where(is_running, new_cell, cell)
+            outputs.append(torch.where(is_running, new_hidden, torch.zeros_like(new_hidden)))
+        return torch.stack(outputs), hidden, cell
 
 
 def _recurrent(kind: str) -> Operator:
@@ -162,39 +163,46 @@ def _recurrent(kind: str) -> Operator:
 
 
 def run(a: Attributes, kind: str, inputs: Sequence[Any]) -> Any:
-    """Y (T, directions, N, H), and the last states (directions, N, H), of the inputs that ONNX
-    gives such a layer.
+    """The outputs of a recurrent layer: Y (T, directions, N, H), and its last states.
+
+    `inputs`: as ONNX orders them. The last states are (directions, N, H).
     """
     given: list[Any] = [*inputs, *[None] * (8 - len(inputs))]
     value, into, back, bias, lengths, hidden, cell, peep = given
     directions, size = len(into), back.shape[-1]
-    last = bool(a("layout", 0))  # the batch comes first
-    value = value.transpose(0, 1) if last else value
+    is_batch_first = bool(a("layout", 0))
+    value = value.transpose(0, 1) if is_batch_first else value
     states = [
-        None if one is None else one.transpose(0, 1) if last else one for one in (hidden, cell)
+        None if state is None else state.transpose(0, 1) if is_batch_first else state
+        for state in (hidden, cell)
     ]
     zero = value.new_zeros(value.shape[1], size)
     acts = _activations(a, kind, directions)
-    each = len(acts) // directions
+    per_direction = len(acts) // directions
     answers = list[tuple[Tensor, Tensor, Any]]()
-    for at in range(directions):
-        own = [None if one is None else one[at] for one in (into, back, bias, peep)]
-        cell_ = _Cell(a, kind, own, acts[at * each : (at + 1) * each])
-        begin, memory = (zero if one is None else one[at] for one in states)
-        turned = a("direction", "forward") == "reverse" or at == 1
-        steps = _turned(value, lengths) if turned else value
-        found, hidden, kept = cell_.run(steps, begin, memory, lengths)
-        answers.append((_turned(found, lengths) if turned else found, hidden, kept))
-    every = torch.stack([one[0] for one in answers], 1)
-    ends = [torch.stack([one[1] for one in answers])]
+    for direction in range(directions):
+        weights = [
+            None if weight is None else weight[direction] for weight in (into, back, bias, peep)
+        ]
+        layer = _Cell(
+            a, kind, weights, acts[direction * per_direction : (direction + 1) * per_direction]
+        )
+        first_hidden, first_cell = (zero if state is None else state[direction] for state in states)
+        is_reversed = a("direction", "forward") == "reverse" or direction == 1
+        ordered = _reversed(value, lengths) if is_reversed else value
+        outputs, last, last_cell = layer.run(ordered, first_hidden, first_cell, lengths)
+        answers.append((_reversed(outputs, lengths) if is_reversed else outputs, last, last_cell))
+    all_states = torch.stack([answer[0] for answer in answers], 1)
+    last_states = [torch.stack([answer[1] for answer in answers])]
     if kind == "LSTM":
-        ends.append(torch.stack([one[2] for one in answers]))
-    if last:
-        every, ends = every.permute(2, 0, 1, 3), [one.transpose(0, 1) for one in ends]
-    return (every, *ends)[: a.outputs] if a.outputs > 1 else every
+        last_states.append(torch.stack([answer[2] for answer in answers]))
+    if is_batch_first:
+        all_states = all_states.permute(2, 0, 1, 3)
+        last_states = [state.transpose(0, 1) for state in last_states]
+    return (all_states, *last_states)[: a.outputs] if a.outputs > 1 else all_states
 
 
-def _turned(value: Tensor, lengths: Any) -> Tensor:
+def _reversed(value: Tensor, lengths: Any) -> Tensor:
     return value.flip(0) if lengths is None else reversed_in_time(value, lengths)
 
 

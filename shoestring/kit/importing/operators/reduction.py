@@ -1,4 +1,4 @@
-"""ONNX's reductions, products of matrices and normalisations as torch's."""
+"""ONNX's reductions, matrix products and normalizations as torch functions."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ from shoestring.kit.importing.operators.operator import (
 def _over(
     function: Callable[..., Tensor], of_numbers: Callable[..., Any] | None = None
 ) -> Operator:
-    """A reduction over the axes that an input says, or before opsets 13 and 18 an attribute.
+    """A reduction over the axes of an input, or of an attribute before opsets 13 and 18.
 
-    Without any, over all of them.
+    Without axes it is over all of them.
     """
 
     def axes_of(a: Attributes, axes: Any) -> list[int] | None:
-        found = a("axes") if axes is None else axes.reshape(-1).tolist()
-        return None if found is None or not len(found) else [int(one) for one in found]
+        given = a("axes") if axes is None else axes.reshape(-1).tolist()
+        return None if given is None or not len(given) else [int(axis) for axis in given]
 
     def call(a: Attributes, value: Tensor, axes: Any = None) -> Tensor:
-        places, keeps = axes_of(a, axes), bool(a("keepdims", 1))
-        if places is None and a("noop_with_empty_axes", 0):
+        chosen, keeps = axes_of(a, axes), bool(a("keepdims", 1))
+        if chosen is None and a("noop_with_empty_axes", 0):
             return function(value[None], (0,), False)
-        places = list(range(value.ndim)) if places is None else places
-        if not places:  # a scalar
+        chosen = list(range(value.ndim)) if chosen is None else chosen
+        if not chosen:  # a scalar
             return function(value[None], (0,), False)
         kind = type_of(value)
         answer = function(
-            value.to(torch.int64) if kind in UNSIGNED else value, tuple(places), keeps
+            value.to(torch.int64) if kind in UNSIGNED else value, tuple(chosen), keeps
         )
         return answer if kind is None or answer.dtype == kind else answer.to(kind)
 
-    def numbers(a: Attributes, value: Array, axes: Any = None) -> Any:
-        places = axes_of(a, axes)
-        if places is None and a("noop_with_empty_axes", 0):
+    def call_numbers(a: Attributes, value: Array, axes: Any = None) -> Any:
+        chosen = axes_of(a, axes)
+        if chosen is None and a("noop_with_empty_axes", 0):
             return value
         assert of_numbers is not None
         return settled(
             of_numbers(
                 value,
-                axis=None if places is None else tuple(places),
+                axis=None if chosen is None else tuple(chosen),
                 keepdims=bool(a("keepdims", 1)),
             )
         )
 
-    return Operator(call, known=(1,), of_numbers=None if of_numbers is None else numbers)
+    return Operator(call, known=(1,), of_numbers=None if of_numbers is None else call_numbers)
 
 
 def _product(value: Tensor, axes: tuple[int, ...], keeps: bool) -> Tensor:
@@ -74,19 +74,19 @@ def _logarithm_of_exponentials(value: Tensor, axes: tuple[int, ...], keeps: bool
 
 def _mean(value: Tensor, axes: tuple[int, ...], keeps: bool) -> Tensor:
     kind = type_of(value)
-    exact = kind is None or kind.is_floating_point
-    return torch.mean(value, axes, keeps) if exact else torch.mean(value.double(), axes, keeps)
+    is_float = kind is None or kind.is_floating_point
+    return torch.mean(value, axes, keeps) if is_float else torch.mean(value.double(), axes, keeps)
 
 
 def _root_of_squares(value: Tensor, axes: tuple[int, ...], keeps: bool) -> Tensor:
     kind = type_of(value)
-    exact = kind is None or kind.is_floating_point
-    squares = torch.sum(torch.square(value if exact else value.double()), axes, keepdim=keeps)
+    is_float = kind is None or kind.is_floating_point
+    squares = torch.sum(torch.square(value if is_float else value.double()), axes, keepdim=keeps)
     return torch.sqrt(squares)
 
 
 def _extreme(function: Callable[..., Tensor], worst: float) -> Callable[..., Tensor]:
-    """Of no numbers at all it is the least, or the most, that a type has."""
+    """A maximum or minimum; over no numbers it is the least or greatest number of the type."""
 
     def call(value: Tensor, axes: tuple[int, ...], keeps: bool) -> Tensor:
         if all(value.shape[axis] for axis in axes):
@@ -111,10 +111,10 @@ def _extreme(function: Callable[..., Tensor], worst: float) -> Callable[..., Ten
 # -- products
 
 
-def _gemm(a: Attributes, one: Tensor, other: Tensor, added: Any = None) -> Tensor:
-    one = one.T if a("transA", 0) else one
-    other = other.T if a("transB", 0) else other
-    answer = torch.matmul(one, other)
+def _gemm(a: Attributes, left: Tensor, right: Tensor, added: Any = None) -> Tensor:
+    left = left.T if a("transA", 0) else left
+    right = right.T if a("transB", 0) else right
+    answer = torch.matmul(left, right)
     alpha, beta = a("alpha", 1.0), a("beta", 1.0)
     answer = answer if alpha == 1 else answer * alpha
     if added is None:
@@ -132,7 +132,7 @@ def _einsum(a: Attributes, *values: Tensor) -> Tensor:
 def _layer(a: Attributes, value: Tensor, scale: Tensor, shift: Any = None) -> Any:
     axis, kind = a("axis", -1) % value.ndim, value.dtype
     axes = tuple(range(axis, value.ndim))
-    wide = value.float() if kind != torch.float64 else value  # as `stash_type` says
+    wide = value.float() if kind != torch.float64 else value  # as `stash_type` demands
     mean = wide.mean(axes, keepdim=True)
     inverse = torch.rsqrt((wide - mean).square().mean(axes, keepdim=True) + a("epsilon", 1e-5))
     answer = ((wide - mean) * inverse).to(kind) * scale
@@ -149,7 +149,7 @@ def _root_mean_square(a: Attributes, value: Tensor, scale: Tensor) -> Tensor:
 
 def _group(a: Attributes, value: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     groups = a("num_groups")
-    if a.opset >= 21:  # before, a scale and a shift for each group
+    if a.opset >= 21:  # before, there was a scale and a shift for each group
         return functional.group_norm(value, groups, scale, shift, a("epsilon", 1e-5))
     each = value.shape[1] // groups
     return functional.group_norm(
@@ -173,21 +173,21 @@ def _batch(
             value, mean, variance, scale, shift, False, 0.0, a("epsilon", 1e-5)
         )
     axes, momentum = tuple(at for at in range(value.ndim) if at != 1), a("momentum", 0.9)
-    own = value.mean(axes)
-    spread = value.var(axes, correction=0)
+    batch_mean = value.mean(axes)
+    batch_variance = value.var(axes, correction=0)
     answer = functional.batch_norm(value, None, None, scale, shift, True, 0.0, a("epsilon", 1e-5))
     return (
         answer,
-        mean * momentum + own * (1 - momentum),
-        variance * momentum + spread * (1 - momentum),
+        mean * momentum + batch_mean * (1 - momentum),
+        variance * momentum + batch_variance * (1 - momentum),
     )
 
 
 def _mean_variance(a: Attributes, value: Tensor) -> Tensor:
     axes = tuple(a("axes", (0, 2, 3)))
     mean = value.mean(axes, keepdim=True)
-    spread = (value.square().mean(axes, keepdim=True) - mean.square()).sqrt()
-    return (value - mean) / (spread + 1e-9)
+    deviation = (value.square().mean(axes, keepdim=True) - mean.square()).sqrt()
+    return (value - mean) / (deviation + 1e-9)
 
 
 def _length(a: Attributes, value: Tensor) -> Tensor:

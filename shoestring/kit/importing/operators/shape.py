@@ -1,4 +1,4 @@
-"""ONNX's operators on shapes as torch's: what moves numbers about and computes none."""
+"""ONNX's operators on shapes as torch functions, which move numbers and compute none."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from shoestring.kit.importing.operators.operator import (
     Attributes,
     Operator,
     as_tensor,
+    integers,
     numbers,
     settled,
     type_of,
-    whole,
 )
 
 
 def _axes(a: Attributes, axes: Any) -> list[int] | None:
-    """Those of an attribute, before opset 13, or of an input; None where neither says any."""
-    found = a("axes") if axes is None else axes.reshape(-1).tolist()
-    return None if found is None else [int(one) for one in found]
+    """The axes of an attribute (before opset 13) or of an input; None where there are none."""
+    given = a("axes") if axes is None else axes.reshape(-1).tolist()
+    return None if given is None else [int(axis) for axis in given]
 
 
 def _reshape(a: Attributes, value: Tensor, shape: Any = None) -> Tensor:
-    sizes = list(a("shape", ())) if shape is None else whole(shape)
+    sizes = list(a("shape", ())) if shape is None else integers(shape)
     if not a("allowzero", 0):
         sizes = [
-            value.shape[place] if type(one) is int and one == 0 else one
-            for place, one in enumerate(sizes)
+            value.shape[axis] if type(size) is int and size == 0 else size
+            for axis, size in enumerate(sizes)
         ]
     return value.reshape(sizes)
 
@@ -59,22 +59,22 @@ def _flatten(a: Attributes, value: Tensor) -> Tensor:
 
 
 def _squeeze(a: Attributes, value: Tensor, axes: Any = None) -> Tensor:
-    places = _axes(a, axes)
-    return torch.squeeze(value) if places is None else torch.squeeze(value, tuple(places))
+    chosen = _axes(a, axes)
+    return torch.squeeze(value) if chosen is None else torch.squeeze(value, tuple(chosen))
 
 
 def _unsqueeze(a: Attributes, value: Tensor, axes: Any = None) -> Tensor:
-    places = _axes(a, axes) or []
-    if len(places) == 1:
-        return torch.unsqueeze(value, places[0])
-    for place in sorted(one % (value.ndim + len(places)) for one in places):
-        value = torch.unsqueeze(value, place)
+    chosen = _axes(a, axes) or []
+    if len(chosen) == 1:
+        return torch.unsqueeze(value, chosen[0])
+    for axis in sorted(given % (value.ndim + len(chosen)) for given in chosen):
+        value = torch.unsqueeze(value, axis)
     return value
 
 
 def _squeeze_numbers(a: Attributes, value: Array, axes: Any = None) -> Array:
-    places = _axes(a, axes)
-    return np.squeeze(value, None if places is None else tuple(places))
+    chosen = _axes(a, axes)
+    return np.squeeze(value, None if chosen is None else tuple(chosen))
 
 
 def _unsqueeze_numbers(a: Attributes, value: Array, axes: Any = None) -> Array:
@@ -87,13 +87,13 @@ def _transpose(a: Attributes, value: Tensor) -> Tensor:
 
 
 def _broadcast(value: Tensor, shape: Array) -> Tensor:
-    """Either may have fewer axes, or axes of length 1."""
-    wanted = whole(shape)
+    """The value in a broadcast shape; either may have fewer axes, or axes of length 1."""
+    wanted = integers(shape)
     have = [1] * (len(wanted) - value.ndim) + list(value.shape)
     wanted = [1] * (len(have) - len(wanted)) + wanted
     sizes = [
-        mine if type(other) is int and other == 1 else other
-        for mine, other in zip(have, wanted, strict=True)
+        size if type(goal) is int and goal == 1 else goal
+        for size, goal in zip(have, wanted, strict=True)
     ]
     return value.expand(sizes)
 
@@ -103,7 +103,7 @@ def _concatenated(a: Attributes, *values: Tensor) -> Tensor:
 
 
 def _parts(a: Attributes, length: Any, sizes: Any) -> list[Any]:
-    given = a("split") if sizes is None else whole(sizes)
+    given = a("split") if sizes is None else integers(sizes)
     if given is not None:
         return list(given)
     count = a("num_outputs", a.outputs)
@@ -125,15 +125,15 @@ def _split_numbers(a: Attributes, value: Array, sizes: Any = None) -> Any:
 def _slices(
     a: Attributes, axes_of: int, starts: Any, ends: Any, axes: Any, steps: Any
 ) -> list[tuple[int, slice]]:
-    """What is taken of each axis that is cut. Before opset 10 attributes said it."""
-    first = list(a("starts")) if starts is None else whole(starts)
-    last = list(a("ends")) if ends is None else whole(ends)
-    places = a("axes") if axes is None else whole(axes)
-    places = range(len(first)) if places is None else places
-    by = [1] * len(first) if steps is None else whole(steps)
+    """The slice of each axis that is cut; before opset 10 it is in attributes."""
+    first = list(a("starts")) if starts is None else integers(starts)
+    last = list(a("ends")) if ends is None else integers(ends)
+    chosen = a("axes") if axes is None else integers(axes)
+    chosen = range(len(first)) if chosen is None else chosen
+    strides = [1] * len(first) if steps is None else integers(steps)
     return [
-        (int(place) % axes_of, slice(begin, end, step))
-        for place, begin, end, step in zip(places, first, last, by, strict=True)
+        (int(axis) % axes_of, slice(begin, end, step))
+        for axis, begin, end, step in zip(chosen, first, last, strides, strict=True)
     ]
 
 
@@ -150,9 +150,9 @@ def _sliced(
         if part.step > 0:
             taken[axis] = part
         else:
-            places = range(*part.indices(value.shape[axis]))
+            indices = range(*part.indices(value.shape[axis]))
             value = value.index_select(
-                axis, torch.tensor(list(places), dtype=torch.int64, device=value.device)
+                axis, torch.tensor(list(indices), dtype=torch.int64, device=value.device)
             )
     if not taken:
         return value
@@ -172,26 +172,26 @@ def _sliced_numbers(
 
 
 def _padding(a: Attributes, axes_of: int, pads: Any, axes: Any) -> list[tuple[Any, Any]]:
-    """What is added before and after each axis."""
-    given = list(a("pads", a("paddings", ()))) if pads is None else whole(pads)
-    places = range(axes_of) if axes is None else [int(one) % axes_of for one in axes.reshape(-1)]
-    found: list[tuple[Any, Any]] = [(0, 0)] * axes_of
-    for turn, place in enumerate(places):
-        found[place] = given[turn], given[turn + len(given) // 2]
-    return found
+    """The padding before and after each axis."""
+    given = list(a("pads", a("paddings", ()))) if pads is None else integers(pads)
+    chosen = range(axes_of) if axes is None else [int(axis) % axes_of for axis in axes.reshape(-1)]
+    padding: list[tuple[Any, Any]] = [(0, 0)] * axes_of
+    for index, padded_axis in enumerate(chosen):
+        padding[padded_axis] = given[index], given[index + len(given) // 2]
+    return padding
 
 
 _OF_TORCH = {"reflect": "reflect", "edge": "replicate"}
-"""torch's names for ways of padding; it has them for a size that is known, as a step of its own."""
+"""torch's names for modes of padding, which it serves where the size is known."""
 
 
 def _padded(
-    a: Attributes, value: Tensor, pads: Any = None, filled: Any = None, axes: Any = None
+    a: Attributes, value: Tensor, pads: Any = None, filler: Any = None, axes: Any = None
 ) -> Tensor:
     sizes, mode = _padding(a, value.ndim, pads, axes), a("mode", "constant")
     if mode == "constant":
-        number = a("value", 0.0) if filled is None or not filled.size else filled.item()
-        flat = [one for pair in reversed(sizes) for one in pair]
+        number = a("value", 0.0) if filler is None or not filler.size else filler.item()
+        flat = [size for pair in reversed(sizes) for size in pair]
         kind = type_of(value)
         wide = value.to(torch.int64) if kind in UNSIGNED else value
         return (
@@ -203,25 +203,27 @@ def _padded(
         if type(before) is int and type(after) is int and before == after == 0:
             continue
         size = value.shape[axis]
-        known = all(type(one) is int for one in (before, after, size)) and value.is_floating_point()
-        if known and mode in _OF_TORCH and min(before, after) >= 0 and max(before, after) < size:
+        is_known = (
+            all(type(number) is int for number in (before, after, size))
+            and value.is_floating_point()
+        )
+        if is_known and mode in _OF_TORCH and min(before, after) >= 0 and max(before, after) < size:
             rows = value.movedim(axis, -1)
             flat = functional.pad(rows.reshape(1, -1, size), (before, after), _OF_TORCH[mode])
             value = flat.reshape(*rows.shape[:-1], before + size + after).movedim(-1, axis)
             continue
-        places = torch.arange(-before, size + after, device=value.device)
-        # As a tensor: where an axis varies, exporters take no size for a number that functions are
-        # given.
+        indices = torch.arange(-before, size + after, device=value.device)
+        # As a tensor: exporters do not take the size of a varying axis as an argument of functions.
         count = torch.arange(size, size + 1, device=value.device)
         if mode == "edge":
-            places = torch.minimum(places.clamp_min(0), count - 1)
+            indices = torch.minimum(indices.clamp_min(0), count - 1)
         elif mode == "wrap":
-            places = places % count
+            indices = indices % count
         else:  # reflect
             period = (2 * (count - 1)).clamp_min(1)
-            places = places % period
-            places = torch.where(places < count, places, period - places)
-        value = value.index_select(axis, places)
+            indices = indices % period
+            indices = torch.where(indices < count, indices, period - indices)
+        value = value.index_select(axis, indices)
     return value
 
 
@@ -250,12 +252,12 @@ def _space_to_depth(a: Attributes, value: Tensor) -> Tensor:
 def _filled(a: Attributes, shape: Array) -> Tensor:
     given = a("value")
     value = torch.zeros(1) if given is None else given
-    return torch.full(tuple(whole(shape)), value.item(), dtype=value.dtype)
+    return torch.full(tuple(integers(shape)), value.item(), dtype=value.dtype)
 
 
 def _filled_numbers(a: Attributes, shape: Array) -> Any:
     given = a("value")
-    sizes = whole(shape)
+    sizes = integers(shape)
     if (
         given is None
         or given.dtype not in (torch.int64, torch.bool)
@@ -267,23 +269,23 @@ def _filled_numbers(a: Attributes, shape: Array) -> Any:
 
 
 def _expanded_numbers(_: Attributes, value: Array, shape: Array) -> Any:
-    if shape.dtype == object or value.dtype.kind == "f":  # as large as an input, and no size itself
+    if shape.dtype == object or value.dtype.kind == "f":  # as large as an input, and no size
         return _broadcast(as_tensor(value), shape)
-    sizes = tuple(int(one) for one in shape.reshape(-1))
+    sizes = tuple(int(size) for size in shape.reshape(-1))
     return np.broadcast_to(value, np.broadcast_shapes(value.shape, sizes))
 
 
 class _Range(Operator):
-    """Numbers from one to another, of the type of the first."""
+    """Numbers from a start to an end, of the type of the start."""
 
     def run(self, attributes: Attributes, values: Any) -> Any:
-        """What it gives."""
+        """The numbers."""
         first = values[0] if isinstance(values[0], Tensor) else as_tensor(values[0])
-        return self.call(first.dtype, *(numbers(one).reshape(-1)[0] for one in values))
+        return self.call(first.dtype, *(numbers(value).reshape(-1)[0] for value in values))
 
 
 def _ranged(kind: torch.dtype, *given: Any) -> Tensor:
-    start, end, step = (one.item() if isinstance(one, np.generic) else one for one in given)
+    start, end, step = (n.item() if isinstance(n, np.generic) else n for n in given)
     if kind.is_floating_point:
         return torch.arange(
             start, end, step, dtype=torch.float64 if kind == torch.float64 else torch.float32
@@ -292,7 +294,7 @@ def _ranged(kind: torch.dtype, *given: Any) -> Tensor:
 
 
 def _shape(a: Attributes, value: Any) -> Array:
-    """Before opset 15 of all axes."""
+    """The shape; before opset 15 always of all axes."""
     return settled(np.array([*value.shape], object)[a("start", 0) : a("end")])
 
 
@@ -313,7 +315,7 @@ def _triangle(a: Attributes, value: Tensor, k: Any = None) -> Tensor:
 
 
 def _centred(a: Attributes, value: Tensor, shape: Array) -> Tensor:
-    sizes = whole(shape)
+    sizes = integers(shape)
     axes = a("axes") or range(value.ndim)
     for axis, size in zip(axes, sizes, strict=True):
         have = value.shape[axis]
@@ -341,7 +343,7 @@ TABLE: dict[str, Operator] = {
     "Pad": Operator(_padded, known=(1, 2, 3)),
     "Range": _Range(_ranged),
     "Reshape": Operator(
-        _reshape, known=(1,), of_numbers=lambda _, value, shape: value.reshape(whole(shape))
+        _reshape, known=(1,), of_numbers=lambda _, value, shape: value.reshape(integers(shape))
     ),
     "Shape": Operator(_shape, of_numbers=_shape),
     "Size": Operator(_size, of_numbers=_size),
@@ -349,7 +351,7 @@ TABLE: dict[str, Operator] = {
     "SpaceToDepth": Operator(_space_to_depth),
     "Split": Operator(_split, known=(1,), of_numbers=_split_numbers),
     "Squeeze": Operator(_squeeze, known=(1,), of_numbers=_squeeze_numbers),
-    "Tile": Operator(lambda _, value, times: value.repeat(whole(times)), known=(1,)),
+    "Tile": Operator(lambda _, value, times: value.repeat(integers(times)), known=(1,)),
     "Transpose": Operator(_transpose, of_numbers=lambda a, value: np.transpose(value, a("perm"))),
     "Trilu": Operator(_triangle, known=(1,)),
     "Unsqueeze": Operator(_unsqueeze, known=(1,), of_numbers=_unsqueeze_numbers),

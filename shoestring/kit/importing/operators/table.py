@@ -1,4 +1,4 @@
-"""One table of what torch does for each operator of ONNX that a file may hold."""
+"""One table of the torch function for each ONNX operator that a file may hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shoestring.kit.importing.operators import (
 from shoestring.kit.importing.operators.operator import Operator
 
 OF_LAYERS = ("Dropout",)
-"""What only a module does, because it is another thing in training."""
+"""Operators that only a module serves, because they act otherwise in training."""
 SERVED: dict[str, Operator] = {
     **activation.TABLE,
     **arithmetic.TABLE,
@@ -38,4 +38,4 @@ FUNCTIONS: dict[str, Operator] = {
     "Rounding": Operator(quantised.rounded),
     "ToldDropout": Operator(activation.told_to_drop),
 }
-"""And what several nodes are together, or nodes in a special case."""
+"""All functions: besides the operators, those for several nodes or for a special case."""
