@@ -264,7 +264,7 @@ def by_path(declared: Mapping[str | int, Any], paths: list[str], what: str) -> d
 
     Raises ValueError for an output that does not exist.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in declared.items():
         if isinstance(key, int):
             path = paths[key] if -len(paths) <= key < len(paths) else None
@@ -275,5 +275,5 @@ def by_path(declared: Mapping[str | int, Any], paths: list[str], what: str) -> d
                 f"{what} names the output {key!r}, and the model gives "
                 f"{', '.join(map(shown, paths))}"
             )
-        found[path] = value
-    return found
+        values[path] = value
+    return values

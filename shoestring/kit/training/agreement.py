@@ -210,8 +210,8 @@ class Agreement(Task):
         if isinstance(own := self._found.get("", Told(NotTaught(), "")).kind, Own):
             return own.apart(_alone(outputs), _alone(originals), self.temperature)
         losses: list[Tensor] = []
-        for path, told in self._found.items():
-            if isinstance(told.kind, NotTaught):
+        for path, inferred in self._found.items():
+            if isinstance(inferred.kind, NotTaught):
                 continue
             if path not in outputs:
                 raise ValueError(
@@ -223,7 +223,7 @@ class Agreement(Task):
                 (output.flatten(0, 1) if self._calls.states else output)
                 for output in (outputs[path], originals[path])
             )
-            losses.append(told.kind.apart(ours, theirs, self.temperature))
+            losses.append(inferred.kind.apart(ours, theirs, self.temperature))
         if not losses:
             raise ValueError("no output has floating-point numbers: there is nothing to train by")
         return torch.stack(losses).sum()

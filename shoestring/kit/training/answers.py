@@ -219,7 +219,7 @@ def _shapes(tensors: Mapping[str, Any]) -> str:
 
 
 def parted(
-    whole: Part,
+    part: Part,
     shares: tuple[float, float, float],
     seed: int,
     window: int,
@@ -241,7 +241,7 @@ def parted(
             f"shares is {shares}: give three above 0 that add up to 1, to train, to choose and to "
             "prove on"
         )
-    count = len(whole)
+    count = len(part)
     held = [max(2, round(share * count)) for share in shares[1:]]
     if count - sum(held) < 2:
         raise ValueError(
@@ -254,11 +254,11 @@ def parted(
     else:
         train, validation, test = _by_group(groups, sizes, draw)
     parts = {
-        "train": whole.only(train),
-        "validation": whole.only(validation),
-        "test": whole.only(test),
+        "train": part.only(train),
+        "validation": part.only(validation),
+        "test": part.only(test),
     }
-    if whole.calls.states:
+    if part.calls.states:
         inputs = {name: _windows(one, window) for name, one in parts["train"].inputs.items()}
         parts["train"] = replace(parts["train"], inputs=inputs)
     return parts
