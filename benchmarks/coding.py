@@ -91,7 +91,7 @@ def compare(rows: Rows, name: str, tensors: list[np.ndarray]) -> None:
 def packing(tensors: list[np.ndarray], smallest: bool) -> tuple[bytes, bytes, bytes]:
     """(descriptions, stream, plain values) of the numbers."""
     kept = [tensor(one.astype(np.float32), place) for place, one in enumerate(tensors)]
-    packed = tensor_writer.pack(kept, smallest=smallest)
+    packed = tensor_writer.encode(kept, smallest=smallest)
     return bytes(packed.headers), packed.stream, bytes(packed.plain)
 
 

@@ -26,7 +26,12 @@ import zstandard
 from rows import Rows, start
 from torch import Tensor
 
-from shoestring.artifact.checkpoints.checkpoint import as_safetensors, from_safetensors, pack, read
+from shoestring.artifact.checkpoints.checkpoint import (
+    as_safetensors,
+    from_safetensors,
+    pack_checkpoint,
+    read,
+)
 from shoestring.core import seeded
 from shoestring.kit import Supervised, Training, train
 from shoestring.kit.weights.checkpoint import from_torch
@@ -115,7 +120,7 @@ def compare(rows: Rows, subject: str, weights: dict[str, Tensor], name: str, see
         )
         path.write_bytes(as_safetensors(from_torch(Path(folder) / "model.pt"))[0])
         data = path.read_bytes()
-        packing = fastest(lambda: pack(from_safetensors(path), path, out))
+        packing = fastest(lambda: pack_checkpoint(from_safetensors(path), path, out))
         unpacking = fastest(lambda: as_safetensors(read(out)))
         if as_safetensors(read(out))[0] != data:
             raise AssertionError(f"{subject}: the file that comes back is another")

@@ -14,11 +14,11 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Stage, Task
 from shoestring.kit import listening
+from shoestring.plan.aiming import MOST_PASSES, TAUGHT
 from shoestring.plan.clock import Clock, TimeUpError
-from shoestring.plan.compress import Job
 from shoestring.plan.experiments import Proposal
+from shoestring.plan.job import Job
 from shoestring.plan.moves import Arm, Move, moves, round_steps
-from shoestring.plan.rounds import MOST_PASSES, TAUGHT
 from shoestring.plan.training_time import step_seconds
 from shoestring.plan.verdict import better
 

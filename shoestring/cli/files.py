@@ -88,7 +88,9 @@ def pack(
         from shoestring.kit.weights.checkpoint import from_torch as read
     writing(target)
     print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
-    print(packing.pack(read(checkpoint), checkpoint, target, smallest=smallest).as_text())
+    print(
+        packing.pack_checkpoint(read(checkpoint), checkpoint, target, smallest=smallest).as_text()
+    )
 
 
 def unpack(

@@ -1,4 +1,4 @@
-"""From a Budget to the model that keeps it, and the frontier found on the way."""
+"""Planning: from a Budget to a file that keeps it, and the frontier of files found on the way."""
 
 from shoestring.plan.compress import compress, forecast
 from shoestring.plan.fallback import fallback

@@ -1,6 +1,4 @@
-"""Which kinds of chain can move what a budget asks for, and how hard each of their techniques
-presses.
-"""
+"""Which kinds of chain can meet a budget, and at which dials their techniques begin."""
 
 from __future__ import annotations
 
@@ -12,37 +10,42 @@ from shoestring.plan.moves import Arm, Move
 from shoestring.plan.verdict import HAVING
 
 SPEED = tuple(name for name in HAVING if name != "size")
-"""Limits that fewer and cheaper operations move; bytes are moved by everything."""
+"""Limits that only fewer or cheaper operations help to keep; every technique saves bytes."""
 UNTRAINED_DIALS = (0.667, 0.0, 0.833, 1.0, 0.5, 0.333)
-"""In what order an untrained technique is tried.
+"""The dials of an untrained technique in the order in which they are tried.
 
-4 bits, 8, 3, 2, 5 and 6, where bits go from 8 to 2.
+Where bits go from 8 to 2 these are 4, 8, 3, 2, 5 and 6 bits.
 """
 MIDDLE = 0.5
-MARGIN = 0.96  # of a limit on bytes, that is aimed at
+"""The dial half way between gentle and harsh."""
+MARGIN = 0.96
+"""Share of a limit on bytes that is aimed at."""
 PROBES = 5
+"""Trials of a bisection for the gentlest dial."""
 SMALLER = ((0.15, 0.25, 0.4, 0.85), (0.35, 0.85), (0.85,))
-"""Of the time that is left, what each file takes where files are to be ever smaller.
+"""Share of the time left for each file, where files are to be ever smaller.
 
-As many as get `WORTH_STEPS` of training or more.
+The first list whose first file gets `WORTH_STEPS` steps of training is used.
 """
 WORTH_STEPS = 200
-MOST_STRANGE = 2  # kinds of chain with a technique of somebody else's that are tried early
+MOST_THIRD_PARTY = 2
+"""How many kinds of chain with a third party's technique are tried early."""
 
 
 def speed_limits(budget: Budget) -> list[str]:
-    """The limits of a budget that only structure and kernels move."""
+    """The limits of a budget that only structure and kernels help to keep."""
     return [name for name in SPEED if getattr(budget, name) is not None]
 
 
 @dataclass
 class Arms:
-    """The kinds of chain for a budget, given what the untrained techniques were seen to move.
+    """The kinds of chain for a budget, given what the untrained techniques achieved.
 
-    `speeds`: names of the untrained moves whose files were faster, the fastest first.
-    `slow`: whether the model that came in exceeds such a limit.
+    `moves`: all that may be in a chain.
+    `slow`: whether the model that came in exceeds a limit on speed.
     `large`: whether files must become smaller than what came in.
-    `fast`: whether the fastest of `speeds` is fast enough.
+    `speeds`: names of the untrained moves whose files were faster, the fastest first.
+    `fast`: whether one of `speeds` is fast enough.
     """
 
     moves: Sequence[Move]
@@ -51,7 +54,7 @@ class Arms:
     speeds: Sequence[str] = ()
     fast: bool = True
     useless: set[str] = field(default_factory=set)
-    """Moves that were seen to change nothing in this model, or to fail on it."""
+    """Names of moves that changed nothing in this model, or failed on it."""
 
     def all(self) -> list[Arm]:
         """The arms, the most promising first."""
@@ -67,8 +70,8 @@ class Arms:
         weights = [m for m in at[Stage.WEIGHTS] if not m.aims]
         chains: list[tuple[Move, ...]] = []
         if self.slow and self.large:
-            # What has few weights left may be fast enough by itself; where nothing makes the model
-            # fast, the other limits are kept.
+            # A model with few weights left may be fast enough by itself. Where nothing makes it
+            # fast enough, the other limits are kept.
             thinner = [(s, a, *kernels) for a in aiming for s in structure]
             first = thinner[: len(structure)] if not self.fast else []
             chains += [
@@ -92,43 +95,42 @@ class Arms:
             chains += [(s, a) for s in structure for a in aiming]
             chains += [(w,) for w in weights]
         arms = [arm for arm in map(Arm, dict.fromkeys(chains)) if arm.trains]
-        # Nobody knows how well a stranger does: it comes right after the best of ours.
-        strange = [arm for arm in arms[1:] if any(move.is_strange for move in arm.moves)]
-        return [
-            *arms[:1],
-            *strange[:MOST_STRANGE],
-            *(arm for arm in arms[1:] if arm not in strange[:MOST_STRANGE]),
-        ]
+        # How well a third party's technique does is not known: it comes right after our best.
+        early = [arm for arm in arms[1:] if any(move.is_third_party for move in arm.moves)]
+        early = early[:MOST_THIRD_PARTY]
+        return [*arms[:1], *early, *(arm for arm in arms[1:] if arm not in early)]
 
 
-def bytes_place(arm: Arm) -> int | None:
-    """Which of an arm's moves is turned to reach a size.
+def bytes_index(arm: Arm) -> int | None:
+    """The index of the move whose dial is turned to reach a size; None where there is none.
 
-    The one that aims at it, else the last that turns.
+    It is the first move that aims at bytes, else the first that turns and is not structure.
     """
     aims = next((i for i, move in enumerate(arm.moves) if move.aims), None)
     if aims is not None:
         return aims
-    turning = [
-        i for i, move in enumerate(arm.moves) if move.turns and move.stage is not Stage.STRUCTURE
-    ]
-    return turning[0] if turning else None
+    return next(
+        (i for i, move in enumerate(arm.moves) if move.turns and move.stage is not Stage.STRUCTURE),
+        None,
+    )
 
 
 def default_dials(arm: Arm) -> list[float]:
-    """Where the dials of an arm stand before anything is aimed.
+    """The dials of an arm before anything is aimed.
 
-    Whole numbers after another technique have 8 bits.
+    All are gentle in a chain with structure or with a move that aims at bytes, so integers there
+    have 8 bits; else all are at the middle.
     """
     gentle = any(move.aims or move.stage is Stage.STRUCTURE for move in arm.moves)
     return [0.0 if gentle else MIDDLE for _ in arm.moves]
 
 
 def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> float | None:
-    """The least press from 0 to 1 at which `press` says yes, by bisection.
+    """The least dial from 0 to 1 at which `press` is true, by bisection; None where none is.
 
-    None where it does not even at 1.
-    Where `press` answers None there is no time to ask: the harshest that is known to do.
+    `press`: whether a dial is harsh enough; None where there is no time to tell, and then the
+        gentlest dial that is known to be enough is returned, or 1.
+    `probes`: how many dials are tried at most, besides 0.
     """
     if press(0.0):
         return 0.0
@@ -137,16 +139,16 @@ def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> flo
     low, high = 0.0, 1.0
     for _ in range(probes - 1):
         middle = (low + high) / 2
-        said = press(middle)
-        if said is None:
+        is_enough = press(middle)
+        if is_enough is None:
             return high
-        low, high = (low, middle) if said else (middle, high)
+        low, high = (low, middle) if is_enough else (middle, high)
     return high
 
 
 def shares_of_smaller(steps: Callable[[float], float]) -> tuple[float, ...]:
-    """What each file takes of the time that is left where files are to be ever smaller.
+    """The share of the time left for each file, where files are to be ever smaller.
 
-    `steps` says how many a share of it is.
+    `steps`: the steps of training that fit into a share.
     """
-    return next((one for one in SMALLER if steps(one[0]) >= WORTH_STEPS), SMALLER[-1])
+    return next((shares for shares in SMALLER if steps(shares[0]) >= WORTH_STEPS), SMALLER[-1])

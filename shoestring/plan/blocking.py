@@ -1,4 +1,4 @@
-"""Of a budget that is not kept: which limit blocks it, and what one more unit of it would buy."""
+"""Which limits block a budget that is not kept, and what one more unit of each would buy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from shoestring.plan.verdict import HAVING, judge
 
 
 def blocking(budget: Budget, nearest: Trial, trials: Sequence[Trial], base: float) -> list[str]:
-    """A sentence for each limit that the nearest point breaks."""
+    """A sentence for each limit that the nearest trial breaks.
+
+    `trials`: all that were made; `base`: the validation score of the model that came in.
+    """
     verdict = judge(budget, nearest, base)
     return [
         _sentence(budget, name, value, limit, trials, base)
@@ -28,50 +31,53 @@ def _sentence(
     trials: Sequence[Trial],
     base: float,
 ) -> str:
+    """What was reached of the limit `name`, and which value of it would do."""
     if value is None:
         return f"{name} was not measured"
-    said = f"{name} blocks: {_told(name, value)} was reached and {_told(name, limit)} asked for"
+    reason = (
+        f"{name} blocks: {_as_limit(name, value)} was reached and {_as_limit(name, limit)} asked "
+        "for"
+    )
     others = budget.without(name)
-    kept = [one for one in trials if one.score is not None and judge(others, one, base).fits]
-    reached = [(v, one) for one in kept if (v := _value(budget, name, one, base)) is not None]
+    kept = [t for t in trials if t.score is not None and judge(others, t, base).fits]
+    reached = [(v, t) for t in kept if (v := _value(budget, name, t, base)) is not None]
     if not reached:
-        return f"{said}; no file that was tried keeps all the other limits either"
+        return f"{reason}; no file that was tried keeps all the other limits either"
     sign = -1 if is_lower(name) else 1
-    value, there = min(reached, key=lambda one: sign * one[0])
-    if sign * value <= sign * limit:  # within the noise of a measurement
-        return said
+    value, trial = min(reached, key=lambda pair: sign * pair[0])
+    if sign * value <= sign * limit:  # it differs by the noise of a measurement
+        return reason
     does = (
-        f"{name}>={_told(name, value)}"
+        f"{name}>={_as_limit(name, value)}"
         if is_lower(name)
-        else f"{name}<={_told(name, max(value, 0.0))}"
+        else f"{name}<={_as_limit(name, max(value, 0.0))}"
     )
     return (
-        f"{said}; {does} would do with the other limits as they "
-        f"are{_next(name, value, there, reached)}"
+        f"{reason}; {does} would do with the other limits as they "
+        f"are{_next(name, value, trial, reached)}"
     )
 
 
-def _next(name: str, value: float, there: Trial, reached: Sequence[tuple[float, Trial]]) -> str:
-    """What a little more of the limit would buy of the score, going by the next point."""
-    if is_of_score(name) or there.score is None:
+def _next(name: str, value: float, trial: Trial, reached: Sequence[tuple[float, Trial]]) -> str:
+    """What a little more of the limit would buy of the score, by the next better trial."""
+    if is_of_score(name) or trial.score is None:
         return ""
     better = [
-        (v, one.score)
-        for v, one in reached
-        if one.score is not None and one.score > there.score and v > value
+        (v, other.score)
+        for v, other in reached
+        if other.score is not None and other.score > trial.score and v > value
     ]
     if not better:
         return ""
     more, score = min(better)
-    return (
-        f", and {_told(name, more - value)} more would buy {score - there.score:+.4f} of the score"
-    )
+    step = _as_limit(name, more - value)
+    return f", and {step} more would buy {score - trial.score:+.4f} of the score"
 
 
-def _told(name: str, value: float) -> str:
+def _as_limit(name: str, value: float) -> str:
     """A value in the grammar of budgets, with its unit.
 
-    Rounded to four digits so that a limit of that much is kept.
+    It is rounded to four digits, in the direction in which a limit of that value is kept.
     """
     unit = HAVING[name].unit if name in HAVING else ""
     if value == int(value):
@@ -84,6 +90,7 @@ def _told(name: str, value: float) -> str:
 
 
 def _value(budget: Budget, name: str, trial: Trial, base: float) -> float | None:
+    """What a trial has of what the limit `name` is on; None where nobody measured it."""
     if trial.score is None:
         return None
     return budget.measured(name, trial.cost, base - trial.score, trial.score, trial.scores)

@@ -1,4 +1,4 @@
-"""The time of a whole command: what is left of it, and who says so."""
+"""The clock of a command: it counts the time left, and stops what runs when the time is up."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 ENDING = 0.05
-"""The share of the time that is kept for the end at least: proving, timing, writing."""
+"""The least share of the time that is kept for the end: proving, timing and writing."""
 OVER = 0.03
-"""The share of the time that a training may go on for when the time for it is up."""
+"""The share of the time by which a training may run over."""
 MOST_ENDING = 0.3
-"""The share that is kept for it at most."""
+"""The largest share of the time that is kept for the end."""
 
 
 class TimeUpError(Exception):
-    """What was running was given up, since the time of the command is up."""
+    """The time of the command is up, and what was running was given up."""
 
 
 @dataclass
 class Clock:
-    """Counts from `began` (of time.monotonic()) to `seconds` later.
+    """Counts the seconds of a command, and listens to all progress (see `kit.progress.listening`).
 
-    It listens to all progress: see `kit.progress.listening`.
-    `say` is told now and then, in words, what runs and how much time is left in all; every `every`
-    seconds at most.
+    `seconds`: that the command may take.
+    `began`: when it began, by time.monotonic().
+    `say`: gets a line that says what runs and how much time is left in all.
+    `every`: seconds between two such lines, at least.
     """
 
     seconds: float
@@ -34,12 +35,12 @@ class Clock:
     asked: Callable[[], bool] = lambda: False
     """Whether somebody asked the search to end.
 
-    A KeyboardInterrupt may be lost, in a callback of a library's.
+    It is asked besides KeyboardInterrupt, which a callback of a library may lose.
     """
     every: float = 15.0
     what: str = ""
-    """What is being tried, in words."""
-    _said: float = field(default_factory=lambda: monotonic())
+    """What is being tried, for the lines."""
+    _last_line: float = field(default_factory=lambda: monotonic())
     _thread: int = field(default_factory=threading.get_ident)
 
     @property
@@ -51,12 +52,12 @@ class Clock:
         self.ending = ENDING * self.seconds
 
     def reserve(self, seconds: float) -> None:
-        """Keep so many seconds for the end, as far as that leaves enough for the search."""
+        """Keep so many seconds for the end, up to a share of `MOST_ENDING`."""
         self.ending = min(max(self.ending, seconds), MOST_ENDING * self.seconds)
 
     @property
     def left(self) -> float:
-        """Seconds for trials: without those that the end takes."""
+        """Seconds left for trials, without those that are kept for the end."""
         return self.seconds - self.ending - self.gone
 
     @property
@@ -65,35 +66,36 @@ class Clock:
         return self.left <= 0
 
     def heed(self) -> None:
-        """Raises KeyboardInterrupt where somebody asked for the end."""
+        """Raise KeyboardInterrupt where somebody asked for the end."""
         if self.asked() and threading.get_ident() == self._thread:
             raise KeyboardInterrupt
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
-        """A step of whatever runs was done.
+        """Take note of progress: step `done` of `total` of `what` was made.
 
-        Raises TimeUpError where the time is up, in the thread that made the clock.
+        Raises TimeUpError where the time is up, in the thread that made the clock, and what `heed`
+        raises.
         """
         self.heed()
-        # A little over is better than nothing to show for a long training; what the end takes is
-        # kept for it all the same.
+        # To run a little over is better than to lose a long training. The time that is kept for the
+        # end is not touched.
         if self.left < -OVER * self.seconds and threading.get_ident() == self._thread:
             raise TimeUpError(f"{what} was given up at step {done} of {total}: the time is up")
         now = monotonic()
-        if now - self._said >= self.every:
-            self._said = now
+        if now - self._last_line >= self.every:
+            self._last_line = now
             self.say(
                 f"    {self.what + ': ' if self.what else ''}{what}, "
-                f"{100 * done // max(total, 1)} %, {told(self.seconds - self.gone)} left in all"
+                f"{100 * done // max(total, 1)} %, {duration(self.seconds - self.gone)} left in all"
             )
 
     def rest(self) -> None:
-        """Start the count to the next word anew: something else was just said."""
-        self._said = monotonic()
+        """Start the count to the next line anew, since another line was just printed."""
+        self._last_line = monotonic()
 
 
-def told(seconds: float) -> str:
-    """Seconds in words."""
+def duration(seconds: float) -> str:
+    """Seconds as text, such as "42 s", "1.5 min" or "2.0 h"."""
     seconds = max(seconds, 0)
     if seconds < 90:
         return f"{seconds:.0f} s"

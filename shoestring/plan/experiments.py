@@ -1,6 +1,4 @@
-"""Experiments: chains of techniques run on one model, the file of each measured, remembered in a
-Study.
-"""
+"""Experiments: chains of techniques on one model, each measured on its file and remembered."""
 
 from __future__ import annotations
 
@@ -39,23 +37,36 @@ from shoestring.plan.proposal import Proposal, save_proposal
 from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_time_of
 from shoestring.quantize import PostTraining
 
-_CATCHING_UP = 20.0  # times the timing of a file, that files which were never timed may take in all
-_DEATHS = 3  # of processes that were at a chain, after which it is what ends them
-_NAMED = "names of its tensors"  # what a trial says of them, beside the versions of what made it
-_NOTED = 4000  # characters of what the steps of a chain said
-_MODULES = 8  # made models that are kept in memory, to go on from
+_CATCHING_UP = 20.0
+"""Times the timing of a file that may be spent on files which were never timed."""
+_DEATHS = 3
+"""Processes that may end while they try a chain, before it is not tried again."""
+_NAMED = "names of its tensors"
+"""The key among the versions of a trial for the names of its file's tensors."""
+_NOTED = 4000
+"""Characters of the note of a trial."""
+_MODULES = 8
+"""Models that are kept in memory, for longer chains to start from."""
 
 
 @dataclass
 class Experiments:
-    """Runs chains on `model` and measures the files.
+    """Runs chains on a model and measures their files, each only once.
 
-    What was measured before is not measured again.
-    `meters` read what the budget limits besides bytes; a Latency among them is timed beside the
-    model as it came in, for `timing_seconds`. Where scoring a file takes longer than
-    `score_seconds`, files are scored on a sample of the validation split, if the task can draw one.
-    Raises ValueError for a model that is not finite, or whose score is no number or the same as
-    that of random weights, ExportError for one that cannot be a file.
+    `model`, `task`: what comes in.
+    `folder`: of the study and the files.
+    `meters`: of what the budget limits besides bytes. A Latency times each file against the model
+        that came in.
+    `seed`: of training and of samples.
+    `smallest`: as in `kit.write`.
+    `ledger`, `run`: where rows are written, and the name of the run; None for none.
+    `storage`: of a study that machines share; None for the folder.
+    `timing_seconds`: for timing a file.
+    `score_seconds`: for scoring a file. Where all validation examples take longer, a sample is
+        used, if the task can draw one.
+
+    Raises ValueError for a model that is not finite, or whose score is no number or equals that of
+    random weights; ExportError for one that cannot be a file.
     """
 
     model: nn.Module
@@ -70,9 +81,9 @@ class Experiments:
     timing_seconds: float = 1.0
     score_seconds: float = math.inf
     heard: list[str] = field(default_factory=list)
-    """What techniques said that they left alone or did not reach."""
+    """What techniques left alone or did not reach."""
     pinned: str = ""
-    """The chain whose model stays in memory."""
+    """The repr of the chain whose model stays in memory."""
 
     def __post_init__(self) -> None:
         self.sealed = self.task.sealed()
@@ -84,11 +95,8 @@ class Experiments:
             smallest=self.smallest,
             seconds=self.timing_seconds,
         )
-        self.sha256, self.latency, self.reference = (
-            self.weighing.sha256,
-            self.weighing.latency,
-            self.weighing.reference,
-        )
+        self.sha256, self.reference = self.weighing.sha256, self.weighing.reference
+        self.latency = self.weighing.latency
         self.teacher = bake(clone(self.model)).eval()
         self.taught = self.sealed.taught_by(self.teacher)
         self.judge = quick_judge(
@@ -110,14 +118,13 @@ class Experiments:
             self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage
         )
         self._modules: OrderedDict[str, nn.Module] = OrderedDict({repr(chain()): self.model})
-        self._said: dict[str, tuple[str, ...]] = {}
-        self._more: dict[Key, Trial] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
+        self._amended: dict[Key, Trial] = {}
         self._rows: dict[str, int] = {}
         self._caught_up = 0.0
         cost = self.weighing.original()
-        self.came_in = cost | Cost(
-            bytes=parameter_bytes(self.model)
-        )  # what papers call uncompressed: 4 bytes for each number
+        # Papers count 4 bytes for each number of an uncompressed model.
+        self.came_in = cost | Cost(bytes=parameter_bytes(self.model))
         original = Trial(
             technique=repr(chain()),
             seed=self.seed,
@@ -129,19 +136,16 @@ class Experiments:
         )
         self.original = self._named(original, self.model)
 
-    # Trials
-    # -----------------------------------------------------------------------------------------------------------------
-
     def known(self, proposal: Proposal) -> Trial | None:
-        """What came of it, where it was tried and measured in all that is asked for now."""
-        found = self.study.find(proposal.name, self.seed)
-        return found if found is None or found.score is None else self._complete(found)
+        """The trial of a proposal, with readings of all meters; None where it was not tried."""
+        trial = self.study.find(proposal.name, self.seed)
+        return trial if trial is None or trial.score is None else self._complete(trial)
 
     def __call__(self, proposal: Proposal) -> Trial | None:
-        """What comes of a chain; None where another process is at it.
+        """The trial of a chain; None where another process is making it.
 
-        What a technique raises becomes the note of a trial without a score; KeyboardInterrupt and
-        the time being up are raised, and leave a training that can be gone on with.
+        An error of a technique becomes the note of a trial without a score. KeyboardInterrupt and
+        TimeUpError are raised, and the training can go on later.
         """
         if (known := self.known(proposal)) is not None:
             return known
@@ -172,9 +176,7 @@ class Experiments:
                     )
             except TimeUpError:
                 raise
-            except (
-                Exception
-            ) as error:  # any technique and any model: that it fails is an answer too
+            except Exception as error:  # of any technique or model: a failure is a result too
                 trial = replace(trial, note=fault_of(error)[:500])
             spent = Cost(seconds=monotonic() - began, processor_seconds=processor_seconds() - busy)
             note = "\n".join([*notes, trial.note] if trial.note else notes)[:_NOTED]
@@ -187,10 +189,10 @@ class Experiments:
         return trial
 
     def _made(self, techniques: tuple[Technique, ...], notes: list[str]) -> nn.Module:
-        """The model that a chain makes.
+        """The model that a chain makes, starting from its longest beginning that is in memory.
 
-        On from the longest part of it that is in memory, each step seeded by itself, as apply does.
-        What any of its steps said is added to the notes, whenever it was made.
+        Each technique is seeded by itself, as `apply` does. What each of them left alone or did not
+        reach is added to the notes, also of those that ran earlier.
         """
         start = next(
             n
@@ -198,21 +200,18 @@ class Experiments:
             if repr(chain(*techniques[:n])) in self._modules
         )
         model = self._modules[begun := repr(chain(*techniques[:start]))]
-        notes += self._said.get(begun, ())
-        for place in range(start, len(techniques)):
+        notes += self._notes.get(begun, ())
+        for end, technique in enumerate(techniques[start:], start + 1):
             with hearing(notes, shortfalls=True), seeded(self.seed):
-                # What does not train needs no teacher, who takes as long again as the model; and
-                # prepared it does not look for what is to blame.
-                technique, task = (
-                    techniques[place],
-                    self.taught if Move(techniques[place]).trains else self.sealed,
-                )
+                # Without training no teacher is needed, which takes as long as the model.
+                task = self.taught if Move(technique).trains else self.sealed
                 if isinstance(technique, PostTraining):
+                    # Prepared, it does not look for the layer that is to blame.
                     technique = technique.prepared(model, task)
                 model = technique(model, task)
-            self.heard += [one for one in notes if one not in self.heard]
-            made = repr(chain(*techniques[: place + 1]))
-            self._modules[made], self._said[made] = model, tuple(notes)
+            self.heard += [note for note in notes if note not in self.heard]
+            made = repr(chain(*techniques[:end]))
+            self._modules[made], self._notes[made] = model, tuple(notes)
             while len(self._modules) > _MODULES:
                 self._modules.pop(
                     next(name for name in self._modules if name not in (repr(chain()), self.pinned))
@@ -220,19 +219,19 @@ class Experiments:
         return model
 
     def _named(self, trial: Trial, model: nn.Module) -> Trial:
-        """The trial, which says where the names of its file's tensors are."""
+        """The trial, with a reference to the names of its file's tensors."""
         names = [
-            one.name.removeprefix("inner.") if isinstance(model, Quantised) else one.name
-            for one in parameters_of(model)
+            weight.name.removeprefix("inner.") if isinstance(model, Quantised) else weight.name
+            for weight in parameters_of(model)
         ]
         return replace(trial, versions={**trial.versions, _NAMED: keep_names(self.folder, names)})
 
     def note_names(self, trials: Sequence[Trial]) -> None:
-        """Note in the folder of the search what the tensors of these trials' files are called."""
+        """Write the names of the tensors in these trials' files into the folder of the search."""
         files = {
-            one.sha256: one.versions[_NAMED]
-            for one in trials
-            if one.sha256 is not None and _NAMED in one.versions
+            trial.sha256: trial.versions[_NAMED]
+            for trial in trials
+            if trial.sha256 is not None and _NAMED in trial.versions
         }
         note_names(self.folder, files)
 
@@ -241,12 +240,12 @@ class Experiments:
         return repr(chain(*techniques)) in self._modules
 
     def _complete(self, trial: Trial) -> Trial:
-        """The trial, with what meters of this budget read that none read before, or longer."""
-        trial = self._in_my_time(trial)
+        """The trial, with readings of the meters that it lacks."""
+        trial = self._in_own_time(trial)
         missing = [
-            one
-            for one in self.meters
-            if getattr(trial.cost, one.measures) is None and one.measures in self._can_measure
+            meter
+            for meter in self.meters
+            if getattr(trial.cost, meter.measures) is None and meter.measures in self._can_measure
         ]
         if not missing or not self.study.holds(trial):
             return trial
@@ -255,42 +254,42 @@ class Experiments:
         self._keep(trial)
         return trial
 
-    def _in_my_time(self, trial: Trial) -> Trial:
-        return in_time_of(
-            self._more.get(trial.key, trial), self.weighing.timer, self.original.cost.milliseconds
-        )
+    def _in_own_time(self, trial: Trial) -> Trial:
+        """The trial as amended, with milliseconds in units of this process."""
+        amended = self._amended.get(trial.key, trial)
+        return in_time_of(amended, self.weighing.timer, self.original.cost.milliseconds)
 
     def _keep(self, trial: Trial) -> None:
-        """Remember what was measured of a trial later than the rest."""
-        self._more[trial.key] = trial
+        """Remember a trial with later measurements."""
+        self._amended[trial.key] = trial
         self.study.amend(trial)
 
     @property
     def _can_measure(self) -> set[str]:
-        """The fields that this machine tells.
+        """The fields of a Cost that were measured of the model that came in.
 
-        What it did not of the model that came in it tells of no file.
+        A field that could not be measured of that cannot be measured of a file.
         """
         return {
-            one.measures for one in self.meters if getattr(self.came_in, one.measures) is not None
+            meter.measures
+            for meter in self.meters
+            if getattr(self.came_in, meter.measures) is not None
         }
 
     def again(self, trial: Trial, seconds: float) -> Trial:
-        """The trial, its file timed anew for so long.
-
-        Of the two timings the one whose interval is narrower.
-        """
+        """The trial with its file timed again, if the interval of the new timing is narrower."""
         if self.latency is None or not self.study.holds(trial):
             return trial
         with file_with(self.study.read(trial)) as path:
             anew = self.weighing.timed(trial, path, self.original.cost.milliseconds, seconds)
         if _width(anew) < _width(trial):
             self._keep(anew)
-        return self._more.get(trial.key, trial)
+        return self._amended.get(trial.key, trial)
 
     def _write_down(self, trial: Trial, techniques: tuple[Technique, ...]) -> None:
-        """A row of the ledger, which continues that of the same chain without its last step, where
-        there is one.
+        """Write a row of the ledger.
+
+        Its parent is the row of the same chain without its last technique, where there is one.
         """
         if self.ledger is None:
             return
@@ -315,28 +314,28 @@ class Experiments:
         )
 
     def trials(self) -> list[Trial]:
-        """All that were measured with a score, the model as it came in first.
+        """All trials with a score, the model that came in first.
 
-        What meters of this budget did not read before they read now, first of those that no other
-        beats in bytes and score, as long as that takes no more than `_CATCHING_UP` times the timing
-        of a file; the rest stays without, until it is tried again.
+        Readings that a trial lacks are made now, first for those that no other beats in bytes and
+        score. When that has taken `_CATCHING_UP` times the timing of a file, the others stay
+        without, until they are tried again.
         """
-        known = [one for one in self.study.trials() if one.score is not None]
-        first = {one.key for one in undominated(known)}
-        found: dict[Key, Trial] = {}
-        for one in sorted(known, key=lambda one: one.key not in first):
+        known = [trial for trial in self.study.trials() if trial.score is not None]
+        first = {trial.key for trial in undominated(known)}
+        completed: dict[Key, Trial] = {}
+        for trial in sorted(known, key=lambda trial: trial.key not in first):
             began = monotonic()
             late = self._caught_up > _CATCHING_UP * self.timing_seconds
-            found[one.key] = self._in_my_time(one) if late else self._complete(one)
+            completed[trial.key] = self._in_own_time(trial) if late else self._complete(trial)
             self._caught_up += monotonic() - began
-        return [self.original, *(found[one.key] for one in known)]
+        return [self.original, *(completed[trial.key] for trial in known)]
 
     def has_file(self, trial: Trial) -> bool:
-        """Whether the file of a trial is still there."""
+        """Whether the file of a trial still exists."""
         return trial.technique == self.original.technique or self.study.holds(trial)
 
     def bytes_of(self, trial: Trial) -> bytes:
-        """The file of a trial."""
+        """The bytes of the file of a trial."""
         return (
             self.reference.read_bytes()
             if trial.technique == self.original.technique
@@ -344,7 +343,10 @@ class Experiments:
         )
 
     def model_of(self, trial: Trial, file: Path) -> nn.Module:
-        """The module of a trial: from memory, else the file's weights in the model that came in."""
+        """The model of a trial: from memory, else the weights of `file` in the model that came in.
+
+        Raises ValueError where the structure of that model was changed.
+        """
         if trial.technique in self._modules and trial.seed == self.seed:
             return clone(self._modules[trial.technique])
         try:
@@ -352,12 +354,12 @@ class Experiments:
         except ValueError as error:
             raise ValueError(
                 f"{file} cannot be put back into the model that came in ({error}): "
-                f"{trial.technique} changed its structure in an "
-                "earlier run; the file itself runs with shoestring.load()"
+                f"{trial.technique} changed its structure in an earlier run; the file itself runs "
+                "with shoestring.load()"
             ) from None
 
 
 def _width(trial: Trial) -> float:
-    """How wide the interval of the milliseconds is, as a logarithm."""
+    """The width of the interval of the milliseconds, as a logarithm."""
     low, high = trial.noise.get("milliseconds", (0.0, math.inf))
     return math.inf if low <= 0 else math.log(high / low)

@@ -1,17 +1,17 @@
-"""What a search for the fewest layers that must stay comes back with."""
+"""The result of a search for the fewest layers that must stay as they were."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from shoestring.core import Technique
-from shoestring.plan.layers_tried import Layers, told
+from shoestring.plan.layers_tried import Layers, layer_names
 from shoestring.plan.relative_latency import RelativeLatency
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """Layers that stay as they were, and why."""
+    """Layers that stay as they were, and the reason."""
 
     layers: Layers
     reason: str
@@ -19,17 +19,25 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class FallbackResult:
-    """What `fallback` found: a technique that is the action with the layers of `kept` left alone.
+    """The fewest layers that must stay as they were, and the technique that keeps them.
 
-    `changed`: the layers that it may change.
-    `met`: whether it loses at most the drop asked for; where not, nothing that was allowed does,
-        and this is the nearest.
-    `complete`: whether the search came to its end: fewer might do where it did not. `score` and
-        `lost` are of validation data, `error` the standard error of `lost`; `bytes` and
-        `relative_latency` (beside the model as it was; None: not timed) are of the file.
+    `apply(result.technique, model, task, seed=result.seed)` makes the model again.
+
+    `technique`: the action with the layers of `kept` left alone.
+    `met`: whether it loses at most `drop`. Where not, nothing that was allowed does, and this is
+        the nearest.
+    `complete`: whether the search came to its end; where not, fewer layers might do.
+    `kept`: the layers that stay, with reasons.
+    `changed`: the layers that the technique may change.
+    `drop`: how much of the validation score may be lost.
+    `score_before`, `score`: of validation data; `score` is None where the technique failed.
+    `lost`: the difference of these scores, and `error`, its standard error; None where unknown.
+    `bytes_before`, `bytes`: of the files.
+    `milliseconds_before`: of a run of the model as it was; None where nothing was timed.
+    `relative_latency`: of the file, to that of the model as it was; None where it was not timed.
     `trials`: how many changed models were made.
-    `note`: what the technique said, or why nothing will do. `apply(found.technique, model, task,
-        seed=found.seed)` makes the model again.
+    `seed`: of the trials.
+    `note`: what the technique left alone, or why it failed.
     """
 
     technique: Technique
@@ -51,17 +59,14 @@ class FallbackResult:
     note: str = ""
 
     def __str__(self) -> str:
-        """In words, a line for each layer that stays."""
+        """The result as text, with a line for each layer that stays."""
         lost = "unknown" if self.lost is None else f"{self.lost:+.4f}"
         error = "" if self.error is None else f" ± {self.error:.4f}"
         lines = [
-            (
-                f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay "
-                "as "
-                "they were"
-            )
+            f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay "
+            "as they were"
             + ("" if self.complete else "; the search was cut short, and fewer might do"),
-            *(f"  {told(one.layers)}: {one.reason}" for one in self.kept),
+            *(f"  {layer_names(kept.layers)}: {kept.reason}" for kept in self.kept),
             f"score: {self.score_before:.4f} before, "
             f"{'unknown' if self.score is None else f'{self.score:.4f}'} after; "
             f"lost {lost}{error}, and {self.drop:g} may be",

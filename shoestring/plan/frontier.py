@@ -1,6 +1,4 @@
-"""The frontier: what no other file beats, what each step along it costs, and three points with
-names.
-"""
+"""The frontier: the files that no other beats, with exchange rates and three named points."""
 
 from __future__ import annotations
 
@@ -14,42 +12,47 @@ from shoestring.core.technique import gist
 from shoestring.kit import Trial
 
 BALANCED, TINY = 0.01, 0.05
-"""What the points of these names may lose, as a share of the score that the model came in with."""
+"""The share of the score of the model that came in which the points of these names may lose."""
 
 
 def undominated(trials: Sequence[Trial], fields: Sequence[str] = ("bytes",)) -> list[Trial]:
-    """The trials that no other beats in the score and all of these resources, smallest in the first
-    of them first.
+    """The trials that no other beats in the score and all of these resources.
 
-    Trials without a score, or of which one of the resources was not measured, are left out; of
-    equal ones the first stays.
+    They are sorted by the first of the resources. Trials without a score, or without a measurement
+    of one of the resources, are left out. Of equal trials the first stays.
+
+    `fields`: of a Cost.
     """
-    known = [(trial, _place(trial, fields)) for trial in trials if trial.score is not None]
-    points = [(trial, place) for trial, place in known if place is not None]
-    points.sort(key=lambda one: one[1])
-    found: list[tuple[Trial, tuple[float, ...]]] = []
-    for trial, place in points:
-        if not any(all(a <= b for a, b in zip(other, place, strict=True)) for _, other in found):
-            found.append((trial, place))
-    return [trial for trial, _ in found]
+    known = [(trial, _point(trial, fields)) for trial in trials if trial.score is not None]
+    points = [(trial, point) for trial, point in known if point is not None]
+    points.sort(key=lambda pair: pair[1])
+    kept: list[tuple[Trial, tuple[float, ...]]] = []
+    for trial, point in points:
+        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for _, other in kept):
+            kept.append((trial, point))
+    return [trial for trial, _ in kept]
 
 
-def _place(trial: Trial, fields: Sequence[str]) -> tuple[float, ...] | None:
+def _point(trial: Trial, fields: Sequence[str]) -> tuple[float, ...] | None:
+    """The resources and the negative score of a trial; None where one was not measured."""
     values = [getattr(trial.cost, field) for field in fields]
-    return (
-        None
-        if any(value is None for value in values)
-        else (*map(float, values), -(trial.score or 0.0))
-    )
+    if any(value is None for value in values):
+        return None
+    return (*map(float, values), -(trial.score or 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
-    """Files that no other beats in the score and the resources `fields`, smallest first.
+    """The files that no other file beats, smallest first.
 
-    `base` is the score that came in.
-    Printing it gives a table: for each point what it has, what it loses, and the exchange rate from
-    the point before it.
+    Printing it gives a table: the cost, the score and the loss of each point, and the exchange rate
+    from the point before.
+
+    `points`: the trials of these files.
+    `fields`: the resources that count besides the score, as fields of a Cost.
+    `base`: the validation score of the model that came in.
+    `base_error`: its standard error; None where the task does not tell.
+    `bytes_before`: 4 for each number of that model; 0 where unknown.
     """
 
     points: tuple[Trial, ...]
@@ -66,14 +69,15 @@ class Frontier:
 
         Points that have lost half of the score are left out where there are others.
         """
-        found = undominated(trials, fields)
-        useful = [one for one in found if (one.score or 0.0) >= base - 0.5 * abs(base)]
-        return cls(points=tuple(useful or found), fields=tuple(fields), base=base, **more)
+        points = undominated(trials, fields)
+        useful = [point for point in points if (point.score or 0.0) >= base - 0.5 * abs(base)]
+        return cls(points=tuple(useful or points), fields=tuple(fields), base=base, **more)
 
     def named(self) -> dict[str, Trial]:
-        """Three points: "free" (no loss beyond two standard errors of the score), "balanced" (at
-        most 1 % of the score lost) and "tiny" (at most 5 %), each the smallest file that does; a
-        name whose point is another's is left out.
+        """The smallest files by what they lose, under three names.
+
+        "free" loses nothing beyond two standard errors of the score, "balanced" at most 1 % of the
+        score, and "tiny" at most 5 %. A name whose file has a name already is left out.
         """
         error = self.base_error or 0.0
         losses = {
@@ -81,27 +85,23 @@ class Frontier:
             "balanced": BALANCED * abs(self.base),
             "tiny": TINY * abs(self.base),
         }
-        found: dict[str, Trial] = {}
+        named: dict[str, Trial] = {}
         allowed = 0.0
         for name, loss in losses.items():
             allowed = max(allowed, loss)
-            kept = [
-                one
-                for one in self.points
-                if one.score is not None and one.score >= self.base - allowed - 1e-9
-            ]
-            if (
-                kept
-                and (smallest := min(kept, key=lambda one: one.cost.bytes or math.inf))
-                not in found.values()
-            ):
-                found[name] = smallest
-        return found
+            least = self.base - allowed - 1e-9
+            kept = [p for p in self.points if p.score is not None and p.score >= least]
+            if not kept:
+                continue
+            smallest = min(kept, key=lambda point: point.cost.bytes or math.inf)
+            if smallest not in named.values():
+                named[name] = smallest
+        return named
 
     def __str__(self) -> str:
-        """A line for each point, numbered from 1."""
+        """The frontier as a table, with points numbered from 1."""
         names = {id(trial): name for name, trial in self.named().items()}
-        scores = list(dict.fromkeys(name for one in self.points for name in one.scores))
+        scores = list(dict.fromkeys(name for point in self.points for name in point.scores))
         head = [
             "",
             *(_HEADS.get(field, field) for field in self.fields),
@@ -146,7 +146,7 @@ class Frontier:
     def _rate(self, before: Trial | None, trial: Trial) -> str:
         """The exchange rate of a point.
 
-        From the point before where bytes are all that is weighed, else from what came in.
+        It is counted from the point before where only bytes count, else from what came in.
         """
         if self.fields == ("bytes",):
             return "" if before is None else rate(before, trial)
@@ -157,19 +157,19 @@ class Frontier:
         )
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Each point as plain values."""
+        """The points as plain values."""
         names = {id(trial): name for name, trial in self.named().items()}
         return [
             {
                 "number": number,
-                "name": names.get(id(one)),
-                "score": one.score,
-                **one.cost.measured(),
-                "intervals": {field: list(interval) for field, interval in one.noise.items()},
-                "technique": one.technique,
-                **({"scores": one.scores} if one.scores else {}),
+                "name": names.get(id(point)),
+                "score": point.score,
+                **point.cost.measured(),
+                "intervals": {field: list(interval) for field, interval in point.noise.items()},
+                "technique": point.technique,
+                **({"scores": point.scores} if point.scores else {}),
             }
-            for number, one in enumerate(self.points, 1)
+            for number, point in enumerate(self.points, 1)
         ]
 
 
@@ -177,54 +177,52 @@ _HEADS = {"milliseconds": "ms", "memory_bytes": "memory bytes"}
 
 
 def _number(field: str, value: float) -> str:
-    whole = {one.field for one in RESOURCES if one.unit == "B"} | {"operations"}
-    return f"{value:,.0f}" if field in whole else f"{value:.4g}"
+    """A value as text: bytes and operations as integers."""
+    integers = {resource.field for resource in RESOURCES if resource.unit == "B"} | {"operations"}
+    return f"{value:,.0f}" if field in integers else f"{value:.4g}"
 
 
 def rate(smaller: Trial, larger: Trial) -> str:
-    """What the step from one point to the next larger one buys: points for bytes."""
+    """The score that the bytes from one point to a larger one buy, as text."""
     more = (larger.cost.bytes or 0) - (smaller.cost.bytes or 0)
     gained = (larger.score or 0.0) - (smaller.score or 0.0)
     return f"{more:+,} B buy {gained:+.4f}"
 
 
 def as_svg(frontier: Frontier, title: str = "") -> str:
-    """A picture of the frontier.
-
-    The first resource along the bottom (logarithmic), the score upwards, a mark for each point.
-    """
+    """The frontier as SVG: the first resource to the right (logarithmic), the score upwards."""
     width, height, left, bottom = 640, 400, 70, 50
     field = frontier.fields[0]
-    xs = [math.log10(max(float(getattr(one.cost, field)), 1e-12)) for one in frontier.points]
-    ys = [one.score or 0.0 for one in frontier.points]
+    xs = [math.log10(max(float(getattr(point.cost, field)), 1e-12)) for point in frontier.points]
+    ys = [point.score or 0.0 for point in frontier.points]
     x0, x1 = min(xs) - 0.05, max(xs) + 0.05
     y0, y1 = min([*ys, frontier.base]), max([*ys, frontier.base])
     y0, y1 = y0 - 0.06 * max(y1 - y0, 1e-3), y1 + 0.06 * max(y1 - y0, 1e-3)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         return left + (x - x0) / (x1 - x0) * (width - left - 20), 30 + (y1 - y) / (y1 - y0) * (
             height - bottom - 30
         )
 
-    corners = [place(x, y) for x, y in zip(xs, ys, strict=True)]
+    corners = [position(x, y) for x, y in zip(xs, ys, strict=True)]
     line = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(corners))
-    _, base = place(x0, frontier.base)
+    _, base = position(x0, frontier.base)
     names = {id(trial): name for name, trial in frontier.named().items()}
     marks = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f77b4"><title>{number}: '
-        f"{_number(field, getattr(one.cost, field))} "
-        f"{_escaped(_HEADS.get(field, field))}, score {one.score:.4f}, "
-        f"{_escaped(gist(one.technique))}</title></circle>"
+        f"{_number(field, getattr(point.cost, field))} "
+        f"{_escaped(_HEADS.get(field, field))}, score {point.score:.4f}, "
+        f"{_escaped(gist(point.technique))}</title></circle>"
         f'<text x="{x + 6:.1f}" y="{y + 14:.1f}" '
-        f'font-size="11">{number}{" " + names[id(one)] if id(one) in names else ""}</text>'
-        for number, (one, (x, y)) in enumerate(zip(frontier.points, corners, strict=True), 1)
+        f'font-size="11">{number}{" " + names[id(point)] if id(point) in names else ""}</text>'
+        for number, (point, (x, y)) in enumerate(zip(frontier.points, corners, strict=True), 1)
     )
     ticks = "".join(
-        f'<text x="{place(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" '
+        f'<text x="{position(power, y0)[0]:.1f}" y="{height - 28}" font-size="11" '
         f'text-anchor="middle">{10.0**power:,.4g}</text>'
         for power in range(math.ceil(x0), math.floor(x1) + 1)
     ) + "".join(
-        f'<text x="{left - 6}" y="{place(x0, y)[1] + 4:.1f}" font-size="11" '
+        f'<text x="{left - 6}" y="{position(x0, y)[1] + 4:.1f}" font-size="11" '
         f'text-anchor="end">{y:.3f}</text>'
         for y in (min(ys), max(ys))
     )

@@ -1,4 +1,4 @@
-"""The validation score of files, on a sample of the examples where all take too long."""
+"""Judges: the validation score of files, on a sample where all examples take too long."""
 
 from __future__ import annotations
 
@@ -24,21 +24,25 @@ from shoestring.core.kinds import outputs_of
 from shoestring.kit import bake, clone
 
 _FEWEST_EXAMPLES = 200
-_MORE = 8  # times as many examples, to find out how many can be scored in time
+_MORE = 8
+"""Times as many examples at most from one attempt to the next, to find how many fit in time."""
 _SHUFFLES = 3
-_HEARD, _HEARD_BYTES = (
-    1000,
-    64e6,
-)  # answers, of which the one that is nearest to all is given to every example
-# times what scoring a file on all validation data takes, two files on test data do, about; they are
-# loaded twice
+"""Models with shuffled weights that are scored."""
+_HEARD, _HEARD_BYTES = 1000, 64e6
+"""Outputs that are kept to find a constant answer, and their bytes, at most."""
 _PROVING = 4
+"""About how many times the seconds of scoring a file on all validation data proving takes.
+
+Two files are loaded twice, and scored on test data.
+"""
 
 
 class Judged(NamedTuple):
-    """What a file scores on validation data.
+    """The validation score of a file.
 
-    Its score, the merit of each example where that is their mean, and the scores by name.
+    `score`: of the file.
+    `merits`: of each example, where the score is their mean; else None.
+    `scores`: by name.
     """
 
     score: float
@@ -48,16 +52,18 @@ class Judged(NamedTuple):
 
 @dataclass
 class Judge:
-    """Scores files on the validation split of `task`, and knows what the model that came in scores
-    (`base`, by its file at `reference`).
+    """Scores files on the validation split of a task.
 
-    `examples`: how many of the split to score on, drawn by `seed`, if the task can draw a sample;
+    `reference`: the file of the model that came in.
+    `examples`: how many of the split to score on, drawn by `seed` where the task can draw a sample;
         None for all.
-    `merits`: that file's merit of each example; None where the task does not tell, or the score is
+    `by_name`: whether scores by name are looked at.
+    `base`: the score of the reference.
+    `scores`: its finite scores by name.
+    `merits`: its merit of each example; None where the task does not tell, or where the score is
         not their mean.
-    `scores`: its scores by name; those that are no finite number are left out, as nobody measured
-        them.
-    `by_name`: whether these are looked at. Raises ValueError for a score that is no number.
+
+    Raises ValueError where the score of the reference is no number.
     """
 
     task: Task
@@ -69,13 +75,13 @@ class Judge:
     scores: dict[str, float] = field(init=False)
     merits: np.ndarray | None = field(init=False)
     taken: float = field(init=False)
-    """Seconds that scoring a file takes, with loading it."""
+    """Seconds of scoring a file, with loading it."""
     loading: float = field(init=False)
-    """Those of them that loading takes."""
-    whole: float = 1.0
-    """How many times as many validation examples there are."""
+    """Seconds of loading it."""
+    times_sample: float = 1.0
+    """The validation examples in all, divided by those that are scored."""
     each: float | None = None
-    """Seconds that one more example takes, where more than one sample was scored."""
+    """Seconds of one more example; None where only one sample was scored."""
 
     def __post_init__(self) -> None:
         if self.examples is not None:
@@ -98,7 +104,7 @@ class Judge:
             self.merits = None
 
     def __call__(self, file: Path) -> Judged:
-        """What a file scores."""
+        """The score of a file."""
         predict = load(file, threads=torch.get_num_threads())
         merits = None if self.merits is None else self._merits(predict)
         value = score(self.task, predict) if merits is None else float(merits.mean())
@@ -118,102 +124,93 @@ class Judge:
 
     @property
     def proving(self) -> float:
-        """Seconds that scoring two files on test data takes, about.
-
-        On all of it, though a sample of the validation data did till then.
-        """
+        """About how many seconds scoring two files on all test data takes."""
         each = (
             self.taken - self.loading
             if self.each is None or self.count is None
             else self.each * self.count
         )
-        return _PROVING * (self.loading / 2 + self.whole * each)
+        return _PROVING * (self.loading / 2 + self.times_sample * each)
 
     @property
     def count(self) -> int | None:
-        """How many validation examples files are scored on; None where the task does not tell."""
+        """How many validation examples are scored; None where the task does not tell."""
         return None if self.merits is None else len(self.merits)
 
     @property
     def base_error(self) -> float | None:
-        """The standard error of the score that the model came in with.
-
-        None where the task does not tell.
-        """
-        return (
-            None
-            if self.merits is None or len(self.merits) < 2
-            else float(self.merits.std() / len(self.merits) ** 0.5)
-        )
+        """The standard error of the score of the reference; None where the task does not tell."""
+        return _standard_error(self.merits)
 
     def error(self, merits: np.ndarray | None) -> float | None:
-        """The standard error of the difference between a file with these merits and the model that
-        came in.
-        """
-        pair = None if merits is None or self.merits is None else self.merits - merits
-        return None if pair is None or len(pair) < 2 else float(pair.std() / len(pair) ** 0.5)
+        """The standard error of the score that a file with these merits loses to the reference."""
+        return _standard_error(
+            None if merits is None or self.merits is None else self.merits - merits
+        )
+
+
+def _standard_error(values: np.ndarray | None) -> float | None:
+    """The standard error of a mean; None where there are fewer than two values."""
+    if values is None or len(values) < 2:
+        return None
+    return float(values.std() / len(values) ** 0.5)
 
 
 def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, seconds: float) -> Judge:
-    """A judge that takes no longer than `seconds` a file, besides loading it.
+    """A judge that takes about `seconds` a file, besides loading it.
 
-    On a sample, where all examples take longer and the task can draw one.
-    How many it is, all or a sample, is written down beside the reference, by the digest of that
-    file: a later run, and other processes, take the same. Warns where one and the same answer to
-    every example would score as much as the model. Raises ValueError for a score that is no number,
-    or the same as that of random weights.
+    It uses a sample where all examples take longer and the task can draw one. How many examples it
+    uses is written down beside the reference, so that later runs and other processes use the same.
+
+    Warns where one constant answer to every example scores as much as the model. Raises ValueError
+    for a score that is no number, or that equals the score of shuffled weights.
     """
     note = reference.with_name(
         f"sample-{hashlib.sha256(reference.read_bytes()).hexdigest()[:16]}.json"
     )
-    judge = (
-        None
-        if (known := _remembered(note)) is None
-        else Judge(task, reference, known.examples, seed)
-    )
-    if judge is None:
+    if (known := _remembered(note)) is not None:
+        judge = Judge(task, reference, known.examples, seed)
+    else:
         judge = _on_enough(task, reference, seed, seconds)
-        if (settled := _first_to_say(note, _Sample(judge.examples))).examples != judge.examples:
+        settled = _settled(note, _Sample(judge.examples))
+        if settled.examples != judge.examples:
             judge = Judge(task, reference, settled.examples, seed)
     if judge.examples is not None:
-        judge.whole = _batches(task) / max(_batches(judge.task), 1)
+        judge.times_sample = _batches(task) / max(_batches(judge.task), 1)
     with seeded(0):
         if all(score(judge.task, _shuffled(model)) == judge.base for _ in range(_SHUFFLES)):
             raise ValueError(
                 f"the validation score is {judge.base:g} for the model and for ones whose weights "
-                "are in random order: it tells nothing "
-                "about the model; look at the task's score (or merit), and whether it gets the "
-                "model's outputs"
+                "are in random order: it tells nothing about the model; look at the task's score "
+                "(or merit), and whether it gets the model's outputs"
             )
         if (constant := _constant_score(judge.task, model)) >= judge.base:
             warnings.warn(
                 f"one and the same answer to every validation example scores {constant:.4g}, and "
-                f"the model {judge.base:.4g}: the score tells little "
-                "about the model, and a budget that is kept as little. Give examples that are "
-                "answered differently, or a score that a "
-                "constant does not reach (metric=, such as macro F1)",
+                f"the model {judge.base:.4g}: the score tells little about the model, and a budget "
+                "that is kept as little. Give examples that are answered differently, or a score "
+                "that a constant does not reach (metric=, such as macro F1)",
                 stacklevel=2,
             )
     return judge
 
 
 def _on_enough(task: Task, reference: Path, seed: int, seconds: float) -> Judge:
-    """A judge on all examples, or on as many as take about so many seconds, besides loading a file:
-    found by ever more of them, since all may take minutes.
+    """A judge on all examples, or on as many as take about so many seconds a file, besides loading.
 
-    A sample is of 200 examples times a power of 2: machines that are nearly as fast draw the same.
+    It tries ever more of them, since all may take minutes. A sample has 200 examples times a power
+    of 2, so that machines of about the same speed draw the same.
     """
     examples, before = _FEWEST_EXAMPLES, None
     while True:
         judge = Judge(task, reference, examples, seed)
-        if judge.count is None:  # nobody knows how many there are
+        if judge.count is None:  # the task does not tell how many there are
             return Judge(task, reference)
         if before is not None and before.count is not None and judge.count > before.count:
-            more = (
-                judge.taken - judge.loading - before.taken + before.loading
-            )  # without what the first batch takes longer
+            # The difference leaves out what the first batch takes longer.
+            more = judge.taken - judge.loading - before.taken + before.loading
             judge.each = max(more, 0.0) / (judge.count - before.count)
-        if judge.count != examples:  # these are all, or nobody draws a sample
+        if judge.count != examples:  # these are all, or the task draws no sample
             judge.examples = None
             return judge
         each = judge.each or max(judge.taken - judge.loading, 1e-9) / examples
@@ -236,11 +233,8 @@ class _Sample:
     examples: int | None
 
 
-# How large the sample is, was once a matter of how busy the machine was: it is settled by who says
-# it first.
-
-
 def _remembered(note: Path) -> _Sample | None:
+    """The sample that was written down; None where none was."""
     try:
         examples = json.loads(note.read_bytes())["examples"]
         return _Sample(None if examples is None else int(examples))
@@ -248,33 +242,37 @@ def _remembered(note: Path) -> _Sample | None:
         return None
 
 
-def _first_to_say(note: Path, sample: _Sample) -> _Sample:
+def _settled(note: Path, sample: _Sample) -> _Sample:
+    """The sample that was written down first, in this process or another.
+
+    How large a sample fits in time depends on how busy the machine is, so processes may differ.
+    """
     with tempfile.TemporaryDirectory(dir=note.parent) as folder:
-        said = Path(folder) / "sample.json"
-        save(said, json.dumps({"examples": sample.examples}).encode())
+        own = Path(folder) / "sample.json"
+        save(own, json.dumps({"examples": sample.examples}).encode())
         try:
-            os.link(said, note)
+            os.link(own, note)
         except OSError:  # another process was first, or the file system has no links
             if _remembered(note) is None:
-                os.replace(said, note)
+                os.replace(own, note)
     return _remembered(note) or sample
 
 
 def _constant_score(task: Task, model: nn.Module) -> float:
-    """The score where every example is answered as that which is nearest to all.
+    """The score where every example gets the same answer, one that suits most of them.
 
-    The first whose class is the most frequent, of outputs N×C, else the median of each number;
-    minus infinity where the model's calls have no such answers (one example at a time, outputs of
-    several lengths).
+    Of outputs N×C it is the first output whose class is the most frequent, else the median of each
+    number. Minus infinity where there is no such answer, since the model is called with one example
+    at a time, or its outputs differ in length.
     """
     mute, heard = bake(clone(model)), _Heard()
     listening = mute.register_forward_hook(heard)
     score(task, mute)
     listening.remove()
     constant: dict[str, Tensor] = {}
-    for path, ones in heard.answers.items():
-        if len({one.shape[1:] for one in ones}) == 1:
-            constant[path] = _nearest_to_all(torch.cat(ones))
+    for path, answers in heard.answers.items():
+        if len({answer.shape[1:] for answer in answers}) == 1:
+            constant[path] = _nearest_to_all(torch.cat(answers))
     if not constant:
         return -math.inf
     mute.register_forward_hook(lambda _module, _args, answer: _replaced(answer, constant))
@@ -282,25 +280,26 @@ def _constant_score(task: Task, model: nn.Module) -> float:
 
 
 class _Heard:
-    """A hook that keeps the first answers of a module, by path.
+    """A hook that keeps the first answers of a module, by the path of the output.
 
-    Of outputs that have an axis of two examples or more, as many as there is room for.
+    It keeps up to `_HEARD` of them and `_HEARD_BYTES`, of outputs with two examples or more.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, list[Tensor]] = {}
 
     def __call__(self, module: nn.Module, args: Any, answer: Any) -> None:
-        for path, one in outputs_of(answer).items():
-            if not isinstance(one, Tensor) or not one.ndim or len(one) < 2:
+        for path, output in outputs_of(answer).items():
+            if not isinstance(output, Tensor) or not output.ndim or len(output) < 2:
                 continue
             known = self.answers.setdefault(path, [])
-            most = min(_HEARD, int(_HEARD_BYTES // max(one[0].nbytes, 1))) - sum(map(len, known))
+            most = min(_HEARD, int(_HEARD_BYTES // max(output[0].nbytes, 1))) - sum(map(len, known))
             if most > 0:
-                known.append(one[:most].detach().clone())
+                known.append(output[:most].detach().clone())
 
 
 def _nearest_to_all(answers: Tensor) -> Tensor:
+    """One answer out of N×…: see `_constant_score`."""
     if answers.ndim == 2 and answers.shape[1] > 1:
         classes = answers.argmax(1)
         return answers[int((classes == classes.mode().values).nonzero()[0])]
@@ -308,22 +307,22 @@ def _nearest_to_all(answers: Tensor) -> Tensor:
 
 
 def _replaced(answer: Any, constant: dict[str, Tensor]) -> Any:
-    """The answer of the model, that of every example replaced."""
+    """The answer of the model, with that of every example replaced by a constant."""
 
-    def replaced(path: str, one: Any) -> Any:
+    def replaced(path: str, output: Any) -> Any:
         known = constant.get(path)
-        if not isinstance(one, Tensor) or known is None or one.shape[1:] != known.shape:
-            return one
-        return known.expand_as(one).clone()
+        if not isinstance(output, Tensor) or known is None or output.shape[1:] != known.shape:
+            return output
+        return known.expand_as(output).clone()
 
     _, structure = tree.flatten(answer)
-    return tree.fill(structure, [replaced(path, one) for path, one in tree.paths(answer)])
+    return tree.fill(structure, [replaced(path, output) for path, output in tree.paths(answer)])
 
 
 def _shuffled(model: nn.Module) -> nn.Module:
-    """A copy with the numbers of each weight in random order."""
+    """A copy of the model with the numbers of each weight in random order."""
     mixed = bake(clone(model))
     with torch.no_grad():
-        for one in mixed.parameters():
-            one.copy_(one.flatten()[torch.randperm(one.numel())].view(one.shape))
+        for weight in mixed.parameters():
+            weight.copy_(weight.flatten()[torch.randperm(weight.numel())].view(weight.shape))
     return mixed

@@ -1,7 +1,4 @@
-"""What a search left in its folder.
-
-The frontier, and the files of its points, without the model or the task.
-"""
+"""The frontier that a search left in its folder, read without the model or the task."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ from shoestring.plan.frontier import Frontier
 from shoestring.plan.weighing import in_time_of
 
 NOTE = "search.json"
+"""The file in that folder that describes the search."""
 
 
 def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
-    """(what reads the file of a point, the frontier, the name of the task) of a search that was
-    made.
+    """A function that reads the file of a point, the frontier, and the name of the task.
 
-    Points whose file is gone are left out. Raises FileNotFoundError where there was no search,
+    Points whose file is gone are left out. Raises FileNotFoundError where there was no search, and
     ValueError where its folder is damaged.
     """
     path = folder / NOTE
@@ -31,36 +28,30 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
             "it writes"
         )
     try:
-        told = json.loads(path.read_bytes())
-        study = Study(folder, told["model"], storage=told.get("storage"))
+        note = json.loads(path.read_bytes())
+        study = Study(folder, note["model"], storage=note.get("storage"))
         original = Trial(
             technique="chain()",
-            cost=Cost(**told["original_cost"]),
-            score=told["base"],
+            cost=Cost(**note["original_cost"]),
+            score=note["base"],
             error=0.0,
-            scores=told.get("scores", {}),
+            scores=note.get("scores", {}),
             machine="",
             versions={},
             when=0.0,
         )
-        # Storages that machines share do not keep what was measured later than the rest: those of
-        # the frontier are noted here.
-        noted = {one.key: one for one in map(Trial.from_json, told.get("points", ()))}
-        fields, base, error, before = (
-            tuple(told["fields"]),
-            float(told["base"]),
-            told["base_error"],
-            told["bytes_before"],
-        )
+        # A storage that machines share does not keep later measurements: those of the frontier are
+        # in the note.
+        noted = {trial.key: trial for trial in map(Trial.from_json, note.get("points", ()))}
+        fields, base = tuple(note["fields"]), float(note["base"])
+        error, before = note["base_error"], note["bytes_before"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
-    held = [one for one in study.trials() if one.score is not None and study.holds(one)]
-    if (
-        "timer" in told
-    ):  # files were timed in several hours, and are compared as they were at the end
-        held = [in_time_of(one, told["timer"], original.cost.milliseconds) for one in held]
-    found = Frontier.of(
-        [original, *(noted.get(one.key, one) for one in held)],
+    held = [t for t in study.trials() if t.score is not None and study.holds(t)]
+    if "timer" in note:  # files were timed at several times, and are compared as at the end
+        held = [in_time_of(trial, note["timer"], original.cost.milliseconds) for trial in held]
+    frontier = Frontier.of(
+        [original, *(noted.get(trial.key, trial) for trial in held)],
         fields,
         base,
         base_error=error,
@@ -69,9 +60,9 @@ def kept(folder: Path) -> tuple[Callable[[Trial], bytes], Frontier, str]:
 
     def read(trial: Trial) -> bytes:
         return (
-            (folder / str(told["original"])).read_bytes()
+            (folder / str(note["original"])).read_bytes()
             if trial.technique == "chain()"
             else study.read(trial)
         )
 
-    return read, found, str(told["name"])
+    return read, frontier, str(note["name"])

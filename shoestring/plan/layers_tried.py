@@ -1,4 +1,4 @@
-"""Which layers a planner tries an action on: one at a time, or in groups that belong together."""
+"""The layers on which a planner tries an action: one at a time, or in groups."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from shoestring.kit import Patterns, chosen, compressible
 from shoestring.kit.weights.layers import fitting
 
 Layers = tuple[str, ...]
-"""Names of layers that are tried together; most often one."""
+"""Names of layers that are tried together, most often one."""
 Action = TypeVar("Action", bound=Technique)
 
 
 def check_action(action: Any, who: str) -> None:
-    """Raises TypeError where an action cannot be told which layers to change."""
+    """Raise TypeError for an action without the fields `only` and `keep`."""
     if not isinstance(action, Technique) or not isinstance(action, ActsOnLayers):
         raise TypeError(
             f"{who} needs a technique that acts on layers, with the fields `only` and `keep`, and "
-            f"{action!r} has none: "
-            "give it the step that has them (of a chain, one at a time)"
+            f"{action!r} has none: give it the step that has them (of a chain, one at a time)"
         )
 
 
 def ready(action: Action, model: nn.Module, task: Task) -> Action:
-    """The action with what it needs of the whole model worked out once."""
+    """The action, with what it needs of the whole model worked out once."""
     return action.prepared(model, task)
 
 
 def limited(action: Action, *, only: Sequence[str] = (), keep: Sequence[str] = ()) -> Action:
-    """The action on these layers only, or with these kept besides those that it keeps."""
+    """The action on these layers only, or with these kept besides those that it keeps already."""
     more: dict[str, Any] = {"keep": (*action.keep, *map(exactly, keep))}  # type: ignore[attr-defined]
     if only:
         more["only"] = tuple(map(exactly, only))
@@ -41,27 +40,31 @@ def limited(action: Action, *, only: Sequence[str] = (), keep: Sequence[str] = (
 
 
 def exactly(name: str) -> str:
-    """The pattern that fits this name alone."""
+    """The pattern that fits only this name."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def layers_tried(
     model: nn.Module, task: Task, action: Any, groups: Sequence[Patterns], who: str
 ) -> list[Layers]:
-    """The layers that an action may change, in the model's order.
+    """The layers that an action may change (`action.layers`), in the order of the model.
 
-    Those that `groups` names are together, and tied ones too.
-    What an action may change it says itself, by `layers(model, task)`. Raises ValueError for a
-    group that names no layer, or one that another group has.
+    Layers of one group are one item, and so are layers that share a weight.
+
+    `groups`: patterns of layers that belong together.
+    `who`: the caller, for messages.
+
+    Raises TypeError for a group that is text; ValueError where the action finds no layer, and for a
+    group that names no layer, or one of another group.
     """
     weights = compressible(model, who)
-    owners = [weight.layers for weight in weights]
+    shared = [weight.layers for weight in weights if len(weight.layers) > 1]
     names = list(action.layers(model, task))
     if not names:
         raise ValueError(f"{who}: {action!r} finds no layer to change in this model")
     names = chosen(names, action.only, action.keep, f"{who}: {type(action).__name__}")
     together = {name: frozenset([name]) for name in names}
-    sets: list[Layers] = [own for own in owners if len(own) > 1]
+    sets: list[Layers] = [*shared]
     grouped: dict[str, Patterns] = {}
     for group in groups:
         if isinstance(group, str):
@@ -77,24 +80,25 @@ def layers_tried(
                 )
             grouped[name] = group
         sets.append(tuple(mine))
-    for one in sets:
-        whole = frozenset().union(*(together[name] for name in one if name in together))
-        together |= dict.fromkeys(whole, whole)
-    place = {name: i for i, name in enumerate(names)}
+    for members in sets:
+        union = frozenset().union(*(together[name] for name in members if name in together))
+        together |= dict.fromkeys(union, union)
+    index = {name: i for i, name in enumerate(names)}
     return [
-        tuple(sorted(one, key=place.__getitem__))
-        for one in dict.fromkeys(together[name] for name in names)
+        tuple(sorted(members, key=index.__getitem__))
+        for members in dict.fromkeys(together[name] for name in names)
     ]
 
 
-def told(layers: Layers) -> str:
-    """The names of layers, for people: that of the model itself is empty."""
+def layer_names(layers: Layers) -> str:
+    """The names of layers, for people; the empty name is that of the model itself."""
     return " + ".join(name or "(the model itself)" for name in layers)
 
 
 def size_of(model: nn.Module, layers: Layers) -> int:
-    """How many numbers the parameters of these layers hold."""
+    """How many numbers the parameters of these layers hold, each parameter counted once."""
     parts = [model.get_submodule(name) for name in layers]
     return sum(
-        one.numel() for one in {id(p): p for part in parts for p in part.parameters()}.values()
+        parameter.numel()
+        for parameter in {id(p): p for part in parts for p in part.parameters()}.values()
     )

@@ -1,6 +1,4 @@
-"""The main job, whole: compress, prove both files on test data, time them in alternation, and say
-what it came to.
-"""
+"""The main job: compress, prove both files on test data, time them interleaved, and report."""
 
 from __future__ import annotations
 
@@ -21,22 +19,28 @@ from shoestring.artifact.format.protobuf import onnx
 from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, evaluating, unwrapped
 from shoestring.core.prove import proof
-from shoestring.meters import Latency, Ratio, Timing, alternate, ratio
+from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
-from shoestring.plan.clock import told
+from shoestring.plan.clock import duration
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.weighing import NOT_REACHED
 
 TIME_SLACK = 1.1
-"""Times the limit on time that a command may take before the report says that it was passed."""
+"""Times the limit on time beyond which the report says that it was not kept."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Before and after.
+    """What the main job came to, before and after.
 
-    Scores are of the test split, by the files; milliseconds of one run, both files alternating.
+    `outcome`: of the search.
+    `onnx_bytes_before`: the bytes of the model that came in, as fp32 ONNX.
+    `score_before`, `score_after`: of the two files on the test split.
+    `milliseconds_before`, `milliseconds_after`: medians of a run, both files timed interleaved.
+    `speed`: the milliseconds after, divided by those before.
+    `bill`: what each byte of the file is for.
+    `seconds`: of the whole command.
     """
 
     outcome: Outcome
@@ -50,11 +54,11 @@ class Report:
     seconds: float
     scores_before: Mapping[str, float] = field(default_factory=dict)
     scores_after: Mapping[str, float] = field(default_factory=dict)
-    """Scores that the task has by name, of the test split."""
+    """Scores by name, of the two files on the test split."""
 
     @property
     def met(self) -> bool:
-        """Whether the budget was kept, going by validation data."""
+        """Whether the budget was kept, by validation data."""
         return self.outcome.met
 
     @property
@@ -63,7 +67,7 @@ class Report:
         return self.outcome.trial.cost.bytes or 0
 
     def as_json(self) -> dict[str, Any]:
-        """One object of plain values."""
+        """The report as one JSON object."""
         outcome, trial = self.outcome, self.outcome.trial
         return {
             "event": "done",
@@ -108,7 +112,7 @@ class Report:
         }
 
     def as_text(self) -> str:
-        """What a person wants to see."""
+        """The report as text."""
         outcome, trial = self.outcome, self.outcome.trial
         before, after = outcome.bytes_before, self.bytes_after
         lines = [
@@ -118,10 +122,11 @@ class Report:
             f"{'  as fp32 ONNX':24}{self.onnx_bytes_before:>12,}",
             f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}"
             f"   {self._words(self.score_after - self.score_before, '+')}",
-            f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}{self._error()}",
+            f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}"
+            f"{self._error()}",
             *self._by_name(),
-            f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}"
-            "   ratio "
+            f"{'milliseconds a run':24}"
+            f"{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}   ratio "
             f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
             f"({self.speed.low:.2f} to {self.speed.high:.2f})",
             f"{'by':24}{trial.technique}",
@@ -140,56 +145,55 @@ class Report:
                 for text in trial.note.splitlines()
             ),
             *self._verdict(),
-            f"the file: {outcome.file} ({told(self.seconds)} in all)",
+            f"the file: {outcome.file} ({duration(self.seconds)} in all)",
         ]
         return "\n".join(lines)
 
     def _by_name(self) -> list[str]:
-        """Two lines for each score that the task has by name."""
+        """Two lines for each score by name: of the test split and of the validation split."""
         splits = {
             "test": (self.scores_before, self.scores_after),
             "validation": (self.outcome.scores_before, self.outcome.trial.scores),
         }
         return [
-            f"{f'{name} ({split})':24}{before.get(name, math.nan):>12.4f}{after.get(name, math.nan):>12.4f}"
+            f"{f'{name} ({split})':24}"
+            f"{before.get(name, math.nan):>12.4f}{after.get(name, math.nan):>12.4f}"
             for name in self.outcome.scores_before
             for split, (before, after) in splits.items()
         ]
 
     def _error(self) -> str:
+        """The standard error of the loss; "" where it is unknown, or no example changed."""
         error = self.outcome.trial.error
-        return (
-            f"   ± {error:.4f}" if error else ""
-        )  # where no example changed there is nothing to say
+        return f"   ± {error:.4f}" if error else ""
 
     def _verdict(self) -> list[str]:
-        """Which limits are broken or cannot be told, and what would do."""
+        """Lines about the limits that are broken or undecided, and what else a reader must know."""
         outcome, lines = self.outcome, list[str]()
         for name, (value, limit) in outcome.verdict.undecided.items():
             lines.append(
                 f"{name} cannot be decided on this machine: {value:.4g} was measured, {limit:.4g} "
-                "is the limit, and the noise is larger than "
-                "the difference; a quieter machine would tell"
+                "is the limit, and the noise is larger than the difference; a quieter machine "
+                "would tell"
             )
         if not outcome.met:
             lines.append("The budget was not kept: this is the nearest point that was reached.")
             lines += [
-                f"  {one}"
-                for one in blocking(
+                f"  {sentence}"
+                for sentence in blocking(
                     outcome.limits, outcome.trial, outcome.trials, outcome.score_before
                 )
             ]
         if outcome.examples is not None:
             lines.append(
                 f"Validation scores are of a sample of {outcome.examples:,} examples: for the "
-                "first search in this folder, scoring all "
-                "would have taken too much of the time."
+                "first search in this folder, scoring all would have taken too much of the time."
             )
         limit = outcome.budget.time
         if limit is not None and self.seconds > TIME_SLACK * limit:
             lines.append(
-                f"The whole command took {told(self.seconds)}, and time<={told(limit)} was asked "
-                "for: that limit was not kept."
+                f"The whole command took {duration(self.seconds)}, and time<={duration(limit)} was "
+                "asked for: that limit was not kept."
             )
         if outcome.interrupted:
             lines.append(
@@ -200,10 +204,10 @@ class Report:
 
     def _words(self, difference: float, sign: str = "") -> str:
         """A difference of scores: in points where scores are between 0 and 1, else as it is."""
-        shares = all(
-            0 <= s <= 1 for s in (self.score_before, self.score_after, self.outcome.score_before)
-        )
-        return f"{100 * difference:{sign}.2f} points" if shares else f"{difference:{sign}.4g}"
+        scores = self.score_before, self.score_after, self.outcome.score_before
+        if all(0 <= score <= 1 for score in scores):
+            return f"{100 * difference:{sign}.2f} points"
+        return f"{difference:{sign}.4g}"
 
 
 def main_job(
@@ -224,32 +228,21 @@ def main_job(
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Report:
-    """Compress the model that `build` returns, with its task, into a file at `path`, and report on
-    it; see `compress`.
+    """Compress a model into a file at `path`, and report on it.
 
-    `asked`: whether somebody asked for the end, who is heard where a KeyboardInterrupt is lost.
-    `latency`: by what the report times both files; None for the one among `meters`, else for ONNX
-        Runtime on one thread.
+    `build`: returns the model and its task.
+    `latency`: the meter by which the report times both files. None for the one among `meters`, else
+        for ONNX Runtime on one thread.
+    `asked`: whether somebody asked for the end; it is asked besides KeyboardInterrupt, which may be
+        lost.
+
+    The other arguments, and what is raised, are those of `compress`. A task without a test split
+    raises ValueError.
     """
     began = monotonic() if began is None else began
     announce = also_logged(say)
-    check_place(path)
-    if ledger is not None:
-        ledger.rows()  # raises now, not after the training, where there can be none
-    if path.exists():
-        announce(
-            f"  {path} is there, and is replaced by what this command finds; `shoestring "
-            "frontier` lists what was found before"
-        )
-    model, task = build()
-    model = unwrapped(model)
-    check_task(task)
-    if not task.has_test:
-        raise ValueError(
-            "the task has no test split, on which what is found is proved: give it one (of "
-            "from_loaders, "
-            "test=), or call shoestring.plan.compress, which reads none"
-        )
+    _check_outputs(path, ledger, announce)
+    model, task = _checked(build)
     _settle_threads(model, task)
     announce(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
@@ -273,32 +266,57 @@ def main_job(
         latency = latency or next(
             (meter for meter in meters or () if isinstance(meter, Latency)), Latency()
         )
-        timings = alternate(
-            [outcome.reference, path],
-            task.sealed(),
-            threads=latency.threads,
-            batch=latency.batch,
-            runtime=latency.runtime,
+        return _report(outcome, task, latency, settings, f"compressed to {budget}", began)
+
+
+def _check_outputs(path: Path, ledger: Ledger | None, announce: Callable[[str], None]) -> None:
+    """Raise now, not after the search, where the file or the ledger cannot be written."""
+    check_place(path)
+    if ledger is not None:
+        ledger.rows()
+    if path.exists():
+        announce(
+            f"  {path} is there, and is replaced by what this command finds; `shoestring "
+            "frontier` lists what was found before"
         )
-        return _report(outcome, task, timings, settings, f"compressed to {budget}", began)
+
+
+def _checked(build: Callable[[], tuple[nn.Module, Task]]) -> tuple[nn.Module, Task]:
+    """The model and the task; raises ValueError for a task without a test split."""
+    model, task = build()
+    model = unwrapped(model)
+    check_task(task)
+    if not task.has_test:
+        raise ValueError(
+            "the task has no test split, on which what is found is proved: give it one (of "
+            "from_loaders, test=), or call shoestring.plan.compress, which reads none"
+        )
+    return model, task
 
 
 def _report(
     outcome: Outcome,
     task: Task,
-    timings: Sequence[Timing],
+    latency: Latency,
     settings: dict[str, Any],
     note: str,
     began: float,
 ) -> Report:
-    """Both files proved, and all that is to be said."""
+    """Time both files, prove them on the test split, and report."""
+    timings = alternate(
+        [outcome.reference, outcome.file],
+        task.sealed(),
+        threads=latency.threads,
+        batch=latency.batch,
+        runtime=latency.runtime,
+    )
     graphs = by_entry(read_model(outcome.reference)).values()
     data = outcome.file.read_bytes()
     before = proof(outcome.reference, task, note="uncompressed", **settings)
     after = proof(outcome.file, task, note=note, **settings)
     return Report(
         outcome=outcome,
-        onnx_bytes_before=sum(len(onnx(one.graph, one.tensors)) for one in graphs),
+        onnx_bytes_before=sum(len(onnx(entry.graph, entry.tensors)) for entry in graphs),
         score_before=before.score,
         score_after=after.score,
         scores_before=before.scores,
@@ -312,10 +330,10 @@ def _report(
 
 
 def _settle_threads(model: nn.Module, task: Task) -> None:
-    """Put torch on one thread where more are hardly faster.
+    """Set torch to one thread where more threads are hardly faster.
 
-    On small networks they mostly wait, most of all on a busy machine.
-    `OMP_NUM_THREADS` settles it beforehand.
+    On small networks threads mostly wait, above all on a busy machine. Nothing is changed where
+    `OMP_NUM_THREADS` is set.
     """
     many = torch.get_num_threads()
     batch = next(iter(batches(task, "validation", model)), None)

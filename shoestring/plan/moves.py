@@ -1,4 +1,4 @@
-"""What a planner can do to a model: every technique that says at which stage of a chain it belongs."""
+"""What a planner can do to a model: every technique that has a stage in a chain."""
 
 from __future__ import annotations
 
@@ -28,111 +28,102 @@ from shoestring.quantize import (
 
 _TUNED: tuple[Technique, ...] = (
     PostTraining(rounding=GPTQ()),
-    WeightOnly(
-        rest=PerChannel(), ranges=MinMax()
-    ),  # of 32 weights: as good at 3 and 4 bits, and 100 times as fast
+    # With groups of 32 weights: as good at 3 and 4 bits, and 100 times as fast.
+    WeightOnly(rest=PerChannel(), ranges=MinMax()),
     WeightSharing(vector_levels=16),
     Blocks(training=Training(1000, AdamW(2e-3))),
     Blocks(first=Lightest(), training=Training(1000, AdamW(2e-3))),
     Blocks(),
     Rate(rise=0.6, training=Training(10_000, AdamW(3e-3))),
     Rate(rise=0.6, training=Training(10_000, AdamW(1.2e-2))),
-    Rate(
-        rise=0.6, training=Training(10_000, AdamW(3e-4))
-    ),  # for what was pretrained with small steps
+    # For models that were pretrained with a small learning rate.
+    Rate(rise=0.6, training=Training(10_000, AdamW(3e-4))),
     Binary(inputs=Real()),
     Binary(),
 )
-"""Settings that did better than the defaults under a budget.
-
-A technique that is not here begins with its defaults.
-"""
+"""Settings that did better than the defaults; other techniques begin with their defaults."""
 _FIRST = (BFloat16, WeightOnly, PostTraining, WeightSharing)
+"""What is tried without training, in reverse: the last is tried first."""
 _NEAREST_FROM = 7
 """Bits from which rounding to the nearest is as good as GPTQ, and faster."""
-
-
-LARGE, _FEWER_EXAMPLES = 10**8, 128
-"""From how many operations times layers on GPTQ takes long, and on how many examples it then goes
-by: mostly a batch, so that a run rounds all layers.
-"""
+LARGE = 10**8
+"""Operations times layers from which GPTQ takes long."""
+_FEWER_EXAMPLES = 128
+"""Examples that GPTQ then uses: mostly one batch, so that one run rounds all layers."""
 _WORK = 1e10
-"""Multiplications of GPTQ on a layer, besides those that go by the examples, from which on that
-layer alone may take long.
-"""
-_A_LAYER, _A_SECOND = 0.03, 2e10
-"""Of the time of the whole command, what such a layer may take.
-
-And the multiplications of a core in a second.
-"""
+"""Multiplications of GPTQ on a layer, besides those for each example, from which it takes long."""
+_A_LAYER = 0.03
+"""Share of the time of the command that one such layer may take."""
+_A_SECOND = 2e10
+"""Multiplications of a core in a second."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A technique as a planner begins with it."""
+    """A technique with the settings at which a planner begins."""
 
     technique: Technique
 
     @property
     def name(self) -> str:
-        """In words: the class, and what tells it from another move of the class."""
+        """The class, and the fields in which it differs from other moves of that class."""
         own, mine = type(self.technique).__name__, self.technique
-        others = [one for one in _TUNED if type(one) is type(mine) and one != mine]
+        others = [other for other in _TUNED if type(other) is type(mine) and other != mine]
         if mine not in _TUNED or not others:
             return own
-        told = [
+        differing = [
             f.name
             for f in fields(mine)  # type: ignore[arg-type]
-            if any(getattr(one, f.name) != getattr(mine, f.name) for one in others)
+            if any(getattr(other, f.name) != getattr(mine, f.name) for other in others)
         ]
-        values = [getattr(mine, name) for name in told]
-        return f"{own} at {', '.join(_told(value) for value in values)}"
+        values = [getattr(mine, name) for name in differing]
+        return f"{own} at {', '.join(map(_in_words, values))}"
 
     @property
     def stage(self) -> Stage:
-        """Where in a chain it belongs."""
+        """The stage of a chain to which its technique belongs."""
         assert self.technique.stage is not None
         return self.technique.stage
 
     @property
     def trains(self) -> bool:
-        """Whether it trains: techniques that do have a field `training`."""
+        """Whether it trains, which is whether its technique has a field `training`."""
         return any(f.name == "training" for f in fields(self.technique))  # type: ignore[arg-type]
 
     @property
     def works_untrained(self) -> bool:
-        """Whether what it makes without training is of use, and nothing else makes the same."""
+        """Whether it is worth trying without training, and no other move makes the same model."""
         return (not self.trains and self.stage is not Stage.CODE) or isinstance(
             self.technique, WeightSharing
         )
 
     @property
     def first(self) -> int:
-        """How early it is tried without training.
+        """How early it is tried without training: larger is earlier.
 
-        What is fast and does well comes first, what the planner does not know last.
+        Fast moves with good results come first, moves that the planner does not know last.
         """
         return _FIRST.index(type(self.technique)) if type(self.technique) in _FIRST else -1
 
     @property
-    def is_strange(self) -> bool:
-        """Whether it is a technique of somebody else's."""
+    def is_third_party(self) -> bool:
+        """Whether its technique is a third party's."""
         return not type(self.technique).__module__.startswith("shoestring.")
 
     @property
     def turns(self) -> bool:
-        """Whether it has something to turn: a strength, or bytes that it ends at."""
+        """Whether it has a strength to turn."""
         return self.technique.strength is not None
 
     @property
     def aims(self) -> bool:
-        """Whether it can be told at how many bytes to end."""
+        """Whether it can be given a number of bytes to end at."""
         return self.technique.toward(1000.0) is not None
 
     def at(self, dial: float, steps: int) -> Technique:
-        """The technique at a dial (0: gentle, 1: harsh.
+        """The technique at a dial, trained for so many steps.
 
-        Above 1: at how many bytes to end), training for so many steps.
+        `dial`: from 0 (gentle) to 1 (harsh); above 1 it is the number of bytes to end at.
         """
         made: Any = self.technique
         if dial > 1:
@@ -149,13 +140,16 @@ class Move:
         return made
 
 
-def _told(value: Any) -> str:
+def _in_words(value: Any) -> str:
+    """A field of a technique, for a name: of a Training its learning rate."""
     return f"{value.optimizer.learning_rate:g}" if isinstance(value, Training) else repr(value)
 
 
 def moves() -> list[Move]:
-    """All that the rooms of the house offer, in the order of a chain, and what else was imported
-    that has a stage.
+    """A move for every technique with a stage, in the order of a chain.
+
+    They are those of this package and those of third parties that were imported. A technique that
+    cannot be made without arguments is left out.
     """
     for room in pkgutil.iter_modules(shoestring.__path__, "shoestring."):
         if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan"):
@@ -163,29 +157,29 @@ def moves() -> list[Move]:
     kinds = sorted(
         _kinds(Technique), key=lambda kind: (kind.stage, kind.__module__, kind.__qualname__)
     )
-    found: list[Move] = []
+    result: list[Move] = []
     for kind in kinds:
-        tuned = [one for one in _TUNED if type(one) is kind]
+        tuned = [technique for technique in _TUNED if type(technique) is kind]
         try:
-            found += [Move(one) for one in tuned or [kind()]]
+            result += [Move(technique) for technique in tuned or [kind()]]
         except TypeError:  # a field without a default: a person must set it
             continue
-    return found
+    return result
 
 
 def sooner(
-    found: Sequence[Move], products: int, shapes: Sequence[tuple[int, int]], seconds: float
+    known: Sequence[Move], products: int, shapes: Sequence[tuple[int, int]], seconds: float
 ) -> list[Move]:
-    """The same, with a GPTQ that ends in time.
+    """The same moves, with a GPTQ that ends in time.
 
-    On a large network it looks at fewer examples, which makes no difference there and takes a
-    quarter of the time or less; and layers that would take it too long by themselves go to the
-    nearest.
-    `products`: the operations on an example times the layers, since each layer is rounded by what
-        those before it give.
-    `shapes`: terms and outputs of each layer.
-    `seconds`: of the whole command, to half a power of ten, so that commands of like length try the
-        same.
+    On a large network it uses fewer examples, which makes no difference there and takes a quarter
+    of the time or less. Layers that would take too long by themselves are rounded to the nearest.
+
+    `products`: operations on an example times layers, since each layer is rounded by the outputs of
+        those before it.
+    `shapes`: (terms, outputs) of each layer.
+    `seconds`: of the whole command. It counts to half a power of ten, so that commands of similar
+        length try the same.
     """
 
     def timely(technique: Technique) -> Technique:
@@ -196,24 +190,23 @@ def sooner(
         if products >= LARGE:
             technique = replace(technique, examples=_FEWER_EXAMPLES)
         if any(GPTQ.work(*shape) > _WORK for shape in shapes):
-            most = float(
-                f"{10.0 ** (round(2 * log10(_A_LAYER * seconds * _A_SECOND)) / 2):.0e}"
-            )  # 3e10, not 31622776601.7
+            power = round(2 * log10(_A_LAYER * seconds * _A_SECOND)) / 2
+            most = float(f"{10.0**power:.0e}")  # 3e10, not 31622776601.7
             technique = replace(technique, rounding=replace(rounding, most=most))
         return technique
 
-    return [Move(timely(one.technique)) for one in found]
+    return [Move(timely(move.technique)) for move in known]
 
 
 def _kinds(kind: type[Technique]) -> set[type[Technique]]:
-    """The classes below one, as far as they can be made and say a stage of those that this planner
-    knows how to use.
-    """
-    below = {one for child in kind.__subclasses__() for one in {child, *_kinds(child)}}
+    """The subclasses of a technique whose stage this planner can use."""
+    below = {
+        descendant for child in kind.__subclasses__() for descendant in {child, *_kinds(child)}
+    }
     return {
-        one
-        for one in below
-        if one.stage is not None and one.stage not in (Stage.LABELS, Stage.WORKERS)
+        descendant
+        for descendant in below
+        if descendant.stage is not None and descendant.stage not in (Stage.LABELS, Stage.WORKERS)
     }
 
 
@@ -225,7 +218,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """In words."""
+        """The names of its moves."""
         return " + ".join(move.name for move in self.moves)
 
     @property
@@ -234,7 +227,7 @@ class Arm:
         return any(move.trains for move in self.moves)
 
     def chain(self, dials: Sequence[float], steps: int) -> tuple[Technique, ...]:
-        """The techniques at these dials (one for each move), which train for so many steps in all."""
+        """The techniques, with one dial for each move, trained for so many steps in all."""
         shares = [_SHARE.get(move.stage, 1.0) if move.trains else 0.0 for move in self.moves]
         total = sum(shares) or 1.0
         return tuple(
@@ -244,24 +237,24 @@ class Arm:
             for move, dial, share in zip(self.moves, dials, shares, strict=True)
         )
 
-    def place(self, *stages: Stage) -> int | None:
-        """The place of the first move of one of these stages that has something to turn."""
+    def index(self, *stages: Stage) -> int | None:
+        """The index of the first move of one of these stages that turns; None without one."""
         return next(
             (i for i, move in enumerate(self.moves) if move.stage in stages and move.turns), None
         )
 
 
 _SHARE = {Stage.STRUCTURE: 1.0, Stage.WEIGHTS: 2.0, Stage.NUMBERS: 1.0}
-"""Of the training of a chain, how much each stage gets beside the others."""
+"""Weights by which the training of a chain is split among its stages."""
 
 
 def round_steps(steps: float) -> int:
-    """A number of steps of two digits, no more than that many.
+    """A number of steps rounded down to two digits, so that plans made twice agree.
 
-    Plans that were made twice then agree.
+    For example, 1,234 becomes 1,200, 57 becomes 50, and 7 stays 7.
     """
-    whole = int(steps)
-    if whole < 100:
-        return max(whole // 10 * 10, whole if whole < 10 else 10)
-    unit = 10 ** (len(str(whole)) - 2)
-    return whole // unit * unit
+    integer = int(steps)
+    if integer < 100:
+        return max(integer // 10 * 10, integer if integer < 10 else 10)
+    unit = 10 ** (len(str(integer)) - 2)
+    return integer // unit * unit

@@ -1,4 +1,4 @@
-"""What a search came to."""
+"""The outcome of a search."""
 
 from __future__ import annotations
 
@@ -17,21 +17,27 @@ from shoestring.plan.verdict import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What `compress` found.
+    """What a search came to: the file that was delivered, and what else was found.
 
-    `trial`: what is delivered, and `verdict`, what the budget says of it. `budget` is as it was
-        given, `limits` the same with shares of what came in turned into numbers.
-    `frontier`: all that no other file beats.
-    `score_before`: of validation data.
-    `scores_before`: those that the task has by name (those of the file are `trial.scores`).
-    `bytes_before`: 4 for each number of the model.
-    `reference`: the model as it came in, as a file.
-    `file`: where the delivered file is.
-    `skipped`: what techniques said, in all trials, that they left alone or did not reach; of the
-        delivered one it is in `trial.note`, line by line.
-    `examples`: how many of the validation split all scores are of; None for all of them.
-    `taught`: which output a changed model was taught as what kind, in words; "" where nothing was
-        trained.
+    `trial`: the one that is delivered.
+    `verdict`: what the budget says of it.
+    `budget`: as it was given.
+    `limits`: the budget with percentages of what came in turned into numbers.
+    `frontier`: the files that no other file beats.
+    `trials`: all that were measured and have a file.
+    `score_before`: the validation score of the model that came in.
+    `scores_before`: its scores by name (those of the file are `trial.scores`).
+    `bytes_before`: 4 for each number of the model that came in.
+    `file`: the path of the delivered file.
+    `reference`: the path of the model that came in, as a file.
+    `folder`: of what the search measured.
+    `seconds`: that the search took.
+    `skipped`: what techniques left alone or did not reach, of all trials. For the delivered one it
+        is in `trial.note`, line by line.
+    `interrupted`: whether somebody ended the search.
+    `examples`: how many validation examples scores are of; None for all of them.
+    `taught`: which kind of output was distilled from the model that came in, in words; "" where
+        nothing was trained.
     """
 
     trial: Trial
@@ -52,20 +58,18 @@ class Outcome:
     examples: int | None = None
     taught: str = ""
     _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
-    _kept: Any = field(repr=False, default=None)
-    """What holds a temporary folder until nobody has the outcome any more."""
+    _temporary: Any = field(repr=False, default=None)
+    """Keeps a temporary folder as long as the outcome exists."""
 
     @property
     def met(self) -> bool:
-        """Whether no limit is broken.
-
-        Those that cannot be told apart here are in `verdict.undecided`.
-        """
+        """Whether no limit is broken; limits that noise leaves open are in `verdict.undecided`."""
         return self.verdict.fits
 
     def model(self) -> nn.Module:
-        """The delivered model as a module, to go on with.
+        """The delivered model as a module.
 
-        Raises ValueError where only the file holds it (as after another run).
+        Raises ValueError where only its file is known, as after another run, and its structure was
+        changed.
         """
         return self._model()

@@ -1,7 +1,4 @@
-"""The same task in several files on several platforms.
-
-What each scores, how large it is, and how fast it is there.
-"""
+"""Platforms: score, size and speed of several files, on several runtimes and devices."""
 
 from __future__ import annotations
 
@@ -24,9 +21,13 @@ _ONNX_RUNTIME = Platform(OnnxRuntime())
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A file: its validation `score` in ONNX Runtime, `operations` per example (None.
+    """The measurements of one file.
 
-    Unmeasured), `bytes`, and its pace on each platform, beside the first file.
+    `file`: its path.
+    `score`: of validation data, in ONNX Runtime.
+    `operations`: per example; None where they were not measured.
+    `bytes`: of the file.
+    `relative_latencies`: to the first file, on each platform.
     """
 
     file: Path
@@ -38,9 +39,11 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What `platforms` found.
+    """A Line for each file, and the names of the platforms.
 
-    A Line for each file, in order, and the platforms in the order of their paces.
+    `lines`: in the order of the files.
+    `platforms`: in the order of the relative latencies of a line.
+    `batch`: examples in a run.
     """
 
     lines: tuple[Line, ...]
@@ -48,9 +51,7 @@ class Table:
     batch: int
 
     def __str__(self) -> str:
-        """The table in text; the milliseconds of a run are followed by the interval that holds
-        them.
-        """
+        """The table as text, each time with its interval."""
         head = ["file", "score", "operations", "bytes", *(f"ms, {name}" for name in self.platforms)]
         rows = [head, *(_words(line) for line in self.lines)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -72,7 +73,7 @@ class Table:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain JSON values."""
+        """The table as plain JSON values."""
         return {"batch": self.batch, "files": [_flat(line, self.platforms) for line in self.lines]}
 
     def to_svg(self) -> str:
@@ -81,15 +82,15 @@ class Table:
             [
                 Dot(
                     line.file.name,
-                    one.milliseconds * one.ratio,
-                    one.milliseconds * one.low,
-                    one.milliseconds * one.high,
+                    latency.milliseconds * latency.ratio,
+                    latency.milliseconds * latency.low,
+                    latency.milliseconds * latency.high,
                     line.score,
                 )
                 for line in self.lines
-                for one in line.relative_latencies[place : place + 1]
+                for latency in line.relative_latencies[index : index + 1]
             ]
-            for place in range(len(self.platforms))
+            for index in range(len(self.platforms))
         ]
         return chart(dict(zip(self.platforms, dots, strict=True)))
 
@@ -101,13 +102,17 @@ def platforms(
     *,
     batch: int = 1,
 ) -> Table:
-    """Score, operations and bytes of each file, and its milliseconds on each platform, with `batch`
-    examples a run.
+    """Measure the score, operations and bytes of each file, and its speed on each platform.
 
-    On each platform all files are timed in one alternation, with the first in it twice:
-    milliseconds are the ratio to the first times what that takes, and the interval has in it what
-    merely loading a file again changes. `parse_runtime` makes platforms of texts. Raises ValueError
-    without files or platforms, and what loading, scoring and `alternate` raise.
+    On each platform all files are timed interleaved, and the first file is timed twice. The
+    milliseconds of a file are its ratio to the first, times the milliseconds of the first. The
+    interval includes what merely loading a file again changes.
+
+    `files`: one path or more.
+    `runtimes`: one Platform or more; `parse_runtime` makes them from text.
+    `batch`: examples in a run.
+
+    Raises ValueError without files or platforms, and what loading, scoring and `alternate` raise.
     """
     if isinstance(files, str | Path) or not files:
         raise ValueError(f"platforms() takes a list of one file or more, not {files!r}")
@@ -119,9 +124,9 @@ def platforms(
     operations = [Operations()(path, task).operations for path in paths]
     timed: list[list[RelativeLatency]] = []
     with progress("timing", len(runtimes)) as advance:
-        for one in runtimes:
-            timed.append(_paces(paths, task, Platform(*one), batch))
-            advance(str(Platform(*one)))
+        for runtime in runtimes:
+            timed.append(_relative_latencies(paths, task, Platform(*runtime), batch))
+            advance(str(Platform(*runtime)))
     return Table(
         lines=tuple(
             Line(
@@ -133,12 +138,15 @@ def platforms(
             )
             for i, path in enumerate(paths)
         ),
-        platforms=tuple(str(Platform(*one)) for one in runtimes),
+        platforms=tuple(str(Platform(*runtime)) for runtime in runtimes),
         batch=batch,
     )
 
 
-def _paces(paths: list[Path], task: Task, platform: Platform, batch: int) -> list[RelativeLatency]:
+def _relative_latencies(
+    paths: list[Path], task: Task, platform: Platform, batch: int
+) -> list[RelativeLatency]:
+    """The relative latency of each file to the first."""
     seconds = SECONDS * (len(paths) + 1) / 2  # as much for each as a pair has
     first, *others, again = alternate(
         [*paths, paths[0]],
@@ -148,10 +156,11 @@ def _paces(paths: list[Path], task: Task, platform: Platform, batch: int) -> lis
         seconds=seconds,
         runtime=platform.runtime,
     )
-    return [between(first, [again]), *(between(one, [first, again]) for one in others)]
+    return [between(first, [again]), *(between(timing, [first, again]) for timing in others)]
 
 
 def _words(line: Line) -> list[str]:
+    """The cells of a line."""
     times = [
         f"{'too noisy to tell' if p.is_too_noisy else f'{p.milliseconds * p.ratio:.4g}'} "
         f"({p.milliseconds * p.low:.4g} to {p.milliseconds * p.high:.4g})"
@@ -162,6 +171,7 @@ def _words(line: Line) -> list[str]:
 
 
 def _flat(line: Line, names: tuple[str, ...]) -> dict[str, Any]:
+    """A line as plain values; `names` are those of the platforms."""
     times = [
         {
             "platform": name,

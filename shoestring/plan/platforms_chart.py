@@ -1,4 +1,4 @@
-"""A chart of scores against milliseconds, as an SVG that stands by itself."""
+"""A chart of scores against milliseconds, as one self-contained SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLOURS = ("#1a5fb4", "#c2571a", "#2e7d32", "#7b1fa2", "#555555")
 
 
 class Dot(NamedTuple):
-    """A file: its milliseconds with their interval, `low` to `high`, and its score."""
+    """A file in the chart: its milliseconds with their interval, and its score."""
 
     name: str
     milliseconds: float
@@ -22,8 +22,9 @@ class Dot(NamedTuple):
 
 
 def chart(series: Mapping[str, Sequence[Dot]]) -> str:
-    """The chart: milliseconds to the right (logarithmic), scores upwards, a colour and a line of
-    the legend for each series.
+    """The chart as SVG: milliseconds to the right (logarithmic), scores upwards.
+
+    Each series has a colour and a line in the legend.
     """
     dots = [dot for some in series.values() for dot in some]
     low, high = log10(min(dot.low for dot in dots)), log10(max(dot.high for dot in dots))
@@ -46,10 +47,8 @@ def chart(series: Mapping[str, Sequence[Dot]]) -> str:
         "run</text>",
     ]
     for step in range(5):
-        milliseconds, score = (
-            10 ** (low + step / 4 * (high - low)),
-            worst + step / 4 * (top - worst),
-        )
+        milliseconds = 10 ** (low + step / 4 * (high - low))
+        score = worst + step / 4 * (top - worst)
         out.append(
             f'<path d="M{x(milliseconds):.1f} {_TOP}V{_HEIGHT - _BOTTOM}M{_LEFT} '
             f'{y(score):.1f}H{_WIDTH - _RIGHT}" stroke="#e4e4e4"/>'
@@ -62,9 +61,9 @@ def chart(series: Mapping[str, Sequence[Dot]]) -> str:
             f'<text x="{_LEFT - 8}" y="{y(score) + 4:.1f}" text-anchor="end" '
             f'fill="#444">{score:.4g}</text>'
         )
-    for place, (name, some) in enumerate(series.items()):
-        colour = _COLOURS[place % len(_COLOURS)]
-        legend = _TOP + 10 + 20 * place
+    for index, (name, some) in enumerate(series.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        legend = _TOP + 10 + 20 * index
         out.append(f'<circle cx="{_WIDTH - _RIGHT + 16}" cy="{legend - 4}" r="4" fill="{colour}"/>')
         out.append(
             f'<text x="{_WIDTH - _RIGHT + 26}" y="{legend}" fill="{colour}">{escape(name)}</text>'

@@ -1,4 +1,4 @@
-"""A chain that is to be tried, and how it is remembered while it is."""
+"""Proposals: chains to be tried, and the notes by which a stopped trial goes on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from shoestring.core import Technique, chain
 class Proposal:
     """A chain that is to be tried.
 
-    Its techniques, and what share of the time of training it gets (0 to 1).
-    `arm`, `dials` and `steps`: by what kind of chain and settings it was made, so that it can be
-        made again.
+    `techniques`: of the chain, in order.
+    `fidelity`: the share of the time left that its training gets, from 0 to 1; 0 without training.
+    `arm`: the name of its kind of chain.
+    `dials`, `steps`: the settings from which the chain is made again.
     """
 
     techniques: tuple[Technique, ...]
@@ -29,39 +30,40 @@ class Proposal:
 
     @property
     def name(self) -> str:
-        """The chain's repr, by which a trial is remembered."""
+        """The repr of the chain, by which its trial is remembered."""
         return repr(chain(*self.techniques))
 
 
 def save_proposal(folder: Path, proposal: Proposal) -> None:
-    """Write down what is being tried, so that the same command goes on with it."""
+    """Write a proposal into the folder of its trial, so that the same command goes on with it."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {
+    note = {
         "chain": proposal.name,
         "arm": proposal.arm,
         "dials": proposal.dials,
         "steps": proposal.steps,
         "fidelity": proposal.fidelity,
     }
-    save(folder / "proposal.json", json.dumps(kept).encode())
+    save(folder / "proposal.json", json.dumps(note).encode())
 
 
 def open_proposals(folder: Path, before: float = math.inf) -> list[dict[str, Any]]:
-    """What was being tried when a command was stopped, the oldest first.
+    """The proposals whose trials were stopped, the oldest first.
 
-    The names of its chain and arm, its dials and steps, and the folder that it lies in. `before`:
-    begun earlier than this (of time.time()), since others may be at what was begun later.
+    Each has the names of its chain and arm, its dials, steps and fidelity, and its folder.
+
+    `before`: only trials begun before this time, by time.time(); others may still run.
     """
-    found: list[tuple[float, dict[str, Any]]] = []
+    proposals: list[tuple[float, dict[str, Any]]] = []
     for path in (folder / "unfinished").glob("*/proposal.json"):
         try:
-            kept, when = json.loads(path.read_bytes()), path.stat().st_mtime
+            note, when = json.loads(path.read_bytes()), path.stat().st_mtime
         except (OSError, ValueError):
             continue
         if (
-            isinstance(kept, dict)
-            and {"chain", "arm", "dials", "steps", "fidelity"} <= kept.keys()
+            isinstance(note, dict)
+            and {"chain", "arm", "dials", "steps", "fidelity"} <= note.keys()
             and when < before
         ):
-            found.append((when, {**kept, "folder": path.parent}))
-    return [kept for _, kept in sorted(found, key=lambda one: one[0])]
+            proposals.append((when, {**note, "folder": path.parent}))
+    return [note for _, note in sorted(proposals, key=lambda pair: pair[0])]

@@ -1,4 +1,4 @@
-"""How fast one file is beside another, with an interval that is honest about the machine."""
+"""Relative latency: the time of one file divided by another's, with an interval for the noise."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from shoestring.meters.interleaved import SECONDS, is_too_noisy
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeLatency:
-    """How many times as long one file takes as another.
+    """The time of one file divided by the time of another.
 
-    The median, and an interval (`low` to `high`) that holds it.
-    `milliseconds`: what the other takes. The second file is loaded twice and each of the two timed
-        against the first, in one alternation. The interval covers those of both, so that it has in
-        it what merely loading a file again changes.
+    The other file is loaded twice, and the first is timed against each, interleaved. The interval
+    covers those of both, so it includes what merely loading a file again changes.
+
+    `ratio`: the mean of the two medians.
+    `low`, `high`: the interval that holds it.
+    `milliseconds`: of a run of the other file.
     """
 
     ratio: float
@@ -31,10 +33,7 @@ class RelativeLatency:
 
     @property
     def is_too_noisy(self) -> bool:
-        """Whether the timing tells nothing.
-
-        Its interval has 1 in it and spans an order of magnitude.
-        """
+        """Whether the timing tells nothing: the interval has 1 in it and spans a factor of ten."""
         return is_too_noisy(self.low, self.high)
 
     def __str__(self) -> str:
@@ -43,22 +42,23 @@ class RelativeLatency:
 
     @property
     def slower(self) -> bool:
-        """Whether the first file is slower, beyond what this timing could mistake."""
+        """Whether the first file is slower, beyond noise."""
         return self.low > 1
 
     @property
     def faster(self) -> bool:
-        """Whether it is faster, likewise."""
+        """Whether the first file is faster, beyond noise."""
         return self.high < 1
 
 
 def relative_latency(
     file: Path, other: Path, task: Task, latency: Latency, *, seconds: float = SECONDS
 ) -> RelativeLatency:
-    """Time one file against another for about so many seconds, with the settings of a latency meter
-    (its `reference` does not count).
+    """Time one file against another, with the settings of a latency meter except its reference.
+
+    `seconds`: about how long it takes.
     """
-    ours, *theirs = alternate(
+    timing, *others = alternate(
         [file, other, other],
         task,
         threads=latency.threads,
@@ -68,27 +68,27 @@ def relative_latency(
         runtime=latency.runtime,
         seconds=seconds,
     )
-    return between(ours, theirs)
+    return between(timing, others)
 
 
-def between(ours: Timing, theirs: Sequence[Timing]) -> RelativeLatency:
-    """The pace that the timings of one alternation tell."""
-    intervals = [_interval(np.divide(ours.milliseconds, one.milliseconds)) for one in theirs]
+def between(timing: Timing, others: Sequence[Timing]) -> RelativeLatency:
+    """The relative latency of a file from interleaved timings of it and of another file."""
+    intervals = [_interval(np.divide(timing.milliseconds, other.milliseconds)) for other in others]
     return RelativeLatency(
         ratio=float(np.mean([middle for _, middle, _ in intervals])),
         low=min(low for low, _, _ in intervals),
         high=max(high for _, _, high in intervals),
-        milliseconds=float(np.mean([one.median for one in theirs])),
+        milliseconds=float(np.mean([other.median for other in others])),
     )
 
 
 def _interval(ratios: np.ndarray) -> tuple[float, float, float]:
-    """The median between two order statistics.
+    """(low, median, high) of ratios, where low and high are order statistics.
 
-    A sign test turned round, which asks nothing of the distribution.
-    At 99.9 %, where rounds were independent. On a busy machine they are not quite, and many layers
-    are looked at.
+    This inverts the sign test, which assumes nothing about the distribution. The level is 99.9 % if
+    rounds are independent. It is that high since on a busy machine rounds are not quite
+    independent, and since many layers are looked at.
     """
     ordered = np.sort(ratios)
-    place = max(int(len(ordered) / 2 - 1.65 * sqrt(len(ordered))), 0)
-    return float(ordered[place]), float(np.median(ordered)), float(ordered[-1 - place])
+    index = max(int(len(ordered) / 2 - 1.65 * sqrt(len(ordered))), 0)
+    return float(ordered[index]), float(np.median(ordered)), float(ordered[-1 - index])

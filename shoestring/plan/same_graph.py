@@ -1,6 +1,6 @@
-"""The file of a changed model by the graph of the original, where that is still its graph.
+"""The file of a changed model, by the graph of the original where that is still right.
 
-Exporting anew takes seconds.
+Exporting a new graph takes seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shoestring.kit.tracing.example import arrays, examples_of, tensors
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "training")
 _FLOAT = {"codebook", "indices", "scale", "mask"}
-"""What a weight's state may have and the file still holds floats in its place."""
+"""Parts of a weight's state that leave the graph as it is: the file still holds floats."""
 
 
 def file_of(
@@ -38,7 +38,9 @@ def file_of(
 ) -> bytes:
     """The bytes of a changed model's file.
 
-    `exported` and `signature` are the original's, `smallest` is that of `kit.write`.
+    `exported`, `signature`: of the original.
+    `smallest`: as in `kit.write`.
+
     Raises ExportError where the changed model cannot be a file.
     """
     if signature_of(changed) == signature:
@@ -49,10 +51,7 @@ def file_of(
 
 
 def signature_of(model: nn.Module) -> list[Any]:
-    """All that decides a module's graph, as far as it shows.
-
-    Classes, attributes, hooks, and the shapes of the weights.
-    """
+    """What decides a module's graph: classes, attributes, hooks, and the shapes of the weights."""
     states = [weight.state for weight in parameters_of(model)]
     held = [
         {name for name, _ in (*s.named_parameters(), *s.named_buffers())} - _FLOAT
@@ -65,17 +64,21 @@ def signature_of(model: nn.Module) -> list[Any]:
         for w in parameters_of(model)
     ]
     parts = [
-        (path, type(part), _told({k: v for k, v in vars(part).items() if k not in _ELSEWHERE}))
+        (
+            path,
+            type(part),
+            _description({k: v for k, v in vars(part).items() if k not in _ELSEWHERE}),
+        )
         for path, part in model.named_modules()
     ]
-    return [parts, weights, [one for one in held if one]]
+    return [parts, weights, [names for names in held if names]]
 
 
-def _told(value: Any) -> Any:
-    """What a value says of itself that is the same in a copy of it."""
+def _description(value: Any) -> Any:
+    """A description of a value that is the same for a copy of it."""
     if isinstance(value, _PLAIN):
         return repr(value)
-    if isinstance(value, nn.Parameter):  # a list of a recurrent network's
+    if isinstance(value, nn.Parameter):  # in a list, as in recurrent networks
         return tuple(value.shape)
     if isinstance(value, Tensor):
         value = value.detach().cpu().float().numpy()
@@ -84,20 +87,22 @@ def _told(value: Any) -> Any:
     if isinstance(value, nn.Module):
         return type(value)
     if isinstance(value, Mapping):
-        return [(repr(key), _told(one)) for key, one in value.items()]
+        return [(repr(key), _description(item)) for key, item in value.items()]
     if isinstance(value, list | tuple):
-        return [_told(one) for one in value]
+        return [_description(item) for item in value]
     return type(value)
 
 
 def _answers_alike(data: bytes, changed: nn.Module, task: Task) -> bool:
     """Whether the file answers the example as the module does.
 
-    The graph may depend on what no signature shows.
+    A graph may depend on more than its signature shows.
     """
     examples, loaded = examples_of(task), Loaded(unpack_model(data), threads=1)
     with evaluating(changed), torch.no_grad(), called_from_processor(changed):
-        wanted = tensors([one.run(changed) for one in examples])
-    found = arrays([called(loaded, one.entry)(*one.args, **one.kwargs) for one in examples])
-    pairs = zip(found, (array(one.float()) for one in wanted), strict=True)
+        wanted = tensors([example.run(changed) for example in examples])
+    answers = arrays(
+        [called(loaded, example.entry)(*example.args, **example.kwargs) for example in examples]
+    )
+    pairs = zip(answers, (array(tensor.float()) for tensor in wanted), strict=True)
     return all(ours.shape == theirs.shape and all_close(ours, theirs) for ours, theirs in pairs)

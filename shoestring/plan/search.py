@@ -1,6 +1,4 @@
-"""The search: a first file in seconds, then rounds of ever longer training on ever fewer kinds of
-chain.
-"""
+"""The search: files without training within seconds, then rounds of training."""
 
 from __future__ import annotations
 
@@ -19,19 +17,19 @@ from shoestring.plan.standing import Standing
 from shoestring.plan.training_time import step_seconds, steps_of_a_pass
 from shoestring.plan.untrained import Untrained
 
-FIRST_SHARE, FIRST_SECONDS = (
-    0.15,
-    60.0,
-)  # of the time, that goes into files without training at most
+FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0
+"""The most time for files without training: a share of all, and seconds."""
 
 
 @dataclass
 class Search:
-    """Trials until the time is up or nothing is left to gain.
+    """Makes trials until the time is up or nothing is left to gain.
 
-    `standing` has the experiments, the budget and the clock.
-    `share`: of several processes that search together, which this is, and how many there are.
-    `step`: seconds of a step of taught training, once `look` was called.
+    `standing`: has the experiments, the budget and the clock.
+    `share`: the index of this process among those that search together, and how many there are.
+    `moves`: that may be tried.
+    `step`: seconds of a step of taught training, and `passes`, steps of a pass over the training
+        data; `look` finds both.
     """
 
     standing: Standing
@@ -44,18 +42,18 @@ class Search:
         self.untrained = Untrained(self.standing, self.moves)
 
     def look(self, until: float) -> None:
-        """Take note of what is known, and of how long a step of training takes.
+        """Note the trials that are known and the seconds of a step, and make the first files.
 
-        Then try files without training until so many seconds of the command are gone, but not of a
-        large network, of which one takes longer.
+        Files without training are made until so many seconds of the command are gone. Of a large
+        network none are made, since one takes longer.
         """
         experiments, clock = self.standing.experiments, self.standing.clock
         self.standing.begin(experiments.trials())
         self.step = step_seconds(experiments.model, experiments.taught, experiments.seed)
         self.passes = steps_of_a_pass(experiments.sealed, experiments.model)
         shapes = [
-            (one.raw[0].numel(), len(one.raw))
-            for one in compressible(experiments.model, "compress")
+            (weight.raw[0].numel(), len(weight.raw))
+            for weight in compressible(experiments.model, "compress")
         ]
         products = self._products(len(shapes))
         self.untrained.moves = sooner(self.moves, products, shapes, clock.seconds)
@@ -65,23 +63,23 @@ class Search:
             self.untrained.first_files(max(until - clock.gone, 0.0))
 
     def _products(self, layers: int) -> int:
-        """Operations on an example, times layers; 0 where nobody can count them."""
+        """Operations on an example times layers; 0 where they cannot be counted."""
         experiments, counted = self.standing.experiments, None
-        with warnings.catch_warnings(), suppress(Exception):  # a hint, no more
+        with warnings.catch_warnings(), suppress(Exception):  # it is only a hint
             warnings.simplefilter("ignore", UnmeasuredWarning)
             counted = Operations()(experiments.reference, experiments.sealed).operations
         return (counted or 0) * layers
 
     def run(self) -> None:
-        """The search, as far as time goes."""
+        """Search until the time is up or nothing is left to gain."""
         clock = self.standing.clock
         with self._while_there_is_time():
             seconds = min(FIRST_SHARE * clock.seconds, FIRST_SECONDS)
-            # Where speed is limited, what is not trained most often cannot do.
+            # Where speed is limited, files without training rarely keep the budget.
             tried = self.untrained.first_files(
                 seconds, 0.0 if speed_limits(self.standing.budget) else seconds
             )
-            best = min(tried, key=lambda one: self.standing.key(one[1]), default=None)
+            best = min(tried, key=lambda pair: self.standing.key(pair[1]), default=None)
             self.standing.round_over(
                 f"without training, {len(tried)} files", [] if best is None else [best]
             )
@@ -95,10 +93,7 @@ class Search:
 
     @contextmanager
     def _while_there_is_time(self) -> Iterator[None]:
-        """What is given up within, since the time is up, is said and ends nothing else.
-
-        What was found is delivered all the same.
-        """
+        """A context in which TimeUpError ends what runs, and is reported; all else goes on."""
         try:
             yield
         except TimeUpError as error:

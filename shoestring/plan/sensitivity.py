@@ -1,4 +1,4 @@
-"""Which layer hurts: what each layer costs and saves when an action changes it alone."""
+"""Sensitivity: what each layer costs and saves when an action changes it alone."""
 
 from __future__ import annotations
 
@@ -20,30 +20,36 @@ from shoestring.meters import Latency
 from shoestring.plan.layers_tried import (
     Layers,
     check_action,
+    layer_names,
     layers_tried,
     limited,
     ready,
     size_of,
-    told,
 )
 from shoestring.plan.trials import Comparison, SpentError, Trials
 
 TIMED = (Latency(),)
+"""The meters where nobody names others."""
 EXAMPLES = 1000
+"""Validation examples where nobody gives a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one action does to the model when it changes these layers alone (most often one).
+    """What one action does to the model when it changes these layers alone.
 
-    `score_lost`: of the validation score, with its standard error `score_error` (None where the
-        task has no merits).
-    `bytes_saved`: of the file. `milliseconds_saved` a run, and the interval that holds it,
-        `milliseconds_low` to `milliseconds_high`.
-    `saved`: what other meters read less of. None is what nobody measured; negative is more, not
-        less.
-    `note`: what the technique skipped, or why there is nothing to tell: the layer was not tried, or
-        the technique failed.
+    None stands for what nobody measured. A negative saving is a cost.
+
+    `layers`: their names, most often one.
+    `action`: its repr.
+    `score_lost`: how far the validation score is below that of the model as it was.
+    `score_error`: the standard error of that; None where the task has no merits.
+    `bytes_saved`: of the file.
+    `milliseconds_saved`: of a run.
+    `milliseconds_low`, `milliseconds_high`: the interval that holds it.
+    `saved`: by the readings of other meters.
+    `note`: what the technique skipped, or why nothing is known: the layer was not tried, or the
+        technique failed.
     """
 
     layers: Layers
@@ -59,26 +65,25 @@ class Effect:
 
     @property
     def layer(self) -> str:
-        """The layers' names."""
-        return told(self.layers)
+        """The names of the layers, for people."""
+        return layer_names(self.layers)
 
     @property
     def measurable(self) -> bool:
-        """Whether the difference in time is beyond what the timing could mistake.
-
-        Zero is not in its interval.
-        """
+        """Whether the milliseconds saved are beyond noise: zero is not in their interval."""
         low, high = self.milliseconds_low, self.milliseconds_high
         return low is not None and high is not None and (low > 0 or high < 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What `sensitivity` found.
+    """An Effect for each layer and action, and what the model was without any.
 
-    An Effect for each layer and action, in the model's order, and what they were tried on.
-    `score`, `bytes` and `milliseconds` (a run; None: not timed) are of the model as it was;
-    `examples` of the validation split it was scored on (None: the task does not tell).
+    `effects`: in the order of the model's layers.
+    `score`: of the model as it was, on validation data.
+    `bytes`: of its file.
+    `milliseconds`: of a run of it; None where nothing was timed.
+    `examples`: how many validation examples scores are of; None where the task does not tell.
     """
 
     effects: tuple[Effect, ...]
@@ -88,24 +93,30 @@ class Table:
     examples: int | None
 
     def worst_first(self) -> list[Effect]:
-        """Those with a score, the most lost first; of equal ones those that save fewest bytes."""
-        known = [one for one in self.effects if one.score_lost is not None]
-        return sorted(known, key=lambda one: (-(one.score_lost or 0.0), one.bytes_saved or 0))
+        """Effects with a score, the most lost first; of equal ones that with fewest bytes saved."""
+        known = [effect for effect in self.effects if effect.score_lost is not None]
+        return sorted(
+            known, key=lambda effect: (-(effect.score_lost or 0.0), effect.bytes_saved or 0)
+        )
 
     def fastest_first(self) -> list[Effect]:
-        """Those that were timed, the most milliseconds saved first."""
-        known = [one for one in self.effects if one.milliseconds_saved is not None]
-        return sorted(known, key=lambda one: -(one.milliseconds_saved or 0.0))
+        """Effects that were timed, the most milliseconds saved first."""
+        known = [effect for effect in self.effects if effect.milliseconds_saved is not None]
+        return sorted(known, key=lambda effect: -(effect.milliseconds_saved or 0.0))
 
     def __str__(self) -> str:
-        """The table in text, the layers that hurt most first, and those of which nothing is known
-        at the end.
-        """
+        """The table as text: the most score lost first, unknown effects last."""
         parts: list[str] = []
-        others = list(dict.fromkeys(name for one in self.effects for name in one.saved.measured()))
-        for action in dict.fromkeys(one.action for one in self.effects):
-            rows = [one for one in self.worst_first() if one.action == action]
-            rows += [one for one in self.effects if one.action == action and one.score_lost is None]
+        others = list(
+            dict.fromkeys(name for effect in self.effects for name in effect.saved.measured())
+        )
+        for action in dict.fromkeys(effect.action for effect in self.effects):
+            rows = [effect for effect in self.worst_first() if effect.action == action]
+            rows += [
+                effect
+                for effect in self.effects
+                if effect.action == action and effect.score_lost is None
+            ]
             head = [
                 "layer",
                 "score lost",
@@ -114,7 +125,7 @@ class Table:
                 *(f"{name} saved" for name in others),
                 "",
             ]
-            lines = [head, *(_words(one, others) for one in rows)]
+            lines = [head, *(_words(effect, others) for effect in rows)]
             widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
             parts.append("\n".join([action, *(_aligned(line, widths) for line in lines)]))
         timed = "" if self.milliseconds is None else f", {self.milliseconds:.3f} ms a run"
@@ -127,13 +138,13 @@ class Table:
         return "\n\n".join(parts)
 
     def to_json(self) -> str:
-        """All of it as a JSON object."""
+        """The table as a JSON object."""
         return json.dumps(asdict(self), indent=1)
 
     def to_csv(self) -> str:
-        """A line for each effect, with a heading."""
+        """The table as CSV: a heading, and a line for each effect."""
         text = io.StringIO()
-        rows = [_flat(one) for one in self.effects]
+        rows = [_flat(effect) for effect in self.effects]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
@@ -153,22 +164,25 @@ def sensitivity(
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Table:
-    """What each layer costs and saves when each action changes it alone.
+    """Measure what each layer costs and saves when each action changes it alone.
 
-    Measured, on the file of the changed model.
-    `actions`: techniques with the fields `only` and `keep` (those that train besides change more
-        than the layer: `steps=0` is what one wants here). Scores are of a sample of `examples`
-        validation examples drawn by `seed`, None for all, with the standard error of the
-        difference, example by example.
-    `meters`: a Latency has each file timed against the original in alternation, others are read off
-        both.
-    `groups`: patterns of layers that belong together and are tried together. At most `most` changed
-        models are made, those of the largest layers first.
+    Each changed model is written to a file, and the file is measured. Where an action fails on a
+    layer, the note of that effect says so.
+
+    `actions`: techniques with the fields `only` and `keep`. One that trains would change more than
+        the layer: give it 0 steps.
+    `meters`: of each file. With a Latency each file is timed against that of the model as it was,
+        interleaved.
+    `groups`: patterns of layers that are changed together.
+    `examples`: how many validation examples to score on, 2 or more; None for all.
+    `most`: how many changed models are made at most, the largest layers first.
+    `seed`: of the actions and of the sample.
     `folder`: where trials are remembered, so that a call that was interrupted, or asks for more,
-        goes on; calls of several processes with the same folder share the work. A technique that
-        fails on a layer is told in that layer's note. Raises TypeError for an action without these
-        fields, ValueError for names of no layer and for a model or settings that cannot be worked
-        with, StudyError for a folder whose study is none or is damaged, ExportError.
+        goes on. Calls of several processes with one folder share the work. None for nowhere.
+
+    Raises TypeError for an action without these fields; ValueError for a pattern that fits no
+    layer, and for a model or settings that cannot be used; StudyError for a folder whose study
+    cannot be used; ExportError.
     """
     actions = [actions] if isinstance(actions, Technique) else list(actions)
     if not actions:
@@ -201,38 +215,36 @@ def effects_alone(
 ) -> tuple[Effect, ...]:
     """The effects of actions on layers, in the order asked.
 
-    What there is no trial left for says so.
+    Where no trial was left, the note of the effect says so.
     """
     actions = [ready(action, trials.model, trials.task) for action, _ in asked]
-    pairs = [(place, layers) for place, (_, one) in enumerate(asked) for layers in one]
-    found: dict[tuple[int, Layers], Effect] = {}
+    pairs = [(index, layers) for index, (_, units) in enumerate(asked) for layers in units]
+    effects: dict[tuple[int, Layers], Effect] = {}
     order = sorted(pairs, key=lambda pair: -size_of(trials.model, pair[1]))
     with progress("trying layers", len(pairs)) as advance:
-        for attempt in (
-            trials.attempt,
-            trials,
-        ):  # what another process is at is waited for at the end
-            for place, layers in order:
-                if (place, layers) in found:
+        # Trials that another process is making are waited for at the end.
+        for attempt in (trials.attempt, trials):
+            for index, layers in order:
+                if (index, layers) in effects:
                     continue
                 try:
-                    trial = attempt(limited(actions[place], only=layers))
+                    trial = attempt(limited(actions[index], only=layers))
                 except SpentError:
                     trial = Comparison(
                         note=f"not tried: {trials.most} trials were allowed, and made"
                     )
                 except NoLayerError:
                     trial = Comparison(
-                        changed=False, note=f"{type(actions[place]).__name__} does not act on it"
+                        changed=False, note=f"{type(actions[index]).__name__} does not act on it"
                     )
                 if trial is not None:
-                    found[place, layers] = effect_of(trial, trials, layers, repr(asked[place][0]))
+                    effects[index, layers] = effect_of(trial, trials, layers, repr(asked[index][0]))
                     advance(layers[0])
-    return tuple(found[pair] for pair in pairs)
+    return tuple(effects[pair] for pair in pairs)
 
 
 def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) -> Effect:
-    """A trial as a line of the table."""
+    """A trial as an effect."""
     if not trial.changed:
         return Effect(
             layers=layers,
@@ -259,31 +271,32 @@ def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) ->
     )
 
 
-def _words(one: Effect, others: Sequence[str]) -> list[str]:
-    lost = "" if one.score_lost is None else f"{one.score_lost:+.4f}"
-    error = "" if one.score_error is None else f" ± {one.score_error:.4f}"
-    spared = "" if one.bytes_saved is None else f"{one.bytes_saved:,}"
+def _words(effect: Effect, others: Sequence[str]) -> list[str]:
+    """The cells of an effect; `others` are fields of a Cost."""
+    lost = "" if effect.score_lost is None else f"{effect.score_lost:+.4f}"
+    error = "" if effect.score_error is None else f" ± {effect.score_error:.4f}"
+    spared = "" if effect.bytes_saved is None else f"{effect.bytes_saved:,}"
     time = ""
-    if one.milliseconds_saved is not None:
+    if effect.milliseconds_saved is not None:
         time = (
-            f"{one.milliseconds_saved:+.4f} ({one.milliseconds_low:+.4f} to "
-            f"{one.milliseconds_high:+.4f})"
+            f"{effect.milliseconds_saved:+.4f} ({effect.milliseconds_low:+.4f} to "
+            f"{effect.milliseconds_high:+.4f})"
         )
-    if time and not one.measurable:
+    if time and not effect.measurable:
         time = "not measurable"
-    more = one.saved.measured()
+    more = effect.saved.measured()
     return [
-        one.layer,
+        effect.layer,
         lost + error,
         spared,
         time,
         *(f"{more[name]:,}" if name in more else "" for name in others),
-        one.note,
+        effect.note,
     ]
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    """Names and notes to the left, numbers to the right."""
+    """A line of cells: names and notes to the left, numbers to the right."""
     last = len(line) - 1
     cells = [
         cell.ljust(width) if at in (0, last) else cell.rjust(width)
@@ -292,12 +305,14 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
     return ("  " + "  ".join(cells)).rstrip()
 
 
-def _flat(one: Effect) -> dict[str, Any]:
-    """An effect with one number or text in each place."""
-    rest = {name: value for name, value in asdict(one).items() if name not in ("layers", "saved")}
+def _flat(effect: Effect) -> dict[str, Any]:
+    """An effect as a flat dictionary of numbers and texts."""
+    rest = {
+        name: value for name, value in asdict(effect).items() if name not in ("layers", "saved")
+    }
     return {
-        "layer": one.layer,
+        "layer": effect.layer,
         **rest,
-        "measurable": one.measurable,
-        **{f"{name}_saved": v for name, v in asdict(one.saved).items() if v is not None},
+        "measurable": effect.measurable,
+        **{f"{name}_saved": v for name, v in asdict(effect.saved).items() if v is not None},
     }

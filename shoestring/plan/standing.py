@@ -1,4 +1,4 @@
-"""How a search stands: the best trial so far, and what is said of it."""
+"""The standing of a search: the best trial so far, and the lines that report it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 from shoestring.core import Budget
 from shoestring.core.budget import scores_limited
 from shoestring.kit import Trial
-from shoestring.plan.clock import Clock, told
+from shoestring.plan.clock import Clock, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.verdict import Verdict, better, judge, wants_smaller
 
 
 @dataclass
 class Standing:
-    """The best of the trials that were taken note of, under an absolute budget.
+    """The best of the trials so far, under a budget in numbers.
 
-    `improved` is told each trial that is the best so far; `say` a line for each round, `tell` the
-    same as a dict.
+    `improved`: gets each trial that is the best so far.
+    `say`: gets a line for each round.
+    `tell`: gets the same as a dictionary.
+    `best`: None before `begin`.
     """
 
     experiments: Experiments
@@ -33,10 +35,10 @@ class Standing:
     def __post_init__(self) -> None:
         self.key: Any = better(self.budget, self.experiments.base)
         self.seen: dict[str, Trial] = {}
-        self._said = False
+        self._reported_first = False
 
     def verdict(self, trial: Trial) -> Verdict:
-        """What the budget says of a trial."""
+        """Which limits a trial keeps and breaks."""
         return judge(self.budget, trial, self.experiments.base)
 
     def fits(self, trial: Trial | None) -> bool:
@@ -45,9 +47,9 @@ class Standing:
 
     @property
     def nothing_to_gain(self) -> bool:
-        """Whether the best keeps every limit beyond doubt and has lost nothing.
+        """Whether the best keeps every limit beyond noise and has lost nothing.
 
-        Never where files are to be ever smaller.
+        It is never so where files are to be ever smaller.
         """
         if wants_smaller(self.budget) or self.best is None or self.best.score is None:
             return False
@@ -55,27 +57,27 @@ class Standing:
         return verdict.fits and not verdict.undecided and self.best.score >= self.experiments.base
 
     def begin(self, trials: Sequence[Trial]) -> None:
-        """Take note of what is known already, the model as it came in among it, and deliver the
-        best of it.
+        """Note the trials that are known already, and deliver the best of them.
+
+        The model that came in is one of them.
         """
-        kept = [one for one in trials if self.experiments.has_file(one)]
-        self.seen |= {one.technique: one for one in trials}
+        kept = [trial for trial in trials if self.experiments.has_file(trial)]
+        self.seen |= {trial.technique: trial for trial in trials}
         self._deliver(min(kept, key=self.key))
 
     def take(self, trial: Trial | None) -> None:
-        """Note a trial; where it is the best so far, it is delivered at once."""
+        """Note a trial, and deliver it where it is the best so far."""
         if trial is None or trial.score is None:
             return
         self.seen[trial.technique] = trial
         if self.best is None or self.key(trial) < self.key(self.best):
-            # Of what an earlier search measured the file may be gone: it was none that mattered
-            # there.
+            # The file of a trial of an earlier search may be gone, where it did not matter there.
             if not self.experiments.has_file(trial):
                 return
             self._deliver(trial)
-            if not self._said:
-                self._said = True
-                self.say(f"  first file after {told(self.clock.gone)}: {self.words(trial)}")
+            if not self._reported_first:
+                self._reported_first = True
+                self.say(f"  first file after {duration(self.clock.gone)}: {self.words(trial)}")
                 self.tell({"event": "first", **self._data(trial)})
 
     def _deliver(self, trial: Trial) -> None:
@@ -84,12 +86,12 @@ class Standing:
         self.improved(trial)
 
     def refresh(self) -> None:
-        """Take note of what other processes measured since."""
+        """Note the trials that other processes made since."""
         for trial in self.experiments.trials():
             self.take(trial)
 
     def words(self, trial: Trial) -> str:
-        """Its bytes, its score and what that is off the start, and where limited its milliseconds."""
+        """The bytes, the score and what was measured besides, as text."""
         assert trial.score is not None
         text = (
             f"{trial.cost.bytes or 0:,} bytes, score {trial.score:.4f} "
@@ -113,25 +115,25 @@ class Standing:
         }
 
     def round_over(self, what: str, tried: Sequence[tuple[str, Trial | None]]) -> None:
-        """A line: what was tried, what it cost, the best so far, the time left."""
+        """Report a round: what was tried, the seconds it took, the best so far, the time left."""
         assert self.best is not None
         parts = [
-            f"{name} {self.words(one)}"
-            for name, one in tried
-            if one is not None and one.score is not None
+            f"{name} {self.words(trial)}"
+            for name, trial in tried
+            if trial is not None and trial.score is not None
         ]
-        seconds = sum(one.cost.seconds or 0 for _, one in tried if one is not None)
+        seconds = sum(trial.cost.seconds or 0 for _, trial in tried if trial is not None)
         fits = "keeps the budget" if self.fits(self.best) else "nearest so far"
         self.say(
-            f"  {what}: {'; '.join(parts) or 'nothing new'} ({told(seconds)})\n"
+            f"  {what}: {'; '.join(parts) or 'nothing new'} ({duration(seconds)})\n"
             f"    best: {self.words(self.best)}, {fits}; "
-            f"{told(self.clock.seconds - self.clock.gone)} left in all"
+            f"{duration(self.clock.seconds - self.clock.gone)} left in all"
         )
         self.tell(
             {
                 "event": "round",
                 "what": what,
-                "tried": [n for n, _ in tried],
+                "tried": [name for name, _ in tried],
                 "left": self.clock.left,
                 **self._data(self.best),
             }

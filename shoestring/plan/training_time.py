@@ -1,4 +1,4 @@
-"""How long training takes, found by a few steps of it."""
+"""The time of training, from a few steps of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch import nn
 from shoestring.core import Task, batches, seeded
 from shoestring.kit import clone
 
-_MOST, _SECONDS = 1000, 1.0  # batches that are counted, and for how long
+_MOST, _SECONDS = 1000, 1.0
+"""Limits on counting the batches of a pass: batches, and seconds."""
 
 
 def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
-    """How long a step of training takes, from a few of them on a copy of the model.
+    """The median seconds of a step of training, of 3 to 12 steps on a copy of the model.
 
-    Raises ValueError where there are no batches.
+    The model is not changed. Raises ValueError where the training split has no batches.
     """
     model = clone(model).train()
     optimizer = torch.optim.SGD(
@@ -34,7 +35,7 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
             optimizer.step()
             optimizer.zero_grad()
             taken.append(monotonic() - began)
-            began = monotonic()  # before the next batch is fetched, which takes its time too
+            began = monotonic()  # fetching the next batch counts too
             if len(taken) >= 3 and (sum(taken) > 1.5 or len(taken) >= 12):
                 break
     if not taken:
@@ -43,8 +44,9 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
 
 
 def steps_of_a_pass(task: Task, model: nn.Module | None = None) -> int:
-    """How many batches one pass over the training split has, counted up to a thousand and for a
-    second.
+    """The number of batches in a pass over the training split, at least 1.
+
+    Counting stops at a thousand batches or after a second.
     """
     began, count = monotonic(), 0
     for _ in batches(task, "train", model):

@@ -1,7 +1,4 @@
-"""Trials: what a technique makes of a model, measured on the file that comes of it.
-
-Each is made once and remembered in a Study.
-"""
+"""Trials of single techniques: each is made once, measured on its file, and remembered."""
 
 from __future__ import annotations
 
@@ -26,24 +23,27 @@ from shoestring.plan.judge import Judge
 from shoestring.plan.relative_latency import RelativeLatency
 from shoestring.plan.weighing import Weighing, fault_of, hearing
 
-_FILES = 8  # of changed models that are kept, to time one beside another
-_SECONDS = 0.5  # between two looks at what another process is at
+_FILES = 8
+"""Files of changed models that are kept, to time one against another."""
+_SECONDS = 0.5
+"""Seconds between two looks at a trial that another process is making."""
 
 
 class SpentError(Exception):
-    """As many trials were made as were allowed."""
+    """All trials that were allowed were made."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What came of a technique, beside the model as it was, both as files.
+    """The file of a changed model compared with that of the model as it was.
 
-    `lost`: how far the validation score is below the original's, and `error`, the standard error of
-        that difference, example by example (None where the task does not tell merits).
-    `relative_latency`: the file's time beside the original's (None: not timed).
-    `cost`: what the file takes, its bytes among it.
-    `changed`: whether it differs at all.
-    `note`: what was skipped, or why nothing is known, and then `lost` is None.
+    `lost`: how far the validation score is below the original's; None where the technique failed.
+    `error`: the standard error of that, from differences example by example; None where the task
+        has no merits.
+    `relative_latency`: of the file to the original's; None where it was not timed.
+    `cost`: of having the file, with its bytes.
+    `changed`: whether the files differ.
+    `note`: what the technique skipped, or why it failed.
     """
 
     lost: float | None = None
@@ -54,20 +54,25 @@ class Comparison:
     note: str = ""
 
     def within(self, drop: float) -> bool:
-        """Whether it loses at most so much of the score; what failed does not."""
+        """Whether at most so much of the score is lost; False where the technique failed."""
         return self.lost is not None and self.lost <= drop
 
 
 class Trials:
-    """Makes trials of techniques on one model, at most `most`, and remembers them.
+    """Makes trials of techniques on one model, and remembers them.
 
-    In the study in `folder`, where one is named.
-    `base`, `original` and `milliseconds` (None: not timed) are the score, the cost and the time of
-    a run of the model as it was, `examples` how many it was scored on (None: the task does not
-    tell). What the study remembers of another model, task, meter or machine does not count
-    (`identity` tells them apart); what other processes measure at the same time does. Raises
-    ValueError for a model that is not finite or whose score is no number, ExportError for one that
-    cannot be a file, StudyError for a folder whose study cannot be used.
+    `most`: how many changed models are made at most.
+    `examples`: how many validation examples to score on; None for all. As an attribute: how many
+        they are; None where the task does not tell.
+    `folder`: of the study; None for none. Trials of another model, task, meter or machine do not
+        count (`identity` tells them apart). Trials that other processes make meanwhile do.
+
+    Attributes: `base`, `original` and `milliseconds` are the score of the model as it was, its cost
+    and the time of a run (None where nothing was timed); `made` is how many models were made.
+
+    Raises ValueError for settings out of range, for a model that is not finite, or whose score is
+    no number; ExportError for one that cannot be a file; StudyError for a folder whose study cannot
+    be used.
     """
 
     def __init__(
@@ -109,49 +114,47 @@ class Trials:
             )
             while (first := self._once(repr(chain()), self._first)) is None:
                 sleep(_SECONDS)
-            self.original, self.milliseconds = (
-                first.cost,
-                first.cost.milliseconds,
-            )  # the units of all that go on from here
+            # Times of processes that share a study are in units of this one.
+            self.original, self.milliseconds = first.cost, first.cost.milliseconds
             self._end = stack.pop_all()
 
     def __call__(self, technique: Technique) -> Comparison:
-        """What comes of a technique, also where another process is at it.
+        """The comparison for a technique; waits where another process is making it.
 
         Raises what `attempt` does.
         """
-        while (found := self.attempt(technique)) is None:
+        while (comparison := self.attempt(technique)) is None:
             sleep(_SECONDS)
-        return found
+        return comparison
 
     def attempt(self, technique: Technique) -> Comparison | None:
-        """What comes of a technique; None where another process is at it.
+        """The comparison for a technique; None where another process is making it.
 
-        Raises SpentError rather than make one trial too many, and NoLayerError.
+        Raises SpentError where no trial is left, and NoLayerError.
         """
-        found = self._once(repr(technique), lambda: self._tried(technique))
-        return None if found is None else self._beside(found)
+        trial = self._once(repr(technique), lambda: self._tried(technique))
+        return None if trial is None else self._comparison(trial)
 
     def known(self, technique: Technique) -> Comparison | None:
-        """What came of a technique that was tried; None where none was."""
-        found = self._find(repr(technique))
-        return None if found is None else self._beside(found)
+        """The comparison for a technique that was tried before; None for others."""
+        trial = self._find(repr(technique))
+        return None if trial is None else self._comparison(trial)
 
     def compare(self, technique: Technique, other: Technique) -> RelativeLatency | None:
-        """The pace of one technique's file beside another's.
+        """The latency of one technique's file relative to another's.
 
-        None where there is no latency meter, or one of them fails.
+        None where there is no latency meter, or one of the techniques fails.
         """
-        if self.latency is None or any(self(one).lost is None for one in (technique, other)):
+        if self.latency is None or any(self(each).lost is None for each in (technique, other)):
             return None
-        return self._weighing.beside(self._file(technique, []), self._file(other, []))
+        return self._weighing.relative_latency(self._file(technique, []), self._file(other, []))
 
     def close(self) -> None:
-        """Delete the files; what is remembered stays in the folder that was named."""
+        """Delete the files; the study stays in the folder that was named."""
         self._end.close()
 
     def _once(self, name: str, make: Callable[[], Trial]) -> Trial | None:
-        """The trial of this name, made where none was; None where another process is at it."""
+        """The trial of this name, made where it is new; None where another process is making it."""
         if (known := self._find(name)) is not None:
             return known
         if self._study is None:
@@ -162,15 +165,15 @@ class Trials:
         return self._find(name)
 
     def _find(self, name: str) -> Trial | None:
-        if (
-            self._study is not None
-            and name not in self._known
-            and (found := self._study.find(name, self.seed)) is not None
-        ):
-            self._known[name] = found
+        """The trial of this name, where it was made here or in another process."""
+        if self._study is not None and name not in self._known:
+            trial = self._study.find(name, self.seed)
+            if trial is not None:
+                self._known[name] = trial
         return self._known.get(name)
 
     def _first(self) -> Trial:
+        """The trial of the model as it was."""
         cost, sha256 = self._weighing.original(), self._weighing.sha256
         return Trial(
             technique=repr(chain()),
@@ -182,6 +185,7 @@ class Trials:
         )
 
     def _tried(self, technique: Technique) -> Trial:
+        """A new trial of a technique."""
         trial, notes = Trial(technique=repr(technique), seed=self.seed), list[str]()
         try:
             file = self._file(technique, notes)
@@ -192,21 +196,21 @@ class Trials:
                 trial = self._weighing.measured(trial, file, self._judge, self.milliseconds)
         except (SpentError, NoLayerError, TimeUpError):
             raise
-        except Exception as error:  # any technique and any model: that it fails is an answer too
+        except Exception as error:  # of any technique or model: a failure is a result too
             trial = replace(trial, note=fault_of(error))
         return replace(trial, note="; ".join([*notes, trial.note] if trial.note else notes))
 
-    def _beside(self, trial: Trial) -> Comparison:
-        """The trial, beside the model as it was."""
-        timed, unit, took = (
-            trial.noise.get("milliseconds"),
-            self.milliseconds,
-            trial.cost.milliseconds,
-        )
+    def _comparison(self, trial: Trial) -> Comparison:
+        """The trial compared with the model as it was."""
+        interval, unit = trial.noise.get("milliseconds"), self.milliseconds
+        milliseconds = trial.cost.milliseconds
         relative_latency = None
-        if timed is not None and unit is not None and took is not None:
+        if interval is not None and unit is not None and milliseconds is not None:
             relative_latency = RelativeLatency(
-                ratio=took / unit, low=timed[0] / unit, high=timed[1] / unit, milliseconds=unit
+                ratio=milliseconds / unit,
+                low=interval[0] / unit,
+                high=interval[1] / unit,
+                milliseconds=unit,
             )
         return Comparison(
             lost=None if trial.score is None else self.base - trial.score,
@@ -218,10 +222,10 @@ class Trials:
         )
 
     def _file(self, technique: Technique, notes: list[str]) -> Path:
-        """The file of the changed model; what is skipped on the way is added to the notes."""
+        """The file of the changed model; adds to the notes what the technique skips."""
         name = repr(technique)
         if name in self._files:
-            self._files[name] = self._files.pop(name)  # the one that was used last
+            self._files[name] = self._files.pop(name)  # at the end, as the one used last
             return self._files[name]
         if self.made >= self.most:
             raise SpentError(f"{self.most} trials were made")

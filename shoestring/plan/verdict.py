@@ -1,7 +1,4 @@
-"""What a budget says of a trial.
-
-Which limits it keeps, which it breaks, and which nobody can tell apart here.
-"""
+"""The verdict of a budget on a trial: which limits it keeps and breaks, which noise leaves open."""
 
 from __future__ import annotations
 
@@ -14,26 +11,23 @@ from shoestring.core.budget import is_lower, is_of_score
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial
 
-HAVING = {name: one for name, one in LIMITED.items() if not one.getting}
-"""The resources of having a model that a budget can limit, by limit.
-
-Those of getting one the search keeps, and no file can.
-"""
-_POINT, _MOST_POINTS = 0.05, 2.0
-"""Of a limit that is broken, as a logarithm, what a hundredth of the score is worth.
-
-And how many of them count.
-"""
-_SCORE_UNIT = 0.01  # of the drop, where the limit is no drop at all
+HAVING = {name: resource for name, resource in LIMITED.items() if not resource.getting}
+"""By name of the limit: the resources of having a model that a budget can limit."""
+_POINT = 0.05
+"""What a hundredth of the score is worth, as excess over a limit that is broken (a logarithm)."""
+_MOST_POINTS = 2.0
+"""How many hundredths count."""
+_SCORE_UNIT = 0.01
+"""The least unit by which the excess over a limit on a score is counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Of a trial under a budget.
+    """The verdict of a budget on a trial.
 
-    `broken`: limit -> (measured, or None where nobody measured it; the limit).
-    `undecided`: likewise, where the interval of a noisy measurement holds the limit.
-    `excess`: how far the broken limits are passed, each as the logarithm of a ratio, added up.
+    `broken`: by name of the limit, (the value or None where nobody measured it, the limit).
+    `undecided`: the same for limits that lie within the interval of a noisy measurement.
+    `excess`: the sum over broken limits of the logarithm of value divided by limit.
     """
 
     broken: dict[str, tuple[float | None, float]]
@@ -46,25 +40,24 @@ class Verdict:
         return not self.broken
 
     def order(self) -> tuple[int, float, int]:
-        """Smaller is nearer: the fewest broken limits, then the least excess, then the fewest that
-        are undecided.
-        """
+        """A key, smaller for nearer trials: broken limits, their excess, undecided limits."""
         return len(self.broken), self.excess, len(self.undecided)
 
 
 def limit_of(budget: Budget, name: str) -> float | None:
-    """A limit of an absolute budget; None where there is none."""
+    """A limit of a budget in numbers; None where there is none."""
     limit = getattr(budget, name)
     assert not isinstance(limit, Share), "Budget.against makes a number of a share"
     return limit
 
 
 def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
-    """What an absolute budget says of a trial.
+    """The verdict of a budget in numbers on a trial.
 
-    `base` is the validation score of the model that came in.
-    A limit on a noisy measurement (milliseconds, memory, joules) is broken only where the whole
-    interval is over it. A trial that failed breaks every limit.
+    A limit on a noisy measurement (milliseconds, memory, joules) is broken only where its whole
+    interval is over the limit. A trial that failed breaks every limit.
+
+    `base`: the validation score of the model that came in.
     """
     if trial.score is None:
         return Verdict(
@@ -74,13 +67,13 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
         )
     over = budget.exceeded(trial.cost, base - trial.score, trial.score, trial.scores)
     broken, undecided, excess = {}, {}, 0.0
-    for name, one in HAVING.items():
-        interval = trial.noise.get(one.field)
+    for name, resource in HAVING.items():
+        interval = trial.noise.get(resource.field)
         limit = limit_of(budget, name)
         if limit is None:
             continue
         if interval is not None and interval[0] <= limit < interval[1]:
-            undecided[name] = (getattr(trial.cost, one.field), limit)
+            undecided[name] = (getattr(trial.cost, resource.field), limit)
         elif name in over:
             broken[name] = over[name]
             excess += _ratio(*over[name])
@@ -96,33 +89,31 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
 
 
 def _ratio(value: float | None, limit: float) -> float:
+    """The logarithm of value divided by limit; infinity where nobody measured the value."""
     return math.inf if value is None or limit <= 0 else math.log(max(value, 1e-12) / limit)
 
 
 def wants_smaller(budget: Budget) -> bool:
-    """Whether the search makes files ever smaller: where no resource of having a model is limited."""
+    """Whether files are to be ever smaller, since no resource of having a model is limited."""
     return all(getattr(budget, name) is None for name in HAVING)
 
 
 def better(budget: Budget, base: float) -> object:
-    """A key for min(): of trials, the one to deliver comes first.
+    """A key for min(), by which the trial to deliver comes first.
 
-    Those that keep every limit before those that do not; among these the highest score where a
-    resource is limited, else the smallest file; of those that break limits the nearest, a hundredth
-    of the score being worth 5 % of a limit, and two or more 10 %.
+    A trial that keeps every limit comes before one that does not. Among those that do, the highest
+    score comes first where a resource is limited, else the smallest file. Among those that break
+    limits the nearest comes first, where a hundredth of the score counts as 5 % of a limit, and two
+    hundredths or more as 10 %.
     """
     smaller = wants_smaller(budget)
 
     def key(trial: Trial) -> tuple[float, ...]:
         verdict = judge(budget, trial, base)
-        size, score = (
-            trial.cost.bytes or math.inf,
-            -math.inf if trial.score is None else trial.score,
-        )
+        size = trial.cost.bytes or math.inf
+        score = -math.inf if trial.score is None else trial.score
         broken, excess, undecided = verdict.order()
-        if (
-            broken and trial.score is not None
-        ):  # a hair's breadth of a limit is not worth a point of the score
+        if broken and trial.score is not None:  # a tiny excess is not worth a point of the score
             excess += _POINT * min(
                 max((base - score) / (0.01 * abs(base) or 1.0), 0.0), _MOST_POINTS
             )
@@ -132,7 +123,7 @@ def better(budget: Budget, base: float) -> object:
 
 
 def quicker(trial: Trial, original: Trial, limits: Sequence[str]) -> bool:
-    """Whether a file has clearly less than the original of what one of these limits is on."""
+    """Whether a file has over 3 % less than the original of a limited resource, beyond noise."""
     for limit in limits:
         name = HAVING[limit].field
         before, after = getattr(original.cost, name), getattr(trial.cost, name)
@@ -146,8 +137,9 @@ def quicker(trial: Trial, original: Trial, limits: Sequence[str]) -> bool:
 
 
 def quickness(trial: Trial, original: Trial, limits: Sequence[str]) -> float:
-    """The share that a file has of what the original has of what these limits are on, the largest
-    of them; 1 where nobody measured it.
+    """The largest ratio of a file to the original among the resources of these limits.
+
+    It is 1 where nobody measured them.
     """
     fields = [HAVING[limit].field for limit in limits]
     pairs = [(getattr(trial.cost, name), getattr(original.cost, name)) for name in fields]

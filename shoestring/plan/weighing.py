@@ -1,6 +1,4 @@
-"""Weighing: files of changed models, made by the graph of the original, and what is measured on
-them beside the original's.
-"""
+"""Weighing: files of changed models, and their costs beside those of the original's file."""
 
 from __future__ import annotations
 
@@ -26,22 +24,25 @@ from shoestring.plan.relative_latency import RelativeLatency, relative_latency
 from shoestring.plan.same_graph import file_of, signature_of
 
 _TIMED_BY, _UNIT = "timed by", "milliseconds of the original"
-"""What a trial says of its milliseconds, beside the versions of what made it."""
+"""Keys among the versions of a trial: how its milliseconds were measured, and their unit."""
 NOT_REACHED = "not reached: "
-"""Before a note of what a technique was asked for and did not reach.
+"""The start of a note of what a technique was asked for and did not reach.
 
-All others are of what it left alone.
+Notes without it are of what a technique left alone.
 """
 
 
 @dataclass
 class Weighing:
-    """Makes files of changed models, and weighs them beside the file of `model`, which is written
-    into `folder` (`reference`).
+    """Makes files of changed models, and measures them beside the file of the original.
 
-    `meters` are read; a Latency among them times each file beside the reference instead, for about
-    `seconds`. Raises ValueError for a model that is not finite, ExportError for one that cannot be
-    a file.
+    `model`: the original. Its file is `reference`, with so many `bytes` and this `sha256`.
+    `folder`: where that file is written.
+    `meters`: are read for each file. A Latency among them times it against the reference.
+    `smallest`: as in `kit.write`.
+    `seconds`: about how long a file is timed.
+
+    Raises ValueError for a model that is not finite, ExportError for one that cannot be a file.
     """
 
     model: nn.Module
@@ -60,28 +61,28 @@ class Weighing:
         self._exported, self._signature = export(self.model, self.task), signature_of(self.model)
         data = pack(self.model, self._exported, smallest=self.smallest)
         self.bytes, self.sha256 = len(data), hashlib.sha256(data).hexdigest()
-        # By its digest: a folder may see several models, and none writes over another's.
+        # Named by its digest, since several models may share a folder.
         self.reference = self.folder / original_name(self.sha256)
         self.folder.mkdir(parents=True, exist_ok=True)
         save(self.reference, data)
 
     def file_of(self, changed: nn.Module) -> bytes:
-        """The bytes of a changed model's file; raises ExportError where it cannot be one."""
+        """The bytes of a changed model's file; raises ExportError where it cannot be a file."""
         return file_of(changed, self.task, self._exported, self._signature, smallest=self.smallest)
 
     def original(self) -> Cost:
-        """What the model as it was costs to have.
-
-        Its file, its milliseconds, and what the other meters read.
-        """
+        """The cost of having the original: its bytes, its milliseconds and other readings."""
         cost = self._read(self.reference) | Cost(bytes=self.bytes)
-        timed = self.beside(self.reference)
+        timed = self.relative_latency(self.reference)
         return cost if timed is None else cost | Cost(milliseconds=timed.milliseconds)
 
-    def beside(
+    def relative_latency(
         self, file: Path, other: Path | None = None, seconds: float | None = None
     ) -> RelativeLatency | None:
-        """The pace of a file beside the reference, or another file; None without a latency meter."""
+        """The latency of a file relative to another, or to the reference.
+
+        None without a latency meter. `seconds`: about how long it takes; None for the usual.
+        """
         if self.latency is None:
             return None
         return relative_latency(
@@ -89,10 +90,10 @@ class Weighing:
         )
 
     def measured(self, trial: Trial, file: Path, judge: Judge, milliseconds: float | None) -> Trial:
-        """The trial with all that its file tells.
+        """The trial with the score and the cost of its file.
 
-        Without a score, and with the reason, where that is no number.
-        `milliseconds`: what the original takes a run, the unit of its time.
+        Where the score is no number, the trial has none, and its note says so. `milliseconds`: of a
+        run of the original, the unit of the trial's milliseconds; None where nothing is timed.
         """
         value, merits, scores = judge(file)
         trial = replace(trial, cost=trial.cost | Cost(bytes=file.stat().st_size), scores=scores)
@@ -101,16 +102,14 @@ class Weighing:
         return self.read(replace(trial, score=value, error=judge.error(merits)), file, milliseconds)
 
     def read(self, trial: Trial, file: Path, milliseconds: float | None) -> Trial:
-        """The trial with what the meters read off its file."""
+        """The trial with the readings of the meters."""
         return self.timed(replace(trial, cost=trial.cost | self._read(file)), file, milliseconds)
 
     def timed(
         self, trial: Trial, file: Path, milliseconds: float | None, seconds: float | None = None
     ) -> Trial:
-        """The trial with the milliseconds of its file, timed for so many seconds, and their
-        interval.
-        """
-        timed = self.beside(file, seconds=seconds)
+        """The trial with the milliseconds of its file and their interval."""
+        timed = self.relative_latency(file, seconds=seconds)
         if timed is None or milliseconds is None:
             return trial
         noise = {
@@ -127,13 +126,14 @@ class Weighing:
 
     @property
     def timer(self) -> str:
-        """What times files: settings of the latency meter, and the machine.
+        """The latency meter with its settings, and the machine.
 
-        Milliseconds of another are not to be compared with.
+        Milliseconds of different timers must not be compared.
         """
         return "" if self.latency is None else f"{self.latency!r} {machine()}"
 
     def _read(self, file: Path) -> Cost:
+        """The readings of all meters but the latency meter."""
         cost = Cost()
         for meter in self.meters:
             if not isinstance(meter, Latency):
@@ -142,9 +142,12 @@ class Weighing:
 
 
 def in_time_of(trial: Trial, timer: str, milliseconds: float | None) -> Trial:
-    """A trial, its milliseconds in units of what the original takes by a timer.
+    """A trial whose milliseconds are scaled to another timing of the original by the same timer.
 
-    Without them where another runtime, device or machine timed it, or with other settings.
+    They are left out where another runtime, device, machine or setting timed the trial.
+
+    `timer`: as `Weighing.timer`.
+    `milliseconds`: that the original takes now.
     """
     measured = trial.cost.milliseconds
     if measured is None:
@@ -162,13 +165,13 @@ def in_time_of(trial: Trial, timer: str, milliseconds: float | None) -> Trial:
 
 
 def original_name(sha256: str) -> str:
-    """What the file of the model that came in is called, by its digest."""
+    """The name of the file of the model that came in, by its digest."""
     return f"original-{sha256[:16]}.shoe"
 
 
 @contextmanager
 def file_with(data: bytes) -> Iterator[Path]:
-    """The path of a file with these bytes, which is deleted afterwards."""
+    """A context with the path of a file with these bytes, which is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
         path = Path(folder) / "model.shoe"
         save(path, data)
@@ -177,28 +180,30 @@ def file_with(data: bytes) -> Iterator[Path]:
 
 @contextmanager
 def hearing(notes: list[str], *, shortfalls: bool = False) -> Iterator[None]:
-    """Adds what techniques skip to the notes, each text once; other warnings are given as ever.
+    """A context that adds each SkippedWarning to the notes once, and passes other warnings on.
 
-    `shortfalls`: so too what they were asked for and did not reach, behind NOT_REACHED; else it is
-        dropped, for how far a trial came is measured.
+    `shortfalls`: whether a ShortfallWarning is added too, after NOT_REACHED. Else it is dropped,
+        since it is measured how far a trial came.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for one in said:
-        if not issubclass(one.category, SkippedWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    for warning in caught:
+        if not issubclass(warning.category, SkippedWarning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
             continue
-        short = issubclass(one.category, ShortfallWarning)
-        text = f"{NOT_REACHED}{one.message}" if short else str(one.message)
+        short = issubclass(warning.category, ShortfallWarning)
+        text = f"{NOT_REACHED}{warning.message}" if short else str(warning.message)
         if text not in notes and (shortfalls or not short):
             notes.append(text)
 
 
 def fault_of(error: Exception) -> str:
-    """What a technique's error says, for a note.
+    """The text of a technique's error, for a note.
 
-    One that is none of the technique's (a full disk, a device that is gone) is raised.
+    An error that is not the technique's fault (a full disk, a device that is gone) is raised again.
     """
     if isinstance(error, RemoteError) or (isinstance(error, OSError) and error.errno is not None):
         raise error

@@ -1,7 +1,4 @@
-"""Several processes that search together.
-
-Each runs the same search on the same study, and claims what no other is at.
-"""
+"""Several processes that search together, each on trials that no other is making."""
 
 from __future__ import annotations
 
@@ -18,54 +15,57 @@ from typing import Any
 from torch import nn
 
 from shoestring.core import Budget, Task
-from shoestring.plan.compress import Job
+from shoestring.plan.job import Job
 
 WORKER = "--worker"
+"""The option that makes a process a worker of another."""
 
 
 @contextmanager
 def helpers(count: int) -> Iterator[None]:
-    """So many more processes with this one's command line, which end when this one does, however it
-    ends.
+    """A context in which so many more processes run with the command line of this one.
+
+    They end when this process ends, however it ends. Warns where some ended before the context.
     """
     command = [sys.executable, "-m", "shoestring.cli", *sys.argv[1:], WORKER]
     running = [
         subprocess.Popen(
-            [*command, str(place)],
+            [*command, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for place in range(1, count + 1)
+        for number in range(1, count + 1)
     ]
     try:
         yield
     finally:
-        if failed := [one.returncode for one in running if one.poll()]:
+        if failed := [process.returncode for process in running if process.poll()]:
             warnings.warn(
                 f"{len(failed)} of {count} more workers ended early, with status {failed[0]}",
                 stacklevel=3,
             )
-        for one in running:
-            one.kill()
-            one.wait()
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def join(
     build: Callable[[], tuple[nn.Module, Task]], budget: Budget, path: Path, **settings: Any
 ) -> None:
-    """Search in the study of a command that runs elsewhere, until the time is up or that ends.
+    """Search in the study of another process, until the time is up or that process ends.
 
-    Nothing is delivered.
+    No file is delivered. The arguments are those of `compress`.
     """
-    threading.Thread(target=_end_with_who_began, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     model, task = build()
     Job.of(model, task, budget, path, **settings).search()
 
 
-def _end_with_who_began() -> None:
-    """Wait for the end of standard input, which is the end of the process that holds the other
-    side; then stop at once.
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, when the process that holds its other end is gone.
+
+    Then stop at once.
     """
     os.read(0, 1)
     os._exit(0)

@@ -7,7 +7,7 @@ import pytest
 from shoestring.kit import listening
 from shoestring.kit.progress import progress
 from shoestring.plan import clock as module
-from shoestring.plan.clock import ENDING, Clock, TimeUpError, told
+from shoestring.plan.clock import ENDING, Clock, TimeUpError, duration
 
 
 @pytest.fixture
@@ -145,4 +145,4 @@ def test_another_thread_is_not_stopped(now):
     [(-3, "0 s"), (0.4, "0 s"), (89, "89 s"), (90, "1.5 min"), (5399, "90.0 min"), (5400, "1.5 h")],
 )
 def test_seconds_in_words(seconds, words):
-    assert told(seconds) == words
+    assert duration(seconds) == words

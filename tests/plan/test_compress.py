@@ -24,9 +24,9 @@ from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique,
 from shoestring.kit import StudyHeld, Supervised, clone, parameter_bytes
 from shoestring.meters import Latency, Ratio, alternate
 from shoestring.plan import Report, compress, main_job
+from shoestring.plan.aiming import Aiming
 from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.proposal import open_proposals
-from shoestring.plan.rounds import Rounds
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge
 
@@ -290,7 +290,7 @@ def test_what_a_meter_says_decides(model, task, tmp_path):
 def test_the_time_is_kept(model, task, tmp_path, monkeypatch):
     """By a clock that goes on by a twentieth of a second whenever the search looks at it."""
     began, looks = 1000.0, count(1)
-    for module in ("clock", "compress", "experiments", "judge", "training_time"):
+    for module in ("clock", "job", "experiments", "judge", "training_time"):
         monkeypatch.setattr(
             sys.modules[f"shoestring.plan.{module}"], "monotonic", lambda: began + next(looks) / 20
         )
@@ -625,7 +625,7 @@ def test_a_training_goes_on_where_one_of_its_kind_ended(model, task, tmp_path):
 @pytest.mark.by_default("drop<=20%")
 @pytest.mark.parametrize("budget", ["size<=100B", "drop<=20%"])
 def test_it_says_where_there_was_no_time_to_train(model, task, tmp_path, monkeypatch, budget):
-    monkeypatch.setattr(Rounds, "_steps", lambda self, arm, share: 1)
+    monkeypatch.setattr(Aiming, "steps", lambda self, arm, share: 1)
     said: list[str] = []
     outcome = compress(model, task, budget, tmp_path / "out.shoe", minutes=MINUTES, say=said.append)
     assert not any(one.fidelity for one in outcome.trials[1:]) and any(

@@ -211,10 +211,10 @@ def test_a_chain_shares_its_steps_among_what_trains():
     arm = Arm(
         (Move(Magnitude()), Move(PostTraining()), Move(WeightSharing()))
     )  # two shares for weights, one for numbers
-    pruned, whole, shared = arm.chain([0.0, 0.0, 1.0], 300)
+    pruned, integers, shared = arm.chain([0.0, 0.0, 1.0], 300)
     assert isinstance(pruned, Magnitude) and pruned.training.steps == 200
     assert isinstance(shared, WeightSharing) and shared.training.steps == 100
-    assert isinstance(whole, PostTraining)
+    assert isinstance(integers, PostTraining)
     assert arm.trains and arm.name == "Magnitude + PostTraining + WeightSharing"
 
 

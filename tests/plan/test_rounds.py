@@ -22,7 +22,7 @@ from shoestring.plan import compress
 from shoestring.plan.clock import Clock
 from shoestring.plan.compress import searching
 from shoestring.plan.experiments import Experiments
-from shoestring.plan.forecast import foretell
+from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import undominated
 from shoestring.plan.kept import NOTE, kept
 from shoestring.plan.moves import Arm, moves
@@ -47,7 +47,7 @@ def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(
         tried.append(arm.name)
         if arm is slow:
             return None
-        rounds.begun += 1
+        rounds.aiming.begun += 1
         return Trial(
             technique=f"{len(tried)}",
             seed=0,
@@ -55,7 +55,7 @@ def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(
             score=rounds.experiments.base - 0.2,
         )
 
-    monkeypatch.setattr(rounds, "_aimed", aimed)
+    monkeypatch.setattr(rounds.aiming, "train", aimed)
     monkeypatch.setattr(rounds, "_as_many_as_fit", lambda share, most: 1)
     rounds._fewer_for_longer([slow, fast, other])
     assert tried[:2] == [slow.name, fast.name] and other.name not in tried
@@ -112,7 +112,7 @@ def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path,
             technique=f"{arm.name} {len(tried)}", seed=0, cost=cost, score=experiments.base - lost
         )
 
-    monkeypatch.setattr(rounds, "_aimed", aimed)
+    monkeypatch.setattr(rounds.aiming, "train", aimed)
     rounds._fewer_for_longer([slow, fast])
     assert tried == [slow.name, fast.name, fast.name, fast.name]
     tried.clear()
@@ -132,7 +132,7 @@ def test_where_a_training_diverged_another_kind_of_chain_is_tried(
         found = None if arm is first else rounds.experiments.base
         return Trial(technique=f"{len(tried)}", seed=0, cost=Cost(bytes=100), score=found)
 
-    monkeypatch.setattr(rounds, "_aimed", aimed)
+    monkeypatch.setattr(rounds.aiming, "train", aimed)
     monkeypatch.setattr(rounds, "_as_many_as_fit", lambda share, most: 1)
     rounds._ever_smaller([first, second])
     assert tried == [first.name, second.name, second.name, second.name]
@@ -325,12 +325,12 @@ def test_a_forecast_goes_by_what_an_earlier_training_came_to(model, task, tmp_pa
     slow = replace(original, cost=replace(original.cost, milliseconds=1.0))
     standing.experiments.original = standing.best = slow
     search = Search(standing, step=0.01)
-    before = foretell(search)
+    before = forecast_of(search)
     trained = replace(
         slow, technique="trained", fidelity=0.3, cost=replace(slow.cost, milliseconds=0.8)
     )
     standing.seen = {one.technique: one for one in (slow, trained)}
-    after = foretell(search)
+    after = forecast_of(search)
     assert (
         before.milliseconds
         and after.milliseconds

@@ -438,6 +438,6 @@ def test_a_device_that_is_gone_is_no_fault_of_the_technique(monkeypatch):
         except StopIteration:
             raise RemoteError("the device is gone") from None
 
-    monkeypatch.setattr("shoestring.plan.weighing.pace", relative_latency)
+    monkeypatch.setattr("shoestring.plan.weighing.relative_latency", relative_latency)
     with pytest.raises(RemoteError, match="gone"):
         sensitivity(Sum(2), summing(2), Harm(harms=(1.0, 1.0)), meters=[Latency()])

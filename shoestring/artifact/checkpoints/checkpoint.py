@@ -176,7 +176,9 @@ def checkpoint(
     return made
 
 
-def pack(content: Checkpoint, source: Path, out: Path, *, smallest: bool = False) -> Packing:
+def pack_checkpoint(
+    content: Checkpoint, source: Path, out: Path, *, smallest: bool = False
+) -> Packing:
     """Write a checkpoint as a .shoe file, after reading the packed bytes back and comparing them.
 
     `content`: the checkpoint of `source`, whose size is reported.

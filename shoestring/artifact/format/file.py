@@ -124,7 +124,7 @@ def pack(
             else entries.encode(content.graphs)
         )
         graph = squeeze(encoded, DICTIONARY)
-    packed = tensor_writer.pack(content.tensors, smallest=smallest, advance=advance)
+    packed = tensor_writer.encode(content.tensors, smallest=smallest, advance=advance)
     headers = _shorter(bytes(packed.headers))
     bodies = {
         GRAPH: graph,

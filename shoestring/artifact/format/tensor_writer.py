@@ -63,7 +63,7 @@ class _Way:
     levels: int = 0
 
 
-def pack(
+def encode(
     tensors: list[Tensor],
     *,
     smallest: bool = False,

@@ -17,7 +17,7 @@ from shoestring.artifact.checkpoints.checkpoint import (
     checkpoint,
     from_safetensors,
     is_safetensors,
-    pack,
+    pack_checkpoint,
     read,
     room,
 )
@@ -48,7 +48,7 @@ def raw(entries: dict, values: bytes, padding: bytes = b"", indent: int | None =
 def through(path, tmp_path) -> tuple[bytes, str]:
     """What comes out of a file that is packed and unpacked."""
     out = tmp_path / "packed.shoe"
-    pack(from_safetensors(path), path, out)
+    pack_checkpoint(from_safetensors(path), path, out)
     return as_safetensors(read(out))
 
 
@@ -162,7 +162,7 @@ def test_tied_names_come_back_with_the_tensor():
 def test_the_bill_adds_up(tmp_path):
     path, out = tmp_path / "model.safetensors", tmp_path / "model.shoe"
     save_file({"w": RANDOM.normal(0, 0.02, (300, 200)).astype(np.float32), "n": np.arange(9)}, path)
-    found = pack(from_safetensors(path), path, out)
+    found = pack_checkpoint(from_safetensors(path), path, out)
     assert found.bytes_before == path.stat().st_size and found.bytes_after == out.stat().st_size
     assert [kind[:4] for kind in found.kinds] == [
         ("int64", 1, 9, 72),
@@ -269,11 +269,11 @@ def test_nothing_is_written_where_it_cannot_be(tmp_path):
     save_file({"a": np.arange(3)}, path)
     found = from_safetensors(path)
     with pytest.raises(IsADirectoryError, match="is a folder"):
-        pack(found, path, tmp_path)
+        pack_checkpoint(found, path, tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder"):
-        pack(found, path, tmp_path / "absent" / "x.shoe")
+        pack_checkpoint(found, path, tmp_path / "absent" / "x.shoe")
     with pytest.raises(ValueError, match="the checkpoint itself"):
-        pack(found, path, path)
+        pack_checkpoint(found, path, path)
     assert [one.name for one in tmp_path.iterdir()] == ["model.safetensors"]
 
 

@@ -103,9 +103,9 @@ def test_of_two_packs_onto_one_name_the_later_one_says_so(tmp_path, monkeypatch)
     with pytest.raises(
         FileExistsError, match=r"another command wrote .*model\.shoe meanwhile, and it stays"
     ):
-        checkpoint.pack(found, source, out)
+        checkpoint.pack_checkpoint(found, source, out)
     assert out.read_bytes() == b"of the other command"
     monkeypatch.undo()
     assert (
-        checkpoint.pack(found, source, out).bytes_after == out.stat().st_size
+        checkpoint.pack_checkpoint(found, source, out).bytes_after == out.stat().st_size
     )  # one that was there before is replaced

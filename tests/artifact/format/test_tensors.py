@@ -36,7 +36,7 @@ def unpack(packed, limit=LIMIT):
 
 
 def check(tensors, smallest=False):
-    packed = tensor_writer.pack(tensors, smallest=smallest)
+    packed = tensor_writer.encode(tensors, smallest=smallest)
     found = unpack(packed)
     for before, ours, after in zip(tensors, packed.packed, found, strict=True):
         assert after.tensor.element == before.element
@@ -211,7 +211,7 @@ def test_decoding_in_chunks_is_decoding_at_once(monkeypatch):
 
 
 def test_too_large_for_the_limit():
-    packed = tensor_writer.pack([tensor(np.zeros(1000, np.float32))])
+    packed = tensor_writer.encode([tensor(np.zeros(1000, np.float32))])
     unpack(packed, 4000)
     with pytest.raises(ShoeError, match="raise max_bytes"):
         unpack(packed, 3999)
@@ -426,7 +426,7 @@ def test_what_a_file_cannot_hold():
     with pytest.raises(TypeError, match="bfloat16"):
         Tensor(16, np.zeros(2, np.uint16)).array()
     with pytest.raises(ValueError, match="order"):
-        tensor_writer.pack([tensor(np.zeros(2), 1), tensor(np.zeros(2), 1)])
+        tensor_writer.encode([tensor(np.zeros(2), 1), tensor(np.zeros(2), 1)])
 
 
 def test_other_byte_orders_and_layouts():

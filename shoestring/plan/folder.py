@@ -1,4 +1,4 @@
-"""Where a search works: the file that it writes, and the folder beside it."""
+"""The folder of a search, beside the file that it writes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shoestring.kit.study.study import alone
 
 
 def folder_of(path: Path) -> Path:
-    """Where a search keeps what it measured: beside the file that it writes."""
+    """The folder of what a search measures, beside the file that it writes."""
     return path.with_name(f"{path.name}{STUDY}")
 
 
 class Temporary:
-    """A folder that lasts as long as this object."""
+    """A temporary folder that lasts as long as this object."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="shoestring-"))
@@ -28,9 +28,10 @@ class Temporary:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Be the one that searches in a folder.
+    """A context in which no other process searches in a folder.
 
-    Where nothing was measured, one that was not there before is not there after.
+    A folder that is new is deleted again where an error ends the context before anything was
+    measured.
     """
     new = not folder.exists()
     folder.mkdir(exist_ok=True)
@@ -38,7 +39,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         with alone(folder):
             yield
     except Exception:
-        measured = any(not one.name.startswith("original-") for one in folder.glob("*.shoe"))
+        measured = any(not file.name.startswith("original-") for file in folder.glob("*.shoe"))
         if new and not measured:
             shutil.rmtree(folder, ignore_errors=True)
         raise
