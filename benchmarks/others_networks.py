@@ -55,7 +55,7 @@ def others() -> Path:
 def classes(
     source: Path, names: tuple[str, ...], known: dict[str, Any]
 ) -> dict[str, type[nn.Module]]:
-    """Classes of a file of Python, without running the rest of it, which imports what is not there."""
+    """Classes of a Python file, without running the rest of it, which imports what is absent."""
     tree = ast.parse(source.read_text())
     tree.body = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name in names]
     space: dict[str, Any] = {

@@ -43,7 +43,7 @@ def run(*command: str) -> tuple[int, str]:
 
 
 def tool(name: str) -> str:
-    """The path of a tool, of this environment before all others; skips where it is not installed."""
+    """The path of a tool, of this environment first; skips where it is not installed."""
     path = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if path is None:
         pytest.skip(f"{name} is not installed: pip install -e '.[dev]'")

@@ -1,4 +1,4 @@
-"""The site: it builds without a warning and asks for nothing from elsewhere, and the tutorial runs."""
+"""The site builds without a warning and asks for nothing from elsewhere; the tutorial runs."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_no_more_are_scored_to_find_out_than_there_is_time_for(
 
 
 class Own(Task):
-    """A task of somebody's own that tells the merit of each of 400 examples and draws no samples."""
+    """A user's task that has the merit of each of 400 examples and draws no samples."""
 
     def __init__(self) -> None:
         self.inner = digits()

@@ -1,4 +1,4 @@
-"""Packed checkpoints: the file that went in comes out; what is damaged, or something else, is told."""
+"""Packed checkpoints: the file that went in comes out; damaged or other files are refused."""
 
 import hashlib
 import json
