@@ -118,8 +118,7 @@ def fsdd() -> Path:
     if not (archive := folder / "recordings.tar.xz").is_file():
         raise SystemExit(
             f"there is no {archive}: clone github.com/Jakobovski/free-spoken-digit-dataset at "
-            "26eb9aa and pack its recordings into it "
-            "(tar -cJf recordings.tar.xz recordings)"
+            "26eb9aa and pack its recordings into it (tar -cJf recordings.tar.xz recordings)"
         )
     return archive
 

@@ -80,7 +80,7 @@ def content_of(path: Path) -> Content:
 
 
 def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
-    """What every peer starts from, made once: model.onnx, model.pt2, calibration.npz, example.npz."""
+    """Make model.onnx, model.pt2, calibration.npz and example.npz, from which every peer starts."""
     if (folder / "example.npz").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

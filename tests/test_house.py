@@ -197,9 +197,9 @@ def indices() -> list[str]:
 def test_rooms_are_there_when_they_are_asked_for():
     """`shoestring.prune.Magnitude` needs no import of its own, and `import shoestring` no torch."""
     told = (
-        "import sys, shoestring; assert 'torch' not in sys.modules; "
-        "print(sorted(one for one in dir(shoestring) if hasattr(getattr(shoestring, one), "
-        "'__path__')), shoestring.prune.Magnitude.__name__)"
+        "import sys, shoestring; assert 'torch' not in sys.modules; print(sorted(one for one in "
+        "dir(shoestring) if hasattr(getattr(shoestring, one), '__path__')), "
+        "shoestring.prune.Magnitude.__name__)"
     )
     said = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True

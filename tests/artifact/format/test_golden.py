@@ -123,7 +123,7 @@ def make() -> None:
 
 
 def rounded(model, sliced: bool):
-    """A copy with weights on grids of about seven multiples: a scale for each, or for each slice."""
+    """A copy with weights on grids of about seven multiples: a scale each, or one a slice."""
     from shoestring.kit import clone, compressible
 
     model = clone(model)
