@@ -32,7 +32,8 @@ def test_the_tutorial_runs_and_ends_with_a_small_file(tmp_path):
     # In a process of its own, as a reader would run it: what it sets in torch stays there.
     code = (
         "import json, pathlib, notebook; content = "
-        "json.loads(notebook.NOTEBOOK.read_text(encoding='utf-8'));print(json.dumps(notebook.run(content, "
+        "json.loads(notebook.NOTEBOOK.read_text(encoding='utf-8'));"
+        "print(json.dumps(notebook.run(content, "
         "pathlib.Path.cwd())))"
     )
     paths = os.pathsep.join([str(DOCS), str(ROOT), os.environ.get("PYTHONPATH", "")])
