@@ -257,7 +257,8 @@ def declaration(axis: Axis) -> str:
     words = [f"least={axis.least}"] * (axis.least > 1) + [f"most={axis.most}"] * (
         axis.most is not None
     )
-    return f"Axis({', '.join([repr(axis.name), *words, *[f'multiple={axis.multiple}'] * (axis.multiple > 1)])})"
+    words += [f"multiple={axis.multiple}"] * (axis.multiple > 1)
+    return f"Axis({', '.join([repr(axis.name), *words])})"
 
 
 def suggested(example: Example, guards: Guards) -> list[Axis]:

@@ -1,6 +1,4 @@
-"""Guards: what torch's exporter took for granted of the lengths of inputs, as expressions that can
-be evaluated.
-"""
+"""Guards: what torch's exporter assumed of the lengths of inputs, as expressions to evaluate."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ _DEFERRED = "prefer_deferred_runtime_asserts_over_guards"
 
 @dataclass
 class Guards:
-    """What must hold of the lengths of the inputs for a graph to be right: expressions of torch's."""
+    """Expressions of torch's that hold of the lengths of the inputs at which a graph is right."""
 
     codes: list[CodeType] = field(default_factory=list)
     noted: bool = True

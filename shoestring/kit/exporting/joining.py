@@ -1,6 +1,4 @@
-"""The exports of a model's entries, each over tensors of its own, as one over the tensors of all of
-them.
-"""
+"""Join the exports of a model's entries into one, in which each tensor stands once."""
 
 from __future__ import annotations
 

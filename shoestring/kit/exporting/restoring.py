@@ -127,7 +127,7 @@ def _put(weight: Weight, value: torch.Tensor) -> None:
 def _give_state_of(
     weight: Weight, scales: np.ndarray | None, levels: int, *, is_integers: bool
 ) -> None:
-    """Have a weight keep to what the file tells of it: its steps, or so many levels, and its zeros."""
+    """Give a weight the state that the file shows: its scales or its levels, and its zeros."""
     scale = None if scales is None else torch.from_numpy(scales.copy())
     if scale is not None and scales is not None and not is_integers:
         scale = scale.reshape(scales_shape(scales, weight.raw.ndim))

@@ -1,6 +1,4 @@
-"""What torch's exporter writes for operators that it does not know, or writes in a way that files
-do not hold.
-"""
+"""How torch's exporter writes operators that it does not know, or writes as files cannot hold."""
 
 from __future__ import annotations
 
