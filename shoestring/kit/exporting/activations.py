@@ -1,7 +1,7 @@
 """Rewrite what is between the layers of a quantized graph, so that runtimes compute in integers.
 
-Each function changes a graph in place. The results of the graph stay the same, up to the rounding
-of activations that are on grids.
+Each function changes a graph in place. The results of the graph stay the same, up to rounding in
+floating point.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from onnx import helper
 from shoestring.kit.exporting.editable_graph import EditableGraph
 
 _MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-"""Operators whose outputs are elements of their inputs, which runtimes know of them."""
+"""Operators that only move or select elements: values on a grid stay on it, and runtimes know."""
 
 
 def drop_activations(graph: EditableGraph) -> None:
@@ -21,7 +21,7 @@ def drop_activations(graph: EditableGraph) -> None:
     for node in graph.nodes("Relu", "Clip"):
         users = graph.users.get(node.output[0], [])
         if users and all(
-            user.op_type == "QuantizeLinear" and _clips_alike(graph, node, user) for user in users
+            user.op_type == "QuantizeLinear" and _clips_as_much(graph, node, user) for user in users
         ):
             for user in users:
                 user.input[0] = node.input[0]
@@ -29,7 +29,7 @@ def drop_activations(graph: EditableGraph) -> None:
             graph.index()
 
 
-def _clips_alike(
+def _clips_as_much(
     graph: EditableGraph, activation: onnx.NodeProto, rounding: onnx.NodeProto
 ) -> bool:
     """Whether rounding to the grid clips at least as much as the activation does."""
