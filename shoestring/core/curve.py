@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, final
+from uuid import uuid4
 
 from shoestring.core.apply import apply
 from shoestring.core.cost import Cost
@@ -177,11 +178,12 @@ def _point(
     split: str,
     ledger: Ledger,
 ) -> tuple[float, float]:
-    before, labelled = len(ledger.rows()), task.labelled()
-    result = apply(technique, model, task, ledger=ledger, seed=seed)
+    run, labelled = uuid4().hex, task.labelled()
+    result = apply(technique, model, task, ledger=ledger, seed=seed, run=run)
     cost = Cost()
-    for row in ledger.rows()[before:]:
-        cost += row.cost_after
+    for row in ledger.rows():  # another process may write to the same ledger
+        if row.run == run:
+            cost += row.cost_after
     amount = getattr(cost, resource)
     if resource == "labels" and labelled is not None:
         amount = (amount or 0) + len(labelled.known())

@@ -39,7 +39,7 @@ def file_of(
     """The bytes of a changed model's file.
 
     `exported`, `signature`: of the original.
-    `smallest`: as in `kit.write`.
+    `smallest`: as in `kit.save`.
 
     Raises ExportError where the changed model cannot be a file.
     """

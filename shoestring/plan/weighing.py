@@ -39,7 +39,7 @@ class Weighing:
     `model`: the original. Its file is `reference`, with so many `bytes` and this `sha256`.
     `folder`: where that file is written.
     `meters`: are read for each file. A Latency among them times it against the reference.
-    `smallest`: as in `kit.write`.
+    `smallest`: as in `kit.save`.
     `seconds`: about how long a file is timed.
 
     Raises ValueError for a model that is not finite, ExportError for one that cannot be a file.

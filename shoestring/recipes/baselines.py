@@ -15,12 +15,12 @@ from shoestring.kit import (
     Supervised,
     Training,
     clone,
+    load_into,
     mirrored,
     moved,
-    restore,
     resuming,
+    save,
     train,
-    write,
 )
 from shoestring.models import BiLSTMTagger, LeNet5, MobileNet, ResNet20, TabularNet, TextEncoder
 from shoestring.recipes.record import Line, Measure, Recipe, Results
@@ -101,7 +101,7 @@ def baseline(
     chosen = settings or SETTINGS[type(model)]
     model = clone(model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if path.exists():
-        return restore(path, model)
+        return load_into(path, model)
     with resuming(path.with_suffix(".unfinished")), seeded(seed):
         train(
             model,
@@ -112,7 +112,7 @@ def baseline(
             ),
             what=f"training {type(model).__name__}",
         )
-    write(model, task.sealed(), path)
+    save(model, task.sealed(), path)
     return model
 
 

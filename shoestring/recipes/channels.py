@@ -11,7 +11,7 @@ from torch import nn
 
 from shoestring.core import Ledger, Technique, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import AdamW, Supervised, Training, resuming, write
+from shoestring.kit import AdamW, Supervised, Training, resuming, save
 from shoestring.meters import Operations
 from shoestring.models import ResNet20
 from shoestring.prune import Channels
@@ -72,7 +72,7 @@ def channels_resnet(
     shown = replace(task, augment=pictures, autocast=torch.bfloat16)
     with resuming(path.with_suffix(".unfinished")):
         thin = apply(technique, model, shown.sealed(), ledger=ledger, seed=seed)
-    size = write(thin, task.sealed(), path)
+    size = save(thin, task.sealed(), path)
     operations = Operations()(path, task.sealed()).operations
     assert operations is not None
     test = prove(path, task, ledger=ledger, seed=seed, note=f"channels {type(model).__name__}")

@@ -23,8 +23,8 @@ from shoestring.kit import (
     parameter_bytes,
     parameters_of,
     resuming,
+    save,
     train,
-    write,
 )
 from shoestring.models import LeNet5, LeNet300
 from shoestring.prune import Magnitude
@@ -114,7 +114,7 @@ def deep_compression(
 
     def stage(name: str, now: nn.Module, counted: int | None = None) -> None:
         path = folder / f"{name}.shoe"
-        size = write(now, sealed, path, exported=exported)
+        size = save(now, sealed, path, exported=exported)
         note = f"deep_compression {network.__name__}: {name}"
         test = prove(path, task, ledger=ledger, seed=seed, note=note)
         stages.append(Stage(name, counted or size, score_of(sealed, now), test))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from shoestring.core import apply, chain, prove, score, seeded
-from shoestring.kit import AdamW, Supervised, Training, clone, export, parameter_bytes, train, write
+from shoestring.kit import AdamW, Supervised, Training, clone, export, parameter_bytes, save, train
 from shoestring.models import DigitsLeNet
 from shoestring.prune import Magnitude
 from shoestring.quantize import WeightSharing
@@ -36,7 +36,7 @@ def end_to_end(run: Run) -> None:
 
     def scores(name: str, now: torch.nn.Module, counted: int | None = None) -> None:
         path = run.folder / f"{name.replace(' ', '_')}.shoe"
-        size = write(now, task.sealed(), path, exported=exported)
+        size = save(now, task.sealed(), path, exported=exported)
         test = prove(path, task, ledger=run.ledger, seed=run.seed, note=f"digits_lenet: {name}")
         run.scores(name, counted or size, score(task.sealed(), now), test)
 

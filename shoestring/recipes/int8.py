@@ -14,7 +14,7 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.core import Ledger, Technique, apply, chain, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import AdamW, Patterns, Supervised, Training, resuming, write
+from shoestring.kit import AdamW, Patterns, Supervised, Training, resuming, save
 from shoestring.meters import alternate, ratio
 from shoestring.models import TextEncoder
 from shoestring.plan import FallbackResult, fallback
@@ -161,7 +161,7 @@ def _quantised(
         )
         say(str(kept))
         integer = apply(kept.technique, thin, sealed, ledger=ledger, seed=seed)
-    size = write(integer, sealed, path)
+    size = save(integer, sealed, path)
     test = prove(path, task, ledger=ledger, seed=seed, note=f"int8 {type(model).__name__}")
     return Int8Result(
         bytes=size,

@@ -17,13 +17,13 @@ from shoestring.kit import (
     Supervised,
     Training,
     clone,
+    load_into,
     mirrored,
     moved,
     parameter_bytes,
-    restore,
     resuming,
+    save,
     train,
-    write,
 )
 from shoestring.models import LeNet5, LeNet300, ResNet20, SmallVGG
 from shoestring.quantize import Rate
@@ -184,7 +184,7 @@ def _points(
 
     def point(name: str, price: float, model: nn.Module, counted: int | None = None) -> None:
         path = folder / f"{name}.shoe"
-        size = write(model, task.sealed(), path, smallest=price > 0)
+        size = save(model, task.sealed(), path, smallest=price > 0)
         test = prove(path, task, ledger=ledger, seed=seed, note=f"rate {network.__name__}: {name}")
         points.append(Point(price, counted or size, score_of(task.sealed(), model), test))
         say(points[-1])
@@ -219,7 +219,7 @@ def _trained(
     with seeded(seed):
         model = network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if path.exists():
-        return restore(path, model)
+        return load_into(path, model)
     with seeded(seed):
         return train(
             model,

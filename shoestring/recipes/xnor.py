@@ -10,7 +10,7 @@ import torch
 
 from shoestring.core import Ledger, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.kit import AdamW, Supervised, Training, moved, resuming, train, write
+from shoestring.kit import AdamW, Supervised, Training, moved, resuming, save, train
 from shoestring.models import NormFirst
 from shoestring.quantize import Binary, Real, ScaledSigns, Signs
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
@@ -85,7 +85,7 @@ def xnor_convnet(
 
     def row(name: str, model: torch.nn.Module) -> None:
         path = folder / f"{name}.shoe"
-        size = write(model, task.sealed(), path)
+        size = save(model, task.sealed(), path)
         test = prove(path, task, ledger=ledger, seed=seed, note=f"xnor_convnet: {name}")
         rows.append(Row(name, size, score_of(task.sealed(), model), test))
         say(rows[-1])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from shoestring.core import Ledger, Task, Technique, label_task, spend
+from shoestring.core import Cost, Ledger, Row, Task, Technique, label_task, spend
 from shoestring.core.curve import Curve, Run, curve, saving
 
 from .games import Nim, Shop
@@ -88,6 +88,23 @@ def test_costs_are_read_off_the_ledger(beginner: nn.Module, tmp_path: Path):
         ValueError, match=r"nobody measured the communicated_bytes of Buy\(labels=3\)"
     ):
         curve(runs, resource="communicated_bytes", seeds=(0,))
+
+
+def test_rows_of_another_run_in_the_same_ledger_do_not_count(beginner: nn.Module, tmp_path: Path):
+    ledger = Ledger(tmp_path / "shared.sqlite")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Noisy(Technique):
+        def __call__(self, model: Any, task: Task) -> Any:
+            row = Row(kind="apply", technique="Other()", run="another", cost_after=Cost(labels=100))
+            ledger.append(row)  # as another process would, meanwhile
+            return Buy(labels=3)(model, task)
+
+    shop = Shop(bought=(0, 1), games=20)
+    found = curve(
+        lambda seed: [(Noisy(), beginner, shop)], resource="labels", seeds=(0,), ledger=ledger
+    )
+    assert found.costs == ((5,),)
 
 
 def test_results_are_scored_on_the_split_that_is_asked_for(beginner: nn.Module):

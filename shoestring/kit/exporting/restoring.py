@@ -13,7 +13,7 @@ from torch import nn
 from shoestring.artifact.format import file
 from shoestring.artifact.format.tensors import Tensor as FileTensor
 from shoestring.kit.quantised.integers import scales_in
-from shoestring.kit.weights.coded import INTEGER_FORM, give_state, scales_shape, torch_of
+from shoestring.kit.weights.coded import LARGEST_INT8, give_state, scales_shape, torch_of
 from shoestring.kit.weights.parameters import (
     Parameters,
     SkippedWarning,
@@ -139,7 +139,7 @@ def _give_state_of(
     scale = None if scales is None else torch.from_numpy(scales.copy())
     if scale is not None and scales is not None and not is_integers:
         scale = scale.reshape(scales_shape(scales, weight.raw.ndim))
-    give_state(weight, scale=scale, reach=INTEGER_FORM if is_integers else None, levels=levels)
+    give_state(weight, scale=scale, reach=LARGEST_INT8 if is_integers else None, levels=levels)
 
 
 def _warn_of_missing(

@@ -41,20 +41,6 @@ class Example:
         return called(model, self.entry)(*self.args, **self.kwargs)
 
 
-def example_of(task: Task) -> Example:
-    """The only example of a task.
-
-    Raises ExportError as `examples_of` does, and where the example names entries.
-    """
-    examples = examples_of(task)
-    if names := [example.entry for example in examples if example.entry]:
-        raise ExportError(
-            "this is for models that are called in one way, and the task's example names entries "
-            f"({', '.join(names)}): what can be done with several entries is in docs/tasks.md"
-        )
-    return examples[0]
-
-
 def examples_of(task: Task) -> list[Example]:
     """The task's example, or one for each entry that it names.
 

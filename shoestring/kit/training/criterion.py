@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shoestring.artifact import tree
+
 _ELEMENTWISE = (
     functional.mse_loss,
     functional.l1_loss,
@@ -75,19 +77,14 @@ def losses_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Te
         return torch.zeros(0)
     return torch.stack(
         [
-            loss_of(criterion, _row(outputs, row), targets[row : row + 1]).reshape(())
+            loss_of(
+                criterion,
+                tree.map(lambda output, row=row: output[row : row + 1], outputs),
+                targets[row : row + 1],
+            ).reshape(())
             for row in range(count)
         ]
     )
-
-
-def _row(outputs: Any, row: int) -> Any:
-    """The outputs of one example, as a batch."""
-    if isinstance(outputs, Mapping):
-        return {key: _row(value, row) for key, value in outputs.items()}
-    if isinstance(outputs, list | tuple):
-        return tuple(_row(part, row) for part in outputs)
-    return outputs[row : row + 1]
 
 
 def _described(outputs: Any) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from shoestring.artifact.format.tensors import ELEMENTS, Packed
 from shoestring.artifact.format.tensors import Tensor as Kept
 from shoestring.kit.weights.parameters import Weight
 
-INTEGER_FORM = 127
+LARGEST_INT8 = 127
 """The reach of weights that a file keeps as signed integers of 8 bits."""
 _MOST_LEVELS = 65536
 
@@ -93,7 +93,7 @@ def coded(value: Tensor, packed: Packed | None) -> Coded | None:
     `packed`: how a `.shoe` file kept it; None for other files.
     """
     if value.dtype == torch.int8 and value.ndim >= 2:
-        return Coded(torch.ones(()).expand(value.shape), INTEGER_FORM, has_zeros=packed is not None)
+        return Coded(torch.ones(()).expand(value.shape), LARGEST_INT8, has_zeros=packed is not None)
     if packed is None or not value.is_floating_point():
         return None
     if packed.scales is None:
