@@ -175,7 +175,7 @@ def export(
     Of a file with several entries, NAME.ENTRY.onnx for each.
     """
     from shoestring.artifact import by_entry, read_model, save
-    from shoestring.artifact.format.protobuf import onnx as as_onnx
+    from shoestring.artifact.format.protobuf import onnx_bytes as as_onnx
     from shoestring.artifact.runtime.folding import fold_transposes
 
     contents = by_entry(read_model(file))

@@ -1,5 +1,6 @@
-"""An ONNX model in its own bytes, written without the onnx package, which running a file should not
-need.
+"""A graph as the bytes of an ONNX model, written without the onnx package.
+
+Running a file must not need that package.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class _Message(Writer):
         self += struct.pack("<f", value)
 
 
-def onnx(graph: Graph, tensors: Sequence[Tensor], *, segment: bool = False) -> bytes:
+def onnx_bytes(graph: Graph, tensors: Sequence[Tensor], *, segment: bool = False) -> bytes:
     """A ModelProto with the tensors as initialisers.
 
     `segment`: types of outputs, and shapes of inputs that say none, are left out.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoestring.artifact.errors import missing
 from shoestring.artifact.format.graph import Graph
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import Tensor
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.artifact.runtime.session import Feeds, refuse
@@ -52,7 +52,7 @@ class OpenVINO:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = core.read_model(onnx(*fold_transposes(graph, tensors)))
+            model = core.read_model(onnx_bytes(*fold_transposes(graph, tensors)))
             _reduce_in_four_axes(model)
             return OpenVINOSession(
                 core.compile_model(model, "CPU", settings), [port.name for port in graph.inputs]

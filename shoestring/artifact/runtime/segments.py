@@ -1,6 +1,4 @@
-"""A graph in segments: ONNX Runtime computes all but the layers of signs, which kernels compute
-between its runs.
-"""
+"""A graph in segments, with our kernels for the layers of signs between runs of ONNX Runtime."""
 
 from __future__ import annotations
 

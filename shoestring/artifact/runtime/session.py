@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from shoestring.artifact.format.graph import Graph
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import Tensor
 from shoestring.artifact.wire import ShoeError
 
@@ -183,7 +183,7 @@ def session(
     )  # which know no such limit
     off = ["ConstantFolding"] if old or not limits.fold else []
     try:
-        model = onnx(graph, tensors, segment=parts is not None)
+        model = onnx_bytes(graph, tensors, segment=parts is not None)
         return onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], disabled_optimizers=off
         )
