@@ -151,7 +151,7 @@ def _rebuilt(nest: Any, change: Callable[[Any], Any], make: Callable[[Any, _Pair
 
 
 def _of_class(node: Any, pairs: _Pairs) -> Any:
-    """The branches in a node of the class of `node`; a mapping of an unknown class becomes a dict."""
+    """The branches in a node of the class of `node`, or in a dict for other mappings."""
     if isinstance(node, list | tuple):
         values = [value for _, value in pairs]
         return type(node)(*values) if _is_named(node) else type(node)(values)
