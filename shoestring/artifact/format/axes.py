@@ -44,7 +44,7 @@ class Axis:
             raise ValueError(f"the bounds of axis {self.name!r} admit no length: {self}")
 
     def __str__(self) -> str:
-        """The text in a file: `T`, `T (2 to 16)`, `T (up to 16)`, `T (8 or more, multiple of 4)`."""
+        """The text in a file, such as `T`, `T (2 to 16)`, `T (up to 16)` or `T (8 or more)`."""
         words = []
         if self.most is not None:
             words.append(f"{self.least} to {self.most}" if self.least > 1 else f"up to {self.most}")
