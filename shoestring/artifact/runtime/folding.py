@@ -16,8 +16,8 @@ def fold_transposes(graph: Graph, tensors: list[Tensor]) -> tuple[Graph, list[Te
 
     The outputs are the same. A weight that is also read in another way is not changed.
     A file stores weights as the module has them, so the graph of a linear layer transposes its
-    weight. ONNX Runtime does that once, while it loads. OpenVINO computes in floating point, without
-    warning, if a Transpose is between integers and the node that dequantises them.
+    weight. ONNX Runtime does that once, while it loads. OpenVINO computes in floating point where a
+    Transpose is between integers and the node that dequantises them, and gives no warning.
     """
     start = len(graph.inputs)
     weights = range(start, start + len(tensors))
