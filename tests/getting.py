@@ -97,10 +97,10 @@ def few_labels(count: int, seed: int, asked: set[int] | None = None) -> Supervis
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     given, rest = order[:count], order[count:]
 
-    def answer(places: Sequence[int]) -> torch.Tensor:
+    def answer(indices: Sequence[int]) -> torch.Tensor:
         if asked is not None:
-            asked.update(places)
-        return labels[rest[list(places)]]
+            asked.update(indices)
+        return labels[rest[list(indices)]]
 
     return replace(
         whole, train=(images[given], labels[given]), unlabelled=images[rest], answer=answer

@@ -375,7 +375,7 @@ def test_score_and_ledger_have_scores_by_name(file, shoestring):
             "returned a task of its own: leave --inputs out",
         ),
         (("compress", "mine.py:small", "--out", "no/such/folder/x.shoe"), "no folder"),
-        (("compress", "mine.py:fails"), "mine.py:22, in fails"),
+        (("compress", "mine.py:fails"), "mine.py:26, in fails"),
         (("inspect", "absent.shoe"), "absent.shoe: no such file"),
         (("inspect", "mine.py"), "not a .shoe file"),
         (("pack", "absent.safetensors"), "absent.safetensors: no such file"),

@@ -71,10 +71,10 @@ class Peek(Technique):
     training: Training = PLAIN
 
     def __call__(self, model: nn.Module, task: Any) -> nn.Module:
-        places = task.pool()[: 3 * self.labels]
+        indices = task.pool()[: 3 * self.labels]
         free = task.with_labels(
-            [*task.labels(task.known()), *task.answer(places.tolist())],
-            places=[*task.known(), *places],
+            [*task.labels(task.known()), *task.answer(indices.tolist())],
+            indices=[*task.known(), *indices],
         )
         return kit.train(kit.clone(model), free, self.training)
 

@@ -1,7 +1,4 @@
-"""The commands for devices.
-
-An agent that times files where it runs, and the same files beside each other on several platforms.
-"""
+"""The commands for devices: an agent that times files, and a comparison of platforms."""
 
 from __future__ import annotations
 
@@ -14,43 +11,46 @@ import typer
 from shoestring.cli.ending import writing
 from shoestring.cli.source import call
 
+Port = Annotated[
+    int,
+    typer.Option(
+        help="where to listen; 0: a port that is free, which is printed", min=0, max=65535
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        help="the address to listen at; 0.0.0.0 lets other machines in, who must say the token"
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SHOESTRING_TOKEN",
+        show_default=False,
+        help="what clients must say; left out: nothing, or one that is made up and printed "
+        "where other machines are let in",
+    ),
+]
+Seconds = Annotated[float, typer.Option(help="the most that the work of a request may take")]
+MaxBytes = Annotated[
+    int,
+    typer.Option(
+        help="the most that a request, and in memory the tensors of a file in it, may take", min=1
+    ),
+]
+
 
 def agent(
-    port: Annotated[
-        int,
-        typer.Option(
-            help="where to listen; 0: a port that is free, which is printed", min=0, max=65535
-        ),
-    ] = 8731,
-    host: Annotated[
-        str,
-        typer.Option(
-            help="the address to listen at; 0.0.0.0 lets other machines in, who must say the token"
-        ),
-    ] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SHOESTRING_TOKEN",
-            show_default=False,
-            help="what clients must say; left out: nothing, or one that is made up and printed "
-            "where other machines are let in",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option(help="the most that the work of a request may take")
-    ] = 120.0,
-    max_bytes: Annotated[
-        int,
-        typer.Option(
-            help="the most that a request, and in memory the tensors of a file in it, may take",
-            min=1,
-        ),
-    ] = 256_000_000,
+    port: Port = 8731,
+    host: Host = "127.0.0.1",
+    token: Token = None,
+    seconds: Seconds = 120.0,
+    max_bytes: MaxBytes = 256_000_000,
 ) -> None:
     """Time files that others send, on this device: for `remote:URL` and shoestring.meters.Remote.
 
-    Needs the base install alone. Prints where it listens, and stops at Ctrl-C.
+    It needs only the base installation. It prints where it listens, and stops at Ctrl-C.
     """
     from socket import gethostname
 
@@ -94,8 +94,7 @@ def platforms(
         typer.Option(
             show_default=False,
             help="onnxruntime, openvino or remote:URL, with :all-threads after it for all cores; "
-            "may be given several times; "
-            "left out: onnxruntime",
+            "may be given several times; left out: onnxruntime",
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="examples a run", min=1)] = 1,
@@ -105,10 +104,7 @@ def platforms(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """What files score, how large they are, and how fast they are on each platform.
-
-    To look at before choosing.
-    """
+    """Compare files: their scores, their sizes, and their speed on each platform."""
     from shoestring.artifact import read, save
     from shoestring.meters import parse_runtime
 
@@ -121,7 +117,7 @@ def platforms(
         )
     wanted = [parse_runtime(text) for text in runtime or ["onnxruntime"]]
     for file in files:
-        read(file)  # a damaged one is told before the function trains anything
+        read(file)  # report a damaged file before the function trains anything
     writing(svg)
     made = call(sources[0])
     from shoestring.plan.platforms import platforms as compare

@@ -1,6 +1,6 @@
-"""Ending on Ctrl-C and on SIGTERM alike, and what is said then.
+"""Ending a command on Ctrl-C and SIGTERM, and the message that is printed then.
 
-Which file is whole, and whether the same command goes on.
+The message says which files are complete, and whether the same command goes on.
 """
 
 from __future__ import annotations
@@ -17,69 +17,66 @@ INTERRUPTED = 130
 BEGINS_AGAIN = "the same command begins again"
 GOES_ON = "the same command goes on from there"
 asked_to_end = Event()
-"""Set once a signal asked the command to end.
-
-What fails after that may have swallowed it (half an import, say).
-"""
-_told: list[Callable[[], str]] = []
+"""Set once a signal asked the command to end; a later error may come from the interruption."""
+_message: list[Callable[[], str]] = []
 
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """Within, SIGTERM ends a command as Ctrl-C does, and it is remembered that one of the two came."""
+    """Let SIGTERM end a command as Ctrl-C does, and set `asked_to_end` when one of them comes."""
 
     def end(*_: Any) -> None:
         asked_to_end.set()
         raise KeyboardInterrupt
 
-    _told.clear()
+    _message.clear()
     asked_to_end.clear()
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for one in (signal.SIGTERM, signal.SIGINT):
-            if signal.getsignal(one) is not signal.SIG_IGN:
-                before[one] = signal.signal(one, end)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, end)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def if_interrupted(words: Callable[[], str]) -> None:
-    """Have this said where the command is interrupted from here on."""
-    _told[:] = [words]
+    """Set the message for an interruption from here on."""
+    _message[:] = [words]
 
 
 def writing(*paths: Path | None, then: Callable[[], str] = lambda: BEGINS_AGAIN) -> None:
-    """Have it said of these files what is there, where the command is interrupted from here on, and
-    what the same command does then.
+    """Set the message for an interruption while these files are written.
+
+    It says whether each file is absent, as it was or complete.
+    `then`: returns what the same command would do.
     """
-    before = {path: _seen(path) for path in paths if path is not None}
+    before = {path: _version(path) for path in paths if path is not None}
 
     def words() -> str:
-        told = []
-        for path, seen in before.items():
-            now = _seen(path)
-            told.append(
-                f"{path} is "
-                f"{'not there' if now is None else 'as it was' if now == seen else 'whole'}"
-            )
-        return "; ".join([*told, then()])
+        states = []
+        for path, version in before.items():
+            now = _version(path)
+            state = "not there" if now is None else "as it was" if now == version else "whole"
+            states.append(f"{path} is {state}")
+        return "; ".join([*states, then()])
 
     if_interrupted(words)
 
 
 def interruption() -> str:
-    """What is said of an interruption; "" where the command has said it."""
-    words = _told[0]() if _told else f"nothing was written; {BEGINS_AGAIN}"
+    """The message for an interruption; "" where the command has printed it."""
+    words = _message[0]() if _message else f"nothing was written; {BEGINS_AGAIN}"
     return f"interrupted: {words}" if words else ""
 
 
-def _seen(path: Path) -> tuple[int, int] | None:
-    """What tells a file from one that is written later in its place; None where there is none."""
+def _version(path: Path) -> tuple[int, int] | None:
+    """What distinguishes a file from a later one of that path; None where there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""The command that tells which layer hurts."""
+"""The command that measures the sensitivity of each layer."""
 
 from __future__ import annotations
 
@@ -36,22 +36,23 @@ def sensitivity(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
 ) -> None:
-    """Which layer hurts: the score that is lost and the bytes and milliseconds saved when one layer
-    alone has whole numbers.
+    """Which layer hurts: the score lost, and the bytes and milliseconds saved, by integers in it.
+
+    One layer at a time has integers.
     """
     if as_json and as_csv:
         raise ValueError("JSON or CSV: leave out --json or --csv")
-    from shoestring.plan import sensitivity as tried
+    from shoestring.plan import sensitivity as measure
     from shoestring.quantize import PostTraining
 
-    kept = (
+    state = (
         "nothing was kept, and with --folder NAME the trials would be"
         if folder is None
         else f"the trials that were made are in {folder}"
     )
-    if_interrupted(lambda: f"{kept}; {BEGINS_AGAIN if folder is None else GOES_ON}")
-    actions = [PostTraining(bits=one) for one in dict.fromkeys(bits or (8, 4))]
-    table = tried(*model_and_task(source, inputs, same), actions, folder=folder)
+    if_interrupted(lambda: f"{state}; {BEGINS_AGAIN if folder is None else GOES_ON}")
+    actions = [PostTraining(bits=width) for width in dict.fromkeys(bits or (8, 4))]
+    table = measure(*model_and_task(source, inputs, same), actions, folder=folder)
     print(
         table.to_json() if as_json else table.to_csv() if as_csv else table,
         end="" if as_csv else "\n",

@@ -1,4 +1,4 @@
-"""The commands of recipes: which there are, and running one."""
+"""The commands for recipes: listing them and running one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shoestring.cli.ending import GOES_ON, if_interrupted
 
 
 def recipes(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
-    """The recipes: published results, end to end, and the minutes of a core that each takes."""
+    """List the recipes, which are published results from end to end, with their minutes."""
     from shoestring.recipes.listing import recipes as listed
 
     if as_json:
@@ -46,12 +46,12 @@ def recipe(
 ) -> None:
     """Run a recipe end to end: its files, rows and result.json are left in a folder.
 
-    The same seed gives the same numbers. Interrupted, the same command goes on where the recipe
-    can.
+    The same seed gives the same numbers. After an interruption the same command goes on, where the
+    recipe can.
     """
-    from shoestring.recipes.listing import recipe as found
+    from shoestring.recipes.listing import recipe as record_of
 
-    record = found(name)
+    record = record_of(name)
     folder = output or Path(f"{name}-quick" if quick else name)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name a folder with --output")
@@ -68,5 +68,5 @@ def recipe(
         return
     if quick:
         print("these are figures of a quick run: smaller than the real one")
-    told = f"{len(result['rows'])} rows, {len(result['files'])} files, {result['seconds']:.0f} s"
-    print(f"{folder / 'result.json'}: {told}")
+    counts = f"{len(result['rows'])} rows, {len(result['files'])} files, {result['seconds']:.0f} s"
+    print(f"{folder / 'result.json'}: {counts}")

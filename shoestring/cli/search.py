@@ -1,4 +1,4 @@
-"""The commands that search: compress, forecast and frontier."""
+"""The commands that search for files: compress, forecast and frontier."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from shoestring.cli.source import Inputs, SameName, SameOption, model_and_task
 from shoestring.core.budget import limits_in_words
 
 BEGAN = monotonic()
-"""When the program began, as nearly as Python can tell (the system's time of a process is also that
-of a shell that became it): the limit on time is on all of it.
-"""
+"""The start of the program, from which a limit on time counts, as nearly as Python knows it."""
 BUDGET_NOT_MET = 3
+"""The exit status of `compress` where the budget is not kept."""
 DEMO = "drop<=1.5%, time<=1min"
 
 Source = Annotated[
@@ -35,8 +34,8 @@ Source = Annotated[
         metavar="[MODULE:FUNCTION]",
         show_default=False,
         help="a function that returns (trained model, task), or with --inputs a trained model, as "
-        "MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits "
-        "and a small LeNet, trained on the spot",
+        "MODULE:FUNCTION or path.py:FUNCTION; left out: handwritten digits and a small LeNet, "
+        "trained on the spot",
     ),
 ]
 Limits = Annotated[
@@ -45,8 +44,7 @@ Limits = Annotated[
         "--budget",
         show_default=False,
         help=f"limits, such as 'size<=16KB, latency<=50%, drop<=0.5%': {limits_in_words()} "
-        "[default: none, and for the digits "
-        f"'{DEMO}']",
+        f"[default: none, and for the digits '{DEMO}']",
     ),
 ]
 Minutes = Annotated[
@@ -69,6 +67,33 @@ Seed = Annotated[int, typer.Option(help="for everything random")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="print JSON: a line for each event, the last one the report")
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False),
+]
+Workers = Annotated[int, typer.Option(help="processes that search together", min=1)]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False,
+        help="where several machines share the search: journal:PATH in a shared folder, or "
+        "postgresql://USER@HOST/NAME",
+    ),
+]
+Part = Annotated[
+    str,
+    typer.Option(
+        metavar="K/N",
+        help="with --storage: this machine is number K of N, and tries other kinds of chain "
+        "than the others",
+    ),
+]
+LedgerPath = Annotated[Path, typer.Option(help="where the trials are recorded")]
+Smallest = Annotated[
+    bool, typer.Option("--smallest", help="also try codings that are slow to load")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="print the report alone")]
+Worker = Annotated[int, typer.Option("--worker", hidden=True)]
 
 
 def compress(
@@ -78,37 +103,16 @@ def compress(
     runtime: RuntimeName = "onnxruntime",
     inputs: Inputs = None,
     same: SameOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="processes that search together", min=1)] = 1,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            show_default=False,
-            help="where several machines share the search: journal:PATH in a shared folder, or "
-            "postgresql://USER@HOST/NAME",
-        ),
-    ] = None,
-    part: Annotated[
-        str,
-        typer.Option(
-            metavar="K/N",
-            help="with --storage: this machine is number K of N, and tries other kinds of chain "
-            "than the others",
-        ),
-    ] = "1/1",
+    out: Out = None,
+    workers: Workers = 1,
+    storage: Storage = None,
+    part: Part = "1/1",
     seed: Seed = 0,
-    ledger: Annotated[Path, typer.Option(help="where the trials are recorded")] = Path(
-        "shoestring.ledger"
-    ),
-    smallest: Annotated[
-        bool, typer.Option("--smallest", help="also try codings that are slow to load")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="print the report alone")] = False,
+    ledger: LedgerPath = Path("shoestring.ledger"),
+    smallest: Smallest = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
-    worker: Annotated[int, typer.Option("--worker", hidden=True)] = 0,
+    worker: Worker = 0,
 ) -> None:
     """Find the best file of a trained model that keeps a budget, and prove it on test data.
 
@@ -123,8 +127,7 @@ def compress(
     say, tell = _printers(as_json, quiet or bool(worker))
     say(f"loading {source or 'the demo'}")  # and torch, which takes seconds
     from shoestring.core import Ledger
-    from shoestring.plan import main_job
-    from shoestring.plan.workers import helpers, join
+    from shoestring.plan.workers import join
 
     name, build = _job(source, seed, inputs, same)
     path = out or Path(f"{name}.shoe")
@@ -141,29 +144,31 @@ def compress(
     if worker:
         join(build, limits, path, **settings)
         return
+    settings |= {"latency": timed, "say": _unless_logged(say), "tell": tell}
+    report = _search(build, limits, path, workers, settings)
+    print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
+    _exit(report)
+
+
+def _search(
+    build: Callable[[], Any], limits: Any, path: Path, workers: int, settings: dict[str, Any]
+) -> Any:
+    """Run the search of this process, with its helper processes, and return its report."""
+    from shoestring.plan import main_job
+    from shoestring.plan.workers import helpers
+
     writing(
         path,
         then=lambda: GOES_ON if path.with_name(f"{path.name}.study").exists() else BEGINS_AGAIN,
     )
     with helpers(workers - 1):
-        report = main_job(
-            build,
-            limits,
-            path,
-            latency=timed,
-            asked=asked_to_end.is_set,
-            say=_unless_logged(say),
-            tell=tell,
-            **settings,
-        )
-    print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
-    _exit(report)
+        return main_job(build, limits, path, asked=asked_to_end.is_set, **settings)
 
 
 def _exit(report: Any) -> None:
     """End with the exit status of a report, where it is not 0."""
     if report.outcome.interrupted:
-        if_interrupted(lambda: "")  # the report has said it
+        if_interrupted(lambda: "")  # the report has printed it
         raise typer.Exit(INTERRUPTED)
     if not report.met:
         raise typer.Exit(BUDGET_NOT_MET)
@@ -179,17 +184,17 @@ def forecast(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """What `compress` would come to.
+    """Predict, in seconds, what `compress` would reach.
 
-    Bytes, milliseconds, minutes, and the chance that the budget is kept; in seconds.
+    It prints bytes, milliseconds, minutes, and the chance that the budget is kept.
     """
     limits, meters, _ = _limits(source, budget, runtime)
-    from shoestring.plan import forecast as foretell
+    from shoestring.plan import forecast as predict
 
     _, build = _job(source, seed, inputs, same)
     model, task = build()
-    found = foretell(model, task, limits, minutes=minutes, meters=meters, seed=seed)
-    print(json.dumps(found.as_json()) if as_json else str(found))
+    result = predict(model, task, limits, minutes=minutes, meters=meters, seed=seed)
+    print(json.dumps(result.as_json()) if as_json else str(result))
 
 
 def frontier(
@@ -212,44 +217,44 @@ def frontier(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """What no other file beats, with the exchange rate from each point to the next.
+    """List the files that no other file beats, with the exchange rate from each to the next.
 
-    `--pick` writes one without searching again.
+    `--pick` writes one of them without searching again.
     """
     from shoestring.artifact import save
     from shoestring.plan.frontier import as_svg
     from shoestring.plan.kept import kept
 
     folder = path if path.is_dir() else path.with_name(f"{path.name}.study")
-    study, found, name = kept(folder)
+    study, front, name = kept(folder)
     if svg is not None:
-        save(svg, as_svg(found, f"{name}: score against bytes").encode())
+        save(svg, as_svg(front, f"{name}: score against bytes").encode())
     if pick is not None:
-        if pick > len(found.points):
-            raise ValueError(f"there is no point {pick}: the frontier has {len(found.points)}")
-        trial = found.points[pick - 1]
+        if pick > len(front.points):
+            raise ValueError(f"there is no point {pick}: the frontier has {len(front.points)}")
+        trial = front.points[pick - 1]
         target = out or folder.with_name(
             f"{folder.name.removesuffix('.study').removesuffix('.shoe')}.{pick}.shoe"
         )
         writing(target)
         save(target, study(trial))
-        told = (
+        text = (
             f"{target}: {trial.cost.bytes:,} bytes, validation score {trial.score:.4f}, "
             f"{trial.technique}"
         )
-        print(json.dumps({"path": str(target), **found.as_json()[pick - 1]}) if as_json else told)
+        print(json.dumps({"path": str(target), **front.as_json()[pick - 1]}) if as_json else text)
     elif as_json:
-        print(json.dumps(found.as_json()))
+        print(json.dumps(front.as_json()))
     else:
-        print(found)
+        print(front)
     if svg is not None and not as_json:
         print(f"{svg}: the frontier, drawn")
 
 
 def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, Any, Any]:
-    """The budget, its meters, and what times files.
+    """The budget, its meters, and the meter of latency.
 
-    Before torch is imported, so that a typing error is told at once.
+    It imports no torch, so that a mistyped budget is reported at once.
     """
     from shoestring.core import Budget
     from shoestring.meters import Latency, default_meters, parse_runtime
@@ -263,23 +268,26 @@ def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, 
 
 
 def _part(text: str, storage: str | None) -> tuple[int, int]:
-    """(which machine this is, counted from 0, how many there are) of "K/N"; raises ValueError."""
-    found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    """Parse "K/N" as (the index of this machine, from 0, the number of machines).
+
+    Raises ValueError for other texts, and for several machines without a storage.
+    """
+    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(
             f"--part {text!r}: write K/N, such as 2/3 for the second of three machines"
         )
-    if int(found[2]) > 1 and storage is None:
+    if int(match[2]) > 1 and storage is None:
         raise ValueError(
             f"--part {text} is for machines that share a search: name where with --storage"
         )
-    return int(found[1]) - 1, int(found[2])
+    return int(match[1]) - 1, int(match[2])
 
 
 def _job(
     source: str | None, seed: int, inputs: Path | None, same: SameName | None
 ) -> tuple[str, Callable[[], Any]]:
-    """The name of a job, and what makes its model and task."""
+    """The name of a job, and a function that returns (model, task)."""
     if source is not None:
         return source.rsplit(":", 1)[-1], lambda: model_and_task(source, inputs, same)
     if inputs is not None or same is not None:
@@ -292,9 +300,7 @@ def _job(
 
 
 def _unless_logged(say: Callable[[str], None]) -> Callable[[str], None]:
-    """What says lines, but for those that the logger writes to the console, as a user's own program
-    may have it do.
-    """
+    """A function that prints a line, unless the logger writes lines to the console already."""
     from shoestring.kit.progress import logs_to_console
 
     return lambda text: None if logs_to_console() else say(text)
@@ -303,9 +309,9 @@ def _unless_logged(say: Callable[[str], None]) -> Callable[[str], None]:
 def _printers(
     as_json: bool, quiet: bool
 ) -> tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]:
-    """What prints lines for people, and what prints events as JSON.
+    """A function that prints lines for people, and one that prints events as JSON.
 
-    One of the two prints nothing, or both.
+    At least one of the two prints nothing.
     """
 
     def silent(_: Any) -> None:

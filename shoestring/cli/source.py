@@ -1,4 +1,4 @@
-"""What a user's function makes: a model and a task, or a task alone."""
+"""What the user's function returns: a model and a task, a model alone or a task alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from shoestring.core import check_task, unwrapped
 
 
 def call(source: str) -> Any:
-    """What MODULE:FUNCTION or path.py:FUNCTION returns."""
+    """Call MODULE:FUNCTION or path.py:FUNCTION.
+
+    Raises ValueError where it is not a function without arguments, and FileNotFoundError where
+    there is no such file.
+    """
     module, colon, function = source.rpartition(":")
     if not colon or not module or not function:
         raise ValueError(
@@ -47,40 +51,40 @@ def call(source: str) -> Any:
             raise ValueError(
                 f"there is no module {module!r} here or among what is installed: is the name right?"
             ) from None
-    if not callable(found := getattr(loaded, function, None)):
+    if not callable(target := getattr(loaded, function, None)):
         functions = [
             name
-            for name, one in vars(loaded).items()
-            if inspect_.isfunction(one) and not name.startswith("_")
+            for name, value in vars(loaded).items()
+            if inspect_.isfunction(value) and not name.startswith("_")
         ]
         raise ValueError(f"{module} has no function {function!r}{_near(function, functions)}")
     try:
-        inspect_.signature(found).bind()
+        inspect_.signature(target).bind()
     except TypeError as error:
         raise ValueError(
             f"{source} is called without arguments, and wants some ({error})"
         ) from None
-    return found()
+    return target()
 
 
 def _near(name: str, names: list[str]) -> str:
-    """What was meant, perhaps."""
+    """A suggestion of the nearest name; "" for none."""
     near = get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def named(file: Path, entry: str | None, entries: Iterable[str]) -> str:
-    """The entry of a file that is meant.
+    """The entry that the user names, checked against those of a file.
 
-    Raises ValueError, with the names that there are, for none or another.
+    Raises ValueError, with the names of the entries, where it is None or another name.
     """
-    known = [one for one in entries if one]
+    known = [name for name in entries if name]
     if entry in known:
         return entry
     if not known:
         raise ValueError(f"{file} has one graph, which has no name: leave --entry out")
-    told = "" if entry is None else f", and none is called {entry!r}{_near(entry, known)}"
-    raise ValueError(f"{file} has entries{told}: give --entry {' or --entry '.join(known)}")
+    wrong = "" if entry is None else f", and none is called {entry!r}{_near(entry, known)}"
+    raise ValueError(f"{file} has entries{wrong}: give --entry {' or --entry '.join(known)}")
 
 
 class SameName(Enum):
@@ -99,8 +103,8 @@ Inputs = Annotated[
     typer.Option(
         show_default=False,
         help="for a function that returns a model alone: an .npz or .npy file, or a folder of "
-        "pictures or sounds; the score is agreement with "
-        "the model as it came in, on inputs that are held out",
+        "pictures or sounds; the score is agreement with the model as it came in, on inputs that "
+        "are held out",
     ),
 ]
 SameOption = Annotated[
@@ -117,10 +121,9 @@ SameOption = Annotated[
 def model_and_task(
     source: str, inputs: Path | None = None, same: SameName | None = None
 ) -> tuple[Any, Any]:
-    """The model and the task that it returns, or the model that it returns and agreement with it on
-    `inputs`.
+    """The (model, task) that a function returns; with `inputs`, its model and agreement with it.
 
-    Raises ValueError where it returns something else.
+    Raises ValueError where the function returns something else.
     """
     if inputs is not None and not inputs.exists():
         raise FileNotFoundError(
@@ -134,24 +137,20 @@ def model_and_task(
         if inputs is None and is_graph(source):
             raise ValueError(
                 f"{source} is a model without a task: give --inputs x.npz, on which its answers "
-                "are to stay the same, or name a function that "
-                "returns (shoestring.from_onnx(path), task)"
+                "are to stay the same, or name a function that returns "
+                "(shoestring.from_onnx(path), task)"
             )
         if inputs is None:
             raise ValueError(
                 f"{source} returned a model alone, {type(made).__name__}: give --inputs x.npz, on "
-                "which its answers are to stay the same, or "
-                "return (trained model, task)"
+                "which its answers are to stay the same, or return (trained model, task)"
             )
         model = unwrapped(made)
         return model, _agreement(model, inputs, same)
     if not (isinstance(made, tuple) and len(made) == 2):
-        told = (
-            f"a {type(made).__name__} of {len(made)}"
-            if isinstance(made, tuple | list)
-            else type(made).__name__
-        )
-        raise ValueError(f"{source} must return (trained model, task), and returned {told}")
+        kind = type(made).__name__
+        returned = f"a {kind} of {len(made)}" if isinstance(made, tuple | list) else kind
+        raise ValueError(f"{source} must return (trained model, task), and returned {returned}")
     model, task = made
     if hasattr(model, "batches") and hasattr(task, "forward"):
         raise ValueError(f"{source} returned (task, model): it must return (trained model, task)")
@@ -167,9 +166,7 @@ def model_and_task(
 
 
 def task_of(source: str, inputs: Path | None = None, same: SameName | None = None) -> Any:
-    """The task that a function returns, alone or behind its model, or the agreement with a model
-    that it returns alone.
-    """
+    """The task that a function returns, or the agreement with the model that it returns alone."""
     if inputs is not None or same is not None:
         return model_and_task(source, inputs, same)[1]
     made = module_from(source) if is_graph(source) else call(source)
@@ -182,6 +179,7 @@ def task_of(source: str, inputs: Path | None = None, same: SameName | None = Non
 
 
 def _agreement(model: Any, inputs: Path, same: SameName | None) -> Any:
+    """The task of agreement with a model, which is printed."""
     from shoestring.kit import (
         Agreement,
         Cents,
@@ -200,15 +198,16 @@ def _agreement(model: Any, inputs: Path, same: SameName | None) -> Any:
         SameName.CENTS: Cents,
         SameName.NUMBERS: RelativeError,
     }
-    found = Agreement(model, inputs, None if same is None else measures[same]())
-    print(found, file=sys.stderr)
-    return found
+    task = Agreement(model, inputs, None if same is None else measures[same]())
+    print(task, file=sys.stderr)
+    return task
 
 
 def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any:
-    """The module in an .onnx file, or in a .shoe file that runs, made of torch's functions.
+    """The model in an .onnx file or in a .shoe file with a graph, as a torch module.
 
-    Raises ValueError for other names.
+    `fixed`: values of inputs and axes of an ONNX file.
+    Raises ValueError for other files.
     """
     from shoestring.kit.importing.from_onnx import from_onnx, from_shoe
 
@@ -225,27 +224,31 @@ def module_from(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Any
 
 
 def is_onnx(path: str | Path) -> bool:
-    """Whether a file is meant to be ONNX, by its name."""
+    """Whether a file is ONNX, by its suffix."""
     return Path(path).suffix.lower() == ".onnx"
 
 
 def is_graph(source: str) -> bool:
-    """Whether a source is a file with a graph in it, and no function."""
+    """Whether a source is an .onnx or .shoe file, and not a function."""
     return is_onnx(source) or Path(source).suffix.lower() == ".shoe"
 
 
 def fixed_values(given: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE of inputs and axes, a number or numbers between commas; raises ValueError."""
-    found: dict[str, Any] = {}
+    """Parse NAME=VALUE for inputs and axes; a value is a number, or numbers between commas.
+
+    Raises ValueError for other texts.
+    """
+    values: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.rpartition("=")
         try:
             numbers = [
-                float(one) if any(c in one for c in ".en") else int(one) for one in value.split(",")
+                float(part) if any(c in part for c in ".en") else int(part)
+                for part in value.split(",")
             ]
         except ValueError:
             numbers = []
         if not equals or not name or not numbers:
             raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as sr=16000 or scale=0.5,0.5")
-        found[name] = numbers[0] if len(numbers) == 1 else numbers
-    return found
+        values[name] = numbers[0] if len(numbers) == 1 else numbers
+    return values

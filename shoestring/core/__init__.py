@@ -1,4 +1,4 @@
-"""The words of the house: six nouns and two verbs."""
+"""The core words: task, cost, budget, technique, meter and ledger; apply and prove."""
 
 from shoestring.artifact.format.axes import Axis
 from shoestring.core.apply import apply

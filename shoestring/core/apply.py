@@ -1,4 +1,4 @@
-"""apply: run a technique, weigh before and after, write the row."""
+"""apply: run a technique, measure before and after, write the row."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ def apply(
     sha256: str | None = None,
     purchases: Purchases | None = None,
 ) -> Any:
-    """The model that the technique makes of `model`.
+    """Run a technique on a model, and write one row to the ledger for each step of a chain.
 
-    One row per step of a chain is written to the ledger.
-    Scores are of the validation split, before and after. The technique sees the sealed task. Each
-    step begins with the global generators seeded with `seed`, so that a chain gives what its steps
-    give one after the other; the caller's are left as they were. A step that fails leaves a row of
-    kind "failed" with what it cost. A step may buy labels of a task that has some for sale, see
-    `core.LabelTask`: its row says how many labels the run had to buy for it. A later step has the
-    labels too.
-    `purchases`: those of the run so far, where several calls are one run; they are added to. Rows
-        say the run: `run`, or this process's. Each continues the row before, and the first
-        continues `parent`, where there is such a row. `sha256`, where the caller knows it, is that
-        of the file of `model`, and the first row says it. A module is taken out of what wraps it
-        for training (torch.compile, DataParallel). Raises TypeError for what is no task or no
-        module.
+    Returns the new model. The technique sees the sealed task. A model that torch.compile or
+    DataParallel wraps is unwrapped first. Each step begins with the global generators seeded
+    with `seed`, so that a chain equals its steps one after the other; the caller's generators are
+    restored. A step that fails leaves a row of kind "failed" with its cost so far. A step may buy
+    labels of a task that sells them (`core.LabelTask`): its row has the number, and later steps
+    have the labels too.
+
+    `meters`: what the costs before and after are measured with.
+    `ledger`: where the rows are written, with validation scores before and after; None for nowhere.
+    `run`: the id of the run in the rows; None for the id of this process.
+    `parent`: the id of the row that the first row continues; each later row continues the last.
+    `sha256`: the digest of the file of `model`, for the first row, where the caller knows it.
+    `purchases`: what the run has bought so far, where several calls are one run; it is added to.
+
+    Raises TypeError for an object that is not a task or not a module.
     """
     check_task(task)
     model = unwrapped(model)
@@ -54,9 +56,9 @@ def apply(
     with seeded(seed):
         before, score_before, scores_before = _weigh(model, sealed, meters, ledger)
         for step in steps:
-            handed = purchases.counted(sealed)
+            counted = purchases.counted(sealed)
             spent = _Spent(purchases, step)
-            said: dict[str, Any] = {
+            row: dict[str, Any] = {
                 "technique": repr(step),
                 "seed": seed,
                 "run": run or run_of_process(),
@@ -64,35 +66,42 @@ def apply(
                 "task": sealed.name,
                 "model": sha256,
             }
-            try:
-                with seeded(seed), counting() as spent.said:
-                    model = step(model, handed)
-            except BaseException as error:
-                if ledger is not None:
-                    note = f"{type(error).__name__}: {error}"[:500]
-                    ledger.append(Row(kind="failed", cost_after=spent.so_far(), note=note, **said))
-                raise
+            model = _step(step, model, counted, seed, spent, ledger, row)
             cost, sha256 = spent.so_far(), None
             after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
-                said |= {
-                    "score_before": score_before,
-                    "score_after": score_after,
-                    "cost_before": before,
-                }
-                said |= {"scores_before": scores_before, "scores_after": scores_after}
-                parent = ledger.append(Row(kind="apply", cost_after=after | cost, **said))
+                row |= {"score_before": score_before, "score_after": score_after}
+                row |= {"scores_before": scores_before, "scores_after": scores_after}
+                costs = {"cost_before": before, "cost_after": after | cost}
+                parent = ledger.append(Row(kind="apply", **costs, **row))
             before, score_before, scores_before = after, score_after, scores_after
     return model
+
+
+def _step(
+    technique: Technique,
+    model: Any,
+    task: Task,
+    seed: int,
+    spent: _Spent,
+    ledger: Ledger | None,
+    row: dict[str, Any],
+) -> Any:
+    """The model after one step; a step that fails leaves a row of kind "failed"."""
+    try:
+        with seeded(seed), counting() as spent.reported:
+            return technique(model, task)
+    except BaseException as error:
+        if ledger is not None:
+            note = f"{type(error).__name__}: {error}"[:500]
+            ledger.append(Row(kind="failed", cost_after=spent.so_far(), note=note, **row))
+        raise
 
 
 def _weigh(
     model: Any, task: Task, meters: Sequence[Meter], ledger: Ledger | None
 ) -> tuple[Cost, float | None, dict[str, float]]:
-    """The cost, the validation score and the scores by name.
-
-    Nothing of these where nobody writes them down.
-    """
+    """The cost, the validation score and the scores by name; empty without a ledger."""
     if ledger is None:
         return Cost(), None, {}
     cost = Cost()
@@ -102,20 +111,19 @@ def _weigh(
 
 
 class _Spent:
-    """What a step takes to run, from when this was made."""
+    """What a step costs to run, measured from when this object is made."""
 
     def __init__(self, purchases: Purchases, technique: Technique) -> None:
         self.purchases = purchases
-        self.settings = settings(
-            technique
-        )  # before the step: what is no technique fails before it costs anything
+        # before the step, so that an object that is not a technique fails at no cost
+        self.settings = settings(technique)
         self.bought = len(purchases)
-        self.said = Spending()
+        self.reported = Spending()
         self.start, self.busy = perf_counter(), processor_seconds()
 
     def so_far(self) -> Cost:
-        """What was measured from outside, and what the step said itself."""
-        return self.said.cost() | Cost(
+        """What was measured from outside, and what the step reported with `spend`."""
+        return self.reported.cost() | Cost(
             seconds=perf_counter() - self.start,
             processor_seconds=processor_seconds() - self.busy,
             settings=self.settings,
@@ -124,5 +132,5 @@ class _Spent:
 
 
 def processor_seconds() -> float:
-    """Processor seconds of this process and of its children that have ended."""
+    """The processor seconds of this process and of its children that have ended."""
     return sum(os.times()[:4])

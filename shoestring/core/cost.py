@@ -1,4 +1,4 @@
-"""Cost: what a model took to get, and what it takes to have."""
+"""Cost: what it takes to get a model, and what it takes to have one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ from shoestring.core.resource import GETTING
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Measured use of each resource of `RESOURCES`; `None` means that nobody measured it.
+    """Measured use of each resource of `RESOURCES`; None means that nobody measured it.
 
-    Of getting a model: `labels` bought, `seconds` spent, `processor_seconds` used by
-    this process and the workers it started and saw end, `training_joules` used, `settings` a person
-    had to choose, `person_seconds` that a person worked (labelling, say), `training_operations` of
-    the forward and backward passes of training steps (matrix products and convolutions; a multiply
-    and an add are two), `communicated_bytes` sent between workers. Of having it: `bytes` of its
-    file, `milliseconds` a run, `operations` per example (a multiply and an add are two),
-    `memory_bytes` at the peak of a run, `joules` a run.
+    Of getting a model:
+
+    `labels`: how many were bought.
+    `seconds`: wall-clock time.
+    `processor_seconds`: of this process, and of the workers that it started and that have ended.
+    `training_joules`: energy of training.
+    `settings`: how many a person had to choose.
+    `person_seconds`: work of a person, such as labelling.
+    `training_operations`: of the forward and backward passes of training steps, in matrix products
+        and convolutions; a multiply and an add are two.
+    `communicated_bytes`: sent between workers.
+
+    Of having it:
+
+    `bytes`: size of its file.
+    `milliseconds`: time of a run.
+    `operations`: per example; a multiply and an add are two.
+    `memory_bytes`: peak memory of a run.
+    `joules`: energy of a run.
     """
 
     labels: int | None = None
@@ -35,13 +47,13 @@ class Cost:
     joules: float | None = None
 
     def __or__(self, other: Cost) -> Cost:
-        """Both measurements together; where both measured the same resource, `other` counts."""
+        """Both measurements together; where both measured a resource, `other` counts."""
         return Cost(**{**asdict(self), **other.measured()})
 
     def __add__(self, later: Cost) -> Cost:
-        """Of two steps one after the other.
+        """The cost of two steps one after the other.
 
-        What it took to get is added up, what it takes to have is the later step's.
+        Costs of getting are added; costs of having are those of the later step.
         """
         both = {
             n: a + b
@@ -51,5 +63,5 @@ class Cost:
         return self | later | Cost(**both)
 
     def measured(self) -> dict[str, float]:
-        """Only what was measured, by field name."""
+        """The values that were measured, by field name."""
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}

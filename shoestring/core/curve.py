@@ -1,6 +1,4 @@
-"""Curve: scores against one cost of getting a model, and what one curve saves against another at
-equal score.
-"""
+"""Curve: scores against one cost of getting a model, and the saving of one curve over another."""
 
 from __future__ import annotations
 
@@ -18,17 +16,19 @@ from shoestring.core.task import Task, score
 from shoestring.core.technique import Technique
 
 Run = tuple[Technique, Any, Task]
-"""What makes one point: the technique, the model that it begins with, and the task."""
+"""One point of a curve: the technique, the model that it starts from, and the task."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Scores against a cost, seed by seed.
+    """Scores against a cost, for several seeds.
 
     `resource`: the field of Cost, such as "labels".
-    `costs` and `scores`: a row per seed, in each the points with their costs in ascending order.
-        Raises ValueError for rows that are empty, do not fit each other or fall.
+    `costs`, `scores`: a row for each seed, with a number for each point; costs are in ascending
+        order.
+
+    Raises ValueError for empty rows, rows of different lengths and costs that are not ascending.
     """
 
     resource: str
@@ -53,23 +53,24 @@ class Curve:
                 )
 
     def reached(self) -> float:
-        """The highest score that every seed reaches somewhere."""
+        """The highest score that every seed reaches at some point."""
         return min(map(max, self.scores))
 
     def needed(self, score: float) -> tuple[float | None, ...]:
-        """Of each seed, the least cost at which the score is reached, along lines from point to
-        point; None where it never is.
+        """The least cost at which each seed reaches a score, interpolated linearly between points.
+
+        None for a seed that never reaches it.
         """
         return tuple(_crossing(*rows, score) for rows in zip(self.costs, self.scores, strict=True))
 
 
 def _crossing(costs: Sequence[float], scores: Sequence[float], score: float) -> float | None:
-    for at, (cost, value) in enumerate(zip(costs, scores, strict=True)):
+    for index, (cost, value) in enumerate(zip(costs, scores, strict=True)):
         if value < score:
             continue
-        if at == 0:
+        if index == 0:
             return cost
-        before, low = costs[at - 1], scores[at - 1]
+        before, low = costs[index - 1], scores[index - 1]
         return before + (cost - before) * (score - low) / (value - low)
     return None
 
@@ -77,7 +78,12 @@ def _crossing(costs: Sequence[float], scores: Sequence[float], score: float) -> 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """What two ways took to reach one score, seed by seed; None where a seed never reached it."""
+    """The costs of two methods at one score.
+
+    `resource`: the field of Cost.
+    `score`: the score that both should reach.
+    `ours`, `baseline`: the cost for each seed; None where the seed never reached the score.
+    """
 
     resource: str
     score: float
@@ -86,12 +92,12 @@ class Saving:
 
     @property
     def share(self) -> float | None:
-        """Ours as a share of the baseline's, of the means over seeds: below 1 saves.
+        """Our mean cost over seeds, divided by the baseline's: a saving where it is below 1.
 
         None where a seed never reached the score.
         """
         ours, baseline = (
-            [one for one in row if one is not None] for row in (self.ours, self.baseline)
+            [cost for cost in row if cost is not None] for row in (self.ours, self.baseline)
         )
         if len(ours) < len(self.ours) or len(baseline) < len(self.baseline):
             return None
@@ -99,13 +105,13 @@ class Saving:
 
     @property
     def wins(self) -> int:
-        """How many seeds took less than the baseline of the same seed."""
+        """For how many seeds our cost is below the baseline's with the same seed."""
         pairs = zip(self.ours, self.baseline, strict=True)
-        return sum(one is not None and (other is None or one < other) for one, other in pairs)
+        return sum(cost is not None and (base is None or cost < base) for cost, base in pairs)
 
     def __str__(self) -> str:
         ours, baseline = (
-            ", ".join("never" if one is None else f"{one:.4g}" for one in row)
+            ", ".join("never" if cost is None else f"{cost:.4g}" for cost in row)
             for row in (self.ours, self.baseline)
         )
         return (
@@ -115,15 +121,15 @@ class Saving:
 
 
 def saving(ours: Curve, baseline: Curve) -> Saving:
-    """At the highest score that the baseline reaches with every seed.
+    """The saving at the highest score that the baseline reaches with every seed.
 
-    Raises ValueError for curves of unlike costs or seeds.
+    Raises ValueError for curves of different resources or numbers of seeds.
     """
     if ours.resource != baseline.resource or len(ours.costs) != len(baseline.costs):
         raise ValueError(
             f"curves of {ours.resource} ({len(ours.costs)} seeds) and {baseline.resource} "
-            f"({len(baseline.costs)} seeds) cannot be "
-            "compared: measure the same with the same seeds"
+            f"({len(baseline.costs)} seeds) cannot be compared: measure the same with the same "
+            "seeds"
         )
     level = baseline.reached()
     return Saving(
@@ -142,12 +148,15 @@ def curve(
     split: str = "validation",
     ledger: Ledger | None = None,
 ) -> Curve:
-    """Apply what `runs(seed)` gives, seed by seed, and read each cost off the ledger, which a
-    temporary file stands in for where none is given.
+    """Apply the techniques of `runs(seed)` for each seed, and read each cost from the ledger.
 
-    `runs(seed)`: the points, dearer ones later.
-    `resource`: a field of Cost; "labels" counts those that the task came with too.
-    `split`: what results are scored on. Raises ValueError where a step's cost was not measured.
+    `runs`: from a seed to its points, in ascending order of cost.
+    `resource`: a field of Cost; "labels" also counts the labels that the task came with.
+    `seeds`: a row of the curve for each.
+    `split`: what results are scored on.
+    `ledger`: None for a temporary one.
+
+    Raises ValueError where the cost of a step was not measured.
     """
     with TemporaryDirectory() as folder:
         book = ledger or Ledger(Path(folder) / "ledger.sqlite")

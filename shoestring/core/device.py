@@ -1,4 +1,4 @@
-"""Device: where a model's parameters are, and how what it is given gets there."""
+"""Device: where a model's parameters are, and how its inputs get there."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Movable(Protocol):
-    """What can be moved: a tensor, a packed sequence, a batch of another library."""
+    """An object with `to`: a tensor, a packed sequence, a batch of another library."""
 
     def to(self, device: Any) -> Any:
-        """The same on a device."""
+        """The object on a device."""
         ...
 
 
 def device_of(model: Any) -> Any:
-    """The torch.device of a module: that of its parameters, or of its buffers where it has none.
+    """The torch.device of a module's parameters, or of its buffers where it has no parameters.
 
-    A module without either, and what is no module, is on the processor.
+    It is the processor for a module without either, and for an object that is not a module.
     Raises ValueError where the parameters are on several devices.
     """
     import torch
 
     if not isinstance(model, torch.nn.Module):
         return torch.device("cpu")
-    found = {one.device for one in model.parameters()} or {one.device for one in model.buffers()}
-    if len(found) > 1:
-        names = sorted(map(str, found))
+    tensors = list(model.parameters()) or model.buffers()
+    devices = {tensor.device for tensor in tensors}
+    if len(devices) > 1:
+        names = sorted(map(str, devices))
         raise ValueError(
             f"the parameters of the model are on several devices, {', '.join(names)}: put the "
-            "whole "
-            f"model on one, as with model.to({names[-1]!r})"
+            f"whole model on one, as with model.to({names[-1]!r})"
         )
-    return next(iter(found), torch.device("cpu"))
+    return next(iter(devices), torch.device("cpu"))
 
 
 def on_device(nest: Any, device: Any) -> Any:
-    """A nest of dicts, lists and tuples with all that can be moved on a device; the rest as it is."""
-    if isinstance(nest, Movable) and callable(nest.to):  # which a field of that name is not
+    """A nest of dicts, lists and tuples, with everything that has `to` moved to a device."""
+    if isinstance(nest, Movable) and callable(nest.to):  # a field may be called `to`
         return nest.to(device)
     if isinstance(nest, MutableMapping):
-        moved = {} if type(nest) is dict else copy(nest)  # of another class, it stays of that
+        moved = {} if type(nest) is dict else copy(nest)  # keeps the class of the mapping
         moved.update({key: on_device(value, device) for key, value in nest.items()})
         return moved
     if isinstance(nest, list | tuple):
@@ -54,11 +54,11 @@ def on_device(nest: Any, device: Any) -> Any:
 
 @contextmanager
 def called_from_processor(model: Any) -> Iterator[None]:
-    """Within, a module that is elsewhere takes tensors of the processor and answers with such ones.
+    """Let a module on another device take and return tensors of the processor, within the context.
 
     Parts that are called by themselves (`model.encoder(x)`) do so too.
     """
-    if (home := device_of(model)).type == "cpu":
+    if (device := device_of(model)).type == "cpu":
         yield
         return
     depth = 0
@@ -66,12 +66,12 @@ def called_from_processor(model: Any) -> Iterator[None]:
     def enter(_module: Any, args: Any, kwargs: Any) -> Any:
         nonlocal depth
         depth += 1
-        return (on_device(args, home), on_device(kwargs, home)) if depth == 1 else None
+        return (on_device(args, device), on_device(kwargs, device)) if depth == 1 else None
 
-    def leave(_module: Any, _args: Any, answer: Any) -> Any:
+    def leave(_module: Any, _args: Any, output: Any) -> Any:
         nonlocal depth
         depth -= 1
-        return None if depth else on_device(answer, "cpu")
+        return None if depth else on_device(output, "cpu")
 
     hooks: list[Any] = []
     for part in model.modules():

@@ -1,10 +1,9 @@
-"""Entries: the ways in which a model is called, where it has several, each by the name of a method
-or of a part.
+"""Entries: the ways to call a model that has several, by the names of its methods or parts.
 
 A task's `example()` names them: `{"encode": (args, kwargs), "step": (args, kwargs)}`. The entry
-`encode` is what `model.encode` is: a method of the module, or a part of it such as `nn.ModuleDict`
-holds. A loaded file has the same attribute, so that `predict.encode(x)` calls either. "" is the
-entry of a model that is called itself.
+`encode` is `model.encode`: a method of the module, or a part of it, such as one of an
+`nn.ModuleDict`. A loaded file has the same attribute, so that `predict.encode(x)` calls either. A
+model that is called itself has one entry, "".
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def calls_of(example: Any) -> dict[str, Call]:
-    """The calls of a task's example, by entry; that of a model without entries by "".
+    """The calls of a task's example, by entry; "" for a model that is called itself.
 
-    Raises ValueError for what is neither (args, kwargs) nor a mapping of such by names that entries
-    may have.
+    `example`: (args, kwargs), or a mapping from entries to such pairs.
+    Raises ValueError for another example, and for a name that an entry cannot have.
     """
     if not isinstance(example, Mapping):
         return {"": _call(example, "the task's example")}
@@ -34,12 +33,13 @@ def calls_of(example: Any) -> dict[str, Call]:
         if why := check_name(name):
             raise ValueError(f"the task's example names an entry {name!r}, which cannot be: {why}")
     return {
-        name: _call(one, f"the task's example of the entry {name!r}")
-        for name, one in example.items()
+        name: _call(call, f"the task's example of the entry {name!r}")
+        for name, call in example.items()
     }
 
 
 def _call(given: Any, what: str) -> Call:
+    """(args, kwargs) as a tuple and a dict; raises ValueError for another object."""
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError(
             f"{what} is {type(given).__name__}: give (args, kwargs), such as ((x,), {{}})"
@@ -54,24 +54,24 @@ def _call(given: Any, what: str) -> Call:
 
 
 def called(model: Any, entry: str) -> Callable[..., Any]:
-    """What is called of a model.
+    """The callable of an entry: the model for "" and "forward", else its method or part.
 
-    Itself for "" and "forward", else its method or part of that name; raises ValueError.
+    Raises ValueError where the model has no such method or part.
     """
     if entry in ("", "forward"):
         return model
-    found = getattr(model, entry, None)
-    if not callable(found) or entry in _own(model):
+    target = getattr(model, entry, None)
+    if not callable(target) or entry in _inherited(model):
         raise ValueError(
             f"the task's example names the entry {entry!r}, and {type(model).__name__} has no "
-            "method or part of that name: name "
-            "methods of the module, or the parts of an nn.ModuleDict"
+            "method or part of that name: name methods of the module, or the parts of an "
+            "nn.ModuleDict"
         )
-    return found
+    return target
 
 
-def _own(model: Any) -> set[str]:
-    """What every module has (`train`, `half`), which is no entry, and what every nn.ModuleDict has."""
+def _inherited(model: Any) -> set[str]:
+    """The attributes of every module (`train`, `half`) or nn.ModuleDict, which are not entries."""
     from torch import nn
 
     kinds = (nn.ModuleDict, nn.Module) if isinstance(model, nn.ModuleDict) else (nn.Module,)

@@ -1,4 +1,4 @@
-"""Kinds of outputs: what an output means, and so how far two answers are apart."""
+"""Kinds of outputs: what an output means, and so how its distance from another is measured."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any, final
 
 from shoestring.artifact.tree import paths
 
-_FEW = 8  # values of a column, below which its variance says little
-# of the mean square of a column, the least that its variance is taken for: a hundredth of its size
-_TINY = 1e-4
-_LEAST = 1e-7  # the least that a probability is taken for
+_FEW = 8  # with fewer values, the variance of a column says little
+_LEAST_VARIANCE = 1e-4  # of a column, as a share of its mean square: a hundredth of its size
+_LEAST_PROBABILITY = 1e-7
 
 
 class Kind(ABC):
-    """What one output of a model means.
+    """What one output of a model means; distillation measures the distance to a teacher by it.
 
-    A task declares it in `kinds`: one Kind for all outputs, or a mapping from an output's path
-    ("logits", "1", "boxes.0") or its place among the outputs to its Kind. Distillation measures how
-    far a model is from its teacher by it. All distances are without a unit, so that the scale of no
-    output drowns the others: numbers are 1 apart where a model knows their mean alone, directions
-    where they are at right angles; classes have no such bound, but softened they are seldom more
-    than a few apart.
+    A task declares it in `kinds`: one Kind for all outputs, or a mapping from the path of an output
+    ("logits", "1", "boxes.0") or its index to its Kind.
+
+    All distances are without a unit, so that outputs of different scales can be added. Numbers have
+    a distance of 1 where a model predicts their mean alone, directions where they are orthogonal.
+    The distance of classes has no bound; of softened classes it is seldom more than a few.
     """
 
     @abstractmethod
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
-        """A scalar tensor with a gradient for `ours`.
+        """The distance of two outputs: a scalar tensor, 0 where they are equal.
 
-        0 where both answers, tensors of one shape, are the same.
+        `ours`, `theirs`: tensors of one shape; the gradient is for `ours`.
+        `temperature`: by which logits are divided, above 0.
         """
 
     @abstractmethod
@@ -40,10 +40,10 @@ class Kind(ABC):
 @final
 @dataclass(frozen=True)
 class ClassLogits(Kind):
-    """Logits, or logarithms of probabilities, of classes of which one is true, along an axis.
+    """Logits, or logarithms of probabilities, of exclusive classes along an axis.
 
-    The Kullback-Leibler divergence of the softened distributions, times temperature², the mean over
-    all other axes.
+    The distance is the Kullback-Leibler divergence of the softened distributions, times
+    temperature², as a mean over all other axes.
     Source: Hinton, Vinyals & Dean 2015, section 2.
     """
 
@@ -57,10 +57,9 @@ class ClassLogits(Kind):
             functional.log_softmax(theirs.float() / t, self.axis),
             functional.log_softmax(ours.float() / t, self.axis),
         )
-        apart = (p.exp() * (p - q)).masked_fill(
-            p.isneginf(), 0
-        )  # what the teacher rules out costs nothing
-        return apart.sum(self.axis).mean() * t * t
+        # classes that the teacher rules out cost nothing
+        divergence = (p.exp() * (p - q)).masked_fill(p.isneginf(), 0)
+        return divergence.sum(self.axis).mean() * t * t
 
     def __str__(self) -> str:
         return f"logits of classes along axis {self.axis}"
@@ -69,14 +68,14 @@ class ClassLogits(Kind):
 @final
 @dataclass(frozen=True)
 class Probabilities(Kind):
-    """Probabilities of classes along an axis, which sum to 1: as ClassLogits of their logarithms."""
+    """Probabilities of classes along an axis; the distance is that of their logarithms."""
 
     axis: int = 1
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
         return ClassLogits(self.axis).apart(
-            ours.float().clamp_min(_LEAST).log(),
-            theirs.float().clamp_min(_LEAST).log(),
+            ours.float().clamp_min(_LEAST_PROBABILITY).log(),
+            theirs.float().clamp_min(_LEAST_PROBABILITY).log(),
             temperature,
         )
 
@@ -87,9 +86,9 @@ class Probabilities(Kind):
 @final
 @dataclass(frozen=True)
 class BinaryLogits(Kind):
-    """Logits of questions that are answered by yes or no, each on its own.
+    """Logits of yes-or-no questions, each independent of the others.
 
-    As ClassLogits of two classes, of which "no" has the logit 0.
+    The distance is that of ClassLogits with two classes, of which "no" has the logit 0.
     """
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
@@ -97,11 +96,9 @@ class BinaryLogits(Kind):
 
         t = temperature
         ours, theirs = ours.float() / t, theirs.float() / t
-        apart = theirs.sigmoid() * (functional.logsigmoid(theirs) - functional.logsigmoid(ours))
-        apart = apart + (-theirs).sigmoid() * (
-            functional.logsigmoid(-theirs) - functional.logsigmoid(-ours)
-        )
-        return apart.masked_fill(theirs.isinf(), 0).mean() * t * t
+        yes = theirs.sigmoid() * (functional.logsigmoid(theirs) - functional.logsigmoid(ours))
+        no = (-theirs).sigmoid() * (functional.logsigmoid(-theirs) - functional.logsigmoid(-ours))
+        return (yes + no).masked_fill(theirs.isinf(), 0).mean() * t * t
 
     def __str__(self) -> str:
         return "logits of yes or no"
@@ -110,14 +107,15 @@ class BinaryLogits(Kind):
 @final
 @dataclass(frozen=True)
 class BinaryProbabilities(Kind):
-    """Probabilities from 0 to 1 of yes, each on its own, as a sigmoid gives them.
+    """Probabilities of yes, 0 to 1, each independent of the others, as a sigmoid gives them.
 
-    As BinaryLogits of their logits.
+    The distance is that of BinaryLogits of their logits.
     """
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
+        least = _LEAST_PROBABILITY
         return BinaryLogits().apart(
-            ours.float().logit(_LEAST), theirs.float().logit(_LEAST), temperature
+            ours.float().logit(least), theirs.float().logit(least), temperature
         )
 
     def __str__(self) -> str:
@@ -127,15 +125,16 @@ class BinaryProbabilities(Kind):
 @final
 @dataclass(frozen=True)
 class Numbers(Kind):
-    """Numbers in whatever unit.
+    """Numbers in any unit.
 
-    The squared error, as a share of the variance of the teacher's own answers in the batch.
-    Each column has a variance of its own, so that a constant offset costs, and the unit of a column
-    does not matter.
-    `axis`: where the columns are; None: axis 1, the last one where there are three (N×T×C; say
-        Numbers(axis=1) of N×C×T). A column that varies by less than a hundredth of its size is
-        taken to vary by that: an error of 1 % of a constant is 1. Where a batch has fewer than 8
-        values of a column, its mean square stands for the variance.
+    The distance is the squared error, as a share of the variance of the teacher's outputs in the
+    batch. Each column has a variance of its own, so that the unit of a column does not matter and a
+    constant offset counts. A column that varies by less than a hundredth of its size counts as
+    varying by that: an error of 1 % of a constant is 1. Where a batch has fewer than 8 values of a
+    column, the mean square takes the place of the variance.
+
+    `axis`: the axis of the columns. None: axis 1, or the last of three axes (N×T×C; write
+        Numbers(axis=1) for N×C×T).
     """
 
     axis: int | None = None
@@ -151,7 +150,7 @@ class Numbers(Kind):
 
 
 def _variance(values: Any, axis: int | None) -> Any:
-    """Of each column of an output, in a shape that fits it; never 0."""
+    """The variance of each column of an output, in a shape that broadcasts to it; never 0."""
     column = axis if axis is not None else -1 if values.ndim == 3 else 1
     axes = [axis for axis in range(values.ndim) if values.ndim < 2 or axis != column % values.ndim]
     square = values.square().mean(axes, keepdim=True) if axes else values.square()
@@ -159,10 +158,10 @@ def _variance(values: Any, axis: int | None) -> Any:
     variance = (
         square
         if count < _FEW
-        else values.var(axes, correction=0, keepdim=True).maximum(_TINY * square)
+        else values.var(axes, correction=0, keepdim=True).maximum(_LEAST_VARIANCE * square)
     )
-    whole = variance.mean()
-    return variance.where(variance > 0, whole if whole > 0 else 1.0)
+    mean = variance.mean()
+    return variance.where(variance > 0, mean if mean > 0 else 1.0)
 
 
 @final
@@ -170,7 +169,7 @@ def _variance(values: Any, axis: int | None) -> Any:
 class Boxes(Kind):
     """Boxes as four numbers along the last axis: left, top, right, bottom.
 
-    Apart as Numbers are; Agreement looks at their overlap.
+    The distance is that of Numbers; Agreement measures their overlap.
     """
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
@@ -183,9 +182,9 @@ class Boxes(Kind):
 @final
 @dataclass(frozen=True)
 class Directions(Kind):
-    """Vectors along an axis of which only the direction matters (embeddings).
+    """Vectors along an axis whose direction alone matters, such as embeddings.
 
-    1 minus the cosine of the angle between both.
+    The distance is 1 minus the cosine of the angle between them.
     """
 
     axis: int = -1
@@ -204,7 +203,7 @@ class Directions(Kind):
 @final
 @dataclass(frozen=True)
 class NotTaught(Kind):
-    """Nothing that a model is taught: a state, something for the eye."""
+    """An output that a model is not taught, such as a state or a picture for people."""
 
     def apart(self, ours: Any, theirs: Any, temperature: float) -> Any:
         return 0.0
@@ -216,9 +215,10 @@ class NotTaught(Kind):
 @final
 @dataclass(frozen=True)
 class Own(Kind):
-    """A distance of one's own: `distance(ours, theirs)` gives a scalar tensor.
+    """A distance that the user writes.
 
-    As the only kind of a task it gets all outputs as the model gives them.
+    `distance`: `distance(ours, theirs)` returns a scalar tensor. Where it is the only kind of a
+        task, it gets all outputs in the structure that the model returns.
     """
 
     distance: Callable[[Any, Any], Any]
@@ -231,20 +231,18 @@ class Own(Kind):
 
 
 Kinds = Kind | Mapping[str | int, Kind] | None
-"""What a task declares; None for nothing."""
+"""What a task declares; None: the kinds are inferred."""
 
 
 def are_probabilities(values: Any, axis: int) -> bool:
-    """Whether the numbers of a tensor or an array are none below 0 and add up to 1 along an axis,
-    of each place.
-    """
+    """Whether a tensor or an array has no number below 0 and sums to 1 along an axis everywhere."""
     return bool((values >= 0).all() and (abs(values.sum(axis) - 1) < 1e-3).all())
 
 
 def outputs_of(output: Any) -> dict[str, Any]:
     """The tensors and arrays of a nested output by their paths, in order.
 
-    "" for the only one, "1", "boxes.0".
+    Paths are such as "1" or "boxes.0"; that of an output without structure is "".
     """
     return {
         path: leaf
@@ -254,25 +252,28 @@ def outputs_of(output: Any) -> dict[str, Any]:
 
 
 def shown(path: str) -> str:
-    """The path of an output as files name it."""
+    """The name that files give to the output at a path."""
     return path if path.isidentifier() or "." in path else f"output_{path}".rstrip("_")
 
 
 def by_path(declared: Mapping[str | int, Any], paths: list[str], what: str) -> dict[str, Any]:
-    """What is declared of outputs by path or place, all by path.
+    """Declarations that are keyed by path or by index, all keyed by path.
 
-    Raises ValueError for an output that there is not.
+    `paths`: those of the outputs that there are.
+    `what`: names the declarations in an error.
+
+    Raises ValueError for an output that does not exist.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in declared.items():
         if isinstance(key, int):
             path = paths[key] if -len(paths) <= key < len(paths) else None
         else:
-            path = next((one for one in paths if key in (one, shown(one))), None)
+            path = next((known for known in paths if key in (known, shown(known))), None)
         if path is None:
             raise ValueError(
                 f"{what} names the output {key!r}, and the model gives "
                 f"{', '.join(map(shown, paths))}"
             )
-        found[path] = value
-    return found
+        values[path] = value
+    return values

@@ -1,11 +1,11 @@
-"""Labels that cost something: what a task that has them can be asked, and what a run has bought."""
+"""Labels that cost something: the protocol of a task that sells them, and what a run has bought."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from operator import index as as_integer
+from operator import index as to_integer
 from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
 
 from shoestring.core.task import Task
@@ -13,17 +13,22 @@ from shoestring.core.view import View
 
 
 class LabelBudgetError(RuntimeError):
-    """More labels were asked for than may be bought. Nothing was bought."""
+    """More labels were requested than may be bought; nothing was bought."""
 
 
 @runtime_checkable
 class LabelTask(Task, Protocol):
-    """A task whose examples have places, so that a technique can ask for, buy and change labels.
+    """A task whose labels can be bought and changed, by the index of the example.
 
-    A place is an integer from 0 up and means the same example in every task that came of this one.
-    Nothing here changes the task: `buy` and `with_labels` return a new one, whose "train" split has
-    the labels. So the same seed buys the same labels. Ask any task by `task.labelled()` or
-    `label_task(task)`; views (sealed, taught, sampled) pass all of this on.
+    An index is an integer, 0 or more. It means the same example in every task that is derived from
+    this one. Nothing here changes the task: `buy` and `with_labels` return a new task, whose
+    "train" split has the labels, so that the same seed buys the same labels. Get one from any task
+    with `task.labelled()` or `label_task(task)`; views (sealed, taught, sampled) pass it on.
+
+        labelled = label_task(task)
+        indices = labelled.pool()[:10]
+        outputs = labelled.outputs(model, labelled.inputs(indices))   # free
+        task = labelled.buy(indices)                                  # costs up to 10 labels
     """
 
     def labelled(self) -> Self:
@@ -32,151 +37,147 @@ class LabelTask(Task, Protocol):
 
     @abstractmethod
     def pool(self) -> Any:
-        """Places whose labels have not been bought, in ascending order: an array of integers, P."""
+        """The indices without a bought label, in ascending order: an array of integers, P."""
 
     @abstractmethod
     def left(self) -> int | None:
-        """How many labels more may be bought, 0 or more; None: as many as the pool has."""
+        """How many more labels may be bought, 0 or more; None for the whole pool."""
 
     @abstractmethod
     def known(self) -> Any:
-        """Places of the examples in the "train" split, in its order: an array of integers, N."""
+        """The indices of the "train" split, in its order: an array of integers, N."""
 
     @abstractmethod
-    def inputs(self, places: Any) -> Any:
-        """The inputs of these places, as `outputs` takes them. They cost nothing."""
+    def inputs(self, indices: Any) -> Any:
+        """The inputs at these indices, as `outputs` takes them; they cost nothing."""
 
     @abstractmethod
-    def labels(self, places: Any) -> Any:
-        """The labels that the "train" split has for these places, in this order.
+    def labels(self, indices: Any) -> Any:
+        """The labels of the "train" split at these indices, in this order.
 
-        Raises ValueError for a place without one.
+        Raises ValueError for an index without a label.
         """
 
     @abstractmethod
     def outputs(self, model: Any, inputs: Any) -> Any:
-        """What a module in evaluation mode, or a loaded file, gives for inputs.
+        """What a module in evaluation mode, or a loaded file, gives for these inputs.
 
-        Its structure, with tensors N×… without gradients in it.
+        Returns the structure that the model returns, with tensors N×… without gradients.
         """
 
     @abstractmethod
     def losses(self, outputs: Any, labels: Any) -> Any:
-        """The loss of each example: a tensor, N."""
+        """The loss of each example: a tensor of shape N."""
 
     @abstractmethod
-    def buy(self, places: Any) -> LabelTask:
-        """A new task whose "train" split has these labels too.
+    def buy(self, indices: Any) -> LabelTask:
+        """A new task whose "train" split has the labels at these indices too.
 
-        A place that was bought before costs nothing.
-        Raises LabelBudgetError where more than `left` are asked for, ValueError for what is no
-        place; both before anything is bought.
+        A label that was bought before costs nothing.
+        Raises LabelBudgetError for more than `left()` new labels, and ValueError for an invalid
+        index; both before anything is bought.
         """
 
     @abstractmethod
-    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> LabelTask:
-        """A new task whose "train" split has exactly these labels.
+    def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> LabelTask:
+        """A new task whose "train" split has exactly these labels; they cost nothing.
 
-        Of `places`, or of `known()` where none are given. They cost nothing.
-        `weights`: a number per example, 0 or more, by which its loss is multiplied; None: 1 each.
+        `labels`: one for each index, N×….
+        `weights`: N numbers, 0 or more, which multiply the loss of each example; None for 1 each.
+        `indices`: whose labels these are; None for `known()`.
         """
 
 
 def label_task(task: Task) -> LabelTask:
-    """The task, as one that can be asked for labels; raises TypeError where it cannot."""
+    """The task as a LabelTask; raises TypeError where its labels cannot be bought or changed."""
     labelled = task.labelled()
     if labelled is None:
         kind = type(task).__name__
         raise TypeError(
             f"{task.name or kind} has no labels that can be bought or changed: give a Supervised "
-            "(with unlabelled= and answer=), or have "
-            f"the task derive from shoestring.core.LabelTask"
+            "(with unlabelled= and answer=), or have the task derive from shoestring.core.LabelTask"
         )
     return labelled
 
 
-def checked_places(places: Iterable[Any]) -> list[int]:
-    """The places as integers, in the order given.
+def checked_indices(indices: Iterable[Any]) -> list[int]:
+    """The indices as integers, in the order given.
 
-    Raises ValueError for what is no integer, 0 or more.
+    Raises ValueError for a value that is not an integer of 0 or more.
     """
-    return [_place(one) for one in places]
+    return [_checked(index) for index in indices]
 
 
-def _place(place: Any) -> int:
-    """A mask or a negative place would be counted wrongly."""
+def _checked(index: Any) -> int:
+    """One index; a mask or a negative index would select the wrong examples."""
+    is_bool = isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
     try:
-        number = (
-            -1
-            if isinstance(place, bool) or str(getattr(place, "dtype", "")).endswith("bool")
-            else as_integer(place)
-        )
+        number = -1 if is_bool else to_integer(index)
     except TypeError:  # a fraction, a word
         number = -1
     if number < 0:
-        raise ValueError(f"labels have places, integers from 0 up: {place!r} is none (a mask?)")
+        raise ValueError(f"labels have indices, integers from 0 up: {index!r} is none (a mask?)")
     return number
 
 
 @final
 @dataclass(eq=False)
 class Purchases:
-    """The labels that a run has bought, each counted once, whichever task it was bought of.
+    """The labels that a run has bought; each counts once, whichever view of the task bought it.
 
-    `apply` makes one, or takes the caller's. Within one run a later step has what an earlier step
-    bought, and does not pay for it again. After a run, `task.buy(purchases.places)` is the task
-    with all that it bought. What another process buys is not counted.
+    `apply` makes one, or takes the caller's. A later step of the run has the labels that an earlier
+    step bought, and does not pay for them again. After a run, `task.buy(purchases.indices)` is the
+    task with all of them. Labels that another process buys are not counted.
     """
 
     sells: bool = False
     """Whether a task of the run had labels for sale."""
-    _places: set[int] = field(default_factory=set)
+    _indices: set[int] = field(default_factory=set)
 
     @property
-    def places(self) -> tuple[int, ...]:
-        """Those bought so far, in ascending order."""
-        return tuple(sorted(self._places))
+    def indices(self) -> tuple[int, ...]:
+        """The indices bought so far, in ascending order."""
+        return tuple(sorted(self._indices))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
     def __deepcopy__(self, memo: Any) -> Purchases:
-        return self  # who copies a task does not leave the run
+        return self  # a copy of a task belongs to the same run
 
     def counted(self, task: Task) -> Task:
-        """The task as this run has it.
+        """The task with the labels that the run has bought, whose purchases are counted here.
 
-        With the labels that the run has bought, and with what is bought of it written down here.
-        Itself where it has no labels for sale.
+        Returns the task itself where it has no labels for sale.
         """
         labelled = task.labelled()
         if labelled is None or not len(pool := labelled.pool()) or labelled.left() == 0:
             return task
         self.sells = True
-        elsewhere = len(self._places - {int(one) for one in pool})
+        elsewhere = len(self._indices - {int(index) for index in pool})
         left = labelled.left()
         counted = Counted(task, self, None if left is None else left + elsewhere)
-        return counted.buy(self.places) if self._places else counted
+        return counted.buy(self.indices) if self._indices else counted
 
-    def check(self, places: Iterable[int], most: int | None) -> None:
-        """Raises LabelBudgetError where the run would have more than `most` labels with these."""
-        count = len(self._places | set(places))
+    def check(self, indices: Iterable[int], most: int | None) -> None:
+        """Raise LabelBudgetError where the run would have more than `most` labels with these."""
+        count = len(self._indices | set(indices))
         if most is not None and count > most:
             raise LabelBudgetError(
                 f"{count} labels in all were asked for and {most} may be bought: ask for fewer"
             )
 
-    def add(self, places: Iterable[int]) -> None:
-        """Count these too."""
-        self._places |= set(places)
+    def add(self, indices: Iterable[int]) -> None:
+        """Count these indices too."""
+        self._indices |= set(indices)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Counted(View):
-    """A task whose purchases are counted by the run.
+    """A task whose purchases are counted by a run.
 
-    `_most`: how many the run may have; None for no limit.
+    `_most`: how many labels the run may have; None for no limit.
     """
 
     _wraps: ClassVar[bool] = True
@@ -187,10 +188,10 @@ class Counted(View):
     def loss(self, model: Any, batch: Any) -> Any:
         return self._task.loss(model, batch)
 
-    def buy(self, places: Any) -> Counted:
-        seen, wanted = label_task(self._task), checked_places(places)
-        fresh = set(wanted) & {int(one) for one in seen.pool()}
+    def buy(self, indices: Any) -> Counted:
+        inner, wanted = label_task(self._task), checked_indices(indices)
+        fresh = set(wanted) & {int(index) for index in inner.pool()}
         self._purchases.check(fresh, self._most)
-        bought = seen.buy(wanted)
-        self._purchases.add(fresh)  # after the answer: what was not delivered is not paid for
+        bought = inner.buy(wanted)
+        self._purchases.add(fresh)  # after the answer: a label that was not delivered is free
         return replace(self, _task=bought)

@@ -1,4 +1,4 @@
-"""Ledger: an append-only record of what was done, what it cost and what it brought."""
+"""Ledger: an append-only record of runs, with their costs and scores."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from time import time
 from shoestring.core.cost import Cost
 
 VERSION = 2
-"""The schema version that this code writes, in SQLite's `user_version`. Ledgers of before it say 0.
-"""
+"""The schema version that this code writes, in SQLite's `user_version`; old ledgers have 0."""
 _SCHEMA = (
-    """create table if not exists ledger (
-    id integer primary key autoincrement, time real not null, kind text not null, technique text not null,
-    seed integer, score_before real, score_after real, cost_before text not null, cost_after text not null,
-    file text, sha256 text, machine text not null, versions text not null, note text not null default '')""",
-    """create trigger if not exists no_update before update on ledger
-    begin select raise(abort, 'the ledger is append-only'); end""",
-    """create trigger if not exists no_delete before delete on ledger
-    begin select raise(abort, 'the ledger is append-only'); end""",
-    """create trigger if not exists no_replace before insert on ledger when exists (select 1 from ledger where id = new.id)
-    begin select raise(abort, 'the ledger is append-only'); end""",
+    "create table if not exists ledger (\n"
+    "    id integer primary key autoincrement, time real not null, kind text not null, "
+    "technique text not null,\n"
+    "    seed integer, score_before real, score_after real, cost_before text not null, "
+    "cost_after text not null,\n"
+    "    file text, sha256 text, machine text not null, versions text not null, "
+    "note text not null default '')",
+    "create trigger if not exists no_update before update on ledger\n"
+    "    begin select raise(abort, 'the ledger is append-only'); end",
+    "create trigger if not exists no_delete before delete on ledger\n"
+    "    begin select raise(abort, 'the ledger is append-only'); end",
+    "create trigger if not exists no_replace before insert on ledger "
+    "when exists (select 1 from ledger where id = new.id)\n"
+    "    begin select raise(abort, 'the ledger is append-only'); end",
 )
 _SCORES = ("scores_before", "scores_after")
 _LATER = {
@@ -39,7 +42,7 @@ _LATER = {
     "model": "text",
     **dict.fromkeys(_SCORES, "text"),
 }
-"""Columns that version 0 has not; scores by name came with version 2."""
+"""The columns that version 0 does not have; scores by name came with version 2."""
 _COLUMNS = [
     "time",
     "kind",
@@ -64,23 +67,33 @@ def _run_of(process: int) -> str:
 
 
 def run_of_process() -> str:
-    """The id of this process's run: 8 hexadecimal digits, drawn once."""
-    return _run_of(os.getpid())  # a process that was forked is another
+    """The run id of this process: 8 hexadecimal digits, drawn once."""
+    return _run_of(os.getpid())  # a forked process gets an id of its own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One step.
+    """One row of a ledger: one step of a run.
 
-    `kind` is "apply" (scores are of the validation split), "failed" (with what was spent until
-    then) or "prove" (score_after is of the test split).
-    `run`: the id of the command or call that wrote the row, this process's unless given.
-    `parent`: the id of the row that it continues.
+    `kind`: "apply" (scores are of the validation split), "failed" (the cost is what was spent until
+        then) or "prove" (`score_after` is of the test split).
+    `technique`: the repr of the technique; "" in rows of kind "prove".
+    `seed`: of the step.
+    `score_before`, `score_after`: the task's score; None where it was not measured.
+    `cost_before`, `cost_after`: what was measured before and after; the latter has the cost of the
+        step too.
+    `file`, `sha256`: the path of the file that was written or proved, and its digest.
+    `note`: free text, such as the error of a failed step.
+    `machine`, `versions`: where the row was written, and with which versions.
+    `time`: in seconds since 1970.
+    `run`: the id of the command or call that wrote the row; by default that of this process.
+    `parent`: the id of the row that this one continues.
     `task`: the task's name.
-    `model`: the sha256 of the model's file before the step; `sha256` is that of `file`. None where
-        nobody said so, as in rows of older ledgers.
-    `scores_before`, `scores_after`: the scores that the task has by name, of the same split as the
+    `model`: the digest of the model's file before the step. This and the three before it are None
+        in rows of older ledgers.
+    `scores_before`, `scores_after`: the scores that the task has by name, of the split of the
         score; empty where it has none.
+    `id`: the number of the row; None before it is written.
     """
 
     kind: str
@@ -105,10 +118,10 @@ class Row:
     id: int | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """The row as plain JSON values; of the costs, only what was measured."""
-        named = {name: getattr(self, name) for name in ("id", *_COLUMNS)}
+        """The row as plain JSON values; costs have only what was measured."""
+        values = {name: getattr(self, name) for name in ("id", *_COLUMNS)}
         return {
-            **named,
+            **values,
             "cost_before": self.cost_before.measured(),
             "cost_after": self.cost_after.measured(),
         }
@@ -116,12 +129,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A ledger in a SQLite file, made at the first row.
+    """A ledger in a SQLite file, which is created with the first row.
 
-    Any number of processes may write to it at a time.
-    An older ledger is read as it is, and gets the columns that it lacks at the first row that is
-    appended to it. Raises ValueError for a ledger of a newer schema and for a file of another kind,
-    OSError where there can be none.
+    Any number of processes may write to it at one time. An older ledger is read as it is, and gets
+    the columns that it lacks when the next row is appended.
+
+    Raises ValueError for a ledger of a newer schema and for a file of another kind, and OSError
+    where the file cannot be opened.
     """
 
     path: str | Path
@@ -171,23 +185,23 @@ class Ledger:
         return number
 
     def rows(self) -> list[Row]:
-        """All rows, oldest first; none where there is no ledger yet."""
+        """All rows, oldest first; empty where there is no ledger yet."""
         if not Path(self.path).exists():
             return []
         with self._open() as connection:
-            if not (there := _columns(connection)):
+            if not (columns := _columns(connection)):
                 return []
-            names = ["id", *(name for name in _COLUMNS if name in there)]
-            found = connection.execute(
+            names = ["id", *(name for name in _COLUMNS if name in columns)]
+            rows = connection.execute(
                 f"select {', '.join(names)} from ledger order by id"
             ).fetchall()
         return [
             _row({**dict.fromkeys(_LATER), **dict(zip(names, values, strict=True))})
-            for values in found
+            for values in rows
         ]
 
     def json_lines(self) -> Iterator[str]:
-        """A line of JSON per row."""
+        """One line of JSON for each row."""
         return (json.dumps(row.as_dict()) for row in self.rows())
 
 
@@ -196,15 +210,12 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _columns(connection: sqlite3.Connection) -> list[str]:
-    """The names of the columns that the ledger in a file has; none where there is no ledger in it."""
+    """The names of a ledger's columns; empty where the file has no ledger."""
     return [name for _, name, *_ in connection.execute("pragma table_info(ledger)").fetchall()]
 
 
 def _renew(connection: sqlite3.Connection) -> None:
-    """Bring a ledger, or an empty file, to this schema version.
-
-    One process does it, the others wait.
-    """
+    """Bring a ledger, or an empty file, to this schema version; one process does it at a time."""
     if _version(connection) == VERSION:
         return
     connection.execute("begin immediate")
@@ -227,7 +238,7 @@ def _row(values: dict) -> Row:
 
 
 def machine() -> str:
-    """The machine in words: processor, cores, system."""
+    """The machine in words: processor, number of cores, operating system."""
     import platform
 
     name = platform.processor() or platform.machine()
@@ -247,13 +258,13 @@ def machine() -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what decides the numbers."""
+    """The versions of Python and of the packages that decide the results."""
     import platform
 
-    found = {"python": platform.python_version()}
+    by_name = {"python": platform.python_version()}
     for name in ("shoestring", "torch", "onnxruntime", "numpy", "constriction"):
         try:
-            found[name] = metadata.version(name)
+            by_name[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return by_name

@@ -1,4 +1,4 @@
-"""Meter: reads part of a Cost off a model or a file."""
+"""Meter: measures part of the Cost of a model or a file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from shoestring.core.task import Task
 
 
 class Meter(Protocol):
-    """Called with a module or the path of a `.shoe` file, and the task.
+    """A callable that takes a module or the path of a `.shoe` file, and the task.
 
-    Returns the part of the Cost that it measures.
+    It returns a Cost with the fields that it measures.
     """
 
     def __call__(self, subject: Any | Path, task: Task) -> Cost: ...
 
 
 class Gauge(Meter, Protocol):
-    """A meter that says what it reads, so that a planner knows which limit it serves.
+    """A meter that declares what it measures, so that a planner knows which limit it serves.
 
-    All of `shoestring.meters` are.
+    All meters in `shoestring.meters` do.
     """
 
     measures: ClassVar[str]
-    """The field of Cost that it reads."""
+    """The field of Cost that it measures."""
 
     def why_not(self) -> str | None:
-        """Why nothing can be read on this machine; None where it can."""
+        """Why it cannot measure on this machine; None where it can."""
         ...

@@ -1,4 +1,4 @@
-"""prove: load a delivered file, score it on the test split, once, and write that down."""
+"""prove: load a delivered file, score it on the test split once, and record the score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from shoestring.core.task import Task, check_task, score, scores
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What a file scores on the test split: its `score`, and those that the task has by name."""
+    """The test scores of a file.
+
+    `score`: the task's score.
+    `scores`: the scores that the task has by name.
+    """
 
     score: float
     scores: Mapping[str, float]
@@ -29,12 +33,16 @@ def prove(
     seed: int | None = None,
     note: str = "",
 ) -> float:
-    """The test score of the file at `path`, as its user will get it.
+    """The test score of the file at `path`, loaded as its user loads it.
 
-    A row of kind "prove" goes to the ledger.
-    It informs and decides nothing: limits are decided on validation data. Raises ShoeError for a
-    damaged file, TypeError for what is no task, ValueError for one that has no test split. `proof`
-    gives the scores by name too.
+    It informs and decides nothing: limits are decided on validation data. `proof` also returns the
+    scores by name.
+
+    `ledger`: gets a row of kind "prove"; None for no record.
+    `seed`, `note`: for that row.
+
+    Raises ShoeError for a damaged file, TypeError for an object that is not a task, and ValueError
+    for a task without a test split.
     """
     return proof(path, task, ledger=ledger, seed=seed, note=note).score
 
@@ -47,7 +55,7 @@ def proof(
     seed: int | None = None,
     note: str = "",
 ) -> Proof:
-    """`prove`, with the scores that the task has by name."""
+    """The same as `prove`, and the scores that the task has by name."""
     check_task(task)
     if not task.has_test:
         raise ValueError(
@@ -56,15 +64,15 @@ def proof(
     path = Path(path)
     data = path.read_bytes()
     predict = load(path)
-    found = Proof(score=score(task, predict, "test"), scores=scores(task, predict, "test"))
+    result = Proof(score=score(task, predict, "test"), scores=scores(task, predict, "test"))
     if ledger is not None:
         ledger.append(
             Row(
                 kind="prove",
                 technique="",
                 seed=seed,
-                score_after=found.score,
-                scores_after=found.scores,
+                score_after=result.score,
+                scores_after=result.scores,
                 cost_after=Cost(bytes=len(data)),
                 file=str(path),
                 sha256=hashlib.sha256(data).hexdigest(),
@@ -72,4 +80,4 @@ def proof(
                 task=task.name,
             )
         )
-    return found
+    return result

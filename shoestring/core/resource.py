@@ -1,4 +1,4 @@
-"""Resource: one table of what a model takes, to get and to have.
+"""Resource: one table of what it takes to get a model and to have one.
 
 Costs, budgets, meters and the command line read it.
 """
@@ -21,12 +21,12 @@ class Resource:
     """One resource, such as bytes or labels.
 
     `field`: the name of its field in a Cost.
-    `limit`: its name in a budget; None where no budget limits it.
-    `units`: each unit that a limit may have, with its factor to the field's own unit.
-    `unit`: the one whose factor is 1.
+    `limit`: its name in a budget; None where a budget cannot limit it.
+    `units`: the units that a limit may have, each with its factor to the unit of the field.
+    `unit`: the unit of the field, whose factor is 1.
     `about`: what is counted, in words.
-    `getting`: whether it is of getting a model (it adds up over steps) or of having one.
-    `noisy`: whether two measurements of the same file differ.
+    `getting`: whether it is a cost of getting a model, which adds up over steps, or of having one.
+    `noisy`: whether two measurements of the same file may differ.
     """
 
     field: str
@@ -122,18 +122,18 @@ RESOURCES: tuple[Resource, ...] = (
     ),
 )
 GETTING = tuple(one.field for one in RESOURCES if one.getting)
-"""The fields of a Cost that are of getting a model."""
+"""The fields of Cost that are costs of getting a model."""
 LIMITED: dict[str, Resource] = {one.limit: one for one in RESOURCES if one.limit is not None}
 """The resources that a budget can limit, by the name of the limit."""
 
 
 def units_in_words(*, getting: bool) -> str:
-    """The limits on resources of getting a model, or of having it, with their units.
+    """The limits with their units, such as "size and memory (B, KB), latency (us, ms)".
 
-    "size and memory (B, KB), latency (us, ms)".
+    `getting`: limits on costs of getting a model, or else on costs of having it.
     """
     groups: dict[str, list[str]] = {}
-    for name, one in LIMITED.items():
-        if one.getting == getting:
-            groups.setdefault(", ".join(filter(None, one.units)), []).append(name)
+    for name, resource in LIMITED.items():
+        if resource.getting == getting:
+            groups.setdefault(", ".join(filter(None, resource.units)), []).append(name)
     return ", ".join(f"{' and '.join(names)} ({units})" for units, names in groups.items())

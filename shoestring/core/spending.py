@@ -1,6 +1,4 @@
-"""Spending: what a step says itself of what it took, while it runs, for the row that `apply`
-writes.
-"""
+"""Spending: costs that a step reports while it runs, for the row that `apply` writes."""
 
 from __future__ import annotations
 
@@ -17,20 +15,20 @@ from shoestring.core.resource import GETTING
 @final
 @dataclass(eq=False)
 class Spending:
-    """What has been said so far within one `counting()`."""
+    """What was reported so far within one `counting()`."""
 
     _amounts: dict[str, float | None] = field(default_factory=dict)
     _outer: Spending | None = None
 
     def cost(self) -> Cost:
-        """What was spent; None of a resource of which an amount was not known."""
+        """The sums; None for a resource of which some amount was not known."""
         known: dict[str, Any] = {
             name: amount for name, amount in self._amounts.items() if amount is not None
         }
         return Cost(**known)
 
     def add(self, resource: str, amount: float | None) -> None:
-        """Add to this and to what is around it."""
+        """Add an amount here and to the enclosing `counting()`."""
         so_far = self._amounts.get(resource, 0)
         self._amounts[resource] = None if so_far is None or amount is None else so_far + amount
         if self._outer is not None:
@@ -41,12 +39,15 @@ _open: ContextVar[Spending | None] = ContextVar("spending", default=None)
 
 
 def spend(resource: str, amount: float | None) -> None:
-    """Say that the step that runs now took so much of a resource, a field of Cost such as
-    "training_operations".
+    """Report that the step that runs now used an amount of a resource.
 
-    None: it took some, and nobody knows how much; the whole of the step is unmeasured then. What is
-    said outside of `apply`, in another thread or in another process, is lost. Raises ValueError for
-    what is no field of a Cost that is of getting a model.
+    A report outside of `apply`, in another thread or in another process, is lost.
+
+    `resource`: a field of Cost that is a cost of getting a model, such as "training_operations".
+    `amount`: in the field's unit. None: an unknown amount; the resource is then unmeasured for the
+        whole step.
+
+    Raises ValueError for any other resource.
     """
     if resource not in GETTING:
         raise ValueError(
@@ -57,13 +58,13 @@ def spend(resource: str, amount: float | None) -> None:
 
 
 def is_counting() -> bool:
-    """Whether what `spend` is told reaches anybody."""
+    """Whether a `counting()` is open, so that `spend` has an effect."""
     return _open.get() is not None
 
 
 @contextmanager
 def counting() -> Iterator[Spending]:
-    """Within, what `spend` is told is added up; what is counted within another is part of that too."""
+    """Sum what `spend` reports within the context; an enclosing `counting()` gets it too."""
     spending = Spending(_outer=_open.get())
     token = _open.set(spending)
     try:

@@ -28,12 +28,16 @@ class SealedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Vary:
-    """An example's tensor with the axes along which it may vary, each with a name: `Vary(x, {0.
+    """A tensor of an example, and the axes whose length may vary.
 
-    "N", 1: "T"})`.
-    Axes with the same name have the same length. A tensor that is not wrapped varies along axis 0,
-    named "N"; `Vary(x, {})` is fixed. An axis with bounds is an `Axis`: `Vary(x, {1: Axis("T",
-    most=512)})`.
+    A tensor that is not wrapped varies along axis 0, which is named "N".
+
+        Vary(x, {0: "N", 1: "T"})           # two axes vary
+        Vary(x, {1: Axis("T", most=512)})   # one axis varies, within bounds
+        Vary(x, {})                         # the shape is fixed
+
+    `tensor`: the tensor.
+    `axes`: from an axis, 0 or more, to its name. Axes of one name have one length.
     """
 
     tensor: Any
@@ -41,9 +45,9 @@ class Vary:
 
 
 class _NoName:
-    """The name of a task that has none.
+    """The default of `Task.name`, which is "".
 
-    Unlike a plain "", it is no default of a field `name` in a dataclass that derives from Task.
+    A plain "" would become the default of a field `name` in a dataclass that derives from Task.
     """
 
     def __get__(self, task: Any, owner: type | None = None) -> str:
@@ -54,15 +58,51 @@ class _NoName:
 
 @runtime_checkable
 class Task(Protocol):
-    """What the model must do.
+    """What the model must do: batches, a loss, a score and an example of the inputs.
 
-    Write a class with the first four methods, deriving from Task to get the rest.
-    A task need not have inputs and targets: `batches` yields whatever `loss` understands.
-    Randomness (the order of the training batches, the moves of an opponent) is drawn from the
-    global generators of torch, numpy or Python, so that a seed fixes it. `name` tells tasks apart
-    in records; "" where there is none.
-    `kinds`: what the outputs of the model mean, see `core.kinds`; None leaves it to be found out.
-    `has_test`: whether there is a test split, which `prove` reads.
+    Derive from Task and write the first four methods. The rest have defaults.
+
+        class Tagging(shoestring.Task):
+            name = "tagging"
+
+            def batches(self, split):
+                yield from loaders[split]        # "train", "validation" or "test"
+
+            def loss(self, model, batch):
+                words, tags = batch
+                return cross_entropy(model(words), tags)
+
+            def score(self, predict, split):     # higher is better
+                hits = [(array(predict(w)).argmax(1) == array(t)).mean() for w, t in loaders[split]]
+                return float(np.mean(hits))
+
+            def example(self):
+                return (Vary(words, {0: "N", 1: "T"}),), {}
+
+    A game has no inputs and targets: `batches` yields whatever `loss` understands. For self-play,
+    `batches(self, split, *, model=None)` gets the module that is being trained, and `score` is the
+    share of games that `predict` wins.
+
+    Two models are one `nn.ModuleDict`. `loss`, `score` and `example` name its parts:
+
+            def loss(self, model, batch):
+                return distance(model.left(batch.english), model.right(batch.german))
+
+            def score(self, predict, split): ...           # calls predict.left and predict.right
+
+            def example(self):                             # each entry is a graph in the file
+                return {"left": ((english,), {}), "right": ((german,), {})}
+
+    Labels that cost something: derive from `core.LabelTask`, which adds the pool of unlabelled
+    examples and `buy`, or give `kit.Supervised` its `unlabelled` inputs and `answer`.
+
+    Draw random numbers (the order of batches, the moves of an opponent) from the global generators
+    of torch, numpy or Python, so that a seed fixes them.
+
+    `name`: tells tasks apart in records; "" for none.
+    `kinds`: what the outputs of the model mean, for distillation (`core.kinds`). None: inferred
+        from the loss and the values.
+    `has_test`: whether there is a "test" split, which only `prove` reads.
     """
 
     name: str = cast(str, _NoName())
@@ -70,96 +110,102 @@ class Task(Protocol):
     has_test: bool = True
 
     def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
-        """One pass over "train", "validation" or "test", as batches for `loss`.
+        """One pass over a split, as batches for `loss`.
 
-        That over "train" may be endless.
-        `model`: the module that is being trained, as it stands when a batch is asked for, in the
-        mode that it has then; None where nothing is trained. For batches that depend on it:
-        self-play, hard negatives, a replay. A task that has no use for it may leave the parameter
-        out.
+        `split`: "train", "validation" or "test". The pass over "train" may be endless.
+        `model`: the module that is being trained, with its weights and mode of the moment at which
+            a batch is asked for; None where nothing is trained. It is for batches that depend on
+            the model: self-play, hard negatives, a replay. A task that does not need it may leave
+            the parameter out.
         """
         ...
 
     def loss(self, model: Any, batch: Any) -> Any:
-        """What training minimises: a scalar tensor; `model` is called as a module is."""
+        """The loss that training minimises: a scalar tensor.
+
+        `model`: a module, called as modules are.
+        `batch`: one item of `batches`.
+        """
         ...
 
     def score(self, predict: Predict, split: str) -> float:
         """How well `predict` does on a split; higher is better.
 
-        `predict` is a module or a loaded file, and is called as the module is, with tensors; it
-        returns the module's structure with tensors or numpy arrays in it (`array` makes both the
-        same). Where `example` names entries, each is called by its name: `predict.encode(x)`.
+        `predict`: a module or a loaded file. Both take tensors, as the module does. Both return the
+            module's structure, with tensors or with numpy arrays in it: `array` makes either an
+            array. Where `example` names entries, each is called by its name: `predict.encode(x)`.
         """
         ...
 
     def example(self) -> Call | Mapping[str, Call]:
-        """(args, kwargs) of one call, of any batch size; tensors may be wrapped in `Vary`.
+        """(args, kwargs) of one call of the model.
 
-        A model that is called in several ways: such a pair for each of its entries, by name,
-        {"encode": (args, kwargs), "step": (args, kwargs)}. An entry is a method of the module, or a
-        part of it (two models are an `nn.ModuleDict`).
+        The batch may have any size. Wrap a tensor in `Vary` where more axes than axis 0 vary.
+
+        For a model with several entries, return such a pair for each by name: {"encode": (args,
+        kwargs), "step": (args, kwargs)}. An entry is a method of the module or a part of it.
         """
         ...
 
     def scores(self, predict: Predict, split: str) -> Mapping[str, float]:
-        """Further scores by name, higher is better each, such as {"recall": 0.93}; none by default.
+        """More scores, by name, such as {"recall": 0.93}; none by default.
 
-        `predict` and `split` are those of `score`. A budget may limit each: `drop(recall)<=0.5%`.
+        Higher is better. A budget can limit each of them: `drop(recall)<=0.5%`.
+        `predict`, `split`: as in `score`.
         """
         return {}
 
     def merits(self, predict: Predict, split: str) -> Any:
-        """An array with a number per example, of which the score is the mean.
+        """The score of each example: an array, N, whose mean is the score.
 
-        None where the score is no such mean.
+        None where the score is not a mean over examples.
         """
         return None
 
     def standard_error(self, predict: Predict, split: str) -> float | None:
-        """Of the score: the standard deviation of the merits over the square root of their number;
-        None without merits.
+        """The standard error of the score; None without merits.
+
+        It is the standard deviation of the merits, divided by the square root of their number.
         """
         merits = self.merits(predict, split)
         return None if merits is None else float(array(merits).std() / len(merits) ** 0.5)
 
     def teaching(self) -> str:
-        """What a model is taught of its teacher's answers, in words: which output as what kind.
+        """The kind as which each output of the teacher is taught, in words.
 
         "" where nothing was taught yet.
         """
         return ""
 
     def labelled(self) -> LabelTask | None:
-        """The same task, where its labels can be bought and changed (`core.LabelTask`).
-
-        None where they cannot.
-        """
+        """The same task as a `core.LabelTask`; None where labels cannot be bought."""
         return None
 
     def sampled(self, examples: int, seed: int) -> Task:
-        """The same task with at most so many validation examples, drawn by the seed.
+        """The same task with a sample of its validation examples.
 
-        Itself where it has no examples to draw.
+        Returns itself where it has no examples to draw from.
+        `examples`: how many at most, 1 or more.
+        `seed`: of the draw.
         """
         return self
 
     def sealed(self) -> Task:
-        """The same task with a test split that raises SealedError."""
+        """The same task, whose "test" split raises SealedError."""
         from shoestring.core.view import Sealed
 
         return Sealed(self)
 
     def taught_by(self, teacher: Any) -> Task:
-        """The same task with a loss that also asks for the teacher's answers."""
-        from shoestring.core.view import Taught
+        """The same task, whose loss adds the distance from the teacher's outputs (distillation)."""
+        from shoestring.core.taught import Taught
 
         return Taught(self, teacher)
 
 
 @contextmanager
 def _modes_kept(module: Any) -> Iterator[None]:
-    """After, each part of a module is in the mode that it was in before (frozen ones, say)."""
+    """Restore the mode of each part of a module at the end."""
     modes = [(part, part.training) for part in module.modules()]
     try:
         yield
@@ -170,9 +216,9 @@ def _modes_kept(module: Any) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: Any) -> Iterator[None]:
-    """A module in evaluation mode within.
+    """Put a module into evaluation mode within the context.
 
-    After, each of its parts in the mode that it was in (frozen ones, say).
+    At the end each part gets back its own mode; a frozen part stays in evaluation mode.
     """
     with _modes_kept(module):
         module.eval()
@@ -181,10 +227,11 @@ def evaluating(module: Any) -> Iterator[None]:
 
 @contextmanager
 def as_in_training(module: Any) -> Iterator[None]:
-    """Within, a module's own parts are in training mode, so that forward() takes that way.
+    """Put a module into training mode within the context, without randomness or new statistics.
 
-    Norms, dropouts and recurrent networks (those of torch and what derives from them) in
-    evaluation, so that nothing is drawn and no statistic moves.
+    Its forward() takes the branch of training. Modules of torch stay in evaluation mode, and so do
+    norms, dropouts and recurrent layers that derive from torch's: nothing random is drawn and no
+    running statistic changes. At the end each part gets back its own mode.
     """
     from torch import nn
     from torch.nn.modules.batchnorm import _NormBase
@@ -192,21 +239,23 @@ def as_in_training(module: Any) -> Iterator[None]:
 
     with _modes_kept(module):
         for part in module.modules():
-            still = isinstance(part, _NormBase | _DropoutNd | nn.RNNBase | nn.MultiheadAttention)
-            part.training = not still and not type(part).__module__.startswith("torch.")
+            evaluates = isinstance(
+                part, _NormBase | _DropoutNd | nn.RNNBase | nn.MultiheadAttention
+            )
+            part.training = not evaluates and not type(part).__module__.startswith("torch.")
         yield
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The global generators of torch, numpy and Python seeded within, and as they were after."""
+    """Seed the global generators of torch, numpy and Python within, and restore them at the end."""
     import random
 
     import numpy
 
-    plain, arrays = random.getstate(), numpy.random.get_state()
+    python_state, numpy_state = random.getstate(), numpy.random.get_state()
     forked: Any = nullcontext()
-    if (torch := sys.modules.get("torch")) is not None:  # who runs a file may have none
+    if (torch := sys.modules.get("torch")) is not None:  # running a file needs no torch
         forked = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
     try:
         with forked:
@@ -216,24 +265,24 @@ def seeded(seed: int) -> Iterator[None]:
             random.seed(seed)
             yield
     finally:
-        random.setstate(plain)
-        numpy.random.set_state(arrays)
+        random.setstate(python_state)
+        numpy.random.set_state(numpy_state)
 
 
 def check_task(task: Any) -> None:
-    """Raises TypeError for what is no task, and says what it lacks."""
+    """Raise TypeError for an object that is not a task; the message says what it lacks."""
     if isinstance(task, Task):
         wants_model(task)
         return
     kind = type(task).__name__
-    lacks = [
+    missing = [
         name
         for name in ("batches", "loss", "score", "example")
         if not callable(getattr(task, name, None))
     ]
     why = (
-        f"has no {', '.join(lacks)}"
-        if lacks
+        f"has no {', '.join(missing)}"
+        if missing
         else "does not derive from shoestring.Task, which gives a task the rest"
     )
     raise TypeError(
@@ -245,8 +294,8 @@ def check_task(task: Any) -> None:
 def wants_model(task: Task) -> bool:
     """Whether the task's `batches` takes `model`, the module that is being trained.
 
-    Found out once for each class.
-    Raises TypeError for a `batches` that cannot be called with a split.
+    The signature is read once for each class.
+    Raises TypeError where `batches` cannot be called with a split.
     """
     method = task.batches
     if ismethod(method):
@@ -273,63 +322,66 @@ def _wants_model(function: Callable[..., Any], bound: bool) -> bool:
 
 
 def batches(task: Task, split: str, model: Any = None) -> Iterable[Any]:
-    """One pass of `task.batches` for a model: each batch on the model's device.
+    """One pass of `task.batches`, each batch on the model's device.
 
-    The model is given to a task that takes it (`wants_model`). Without a model, batches are as the
-    task gives them. Raises ValueError for a model that is on several devices.
+    `model`: handed on to a task that takes it (`wants_model`). Without one, batches stay where the
+        task put them.
+
+    Raises ValueError for a model whose parameters are on several devices.
     """
-    given = asked(task, split, model)
+    own = asked(task, split, model)
     if model is None:
-        return given
+        return own
     from shoestring.core.device import device_of, on_device
 
-    home = device_of(model)
-    return (on_device(batch, home) for batch in given)
+    device = device_of(model)
+    return (on_device(batch, device) for batch in own)
 
 
 def asked(task: Task, split: str, model: Any) -> Iterable[Any]:
-    """`task.batches`, with the model where the task takes it; batches are where the task has them."""
+    """Call `task.batches`, with the model where the task takes it; no batch is moved."""
     return task.batches(split, model=model) if wants_model(task) else task.batches(split)
 
 
 @contextmanager
 def _judging(predict: Any, split: str) -> Iterator[None]:
-    """A module in evaluation mode, without gradients and callable with tensors of the processor,
-    and the split's random numbers.
+    """Make `predict` ready to be scored: evaluation mode, no gradients, inputs on the processor.
+
+    The global generators are seeded by the name of the split.
     """
-    judging: Any = nullcontext()
-    quiet: Any = nullcontext()
-    home: Any = nullcontext()
+    evaluation: Any = nullcontext()
+    no_gradients: Any = nullcontext()
+    from_processor: Any = nullcontext()
     if hasattr(predict, "eval") and hasattr(predict, "modules"):
         import torch
 
         from shoestring.core.device import called_from_processor
 
-        judging, quiet, home = evaluating(predict), torch.no_grad(), called_from_processor(predict)
-    with seeded(crc32(split.encode())), judging, quiet, home:
+        evaluation, no_gradients = evaluating(predict), torch.no_grad()
+        from_processor = called_from_processor(predict)
+    with seeded(crc32(split.encode())), evaluation, no_gradients, from_processor:
         yield
 
 
 def score(task: Task, predict: Any, split: str = "validation") -> float:
-    """`task.score`, with a module put into evaluation mode and gradients off, and both put back
-    after.
+    """`task.score`, of a module in evaluation mode and without gradients.
 
-    Each split has random numbers of its own, the same for every model, and the caller's are left
-    alone. A module on another device is called with tensors of the processor, and its answers are
-    put there.
+    The mode is restored. Each split has its own seed, the same for every model; the caller's random
+    numbers are not used. A module on another device takes tensors of the processor, and its outputs
+    are moved to the processor.
     """
     with _judging(predict, split):
         return float(task.score(predict, split))
 
 
 def scores(task: Task, predict: Any, split: str = "validation") -> dict[str, float]:
-    """`task.scores`, as `score` has `task.score`: by name; empty where the task has none."""
+    """`task.scores`, under the conditions of `score`; empty where the task has none."""
     with _judging(predict, split):
         return {name: float(value) for name, value in task.scores(predict, split).items()}
 
 
 def array(output: Any) -> Any:
-    """A tensor, or whatever numpy takes, as a numpy array."""
+    """A tensor, or anything that numpy takes, as a numpy array."""
     import numpy
 
     return output.detach().cpu().numpy() if hasattr(output, "detach") else numpy.asarray(output)

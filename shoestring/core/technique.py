@@ -1,4 +1,4 @@
-"""Technique: a model in, a cheaper model that answers the same questions out."""
+"""Technique: takes a model and returns a cheaper model that answers the same questions."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ T = TypeVar("T", bound="Technique")
 
 
 class Stage(IntEnum):
-    """Where in a chain a technique belongs: labels first, code last."""
+    """The place of a technique in a chain: labels first, code last."""
 
     LABELS = 0
-    """What is learned from: labels bought, corrected or made."""
+    """The data: labels that are bought, corrected or made."""
     WORKERS = 1
-    """Who trains: several processes or machines."""
+    """The processes or machines that train."""
     STRUCTURE = 2
-    """Which layers and channels there are."""
+    """The layers and channels of the model."""
     WEIGHTS = 3
-    """Which weights are not zero, and which few values they have, found by training."""
+    """Sparsity and weight sharing, found by training."""
     NUMBERS = 4
-    """In how many bits numbers are kept and computed with."""
+    """The number of bits in which weights and activations are stored and computed."""
     CODE = 5
-    """How what is left is coded."""
+    """The entropy coding of the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """The one field of a technique that presses harder, so that a planner can turn it without
-    knowing the technique.
+    """The field of a technique that compresses harder, which a planner can turn.
 
-    `field`: its name.
-    `gentle` and `harsh`: the values at the two ends of what is worth trying, in this order; going
-        from the first to the second never costs bytes (the conformance test tries it).
-    `logarithmic`: whether steps are of equal ratio rather than of equal size.
-    `whole`: whether values are whole numbers. `wrap` makes the field's value of the number, where
-        it is not a plain number.
+    The planner need not know the technique.
+
+    `field`: the name of the field.
+    `gentle`, `harsh`: the two ends of the values worth trying. Going from gentle to harsh never
+        adds bytes (the conformance tests check it).
+    `logarithmic`: whether equal steps of the press are equal ratios, not equal differences.
+    `whole`: whether values are integers.
+    `wrap`: makes the value of the field from the number, where it is not a number; None: it is one.
     """
 
     field: str
@@ -54,7 +55,7 @@ class Strength:
     wrap: Callable[[Any], Any] | None = None
 
     def value(self, press: float) -> float:
-        """The number at `press`, 0 (gentle) to 1 (harsh)."""
+        """The number at `press`, from 0 (gentle) to 1 (harsh)."""
         if self.logarithmic:
             value = math.exp(
                 math.log(self.gentle) + press * (math.log(self.harsh) - math.log(self.gentle))
@@ -64,23 +65,22 @@ class Strength:
         return round(value) if self.whole else float(f"{value:.4g}")
 
     def set(self, technique: T, press: float) -> T:
-        """The technique pressed so hard, 0 (gentle) to 1 (harsh)."""
+        """The technique with its field set to the value at `press`, 0 (gentle) to 1 (harsh)."""
         value = self.value(press)
         return replace(technique, **{self.field: value if self.wrap is None else self.wrap(value)})  # type: ignore[type-var]
 
 
 class Technique(ABC):
-    """A frozen, keyword-only dataclass whose fields are its configuration and whose `repr` is its
-    name.
+    """A frozen, keyword-only dataclass: its fields are its configuration, its `repr` is its name.
 
-    Calling it returns a new model and leaves its argument alone. Randomness comes from torch's
-    global generator. One that acts on layers has the fields `only` and `keep`, names of the layers
-    that it changes and of those that it does not (`ActsOnLayers`); its name tells them where there
-    are any.
+    Calling it returns a new model and does not change its argument. Random numbers come from the
+    global generator of torch. A technique that acts on layers has the fields `only` and `keep`,
+    with the names of the layers that it changes and that it leaves alone (`ActsOnLayers`); its
+    `repr` shows them where they are not empty.
 
-    Two facts of a class let a planner use a technique that it has never seen: `stage`, where in a
-    chain it belongs, and `strength`, the field that presses harder (None where there is nothing to
-    turn). A technique with no stage is left alone by planners.
+    Two class attributes let a planner use a technique that it does not know:
+    `stage`: the place in a chain; None: planners do not use it.
+    `strength`: the field that compresses harder; None: there is nothing to turn.
     """
 
     stage: ClassVar[Stage | None] = None
@@ -89,57 +89,59 @@ class Technique(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__repr__" not in vars(cls):
-            cls.__repr__ = _name  # before dataclass() looks, which leaves alone what a class has
+            cls.__repr__ = _name  # dataclass() runs later and keeps a __repr__ that a class has
 
     @abstractmethod
     def __call__(self, model: Any, task: Task) -> Any:
         """A new model that answers the same questions more cheaply."""
 
     def layers(self, model: Any, task: Task) -> list[str]:
-        """Names of the layers of a torch module that `only` and `keep` may have, in the module's
-        order: those with a parameter of two axes or more, for a technique that does not say
-        otherwise.
+        """The names that `only` and `keep` may have, in the module's order.
+
+        By default these are the layers with a parameter of 2 axes or more.
         """
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for path, part in unwrapped(model).named_modules():
             name, parametrized, _ = f".{path}".partition(".parametrizations.")
             owner = name.removeprefix(".") if parametrized else path
             if any(
-                one.ndim >= 2 and one.is_floating_point() for one in part.parameters(recurse=False)
+                parameter.ndim >= 2 and parameter.is_floating_point()
+                for parameter in part.parameters(recurse=False)
             ):
-                found[owner] = None
-        return list(found)
+                names[owner] = None
+        return list(names)
 
     def prepared(self, model: Any, task: Task) -> Self:
-        """An equal technique that has worked out already what it needs of this model and task
-        whatever `only` and `keep` are: itself, for a technique that does not say otherwise.
+        """An equal technique that keeps what it computes from the model and task alone.
+
+        Trials with several `only` and `keep` then compute that once. By default, itself.
         """
         return self
 
     def toward(self, size: float) -> Technique | None:
-        """The technique set so that the weights of what it makes take about so many bytes.
+        """The technique, set so that the weights of its result take about `size` bytes.
 
-        None where it cannot aim at that.
+        None where it cannot aim at a size.
         """
         return None
 
 
 @runtime_checkable
 class ActsOnLayers(Protocol):
-    """A technique that can be told which layers to change: what planners try layer by layer."""
+    """A technique that takes the names of the layers to change, so that planners can try each."""
 
     @property
     def only(self) -> tuple[str, ...]:
-        """Patterns of names of the layers that it changes; empty: all that it can."""
+        """Patterns for the names of the layers that it changes; empty: all that it can change."""
         ...
 
     @property
     def keep(self) -> tuple[str, ...]:
-        """Patterns of names of the layers that it leaves alone."""
+        """Patterns for the names of the layers that it leaves alone."""
         ...
 
     def layers(self, model: Any, task: Task) -> list[str]:
-        """Names that `only` and `keep` may have."""
+        """The names that `only` and `keep` may have."""
         ...
 
     def prepared(self, model: Any, task: Task) -> Self:
@@ -148,19 +150,19 @@ class ActsOnLayers(Protocol):
 
 
 def _name(self: Any) -> str:
-    told = [
-        f
+    values = [
+        f"{f.name}={getattr(self, f.name)!r}"
         for f in fields(self)
         if f.repr and (f.name not in ("only", "keep", "pays") or getattr(self, f.name))
     ]
-    return f"{type(self).__qualname__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in told)})"
+    return f"{type(self).__qualname__}({', '.join(values)})"
 
 
 @dataclass(frozen=True)
 class Chain(Technique):
     """Techniques one after the other; the empty chain is the identity.
 
-    Labels that one buys, those after it have too.
+    A technique also has the labels that the techniques before it bought.
     """
 
     techniques: tuple[Technique, ...] = ()
@@ -176,21 +178,18 @@ class Chain(Technique):
 
 
 def chain(*techniques: Technique) -> Chain:
-    """One technique out of several, run from left to right; chains within are flattened."""
+    """One technique that runs several from left to right; nested chains are flattened."""
     return Chain(
         tuple(step for t in techniques for step in (t.techniques if isinstance(t, Chain) else (t,)))
     )
 
 
 def settings(technique: Any) -> int:
-    """How many settings somebody chose.
-
-    The fields that differ from their defaults, those of nested choices included.
-    """
+    """How many settings a person chose: fields that differ from their defaults, nested ones too."""
     if isinstance(technique, Chain):
         return sum(map(settings, technique.techniques))
     count = 0
-    for f in [one for one in fields(technique) if one.compare]:  # others are no part of what it is
+    for f in [f for f in fields(technique) if f.compare]:  # the others are not configuration
         value = getattr(technique, f.name)
         default = (
             f.default
@@ -207,7 +206,7 @@ def settings(technique: Any) -> int:
 
 
 def gist(technique: str) -> str:
-    """A chain's repr in short: the names of its techniques with what was chosen first."""
+    """A short form of a chain's repr: the names of its techniques, each with its first field."""
     inner = (
         technique.removeprefix("chain(").removesuffix(")")
         if technique.startswith("chain(")
@@ -222,11 +221,11 @@ def gist(technique: str) -> str:
 
 
 def _parts(arguments: str) -> list[str]:
-    """What stands between the commas that are in no brackets; one part at least."""
+    """The text between the commas outside of all brackets; at least one part."""
     parts, depth, start = [], 0, 0
-    for at, letter in enumerate(arguments + ","):
+    for index, letter in enumerate(arguments + ","):
         depth += (letter in "([") - (letter in ")]")
         if letter == "," and depth == 0:
-            parts.append(arguments[start:at].strip())
-            start = at + 1
+            parts.append(arguments[start:index].strip())
+            start = index + 1
     return parts

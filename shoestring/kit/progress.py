@@ -1,8 +1,8 @@
 """Progress with the time left, on standard error.
 
-A bar in a terminal, plain lines elsewhere, nothing for what is quick.
-The lines also go to the logger "shoestring", at INFO; where that writes them to the console, they
-are not printed besides.
+It is a bar in a terminal, plain lines elsewhere, and nothing for work of a few seconds. The lines
+also go to the logger "shoestring" at INFO; they are not printed where that logger writes to the
+console.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from time import monotonic
 from typing import Any
 
 LOG = logging.getLogger("shoestring")
-LOG.addHandler(logging.NullHandler())  # silent, unless the program that uses us asks for it
+LOG.addHandler(logging.NullHandler())  # silent, unless the calling program configures it
 QUIET_SECONDS = 2.0
+"""No line is printed before this time."""
 LINE_SECONDS = 10.0
-_bar = None  # the bar on show: what runs within it adds a line to it
+"""The time between two lines."""
+_bar = None  # the bar that is displayed; nested work adds a line to it
 Listener = Callable[[str, int, int, str], None]
-"""What is told of each step of whatever runs.
-
-What it is, how many steps are done, of how many, and a word about how it goes.
-"""
+"""Called after each step: (what runs, steps done, steps in all, a note)."""
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Within, all progress is told to the listener and nothing is printed.
+    """Send all progress within the context to a listener, and print nothing.
 
-    What the listener raises ends what runs.
+    An exception of the listener ends the work.
     """
     token = _listener.set(listener)
     try:
@@ -42,26 +41,27 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def is_heard() -> bool:
-    """Whether a listener is told of what runs: a planner, who has looked at the model before."""
+    """Whether a listener is set, such as a planner's."""
     return _listener.get() is not None
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Yields a function to call after each of `total` steps, with a word about how it goes ("" for
-    none).
+    """Yield a function to call after each of `total` steps, with a note ("" for none).
+
+    `what`: names the work.
     """
     listener = _listener.get()
     if listener is not None:
-        yield _told(listener, what, total)
+        yield _notifier(listener, what, total)
         return
-    is_bar = sys.stderr.isatty() and not logs_to_console()  # whose lines would break through a bar
+    is_bar = sys.stderr.isatty() and not logs_to_console()  # log lines would break the bar
     with _rich(what, total) if is_bar else _plain(what, total) as advance:
         yield advance
 
 
 def logs_to_console() -> bool:
-    """Whether what is logged at INFO is written to standard output or standard error."""
+    """Whether the logger writes INFO to standard output or standard error."""
     if not LOG.isEnabledFor(logging.INFO):
         return False
     logger: logging.Logger | None = LOG
@@ -79,27 +79,28 @@ def _consoles() -> tuple[Any, ...]:
 
 
 def lines_of(what: str, total: int) -> Callable[[str], str]:
-    """What makes a line of a word after each step, "" for most.
+    """A function to call after each step with a note; it returns a line, or "" for most steps.
 
-    One in `LINE_SECONDS`, from `QUIET_SECONDS` on.
+    It returns one line in `LINE_SECONDS`, from `QUIET_SECONDS` on.
     """
-    start = said = monotonic()
+    start = last = monotonic()
     done = 0
 
     def line(note: str) -> str:
-        nonlocal done, said
+        nonlocal done, last
         done += 1
         now = monotonic()
-        if now - start <= QUIET_SECONDS or now - said <= LINE_SECONDS:
+        if now - start <= QUIET_SECONDS or now - last <= LINE_SECONDS:
             return ""
-        said = now
+        last = now
         left = (now - start) / done * (total - done)
         return f"{what}: {done} of {total}{', ' + note if note else ''}, {left:.0f} s left"
 
     return line
 
 
-def _told(listener: Listener, what: str, total: int) -> Callable[[str], None]:
+def _notifier(listener: Listener, what: str, total: int) -> Callable[[str], None]:
+    """A function to call after each step, which calls the listener."""
     done = 0
 
     def advance(note: str) -> None:

@@ -1,7 +1,4 @@
-"""Training that wins back what a technique lost.
-
-Taught by the model from before, and warned of where no file can come of it.
-"""
+"""Training that recovers the score that a technique lost, with the model from before as teacher."""
 
 from __future__ import annotations
 
@@ -18,9 +15,7 @@ from shoestring.kit.training.settings import Training
 
 Model = TypeVar("Model", bound=nn.Module)
 LONG = 500
-"""Steps from which on a training takes longer than finding out whether a file can be made of what
-it trains.
-"""
+"""Trainings of so many steps take longer than a test export of the model."""
 
 
 def recover(
@@ -33,34 +28,27 @@ def recover(
     what: str = "training",
     key: str = "",
 ) -> Model:
-    """`train`, taught by `teacher` unless the task has a teacher already.
+    """`train`, with distillation from `teacher` unless the task has a teacher already.
 
-    Before a long training, a warning where no file can be made of the teacher.
+    Warns before a long training where the teacher cannot be exported to a file.
+    `before_step`, `what`, `key`: as in `train`.
     """
     if training.steps >= LONG and not is_heard():
         warn_of_no_file(teacher, task)
-    learned = taught(task, teacher) if training.steps else task
-    return train(model, learned, training, before_step=before_step, what=what, key=key)
+    with_teacher = taught(task, teacher) if training.steps else task
+    return train(model, with_teacher, training, before_step=before_step, what=what, key=key)
 
 
 def warn_of_no_file(model: nn.Module, task: Task) -> None:
-    """Warn where a model cannot become a file, and why: known before it is trained.
-
-    Random numbers are left alone.
-    """
-    # here, since nothing else of a training needs onnx
-    from shoestring.kit.exporting.export import (
-        ExportError,
-        export,
-    )
+    """Warn where a model cannot be exported to a file, and why; random numbers are not used."""
+    # imported here, since training needs no onnx otherwise
+    from shoestring.kit.exporting.export import ExportError, export
 
     try:
         with seeded(0), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what a file would be like is told where one is written
+            warnings.simplefilter("ignore")  # the export of the result warns again
             export(model, task)
     except ExportError as error:
         warnings.warn(f"what is trained now cannot become a file: {error}", stacklevel=4)
-    except Exception:  # a task for training alone may have no example
+    except Exception:  # a task that is only for training may have no example
         return

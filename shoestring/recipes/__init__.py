@@ -1,10 +1,8 @@
-"""Results end to end: a task, a model, techniques and the numbers to expect.
+"""Recipes: published results from end to end, each with the numbers to expect.
 
-A recipe is a function with a record beside it.
-
-`recipes()` lists the records without torch. `shoestring.recipes.NAME` is the function of the recipe
-of that name; its file is imported when it is first asked for. A new recipe is a file in this folder
-and a test: nothing lists the recipes but the files themselves.
+A recipe is a function with a record beside it: see `Recipe`. `recipes()` lists the records without
+importing torch. `shoestring.recipes.NAME` is the function of a recipe, whose file is imported when
+it is first used. A new recipe is a file in this folder and a test; there is no list to extend.
 """
 
 from importlib import import_module

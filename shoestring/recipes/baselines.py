@@ -1,4 +1,4 @@
-"""The trained reference networks that everything else is measured against and starts from."""
+"""The trained reference networks from which all other recipes and the benchmarks start."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ from shoestring.tasks import (
 
 
 def pictures(images: Tensor) -> Tensor:
-    """Images moved by up to four pixels and mirrored, in the memory format that convolutions are
-    fastest in.
-    """
+    """Images shifted by up to four pixels and mirrored at random, in channels-last memory."""
     return mirrored(moved(images, 4)).contiguous(memory_format=torch.channels_last)
 
 
@@ -50,7 +48,9 @@ def pictures(images: Tensor) -> Tensor:
 class Settings:
     """How a network is trained.
 
-    Passes over the training split, and what `train` and the task are given.
+    `passes`: over the training split.
+    `augment`, `batch_size`, `autocast`: as in Supervised.
+    `learning_rate`, `weight_decay`: as in AdamW.
     """
 
     passes: int
@@ -86,16 +86,17 @@ def baseline(
     settings: Settings | None = None,
     seed: int = 0,
 ) -> nn.Module:
-    """A reference network, trained on its task.
+    """A reference network, trained on its task; its file is written to `path`, or read from there.
 
-    Its file is left at `path`, and read from there where it is.
-    `model` is one without training: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`,
-    for `sst2` TextEncoder(len(sst2_vocabulary())), for `ewt` BiLSTMTagger(*ewt_vocabulary().sizes),
-    and for `adult` one of TabularNet with what `adult_columns()` tells: its sizes, mean and
-    deviation. `seed` is that of the training. Killed and called again with the same path and a
-    model of the same seed, the training goes on. On one core with bfloat16 it takes from 2 minutes
-    (LeNet5) to half an hour (ResNet20, MobileNet); errors and minutes are in `docs/models.md`, made
-    by `python benchmarks/baselines.py`.
+    After a kill, the same call with a model of the same seed goes on. On one core with bfloat16 it
+    takes from 2 minutes (LeNet5) to half an hour (ResNet20, MobileNet). Errors and minutes are in
+    `docs/models.md`, made by `python benchmarks/baselines.py`.
+
+    `model`: untrained: LeNet5() for `mnist`, ResNet20() or MobileNet() for `cifar10`,
+        TextEncoder(len(sst2_vocabulary())) for `sst2`, BiLSTMTagger(*ewt_vocabulary().sizes) for
+        `ewt`, and `tabular()` for `adult`.
+    `settings`: None for those of `SETTINGS`.
+    `seed`: of the training.
     """
     chosen = settings or SETTINGS[type(model)]
     model = clone(model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -116,14 +117,14 @@ def baseline(
 
 
 def shown(task: Supervised, settings: Settings) -> Supervised:
-    """The task as a network sees it in training."""
+    """The task with the augmentation, batch size and precision of a training."""
     return replace(
         task, augment=settings.augment, batch_size=settings.batch_size, autocast=settings.autocast
     )
 
 
 def tabular() -> TabularNet:
-    """The network for Adult's table, with the statistics of its training rows."""
+    """The untrained network for `adult`, with the statistics of its training rows."""
     columns = adult_columns()
     return TabularNet(columns.sizes, columns.mean, columns.deviation)
 

@@ -1,4 +1,4 @@
-"""Half the operations: a trained ResNet-20 or MobileNet without the channels that matter least."""
+"""Half the operations: a trained ResNet-20 or MobileNet without its least important channels."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from shoestring.tasks import cifar10
 
 @dataclass(frozen=True, kw_only=True)
 class Thin:
-    """A file: its bytes, operations for one image, and scores (0 to 1) on validation and test
-    images.
+    """A file of a thinner network.
+
+    `bytes`: its size.
+    `operations`: for one image.
+    `validation`, `test`: its scores, 0 to 1.
     """
 
     bytes: int
@@ -46,17 +49,23 @@ def channels_resnet(
     ledger: Ledger | None = None,
     say: Callable[[Thin], None] = lambda thin: None,
 ) -> Thin:
-    """The trained `model` (ResNet20 or MobileNet, see `baseline`) with `share` of its operations,
-    on `cifar10`; its file is at `path`.
+    """A trained network with a share of its operations; its file is written to `path`.
 
-    Channels go over the first three tenths of `passes` passes, in four rounds; all training is
-    taught by the model as it was, on images that are moved and mirrored, in bfloat16. `technique`
-    takes the place of Channels, in comparisons. Killed and called again with the same path, it goes
-    on.
+    Channels are removed in four rounds over the first three tenths of the training. The original
+    model teaches, on images that are shifted and mirrored, in bfloat16. After a kill, the same call
+    goes on.
 
     Published: ResNet-56 on CIFAR-10, 93.53 % to 93.77 % at 1/2.13 of the operations (Fang et al.
     2023, DepGraph, table 2). Ours, of networks a third as deep and of images that went through
     JPEG, are in `docs/structure.md`, made by `python benchmarks/structure.py`.
+
+    `model`: a trained ResNet20 or MobileNet (`baseline`).
+    `task`: `tasks.cifar10()`.
+    `technique`: in place of Channels, for comparisons; None for Channels.
+    `passes`: over the training images.
+    `share`: of the operations, above 0 and at most 1.
+    `learning_rate`: of the training.
+    `say`: called with the result.
     """
     steps = passes * -(-len(task.train[1]) // task.batch_size)
     technique = technique or Channels(share=share, training=Training(steps, AdamW(learning_rate)))
@@ -67,17 +76,17 @@ def channels_resnet(
     operations = Operations()(path, task.sealed()).operations
     assert operations is not None
     test = prove(path, task, ledger=ledger, seed=seed, note=f"channels {type(model).__name__}")
-    found = Thin(
+    result = Thin(
         bytes=size, operations=operations, validation=score_of(task.sealed(), thin), test=test
     )
-    say(found)
-    return found
+    say(result)
+    return result
 
 
 def trained_resnet(run: Run) -> tuple[nn.Module, Supervised, Path]:
-    """(a trained ResNet-20, its task, its file) for a run.
+    """(a trained ResNet-20, its task, its file) for a run; in a quick run half as wide.
 
-    A quick run has one half as wide, and 2,000 images.
+    A quick run has 2,000 images.
     """
     task, settings = cifar10(), SETTINGS[ResNet20]
     if run.quick:

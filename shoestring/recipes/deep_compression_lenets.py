@@ -1,4 +1,4 @@
-"""Deep Compression (Han, Mao & Dally 2016) on the LeNets: prune, share, code, stage by stage."""
+"""Deep Compression (Han, Mao & Dally 2016) on the LeNets: prune, share weights, code."""
 
 from __future__ import annotations
 
@@ -33,12 +33,17 @@ from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
 from shoestring.recipes.running import Run, few
 from shoestring.tasks import mnist
 
-PASSES = 430  # batches of 128 in one pass over MNIST's 55,000 training images
+STEPS_IN_A_PASS = 430  # batches of 128 over MNIST's 55,000 training images
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the table: bytes of the stage, and the scores (0 to 1) that its file reaches."""
+    """A row of the table.
+
+    `name`: of the stage.
+    `bytes`: of the stage's file, or counted where the stage has no file of its own.
+    `validation`, `test`: the scores of the file, 0 to 1.
+    """
 
     name: str
     bytes: int
@@ -48,9 +53,12 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the recipe uses for one network; the defaults are LeNet-300-100's.
+    """The settings for one network; the defaults are for LeNet-300-100.
 
-    Passes are over the training images.
+    `density`: the share of weights that is kept, 0 to 1.
+    `levels`: how many values the weights of a layer share.
+    `training_passes`, `pruning_passes`, `sharing_passes`: over the training images.
+    `learning_rate`: of pruning.
     """
 
     density: float = 0.085
@@ -58,7 +66,7 @@ class Settings:
     training_passes: int = 20
     pruning_passes: int = 30
     sharing_passes: int = 4
-    learning_rate: float = 2e-3  # of pruning
+    learning_rate: float = 2e-3
 
 
 SETTINGS: dict[type[nn.Module], Settings] = {
@@ -77,27 +85,29 @@ def deep_compression(
     ledger: Ledger | None = None,
     say: Callable[[Stage], None] = lambda stage: None,
 ) -> list[Stage]:
-    """The stages of the published table for `network` (LeNet300 or LeNet5) on MNIST.
+    """The stages of the published table on MNIST; the files are left in `folder`.
 
-    The files are left in `folder`.
-    The network is trained on the images as they are. While it recovers it sees them moved by up to
-    a pixel, and is taught by the uncompressed network: on the images as they are, errors after and
-    before are alike (the small network overfits too).
+    The network is trained on the images as they are. While it recovers, images are shifted by up to
+    a pixel and the uncompressed network teaches it. (Without the shift, the errors before and after
+    are equal: the small network overfits too.)
 
     Published (Table 1; weights only): LeNet-300-100 1,070 → 27 KB, 40×, error 1.64 → 1.58 %;
     LeNet-5 1,720 → 44 KB, 39×, 0.80 → 0.74 %. Ours (whole files, three seeds) are in
-    `docs/deep-compression.md`, made by `python benchmarks/deep_compression.py`; on one core a seed
+    `docs/deep-compression.md`, made by `python benchmarks/deep_compression.py`. On one core a seed
     takes about 3 minutes for LeNet-300-100 and 10 for LeNet-5.
+
+    `network`: LeNet300 or LeNet5.
+    `task`: `tasks.mnist()`.
+    `settings`: None for those of `SETTINGS`.
+    `ledger`: gets the rows of all steps.
+    `say`: called with each stage.
     """
     chosen = settings or SETTINGS[network]
     sealed = task.sealed()
+    steps = STEPS_IN_A_PASS
     with seeded(seed):
-        model = train(
-            network(),
-            sealed,
-            Training(PASSES * chosen.training_passes),
-            what="training the network",
-        )
+        training = Training(steps * chosen.training_passes)
+        model = train(network(), sealed, training, what="training the network")
     exported = export(model, sealed)
     taught = replace(task, augment=moved).sealed().taught_by(clone(model).eval())
     stages: list[Stage] = []
@@ -105,29 +115,18 @@ def deep_compression(
     def stage(name: str, now: nn.Module, counted: int | None = None) -> None:
         path = folder / f"{name}.shoe"
         size = write(now, sealed, path, exported=exported)
-        test = prove(
-            path,
-            task,
-            ledger=ledger,
-            seed=seed,
-            note=f"deep_compression {network.__name__}: {name}",
-        )
+        note = f"deep_compression {network.__name__}: {name}"
+        test = prove(path, task, ledger=ledger, seed=seed, note=note)
         stages.append(Stage(name, counted or size, score_of(sealed, now), test))
         say(stages[-1])
 
     stage("uncompressed", model, parameter_bytes(model))
-    pruning = Magnitude(
-        density=chosen.density,
-        training=Training(PASSES * chosen.pruning_passes, AdamW(chosen.learning_rate)),
-        ramp=Ramp(rounds=40),
-    )
+    training = Training(steps * chosen.pruning_passes, AdamW(chosen.learning_rate))
+    pruning = Magnitude(density=chosen.density, training=training, ramp=Ramp(rounds=40))
     pruned = apply(pruning, model, taught, ledger=ledger, seed=seed)
     stage("pruned", pruned)
-    sharing = WeightSharing(
-        levels=chosen.levels,
-        vector_levels=16,
-        training=Training(PASSES * chosen.sharing_passes, AdamW(1e-4)),
-    )
+    training = Training(steps * chosen.sharing_passes, AdamW(1e-4))
+    sharing = WeightSharing(levels=chosen.levels, vector_levels=16, training=training)
     shared = apply(sharing, pruned, taught, ledger=ledger, seed=seed)
     stage("shared", shared, layout_2015(shared))
     stage("coded", shared)
@@ -135,11 +134,11 @@ def deep_compression(
 
 
 def layout_2015(model: nn.Module) -> int:
-    """Bytes of the paper's layout before Huffman coding, counted.
+    """The bytes of the paper's layout before Huffman coding, counted.
 
-    Gaps of 5 bits with fillers, indices, codebooks, biases.
-    A gap of more than 31 takes a filler of its own. Source: Han, Mao & Dally 2016, section 2 and
-    Figure 2.
+    The layout has indices, codebooks, biases, and gaps between weights in 5 bits; a gap of more
+    than 31 takes a filler.
+    Source: Han, Mao & Dally 2016, section 2 and Figure 2.
     """
     bits = 0
     matrices = {weight.name for weight in compressible(model, "layout_2015")}
@@ -151,9 +150,9 @@ def layout_2015(model: nn.Module) -> int:
         )
         each = max(1, math.ceil(math.log2(levels))) if levels else 32
         if weight.name in matrices:
-            places = value.nonzero().flatten()
-            gaps = places.diff(prepend=places.new_tensor([-1])) - 1
-            stored = len(places) + int((gaps // 32).sum())
+            indices = value.nonzero().flatten()
+            gaps = indices.diff(prepend=indices.new_tensor([-1])) - 1
+            stored = len(indices) + int((gaps // 32).sum())
             bits += stored * (5 + each)
         else:
             bits += value.numel() * each
@@ -162,9 +161,9 @@ def layout_2015(model: nn.Module) -> int:
 
 
 def end_to_end(run: Run) -> None:
-    """The three networks of the table, as in `benchmarks/deep_compression.py`.
+    """The three networks of `benchmarks/deep_compression.py`.
 
-    A quick run has the first, with fewer passes and images.
+    A quick run has the first network, with fewer passes and images.
     """
     task = few(mnist(), 20_000, 5000) if run.quick else mnist()
     runs: dict[str, tuple[type[nn.Module], Settings]] = {
@@ -180,7 +179,7 @@ def end_to_end(run: Run) -> None:
         folder = run.folder / name
         folder.mkdir(exist_ok=True)
 
-        def said(stage: Stage, name: str = name) -> None:
+        def write_rows(stage: Stage, name: str = name) -> None:
             run.row(name, f"{stage.name} bytes", stage.bytes, "bytes")
             run.row(name, f"{stage.name} validation error", 100 * (1 - stage.validation), "%")
             run.row(name, f"{stage.name} test error", 100 * (1 - stage.test), "%")
@@ -188,7 +187,13 @@ def end_to_end(run: Run) -> None:
 
         with resuming(folder / "training"):
             stages = deep_compression(
-                network, task, folder, settings=settings, seed=run.seed, ledger=run.ledger, say=said
+                network,
+                task,
+                folder,
+                settings=settings,
+                seed=run.seed,
+                ledger=run.ledger,
+                say=write_rows,
             )
         run.row(name, "ratio", stages[0].bytes / stages[-1].bytes, "times")
 

@@ -1,4 +1,4 @@
-"""The embedded default: a small LeNet on the digits that scikit-learn carries."""
+"""The built-in demo: a small LeNet on the digits of scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from shoestring.tasks import digits
 def digits_lenet(seed: int = 0, *, steps: int = 1500) -> tuple[DigitsLeNet, Supervised]:
     """(trained model, task): about 98 % on 400 test images, after some seconds on one core.
 
-    `steps`: those of the training. Puts torch on one thread: for steps this small several threads
-    only wait for each other, most of all on a busy machine.
+    It sets torch to one thread, since several threads make such small steps slower.
+
+    `seed`: of the training.
+    `steps`: of the training, 0 or more.
     """
     torch.set_num_threads(1)
     task = digits()
@@ -27,7 +29,7 @@ def digits_lenet(seed: int = 0, *, steps: int = 1500) -> tuple[DigitsLeNet, Supe
 
 
 def end_to_end(run: Run) -> None:
-    """The network as it is, and pruned to a tenth of its weights, which share sixteen values."""
+    """The network as it is, and with a tenth of its weights, which share 16 values."""
     steps = 200 if run.quick else 1000
     model, task = digits_lenet(run.seed, steps=400 if run.quick else 1500)
     exported = export(model, task.sealed())

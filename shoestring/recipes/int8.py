@@ -1,7 +1,4 @@
-"""Faster files of the reference networks.
-
-Thinner where that costs nothing, then whole numbers of 8 bits.
-"""
+"""Faster files of the reference networks: fewer layers where that costs nothing, then int8."""
 
 from __future__ import annotations
 
@@ -32,9 +29,13 @@ from shoestring.tasks import sst2, sst2_vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Result:
-    """A file: its bytes; the validation scores (0 to 1) of the network as it was, of the module
-    that rounds, and of the file; the file's test score; and the layers that stayed in floating
-    point.
+    """A file in int8.
+
+    `bytes`: its size.
+    `before`, `module`, `file`: the validation scores, 0 to 1, of the original network, of the
+        quantised module and of the file.
+    `test`: the test score of the file.
+    `kept`: the names of the layers that stay in floating point.
     """
 
     bytes: int
@@ -58,27 +59,33 @@ def int8_resnet(
     ledger: Ledger | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Int8Result:
-    """A trained convolutional network (ResNet20 or MobileNet, see `baseline`) in whole numbers, on
-    `cifar10`; its file is at `path`.
+    """A trained convolutional network in int8; its file is written to `path`.
 
-    Blocks among `first`, where images are largest, are taken out until `share` of all are left (1:
-    none), with `passes` passes of training taught by the model as it was; then PostTraining, with
-    the fewest layers in floating point for which no more than `drop` of the validation score is
-    lost in all; with a warning where taking blocks out alone loses more. Fewer channels instead
-    (Channels, three quarters of the operations, in eighths) made ResNet-20 no faster in whole
-    numbers: kernels for these work on sixteen channels at once. Killed and called again with the
-    same path, it goes on.
+    Blocks are removed first, with training in which the original model teaches; a warning says
+    where that alone loses more than `drop`. Then PostTraining quantises all layers, except for the
+    fewest that must stay in floating point to lose at most `drop`. Removing channels instead
+    (Channels, three quarters of the operations, in eighths) did not make ResNet-20 faster in int8,
+    because the integer kernels process sixteen channels at once. After a kill, the same call goes
+    on.
 
     Published (Krishnamoorthi 2018, many ImageNet networks): 8 bits per channel, not trained, within
     2 % of floating point, and 2 to 3 times as fast on processors. Ours, beside those of six tools
     on the same network, are in `docs/faster.md`, made by `python benchmarks/quantised.py`.
+
+    `model`: a trained ResNet20 or MobileNet (`baseline`).
+    `task`: `tasks.cifar10()`.
+    `share`: of the blocks that are left, above 0; 1 removes none.
+    `passes`: of training after that.
+    `first`: the blocks that may be removed; by default where images are largest.
+    `drop`: of the validation score that may be lost in all, 0 or more.
+    `say`: called with the table of the fallback.
     """
     thinner: tuple[Technique, ...] = ()
     if share < 1:
         steps = passes * -(-len(task.train[1]) // task.batch_size)
         thinner = (Blocks(share=share, training=Training(steps, AdamW(2e-3)), only=first),)
-    lively = replace(task, augment=pictures, autocast=torch.bfloat16)
-    return _quick(chain(*thinner), model, lively, task, path, drop, seed, ledger, say)
+    augmented = replace(task, augment=pictures, autocast=torch.bfloat16)
+    return _quantised(chain(*thinner), model, augmented, task, path, drop, seed, ledger, say)
 
 
 def int8_transformer(
@@ -93,18 +100,23 @@ def int8_transformer(
     ledger: Ledger | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Int8Result:
-    """A trained TextEncoder (see `baseline`) in whole numbers, on `sst2`; its file is at `path`.
+    """A trained text encoder in int8; its file is written to `path`.
 
-    Layers are taken out first until `share` of them are left (1: none), with `passes` passes of
-    training taught by the model as it was; words are rounded to 8 bits; then PostTraining, as in
-    `int8_resnet`. Killed and called again with the same path, it goes on.
+    Layers are removed first, with training in which the original model teaches. Embeddings are
+    rounded to 8 bits. Then PostTraining follows as in `int8_resnet`. After a kill, the same call
+    goes on.
 
     Published (Zafrir et al. 2019, Q8BERT): BERT in 8 bits, trained with the rounding, four times
     smaller, 92.2 % on SST-2. Ours, beside those of six tools on the same network, are in
     `docs/faster.md`, made by `python benchmarks/quantised.py`.
+
+    `model`: a trained TextEncoder (`baseline`).
+    `task`: `tasks.sst2()`.
+    `share`: of the layers that are left, above 0; 1 removes none.
+    `passes`, `drop`, `say`: as in `int8_resnet`.
     """
     settings = SETTINGS[type(model)]
-    lively = shown(task, settings)
+    augmented = shown(task, settings)
     thinner: tuple[Technique, ...] = ()
     if share < 1:
         steps = passes * -(-len(task.train[1]) // settings.batch_size)
@@ -116,13 +128,14 @@ def int8_transformer(
             ),
         )
     words = WeightOnly(bits=8, granularity=PerChannel(), only=("words", "positions"))
-    return _quick(chain(*thinner, words), model, lively, task, path, drop, seed, ledger, say)
+    prepare = chain(*thinner, words)
+    return _quantised(prepare, model, augmented, task, path, drop, seed, ledger, say)
 
 
-def _quick(
+def _quantised(
     prepare: Technique,
     model: nn.Module,
-    lively: Supervised,
+    augmented: Supervised,
     task: Supervised,
     path: Path,
     drop: float,
@@ -130,42 +143,40 @@ def _quick(
     ledger: Ledger | None,
     say: Callable[[str], None],
 ) -> Int8Result:
-    """Make the network thinner, then whole, and write its file."""
+    """Apply `prepare` with the augmented task, quantise to int8, and write the file."""
     if not drop >= 0:
         raise ValueError(f"the drop is {drop}: how much of the score may be lost is 0 or more")
     sealed: Any = task.sealed()
     before = score_of(sealed, model)
     with resuming(path.with_suffix(".unfinished")):
-        thin = apply(prepare, model, lively.sealed(), ledger=ledger, seed=seed)
+        thin = apply(prepare, model, augmented.sealed(), ledger=ledger, seed=seed)
         if (lost := before - score_of(sealed, thin)) > drop:
             warnings.warn(
                 f"taking layers out lost {lost:.4f} of the score, before any rounding, and "
-                f"{drop:g} may be lost: give more passes, "
-                "or a larger share",
+                f"{drop:g} may be lost: give more passes, or a larger share",
                 stacklevel=3,
             )
-        found: FallbackResult = fallback(
+        kept: FallbackResult = fallback(
             thin, sealed, PostTraining(), drop=max(drop - lost, 0.0), seed=seed, most=20
         )
-        say(str(found))
-        whole = apply(found.technique, thin, sealed, ledger=ledger, seed=seed)
-    size = write(whole, sealed, path)
+        say(str(kept))
+        integer = apply(kept.technique, thin, sealed, ledger=ledger, seed=seed)
+    size = write(integer, sealed, path)
     test = prove(path, task, ledger=ledger, seed=seed, note=f"int8 {type(model).__name__}")
-    kept = tuple(name for one in found.kept for name in one.layers)
     return Int8Result(
         bytes=size,
         before=before,
-        module=score_of(sealed, whole),
+        module=score_of(sealed, integer),
         file=score_of(sealed, load(path)),
         test=test,
-        kept=kept,
+        kept=tuple(name for group in kept.kept for name in group.layers),
     )
 
 
 def resnet(run: Run) -> None:
-    """ResNet-20 trained, then thinner and in 8 bits."""
+    """ResNet-20: trained, then with fewer blocks and in int8."""
     model, task, path = trained_resnet(run)
-    found = int8_resnet(
+    result = int8_resnet(
         model,
         task,
         run.folder / "int8.shoe",
@@ -175,13 +186,13 @@ def resnet(run: Run) -> None:
         ledger=run.ledger,
         say=run.say,
     )
-    _rows(run, "resnet20", path, found, task)
+    _rows(run, "resnet20", path, result, task)
 
 
 def transformer(run: Run) -> None:
-    """The text encoder trained, then thinner and in 8 bits.
+    """The text encoder: trained, then with fewer layers and in int8.
 
-    A quick run has one a quarter as wide, and 3,000 sentences.
+    A quick run has an encoder of a quarter of the width, and 3,000 sentences.
     """
     task, settings = sst2(), SETTINGS[TextEncoder]
     if run.quick:
@@ -191,7 +202,7 @@ def transformer(run: Run) -> None:
         untrained = TextEncoder(len(sst2_vocabulary()), **sizes)
     path = run.folder / "baseline.shoe"
     model = baseline(untrained, task, path, settings=settings, seed=run.seed)
-    found = int8_transformer(
+    result = int8_transformer(
         model,
         task,
         run.folder / "int8.shoe",
@@ -201,16 +212,16 @@ def transformer(run: Run) -> None:
         ledger=run.ledger,
         say=run.say,
     )
-    _rows(run, "text_encoder", path, found, task)
+    _rows(run, "text_encoder", path, result, task)
 
 
-def _rows(run: Run, name: str, path: Path, found: Int8Result, task: Supervised) -> None:
-    """The rows of the float32 file at `path` and of what was made of it, timed in alternation."""
+def _rows(run: Run, name: str, path: Path, result: Int8Result, task: Supervised) -> None:
+    """Write the rows of the float32 file at `path` and of the int8 file, timed in alternation."""
     before = prove(path, task, ledger=run.ledger, seed=run.seed, note=f"int8 {name}: float32")
     timings = alternate([path, run.folder / "int8.shoe"], task.sealed(), seconds=4)
     sides = (
-        ("float32", path.stat().st_size, found.before, before, timings[0]),
-        ("ours", found.bytes, found.file, found.test, timings[1]),
+        ("float32", path.stat().st_size, result.before, before, timings[0]),
+        ("ours", result.bytes, result.file, result.test, timings[1]),
     )
     for side, size, validation, test, timing in sides:
         subject = f"{name} / {side}"
@@ -224,7 +235,7 @@ def _rows(run: Run, name: str, path: Path, found: Int8Result, task: Supervised) 
             "times",
             seeded=False,
         )
-    run.row(f"{name} / ours", "layers in floating point", len(found.kept), "layers")
+    run.row(f"{name} / ours", "layers in floating point", len(result.kept), "layers")
     run.say(f"  {run.time_left()}")
 
 

@@ -1,4 +1,4 @@
-"""Which recipes there are: the records in this package's files, read without importing them."""
+"""The list of recipes: the records in the files of this package, read without importing them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARTS = {one.__name__: one for one in (Recipe, Results, Line, Measure, Publishe
 
 @dataclass(frozen=True)
 class Later:
-    """A function of a module that is imported when it is called: only then is torch needed."""
+    """A function whose module is imported when it is called, so that listing needs no torch."""
 
     module: str
     function: str
@@ -34,51 +34,51 @@ class Later:
 
 @cache
 def recipes() -> Mapping[str, Recipe]:
-    """Every recipe's record by its name, in the order of names; no recipe is imported for it."""
-    found: dict[str, Recipe] = {}
+    """All records by name, sorted; no recipe is imported."""
+    by_name: dict[str, Recipe] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for record in records(path, f"{__package__}.{path.stem}"):
-            if record.name in found:
-                where = found[record.name].module
+            if record.name in by_name:
+                where = by_name[record.name].module
                 raise ValueError(f"{path}: there is a recipe {record.name!r} already, in {where}")
-            found[record.name] = record
-    return MappingProxyType(dict(sorted(found.items())))
+            by_name[record.name] = record
+    return MappingProxyType(dict(sorted(by_name.items())))
 
 
 def recipe(name: str) -> Recipe:
-    """The record of this name; raises ValueError, which lists near names, where there is none."""
+    """The record of a name; raises ValueError, with similar names, where there is none."""
     known = recipes()
     if name not in known:
         near = get_close_matches(name, known, n=3, cutoff=0.4) or [
-            one for one in known if name in one
+            other for other in known if name in other
         ]
-        meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)};"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)};"
         raise ValueError(
-            f"there is no recipe {name!r}: {meant} `shoestring recipes` says what each does"
+            f"there is no recipe {name!r}: {hint} `shoestring recipes` says what each does"
         )
     return known[name]
 
 
 def records(path: Path, module: str) -> list[Recipe]:
-    """The records in a file: at its top level, names that are given a call of `Recipe`.
+    """The records in a file: the calls of `Recipe` that its top level assigns to names.
 
-    Raises ValueError, with the line, where a value is not plain: a number, text, a tuple, or a part
-    of a record.
+    Raises ValueError, with the line, for a value that is not a number, text, a tuple or a part of a
+    record.
     """
-    found = []
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _called(node.value) == Recipe.__name__:
-            found.append(replace(_value(node.value, path, module), module=module))
-    return found
+    return [
+        replace(_value(node.value, path, module), module=module)
+        for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and _called(node.value) == Recipe.__name__
+    ]
 
 
 def _called(node: ast.expr | None) -> str | None:
-    """The name of what a call calls."""
+    """The name of the function that an expression calls; None for another expression."""
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
 
 
 def _value(node: ast.expr | None, path: Path, module: str) -> Any:
-    """What an expression in a record stands for."""
+    """The value of an expression in a record."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Tuple):

@@ -1,6 +1,4 @@
-"""Size against error: networks trained for the length of their own code, at several prices of a
-bit.
-"""
+"""Size against error: networks trained for the length of their code, at several prices of a bit."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Ledger, Task, apply, prove, seeded
 from shoestring.core import score as score_of
-from shoestring.core.view import Taught
+from shoestring.core.taught import Taught
 from shoestring.kit import (
     AdamW,
     Supervised,
@@ -36,9 +34,11 @@ from shoestring.tasks import cifar10, mnist
 
 @dataclass(frozen=True)
 class Point:
-    """A file of the curve: the price of a bit (0.
+    """A file of the curve.
 
-    Uncompressed), bytes, and the scores (0 to 1) that the file reaches.
+    `price`: of a bit, in units of the loss; 0 for the uncompressed network.
+    `bytes`: of the file, or of the parameters of the uncompressed network.
+    `validation`, `test`: the scores of the file, 0 to 1.
     """
 
     price: float
@@ -49,10 +49,14 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a recipe uses for one network.
+    """The settings for one network.
 
-    Passes are over the training images, `rate_passes` one number or one for each price; `teaching`
-    is the weight of the teacher's answers, which are the uncompressed network's own.
+    `prices`: of a bit, one for each file.
+    `training_passes`, `training_rate`, `weight_decay`: of the uncompressed network's training.
+    `rate_passes`: over the training images at each price: one number for all, or one each.
+    `learning_rate`, `coarseness`: of Rate and its training.
+    `teaching`: the weight of the distance from the uncompressed network, 0 to 1.
+    `batch_size`, `autocast`: as in Supervised.
     """
 
     prices: tuple[float, ...]
@@ -99,17 +103,19 @@ def rate_lenet(
     ledger: Ledger | None = None,
     say: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
-    """The points of `network` (LeNet300 or LeNet5) on MNIST, the uncompressed one first.
+    """The points of a network on MNIST, the uncompressed one first; files are left in `folder`.
 
-    Their files are left in `folder`.
-    The network is trained on the images as they are; trained for the rate, it sees them moved by up
-    to a pixel and is taught by the uncompressed network. Killed and called again with the same
-    folder, it goes on.
+    The network is trained on the images as they are. In the training for the rate, images are
+    shifted by up to a pixel and the uncompressed network teaches. After a kill, the same call goes
+    on.
 
     Published, weights only: LeNet-5 2.84 KB at 1.0 % error (Oktay et al. 2020), 1.52 KB at 0.96 %
     (Havasi et al. 2019); LeNet-300-100 8.56 KB at 1.9 % (Oktay et al. 2020). Ours (whole files,
     three seeds) are in `docs/rate.md`, made by `python benchmarks/rate_lenet.py`; on one core a
     point takes about 12 minutes for LeNet-5 and 4 for LeNet-300-100.
+
+    `network`: LeNet300 or LeNet5; `task`: `tasks.mnist()`.
+    `settings`: None for those of `SETTINGS`; `say`: called with each point.
     """
     chosen = settings or SETTINGS[network]
     shown = replace(task, augment=lambda images: _flat(moved(images)), autocast=chosen.autocast)
@@ -136,15 +142,17 @@ def rate_cifar(
     ledger: Ledger | None = None,
     say: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
-    """The points of `network` (ResNet20 or SmallVGG) on CIFAR-10, the uncompressed one first.
+    """The points of a network on CIFAR-10, the uncompressed one first; files are left in `folder`.
 
-    Their files are left in `folder`.
-    Images are moved by up to four pixels and mirrored in all training. Killed and called again with
-    the same folder, it goes on.
+    Images are shifted by up to four pixels and mirrored in all training. After a kill, the same
+    call goes on.
 
     Published, weights only: ResNet-20-4, which is sixteen times larger, 128 KB at 8.8 % error, 134×
     (Oktay et al. 2020). Ours are in `docs/rate.md`, made by `python benchmarks/rate_cifar.py`; on
-    one core with bfloat16 about 30 minutes for the network and as long for each point.
+    one core with bfloat16 the network takes about 30 minutes, and so does each point.
+
+    `network`: ResNet20 or SmallVGG; `task`: `tasks.cifar10()`.
+    `settings`: None for those of `SETTINGS`; `say`: called with each point.
     """
     chosen = settings or SETTINGS[network]
     shown = replace(
@@ -154,7 +162,7 @@ def rate_cifar(
 
 
 def _flat(images: Tensor) -> Tensor:
-    """In the memory format that convolutions are fastest in."""
+    """The images in channels-last memory, in which convolutions are fastest."""
     return images.contiguous(memory_format=torch.channels_last)
 
 
@@ -169,6 +177,7 @@ def _points(
     ledger: Ledger | None,
     say: Callable[[Point], None],
 ) -> list[Point]:
+    """Train a network on the task `plain`, and compress it at each price on the task `shown`."""
     plain, shown = (replace(one, batch_size=chosen.batch_size) for one in (plain, shown))
     passes = -(-len(task.train[1]) // chosen.batch_size)
     points: list[Point] = []
@@ -206,7 +215,7 @@ def _points(
 def _trained(
     network: type[nn.Module], task: Task, path: Path, chosen: Settings, passes: int, seed: int
 ) -> nn.Module:
-    """The uncompressed network: from its file where there is one, otherwise trained."""
+    """The uncompressed network: read from its file where that exists, otherwise trained."""
     with seeded(seed):
         model = network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if path.exists():
@@ -224,7 +233,7 @@ def _trained(
 
 
 def lenets(run: Run) -> None:
-    """Both LeNets, as in `benchmarks/rate_lenet.py`; a quick run has LeNet-300-100 at one price."""
+    """The networks of `benchmarks/rate_lenet.py`; a quick run has LeNet-300-100 at one price."""
     task = few(mnist(), 20_000, 5000) if run.quick else mnist()
     networks: dict[str, type[nn.Module]] = (
         {"lenet300": LeNet300} if run.quick else {"lenet300": LeNet300, "lenet5": LeNet5}
@@ -242,12 +251,12 @@ def lenets(run: Run) -> None:
             settings=settings,
             seed=run.seed,
             ledger=run.ledger,
-            say=_said(run, name),
+            say=_row_writer(run, name),
         )
 
 
 def cifar(run: Run) -> None:
-    """Both networks, as in `benchmarks/rate_cifar.py`; a quick run has ResNet-20 on 2,000 images."""
+    """The networks of `benchmarks/rate_cifar.py`; a quick run has ResNet-20 on 2,000 images."""
     task = few(cifar10(), 2000, 500) if run.quick else cifar10()
     networks: dict[str, type[nn.Module]] = (
         {"resnet20": ResNet20} if run.quick else {"resnet20": ResNet20, "vgg": SmallVGG}
@@ -263,27 +272,28 @@ def cifar(run: Run) -> None:
             settings=settings,
             seed=run.seed,
             ledger=run.ledger,
-            say=_said(run, name),
+            say=_row_writer(run, name),
         )
 
 
 def _folder(run: Run, name: str) -> Path:
+    """The folder of a network, which is created."""
     folder = run.folder / name
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def _said(run: Run, name: str) -> Callable[[Point], None]:
-    """What writes the rows of a point."""
-    biggest: list[int] = []
+def _row_writer(run: Run, name: str) -> Callable[[Point], None]:
+    """A function that writes the rows of a point."""
+    sizes: list[int] = []
 
-    def said(point: Point) -> None:
-        biggest.append(point.bytes)
+    def write_rows(point: Point) -> None:
+        sizes.append(point.bytes)
         subject = f"{name}, price {point.price:g}" if point.price else f"{name}, uncompressed"
-        run.row(subject, "ratio", biggest[0] / point.bytes, "times")
+        run.row(subject, "ratio", sizes[0] / point.bytes, "times")
         run.scores(subject, point.bytes, point.validation, point.test)
 
-    return said
+    return write_rows
 
 
 RATE_LENET = Recipe(

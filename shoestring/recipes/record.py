@@ -1,4 +1,4 @@
-"""What is known of a recipe before it runs: its record. Nothing here needs torch."""
+"""The record of a recipe: what is known before it runs. Nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Published:
-    """A published number: `source` is the paper and its table, `conditions` what it is of."""
+    """A published number.
+
+    `metric`, `value`, `unit`: what was measured.
+    `source`: the paper and its table.
+    `conditions`: the network, the data and what was counted.
+    """
 
     metric: str
     value: float
@@ -23,10 +28,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of a recipe's table; `metric` is that of the rows, `form` a format specification.
+    """A column of a recipe's table.
 
-    `higher`: more is better, as of a score. `subject`: that of the rows, where it is not the line's
-    own.
+    `title`: its heading.
+    `metric`: of the rows in the results file.
+    `unit`: of the values.
+    `form`: a format specification.
+    `higher`: whether higher is better, as for a score.
+    `subject`: of the rows; None for the subject of the line.
     """
 
     title: str
@@ -39,11 +48,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a recipe's table: the rows of `subject` in the results file.
+    """A line of a recipe's table.
 
-    `metrics`: the names of the metrics, a name for each column from the left, where they are not
-    those of the measures.
-    `file`: the results file, where it is not the recipe's own.
+    `title`: its heading.
+    `subject`: of the rows in the results file.
+    `metrics`: the metric of each column from the left; empty for those of the measures.
+    `file`: the results file; None for the recipe's own.
     """
 
     title: str
@@ -54,13 +64,19 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Where our numbers are: a file in `benchmarks/results`, and what its rows say.
+    """Our numbers: a file in `benchmarks/results`, and the table that is made from its rows.
 
-    `before` is what went in, `ours` what came out (the claim first), `baselines` the cheapest
-    honest way to the same, and `peers` are other people's tools. The row in the table of exchange
-    rates compares the first of `ours` with the first of
-    `before`: `saved` and `lost` are what it compares, `price` is what `ours` took. `also`: columns
-    of the table alone.
+    The row in the table of exchange rates compares the first line of `ours` with the first line of
+    `before`.
+
+    `file`: the results file.
+    `before`: the models that went in.
+    `ours`: the results, with the claim first.
+    `baselines`: the cheapest honest way to the same.
+    `peers`: other tools.
+    `saved`, `lost`: what is compared; None for no such column.
+    `also`: further columns of the table.
+    `price`: what `ours` took to get.
     """
 
     file: str
@@ -74,21 +90,41 @@ class Results:
     price: Measure | None = None
 
     def measures(self) -> tuple[Measure, ...]:
-        """The columns of the table, from the left."""
-        return tuple(
-            one for one in (self.saved, self.lost, *self.also, self.price) if one is not None
-        )
+        """The columns of the table, from left to right."""
+        columns = (self.saved, self.lost, *self.also, self.price)
+        return tuple(measure for measure in columns if measure is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A recipe's record; it stands in the recipe's file, and is read without running that file.
+    """The record of a recipe, which is read from the recipe's file without running that file.
 
-    `name`: that of the recipe's function, which `shoestring.recipes` has. `line`: what it does, in
-    one line. `scarce`: what you lack; `instead`: what you give for it. `data`: the data sets.
-    `minutes`: about how long a seed takes on one core, and `quick_minutes` how long with --quick.
-    `extras`: the extras of the installation that it needs. `page`: its page in `docs/`. `run` runs
-    it end to end; `module` is its file's, and set by what finds it.
+    A recipe is a file in `shoestring/recipes` with a function and a `Recipe`, and a test.
+
+        RECIPE = Recipe(
+            name="xnor_convnet",      # shoestring.recipes.xnor_convnet is the function
+            line="a small network on MNIST with binary weights",
+            scarce="bytes",
+            instead="one pass of training more",
+            data=("MNIST",),
+            minutes=4,
+            quick_minutes=0.7,
+            page="binary.md",
+            run=end_to_end,           # a function of this file, which takes a Run
+        )
+
+    `name`: of the recipe and of its function.
+    `line`: what it does, in one line.
+    `scarce`: what you lack.
+    `instead`: what you give for it.
+    `data`: the data sets.
+    `minutes`, `quick_minutes`: the time for one seed on one core, in full and with --quick.
+    `page`: its page in `docs/`.
+    `run`: runs it end to end.
+    `extras`: the extras of the installation that it needs.
+    `published`: published numbers.
+    `results`: our numbers; None for none.
+    `module`: of its file; set when the record is read.
     """
 
     name: str
@@ -106,7 +142,7 @@ class Recipe:
     module: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """What a reader of results wants to know, as plain JSON values."""
+        """The record without `run`, `results` and `module`, as plain JSON values."""
         return {
             "name": self.name,
             "line": self.line,

@@ -1,4 +1,4 @@
-"""Rows of results: what was measured, with which seed, on which machine, with which versions."""
+"""Rows of results: measured numbers with their seed, machine and versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shoestring.core.ledger import machine, versions
 
 
 class Row(TypedDict):
-    """A measured number, a JSON line of results. `seed` is None for what no seed decides."""
+    """A measured number, as one JSON line of results; `seed` is None where no seed decides it."""
 
     benchmark: str
     subject: str
@@ -21,7 +21,10 @@ class Row(TypedDict):
 
 
 def conditions(*, quick: bool = False) -> str:
-    """On what, and with which versions, figures are measured."""
+    """The machine, threads and versions of a measurement, in words.
+
+    `quick`: says that the run is smaller than the real one.
+    """
     known = ", ".join(f"{name} {version}" for name, version in versions().items())
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     smaller = ", quick: smaller than the real one" if quick else ""

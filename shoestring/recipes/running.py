@@ -1,4 +1,4 @@
-"""Running a recipe end to end: its rows, files and result, in a folder, whole or not at all."""
+"""Running a recipe end to end: its rows, files and result are delivered to a folder."""
 
 from __future__ import annotations
 
@@ -27,18 +27,23 @@ if TYPE_CHECKING:
     from shoestring.kit import Supervised
 
 FORMAT, VERSION = "shoestring recipe result", 1
-"""Of the shape of result.json, which docs/recipes.md tells."""
+"""Of result.json, which docs/recipes.md describes."""
 RESULT, ROWS, LEDGER, UNFINISHED = "result.json", "rows.jsonl", "shoestring.ledger", "unfinished"
-_KEY = "run.json"  # in the unfinished folder: of which run it is
+_KEY = "run.json"  # identifies the run of an unfinished folder
 
 
 @dataclass(kw_only=True)
 class Run:
-    """One run of a recipe: what the recipe is told, and what it tells.
+    """One run of a recipe: its settings, and the rows that it writes.
 
-    `folder`: where its files go; what ends in `.shoe` is part of the result. `quick`: smaller, in
-    under a minute or so.
-    `ledger`: for `apply` and `prove`. `minutes`: what the record expects.
+    `recipe`: its name.
+    `folder`: where its files go; those that end in `.shoe` are part of the result.
+    `quick`: whether the run is smaller, of about a minute.
+    `seed`: for everything random.
+    `minutes`: the time that the record expects.
+    `say`: called with lines of progress.
+    `rows`: what was measured so far.
+    `ledger`: an attribute, for `apply` and `prove`.
     """
 
     recipe: str
@@ -56,7 +61,10 @@ class Run:
     def row(
         self, subject: str, metric: str, value: float, unit: str, *, seeded: bool = True
     ) -> None:
-        """One number, in the file of rows at once; not `seeded` where no seed decides it."""
+        """Add one number to the rows and to their file.
+
+        `seeded`: whether the seed decides it.
+        """
         seed = self.seed if seeded else None
         self.rows.append(
             Row(
@@ -74,9 +82,10 @@ class Run:
         self.say(f"{subject:32} {metric:24} {number:>12} {unit}")
 
     def scores(self, subject: str, size: int, validation: float, test: float) -> None:
-        """The rows of a file: its bytes, and its errors in percent; then how long is left.
+        """Add the rows of a file: its bytes, and its errors in percent; then say the time left.
 
-        `validation` and `test` are scores between 0 and 1.
+        `size`: in bytes.
+        `validation`, `test`: scores, 0 to 1.
         """
         self.row(subject, "size", size, "bytes")
         self.row(subject, "validation error", 100 * (1 - validation), "%")
@@ -84,15 +93,15 @@ class Run:
         self.say(f"  {self.time_left()}")
 
     def time_left(self) -> str:
-        """The minutes gone, and those that are left if the record is right about this machine."""
+        """The minutes that are gone, and those left by the time that the record expects."""
         gone = (monotonic() - self.began) / 60
         left = self.minutes - gone
-        told = (
+        rest = (
             f"about {left:.1f} min left"
             if left > 0
             else f"longer than the {self.minutes:g} min that were expected"
         )
-        return f"{gone:.1f} min gone, {told}"
+        return f"{gone:.1f} min gone, {rest}"
 
 
 def run_recipe(
@@ -105,12 +114,17 @@ def run_recipe(
 ) -> dict[str, Any]:
     """Run a recipe end to end, and return its result, which is also in `folder/result.json`.
 
-    Everything is made in `folder/unfinished`. At the end it is copied to `folder`, each file whole
-    or not at all, the result last. Killed and called again, the run goes on where the recipe can; a
-    run with another seed or other versions begins again. Torch computes on one thread meanwhile, so
-    that the same seed gives the same numbers.
-    Raises ModuleNotFoundError, which names the extra, where one is missing, and OSError where the
-    folder cannot be written.
+    Everything is made in `folder/unfinished`. At the end it is copied to `folder`, the result last,
+    each file completely or not at all. After a kill, the same call goes on where the recipe can; a
+    run with another seed or other versions begins again. Torch runs on one thread, so that the same
+    seed gives the same numbers.
+
+    `quick`: a smaller run.
+    `seed`: for everything random.
+    `say`: called with lines of progress.
+
+    Raises ModuleNotFoundError, which names the extra, where a package is missing, and OSError where
+    the folder cannot be written.
     """
     check_extras(record)
     earlier = _earlier(folder)
@@ -129,7 +143,7 @@ def run_recipe(
         "quick": quick,
         "seed": seed,
         "rows": run.rows,
-        "files": [_told(work, name) for name in files],
+        "files": [_description(work, name) for name in files],
         "machine": machine(),
         "versions": key["versions"],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -141,29 +155,32 @@ def run_recipe(
 
 
 def check_extras(record: Recipe) -> None:
-    """Raises ModuleNotFoundError, which names the extra, where a recipe's package is missing."""
+    """Raise ModuleNotFoundError, which names the extra, where a recipe lacks a package."""
     try:
         required = metadata.requires("shoestring") or []
-    except metadata.PackageNotFoundError:  # run from its source: the import says what is missing
+    except metadata.PackageNotFoundError:  # not installed: the import says what is missing
         return
     for extra in record.extras:
-        for one in required:
-            name = re.match(r"[\w.-]+", one)
-            if name is None or not re.search(rf"extra == ['\"]{extra}['\"]", one):
+        for requirement in required:
+            name = re.match(r"[\w.-]+", requirement)
+            if name is None or not re.search(rf"extra == ['\"]{extra}['\"]", requirement):
                 continue
             try:
                 metadata.version(name[0])
             except metadata.PackageNotFoundError:
                 raise ModuleNotFoundError(
                     f"the recipe {record.name} needs {name[0]}, which is not installed: it comes "
-                    "with "
-                    f"the extra `{extra}` ({install(extra)})",
+                    f"with the extra `{extra}` ({install(extra)})",
                     name=name[0],
                 ) from None
 
 
 def few(task: Supervised, train: int, others: int) -> Supervised:
-    """The task with its first `train` examples to train on, `others` to choose and to test on."""
+    """The task with its first examples alone.
+
+    `train`: of the training split.
+    `others`: of the validation split and of the test split.
+    """
 
     def first(part: Any, count: int) -> Any:
         return tuple(first(one, count) for one in part) if isinstance(part, tuple) else part[:count]
@@ -182,15 +199,15 @@ def as_lines(rows: list[Row]) -> bytes:
 
 
 def _begin(work: Path, key: dict[str, Any]) -> bool:
-    """Make the unfinished folder ready, and say whether a run like this one goes on in it."""
+    """Prepare the unfinished folder; returns whether the same run goes on in it."""
     if work.is_dir() and any(work.iterdir()):
         try:
-            told = json.loads((work / _KEY).read_text())
+            earlier = json.loads((work / _KEY).read_text())
         except (OSError, ValueError):
             raise FileExistsError(
                 f"{work} is not of a recipe's run: name another folder with --output, or delete it"
             ) from None
-        if told == key:
+        if earlier == key:
             return True
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
@@ -198,52 +215,53 @@ def _begin(work: Path, key: dict[str, Any]) -> bool:
     return False
 
 
-def _told(work: Path, name: str) -> dict[str, Any]:
+def _description(work: Path, name: str) -> dict[str, Any]:
+    """A file in a result: its path, bytes and digest."""
     data = (work / name).read_bytes()
     return {"path": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _earlier(folder: Path) -> list[Path]:
-    """The files of an earlier result; raises FileExistsError where result.json is another's."""
-    place = folder / RESULT
-    if not place.exists():
+    """The files of an earlier result in a folder.
+
+    Raises FileExistsError for a result.json that is not a recipe's.
+    """
+    path = folder / RESULT
+    if not path.exists():
         return []
     try:
-        told = json.loads(place.read_text())
-        paths = (
-            [folder / one["path"] for one in told["files"]] if told["format"] == FORMAT else None
-        )
+        result = json.loads(path.read_text())
+        is_ours = result["format"] == FORMAT
+        paths = [folder / file["path"] for file in result["files"]] if is_ours else None
     except (ValueError, KeyError, TypeError):
         paths = None
     if paths is None:
-        raise FileExistsError(
-            f"{place} is not a recipe's result: name another folder with --output"
-        )
+        raise FileExistsError(f"{path} is not a recipe's result: name another folder with --output")
     return [path for path in paths if path.resolve().is_relative_to(folder.resolve())]
 
 
 def _deliver(
     work: Path, folder: Path, files: list[str], result: dict[str, Any], earlier: list[Path]
 ) -> None:
-    """Copy what was made to its place, each file whole, the result last.
+    """Copy the files from the unfinished folder, the result last.
 
     Files of an earlier result that were not made again are deleted.
     """
-    place = folder / RESULT
-    place.unlink(missing_ok=True)  # a result without its files would be worse than none
+    target = folder / RESULT
+    target.unlink(missing_ok=True)  # so that there is never a result without its files
     for path in set(earlier) - {folder / name for name in files}:
         path.unlink(missing_ok=True)
     for name in (*files, ROWS, LEDGER):
         if (work / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             save(folder / name, (work / name).read_bytes())
-    save(place, (json.dumps(result, indent=1) + "\n").encode())
+    save(target, (json.dumps(result, indent=1) + "\n").encode())
     shutil.rmtree(work)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Within, torch computes on one thread: sums come out the same every time."""
+    """Let torch run on one thread within the context, so that sums are reproducible."""
     import torch
 
     before = torch.get_num_threads()

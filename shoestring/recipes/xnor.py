@@ -1,4 +1,4 @@
-"""A small convolutional network on MNIST with binary weights, and with binary weights and inputs."""
+"""A small convolutional network on MNIST with binary weights, and with binary inputs too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from shoestring.tasks import mnist
 
 @dataclass(frozen=True)
 class Row:
-    """A file: its name, its bytes, and the scores (0 to 1) that it reaches."""
+    """A file of the recipe.
+
+    `name`: without its suffix.
+    `bytes`: its size.
+    `validation`, `test`: its scores, 0 to 1.
+    """
 
     name: str
     bytes: int
@@ -30,9 +35,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Passes are over the training images.
+    """The settings of the recipe.
 
-    Of the network in full precision, with binary weights, with binary inputs too.
+    `width`: of the network, in channels.
+    `training_passes`, `weights_passes`, `signs_passes`: passes over the training images in full
+        precision, with binary weights, and with binary inputs too.
+    `learning_rate`, `binary_rate`: of the training in full precision, and of the binary networks.
+    `autocast`: as in Supervised.
     """
 
     width: int = 64
@@ -53,21 +62,24 @@ def xnor_convnet(
     ledger: Ledger | None = None,
     say: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """NormFirst on MNIST in full precision, with binary weights (BWN), and with binary weights and
-    inputs, without the scales of inputs (`xnor`) and with them (`xnor_scaled`); the files are left
-    in `folder`.
+    """NormFirst on MNIST: in full precision, with binary weights, and with binary inputs too.
 
-    The first and the last layer stay in full precision. Images are moved by up to a pixel in all
-    training; the network in full precision teaches the others.
+    The files are left in `folder`: `fp32`, `bwn` (binary weights), `xnor` (binary inputs without
+    scales) and `xnor_scaled` (with scales). The first and the last layer stay in full precision.
+    Images are shifted by up to a pixel in all training. The network in full precision teaches the
+    others.
 
     Published on MNIST, without convolutions: 1.29 % error with binary weights (Courbariaux, Bengio
     & David 2015), 0.96 % with binary weights and inputs (Courbariaux et al. 2016); XNOR-Net has no
     figure for it. Ours (whole files, three seeds) are in `docs/binary.md`, made by `python
-    benchmarks/xnor.py`; a seed takes about three minutes of a core (AMD EPYC with AVX-512 and
+    benchmarks/xnor.py`. A seed takes about three minutes of a core (AMD EPYC with AVX-512 and
     bfloat16).
+
+    `task`: `tasks.mnist()`.
+    `say`: called with each file.
     """
-    told = settings or Settings()
-    shown = replace(task, augment=moved, autocast=told.autocast).sealed()
+    chosen = settings or Settings()
+    shown = replace(task, augment=moved, autocast=chosen.autocast).sealed()
     passes = len(task.train[1]) / task.batch_size
     rows: list[Row] = []
 
@@ -80,26 +92,29 @@ def xnor_convnet(
 
     with seeded(seed):
         model = train(
-            NormFirst(told.width),
+            NormFirst(chosen.width),
             shown,
-            Training(round(passes * told.training_passes), AdamW(told.learning_rate)),
+            Training(round(passes * chosen.training_passes), AdamW(chosen.learning_rate)),
             what="training the network",
         )
     row("fp32", model)
     for name, inputs, count in (
-        ("bwn", Real(), told.weights_passes),
-        ("xnor", Signs(), told.signs_passes),
-        ("xnor_scaled", ScaledSigns(), told.signs_passes),
+        ("bwn", Real(), chosen.weights_passes),
+        ("xnor", Signs(), chosen.signs_passes),
+        ("xnor_scaled", ScaledSigns(), chosen.signs_passes),
     ):
         technique = Binary(
-            inputs=inputs, training=Training(round(passes * count), AdamW(told.binary_rate))
+            inputs=inputs, training=Training(round(passes * count), AdamW(chosen.binary_rate))
         )
         row(name, apply(technique, model, shown, ledger=ledger, seed=seed))
     return rows
 
 
 def end_to_end(run: Run) -> None:
-    """As in `benchmarks/xnor.py`; a quick run has a quarter of the width and 10,000 images."""
+    """The networks of `benchmarks/xnor.py`.
+
+    A quick run has a quarter of the width and 10,000 images.
+    """
     task = few(mnist(), 10_000, 2000) if run.quick else mnist()
     settings = (
         Settings(width=16, training_passes=2, weights_passes=1, signs_passes=2)

@@ -119,7 +119,7 @@ class Shop(Nim, LabelTask):
     answer: Callable[[list[int]], list[int]] = list
 
     def pool(self) -> list[int]:
-        return [place for place in range(100) if place not in self.bought]
+        return [index for index in range(100) if index not in self.bought]
 
     def left(self) -> int | None:
         return None if self.limit is None else self.limit - len(self.bought)
@@ -127,11 +127,11 @@ class Shop(Nim, LabelTask):
     def known(self) -> list[int]:
         return list(self.bought)
 
-    def inputs(self, places: Any) -> Tensor:
-        return features(torch.as_tensor(list(places)) % STONES + 1)
+    def inputs(self, indices: Any) -> Tensor:
+        return features(torch.as_tensor(list(indices)) % STONES + 1)
 
-    def labels(self, places: Any) -> list[int]:
-        return [place % 4 for place in places]
+    def labels(self, indices: Any) -> list[int]:
+        return [index % 4 for index in indices]
 
     def outputs(self, model: Any, inputs: Tensor) -> Tensor:
         return model(inputs).detach()
@@ -139,12 +139,12 @@ class Shop(Nim, LabelTask):
     def losses(self, outputs: Tensor, labels: Any) -> Tensor:
         return torch.nn.functional.cross_entropy(outputs, torch.as_tensor(labels), reduction="none")
 
-    def buy(self, places: Any) -> Shop:
-        fresh = [place for place in dict.fromkeys(places) if place not in self.bought]
+    def buy(self, indices: Any) -> Shop:
+        fresh = [index for index in dict.fromkeys(indices) if index not in self.bought]
         if self.limit is not None and len(fresh) > self.limit - len(self.bought):
             raise LabelBudgetError(f"{len(fresh)} asked for")
         self.answer(fresh)
         return replace(self, bought=(*self.bought, *fresh))
 
-    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> Shop:
-        return replace(self, bought=tuple(places))
+    def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> Shop:
+        return replace(self, bought=tuple(indices))

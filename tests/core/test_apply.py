@@ -260,7 +260,7 @@ def test_a_later_step_has_what_an_earlier_one_bought_in_the_run(
     apply(Buy(labels=2), beginner, task, purchases=run)
     apply(chain(Look(), Buy(labels=4)), beginner, task, purchases=run, ledger=ledger)
     chain(Buy(labels=3), Look())(beginner, task)
-    assert seen == [(), (0, 1, 2), (0, 1), (0, 1, 2)] and run.places == (0, 1, 2, 3)
+    assert seen == [(), (0, 1, 2), (0, 1), (0, 1, 2)] and run.indices == (0, 1, 2, 3)
     assert [row.cost_after.labels for row in ledger.rows()] == [0, 2]
 
 

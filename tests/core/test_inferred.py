@@ -33,7 +33,7 @@ from shoestring.core.kinds import (
     Probabilities,
     outputs_of,
 )
-from shoestring.core.view import Taught
+from shoestring.core.taught import Taught
 from shoestring.kit import Supervised
 
 

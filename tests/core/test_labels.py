@@ -67,7 +67,7 @@ def test_each_label_is_counted_once_and_the_task_is_what_it_was():
         and task.known() == []
         and shop.bought == ()
     )
-    assert run.places == (1, 2, 3) and len(run) == 3 and run.sells
+    assert run.indices == (1, 2, 3) and len(run) == 3 and run.sells
     assert first.buy(np.array([0, 3])).known() == [3, 1, 0] and len(run) == 4
     assert task.buy([]).known() == [] and len(run) == 4
 
@@ -80,7 +80,7 @@ def test_each_label_is_counted_once_and_the_task_is_what_it_was():
         lambda task: task.taught_by(nn.Linear(2, 2)),
         lambda task: task.sealed().taught_by(nn.Linear(2, 2)).sealed(),
         lambda task: task.sampled(3, 0),
-        lambda task: task.with_labels([], places=()),
+        lambda task: task.with_labels([], indices=()),
         lambda task: task.sealed().labelled(),
         copy.copy,
         copy.deepcopy,
@@ -108,9 +108,9 @@ def test_purchases_are_counted_through_every_view(
     task, run = counted(inner())
     view = seen(task)
     bought = view.buy([4, 5])
-    assert type(bought) is type(view) and bought.known() == [4, 5] and run.places == (4, 5)
+    assert type(bought) is type(view) and bought.known() == [4, 5] and run.indices == (4, 5)
     bought.buy([5, 6])
-    assert run.places == (4, 5, 6)
+    assert run.indices == (4, 5, 6)
 
 
 def test_purchases_of_tasks_that_a_method_makes_are_counted():
@@ -122,7 +122,7 @@ def test_purchases_of_tasks_that_a_method_makes_are_counted():
         handed, run = counted(task)
         handed.other().buy([7])
         handed.sealed().other().buy([8])
-        assert run.places == (7, 8)
+        assert run.indices == (7, 8)
     with pytest.raises(SealedError):
         Maker().taught_by(nn.Linear(2, 2)).sealed().other().batches("test")  # type: ignore[attr-defined]
 
@@ -145,8 +145,8 @@ def test_past_the_limit_nothing_is_bought():
         first.buy([1, 2, 3])
     with pytest.raises(LabelBudgetError, match="4 labels in all"):
         task.buy([2, 3])  # the task itself has bought nothing, and the run has
-    assert run.places == (0, 1) and asked == [[0, 1]]
-    assert first.buy([1, 2]).known() == [0, 1, 2] and run.places == (0, 1, 2)
+    assert run.indices == (0, 1) and asked == [[0, 1]]
+    assert first.buy([1, 2]).known() == [0, 1, 2] and run.indices == (0, 1, 2)
 
 
 def test_the_limit_of_a_run_holds_for_its_later_tasks():
@@ -161,7 +161,7 @@ def test_the_limit_of_a_run_holds_for_its_later_tasks():
 
 
 @pytest.mark.parametrize(
-    "places",
+    "indices",
     [
         [True, False],
         np.array([True, False]),
@@ -176,15 +176,15 @@ def test_the_limit_of_a_run_holds_for_its_later_tasks():
         [None],
     ],
 )
-def test_labels_are_bought_by_integers(places: Any):
+def test_labels_are_bought_by_integers(indices: Any):
     task, run = counted(Shop())
-    with pytest.raises(ValueError, match=r"labels have places, integers from 0 up: .* is none"):
-        task.buy(places)
+    with pytest.raises(ValueError, match=r"labels have indices, integers from 0 up: .* is none"):
+        task.buy(indices)
     assert len(run) == 0
 
 
 def test_what_was_not_delivered_is_not_paid_for():
-    def fail(places: Any) -> Any:
+    def fail(indices: Any) -> Any:
         raise ConnectionError("nobody there")
 
     task, run = counted(Shop(answer=fail))

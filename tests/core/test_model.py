@@ -71,14 +71,14 @@ class Pipeline:
         ),
         (
             lambda: Path("small.shoe"),
-            r"shoestring\.from_shoe\('small\.shoe'\) makes a module .*restore\('small\.shoe', "
+            r"shoestring\.from_shoe\('small\.shoe'\) makes a module .*load_into\('small\.shoe', "
             r"module\)",
         ),
         (
             lambda: "model.pt",
             r"the path 'model\.pt': build the module, load its weights with load_state_dict",
         ),
-        (lambda: "small.shoe", r"shoestring\.restore\('small\.shoe', module\)"),
+        (lambda: "small.shoe", r"shoestring\.load_into\('small\.shoe', module\)"),
         (lambda: nn.Sequential, "the class Sequential: give an instance of it"),
         (lambda: Pipeline(), r"Pipeline, which is built around a module: give its \.model"),
         (lambda: plain, "the function plain: call it"),

@@ -157,7 +157,7 @@ def test_sealed_task_gives_everything_else():
 
 
 def taught(task: Any, teacher: Any, student: Any, **settings: float) -> Tensor:
-    from shoestring.core.view import Taught
+    from shoestring.core.taught import Taught
 
     return Taught(task, teacher, **settings).loss(student, None)
 

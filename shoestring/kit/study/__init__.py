@@ -1,4 +1,4 @@
-"""A study: what was tried of a model, remembered once, safe among processes and kills."""
+"""A study: the trials of a model, stored once, safe with several processes and after kills."""
 
 from shoestring.kit.study.study import Study, StudyHeld, StudyMismatch
 from shoestring.kit.study.trial import Trial

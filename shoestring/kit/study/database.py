@@ -1,7 +1,4 @@
-"""Databases for a study, by Optuna.
-
-Their URLs, what goes wrong with them, and the files of trials in them.
-"""
+"""Optuna databases for a study: their URLs, their errors, and the files of trials in them."""
 
 from __future__ import annotations
 
@@ -18,16 +15,19 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shoestring.artifact.errors import install
-from shoestring.kit.study.trial import Files, StudyError, told_when_full
+from shoestring.kit.study.trial import Files, StudyError, explained_when_full
 
 LARGEST_FILE = 64_000_000
-"""Bytes of the largest file that is kept in a database."""
+"""The size of the largest file that a database stores, in bytes."""
 _TRIES = 10
-_CHUNK = 48_000  # bytes in an attribute: in base64, what MySQL's shortest text column holds
+_CHUNK = 48_000  # bytes in an attribute; in base64 they fit into MySQL's shortest text column
 
 
-def driven(url: str) -> str:
-    """The URL with the driver that the extra `postgres` brings."""
+def with_driver(url: str) -> str:
+    """The URL with the driver of the extra `postgres`.
+
+    Raises ModuleNotFoundError where that driver is not installed.
+    """
     scheme, _, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
         return url
@@ -45,12 +45,12 @@ def driven(url: str) -> str:
 def connected(url: str) -> RDBStorage:
     """Optuna's storage in a database.
 
-    Where two processes make its tables at one time, the later one fails in the midst of it, and
-    finds them when it tries again.
+    Where two processes create its tables at one time, the later one fails, and finds the tables
+    when it tries again.
     """
     for left in reversed(range(_TRIES)):
         try:
-            # A server that was started again does not end a long search.
+            # with pre-ping, a restart of the server does not end a long search
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except SQLAlchemyError as error:
             if not left or not (
@@ -75,10 +75,10 @@ def shown_url(url: str) -> str:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Says what of a storage failed, without its password, and that what was finished is kept."""
+def explained(what: str) -> Iterator[None]:
+    """Turn errors of a storage into StudyError, which says what failed, without the password."""
     try:
-        with told_when_full(what):
+        with explained_when_full(what):
             yield
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError) and "extra" in str(error):
@@ -90,8 +90,10 @@ def told(what: str) -> Iterator[None]:
 
 
 class DatabaseFiles(Files):
-    """Files in a database: each is an Optuna study of its own with the file in its attributes, in
-    pieces, so that it is read only when it is asked for and can be deleted.
+    """Files in a database.
+
+    Each file is an Optuna study of its own, with the file in pieces as its attributes, so that it
+    is read only on demand and can be deleted.
     """
 
     def __init__(self, storage: BaseStorage, name: str, what: str) -> None:
@@ -102,10 +104,10 @@ class DatabaseFiles(Files):
         if len(data) > LARGEST_FILE:
             raise StudyError(
                 f"the file has {len(data):,} bytes, and {self._what} keeps files of at most "
-                f"{LARGEST_FILE:,}: finish the trial "
-                "without its file, or use a journal in a shared folder"
+                f"{LARGEST_FILE:,}: finish the trial without its file, or use a journal in a "
+                "shared folder"
             )
-        with told(self._what):
+        with explained(self._what):
             sampler = optuna.samplers.RandomSampler()
             kept = optuna.create_study(
                 storage=self._storage,
@@ -115,14 +117,14 @@ class DatabaseFiles(Files):
             )
             kept.set_user_attr("written", time())
             pieces = range(0, len(data), _CHUNK)
-            for number, at in enumerate(pieces):
+            for number, start in enumerate(pieces):
                 kept.set_user_attr(
-                    f"piece {number}", base64.b64encode(data[at : at + _CHUNK]).decode()
+                    f"piece {number}", base64.b64encode(data[start : start + _CHUNK]).decode()
                 )
-            kept.set_user_attr("pieces", len(pieces))  # last: until then it is not there
+            kept.set_user_attr("pieces", len(pieces))  # last: without it there is no file
 
     def _attributes(self, name: str) -> dict[str, Any]:
-        with told(self._what):
+        with explained(self._what):
             try:
                 number = self._storage.get_study_id_from_name(self._prefix + name)
                 return self._storage.get_study_user_attrs(number)
@@ -138,11 +140,11 @@ class DatabaseFiles(Files):
         )
 
     def holds(self, name: str) -> bool:
-        with told(self._what):
+        with explained(self._what):
             return self._prefix + name in optuna.get_all_study_names(self._storage)
 
     def written(self) -> dict[str, float]:
-        with told(self._what):
+        with explained(self._what):
             names = [
                 one
                 for one in optuna.get_all_study_names(self._storage)
@@ -156,5 +158,5 @@ class DatabaseFiles(Files):
         }
 
     def remove(self, name: str) -> None:
-        with told(self._what), contextlib.suppress(KeyError):  # another process deleted it
+        with explained(self._what), contextlib.suppress(KeyError):  # another process deleted it
             optuna.delete_study(study_name=self._prefix + name, storage=self._storage)

@@ -1,7 +1,4 @@
-"""A study in a storage of Optuna's.
-
-A journal in a shared folder, or a database, for processes on several machines.
-"""
+"""A study in an Optuna storage: a journal or a database, for processes on several machines."""
 
 from __future__ import annotations
 
@@ -24,7 +21,13 @@ from optuna.storages.journal import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from shoestring.kit.study.database import DatabaseFiles, connected, driven, shown_url, told
+from shoestring.kit.study.database import (
+    DatabaseFiles,
+    connected,
+    explained,
+    shown_url,
+    with_driver,
+)
 from shoestring.kit.study.sqlite import mismatch
 from shoestring.kit.study.trial import (
     Files,
@@ -42,10 +45,9 @@ _OPEN_AND_DONE = (TrialState.RUNNING, *_DONE)
 
 
 def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaStorage:
-    """The storage that "journal:PATH" or the URL of a database names.
+    """The storage at "journal:PATH" or at the URL of a database.
 
-    Raises StudyError where it cannot be opened, ModuleNotFoundError where what it needs is not
-    installed.
+    Raises StudyError where it cannot be opened, and ModuleNotFoundError where a package is missing.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage.startswith("journal:"):
@@ -56,8 +58,8 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
                 "that all machines share"
             )
         try:
-            with told(f"the journal {path}"):
-                # Beside the journal, for whoever shares it shares the files.
+            with explained(f"the journal {path}"):
+                # beside the journal, so that all who share it share the files
                 files = Path(path).absolute().with_name(f"{Path(path).name}.files")
                 files.mkdir(parents=True, exist_ok=True)
                 return OptunaStorage(
@@ -75,23 +77,22 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
                 "a copy back"
             ) from error
     shown = shown_url(storage)
-    with told(f"the database {shown}"):
+    with explained(f"the database {shown}"):
         return OptunaStorage(
-            connected(driven(storage)), model, watch, f"the database {shown}", None
+            connected(with_driver(storage)), model, watch, f"the database {shown}", None
         )
 
 
 class _Journal(BaseJournalBackend):
-    """Optuna's journal file, with one thing more.
+    """Optuna's journal file, which also cuts off an incomplete last line before it writes.
 
-    Half a line, of a write that failed or a power cut, is cut off before the next line is written,
-    which would be lost with it.
+    Such a line remains of a failed write or a power cut; the next line would be lost with it.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        # Locks that work on network file systems too. Of a process that was killed while it wrote,
-        # the lock ends after 30 s.
+        # These locks work on network file systems too. The lock of a killed process ends after
+        # 30 s.
         self._lock = (
             JournalFileOpenLock(path) if sys.platform == "win32" else JournalFileSymlinkLock(path)
         )
@@ -115,7 +116,7 @@ class _Journal(BaseJournalBackend):
 
 
 def _end_of_lines(file: BinaryIO) -> int:
-    """Where the last whole line ends."""
+    """The position at which the last complete line ends."""
     end = file.seek(0, os.SEEK_END)
     while end:
         file.seek(end - 1)
@@ -128,10 +129,10 @@ def _end_of_lines(file: BinaryIO) -> int:
 class OptunaStorage(Storage):
     """Trials and claims of one model in an Optuna study.
 
-    Optuna numbers the trials of a study in the order in which they are made, and each is made whole
-    or not at all. A claim is a running trial, and the claim with the lowest number counts; those
-    after it are given up. A finished trial is a complete one (pruned, where it failed), made at
-    once with all that is known of it, and again the first counts.
+    Optuna numbers the trials of a study in the order of their creation, and creates each completely
+    or not at all. A claim is a running trial; the one with the lowest number counts, and the others
+    are given up. A finished trial is a complete one (a pruned one, where it failed), created with
+    all of its data; again the first counts.
     """
 
     def __init__(
@@ -141,10 +142,10 @@ class OptunaStorage(Storage):
         self._name = f"shoestring {model}"
         self._study = self._open(self._name)
         self._known: dict[int, Trial] = {}
-        self._claims: dict[Key, int] = {}  # the numbers of ours
+        self._claims: dict[Key, int] = {}  # the numbers of our claims
 
     def _open(self, name: str) -> optuna.Study:
-        sampler = optuna.samplers.RandomSampler()  # never asked
+        sampler = optuna.samplers.RandomSampler()  # never used
         return optuna.create_study(
             storage=self._storage,
             study_name=name,
@@ -154,7 +155,7 @@ class OptunaStorage(Storage):
         )
 
     def load(self) -> list[Trial]:
-        with told(self._what):
+        with explained(self._what):
             first: dict[Key, Trial] = {}
             for one in self._study.get_trials(deepcopy=False, states=_DONE):
                 if one.number not in self._known:
@@ -163,7 +164,7 @@ class OptunaStorage(Storage):
             return list(first.values())
 
     def claim(self, me: Worker, key: Key) -> int | None:
-        with told(self._what):
+        with explained(self._what):
             self._register(me)
             living = self._living(me)
             if self._taken(me, key, living, before=None):
@@ -188,8 +189,9 @@ class OptunaStorage(Storage):
         return self._study.get_trials(deepcopy=False, states=_OPEN_AND_DONE)
 
     def _taken(self, me: Worker, key: Key, living: set[str], *, before: int | None) -> bool:
-        """Whether the trial is done, or a living worker's claim to it has a number below `before`;
-        claims of the dead end.
+        """Whether a trial is finished, or claimed by a living worker; claims of the dead are ended.
+
+        `before`: only claims with a lower number count; None for all.
         """
         for one in self._trials():
             kept = one.user_attrs
@@ -208,10 +210,10 @@ class OptunaStorage(Storage):
         return False
 
     def _end(self, number: int) -> bool:
-        """End a claim; False where another did before."""
+        """End a claim; False where it had ended."""
         try:
             self._study.tell(number, state=TrialState.FAIL)
-        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):  # it ended before
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):  # it had ended
             return False
         return True
 
@@ -221,9 +223,9 @@ class OptunaStorage(Storage):
         self._study.set_user_attr(f"beat {me.id}", time())
 
     def _living(self, me: Worker) -> set[str]:
-        """The other workers that live; strikes off the dead.
+        """The ids of the other living workers; the dead are removed.
 
-        Raises StudyMismatch where one runs what we do not.
+        Raises StudyMismatch where one runs other versions.
         """
         attributes, living = self._study.user_attrs, set[str]()
         for name, kept in attributes.items():
@@ -241,24 +243,24 @@ class OptunaStorage(Storage):
         return living
 
     def finish(self, me: Worker, trial: Trial) -> Trial:
-        with told(self._what):
-            if (found := self._first(trial.key)) is None:
+        with explained(self._what):
+            if (stored := self._first(trial.key)) is None:
                 scored = trial.score is not None
                 state = TrialState.COMPLETE if scored else TrialState.PRUNED
                 attributes = {**trial.key._asdict(), "trial": trial.to_json()}
                 made = optuna.create_trial(state=state, value=trial.score, user_attrs=attributes)
                 self._study.add_trial(made)
-                found = self._first(trial.key)
+                stored = self._first(trial.key)
             if (number := self._claims.pop(trial.key, None)) is not None:
                 self._end(number)
-        assert found is not None
-        return found
+        assert stored is not None
+        return stored
 
     def _first(self, key: Key) -> Trial | None:
         return next((one for one in self.load() if one.key == key), None)
 
     def give_back(self, me: Worker, key: Key) -> None:
-        with told(self._what):
+        with explained(self._what):
             if (number := self._claims.pop(key, None)) is not None:
                 self._end(number)
 
@@ -267,14 +269,14 @@ class OptunaStorage(Storage):
         self._storage.remove_session()  # of the thread that beats
 
     def leave(self, me: Worker) -> None:
-        with told(self._what):
+        with explained(self._what):
             for key in list(self._claims):
                 self.give_back(me, key)
             if self._study.user_attrs.get(f"worker {me.id}") is not None:
                 self._study.set_user_attr(f"worker {me.id}", None)
 
     def has_others(self) -> bool:
-        with told(self._what):
+        with explained(self._what):
             return any(self._of_others())
 
     def _of_others(self) -> Iterator[Sequence[FrozenTrial]]:
@@ -286,13 +288,13 @@ class OptunaStorage(Storage):
                 )
 
     def files_of_others(self) -> set[str]:
-        if self._folder is None:  # in a database each model has its own
+        if self._folder is None:  # in a database each model has its own files
             return set()
-        found: set[str] = set()
+        files: set[str] = set()
         for trials in self._of_others():
             kept = [json.loads(one.user_attrs["trial"]) for one in trials]
-            found |= {one["file"] for one in kept if one["file"]}
-        return found
+            files |= {one["file"] for one in kept if one["file"]}
+        return files
 
     def files(self) -> Files:
         return (
@@ -308,4 +310,5 @@ class OptunaStorage(Storage):
 
 
 def _deaths(key: Key) -> str:
+    """The attribute that counts the deaths with a claim."""
     return f"deaths {uuid.uuid5(uuid.NAMESPACE_OID, repr(tuple(key))).hex}"

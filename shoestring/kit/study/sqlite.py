@@ -1,4 +1,4 @@
-"""A study in a SQLite file: the storage for the processes of one machine."""
+"""A study in a SQLite file, the storage for the processes of one machine."""
 
 from __future__ import annotations
 
@@ -22,26 +22,33 @@ from shoestring.kit.study.trial import (
 from shoestring.kit.study.worker import Watch, Worker, bury, differing
 
 _APPLICATION, _VERSION = 0x53686F65, 1  # "Shoe"
-_SCHEMA = """
-create table workers (id text primary key, model text not null, beat real not null, worker text not null);
-create table claims (
-    model text not null, technique text not null, seed integer not null, fidelity real not null,
-    worker text, deaths integer not null default 0, primary key (model, technique, seed, fidelity));
-create table trials (
-    id integer primary key autoincrement, model text not null, technique text not null, seed integer not null,
-    fidelity real not null, file text, trial text not null, unique (model, technique, seed, fidelity));
-"""
+_SCHEMA = (
+    "\ncreate table workers (id text primary key, model text not null, beat real not null, "
+    "worker text not null)",
+    "\ncreate table claims (\n"
+    "    model text not null, technique text not null, seed integer not null, "
+    "fidelity real not null,\n"
+    "    worker text, deaths integer not null default 0, "
+    "primary key (model, technique, seed, fidelity))",
+    "\ncreate table trials (\n"
+    "    id integer primary key autoincrement, model text not null, technique text not null, "
+    "seed integer not null,\n"
+    "    fidelity real not null, file text, trial text not null, "
+    "unique (model, technique, seed, fidelity))",
+)
 _SECONDS = 60.0  # how long to wait for other processes
-_THIS = "model = ? and technique = ? and seed = ? and fidelity = ?"
+_THIS_KEY = "model = ? and technique = ? and seed = ? and fidelity = ?"
 
 
 class SQLiteStorage(Storage):
-    """Trials and claims of one model in a SQLite file; the files of trials lie beside it.
+    """Trials and claims of one model in a SQLite file; the files of trials are beside it.
 
-    SQLite's own rollback journal, and not its write-ahead log: both survive a kill, but what is
-    committed to the first survives a power cut too, it is one file when nobody writes, and it works
-    on file systems without shared memory. Raises StudyError for a file that is no study, is damaged
-    or was made by a newer version, OSError where it cannot be opened.
+    It uses the rollback journal and not the write-ahead log. Both survive a kill, but the rollback
+    journal also survives a power cut, leaves one file when nobody writes, and works on file systems
+    without shared memory.
+
+    Raises StudyError for a file that is not a study, is damaged or was made by a newer version, and
+    OSError where it cannot be opened.
     """
 
     def __init__(self, path: Path, model: str, watch: Watch) -> None:
@@ -49,24 +56,23 @@ class SQLiteStorage(Storage):
         self._known: list[Trial] = []
         self._last = 0
         with self._open() as connection:
-            connection.execute(
-                "begin"
-            )  # what is read of the file is of one moment: another process may be making the tables
+            # one transaction, since another process may be creating the tables
+            connection.execute("begin")
             is_ready = self._ready(connection)
             connection.execute("commit")
             if not is_ready:
                 connection.execute("begin immediate")
                 if not self._ready(connection):  # no other process was first
-                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                    for statement in _SCHEMA:
                         connection.execute(statement)
                     connection.execute(f"pragma application_id = {_APPLICATION}")
                     connection.execute(f"pragma user_version = {_VERSION}")
                 connection.execute("commit")
-            elif (found := connection.execute("pragma quick_check(1)").fetchone()[0]) != "ok":
-                raise self._damaged(found)
+            elif (result := connection.execute("pragma quick_check(1)").fetchone()[0]) != "ok":
+                raise self._damaged(result)
 
     def _ready(self, connection: sqlite3.Connection) -> bool:
-        """Whether the tables are there; raises StudyError for a database of something else."""
+        """Whether the tables exist; raises StudyError for a database of another program."""
         (application,), (version,) = (
             connection.execute(f"pragma {name}").fetchone()
             for name in ("application_id", "user_version")
@@ -80,8 +86,8 @@ class SQLiteStorage(Storage):
         if version > _VERSION:
             raise StudyError(
                 f"{self._path} was made by a newer version of shoestring (its schema is "
-                f"{version}, and this version reads "
-                f"{_VERSION}): update shoestring, or name another folder"
+                f"{version}, and this version reads {_VERSION}): update shoestring, or name "
+                "another folder"
             )
         return bool(tables)
 
@@ -93,7 +99,7 @@ class SQLiteStorage(Storage):
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection, made anew each time so that a process that was forked never shares one."""
+        """A new connection for each use, so that a forked process never shares one."""
         try:
             with closing(
                 sqlite3.connect(self._path, timeout=_SECONDS, isolation_level=None)
@@ -101,9 +107,10 @@ class SQLiteStorage(Storage):
                 connection.execute("pragma synchronous = full")
                 yield connection
         except sqlite3.DatabaseError as error:
-            raise self._told(error) from error
+            raise self._explained(error) from error
 
-    def _told(self, error: sqlite3.DatabaseError) -> Exception:
+    def _explained(self, error: sqlite3.DatabaseError) -> Exception:
+        """The exception, with an explanation, for an error of SQLite."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return disk_full(f"a row in {self._path}")
@@ -129,7 +136,7 @@ class SQLiteStorage(Storage):
         with self._open() as connection:
             connection.execute("begin immediate")
             yield connection
-            connection.execute("commit")  # a connection that is closed before rolls back
+            connection.execute("commit")  # closing the connection before it rolls back
 
     def load(self) -> list[Trial]:
         with self._open() as connection:
@@ -141,11 +148,10 @@ class SQLiteStorage(Storage):
 
     def claim(self, me: Worker, key: Key) -> int | None:
         with self._changing() as connection:
-            dead = self._call_roll(connection, me)
+            dead = self._remove_dead(connection, me)
             self._register(connection, me)
             deaths = self._take(connection, me, key)
-        # not before that is written: a worker without a lock would be taken for one of another
-        # machine
+        # After the commit: a worker without a lock file would count as one on another machine.
         for worker in dead:
             bury(worker)
         return deaths
@@ -157,7 +163,7 @@ class SQLiteStorage(Storage):
         if connection.execute(done, (self._model, *key)).fetchone():
             return None
         held = connection.execute(
-            f"select worker, deaths from claims where {_THIS}", (self._model, *key)
+            f"select worker, deaths from claims where {_THIS_KEY}", (self._model, *key)
         ).fetchone()
         if held is not None and held[0] not in (None, me.id):
             return None
@@ -168,9 +174,10 @@ class SQLiteStorage(Storage):
         )
         return deaths
 
-    def _call_roll(self, connection: sqlite3.Connection, me: Worker) -> list[Worker]:
-        """Strike off the workers that are dead, free their claims, and look whether the living run
-        what we run.
+    def _remove_dead(self, connection: sqlite3.Connection, me: Worker) -> list[Worker]:
+        """Remove the dead workers, free their claims, and return them.
+
+        Raises StudyMismatch where a living worker runs other versions.
         """
         sql, dead = "select worker, beat from workers where model = ? and id != ?", list[Worker]()
         for kept, beat in connection.execute(sql, (self._model, me.id)).fetchall():
@@ -198,24 +205,24 @@ class SQLiteStorage(Storage):
                 "trial) values (?, ?, ?, ?, ?, ?)"
             )
             connection.execute(sql, row)
-            mine = f"delete from claims where {_THIS} and (worker is null or worker = ?)"
+            mine = f"delete from claims where {_THIS_KEY} and (worker is null or worker = ?)"
             connection.execute(mine, (self._model, *trial.key, me.id))
-            found = connection.execute(
-                f"select trial from trials where {_THIS}", (self._model, *trial.key)
+            stored = connection.execute(
+                f"select trial from trials where {_THIS_KEY}", (self._model, *trial.key)
             ).fetchone()
-        return Trial.from_json(found[0])
+        return Trial.from_json(stored[0])
 
     def amend(self, trial: Trial) -> None:
         with self._changing() as connection:
             connection.execute(
-                f"update trials set trial = ? where {_THIS}",
+                f"update trials set trial = ? where {_THIS_KEY}",
                 (trial.to_json(), self._model, *trial.key),
             )
         self._known = [trial if one.key == trial.key else one for one in self._known]
 
     def give_back(self, me: Worker, key: Key) -> None:
         with self._changing() as connection:
-            sql = f"update claims set worker = null where {_THIS} and worker = ?"
+            sql = f"update claims set worker = null where {_THIS_KEY} and worker = ?"
             connection.execute(sql, (self._model, *key, me.id))
 
     def beat(self, me: Worker) -> None:
@@ -249,9 +256,11 @@ class SQLiteStorage(Storage):
 
 
 def mismatch(other: Worker, differ: str) -> str:
-    """What a StudyMismatch says."""
+    """The message of a StudyMismatch.
+
+    `differ`: the versions in which the workers differ, in words.
+    """
     return (
         f"{other} works on this study with other code: {differ}; figures of both would be mixed: "
-        "wait until it ends, or "
-        "install the same versions in both places"
+        "wait until it ends, or install the same versions in both places"
     )

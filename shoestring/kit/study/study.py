@@ -1,4 +1,4 @@
-"""Study: what was tried of a model, remembered once, safe among processes and kills."""
+"""Study: the trials of a model, stored once, safe with several processes and after kills."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shoestring.kit.study.trial import (
     StudyHeld,
     StudyMismatch,
     Trial,
-    told_when_full,
+    explained_when_full,
 )
 from shoestring.kit.study.worker import (
     FileLock,
@@ -40,15 +40,16 @@ from shoestring.kit.study.worker import (
 
 __all__ = ["Claim", "Study", "StudyError", "StudyHeld", "StudyMismatch", "Trial"]
 
-_BEATS = 6  # within the patience
+_BEATS = 6  # how many heartbeats fit into the patience
 
 
 class Claim:
     """The right to measure one chain, which one living process has at a time.
 
-    A context manager that gives it back at the end unless it was finished.
-    `deaths`: how many processes ended with this claim in their hands. A chain that kills its
-        process is known by it.
+    As a context manager it gives the claim back at the end, unless it was finished.
+
+    `technique`, `seed`, `fidelity`: what is to be measured.
+    `deaths`: how many processes died with this claim. It shows a chain that kills its process.
     """
 
     def __init__(self, study: Study, key: Key, deaths: int) -> None:
@@ -57,15 +58,17 @@ class Claim:
         self._study, self._key, self._ended = study, key, False
 
     def finish(self, trial: Trial, data: bytes | None = None) -> Trial:
-        """Remember what came of it, with its file, and return the trial with the file's name and
-        digest.
+        """Store the result and its file, and return the trial with the file's name and digest.
 
-        Of a file that is not to be kept, leave out `data` and say `sha256` in the trial.
-        The file is written first and the row after it, each whole or not at all: after a kill both
-        count or neither. Where another process took the claim over (this one had no heartbeat for
-        long) and was first, its trial is remembered and returned. Raises ValueError for a trial of
-        another chain and for a claim that has ended, OSError where there is no room: then the claim
-        stays, and what was finished before is kept.
+        The file is written first and the row after it, each completely or not at all: after a kill
+        both count or neither. Where another process took the claim over (this one had no heartbeat
+        for long) and finished first, its trial is stored and returned.
+
+        `trial`: the result; its `sha256` says the digest of a file that is not kept.
+        `data`: the bytes of the file; None: it is not kept.
+
+        Raises ValueError for a trial of another chain and for a claim that has ended, and OSError
+        where the disk is full: the claim then stays, and everything stored before is kept.
         """
         if self._ended:
             raise ValueError(f"the claim to {self.technique} has ended: claim it again")
@@ -74,12 +77,12 @@ class Claim:
                 f"the trial is of {tuple(trial.key)} and the claim to {tuple(self._key)}: finish "
                 "the one that was claimed"
             )
-        found = self._study._finish(trial, data)
+        stored = self._study._finish(trial, data)
         self._end()
-        return found
+        return stored
 
     def give_back(self) -> None:
-        """Let others have it; a second time, or after `finish`, does nothing."""
+        """Release the claim for others; a second call, or one after `finish`, does nothing."""
         if not self._ended:
             self._study._give_back(self._key)
             self._end()
@@ -100,7 +103,7 @@ class Claim:
         if kind is None:
             self.give_back()
             return
-        with contextlib.suppress(OSError, StudyError):  # what went wrong first is what to tell
+        with contextlib.suppress(OSError, StudyError):  # the first error is the one to report
             self.give_back()
         self._end()
 
@@ -108,17 +111,18 @@ class Claim:
 class Study:
     """The trials of one model, in a folder that many processes and later runs share.
 
-    `model` names what the trials belong to (a digest of the model's file, the task's name and what
-    else decides); trials of other models stay where they are and are not seen.
+    `folder`: created where it does not exist.
+    `model`: identifies what the trials belong to (a digest of the model's file, the task's name and
+        everything else that decides). Trials of other models are kept and not seen.
     `storage`: None for a SQLite file in the folder, for the processes of one machine;
-        "journal:PATH" for a file of Optuna's in a folder that several machines share (the trials'
-        files lie beside it, in PATH.files); or the URL of a database,
-        "postgresql://user@host/name", where the files are kept too, up to 64 MB each. The latter
-        two need the extra `search`, PostgreSQL the extra `postgres`. A claim of a process that died
-        is free at once on the machine where it died; on others after `patience` seconds without a
-        heartbeat.
+        "journal:PATH" for a file of Optuna in a folder that several machines share, with the files
+        of trials beside it, in PATH.files; or the URL of a database, "postgresql://user@host/name",
+        which also stores files of up to 64 MB. The last two need the extra `search`; PostgreSQL
+        also needs the extra `postgres`.
+    `patience`: in seconds, above 0. The claim of a process that died is free at once on its own
+        machine, and on others after this time without a heartbeat.
 
-    Raises StudyError for a storage that is no study, is damaged, or was made by a newer version.
+    Raises StudyError for a storage that is not a study, is damaged or was made by a newer version.
     """
 
     def __init__(
@@ -135,7 +139,7 @@ class Study:
         self._start()
 
     def _start(self) -> None:
-        """What belongs to this process alone."""
+        """Set up what belongs to this process alone."""
         self._process = os.getpid()
         self._storage = self._opened()
         self._files = self._storage.files()
@@ -149,48 +153,46 @@ class Study:
         if not self._where.startswith("journal:") and "://" not in self._where:
             raise StudyError(
                 f"the storage {self._where!r} is not known: leave it out for SQLite in the "
-                "folder, or write journal:PATH or the "
-                "URL of a database, as in postgresql://user@host/name"
+                "folder, or write journal:PATH or the URL of a database, as in "
+                "postgresql://user@host/name"
             )
         try:
             from shoestring.kit.study.optuna_storage import open_optuna
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"{error.name} is not installed: a study over several machines comes with the "
-                "extra `search` "
-                f"({install('search')})",
+                f"extra `search` ({install('search')})",
                 name=error.name,
             ) from None
         return open_optuna(self._where, self.folder, self.model, self._watch)
 
     def _here(self) -> Storage:
-        """The storage, opened anew in a process that was forked since."""
+        """The storage, which is opened again in a process that was forked since."""
         if os.getpid() != self._process:
             self._start()
         return self._storage
 
-    # What is known
-    # --------------------------------------------------------------------------------------------------------
+    # -- reading
 
     def trials(self) -> list[Trial]:
-        """The trials that are finished, of all processes, in the order in which they were."""
+        """The finished trials of all processes, in the order in which they were finished."""
         with self._thread:
-            found = self._here().load()
-            self._seen |= {one.file for one in found if one.file}
-            return found
+            trials = self._here().load()
+            self._seen |= {trial.file for trial in trials if trial.file}
+            return trials
 
     def find(self, technique: str, seed: int = 0, fidelity: float | None = None) -> Trial | None:
-        """The finished trial of a chain: of the greatest fidelity, or of the one that is named.
+        """The finished trial of a chain; None where there is none.
 
-        None where there is none.
+        `fidelity`: of the trial, 0 to 1; None for the greatest that there is.
         """
-        found = [one for one in self.trials() if (one.technique, one.seed) == (technique, seed)]
+        trials = [one for one in self.trials() if (one.technique, one.seed) == (technique, seed)]
         if fidelity is not None:
-            found = [one for one in found if one.fidelity == fidelity]
-        return max(found, key=lambda one: one.fidelity, default=None)
+            trials = [one for one in trials if one.fidelity == fidelity]
+        return max(trials, key=lambda one: one.fidelity, default=None)
 
     def holds(self, trial: Trial) -> bool:
-        """Whether the file of a trial is still there."""
+        """Whether the study still has the file of a trial."""
         with self._thread:
             self._here()
             return trial.file is not None and self._files.holds(trial.file)
@@ -198,7 +200,7 @@ class Study:
     def read(self, trial: Trial) -> bytes:
         """The bytes of a trial's file.
 
-        Raises StudyError where it is missing, was altered or was never kept.
+        Raises StudyError for a file that is missing, was altered or was never kept.
         """
         if trial.file is None:
             raise StudyError(
@@ -220,28 +222,31 @@ class Study:
         return data
 
     def is_apart(self) -> bool:
-        """Whether the storage has trials, and all of them are of other models."""
+        """Whether the storage has trials, all of them of other models."""
         with self._thread:
             storage = self._here()
             return not storage.load() and storage.has_others()
 
     def amend(self, trial: Trial) -> None:
-        """Remember what was measured later of a trial that is finished (its milliseconds, say).
+        """Store what was measured after a trial was finished, such as its milliseconds.
 
-        Stores across machines do not, and measure it again.
+        Storages of several machines ignore it, since other machines measure again.
         """
         with self._thread:
             self._here().amend(trial)
 
-    # What is done
-    # ---------------------------------------------------------------------------------------------------------
+    # -- writing
 
     def claim(self, technique: str, seed: int = 0, fidelity: float = 1.0) -> Claim | None:
-        """Claim a chain, to measure it.
+        """Claim a chain in order to measure it.
 
-        None where a living process has it or where it is done, at this fidelity or above.
-        Raises StudyMismatch where a living process of this study runs other code, or another torch
-        or runtime.
+        Returns None where a living process has the claim, or where the chain is finished at this
+        fidelity or above.
+        `technique`: the repr of the chain.
+        `fidelity`: the share of the full training, 0 to 1.
+
+        Raises StudyMismatch where a living process of this study runs other code, or another
+        version of torch or of the runtime.
         """
         if not 0 <= fidelity <= 1:
             raise ValueError(f"fidelity is {fidelity}: give the share of the full training, 0 to 1")
@@ -256,7 +261,7 @@ class Study:
             if key in self._mine or any(done):
                 return None
             if self._me is None:
-                with told_when_full(f"a file in {self.folder}"):
+                with explained_when_full(f"a file in {self.folder}"):
                     self._me = hire(self.folder / "workers")
             deaths = storage.claim(self._me[0], key)
             if deaths is None:
@@ -279,14 +284,13 @@ class Study:
                 )
             if trial.file is not None and data is not None:
                 self._files.write(trial.file, data)
-            found = storage.finish(self._me[0], trial)
+            stored = storage.finish(self._me[0], trial)
             if trial.file is not None and data is not None:
-                if found.file == trial.file and not self._files.holds(
-                    trial.file
-                ):  # swept since, as an older trial's
+                # another process may have swept it since, as the file of an older trial
+                if stored.file == trial.file and not self._files.holds(trial.file):
                     self._files.write(trial.file, data)
                 self._seen.add(trial.file)
-        return found
+        return stored
 
     def _give_back(self, key: Key) -> None:
         with self._thread:
@@ -305,37 +309,31 @@ class Study:
             self._storage.beat(self._me[0])
 
     def sweep(self, keep: Iterable[Trial]) -> int:
-        """Delete the files, not the rows, of trials that are not in `keep`, and files without a row
-        that are older than this study object; returns how many.
+        """Delete files of trials, and return how many; their rows stay.
 
-        What other processes finished since this one last asked (`trials`, `find`) stays, and so do
-        other models' files.
+        Deleted are the files of trials that are not in `keep`, and files without a row that are
+        older than this object. Kept are files that other processes finished since the last call of
+        `trials` or `find`, and the files of other models.
         """
-        wanted = {one.file for one in keep}
+        wanted = {trial.file for trial in keep}
         with self._thread:
-            storage, known, oldest = (
-                self._here(),
-                self._seen.copy(),
-                self._began - self._watch.patience,
-            )
-            found = self._files.written()  # before the rows, which come after their files
-            others = storage.files_of_others() | wanted
-            rows = {one.file for one in storage.load()}
-            gone = [
-                n
-                for n, at in found.items()
-                if n not in others and (n in known if n in rows else at < oldest)
+            storage, known = self._here(), self._seen.copy()
+            oldest = self._began - self._watch.patience
+            written = self._files.written()  # before the rows, which follow their files
+            kept = storage.files_of_others() | wanted
+            rows = {trial.file for trial in storage.load()}
+            unwanted = [
+                name
+                for name, time_ in written.items()
+                if name not in kept and (name in known if name in rows else time_ < oldest)
             ]
-            for name in gone:
+            for name in unwanted:
                 self._files.remove(name)
             clear(self.folder / "workers", oldest)
-        return len(gone)
+        return len(unwanted)
 
     def close(self) -> None:
-        """Give back what is claimed and let go of connections.
-
-        The study opens again where it is used again.
-        """
+        """Give back all claims and close the connections; a later use opens the study again."""
         with self._thread:
             if os.getpid() != self._process:
                 return
@@ -359,18 +357,22 @@ class Study:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the one command that works on a study's folder and delivers from it.
+    """Hold the lock of the command that works on a study's folder and delivers from it.
 
-    Processes that only claim need not be.
-    Raises StudyHeld where another is, which says who. The kernel takes the lock back when the
-    process ends, however it ends.
+    Processes that only claim need no lock. The kernel releases it when the process ends in any way.
+    Raises StudyHeld where another command has it; the message says which.
     """
     path = folder / "command.lock"
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    told = {"process": os.getpid(), "host": host().split()[0], "since": since, "command": command()}
+    holder = {
+        "process": os.getpid(),
+        "host": host().split()[0],
+        "since": since,
+        "command": command(),
+    }
     try:
-        with told_when_full(f"a lock in {folder}"):
-            lock = FileLock(path, json.dumps(told))
+        with explained_when_full(f"a lock in {folder}"):
+            lock = FileLock(path, json.dumps(holder))
     except BlockingIOError:
         raise StudyHeld(
             f"{_holder(path)} works on the study in {folder}: wait until it ends, or name another "
@@ -383,12 +385,12 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
-    """Who has the lock, in words."""
+    """The holder of the lock, in words."""
     try:
-        told = json.loads(path.read_text())
+        holder = json.loads(path.read_text())
         return (
-            f"process {told['process']} on {told['host']} ({told['command']}), since "
-            f"{told['since']},"
+            f"process {holder['process']} on {holder['host']} ({holder['command']}), since "
+            f"{holder['since']},"
         )
-    except (OSError, ValueError, KeyError, TypeError):  # it is just being written
+    except (OSError, ValueError, KeyError, TypeError):  # the file is being written
         return "another command"

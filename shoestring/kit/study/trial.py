@@ -1,4 +1,4 @@
-"""Trials as a study remembers them, and what a store of them must be able to do."""
+"""Trials as a study stores them, and the interface of a storage."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from shoestring.core.ledger import machine, versions
 from shoestring.kit.study.worker import Worker
 
 SUFFIX = ".shoe"
-_OURS = re.compile(r"[0-9a-f]{64}\.shoe|\.shoe-.+")  # the latter of a write that was killed
+_OURS = re.compile(r"[0-9a-f]{64}\.shoe|\.shoe-.+")  # the second is of a killed write
 
 
 class StudyError(ValueError):
-    """A study that cannot be opened, read or gone on with; the message says why and what to do."""
+    """A study cannot be opened, read or continued; the message says why and what to do."""
 
 
 class StudyHeld(StudyError):
@@ -31,28 +31,29 @@ class StudyHeld(StudyError):
 
 
 class StudyMismatch(StudyError):
-    """A living process of the same study runs other code or other versions; the message names both."""
+    """A living process of the study runs other code or versions; the message names both."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What came of a chain of techniques, measured on its file.
+    """The result of a chain of techniques, measured on its file.
 
-    `technique`: the repr of the chain. With the seed and the fidelity it names the trial within one
-        model.
-    `fidelity`: the share of the full training that it had, 0 (none) to 1.
-    `cost`: of having the file (bytes, milliseconds, ...) and of getting it (seconds,
+    `technique`: the repr of the chain. Together with the seed and the fidelity it identifies the
+        trial of a model.
+    `fidelity`: the share of the full training, 0 (none) to 1.
+    `seed`: of the chain.
+    `cost`: of having the file (bytes, milliseconds and more) and of getting it (seconds,
         processor_seconds).
-    `score`: the validation score of the file; None where the trial failed, and then `note` says
-        why.
-    `error`: the standard error of the difference from the model as it came in; None where nobody
-        knows it.
-    `noise`: by field of the cost, the interval (low, high) of a measurement that is noisy.
-    `file`: the name of the file in the study; None where it was not kept. `sha256` is the file's,
-        kept or not.
-    `scores`: validation scores that the task has by name.
-    `note`: what was skipped.
-    `when`: seconds since 1970.
+    `score`: the validation score of the file; None where the trial failed and `note` says why.
+    `error`: the standard error of the difference of scores from the model that came in; None where
+        it is not known.
+    `noise`: the interval (low, high) of each noisy measurement, by field of the cost.
+    `file`: the name of the file in the study; None where it was not kept.
+    `sha256`: the digest of the file, kept or not.
+    `note`: what was skipped, or why the trial failed.
+    `scores`: the validation scores that the task has by name.
+    `machine`, `versions`: where it was measured, and with which versions.
+    `when`: in seconds since 1970.
     """
 
     technique: str
@@ -72,26 +73,26 @@ class Trial:
 
     @property
     def key(self) -> Key:
-        """What names the trial within one model."""
+        """What identifies the trial of a model."""
         return Key(self.technique, self.seed, self.fidelity)
 
     def to_json(self) -> str:
-        """The trial as one line of JSON; `from_json` reads it."""
-        told = {**asdict(self), "cost": self.cost.measured()}
+        """The trial as one line of JSON, which `from_json` reads."""
+        values = {**asdict(self), "cost": self.cost.measured()}
         if not self.scores:
-            del told["scores"]  # as trials were kept before there were any
-        return json.dumps(told)
+            del values["scores"]  # older versions have no such field
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str) -> Trial:
         """The trial of a line of JSON."""
-        kept = json.loads(text)
-        noise = {name: (low, high) for name, (low, high) in kept["noise"].items()}
-        return cls(**{**kept, "cost": Cost(**kept["cost"]), "noise": noise})
+        values = json.loads(text)
+        noise = {name: (low, high) for name, (low, high) in values["noise"].items()}
+        return cls(**{**values, "cost": Cost(**values["cost"]), "noise": noise})
 
 
 class Key(NamedTuple):
-    """What names a trial within one model."""
+    """What identifies a trial of a model."""
 
     technique: str
     seed: int
@@ -99,73 +100,64 @@ class Key(NamedTuple):
 
 
 class Files(ABC):
-    """Where the files of trials are: each under the name of its contents, whole or not there."""
+    """Storage for the files of trials, each named by its digest and either complete or absent."""
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
-        """Keep a file; raises OSError where there is no room and StudyError where it is too large."""
+        """Store a file; raises OSError for a full disk and StudyError for a file too large."""
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file; None where there is no such file."""
+        """The bytes of a file; None where it does not exist."""
 
     @abstractmethod
     def holds(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether a file exists."""
 
     @abstractmethod
     def written(self) -> dict[str, float]:
-        """When each file was written, in seconds since 1970, by name."""
+        """The time at which each file was written, in seconds since 1970, by name."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Delete a file; one that is not there is no error."""
+        """Delete a file; a file that does not exist is no error."""
 
 
 class Storage(ABC):
-    """Where a study remembers the trials and the claims of one model.
-
-    Every change is made whole or not at all.
-    """
+    """Storage for the trials and claims of one model; each change is complete or not made."""
 
     @abstractmethod
     def load(self) -> list[Trial]:
-        """The trials that are finished, in the order in which they were."""
+        """The finished trials, in the order in which they were finished."""
 
     @abstractmethod
     def claim(self, me: Worker, key: Key) -> int | None:
-        """Claim a trial for a worker, which is registered thereby.
+        """Claim a trial for a worker, and register the worker.
 
-        Returns how often a process died with this claim; None where another living worker has it or
-        where it is done, at this fidelity or above. Raises StudyMismatch, and then the worker is
-        not registered.
+        Returns how often a process died with this claim; None where another living worker has the
+        claim, or where the trial is finished at this fidelity or above. Raises StudyMismatch, and
+        does not register the worker, where a living worker runs other versions.
         """
 
     @abstractmethod
     def finish(self, me: Worker, trial: Trial) -> Trial:
-        """Remember a trial and end the claim.
-
-        Returns the one that is remembered, which may be another worker's.
-        """
+        """Store a trial and end the claim; returns the stored trial, perhaps of another worker."""
 
     def amend(self, trial: Trial) -> None:
-        """Put a trial that is finished in the place of what was remembered of it.
-
-        A store that cannot leaves it as it is.
-        """
+        """Replace a stored trial; a storage that cannot do that ignores the call."""
         return
 
     @abstractmethod
     def give_back(self, me: Worker, key: Key) -> None:
-        """End the claim, so that others can have it."""
+        """End a claim, so that others can have it."""
 
     @abstractmethod
     def beat(self, me: Worker) -> None:
-        """Write down that the worker lives."""
+        """Store a heartbeat of the worker."""
 
     @abstractmethod
     def leave(self, me: Worker) -> None:
-        """Strike the worker off, with the claims that it still has."""
+        """Remove the worker and its claims."""
 
     @abstractmethod
     def has_others(self) -> bool:
@@ -173,15 +165,15 @@ class Storage(ABC):
 
     @abstractmethod
     def files_of_others(self) -> set[str]:
-        """The names of the files of other models' trials, where these lie in the same place."""
+        """The names of the files of other models' trials that share the storage of the files."""
 
     @abstractmethod
     def files(self) -> Files:
-        """Where the files are."""
+        """The storage of the files."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +183,7 @@ class FolderFiles(Files):
     folder: Path
 
     def write(self, name: str, data: bytes) -> None:
-        with told_when_full(f"a file of {len(data):,} bytes in {self.folder}"):
+        with explained_when_full(f"a file of {len(data):,} bytes in {self.folder}"):
             save(self.folder / name, data)
 
     def read(self, name: str) -> bytes | None:
@@ -204,23 +196,26 @@ class FolderFiles(Files):
         return (self.folder / name).is_file()
 
     def written(self) -> dict[str, float]:
-        found: dict[str, float] = {}
+        times: dict[str, float] = {}
         for path in self.folder.iterdir():
             if not _OURS.fullmatch(path.name):
                 continue
             try:
-                found[path.name] = path.stat().st_mtime
+                times[path.name] = path.stat().st_mtime
             except FileNotFoundError:  # another process deleted it
                 continue
-        return found
+        return times
 
     def remove(self, name: str) -> None:
         (self.folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
-def told_when_full(what: str) -> Iterator[None]:
-    """Says what is kept, and how to go on, where there is no room left on the disk."""
+def explained_when_full(what: str) -> Iterator[None]:
+    """Turn the error of a full disk into one that says what is kept and how to go on.
+
+    `what`: what was to be written.
+    """
     try:
         yield
     except OSError as error:
@@ -230,11 +225,10 @@ def told_when_full(what: str) -> Iterator[None]:
 
 
 def disk_full(what: str) -> OSError:
-    """The error of a full disk."""
+    """The error of a full disk, where `what` was to be written."""
     return OSError(
         errno.ENOSPC,
         f"there is no room on the disk for {what}; every trial that was finished before is kept "
-        "and can be read: make room, or "
-        "delete files that are not needed with Study.sweep, and run the same command again to go "
-        "on",
+        "and can be read: make room, or delete files that are not needed with Study.sweep, and "
+        "run the same command again to go on",
     )

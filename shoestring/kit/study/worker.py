@@ -1,6 +1,4 @@
-"""Workers of a study: which process it is, whether it lives, and a lock that the kernel takes back
-when a process ends.
-"""
+"""Workers of a study: their identity, whether they live, and the file lock that shows it."""
 
 from __future__ import annotations
 
@@ -22,11 +20,10 @@ from typing import Any
 from shoestring.core.ledger import versions
 
 DECIDING = ("shoestring", "code", "torch", "onnxruntime")
-"""The versions that must be the same in all processes that work on a study at one time."""
+"""The versions that must be equal in all processes that work on a study at one time."""
 _HOUR = 3600.0
-_FAR = (
-    1 << 30
-)  # Windows forbids others to read the bytes that are locked: lock one that no file has
+# Windows forbids others to read locked bytes: lock one beyond the end of the file
+_FAR = 1 << 30
 
 if sys.platform == "win32":
     import msvcrt
@@ -56,10 +53,15 @@ _locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock:
-    """An exclusive lock on a file, with a text inside; of the process, not of those that it forks.
+    """An exclusive lock on a file, which belongs to this process and not to its forks.
 
-    The kernel takes it back when the process ends, however it ends, so that it is never stale.
-    Raises BlockingIOError where another has it, OSError where the file system has no locks.
+    The kernel releases it when the process ends in any way, so that it is never stale.
+
+    `path`: of the file.
+    `text`: written into the file.
+
+    Raises BlockingIOError where another process has it, and OSError where the file system has no
+    locks.
     """
 
     def __init__(self, path: Path, text: str = "") -> None:
@@ -78,11 +80,11 @@ class FileLock:
         _locks.add(self)
 
     def release(self) -> None:
-        """Let others have it; a second time does nothing."""
+        """Release the lock; a second call does nothing."""
         self._end()
 
     def _forget(self) -> None:
-        """In a process that was forked: the lock stays with the one that forked it."""
+        """Drop the lock in a forked process; it stays with the parent."""
         if self._end.detach():
             os.close(self._fd)
 
@@ -97,18 +99,14 @@ if sys.platform != "win32":
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a process has the lock on a file.
-
-    None where the file is not there or nobody can tell.
-    """
+    """Whether a process holds the lock on a file; None where that cannot be known."""
     try:
         fd = os.open(path, os.O_RDWR)
     except OSError:
         return None
     try:
-        return not _lock(
-            fd, shared=True
-        )  # shared: two that ask at one time must not take each other for the holder
+        # shared, so that two processes that ask at one time do not see each other as the holder
+        return not _lock(fd, shared=True)
     except OSError:
         return None
     finally:
@@ -119,7 +117,10 @@ def is_held(path: Path) -> bool | None:
 class Worker:
     """A process that works on a study.
 
-    `lock` is the path of a file that it has locked as long as it lives.
+    `id`: unique for each worker.
+    `host`, `pid`, `command`: the machine, the process and its command line.
+    `lock`: the path of a file that the process keeps locked as long as it lives.
+    `versions`: those of `DECIDING`.
     """
 
     id: str
@@ -138,21 +139,21 @@ class Worker:
 
 
 def hire(folder: Path) -> tuple[Worker, FileLock]:
-    """This process as a new worker, and the lock that tells that it lives, in the folder."""
+    """Make this process a new worker; returns it and its lock, whose file is in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
     path = (folder / f"{name}.lock").absolute()
     lock = FileLock(path)
-    deciding = {**versions(), "code": code_digest()}
-    found = {one: deciding[one] for one in DECIDING if one in deciding}
+    by_name = {**versions(), "code": code_digest()}
+    deciding = {name: by_name[name] for name in DECIDING if name in by_name}
     return Worker(
-        id=name, host=host(), pid=os.getpid(), command=command(), lock=str(path), versions=found
+        id=name, host=host(), pid=os.getpid(), command=command(), lock=str(path), versions=deciding
     ), lock
 
 
 @cache
 def host() -> str:
-    """The name of this machine, and a number that tells machines of one name apart."""
+    """The name of this machine, and a number that distinguishes machines of one name."""
     try:
         number = Path("/etc/machine-id").read_text().strip()
     except OSError:
@@ -167,9 +168,7 @@ def command() -> str:
 
 @cache
 def code_digest() -> str:
-    """A digest of the source of this package, which tells two states of the code apart that have
-    one version.
-    """
+    """A digest of the source of this package: two states of the code may have one version."""
     package, digest = Path(__file__).parents[2], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode())
@@ -178,7 +177,7 @@ def code_digest() -> str:
 
 
 def differing(me: Worker, other: Worker) -> str:
-    """In words, what both have in other versions; "" where that is nothing."""
+    """The versions in which two workers differ, in words; "" where they do not differ."""
     names = [name for name in DECIDING if me.versions.get(name) != other.versions.get(name)]
     return ", ".join(
         f"{name} {other.versions.get(name, 'none')} there and {me.versions.get(name, 'none')} here"
@@ -187,11 +186,11 @@ def differing(me: Worker, other: Worker) -> str:
 
 
 class Watch:
-    """Tells which workers live.
+    """Decides which workers live.
 
-    One of this machine lives as long as its lock is held, which needs no waiting. Of another
-    machine, what counts is whether its heartbeat changed within `patience` seconds as seen from
-    here, since clocks differ; and one that is older than an hour by our clock is no life.
+    A worker on this machine lives as long as its lock is held. A worker on another machine lives as
+    long as its heartbeat changes within `patience` seconds of our clock, since clocks differ; a
+    heartbeat that is more than an hour older than our time shows a dead worker.
     """
 
     def __init__(self, patience: float) -> None:
@@ -199,7 +198,10 @@ class Watch:
         self._seen: dict[str, tuple[float, float]] = {}
 
     def lives(self, worker: Worker, beat: float) -> bool:
-        """Whether a worker lives whose last heartbeat was at `beat`, by its clock."""
+        """Whether a worker lives.
+
+        `beat`: its last heartbeat, in seconds since 1970 by its own clock.
+        """
         if worker.host == host() and (held := is_held(Path(worker.lock))) is not None:
             return held
         if time() - beat > _HOUR + self.patience:
@@ -210,7 +212,7 @@ class Watch:
 
 
 def bury(worker: Worker) -> None:
-    """Delete the lock of a worker of this machine that is dead."""
+    """Delete the lock file of a dead worker on this machine."""
     path = Path(worker.lock)
     if worker.host == host() and is_held(path) is False:
         with contextlib.suppress(OSError):
@@ -218,7 +220,7 @@ def bury(worker: Worker) -> None:
 
 
 def clear(folder: Path, before: float) -> None:
-    """Delete the locks of dead workers that were made before a time, in seconds since 1970."""
+    """Delete the lock files of dead workers from before a time, in seconds since 1970."""
     for path in folder.glob("*.lock"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < before and is_held(path) is False:
@@ -226,14 +228,14 @@ def clear(folder: Path, before: float) -> None:
 
 
 class Heartbeat:
-    """Calls `beat` every so many seconds, in a thread, between `start` and `stop`."""
+    """Calls `beat` in a thread, once in `seconds`, between `start` and `stop`."""
 
     def __init__(self, beat: Callable[[], None], seconds: float) -> None:
         self._beat, self._seconds = beat, seconds
         self._stop: threading.Event | None = None
 
     def start(self) -> None:
-        """Begin to beat; where it beats already, nothing changes."""
+        """Start the thread, unless it runs."""
         if self._stop is None:
             self._stop = threading.Event()
             threading.Thread(
@@ -241,12 +243,12 @@ class Heartbeat:
             ).start()
 
     def stop(self) -> None:
-        """Beat no more."""
+        """Stop the thread."""
         if self._stop is not None:
             self._stop.set()
             self._stop = None
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._seconds):
-            with contextlib.suppress(Exception):  # a beat that fails is made good by the next
+            with contextlib.suppress(Exception):  # the next beat makes up for one that fails
                 self._beat()

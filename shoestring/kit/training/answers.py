@@ -1,4 +1,4 @@
-"""What a model answers, computed once and remembered; inputs parted, and tried on the model first."""
+"""The outputs of a model, computed once; its inputs, checked and divided into splits."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from shoestring.core.kinds import outputs_of, shown
 from shoestring.kit.tracing.calls import Calls, Carried, calls_of, count_of, with_shapes
 
 FEWEST = 10
+"""The least number of inputs."""
 _ITSELF, _REPEATED = 0.999, 0.2
 REMEMBERED_BYTES = 256e6
-"""Of answers of a part that are kept; more are computed again whenever they are asked for."""
+"""Outputs of a part up to this size are kept; larger ones are computed again each time."""
 _AT_ONCE = 256
 
 
 @dataclass
 class Part:
-    """Inputs by name, and what `model` answers to them.
+    """Inputs by name, and the outputs of a model for them.
 
-    `kept`: outputs that have an axis of examples, by path.
+    `calls`: how the model is called.
+    `kept`: the paths of the outputs that have an axis of examples.
+    `remembered`: the outputs by path, once they are computed.
+    `too_large`: whether they take more than REMEMBERED_BYTES, and are not kept.
     """
 
     model: nn.Module
@@ -39,78 +43,79 @@ class Part:
     def __len__(self) -> int:
         return count_of(self.inputs)
 
-    def of(self, places: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Inputs, and answers, at these places."""
+    def of(self, indices: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The inputs and the outputs at these indices."""
         if self.remembered is None and not self.too_large:
             self._remember()
-        inputs = chosen(self.inputs, places)
-        return inputs, self._answers(inputs) if self.remembered is None else {
-            p: one[places] for p, one in self.remembered.items()
-        }
+        inputs = chosen(self.inputs, indices)
+        if self.remembered is None:
+            return inputs, self._outputs(inputs)
+        return inputs, {path: one[indices] for path, one in self.remembered.items()}
 
-    def only(self, places: Tensor) -> Part:
+    def only(self, indices: Tensor) -> Part:
         """The part with these examples alone."""
         remembered = (
             None
             if self.remembered is None
-            else {path: one[places] for path, one in self.remembered.items()}
+            else {path: one[indices] for path, one in self.remembered.items()}
         )
-        return replace(self, inputs=chosen(self.inputs, places), remembered=remembered)
+        return replace(self, inputs=chosen(self.inputs, indices), remembered=remembered)
 
     def _remember(self) -> None:
-        found: dict[str, list[Tensor]] = {}
-        for places in torch.arange(len(self)).split(_AT_ONCE):
-            answers = self._answers(chosen(self.inputs, places))
-            for path, one in answers.items():
-                found.setdefault(path, []).append(one)
-            if (
-                not places[0]
-                and sum(one.nbytes for one in answers.values()) / len(places) * len(self)
-                > REMEMBERED_BYTES
-            ):
+        """Compute the outputs, and keep them where they are small enough."""
+        batches: dict[str, list[Tensor]] = {}
+        for indices in torch.arange(len(self)).split(_AT_ONCE):
+            outputs = self._outputs(chosen(self.inputs, indices))
+            for path, one in outputs.items():
+                batches.setdefault(path, []).append(one)
+            each = sum(one.nbytes for one in outputs.values()) / len(indices)
+            if not indices[0] and each * len(self) > REMEMBERED_BYTES:
                 self.too_large = True
                 return
-        self.remembered = {path: torch.cat(ones) for path, ones in found.items()}
+        self.remembered = {path: torch.cat(ones) for path, ones in batches.items()}
 
-    def _answers(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _outputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         with torch.no_grad():
-            found = self.calls(self.model, inputs)
-        return {path: found[path] for path in self.kept}
+            outputs = self.calls(self.model, inputs)
+        return {path: outputs[path] for path in self.kept}
 
 
-def chosen(inputs: Mapping[str, Tensor], places: Tensor) -> dict[str, Tensor]:
-    """The inputs at these places; what has no axis is the same for all."""
-    return {name: one[places] if one.ndim else one for name, one in inputs.items()}
+def chosen(inputs: Mapping[str, Tensor], indices: Tensor) -> dict[str, Tensor]:
+    """The inputs at these indices; an input without axes is the same for all examples."""
+    return {name: one[indices] if one.ndim else one for name, one in inputs.items()}
 
 
 def understood(
     model: nn.Module, given: Any, states: Mapping[str, Any]
 ) -> tuple[Calls, dict[str, Tensor], tuple[str, ...]]:
-    """How the model is called, its inputs by name, and which outputs have an axis of examples.
+    """How a model is called, its inputs by name, and the paths of outputs with an axis of examples.
 
-    Raises ValueError for inputs that are too few, not finite, or do not fit the model.
+    `given`: inputs by name or in order.
+    `states`: as in Agreement; the shapes of states that are not given are found by running a step.
+
+    Raises ValueError for inputs that are too few, not finite or do not fit the model.
     """
     if shapeless := [name for name, one in states.items() if not isinstance(one, Carried)]:
-        whole, inputs = calls_of(model, given, states)
-        known = {name: one for name, one in states.items() if name not in shapeless}
-        asked = replace(
-            whole,
-            states=known,
-            position=tuple(n for n in whole.position if n not in shapeless),
-            keyword=tuple(n for n in whole.keyword if n not in shapeless),
+        full, inputs = calls_of(model, given, states)
+        partial = replace(
+            full,
+            states={name: one for name, one in states.items() if name not in shapeless},
+            position=tuple(n for n in full.position if n not in shapeless),
+            keyword=tuple(n for n in full.keyword if n not in shapeless),
         )
         step = {
-            name: one[:, 0] if one.ndim > 1 else one for name, one in _sound(inputs, model).items()
+            name: one[:, 0] if one.ndim > 1 else one
+            for name, one in _checked(inputs, model).items()
         }
         with torch.no_grad():
             states = with_shapes(
                 states,
-                lambda count: asked.once(
-                    model, {**chosen(step, torch.arange(count)), **asked.begun(count)}
+                lambda count: partial.once(
+                    model, {**chosen(step, torch.arange(count)), **partial.begun(count)}
                 ),
             )
     calls, inputs = calls_of(model, given, states)
-    inputs = _sound(inputs, model)
+    inputs = _checked(inputs, model)
     if states:
         _check_sequences(inputs)
     few: list[dict[str, Any]] = []
@@ -138,6 +143,7 @@ def understood(
 
 
 def _check_sequences(inputs: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for sequences of different lengths."""
     lengths = {
         name: one.shape[1] if one.ndim > 1 else 0 for name, one in inputs.items() if one.ndim
     }
@@ -148,10 +154,10 @@ def _check_sequences(inputs: Mapping[str, Tensor]) -> None:
         )
 
 
-def _sound(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The inputs in the model's type of floating-point number.
+def _checked(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The inputs, with floating-point numbers in the model's type.
 
-    Raises ValueError for what cannot be worked with.
+    Raises ValueError for different numbers of examples, too few of them, NaN or infinity.
     """
     counts = {name: len(one) for name, one in inputs.items() if one.ndim}
     if not counts or len(set(counts.values())) > 1:
@@ -174,16 +180,12 @@ def _sound(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         if not one.is_floating_point():
             continue
         if not one.isfinite().all():
-            place = (
-                ""
-                if not one.ndim
-                else (
-                    " in example "
-                    f"{int((~one.isfinite()).reshape(len(one), -1).any(1).nonzero()[0])}"
-                )
-            )
+            where = ""
+            if one.ndim:
+                rows = (~one.isfinite()).reshape(len(one), -1).any(1).nonzero()
+                where = f" in example {int(rows[0])}"
             raise ValueError(
-                f"the input {name!r} holds NaN or infinity{place}: clean the data first"
+                f"the input {name!r} holds NaN or infinity{where}: clean the data first"
             )
         if floats and one.dtype != floats[0]:
             inputs = {**inputs, name: one.to(floats[0])}
@@ -191,6 +193,7 @@ def _sound(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
 
 
 def _unfit(model: nn.Module, inputs: Mapping[str, Tensor], error: Exception) -> ValueError:
+    """The error for inputs that the model cannot be called with."""
     first = next(
         (
             f"{name} is {one}"
@@ -207,6 +210,7 @@ def _unfit(model: nn.Module, inputs: Mapping[str, Tensor], error: Exception) -> 
 
 
 def _shapes(tensors: Mapping[str, Any]) -> str:
+    """The names, types and shapes of tensors, in words."""
     return ", ".join(
         f"{shown(name)}: {str(one.dtype).removeprefix('torch.')} "
         f"{'×'.join(map(str, one.shape)) or 'one number'}"
@@ -215,23 +219,29 @@ def _shapes(tensors: Mapping[str, Any]) -> str:
 
 
 def parted(
-    whole: Part,
+    part: Part,
     shares: tuple[float, float, float],
     seed: int,
     window: int,
     groups: Tensor | None = None,
 ) -> dict[str, Part]:
-    """The parts to train, to choose and to prove on; sequences to train on are cut into windows.
+    """Divide a part into "train", "validation" and "test".
 
-    `groups`: N whole numbers; examples of one number are in one part, and shares are then as near
-        as groups allow.
+    Training sequences are cut into windows.
+    `shares`: of the three splits, above 0, with sum 1.
+    `seed`: of the draw.
+    `window`: in steps.
+    `groups`: N integers. Examples of one group stay in one split, and the shares are then met as
+        nearly as the groups allow.
+
+    Raises ValueError for shares that do not fit, and for too few inputs or groups.
     """
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(
             f"shares is {shares}: give three above 0 that add up to 1, to train, to choose and to "
             "prove on"
         )
-    count = len(whole)
+    count = len(part)
     held = [max(2, round(share * count)) for share in shares[1:]]
     if count - sum(held) < 2:
         raise ValueError(
@@ -243,23 +253,22 @@ def parted(
         train, validation, test = torch.randperm(count, generator=draw).split(sizes)
     else:
         train, validation, test = _by_group(groups, sizes, draw)
-    found = {
-        "train": whole.only(train),
-        "validation": whole.only(validation),
-        "test": whole.only(test),
+    parts = {
+        "train": part.only(train),
+        "validation": part.only(validation),
+        "test": part.only(test),
     }
-    if whole.calls.states:
-        found["train"] = replace(
-            found["train"],
-            inputs={name: _windows(one, window) for name, one in found["train"].inputs.items()},
-        )
-    return found
+    if part.calls.states:
+        inputs = {name: _windows(one, window) for name, one in parts["train"].inputs.items()}
+        parts["train"] = replace(parts["train"], inputs=inputs)
+    return parts
 
 
 def numbered_groups(groups: Any, count: int) -> Tensor:
-    """Of each of so many examples the number of its group.
+    """The number of each example's group: N integers.
 
-    Raises ValueError for groups that do not fit.
+    `groups`: N numbers or names.
+    Raises ValueError where they are not one for each of `count` examples.
     """
     named = groups.numpy(force=True) if isinstance(groups, Tensor) else np.asarray(groups)
     if named.shape != (count,):
@@ -271,31 +280,29 @@ def numbered_groups(groups: Any, count: int) -> Tensor:
 
 
 def _by_group(groups: Tensor, sizes: list[int], draw: torch.Generator) -> list[Tensor]:
-    """The places of three parts of about these sizes, no group in two of them.
+    """The indices of three parts of about these sizes, with no group in two of them.
 
-    Each goes, in random order, where most is lacking.
+    Groups are assigned in random order, each to the part that lacks most.
     """
     count = int(groups.max()) + 1
     if count < len(sizes):
         raise ValueError(
             f"all inputs are of {count} group{'s' * (count > 1)}, and each of three parts, to "
-            "train, to choose and to prove on, takes one or more: give inputs "
-            "of more groups (recordings, people, pictures)"
+            "train, to choose and to prove on, takes one or more: give inputs of more groups "
+            "(recordings, people, pictures)"
         )
-    sizes_of_groups, found = (
-        torch.bincount(groups, minlength=count).tolist(),
-        [list[int]() for _ in sizes],
-    )
+    group_sizes = torch.bincount(groups, minlength=count).tolist()
+    assigned = [list[int]() for _ in sizes]
     lacking = list(sizes)
-    for place, group in enumerate(torch.randperm(count, generator=draw).tolist()):
-        empty = [part for part, own in enumerate(found) if not own]
+    for done, group in enumerate(torch.randperm(count, generator=draw).tolist()):
+        empty = [part for part, own in enumerate(assigned) if not own]
         part = max(
-            empty if count - place <= len(empty) else range(len(sizes)),
+            empty if count - done <= len(empty) else range(len(sizes)),
             key=lambda one: lacking[one],
         )
-        found[part].append(group)
-        lacking[part] -= sizes_of_groups[group]
-    parts = [torch.isin(groups, torch.tensor(own)).nonzero().flatten() for own in found]
+        assigned[part].append(group)
+        lacking[part] -= group_sizes[group]
+    parts = [torch.isin(groups, torch.tensor(own)).nonzero().flatten() for own in assigned]
     if (least := min(map(len, parts))) < 2:
         raise ValueError(
             f"of {count} groups of {len(groups)} inputs, one part gets {least}: give inputs of "
@@ -305,7 +312,7 @@ def _by_group(groups: Tensor, sizes: list[int], draw: torch.Generator) -> list[T
 
 
 def _windows(sequences: Tensor, window: int) -> Tensor:
-    """N×T×… cut into pieces of `window` steps; what is left over at the end is dropped."""
+    """Sequences N×T×… cut into pieces of `window` steps; a remainder at the end is dropped."""
     if not sequences.ndim or sequences.shape[1] <= window:
         return sequences
     pieces = sequences.shape[1] // window
@@ -313,26 +320,26 @@ def _windows(sequences: Tensor, window: int) -> Tensor:
 
 
 def made_by(model: nn.Module, calls: Calls, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Outputs of one call by path, with what autograd knows of how they were made."""
-    needing = [(one, one.requires_grad) for one in model.parameters() if one.is_floating_point()]
+    """The outputs of one call by path, with the graph that autograd keeps of them."""
+    before = [(one, one.requires_grad) for one in model.parameters() if one.is_floating_point()]
     step = (
         {name: one[:, 0] if one.ndim else one for name, one in inputs.items()}
         if calls.states
         else dict(inputs)
     )
     try:
-        for one, _ in needing:
-            one.requires_grad_(True)
+        for parameter, _ in before:
+            parameter.requires_grad_(True)
         with torch.enable_grad():
             return outputs_of(calls.once(model, {**step, **calls.begun(count_of(inputs))}))
     finally:
-        for one, before in needing:
-            one.requires_grad_(before)
+        for parameter, required in before:
+            parameter.requires_grad_(required)
 
 
-def digest_of(said: str, inputs: Mapping[str, Tensor], groups: Tensor | None) -> str:
-    """Eight hexadecimal digits of what is said of a task without labels, and of its inputs."""
-    digest = hashlib.sha256(said.encode())
+def digest_of(settings: str, inputs: Mapping[str, Tensor], groups: Tensor | None) -> str:
+    """Eight hexadecimal digits that identify the settings of a task, its inputs and its groups."""
+    digest = hashlib.sha256(settings.encode())
     digest.update(b"" if groups is None else groups.numpy().tobytes())
     for name, one in inputs.items():
         digest.update(
@@ -343,52 +350,36 @@ def digest_of(said: str, inputs: Mapping[str, Tensor], groups: Tensor | None) ->
 
 
 def warn_of_repeated(parts: Mapping[str, Part]) -> None:
-    """Warn where many held-out inputs are, to the bit, among those to train on."""
+    """Warn where many held-out inputs are equal, bit by bit, to inputs to train on."""
     known = set(_digests(parts["train"]))
     held = [one for split in ("validation", "test") for one in _digests(parts[split])]
     share = sum(one in known for one in held) / max(len(held), 1)
     if share > _REPEATED:
         warnings.warn(
             f"{100 * share:.0f} % of the inputs that are held out are among those to train on "
-            "too: agreement on them says little of others. Give "
-            "each input once, or groups= that keep the same together",
+            "too: agreement on them says little of others. Give each input once, or groups= that "
+            "keep the same together",
             stacklevel=4,
         )
 
 
 def _digests(part: Part) -> list[bytes]:
+    """A digest of the inputs of each example."""
     rows = [one.reshape(len(one), -1).contiguous() for one in part.inputs.values() if one.ndim]
     return [
         hashlib.sha256(
-            b"".join(one[place].view(torch.uint8).numpy().tobytes() for one in rows)
+            b"".join(one[index].view(torch.uint8).numpy().tobytes() for one in rows)
         ).digest()
-        for place in range(len(part))
+        for index in range(len(part))
     ]
 
 
 def check_itself(agreement: float) -> None:
-    """Raises ValueError where a model does not agree with itself."""
+    """Raise ValueError where a model does not agree with itself."""
     if not agreement >= _ITSELF:
         raise ValueError(
             f"the model agrees with itself on {100 * agreement:.1f} % only: forward() draws "
-            "random numbers, changes the module, or answers NaN or infinity "
-            "(a mask of logits, say). Have it give the same numbers twice in evaluation, or say "
-            "with same= or kinds= what is to agree"
+            "random numbers, changes the module, or answers NaN or infinity (a mask of logits, "
+            "say). Have it give the same numbers twice in evaluation, or say with same= or kinds= "
+            "what is to agree"
         )
-
-
-def by_place(declared: Mapping[str | int, Any], model: nn.Module) -> dict[str | int, Any]:
-    """What is declared of outputs, those that the module has names for (`from_onnx`) by their
-    place.
-    """
-    names: list[str] = list(getattr(model, "outputs", ()))
-    return {
-        names.index(str(key)) if key in names else key: value for key, value in declared.items()
-    }
-
-
-def name_of(path: str, model: nn.Module) -> str:
-    """The name that the module has for an output, else its path."""
-    names: list[str] = list(getattr(model, "outputs", ()))
-    place = int(path) if path.isdigit() else 0 if path == "" else len(names)
-    return str(names[place]) if place < len(names) else path

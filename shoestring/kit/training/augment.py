@@ -1,4 +1,4 @@
-"""Changes of images that leave what they show as it is, for training."""
+"""Augmentation of training images: changes that keep what an image shows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch.nn import functional
 
 
 def moved(images: Tensor, pixels: int = 1) -> Tensor:
-    """Each of the images N×C×H×W moved by up to `pixels`, up or down and left or right.
+    """Shift each image at random by up to `pixels`, vertically and horizontally.
 
-    What comes in is 0.
+    `images`: N×C×H×W. Pixels that come in at the border are 0.
     """
     padded = functional.pad(images, (pixels,) * 4)
     height, width = images.shape[-2:]
@@ -26,5 +26,5 @@ def moved(images: Tensor, pixels: int = 1) -> Tensor:
 
 
 def mirrored(images: Tensor) -> Tensor:
-    """Half of the images N×C×H×W, drawn at random, with left and right exchanged."""
+    """Mirror each of the images N×C×H×W horizontally with a probability of one half."""
     return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(-1), images)

@@ -1,4 +1,4 @@
-"""A Dataset, a DataLoader or a list of pairs as the tensors of a split, read once."""
+"""Reading a Dataset, a DataLoader or a list of pairs once, as the tensors of a split."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 MOST_BYTES = 4_000_000_000
-"""That are read into memory.
-
-What is larger needs a task of its own, which reads its batches one by one.
-"""
+"""The most bytes that are read into memory; larger data needs a task that reads batch by batch."""
 _TASK = "write a class from shoestring.Task, whose batches() may give anything (docs/tasks.md)"
 
 
 def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tensor]:
-    """(inputs, targets) of all items, axis 0 being the item.
+    """The (inputs, targets) of all items, with the item along axis 0.
 
-    Of items with more than two parts the last one is the target.
-    Of a DataLoader the last batch is read too, whatever its `drop_last`. Warns where its sampler
-    leaves out items, and where an item differs from one reading to the next: a random change is
-    frozen that way, and belongs into `augment`. Raises TypeError for what is none of these and for
-    items that are no tensors, ValueError for items of several shapes, for none at all, and for more
-    than 4 GB.
+    The last part of an item is the target. The last batch of a DataLoader is read too, even with
+    `drop_last`. Warns where a sampler leaves out items, and where an item changes between two
+    readings: random changes would be frozen, and belong into `augment`.
+
+    `split`: names the split in errors.
+    `given`: a Dataset, a DataLoader or a list of pairs.
+
+    Raises TypeError for other objects and for items that are not tensors, and ValueError for items
+    of several shapes, for no items and for more than 4 GB.
     """
     loader = isinstance(given, DataLoader)
     pairs = (
@@ -37,16 +37,15 @@ def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tens
     if not loader and not pairs and not isinstance(given, Dataset):
         raise TypeError(
             f"{split} must be a pair (inputs, targets) of tensors, not {type(given).__name__}: "
-            "read a data set first, or give a "
-            "Dataset or a DataLoader of (input, target)"
+            "read a data set first, or give a Dataset or a DataLoader of (input, target)"
         )
     _warn_of_change(split, given.dataset if loader else given)
     given = with_last_batch(given) if loader else given
     in_order = isinstance(given, Dataset) and not isinstance(given, IterableDataset)
-    items: Any = (given[place] for place in range(len(given))) if in_order else given  # type: ignore[arg-type]
+    items: Any = (given[index] for index in range(len(given))) if in_order else given  # type: ignore[arg-type]
     columns = _columns(split, items, "batch" if loader else "item")
     try:
-        whole = [torch.cat(column) if loader else torch.stack(column) for column in columns]
+        tensors = [torch.cat(column) if loader else torch.stack(column) for column in columns]
     except (RuntimeError, TypeError) as error:
         shapes = {
             tuple(one.shape[1 if loader else 0 :]) for column in columns for one in column[:1000]
@@ -55,16 +54,14 @@ def collected(split: str, given: Any) -> tuple[Tensor | tuple[Tensor, ...], Tens
             f"{split}: items are of several shapes ({', '.join(map(str, sorted(shapes)[:4]))}): "
             f"pad them to one, or {_TASK}"
         ) from error
-    *inputs, targets = whole
+    *inputs, targets = tensors
     if isinstance(given, DataLoader):
         say_what_is_left_out(split, given, len(targets))
     return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
 
 
 def with_last_batch(loader: DataLoader) -> DataLoader:
-    """The loader, or one with the same items in the same order that keeps the last batch, which
-    `drop_last` would leave out.
-    """
+    """A loader of the same items in the same order, without `drop_last`."""
     sampler, options = (
         loader.batch_sampler,
         {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers},
@@ -83,7 +80,10 @@ def with_last_batch(loader: DataLoader) -> DataLoader:
 
 
 def say_what_is_left_out(what: str, loader: DataLoader, read: int) -> None:
-    """Warn, with both numbers, where so many items were read from a loader whose data set has more."""
+    """Warn where a loader gave fewer items than its data set has; the warning has both numbers.
+
+    `read`: how many items the loader gave.
+    """
     try:
         count = len(loader.dataset)  # type: ignore[arg-type]
     except TypeError:  # a stream does not say
@@ -91,27 +91,27 @@ def say_what_is_left_out(what: str, loader: DataLoader, read: int) -> None:
     if read < count:
         warnings.warn(
             f"{what}: the DataLoader gives {read:,} of the {count:,} items that its data set has, "
-            "as its sampler says: of the others nothing is "
-            "learned or measured. Give the Dataset itself where all are meant",
+            "as its sampler says: of the others nothing is learned or measured. Give the Dataset "
+            "itself where all are meant",
             stacklevel=6,
         )
 
 
 def _columns(split: str, items: Iterable[Any], what: str) -> list[list[Tensor]]:
-    """By part, what each item or batch has."""
+    """For each part of an item, the tensors of all items or batches."""
     columns: list[list[Tensor]] = []
     held = 0
-    for place, item in enumerate(items):
-        parts = _parts(split, item, f"{what} {place}")
+    for index, item in enumerate(items):
+        parts = _parts(split, item, f"{what} {index}")
         if columns and len(parts) != len(columns):
             raise ValueError(
-                f"{split}: {what} {place} has {len(parts)} parts, and {what} 0 has "
+                f"{split}: {what} {index} has {len(parts)} parts, and {what} 0 has "
                 f"{len(columns)}: make them alike"
             )
         columns = columns or [[] for _ in parts]
-        for column, one in zip(columns, parts, strict=True):
-            column.append(one)
-            held += one.nbytes
+        for column, part in zip(columns, parts, strict=True):
+            column.append(part)
+            held += part.nbytes
         if held > MOST_BYTES:
             raise ValueError(
                 f"{split} has more than {MOST_BYTES / 1e9:g} GB, and would be read into memory: "
@@ -123,7 +123,10 @@ def _columns(split: str, items: Iterable[Any], what: str) -> list[list[Tensor]]:
 
 
 def _parts(split: str, item: Any, where: str) -> list[Tensor]:
-    """The tensors of an item, the target last."""
+    """The tensors of an item, with the target last.
+
+    `where`: names the item in errors.
+    """
     if isinstance(item, Mapping):
         keys = ", ".join(map(repr, list(item)[:4]))
         raise TypeError(
@@ -137,21 +140,21 @@ def _parts(split: str, item: Any, where: str) -> list[Tensor]:
     *inputs, target = item
     if len(inputs) == 1 and isinstance(inputs[0], tuple | list):
         inputs = list(inputs[0])
-    found = []
-    for one in (*inputs, target):
+    tensors = []
+    for part in (*inputs, target):
         try:
-            found.append(torch.as_tensor(one).detach())
+            tensors.append(torch.as_tensor(part).detach())
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
-                f"{split}: {where} holds a {type(one).__name__}, which is no tensor: convert it "
-                "in the Dataset (pictures with "
-                f"torchvision's ToTensor, words to their numbers), or {_TASK}"
+                f"{split}: {where} holds a {type(part).__name__}, which is no tensor: convert it "
+                f"in the Dataset (pictures with torchvision's ToTensor, words to their numbers), "
+                f"or {_TASK}"
             ) from None
-    return found
+    return tensors
 
 
 def _warn_of_change(split: str, given: Any) -> None:
-    """Warn where the first item is another when it is read again."""
+    """Warn where the first item changes between two readings."""
     if not isinstance(given, Dataset) or isinstance(given, IterableDataset) or not len(given):  # type: ignore[arg-type]
         return
     try:
@@ -161,7 +164,6 @@ def _warn_of_change(split: str, given: Any) -> None:
     if any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(first, again, strict=True)):
         warnings.warn(
             f"{split}: an item differs from one reading to the next, and all are read once: leave "
-            "random changes out of the Dataset, and "
-            "give them as Supervised(augment=...)",
+            "random changes out of the Dataset, and give them as Supervised(augment=...)",
             stacklevel=5,
         )

@@ -1,4 +1,4 @@
-"""How many operations the steps of a training take, counted on few of them."""
+"""Counts the operations of training steps, on a few of the steps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from shoestring.core.kinds import outputs_of
 from shoestring.core.spending import is_counting, spend
 
 _EVERY = 200
-"""Of so many steps one may be counted, and two at first.
+"""One of so many steps may be counted, and two at the beginning.
 
-Such a step takes up to three times as long, as torch tells each operator to Python.
+A counted step takes up to three times as long, because torch calls Python for each operator.
 """
+_FLASH = "_scaled_dot_product_flash_attention"
 _SAME_AS = {
-    "_scaled_dot_product_flash_attention_for_cpu": "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_flash_attention_for_cpu_backward": "_scaled_dot_product_flash_attention_backward",
+    f"{_FLASH}_for_cpu": _FLASH,
+    f"{_FLASH}_for_cpu_backward": f"{_FLASH}_backward",
 }
-"""Operators that torch has no count for, and those that multiply as much."""
+"""Operators that torch does not count, each with one that does as many operations."""
 _UNKNOWN = {
     "_trilinear",
     "_transformer_encoder_layer_fwd",
@@ -57,31 +58,31 @@ _UNKNOWN = {
     "_linalg_svd",
     "_linalg_eigh",
 }
-"""Operators that multiply matrices, or the like, and whose operations nobody counts here."""
+"""Operators that multiply matrices or do similar work, and whose operations are not counted."""
 
 
 class StepCounter:
-    """Counts the operations of a training's steps.
+    """Counts the operations of a training, and reports them with `spend` at the end.
 
-    Forward and backward of one step of each batch shape, times the steps of that shape.
-    Counted are matrix products, convolutions and attention, a multiply and an add being two; so is
-    what the teacher of a distillation does. A step is counted as it runs, and what it computes is
-    the same bit for bit. Nothing is counted outside of `apply`. At the end the number is told to
-    the row that is written: None where a shape was not counted (two steps are, and one more of each
-    200), where a batch has no tensor that tells its size, or where an operator multiplies in a way
-    that nobody counts.
+    It counts the forward and backward pass of one step for each batch shape, and multiplies by the
+    steps of that shape. Matrix products, convolutions and attention count, those of a teacher too;
+    a multiply and an add are two. A counted step computes the same results, bit by bit. Nothing is
+    counted outside of `apply`.
+
+    The count is None where a shape was not counted (two steps are, and one more in each 200), where
+    a batch has no tensors, or where a step uses an operator that is not counted.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._on = is_counting()
         self._steps: dict[Any, int] = {}
         self._each: dict[Any, int | None] = {}
-        compiled = ("torch._dynamo", "torch.jit")  # these take other ways while somebody listens
+        compiled = ("torch._dynamo", "torch.jit")  # these run other code under a dispatch mode
         self._can = not any(type(part).__module__.startswith(compiled) for part in model.modules())
 
     @contextmanager
     def step(self, batch: Any) -> Iterator[None]:
-        """Around forward and backward of one step."""
+        """The context of the forward and backward pass of one step."""
         if not self._on:
             yield
             return
@@ -91,24 +92,24 @@ class StepCounter:
         if key in self._each or not key or not self._can or len(self._each) > 1 + taken // _EVERY:
             yield
             return
-        with _Operators() as heard:
+        with _Operators() as counted:
             yield
-        self._each[key] = heard.operations
+        self._each[key] = counted.operations
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Say what the steps took; where the training failed, those until then."""
+        """Report the operations of the steps; of a training that failed, those until then."""
         if not self._on or not self._steps:
             return
         each = [(count, self._each.get(key)) for key, count in self._steps.items()]
-        known = [count * one for count, one in each if one is not None]
+        known = [count * operations for count, operations in each if operations is not None]
         spend("training_operations", sum(known) if len(known) == len(each) else None)
 
 
 class _Operators(TorchDispatchMode):
-    """Within, adds up the operations of what runs; None once something ran that nobody counts."""
+    """Adds up the operations of all operators within; None once an uncounted operator ran."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class _Operators(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # or torch imports its compiler for this, which takes seconds
+        return False  # otherwise torch imports its compiler, which takes seconds
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -130,6 +131,7 @@ class _Operators(TorchDispatchMode):
 
 
 def _operations(func: Any, args: Any, kwargs: dict[str, Any], output: Any) -> int | None:
+    """The operations of one operator; None where it is not counted."""
     packet = getattr(func, "overloadpacket", None)
     if packet is None:  # torch.cond and the like
         return None
@@ -142,9 +144,8 @@ def _operations(func: Any, args: Any, kwargs: dict[str, Any], output: Any) -> in
         return int(formula(*args, **kwargs, out_val=output))
     if name in ("dot", "vdot", "mv", "addmv"):
         return 2 * args[1 if name == "addmv" else 0].numel()
-    if name.startswith(
-        "mkldnn_rnn_layer"
-    ):  # both kinds begin with the input T×N×I and the two matrices of a layer
+    if name.startswith("mkldnn_rnn_layer"):
+        # forward and backward both take first the input T×N×I and the two matrices of a layer
         steps, examples = args[0].shape[:2]
         once = 2 * steps * examples * (args[1].numel() + args[2].numel())
         return 2 * once if name.endswith("backward") else once

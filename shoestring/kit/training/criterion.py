@@ -1,4 +1,4 @@
-"""The loss of a batch by a user's criterion, with words for what does not fit."""
+"""The loss of a batch by the user's criterion, with errors that say what does not fit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 _ELEMENTWISE = (
-    functional.mse_loss, functional.l1_loss, functional.smooth_l1_loss, functional.huber_loss,
-    functional.binary_cross_entropy_with_logits, functional.binary_cross_entropy,
-)  # fmt: skip
+    functional.mse_loss,
+    functional.l1_loss,
+    functional.smooth_l1_loss,
+    functional.huber_loss,
+    functional.binary_cross_entropy_with_logits,
+    functional.binary_cross_entropy,
+)
 _PICK = (
     "give Supervised a criterion= that takes what it is to be, such as lambda outputs, "
     "targets: cross_entropy({}, targets)"
@@ -21,27 +25,27 @@ _PICK = (
 
 
 def loss_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Tensor) -> Tensor:
-    """The one number that the criterion gives.
+    """The loss of a batch: a tensor with one number.
 
-    Raises TypeError where it does not take what the model returns or gives something else than a
-    tensor, ValueError where it gives several numbers.
+    Raises TypeError where the criterion does not take what the model returns, or does not return a
+    tensor, and ValueError where it returns several numbers.
     """
     try:
         loss = criterion(outputs, targets)
     except TypeError as error:
         if isinstance(outputs, Tensor):
             raise
-        told, pick = _returned(outputs)
+        description, first_part = _described(outputs)
         why = str(error).splitlines()[0]
         raise TypeError(
-            f"the criterion does not take what the model returns, {told} ({why}): "
-            f"{_PICK.format(pick)}"
+            f"the criterion does not take what the model returns, {description} ({why}): "
+            f"{_PICK.format(first_part)}"
         ) from error
     if not isinstance(loss, Tensor):
         raise TypeError(
             f"the criterion gives {type(loss).__name__}, and a tensor with one number is wanted: "
-            "have it return that, of a mapping "
-            "with the loss in it lambda outputs, targets: criterion(outputs, targets)['loss']"
+            "have it return that, of a mapping with the loss in it lambda outputs, targets: "
+            "criterion(outputs, targets)['loss']"
         )
     if loss.numel() != 1:
         raise ValueError(
@@ -52,9 +56,9 @@ def loss_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Tens
 
 
 def losses_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Tensor) -> Tensor:
-    """The loss of each example, N: what the criterion gives for a batch of that one.
+    """The loss of each example, N: what the criterion returns for a batch of this example alone.
 
-    Some of torch's own are asked for all at once.
+    Some criteria of torch are called once, for all examples.
     """
     count = len(targets)
     if criterion in _ELEMENTWISE and isinstance(outputs, Tensor) and outputs.shape == targets.shape:
@@ -71,25 +75,23 @@ def losses_of(criterion: Callable[[Any, Tensor], Any], outputs: Any, targets: Te
         return torch.zeros(0)
     return torch.stack(
         [
-            loss_of(criterion, _row(outputs, at), targets[at : at + 1]).reshape(())
-            for at in range(count)
+            loss_of(criterion, _row(outputs, row), targets[row : row + 1]).reshape(())
+            for row in range(count)
         ]
     )
 
 
-def _row(outputs: Any, at: int) -> Any:
+def _row(outputs: Any, row: int) -> Any:
     """The outputs of one example, as a batch."""
     if isinstance(outputs, Mapping):
-        return {key: _row(value, at) for key, value in outputs.items()}
-    return (
-        tuple(_row(one, at) for one in outputs)
-        if isinstance(outputs, list | tuple)
-        else outputs[at : at + 1]
-    )
+        return {key: _row(value, row) for key, value in outputs.items()}
+    if isinstance(outputs, list | tuple):
+        return tuple(_row(part, row) for part in outputs)
+    return outputs[row : row + 1]
 
 
-def _returned(outputs: Any) -> tuple[str, str]:
-    """What a model returns, in words, and how to take the first part of it."""
+def _described(outputs: Any) -> tuple[str, str]:
+    """What a model returns, in words, and the expression that takes the first part of it."""
     kind = type(outputs).__name__
     if isinstance(outputs, Mapping):
         keys = [str(key) for key in outputs]

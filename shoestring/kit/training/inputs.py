@@ -1,7 +1,4 @@
-"""Inputs without labels, from whatever holds them.
-
-Tensors, arrays, files of arrays, folders of pictures or sounds, examples one by one.
-"""
+"""Reading inputs without labels: arrays, files of arrays, folders of pictures or sounds."""
 
 from __future__ import annotations
 
@@ -19,17 +16,18 @@ from torch.utils.data import DataLoader
 from shoestring.kit.training.collected import say_what_is_left_out, with_last_batch
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_WHITE = 65_535  # of 16 bits
+_WHITE = 65_535  # white in 16 bits
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a folder, as float32 N×C×H×W from 0 to 1, in the order of their names.
+    """The pictures in a folder, as float32 N×C×H×W from 0 to 1, in the order of their names.
 
-    Needs the extra `images`.
-    `size`: (height, width) that all are brought to; None where they have one size.
-    `channels`: 1 for grey, 3 for red, green and blue; None for 1 where every picture is grey. Grey
-        pictures of 16 bits are divided by 65,535, all others by 255.
+    It needs the extra `images`. Grey pictures of 16 bits are divided by 65,535, all others by 255.
+
+    `folder`: where they are, at any depth.
+    `size`: (height, width) to which each is resized; None: they must have one size.
+    `channels`: 1 for grey, 3 for red, green and blue; None: 1 where all pictures are grey, else 3.
     """
 
     folder: str | Path
@@ -37,7 +35,11 @@ class Pictures:
     channels: int | None = None
 
     def read(self) -> Tensor:
-        """N×C×H×W; raises ValueError, ModuleNotFoundError."""
+        """The pictures, N×C×H×W.
+
+        Raises ValueError for pictures that cannot be used, and ModuleNotFoundError without the
+        extra `images`.
+        """
         try:
             from PIL import Image
         except ModuleNotFoundError:
@@ -48,38 +50,40 @@ class Pictures:
             ) from None
         if self.channels not in (None, 1, 3):
             raise ValueError(f"channels is {self.channels}: give 1 or 3")
-        found: list[Any] = []
+        pictures: list[Any] = []
         for path in _files(self.folder, PICTURES, "pictures"):
-            with Image.open(path) as picture:
-                if picture.mode[0] in "IF":  # grey, of more than 8 bits
-                    whole = Image.fromarray(_shares_of_white(np.asarray(picture), path))
+            with Image.open(path) as file:
+                if file.mode[0] in "IF":  # grey, with more than 8 bits
+                    picture = Image.fromarray(_shares_of_white(np.asarray(file), path))
                 else:
-                    whole = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
-                found.append(
-                    whole if self.size is None else whole.resize((self.size[1], self.size[0]))
-                )
+                    picture = file.convert("L" if file.mode in ("1", "L", "LA") else "RGB")
+                if self.size is not None:
+                    picture = picture.resize((self.size[1], self.size[0]))
+                pictures.append(picture)
         grey = self.channels == 1 or (
-            self.channels is None and all(one.mode in "LF" for one in found)
+            self.channels is None and all(picture.mode in "LF" for picture in pictures)
         )
-        if len(sizes := sorted({one.size[::-1] for one in found})) > 1:
+        if len(sizes := sorted({picture.size[::-1] for picture in pictures})) > 1:
             raise ValueError(
                 f"the pictures in {self.folder} have {len(sizes)} sizes, {sizes[0]} and "
                 f"{sizes[-1]} among them: give one to bring them to, "
                 "Pictures(folder, size=(height, width))"
             )
-        whole = torch.from_numpy(np.stack([_pixels(one, grey) for one in found]))
-        return whole[:, None] if grey else whole.permute(0, 3, 1, 2).contiguous()
+        pixels = torch.from_numpy(np.stack([_pixels(picture, grey) for picture in pictures]))
+        return pixels[:, None] if grey else pixels.permute(0, 3, 1, 2).contiguous()
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """The .wav files of a folder, as float32 N×T from -1 to 1, channels averaged, in the order of
-    their names.
+    """The .wav files in a folder, as float32 N×T from -1 to 1, in the order of their names.
 
-    `samples`: each is cut into pieces of so many, and what is left over at its end is dropped; None
-        where all have one length. Pieces of one file are one group (`groups`).
-    `rate`: samples a second; what was recorded at another rate is brought to it, as a whole and
-        without what is above half of it. None where all files have one rate.
+    Channels are averaged.
+
+    `folder`: where they are, at any depth.
+    `samples`: the length of the pieces into which each file is cut; a remainder at its end is
+        dropped. Pieces of one file are one group (`groups`). None: all files must have one length.
+    `rate`: samples per second, to which files of another rate are resampled, without frequencies
+        above half of either rate. None: all files must have one rate.
     """
 
     folder: str | Path
@@ -87,25 +91,25 @@ class Sounds:
     rate: int | None = None
 
     def read(self) -> Tensor:
-        """N×T; raises ValueError."""
+        """The samples, N×T; raises ValueError for files that cannot be used."""
         return torch.from_numpy(np.stack([piece for _, piece in self._pieces()]))
 
     def groups(self) -> np.ndarray | None:
-        """N whole numbers: which file each piece is of; None where files are not cut."""
+        """The number of the file of each piece: N integers; None where files are not cut."""
         return None if self.samples is None else np.array([file for file, _ in self._pieces()])
 
     def _pieces(self) -> list[tuple[int, np.ndarray]]:
-        """The number of a file and T samples of it, for each example."""
+        """For each example, the number of its file and its samples, T."""
         if self.rate is not None and self.rate < 1:
             raise ValueError(f"rate is {self.rate}: give samples a second, such as 16000")
         read = [(path, *_sound(path)) for path in _files(self.folder, (".wav",), "sounds (.wav)")]
         by_rate = {rate: path.name for path, rate, _ in read}
         if self.rate is None and len(by_rate) > 1:
-            told = ", ".join(f"{rate:,} a second ({by_rate[rate]})" for rate in sorted(by_rate)[:4])
+            rates = [f"{rate:,} a second ({by_rate[rate]})" for rate in sorted(by_rate)[:4]]
             raise ValueError(
-                f"the sounds in {self.folder} have {len(by_rate)} rates, {told}: say which the "
-                f"model takes, Sounds(folder, rate={min(by_rate)}), "
-                "and the others are brought to it"
+                f"the sounds in {self.folder} have {len(by_rate)} rates, {', '.join(rates)}: say "
+                f"which the model takes, Sounds(folder, rate={min(by_rate)}), and the others are "
+                "brought to it"
             )
         sounds = [_at_rate(sound, rate, self.rate or rate) for _, rate, sound in read]
         lengths = sorted({len(sound) for sound in sounds})
@@ -123,16 +127,17 @@ class Sounds:
         if len(lengths) > 1:
             raise ValueError(
                 f"the sounds in {self.folder} have {len(lengths)} lengths, of {lengths[0]:,} to "
-                f"{lengths[-1]:,} samples: give how many to "
-                "cut them into pieces of, Sounds(folder, samples=16000)"
+                f"{lengths[-1]:,} samples: give how many to cut them into pieces of, "
+                "Sounds(folder, samples=16000)"
             )
         return list(enumerate(sounds))
 
 
 def read_inputs(inputs: Any) -> dict[str, Tensor] | tuple[Tensor, ...]:
-    """Tensors by name, or in order; axis 0 of each that has axes is the example.
+    """The inputs as tensors, by name or in order; axis 0 is the example, of each that has axes.
 
-    Raises TypeError, ValueError, OSError.
+    `inputs`: as in Agreement.
+    Raises TypeError, ValueError or OSError for inputs that cannot be read.
     """
     if isinstance(inputs, str | Path):
         return _from_path(Path(inputs))
@@ -147,12 +152,12 @@ def read_inputs(inputs: Any) -> dict[str, Tensor] | tuple[Tensor, ...]:
         and inputs
         and all(isinstance(one, Tensor | np.ndarray) for one in inputs)
     ):
-        return tuple(_tensor(one, f"input {place}") for place, one in enumerate(inputs))
+        return tuple(_tensor(one, f"input {index}") for index, one in enumerate(inputs))
     if not isinstance(inputs, Iterable):
         raise TypeError(
             f"inputs is a {type(inputs).__name__}: give a tensor, an array, a tuple or a dict of "
-            "them, the path of an .npz or .npy file or of a "
-            "folder of pictures or sounds, or the examples one by one"
+            "them, the path of an .npz or .npy file or of a folder of pictures or sounds, or the "
+            "examples one by one"
         )
     if not isinstance(inputs, DataLoader):
         return _joined(list(inputs), batches=False)
@@ -187,7 +192,7 @@ def _from_path(path: Path) -> dict[str, Tensor] | tuple[Tensor, ...]:
 
 
 def _joined(examples: list[Any], *, batches: bool) -> dict[str, Tensor] | tuple[Tensor, ...]:
-    """Examples as one: stacked, or set one behind the other where they are batches already."""
+    """Examples as one tensor for each part: stacked, or concatenated where they are batches."""
     if not examples:
         raise ValueError("there are no inputs: what was given yields no example")
     first = examples[0]
@@ -199,23 +204,26 @@ def _joined(examples: list[Any], *, batches: bool) -> dict[str, Tensor] | tuple[
         if isinstance(first, tuple) or (batches and isinstance(first, list))
         else None
     )
-    found: dict[Any, list[Tensor]] = {}
-    for place, example in enumerate(examples):
-        whole = {None: example} if parts is None else example if named else dict(enumerate(example))
-        if parts is not None and list(whole) != list(parts):
+    columns: dict[Any, list[Tensor]] = {}
+    for index, example in enumerate(examples):
+        by_key = (
+            {None: example} if parts is None else example if named else dict(enumerate(example))
+        )
+        if parts is not None and list(by_key) != list(parts):
             raise ValueError(
-                f"example {place} has the parts {list(whole)}, and the first has {list(parts)}"
+                f"example {index} has the parts {list(by_key)}, and the first has {list(parts)}"
             )
-        for key, one in whole.items():
-            tensor = _tensor(one, f"example {place}")
-            others = found.setdefault(key, [])
-            if others and tensor.shape[batches:] != others[0].shape[batches:]:
+        for key, value in by_key.items():
+            tensor = _tensor(value, f"example {index}")
+            column = columns.setdefault(key, [])
+            if column and tensor.shape[batches:] != column[0].shape[batches:]:
                 raise ValueError(
-                    f"example {place} has the shape {list(tensor.shape)}, and the first has "
-                    f"{list(others[0].shape)}: bring all to one shape first"
+                    f"example {index} has the shape {list(tensor.shape)}, and the first has "
+                    f"{list(column[0].shape)}: bring all to one shape first"
                 )
-            others.append(tensor)
-    joined = {key: (torch.cat if batches else torch.stack)(ones) for key, ones in found.items()}
+            column.append(tensor)
+    join = torch.cat if batches else torch.stack
+    joined = {key: join(column) for key, column in columns.items()}
     return {str(key): one for key, one in joined.items()} if named else tuple(joined.values())
 
 
@@ -234,14 +242,15 @@ def _tensor(value: Any, what: str) -> Tensor:
 
 
 def _files(folder: str | Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
-    found = sorted(one for one in Path(folder).rglob("*") if one.suffix.lower() in suffixes)
-    if not found:
+    """The files in a folder with these suffixes, sorted; raises ValueError where there are none."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in suffixes)
+    if not files:
         raise ValueError(f"there are no {what} in {folder}")
-    return found
+    return files
 
 
 def _sound(path: Path) -> tuple[int, np.ndarray]:
-    """Samples a second, and the samples T of a .wav file, float32 from -1 to 1."""
+    """The rate of a .wav file in samples per second, and its samples: T, float32 from -1 to 1."""
     try:
         with wave.open(str(path)) as sound:
             width, channels, data = (
@@ -261,37 +270,38 @@ def _sound(path: Path) -> tuple[int, np.ndarray]:
         padded = np.concatenate([np.zeros((len(bytes_), 1), np.uint8), bytes_], 1)
         values = padded.copy().view("<i4")[:, 0].astype(np.float32) / 2**31
     else:
-        values = np.frombuffer(data, "<i2" if width == 2 else "<i4").astype(np.float32) / 2 ** (
-            8 * width - 1
-        )
+        integers = np.frombuffer(data, "<i2" if width == 2 else "<i4")
+        values = integers.astype(np.float32) / 2 ** (8 * width - 1)
     return rate, values.reshape(-1, channels).mean(1)
 
 
 def _at_rate(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Samples T at `rate` as those at another.
+    """Resample T samples from one rate to another, by their Fourier transform.
 
-    The same sum of waves, without those above half of either rate.
+    Frequencies above half of either rate are dropped.
     """
     if rate == wanted or not len(sound):
         return sound
     length = max(1, round(len(sound) * wanted / rate))
-    waves = np.fft.rfft(sound.astype(np.float64))[: length // 2 + 1]
-    return (np.fft.irfft(waves, length) * (length / len(sound))).astype(np.float32)
+    spectrum = np.fft.rfft(sound.astype(np.float64))[: length // 2 + 1]
+    return (np.fft.irfft(spectrum, length) * (length / len(sound))).astype(np.float32)
 
 
 def _shares_of_white(values: np.ndarray, path: Path) -> np.ndarray:
-    """H×W from 0 to 1 of a grey picture of 16 bits; raises ValueError where it is none."""
+    """A grey picture of 16 bits as H×W from 0 to 1.
+
+    Raises ValueError where its values are not those of 16 bits.
+    """
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > _WHITE:
         raise ValueError(
             f"{path} has numbers from {values.min():g} to {values.max():g}, of which nobody knows "
-            "how many are white: read it yourself, and give an "
-            "array N×C×H×W"
+            "how many are white: read it yourself, and give an array N×C×H×W"
         )
     return values.astype(np.float32) / _WHITE
 
 
 def _pixels(picture: Any, grey: bool) -> np.ndarray:
-    """H×W, or H×W×3 if not grey, from 0 to 1."""
+    """The pixels of a picture from 0 to 1: H×W if grey, else H×W×3."""
     if picture.mode == "F":
         shares = np.asarray(picture)
         return shares if grey else np.repeat(shares[..., None], 3, 2)

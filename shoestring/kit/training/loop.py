@@ -1,4 +1,4 @@
-"""The training loop, and the teacher that a task gets where it has none."""
+"""The training loop, and the teacher of a task that has none."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from shoestring.kit.training.settings import Mixed, Training
 from shoestring.kit.weights.parameters import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
-_MIXED_DEVICES = ("same device", "on the expected device")  # of torch's errors
+_MIXED_DEVICES = ("same device", "on the expected device")  # words in errors of torch
 
 
 class DivergedError(RuntimeError):
-    """Training reached a loss that is NaN or infinite."""
+    """The loss of a training step is NaN or infinite."""
 
 
 def train(
@@ -36,18 +36,22 @@ def train(
     what: str = "training",
     key: str = "",
 ) -> Model:
-    """Train in place, as `training` says: `train(model, task, Training(2000))`. Returns the model.
+    """Train a model in place, as in `train(model, task, Training(2000))`, and return it.
 
-    Passes over the training split follow one another until the steps are used up; the task is given
-    the model, and batches follow it to its device. Interrupted, the model stays as it was after the
-    last whole step. Weights of half precision are trained in single, and rounded after each step:
-    Adam's own numbers do not fit in half. Where every parameter is frozen nothing is trained, with
-    a SkippedWarning. `before_step` is called with the number of each step, from 0, before it;
-    `what` is said of the training while it runs and where it fails; `key` tells it from others
-    within `resuming`. Raises DivergedError, ValueError where the training split is empty or the
-    model is on several devices, RuntimeError for a loss that mixes devices.
+    Passes over the training split follow one another until the steps are used up. The task gets the
+    model, and batches are moved to its device. An interrupted training leaves the model as it was
+    after the last complete step. Weights of half precision are trained in single precision and
+    rounded after each step, since Adam's moments do not fit in half precision. Where every
+    parameter is frozen nothing is trained, with a SkippedWarning.
+
+    `before_step`: called with the number of each step, from 0, before that step.
+    `what`: names the training in progress lines and errors.
+    `key`: tells this training from others within `resuming`.
+
+    Raises DivergedError for a loss that is NaN or infinite, ValueError where the training split is
+    empty or the model is on several devices, and RuntimeError for a loss that mixes devices.
     """
-    if not (steps := training.steps):
+    if not training.steps:
         return model
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -56,58 +60,66 @@ def train(
             SkippedWarning,
             stacklevel=2,
         )
-        for step in range(steps if before_step is not None else 0):
+        for step in range(training.steps if before_step is not None else 0):
             before_step(step)  # type: ignore[misc]
         return model
     modes = [(part, part.training) for part in model.modules()]
-    if not model.training:  # in a model that is training, parts that are not are frozen on purpose
+    if not model.training:  # in a model in training mode, parts in evaluation mode are frozen
         model.train()
-    singles = [_single(p) for p in parameters]
-    optimizer = torch.optim.AdamW(
-        _groups(
-            model, dict(zip(parameters, singles, strict=True)), training.optimizer.learning_rate
-        ),
-        weight_decay=training.optimizer.weight_decay,
-        fused=all(map(_is_plain, singles)),  # one pass over the memory in place of ten
-    )
-    batches = Batches(task, model)
-    kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
     try:
-        begin = kept.load(batches) if kept is not None else 0
-        with progress(what, steps) as advance, StepCounter(model) as counter:
-            for step in range(steps):
-                if step < begin:
-                    advance("")
-                    continue
-                if kept is not None:
-                    kept.save(step, batches)
-                if before_step is not None:
-                    before_step(step)
-                loss = _backward(
-                    model,
-                    task,
-                    next(batches),
-                    f"at step {step} of {steps} ({what})",
-                    training,
-                    counter,
-                )
-                for group in optimizer.param_groups:
-                    group["lr"] = group["highest"] * training.schedule.height(step, steps)
-                _step(optimizer, parameters, singles)
-                _keep_positive(optimizer)
-                advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
-        if kept is not None and begin < steps:
-            kept.save(steps, batches, last=True)
+        _run(model, task, training, parameters, before_step, what, key)
     finally:
         for part, mode in modes:
             part.training = mode
     return model
 
 
+def _run(
+    model: nn.Module,
+    task: Task,
+    training: Training,
+    parameters: list[nn.Parameter],
+    before_step: Callable[[int], None] | None,
+    what: str,
+    key: str,
+) -> None:
+    """The steps of a training, from its snapshot on where there is one."""
+    steps = training.steps
+    singles = [_single(p) for p in parameters]
+    optimizer = torch.optim.AdamW(
+        _groups(
+            model, dict(zip(parameters, singles, strict=True)), training.optimizer.learning_rate
+        ),
+        weight_decay=training.optimizer.weight_decay,
+        fused=all(map(_is_plain, singles)),  # one pass over the memory instead of ten
+    )
+    batches = Batches(task, model)
+    kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
+    begin = kept.load(batches) if kept is not None else 0
+    with progress(what, steps) as advance, StepCounter(model) as counter:
+        for step in range(steps):
+            if step < begin:
+                advance("")
+                continue
+            if kept is not None:
+                kept.save(step, batches)
+            if before_step is not None:
+                before_step(step)
+            where = f"at step {step} of {steps} ({what})"
+            loss = _backward(model, task, next(batches), where, training, counter)
+            for group in optimizer.param_groups:
+                group["lr"] = group["highest"] * training.schedule.height(step, steps)
+            _step(optimizer, parameters, singles)
+            _keep_positive(optimizer)
+            advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
+    if kept is not None and begin < steps:
+        kept.save(steps, batches, last=True)
+
+
 def _backward(
     model: nn.Module, task: Task, batch: Any, where: str, training: Training, counter: StepCounter
 ) -> float:
-    """The loss of a batch, its gradients left in the parameters."""
+    """The loss of a batch; its gradients are in the parameters afterwards."""
     model.zero_grad()
     device = next(model.parameters()).device.type
     mixed = (
@@ -136,58 +148,59 @@ def _loss(model: nn.Module, task: Task, batch: Any) -> torch.Tensor:
             raise
         raise RuntimeError(
             f"the task's loss mixes devices ({error}): the model is on {device_of(model)}, and so "
-            "is "
-            "each batch. Make what loss() adds on the device of the batch, as with "
-            "torch.zeros(..., "
-            "device=x.device), and put a teacher of your own where the model is; or train on the "
-            "processor, with model.cpu()"
+            "is each batch. Make what loss() adds on the device of the batch, as with "
+            "torch.zeros(..., device=x.device), and put a teacher of your own where the model is; "
+            "or train on the processor, with model.cpu()"
         ) from error
 
 
 def _groups(
     model: nn.Module, singles: dict[nn.Parameter, nn.Parameter], learning_rate: float
 ) -> list[dict[str, Any]]:
-    """All parameters as one group, but for the steps of grids.
+    """The parameter groups of the optimizer: one for each scale of a quantiser, one for the rest.
 
-    These move in proportion to their size, and do not decay.
+    A scale learns in proportion to its size and does not decay.
     """
-    grids = [
+    trained = [
         m.scale
         for m in model.modules()
         if isinstance(m, State | Grid) and m.scale is not None and m.scale.requires_grad
     ]
-    steps = {id(step): step for step in grids}
-    rest = [single for p, single in singles.items() if id(p) not in steps]
+    scales = {id(scale): scale for scale in trained}
+    rest = [single for p, single in singles.items() if id(p) not in scales]
     groups: list[dict[str, Any]] = [{"params": rest, "highest": learning_rate}] if rest else []
-    for step in steps.values():
-        if step in singles:
-            highest = learning_rate * float(step.detach().mean())
-            least = float(step.detach().min()) / 1000
+    for scale in scales.values():
+        if scale in singles:
+            highest = learning_rate * float(scale.detach().mean())
+            least = float(scale.detach().min()) / 1000
             groups.append(
-                {"params": [singles[step]], "highest": highest, "weight_decay": 0.0, "least": least}
+                {
+                    "params": [singles[scale]],
+                    "highest": highest,
+                    "weight_decay": 0.0,
+                    "least": least,
+                }
             )
     return groups
 
 
 def _keep_positive(optimizer: torch.optim.Optimizer) -> None:
-    """A step of a grid that reached 0 would have no way back."""
+    """Clamp scales from below: a scale that reached 0 would stay there."""
     with torch.no_grad():
         for group in optimizer.param_groups:
             if "least" in group:
-                for step in group["params"]:
-                    step.clamp_(min=group["least"])
+                for scale in group["params"]:
+                    scale.clamp_(min=group["least"])
 
 
 def _is_plain(parameter: nn.Parameter) -> bool:
-    """Whether the fused optimiser can have it.
-
-    It takes memory for an array without holes, and real numbers only.
-    """
+    """Whether the fused optimizer takes a parameter: real numbers in contiguous memory."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    whole = parameter.is_contiguous() or (
+    is_contiguous = parameter.is_contiguous() or (
         parameter.ndim in formats and parameter.is_contiguous(memory_format=formats[parameter.ndim])
     )
-    return whole and parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
+    on_known_device = parameter.device.type in ("cpu", "cuda")
+    return is_contiguous and parameter.is_floating_point() and on_known_device
 
 
 def _single(parameter: nn.Parameter) -> nn.Parameter:
@@ -202,7 +215,7 @@ def _single(parameter: nn.Parameter) -> nn.Parameter:
 def _step(
     optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], singles: list[nn.Parameter]
 ) -> None:
-    """A step on the parameters, by way of their copies in single precision where they have one."""
+    """One step of the optimizer, through the copies in single precision where there are any."""
     copied = [(p, single) for p, single in zip(parameters, singles, strict=True) if p is not single]
     for p, single in copied:
         single.grad = None if p.grad is None else p.grad.float()

@@ -1,4 +1,4 @@
-"""Which examples of a Supervised have a label, which can be bought, and how."""
+"""The labels of a Supervised task: which examples have one, and which can be bought."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoestring.core.labels import LabelBudgetError, checked_places
+from shoestring.core.labels import LabelBudgetError, checked_indices
 
 Answer = Callable[[Sequence[int]], Any] | Tensor | None
-"""Who labels: `answer(places)` gives the labels of these unlabelled examples in this order.
+"""What labels the unlabelled examples.
 
-A tensor has those of all of them.
+A function `answer(indices)` that returns their labels in this order, or a tensor with all labels.
 """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool:
-    """The examples of a task.
+    """The examples of a task and their labels.
 
-    Places 0 to P-1 are the unlabelled ones, those after it the ones that came with a label.
-    `unlabelled`, `given`: the inputs of both, axis 0 being the example.
-    `targets`: the labels of the training examples, N×…; `places`, N: which examples these are.
-        `bought`, P: whether a label was paid for. `weights`, N: of the training examples; None: 1
-        each.
+    Indices 0 to P-1 are the unlabelled examples; the ones that came with a label follow.
+
+    `unlabelled`, `given`: the inputs of both, with the example along axis 0.
+    `answer`: what labels the unlabelled examples; None: nothing.
+    `limit`: how many labels may be bought in all; None for no limit.
+    `targets`: the labels of the training examples, N×….
+    `indices`: the indices of the training examples, N.
+    `bought`: whether the label of each unlabelled example was bought, P.
+    `weights`: of the training examples, N; None for 1 each.
     """
 
     unlabelled: tuple[Tensor, ...]
@@ -34,11 +38,11 @@ class Pool:
     answer: Answer
     limit: int | None
     targets: Tensor
-    places: Tensor
+    indices: Tensor
     bought: Tensor
     weights: Tensor | None = None
     _answered: dict[int, Tensor] = field(default_factory=dict)
-    """What `answer` said, in this task and in those that came of it: nobody is asked twice."""
+    """The labels that `answer` returned to this task and to tasks derived from it, by index."""
 
     @classmethod
     def of(
@@ -48,9 +52,15 @@ class Pool:
         answer: Answer,
         limit: int | None,
     ) -> Pool:
-        """The pool of a task as it is made.
+        """The pool of a new task.
 
-        Raises ValueError for unlabelled inputs that are unlike those of training.
+        `train`: (inputs, targets).
+        `unlabelled`: inputs of the same shapes, but for axis 0; None for none.
+        `answer`, `limit`: as in Pool.
+
+        Raises ValueError for unlabelled inputs of other shapes than those of training, or with NaN;
+        for another number of answers than of examples; and for a limit that is not an integer of 0
+        or more.
         """
         given, targets = train
         inputs = tuple(one[:0] for one in given) if unlabelled is None else unlabelled
@@ -59,9 +69,8 @@ class Pool:
         if shapes[0] != shapes[1] or len({len(one) for one in inputs}) != 1:
             raise ValueError(
                 f"the unlabelled inputs have shapes {[list(one.shape) for one in inputs]}, and "
-                "those to train on "
-                f"{[list(one.shape) for one in given]}: give as many, of the same lengths along "
-                "all axes but the first"
+                f"those to train on {[list(one.shape) for one in given]}: give as many, of the "
+                "same lengths along all axes but the first"
             )
         if any(one.is_floating_point() and not torch.isfinite(one).all() for one in inputs):
             raise ValueError("the unlabelled inputs hold NaN or infinity: clean the data first")
@@ -84,19 +93,19 @@ class Pool:
             answer=answer,
             limit=limit,
             targets=targets,
-            places=torch.arange(count, count + len(targets)),
+            indices=torch.arange(count, count + len(targets)),
             bought=torch.zeros(count, dtype=torch.bool),
         )
 
     def left(self) -> int | None:
-        """How many labels more may be bought; None: as many as there are."""
+        """How many more labels may be bought; None for all of them."""
         if self.answer is None:
             return 0
         return None if self.limit is None else self.limit - int(self.bought.sum())
 
-    def inputs(self, places: Any) -> tuple[Tensor, ...]:
-        """The inputs of these places, in this order."""
-        chosen = torch.tensor(self._checked(places), dtype=torch.long)
+    def inputs(self, indices: Any) -> tuple[Tensor, ...]:
+        """The inputs at these indices, in this order."""
+        chosen = torch.tensor(self._checked(indices), dtype=torch.long)
         count = len(self.bought)
         if not (chosen >= count).any():
             return tuple(one[chosen] for one in self.unlabelled)
@@ -106,41 +115,41 @@ class Pool:
             torch.cat(pair)[chosen] for pair in zip(self.unlabelled, self.given, strict=True)
         )
 
-    def labels(self, places: Any) -> Tensor:
-        """The labels of these places, in this order; raises ValueError for a place without one."""
-        wanted = self._checked(places)
-        where = {int(place): row for row, place in enumerate(self.places)}
-        if missing := [place for place in wanted if place not in where]:
+    def labels(self, indices: Any) -> Tensor:
+        """The labels at these indices, in this order; raises ValueError where one has no label."""
+        wanted = self._checked(indices)
+        rows = {int(index): row for row, index in enumerate(self.indices)}
+        if missing := [index for index in wanted if index not in rows]:
             raise ValueError(
-                f"place {missing[0]} has no label: buy it, or ask for places that known() has"
+                f"index {missing[0]} has no label: buy it, or ask for indices that known() has"
             )
-        return self.targets[torch.tensor([where[place] for place in wanted], dtype=torch.long)]
+        return self.targets[torch.tensor([rows[index] for index in wanted], dtype=torch.long)]
 
-    def buy(self, places: Any) -> Pool:
-        """With these labels too, each of which is paid for once."""
+    def buy(self, indices: Any) -> Pool:
+        """The pool with the labels at these indices too; a label is paid for once.
+
+        Raises LabelBudgetError for more new labels than may be bought.
+        """
         count = len(self.bought)
         fresh = [
-            one
-            for one in dict.fromkeys(self._checked(places))
-            if one < count and not self.bought[one]
+            index
+            for index in dict.fromkeys(self._checked(indices))
+            if index < count and not self.bought[index]
         ]
         if not fresh:
             return self
         left = self.left()
         if left is not None and len(fresh) > left:
-            nobody = (
+            why = (
                 "there is nobody to ask (answer=None)"
                 if self.answer is None
                 else f"{left} more may be bought"
             )
-            raise LabelBudgetError(
-                f"{len(fresh)} labels were asked for, and {nobody}: ask for fewer"
-            )
+            raise LabelBudgetError(f"{len(fresh)} labels were asked for, and {why}: ask for fewer")
         answers = self._answers(fresh)
         chosen = torch.tensor(fresh, dtype=torch.long)
-        others = ~torch.isin(
-            self.places, chosen
-        )  # an example that had some label gets the one that was paid for
+        # a label that was bought replaces any label that the example had
+        others = ~torch.isin(self.indices, chosen)
         weights = (
             None
             if self.weights is None
@@ -151,21 +160,26 @@ class Pool:
         return replace(
             self,
             targets=torch.cat([self.targets[others], answers]),
-            places=torch.cat([self.places[others], chosen]),
+            indices=torch.cat([self.indices[others], chosen]),
             bought=bought,
             weights=weights,
         )
 
-    def with_labels(self, labels: Any, weights: Any, places: Any) -> Pool:
-        """With these labels and no others."""
+    def with_labels(self, labels: Any, weights: Any, indices: Any) -> Pool:
+        """The pool with exactly these labels.
+
+        Raises ValueError for labels or weights that do not fit the indices.
+        """
         chosen = (
-            self.places if places is None else torch.tensor(self._checked(places), dtype=torch.long)
+            self.indices
+            if indices is None
+            else torch.tensor(self._checked(indices), dtype=torch.long)
         )
-        labels = _as_labels(labels).clone()  # the caller may go on changing what it gave
+        labels = _as_labels(labels).clone()  # the caller may change its own tensor later
         if len(labels) != len(chosen) or len(chosen.unique()) < len(chosen):
             raise ValueError(
-                f"there are {len(labels)} labels for {len(chosen)} places: give one for each, and "
-                "no place twice"
+                f"there are {len(labels)} labels for {len(chosen)} indices: give one for each, and "
+                "no index twice"
             )
         if weights is not None:
             weights = torch.as_tensor(weights, dtype=torch.float32).clone()
@@ -176,31 +190,31 @@ class Pool:
                     f"weights of shape {list(weights.shape)}: give one number, 0 or more, for "
                     f"each of {len(chosen)} labels"
                 )
-        return replace(self, targets=labels, places=chosen, weights=weights)
+        return replace(self, targets=labels, indices=chosen, weights=weights)
 
-    def _answers(self, places: list[int]) -> Tensor:
-        """What is answered, as targets; raises ValueError where it is no label for each place."""
+    def _answers(self, indices: list[int]) -> Tensor:
+        """The answers as targets; raises ValueError where they are not one label each."""
         if isinstance(self.answer, Tensor):
-            return self._fitting(self.answer[torch.tensor(places)], places)
+            return self._fitting(self.answer[torch.tensor(indices)], indices)
         assert self.answer is not None
-        if unknown := [place for place in places if place not in self._answered]:
-            told = self._fitting(self.answer(unknown), unknown)
-            self._answered.update(zip(unknown, told, strict=True))
-        return torch.stack([self._answered[place] for place in places])
+        if unknown := [index for index in indices if index not in self._answered]:
+            answers = self._fitting(self.answer(unknown), unknown)
+            self._answered.update(zip(unknown, answers, strict=True))
+        return torch.stack([self._answered[index] for index in indices])
 
-    def _fitting(self, answers: Any, places: list[int]) -> Tensor:
+    def _fitting(self, answers: Any, indices: list[int]) -> Tensor:
         labels = _as_labels(answers)
-        if labels.shape != (len(places), *self.targets.shape[1:]):
+        if labels.shape != (len(indices), *self.targets.shape[1:]):
             raise ValueError(
-                f"the answer to {len(places)} places has shape {list(labels.shape)}, and labels "
-                f"{list(self.targets.shape)}: give one for each place"
+                f"the answer to {len(indices)} indices has shape {list(labels.shape)}, and labels "
+                f"{list(self.targets.shape)}: give one for each"
             )
         return labels.to(self.targets.dtype)
 
-    def _checked(self, places: Any) -> list[int]:
-        wanted, count = checked_places(places), len(self.bought) + len(self.given[0])
-        if beyond := [one for one in wanted if one >= count]:
-            raise ValueError(f"there is no place {beyond[0]}: the places are 0 to {count - 1}")
+    def _checked(self, indices: Any) -> list[int]:
+        wanted, count = checked_indices(indices), len(self.bought) + len(self.given[0])
+        if beyond := [index for index in wanted if index >= count]:
+            raise ValueError(f"there is no index {beyond[0]}: the indices are 0 to {count - 1}")
         return wanted
 
 
@@ -208,7 +222,7 @@ def _as_labels(labels: Any) -> Tensor:
     labels = torch.as_tensor(labels)
     if labels.is_floating_point() and not torch.isfinite(labels).all():
         raise ValueError("the labels hold NaN or infinity")
-    whole = (
+    is_integer = (
         not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
     )
-    return labels.long() if whole else labels
+    return labels.long() if is_integer else labels

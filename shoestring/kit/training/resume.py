@@ -1,4 +1,4 @@
-"""Going on after a kill: what training needs for that, kept in a folder."""
+"""Snapshots of trainings in a folder, so that a killed training can be resumed."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from shoestring.kit.weights.parameters import parameters_of
 
 _kept: ContextVar[Path | None] = ContextVar("kept", default=None)
 _NOTHING = object()
-_SECONDS = 30.0  # between two snapshots
+_SECONDS = 30.0  # the least time between two snapshots
 EVERY = 100
-"""Snapshots are taken before steps that this divides, so that what a technique does every 10 or 20
-steps comes out the same.
-"""
+"""Snapshots are made before multiples of this step, where periods of 10 or 20 steps begin too."""
 
 
 @contextmanager
 def resuming(folder: str | Path) -> Iterator[None]:
-    """Within, every training keeps itself in the folder.
+    """Keep snapshots of all trainings within the context, so that a killed program can go on.
 
-    At its end, and before every hundredth step, twice a minute at most.
-    Run the same program again after it was killed, with the same folder: trainings that were
-    finished are read, the one that was under way goes on where it was, and the result is that of a
-    run that was never stopped. A training is known by the model it begins with, the technique, and
-    the state of torch's random numbers; the task must be the same. What a task keeps to itself (a
-    count of passes, a generator of its own) is not kept, nor are random numbers that it draws from
-    torch's generator between batches while the model draws from it too. Batches that depend on the
-    model that is trained are made anew up to the place, with the model as it was there. The folder
-    may be deleted when all is done. Raises ValueError, within, for a snapshot that cannot be read.
+    A snapshot is made before each hundredth step, at most twice a minute, and at the end of a
+    training. Run the same program again with the same folder: finished trainings are read, the one
+    that was interrupted continues, and the result equals that of an uninterrupted run. The folder
+    may be deleted when everything is done.
+
+    A training is identified by its initial model, its technique and the state of torch's random
+    numbers; the task must be the same. Not kept are the state of a task (a count of passes, a
+    generator of its own), and random numbers that a task draws from torch's generator between
+    batches while the model draws from it too. Batches that depend on the model are made again up to
+    the step of the snapshot, with the model of that step.
+
+    Raises ValueError, within the context, for a snapshot that cannot be read.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,11 @@ def resuming(folder: str | Path) -> Iterator[None]:
 def snapshot(
     model: nn.Module, optimizer: torch.optim.Optimizer, singles: list[nn.Parameter], key: str
 ) -> Snapshot | None:
-    """The snapshot of the training that begins now, None outside `resuming`."""
+    """The snapshot of a training that begins now; None outside `resuming`.
+
+    `singles`: the parameters in single precision.
+    `key`: a text that identifies the training, besides the model and torch's random numbers.
+    """
     if (kept := _kept.get()) is None:
         return None
     digest = hashlib.sha256(key.encode())
@@ -78,9 +83,10 @@ def snapshot(
 
 @dataclass
 class Snapshot:
-    """All that a training is at one step.
+    """The complete state of a training, in a file.
 
-    Weights and their states, the optimiser, random numbers, the place in the data.
+    It has the weights and their states, the optimizer, the random numbers and the position in the
+    data.
     """
 
     path: Path
@@ -91,7 +97,7 @@ class Snapshot:
     saved: float = field(default_factory=time.monotonic)
 
     def load(self, batches: Batches) -> int:
-        """Go back to where the training was and return the next step, 0 where it had not begun."""
+        """Restore the training and return its next step, 0 where there is no snapshot."""
         if not self.path.exists():
             return 0
         try:
@@ -116,7 +122,7 @@ class Snapshot:
         return kept["step"]
 
     def save(self, step: int, batches: Batches, *, last: bool = False) -> None:
-        """Keep the state before `step`, if it is time."""
+        """Write the state before `step`, where a snapshot is due or the training ends."""
         if not last and (step % EVERY or not step or time.monotonic() - self.saved < _SECONDS):
             return
         now = state_of(self.model)
@@ -138,7 +144,7 @@ class Snapshot:
 
 
 class Batches:
-    """The training batches for a model that is trained, pass after pass, from any place."""
+    """The training batches for a model, pass after pass, from any position on."""
 
     def __init__(self, task: Task, model: Any = None) -> None:
         self.task, self.model = task, model
@@ -150,7 +156,7 @@ class Batches:
         return self
 
     def __next__(self) -> Any:
-        """The next batch; raises ValueError where there is none in a whole pass."""
+        """The next batch; raises ValueError where a pass has no batches."""
         if self._pass is None:
             self.begun, self.taken = _randomness(), 0
             self._pass = iter(batches(self.task, "train", self.model))
@@ -166,7 +172,10 @@ class Batches:
         return next(self)
 
     def go(self, begun: list[Any], taken: int) -> None:
-        """To the place after `taken` batches of the pass that began with this randomness."""
+        """Go to the position after `taken` batches of the pass that began with these random states.
+
+        `begun`: the states of the generators at its beginning; empty where no pass had begun.
+        """
         if not begun:
             return
         _set_randomness(begun)
@@ -176,6 +185,7 @@ class Batches:
 
 
 def _randomness() -> list[Any]:
+    """The states of the generators of torch, numpy and Python, as torch.save takes them."""
     name, keys, *rest = np.random.get_state()  # type: ignore[misc]
     version, numbers, gauss = random.getstate()
     return [
@@ -192,5 +202,5 @@ def _set_randomness(state: list[Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     version, numbers, gauss = state[2]
     random.setstate((version, tuple(numbers), gauss))
-    if len(state) > 3 and state[3]:  # of snapshots made on a machine with graphics processors
+    if len(state) > 3 and state[3]:  # a snapshot from a machine with graphics processors
         torch.cuda.set_rng_state_all(state[3])

@@ -1,4 +1,4 @@
-"""What "the same answer" means: per kind of output, how well an answer agrees with the one before."""
+"""What agreement means: for each kind of output, how well it agrees with the output before."""
 
 from __future__ import annotations
 
@@ -27,22 +27,21 @@ from shoestring.core.kinds import are_probabilities
 
 
 class Same(ABC):
-    """How well answers agree.
-
-    `merits(before, after)` takes two arrays N×… and gives N numbers from 0 to 1, the mean over all
-    else.
-    Answers that are NaN agree with nothing.
-    """
+    """A measure of agreement between the outputs before and after; NaN agrees with nothing."""
 
     @abstractmethod
-    def merits(self, before: np.ndarray, after: np.ndarray) -> np.ndarray: ...
+    def merits(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """The agreement of each example, averaged over all other axes: N numbers from 0 to 1.
+
+        `before`, `after`: arrays N×… of one shape.
+        """
 
     def fitted(self, before: np.ndarray) -> Same:
-        """The same measure in the unit of these answers, where it has one."""
+        """The same measure, with its unit taken from these outputs; by default, itself."""
         return self
 
     def kind(self, before: np.ndarray) -> Kind | None:
-        """As what kind such an output is taught; None where this does not say."""
+        """The kind as which such an output is taught; None where the measure implies none."""
         return None
 
     @abstractmethod
@@ -52,9 +51,9 @@ class Same(ABC):
 @final
 @dataclass(frozen=True)
 class SameClass(Same):
-    """The largest along an axis is the same: of logits or probabilities of classes.
+    """The class with the largest logit or probability along an axis is the same.
 
-    Of several places (pixels, words), their share.
+    An output with several classifications (pixels, words) has the share that agrees.
     """
 
     axis: int = 1
@@ -77,9 +76,10 @@ class SameClass(Same):
 @final
 @dataclass(frozen=True)
 class SameAnswer(Same):
-    """Yes or no, on the same side of a threshold: 0 for logits, 0.5 for probabilities.
+    """Yes or no: a number stays on the same side of a threshold.
 
-    Of several answers, their share.
+    An output with several numbers has the share that agrees.
+    `threshold`: 0 for logits, 0.5 for probabilities.
     """
 
     threshold: float = 0.0
@@ -98,7 +98,7 @@ class SameAnswer(Same):
 @final
 @dataclass(frozen=True)
 class Exactly(Same):
-    """The very same number: of whole numbers and truths. Of several, their share."""
+    """Equal integers or booleans; an output of several has the share that agrees."""
 
     def merits(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return _each(before == after)
@@ -112,7 +112,7 @@ class Exactly(Same):
 class Overlap(Same):
     """Boxes (left, top, right, bottom along the last axis) that overlap.
 
-    Intersection over union of at least so much, 0 to 1.
+    `least`: the least intersection over union, 0 to 1.
     """
 
     least: float = 0.5
@@ -138,9 +138,10 @@ class Overlap(Same):
 @final
 @dataclass(frozen=True)
 class Within(Same):
-    """Numbers that differ by no more than `absolute`, plus `relative` times what they were.
+    """Numbers that differ by at most `absolute` + `relative` × the number before.
 
-    Of several, their share.
+    An output with several numbers has the share that agrees.
+    `absolute`, `relative`: 0 or more, one of them above 0.
     """
 
     absolute: float = 0.0
@@ -162,7 +163,10 @@ class Within(Same):
 @final
 @dataclass(frozen=True)
 class Cents(Same):
-    """Frequencies, above 0, that differ by no more than so many cents: hundredths of a semitone."""
+    """Frequencies (above 0) that differ by at most some cents, which are hundredths of a semitone.
+
+    `most`: in cents, 0 or more.
+    """
 
     most: float = 50.0
 
@@ -178,7 +182,10 @@ class Cents(Same):
 @final
 @dataclass(frozen=True)
 class SameDirection(Same):
-    """Vectors along an axis whose angle has a cosine of at least so much. Of several, their share."""
+    """Vectors along an axis whose direction stays; an output of several has the share that agrees.
+
+    `cosine`: the least cosine of the angle between them, -1 to 1.
+    """
 
     cosine: float = 0.99
     axis: int = -1
@@ -186,10 +193,10 @@ class SameDirection(Same):
     def merits(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         lengths = np.linalg.norm(before, axis=self.axis) * np.linalg.norm(after, axis=self.axis)
         along = (before * after).sum(self.axis)
-        nowhere = ~before.any(self.axis) & ~after.any(
-            self.axis
-        )  # zeros have no direction but that of zeros
-        return _each(((along >= self.cosine * lengths - 1e-6 * lengths) & (lengths > 0)) | nowhere)
+        # a zero vector agrees with a zero vector alone
+        both_zero = ~before.any(self.axis) & ~after.any(self.axis)
+        near = (along >= self.cosine * lengths - 1e-6 * lengths) & (lengths > 0)
+        return _each(near | both_zero)
 
     def kind(self, before: np.ndarray) -> Kind:
         return Directions(self.axis)
@@ -201,11 +208,10 @@ class SameDirection(Same):
 @final
 @dataclass(frozen=True)
 class RelativeError(Same):
-    """1 minus the mean error of an example's numbers, in units of how much each column of answers
-    varies; 0 where it is larger than that.
+    """1 minus the mean error of an example, in standard deviations of each column; at least 0.
 
-    Columns are those of `core.Numbers`, along its `axis`.
-    `spread`: the standard deviation of each; None: Agreement fills it in.
+    `spread`: the standard deviation of each column; None: Agreement computes it.
+    `axis`: of the columns, as in `core.Numbers`.
     """
 
     spread: tuple[float, ...] | None = None
@@ -216,16 +222,11 @@ class RelativeError(Same):
             return self
         axes = tuple(axis for axis in range(before.ndim) if axis != _column(before, self.axis))
         spread = np.atleast_1d(np.asarray(before, np.float64).std(axes))
-        whole = float(before.std()) or float(abs(before).max()) or 1.0
-        # One that hardly varies beside its size is constant: what it is then counts.
+        overall = float(before.std()) or float(abs(before).max()) or 1.0
+        # A column that varies little beside its size is constant: then its size is the unit.
         floor = 1e-2 * np.atleast_1d(np.sqrt((np.asarray(before, np.float64) ** 2).mean(axes)))
-        return replace(
-            self,
-            spread=tuple(
-                float(one)
-                for one in np.where(np.maximum(spread, floor) > 0, np.maximum(spread, floor), whole)
-            ),
-        )
+        unit = np.maximum(spread, floor)
+        return replace(self, spread=tuple(map(float, np.where(unit > 0, unit, overall))))
 
     def merits(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         if self.spread is None:
@@ -242,7 +243,10 @@ class RelativeError(Same):
 
 
 def same_for(kind: Kind | None, before: np.ndarray) -> Same:
-    """What agreement means for a kind of output."""
+    """The measure of agreement for a kind of output.
+
+    `before`: outputs, N×…; their type decides where the kind is Numbers or None.
+    """
     match kind:
         case ClassLogits(axis) | Probabilities(axis):
             return SameClass(axis)
@@ -262,28 +266,28 @@ def same_for(kind: Kind | None, before: np.ndarray) -> Same:
 @final
 @dataclass(frozen=True)
 class Mean:
-    """Of several outputs, the mean of what each agrees."""
+    """The mean agreement of several outputs."""
 
     def of(self, merits: Sequence[np.ndarray]) -> np.ndarray:
-        """N numbers of several rows of N."""
+        """One row of N numbers from several such rows."""
         return np.mean(np.stack(list(merits)), 0)
 
 
 @final
 @dataclass(frozen=True)
 class Least:
-    """Of several outputs, what the worst agrees: an example is right where all are."""
+    """The least agreement of several outputs: an example is right where all outputs are."""
 
     def of(self, merits: Sequence[np.ndarray]) -> np.ndarray:
-        """N numbers of several rows of N."""
+        """One row of N numbers from several such rows."""
         return np.min(np.stack(list(merits)), 0)
 
 
 def identity(value: Any) -> str:
-    """What tells a way of measuring from others, the same in every process.
+    """A text that identifies a measure, the same in every process.
 
-    Of functions their code, constants and what they hold, of objects their class and what they
-    hold, never where they lie in memory.
+    For functions it has their code, constants and closures; for objects, their class and
+    attributes. It never has an address in memory.
     """
     return _identity(value, ())
 
@@ -291,41 +295,41 @@ def identity(value: Any) -> str:
 def _identity(value: Any, within: tuple[int, ...]) -> str:
     if id(value) in within:  # a function that calls itself
         return "itself"
-    told = partial(_identity, within=(*within, id(value)))
+    inner = partial(_identity, within=(*within, id(value)))
     if isinstance(value, CodeType):
-        return f"{value.co_code.hex()} {value.co_names} {told(value.co_consts)}"
+        return f"{value.co_code.hex()} {value.co_names} {inner(value.co_consts)}"
     if isinstance(value, FunctionType):
         held = [cell.cell_contents for cell in value.__closure__ or ()]
         return (
-            f"function {told(value.__code__)} {told(value.__defaults__)} "
-            f"{told(value.__kwdefaults__)} {told(held)}"
+            f"function {inner(value.__code__)} {inner(value.__defaults__)} "
+            f"{inner(value.__kwdefaults__)} {inner(held)}"
         )
     if isinstance(value, MethodType):
-        return f"{told(value.__func__)} of {told(value.__self__)}"
+        return f"{inner(value.__func__)} of {inner(value.__self__)}"
     if isinstance(value, partial):
-        return f"partial {told(value.func)} {told(value.args)} {told(value.keywords)}"
+        return f"partial {inner(value.func)} {inner(value.args)} {inner(value.keywords)}"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{told(key)}: {told(one)}' for key, one in value.items())}}}"
+        return f"{{{', '.join(f'{inner(key)}: {inner(one)}' for key, one in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(told, value))}]"
+        return f"[{', '.join(map(inner, value))}]"
     if isinstance(value, set | frozenset):  # whose order goes by the process
-        return f"{{{', '.join(sorted(map(told, value)))}}}"
+        return f"{{{', '.join(sorted(map(inner, value)))}}}"
     if isinstance(value, np.ndarray):
         return (
             f"{value.dtype} {value.shape} "
             f"{hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
         )
     if hasattr(value, "detach"):
-        return told(array(value))
+        return inner(array(value))
     if type(value).__repr__ is object.__repr__:
         return (
             f"{type(value).__module__}.{type(value).__qualname__} "
-            f"{told(getattr(value, '__dict__', None))}"
+            f"{inner(getattr(value, '__dict__', None))}"
         )
     return (
         repr(value)
         if not is_dataclass(value)
-        else f"{type(value).__qualname__} {told(vars(value))}"
+        else f"{type(value).__qualname__} {inner(vars(value))}"
     )
 
 
@@ -335,6 +339,7 @@ def _each(values: Any) -> np.ndarray:
 
 
 def _column(values: np.ndarray, axis: int | None) -> int:
+    """The axis of the columns of an output N×…, by the rule of `core.Numbers`."""
     if axis is not None:
         return axis % values.ndim
     return (

@@ -1,4 +1,4 @@
-"""How a model is trained, as a value that techniques, planners and people hand on."""
+"""How a model is trained, as a value that techniques and planners pass on."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from typing import Any
 
 
 def _brief(self: Any) -> str:
-    """The call that makes the value.
-
-    Its first field, and of the others those that differ from their defaults.
-    """
-    told = [
+    """A short repr: the first field, and the other fields that differ from their defaults."""
+    shown = [
         (f.name, getattr(self, f.name))
-        for place, f in enumerate(fields(self))
-        if not place or getattr(self, f.name) != f.default
+        for index, f in enumerate(fields(self))
+        if not index or getattr(self, f.name) != f.default
     ]
     words = [
-        repr(value) if not place else f"{name}={value!r}"
-        for place, (name, value) in enumerate(told)
+        repr(value) if not index else f"{name}={value!r}"
+        for index, (name, value) in enumerate(shown)
     ]
     return f"{type(self).__qualname__}({', '.join(words)})"
 
 
 @dataclass(frozen=True)
 class AdamW:
-    """Adam whose decay of the weights is apart from the gradient.
+    """Adam with weight decay that is decoupled from the gradient.
 
     Source: Loshchilov & Hutter 2019, algorithm 2.
-    `learning_rate`: at its height, above 0.
-    `weight_decay`: what a weight loses each step, as a share of it and in units of the rate, 0 or
-        more. Raises ValueError for numbers out of range.
+
+    `learning_rate`: the highest rate, above 0.
+    `weight_decay`: the share of a weight that is lost in each step, divided by the rate; 0 or more.
+
+    Raises ValueError for numbers out of range.
     """
 
     learning_rate: float = 1e-3
@@ -53,14 +52,14 @@ def _check_warm_up(warm_up: float) -> None:
         raise ValueError(f"the warm-up is {warm_up}: it is a share of the steps, 0 to 1")
 
 
-def _risen(warm_up: float, step: int, steps: int) -> float:
-    """The share of its height that a rate has reached that rises along a line."""
+def _warmed_up(warm_up: float, step: int, steps: int) -> float:
+    """The rate of a linear warm-up at a step, as a share of the highest rate."""
     return (step + 1) / max(1, math.floor(warm_up * steps + 1e-9))
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """The rate rises along a line and then falls along a cosine to 0.
+    """The learning rate rises linearly, and falls along a cosine to 0.
 
     `warm_up`: the share of the steps over which it rises, 0 to 1.
     """
@@ -75,14 +74,14 @@ class Cosine:
     def height(self, step: int, steps: int) -> float:
         """The rate of a step (counted from 0) as a share of the highest, 0 to 1."""
         return min(
-            _risen(self.warm_up, step, steps),
+            _warmed_up(self.warm_up, step, steps),
             0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0)),
         )
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The rate rises along a line and then stays.
+    """The learning rate rises linearly and then stays.
 
     `warm_up`: the share of the steps over which it rises, 0 to 1.
     """
@@ -96,19 +95,19 @@ class Constant:
 
     def height(self, step: int, steps: int) -> float:
         """The rate of a step (counted from 0) as a share of the highest, 0 to 1."""
-        return min(_risen(self.warm_up, step, steps), 1.0)
+        return min(_warmed_up(self.warm_up, step, steps), 1.0)
 
 
 @dataclass(frozen=True)
 class Single:
-    """The loss is computed in the type of the weights, or as the task has it."""
+    """The loss is computed in the type of the weights, unless the task decides otherwise."""
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """The loss is computed in bfloat16 where torch holds that safe (torch.autocast).
+    """The loss is computed in bfloat16 where torch considers it safe (torch.autocast).
 
-    Less time where the processor has bfloat16.
+    It saves time on a processor that has bfloat16.
     """
 
 
@@ -116,11 +115,13 @@ class Mixed:
 class Training:
     """How a model is trained: `Training(2000)`, `Training(2000, AdamW(3e-3))`.
 
-    `steps`: batches, 0 or more; 0 trains nothing.
+    `steps`: how many batches, 0 or more; 0 trains nothing.
     `optimizer`: AdamW(learning_rate, weight_decay).
-    `schedule`: Cosine() or Constant(), how the learning rate rises and falls.
-    `precision`: Single() or Mixed(), what the loss is computed in. Raises ValueError for steps that
-        are below 0 or not whole, TypeError for another optimizer, schedule or precision.
+    `schedule`: of the learning rate, Cosine() or Constant().
+    `precision`: of the loss, Single() or Mixed().
+
+    Raises ValueError for steps that are below 0 or not an integer, and TypeError for another
+    optimizer, schedule or precision.
     """
 
     steps: int = 2000
@@ -132,7 +133,7 @@ class Training:
 
     def __post_init__(self) -> None:
         if not isinstance(self.steps, int) or self.steps < 0:
-            raise ValueError(f"training for {self.steps!r} steps: give a whole number, 0 or more")
+            raise ValueError(f"training for {self.steps!r} steps: give an integer, 0 or more")
         for name, kinds in (
             ("optimizer", (AdamW,)),
             ("schedule", (Cosine, Constant)),
@@ -143,19 +144,21 @@ class Training:
                 raise TypeError(f"the {name} is {value!r}: give {choices}")
 
     def scaled(self, share: float) -> Training:
-        """The same with that share of the steps (0 or more), one at least.
+        """The same training with a share of the steps: at least one, or none where it has none.
 
-        None where there were none.
+        `share`: 0 or more.
         """
         return replace(self, steps=max(1, round(share * self.steps)) if self.steps else 0)
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """How something that is done by and by is spread over a training: `Ramp(0.5, rounds=20)`.
+    """How a gradual change is spread over a training: `Ramp(0.5, rounds=20)`.
 
-    `share`: of the steps over which it is done, 0 to 1; the rest trains what came of it.
-    `rounds`: how many times, 1 or more. Raises ValueError for numbers out of range.
+    `share`: of the steps, during which the change is made, 0 to 1; the rest trains the result.
+    `rounds`: in how many parts, 1 or more.
+
+    Raises ValueError for numbers out of range.
     """
 
     share: float = 0.5
@@ -167,4 +170,4 @@ class Ramp:
         if not 0 <= self.share <= 1:
             raise ValueError(f"a ramp over {self.share} of the steps: give a share, 0 to 1")
         if not isinstance(self.rounds, int) or self.rounds < 1:
-            raise ValueError(f"a ramp of {self.rounds!r} rounds: give a whole number, 1 or more")
+            raise ValueError(f"a ramp of {self.rounds!r} rounds: give an integer, 1 or more")

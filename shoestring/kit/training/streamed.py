@@ -1,7 +1,4 @@
-"""Supervised learning from loaders.
-
-Batches are read as they are asked for, and never all held in memory.
-"""
+"""Supervised learning from loaders, whose batches are read one by one and not kept in memory."""
 
 from __future__ import annotations
 
@@ -19,17 +16,18 @@ from torch.utils.data import DataLoader
 from shoestring.artifact import tree
 from shoestring.core import Predict, Vary, array, seeded
 from shoestring.kit.training.collected import with_last_batch
-from shoestring.kit.training.supervised import Supervised, as_targets
+from shoestring.kit.training.splits import as_targets, sample
+from shoestring.kit.training.supervised import Supervised
 
 Call = tuple[Any, ...] | dict[str, Any]
-"""The arguments of one call, by place or by name: nests of tensors, axis 0 being the example."""
+"""The arguments of one call, by position or by name: nests of tensors, with the example first."""
 _TARGETS = ("labels", "label", "targets", "target", "y")
 _SETTINGS_OF_SPLITS = ("batch_size", "augment", "prepare")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Streamed(Supervised):
-    """`Supervised` whose splits are DataLoaders or other iterables of batches; see `from_loaders`."""
+    """Supervised with DataLoaders or other iterables of batches as splits; see `from_loaders`."""
 
     train: Any = field(repr=False)
     validation: Any = field(repr=False)
@@ -38,7 +36,7 @@ class Streamed(Supervised):
     named: Sequence[str] | None = None
     has_test: bool = field(init=False, repr=False)
     _known: dict[str, Any] = field(init=False, repr=False)
-    """"example": the first two validation examples; "sizes": how many each validation batch has."""
+    """"example": the first "count" validation examples; "sizes": those of validation batches."""
 
     def __post_init__(self) -> None:
         self._check_scores()
@@ -62,29 +60,28 @@ class Streamed(Supervised):
             )
         if (given := getattr(self, split)) is None:
             raise ValueError(f"{self.name} has no test split: give from_loaders a loader for test=")
-        place = -1
-        for place, batch in enumerate(given):
-            yield _understood(batch, f"{split}: batch {place}", self.target, self.named)
-        if place < 0:
+        index = -1
+        for index, batch in enumerate(given):
+            yield _parsed(batch, f"{split}: batch {index}", self.target, self.named)
+        if index < 0:
             raise ValueError(
                 f"the {split} split of {self.name} has no batches: give at least one, by an "
-                "iterable "
-                "that begins anew each time that it is read"
+                "iterable that begins anew each time that it is read"
             )
 
     def batches(self, split: str, *, model: Any = None) -> Iterator[tuple[Any, Tensor]]:
-        """Batches of (arguments of a call, targets), as the loader gives them."""
+        """Batches of (arguments of a call, targets), in the loader's order and size."""
         return self._read(split)
 
     def _parts(self, predict: Predict, split: str) -> Iterator[tuple[Any, np.ndarray]]:
         for call, targets in self._read(split):
-            answer = predict(**call) if isinstance(call, dict) else predict(*call)
-            yield tree.map(array, answer), array(targets)
+            outputs = predict(**call) if isinstance(call, dict) else predict(*call)
+            yield tree.map(array, outputs), array(targets)
 
     def sampled(self, examples: int, seed: int) -> Streamed:
-        """At most so many validation examples, 1 or more, held in memory.
+        """The same task with at most `examples` validation examples (1 or more), kept in memory.
 
-        Itself where there are no more than these.
+        Returns itself where it has no more than these.
         """
         if examples < 1:
             raise ValueError(f"examples is {examples}: keep 1 or more")
@@ -92,19 +89,18 @@ class Streamed(Supervised):
             sizes = self._known.setdefault("sizes", [len(y) for _, y in self._read("validation")])
         if (total := sum(sizes)) <= examples:
             return self
-        order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-        chosen, begin, kept = order[:examples].sort().values, 0, list[tuple[Call, Tensor]]()
+        drawn, begin, kept = sample(total, examples, seed), 0, list[tuple[Call, Tensor]]()
         with seeded(crc32(b"validation")):
             for call, targets in self._read("validation"):
-                rows = chosen[(chosen >= begin) & (chosen < begin + len(targets))] - begin
+                rows = drawn[(drawn >= begin) & (drawn < begin + len(targets))] - begin
                 begin += len(targets)
                 if len(rows):
                     kept.append((_rows(call, rows, len(targets)), targets[rows]))
-        found = copy(self)
-        object.__setattr__(found, "validation", kept)
-        object.__setattr__(found, "target", None)
-        object.__setattr__(found, "_known", {**self._known, "sizes": [len(y) for _, y in kept]})
-        return found
+        task = copy(self)
+        object.__setattr__(task, "validation", kept)
+        object.__setattr__(task, "target", None)
+        object.__setattr__(task, "_known", {**self._known, "sizes": [len(y) for _, y in kept]})
+        return task
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call with two validation examples."""
@@ -121,8 +117,8 @@ class Streamed(Supervised):
                 leaf, {axis: name for axis, name in {0: "N", **own}.items() if axis < leaf.ndim}
             )
 
-        found = tree.map(declared, call)
-        return ((), found) if isinstance(found, dict) else (found, {})
+        example = tree.map(declared, call)
+        return ((), example) if isinstance(example, dict) else (example, {})
 
 
 def from_loaders(
@@ -133,7 +129,7 @@ def from_loaders(
     inputs: Sequence[str] | None,
     settings: Mapping[str, Any],
 ) -> Streamed:
-    """What `Supervised.from_loaders` gives."""
+    """The task of `Supervised.from_loaders`."""
     if wrong := [name for name in _SETTINGS_OF_SPLITS if name in settings]:
         raise TypeError(
             f"from_loaders takes no {wrong[0]}=: batches are what the loaders give, so make them "
@@ -145,31 +141,33 @@ def from_loaders(
 
 
 def _source(split: str, given: Any) -> Any:
-    """What the batches of a split are read from, each time anew.
+    """The iterable that the batches of a split are read from; None for no test split.
 
-    Raises TypeError for what cannot be.
+    Raises TypeError for an object that cannot be read again and again.
     """
     if given is None and split == "test":
         return None
     if isinstance(given, Iterator):
         raise TypeError(
             f"{split} is a {type(given).__name__}, which can be read once, and a split is read "
-            "again and "
-            "again: give a DataLoader, a list of batches, or an object whose __iter__ begins anew"
+            "again and again: give a DataLoader, a list of batches, or an object whose __iter__ "
+            "begins anew"
         )
     if not isinstance(given, Iterable) or isinstance(given, str | Tensor):
         raise TypeError(
             f"{split} is a {type(given).__name__}: give a DataLoader, or another iterable of "
-            "batches (a "
-            "Dataset as DataLoader(dataset, batch_size=128))"
+            "batches (a Dataset as DataLoader(dataset, batch_size=128))"
         )
     return with_last_batch(given) if isinstance(given, DataLoader) and split != "train" else given
 
 
-def _understood(
+def _parsed(
     batch: Any, where: str, target: str | None, inputs: Sequence[str] | None
 ) -> tuple[Call, Tensor]:
-    """(the arguments of the model's call, the targets) of a batch."""
+    """A batch as (arguments of the model's call, targets).
+
+    `where`: names the batch in errors.
+    """
     if isinstance(batch, Mapping):
         name = _target_of(batch, where, target)
         if absent := [one for one in inputs or () if one not in batch]:
@@ -189,16 +187,16 @@ def _understood(
         kind = f"a {type(batch).__name__}"
         raise TypeError(
             f"{where} is {kind}, and (inputs, targets) or a dict with the targets in it is "
-            "wanted: have the "
-            "loader give these, or write a class from shoestring.Task (docs/tasks.md)"
+            "wanted: have the loader give these, or write a class from shoestring.Task "
+            "(docs/tasks.md)"
         )
     try:
         targets = as_targets(targets)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"{where} has targets of type {type(targets).__name__}, which are no tensor "
-            f"({error}): have the "
-            "loader give a tensor, or write a class from shoestring.Task (docs/tasks.md)"
+            f"({error}): have the loader give a tensor, or write a class from shoestring.Task "
+            "(docs/tasks.md)"
         ) from None
     if not targets.ndim or not len(targets):
         raise ValueError(f"{where} has no examples: axis 0 of the targets must be the example")
@@ -206,20 +204,20 @@ def _understood(
 
 
 def _target_of(batch: Mapping[Any, Any], where: str, target: str | None) -> Any:
-    """The name of the targets in a batch that is a mapping."""
+    """The key of the targets in a batch that is a mapping."""
     if target is not None:
         if target not in batch:
             raise ValueError(
                 f"{where} has no {target!r}, but {_named(batch)}: name the targets by target="
             )
         return target
-    found = [name for name in _TARGETS if name in batch]
-    if len(found) != 1:
+    names = [name for name in _TARGETS if name in batch]
+    if len(names) != 1:
         raise ValueError(
             f"{where} is a mapping of {_named(batch)}: say which of these are the targets, by "
             "target="
         )
-    return found[0]
+    return names[0]
 
 
 def _named(batch: Mapping[Any, Any]) -> str:
@@ -231,26 +229,23 @@ def _as_tensor(leaf: Any) -> Any:
 
 
 def _rows(call: Any, rows: Tensor, count: int) -> Any:
-    """A call with some of its `count` examples; what has no axis of examples is left as it is."""
+    """A call with some of its `count` examples; tensors without an axis of examples are kept."""
 
-    def chosen(leaf: Any) -> Any:
+    def kept(leaf: Any) -> Any:
         return leaf[rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == count else leaf
 
-    return tree.map(chosen, call)
+    return tree.map(kept, call)
 
 
 def _axes_of(axes: Any, call: Call) -> list[Mapping[int, Any]]:
-    """Of each tensor of a call, in order, the axes that vary besides axis 0."""
-    counts = {
-        name: _count(one)
-        for name, one in (call.items() if isinstance(call, dict) else enumerate(call))
-    }
+    """The axes that vary besides axis 0, for each tensor of a call in order."""
+    arguments = call.items() if isinstance(call, dict) else enumerate(call)
+    counts = {name: _count(nest) for name, nest in arguments}
     if not isinstance(axes, Mapping):
         if len(axes) != sum(counts.values()):
             raise ValueError(
                 f"axes has {len(axes)} mappings, and a call has {sum(counts.values())} tensors: "
-                "give one "
-                "for each, in their order, {} where none varies"
+                "give one for each, in their order, {} where none varies"
             )
         return list(axes)
     if not axes or all(isinstance(axis, int) for axis in axes):
@@ -263,6 +258,7 @@ def _axes_of(axes: Any, call: Call) -> list[Mapping[int, Any]]:
 
 
 def _count(nest: Any) -> int:
+    """The number of tensors in a nest."""
     leaves: list[Any] = []
     add: Callable[[Any], None] = leaves.append
     tree.map(add, nest)

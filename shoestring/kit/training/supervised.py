@@ -1,4 +1,4 @@
-"""A Task made of inputs and targets."""
+"""Supervised: a Task made of inputs and targets."""
 
 from __future__ import annotations
 
@@ -15,112 +15,60 @@ from torch.nn import functional
 
 from shoestring.artifact import tree
 from shoestring.core import Axis, LabelTask, Predict, Vary, array, evaluating
-from shoestring.core.kinds import Kinds, are_probabilities
-from shoestring.kit.training.collected import collected
+from shoestring.core.kinds import Kinds
 from shoestring.kit.training.criterion import loss_of, losses_of
+from shoestring.kit.training.merits import accuracy, merits_of, metric_of
 from shoestring.kit.training.pool import Answer, Pool
+from shoestring.kit.training.splits import (
+    Split,
+    as_tensors,
+    batches_of,
+    changed,
+    check_axes,
+    check_split,
+    joined,
+    sample,
+)
 
-Split = tuple[Tensor | tuple[Tensor, ...], Tensor]
-"""(inputs, targets); several inputs in a tuple. Axis 0 of each is the example."""
 _RESAMPLES = 50
-
-
-def accuracy(outputs: Any, targets: np.ndarray) -> np.ndarray:
-    """Of each target 1 where the largest of its outputs (the last axis.
-
-    Of a mapping, its `logits`) is its own, else 0.
-    Outputs ...×C of C classes, two or more, and whole-number targets of the shape of the rest.
-    Raises TypeError for other outputs than an array, ValueError for shapes and targets that it does
-    not fit; both say what to give instead.
-    """
-    if isinstance(outputs, Mapping) and "logits" in outputs:
-        outputs = outputs["logits"]
-    if not isinstance(outputs, np.ndarray):
-        raise TypeError(
-            f"accuracy compares an array, and the model returns {type(outputs).__name__}: give "
-            "Supervised a merit="
-        )
-    if advice := _misfit(outputs, targets):
-        told = f"outputs {list(outputs.shape)} and {targets.dtype} targets {list(targets.shape)}"
-        raise ValueError(
-            f"accuracy, the default score, does not fit {told}: give Supervised {advice}"
-        )
-    right = outputs.argmax(-1) == targets
-    return (right & ~np.isnan(outputs).any(-1)).astype(np.float64)  # NaN is no answer
-
-
-def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
-    """What to give instead where classes are not compared with numbers of classes.
-
-    "" where they are.
-    """
-    several = outputs.ndim > 1 and outputs.shape[-1] > 1
-    axes = tuple(range(1, targets.ndim))
-    mean = f".mean({axes})" if axes else ""
-    if (
-        targets.dtype.kind == "f"
-        and outputs.shape == targets.shape
-        and several
-        and are_probabilities(targets, -1)
-    ):
-        return (
-            "merit=lambda out, y: out.argmax(-1) == y.argmax(-1), for labels that are "
-            "shares of classes"
-        )
-    if (targets.dtype.kind in "fb" or outputs.size == targets.size) and not set(
-        np.unique(targets)
-    ) - {0, 1}:
-        return (
-            f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no "
-            "(0.5 in place of 0 for probabilities)"
-        )
-    if targets.dtype.kind == "f":
-        return f"merit=lambda out, y: -((out.reshape(y.shape) - y) ** 2){mean}, for numbers"
-    first = (
-        outputs.ndim == targets.ndim + 1
-        and (outputs.shape[0], *outputs.shape[2:]) == targets.shape
-        and outputs.shape[1] > 1
-    )
-    if several and outputs.shape[:-1] == targets.shape:
-        ways = (
-            f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1, "
-            "as cross_entropy has them, or with argmax(-1)"
-        )
-        return ways if first and outputs.ndim > 2 else ""
-    if first:
-        return f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1"
-    return "merit=, a function of outputs and targets (arrays) that gives a number for each example"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Supervised(LabelTask):
-    """Inputs in, targets out; by default a classification, scored by accuracy between 0 and 1.
+    """Inputs and targets; by default a classification, scored by accuracy from 0 to 1.
 
-    `criterion(outputs, targets)` is the loss of a batch; `merit(outputs, targets)` takes the
-    outputs with numpy arrays in them and gives a number per example (or per target, of the targets'
-    shape), of which the score is the mean. `metric(outputs, targets)`, in place of a merit, gives
-    the score of the whole split at once, for what is no mean over examples (macro F1).
-    `metrics`: further scores by name, higher is better, each a function as `metric` is: `{"recall":
-        ...}`; a budget limits them as `drop(recall)<=0.5%`. `axes` names the axes of the inputs
-        that vary besides axis 0, with bounds where they have some (`{1: Axis("T", most=512)}`): one
-        mapping for all inputs, of which those that an input lacks are ignored, or a sequence of one
-        for each input. `augment(*inputs)` changes the inputs of each training batch (crops, noise)
-        and returns them, one or a tuple; None leaves them as they are. `prepare(*inputs)` does the
-        same before it, in every split, when scored too: what leaves the answers as they are and
-        saves time (padding cut off).
-    `autocast`: torch.bfloat16 has the training loss computed in it where torch holds that safe:
-        about half the time on a processor that has bfloat16. None computes in the type of the
-        weights.
-    `kinds`: what the outputs mean, for distillation (`core.kinds`); None finds out, mostly from the
+    `train`, `validation`, `test`: (inputs, targets), with several inputs in a tuple; axis 0 of each
+        is the example. Arrays and lists become tensors, and integer targets become int64. A
+        Dataset, a DataLoader or a list of pairs, whose items are tensors of one shape, is read once
+        into memory.
+    `name`: tells tasks apart in records.
+    `batch_size`: of training and validation, 1 or more.
+    `criterion`: `criterion(outputs, targets)` is the loss of a batch.
+    `merit`: `merit(outputs, targets)` gets the outputs with numpy arrays in them, and returns a
+        number for each example, or for each target. The score is their mean.
+    `metric`: instead of a merit, `metric(outputs, targets)` returns the score of the whole split,
+        for scores that are not a mean over examples (macro F1).
+    `metrics`: more scores by name, higher is better, each a function like `metric`. A budget limits
+        them, as in `drop(recall)<=0.5%`.
+    `axes`: the axes of the inputs that vary besides axis 0, with their names, and with bounds where
+        there are some: `{1: Axis("T", most=512)}`. One mapping for all inputs, whose axes are
+        ignored for an input that lacks them; or a sequence with a mapping for each input.
+    `augment`: `augment(*inputs)` changes the inputs of each training batch (crops, noise) and
+        returns one input or a tuple; None: no change.
+    `prepare`: the same, before `augment` and in every split. It is for changes that keep the
+        outputs and save time, such as cutting off padding.
+    `autocast`: torch.bfloat16 computes the training loss in bfloat16 where torch considers it safe,
+        in about half the time on a processor that has bfloat16. None: in the type of the weights.
+    `kinds`: what the outputs mean, for distillation (`core.kinds`); None: inferred, mostly from the
         criterion.
-    `unlabelled`: inputs without labels, which techniques may look at, with places from 0
-        (`core.LabelTask`); the examples of `train`, which may then have none, come after them.
-    `answer`: who labels them, `answer(places)` or a tensor with a label for each; None: nobody.
-    `limit`: the most labels that may be bought of them, 0 or more. Arrays and lists become tensors,
-        and whole-number targets int64. A split may be a Dataset, a DataLoader or a list of pairs,
-        whose items are tensors of one shape: it is read once. Raises TypeError for a split that is
-        no pair, ValueError for a merit and a metric both, and ValueError for one that is empty, has
-        inputs and targets of different lengths, or holds NaN or infinity.
+    `unlabelled`: inputs without labels, of which techniques may buy some (`core.LabelTask`). Their
+        indices start from 0; the examples of `train`, which may then be empty, follow.
+    `answer`: what labels them: `answer(indices)`, or a tensor with a label for each; None: nothing.
+    `limit`: how many labels may be bought, 0 or more; None for no limit.
+
+    Raises TypeError for a split that is not a pair, and ValueError for a split that is empty, has
+    inputs and targets of different lengths or holds NaN or infinity, and for a merit together with
+    a metric.
     """
 
     train: Split = field(repr=False)
@@ -156,19 +104,22 @@ class Supervised(LabelTask):
         inputs: Sequence[str] | None = None,
         **settings: Any,
     ) -> Supervised:
-        """The same task out of DataLoaders, or other iterables of batches, which are read anew each
-        time and never held.
+        """The same task from DataLoaders or other iterables of batches, which stay out of memory.
 
-        A batch is (inputs, targets), or (input, input, targets), of which the last is the target,
-        or a mapping. Inputs may be nests: a tuple is called by place, `model(*inputs)`, a mapping
-        by name, `model(**inputs)`; axis 0 is the example, and batches may differ in length.
-        `target`: the name of the targets in a mapping ("labels", "label", "targets", "target" or
-            "y", where there is one).
-        `inputs`: the names that the model is given, all others where it is None. Without `test`
+        A batch is (inputs, targets), or (input, input, targets), whose last part is the target, or
+        a mapping. Inputs may be nested. A tuple is passed by position, `model(*inputs)`, and a
+        mapping by name, `model(**inputs)`. Axis 0 is the example; batches may differ in length.
+
+        `train`, `validation`, `test`: iterables that can be read again and again. Without `test`
             nothing can be proved.
-        `settings`: those of Supervised, but for batch_size, augment and prepare, which are the
-            loader's; `axes` may be by name too. Raises TypeError for what can be read once only (a
-            generator) and for batches of another kind, ValueError for empty splits.
+        `target`: the name of the targets in a mapping; None: the one of "labels", "label",
+            "targets", "target" and "y" that it has.
+        `inputs`: the names that the model gets from a mapping; None: all others.
+        `settings`: fields of Supervised, without batch_size, augment and prepare, which the loaders
+            decide; `axes` may be keyed by the input's name too.
+
+        Raises TypeError for an iterable that can be read only once (a generator) and for batches of
+        another kind, and ValueError for empty splits.
         """
         from shoestring.kit.training.streamed import from_loaders
 
@@ -181,63 +132,18 @@ class Supervised(LabelTask):
     def __post_init__(self) -> None:
         self._check_scores()
         for split in ("train", "validation", "test"):
-            object.__setattr__(self, split, _as_tensors(split, getattr(self, split)))
+            object.__setattr__(self, split, as_tensors(split, getattr(self, split)))
             inputs, targets = self._split(split)
             if not len(targets) and (split != "train" or self.unlabelled is None):
                 raise ValueError(
                     f"the {split} split of {self.name} is empty: give it at least one example"
                 )
-            for one in inputs:
-                if len(one) != len(targets):
-                    raise ValueError(
-                        f"the {split} split of {self.name} has {len(one)} inputs and "
-                        f"{len(targets)} targets"
-                    )
-            for one, what in [*((one, "inputs") for one in inputs), (targets, "targets")]:
-                # NaN and infinity show in the sum, which takes a tenth of the time; so does too
-                # large a sum.
-                if (
-                    one.is_floating_point()
-                    and not torch.isfinite(one.sum())
-                    and not torch.isfinite(one).all()
-                ):
-                    raise ValueError(
-                        f"the {split} split of {self.name} holds NaN or infinite {what}: clean "
-                        "the data first"
-                    )
-
-        self._check_axes()
-        if (
-            self._pool is None or self._pool.targets is not self.train[1]
-        ):  # replace() hands on that of the same examples
-            object.__setattr__(
-                self,
-                "_pool",
-                Pool.of(self._split("train"), self.unlabelled, self.answer, self.limit),
-            )
-
-    def _check_axes(self) -> None:
-        if isinstance(self.axes, Mapping):
-            return
-        inputs = self._split("train")[0]
-        if not isinstance(self.axes, list | tuple) or not all(
-            isinstance(one, Mapping) for one in self.axes
-        ):
-            raise TypeError(
-                f"axes={self.axes!r}: give one mapping, {{1: 'T'}}, or a tuple of one for each "
-                "input"
-            )
-        if len(self.axes) != len(inputs):
-            raise ValueError(
-                f"axes has {len(self.axes)} mappings and {self.name} has {len(inputs)} inputs: "
-                f"give one for each, in their order, {{}} where none varies"
-            )
-        for number, (one, own) in enumerate(zip(inputs, self.axes, strict=True)):
-            if wrong := [axis for axis in own if not 0 < axis < one.ndim]:
-                raise ValueError(
-                    f"axes names axis {wrong[0]} of input {number} of {self.name}, of shape "
-                    f"{list(one.shape)}: give axes from 1 on that it has"
-                )
+            check_split(split, self.name, inputs, targets)
+        check_axes(self.axes, self._split("train")[0], self.name)
+        # replace() hands on the pool of the same examples
+        if self._pool is None or self._pool.targets is not self.train[1]:
+            pool = Pool.of(self._split("train"), self.unlabelled, self.answer, self.limit)
+            object.__setattr__(self, "_pool", pool)
 
     def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
         if split not in ("train", "validation", "test"):
@@ -248,29 +154,26 @@ class Supervised(LabelTask):
         return (inputs if isinstance(inputs, tuple) else (inputs,)), targets
 
     def batches(self, split: str, *, model: Any = None) -> Iterator[tuple[Any, Tensor]]:
-        """Batches of (inputs, targets); those of "train" in a new order each time."""
+        """Batches of (inputs, targets), and of weights where there are any.
+
+        The order of "train" is drawn anew for each pass.
+        """
         inputs, targets = self._split(split)
-        order = torch.randperm(len(targets)) if split == "train" else torch.arange(len(targets))
         weights = self._pool.weights if split == "train" else None
-        parts = list(order.split(self.batch_size)) if len(order) else []
-        if (
-            split == "train" and len(parts) > 1 and len(parts[-1]) == 1
-        ):  # batch norm cannot train on one example
-            parts[-2:] = [torch.cat(parts[-2:])]
-        for chosen in parts:
-            batch = _changed(tuple(one[chosen] for one in inputs), self.prepare)
-            batch = _changed(batch, self.augment) if split == "train" else batch
+        for indices in batches_of(len(targets), self.batch_size, shuffled=split == "train"):
+            batch = changed(tuple(tensor[indices] for tensor in inputs), self.prepare)
+            batch = changed(batch, self.augment) if split == "train" else batch
             weighted: Any = (
                 batch,
-                targets[chosen],
-                *([] if weights is None else [weights[chosen]]),
+                targets[indices],
+                *([] if weights is None else [weights[indices]]),
             )
             yield weighted
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         inputs, targets, *weights = batch
-        own = self.autocast  # None leaves alone what is on around it
-        with torch.autocast(targets.device.type, own) if own is not None else nullcontext():
+        dtype = self.autocast  # None keeps an autocast that is on already
+        with torch.autocast(targets.device.type, dtype) if dtype is not None else nullcontext():
             outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
             if not weights:
                 return loss_of(self.criterion, outputs, targets)
@@ -290,23 +193,26 @@ class Supervised(LabelTask):
             return {}
         outputs, targets = self._answers(predict, split)
         return {
-            name: _number(one, outputs, targets, f"the metric {name!r}")
-            for name, one in self.metrics.items()
+            name: metric_of(metric, outputs, targets, f"the metric {name!r}")
+            for name, metric in self.metrics.items()
         }
 
     def merits(self, predict: Predict, split: str) -> np.ndarray | None:
-        """The merit of each example; None where there is a metric.
+        """The merit of each example, an array; None where there is a metric.
 
-        Raises ValueError for a merit that gives anything else.
+        Raises ValueError where the merit returns anything but a number for each example or target.
         """
         if self.metric is not None:
             return None
+        parts = self._parts(predict, split)
         return np.concatenate(
-            [self._merit(outputs, targets) for outputs, targets in self._parts(predict, split)]
+            [merits_of(self.merit, outputs, targets) for outputs, targets in parts]
         )
 
     def standard_error(self, predict: Predict, split: str) -> float | None:
-        """Of the score: from the merits, or of a metric by drawing the examples anew 50 times (the
+        """The standard error of the score.
+
+        It follows from the merits, or from 50 resamples of the examples for a metric (the
         bootstrap).
         """
         if self.metric is None:
@@ -317,79 +223,54 @@ class Supervised(LabelTask):
         return float(
             np.std(
                 [
-                    self._metric(tree.map(lambda one, at=at: one[at], outputs), targets[at])
-                    for at in drawn
+                    self._metric(
+                        tree.map(lambda leaf, rows=rows: leaf[rows], outputs), targets[rows]
+                    )
+                    for rows in drawn
                 ]
             )
         )
 
     def _parts(self, predict: Predict, split: str) -> Iterator[tuple[Any, np.ndarray]]:
-        """What `predict` answers, and the targets, some hundred examples at a time."""
+        """The outputs of `predict` and the targets, for 500 examples at a time."""
         inputs, targets = self._split(split)
         for part in zip(*(one.split(500) for one in inputs), targets.split(500), strict=True):
-            yield tree.map(array, predict(*_changed(part[:-1], self.prepare))), array(part[-1])
+            yield tree.map(array, predict(*changed(part[:-1], self.prepare))), array(part[-1])
 
     def _answers(self, predict: Predict, split: str) -> tuple[Any, np.ndarray]:
-        """Those of a whole split."""
+        """The outputs of `predict` and the targets, for a whole split."""
         outputs, targets = zip(*self._parts(predict, split), strict=True)
-        return _joined(outputs), np.concatenate(targets)
-
-    def _merit(self, outputs: Any, targets: np.ndarray) -> np.ndarray:
-        merits = np.asarray(self.merit(outputs, targets))
-        if merits.ndim == 0:
-            raise ValueError(
-                f"the merit gives one number ({merits}) for {len(targets)} examples, and one for "
-                "each is wanted: give it as metric= in "
-                "place of merit= where it is of a whole split"
-            )
-        some = merits.ndim == 1 and len(targets) <= len(merits) <= max(targets.size, len(targets))
-        if merits.shape != targets.shape and not some:
-            raise ValueError(
-                f"the merit gives shape {list(merits.shape)} for targets {list(targets.shape)}: a "
-                "number for each example is wanted (a mean "
-                "over the other axes), or one for each target; outputs and targets of unlike "
-                "shapes make one of all pairs"
-            )
-        return merits.reshape(-1)
+        return joined(outputs), np.concatenate(targets)
 
     def _metric(self, outputs: Any, targets: np.ndarray) -> float:
         assert self.metric is not None
-        return _number(
+        return metric_of(
             self.metric, outputs, targets, "the metric", ": give what is per example as merit="
         )
 
     def sampled(self, examples: int, seed: int) -> Supervised:
-        """At most so many validation examples, 1 or more, in the order that they have.
+        """The same task with at most `examples` validation examples (1 or more), in their order.
 
-        Itself where there are no more than these.
+        Returns itself where it has no more than these.
         """
         if examples < 1:
             raise ValueError(f"examples is {examples}: keep 1 or more")
         inputs, targets = self.validation
         if len(targets) <= examples:
             return self
-        chosen = (
-            torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[:examples]
-            .sort()
-            .values
-        )
-        fewer = (
-            tuple(one[chosen] for one in inputs) if isinstance(inputs, tuple) else inputs[chosen]
-        )
-        found = copy(self)  # not replace(), which would look at every training example again
-        object.__setattr__(found, "validation", (fewer, targets[chosen]))
-        return found
+        kept = sample(len(targets), examples, seed)
+        fewer = tuple(x[kept] for x in inputs) if isinstance(inputs, tuple) else inputs[kept]
+        task = copy(self)  # not replace(), which would check every training example again
+        object.__setattr__(task, "validation", (fewer, targets[kept]))
+        return task
 
     def _of(self, pool: Pool) -> Supervised:
-        """The same task with the labels that a pool has."""
-        found, inputs = copy(self), pool.inputs(pool.places)
-        object.__setattr__(found, "_pool", pool)
-        object.__setattr__(
-            found,
-            "train",
-            (inputs if isinstance(self.train[0], tuple) else inputs[0], pool.targets),
-        )
-        return found
+        """The same task with the labels of a pool."""
+        task, inputs = copy(self), pool.inputs(pool.indices)
+        object.__setattr__(task, "_pool", pool)
+        train = (inputs if isinstance(self.train[0], tuple) else inputs[0], pool.targets)
+        object.__setattr__(task, "train", train)
+        return task
 
     def pool(self) -> np.ndarray:
         return (~self._pool.bought).nonzero().flatten().numpy()
@@ -398,32 +279,32 @@ class Supervised(LabelTask):
         return self._pool.left()
 
     def known(self) -> np.ndarray:
-        return self._pool.places.numpy().copy()
+        return self._pool.indices.numpy().copy()
 
-    def inputs(self, places: Any) -> tuple[Tensor, ...]:
-        return self._pool.inputs(places)
+    def inputs(self, indices: Any) -> tuple[Tensor, ...]:
+        return self._pool.inputs(indices)
 
-    def labels(self, places: Any) -> Tensor:
-        return self._pool.labels(places)
+    def labels(self, indices: Any) -> Tensor:
+        return self._pool.labels(indices)
 
     def outputs(self, model: Any, inputs: Any) -> Any:
-        judging = evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext()
-        with judging, torch.no_grad():
+        evaluation = evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext()
+        with evaluation, torch.no_grad():
             parts = [
-                tree.map(array, model(*_changed(part, self.prepare)))
-                for part in zip(*(one.split(500) for one in inputs), strict=True)
+                tree.map(array, model(*changed(part, self.prepare)))
+                for part in zip(*(tensor.split(500) for tensor in inputs), strict=True)
             ]
-        return tree.map(torch.from_numpy, _joined(parts))
+        return tree.map(torch.from_numpy, joined(parts))
 
     def losses(self, outputs: Any, labels: Any) -> Tensor:
         return losses_of(self.criterion, outputs, torch.as_tensor(labels))
 
-    def buy(self, places: Any) -> Supervised:
-        pool = self._pool.buy(places)
+    def buy(self, indices: Any) -> Supervised:
+        pool = self._pool.buy(indices)
         return self if pool is self._pool else self._of(pool)
 
-    def with_labels(self, labels: Any, weights: Any = None, places: Any = None) -> Supervised:
-        return self._of(self._pool.with_labels(labels, weights, places))
+    def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> Supervised:
+        return self._of(self._pool.with_labels(labels, weights, indices))
 
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")
@@ -432,59 +313,3 @@ class Supervised(LabelTask):
             Vary(one[:2], {axis: name for axis, name in {0: "N", **own}.items() if axis < one.ndim})
             for one, own in zip(inputs, each, strict=True)
         ), {}
-
-
-def _number(
-    function: Callable[[Any, np.ndarray], float],
-    outputs: Any,
-    targets: np.ndarray,
-    what: str,
-    advice: str = "",
-) -> float:
-    value = np.asarray(function(outputs, targets))
-    if value.size != 1:
-        raise ValueError(
-            f"{what} gives shape {list(value.shape)}, and one number is wanted{advice}"
-        )
-    return float(value.reshape(()))
-
-
-def _changed(
-    inputs: tuple[Tensor, ...], change: Callable[..., Tensor | tuple[Tensor, ...]] | None
-) -> tuple[Tensor, ...]:
-    changed = inputs if change is None else change(*inputs)
-    return changed if isinstance(changed, tuple) else (changed,)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """Outputs of several batches as those of one; raises ValueError where their shapes do not fit."""
-    leaves, structure = tree.flatten(parts[0])
-    try:
-        numbered = [tree.match(structure, one, "the outputs of a batch") for one in parts]
-        joined = [
-            np.concatenate([one[number] for one in numbered]) for number in range(len(leaves))
-        ]
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "a metric takes the outputs of a whole split, and those of its batches do not fit "
-            f"together ({error})"
-        ) from None
-    return tree.fill(structure, joined)
-
-
-def _as_tensors(name: str, split: Any) -> Split:
-    """A split with tensors in it, from whatever torch takes."""
-    if not isinstance(split, tuple | list) or len(split) != 2:
-        split = collected(name, split)
-    inputs, targets = split
-    several = isinstance(inputs, tuple)
-    tensors = tuple(torch.as_tensor(one) for one in (inputs if several else (inputs,)))
-    return (tensors if several else tensors[0]), as_targets(targets)
-
-
-def as_targets(targets: Any) -> Tensor:
-    """Targets as a tensor; integers as int64."""
-    targets = torch.as_tensor(targets)
-    if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
-        targets = targets.long()
-    return targets

@@ -58,20 +58,20 @@ def test_inputs_and_labels_of_places():
     assert torch.equal(inputs, X[[5, 0, 0]]) and torch.equal(task().inputs([4])[0], X[4:5])
     assert torch.equal(task().inputs(np.array([3, 1]))[0], X[[3, 1]])
     with pytest.raises(
-        ValueError, match="place 3 has no label: buy it, or ask for places that known"
+        ValueError, match="index 3 has no label: buy it, or ask for indices that known"
     ):
         task().labels([4, 3])
     for ask in (task().inputs, task().labels, task().buy):
-        with pytest.raises(ValueError, match="there is no place 6: the places are 0 to 5"):
+        with pytest.raises(ValueError, match="there is no index 6: the indices are 0 to 5"):
             ask([1, 6])
 
 
 def test_nobody_is_asked_twice():
     asked: list[list[int]] = []
 
-    def answer(places: Any) -> Tensor:
-        asked.append(list(places))
-        return Y[list(places)]
+    def answer(indices: Any) -> Tensor:
+        asked.append(list(indices))
+        return Y[list(indices)]
 
     one = task(answer=answer)
     first, second = one.buy([1, 0]), one.buy([1, 2])
@@ -115,7 +115,7 @@ def test_without_anybody_to_ask_inputs_are_there_all_the_same():
 
 
 def test_labels_of_ones_own_are_free_and_may_still_be_bought():
-    guessed = task(answer=1 - Y[:4]).with_labels([0, 0, 0], places=[0, 1, 5])
+    guessed = task(answer=1 - Y[:4]).with_labels([0, 0, 0], indices=[0, 1, 5])
     assert trained_on(guessed) == {0.0: 0, 2.0: 0, 10.0: 0} and guessed.known().tolist() == [
         0,
         1,
@@ -232,7 +232,7 @@ def test_several_inputs_and_none_labelled_at_first():
         validation=((X, z), Y),
         test=((X, z), Y),
         unlabelled=(X, z),
-        answer=lambda places: [int(Y[p]) for p in places],
+        answer=lambda indices: [int(Y[p]) for p in indices],
     )
     assert list(one.batches("train")) == [] and len(one.pool()) == 6
     with pytest.raises(ValueError, match="has no batches"):
@@ -281,16 +281,16 @@ def test_bad_settings_are_refused(settings: dict[str, Any], says: str):
     ("act", "says"),
     [
         (
-            lambda: task(answer=lambda places: [1]).buy([0, 1]),
-            r"the answer to 2 places has shape \[1\]",
+            lambda: task(answer=lambda indices: [1]).buy([0, 1]),
+            r"the answer to 2 indices has shape \[1\]",
         ),
         (
-            lambda: task(answer=lambda places: [[1, 0]] * 2).buy([0, 1]),
+            lambda: task(answer=lambda indices: [[1, 0]] * 2).buy([0, 1]),
             r"has shape \[2, 2\], and labels \[2\]",
         ),
-        (lambda: task(answer=lambda places: [np.nan] * 2).buy([0, 1]), "the labels hold NaN"),
-        (lambda: task().with_labels([1]), "there are 1 labels for 2 places"),
-        (lambda: task().with_labels([1, 0], places=[3, 3]), "no place twice"),
+        (lambda: task(answer=lambda indices: [np.nan] * 2).buy([0, 1]), "the labels hold NaN"),
+        (lambda: task().with_labels([1]), "there are 1 labels for 2 indices"),
+        (lambda: task().with_labels([1, 0], indices=[3, 3]), "no index twice"),
         (lambda: task().with_labels([1, 0], weights=[1.0]), r"weights of shape \[1\]"),
         (lambda: task().with_labels([1, 0], weights=[1.0, -1.0]), "0 or more"),
     ],

@@ -49,7 +49,7 @@ def test_it_is_frozen():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Training(-1), "training for -1 steps: give a whole number, 0 or more"),
+        (lambda: Training(-1), "training for -1 steps: give an integer, 0 or more"),
         (lambda: Training(2.5), "training for 2.5 steps"),
         (lambda: AdamW(0.0), "the learning rate is 0.0: it must be above 0"),
         (lambda: AdamW(float("nan")), "the learning rate is nan"),

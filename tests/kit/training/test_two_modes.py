@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.core.view import Taught
+from shoestring.core.taught import Taught
 from shoestring.kit import AdamW, Supervised, Training, clone, train
 from shoestring.prune import Magnitude
 

@@ -1,0 +1,109 @@
+"""The commands for scores: scoring a file, and showing the ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shoestring.cli.ending import BEGINS_AGAIN, if_interrupted
+from shoestring.cli.files import AsJson, File
+from shoestring.cli.source import Inputs, SameOption, task_of
+
+
+def score(
+    file: File,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            help="returns a task, (model, task), or with --inputs a model",
+            show_default=False,
+        ),
+    ],
+    inputs: Inputs = None,
+    same: SameOption = None,
+    ledger: Annotated[Path, typer.Option(help="where the score is recorded")] = Path(
+        "shoestring.ledger"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Score a file on a task's test data, and record the score in the ledger."""
+    from shoestring.artifact import read_model
+    from shoestring.core import Ledger
+    from shoestring.core.prove import proof
+
+    read_model(file)  # report a damaged file before the function trains anything
+    if_interrupted(lambda: f"no score was recorded; {BEGINS_AGAIN}")
+    result = proof(file, task_of(source, inputs, same), ledger=Ledger(ledger))
+    if as_json:
+        line = {"path": str(file), "score": result.score, "bytes": file.stat().st_size}
+        print(json.dumps(line | ({"scores": dict(result.scores)} if result.scores else {})))
+        return
+    print(f"{result.score:.4f}")
+    for name, value in result.scores.items():
+        print(f"{name}: {value:.4f}")
+
+
+_SELDOM = ("labels", "person_seconds", "training_operations", "communicated_bytes")
+"""Costs that have a column in the table of a ledger only where some row has an amount above 0."""
+
+
+def ledger(
+    path: Annotated[Path, typer.Argument(help="a ledger")] = Path("shoestring.ledger"),
+    as_json: AsJson = False,
+) -> None:
+    """Show the rows of a ledger: steps, scores and costs; --json: a line of JSON for each row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from shoestring.core import Ledger
+    from shoestring.core.technique import gist
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no ledger at {path}: compress and score write one")
+    if as_json:
+        for line in Ledger(path).json_lines():
+            print(line)
+        return
+    rows = Ledger(path).rows()
+    others = [one for one in _SELDOM if any(getattr(row.cost_after, one) for row in rows)]
+    table = Table(
+        "#",
+        "step",
+        "score before",
+        "after",
+        "bytes",
+        "seconds",
+        *(one.replace("_", " ") for one in others),
+        "seed",
+    )
+    for row in rows:
+        what = f"prove {row.file} {row.note}" if row.kind == "prove" else gist(row.technique)
+        values = (row.score_before, row.score_after)
+        named = (row.scores_before, row.scores_after)
+        scores = [
+            "\n".join(
+                [
+                    "" if v is None else f"{v:.4f}",
+                    *(f"{name} {one:.4f}" for name, one in by_name.items()),
+                ]
+            )
+            for v, by_name in zip(values, named, strict=True)
+        ]
+        size, seconds = row.cost_after.bytes, row.cost_after.seconds
+        table.add_row(
+            str(row.id),
+            what,
+            *scores,
+            "" if size is None else f"{size:,}",
+            "" if seconds is None else f"{seconds:.1f}",
+            *(
+                "" if (amount := getattr(row.cost_after, one)) is None else f"{amount:.5g}"
+                for one in others
+            ),
+            "" if row.seed is None else str(row.seed),
+        )
+    Console().print(table)
