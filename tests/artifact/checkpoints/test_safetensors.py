@@ -21,7 +21,10 @@ GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
 def test_a_header_written_by_hand():
-    header = b'{"__metadata__":{"made":"here"},"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]}} '
+    header = (
+        b'{"__metadata__":{"made":"here"},'
+        b'"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]}} '
+    )
     entries, metadata = read_header(header)
     assert entries == [Entry("a", "BF16", (2, 3), 0, 12)] and metadata == {"made": "here"}
     assert size_of("C64", (5,)) == 40 and size_of("F8_E4M3", ()) == 1

@@ -331,7 +331,7 @@ def test_more_multiples_than_a_grid_holds():
 
 @pytest.mark.parametrize("element", [2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16])
 def test_levels_of_every_type_in_context(element):
-    """Each row has a level of its own, mostly: contexts see that, a table of frequencies does not."""
+    """Most of a row is one level. Contexts predict that, a table of frequencies does not."""
     name, width = packing.ELEMENTS[element]
     rng = np.random.default_rng(0)
     count = 2 if name == "bool" else 5
