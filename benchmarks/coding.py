@@ -103,11 +103,10 @@ def unpacking(headers: bytes, stream: bytes, plain: bytes) -> None:
 def loading(*, cached: bool) -> float:
     """Seconds for numba, and for the loop to be ready, in a new process."""
     code = (
-        "from time import perf_counter; from shoestring.artifact.coding import context_loop as c; import "
-        "numpy as np; "
-        "from shoestring.artifact.coding.context import Choice; began = perf_counter(); "
-        "c.compiled(); "
-        "c.notes(Choice(0), np.eye(3, dtype=int)); print(perf_counter() - began)"
+        "from time import perf_counter; from shoestring.artifact.coding import context_loop as c; "
+        "import numpy as np; from shoestring.artifact.coding.context import Choice; began = "
+        "perf_counter(); c.compiled(); c.notes(Choice(0), np.eye(3, dtype=int)); "
+        "print(perf_counter() - began)"
     )
     with tempfile.TemporaryDirectory() as folder:
         space = {**os.environ, "NUMBA_CACHE_DIR": folder}

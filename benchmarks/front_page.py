@@ -40,20 +40,19 @@ def three_results() -> str:
     minute = _measured()[("mobilenet", planner_table.FIRST_MINUTE, planner_table.OURS)]
     smaller = (
         f"| as small as it goes | LeNet-5, MNIST | {mean(before['size']):,.0f} B to "
-        f"{mean(after['size']):,.0f} B, {mean(after['ratio']):,.0f} times smaller "
-        f"| error {mean(before['test error']):.2f} % to {mean(after['test error']):.2f} % | "
+        f"{mean(after['size']):,.0f} B, {mean(after['ratio']):,.0f} times smaller | error "
+        f"{mean(before['test error']):.2f} % to {mean(after['test error']):.2f} % | "
         "[rate](docs/rate.md) |"
     )
     faster = (
         f"| as fast as it goes | text encoder, SST-2 | {quantised_table.both(ours)} times as fast "
-        f"(1 and 32 examples a run), {plain['file'] / ours['file']:.1f} times smaller "
-        f"| accuracy {plain['test score']:.2f} % to {ours['test score']:.2f} % | "
-        "[faster](docs/faster.md) |"
+        f"(1 and 32 examples a run), {plain['file'] / ours['file']:.1f} times smaller | accuracy "
+        f"{plain['test score']:.2f} % to {ours['test score']:.2f} % | [faster](docs/faster.md) |"
     )
     one_minute = (
         f"| in one minute, no technique named | MobileNet, CIFAR-10 | {minute['came in']:,.0f} B "
-        f"to {minute['file']:,.0f} B, {minute['came in'] / minute['file']:.1f} times smaller "
-        f"| accuracy {minute['test drop']:.2f} points lower | [planner](docs/planner-results.md) |"
+        f"to {minute['file']:,.0f} B, {minute['came in'] / minute['file']:.1f} times smaller | "
+        f"accuracy {minute['test drop']:.2f} points lower | [planner](docs/planner-results.md) |"
     )
     head = [
         "| | network | what is saved | what is lost (test data) | how |",

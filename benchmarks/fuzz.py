@@ -9,7 +9,8 @@ which the target deflates and frames, so that mutations reach what they are to t
 read is run. Numbers that come one by one are limited to 8,192 a tensor, since Python reads them
 slowly and more of them say nothing new.
 
-What crashes is kept in `tests/artifact/format/crashers/`, once for each place that it crashes at, and is a
+What crashes is kept in `tests/artifact/format/crashers/`, once for each place that it crashes at,
+and is a
 test from then on. What was found worth mutating is kept in `runs/fuzz/`, where the next run goes
 on.
 """

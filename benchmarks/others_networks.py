@@ -55,7 +55,7 @@ def others() -> Path:
 def classes(
     source: Path, names: tuple[str, ...], known: dict[str, Any]
 ) -> dict[str, type[nn.Module]]:
-    """Classes of a file of Python, without running the rest of it, which imports what is not there."""
+    """Classes of a Python file, without running the rest of it, which imports what is absent."""
     tree = ast.parse(source.read_text())
     tree.body = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name in names]
     space: dict[str, Any] = {
@@ -118,8 +118,7 @@ def fsdd() -> Path:
     if not (archive := folder / "recordings.tar.xz").is_file():
         raise SystemExit(
             f"there is no {archive}: clone github.com/Jakobovski/free-spoken-digit-dataset at "
-            "26eb9aa and pack its recordings into it "
-            "(tar -cJf recordings.tar.xz recordings)"
+            "26eb9aa and pack its recordings into it (tar -cJf recordings.tar.xz recordings)"
         )
     return archive
 

@@ -157,8 +157,8 @@ def _first_minute(found: Sequence[dict]) -> str:
     lines = [
         f"**A single minute for the whole command**, `{FIRST_MINUTE}`",
         "",
-        "| job | bytes: came in | delivered | times smaller "
-        "| validation drop | test drop | minutes | by |",
+        "| job | bytes: came in | delivered | times smaller | validation drop | test drop | "
+        "minutes | by |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (job, _, seed), one in ours.items():
@@ -203,10 +203,9 @@ def _against(found: Sequence[dict]) -> str:
             )
     words = (
         "Ahead is what keeps the budget where the other does not, or keeps it with the higher "
-        "validation score (0.1 points or less is even), or as the "
-        "smaller file where no more than the score is limited; where neither keeps it, what "
-        "breaks fewer limits, or the same by less (added up as logarithms; 0.02 or less is "
-        "even)."
+        "validation score (0.1 points or less is even), or as the smaller file where no more than "
+        "the score is limited; where neither keeps it, what breaks fewer limits, or the same by "
+        "less (added up as logarithms; 0.02 or less is even)."
     )
     return "\n".join([*lines, "", words]) if len(lines) > 4 else ""
 
@@ -301,8 +300,8 @@ def _forecasts(found: Sequence[dict]) -> str:
     )
     brier = mean((one["forecast chance"] / 100 - one["met"]) ** 2 for one in ours)
     words = (
-        f"The chance that was told is {told:.0f} % on average, and {kept:.0f} % kept "
-        f"their budget; Brier score {brier:.2f}."
+        f"The chance that was told is {told:.0f} % on average, and {kept:.0f} % kept their budget; "
+        f"Brier score {brier:.2f}."
     )
     return "\n".join([*lines, "", words])
 

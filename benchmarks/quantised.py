@@ -150,7 +150,7 @@ def network_rows(rows: Rows, name: str) -> None:
 def seed_rows(
     rows: Rows, name: str, model: nn.Module, task: Supervised, folder: Path, seed: int
 ) -> None:
-    """What ours scores with another seed: other examples in calibration, another order in training."""
+    """What ours scores with another seed: other calibration examples, another order in training."""
     path = folder / f"ours_{seed}" / "model.shoe"
     path.parent.mkdir(exist_ok=True)
     OURS[name](model.to(memory_format=torch.channels_last), shuffled(task, seed), path, seed=seed)  # pyright: ignore[reportCallIssue]
@@ -228,7 +228,7 @@ def score_rows(
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it has run: what else the machine does is not the tool's."""
+    """Of this process and of those that it has run, not of whatever else the machine does."""
     mine = os.times()
     return mine.user + mine.system + mine.children_user + mine.children_system
 

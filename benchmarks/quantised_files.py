@@ -80,7 +80,7 @@ def content_of(path: Path) -> Content:
 
 
 def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
-    """What every peer starts from: model.onnx, model.pt2, calibration.npz, example.npz; made once."""
+    """Make model.onnx, model.pt2, calibration.npz and example.npz, from which every peer starts."""
     if (folder / "example.npz").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def answers(tool: Tool, folder: Path, task: Supervised, split: str) -> np.ndarra
 
 
 def opened(out: Path) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
-    """A function from inputs by name to the output, of an ONNX or an OpenVINO model, on one thread."""
+    """A function from inputs by name to the output of an ONNX or OpenVINO model, on one thread."""
     if (out / "model.onnx").exists():
         session = _onnx(out)
         return lambda inputs: session.run(None, inputs)[0]

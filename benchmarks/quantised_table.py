@@ -50,8 +50,8 @@ def short() -> str:
         best = min(others, key=lambda tool: tools[tool]["batch 1, time to float32's"])
         lines.append(
             f"| {title} | {plain['file']:,.0f} to {ours['file']:,.0f} | {plain['test score']:.2f} "
-            f"to {ours['test score']:.2f} "
-            f"| **{both(ours)}** | {both(tools['ours in OpenVINO'])} | {best}: {others[best]} |"
+            f"to {ours['test score']:.2f} | **{both(ours)}** | {both(tools['ours in OpenVINO'])} | "
+            f"{best}: {others[best]} |"
         )
     return "\n".join(lines)
 

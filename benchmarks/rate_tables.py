@@ -57,8 +57,8 @@ def rate(benchmark: str) -> str:
         for point, one in found:
             lines.append(
                 f"| {TITLES[name]} | {point} | {_each(one['size'], ',.0f')} | "
-                f"{mean(one['ratio']):,.0f}× "
-                f"| {_each(one['validation error'], '.2f')} | {_each(one['test error'], '.2f')} |"
+                f"{mean(one['ratio']):,.0f}× | {_each(one['validation error'], '.2f')} | "
+                f"{_each(one['test error'], '.2f')} |"
             )
         for way, (size, error) in PUBLISHED.get(name, {}).items():
             lines.append(
@@ -81,8 +81,7 @@ def short() -> str:
             size = f"{mean(one['size']):,.0f} B" + ("" if len(one["size"]) > 1 else ", one seed")
             lines.append(
                 f"| {TITLES[name]}, {point} | {size} | {mean(one['ratio']):,.0f}× | "
-                f"{mean(one['test error']):.2f} "
-                f"| {published if point == 'uncompressed' else ''} |"
+                f"{mean(one['test error']):.2f} | {published if point == 'uncompressed' else ''} |"
             )
     return "\n".join(lines)
 

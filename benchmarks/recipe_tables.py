@@ -33,8 +33,7 @@ def listed() -> str:
     for one in recipes().values():
         lines.append(
             f"| [`{one.name}`]({one.page}) | {one.line} | {', '.join(one.data)} | about "
-            f"{one.minutes:g} "
-            f"| about {one.quick_minutes:g} |"
+            f"{one.minutes:g} | about {one.quick_minutes:g} |"
         )
     return "\n".join(lines)
 

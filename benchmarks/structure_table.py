@@ -1,4 +1,4 @@
-"""The tables of `docs/structure.md`, from the results of `structure.py` and `structure_digits.py`."""
+"""The tables of `docs/structure.md`, from what `structure.py` and `structure_digits.py` wrote."""
 
 from __future__ import annotations
 

@@ -67,10 +67,8 @@ def deep_compression_short() -> str:
         sizes = values(found, name, "coded bytes")
         lines.append(
             f"| {title} | {values(found, name, 'uncompressed bytes')[0]:,.0f} B | "
-            f"{median(sizes):,.0f} B "
-            f"| {median(values(found, name, 'ratio')):.0f}× | {mean(before):.2f} | "
-            f"{mean(after):.2f} "
-            f"| {PUBLISHED[name]['coded']} (from "
+            f"{median(sizes):,.0f} B | {median(values(found, name, 'ratio')):.0f}× | "
+            f"{mean(before):.2f} | {mean(after):.2f} | {PUBLISHED[name]['coded']} (from "
             f"{PUBLISHED[name]['uncompressed'].split(', ')[-1]}) |"
         )
     return "\n".join(lines)
@@ -92,9 +90,9 @@ def deep_compression() -> str:
     for name, title in TITLES.items():
         for stage, words in names.items():
             lines.append(
-                f"| {title} | {words} | {spread(values(found, name, f'{stage} bytes'), ',.0f')} "
-                f"| {spread(values(found, name, f'{stage} validation error'), '.2f')} "
-                f"| {spread(values(found, name, f'{stage} test error'), '.2f')} | "
+                f"| {title} | {words} | {spread(values(found, name, f'{stage} bytes'), ',.0f')} | "
+                f"{spread(values(found, name, f'{stage} validation error'), '.2f')} | "
+                f"{spread(values(found, name, f'{stage} test error'), '.2f')} | "
                 f"{PUBLISHED[name].get(stage, '')} |"
             )
     return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."

@@ -243,7 +243,7 @@ def latency(folder: Path, task: Task, batch: int, rows: Rows, subject: str) -> N
 
 
 def wide(task: Task, batch: int, rows: Rows, subject: str) -> None:
-    """Four times as wide: what layers of a size that pays would give. Not trained, so of no score."""
+    """Four times as wide: what layers of a size that pays would give. Not trained, so no score."""
     from shoestring.artifact.format.file import unpack
 
     with seeded(0):

@@ -48,7 +48,7 @@ def shades_task() -> Supervised:
 
 
 def shades() -> tuple[nn.Module, Supervised]:
-    """What `shoestring compress examples/01_your_own_model.py:shades --budget "size<=6KB"` calls."""
+    """For `shoestring compress examples/01_your_own_model.py:shades --budget "size<=6KB"`."""
     torch.manual_seed(0)
     task = shades_task()
     return train(Shades(), task.sealed(), Training(600)), task

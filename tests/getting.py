@@ -169,8 +169,7 @@ def check_it_saves(
     if key not in CURVES and resource != "labels":
         raise AssertionError(
             f"{key} says that it saves {resource}: add to CURVES in tests/getting.py what makes "
-            "its curve and that of the cheapest "
-            "honest baseline"
+            "its curve and that of the cheapest honest baseline"
         )
     found = saving(*(CURVES[key](technique) if key in CURVES else label_curves(technique, points)))
     assert found.share is not None and found.share <= MOST and found.wins == len(found.ours), (

@@ -34,7 +34,8 @@ from shoestring.tasks import digits
 def small():
     task = digits()
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), task.sealed(), Training(300)), task
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        return train(model, task.sealed(), Training(300)), task
 
 def wrong():
     return 42
@@ -99,8 +100,8 @@ def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoe
     ] == "done"
     found = events[-1]
     promised = (
-        "bytes_before bytes_after score_before score_after milliseconds_before "
-        "milliseconds_after path onnx_bytes_before"
+        "bytes_before bytes_after score_before score_after milliseconds_before milliseconds_after "
+        "path onnx_bytes_before"
     )
     assert set(promised.split()) <= found.keys()
     assert found["bytes_before"] == 4 * (64 * 32 + 32 + 32 * 10 + 10)
@@ -375,7 +376,7 @@ def test_score_and_ledger_have_scores_by_name(file, shoestring):
             "returned a task of its own: leave --inputs out",
         ),
         (("compress", "mine.py:small", "--out", "no/such/folder/x.shoe"), "no folder"),
-        (("compress", "mine.py:fails"), "mine.py:26, in fails"),
+        (("compress", "mine.py:fails"), "mine.py:27, in fails"),
         (("inspect", "absent.shoe"), "absent.shoe: no such file"),
         (("inspect", "mine.py"), "not a .shoe file"),
         (("pack", "absent.safetensors"), "absent.safetensors: no such file"),

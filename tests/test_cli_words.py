@@ -83,8 +83,8 @@ def interrupted(number, *arguments, after: str) -> tuple[int, str]:
     [
         (
             ("sensitivity",),
-            "nothing was kept, and with --folder NAME the trials would be; the same command "
-            "begins again",
+            "nothing was kept, and with --folder NAME the trials would be; the same command begins "
+            "again",
         ),
         (
             ("sensitivity", "--folder", "layers"),
@@ -271,8 +271,8 @@ def test_what_is_no_archive_says_how_to_write_one(shoestring, folder, scaled):
 def test_what_is_missing_is_named_with_the_extra_and_where_it_comes_from(monkeypatch):
     error = extras.missing("absent_one", "absent_two", "numpy", extra="train", what="training")
     said = (
-        "training: absent_one and absent_two are not installed: they come with the extra "
-        "`train` (pip install '.[train]' in the folder"
+        "training: absent_one and absent_two are not installed: they come with the extra `train` "
+        "(pip install '.[train]' in the folder"
     )
     assert str(error).startswith(said) and error.name == "absent_one"
     assert "it comes with the extra `fast`" in str(extras.missing("absent_one", extra="fast"))

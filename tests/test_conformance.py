@@ -167,8 +167,8 @@ def saves(kind: type[Technique]) -> str:
     said = re.search(r"Saves:\s+(\w+)", kind.__doc__ or "")
     assert said is not None and (said[1] in METERS or said[1] in GETTING), (
         f"{key(kind)} says that it saves {said and said[1]!r}: begin with one of "
-        f"{', '.join((*METERS, *GETTING))}, or add to METERS in "
-        "tests/test_conformance.py what measures it"
+        f"{', '.join((*METERS, *GETTING))}, or add to METERS in tests/test_conformance.py what "
+        "measures it"
     )
     return said[1]
 

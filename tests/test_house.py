@@ -43,7 +43,7 @@ def run(*command: str) -> tuple[int, str]:
 
 
 def tool(name: str) -> str:
-    """The path of a tool, of this environment before all others; skips where it is not installed."""
+    """The path of a tool, of this environment first; skips where it is not installed."""
     path = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if path is None:
         pytest.skip(f"{name} is not installed: pip install -e '.[dev]'")
@@ -197,9 +197,9 @@ def indices() -> list[str]:
 def test_rooms_are_there_when_they_are_asked_for():
     """`shoestring.prune.Magnitude` needs no import of its own, and `import shoestring` no torch."""
     told = (
-        "import sys, shoestring; assert 'torch' not in sys.modules; "
-        "print(sorted(one for one in dir(shoestring) if hasattr(getattr(shoestring, one), "
-        "'__path__')), shoestring.prune.Magnitude.__name__)"
+        "import sys, shoestring; assert 'torch' not in sys.modules; print(sorted(one for one in "
+        "dir(shoestring) if hasattr(getattr(shoestring, one), '__path__')), "
+        "shoestring.prune.Magnitude.__name__)"
     )
     said = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True

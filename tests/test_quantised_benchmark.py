@@ -146,6 +146,5 @@ def test_the_table():
         '| fast in OpenVINO | " | " | " | 0.50 (0.50 to 0.50) |  |  |',
         "",
         "Our module foretold what our file scores on validation data to 0.00 points. Two other "
-        "seeds of ours: -0.30 and +0.20 "
-        "points on test data.",
+        "seeds of ours: -0.30 and +0.20 points on test data.",
     ]

@@ -1,4 +1,4 @@
-"""The site: it builds without a warning and asks for nothing from elsewhere, and the tutorial runs."""
+"""The site builds without a warning and asks for nothing from elsewhere; the tutorial runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def test_the_tutorial_runs_and_ends_with_a_small_file(tmp_path):
     code = (
         "import json, pathlib, notebook; content = "
         "json.loads(notebook.NOTEBOOK.read_text(encoding='utf-8'));"
-        "print(json.dumps(notebook.run(content, pathlib.Path.cwd())))"
+        "print(json.dumps(notebook.run(content, "
+        "pathlib.Path.cwd())))"
     )
     paths = os.pathsep.join([str(DOCS), str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

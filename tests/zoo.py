@@ -1,4 +1,4 @@
-"""Small models of every kind, each with a task that trains it: what "any nn.Module" is tested on."""
+"""Small models of every kind, each with a task: what "any nn.Module" is tested on."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def quantise(given: Path, out: Path, options: list[str]) -> str:
     except Exception as error:
         quant_pre_process(given / "model.onnx", ready, skip_symbolic_shape=True)
         note = (
-            "pre-processed without symbolic shapes, which failed "
-            f"({type(error).__name__}), defaults"
+            f"pre-processed without symbolic shapes, which failed ({type(error).__name__}), "
+            "defaults"
         )
     settings = {}
     if "--u8s8" in options:

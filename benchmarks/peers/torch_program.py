@@ -54,7 +54,7 @@ def varying(given: Path) -> tuple[dict[int, Any], ...]:
 
 
 def save(quantised: GraphModule, given: Path, out: Path) -> None:
-    """Write OUT/model.pt2, without the float32 weights that the quantised program no longer reads."""
+    """Write OUT/model.pt2 without the float32 weights that the quantised program does not read."""
     read = {node.target for node in quantised.graph.nodes if node.op == "get_attr"}
     for name in [
         name

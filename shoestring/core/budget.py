@@ -170,8 +170,8 @@ class Budget:
         for name, limit in self._limits().items():
             if isinstance(limit, Share):
                 raise BudgetError(
-                    f"{phrase(name, limit)} is a share of what came in: call "
-                    "budget.against(cost), with the cost of that, first"
+                    f"{phrase(name, limit)} is a share of what came in: call budget.against(cost), "
+                    "with the cost of that, first"
                 )
             value = self.measured(name, cost, drop, score, scores)
             if value is None or not keeps(name, value, limit):
@@ -200,8 +200,8 @@ class Budget:
             return value
         if of not in self.came_in:
             raise BudgetError(
-                f"{name} is of a score that came in: call budget.against(cost, scores) first, "
-                "with the cost and the scores by name of that"
+                f"{name} is of a score that came in: call budget.against(cost, scores) first, with "
+                "the cost and the scores by name of that"
             )
         return self.came_in[of] - value
 

@@ -115,8 +115,8 @@ class Saving:
             for row in (self.ours, self.baseline)
         )
         return (
-            f"a score of {self.score:.4f} with {self.resource.replace('_', ' ')} {ours}, "
-            f"in place of {baseline} (one number a seed)"
+            f"a score of {self.score:.4f} with {self.resource.replace('_', ' ')} {ours}, in place "
+            f"of {baseline} (one number a seed)"
         )
 
 

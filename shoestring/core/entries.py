@@ -48,7 +48,7 @@ def _call(given: Any, what: str) -> Call:
     if not isinstance(args, tuple | list) or not isinstance(kwargs, Mapping):
         raise ValueError(
             f"{what} is ({type(args).__name__}, {type(kwargs).__name__}): give (args, kwargs), "
-            f"such as ((x,), {{}})"
+            "such as ((x,), {})"
         )
     return tuple(args), dict(kwargs)
 

@@ -148,9 +148,9 @@ class Ledger:
             ) as connection:
                 if (version := _version(connection)) > VERSION:
                     raise ValueError(
-                        f"the ledger {self.path} has schema version {version}, and this "
-                        f"Shoestring knows {VERSION} and older: install "
-                        "the newer Shoestring that wrote it, or name another path"
+                        f"the ledger {self.path} has schema version {version}, and this Shoestring "
+                        f"knows {VERSION} and older: install the newer Shoestring that wrote it, "
+                        "or name another path"
                     )
                 yield connection
         except sqlite3.OperationalError as error:

@@ -56,9 +56,9 @@ def limits_in_words() -> str:
     """The limits that a budget can have and their units, as one sentence for help and errors."""
     return (
         f"{units_in_words(getting=False)}, each also in % of what came in; "
-        f"{units_in_words(getting=True)}; drop, the score that may be "
-        "lost, and score>=, the least score (for both, % means points), also drop(NAME) and "
-        "score(NAME) of scores that the task has by name"
+        f"{units_in_words(getting=True)}; drop, the score that may be lost, and score>=, the least "
+        "score (for both, % means points), also drop(NAME) and score(NAME) of scores that the task "
+        "has by name"
     )
 
 

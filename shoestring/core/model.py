@@ -58,31 +58,31 @@ def _not_a_model(given: Any) -> str:
             return f"the path {words}: shoestring.from_onnx({words}) makes a module of that file"
         if suffix == ".shoe":
             return (
-                f"the path {words}: shoestring.from_shoe({words}) makes a module of that file, "
-                f"and shoestring.load_into({words}, module) gives one of your own class its weights"
+                f"the path {words}: shoestring.from_shoe({words}) makes a module of that file, and "
+                f"shoestring.load_into({words}, module) gives one of your own class its weights"
             )
         return f"the path {words}: {_BUILD_IT}"
     if isinstance(given, Mapping):
         return (
-            f"a {kind} ({', '.join(map(str, list(given)[:3])) or 'empty'}), weights "
-            f"without their module: {_BUILD_IT}"
+            f"a {kind} ({', '.join(map(str, list(given)[:3])) or 'empty'}), weights without their "
+            f"module: {_BUILD_IT}"
         )
     if isinstance(given, type):
         return (
-            f"the class {given.__name__}: give an instance of it, {given.__name__}(...), "
-            "with its trained weights"
+            f"the class {given.__name__}: give an instance of it, {given.__name__}(...), with its "
+            "trained weights"
         )
     if isinstance(given, tuple | list):
         return f"a {kind} of {len(given)}: give the module alone"
     if kind == "ExportedProgram":
         return (
-            "an ExportedProgram: give the Python module that was exported, or what its "
-            "module() returns"
+            "an ExportedProgram: give the Python module that was exported, or what its module() "
+            "returns"
         )
     if kind == "Loaded":
         return (
-            "a file that was loaded, which only runs: shoestring.from_shoe(path) makes a module "
-            "of it, and shoestring.load_into(path, module) gives one of your own class its weights"
+            "a file that was loaded, which only runs: shoestring.from_shoe(path) makes a module of "
+            "it, and shoestring.load_into(path, module) gives one of your own class its weights"
         )
     module = () if torch is None else torch.nn.Module
     if attribute := next(
@@ -91,7 +91,7 @@ def _not_a_model(given: Any) -> str:
         return f"{kind}, which is built around a module: give its .{attribute}"
     if callable(given) and hasattr(given, "__name__"):
         return (
-            f"the function {given.__name__}: call it if it makes the model, and give what "
-            "it returns"
+            f"the function {given.__name__}: call it if it makes the model, and give what it "
+            "returns"
         )
     return f"{kind}, which is none"

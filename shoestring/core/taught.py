@@ -61,8 +61,8 @@ class Taught(View):
         if not calls:
             raise RuntimeError(
                 "the task's loss called neither the model nor a part of it, so that there is "
-                "nothing to compare with the teacher: have it call "
-                "the model as a module is called, model(...) or model.part(...)"
+                "nothing to compare with the teacher: have it call the model as a module is "
+                "called, model(...) or model.part(...)"
             )
         for part, _, answer in calls:
             if (part, tuple(outputs_of(answer))) not in self._inferred:
@@ -209,10 +209,9 @@ class Taught(View):
             return kinds[""].kind.apart(output, answer, self.temperature)
         if missing := [path for path in kinds if path not in ours]:
             raise ValueError(
-                f"the teacher gives {_listed(theirs)} in evaluation, and the model "
-                f"{_listed(ours)} in training: {shown(missing[0])} cannot be "
-                "taught. Return the same outputs in both modes, or declare the task's `kinds` "
-                "with NotTaught() for it"
+                f"the teacher gives {_listed(theirs)} in evaluation, and the model {_listed(ours)} "
+                f"in training: {shown(missing[0])} cannot be taught. Return the same outputs in "
+                "both modes, or declare the task's `kinds` with NotTaught() for it"
             )
         return sum(
             inferred.kind.apart(ours[path], theirs[path], self.temperature)

@@ -85,8 +85,8 @@ class Agent(ThreadingHTTPServer):
             or " " in token
         ):
             raise ValueError(
-                f"the token must have {SHORTEST_TOKEN} or more letters, digits and signs of "
-                "ASCII, and no space"
+                f"the token must have {SHORTEST_TOKEN} or more letters, digits and signs of ASCII, "
+                "and no space"
             )
         self.token = secrets.token_urlsafe(16) if token is None and not is_loopback(host) else token
         self.max_bytes, self.seconds, self.patience, self.say = max_bytes, seconds, patience, say
@@ -259,8 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(
                 413,
                 f"the request has {int(text):,} bytes and {self.server.max_bytes:,} are allowed: "
-                "send fewer or smaller files, "
-                "or start the agent with more --max-bytes",
+                "send fewer or smaller files, or start the agent with more --max-bytes",
             )
         return self.server.measure(lambda: self._body(int(text)), self.client_address[0])
 

@@ -62,8 +62,7 @@ def ask(worker: subprocess.Popen[bytes], body: bytes, seconds: float) -> list[di
     except subprocess.TimeoutExpired:
         raise WorkError(
             f"the work took longer than the {seconds:g} seconds that it may: send fewer or faster "
-            "files, or start the agent "
-            "with more --seconds"
+            "files, or start the agent with more --seconds"
         ) from None
     if worker.returncode:
         last = (errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]

@@ -71,8 +71,8 @@ class Energy:
                 _number(zone / "max_energy_range_uj")
         except (OSError, ValueError) as error:
             return (
-                f"the energy counters under {root} cannot be read ({error}): let this user "
-                "read energy_uj"
+                f"the energy counters under {root} cannot be read ({error}): let this user read "
+                "energy_uj"
             )
         return (
             None

@@ -93,8 +93,7 @@ def _inputs(content: Content, call: Call, batch: int) -> dict[str, np.ndarray]:
         )
         raise ValueError(
             f"the task's example does not fit the file, which takes {wanted} "
-            f"({type(error).__name__}: {error}): "
-            "measure a file with the task that it was made for"
+            f"({type(error).__name__}: {error}): measure a file with the task that it was made for"
         ) from error
     name = _batch_axis([port.shape for port in inputs])
     for index, port in enumerate(inputs):

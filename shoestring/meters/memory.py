@@ -63,8 +63,8 @@ class Memory:
         """Why memory stays unmeasured on this machine; None where it can be measured."""
         if find_spec("resource") is None:
             return (
-                f"{sys.platform} does not tell a process its peak memory (no module "
-                "`resource`): use Linux or macOS"
+                f"{sys.platform} does not tell a process its peak memory (no module `resource`): "
+                "use Linux or macOS"
             )
         return None
 
@@ -86,8 +86,8 @@ class Memory:
                 )
             except subprocess.TimeoutExpired:
                 raise TimeoutError(
-                    f"loading and running {path} took longer than {self.seconds:g} seconds: "
-                    "give Memory(seconds=...) more, or the task a shorter example"
+                    f"loading and running {path} took longer than {self.seconds:g} seconds: give "
+                    "Memory(seconds=...) more, or the task a shorter example"
                 ) from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

@@ -14,8 +14,8 @@ ALL_THREADS = ":all-threads"
 _NAMES = ("onnxruntime", "openvino", "remote")
 _THERE_IS = (
     "there is onnxruntime, openvino, and remote:URL for another device "
-    "(remote:http://raspberry:8731), each on one thread, or "
-    f"with {ALL_THREADS} after it on all cores"
+    f"(remote:http://raspberry:8731), each on one thread, or with {ALL_THREADS} after it on all "
+    "cores"
 )
 
 

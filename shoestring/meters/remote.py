@@ -66,13 +66,12 @@ class Remote:
         ):
             raise ValueError(
                 f"url is {_without_user(self.url)!r}: write where the agent listens, such as "
-                "'http://raspberry:8731', and give "
-                "the token apart"
+                "'http://raspberry:8731', and give the token apart"
             )
         if self.token is not None and not _is_token(self.token):
             raise ValueError(
-                "the token is empty, or has a space or a sign outside ASCII: give the one that "
-                "the agent printed"
+                "the token is empty, or has a space or a sign outside ASCII: give the one that the "
+                "agent printed"
             )
 
     def about(self) -> dict[str, Any]:
@@ -299,9 +298,8 @@ def one_remote(runtimes: Sequence[Any]) -> Remote | None:
     remotes = [runtime for runtime in runtimes if isinstance(runtime, Remote)]
     if remotes and (len(remotes) < len(runtimes) or len(set(remotes)) > 1):
         raise ValueError(
-            "files are compared that are to be timed on different devices, and milliseconds of "
-            "two devices are no pair: give "
-            "one Remote for all of an alternation"
+            "files are compared that are to be timed on different devices, and milliseconds of two "
+            "devices are no pair: give one Remote for all of an alternation"
         )
     return remotes[0] if remotes else None
 

@@ -85,8 +85,8 @@ class Clock:
         if now - self._last_line >= self.every:
             self._last_line = now
             self.say(
-                f"    {self.what + ': ' if self.what else ''}{what}, "
-                f"{100 * done // max(total, 1)} %, {duration(self.seconds - self.gone)} left in all"
+                f"    {self.what + ': ' if self.what else ''}{what}, {100 * done // max(total, 1)} "
+                f"%, {duration(self.seconds - self.gone)} left in all"
             )
 
     def rest(self) -> None:

@@ -184,8 +184,8 @@ class _Search:
                 if not any(name not in self.foreign for layers in self.units for name in layers):
                     raise ValueError(
                         f"fallback: {type(self.action).__name__} acts on none of "
-                        f"{', '.join(sorted(self.foreign))}; let it say by a method "
-                        "layers(model, task) which layers it acts on"
+                        f"{', '.join(sorted(self.foreign))}; let it say by a method layers(model, "
+                        "task) which layers it acts on"
                     ) from None
 
     def _trial(self, technique: Any, note: str) -> Comparison:

@@ -63,13 +63,13 @@ class FallbackResult:
         lost = "unknown" if self.lost is None else f"{self.lost:+.4f}"
         error = "" if self.error is None else f" ± {self.error:.4f}"
         lines = [
-            f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay "
-            "as they were"
+            f"{len(self.kept)} of {len(self.kept) + len(self.changed)} layers or groups stay as "
+            "they were"
             + ("" if self.complete else "; the search was cut short, and fewer might do"),
             *(f"  {layer_names(kept.layers)}: {kept.reason}" for kept in self.kept),
             f"score: {self.score_before:.4f} before, "
-            f"{'unknown' if self.score is None else f'{self.score:.4f}'} after; "
-            f"lost {lost}{error}, and {self.drop:g} may be",
+            f"{'unknown' if self.score is None else f'{self.score:.4f}'} after; lost "
+            f"{lost}{error}, and {self.drop:g} may be",
         ]
         if self.bytes is not None:
             lines.append(f"bytes: {self.bytes_before:,} before, {self.bytes:,} after")

@@ -78,8 +78,8 @@ class Forecast:
         if self.chance is not None:
             chance = f"about {min(5 * round(20 * self.chance), 95)} %"
         return (
-            f"forecast, by rules of thumb: {', '.join(lines)}; the chance that the budget "
-            f"is kept is {chance}"
+            f"forecast, by rules of thumb: {', '.join(lines)}; the chance that the budget is kept "
+            f"is {chance}"
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -315,8 +315,8 @@ def _checked_meters(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gaug
         limited = name != "size" and getattr(limits, name) is not None
         if limited and resource.field not in measured:
             raise BudgetError(
-                f"the budget limits {name}, and no meter that was given measures it: add one, "
-                "or leave meters out"
+                f"the budget limits {name}, and no meter that was given measures it: add one, or "
+                "leave meters out"
             )
     for meter in meters:
         if why := meter.why_not():

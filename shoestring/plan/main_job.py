@@ -120,20 +120,20 @@ class Report:
             f"{'':24}{'before':>12}{'after':>12}",
             f"{'bytes':24}{before:>12,}{after:>12,}   {before / after:.1f} times smaller",
             f"{'  as fp32 ONNX':24}{self.onnx_bytes_before:>12,}",
-            f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}"
-            f"   {self._words(self.score_after - self.score_before, '+')}",
-            f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}"
-            f"{self._error()}",
+            f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}   "
+            f"{self._words(self.score_after - self.score_before, '+')}",
+            f"{'score (validation)':24}{outcome.score_before:>12.4f}"
+            f"{trial.score or 0.0:>12.4f}{self._error()}",
             *self._by_name(),
-            f"{'milliseconds a run':24}"
-            f"{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f}   ratio "
+            f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}"
+            f"{self.milliseconds_after:>12.3f}   ratio "
             f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
             f"({self.speed.low:.2f} to {self.speed.high:.2f})",
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
             "",
-            "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` "
-            "writes a point's file)",
+            "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` writes "
+            "a point's file)",
             str(outcome.frontier),
             "",
             "where the bytes went",
@@ -156,8 +156,8 @@ class Report:
             "validation": (self.outcome.scores_before, self.outcome.trial.scores),
         }
         return [
-            f"{f'{name} ({split})':24}"
-            f"{before.get(name, math.nan):>12.4f}{after.get(name, math.nan):>12.4f}"
+            f"{f'{name} ({split})':24}{before.get(name, math.nan):>12.4f}"
+            f"{after.get(name, math.nan):>12.4f}"
             for name in self.outcome.scores_before
             for split, (before, after) in splits.items()
         ]
@@ -276,8 +276,8 @@ def _check_outputs(path: Path, ledger: Ledger | None, announce: Callable[[str], 
         ledger.rows()
     if path.exists():
         announce(
-            f"  {path} is there, and is replaced by what this command finds; `shoestring "
-            "frontier` lists what was found before"
+            f"  {path} is there, and is replaced by what this command finds; `shoestring frontier` "
+            "lists what was found before"
         )
 
 

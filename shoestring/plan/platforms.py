@@ -67,8 +67,8 @@ class Table:
             [
                 *texts,
                 "",
-                f"Scores are of validation data. Milliseconds are of a run of {examples}, timed "
-                "in turn.",
+                f"Scores are of validation data. Milliseconds are of a run of {examples}, timed in "
+                "turn.",
             ]
         )
 

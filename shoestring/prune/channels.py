@@ -134,8 +134,8 @@ class Channels(Technique):
         why = "the other layers must stay as they are"
         if any(len(group) <= self._multiple(group) for group in left.groups):
             why = (
-                f"channels go in multiples of {self.multiple}, and some layers have no more "
-                "than that (multiple=1 goes further)"
+                f"channels go in multiples of {self.multiple}, and some layers have no more than "
+                "that (multiple=1 goes further)"
             )
         say_how_far(
             "Channels", self.share, reached, "operations" if by_operations else "channels", why

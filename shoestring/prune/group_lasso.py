@@ -123,15 +123,15 @@ def _shrinkable(dependencies: DependencyGroups, weights: Parameters) -> list[Gro
             for state in states
         ):
             text = (
-                f"GroupLasso skipped {group.name}: weights that read its channels have "
-                "a codebook or a scale"
+                f"GroupLasso skipped {group.name}: weights that read its channels have a codebook "
+                "or a scale"
             )
         elif any(torch.finfo(weights[index].raw.dtype).bits < 32 for index, _ in group.reads):
             # They are trained as copies of single precision; in half precision, what one step
             # takes off would be rounded away.
             text = (
-                f"GroupLasso skipped {group.name}: weights that read its channels have "
-                "half precision: use model.float()"
+                f"GroupLasso skipped {group.name}: weights that read its channels have half "
+                "precision: use model.float()"
             )
         else:
             kept.append(group)

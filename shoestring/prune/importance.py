@@ -135,8 +135,8 @@ class Taylor:
             if not is_reached
         ]:
             text = (
-                f"Taylor skipped {', '.join(unknown)}: no gradient reaches the layers that "
-                "read their channels"
+                f"Taylor skipped {', '.join(unknown)}: no gradient reaches the layers that read "
+                "their channels"
             )
             warnings.warn(text, SkippedWarning, stacklevel=2)
         return [

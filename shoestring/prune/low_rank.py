@@ -172,8 +172,8 @@ class LowRank(Technique):
                 )
         if isinstance(self.rank, LayerOperations) and not self.only and not self.keep:
             why = (
-                "a layer keeps one direction at least, and is left whole where two in its "
-                "place would not pay"
+                "a layer keeps one direction at least, and is left whole where two in its place "
+                "would not pay"
             )
             say_how_far(
                 "LowRank", self.rank.share, after / max(before, 1), "weights of its layers", why

@@ -115,8 +115,8 @@ class Binary(Technique):
             parameters = parameters_of(binary)
             signs = [weight for layer in layers if (weight := parameters.of(layer)) is not None]
             why = (
-                "the first and the last layer, or no kernels for them. Name them in only=, "
-                "or round them with WeightOnly or WeightSharing"
+                "the first and the last layer, or no kernels for them. Name them in only=, or "
+                "round them with WeightOnly or WeightSharing"
             )
             say_what_is_left(parameters, signs, "Binary binarized", why)
         norms = [layer.norm for layer in layers if layer.norm is not None]
@@ -149,8 +149,8 @@ class Binary(Technique):
         if not reason and not isinstance(self.inputs, Real):
             if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.padding_mode != "zeros"):
                 reason = (
-                    f"it has {layer.groups} groups and padding {layer.padding_mode!r}, for "
-                    "which there is no kernel"
+                    f"it has {layer.groups} groups and padding {layer.padding_mode!r}, for which "
+                    "there is no kernel"
                 )
             elif isinstance(layer, nn.Linear) and candidate.axes != 2 and not candidate.normed:
                 reason = f"its input has {candidate.axes} axes, and no batch norm before it"

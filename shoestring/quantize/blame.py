@@ -122,8 +122,8 @@ def warn_if_far_off(
     )
     warnings.warn(
         f"PostTraining: answers are {_percent(error)} off on examples that it was not calibrated "
-        "on (of how far they are from their mean). Each layer "
-        f"alone, to the nearest: {named}{tried}. {advice} {more}",
+        "on (of how far they are from their mean). Each layer alone, to the nearest: "
+        f"{named}{tried}. {advice} {more}",
         ShortfallWarning,
         stacklevel=3,
     )

@@ -325,9 +325,9 @@ def _too_coarse(key: ValueKey, histogram: Histogram, limits: tuple[float, float]
         return ""
     return (
         f"calibration: nearly all numbers of {key[1]} in {key[0] or 'forward()'} lie between "
-        f"{low:.3g} and {high:.3g}, and a few reach from "
-        f"{histogram.low:.3g} to {histogram.high:.3g}, so that the grid is too coarse for the "
-        "others: clean the training data, or give ranges=Percentile(0.999)"
+        f"{low:.3g} and {high:.3g}, and a few reach from {histogram.low:.3g} to "
+        f"{histogram.high:.3g}, so that the grid is too coarse for the others: clean the training "
+        "data, or give ranges=Percentile(0.999)"
     )
 
 
@@ -342,8 +342,8 @@ def folded(model: nn.Module, task: Task) -> tuple[nn.Module, Tape]:
         if names := [example.entry for example in examples if example.entry]:
             raise ExportError(
                 "rounding activations is for models that are called in one way, and the task's "
-                "example names entries "
-                f"({', '.join(names)}): quantize.WeightOnly rounds the weights of such a model"
+                f"example names entries ({', '.join(names)}): quantize.WeightOnly rounds the "
+                "weights of such a model"
             )
         inner = fold_batch_norm(plain_module(model), task)
         return inner, record(bake(clone(inner)).eval().cpu(), *examples)

@@ -94,8 +94,7 @@ def _keep_if_better(
         warnings.warn(
             "biases stay as they were: corrected on the first batch of calibration, they take "
             f"other examples {error / max(error_before, 1e-300):.3g} times as far from the network "
-            "as it was. Look for examples in the training data "
-            "that are unlike all others",
+            "as it was. Look for examples in the training data that are unlike all others",
             SkippedWarning,
             stacklevel=4,
         )

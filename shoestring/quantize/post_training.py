@@ -105,8 +105,8 @@ class PostTraining(Technique):
             raise ValueError(f"weights of {self.bits!r} bits: give an integer from 2 to 8")
         if not isinstance(self.granularity, PerChannel | PerTensor):
             raise TypeError(
-                "integer kernels take PerChannel() or PerTensor(), not "
-                f"{self.granularity!r}: WeightOnly has groups"
+                f"integer kernels take PerChannel() or PerTensor(), not {self.granularity!r}: "
+                "WeightOnly has groups"
             )
         if not isinstance(self.rounding, Nearest | GPTQ):
             raise TypeError(f"rounding is Nearest() or GPTQ(), not {self.rounding!r}")
@@ -286,8 +286,8 @@ def _warn_of_floats(
     reasons: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         reason = (
-            "no kernels for it, or its weight is computed, foreign, of another type than "
-            "float32 or not called weight"
+            "no kernels for it, or its weight is computed, foreign, of another type than float32 "
+            "or not called weight"
         )
         if name != "forward()" and (call := removal(inner.get_submodule(name), "weight")):
             reason = f"its weight is computed: {call} makes a plain parameter of it"

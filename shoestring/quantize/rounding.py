@@ -108,8 +108,8 @@ class GPTQ:
             gigabytes = max(large.values()) ** 2 * 8 / 1e9
             warnings.warn(
                 f"GPTQ left to nearest rounding: {', '.join(large)} (sums of more than {LARGEST:,} "
-                "terms, whose products would take "
-                f"{gigabytes:.1f} GB): give such layers more bits, or leave them out with keep=",
+                f"terms, whose products would take {gigabytes:.1f} GB): give such layers more "
+                "bits, or leave them out with keep=",
                 SkippedWarning,
                 stacklevel=3,
             )

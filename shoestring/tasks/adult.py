@@ -165,8 +165,7 @@ def _read(name: str) -> list[_Row]:
             ):
                 raise DataError(
                     f"line {number} of {path} is {','.join(fields)[:40]!r}: it must have "
-                    f"{len(names)} fields, numbers in those of "
-                    "numbers, and end in <=50K or >50K"
+                    f"{len(names)} fields, numbers in those of numbers, and end in <=50K or >50K"
                 )
             read.append(row)
     return read

@@ -244,8 +244,7 @@ def _read(split: str) -> list[_Sentence]:
             if len(fields) != 10 or not fields[1] or fields[3] not in TAGS:
                 raise DataError(
                     f"line {number} of {path} is {line[:40]!r}: a word must have ten fields "
-                    "between tabs, of which the fourth is "
-                    "a universal part of speech"
+                    "between tabs, of which the fourth is a universal part of speech"
                 )
             sentences[-1][0].append(fields[1])
             sentences[-1][1].append(TAGS.index(fields[3]))

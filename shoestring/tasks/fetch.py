@@ -101,8 +101,8 @@ def _download(source: Source, path: Path) -> None:
     except (OSError, HTTPException, ValueError) as error:  # ValueError: the url is ""
         raise DataError(
             f"cannot fetch {source.url} ({error}): download it yourself to "
-            f"{cache() / source.folder / source.name}, or set "
-            f"SHOESTRING_DATA to a folder that holds {source.folder}/{source.name}"
+            f"{cache() / source.folder / source.name}, or set SHOESTRING_DATA to a folder that "
+            f"holds {source.folder}/{source.name}"
         ) from error
 
 

@@ -247,8 +247,8 @@ def test_the_table_of_resources_has_each_field_of_a_cost_and_each_limit_of_a_bud
     assert {one.limit for one in RESOURCES if one.noisy} == {"latency", "memory", "energy"}
     said = limits_in_words()
     assert said.startswith(
-        "size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, "
-        "G, T)"
+        "size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, G, "
+        "T)"
     )
     assert all(name in said for name in LIMITED)
 

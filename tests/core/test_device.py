@@ -156,7 +156,7 @@ def test_a_module_on_the_processor_gets_no_hooks():
 
 
 class Recorded(nn.Module):
-    """Notes which copies of it are put on the processor, as one of another device would have to be."""
+    """Notes which copies of it are put on the processor, as a model of another device must be."""
 
     moved: list[int] = []  # noqa: RUF012
 

@@ -90,9 +90,8 @@ def test_lines_of_json(tmp_path: Path):
         "delete from ledger where id = 1",
         "delete from ledger",
         "insert or replace into ledger select 1, time, kind, 'forged', seed, score_before, "
-        "score_after, cost_before, cost_after, "
-        "file, sha256, machine, versions, note, run, parent, task, model, scores_before, "
-        "scores_after from ledger",
+        "score_after, cost_before, cost_after, file, sha256, machine, versions, note, run, parent, "
+        "task, model, scores_before, scores_after from ledger",
     ],
 )
 def test_the_database_itself_is_append_only(tmp_path: Path, attempt: str):
@@ -110,17 +109,23 @@ def test_the_database_itself_is_append_only(tmp_path: Path, attempt: str):
 
 OLD = """
 create table if not exists ledger (
-    id integer primary key autoincrement, time real not null, kind text not null, technique text not null,
-    seed integer, score_before real, score_after real, cost_before text not null, cost_after text not null,
-    file text, sha256 text, machine text not null, versions text not null, note text not null default '');
-create trigger if not exists no_update before update on ledger begin select raise(abort, 'the ledger is append-only'); end;
-create trigger if not exists no_delete before delete on ledger begin select raise(abort, 'the ledger is append-only'); end;
-create trigger if not exists no_replace before insert on ledger when exists (select 1 from ledger where id = new.id)
+    id integer primary key autoincrement, time real not null, kind text not null,
+    technique text not null, seed integer, score_before real, score_after real,
+    cost_before text not null, cost_after text not null, file text, sha256 text,
+    machine text not null, versions text not null, note text not null default '');
+create trigger if not exists no_update before update on ledger
+begin select raise(abort, 'the ledger is append-only'); end;
+create trigger if not exists no_delete before delete on ledger
+begin select raise(abort, 'the ledger is append-only'); end;
+create trigger if not exists no_replace before insert on ledger
+when exists (select 1 from ledger where id = new.id)
 begin select raise(abort, 'the ledger is append-only'); end;
 """
 OLD_ROW = """
-insert into ledger (time, kind, technique, seed, score_before, score_after, cost_before, cost_after, file, sha256, machine, versions, note)
-values (5.0, 'apply', 'Old()', 3, 0.9, 0.8, '{}', '{"bytes": 7}', null, null, 'a machine', '{"python": "3.11"}', 'kept');
+insert into ledger (time, kind, technique, seed, score_before, score_after, cost_before, cost_after,
+    file, sha256, machine, versions, note)
+values (5.0, 'apply', 'Old()', 3, 0.9, 0.8, '{}', '{"bytes": 7}', null, null, 'a machine',
+    '{"python": "3.11"}', 'kept');
 """
 
 

@@ -63,8 +63,8 @@ def test_chains_within_chains_are_flattened():
 def test_name_is_the_call_that_makes_it():
     technique = chain(Append(letter="b", choice=Choice(0.1)), Needs(must=3))
     assert repr(technique) == (
-        "chain(Append(letter='b', choice=Choice(strength=0.1, names=()), patterns=(), "
-        "inner=None), Needs(must=3))"
+        "chain(Append(letter='b', choice=Choice(strength=0.1, names=()), patterns=(), inner=None), "
+        "Needs(must=3))"
     )
     assert eval(repr(technique)) == technique
 

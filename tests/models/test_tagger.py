@@ -23,7 +23,7 @@ def model() -> BiLSTMTagger:
 
 
 def sentences(count: int, length: int) -> tuple[Tensor, Tensor]:
-    """Ids 2..49 of words and 1..19 of endings; every second sentence ends in one word of padding."""
+    """Ids 2..49 of words, 1..19 of endings; every second sentence ends in one word of padding."""
     draw = torch.Generator().manual_seed(length)
     words, endings = (
         torch.randint(2, 50, (count, length), generator=draw),

@@ -23,8 +23,7 @@ def test_the_least_that_would_do_and_what_more_would_buy():
     (said,) = blocking(budget, TRIALS[2], TRIALS, BASE)
     assert said == (
         "size blocks: 9000B was reached and 1000B asked for; size<=9000B would do with the other "
-        "limits as they are, and 3345B more would "
-        "buy +0.0450 of the score"
+        "limits as they are, and 3345B more would buy +0.0450 of the score"
     )
     (said,) = blocking(Budget(size=1000, drop=0.01), TRIALS[1], TRIALS, BASE)
     assert "size<=12345B would do" in said, "not rounded to what would not do"

@@ -95,7 +95,7 @@ def test_no_more_are_scored_to_find_out_than_there_is_time_for(
 
 
 class Own(Task):
-    """A task of somebody's own that tells the merit of each of 400 examples and draws no samples."""
+    """A user's task that has the merit of each of 400 examples and draws no samples."""
 
     def __init__(self) -> None:
         self.inner = digits()
@@ -155,8 +155,8 @@ def test_a_task_that_one_constant_answer_solves_is_questioned(tmp_path):
     x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
     model, task = one_class(torch.full((400,), 2), x)
     said = (
-        "one and the same answer to every validation example scores 1, and the model 1: "
-        "the score tells little"
+        "one and the same answer to every validation example scores 1, and the model 1: the score "
+        "tells little"
     )
     with pytest.warns(UserWarning, match=said):
         assert judged(model, task, tmp_path / "a.shoe").base == 1

@@ -25,7 +25,8 @@ from shoestring.tasks import digits
 def small():
     task = digits()
     with seeded(0):
-        return train(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)), task.sealed(), Training(200)), task
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        return train(model, task.sealed(), Training(200)), task
 """
 
 

@@ -252,7 +252,8 @@ from tests.plan.made_up import Harm, Sum, summing
 
 here = Path(sys.argv[1])
 Path(here, "begun").touch()
-sensitivity(Sum(6), summing(6), Harm(harms=(0.125,) * 6, log=here / "log"), meters=(), folder=here / "folder")
+harm = Harm(harms=(0.125,) * 6, log=here / "log")
+sensitivity(Sum(6), summing(6), harm, meters=(), folder=here / "folder")
 """
 
 

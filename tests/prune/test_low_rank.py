@@ -96,8 +96,8 @@ def test_a_share_of_operations_is_a_rank():
         (
             lambda model: nn.utils.parametrizations.weight_norm(model[0]),
             "LowRank skipped 0: its weight is computed by something else "
-            "(torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a "
-            "plain parameter of it)",
+            "(torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a plain "
+            "parameter of it)",
         ),
         (
             lambda model: parameters_of(model)[1].prune(torch.ones(12, 12) > 0),

@@ -324,7 +324,7 @@ def test_layers_of_no_size(tmp_path):
 
 
 class Told:
-    """A meter that reads what it is told, the first of the two for modules that are not quantised."""
+    """A meter that reads the given numbers: the first of two for modules that are not quantised."""
 
     def __init__(self, before: list[float], after: list[float]) -> None:
         self.before, self.after = iter(before), iter(after)

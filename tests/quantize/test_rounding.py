@@ -227,7 +227,8 @@ def test_a_layer_of_too_many_terms(case, monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 30)
     with pytest.warns(
         SkippedWarning,
-        match=r"left to nearest rounding: grouped \(sums of more than 30 terms, whose products would "
+        match=r"left to nearest rounding: grouped \(sums of more than 30 terms, whose products "
+        r"would "
         r"take 0\.0 GB\)",
     ):
         PostTraining(bits=4, rounding=GPTQ(), keep=("first",))(case[0], case[1].sealed())
@@ -241,7 +242,8 @@ def test_a_layer_that_takes_too_many_multiplications(case):
     gptq, nearest = weights(GPTQ()), weights(Nearest())
     with pytest.warns(
         SkippedWarning,
-        match=r"to nearest rounding: grouped \(2\.\de\+07 multiplications\), since a layer may take "
+        match=r"to nearest rounding: grouped \(2\.\de\+07 multiplications\), since a layer may "
+        r"take "
         r"1\.0e\+07",
     ) as said:
         some = weights(GPTQ(most=1e7))

@@ -77,7 +77,8 @@ def test_the_rest_is_not_in_groups():
 def test_a_rest_that_there_is_not_is_refused():
     with pytest.raises(
         ValueError,
-        match=r"rest=PerChannel\(\) beside granularity=PerChannel\(\), which fits every tensor: give "
+        match=r"rest=PerChannel\(\) beside granularity=PerChannel\(\), which fits every tensor: "
+        r"give "
         r"one of them",
     ):
         WeightOnly(granularity=PerChannel(), rest=PerChannel())

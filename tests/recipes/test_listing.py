@@ -27,8 +27,9 @@ from shoestring.recipes import Recipe, Published
 def end_to_end(run): pass
 
 RECIPE = Recipe(
-    name="mine", line="what it " "does", scarce="bytes", instead="time", data=("digits",), minutes=2, quick_minutes={quick},
-    page="mine.md", run=end_to_end, published=(Published("test error", 1.5, "%", "Somebody 2020", "all of it"),),
+    name="mine", line="what it " "does", scarce="bytes", instead="time", data=("digits",),
+    minutes=2, quick_minutes={quick}, page="mine.md", run=end_to_end,
+    published=(Published("test error", 1.5, "%", "Somebody 2020", "all of it"),),
 )
 """
 
@@ -106,8 +107,8 @@ def test_names_that_are_none():
 
 def test_the_list_needs_no_torch():
     without = (
-        "import sys; sys.modules['torch'] = None; sys.argv = ['shoestring', "
-        "*sys.argv[1:]]; from shoestring.cli import main; main()"
+        "import sys; sys.modules['torch'] = None; sys.argv = ['shoestring', *sys.argv[1:]]; from "
+        "shoestring.cli import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", without, "recipes"], capture_output=True, text=True

@@ -59,8 +59,8 @@ def test_adult_as_it_is():
     if not all(present(plain) or present(packed) for plain, packed in module._FILES.values()):
         pytest.skip(
             "Adult is not here: set SHOESTRING_DATA to a folder that holds adult/adult.data and "
-            "adult/adult.test, or run "
-            "python -c 'from shoestring.tasks import adult; adult()' once where there is a network"
+            "adult/adult.test, or run python -c 'from shoestring.tasks import adult; adult()' once "
+            "where there is a network"
         )
     task, columns = adult(batch_size=100), adult_columns()
     assert (task.name, task.batch_size) == ("adult", 100)

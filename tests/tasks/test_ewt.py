@@ -39,7 +39,10 @@ def conllu(*sentences: str) -> str:
 
 
 # Words that are one in writing (do n't), and one that was left out: neither line is a word.
-ODD = "1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n2.1\tgo\t_\tVERB\t_\t_\t_\t_\t_\t_\n"
+ODD = (
+    "1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n"
+    "2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n2.1\tgo\t_\tVERB\t_\t_\t_\t_\t_\t_\n"
+)
 TEXTS = {
     "train": conllu(
         "The/DET dog/NOUN barked/VERB", "The/DET Dog/PROPN", "barked/VERB 42/NUM !/PUNCT the/DET"
@@ -69,8 +72,8 @@ def test_ewt_as_it_is():
     if not all(present(plain) or present(packed) for plain, packed in module._FILES.values()):
         pytest.skip(
             "English-EWT is not here: set SHOESTRING_DATA to a folder that holds "
-            "ud/UD_English-EWT/en_ewt-ud-*.conllu, or run "
-            "python -c 'from shoestring.tasks import ewt; ewt()' once where there is a network"
+            "ud/UD_English-EWT/en_ewt-ud-*.conllu, or run python -c 'from shoestring.tasks import "
+            "ewt; ewt()' once where there is a network"
         )
     task, vocabulary = ewt(batch_size=100), ewt_vocabulary()
     assert (task.name, task.batch_size) == ("ewt", 100)

@@ -28,8 +28,8 @@ def test_mnist_as_it_is():
     if absent := [source.name for source in module._MNIST if present(source) is None]:
         pytest.skip(
             f"MNIST is not here ({', '.join(absent)}): set SHOESTRING_DATA to a folder that holds "
-            "mnist/*.gz, or run "
-            "python -c 'from shoestring.tasks import mnist; mnist()' once where there is a network"
+            "mnist/*.gz, or run python -c 'from shoestring.tasks import mnist; mnist()' once where "
+            "there is a network"
         )
     task = mnist(batch_size=100)
     assert (task.name, task.batch_size) == ("mnist", 100)

@@ -44,8 +44,8 @@ def test_sst2_as_it_is():
     if not all(present(plain) or present(packed) for plain, packed in module._FILES.values()):
         pytest.skip(
             "SST-2 is not here: set SHOESTRING_DATA to a folder that holds "
-            "sentence-classification/stsa.binary.*, or run "
-            "python -c 'from shoestring.tasks import sst2; sst2()' once where there is a network"
+            "sentence-classification/stsa.binary.*, or run python -c 'from shoestring.tasks import "
+            "sst2; sst2()' once where there is a network"
         )
     task, vocabulary = sst2(batch_size=100), sst2_vocabulary()
     assert (task.name, task.batch_size) == ("sst2", 100)

@@ -533,8 +533,7 @@ def test_entries_with_names_of_tensors_or_without_graphs(tmp_path: Path):
 def test_the_lists_and_the_dictionary_are_those_of_the_format():
     found = evaluate(
         "import { OPERATORS, ATTRIBUTES } from './operators.js'; import { DICTIONARY } from "
-        "'./dictionary.js';"
-        "console.log(JSON.stringify([OPERATORS, ATTRIBUTES, [...DICTIONARY]]))"
+        "'./dictionary.js';console.log(JSON.stringify([OPERATORS, ATTRIBUTES, [...DICTIONARY]]))"
     )
     page = re.search(r"```base64\n(.*?)```", PAGE, re.DOTALL)
     assert page

@@ -1,1 +1,1 @@
-"""From a module to a file and back: export, lowering, what the exporter assumed, restoring."""
+"""Export a module to a file, check what the export assumed, and restore a module from a file."""

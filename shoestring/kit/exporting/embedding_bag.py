@@ -1,4 +1,4 @@
-"""Bags of embeddings as a graph without control flow.
+"""Write torch's embedding bags as a graph without control flow.
 
 Torch's exporter writes a loop over the bags, which files do not hold.
 """
@@ -14,12 +14,14 @@ _SUM, _MEAN, _MAX = range(3)  # as torch numbers them
 
 
 def translations() -> dict[Any, Callable]:
-    """What the exporter writes for bags of embeddings."""
+    """The function that writes each of torch's operators for embedding bags."""
     aten = torch.ops.aten
-    return dict.fromkeys((aten.embedding_bag.default, aten.embedding_bag.padding_idx), _bags)
+    return dict.fromkeys(
+        (aten.embedding_bag.default, aten.embedding_bag.padding_idx), _embedding_bag
+    )
 
 
-def _bags(
+def _embedding_bag(
     weight: Any,
     indices: Any,
     offsets: Any,
@@ -30,9 +32,9 @@ def _bags(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> tuple[Any, Any, Any, Any]:
-    """(bags × columns): each row that is looked up is added to its bag.
+    """The bags, (B, columns), of rows of the weight, (rows, columns), and three unused outputs.
 
-    What torch gives besides is not used.
+    `indices`: the rows that are looked up, (L,). `offsets`: where each bag begins, (B,).
     """
     from onnxscript import opset20
 
@@ -40,8 +42,40 @@ def _bags(
     indices, offsets = to.Cast(indices, to=7), to.Cast(offsets, to=7)
     rows, length = to.Gather(weight, indices), to.Shape(indices)
     one = to.Constant(value_ints=[1])
-    # Ones where bags begin, summed up from the left, number the bags; an empty one at the end
-    # begins behind all.
+    bag = _bag_of_each_row(to, length, offsets, one)
+    # Torch counts the rows beyond the end of the last bag as its own, and takes the maximum over
+    # them too, but does not add them.
+    counted_bag = bag
+    if include_last_offset:
+        counted_bag = to.Min(bag, to.Sub(to.Shape(offsets), to.Constant(value_ints=[2])))
+    shape = to.Concat(to.Shape(offsets), to.Shape(weight, start=1, end=2), axis=0)
+    padding = to.Constant(value_int=-1 if padding_idx is None else padding_idx)
+    is_kept = to.Cast(to.Not(to.Equal(indices, padding)), to=1)
+    is_kept = to.Unsqueeze(to.CastLike(is_kept, weight), one)
+    zeros = to.CastLike(to.Expand(to.Constant(value_float=0.0), shape), weight)
+    first_column = to.Slice(zeros, to.Constant(value_ints=[0]), one, one)
+    counts = to.ScatterND(first_column, counted_bag, is_kept, reduction="add")
+    if mode == _MAX:
+        bags = _largest(to, weight, rows, counted_bag, is_kept, counts, zeros)
+    else:
+        if per_sample_weights is not None:
+            rows = to.Mul(rows, to.Unsqueeze(per_sample_weights, one))
+        bags = to.ScatterND(zeros, bag, to.Mul(rows, is_kept), reduction="add")
+        if mode == _MEAN:
+            least_count = to.CastLike(to.Constant(value_float=1.0), weight)
+            bags = to.Div(bags, to.Max(counts, least_count))
+    if include_last_offset:  # the last offset is where the last bag ends, and begins no bag
+        first, last = to.Constant(value_ints=[0]), to.Constant(value_ints=[-1])
+        bags = to.Slice(bags, first, last, to.Constant(value_ints=[0]))
+    return bags, bag, counts, counts
+
+
+def _bag_of_each_row(to: Any, length: Any, offsets: Any, one: Any) -> Any:
+    """The index of the bag that each row is in, (L, 1).
+
+    The cumulative sum of ones where bags begin numbers the bags. An empty bag at the end begins
+    behind all rows, so that there is one element more.
+    """
     begins = to.ScatterElements(
         to.Expand(to.Constant(value_ints=[0]), to.Add(length, one)),
         offsets,
@@ -49,45 +83,16 @@ def _bags(
         reduction="add",
     )
     numbers = to.Sub(to.CumSum(begins, to.Constant(value_int=0)), one)
-    bag = to.Unsqueeze(to.Slice(numbers, to.Constant(value_ints=[0]), length), one)
-    # what comes after the end of the last bag counts, and is in it where the largest is looked for:
-    # torch has it so
-    counts = bag
-    if include_last_offset:
-        counts = to.Min(bag, to.Sub(to.Shape(offsets), to.Constant(value_ints=[2])))
-    size = to.Concat(to.Shape(offsets), to.Shape(weight, start=1, end=2), axis=0)
-    held = to.Cast(
-        to.Not(
-            to.Equal(indices, to.Constant(value_int=-1 if padding_idx is None else padding_idx))
-        ),
-        to=1,
-    )
-    held = to.Unsqueeze(to.CastLike(held, weight), one)
-    zeros = to.CastLike(to.Expand(to.Constant(value_float=0.0), size), weight)
-    counted = to.ScatterND(
-        to.Slice(zeros, to.Constant(value_ints=[0]), one, one), counts, held, reduction="add"
-    )
-    if mode == _MAX:
-        least = to.CastLike(to.Constant(value_float=float("-inf")), weight)
-        rows = to.Where(
-            to.Greater(held, to.CastLike(to.Constant(value_float=0.5), weight)), rows, least
-        )
-        found = to.ScatterND(to.Add(zeros, least), counts, rows, reduction="max")
-        some = to.Greater(counted, to.CastLike(to.Constant(value_float=0.5), weight))
-        found = to.Where(some, found, zeros)
-    else:
-        if per_sample_weights is not None:
-            rows = to.Mul(rows, to.Unsqueeze(per_sample_weights, one))
-        found = to.ScatterND(zeros, bag, to.Mul(rows, held), reduction="add")
-        if mode == _MEAN:
-            found = to.Div(
-                found, to.Max(counted, to.CastLike(to.Constant(value_float=1.0), weight))
-            )
-    if include_last_offset:  # the last one is where the last bag ends
-        found = to.Slice(
-            found,
-            to.Constant(value_ints=[0]),
-            to.Constant(value_ints=[-1]),
-            to.Constant(value_ints=[0]),
-        )
-    return found, bag, counted, counted
+    return to.Unsqueeze(to.Slice(numbers, to.Constant(value_ints=[0]), length), one)
+
+
+def _largest(
+    to: Any, weight: Any, rows: Any, bag: Any, is_kept: Any, counts: Any, zeros: Any
+) -> Any:
+    """The largest element of each column of each bag, 0 where a bag is empty."""
+    least = to.CastLike(to.Constant(value_float=float("-inf")), weight)
+    is_row = to.Greater(is_kept, to.CastLike(to.Constant(value_float=0.5), weight))
+    rows = to.Where(is_row, rows, least)
+    largest = to.ScatterND(to.Add(zeros, least), bag, rows, reduction="max")
+    is_filled = to.Greater(counts, to.CastLike(to.Constant(value_float=0.5), weight))
+    return to.Where(is_filled, largest, zeros)

@@ -1,7 +1,4 @@
-"""From a module to a file.
-
-Its graph with the weights as inputs, and the weights in the module's own layout.
-"""
+"""Export a module to a file: its graph with the weights as inputs, and the weights as tensors."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from shoestring.artifact.format import file, saving
 from shoestring.artifact.format.graph import OperatorError
 from shoestring.artifact.format.graph import encode as encode_graph
 from shoestring.artifact.format.tensors import NUMBERS, Tensor, unsigned
-from shoestring.artifact.kernels import sign_layers
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.core import Task, array, unwrapped
 from shoestring.core.entries import called
+from shoestring.kit.exporting.answers import check_answer, check_outputs, tolerance_of
 from shoestring.kit.exporting.assumptions import check_lengths, declaration, narrow, suggested
 from shoestring.kit.exporting.guards import Guards, noted
 from shoestring.kit.exporting.joining import Exported, disputed, joined
@@ -34,12 +31,10 @@ from shoestring.kit.exporting.torchlib import read_once
 from shoestring.kit.exporting.translations import translations
 from shoestring.kit.progress import progress
 from shoestring.kit.quantised.integers import say_what_stays, scales_of
-from shoestring.kit.quantised.module import Grid, Quantised, plain_module
-from shoestring.kit.tracing.compare import TOLERANCE, all_close
+from shoestring.kit.quantised.module import plain_module
 from shoestring.kit.tracing.example import (
     Example,
     ExportError,
-    arrays,
     examples_of,
     input_names,
     numbered,
@@ -58,8 +53,6 @@ from shoestring.kit.weights.parameters import (
     parameters_of,
 )
 
-QUANTISED_TOLERANCE = 0.1
-
 
 def save(
     model: nn.Module,
@@ -69,15 +62,20 @@ def save(
     exported: Exported | None = None,
     smallest: bool = False,
 ) -> int:
-    """Write the file of a model at `path`, whole or not at all, and return its size in bytes.
+    """Write the file of a model and return its size in bytes.
 
-    Lossless: the file's weights are the module's, bit for bit.
-    `exported`: the graph of `export(model, task)`, for a model of which only weights have changed
+    The file is written whole or not at all. It is lossless: its weights are the module's, bit for
+    bit.
+
+    `task`: gives the example that the model is exported with.
+    `path`: where the file goes.
+    `exported`: the result of `export(model, task)`, for a model of which only weights have changed
         since.
-    `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million in a second where
-        numba is installed (the extra `fast`), 0.1 million where it is not. Raises ExportError,
-        ValueError for weights that are NaN or infinite and that the graph uses (others are named in
-        a SkippedWarning), OSError.
+    `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million per second where
+        numba is installed (the extra `fast`), 0.1 million where it is not.
+
+    Raises ExportError as `export` does, ValueError for NaN or infinite weights that the graph uses
+    (others are named in a SkippedWarning), and OSError where the file cannot be written.
     """
     model = unwrapped(model)
     saving.check_place(Path(path))
@@ -92,67 +90,72 @@ write = save
 
 
 def pack(model: nn.Module, exported: Exported, *, smallest: bool = False) -> bytes:
-    """The bytes of the file."""
+    """The bytes of the file of a model.
+
+    `exported`, `smallest`: as `save` takes them.
+    """
     content = exported.content(_tensors(parameters_of(model), exported))
     with progress("packing", len(content.tensors)) as advance:
         return file.pack(content, smallest=smallest, advance=advance)
 
 
 def parameter_bytes(model: nn.Module) -> int:
-    """4 bytes for each element of the distinct parameters and buffers.
+    """The uncompressed size that papers state: 4 bytes for each element of the distinct tensors.
 
-    The size that papers call uncompressed.
+    These are parameters and buffers.
     """
-    return 4 * sum(member.raw.numel() for member in parameters_of(model))
+    return 4 * sum(weight.raw.numel() for weight in parameters_of(model))
 
 
 def export(model: nn.Module, task: Task) -> Exported:
-    """The graph of a module in evaluation mode, checked at the example's shape, at a second one,
-    and at the lengths where forward() may take other steps.
+    """The graph of a module in evaluation mode, checked against the module.
 
+    It is checked on the example, at a second shape, and at the lengths at which forward() may
+    compute something else.
     Raises ExportError where the model fails on the example, has an operator that files do not hold,
-    or takes other steps along an axis that the example says varies.
+    or computes something else along an axis that the example says varies.
     """
     model = unwrapped(model)
-    before = parameters_of(model)
+    parameters = parameters_of(model)
     baked = bake(clone(model)).eval().cpu()
-    exported = _joined(baked, examples_of(task), scales_of(before))
-    say_what_stays(model, before, exported.integers)
+    exported = _export_entries(baked, examples_of(task), scales_of(parameters))
+    say_what_stays(model, parameters, exported.integers)
     return exported
 
 
-def _joined(
+def _export_entries(
     model: nn.Module, examples: Sequence[Example], scales: Mapping[int, np.ndarray]
 ) -> Exported:
-    """The graphs of a plain module's entries, checked, as one export.
+    """The checked graphs of a baked module: one for each entry, or one of forward().
 
-    Of a module that is called itself, its own.
+    `scales`: the scales of the weights that may become integers, by their index.
     """
     if not examples[0].entry:
         return _checked(model, examples[0], scales)
     parts: dict[str, Exported] = {}
-    for one in examples:
+    for example in examples:
+        entry = example.entry
         try:
-            called(model, one.entry)
-            parts[one.entry] = _checked(_Entry(model, one.entry), replace(one, entry=""), scales)
+            called(model, entry)
+            parts[entry] = _checked(_Entry(model, entry), replace(example, entry=""), scales)
         except (ExportError, ValueError) as error:
-            raise ExportError(f"the entry {one.entry!r}: {error}") from error
+            raise ExportError(f"the entry {entry!r}: {error}") from error
     if both := disputed(parts):
-        found = parameters_of(model)
-        names = ", ".join(found[index].name for index in sorted(both))
+        parameters = parameters_of(model)
+        names = ", ".join(parameters[index].name for index in sorted(both))
         text = (
             f"in floating point in the file: {names} (not every entry that reads them can "
             "take integers)"
         )
         warnings.warn(text, SkippedWarning, stacklevel=3)
         left = {index: scale for index, scale in scales.items() if index not in both}
-        return _joined(model, examples, left)
+        return _export_entries(model, examples, left)
     return joined(parts)
 
 
 def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray]) -> Exported:
-    """The graph of a plain module, which answers as the module does."""
-    found = parameters_of(model)
+    """The graph of a baked module's forward(), which returns what the module returns."""
+    parameters = parameters_of(model)
     expected = _answer(
         model,
         example,
@@ -160,12 +163,13 @@ def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray
         "make task.example() return arguments that the model takes, in its types (a "
         "half-precision model wants half)",
     )
-    _check_outputs(expected)
-    exported, guards = _export(model, found, example, expected, scales)
-    loaded = _loadable(exported, found)
-    tolerance = _tolerance(model, found, expected, exported)
-    _compare(loaded, example, expected, tolerance, "")
-    second, answer = reshaped(example), lambda one: _attempt(lambda: _answer(model, one, "", ""))
+    check_outputs(expected)
+    exported, guards = _export(model, parameters, example, expected, scales)
+    values = _tensors(parameters, exported)
+    loaded = _loaded(exported, values)
+    tolerance = tolerance_of(model, parameters, expected, exported.graph, values)
+    check_answer(loaded, example, expected, tolerance)
+    second, answer = reshaped(example), lambda at: _attempt(lambda: _answer(model, at, "", ""))
     if second is not None and (expected := answer(second)) is None:
         bounds = " and ".join(map(declaration, suggested(example, guards)))
         advice = (
@@ -178,19 +182,19 @@ def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray
         example,
         guards,
         answer,
-        compare=lambda one, wanted: _compare(loaded, one, wanted, tolerance, ""),
-        runs=lambda one: _attempt(lambda: loaded(*one.args, **one.kwargs)) is not None,
+        compare=lambda at, wanted: check_answer(loaded, at, wanted, tolerance),
+        runs=lambda at: _attempt(lambda: loaded(*at.args, **at.kwargs)) is not None,
     )
     if second is not None:
         where = (
             " at a second shape, though it varies in the example: wrap the tensor in Vary(x, {})"
         )
-        _compare(loaded, second, expected, tolerance, where)
+        check_answer(loaded, second, expected, tolerance, where)
     return replace(exported, graphs={"": narrow(exported.graph, narrowed)})
 
 
 def _attempt(run: Callable[[], Any]) -> Any:
-    """What it gives; None where it fails."""
+    """The result of a call; None where it fails."""
     try:
         return run()
     except (ExportError, file.ShoeError, ValueError):
@@ -198,7 +202,10 @@ def _attempt(run: Callable[[], Any]) -> Any:
 
 
 def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any:
-    """What the model returns; raises ExportError."""
+    """What the model returns on an example.
+
+    Raises ExportError where it fails, which says `failed`, the reason, and `advice`.
+    """
     try:
         with torch.no_grad():
             return model(*example.args, **example.kwargs)
@@ -209,22 +216,8 @@ def _answer(model: nn.Module, example: Example, failed: str, advice: str) -> Any
         ) from error
 
 
-def _check_outputs(expected: Any) -> None:
-    outputs = tensors(expected)
-    if not outputs:
-        raise ExportError(
-            f"the model returns no tensor but {type(expected).__name__}: make forward() return "
-            "tensors, alone or in tuples, lists and dicts"
-        )
-    if any(one.is_complex() for one in outputs):
-        raise ExportError(
-            "the model returns complex numbers, which files do not hold: return "
-            "torch.view_as_real() of them"
-        )
-
-
 class _Entry(nn.Module):
-    """An entry of a module, as a module: it has the members of the whole one, in their order."""
+    """A module whose forward() is an entry of another, with all its parameters in their order."""
 
     def __init__(self, model: nn.Module, entry: str) -> None:
         super().__init__()
@@ -235,60 +228,66 @@ class _Entry(nn.Module):
 
 
 class _Call(nn.Module):
-    """Calls a module with weights that are given, so that they are inputs of the graph and keep
-    their layout.
+    """A module that calls another with given weights, which so are inputs of the exported graph.
+
+    There they keep the layout that they have in the module.
     """
 
     model: nn.Module
 
-    def __init__(self, model: nn.Module, found: Parameters) -> None:
+    def __init__(self, model: nn.Module, parameters: Parameters) -> None:
         super().__init__()
-        self.__dict__["model"] = (
-            model  # not as a submodule, or its weights would be the graph's own
-        )
-        self.names = [one.names for one in found]
+        # As a submodule, the model would make its own weights part of the graph.
+        self.__dict__["model"] = model
+        self.names = [weight.names for weight in parameters]
 
     def forward(
         self, weights: list[torch.Tensor], call: tuple[tuple[Any, ...], dict[str, Any]]
     ) -> Any:
-        # Each owner is named here: torch's own tying leaves a module that has two names with the
-        # tracer's tensors in it.
-        named = {
-            name: one for names, one in zip(self.names, weights, strict=True) for name in names
+        # All names of a tied weight are given here: torch's own tying leaves the tracer's tensors
+        # in a module that has two names.
+        values = {
+            name: weight
+            for names, weight in zip(self.names, weights, strict=True)
+            for name in names
         }
-        output = torch.func.functional_call(self.model, named, call[0], call[1], tie_weights=False)
+        output = torch.func.functional_call(self.model, values, call[0], call[1], tie_weights=False)
         return tuple(tensors(output))
 
 
 def _export(
     model: nn.Module,
-    found: Parameters,
+    parameters: Parameters,
     example: Example,
     expected: Any,
     scales: Mapping[int, np.ndarray],
 ) -> tuple[Exported, Guards]:
-    values = [member.raw.detach() for member in found]
-    fixed = torch.export.Dim.DYNAMIC
+    """The graph of a baked module, not checked yet, and what it assumes of the lengths of axes.
+
+    `expected`: what the module returns on the example.
+    """
+    weights = [weight.raw.detach() for weight in parameters]
     leaves, form = tree.flatten((example.args, example.kwargs))
+    varying = torch.export.Dim.DYNAMIC
     shapes = tree.fill(
         form,
         [
-            dict.fromkeys(example.axes[id(one)], fixed) if id(one) in example.axes else None
-            for one in leaves
+            dict.fromkeys(example.axes[id(leaf)], varying) if id(leaf) in example.axes else None
+            for leaf in leaves
         ],
     )
-    call = _Call(model, found)
+    call = _Call(model, parameters)
 
     def exported() -> Any:
         forget_kernels()
         # The default domain's opset 20 is the first with Gelu; nothing newer is needed.
         return torch.onnx.export(
             call,
-            (values, (example.args, example.kwargs)),
+            (weights, (example.args, example.kwargs)),
             dynamo=True,
             verbose=False,
             opset_version=20,
-            dynamic_shapes=([None] * len(values), shapes),
+            dynamic_shapes=([None] * len(weights), shapes),
             custom_translation_table=translations(),
         )
 
@@ -298,48 +297,65 @@ def _export(
     arguments, inputs = numbered((example.args, example.kwargs))
     structure, outputs = numbered(tree.plain(expected))
     names = Names(
-        weights=len(values),
+        weights=len(weights),
         inputs=input_names(model.model, arguments, model.entry)
         if isinstance(model, _Entry)
         else input_names(plain_module(model), arguments),
         axes=[example.axes.get(id(leaf), {}) for leaf in inputs],
         outputs=output_names(structure, len(outputs)),
     )
-    # Of types that numpy has not, none is on a grid.
-    known = [array(one) if one.dtype != torch.bfloat16 else np.empty(0) for one in values]
-    proto = program.model_proto
-    free_lengths(proto)
-    integers = lower(proto, known, scales)
+    return _converted(program.model_proto, names, arguments, structure, weights, scales), guards
+
+
+def _converted(
+    model: Any,
+    names: Names,
+    arguments: Any,
+    structure: Any,
+    weights: list[torch.Tensor],
+    scales: Mapping[int, np.ndarray],
+) -> Exported:
+    """The graph of an ONNX model, which is changed in place.
+
+    Raises ExportError for an operator that files do not hold.
+    """
+    # numpy has no bfloat16, and no weight of that type is on a grid.
+    known = [array(one) if one.dtype != torch.bfloat16 else np.empty(0) for one in weights]
+    free_lengths(model)
+    integers = lower(model, known, scales)
     try:
-        graph, wanted, constants = convert(proto, names, arguments, structure)
+        graph, wanted, constants = convert(model, names, arguments, structure)
         encode_graph(graph)
     except OperatorError as error:
         raise ExportError(
             f"the model uses the operator {error}. Write that step with other functions, or leave "
-            "it out of forward() and do "
-            "it before or after the file runs"
+            "it out of forward() and do it before or after the file runs"
         ) from None
-    return Exported({"": graph}, wanted, constants, integers), guards
+    return Exported({"": graph}, wanted, constants, integers)
 
 
-def _tensors(found: Parameters, exported: Exported) -> list[Tensor]:
-    values = {place: found[place].value() for place in exported.wanted}
+def _tensors(parameters: Parameters, exported: Exported) -> list[Tensor]:
+    """The tensors of a file: the weights that its graphs use, then their large constants."""
+    values = {index: parameters[index].value() for index in exported.wanted}
     values |= {
-        place: whole.of(values[place])
-        for place, whole in exported.integers.items()
-        if place in values
+        index: integers.of(values[index])
+        for index, integers in exported.integers.items()
+        if index in values
     }
-    return [_bits(value, place) for place, value in values.items()] + list(exported.constants)
+    return [_tensor(value, index) for index, value in values.items()] + list(exported.constants)
 
 
-def _bits(value: torch.Tensor, member: int) -> Tensor:
+def _tensor(value: torch.Tensor, index: int) -> Tensor:
+    """A weight's value as a tensor of a file. `index`: which of the module's parameters it is.
+
+    Raises ExportError for a type that files do not hold.
+    """
     name = str(value.dtype).removeprefix("torch.")
     if value.is_complex():
         raise ExportError(
             f"a file cannot hold tensors of type {name}: keep the real and the imaginary part as "
-            "two real parameters, or "
-            "torch.view_as_real() of it as one, and join them in forward() with "
-            "torch.complex(real, imaginary)"
+            "two real parameters, or torch.view_as_real() of it as one, and join them in forward() "
+            "with torch.complex(real, imaginary)"
         )
     if name not in NUMBERS:
         raise ExportError(
@@ -347,71 +363,18 @@ def _bits(value: torch.Tensor, member: int) -> Tensor:
         )
     value = value.cpu().contiguous()
     kind = unsigned(NUMBERS[name])
-    plain = value.view(
+    bits = value.view(
         {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[kind.itemsize]
     )
-    return Tensor(NUMBERS[name], plain.numpy().view(kind), member)
+    return Tensor(NUMBERS[name], bits.numpy().view(kind), index)
 
 
-def _loadable(exported: Exported, found: Parameters) -> Loaded:
+def _loaded(exported: Exported, values: list[Tensor]) -> Loaded:
+    """The file of an export, ready to run; raises ExportError where the runtime refuses it."""
     try:
-        return Loaded(exported.content(_tensors(found, exported)), threads=1)
+        return Loaded(exported.content(values), threads=1)
     except file.ShoeError as error:
         raise ExportError(
             f"the model was exported, but {error}: if it computes in bfloat16 or another type "
-            "that the runtime lacks, convert "
-            "it with model.float()"
+            "that the runtime lacks, convert it with model.float()"
         ) from error
-
-
-def _tolerance(model: nn.Module, found: Parameters, expected: Any, exported: Exported) -> float:
-    """TOLERANCE, and eight times that where the module computes in half precision.
-
-    Where it rounds activations or takes their signs, a sum that is one bit apart may go to another
-    whole number, here and there.
-    """
-    rounds = any(isinstance(one, Quantised | Grid) for one in model.modules())
-    if rounds or sign_layers.layers(exported.graph, _tensors(found, exported)):
-        return QUANTISED_TOLERANCE
-    computed = [one.raw for one in found] + tensors(expected)
-    return TOLERANCE * (
-        8 if any(one.dtype in (torch.float16, torch.bfloat16) for one in computed) else 1
-    )
-
-
-def _compare(loaded: Loaded, example: Example, expected: Any, tolerance: float, where: str) -> None:
-    """The file must answer as the module does."""
-    try:
-        got = loaded(*example.args, **example.kwargs)
-    except (file.ShoeError, ValueError) as error:
-        raise ExportError(f"the exported graph fails{where}: {error}") from error
-    for value, ours in zip(tensors(expected), arrays(got), strict=True):
-        theirs = array(value.float() if value.dtype == torch.bfloat16 else value)
-        if theirs.shape != ours.shape:
-            raise ExportError(
-                f"the exported graph returns shape {ours.shape} and the module "
-                f"{theirs.shape}{where}"
-            )
-        if not (
-            all_close(ours, theirs, tolerance)
-            or (tolerance == QUANTISED_TOLERANCE and _are_shares_near(ours, theirs))
-        ):
-            off = float(np.nanmax(np.abs(ours.astype(np.float64) - theirs)))
-            raise ExportError(
-                f"the exported graph differs from the module by {off:.3g}{where}; if forward() "
-                "draws random numbers or "
-                "changes the module, make it give the same answer twice in evaluation mode"
-            )
-
-
-def _are_shares_near(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Whether both are numbers from 0 to 1 (of a sigmoid, a softmax) within a tenth of each other:
-    their unit is 1, however small these are.
-    """
-    both = np.stack([ours, theirs]).astype(np.float64)
-    return bool(
-        both.size
-        and both.min() >= 0
-        and both.max() <= 1
-        and np.abs(both[0] - both[1]).max() <= QUANTISED_TOLERANCE
-    )

@@ -1,6 +1,4 @@
-"""Guards: what torch's exporter took for granted of the lengths of inputs, as expressions that can
-be evaluated.
-"""
+"""Guards: what torch's exporter assumed of the lengths of inputs, as expressions to evaluate."""
 
 from __future__ import annotations
 
@@ -21,33 +19,34 @@ _DEFERRED = "prefer_deferred_runtime_asserts_over_guards"
 
 @dataclass
 class Guards:
-    """What must hold of the lengths of the inputs for a graph to be right: expressions of torch's."""
+    """Conditions on the lengths of the inputs under which a graph is right.
 
-    codes: list[CodeType] = field(default_factory=list)
-    noted: bool = True
-    """Whether all guards are known and can be read.
-
-    Where not, more lengths are tried by running the model.
+    `expressions`: torch's guards, compiled.
+    `are_complete`: whether all guards are known and can be evaluated. Where not, the model is run
+        at more lengths.
     """
 
-    def bounds(self) -> set[int]:
-        """Whole numbers that guards compare with, one less and one more.
+    expressions: list[CodeType] = field(default_factory=list)
+    are_complete: bool = True
 
-        Where what they say may change.
-        """
+    def bounds(self) -> set[int]:
+        """The integers in the guards, each with its neighbours: there a guard may change."""
         numbers = {
-            one
-            for code in self.codes
-            for one in code.co_consts
-            if type(one) is int and 1 < one < 1 << 31
+            constant
+            for expression in self.expressions
+            for constant in expression.co_consts
+            if type(constant) is int and 1 < constant < 1 << 31
         }
-        return {one + off for one in numbers for off in (-1, 0, 1)}
+        return {number + offset for number in numbers for offset in (-1, 0, 1)}
 
     def hold(self, example: Example, lengths: Mapping[str, int]) -> bool:
-        """Whether they do where axes of these names (as the example has them) are so long.
+        """Whether the guards hold on the example with axes of other lengths.
 
-        An expression that cannot be read is taken to.
+        A guard that cannot be evaluated counts as one that holds.
+        `lengths`: by the names of axes that the example has.
         """
+        if not self.expressions:
+            return True
 
         def sized(leaf: Any) -> Any:
             if not isinstance(leaf, torch.Tensor):
@@ -57,24 +56,23 @@ class Guards:
                 [lengths.get(names.get(axis, ""), size) for axis, size in enumerate(leaf.shape)]
             )
 
-        given = {"call": (tree.map(sized, example.args), tree.map(sized, example.kwargs))}
-        known = {
-            "L": given,
+        call = (tree.map(sized, example.args), tree.map(sized, example.kwargs))
+        variables = {
+            "L": {"call": call},
             "math": math,
             "torch": torch,
             "__builtins__": {"max": max, "min": min, "int": int, "abs": abs},
         }
-        return all(self._holds(code, known) for code in self.codes)
+        return all(self._holds(expression, variables) for expression in self.expressions)
 
-    def _holds(self, code: CodeType, known: dict[str, Any]) -> bool:
+    def _holds(self, expression: CodeType, variables: dict[str, Any]) -> bool:
         try:
-            return bool(eval(code, known))
+            return bool(eval(expression, variables))
         except ZeroDivisionError:
             return True
-        except (
-            Exception
-        ):  # a function that only torch knows: what it says is tried by running the model
-            self.noted = False
+        except Exception:
+            # It calls a function that only torch knows; running the model shows what it says.
+            self.are_complete = False
             return True
 
 
@@ -91,29 +89,30 @@ class _Sized:
 
 @contextmanager
 def noted() -> Iterator[Guards]:
-    """Within, the guards of the program that torch exports last."""
-    found, plain = Guards(), torch.export.export
+    """A context whose value has the guards of the program that torch exports last within it."""
+    guards, plain_export = Guards(), torch.export.export
 
     def export(*args: Any, **kwargs: Any) -> Any:
-        program = plain(*args, **kwargs)
-        # Asked for so, guards become steps of the program, which are left out of the graph; a
-        # second look notes them. Its own steps may be others.
+        program = plain_export(*args, **kwargs)
+        # The ONNX exporter asks torch to turn guards into steps of the program, which are not part
+        # of the graph. A second export notes them; its own steps may be others.
         try:
-            look = plain(*args, **kwargs | {_DEFERRED: False})
+            second = plain_export(*args, **kwargs | {_DEFERRED: False})
         except Exception:
-            look = None
-        found.noted = hasattr(look, "_guards_code")
-        found.codes = list(_compiled(getattr(look, "_guards_code", None) or ()))
+            second = None
+        guards.are_complete = hasattr(second, "_guards_code")
+        guards.expressions = list(_compiled(getattr(second, "_guards_code", None) or ()))
         return program
 
     torch.export.export = export
     try:
-        yield found
+        yield guards
     finally:
-        torch.export.export = plain
+        torch.export.export = plain_export
 
 
 def _compiled(guards: Sequence[str]) -> Iterator[CodeType]:
+    """The guards about lengths, compiled, each once."""
     for guard in dict.fromkeys(guards):
         if "size()" in guard:
             try:

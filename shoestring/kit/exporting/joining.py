@@ -1,6 +1,4 @@
-"""The exports of a model's entries, each over tensors of its own, as one over the tensors of all of
-them.
-"""
+"""Join the exports of a model's entries into one, in which each tensor stands once."""
 
 from __future__ import annotations
 
@@ -16,9 +14,12 @@ from shoestring.kit.quantised.integers import Integers
 
 @dataclass(frozen=True)
 class Exported:
-    """The graph of each of a module's entries ("" where it is called itself), which weights they
-    want (`wanted`: places among `members`), constants too large for a graph, and which of the
-    weights they want as whole numbers.
+    """The graphs of a module, without the values of its weights.
+
+    `graphs`: one for each entry, by its name; "" is the module itself.
+    `wanted`: the indices, among the module's parameters, of the weights that the graphs use.
+    `constants`: constants that are too large for a graph.
+    `integers`: the weights that the graphs take as integers, by their index.
     """
 
     graphs: Mapping[str, Graph]
@@ -37,7 +38,7 @@ class Exported:
         return self.graphs[""]
 
     def content(self, tensors: list[Tensor]) -> Content | Entries:
-        """What a file of these tensors holds: the wanted weights, then the constants."""
+        """The content of a file with these tensors: the wanted weights, then the constants."""
         return (
             Content(self.graphs[""], tensors)
             if "" in self.graphs
@@ -46,31 +47,35 @@ class Exported:
 
 
 def joined(parts: Mapping[str, Exported]) -> Exported:
-    """The exports of entries as one: each tensor once, whichever of the graphs read it."""
-    wanted = sorted({place for part in parts.values() for place in part.wanted})
+    """The exports of entries as one, in which graphs that use the same tensor share it.
+
+    `parts`: by the names of the entries.
+    """
+    wanted = sorted({index for part in parts.values() for index in part.wanted})
     constants: dict[tuple[int, tuple[int, ...], bytes], Tensor] = {}
     for part in parts.values():
-        for one in part.constants:
-            constants.setdefault(_key(one), one)
-    order = {key: len(wanted) + turn for turn, key in enumerate(constants)}
+        for constant in part.constants:
+            constants.setdefault(_key(constant), constant)
+    indices = {key: index for index, key in enumerate(constants, len(wanted))}
     graphs: dict[str, Graph] = {}
     for name, part in parts.items():
-        own = [*map(wanted.index, part.wanted), *(order[_key(one)] for one in part.constants)]
+        own = [*map(wanted.index, part.wanted), *(indices[_key(one)] for one in part.constants)]
         graphs[name] = among(part.graph, own, len(wanted) + len(constants))
-    integers = {place: whole for part in parts.values() for place, whole in part.integers.items()}
+    integers = {index: kept for part in parts.values() for index, kept in part.integers.items()}
     return Exported(graphs, tuple(wanted), tuple(constants.values()), integers)
 
 
 def disputed(parts: Mapping[str, Exported]) -> set[int]:
-    """Weights that one entry wants as whole numbers and another as they are, by their places."""
-    whole = {place for part in parts.values() for place in part.integers}
+    """The indices of weights that one entry takes as integers and another in floating point."""
+    integers = {index for part in parts.values() for index in part.integers}
     return {
-        place
-        for place in whole
+        index
+        for index in integers
         for part in parts.values()
-        if place in part.wanted and place not in part.integers
+        if index in part.wanted and index not in part.integers
     }
 
 
-def _key(one: Tensor) -> tuple[int, tuple[int, ...], bytes]:
-    return one.element, one.bits.shape, one.bits.tobytes()
+def _key(tensor: Tensor) -> tuple[int, tuple[int, ...], bytes]:
+    """Equal for tensors of equal type, shape and bits."""
+    return tensor.element, tensor.bits.shape, tensor.bits.tobytes()

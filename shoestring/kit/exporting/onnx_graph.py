@@ -1,6 +1,6 @@
-"""From an exporter's ONNX model to the graph of a file.
+"""Turn an exporter's ONNX model into the graph of a file.
 
-Numbered, stripped of names, defaults and metadata.
+Values are numbered; names, default attributes and metadata are dropped.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ from shoestring.artifact.format.graph import (
 )
 from shoestring.artifact.format.tensors import Tensor, tensor
 
+_DEFAULT_DOMAIN = ("", "ai.onnx")
+
 
 @dataclass(frozen=True)
 class Names:
-    """The graph's first `weights` inputs are weights.
+    """What the inputs and outputs of an ONNX graph are.
 
-    The rest are `inputs`, whose varying axes are named by `axes`.
+    `weights`: how many of its first inputs are weights.
+    `inputs`: the names of the other inputs.
+    `axes`: for each of these, the names of its varying axes, by axis.
+    `outputs`: the names of the outputs.
     """
 
     weights: int
@@ -41,36 +46,64 @@ class Names:
 def convert(
     model: onnx.ModelProto, names: Names, arguments: Tree, structure: Tree
 ) -> tuple[Graph, tuple[int, ...], tuple[Tensor, ...]]:
-    """The graph, the places of the weights that it uses, and its constants that are kept as
-    tensors.
+    """The graph, the indices of the weights that it uses, and its constants that become tensors.
 
-    Raises OperatorError for control flow, functions, foreign operators and whatever else a file
-    does not hold.
+    `arguments`: the nest of the inputs. `structure`: the nest of the outputs.
+    Raises OperatorError for control flow, functions, operators of other domains and whatever else
+    a file does not hold.
     """
     if model.functions:
         raise OperatorError(model.functions[0].name, "files do not hold functions")
     body = model.graph
-    constants = {one.name: one for one in body.initializer}
-    nodes = [node for node in body.node if not _constant(node, constants)]
+    constants = {constant.name: constant for constant in body.initializer}
+    nodes = [node for node in body.node if not _take_constant(node, constants)]
     nodes = _live(nodes, {value.name for value in body.output})
     used = {name for node in nodes for name in node.input} | {value.name for value in body.output}
     weight_names = [value.name for value in body.input[: names.weights]]
-    wanted = tuple(place for place, name in enumerate(weight_names) if name in used)
-    kept = {
-        name: tensor(numpy_helper.to_array(one)) for name, one in constants.items() if name in used
+    wanted = tuple(index for index, name in enumerate(weight_names) if name in used)
+    values = {
+        name: tensor(numpy_helper.to_array(constant))
+        for name, constant in constants.items()
+        if name in used
     }
-    large = [name for name, one in kept.items() if one.bits.size > LARGEST_CONSTANT]
-    small = [name for name in kept if name not in large]
+    large = [name for name, value in values.items() if value.bits.size > LARGEST_CONSTANT]
+    small = [name for name in values if name not in large]
     ports, numbers = _ports(body, names)
-    for name in [weight_names[place] for place in wanted] + large + small:
+    for name in [weight_names[index] for index in wanted] + large + small:
         numbers[name] = len(numbers)
+    converted = _numbered(nodes, model, constants, numbers)
+    outputs = tuple(
+        Port(name, value.type.tensor_type.elem_type)
+        for name, value in zip(names.outputs, body.output, strict=True)
+    )
+    graph = Graph(
+        opset=_opset(model),
+        inputs=ports,
+        weights=len(wanted) + len(large),
+        constants=tuple(values[name] for name in small),
+        nodes=converted,
+        outputs=outputs,
+        results=tuple(numbers[value.name] for value in body.output),
+        arguments=arguments,
+        structure=structure,
+    )
+    return graph, wanted, tuple(values[name] for name in large)
+
+
+def _numbered(
+    nodes: list[onnx.NodeProto],
+    model: onnx.ModelProto,
+    constants: Mapping[str, onnx.TensorProto],
+    numbers: dict[str, int],
+) -> tuple[Node, ...]:
+    """The nodes with numbers in place of names; adds the numbers of their outputs to `numbers`."""
     converted: list[Node] = []
-    value = len(numbers)
+    next_number = len(numbers)
     for node in nodes:
         outputs = list(node.output)
         while outputs and not outputs[-1]:
             outputs.pop()
-        absent = tuple(place for place, name in enumerate(outputs) if not name)
+        absent = tuple(index for index, name in enumerate(outputs) if not name)
         if unknown := [name for name in node.input if name and name not in numbers]:
             raise OperatorError(
                 node.op_type, f"it takes {unknown[0]!r}, which nothing before it gives"
@@ -78,54 +111,37 @@ def convert(
         inputs = [numbers[name] if name else None for name in node.input]
         while inputs and inputs[-1] is None:
             inputs.pop()
-        converted.append(
-            Node(
-                _operator(node),
-                tuple(inputs),
-                len(outputs),
-                _attributes(node, model, constants),
-                absent,
-            )
-        )
-        for place, name in enumerate(outputs):
+        operator = _operator(node)
+        attributes = _attributes(node, model, constants)
+        converted.append(Node(operator, tuple(inputs), len(outputs), attributes, absent))
+        for index, name in enumerate(outputs):
             if name:
-                numbers[name] = value + place
-        value += len(outputs)
-    opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
-    outputs = tuple(
-        Port(name, one.type.tensor_type.elem_type)
-        for name, one in zip(names.outputs, body.output, strict=True)
-    )
-    graph = Graph(
-        opset=opset,
-        inputs=ports,
-        weights=len(wanted) + len(large),
-        constants=tuple(kept[name] for name in small),
-        nodes=tuple(converted),
-        outputs=outputs,
-        results=tuple(numbers[one.name] for one in body.output),
-        arguments=arguments,
-        structure=structure,
-    )
-    return graph, wanted, tuple(kept[name] for name in large)
+                numbers[name] = next_number + index
+        next_number += len(outputs)
+    return tuple(converted)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(item.version for item in model.opset_import if item.domain in _DEFAULT_DOMAIN)
 
 
 def _ports(body: onnx.GraphProto, names: Names) -> tuple[tuple[Port, ...], dict[str, int]]:
+    """The inputs that are not weights, and their numbers by the names that the body has."""
     ports: list[Port] = []
     numbers: dict[str, int] = {}
     for name, axes, value in zip(
         names.inputs, names.axes, body.input[names.weights :], strict=True
     ):
         kind = value.type.tensor_type
-        shape = tuple(axes.get(place, dim.dim_value) for place, dim in enumerate(kind.shape.dim))
+        shape = tuple(axes.get(axis, size.dim_value) for axis, size in enumerate(kind.shape.dim))
         ports.append(Port(name, kind.elem_type, shape))
         numbers[value.name] = len(numbers)
     return tuple(ports), numbers
 
 
-def _constant(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
-    """Whether the node is a constant, which is then put among the others."""
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+def _take_constant(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
+    """Whether a node is a constant; where it is, adds its value to `constants`."""
+    if node.op_type != "Constant" or node.domain not in _DEFAULT_DOMAIN:
         return False
     content: Any = onnx.helper.get_attribute_value(node.attribute[0])
     if not isinstance(content, onnx.TensorProto):
@@ -136,18 +152,18 @@ def _constant(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> b
 
 
 def _live(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    """The nodes whose outputs are used."""
-    kept: list[onnx.NodeProto] = []
+    """The nodes that the values named `wanted` depend on."""
+    live: list[onnx.NodeProto] = []
     wanted = set(wanted)
     for node in reversed(nodes):
         if wanted.intersection(node.output):
-            kept.append(node)
+            live.append(node)
             wanted.update(node.input)
-    return kept[::-1]
+    return live[::-1]
 
 
 def _operator(node: onnx.NodeProto) -> str:
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain not in _DEFAULT_DOMAIN:
         raise OperatorError(
             f"{node.domain}.{node.op_type}", "files hold operators of the default ONNX domain only"
         )
@@ -157,14 +173,14 @@ def _operator(node: onnx.NodeProto) -> str:
 def _attributes(
     node: onnx.NodeProto, model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]
 ) -> tuple[tuple[str, int, Any], ...]:
-    """The attributes that say anything but the default."""
-    opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+    """The (name, type, value) of each attribute that is not its default, sorted by name."""
+    opset = _opset(model)
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, "")
     except onnx.defs.SchemaError:
         raise OperatorError(node.op_type, f"ONNX has no such operator at opset {opset}") from None
-    found: list[tuple[str, int, Any]] = []
-    for attribute in sorted(node.attribute, key=lambda one: one.name):
+    attributes: list[tuple[str, int, Any]] = []
+    for attribute in sorted(node.attribute, key=lambda item: item.name):
         known = schema.attributes.get(attribute.name)
         content: Any = onnx.helper.get_attribute_value(attribute)
         if (
@@ -173,7 +189,7 @@ def _attributes(
             and onnx.helper.get_attribute_value(known.default_value) == content
         ):
             continue
-        if _implied(node.op_type, attribute.name, content) or _evident(
+        if _is_stated_default(node.op_type, attribute.name, content) or _is_redundant(
             node, attribute.name, constants
         ):
             continue
@@ -187,14 +203,16 @@ def _attributes(
             content = tuple(content)
         elif attribute.type not in (graphs.FLOAT, graphs.INT):
             raise OperatorError(node.op_type, "files hold no control flow")
-        found.append((attribute.name, attribute.type, content))
-    return tuple(found)
+        attributes.append((attribute.name, attribute.type, content))
+    return tuple(attributes)
 
 
-def _evident(node: onnx.NodeProto, name: str, constants: Mapping[str, onnx.TensorProto]) -> bool:
-    """What other inputs say.
+def _is_redundant(
+    node: onnx.NodeProto, name: str, constants: Mapping[str, onnx.TensorProto]
+) -> bool:
+    """Whether the inputs of a node say what an attribute says.
 
-    The size of a kernel, and that a shape without zeros has none to be taken as such.
+    The weight has the size of a kernel. `allowzero` means nothing for a shape without zeros.
     """
     if name == "kernel_shape":
         return node.op_type in ("Conv", "ConvTranspose")
@@ -203,8 +221,8 @@ def _evident(node: onnx.NodeProto, name: str, constants: Mapping[str, onnx.Tenso
     return False
 
 
-def _implied(operator: str, name: str, content: Any) -> bool:
-    """Defaults that ONNX states in words: no padding, steps of one."""
+def _is_stated_default(operator: str, name: str, content: Any) -> bool:
+    """Whether an attribute has a default that ONNX states in words: no padding, strides of 1."""
     if name in ("pads", "output_padding"):
         return not any(content) and operator != "Pad"
-    return name in ("strides", "dilations") and all(step == 1 for step in content)
+    return name in ("strides", "dilations") and all(size == 1 for size in content)

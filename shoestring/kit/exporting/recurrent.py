@@ -1,7 +1,4 @@
-"""Recurrent networks in an exported graph.
-
-The length of the example, where torch wrote it in, taken out again.
-"""
+"""Remove the example's length from recurrent layers of an exported graph."""
 
 from __future__ import annotations
 
@@ -14,39 +11,43 @@ _RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def free_lengths(model: onnx.ModelProto) -> None:
-    """Have what recurrent layers give keep its own length.
+    """Let the outputs of recurrent layers have any length; changes the model in place.
 
-    Where time comes first, torch writes the reshaping of (T, directions, N, hidden) to (T, N,
-    directions × hidden) with the example's T.
+    Where time is the first axis, torch reshapes (T, N, directions, hidden) to (T, N, directions ×
+    hidden) with the example's T as a constant.
     """
     body = model.graph
     makers = {name: node for node in body.node for name in node.output}
-    fixed = {one.name for one in body.initializer}
-    kept = numpy_helper.from_array(np.array([0, 0, -1], np.int64), "recurrent.kept")
-    used = False
+    constants = {constant.name for constant in body.initializer}
+    # For Reshape, 0 is the length that the input has.
+    shape = numpy_helper.from_array(np.array([0, 0, -1], np.int64), "recurrent.shape")
+    is_used = False
     for node in body.node:
         if node.op_type != "Reshape" or not (
-            node.input[1] in fixed or makers[node.input[1]].op_type == "Constant"
+            node.input[1] in constants or makers[node.input[1]].op_type == "Constant"
         ):
             continue
-        exchanged = makers.get(node.input[0])
+        transpose = makers.get(node.input[0])
         source = (
             None
-            if exchanged is None or exchanged.op_type != "Transpose"
-            else makers.get(exchanged.input[0])
+            if transpose is None or transpose.op_type != "Transpose"
+            else makers.get(transpose.input[0])
         )
         if source is not None and source.op_type in _RECURRENT:
-            node.input[1], used = kept.name, True
-            del node.attribute[:]  # with allowzero, 0 would not be the length that goes in
-    if used:
-        body.initializer.append(kept)
+            node.input[1], is_used = shape.name, True
+            del node.attribute[:]  # with allowzero, 0 would be a length of 0
+    if is_used:
+        body.initializer.append(shape)
 
 
 def step_by_step(model: nn.Module) -> str:
-    """What to say of plain recurrent layers, which torch exports a step at a time, for as many as
-    the example has.
+    """What an error adds for a model with nn.RNN; "" for any other.
+
+    Torch exports nn.RNN step by step, for as many steps as the example has.
     """
-    names = [name or "the model" for name, one in model.named_modules() if type(one) is nn.RNN]
+    names = [
+        name or "the model" for name, module in model.named_modules() if type(module) is nn.RNN
+    ]
     if not names:
         return ""
     return (

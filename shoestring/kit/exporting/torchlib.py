@@ -1,4 +1,4 @@
-"""Torch's table of translations to ONNX, read once a process.
+"""Read torch's table of translations to ONNX once in a process.
 
 torch.onnx.export parses the sources of its 500 translations at every call. For a small model that
 takes longer than the rest of the export.
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 _READ: dict[Any, Any] = {}
-"""What torch read, by the arguments that it was asked with."""
+"""The tables that torch read, by the arguments of the call."""
 
 
 def _registry() -> Any:
-    """Torch's class of the table; None in a torch that keeps it elsewhere, where every export reads
-    the table itself.
+    """Torch's class of the table; None in a version of torch that has it elsewhere.
 
-    Imported late: it brings onnxscript, which takes seconds.
+    There every export reads the table itself.
     """
+    # Imported late: it imports onnxscript, which takes seconds.
     try:
         from torch.onnx._internal.exporter._registration import ONNXRegistry
     except ImportError:
@@ -30,9 +30,9 @@ def _registry() -> Any:
 
 @contextmanager
 def read_once() -> Iterator[None]:
-    """Within, torch.onnx.export starts from a copy of the table that was read first.
+    """A context in which torch.onnx.export starts from a copy of the table that was read first.
 
-    It needs its own copy: it adds the translations of `custom_translation_table`.
+    It needs a copy of its own: it adds the translations of `custom_translation_table`.
     """
     registry = _registry()
     if registry is None or "from_torchlib" not in vars(registry):
@@ -40,10 +40,10 @@ def read_once() -> Iterator[None]:
         return
     plain = vars(registry)["from_torchlib"]
 
-    def from_torchlib(cls: Any, **asked: Any) -> Any:
-        key = tuple(asked.items())
+    def from_torchlib(cls: Any, **arguments: Any) -> Any:
+        key = tuple(arguments.items())
         if key not in _READ:
-            _READ[key] = plain.__func__(cls, **asked)
+            _READ[key] = plain.__func__(cls, **arguments)
         table = copy.copy(_READ[key])
         table.functions = {name: list(known) for name, known in table.functions.items()}
         return table

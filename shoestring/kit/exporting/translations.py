@@ -1,6 +1,4 @@
-"""What torch's exporter writes for operators that it does not know, or writes in a way that files
-do not hold.
-"""
+"""How torch's exporter writes operators that it does not know, or writes as files cannot hold."""
 
 from __future__ import annotations
 
@@ -15,13 +13,13 @@ from shoestring.kit.exporting import embedding_bag
 
 
 def translations() -> dict[Any, Callable]:
-    """Of each operator of torch, the function that writes it in ONNX's operators.
+    """The function that writes each operator of torch in ONNX's operators.
 
-    Activations on grids, and bags of embeddings.
+    These are activations on grids and embedding bags.
     """
     return {torch.ops.shoestring.on_grid.default: _on_grid} | embedding_bag.translations()
 
 
-def _on_grid(value: Any, step: Any, zero: Any) -> Any:
-    """A pair of QuantizeLinear and DequantizeLinear, which `lowering.py` completes."""
-    return operators.DequantizeLinear(operators.QuantizeLinear(value, step, zero), step, zero)  # pyright: ignore[reportArgumentType]
+def _on_grid(value: Any, scale: Any, zero: Any) -> Any:
+    """QuantizeLinear and DequantizeLinear, which `lowering.py` completes."""
+    return operators.DequantizeLinear(operators.QuantizeLinear(value, scale, zero), scale, zero)  # pyright: ignore[reportArgumentType]

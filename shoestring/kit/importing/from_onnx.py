@@ -49,9 +49,9 @@ def from_onnx(path: str | Path, *, fixed: Mapping[str, Any] | None = None) -> Ne
     resizes = any(node.operator == "Resize" for node in imported.content.graph.nodes)
     if resizes and (differ := _differing(module, imported.content)):
         warnings.warn(
-            f"{path}: as a module it answers otherwise than ONNX Runtime in {differ}, on "
-            "generated inputs. Resize by a scale that is not an integer does that, as the two "
-            "round coordinates differently: compare on inputs of yours before you go on",
+            f"{path}: as a module it answers otherwise than ONNX Runtime in {differ}, on generated "
+            "inputs. Resize by a scale that is not an integer does that, as the two round "
+            "coordinates differently: compare on inputs of yours before you go on",
             SkippedWarning,
             stacklevel=2,
         )
@@ -109,8 +109,8 @@ def network(
         )
         raise OperatorError(
             listed,
-            f"torch has no function for what {where} uses; the file runs as it is with "
-            "`shoestring pack`",
+            f"torch has no function for what {where} uses; the file runs as it is with `shoestring "
+            "pack`",
         )
     if graph.opset < OLDEST:
         raise ValueError(

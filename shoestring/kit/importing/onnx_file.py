@@ -196,8 +196,8 @@ def _refuse(model: onnx.ModelProto, path: Path) -> None:
         )
         advice = (
             f"; {' and '.join(flow)} can be taken out where the condition is known beforehand: "
-            "give the inputs or axes that decide it a value "
-            f"with fixed= (`--fix NAME=VALUE`), of {ends}; or export what is wanted alone"
+            "give the inputs or axes that decide it a value with fixed= (`--fix NAME=VALUE`), of "
+            f"{ends}; or export what is wanted alone"
         )
     raise OperatorError(listed, f"{path} has what files do not hold{advice}")
 

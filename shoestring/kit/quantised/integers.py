@@ -109,8 +109,8 @@ def say_what_stays(model: nn.Module, parameters: Parameters, integers: Collectio
     ]
     if left:
         why = (
-            "their weights are on no grid of 8 bits any more, or used elsewhere too, or "
-            "their biases are too large for one"
+            "their weights are on no grid of 8 bits any more, or used elsewhere too, or their "
+            "biases are too large for one"
         )
         warnings.warn(
             f"in floating point in the file: {', '.join(left)} ({why})",

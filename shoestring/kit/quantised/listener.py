@@ -82,10 +82,9 @@ class Listener(TorchFunctionMode):
         for (layer, function), count in self.places.calls.items():
             if self.turns[layer, function] > count:
                 raise RuntimeError(
-                    f"{layer or 'forward()'} called {function} {self.turns[layer, function]} "
-                    f"times in a part of the model that the loss calls, and {count} times in "
-                    "forward() on the task's example: call each part as forward() does, to have it "
-                    "quantised"
+                    f"{layer or 'forward()'} called {function} {self.turns[layer, function]} times "
+                    f"in a part of the model that the loss calls, and {count} times in forward() "
+                    "on the task's example: call each part as forward() does, to have it quantised"
                 )
 
 

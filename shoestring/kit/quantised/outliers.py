@@ -92,8 +92,8 @@ def far_off(batches: Sequence[Any]) -> FarOff | None:
     more = ", …" if len(search.seen) > 5 else ""
     named = ", ".join(where for where, _, _ in search.seen[:5]) + more
     told = (
-        f"{many} of {total} examples that reach {times:.3g} times as far from zero as all "
-        f"others ({named})"
+        f"{many} of {total} examples that reach {times:.3g} times as far from zero as all others "
+        f"({named})"
     )
     return FarOff(told, None if total < ENOUGH else _without(batches, rows))
 

@@ -54,8 +54,8 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
         path = storage.removeprefix("journal:")
         if not path:
             raise StudyError(
-                "the storage 'journal:' names no file: write journal:PATH, a file in a folder "
-                "that all machines share"
+                "the storage 'journal:' names no file: write journal:PATH, a file in a folder that "
+                "all machines share"
             )
         try:
             with explained(f"the journal {path}"):
@@ -73,8 +73,8 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
             TypeError,
         ) as error:
             raise StudyError(
-                f"{path} is no journal of a study, or is damaged ({error}): name another, or put "
-                "a copy back"
+                f"{path} is no journal of a study, or is damaged ({error}): name another, or put a "
+                "copy back"
             ) from error
     shown = shown_url(storage)
     with explained(f"the database {shown}"):

@@ -85,16 +85,15 @@ class SQLiteStorage(Storage):
             )
         if version > _VERSION:
             raise StudyError(
-                f"{self._path} was made by a newer version of shoestring (its schema is "
-                f"{version}, and this version reads {_VERSION}): update shoestring, or name "
-                "another folder"
+                f"{self._path} was made by a newer version of shoestring (its schema is {version}, "
+                f"and this version reads {_VERSION}): update shoestring, or name another folder"
             )
         return bool(tables)
 
     def _damaged(self, how: str) -> StudyError:
         return StudyError(
-            f"{self._path} is damaged ({how}): put a copy back, or delete it to measure "
-            "everything again"
+            f"{self._path} is damaged ({how}): put a copy back, or delete it to measure everything "
+            "again"
         )
 
     @contextmanager
@@ -201,8 +200,8 @@ class SQLiteStorage(Storage):
         with self._changing() as connection:
             row = self._model, *trial.key, trial.file, trial.to_json()
             sql = (
-                "insert or ignore into trials (model, technique, seed, fidelity, file, "
-                "trial) values (?, ?, ?, ?, ?, ?)"
+                "insert or ignore into trials (model, technique, seed, fidelity, file, trial) "
+                "values (?, ?, ?, ?, ?, ?)"
             )
             connection.execute(sql, row)
             mine = f"delete from claims where {_THIS_KEY} and (worker is null or worker = ?)"

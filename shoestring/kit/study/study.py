@@ -152,9 +152,8 @@ class Study:
             return SQLiteStorage(self.folder / "study.sqlite", self.model, self._watch)
         if not self._where.startswith("journal:") and "://" not in self._where:
             raise StudyError(
-                f"the storage {self._where!r} is not known: leave it out for SQLite in the "
-                "folder, or write journal:PATH or the URL of a database, as in "
-                "postgresql://user@host/name"
+                f"the storage {self._where!r} is not known: leave it out for SQLite in the folder, "
+                "or write journal:PATH or the URL of a database, as in postgresql://user@host/name"
             )
         try:
             from shoestring.kit.study.optuna_storage import open_optuna

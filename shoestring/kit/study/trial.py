@@ -229,6 +229,6 @@ def disk_full(what: str) -> OSError:
     return OSError(
         errno.ENOSPC,
         f"there is no room on the disk for {what}; every trial that was finished before is kept "
-        "and can be read: make room, or delete files that are not needed with Study.sweep, and "
-        "run the same command again to go on",
+        "and can be read: make room, or delete files that are not needed with Study.sweep, and run "
+        "the same command again to go on",
     )

@@ -58,8 +58,8 @@ def reason_not_to_cut(weight: Weight) -> str:
         return weight.why_foreign
     if any(is_masked(*owner) for owner in weight.owners):
         return (
-            "masked by torch's own pruning (torch.nn.utils.prune.remove(layer, name) makes "
-            "zeros of what it masks)"
+            "masked by torch's own pruning (torch.nn.utils.prune.remove(layer, name) makes zeros "
+            "of what it masks)"
         )
     if len(weight.owners) > 1:
         return "tied"

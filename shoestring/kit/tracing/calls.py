@@ -131,8 +131,8 @@ def calls_of(
     ]:
         raise ValueError(
             f"{forward.takes}, and the inputs have no {missing[0]!r}: add it, by that name, or, "
-            "where it is a state, write "
-            "Agreement(model, inputs, states={...}) in Python and return (model, task)"
+            "where it is a state, write Agreement(model, inputs, states={...}) in Python and "
+            "return (model, task)"
         )
     position, keyword = forward.split(inputs, states)
     floats = [one.dtype for one in model.parameters() if one.is_floating_point()]
@@ -232,8 +232,8 @@ def with_shapes(
         name = next(name for name, state in states.items() if not isinstance(state, Carried))
         raise ValueError(
             f"what shape the state {name!r} begins with is not known, and the model cannot be "
-            f"called without it ({error}): give it, such as "
-            f"states={{{name!r}: Carried({states[name]!r}, (1, 'N', 64))}}"
+            f"called without it ({error}): give it, such as states={{{name!r}: "
+            f"Carried({states[name]!r}, (1, 'N', 64))}}"
         ) from None
     carried: dict[str, Carried] = {}
     for name, state in states.items():
@@ -248,11 +248,11 @@ def with_shapes(
             )
         if two[path].shape == three[path].shape:
             raise ValueError(
-                f"the state {shown(path)} is {list(two[path].shape)} for 2 examples and for 3: "
-                "the model takes what it is given for one sequence, so "
-                "that examples would run into each other (nn.GRU and nn.LSTM do with N×C). Give "
-                "the inputs as N×T×1×C, a step of each at a time, or "
-                f"the state's shape, such as states={{{name!r}: Carried({state!r}, (1, 'N', 64))}}"
+                f"the state {shown(path)} is {list(two[path].shape)} for 2 examples and for 3: the "
+                "model takes what it is given for one sequence, so that examples would run into "
+                "each other (nn.GRU and nn.LSTM do with N×C). Give the inputs as N×T×1×C, a step "
+                f"of each at a time, or the state's shape, such as states={{{name!r}: "
+                f"Carried({state!r}, (1, 'N', 64))}}"
             )
         shapes = zip(two[path].shape, three[path].shape, strict=True)
         carried[name] = Carried(state, tuple("N" if a != b else a for a, b in shapes))

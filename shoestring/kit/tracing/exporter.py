@@ -67,9 +67,9 @@ def explain(error: BaseException) -> str:
         r"static shape of (\d+) for dimension inputs\['call'\](.*?)\.shape\[(\d+)\]", reason
     ):
         return (
-            f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the "
-            f"model {_FIXED} {fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), "
-            "or name the axes that do vary"
+            f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the model "
+            f"{_FIXED} {fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), or "
+            "name the axes that do vary"
         )
     elif any(
         word in reason
@@ -81,9 +81,9 @@ def explain(error: BaseException) -> str:
             "every input"
         )
     return (
-        f"the model cannot be exported: {reason}{line}. What to do: write that step with "
-        "functions that torch.onnx.export knows, or leave it out of forward() and do it before or "
-        "after the file runs"
+        f"the model cannot be exported: {reason}{line}. What to do: write that step with functions "
+        "that torch.onnx.export knows, or leave it out of forward() and do it before or after the "
+        "file runs"
     )
 
 
@@ -92,8 +92,8 @@ def advice(error: BaseException, otherwise: str) -> str:
     message = str(error)
     if any(word in message for word in ("CUDA", "cuda", "same device", "HIP", "mps")):
         return (
-            "files are made on the processor: have forward() take devices from its inputs "
-            "and weights (x.device), and fix none"
+            "files are made on the processor: have forward() take devices from its inputs and "
+            "weights (x.device), and fix none"
         )
     if "not implemented for 'Half'" in message or "not implemented for 'BFloat16'" in message:
         return "the processor has no kernel for that type: convert the model with model.float()"

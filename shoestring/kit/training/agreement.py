@@ -173,13 +173,13 @@ class Agreement(Task):
         )
         logits = " and ".join(map(shown, self._perhaps_logits))
         hint = (
-            f"; if {logits} are logits of classes, say same=SameClass() (--same class): "
-            "the largest is all that must stay then"
+            f"; if {logits} are logits of classes, say same=SameClass() (--same class): the "
+            "largest is all that must stay then"
         )
         pieces = f" windows of {self.window} steps" if self._calls.states else ""
         return (
-            f"agreement on {what}; {sizes[0]:,} inputs{pieces} to train on, {sizes[1]:,} to "
-            f"choose by, {sizes[2]:,} to prove on; one answer to every input would agree on "
+            f"agreement on {what}; {sizes[0]:,} inputs{pieces} to train on, {sizes[1]:,} to choose "
+            f"by, {sizes[2]:,} to prove on; one answer to every input would agree on "
             f"{100 * self.constant:.0f} %; taught: {self.teaching()}{hint if logits else ''}"
         )
 
@@ -216,8 +216,8 @@ class Agreement(Task):
             if path not in outputs:
                 raise ValueError(
                     f"the model gives {', '.join(map(shown, outputs))} in training, and "
-                    f"{shown(path)} is missing, which it gives in evaluation: return "
-                    "the same outputs in both modes"
+                    f"{shown(path)} is missing, which it gives in evaluation: return the same "
+                    "outputs in both modes"
                 )
             ours, theirs = (
                 (output.flatten(0, 1) if self._calls.states else output)
@@ -242,8 +242,8 @@ class Agreement(Task):
             after = self._calls(predict, inputs)
             if missing := [path for path in originals if path not in after]:
                 raise ValueError(
-                    f"the model gives {', '.join(map(shown, after))}, and gave "
-                    f"{shown(missing[0])} when it was copied"
+                    f"the model gives {', '.join(map(shown, after))}, and gave {shown(missing[0])} "
+                    "when it was copied"
                 )
             merits.append(
                 self._agreed(_arrays(originals), {path: array(after[path]) for path in originals})

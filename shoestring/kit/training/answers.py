@@ -163,8 +163,8 @@ def _checked(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     if not counts or len(set(counts.values())) > 1:
         flat = [one for one in inputs.values() if one.ndim == 1 and not one.is_floating_point()]
         bags = (
-            ". Ids in one row with offsets, as EmbeddingBag takes them, have no axis of "
-            "examples: give ids N×L, padded (padding_idx), without offsets"
+            ". Ids in one row with offsets, as EmbeddingBag takes them, have no axis of examples: "
+            "give ids N×L, padded (padding_idx), without offsets"
         )
         raise ValueError(
             "inputs have one number of examples along axis 0, and these have the shapes "
@@ -172,8 +172,8 @@ def _checked(inputs: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         )
     if (count := next(iter(counts.values()))) < FEWEST:
         raise ValueError(
-            f"there are {count} inputs, and it takes {FEWEST} or more, of which some are held "
-            "out: with 100 held out, each is one point of the score"
+            f"there are {count} inputs, and it takes {FEWEST} or more, of which some are held out: "
+            "with 100 held out, each is one point of the score"
         )
     floats = [one.dtype for one in model.parameters() if one.is_floating_point()]
     for name, one in inputs.items():
@@ -356,9 +356,9 @@ def warn_of_repeated(parts: Mapping[str, Part]) -> None:
     share = sum(one in known for one in held) / max(len(held), 1)
     if share > _REPEATED:
         warnings.warn(
-            f"{100 * share:.0f} % of the inputs that are held out are among those to train on "
-            "too: agreement on them says little of others. Give each input once, or groups= that "
-            "keep the same together",
+            f"{100 * share:.0f} % of the inputs that are held out are among those to train on too: "
+            "agreement on them says little of others. Give each input once, or groups= that keep "
+            "the same together",
             stacklevel=4,
         )
 
@@ -378,8 +378,8 @@ def check_itself(agreement: float) -> None:
     """Raise ValueError where a model does not agree with itself."""
     if not agreement >= _ITSELF:
         raise ValueError(
-            f"the model agrees with itself on {100 * agreement:.1f} % only: forward() draws "
-            "random numbers, changes the module, or answers NaN or infinity (a mask of logits, "
-            "say). Have it give the same numbers twice in evaluation, or say with same= or kinds= "
-            "what is to agree"
+            f"the model agrees with itself on {100 * agreement:.1f} % only: forward() draws random "
+            "numbers, changes the module, or answers NaN or infinity (a mask of logits, say). Have "
+            "it give the same numbers twice in evaluation, or say with same= or kinds= what is to "
+            "agree"
         )

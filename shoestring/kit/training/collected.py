@@ -105,8 +105,8 @@ def _columns(split: str, items: Iterable[Any], what: str) -> list[list[Tensor]]:
         parts = _parts(split, item, f"{what} {index}")
         if columns and len(parts) != len(columns):
             raise ValueError(
-                f"{split}: {what} {index} has {len(parts)} parts, and {what} 0 has "
-                f"{len(columns)}: make them alike"
+                f"{split}: {what} {index} has {len(parts)} parts, and {what} 0 has {len(columns)}: "
+                "make them alike"
             )
         columns = columns or [[] for _ in parts]
         for column, part in zip(columns, parts, strict=True):
@@ -147,8 +147,8 @@ def _parts(split: str, item: Any, where: str) -> list[Tensor]:
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
                 f"{split}: {where} holds a {type(part).__name__}, which is no tensor: convert it "
-                f"in the Dataset (pictures with torchvision's ToTensor, words to their numbers), "
-                f"or {_TASK}"
+                "in the Dataset (pictures with torchvision's ToTensor, words to their numbers), or "
+                f"{_TASK}"
             ) from None
     return tensors
 

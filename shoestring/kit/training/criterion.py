@@ -19,8 +19,8 @@ _ELEMENTWISE = (
     functional.binary_cross_entropy,
 )
 _PICK = (
-    "give Supervised a criterion= that takes what it is to be, such as lambda outputs, "
-    "targets: cross_entropy({}, targets)"
+    "give Supervised a criterion= that takes what it is to be, such as lambda outputs, targets: "
+    "cross_entropy({}, targets)"
 )
 
 

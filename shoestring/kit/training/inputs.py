@@ -66,8 +66,8 @@ class Pictures:
         if len(sizes := sorted({picture.size[::-1] for picture in pictures})) > 1:
             raise ValueError(
                 f"the pictures in {self.folder} have {len(sizes)} sizes, {sizes[0]} and "
-                f"{sizes[-1]} among them: give one to bring them to, "
-                "Pictures(folder, size=(height, width))"
+                f"{sizes[-1]} among them: give one to bring them to, Pictures(folder, "
+                "size=(height, width))"
             )
         pixels = torch.from_numpy(np.stack([_pixels(picture, grey) for picture in pictures]))
         return pixels[:, None] if grey else pixels.permute(0, 3, 1, 2).contiguous()

@@ -133,8 +133,8 @@ def _backward(
         if not torch.isfinite(loss):
             rate = training.optimizer.learning_rate
             raise DivergedError(
-                f"the loss is {loss.item()} {where}: use a learning rate below {rate:g}, and "
-                "check the data for NaN"
+                f"the loss is {loss.item()} {where}: use a learning rate below {rate:g}, and check "
+                "the data for NaN"
             )
         loss.backward()
     return loss.item()

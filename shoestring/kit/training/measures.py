@@ -106,8 +106,8 @@ def _declared_measures(
         return {ALL: same}
     raise ValueError(
         f"same is {same}, and the model has {len(judged)} outputs, "
-        f"{', '.join(map(shown, judged))}: say of which, "
-        f"same={{{shown(judged[0])!r}: {same!r}}}, and the others follow their kinds"
+        f"{', '.join(map(shown, judged))}: say of which, same={{{shown(judged[0])!r}: {same!r}}}, "
+        "and the others follow their kinds"
     )
 
 

@@ -47,15 +47,15 @@ def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
         and are_probabilities(targets, -1)
     ):
         return (
-            "merit=lambda out, y: out.argmax(-1) == y.argmax(-1), for labels that are "
-            "shares of classes"
+            "merit=lambda out, y: out.argmax(-1) == y.argmax(-1), for labels that are shares of "
+            "classes"
         )
     if (targets.dtype.kind in "fb" or outputs.size == targets.size) and not set(
         np.unique(targets)
     ) - {0, 1}:
         return (
-            f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no "
-            "(0.5 in place of 0 for probabilities)"
+            f"merit=lambda out, y: ((out > 0).reshape(y.shape) == y){mean}, for yes or no (0.5 in "
+            "place of 0 for probabilities)"
         )
     if targets.dtype.kind == "f":
         return f"merit=lambda out, y: -((out.reshape(y.shape) - y) ** 2){mean}, for numbers"
@@ -66,8 +66,8 @@ def _misfit(outputs: np.ndarray, targets: np.ndarray) -> str:
     )
     if several and outputs.shape[:-1] == targets.shape:
         ways = (
-            f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1, "
-            "as cross_entropy has them, or with argmax(-1)"
+            f"merit=lambda out, y: (out.argmax(1) == y){mean}, for classes along axis 1, as "
+            "cross_entropy has them, or with argmax(-1)"
         )
         return ways if first and outputs.ndim > 2 else ""
     if first:
@@ -85,8 +85,8 @@ def merits_of(
     merits = np.asarray(merit(outputs, targets))
     if merits.ndim == 0:
         raise ValueError(
-            f"the merit gives one number ({merits}) for {len(targets)} examples, and one for "
-            "each is wanted: give it as metric= in place of merit= where it is of a whole split"
+            f"the merit gives one number ({merits}) for {len(targets)} examples, and one for each "
+            "is wanted: give it as metric= in place of merit= where it is of a whole split"
         )
     some = merits.ndim == 1 and len(targets) <= len(merits) <= max(targets.size, len(targets))
     if merits.shape != targets.shape and not some:

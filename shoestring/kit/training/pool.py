@@ -187,8 +187,8 @@ class Pool:
                 (weights >= 0).all() and weights.isfinite().all()
             ):
                 raise ValueError(
-                    f"weights of shape {list(weights.shape)}: give one number, 0 or more, for "
-                    f"each of {len(chosen)} labels"
+                    f"weights of shape {list(weights.shape)}: give one number, 0 or more, for each "
+                    f"of {len(chosen)} labels"
                 )
         return replace(self, targets=labels, indices=chosen, weights=weights)
 

@@ -66,8 +66,8 @@ def check_axes(axes: Any, inputs: Sequence[Tensor], task: str) -> None:
         )
     if len(axes) != len(inputs):
         raise ValueError(
-            f"axes has {len(axes)} mappings and {task} has {len(inputs)} inputs: "
-            "give one for each, in their order, {} where none varies"
+            f"axes has {len(axes)} mappings and {task} has {len(inputs)} inputs: give one for "
+            "each, in their order, {} where none varies"
         )
     for number, (tensor, own) in enumerate(zip(inputs, axes, strict=True)):
         if wrong := [axis for axis in own if not 0 < axis < tensor.ndim]:

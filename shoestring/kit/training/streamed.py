@@ -186,17 +186,15 @@ def _parsed(
     else:
         kind = f"a {type(batch).__name__}"
         raise TypeError(
-            f"{where} is {kind}, and (inputs, targets) or a dict with the targets in it is "
-            "wanted: have the loader give these, or write a class from shoestring.Task "
-            "(docs/tasks.md)"
+            f"{where} is {kind}, and (inputs, targets) or a dict with the targets in it is wanted: "
+            "have the loader give these, or write a class from shoestring.Task (docs/tasks.md)"
         )
     try:
         targets = as_targets(targets)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
-            f"{where} has targets of type {type(targets).__name__}, which are no tensor "
-            f"({error}): have the loader give a tensor, or write a class from shoestring.Task "
-            "(docs/tasks.md)"
+            f"{where} has targets of type {type(targets).__name__}, which are no tensor ({error}): "
+            "have the loader give a tensor, or write a class from shoestring.Task (docs/tasks.md)"
         ) from None
     if not targets.ndim or not len(targets):
         raise ValueError(f"{where} has no examples: axis 0 of the targets must be the example")

@@ -61,9 +61,8 @@ def from_torch(path: Path) -> Checkpoint:
     except UnpicklingError as error:
         raise ValueError(
             f"{path} holds more than tensors, and reading that could run code in it "
-            f"({_reason(error)}). If you trust it, "
-            "load it with torch.load(..., weights_only=False), save model.state_dict() with "
-            "torch.save, and pack that"
+            f"({_reason(error)}). If you trust it, load it with torch.load(..., "
+            "weights_only=False), save model.state_dict() with torch.save, and pack that"
         ) from None
     except (
         RuntimeError,

@@ -93,8 +93,8 @@ def _check_closures(model: nn.Module) -> None:
                     where = f"{path}.{name}".lstrip(".")
                     raise UncopyableError(
                         f"the model cannot be copied, and techniques work on a copy: {where} is a "
-                        f"function that holds a {type(held).__name__} of the "
-                        "model, which a copy of it would share: make it a method"
+                        f"function that holds a {type(held).__name__} of the model, which a copy "
+                        "of it would share: make it a method"
                     )
 
 
@@ -196,14 +196,13 @@ def _culprit(model: nn.Module, error: Exception) -> str:
             if what is not None:
                 kind = "an open file" if hasattr(what, "fileno") else f"a {type(what).__name__}"
                 return (
-                    f"the model cannot be copied, and techniques work on a copy: {where} is "
-                    f"{kind} ({_first_line(why)}). Make it where "
-                    "forward() needs it, or take it off the module before "
-                    f"(model.{path + '.' if path else ''}{name} = None)"
+                    f"the model cannot be copied, and techniques work on a copy: {where} is {kind} "
+                    f"({_first_line(why)}). Make it where forward() needs it, or take it off the "
+                    f"module before (model.{path + '.' if path else ''}{name} = None)"
                 )
     return (
-        "the model cannot be copied, and techniques work on a copy: copy.deepcopy(model) "
-        f"says {_first_line(error)}"
+        "the model cannot be copied, and techniques work on a copy: copy.deepcopy(model) says "
+        f"{_first_line(error)}"
     )
 
 

@@ -219,8 +219,7 @@ def parameters_of(model: nn.Module) -> Parameters:
             if raw.is_meta:
                 raise ValueError(
                     f"{name} is on the meta device and has no values: make the model on the "
-                    "processor, or "
-                    "load its weights with load_state_dict(..., assign=True)"
+                    "processor, or load its weights with load_state_dict(..., assign=True)"
                 )
             weight = weights.setdefault(id(raw), Weight((), (), raw, is_parameter))
             weights[id(raw)] = replace(
@@ -293,8 +292,8 @@ def compressible(
         warnings.warn(f"{who} skipped {', '.join(names)}: {why}", SkippedWarning, stacklevel=3)
     if masked := [w.name for w in weights if any(is_masked(*owner) for owner in w.owners)]:
         why = (
-            "torch.nn.utils.prune.remove(layer, name) makes zeros of what it masks, which "
-            "take fewer bytes"
+            "torch.nn.utils.prune.remove(layer, name) makes zeros of what it masks, which take "
+            "fewer bytes"
         )
         warnings.warn(
             f"{who} does not see what torch's own pruning masks in {', '.join(masked)}: {why}",
@@ -377,6 +376,6 @@ def check_finite(model: nn.Module, used: Container[int] | None = None) -> None:
             else ""
         )
         raise ValueError(
-            f"{text}: the model has diverged; train it again with a smaller learning rate, or "
-            f"load an earlier checkpoint{unused}"
+            f"{text}: the model has diverged; train it again with a smaller learning rate, or load "
+            f"an earlier checkpoint{unused}"
         )

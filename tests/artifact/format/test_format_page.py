@@ -157,8 +157,8 @@ def test_the_tables_and_limits_of_the_page():
     )
     assert f"`.shoe` file, versions {file.VERSION} and {file.ENTRIES_VERSION}" in PAGE
     assert (
-        f"| `{file.VERSION:02x}` | the version: {file.ENTRIES_VERSION:02x} where there are "
-        "several entries |" in PAGE
+        f"| `{file.VERSION:02x}` | the version: {file.ENTRIES_VERSION:02x} where there are several "
+        "entries |" in PAGE
     )
     assert file.MAX_BYTES == 1 << 30
     assert tensors.MOST_AXES == 32

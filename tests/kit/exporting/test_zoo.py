@@ -180,8 +180,8 @@ def test_argument_is_left_alone(visit: Visit):
 def test_what_is_skipped_is_named(visit: Visit):
     if visit.animal.name in ("weight_norm", "spectral_norm"):
         call = (
-            "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a "
-            "plain parameter of it"
+            "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') makes a plain "
+            "parameter of it"
         )
         why = f"parametrized by something else ({call})"
         assert visit.warned == [

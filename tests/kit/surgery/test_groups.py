@@ -96,7 +96,7 @@ def test_a_residual_sum_takes_the_channels_of_both_branches():
         small.conv.weight.shape == (5, 5, 3, 3)
         and small.head.in_features == small.norm2.num_features == 5
     )
-    # 5 positions fewer in and out: 64 positions of 3·3·(3·8 + 8·8) products, and 8·4 in the head, for
+    # 5 positions fewer in and out: 64 positions of 3·3·(3·8 + 8·8) products, 8·4 in the head, for
     # three examples.
     assert groups.products(parameters_of(model)) == 3 * (64 * 9 * (3 * 8 + 8 * 8) + 8 * 4)
     assert groups.products(parameters_of(model), [torch.tensor([1, 4, 5])]) == 3 * (

@@ -735,7 +735,7 @@ def test_sparse_networks_give_the_same_answers(seed: int, sparsity: float, norme
     "animal", [one for one in ZOO if one.name not in ("bert", "gpt2")], ids=lambda one: one.name
 )
 def test_models_of_every_kind(animal: Animal):
-    """Half of the rows and columns of every matrix are zero: whatever is removed, the answers stay."""
+    """Half of the rows and columns of each matrix are zero; the answers must stay."""
     model, task = animal()
     with torch.no_grad():
         for one in parameters_of(model):

@@ -204,8 +204,8 @@ def test_numbers_out_of_a_linear_layer_may_be_logits_and_it_is_said(
     model = mlp(6, 16, columns)
     model = model if last is None else nn.Sequential(model, last)
     said = (
-        "if output are logits of classes, say same=SameClass() (--same class): the largest "
-        "is all that must stay then"
+        "if output are logits of classes, say same=SameClass() (--same class): the largest is all "
+        "that must stay then"
     )
     assert (said in str(Agreement(model, random(100, 6)))) == hint
     for told in (
@@ -798,8 +798,8 @@ def test_what_a_measure_is_does_not_hang_on_where_it_lies():
 @pytest.mark.slow
 def test_what_a_measure_is_is_the_same_in_every_process():
     told = (
-        "from shoestring.kit.training.same import identity; print(identity(lambda one, "
-        "other: one in {'a', 'b', 'c', 'd'}))"
+        "from shoestring.kit.training.same import identity; print(identity(lambda one, other: one "
+        "in {'a', 'b', 'c', 'd'}))"
     )
     said = [
         subprocess.run(
