@@ -263,9 +263,9 @@ def target() -> None:
     import atheris  # pyright: ignore[reportMissingImports]
 
     with atheris.instrument_imports(include=["shoestring.artifact"]):  # pyright: ignore[reportAttributeAccessIssue]
+        from shoestring.artifact import bill
         from shoestring.artifact.coding import context_loop
         from shoestring.artifact.coding import matrices as context_coding
-        from shoestring.artifact.format import file
         from shoestring.artifact.wire import ShoeError
     context_loop.__dict__["_loop_for"] = lambda _count: (
         None
@@ -277,7 +277,7 @@ def target() -> None:
     def read(data: bytes) -> None:
         whole = as_file(data)
         try:
-            lines = file.bill(whole, max_bytes=MAX_BYTES)
+            lines = bill(whole, max_bytes=MAX_BYTES)
             assert sum(line.bytes for line in lines) == len(whole), "the bill does not add up"
         except ShoeError:
             pass

@@ -30,7 +30,7 @@ from planner_runs import onnx_session, outline, packed, processor
 from rows import Rows, conditions
 
 from shoestring.artifact import OnnxRuntime, load, read, save
-from shoestring.artifact.format.protobuf import onnx as as_onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import array, score, seeded
 from shoestring.kit import ExportError, Training, write
@@ -214,7 +214,7 @@ def float_onnx(folder: Path) -> Path:
     """The network as float ONNX."""
     content = read(folder / "original.shoe")
     path = folder / "original.onnx"
-    save(path, as_onnx(*fold_transposes(content.graph, content.tensors)))
+    save(path, onnx_bytes(*fold_transposes(content.graph, content.tensors)))
     return path
 
 

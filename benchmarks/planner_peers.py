@@ -38,7 +38,7 @@ from planner_runs import Bench, Run, empty, opened, told, weighed_rows, with_num
 from rows import Rows
 
 from shoestring.artifact import save
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import Budget
 
@@ -216,7 +216,7 @@ def given(bench: Bench, run: Run, folder: Path) -> None:
     folder.mkdir()
     content = bench.content
     names = [port.name for port in content.graph.inputs]
-    save(folder / "model.onnx", onnx(*fold_transposes(content.graph, content.tensors)))
+    save(folder / "model.onnx", onnx_bytes(*fold_transposes(content.graph, content.tensors)))
     inputs, targets = bench.sealed._split("train")
     drawn = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:EXAMPLES]
     calibration = {name: one[drawn].numpy() for name, one in zip(names, inputs, strict=True)}

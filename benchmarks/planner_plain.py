@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from shoestring.artifact import read, save
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import seeded
 from shoestring.kit import clone, write
@@ -110,7 +110,7 @@ def as_onnx(bench: Bench, model: nn.Module, path: Path) -> Path:
     packed = path.with_suffix(".shoe")
     write(model, bench.sealed, packed)
     content = read(packed)
-    save(path, onnx(*fold_transposes(content.graph, content.tensors)))
+    save(path, onnx_bytes(*fold_transposes(content.graph, content.tensors)))
     return path
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import Content, load, read, save
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.core import array
 from shoestring.kit import Supervised
@@ -87,7 +87,7 @@ def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
     content = content_of(file)
     names = [port.name for port in content.graph.inputs]
     save(
-        folder / "model.onnx", onnx(*fold_transposes(content.graph, content.tensors))
+        folder / "model.onnx", onnx_bytes(*fold_transposes(content.graph, content.tensors))
     )  # as torch's own exporter leaves it
     inputs, targets = task._split("train")
     chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:EXAMPLES]

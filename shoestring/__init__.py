@@ -1,6 +1,7 @@
-"""Deep learning on a shoestring: a model, a task and a budget in; a small file that runs out.
+"""Compress a PyTorch model, for a task and within a budget, into a small file that runs.
 
-Nothing here imports torch until something that needs it is used.
+This module imports the public names and the rooms when they are first used. `import shoestring`
+imports no torch.
 """
 
 from importlib import import_module

@@ -45,14 +45,14 @@ def peer(tmp_path_factory):
     """Runs a peer that multiplies by the largest number it has seen, 7; after `quantise`."""
     from samples import linear
 
-    from shoestring.artifact.format.protobuf import onnx
+    from shoestring.artifact.format.protobuf import onnx_bytes
 
     folder = tmp_path_factory.mktemp("peer")
     script, given, out = folder / "peer.py", folder / "given", folder / "out"
     script.write_text(PEER)
     given.mkdir()
     content = linear()
-    (given / "model.onnx").write_bytes(onnx(content.graph, content.tensors))
+    (given / "model.onnx").write_bytes(onnx_bytes(content.graph, content.tensors))
     np.savez(given / "calibration.npz", x=np.array([1, 2, 7, 3, 4], np.float32))
     np.savez(given / "example.npz", x=np.ones((2, 3), np.float32))
 

@@ -1,12 +1,11 @@
-"""The `.shoe` file: writing and reading its bytes, and running it. Needs no torch."""
+"""Writing, reading and running `.shoe` files. Nothing here needs torch."""
 
+from shoestring.artifact.format.bill import Line, bill
 from shoestring.artifact.format.file import (
     MAX_BYTES,
     Checkpoint,
     Content,
     Entries,
-    Line,
-    bill,
     by_entry,
     read,
     read_model,

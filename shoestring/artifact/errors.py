@@ -1,6 +1,6 @@
-"""What to install where something is missing.
+"""Errors for packages that are not installed, with the command that installs them.
 
-Shoestring is on no index, so extras are those of its source.
+Shoestring is not on a package index, so the command installs from its source.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from pathlib import Path
 
 
 def missing(*names: str, extra: str, what: str = "") -> ModuleNotFoundError:
-    """The error that says which of these packages are not installed, which extra brings them, and
-    how; `what` is what needs them.
+    """The error to raise when optional packages are not installed.
+
+    Its message names the absent packages, the extra that contains them, and the command.
+    `names`: the packages that are needed; if all are installed, the first is called absent.
+    `extra`: the extra that contains them, such as "train".
+    `what`: what needs them, for the beginning of the message; "": not said.
     """
-    absent = [name for name in names if not _is_there(name)] or list(names[:1])
-    told = (
+    absent = [name for name in names if not _is_installed(name)] or list(names[:1])
+    sentence = (
         f"{', '.join(absent[:-1])} and {absent[-1]} are" if len(absent) > 1 else f"{absent[0]} is"
     )
-    them = "they come" if len(absent) > 1 else "it comes"
+    comes = "they come" if len(absent) > 1 else "it comes"
     needs = f"{what}: " if what else ""
     return ModuleNotFoundError(
-        f"{needs}{told} not installed: {them} with the extra `{extra}` ({install(extra)})",
+        f"{needs}{sentence} not installed: {comes} with the extra `{extra}` ({install(extra)})",
         name=absent[0],
     )
 
 
-def _is_there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError):
@@ -33,7 +37,7 @@ def _is_there(name: str) -> bool:
 
 
 def install(*extras: str) -> str:
-    """The command that installs extras, and where to give it."""
+    """The command that installs extras, and the folder in which to run it."""
     source = Path(__file__).parents[2]
     here = (
         f"the folder of its source{f', {source}' if (source / 'pyproject.toml').is_file() else ''}"

@@ -1,13 +1,13 @@
-"""Nests of tuples, lists and mappings.
+"""Walks, flattens and rebuilds nests of tuples, lists and mappings.
 
-The one place that walks them, takes them apart and puts them together.
-A nest is what a model takes or returns: lists, tuples, named tuples and mappings, within each
-other. All else is a leaf: tensors, arrays and numbers, None, and dataclasses too.
+A nest is what a model takes or returns: lists, tuples, named tuples and mappings inside each other.
+Everything else is a leaf: tensors, arrays, numbers, None, and dataclasses too. For example, with
 
-    leaves, structure = flatten({"ids": x, "pair": (y, z)})    [x, y, z] and {"ids": 0, "pair": (1,
-    2)} fill(structure, leaves)                                    {"ids": x, "pair": (y, z)}
-    paths({"ids": x, "pair": (y, z)})                          [("ids", x), ("pair.0", y),
-    ("pair.1", z)]
+    nest = {"ids": x, "pair": (y, z)}
+
+- `flatten(nest)` is `([x, y, z], {"ids": 0, "pair": (1, 2)})`, the leaves and the structure;
+- `fill({"ids": 0, "pair": (1, 2)}, [x, y, z])` is the nest again;
+- `paths(nest)` is `[("ids", x), ("pair.0", y), ("pair.1", z)]`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from copy import copy
 from typing import Any
 
 Structure = Any
-"""A nest with the number of a leaf in place of each leaf, and None in place of what is no leaf that
-counts.
+"""A nest with an integer, the index of the leaf, in place of each leaf that is kept; None in place
+of the others.
 """
 _Pairs = list[tuple[Any, Any]]
 
 
 def items(nest: Any, keys: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:
-    """(the keys and indices that lead to it, leaf) of each leaf, in order.
+    """(keys and indices that lead to the leaf, leaf) of each leaf, in order.
 
-    A mapping is walked in the order of its items.
+    `keys`: the beginning of the keys of every leaf.
+    Mappings are walked in the order of their items.
     """
     branches = _branches(nest)
     if branches is None:
@@ -44,82 +45,83 @@ def leaves(nest: Any) -> list[Any]:
 
 
 def paths(nest: Any, start: str = "") -> list[tuple[str, Any]]:
-    """(name, leaf) of each leaf, in order.
+    """(path, leaf) of each leaf, in order, with paths such as "boxes.0" and "1".
 
-    "boxes.0", "1", and `start` for a nest that is a leaf itself.
+    `start`: the beginning of every path; it is the whole path where the nest is a leaf itself.
     """
-    found: list[tuple[str, Any]] = []
+    named: list[tuple[str, Any]] = []
     for keys, leaf in items(nest):
         path = start
         for key in keys:
             path = f"{path}.{key}".lstrip(".")
-        found.append((path, leaf))
-    return found
+        named.append((path, leaf))
+    return named
 
 
 def map(change: Callable[[Any], Any], nest: Any) -> Any:
-    """The nest with each leaf changed.
+    """The nest with `change(leaf)` in place of each leaf.
 
-    Tuples, lists and dictionaries keep their class; any other mapping becomes a dict.
+    Tuples, lists, dicts and `UserDict`s keep their class; any other mapping becomes a dict.
     """
     return _rebuilt(nest, change, _of_class)
 
 
 def flatten(nest: Any, keep: Callable[[Any], bool] | None = None) -> tuple[list[Any], Structure]:
-    """The leaves, in order, and the nest with their numbers in their places.
+    """(leaves in order, the nest with the index of each leaf in its place).
 
-    `keep`: the leaves that count; None: all of them.
-    In the structure mappings are dicts, and tuples and lists are of these classes, but for named
-    tuples, which keep theirs.
+    `keep`: whether a leaf is kept; the others become None in the structure. None: all are kept.
+    In the structure every mapping is a dict, every tuple a tuple and every list a list; only named
+    tuples keep their class.
     """
-    found: list[Any] = []
+    kept: list[Any] = []
 
     def number(leaf: Any) -> int | None:
         if keep is not None and not keep(leaf):
             return None
-        found.append(leaf)
-        return len(found) - 1
+        kept.append(leaf)
+        return len(kept) - 1
 
     structure = _rebuilt(nest, number, _of_plain_class)
-    return found, structure
+    return kept, structure
 
 
 def fill(structure: Structure, leaves: Sequence[Any]) -> Any:
-    """The nest of a structure with these leaves in place of their numbers.
+    """The nest with this structure and these leaves; the opposite of `flatten`.
 
-    None where the structure has no number.
+    It has None wherever the structure has no integer.
     """
     return map(lambda number: leaves[number] if isinstance(number, int) else None, structure)
 
 
 def match(structure: Structure, nest: Any, where: str) -> dict[int, Any]:
-    """What a nest has in the places of a structure's numbers, by these numbers.
+    """The parts of a nest that stand where a structure has its integers, by these integers.
 
-    A list may stand for a tuple, and the reverse.
-    `where` says in errors which nest it is. Raises TypeError where it is not nested as the
-    structure is.
+    For example, `match({"ids": 0, "pair": (1, 2)}, {"ids": x, "pair": [y, z]}, "batch")` is
+    `{0: x, 1: y, 2: z}`: a list may stand for a tuple, and a tuple for a list.
+    `where`: what error messages call the nest.
+    Raises TypeError where the nest does not have the structure.
     """
     if isinstance(structure, int):
         return {structure: nest}
-    found: dict[int, Any] = {}
+    matched: dict[int, Any] = {}
     if isinstance(structure, Mapping):
         if not isinstance(nest, Mapping) or nest.keys() != structure.keys():
             keys = ", ".join(repr(key) for key in structure) or "(none)"
-            raise TypeError(f"{where} is wanted as a dictionary with the keys {keys}")
+            raise TypeError(f"{where} must be a dictionary with the keys {keys}")
         for key, branch in structure.items():
-            found |= match(branch, nest[key], f"{where}[{key!r}]")
+            matched |= match(branch, nest[key], f"{where}[{key!r}]")
     elif isinstance(structure, list | tuple):
         if not isinstance(nest, list | tuple) or len(nest) != len(structure):
-            raise TypeError(f"{where} is wanted as a list or tuple of {len(structure)}")
-        for index, (branch, one) in enumerate(zip(structure, nest, strict=True)):
-            found |= match(branch, one, f"{where}[{index}]")
-    return found
+            raise TypeError(f"{where} must be a list or tuple of {len(structure)}")
+        for index, (branch, part) in enumerate(zip(structure, nest, strict=True)):
+            matched |= match(branch, part, f"{where}[{index}]")
+    return matched
 
 
 def plain(nest: Any) -> Any:
-    """The nest as tuples, lists and dicts with text for keys, whatever their classes.
+    """The nest made of plain tuples, lists and dicts with strings for keys.
 
-    What a file can say of it.
+    This is what a file can store.
     """
 
     def make(node: Any, pairs: _Pairs) -> Any:
@@ -138,8 +140,9 @@ def _branches(nest: Any) -> Iterable[tuple[Any, Any]] | None:
 
 
 def _rebuilt(nest: Any, change: Callable[[Any], Any], make: Callable[[Any, _Pairs], Any]) -> Any:
-    """The nest with its leaves changed, each node made of the node before and of (key or index,
-    branch) of its new branches.
+    """The nest with `change(leaf)` in place of each leaf and nodes made anew.
+
+    `make`: the new node, given the old one and (key or index, branch) of its new branches.
     """
     branches = _branches(nest)
     if branches is None:
@@ -148,7 +151,7 @@ def _rebuilt(nest: Any, change: Callable[[Any], Any], make: Callable[[Any, _Pair
 
 
 def _of_class(node: Any, pairs: _Pairs) -> Any:
-    """A node of the class of another one."""
+    """The branches in a node of the class of `node`, or in a dict for other mappings."""
     if isinstance(node, list | tuple):
         values = [value for _, value in pairs]
         return type(node)(*values) if _is_named(node) else type(node)(values)
@@ -161,9 +164,10 @@ def _of_class(node: Any, pairs: _Pairs) -> Any:
 
 
 def _of_plain_class(node: Any, pairs: _Pairs) -> Any:
-    """A node that may have numbers for leaves.
+    """The branches in a plain tuple, list or dict, or in a named tuple of the same class.
 
-    Classes that look at what they are given are not made.
+    The leaves of a structure are integers. Other classes might check their values, so they are not
+    made. `_make` does not call the constructor of a named tuple.
     """
     if isinstance(node, Mapping):
         return dict(pairs)

@@ -1,6 +1,6 @@
-"""Bytes out and bytes in.
+"""Writes and reads bytes: variable-length integers, strings and deflated data.
 
-Variable-length integers, strings, and a reader that never reads past the end.
+The reader never reads past the end.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ import zlib
 
 
 class ShoeError(ValueError):
-    """A file that is not a whole, sound `.shoe` file, or that asks for more than its reader allows."""
+    """A file is not a complete, valid `.shoe` file, or it needs more memory than is allowed."""
 
 
 class Writer(bytearray):
-    """A growing run of bytes."""
+    """A bytearray to which integers and strings are appended."""
 
     def varint(self, number: int) -> None:
-        """An unsigned integer below 2^64, seven bits a byte, lowest first, the top bit set on all
-        but the last byte.
+        """Append an unsigned integer below 2^64 with seven bits a byte, the lowest first.
+
+        The top bit is set on all bytes but the last. Raises ValueError for any other integer.
         """
         if not 0 <= number < 1 << 64:
             raise ValueError(f"{number} is not an unsigned integer of 64 bits")
@@ -27,18 +28,21 @@ class Writer(bytearray):
         self.append(number)
 
     def signed(self, number: int) -> None:
-        """A signed integer of 64 bits as an unsigned one: 0, -1, 1, -2, ... become 0, 1, 2, 3, ..."""
+        """Append a signed integer of 64 bits as a varint: 0, -1, 1, -2 become 0, 1, 2, 3."""
         self.varint(number << 1 if number >= 0 else (-number << 1) - 1)
 
     def text(self, text: str) -> None:
-        """A string: the length of its UTF-8 form, then that."""
+        """Append a string: the length of its UTF-8 form in bytes, then that form."""
         data = text.encode()
         self.varint(len(data))
         self += data
 
 
 class Reader:
-    """Reads what a Writer wrote; anything else raises ShoeError."""
+    """Reads what a Writer wrote, from the first byte on; raises ShoeError for anything else.
+
+    `what`: what error messages call these bytes, such as "tensor list".
+    """
 
     def __init__(self, data: bytes | memoryview, what: str) -> None:
         self.data = memoryview(data)
@@ -46,7 +50,7 @@ class Reader:
         self.at = 0
 
     def fail(self, why: str) -> ShoeError:
-        """The error to raise, with the place in it."""
+        """The error to raise, whose message says why and at which byte."""
         return ShoeError(f"damaged file: {why} (byte {self.at} of the {self.what})")
 
     def left(self) -> int:
@@ -54,7 +58,7 @@ class Reader:
         return len(self.data) - self.at
 
     def take(self, count: int) -> memoryview:
-        """The next `count` bytes."""
+        """The next `count` bytes, not copied."""
         if count > self.left():
             raise self.fail(f"{count} bytes are wanted and {self.left()} are left")
         self.at += count
@@ -87,7 +91,7 @@ class Reader:
         return number >> 1 if not number & 1 else -((number + 1) >> 1)
 
     def count(self) -> int:
-        """The length of a list whose items take a byte or more each."""
+        """The length of a list, each of whose items takes a byte or more."""
         number = self.varint()
         if number > self.left():
             raise self.fail(f"a list of {number} is longer than the bytes that are left")
@@ -101,30 +105,36 @@ class Reader:
             raise self.fail("a name is not UTF-8") from None
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Raises ShoeError where bytes are left."""
         if self.left():
             raise self.fail(f"{self.left()} bytes too many")
 
 
 def squeeze(data: bytes, dictionary: bytes = b"") -> bytes:
-    """The length, then raw deflate (RFC 1951), which may refer to the dictionary as if it came
-    before.
+    """The length of the data as a varint, then the data as raw deflate (RFC 1951).
+
+    `dictionary`: bytes that deflate may refer to as if they came before the data.
     """
     out = Writer()
     out.varint(len(data))
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
-    return bytes(out) + packer.compress(data) + packer.flush()
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
+    return bytes(out) + compressor.compress(data) + compressor.flush()
 
 
 def unsqueeze(data: memoryview, what: str, limit: int, dictionary: bytes = b"") -> bytes:
-    """What `squeeze` packed, if it is at most `limit` bytes; never allocates more than that."""
+    """The data that `squeeze` was given; raises ShoeError.
+
+    `what`: what error messages call the data.
+    `limit`: the greatest length that is allowed, in bytes; about so much memory is used at most.
+    `dictionary`: the one that `squeeze` was given.
+    """
     reader = Reader(data, what)
     length = reader.varint(limit)
-    unpacker = zlib.decompressobj(-15, dictionary)
+    decompressor = zlib.decompressobj(-15, dictionary)
     try:
-        out = unpacker.decompress(reader.take(reader.left()), length + 1)
+        out = decompressor.decompress(reader.take(reader.left()), length + 1)
     except zlib.error as error:
         raise reader.fail(f"it does not inflate ({error})") from None
-    if len(out) != length or not unpacker.eof or unpacker.unused_data:
+    if len(out) != length or not decompressor.eof or decompressor.unused_data:
         raise reader.fail(f"it does not inflate to the {length} bytes that it claims")
     return out

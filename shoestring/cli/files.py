@@ -129,7 +129,7 @@ def export(
     Of a file with several entries, NAME.ENTRY.onnx for each.
     """
     from shoestring.artifact import by_entry, read_model, save
-    from shoestring.artifact.format.protobuf import onnx as as_onnx
+    from shoestring.artifact.format.protobuf import onnx_bytes
     from shoestring.artifact.runtime.folding import fold_transposes
 
     contents = by_entry(read_model(file))
@@ -140,7 +140,7 @@ def export(
     }
     writing(*targets.values())
     for name, content in contents.items():
-        data = as_onnx(*fold_transposes(content.graph, content.tensors))
+        data = onnx_bytes(*fold_transposes(content.graph, content.tensors))
         save(targets[name], data)
         print(f"{targets[name]}: {len(data):,} bytes")
 

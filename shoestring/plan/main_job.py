@@ -15,7 +15,7 @@ from torch import nn
 
 from shoestring.artifact import Line, bill, by_entry, read_model
 from shoestring.artifact.format.names import names_beside
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, evaluating, unwrapped
 from shoestring.core.prove import proof
@@ -316,7 +316,7 @@ def _report(
     after = proof(outcome.file, task, note=note, **settings)
     return Report(
         outcome=outcome,
-        onnx_bytes_before=sum(len(onnx(entry.graph, entry.tensors)) for entry in graphs),
+        onnx_bytes_before=sum(len(onnx_bytes(entry.graph, entry.tensors)) for entry in graphs),
         score_before=before.score,
         score_after=after.score,
         scores_before=before.scores,

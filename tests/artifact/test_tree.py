@@ -132,12 +132,12 @@ def test_a_nest_is_matched_with_a_structure():
 @pytest.mark.parametrize(
     ("structure", "nest", "said"),
     [
-        ({"a": 0}, {"b": 1}, "it is wanted as a dictionary with the keys 'a'"),
-        ({"a": 0}, [1], "it is wanted as a dictionary with the keys 'a'"),
-        ({}, {"b": 1}, r"it is wanted as a dictionary with the keys \(none\)"),
-        ({"a": [0, 1]}, {"a": [1]}, r"it\['a'\] is wanted as a list or tuple of 2"),
-        ((0, ({"k": 1},)), [1, [{}]], r"it\[1\]\[0\] is wanted as a dictionary with the keys 'k'"),
-        ((0,), "x", "it is wanted as a list or tuple of 1"),
+        ({"a": 0}, {"b": 1}, "it must be a dictionary with the keys 'a'"),
+        ({"a": 0}, [1], "it must be a dictionary with the keys 'a'"),
+        ({}, {"b": 1}, r"it must be a dictionary with the keys \(none\)"),
+        ({"a": [0, 1]}, {"a": [1]}, r"it\['a'\] must be a list or tuple of 2"),
+        ((0, ({"k": 1},)), [1, [{}]], r"it\[1\]\[0\] must be a dictionary with the keys 'k'"),
+        ((0,), "x", "it must be a list or tuple of 1"),
     ],
 )
 def test_what_is_nested_otherwise_is_refused(structure: Any, nest: Any, said: str):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import load, read
-from shoestring.artifact.format.protobuf import onnx as as_onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.core import Technique, score, seeded
 from shoestring.kit import (
@@ -164,7 +164,7 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "a.onnx"), 4
     onnxruntime.InferenceSession(
-        as_onnx(content.graph, content.tensors), options, providers=["CPUExecutionProvider"]
+        onnx_bytes(content.graph, content.tensors), options, providers=["CPUExecutionProvider"]
     )
     kernels = Counter(node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node)
     assert kernels["QLinearConv"] == 2 and kernels["QGemm"] == len(after) - 2

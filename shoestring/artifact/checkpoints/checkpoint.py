@@ -39,7 +39,7 @@ from shoestring.artifact.format.tensors import (
     MOST_TENSORS,
     NUMBERS,
     Tensor,
-    little,
+    little_endian,
     unsigned,
 )
 from shoestring.artifact.wire import ShoeError
@@ -245,7 +245,7 @@ def as_safetensors(content: Checkpoint) -> tuple[bytes, str]:
             bits = bits_of.pop(entry.name)
             if bits.nbytes != entry.end - entry.begin:
                 raise ValueError(f"{entry.name!r} is not as large as the header says")
-            parts.append(little(bits))
+            parts.append(little_endian(bits))
     except (ValueError, KeyError) as error:
         raise ShoeError(f"damaged file: {error}") from None
     if gaps or bits_of:

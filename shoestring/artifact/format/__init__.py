@@ -1,1 +1,1 @@
-"""The `.shoe` format: graph, tensors, names and axes, written and read."""
+"""Writing and reading the `.shoe` format: its graphs, tensors, names and axes."""

@@ -1,6 +1,6 @@
-"""Axes of inputs that vary, each with a name and bounds, and how these stand in a file.
+"""Axes of inputs whose length may vary, with their names and bounds.
 
-As words behind the name.
+A file stores the bounds as words after the name, such as `T (2 to 16)`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ _WRITTEN = re.compile(
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis that varies within bounds: `Axis("T", most=512)`, `Axis("H", multiple=4)`.
+    """An axis whose length varies within bounds: `Axis("T", most=512)`, `Axis("H", multiple=4)`.
 
-    A plain name has none.
     `name`: axes with the same name have the same length.
-    `least`, `most`: the lengths that it may have, 1 or more; None, no limit.
-    `multiple`: every length is a multiple of it, 1 or more. Raises ValueError for bounds that admit
-        nothing.
+    `least`: the least length, 1 or more.
+    `most`: the greatest length, 1 or more; None: no limit.
+    `multiple`: every length is a multiple of this, 1 or more.
+    Raises ValueError for an empty name, for other bounds than these, and for bounds that no length
+    satisfies.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Axis:
         if not self.name:
             raise ValueError("an axis has an empty name: give it one, such as 'T'")
         numbers = (self.least, self.multiple, *(() if self.most is None else (self.most,)))
-        if not all(isinstance(one, int) and one >= 1 for one in numbers):
+        if not all(isinstance(number, int) and number >= 1 for number in numbers):
             raise ValueError(
                 f"the bounds of axis {self.name!r} are {numbers}: give whole numbers, 1 or more"
             )
@@ -43,7 +44,7 @@ class Axis:
             raise ValueError(f"the bounds of axis {self.name!r} admit no length: {self}")
 
     def __str__(self) -> str:
-        """As a file has it: `T`, `T (2 to 16)`, `T (up to 16)`, `H (32 or more, multiple of 4)`."""
+        """The text in a file, such as `T`, `T (2 to 16)`, `T (up to 16)` or `T (8 or more)`."""
         words = []
         if self.most is not None:
             words.append(f"{self.least} to {self.most}" if self.least > 1 else f"up to {self.most}")
@@ -54,7 +55,7 @@ class Axis:
         return f"{self.name} ({', '.join(words)})" if words else self.name
 
     def __contains__(self, length: int) -> bool:
-        """Whether it may be so long."""
+        """Whether the axis may have this length."""
         return (
             self.least <= length
             and (self.most is None or length <= self.most)
@@ -62,29 +63,29 @@ class Axis:
         )
 
     def near(self, length: int) -> int:
-        """The longest that it may be that is no longer than this.
+        """The greatest length within the bounds that is at most `length`.
 
-        Where there is none, the shortest.
+        If there is none, the least length within the bounds.
         """
         longest = min(length, self.most or length) // self.multiple * self.multiple
         return longest if longest in self else -(-self.least // self.multiple) * self.multiple
 
     @classmethod
     def read(cls, text: str) -> Axis:
-        """That of a text in a file.
+        """The axis of a text in a file.
 
-        One that says nothing of bounds, or what makes no sense, is a name.
+        A text without bounds, or with bounds that no axis can have, is a plain name.
         """
-        found = _WRITTEN.fullmatch(text)
-        if found is None:
+        words = _WRITTEN.fullmatch(text)
+        if words is None:
             return cls(text)
-        least, most = found["least"] or found["low"], found["most"] or found["high"]
+        least, most = words["least"] or words["low"], words["most"] or words["high"]
         try:
             axis = cls(
-                found["name"],
+                words["name"],
                 int(least or 1),
                 None if most is None else int(most),
-                int(found["multiple"] or 1),
+                int(words["multiple"] or 1),
             )
         except ValueError:
             return cls(text)

@@ -1,8 +1,7 @@
-"""What graphs are deflated against: operators, constants and names as they are commonly written.
+"""The dictionary against which graphs are deflated. It never changes within a version.
 
-It never changes within a version.
-No weights and no network: single operators and pairs of them, the ends of a classifier, and shapes
-of inputs.
+It contains what graphs commonly contain: single operators and pairs of them, the last operators of
+a classifier, constants, names, and shapes of inputs. It contains no weights and no network.
 """
 
 from base64 import b64decode

@@ -1,4 +1,4 @@
-"""Several graphs over one list of tensors: each is an entry of the model and has a name."""
+"""Several graphs over one list of tensors. Each is an entry of the model and has a name."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from shoestring.artifact.format.graph import MOST_NODES, Graph
 from shoestring.artifact.format.tensors import MOST_TENSORS
 from shoestring.artifact.wire import Reader, Writer
 
-MOST_ENTRIES = 8  # what a runtime may take for each graph is bounded, and so is this
+MOST_ENTRIES = 8  # a runtime's memory is bounded for each graph, so the number of graphs is too
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_RESERVED = ("entries", "inputs", "outputs", "run", "signature")  # what a loaded file has itself
+_RESERVED = ("entries", "inputs", "outputs", "run", "signature")  # attributes of a loaded file
 
 
 def check_name(name: object) -> str:
-    """Why an entry cannot have this name, in words; "" where it can."""
+    """Why an entry cannot have this name, in words; "" if it can."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return "a letter must come first, then letters, digits and underscores, at most 64 in all"
     return "a loaded file has an attribute of that name" if name in _RESERVED else ""
 
 
 def encode(named: Mapping[str, Graph]) -> bytes:
-    """The graphs as `docs/format.md` lays them out, before deflating.
+    """The graphs in the bytes that `docs/format.md` describes, not yet deflated.
 
-    Raises OperatorError, and ValueError for no graph, too many, too many nodes, or a name that
-    cannot be.
+    Raises OperatorError for an operator or attribute that files cannot hold. Raises ValueError for
+    no graph, for more than MOST_ENTRIES, for more than MOST_NODES nodes, and for a name that
+    `check_name` rejects.
     """
     if not 0 < len(named) <= MOST_ENTRIES:
         raise ValueError(f"a file holds 1 to {MOST_ENTRIES} entries and there are {len(named)}")
@@ -49,9 +50,9 @@ def encode(named: Mapping[str, Graph]) -> bytes:
 
 
 def decode(data: bytes) -> dict[str, Graph]:
-    """The graphs by name, with every reference checked; raises ShoeError."""
+    """The graphs by name, with every reference checked; raises ShoeError for invalid bytes."""
     reader = Reader(data, "graphs")
-    found: dict[str, Graph] = {}
+    named: dict[str, Graph] = {}
     nodes = constants = 0
     count = reader.varint(MOST_ENTRIES)
     if not count:
@@ -62,41 +63,46 @@ def decode(data: bytes) -> dict[str, Graph]:
             raise reader.fail(
                 "an entry's name has other characters than letters, digits and underscores"
             )
-        if name in found:
+        if name in named:
             raise reader.fail("two entries have the same name")
-        found[name] = graph_reader.decode(bytes(reader.take(reader.varint())))
-        nodes, constants = nodes + len(found[name].nodes), constants + len(found[name].constants)
+        named[name] = graph_reader.decode(bytes(reader.take(reader.varint())))
+        nodes, constants = nodes + len(named[name].nodes), constants + len(named[name].constants)
         if nodes > MOST_NODES or constants > MOST_TENSORS:
             raise reader.fail(
                 f"the graphs have {nodes} nodes and {constants} constants together, too many"
             )
     reader.end()
-    return found
+    return named
 
 
 def used(graph: Graph) -> tuple[int, ...]:
-    """Which of the tensors of its file a graph reads, by their places, rising."""
+    """The indices of the file's tensors that a graph reads, in rising order."""
     first = len(graph.inputs)
     read = {number for node in graph.nodes for number in node.inputs if number is not None} | set(
         graph.results
     )
-    return tuple(place for place in range(graph.weights) if first + place in read)
+    return tuple(index for index in range(graph.weights) if first + index in read)
 
 
 def alone(graph: Graph) -> Graph:
-    """The graph with none but the tensors that it reads (`used`), in their order."""
-    places = {place: turn for turn, place in enumerate(used(graph))}
-    return _renumbered(graph, places, len(places))
+    """The graph over only the tensors that it reads (`used`), in their order."""
+    new = {old: index for index, old in enumerate(used(graph))}
+    return _renumbered(graph, new, len(new))
 
 
-def among(graph: Graph, places: Sequence[int], count: int) -> Graph:
-    """The graph over a longer list of `count` tensors, of which its own are those at `places`."""
-    return _renumbered(graph, dict(enumerate(places)), count)
+def among(graph: Graph, indices: Sequence[int], count: int) -> Graph:
+    """The graph over a longer list of tensors; the opposite of `alone`.
+
+    `indices`: the indices of the graph's own tensors in the longer list.
+    `count`: the length of the longer list.
+    """
+    return _renumbered(graph, dict(enumerate(indices)), count)
 
 
-def _renumbered(graph: Graph, places: Mapping[int, int], count: int) -> Graph:
-    """The graph over `count` tensors, with the new place of each tensor that it reads by the old
-    one.
+def _renumbered(graph: Graph, new: Mapping[int, int], count: int) -> Graph:
+    """The graph over `count` tensors.
+
+    `new`: the new index of each tensor that the graph reads, by the old index.
     """
     first, behind = len(graph.inputs), len(graph.inputs) + graph.weights
 
@@ -106,7 +112,7 @@ def _renumbered(graph: Graph, places: Mapping[int, int], count: int) -> Graph:
                 yield number
             else:
                 yield (
-                    first + places[number - first]
+                    first + new[number - first]
                     if number < behind
                     else number - graph.weights + count
                 )

@@ -1,4 +1,4 @@
-"""The `.shoe` file: a mark, a version, five sections, a checksum. `docs/format.md` is its page."""
+"""The `.shoe` file: a magic number, a version, five sections and a checksum; see docs/format.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from shoestring.artifact.format import entries, graph_reader, tensor_reader, tensor_writer
 from shoestring.artifact.format import graph as graphs
-from shoestring.artifact.format import tensors as packing
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.graph import Graph
 from shoestring.artifact.format.saving import check_file
@@ -18,7 +17,7 @@ from shoestring.artifact.wire import Reader, ShoeError, Writer, squeeze, unsquee
 
 MARK = b"SHOE"
 VERSION = 2
-ENTRIES_VERSION = 3  # of a file with named graphs
+ENTRIES_VERSION = 3  # of a file with several entries
 GRAPH, HEADERS, STREAM, PLAIN, NAMES = range(1, 6)
 SECTIONS = {
     GRAPH: "graph",
@@ -28,24 +27,30 @@ SECTIONS = {
     NAMES: "names",
 }
 _ORDER = (GRAPH, HEADERS, NAMES, STREAM, PLAIN)
-MAX_BYTES = 1 << 30
-_LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # inflated
+MAX_BYTES = 1 << 30  # the default limit on the memory that a file's tensors take
+_LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # in bytes, after inflating
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file that runs holds: a graph and its tensors."""
+    """A graph and its tensors: the contents of a file that runs.
+
+    `graph`: the graph.
+    `tensors`: its tensors, as many as `graph.weights`.
+    `packed`: how the file that was read coded each tensor; () if the contents were not read.
+    """
 
     graph: Graph
     tensors: list[Tensor]
-    packed: tuple[Packed, ...] = ()  # how a file that was read kept each of them
+    packed: tuple[Packed, ...] = ()
 
 
 @dataclass(frozen=True)
 class Entries:
-    """What a file with several entries holds.
+    """Several named graphs over one list of tensors: the contents of a file with several entries.
 
-    Their graphs by name, each of which sees all of the tensors.
+    `graphs`: the graph of each entry by its name, each over all of the tensors.
+    `tensors`, `packed`: as in Content.
     """
 
     graphs: Mapping[str, Graph]
@@ -55,9 +60,12 @@ class Entries:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file without a graph holds.
+    """Named tensors and notes: the contents of a file without a graph.
 
-    Tensors (numbered from 0 by `member`) with a name each, and notes by key.
+    `tensors`: the tensors, whose `member` is 0, 1, 2, ...
+    `names`: the name of each tensor, all different.
+    `notes`: texts by key.
+    `packed`: as in Content.
     """
 
     tensors: list[Tensor]
@@ -66,30 +74,20 @@ class Checkpoint:
     packed: tuple[Packed, ...] = ()
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of the bill: what it is, how many bytes of the file it takes, and a word about it."""
-
-    name: str
-    bytes: int
-    about: str = ""
-
-
 def by_entry(content: Content | Entries) -> dict[str, Content]:
-    """What each entry runs: its graph with none but the tensors that it reads.
+    """The contents of each entry by its name: its graph and only the tensors that it reads.
 
-    The only graph of other files is called "".
+    A file without entries has one graph, under the name "".
     """
     if isinstance(content, Content):
         return {"": content}
-    found: dict[str, Content] = {}
+    contents: dict[str, Content] = {}
     for name, graph in content.graphs.items():
-        places = entries.used(graph)
-        packed = tuple(content.packed[place] for place in places) if content.packed else ()
-        found[name] = Content(
-            entries.alone(graph), [content.tensors[place] for place in places], packed
-        )
-    return found
+        indices = entries.used(graph)
+        packed = tuple(content.packed[index] for index in indices) if content.packed else ()
+        tensors = [content.tensors[index] for index in indices]
+        contents[name] = Content(entries.alone(graph), tensors, packed)
+    return contents
 
 
 def pack(
@@ -98,8 +96,12 @@ def pack(
     smallest: bool = False,
     advance: Callable[[str], None] = lambda note: None,
 ) -> bytes:
-    """The bytes of a file; `smallest` allows codings that take long to decode where numba is not
-    installed. `advance` is told of each tensor.
+    """The bytes of a file with these contents.
+
+    `smallest`: allow codings that take long to decode where numba is not installed.
+    `advance`: called with "" after each tensor.
+    Raises ValueError for contents that do not fit together, and OperatorError for an operator or
+    attribute that a file cannot hold.
     """
     graph = names = b""
     if isinstance(content, Checkpoint):
@@ -109,14 +111,14 @@ def pack(
             )
         if len(set(content.names)) < len(content.names):
             raise ValueError("two tensors have the same name")
-        if [one.member for one in content.tensors] != list(range(len(content.tensors))):
+        if [tensor.member for tensor in content.tensors] != list(range(len(content.tensors))):
             raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
         names = _named(content)
     else:
-        for one in [content.graph] if isinstance(content, Content) else content.graphs.values():
-            if one.weights != len(content.tensors):
+        for each in [content.graph] if isinstance(content, Content) else content.graphs.values():
+            if each.weights != len(content.tensors):
                 raise ValueError(
-                    f"the graph wants {one.weights} tensors and there are {len(content.tensors)}"
+                    f"the graph wants {each.weights} tensors and there are {len(content.tensors)}"
                 )
         encoded = (
             graphs.encode(content.graph)
@@ -137,7 +139,7 @@ def pack(
 
 
 def _shorter(data: bytes) -> bytes:
-    """As it is, after a 0 (deflated, nothing is 0 bytes long), or deflated."""
+    """The data after a byte 00, or squeezed, which never begins with 00: whichever is shorter."""
     return min(b"\0" + data, squeeze(data), key=len)
 
 
@@ -153,7 +155,7 @@ def _named(content: Checkpoint) -> bytes:
 
 
 def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
-    """A file of these sections, with their lengths and a checksum."""
+    """The bytes of a file with these sections, by their number, their lengths and a checksum."""
     out = Writer(MARK)
     out.append(version)
     for kind in _ORDER[:-1]:
@@ -164,7 +166,10 @@ def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
 
 
 def sections(data: bytes) -> dict[int, memoryview]:
-    """The bodies of the sections, the checksum verified; raises ShoeError."""
+    """The body of each section, by its number, after the checksum is verified.
+
+    Raises ShoeError for bytes that are not a complete file of a known version.
+    """
     reader = Reader(data, "file")
     if data[:4] != MARK:
         raise ShoeError("this is not a .shoe file: it does not begin with SHOE")
@@ -183,40 +188,42 @@ def sections(data: bytes) -> dict[int, memoryview]:
         raise reader.fail("the checksum is wrong")
     reader.data = reader.data[:-4]
     lengths = {kind: reader.varint() for kind in _ORDER[:-1]}
-    found = {kind: reader.take(length) for kind, length in lengths.items()}
-    return {**found, PLAIN: reader.take(reader.left())}
+    bodies = {kind: reader.take(length) for kind, length in lengths.items()}
+    return {**bodies, PLAIN: reader.take(reader.left())}
 
 
 def _sections_1(reader: Reader) -> dict[int, memoryview]:
-    found: dict[int, memoryview] = {NAMES: memoryview(b"")}
+    """The bodies of the sections of a file of version 1, each with its own checksum."""
+    bodies: dict[int, memoryview] = {NAMES: memoryview(b"")}
     for kind in (GRAPH, HEADERS, STREAM, PLAIN):
         name, start = SECTIONS[kind], reader.at
         if reader.byte() != kind:
             raise reader.fail(f"the {name} is not where it should be")
-        found[kind] = reader.take(reader.varint())
+        bodies[kind] = reader.take(reader.varint())
         checksum = zlib.crc32(reader.data[start : reader.at])
         if int.from_bytes(reader.take(4), "little") != checksum:
             raise reader.fail(f"the checksum of the {name} is wrong")
     reader.end()
-    return found
+    return bodies
 
 
 def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
-    """What the bytes of a file with one graph hold, if its tensors take at most `max_bytes` in
-    memory; raises ShoeError.
+    """The contents of a file with one graph, given its bytes.
+
+    `max_bytes`: the most memory that the tensors may take, in bytes.
+    Raises ShoeError for a damaged file, one that needs more memory, and one of another kind.
     """
     content = unpack_model(data, max_bytes)
     if isinstance(content, Entries):
         raise ShoeError(
             f"this file has several entries ({', '.join(content.graphs)}), and one graph is "
-            "wanted here: what can be done with "
-            "such a file is in docs/tasks.md"
+            "wanted here: what can be done with such a file is in docs/tasks.md"
         )
     return content
 
 
 def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
-    """What the bytes of a file that runs hold, with one graph or with several; as `unpack`."""
+    """The contents of a file that runs, with one graph or several; otherwise as `unpack`."""
     content = unpack_any(data, max_bytes)
     if isinstance(content, Checkpoint):
         raise ShoeError(
@@ -227,7 +234,7 @@ def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
 
 
 def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | Checkpoint:
-    """What the bytes of a file hold, be it a model or a checkpoint; as `unpack`."""
+    """The contents of a file, a model or a checkpoint; otherwise as `unpack`."""
     bodies, version = sections(data), data[4]
     dictionary = DICTIONARY if version > 1 else b""
     graph, named = None, dict[str, Graph]()
@@ -238,22 +245,22 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | C
         else:
             graph = graph_reader.decode(inflated, version)
     headers = bodies[HEADERS]
-    plainly = version > 1 and len(headers) > 0 and not headers[0]
-    if plainly and len(headers) > _LARGEST_LIST:
+    stored = version > 1 and len(headers) > 0 and not headers[0]  # the list is not deflated
+    if stored and len(headers) > _LARGEST_LIST:
         raise ShoeError("damaged file: the tensor list is longer than any")
-    listed = bytes(headers[1:]) if plainly else unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
+    listed = bytes(headers[1:]) if stored else unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
     packed = tensor_reader.unpack(listed, bodies[STREAM], bodies[PLAIN], max_bytes, version)
-    tensors = [one.tensor for one in packed]
+    tensors = [how.tensor for how in packed]
     if graph is None and not named:
-        if [one.member for one in tensors] != list(range(len(tensors))):
+        if [tensor.member for tensor in tensors] != list(range(len(tensors))):
             raise ShoeError(
                 "damaged file: the tensors of a checkpoint are not numbered one after the other"
             )
         return Checkpoint(tensors, *_read_names(bodies[NAMES], len(tensors)), tuple(packed))
-    for one in named.values() if graph is None else [graph]:
-        if len(packed) != one.weights:
+    for each in named.values() if graph is None else [graph]:
+        if len(packed) != each.weights:
             raise ShoeError(
-                f"damaged file: its graph wants {one.weights} tensors and it holds {len(packed)}"
+                f"damaged file: its graph wants {each.weights} tensors and it holds {len(packed)}"
             )
     if len(bodies[NAMES]):
         raise ShoeError("damaged file: its tensors have names and a graph")
@@ -264,22 +271,22 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | C
 
 
 def _check_copies(named: Mapping[str, Graph], tensors: Sequence[Tensor], max_bytes: int) -> None:
-    """Raises ShoeError where the entries take too much together.
+    """Raises ShoeError where the tensors of all entries take more than `max_bytes` together.
 
-    Each that runs has a copy of the tensors that it reads.
+    Each entry that runs has a copy of the tensors that it reads.
     """
     copies = sum(
-        tensors[place].bits.nbytes for graph in named.values() for place in entries.used(graph)
+        tensors[index].bits.nbytes for graph in named.values() for index in entries.used(graph)
     )
     if copies > max_bytes:
         raise ShoeError(
             f"the {len(named)} entries of this file read {copies:,} bytes of tensors together, "
-            f"more than the {max_bytes:,} that "
-            "are allowed; if you trust this file, raise max_bytes"
+            f"more than the {max_bytes:,} that are allowed; if you trust this file, raise max_bytes"
         )
 
 
 def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """(the names of `count` tensors, the notes by key)."""
     reader = Reader(unsqueeze(body, SECTIONS[NAMES], _LARGEST_LIST), SECTIONS[NAMES])
     names = tuple(reader.text() for _ in range(count))
     notes = [(reader.text(), reader.text()) for _ in range(reader.count())]
@@ -290,15 +297,16 @@ def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str
 
 
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
-    """What the file at `path` holds, which has one graph.
+    """The contents of the file at `path`, which has one graph.
 
-    Raises ShoeError, or OSError where it cannot be read.
+    `max_bytes`: the most memory that the tensors may take, in bytes.
+    Raises ShoeError as `unpack` does, OSError where the file cannot be read.
     """
     return unpack(_bytes(Path(path), max_bytes), max_bytes)
 
 
 def read_model(path: str | Path, max_bytes: int = MAX_BYTES) -> Content | Entries:
-    """What the file at `path` holds, with one graph or with several; as `read`."""
+    """The contents of the file at `path`, with one graph or several; otherwise as `read`."""
     return unpack_model(_bytes(Path(path), max_bytes), max_bytes)
 
 
@@ -307,84 +315,3 @@ def _bytes(path: Path, max_bytes: int) -> bytes:
     if path.stat().st_size > max_bytes + _LARGEST_GRAPH + _LARGEST_LIST:
         raise ShoeError(f"{path} is larger than allowed; if you trust this file, raise max_bytes")
     return path.read_bytes()
-
-
-def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> list[Line]:
-    """What each byte of a file is for, a line per tensor and section.
-
-    The lines add up to the file exactly.
-    A tensor's share of the code stream is in proportion to the bits that its model gives its
-    symbols, and its share of the deflated tensor list to its description's length, a graph's of all
-    graphs likewise; whole bytes go by the largest remainder. The file has no names for its tensors:
-    `names` are those of the module's distinct parameters and buffers, in its order.
-    """
-    bodies = sections(data)
-    content = unpack_any(data, max_bytes)
-    packed = content.packed
-    names = content.names if isinstance(content, Checkpoint) else names
-    streams = _shares(len(bodies[STREAM]), [one.model_bits for one in packed])
-    headers = _shares(len(bodies[HEADERS]), [one.header_bytes for one in packed])
-    lines = [
-        Line(
-            _name(one.tensor, names) or f"tensor {i}",
-            stream + header + one.raw_bytes,
-            _about(one, stream, header),
-        )
-        for i, (one, stream, header) in enumerate(zip(packed, streams, headers, strict=True))
-    ]
-    if isinstance(content, Checkpoint):
-        rest = [
-            Line(
-                "names",
-                len(bodies[NAMES]),
-                f"{len(content.names)} names, {len(content.notes)} notes",
-            )
-        ]
-    elif isinstance(content, Content):
-        rest = [Line("graph", len(bodies[GRAPH]), _size(content.graph))]
-    else:
-        lengths = [float(len(graphs.encode(one))) for one in content.graphs.values()]
-        shares = _shares(len(bodies[GRAPH]), lengths)
-        pairs = zip(content.graphs.items(), shares, strict=True)
-        rest = [Line(f"graph {name}", share, _size(one)) for (name, one), share in pairs]
-    used = sum(line.bytes for line in [*lines, *rest])
-    return [
-        *lines,
-        *rest,
-        Line("frame", len(data) - used, "mark, version, section lengths and checksum"),
-    ]
-
-
-def _size(graph: Graph) -> str:
-    return f"{len(graph.nodes)} nodes, {len(graph.constants)} constants"
-
-
-def _name(one: Tensor, names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    if one.member is None:
-        return "constant"
-    return names[one.member] if one.member < len(names) else ""
-
-
-def _about(one: Packed, stream: int, header: int) -> str:
-    name, shape = (
-        packing.ELEMENTS[one.tensor.element][0],
-        "x".join(map(str, one.tensor.bits.shape)) or "scalar",
-    )
-    coding = packing.CODINGS[one.coding]
-    coding = f"{one.levels} {coding}" if coding == "levels" else coding
-    return f"{name} {shape}, {coding}: codes {stream}, values {one.raw_bytes}, description {header}"
-
-
-def _shares(total: int, weights: list[float]) -> list[int]:
-    """Whole numbers in proportion to the weights that add up to `total`, by the largest remainder."""
-    whole = sum(weights)
-    if not weights:
-        return []
-    exact = [total * w / whole for w in weights] if whole else [total / len(weights)] * len(weights)
-    shares = [int(x) for x in exact]
-    order = sorted(range(len(exact)), key=lambda i: exact[i] - shares[i], reverse=True)
-    for i in order[: total - sum(shares)]:
-        shares[i] += 1
-    return shares

@@ -1,4 +1,7 @@
-"""The graph of a file: what is computed, in an order that cannot loop, with operators from a list."""
+"""The graph of a file, and how it is written.
+
+Its operators come from a list. A node refers only to values before it, so there are no loops.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
-from shoestring.artifact.format.tensors import ELEMENTS, Tensor
+from shoestring.artifact.format.tensors import ELEMENTS, Tensor, little_endian
 from shoestring.artifact.wire import Writer
 
 FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8  # ONNX attribute types
-MOST_NODES = 1 << 14  # of which ONNX Runtime makes a session in about ten seconds
+LISTS = FLOATS - FLOAT  # the type of a list minus that of its items
+MOST_NODES = 1 << 14  # for this many, ONNX Runtime makes a session in about ten seconds
 LARGEST_CONSTANT = 64
-"""What a writer has in the graph.
-
-A constant with more elements than this is kept, and coded, among the tensors.
-"""
+"""The most elements of a constant in the graph; a larger one is coded among the tensors."""
 _LEAST = {"batch_dims": 0, "blocksize": 1}
+"""The least integer that these attributes may have; for the others it is -2^31."""
 _OPERATOR = {name: number for number, name in enumerate(OPERATORS)}
 _ATTRIBUTE = {name: number for number, name in enumerate(ATTRIBUTES)}
 
 Tree = Any
-"""A nest of tuples, lists and dicts.
-
-In place of tensors stand their numbers (int), in place of anything else None.
+"""A nest of tuples, lists and dicts, with the index of an input or output (int) in place of each
+tensor, and None in place of anything else.
 """
 
 
 class OperatorError(ValueError):
-    """A graph has an operator or attribute that files do not hold. `operator` is its name."""
+    """A graph has an operator or attribute that files cannot hold.
+
+    `operator`: the name of the operator.
+    """
 
     def __init__(self, operator: str, why: str) -> None:
         super().__init__(f"{operator}: {why}")
@@ -38,10 +42,12 @@ class OperatorError(ValueError):
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its name, ONNX element type and shape, where a string is the name of an
-    axis that varies.
+    """An input or output of a graph.
 
-    The shape of an output is not kept (empty).
+    `name`: its name, which is not empty.
+    `element`: its ONNX element type.
+    `shape`: the length of each axis; a string stands for an axis that varies, with its name and
+        bounds. It is () for outputs, whose shapes are not stored.
     """
 
     name: str
@@ -51,11 +57,13 @@ class Port:
 
 @dataclass(frozen=True)
 class Node:
-    """An operator with the numbers of its input values (None.
+    """An operator with its inputs and attributes.
 
-    Absent), how many outputs it has, and its attributes.
-    `absent` lists the outputs that are not wanted. An attribute is (name, ONNX attribute type,
-    value).
+    `operator`: its name, from OPERATORS.
+    `inputs`: the number of the value that each input is, None for an input that is left out.
+    `outputs`: how many outputs it has.
+    `attributes`: (name, ONNX attribute type, value) of each, with names from ATTRIBUTES.
+    `absent`: the indices of the outputs that are left out.
     """
 
     operator: str
@@ -67,11 +75,19 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Values are numbered: the inputs, then the tensors of the file (`weights` of them), the
-    constants, the nodes' outputs.
+    """A graph of operators over numbered values.
 
-    `results` are the numbers of the outputs' values. `arguments` is the (args, kwargs) tree of a
-    call, `structure` that of what it returns.
+    The values are, in this order: the inputs, the tensors of the file, the constants, and the
+    outputs of the nodes. A node may only refer to values before its own.
+    `opset`: the version of the operators of the default ONNX domain.
+    `inputs`: the inputs.
+    `weights`: how many tensors the file has.
+    `constants`: the small constants.
+    `nodes`: the nodes, in the order in which they run.
+    `outputs`: the outputs.
+    `results`: the number of the value that each output is.
+    `arguments`: the tree (args, kwargs) of a call, with the indices of the inputs.
+    `structure`: the tree of what a call returns, with the indices of the outputs.
     """
 
     opset: int
@@ -85,17 +101,23 @@ class Graph:
     structure: Tree
 
 
-def outlandish(name: str, kind: int, content: Any) -> list[int]:
-    """The whole numbers of an attribute that files do not hold.
+def out_of_range(name: str, kind: int, content: Any) -> list[int]:
+    """The integers of an attribute that files cannot hold.
 
-    ONNX Runtime cuts them to 32 bits and, for some, ends the process where it should complain.
+    `name`, `kind`, `content`: the attribute's name, ONNX attribute type and value.
+    ONNX Runtime cuts integers to 32 bits, and for some it aborts the process instead of raising an
+    error.
     """
     numbers = content if kind == INTS else (content,) if kind == INT else ()
-    return [one for one in numbers if not _LEAST.get(name, -(1 << 31)) <= one < 1 << 31]
+    return [number for number in numbers if not _LEAST.get(name, -(1 << 31)) <= number < 1 << 31]
 
 
 def encode(graph: Graph) -> bytes:
-    """The graph as `docs/format.md` lays it out, before deflating; raises OperatorError."""
+    """The graph in the bytes that `docs/format.md` describes, not yet deflated.
+
+    Raises OperatorError for an operator or attribute that files cannot hold, and ValueError for
+    more than MOST_NODES nodes or a node before one that it refers to.
+    """
     out = Writer()
     out.varint(graph.opset)
     axes: list[str] = []
@@ -116,8 +138,8 @@ def encode(graph: Graph) -> bytes:
         out.text(axis)
     out.varint(graph.weights)
     out.varint(len(graph.constants))
-    for one in graph.constants:
-        _write_constant(out, one)
+    for constant in graph.constants:
+        _write_constant(out, constant)
     static = len(graph.inputs) + graph.weights + len(graph.constants)
     if len(graph.nodes) > MOST_NODES:
         raise ValueError(
@@ -139,11 +161,14 @@ def encode(graph: Graph) -> bytes:
 
 
 class _References:
-    """Numbers of values as they are written: 0, absent; odd, an input, tensor or constant.
+    """Turns the numbers of values into the integers that the file has for them.
 
-    Even, so many values back.
-    Inputs, tensors and constants are counted from the one after that which was referred to last:
-    layers that are alike are then written alike.
+    - 0: the input is left out.
+    - Even: the output of a node, as twice the number of values back.
+    - Odd: an input, tensor or constant, as a signed distance from the one after the last of these
+      that was referred to. Layers that are alike then have the same bytes.
+
+    `static`: how many inputs, tensors and constants there are.
     """
 
     def __init__(self, static: int) -> None:
@@ -151,7 +176,7 @@ class _References:
         self.next = 0
 
     def __call__(self, number: int | None) -> int:
-        """Of the number of a value, None where there is none."""
+        """The integer for the number of a value; None: the input is left out."""
         if number is None:
             return 0
         if not 0 <= number < self.value:
@@ -160,20 +185,20 @@ class _References:
             )
         if number >= self.static:
             return (self.value - number) << 1
-        apart, self.next = number - self.next, number + 1
-        return (apart << 1 if apart >= 0 else (-apart << 1) - 1) << 1 | 1
+        distance, self.next = number - self.next, number + 1
+        return (distance << 1 if distance >= 0 else (-distance << 1) - 1) << 1 | 1
 
 
-def _write_constant(out: Writer, one: Tensor) -> None:
-    out.append(one.element)
-    out.varint(one.bits.ndim)
-    for size in one.bits.shape:
+def _write_constant(out: Writer, constant: Tensor) -> None:
+    out.append(constant.element)
+    out.varint(constant.bits.ndim)
+    for size in constant.bits.shape:
         out.varint(size)
-    if ELEMENTS[one.element][0] == "int64":
-        for number in one.array().reshape(-1).tolist():
+    if ELEMENTS[constant.element][0] == "int64":
+        for number in constant.array().reshape(-1).tolist():
             out.signed(number)
     else:
-        out += one.bits.astype(one.bits.dtype.newbyteorder("<")).tobytes()
+        out += little_endian(constant.bits)
 
 
 def _write_node(out: Writer, node: Node, references: _References) -> None:
@@ -185,13 +210,13 @@ def _write_node(out: Writer, node: Node, references: _References) -> None:
         out.varint(references(number))
     out.varint(node.outputs << 1 | bool(node.absent))
     if node.absent:
-        out.varint(sum(1 << place for place in node.absent))
+        out.varint(sum(1 << index for index in node.absent))
     out.varint(len(node.attributes))
     for name, kind, content in node.attributes:
         if name not in _ATTRIBUTE:
             raise OperatorError(node.operator, f"files do not hold its attribute {name}")
-        for one in outlandish(name, kind, content):
-            raise OperatorError(node.operator, f"files do not hold {name} of {one}")
+        for number in out_of_range(name, kind, content):
+            raise OperatorError(node.operator, f"files do not hold {name} of {number}")
         out.varint(_ATTRIBUTE[name])
         out.append(kind)
         if kind == TENSOR:
@@ -201,7 +226,7 @@ def _write_node(out: Writer, node: Node, references: _References) -> None:
         elif kind in (FLOATS, INTS, STRINGS):
             out.varint(len(content))
             for item in content:
-                _write_scalar(out, kind - 5, item)
+                _write_scalar(out, kind - LISTS, item)
         else:
             raise OperatorError(
                 node.operator, f"files do not hold its attribute {name} of type {kind}"

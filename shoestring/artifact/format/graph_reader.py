@@ -1,6 +1,6 @@
-"""Reading the graph of a file, which may be anybody's.
+"""Reads the graph of a file.
 
-Every number, name and reference is checked before it is used.
+The file may be hostile, so every integer, name and reference is checked before it is used.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from shoestring.artifact.format.graph import (
     FLOATS,
     INT,
     INTS,
+    LISTS,
     MOST_NODES,
     STRING,
     STRINGS,
@@ -24,7 +25,7 @@ from shoestring.artifact.format.graph import (
     Node,
     Port,
     Tree,
-    outlandish,
+    out_of_range,
 )
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.format.tensors import (
@@ -39,49 +40,41 @@ from shoestring.artifact.format.tensors import (
 )
 from shoestring.artifact.wire import Reader
 
-_DEEPEST = 16
+_DEEPEST = 16  # nesting of arguments and results
 
 
 def decode(data: bytes, version: int = 2) -> Graph:
-    """The graph of a file of this version, with every reference checked; raises ShoeError."""
+    """The graph of a file, with every reference checked.
+
+    `data`: the bytes of the graph, inflated.
+    `version`: the version of the file.
+    Raises ShoeError for invalid bytes.
+    """
     reader = Reader(data, "graph")
     opset = reader.varint(1000)
-    ports = [
-        (
-            _name(reader),
-            read_element(reader),
-            [reader.varint(1 << 40) for _ in range(reader.varint(MOST_AXES))],
-        )
-        for _ in range(reader.count())
-    ]
-    axes = [_name(reader) for _ in range(reader.count())]
-    if any(size & 1 and size >> 1 >= len(axes) for _, _, shape in ports for size in shape):
-        raise reader.fail("an input's axis has no name")
-    inputs = tuple(
-        Port(name, element, tuple(axes[size >> 1] if size & 1 else size >> 1 for size in shape))
-        for name, element, shape in ports
-    )
+    inputs = _read_inputs(reader)
     weights = reader.varint(1 << 32)
     constants = tuple(_read_constant(reader) for _ in range(reader.varint(MOST_TENSORS)))
     static = len(inputs) + weights + len(constants)
-    present = _Present(reader, static, version)
-    nodes = tuple(_read_node(reader, present) for _ in range(reader.varint(MOST_NODES)))
+    values = _Values(reader, static, version)
+    nodes = tuple(_read_node(reader, values) for _ in range(reader.varint(MOST_NODES)))
     outputs: list[Port] = []
     results: list[int] = []
     for _ in range(reader.count()):
         outputs.append(Port(_name(reader), read_element(reader)))
-        number = present.number(reader.varint())
+        number = values.number(reader.varint())
         if number is None:
             raise reader.fail("an output has no value")
         results.append(number)
-    arguments, used = _read_tree(reader, 0, 0)
-    structure, given = _read_tree(reader, 0, 0)
+    arguments, arguments_count = _read_tree(reader, 0, 0)
+    structure, results_count = _read_tree(reader, 0, 0)
     reader.end()
     if not (
         isinstance(arguments, tuple) and len(arguments) == 2 and isinstance(arguments[0], tuple)
     ):
         raise reader.fail("the arguments are not a tuple and a dictionary")
-    if not isinstance(arguments[1], dict) or used != len(inputs) or given != len(outputs):
+    counts = arguments_count, results_count
+    if not isinstance(arguments[1], dict) or counts != (len(inputs), len(outputs)):
         raise reader.fail("the arguments or results do not match the inputs or outputs")
     names = [port.name for port in inputs]
     if len(set(names)) < len(names) or len({port.name for port in outputs}) < len(outputs):
@@ -99,15 +92,37 @@ def decode(data: bytes, version: int = 2) -> Graph:
     )
 
 
-class _Present:
-    """The values that exist so far, so that a node can only refer to what comes before it."""
+def _read_inputs(reader: Reader) -> tuple[Port, ...]:
+    ports = [
+        (
+            _name(reader),
+            read_element(reader),
+            [reader.varint(1 << 40) for _ in range(reader.varint(MOST_AXES))],
+        )
+        for _ in range(reader.count())
+    ]
+    axes = [_name(reader) for _ in range(reader.count())]
+    if any(size & 1 and size >> 1 >= len(axes) for _, _, shape in ports for size in shape):
+        raise reader.fail("an input's axis has no name")
+    return tuple(
+        Port(name, element, tuple(axes[size >> 1] if size & 1 else size >> 1 for size in shape))
+        for name, element, shape in ports
+    )
+
+
+class _Values:
+    """The values that exist so far. A node can only refer to those before it.
+
+    `static`: how many inputs, tensors and constants there are.
+    """
 
     def __init__(self, reader: Reader, static: int, version: int) -> None:
         self.reader, self.static, self.value = reader, static, static
         self.relative, self.next = version > 1, 0
-        self.holes: set[int] = set()
+        self.absent: set[int] = set()
 
     def number(self, reference: int) -> int | None:
+        """The number of the value that an integer of the file refers to; None for no value."""
         if reference == 0:
             return None
         number = reference >> 1 if reference & 1 else self.value - (reference >> 1)
@@ -115,12 +130,13 @@ class _Present:
             number = self.next + (number >> 1 if not number & 1 else -((number + 1) >> 1))
             self.next = number + 1
         low, high = (0, self.static) if reference & 1 else (self.static, self.value)
-        if not low <= number < high or number in self.holes:
+        if not low <= number < high or number in self.absent:
             raise self.reader.fail("a reference to a value that does not exist")
         return number
 
 
 def _name(reader: Reader) -> str:
+    """The next text, which must not be empty."""
     name = reader.text()
     if not name:
         raise reader.fail("an input, output or axis has no name")
@@ -140,25 +156,25 @@ def _read_constant(reader: Reader) -> Tensor:
     return Tensor(element, bits.reshape(shape))
 
 
-def _read_node(reader: Reader, present: _Present) -> Node:
+def _read_node(reader: Reader, values: _Values) -> Node:
     number = reader.varint()
     if number >= len(OPERATORS):
         raise reader.fail(f"there is no operator {number}")
-    inputs = tuple(present.number(reader.varint()) for _ in range(reader.count()))
+    inputs = tuple(values.number(reader.varint()) for _ in range(reader.count()))
     outputs = reader.varint(255)
     absent: tuple[int, ...] = ()
     if outputs & 1:
-        places = reader.varint()
-        absent = tuple(place for place in range(outputs >> 1) if places >> place & 1)
-        if sum(1 << place for place in absent) != places or not places:
+        mask = reader.varint()
+        absent = tuple(index for index in range(outputs >> 1) if mask >> index & 1)
+        if sum(1 << index for index in absent) != mask or not mask:
             raise reader.fail("an absent output is not among the outputs")
     if not outputs >> 1:
         raise reader.fail("a node has no outputs")
     attributes = tuple(_read_attribute(reader) for _ in range(reader.count()))
     if len({name for name, _, _ in attributes}) < len(attributes):
         raise reader.fail("a node has the same attribute twice")
-    present.holes |= {present.value + place for place in absent}
-    present.value += outputs >> 1
+    values.absent |= {values.value + index for index in absent}
+    values.value += outputs >> 1
     return Node(OPERATORS[number], inputs, outputs >> 1, attributes, absent)
 
 
@@ -172,12 +188,12 @@ def _read_attribute(reader: Reader) -> tuple[str, int, Any]:
     elif kind in (FLOAT, INT, STRING):
         content = _read_scalar(reader, kind)
     elif kind in (FLOATS, INTS, STRINGS):
-        content = tuple(_read_scalar(reader, kind - 5) for _ in range(reader.count()))
+        content = tuple(_read_scalar(reader, kind - LISTS) for _ in range(reader.count()))
     else:
         raise reader.fail(f"there is no attribute type {kind}")
     name = ATTRIBUTES[number]
-    for one in outlandish(name, kind, content):
-        raise reader.fail(f"there is no {name} of {one}")
+    for integer in out_of_range(name, kind, content):
+        raise reader.fail(f"there is no {name} of {integer}")
     return name, kind, content
 
 
@@ -188,6 +204,11 @@ def _read_scalar(reader: Reader, kind: int) -> Any:
 
 
 def _read_tree(reader: Reader, next_leaf: int, depth: int) -> tuple[Tree, int]:
+    """(a tree, the number of leaves up to its end).
+
+    `next_leaf`: the index that its first leaf gets.
+    `depth`: how deep it is nested.
+    """
     if depth > _DEEPEST:
         raise reader.fail("arguments or results are nested too deep")
     tag = reader.byte()

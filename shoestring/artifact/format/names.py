@@ -1,6 +1,6 @@
-"""The names of a file's tensors, which cost bytes and are not in it.
+"""Keeps the names of a file's tensors beside it, because in the file they would cost bytes.
 
-Kept in the folder of the search that made the file.
+They are in the folder of the search that made the file.
 """
 
 from __future__ import annotations
@@ -12,54 +12,59 @@ from pathlib import Path
 
 from shoestring.artifact.format.saving import save
 
-_FILES = "names.json"
-"""Which names are whose: by the digest of a file, that of its list of names."""
+_INDEX = "names.json"
+"""A JSON object: the ID of a list of names by the SHA-256 of each file that it belongs to."""
 STUDY = ".study"
-"""What is added to the name of a file for the folder of its search."""
+"""The suffix that the name of a file gets for the folder of its search."""
 
 
 def keep_names(folder: Path, names: Sequence[str]) -> str:
-    """Keep a list of names in a folder, once however often it is kept.
+    """Write a list of names into a folder, unless it is there already.
 
-    Returns what it is called there.
+    Returns its ID, the first 16 hexadecimal digits of its SHA-256.
     """
     data = json.dumps(list(names)).encode()
-    called = hashlib.sha256(data).hexdigest()[:16]
-    if not (path := _path(folder, called)).exists():
+    names_id = hashlib.sha256(data).hexdigest()[:16]
+    if not (path := _path(folder, names_id)).exists():
         save(path, data)
-    return called
+    return names_id
 
 
 def note_names(folder: Path, files: Mapping[str, str]) -> None:
-    """Note whose a list of names is: by the SHA-256 of files, what `keep_names` returned."""
-    known = _noted(folder)
+    """Record which files a list of names belongs to.
+
+    `files`: what `keep_names` returned, by the SHA-256 of each file in hexadecimal digits.
+    """
+    known = _index(folder)
     if files.items() - known.items():
-        save(folder / _FILES, json.dumps({**known, **files}, indent=0).encode())
+        save(folder / _INDEX, json.dumps({**known, **files}, indent=0).encode())
 
 
 def names_beside(path: Path, data: bytes) -> list[str]:
-    """The names of a file's members, as the search noted them that made it, in whatever place
-    beside `path`; none where none did.
+    """The names of a file's tensors, as recorded by the search that made it; [] if there are none.
+
+    `path`: where the file is; every folder of a search beside it is read, its own first.
+    `data`: the bytes of the file.
     """
     digest = hashlib.sha256(data).hexdigest()
     for folder in (path.with_name(path.name + STUDY), *sorted(path.parent.glob(f"*{STUDY}"))):
-        if (called := _noted(folder).get(digest)) is not None:
+        if (names_id := _index(folder).get(digest)) is not None:
             try:
-                return [str(name) for name in json.loads(_path(folder, called).read_bytes())]
+                return [str(name) for name in json.loads(_path(folder, names_id).read_bytes())]
             except (OSError, ValueError, TypeError):
                 return []
     return []
 
 
-def _path(folder: Path, called: str) -> Path:
-    return folder / f"names-{Path(called).name}.json"
+def _path(folder: Path, names_id: str) -> Path:
+    return folder / f"names-{Path(names_id).name}.json"
 
 
-def _noted(folder: Path) -> dict[str, str]:
+def _index(folder: Path) -> dict[str, str]:
     try:
         return {
-            str(file): str(called)
-            for file, called in json.loads((folder / _FILES).read_bytes()).items()
+            str(file): str(names_id)
+            for file, names_id in json.loads((folder / _INDEX).read_bytes()).items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

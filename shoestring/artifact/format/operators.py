@@ -1,8 +1,8 @@
-"""The operators and attributes that a file may name, by number.
+"""The operators and attributes that a file may use. Their index here is their number in a file.
 
-The order is part of the format: only ever append.
-Operators of the default ONNX domain without control flow, sequences, strings or randomness: a graph
-of these always ends, computes nothing but tensors, and cannot reach outside the file.
+The order is part of the format, so new ones go to the end.
+They are the operators of the default ONNX domain without control flow, sequences, strings and
+randomness. A graph of them always ends, computes only tensors, and cannot reach outside the file.
 """
 
 OPERATORS = (

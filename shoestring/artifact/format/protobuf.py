@@ -1,5 +1,6 @@
-"""An ONNX model in its own bytes, written without the onnx package, which running a file should not
-need.
+"""A graph as the bytes of an ONNX model, written without the onnx package.
+
+Running a file must not need that package.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.graph import Graph, Port
-from shoestring.artifact.format.tensors import Tensor
+from shoestring.artifact.format.tensors import Tensor, little_endian
 from shoestring.artifact.wire import Writer
 
 
@@ -34,15 +35,16 @@ class _Message(Writer):
         self += struct.pack("<f", value)
 
 
-def onnx(graph: Graph, tensors: Sequence[Tensor], *, segment: bool = False) -> bytes:
-    """A ModelProto with the tensors as initialisers.
+def onnx_bytes(graph: Graph, tensors: Sequence[Tensor], *, segment: bool = False) -> bytes:
+    """A ModelProto in bytes, with the tensors as initialisers.
 
-    `segment`: types of outputs, and shapes of inputs that say none, are left out.
+    `graph`: the graph. An output with the name of an input gets another name.
+    `tensors`: its tensors, as many as `graph.weights`.
+    `segment`: whether the graph is a segment of another one, whose outputs have no types yet: leave
+        out the types of outputs, and the shape of an input whose shape is ().
     """
     taken = {port.name for port in graph.inputs}
-    ends = [
-        _free(port.name, taken) for port in graph.outputs
-    ]  # an input of the same name goes before it
+    output_names = [_free(port.name, taken) for port in graph.outputs]
     names = [_free(name, taken) for name in (f"w{i}" for i in range(len(tensors)))]
     values = (
         [port.name for port in graph.inputs]
@@ -52,39 +54,39 @@ def onnx(graph: Graph, tensors: Sequence[Tensor], *, segment: bool = False) -> b
     body = _Message()
     for node in graph.nodes:
         outputs = [
-            "" if place in node.absent else _free(f"v{len(values) + place}", taken)
-            for place in range(node.outputs)
+            "" if index in node.absent else _free(f"v{len(values) + index}", taken)
+            for index in range(node.outputs)
         ]
         body.data(1, _node(node, ["" if i is None else values[i] for i in node.inputs], outputs))
         values += outputs
-    for end, result in zip(ends, graph.results, strict=True):
-        # A value may be several outputs, or an input: ONNX wants each output to be a value of its
-        # own name.
+    for name, result in zip(output_names, graph.results, strict=True):
+        # One value may be several outputs, or an input. In ONNX each output is a value with a name
+        # of its own.
         identity = graphs.Node("Identity", (result,), 1)
-        body.data(1, _node(identity, [values[result]], [end]))
+        body.data(1, _node(identity, [values[result]], [name]))
     body.string(2, "shoestring")
-    for name, one in zip(values[len(graph.inputs) :], (*tensors, *graph.constants), strict=False):
-        body.data(5, _tensor(one, name))
+    static = (*tensors, *graph.constants)
+    for name, tensor in zip(values[len(graph.inputs) :], static, strict=False):
+        body.data(5, _tensor(tensor, name))
     for port in graph.inputs:
         body.data(11, _port(port, port.name, bool(port.shape) or not segment))
-    for port, end in zip(graph.outputs, ends, strict=True):
-        body.data(12, _untyped(end) if segment else _port(port, end, False))
+    for port, name in zip(graph.outputs, output_names, strict=True):
+        body.data(12, _untyped(name) if segment else _port(port, name, False))
     model = _Message()
-    model.number(
-        1, 10 if graph.opset <= 22 else 11
-    )  # the version of ONNX's own format: 10 came with opset 21
+    # The version of ONNX's own format: 10 came with opset 21.
+    model.number(1, 10 if graph.opset <= 22 else 11)
     model.string(2, "shoestring")
     opset = _Message()
     opset.string(1, "")
     opset.number(2, graph.opset)
     model.data(7, body)
     model.data(8, opset)
-    del body  # the weights are in it, and need not be in memory thrice
+    del body  # it holds a copy of the weights; without this there would be three
     return bytes(model)
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, lengthened until nothing else has it; it is then taken."""
+    """The name with so many underscores that it is not in `taken`, to which it is added."""
     while name in taken:
         name += "_"
     taken.add(name)
@@ -122,13 +124,13 @@ def _attribute(name: str, kind: int, content: Any) -> _Message:
     return out
 
 
-def _tensor(one: Tensor, name: str) -> _Message:
+def _tensor(tensor: Tensor, name: str) -> _Message:
     out = _Message()
-    for size in one.bits.shape:
+    for size in tensor.bits.shape:
         out.number(1, size)
-    out.number(2, one.element)
+    out.number(2, tensor.element)
     out.string(8, name)
-    out.data(9, one.bits.astype(one.bits.dtype.newbyteorder("<")).tobytes())
+    out.data(9, little_endian(tensor.bits))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and only where a plain file is or may be."""
+"""Writes files completely or not at all, and checks paths before they are read or written."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _KINDS = (
 
 
 def save(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then moved there.
+    """Write a file completely or not at all: to a temporary file beside it, which then replaces it.
 
-    What a link leads to is written, and keeps its permissions. Raises OSError with what to do.
+    If `path` is a symbolic link, its target is written. An existing file keeps its permissions.
+    Raises OSError, whose message says what to do.
     """
     path = Path(path)
     check_place(path)
@@ -48,7 +49,8 @@ def save(path: str | Path, data: bytes) -> None:
 def check_place(path: Path) -> None:
     """Raises OSError where no file can be written at `path`.
 
-    Without its folder, and where something else than a file is.
+    The errors are IsADirectoryError for a folder, FileExistsError for a device, pipe or socket, and
+    FileNotFoundError where the folder of `path` does not exist.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, f"{path} is a folder: name a file in it")
@@ -66,7 +68,7 @@ def check_place(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises OSError for what is no file to read: a folder, a device that never ends, a pipe."""
+    """Raises OSError where `path` is a folder, or a device, pipe or socket, which may never end."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, f"{path} is a folder: name a file in it")
     if kind := _special(path):
@@ -74,10 +76,7 @@ def check_file(path: Path) -> None:
 
 
 def _special(path: Path) -> str:
-    """What is at a path that is neither file nor folder, in words.
-
-    "" where nothing is, or one of these.
-    """
+    """In words, the device, pipe or socket at a path; "" for anything else and for nothing."""
     try:
         mode = path.stat().st_mode
     except OSError:

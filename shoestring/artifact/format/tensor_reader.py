@@ -1,4 +1,4 @@
-"""Reading the tensors of a file, which may be anybody's."""
+"""Reads the tensors of a file, which may be hostile."""
 
 from __future__ import annotations
 
@@ -31,19 +31,22 @@ from shoestring.artifact.format.tensors import (
     read_element,
     read_plain,
     read_shape,
-    turned,
+    rotated,
     unsigned,
 )
 from shoestring.artifact.wire import Reader, ShoeError
 
-CHUNK = 1 << 20  # symbols decoded at a time, so that a large tensor is not in memory twice
+CHUNK = 1 << 20  # symbols decoded at once, so that a large tensor is not in memory twice
 
 
 @dataclass
 class _Sources:
-    """What the tensors are read from: their descriptions, their plain values, the stream.
+    """The sections that the tensors are read from, and how much memory is left.
 
-    And the bytes that they may still take.
+    `reader`: the tensor list.
+    `values`: the plain values.
+    `decoder`: the code stream.
+    `limit`: how many bytes the tensors may still take in memory.
     """
 
     reader: Reader
@@ -52,12 +55,12 @@ class _Sources:
     limit: int
 
     def claim(self, size: int) -> None:
-        """Take so many bytes of what is allowed."""
+        """Subtract `size` bytes from the limit; raises ShoeError where they are over it."""
         self.afford(size)
         self.limit -= size
 
     def afford(self, size: int) -> None:
-        """See that so many bytes are allowed, for a while."""
+        """Raises ShoeError where `size` bytes, which are freed again, are over the limit."""
         if size > self.limit:
             raise ShoeError(
                 "the tensors of this file are larger than allowed; if you trust it, raise max_bytes"
@@ -67,7 +70,14 @@ class _Sources:
 def unpack(
     headers: bytes, stream: memoryview, plain: memoryview, limit: int, version: int = 2
 ) -> list[Packed]:
-    """The tensors and how each was kept; `limit` bounds the bytes that they take in memory."""
+    """The tensors, with how each was coded.
+
+    `headers`: the tensor list, inflated.
+    `stream`, `plain`: the code stream and the plain values.
+    `limit`: how many bytes the tensors may take in memory.
+    `version`: the version of the file.
+    Raises ShoeError for invalid bytes and for tensors over the limit.
+    """
     try:
         decoder = entropy.Decoder(stream)
     except ValueError as error:
@@ -76,30 +86,28 @@ def unpack(
         Reader(headers, "tensor list"), Reader(plain, "plain values"), decoder, limit
     )
     reader, values = sources.reader, sources.values
-    found: list[Packed] = []
+    unpacked: list[Packed] = []
     previous = -1
     for _ in range(reader.varint(MOST_TENSORS)):
         start, value_start = reader.at, values.at
-        step, element, shape, coding = (
-            _description_1(reader) if version == 1 else _description(reader)
-        )
+        describe = _description_1 if version == 1 else _description
+        step, element, shape, coding = describe(reader)
         previous += step
         sources.claim(math.prod(shape) * max(ELEMENTS[element][1], 4))
         bits, packed = _unpack(sources, element, shape, coding)
-        packed.coding, packed.tensor = (
-            coding,
-            Tensor(element, bits.reshape(shape), previous if step else None),
-        )
+        packed.tensor = Tensor(element, bits.reshape(shape), previous if step else None)
+        packed.coding = coding
         packed.header_bytes, packed.raw_bytes = reader.at - start, values.at - value_start
-        found.append(packed)
+        unpacked.append(packed)
     reader.end()
     values.end()
     if not decoder.finished():
         raise ShoeError("damaged file: the code stream does not end where its symbols do")
-    return found
+    return unpacked
 
 
 def _description_1(reader: Reader) -> tuple[int, int, tuple[int, ...], int]:
+    """(step, element, shape, coding) of the next tensor in a file of version 1."""
     step = reader.varint(1 << 32)
     element = read_element(reader)
     shape = read_shape(reader)
@@ -110,6 +118,7 @@ def _description_1(reader: Reader) -> tuple[int, int, tuple[int, ...], int]:
 
 
 def _description(reader: Reader) -> tuple[int, int, tuple[int, ...], int]:
+    """(step, element, shape, coding) of the next tensor."""
     first = reader.byte()
     step = reader.varint(1 << 32) if first >> 7 else 1
     element = read_element(reader) if first >> 6 & 1 else 1
@@ -120,6 +129,7 @@ def _description(reader: Reader) -> tuple[int, int, tuple[int, ...], int]:
 def _unpack(
     sources: _Sources, element: int, shape: tuple[int, ...], coding: int
 ) -> tuple[np.ndarray, Packed]:
+    """(the bits of a tensor, flat or in rows and columns; how it was coded)."""
     kind, count = unsigned(element), math.prod(shape)
     if coding == RAW:
         return read_plain(sources.values, element, kind, count), Packed()
@@ -139,53 +149,54 @@ def _unpack(
 
 def _of_levels(sources: _Sources, element: int, count: int) -> tuple[np.ndarray, Packed]:
     reader = sources.reader
-    number = reader.varint(min(entropy.MOST_SYMBOLS, count))
-    if number == 0:
+    level_count = reader.varint(min(entropy.MOST_SYMBOLS, count))
+    if level_count == 0:
         raise reader.fail("a tensor has no levels")
-    levels = _values(sources, element, reader.byte(), number)
-    if number == 1:
+    levels = _values(sources, element, reader.byte(), level_count)
+    if level_count == 1:
         return np.full(count, levels[0], unsigned(element)), Packed(levels=1)
     bits, model_bits = _symbols(sources, levels, count)
-    return bits, Packed(model_bits=model_bits, levels=number)
+    return bits, Packed(model_bits=model_bits, levels=level_count)
 
 
 def _of_planes(
     sources: _Sources, element: int, kind: np.dtype, count: int
 ) -> tuple[np.ndarray, Packed]:
-    """Bytes of equal weight together: those in the stream, those that are plain."""
+    """The bits of a tensor whose bytes of equal weight are together, coded or plain."""
     reader, coded = sources.reader, sources.reader.byte()
     if coded >> kind.itemsize:
         raise reader.fail(f"there is no byte {kind.itemsize} in an element")
     bits, model_bits = np.zeros(count, kind), 0.0
-    for place in reversed(range(kind.itemsize)):
-        if coded >> place & 1:
-            lowest, number = reader.byte(), reader.byte() + 1
-            if lowest + number > 256:
+    for index in reversed(range(kind.itemsize)):
+        if coded >> index & 1:
+            lowest, value_count = reader.byte(), reader.byte() + 1
+            if lowest + value_count > 256:
                 raise reader.fail("a byte is over 255")
-            meanings = np.arange(lowest, lowest + number).astype(np.uint8)
-            part, taken = (
+            meanings = np.arange(lowest, lowest + value_count).astype(np.uint8)
+            plane, plane_bits = (
                 _symbols(sources, meanings, count)
-                if number > 1
+                if value_count > 1
                 else (np.broadcast_to(meanings, count), 0.0)
             )
-            model_bits += taken
+            model_bits += plane_bits
         else:
-            part = np.frombuffer(sources.values.take(count), np.uint8)
+            plane = np.frombuffer(sources.values.take(count), np.uint8)
+        shift = kind.type(8 * index)
         for start in range(0, count, CHUNK):
-            bits[start : start + CHUNK] |= part[start : start + CHUNK].astype(kind) << kind.type(
-                8 * place
-            )
+            bits[start : start + CHUNK] |= plane[start : start + CHUNK].astype(kind) << shift
     for start in range(0, count, CHUNK):
-        bits[start : start + CHUNK] = turned(element, bits[start : start + CHUNK], -1)
+        bits[start : start + CHUNK] = rotated(element, bits[start : start + CHUNK], -1)
     if ELEMENTS[element][0] == "bool" and (bits > 1).any():
-        raise reader.fail("a truth value is neither 0 nor 1")
+        raise reader.fail("a bool is neither 0 nor 1")
     return bits, Packed(model_bits=model_bits)
 
 
 def _of_contexts(
     sources: _Sources, element: int, shape: tuple[int, ...], coding: int
 ) -> tuple[np.ndarray, Packed]:
-    """Whole numbers that say which level, or which multiple of a step."""
+    """The bits of a tensor coded in context, as integers that stand for a level or a multiple of a
+    scale.
+    """
     reader = sources.reader
     if not shape or not math.prod(shape):
         raise reader.fail("a tensor without elements or axes has a context")
@@ -196,29 +207,28 @@ def _of_contexts(
     if choice.tiles and (rows if choice.across else columns) > context_coding.MOST_COLUMNS:
         raise reader.fail(f"a row has more than {context_coding.MOST_COLUMNS} numbers")
     sources.afford(context_coding.room(choice, rows, columns))
-    number, zero = 1, 0
+    count, zero = 1, 0
     if coding == GRID and ELEMENTS[element][0] in INTEGERS:
         return _integers(sources, element, choice, form, rows, columns)
     if coding == CONTEXT:
-        number, zero = reader.varint(entropy.MOST_SYMBOLS), reader.varint(entropy.MOST_SYMBOLS)
+        count, zero = reader.varint(entropy.MOST_SYMBOLS), reader.varint(entropy.MOST_SYMBOLS)
     elif ELEMENTS[element][0] != "float32":
         raise reader.fail(f"there is no grid of {ELEMENTS[element][0]}")
     if coding == GRIDS:
-        number = rows
-    meanings = _values(sources, element, form, number)
-    if (
-        coding in (GRID, GRIDS) and not np.isfinite(meanings.view(np.float32)).all()
-    ):  # processors differ in 0 times infinity
-        raise sources.values.fail("a step is not finite")
-    found, taken = context_coding.decode(choice, rows, columns, sources.decoder)
-    packed = Packed(model_bits=taken, levels=number if coding == CONTEXT else 0)
+        count = rows
+    meanings = _values(sources, element, form, count)
+    # Processors differ in what they make of 0 times infinity.
+    if coding in (GRID, GRIDS) and not np.isfinite(meanings.view(np.float32)).all():
+        raise sources.values.fail("a scale is not finite")
+    integers, model_bits = context_coding.decode(choice, rows, columns, sources.decoder)
+    packed = Packed(model_bits=model_bits, levels=count if coding == CONTEXT else 0)
     if coding in (GRID, GRIDS):
         packed.scales = scales = meanings.view(np.float32)
-        return multiples(found, scales[:, None]), packed
-    places = found.astype(np.int32) + zero
-    if number == 0 or int(places.min()) < 0 or int(places.max()) >= number:
+        return multiples(integers, scales[:, None]), packed
+    indices = integers.astype(np.int32) + zero
+    if count == 0 or int(indices.min()) < 0 or int(indices.max()) >= count:
         raise reader.fail("there is no such level")
-    return meanings[places], packed
+    return meanings[indices], packed
 
 
 def _integers(
@@ -229,25 +239,25 @@ def _integers(
     rows: int,
     columns: int,
 ) -> tuple[np.ndarray, Packed]:
-    """Whole numbers that are the elements themselves."""
+    """The bits of a tensor coded in context, as integers that are the elements themselves."""
     kind = np.dtype(ELEMENTS[element][0])
     if form != INTEGER_FORM:
         raise sources.reader.fail(f"a grid of {kind.name} has no form {form}")
-    found, taken = context_coding.decode(choice, rows, columns, sources.decoder)
+    integers, model_bits = context_coding.decode(choice, rows, columns, sources.decoder)
     limits = np.iinfo(kind)
-    if int(found.min()) < limits.min or int(found.max()) > limits.max:
-        raise sources.reader.fail(f"a number is none of {kind.name}")
-    return found.astype(kind).view(unsigned(element)), Packed(model_bits=taken)
+    if int(integers.min()) < limits.min or int(integers.max()) > limits.max:
+        raise sources.reader.fail(f"a number is outside the range of {kind.name}")
+    return integers.astype(kind).view(unsigned(element)), Packed(model_bits=model_bits)
 
 
-def _values(sources: _Sources, element: int, form: int, number: int) -> np.ndarray:
-    """The levels or steps of a tensor, as bits."""
+def _values(sources: _Sources, element: int, form: int, count: int) -> np.ndarray:
+    """The levels or scales of a tensor, as bits, from the form in which they are stored."""
     name, values = ELEMENTS[element][0], sources.values
     if form == INTEGER_FORM:
-        return read_plain(values, element, unsigned(element), number)
+        return read_plain(values, element, unsigned(element), count)
     if name != "float32" or form not in (HALF, BFLOAT16):
         raise sources.reader.fail(f"levels of {name} have no form {form}")
-    short = read_plain(values, element, np.dtype("u2"), number)
+    short = read_plain(values, element, np.dtype("u2"), count)
     if form == BFLOAT16:
         return short.astype(np.uint32) << 16
     if (short & 0x7FFF > 0x7C00).any():
@@ -256,8 +266,9 @@ def _values(sources: _Sources, element: int, form: int, number: int) -> np.ndarr
 
 
 def _symbols(sources: _Sources, meanings: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """What the next `count` symbols of the stream stand for, and the bits that their model gives
-    them.
+    """(what the next `count` symbols of the stream mean, their length in bits by their model).
+
+    `meanings`: what each symbol means.
     """
     table = entropy.frequencies(np.frombuffer(sources.reader.take(len(meanings)), np.uint8))
     model = entropy.model(table)

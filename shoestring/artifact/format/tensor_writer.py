@@ -1,4 +1,4 @@
-"""Writing tensors, each in the way that is smallest for it."""
+"""Writes tensors, each in the coding that is smallest for it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,29 @@ from shoestring.artifact.format.tensors import (
     ZEROS,
     Packed,
     Tensor,
-    little,
+    little_endian,
     multiples,
     numbered,
-    turned,
+    rotated,
 )
 from shoestring.artifact.wire import Writer
 
-_FURTHEST = 1 << MOST_DIGITS
-_MOST_LEVELS = 1024  # of tensors that are tried in context: more have little of it
-# of integers, that may be few and far between: more are mostly neighbours, which a grid knows
-_MOST_APART = 64
+_FURTHEST = 1 << MOST_DIGITS  # integers coded in context are smaller than this
+_MOST_LEVELS = 1024  # with more levels, coding them in context saves little
+# The same for tensors of integers, which may have few values that are far apart. More values are
+# mostly neighbours, which a grid codes as well.
+_MOST_INTEGER_LEVELS = 64
 
 
 @dataclass
 class Tensors:
-    """Three runs of bytes: descriptions, the entropy-coded stream, plain values."""
+    """The three sections for tensors, and how each tensor was coded.
+
+    `headers`: the tensor list.
+    `stream`: the code stream.
+    `plain`: the plain values.
+    `packed`: how each tensor was coded.
+    """
 
     headers: Writer = field(default_factory=Writer)
     stream: bytes = b""
@@ -51,8 +58,17 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class _Way:
-    """A way to keep a tensor: its size in bytes (fractions count), and what goes where."""
+class _Coded:
+    """A tensor in one of the codings.
+
+    `size`: its size in bytes, with the fraction of a byte in the stream.
+    `coding`: RAW, LEVELS, ...
+    `header`: the fields of the coding, for the tensor list.
+    `plain`: its part of the plain values.
+    `parts`: its parts of the code stream.
+    `model_bits`: the length of these parts in bits, by the model of their symbols.
+    `levels`: how many levels it has; 0 if it is not coded by levels.
+    """
 
     size: float
     coding: int
@@ -69,107 +85,112 @@ def encode(
     smallest: bool = False,
     advance: Callable[[str], None] = lambda note: None,
 ) -> Tensors:
-    """Each tensor in the way that is smallest for it.
+    """The sections of a file with these tensors, each in the coding that is smallest for it.
 
-    `smallest` allows ways that are slow to decode. `advance` is called after each.
+    `smallest`: allow codings that are slow to decode.
+    `advance`: called with "" after each tensor.
+    Raises ValueError for tensors that are not in the order of their `member`, and for more than
+    MOST_AXES axes.
     """
     out = Tensors()
     out.headers.varint(len(tensors))
     parts: list[entropy.Part] = []
     previous = -1
-    for one in tensors:
-        step = 0 if one.member is None else one.member - previous
-        if step < 0 or (one.member is not None and step == 0):
+    for tensor in tensors:
+        step = 0 if tensor.member is None else tensor.member - previous
+        if step < 0 or (tensor.member is not None and step == 0):
             raise ValueError("members must come in the order of the module")
-        previous = previous if one.member is None else one.member
-        way = min(_ways(one, smallest), key=lambda way: (way.size, way.coding))
-        header = _description(one, step, way.coding) + way.header
-        parts += way.parts
+        previous = previous if tensor.member is None else tensor.member
+        best = min(_codings(tensor, smallest), key=lambda coded: (coded.size, coded.coding))
+        header = _description(tensor, step, best.coding) + best.header
+        parts += best.parts
         out.headers += header
-        out.plain += way.plain
+        out.plain += best.plain
         out.packed.append(
-            Packed(one, way.coding, way.model_bits, len(way.plain), len(header), way.levels)
+            Packed(tensor, best.coding, best.model_bits, len(best.plain), len(header), best.levels)
         )
         advance("")
     out.stream = entropy.encode(parts)
     return out
 
 
-def _description(one: Tensor, step: int, coding: int) -> bytes:
-    axes = one.bits.ndim
+def _description(tensor: Tensor, step: int, coding: int) -> bytes:
+    """The beginning of a tensor's entry in the tensor list, before the fields of the coding."""
+    axes = tensor.bits.ndim
     if axes > MOST_AXES:
         raise ValueError(f"a tensor has {axes} axes and a file holds {MOST_AXES} at most")
-    out = Writer([(step != 1) << 7 | (one.element != 1) << 6 | min(axes, 7) << 3 | coding])
+    out = Writer([(step != 1) << 7 | (tensor.element != 1) << 6 | min(axes, 7) << 3 | coding])
     if step != 1:
         out.varint(step)
-    if one.element != 1:
-        out.append(one.element)
+    if tensor.element != 1:
+        out.append(tensor.element)
     if axes >= 7:
         out.varint(axes)
-    for size in one.bits.shape:
+    for size in tensor.bits.shape:
         out.varint(size)
     return bytes(out)
 
 
-def _ways(one: Tensor, smallest: bool) -> Iterator[_Way]:
-    flat = one.bits.reshape(-1)
+def _codings(tensor: Tensor, smallest: bool) -> Iterator[_Coded]:
+    """The tensor in each coding that may be the smallest."""
+    flat = tensor.bits.reshape(-1)
     if not flat.any():
-        yield _Way(0, ZEROS)
+        yield _Coded(0, ZEROS)
         return
-    yield _Way(flat.nbytes, RAW, plain=little(flat))
+    yield _Coded(flat.nbytes, RAW, plain=little_endian(flat))
     yield from _sparse(flat)
-    grid, most, fits = None, _MOST_LEVELS, one.bits.ndim > 0 and context_coding.fits(one.bits.shape)
-    if ELEMENTS[one.element][0] == "float32" and fits and (grid := _grid(one.bits)) is not None:
+    name, grid, most = ELEMENTS[tensor.element][0], None, _MOST_LEVELS
+    fits = tensor.bits.ndim > 0 and context_coding.fits(tensor.bits.shape)
+    if name == "float32" and fits and (grid := _grid(tensor.bits)) is not None:
         levels, scales = grid
-        form, kept = _narrowest(one.element, scales.view(np.uint32))
-        yield from _in_context(
-            levels, GRID if len(scales) == 1 else GRIDS, form, kept, b"", smallest
-        )
+        form, plain = _narrowest(tensor.element, scales.view(np.uint32))
+        coding = GRID if len(scales) == 1 else GRIDS
+        yield from _in_context(levels, coding, form, plain, b"", smallest)
     if (
-        ELEMENTS[one.element][0] in INTEGERS
+        name in INTEGERS
         and fits
-        and np.abs(integers := one.array().astype(np.int64)).max() < _FURTHEST
+        and np.abs(integers := tensor.array().astype(np.int64)).max() < _FURTHEST
     ):
-        most = _MOST_APART
+        most = _MOST_INTEGER_LEVELS
         yield from _in_context(integers, GRID, INTEGER_FORM, b"", b"", smallest)
     if not _few(flat):
-        yield _planes(one.element, flat)
+        yield _planes(tensor.element, flat)
         return
     values, symbols, counts = _distinct(flat)
     if len(values) > entropy.MOST_SYMBOLS:
-        yield _planes(one.element, flat)
+        yield _planes(tensor.element, flat)
         return
-    yield _levels(one.element, values, symbols, counts)
+    yield _levels(tensor.element, values, symbols, counts)
     if grid is None and fits and 1 < len(values) <= min(most, flat.size // 4):
-        yield from _levels_in_context(one, values, symbols, smallest)
+        yield from _levels_in_context(tensor, values, symbols, smallest)
     if len(values) > 256:
-        yield _planes(one.element, flat)
+        yield _planes(tensor.element, flat)
 
 
-def _sparse(flat: np.ndarray) -> Iterator[_Way]:
+def _sparse(flat: np.ndarray) -> Iterator[_Coded]:
     nonzero = flat != 0
-    ones = int(nonzero.sum())
-    if not 0 < ones < flat.size:
+    count = int(nonzero.sum())
+    if not 0 < count < flat.size:
         return
-    codes, table, model_bits = _table(np.array([flat.size - ones, ones]))
-    size = model_bits / 8 + 2 + ones * flat.itemsize
-    yield _Way(size, SPARSE, codes, little(flat[nonzero]), ((nonzero, table),), model_bits)
+    codes, table, model_bits = _table(np.array([flat.size - count, count]))
+    size = model_bits / 8 + 2 + count * flat.itemsize
+    yield _Coded(size, SPARSE, codes, little_endian(flat[nonzero]), ((nonzero, table),), model_bits)
 
 
-def _levels(element: int, values: np.ndarray, symbols: np.ndarray, counts: np.ndarray) -> _Way:
-    form, kept = _narrowest(element, values)
+def _levels(element: int, values: np.ndarray, symbols: np.ndarray, counts: np.ndarray) -> _Coded:
+    form, plain = _narrowest(element, values)
     header = Writer()
     header.varint(len(values))
     header.append(form)
     if len(values) == 1:
-        return _Way(len(kept) + len(header), LEVELS, bytes(header), kept, levels=1)
+        return _Coded(len(plain) + len(header), LEVELS, bytes(header), plain, levels=1)
     codes, table, model_bits = _table(counts)
     header += codes
-    return _Way(
-        len(kept) + len(header) + model_bits / 8,
+    return _Coded(
+        len(plain) + len(header) + model_bits / 8,
         LEVELS,
         bytes(header),
-        kept,
+        plain,
         ((symbols, table),),
         model_bits,
         len(values),
@@ -177,46 +198,51 @@ def _levels(element: int, values: np.ndarray, symbols: np.ndarray, counts: np.nd
 
 
 def _levels_in_context(
-    one: Tensor, values: np.ndarray, symbols: np.ndarray, smallest: bool
-) -> Iterator[_Way]:
-    numbers = numbered(one.element, values)
+    tensor: Tensor, values: np.ndarray, symbols: np.ndarray, smallest: bool
+) -> Iterator[_Coded]:
+    numbers = numbered(tensor.element, values)
     if numbers.dtype.kind == "f" and np.isnan(numbers).any():
         return
-    # The level nearest to zero is number 0: what is rare and what is common are then its ends and
-    # its middle.
+    # The level nearest to zero is called 0, because common levels are mostly small and rare levels
+    # large.
     order = np.argsort(numbers, kind="stable")
     zero = int(np.argmin(np.abs(numbers[order].astype(np.float64))))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - zero
-    form, kept = _narrowest(one.element, values[order])
-    about = Writer()
-    about.varint(len(values))
-    about.varint(zero)
-    levels = place[symbols].reshape(one.bits.shape)
-    yield from _in_context(levels, CONTEXT, form, kept, bytes(about), smallest, len(values))
+    integers = np.empty(len(order), np.int64)
+    integers[order] = np.arange(len(order)) - zero
+    form, plain = _narrowest(tensor.element, values[order])
+    fields = Writer()
+    fields.varint(len(values))
+    fields.varint(zero)
+    levels = integers[symbols].reshape(tensor.bits.shape)
+    yield from _in_context(levels, CONTEXT, form, plain, bytes(fields), smallest, len(values))
 
 
 def _in_context(
     levels: np.ndarray,
     coding: int,
     form: int,
-    kept: bytes,
-    about: bytes,
+    plain: bytes,
+    fields: bytes,
     smallest: bool,
     count: int = 0,
-) -> Iterator[_Way]:
-    both = smallest and levels.size > context_coding.FEW  # one by one is not always the smaller
+) -> Iterator[_Coded]:
+    """Integers coded in context, in tiles or one by one, or in both ways where `smallest`.
+
+    `form`, `plain`: the levels or scales and the form in which they are stored.
+    `fields`: the fields after the model. `count`: how many levels there are.
+    """
+    both = smallest and levels.size > context_coding.FEW  # one by one is not always smaller
     for slow in (False, True) if both else (smallest,):
         choice, notes = context_coding.choose(levels, slow)
         header = Writer()
         context_coding.write(header, choice, form)
-        header += about
+        header += fields
         model_bits = entropy.note_bits(notes)
-        yield _Way(
-            model_bits / 8 + len(header) + len(kept),
+        yield _Coded(
+            model_bits / 8 + len(header) + len(plain),
             coding,
             bytes(header),
-            kept,
+            plain,
             ((notes, None),),
             model_bits,
             count,
@@ -224,9 +250,10 @@ def _in_context(
 
 
 def _grid(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(whole numbers in the tensor's shape, steps) whose products these float32 bits are.
+    """(integers in the tensor's shape, scales) whose products these float32 bits are.
 
-    A step for all, or for each slice.
+    There is one scale, or one for each slice along axis 0. None if there is no such grid, or if a
+    value is -0.0 or not finite.
     """
     values = bits.view(np.float32)
     if (bits == 0x80000000).any() or not np.isfinite(values).all():
@@ -243,11 +270,10 @@ def _grid(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _multiples_of(rows: np.ndarray, scales: np.ndarray) -> np.ndarray | None:
+    """The integers whose products with the scale of their row these values are, or None."""
     divisors = np.where(scales > 0, scales, 1).astype(np.float64)[:, None]
-    for part in (
-        slice(0, 64),
-        slice(None),
-    ):  # a look at the first columns first: most tensors have no grid
+    # Most tensors have no grid, which the first columns show.
+    for part in (slice(0, 64), slice(None)):
         with np.errstate(over="ignore"):
             levels = np.rint(rows[:, part] / divisors)
         if np.abs(levels).max() >= _FURTHEST:
@@ -258,33 +284,32 @@ def _multiples_of(rows: np.ndarray, scales: np.ndarray) -> np.ndarray | None:
     return levels
 
 
-def _planes(element: int, flat: np.ndarray) -> _Way:
-    """Bytes of equal weight together, the sign behind the fraction.
+def _planes(element: int, flat: np.ndarray) -> _Coded:
+    """Bytes of equal weight together, with the sign of a float below its fraction.
 
-    Exponents repeat and fractions do not.
+    The bytes of exponents are then in planes of their own. Exponents repeat, fractions do not.
     """
-    bits = turned(element, flat, 1)
+    bits = rotated(element, flat, 1)
     header, plain, parts, total = Writer([0]), bytearray(), [], 0.0
-    for place in reversed(range(flat.itemsize)):
-        plane = (bits >> bits.dtype.type(8 * place)).astype(np.uint8)
+    for index in reversed(range(flat.itemsize)):
+        plane = (bits >> bits.dtype.type(8 * index)).astype(np.uint8)
         counts = np.bincount(plane, minlength=256)
         lowest, highest = np.flatnonzero(counts)[[0, -1]].tolist()
         used = counts[lowest : highest + 1]
         if len(used) == 1:
-            header[0] |= 1 << place
+            header[0] |= 1 << index
             header += bytes([lowest, 0])
             continue
         codes, table, model_bits = _table(used)
-        if model_bits / 8 + len(codes) + 2 < 0.99 * len(
-            plane
-        ):  # for less, decoding is not worth its time
-            header[0] |= 1 << place
+        # A plane that coding shrinks by less than 1% is not worth the time of decoding.
+        if model_bits / 8 + len(codes) + 2 < 0.99 * len(plane):
+            header[0] |= 1 << index
             header += bytes([lowest, len(used) - 1]) + codes
             parts.append((plane - np.uint8(lowest), table))
             total += model_bits
         else:
             plain += plane.tobytes()
-    return _Way(
+    return _Coded(
         len(header) + len(plain) + total / 8,
         PLANES,
         bytes(header),
@@ -295,25 +320,27 @@ def _planes(element: int, flat: np.ndarray) -> _Way:
 
 
 def _table(counts: np.ndarray) -> tuple[bytes, np.ndarray, float]:
+    """(code bytes, frequencies, length in bits) of symbols that occur so many times."""
     codes = entropy.shrink(counts)
     table = entropy.frequencies(codes)
     return codes.tobytes(), table, entropy.bits(table, counts)
 
 
 def _distinct(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(values in order, the place of each element's value, how often each is there)."""
+    """(values in rising order, the index of each element's value, how often each occurs)."""
     if flat.itemsize > 2:
         return np.unique(flat, return_inverse=True, return_counts=True)
     counts = np.bincount(flat, minlength=1 << 8 * flat.itemsize)
     values = np.flatnonzero(counts)
-    places = np.zeros(len(counts), np.int64)
-    places[values] = np.arange(len(values))
-    return values.astype(flat.dtype), places[flat], counts[values]
+    indices = np.zeros(len(counts), np.int64)
+    indices[values] = np.arange(len(values))
+    return values.astype(flat.dtype), indices[flat], counts[values]
 
 
 def _few(flat: np.ndarray) -> bool:
-    """Whether there can be few enough distinct values to be worth sorting for, judged on a sample
-    of a large tensor.
+    """Whether the distinct values may be few enough to be worth sorting the tensor.
+
+    A large tensor is judged on a sample.
     """
     if flat.size <= 1 << 16:
         return True
@@ -322,11 +349,11 @@ def _few(flat: np.ndarray) -> bool:
 
 
 def _narrowest(element: int, values: np.ndarray) -> tuple[int, bytes]:
-    """Levels in the fewest bytes that keep every bit of them."""
+    """(form, bytes) of levels or scales in the shortest form that keeps every bit of them."""
     if ELEMENTS[element][0] == "float32":
         with np.errstate(over="ignore", invalid="ignore"):
             halves = values.view(np.float32).astype(np.float16)
-            # Processors differ in what they make of a half that is not a number.
+            # Processors differ in how they convert a NaN of float16.
             if (
                 np.array_equal(halves.astype(np.float32).view(np.uint32), values)
                 and not np.isnan(halves).any()
@@ -334,4 +361,4 @@ def _narrowest(element: int, values: np.ndarray) -> tuple[int, bytes]:
                 return HALF, halves.astype("<f2").tobytes()
         if not (values & 0xFFFF).any():
             return BFLOAT16, (values >> 16).astype("<u2").tobytes()
-    return INTEGER_FORM, little(values)
+    return INTEGER_FORM, little_endian(values)

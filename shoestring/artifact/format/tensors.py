@@ -1,4 +1,4 @@
-"""Tensors as bits, and the ways in which a file keeps them."""
+"""Tensors as bits, and the codings and forms in which a file stores them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from shoestring.artifact.wire import Reader
 
-# ONNX element types, by number: name, bytes an element
+# (name, bytes of an element) of each ONNX element type, by its number
 ELEMENTS = {
     1: ("float32", 4),
     2: ("uint8", 1),
@@ -28,22 +28,23 @@ ELEMENTS = {
 NUMBERS = {name: number for number, (name, _) in ELEMENTS.items()}
 RAW, LEVELS, SPARSE, PLANES, CONTEXT, GRID, GRIDS, ZEROS = range(8)
 CODINGS = ("raw", "levels", "sparse", "planes", "levels", "grid", "grid", "zeros")
-INTEGER_FORM, HALF, BFLOAT16 = range(
-    3
-)  # how levels of a float32 tensor are kept: as they are, as float16, as bfloat16
+# The form of levels and scales: as they are, as float16, as bfloat16 (the last two for float32).
+INTEGER_FORM, HALF, BFLOAT16 = range(3)
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTEGERS = ("int8", "int16")
-"""Those whose values a grid may hold as they are."""
+"""The types whose values a grid may hold as they are, without a scale."""
 MOST_AXES = 32
 MOST_TENSORS = 1 << 15
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor's bits: `bits` is an unsigned array in its shape, `element` its ONNX element type.
+    """A tensor as bits.
 
-    `member` is its place among the module's distinct parameters and buffers, None for a constant of
-    the graph.
+    `element`: its ONNX element type, a key of ELEMENTS.
+    `bits`: an array of unsigned integers as wide as its elements, in its shape.
+    `member`: its index among the module's distinct parameters and buffers; None for a constant of
+        the graph.
     """
 
     element: int
@@ -51,7 +52,7 @@ class Tensor:
     member: int | None = None
 
     def array(self) -> np.ndarray:
-        """The values; raises TypeError for bfloat16, which numpy has not."""
+        """The values; raises TypeError for bfloat16, a type that numpy does not have."""
         name = ELEMENTS[self.element][0]
         if name == "bfloat16":
             raise TypeError("numpy has no bfloat16")
@@ -59,7 +60,10 @@ class Tensor:
 
 
 def tensor(values: np.ndarray, member: int | None = None) -> Tensor:
-    """A Tensor of a numpy array; raises TypeError for a type that a file cannot hold."""
+    """The Tensor with the values of a numpy array.
+
+    `member`: as in Tensor. Raises TypeError for a type that a file cannot hold.
+    """
     if values.dtype.name not in NUMBERS:
         raise TypeError(f"a file cannot hold tensors of type {values.dtype.name}")
     element = NUMBERS[values.dtype.name]
@@ -70,17 +74,21 @@ def tensor(values: np.ndarray, member: int | None = None) -> Tensor:
 
 
 def unsigned(element: int) -> np.dtype:
-    """The unsigned type of an element's width."""
+    """The unsigned integer type that is as wide as an element of this ONNX element type."""
     return np.dtype(f"u{ELEMENTS[element][1]}")
 
 
 @dataclass
 class Packed:
-    """How one tensor is kept, and what each part of it takes.
+    """How a file codes a tensor, and how much each part of it takes.
 
-    `model_bits` of the shared stream, `raw_bytes`, `header_bytes`.
-    `levels`: how many it has, 0 where it is not kept by levels.
-    `steps`: of a grid, one or one for each slice along axis 0.
+    `tensor`: the tensor.
+    `coding`: RAW, LEVELS, ...
+    `model_bits`: its part of the code stream, in bits, by the model of its symbols.
+    `raw_bytes`: its part of the plain values, in bytes.
+    `header_bytes`: its part of the tensor list, in bytes.
+    `levels`: how many levels it has; 0 if it is not coded by levels.
+    `scales`: the scales of a float32 grid, one or one for each slice along axis 0; otherwise None.
     """
 
     tensor: Tensor = field(default_factory=lambda: Tensor(1, np.empty(0, np.uint32)))
@@ -92,14 +100,16 @@ class Packed:
     scales: np.ndarray | None = None
 
 
-def little(values: np.ndarray) -> bytes:
-    """The values, lowest byte first."""
+def little_endian(values: np.ndarray) -> bytes:
+    """The values in bytes, each with its lowest byte first."""
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
-def turned(element: int, bits: np.ndarray, by: int) -> np.ndarray:
-    """Bits with the sign of a floating-point type moved behind the fraction (`by` 1), or back (`by`
-    -1).
+def rotated(element: int, bits: np.ndarray, by: int) -> np.ndarray:
+    """Bits of floating-point elements with the sign moved below the fraction, or back.
+
+    `element`: their ONNX element type; the bits of integers and bools are not changed.
+    `by`: 1 moves the sign below the fraction, -1 moves it back to the top.
     """
     if ELEMENTS[element][0] not in FLOATS:
         return bits
@@ -109,20 +119,22 @@ def turned(element: int, bits: np.ndarray, by: int) -> np.ndarray:
 
 
 def numbered(element: int, levels: np.ndarray) -> np.ndarray:
-    """Levels (bits) as numbers that can be put in order: floats of 64 bits, or whole numbers."""
+    """Levels, given as bits, as numbers that can be sorted: float64, or integers as they are."""
     name = ELEMENTS[element][0]
     numbers = (
         (levels.astype(np.uint32) << 16).view(np.float32)
         if name == "bfloat16"
         else levels.view(np.dtype(name))
     )
-    with np.errstate(invalid="ignore"):  # of what is not a number
+    with np.errstate(invalid="ignore"):  # NaN
         return numbers.astype(np.float64) if name in FLOATS else numbers
 
 
 def multiples(levels: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """The bits of float32 products of whole numbers and steps (both rounded to float32 as such),
-    never a negative zero.
+    """The bits of the float32 products of integers and scales, never a negative zero.
+
+    `levels`: integers, rounded to float32 before the product.
+    `scales`: the scales, rounded to float32 likewise, in a shape that broadcasts to the levels.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return (levels.astype(np.float32) * scales.astype(np.float32) + np.float32(0)).view(
@@ -139,12 +151,16 @@ def read_element(reader: Reader) -> int:
 
 
 def read_shape(reader: Reader) -> tuple[int, ...]:
-    """The next shape: how many axes, then them."""
+    """The next shape: the number of axes, then the length of each."""
     return read_axes(reader, reader.varint(MOST_AXES))
 
 
 def read_axes(reader: Reader, count: int) -> tuple[int, ...]:
-    """The next `count` axes, of a shape that numpy can have even where one is empty."""
+    """The lengths of the next `count` axes.
+
+    Raises ShoeError where the product of those that are not 0 is over 2^40: numpy refuses some
+    shapes even if another axis is empty.
+    """
     shape = tuple(reader.varint(1 << 40) for _ in range(count))
     if math.prod(size or 1 for size in shape) > 1 << 40:
         raise reader.fail(f"no tensor has the shape {shape}")
@@ -152,8 +168,12 @@ def read_axes(reader: Reader, count: int) -> tuple[int, ...]:
 
 
 def read_plain(reader: Reader, element: int, kind: np.dtype, count: int) -> np.ndarray:
-    """The next `count` values of an unsigned type; `element` says what they are bits of."""
+    """The next `count` values, as bits.
+
+    `element`: the ONNX element type of the tensor; a bool must be 0 or 1.
+    `kind`: the unsigned integer type in which they are stored.
+    """
     data = np.frombuffer(reader.take(count * kind.itemsize), kind.newbyteorder("<")).astype(kind)
     if ELEMENTS[element][0] == "bool" and (data > 1).any():
-        raise reader.fail("a truth value is neither 0 nor 1")
+        raise reader.fail("a bool is neither 0 nor 1")
     return data

@@ -1,1 +1,1 @@
-"""Running a file: ONNX Runtime, segments for our kernels, OpenVINO."""
+"""Running a file with ONNX Runtime, with our own kernels between its runs, or with OpenVINO."""

@@ -1,4 +1,4 @@
-"""Weights that a graph transposes before it uses them, transposed beforehand."""
+"""Transposes weights beforehand where a graph would transpose them before it uses them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from shoestring.artifact.format.tensors import Tensor
 
 
 def fold_transposes(graph: Graph, tensors: list[Tensor]) -> tuple[Graph, list[Tensor]]:
-    """The graph without the Transpose nodes of its weights, and the tensors as these would leave
-    them; the same answers.
+    """(the graph without the Transpose nodes of its weights, the tensors transposed).
 
-    A file keeps weights as the module has them, and a linear layer's graph transposes its own. ONNX
-    Runtime does that once, while it loads. OpenVINO computes in floating point wherever a
-    transposition is between whole numbers and the node that dequantises them, and says nothing. A
-    weight that anything else reads too stays as it is.
+    The outputs are the same. A weight that is also read in another way is not changed.
+    A file stores weights as the module has them, so the graph of a linear layer transposes its
+    weight. ONNX Runtime does that once, while it loads. OpenVINO computes in floating point where a
+    Transpose is between integers and the node that dequantises them, and gives no warning.
     """
     start = len(graph.inputs)
     weights = range(start, start + len(tensors))
@@ -31,52 +30,43 @@ def fold_transposes(graph: Graph, tensors: list[Tensor]) -> tuple[Graph, list[Te
         if number in weights:
             readers[number].append(None)
     orders = {
-        number: found[0]
-        for number, found in readers.items()
-        if len(set(found)) == 1 and found[0] is not None
+        number: read_as[0]
+        for number, read_as in readers.items()
+        if len(set(read_as)) == 1 and read_as[0] is not None
     }
     value = start + len(tensors) + len(graph.constants)
-    now = {
-        number: number for number in range(value)
-    }  # the number that a value has, by the one that it had
+    new = {number: number for number in range(value)}  # the new number of a value by the old one
     free = value
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.operator == "Transpose" and node.inputs and node.inputs[0] in orders:
-            now[value] = now[node.inputs[0]]
+            new[value] = new[node.inputs[0]]
         else:
-            nodes.append(
-                replace(
-                    node,
-                    inputs=tuple(None if number is None else now[number] for number in node.inputs),
-                )
-            )
-            now |= {value + place: free + place for place in range(node.outputs)}
+            inputs = tuple(None if number is None else new[number] for number in node.inputs)
+            nodes.append(replace(node, inputs=inputs))
+            new |= {value + index: free + index for index in range(node.outputs)}
             free += node.outputs
         value += node.outputs
-    turned = [
-        _transposed(one, orders.get(number)) for number, one in zip(weights, tensors, strict=True)
+    transposed = [
+        _transposed(tensor, orders.get(number))
+        for number, tensor in zip(weights, tensors, strict=True)
     ]
-    return replace(
-        graph, nodes=tuple(nodes), results=tuple(now[number] for number in graph.results)
-    ), turned
+    results = tuple(new[number] for number in graph.results)
+    return replace(graph, nodes=tuple(nodes), results=results), transposed
 
 
 def _order(node: Node, axes: int) -> tuple[int, ...] | None:
-    """The order in which a node puts the axes of its input.
-
-    None for a node that does anything else.
-    """
+    """The order in which a Transpose node puts the axes of its input; None for other nodes."""
     if node.operator != "Transpose" or len(node.inputs) != 1 or node.outputs != 1 or node.absent:
         return None
-    given = next(
+    order = next(
         (tuple(content) for name, _, content in node.attributes if name == "perm"),
         tuple(reversed(range(axes))),
     )
-    return given if sorted(given) == list(range(axes)) else None
+    return order if sorted(order) == list(range(axes)) else None
 
 
-def _transposed(one: Tensor, order: tuple[int, ...] | None) -> Tensor:
-    return (
-        one if order is None else replace(one, bits=np.ascontiguousarray(one.bits.transpose(order)))
-    )
+def _transposed(tensor: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    if order is None:
+        return tensor
+    return replace(tensor, bits=np.ascontiguousarray(tensor.bits.transpose(order)))

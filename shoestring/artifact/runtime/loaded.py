@@ -1,6 +1,6 @@
-"""Running a file without torch.
+"""Runs a file without torch.
 
-It is called as the module was, with arrays or tensors, and ONNX Runtime computes it by default.
+A loaded file is called like the module, with arrays or tensors. By default it runs on ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shoestring.artifact.format.graph import Graph, Port
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor
 from shoestring.artifact.runtime.segments import cut
 from shoestring.artifact.runtime.session import (
+    Feeds,
     OnnxSession,
     Runtime,
     Session,
@@ -33,17 +34,18 @@ from shoestring.artifact.wire import ShoeError
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """ONNX Runtime on the processor. Files may be anybody's: time and memory are bounded.
+    """ONNX Runtime on the processor. Files may be hostile, so time and memory are bounded.
 
-    Layers of signs (`docs/binary.md`) are computed by kernels of ours between its runs, where
-    llvmlite is installed (the extra `fast`); otherwise by ONNX Runtime, as convolutions and
-    products of numbers that are -1 or +1.
+    Where llvmlite is installed (the extra `fast`), our own kernels compute layers of signs
+    (`docs/binary.md`) between its runs. Otherwise ONNX Runtime computes them, as convolutions and
+    matrix products of numbers that are -1 or +1.
     """
 
     def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
-        """The graph ready to run, in segments where kernels of ours have something to do.
+        """The graph ready to run, in segments where it has layers for our own kernels.
 
-        Raises ShoeError.
+        `threads`: how many threads a run may use; None: as many as there are cores.
+        Raises ShoeError for a graph that ONNX Runtime cannot run.
         """
         return cut(graph, tensors, threads) or OnnxSession(session(graph, tensors, threads))
 
@@ -52,13 +54,14 @@ ONNX_RUNTIME = OnnxRuntime()
 
 
 class Loaded:
-    """A file that runs.
+    """A file that is ready to run.
 
-    Call it as the module was called: it returns the module's structure, with numpy arrays in it.
-    A file with several entries is called by the name of one, as the module was: `loaded.encode(x)`,
-    or `loaded["encode"](x)`.
-    `entries`: each of them by its name, a Loaded of its own with `inputs`, `outputs` and `run`;
-        empty where the file has one graph without a name.
+    It is called like the module, and returns the same structure, with numpy arrays in it. In a file
+    with several entries, one is called by its name: `loaded.encode(x)` or `loaded["encode"](x)`.
+    `entries`: the entries by name, each a Loaded of its own; {} if the file has one graph, which
+        has no name.
+    `inputs`: the inputs, with names, types and shapes; () if the file has entries.
+    `outputs`: the outputs, with names and types; () if the file has entries.
     """
 
     def __init__(
@@ -68,9 +71,13 @@ class Loaded:
         threads: int | None = None,
         runtime: Runtime = ONNX_RUNTIME,
     ) -> None:
-        """`threads`: how many a run may use, None for as many as there are cores.
+        """Make a file's contents ready to run.
 
-        Raises ShoeError, ValueError for no threads.
+        `content`: the contents of the file.
+        `threads`: how many threads a run may use, 1 or more; None: as many as there are cores.
+        `runtime`: what runs the graph.
+        Raises ShoeError for a graph that the runtime cannot run, ValueError for fewer than one
+        thread, and TypeError for a `runtime` that is not a runtime.
         """
         if threads is not None and threads < 1:
             raise ValueError(
@@ -82,7 +89,7 @@ class Loaded:
         if isinstance(content, Entries):
             named = file.by_entry(content).items()
             self.entries = {
-                name: Loaded(one, threads=threads, runtime=runtime) for name, one in named
+                name: Loaded(entry, threads=threads, runtime=runtime) for name, entry in named
             }
             return
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
@@ -94,7 +101,7 @@ class Loaded:
         self._session = checked(runtime).start(content.graph, content.tensors, threads)
 
     def __getattr__(self, name: str) -> Loaded:
-        """The entry of this name."""
+        """The entry of this name; raises AttributeError."""
         entries: Mapping[str, Loaded] = self.__dict__.get("entries", {})
         if name in entries:
             return entries[name]
@@ -115,17 +122,20 @@ class Loaded:
         return self.entries[name]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module would return.
+        """What the module would return, as numpy arrays.
 
-        Arguments that the example did not have as tensors are fixed and may be left out.
+        Arguments are given by position or by name. The name of an input is a name too. Arguments
+        that were no tensors in the example are fixed, and may be left out.
+        Raises TypeError for arguments that are missing, unknown, given twice, nested differently or
+        of another type, ValueError for another shape or integers that do not fit the type, and
+        ShoeError where the graph fails.
         """
-        self._check_one()
-        found: dict[int, Any] = {}
+        self._check_single()
+        values: dict[int, Any] = {}
         positions, names = self._arguments
         if len(args) > len(positions) + len(names):
             raise TypeError(f"{len(args)} arguments were given; this file takes {self.signature()}")
-        # What was a keyword in the example may come by position, after the others, and the other
-        # way round.
+        # An argument that had a name in the example may come by position, after the others.
         keywords = dict(
             zip(
                 list(names)[: max(len(args) - len(positions), 0)],
@@ -133,42 +143,42 @@ class Loaded:
                 strict=False,
             )
         )
-        for place, (structure, value) in enumerate(zip(positions, args, strict=False)):
-            found |= tree.match(structure, value, f"argument {place + 1}")
+        for position, (structure, value) in enumerate(zip(positions, args, strict=False), 1):
+            values |= tree.match(structure, value, f"argument {position}")
         for name, value in [*keywords.items(), *kwargs.items()]:
-            place = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
-            if name not in names and place is None:
+            index = next((i for i, port in enumerate(self.inputs) if port.name == name), None)
+            if name not in names and index is None:
                 known = dict.fromkeys([*names, *(port.name for port in self.inputs)])
                 raise TypeError(
                     f"there is no argument {name!r}{_near(name, known)}; this file takes "
                     f"{self.signature()}"
                 )
-            given = tree.match(names.get(name, place), value, f"the argument {name!r}")
-            if found.keys() & given.keys() or (name in keywords and name in kwargs):
+            given = tree.match(names.get(name, index), value, f"the argument {name!r}")
+            if values.keys() & given.keys() or (name in keywords and name in kwargs):
                 raise TypeError(
                     f"the argument {name!r} is given twice; this file takes {self.signature()}"
                 )
-            found |= given
-        return tree.fill(self._structure, self._run(found))
+            values |= given
+        return tree.fill(self._structure, self._run(values))
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Outputs by name from inputs by name."""
-        self._check_one()
-        places = {port.name: place for place, port in enumerate(self.inputs)}
-        unknown = [name for name in inputs if name not in places]
+        """The outputs by name, given the inputs by name; raises as a call does."""
+        self._check_single()
+        indices = {port.name: index for index, port in enumerate(self.inputs)}
+        unknown = [name for name in inputs if name not in indices]
         if unknown:
-            left = [name for name in places if name not in inputs]
+            left = [name for name in indices if name not in inputs]
             raise TypeError(
                 f"there is no input {unknown[0]!r}{_near(unknown[0], left)}; this file takes "
                 f"{self.signature()}"
             )
-        results = self._run({places[name]: value for name, value in inputs.items()})
+        results = self._run({indices[name]: value for name, value in inputs.items()})
         return {port.name: value for port, value in zip(self.outputs, results, strict=True)}
 
     def signature(self) -> str:
-        """The inputs in words: name, type and shape of each."""
+        """The name, type and shape of each input in words, such as `x: float32[N, 3]`."""
         if self.entries:
-            return "; ".join(f"{name}({one.signature()})" for name, one in self.entries.items())
+            return "; ".join(f"{name}({entry.signature()})" for name, entry in self.entries.items())
         return (
             ", ".join(
                 f"{p.name}: {ELEMENTS[p.element][0]}[{', '.join(map(str, p.shape))}]"
@@ -177,25 +187,34 @@ class Loaded:
             or "no inputs"
         )
 
-    def _check_one(self) -> None:
-        """Raises TypeError where there are entries, of which one must be named."""
+    def _check_single(self) -> None:
+        """Raises TypeError where the file has entries, of which the call must name one."""
         if self.entries:
             calls = " or ".join(f".{name}(...)" for name in self.entries)
             raise TypeError(
                 f"this file is called by the name of an entry, {calls}: it has {self.signature()}"
             )
 
-    def _run(self, found: dict[int, Any]) -> list[np.ndarray]:
+    def _run(self, values: dict[int, Any]) -> list[np.ndarray]:
+        """The outputs in order, given the inputs by index."""
         assert self._session is not None
-        feeds: dict[str, np.ndarray] = {}
-        sizes: dict[str, int] = {}
-        owners: dict[str, str] = {}  # of the lengths that inputs have in common
-        for place, port in enumerate(self.inputs):
-            if place not in found:
+        feeds = self._feeds(values)
+        try:
+            return [np.asarray(value) for value in self._session.run(feeds)]
+        except Exception as error:
+            raise ShoeError(f"the graph failed while it ran: {first_line(error)}") from None
+
+    def _feeds(self, values: dict[int, Any]) -> Feeds:
+        """The inputs by name, as arrays whose types and shapes are checked."""
+        feeds: Feeds = {}
+        sizes: dict[str, int] = {}  # of the axes that vary
+        owners: dict[str, str] = {}  # the first input that has each of them
+        for index, port in enumerate(self.inputs):
+            if index not in values:
                 raise TypeError(
                     f"the input {port.name!r} is missing; this file takes {self.signature()}"
                 )
-            feeds[port.name] = as_input(found[place], port.name, ELEMENTS[port.element][0])
+            feeds[port.name] = as_input(values[index], port.name, ELEMENTS[port.element][0])
             shape = feeds[port.name].shape
             fits = len(shape) == len(port.shape) and all(
                 sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
@@ -222,10 +241,7 @@ class Loaded:
                     f"the axis {axis.name!r} is {sizes[text]} long, and this file takes {text}: "
                     f"{self.signature()}"
                 )
-        try:
-            return [np.asarray(value) for value in self._session.run(feeds)]
-        except Exception as error:
-            raise ShoeError(f"the graph failed while it ran: {first_line(error)}") from None
+        return feeds
 
 
 def load(
@@ -235,28 +251,33 @@ def load(
     max_bytes: int = file.MAX_BYTES,
     runtime: Runtime = ONNX_RUNTIME,
 ) -> Loaded:
-    """The file at `path`, ready to run on `threads` threads (None: all cores).
+    """The file at `path`, ready to run: `load(path)(x)`, or `load(path).encode(x)` for an entry.
 
-    A file with several entries: `load(path).encode(x)`. Each entry has a copy of the tensors that
-    it reads in memory. Raises ShoeError for a file that is damaged or wants more than `max_bytes`
-    of tensors, OSError for one that cannot be read. Nothing but what is in the file is ever loaded,
-    and nothing in it is executed but operators from a list.
-    `runtime`: `OpenVINO()` for another than ONNX Runtime, with the file of somebody whom you trust;
-        see docs/runtimes.md.
+    Nothing outside the file is loaded, and nothing in it is executed but operators from a list. In
+    memory, each entry has its own copy of the tensors that it reads.
+    `threads`: how many threads a run may use, 1 or more; None: as many as there are cores.
+    `max_bytes`: the most memory that the tensors may take, in bytes.
+    `runtime`: `OnnxRuntime()`, or `OpenVINO()` for a file that you trust; see docs/runtimes.md.
+    Raises ShoeError for a file that is damaged, needs more memory or cannot run, OSError for one
+    that cannot be read, and ValueError for fewer than one thread.
     """
     return Loaded(file.read_model(path, max_bytes), threads=threads, runtime=runtime)
 
 
 def _near(name: Any, names: Iterable[str]) -> str:
-    """What was meant, perhaps."""
+    """The words " (did you mean NAME?)" with the most similar name; "" if none is similar."""
     near = get_close_matches(str(name), list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
-    """The value as an array of the wanted type.
+    """The value as a C-contiguous array of the wanted type.
 
-    Numbers of the same kind are converted if they fit, others refused.
+    `name`: what error messages call the input.
+    `wanted`: the name of the type. Floats are converted to floats, and integers to integers if they
+        fit.
+    Raises TypeError for a value that is no array or of another kind, and ValueError for integers
+    that do not fit.
     """
     try:
         values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -264,16 +285,14 @@ def as_input(value: Any, name: str, wanted: str) -> np.ndarray:
         raise TypeError(
             f"the input {name!r} is no array ({error}) and {wanted} is wanted"
         ) from None
-    if (
-        values.dtype.name == wanted and values.dtype.isnative
-    ):  # runtimes do not look at the order of bytes
+    # Runtimes do not look at the byte order.
+    if values.dtype.name == wanted and values.dtype.isnative:
         return np.ascontiguousarray(values).reshape(values.shape)
     same = {"f": "f", "i": "iu", "u": "iu", "b": "b"}.get(values.dtype.kind, "")
     if wanted == "bfloat16" or np.dtype(wanted).kind not in same:
         raise TypeError(
             f"the input {name!r} is of type {values.dtype.name} and {wanted} is wanted: if its "
-            "numbers mean the same, convert it, as "
-            f"with .astype({wanted!r})"
+            f"numbers mean the same, convert it, as with .astype({wanted!r})"
         )
     limits = np.iinfo(wanted) if same == "iu" else None
     if (

@@ -1,7 +1,4 @@
-"""OpenVINO as a second runtime, for files that one trusts.
-
-Another vendor's opinion of what is fast.
-"""
+"""OpenVINO as a second runtime, for files that you trust."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoestring.artifact.errors import missing
 from shoestring.artifact.format.graph import Graph
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import Tensor
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.artifact.runtime.session import Feeds, refuse
@@ -25,39 +22,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenVINO:
-    """OpenVINO on the processor (the extra `openvino`), given the same ONNX bytes as ONNX Runtime.
+    """OpenVINO on the processor (the extra `openvino`), with the same graph as ONNX Runtime.
 
-    It computes float32 models in float32: left to itself it takes bfloat16 where the processor has
-    it. Integers between quantise and dequantise nodes stay integers. It is for files that you
-    trust: nothing is loaded from outside the file and operators come from the same list, but
-    OpenVINO's time and memory are not bounded, and it does not check while it runs that shapes fit
-    together. float64 is computed in float32, whole numbers of 64 bits in 32, and sums of those of 8
-    bits stop at the largest.
+    It computes float32 models in float32; its own default is bfloat16 where the processor has it.
+    Integers between quantise and dequantise nodes stay integers. It computes float64 in float32 and
+    integers of 64 bits in 32 bits, and sums of integers of 8 bits saturate.
 
-    Raises ModuleNotFoundError where it is not installed, ShoeError for a graph that it cannot run.
+    It is for files that you trust. Nothing is loaded from outside the file, and operators come from
+    the same list. But OpenVINO's time and memory are not bounded, and it does not check while it
+    runs that shapes fit together.
     """
 
     def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> OpenVINOSession:
-        """The graph ready to run on so many threads (None: as many as there are cores)."""
+        """The graph ready to run.
+
+        `threads`: how many threads a run may use; None: as many as there are cores.
+        Raises ModuleNotFoundError where OpenVINO is not installed, ShoeError for a graph that it
+        cannot run.
+        """
         core = _core()
         refuse(graph, tensors)
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
+            # A thread that is pinned to a core waits while another program uses that core.
+            "ENABLE_CPU_PINNING": False,
         }
-        settings["ENABLE_CPU_PINNING"] = (
-            False  # a thread tied to one core waits while another program has it
-        )
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = core.read_model(onnx(*fold_transposes(graph, tensors)))
+            model = core.read_model(onnx_bytes(*fold_transposes(graph, tensors)))
             _reduce_in_four_axes(model)
             return OpenVINOSession(
                 core.compile_model(model, "CPU", settings), [port.name for port in graph.inputs]
             )
-        except Exception as error:  # its errors share no class of their own
+        except Exception as error:  # its errors have no common class
             import openvino
 
             version = openvino.__version__.split("-")[0]
@@ -65,9 +65,10 @@ class OpenVINO:
 
 
 class OpenVINOSession:
-    """A compiled model."""
+    """A compiled model that is ready to run."""
 
     def __init__(self, compiled: CompiledModel, names: list[str]) -> None:
+        """`names`: the names of the graph's inputs."""
         self._compiled = compiled
         # OpenVINO leaves out inputs that nothing reads.
         self._names = [
@@ -76,31 +77,31 @@ class OpenVINOSession:
         self._request, self._free = compiled.create_infer_request(), Lock()
 
     def run(self, feeds: Feeds) -> Sequence[Any]:
-        """The outputs, in order, in memory of their own."""
+        """The outputs, in order, which later runs do not overwrite; raises ShoeError."""
         inputs = [feeds[name] for name in self._names]
         try:
-            with self._free:  # or threads would be given each other's outputs
+            with self._free:  # otherwise threads would get each other's outputs
                 return list(self._request.infer(inputs).values())
         except Exception as error:
             raise ShoeError(reason(error)) from None
 
     def bound(self, feeds: Feeds) -> Callable[[], Any]:
-        """A function that runs these inputs, which are handed over once.
+        """A function that runs these inputs, which are passed to OpenVINO once.
 
-        Its outputs are overwritten by the next run.
+        Each run overwrites the outputs of the run before.
         """
         import openvino
 
         request = self._compiled.create_infer_request()
         inputs = [openvino.Tensor(feeds[name], shared_memory=True) for name in self._names]
-        for place, one in enumerate(inputs):
-            request.set_input_tensor(place, one)
+        for index, tensor in enumerate(inputs):
+            request.set_input_tensor(index, tensor)
         return partial(_again, request, (inputs, feeds))
 
     def kernels(self) -> list[tuple[str, str]]:
-        """(kind of layer, kernel that runs it) in order.
+        """(type of layer, name of its kernel) in order.
 
-        The kernel's last letters are its precision, `_I8` or `_f32`.
+        The name of a kernel ends with its precision, such as `_I8` or `_f32`.
         """
         infos = [
             node.get_rt_info() for node in self._compiled.get_runtime_model().get_ordered_ops()
@@ -111,19 +112,19 @@ class OpenVINOSession:
 
 
 def _again(request: InferRequest, kept: Any) -> Any:
-    """Run the inputs that the request was handed.
+    """Run a request with the inputs that were set.
 
-    `kept`: these, of which it knows the addresses only.
+    `kept`: the inputs. The request has only their addresses, so they must stay in memory.
     """
     return request.infer(share_outputs=True)
 
 
 def _reduce_in_four_axes(model: Model) -> None:
-    """Have means, sums, and largest and smallest numbers be of four axes or more, and keep those
-    that they are taken over until after.
+    """Change a model's reductions so that they have four axes or more, and keep the reduced ones.
 
-    OpenVINO 2026.4 gives wrong numbers otherwise, from 16 examples on or at once, where these are
-    of whole numbers or rounded.
+    Means, sums, maxima and minima get axes of length 1 in front. The axes that must go are removed
+    afterwards. Without this, OpenVINO 2026.4 computes wrong numbers where the inputs of these nodes
+    are integers or are rounded; with some models from 16 examples on, with others always.
     """
     from openvino import opset13
     from openvino.op import Constant
@@ -138,20 +139,22 @@ def _reduce_in_four_axes(model: Model) -> None:
         make = makers.get(node.get_type_name())
         if make is None or node.get_input_partial_shape(0).rank.is_dynamic:
             continue
-        value, given = node.input_value(0), node.input_value(1).get_node()
-        if not isinstance(given, Constant):
+        value, reduced = node.input_value(0), node.input_value(1).get_node()
+        if not isinstance(reduced, Constant):
             continue
         rank = node.get_input_partial_shape(0).rank.get_length()
-        more = list(range(4 - rank))  # in front
-        axes = [int(one) % rank + len(more) for one in given.data.reshape(-1)]
-        wide = opset13.unsqueeze(value, more).output(0) if more else value
-        found = make(wide, axes, keep_dims=True)
-        lost = more + ([] if node.get_attributes()["keep_dims"] else axes)
-        node.output(0).replace((opset13.squeeze(found, lost) if lost else found).output(0))
+        added = list(range(4 - rank))  # in front
+        axes = [int(axis) % rank + len(added) for axis in reduced.data.reshape(-1)]
+        wide = opset13.unsqueeze(value, added).output(0) if added else value
+        result = make(wide, axes, keep_dims=True)
+        surplus = added + ([] if node.get_attributes()["keep_dims"] else axes)
+        result = opset13.squeeze(result, surplus) if surplus else result
+        node.output(0).replace(result.output(0))
 
 
 @cache
 def _core() -> Core:
+    """OpenVINO's core, of which a process has one; raises ModuleNotFoundError."""
     try:
         import openvino
     except ModuleNotFoundError as error:
@@ -162,17 +165,17 @@ def _core() -> Core:
 
 
 def reason(error: Exception) -> str:
-    """What an error of OpenVINO's says, without where in its sources it was raised."""
+    """The message of an OpenVINO error without its positions in OpenVINO's source code."""
     lines = [line.strip() for line in str(error).splitlines()]
-    telling = [
+    messages = [
         line
         for line in lines
         if line and not line.startswith(("Exception from", "Check '", "FrontEnd API", "Model "))
     ]
-    said = [line.removeprefix("-- ") for line in telling if line.startswith("-- No ")]
-    said += [
+    reasons = [line.removeprefix("-- ") for line in messages if line.startswith("-- No ")]
+    reasons += [
         line
-        for line in telling
+        for line in messages
         if " failed at src/" not in line and not line.startswith(("-- ", "While ", "Summary:"))
     ]
-    return [*said, *telling[1:2], *telling, type(error).__name__][0][:300]
+    return [*reasons, *messages[1:2], *messages, type(error).__name__][0][:300]

@@ -1,13 +1,11 @@
-"""A graph in segments: ONNX Runtime computes all but the layers of signs, which kernels compute
-between its runs.
-"""
+"""A graph in segments, with our kernels for the layers of signs between runs of ONNX Runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,26 +16,28 @@ from shoestring.artifact.kernels.sign_layers import Layer, layers
 from shoestring.artifact.runtime.session import Feeds, session
 from shoestring.artifact.wire import ShoeError
 
-_SPARE = 1 << 24  # bytes of constants that segments may hold over again
-_NAMES = {"float": "float32", "double": "float64"}
+_SPARE = 1 << 24  # how many bytes of constants the segments may have beyond the graph's
+_NAMES = {"float": "float32", "double": "float64"}  # ours, by those of ONNX Runtime
 
 
 def cut(graph: Graph, tensors: list[Tensor], threads: int | None) -> Segments | None:
-    """The graph in segments.
+    """The graph in segments, ready to run.
 
-    None where no kernel has anything to do in it, or ONNX Runtime does not take it so.
-    What a session may take while it is made is shared among them.
+    The limits on the work of ONNX Runtime while it makes a session are divided among the segments.
+    `threads`: how many threads a run may use; None: as many as there are cores.
+    None is returned where the graph has no layer for a kernel, where llvmlite is not installed, and
+    where ONNX Runtime cannot run the segments.
     """
     if not signs.available():
         return None
-    found = layers(graph, tensors)
-    if not found:
+    kernel_layers = layers(graph, tensors)
+    if not kernel_layers:
         return None
-    plan = _plan(graph, found)
-    held = [one.bits.nbytes for one in (*tensors, *graph.constants)]
+    plan = _plan(graph, kernel_layers)
+    held = [tensor.bits.nbytes for tensor in (*tensors, *graph.constants)]
     start = len(graph.inputs)
     if any(number < start + len(held) for number in graph.results) or any(
-        one.source in range(start, start + len(held)) for one in found
+        layer.source in range(start, start + len(held)) for layer in kernel_layers
     ):
         return None
     copied = sum(held[number - start] for step in plan for number in step.static(graph))
@@ -46,14 +46,17 @@ def cut(graph: Graph, tensors: list[Tensor], threads: int | None) -> Segments | 
     try:
         return Segments(graph, tensors, plan, threads)
     except ShoeError:
-        return None  # made whole, it says what is wrong
+        return None  # the session of the whole graph then says what is wrong
 
 
 @dataclass
 class _Step:
-    """Nodes that ONNX Runtime computes at once, then layers that take what they made.
+    """Nodes that ONNX Runtime computes in one session, then layers that kernels compute.
 
-    Values by their numbers.
+    `nodes`: the indices of the nodes, in order.
+    `layers`: the layers, which take values that exist after the nodes.
+    `reads`: the numbers of the values that the nodes take from outside the step.
+    `makes`: the numbers of the values that the nodes make for the outside.
     """
 
     nodes: list[int]
@@ -62,81 +65,95 @@ class _Step:
     makes: list[int]
 
     def static(self, graph: Graph) -> list[int]:
-        """The constants that it reads."""
+        """The numbers of the tensors and constants that the nodes read."""
         start = len(graph.inputs)
         return sorted(
             n for n in self.reads if start <= n < start + graph.weights + len(graph.constants)
         )
 
 
-def _plan(graph: Graph, found: list[Layer]) -> list[_Step]:
-    """Each node is in the step after the last layer that it waits for."""
+def _plan(graph: Graph, kernel_layers: list[Layer]) -> list[_Step]:
+    """The steps of the graph, in which each node is in the step after the last layer it needs."""
     static = len(graph.inputs) + graph.weights + len(graph.constants)
     first = np.cumsum([static, *(node.outputs for node in graph.nodes)]).tolist()
-    kernels = {layer.node: layer for layer in found}
+    kernels = {layer.node: layer for layer in kernel_layers}
     needed = _needed(graph, kernels, first)
-    ready = dict.fromkeys(range(static), 0)  # the step after which a value is there
-    level: dict[int, int] = {}
-    for place, node in enumerate(graph.nodes):
-        if place not in needed:
+    ready = dict.fromkeys(range(static), 0)  # the first step that can use a value
+    level: dict[int, int] = {}  # the step of a node
+    for index, node in enumerate(graph.nodes):
+        if index not in needed:
             continue
-        wanted = _inputs(node, kernels.get(place))
-        level[place] = max((ready[number] for number in wanted), default=0)
+        wanted = _inputs(node, kernels.get(index))
+        level[index] = max((ready[number] for number in wanted), default=0)
         ready |= dict.fromkeys(
-            range(first[place], first[place + 1]), level[place] + (place in kernels)
+            range(first[index], first[index + 1]), level[index] + (index in kernels)
         )
-    makers = {number: place for place in level for number in range(first[place], first[place + 1])}
+    makers = {number: index for index in level for number in range(first[index], first[index + 1])}
     steps = [_Step([], [], set(), []) for _ in range(1 + max(level.values(), default=0))]
-    for place, at in level.items():
-        if place in kernels:
-            steps[at].layers.append(kernels[place])
+    for index, at in level.items():
+        if index in kernels:
+            steps[at].layers.append(kernels[index])
         else:
-            steps[at].nodes.append(place)
-    outward = set(graph.results) | {layer.source for layer in found if layer.node in needed}
+            steps[at].nodes.append(index)
+    outward = set(graph.results) | {layer.source for layer in kernel_layers if layer.node in needed}
     for at, step in enumerate(steps):
         inside = set(step.nodes)
         step.reads = {
             n
-            for place in inside
-            for n in graph.nodes[place].inputs
+            for index in inside
+            for n in graph.nodes[index].inputs
             if n is not None and makers.get(n) not in inside
         }
         outward |= {n for n in step.reads if n >= static and level[makers[n]] < at}
     for step in steps:
         step.makes = [
-            n for place in step.nodes for n in range(first[place], first[place + 1]) if n in outward
+            n for index in step.nodes for n in range(first[index], first[index + 1]) if n in outward
         ]
     return steps
 
 
 def _inputs(node: Node, layer: Layer | None) -> list[int]:
-    return (
-        [layer.source]
-        if layer is not None
-        else [number for number in node.inputs if number is not None]
-    )
+    """The numbers of the values that a node needs, or that the kernel of a layer needs."""
+    if layer is not None:
+        return [layer.source]
+    return [number for number in node.inputs if number is not None]
 
 
 def _needed(graph: Graph, kernels: dict[int, Layer], first: list[int]) -> set[int]:
-    """The nodes that the results need.
+    """The indices of the nodes that the results need.
 
-    The signs that kernels take by themselves are not among them.
+    Kernels take signs themselves, so the nodes that take the signs for them are not included.
     """
     wanted, needed = set(graph.results), set()
-    for place in reversed(range(len(graph.nodes))):
-        if wanted.intersection(range(first[place], first[place + 1])):
-            needed.add(place)
-            wanted.update(_inputs(graph.nodes[place], kernels.get(place)))
+    for index in reversed(range(len(graph.nodes))):
+        if wanted.intersection(range(first[index], first[index + 1])):
+            needed.add(index)
+            wanted.update(_inputs(graph.nodes[index], kernels.get(index)))
     return needed
 
 
+class _ReadyStep(NamedTuple):
+    """A step that is ready to run.
+
+    `run`: the run of its session, given the inputs by name; None if it has no session.
+    `feeds`: (name, number of the value) of each input of the session.
+    `makes`: the numbers of the session's outputs.
+    `kernels`: (number of the output, number of the input, kernel) of each layer.
+    """
+
+    run: Callable[[Feeds], Sequence[Any]] | None
+    feeds: list[tuple[str, int]]
+    makes: list[int]
+    kernels: list[tuple[int, int, Callable[[np.ndarray], np.ndarray]]]
+
+
 class Segments:
-    """A graph that is ready to run, in steps."""
+    """A graph that is ready to run in steps: a session of ONNX Runtime, then kernels, and so on."""
 
     def __init__(
         self, graph: Graph, tensors: list[Tensor], plan: list[_Step], threads: int | None
     ) -> None:
-        """Raises ShoeError where ONNX Runtime does not take a segment."""
+        """`plan`: the steps. Raises ShoeError where ONNX Runtime cannot run a segment."""
         static = len(graph.inputs) + graph.weights + len(graph.constants)
         first = np.cumsum([static, *(node.outputs for node in graph.nodes)]).tolist()
         self._inputs = [port.name for port in graph.inputs]
@@ -145,22 +162,15 @@ class Segments:
             number: replace(port, name=f"i{number}") for number, port in enumerate(graph.inputs)
         }
         parts = sum(bool(step.makes) for step in plan)
-        self._steps: list[
-            tuple[
-                Any,
-                list[tuple[str, int]],
-                list[int],
-                list[tuple[int, int, Callable[..., np.ndarray]]],
-            ]
-        ] = []
+        self._steps: list[_ReadyStep] = []
         for step in plan:
-            runs, feeds = None, []
+            run, feeds = None, []
             if step.makes:
                 part, feeds = _part(graph, step, ports, first)
-                inner = session(part, _kept(step, graph, tensors), threads, parts=parts)
+                inner = session(part, _tensors_of(step, graph, tensors), threads, parts=parts)
                 for number, made in zip(step.makes, inner.get_outputs(), strict=True):
                     ports[number] = _port(number, made.type, made.shape)
-                runs = partial(inner.run, [made.name for made in inner.get_outputs()])
+                run = partial(inner.run, [made.name for made in inner.get_outputs()])
             kernels = [
                 (first[layer.node], layer.source, layer.make(threads)) for layer in step.layers
             ]
@@ -172,31 +182,31 @@ class Segments:
                 if axes:
                     axes[layer.axis] = layer.width
                 ports[number] = Port(f"i{number}", NUMBERS["float32"], tuple(axes))
-            self._steps.append((runs, feeds, step.makes, kernels))
+            self._steps.append(_ReadyStep(run, feeds, step.makes, kernels))
 
     def run(self, feeds: Feeds) -> Sequence[Any]:
         """The outputs, in order."""
         values: dict[int, Any] = {number: feeds[name] for number, name in enumerate(self._inputs)}
-        for runs, names, makes, kernels in self._steps:
-            if runs is not None:
-                values.update(
-                    zip(makes, runs({name: values[number] for name, number in names}), strict=True)
-                )
-            for number, source, kernel in kernels:
+        for step in self._steps:
+            if step.run is not None:
+                made = step.run({name: values[number] for name, number in step.feeds})
+                values.update(zip(step.makes, made, strict=True))
+            for number, source, kernel in step.kernels:
                 values[number] = kernel(values[source])
         return [values[number] for number in self._results]
 
     def bound(self, feeds: Feeds) -> Callable[[], Any]:
-        """A function that runs these inputs each time."""
+        """A function that runs these inputs."""
         return partial(self.run, feeds)
 
     @property
     def kernels(self) -> int:
         """How many layers kernels compute."""
-        return sum(len(kernels) for *_, kernels in self._steps)
+        return sum(len(step.kernels) for step in self._steps)
 
 
-def _kept(step: _Step, graph: Graph, tensors: list[Tensor]) -> list[Tensor]:
+def _tensors_of(step: _Step, graph: Graph, tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors and constants that a step reads."""
     held = (*tensors, *graph.constants)
     return [held[number - len(graph.inputs)] for number in step.static(graph)]
 
@@ -204,25 +214,27 @@ def _kept(step: _Step, graph: Graph, tensors: list[Tensor]) -> list[Tensor]:
 def _part(
     graph: Graph, step: _Step, ports: dict[int, Port], first: list[int]
 ) -> tuple[Graph, list[tuple[str, int]]]:
-    """(the graph of a step, the names of its inputs with the numbers of their values).
+    """(the graph of a step, (name, number of its value) of each input).
 
-    Raises ShoeError.
+    `ports`: the ports of the values that exist, by their numbers.
+    `first`: the number of the first output of each node.
+    Raises ShoeError where an input of the step is not a tensor.
     """
     static = step.static(graph)
-    taken = sorted(step.reads.difference(static))
-    if any(number not in ports for number in taken):
+    inputs = sorted(step.reads.difference(static))
+    if any(number not in ports for number in inputs):
         raise ShoeError("a segment of the graph takes something that is no tensor")
-    numbers = {number: place for place, number in enumerate((*taken, *static))}
+    numbers = {number: new for new, number in enumerate((*inputs, *static))}
     nodes: list[Node] = []
-    for place in step.nodes:
-        node = graph.nodes[place]
-        inputs = tuple(None if number is None else numbers[number] for number in node.inputs)
-        nodes.append(replace(node, inputs=inputs))
-        for number in range(first[place], first[place + 1]):
+    for index in step.nodes:
+        node = graph.nodes[index]
+        renumbered = tuple(None if number is None else numbers[number] for number in node.inputs)
+        nodes.append(replace(node, inputs=renumbered))
+        for number in range(first[index], first[index + 1]):
             numbers[number] = len(numbers)
     part = Graph(
         opset=graph.opset,
-        inputs=tuple(ports[number] for number in taken),
+        inputs=tuple(ports[number] for number in inputs),
         weights=len(static),
         constants=(),
         nodes=tuple(nodes),
@@ -231,13 +243,16 @@ def _part(
         arguments=((), {}),
         structure=None,
     )
-    return part, [(ports[number].name, number) for number in taken]
+    return part, [(ports[number].name, number) for number in inputs]
 
 
 def _port(number: int, kind: str, shape: Any) -> Port:
-    """The port of a value whose type ONNX Runtime tells, as `tensor(float)`.
+    """The port of a value that a session makes.
 
-    Raises ShoeError for what is no tensor.
+    `number`: the number of the value.
+    `kind`: its type, as ONNX Runtime writes it, such as `tensor(float)`.
+    `shape`: the length of each axis; anything but an int stands for an axis that varies.
+    Raises ShoeError for what is no tensor, and for bfloat16.
     """
     name = kind.removeprefix("tensor(").removesuffix(")")
     name = _NAMES.get(name, name)

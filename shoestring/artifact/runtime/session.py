@@ -1,6 +1,6 @@
-"""What a runtime is, and a session of ONNX Runtime, whose work while it loads is bounded.
+"""What a runtime is, and sessions of ONNX Runtime.
 
-The graph may be anybody's.
+The graph may be hostile, so the work of ONNX Runtime while it loads is bounded.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from shoestring.artifact.format.graph import Graph
-from shoestring.artifact.format.protobuf import onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import Tensor
 from shoestring.artifact.wire import ShoeError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Feeds = dict[str, np.ndarray]  # inputs by name, in the types and shapes that the graph declares
+Feeds = dict[str, np.ndarray]
+"""Inputs by name, in the types and shapes that the graph declares."""
 
 
 class Session(Protocol):
@@ -31,28 +32,31 @@ class Session(Protocol):
         ...
 
     def bound(self, feeds: Feeds) -> Callable[[], Any]:
-        """A function that runs these inputs each time and does as little else as the runtime
-        allows: what meters time.
+        """A function that runs these inputs, for meters to time.
+
+        It does as little else as the runtime allows.
         """
         ...
 
 
 class Runtime(Protocol):
-    """What runs a graph: `OnnxRuntime()`, which is there always, or `OpenVINO()`.
+    """What runs a graph: `OnnxRuntime()`, which is always installed, or `OpenVINO()`.
 
-    A choice, so it has a `repr`.
+    It is part of a configuration, so it has a `repr`.
     """
 
     def start(self, graph: Graph, tensors: list[Tensor], threads: int | None) -> Session:
-        """The graph ready to run on so many threads (None: as many as there are cores).
+        """The graph ready to run.
 
-        Raises ShoeError.
+        `tensors`: its tensors, as many as `graph.weights`.
+        `threads`: how many threads a run may use; None: as many as there are cores.
+        Raises ShoeError for a graph that the runtime cannot run.
         """
         ...
 
 
 def checked(runtime: Any) -> Runtime:
-    """The runtime; raises TypeError for what is none."""
+    """The runtime itself; raises TypeError for anything else, such as the class of a runtime."""
     if isinstance(runtime, type) or not hasattr(runtime, "start"):
         name = f"the class {runtime.__name__}" if isinstance(runtime, type) else repr(runtime)
         raise TypeError(f"runtime is {name}: give OnnxRuntime() or OpenVINO(), with their brackets")
@@ -61,7 +65,7 @@ def checked(runtime: Any) -> Runtime:
 
 @dataclass(frozen=True)
 class OnnxSession:
-    """A graph that ONNX Runtime computes as a whole."""
+    """A graph that ONNX Runtime computes in one session, `inner`."""
 
     inner: InferenceSession
 
@@ -70,13 +74,14 @@ class OnnxSession:
         return self.inner.run(None, feeds)
 
     def bound(self, feeds: Feeds) -> Callable[[], Any]:
-        """A function that runs these inputs each time."""
+        """A function that runs these inputs."""
         return partial(self.inner.run, None, feeds)
 
 
 _ALLOWANCE = 1 << 28
-# What exporters do to weights, all of it in time linear in what is read and written. A graph with
-# other steps on constants runs too: they are then computed in each run.
+"""How many bytes constant folding may take beyond four times the tensors."""
+# The operators that exporters apply to weights. Each takes time linear in what it reads and writes.
+# A graph that applies others to constants runs too, but then they are computed in each run.
 _FOLDABLE = frozenset(
     (
         "Abs",
@@ -156,10 +161,11 @@ _FOLDABLE = frozenset(
 def session(
     graph: Graph, tensors: list[Tensor], threads: int | None, *, parts: int | None = None
 ) -> InferenceSession:
-    """A session that runs the graph on so many threads (None: as many as there are cores).
+    """An ONNX Runtime session for a graph.
 
-    Raises ShoeError.
-    `parts`: of how many segments of a graph this is one, None if it is whole.
+    `threads`: how many threads a run may use; None: as many as there are cores.
+    `parts`: how many segments there are, if the graph is one of them; None: it is not a segment.
+    Raises ShoeError for a graph that ONNX Runtime cannot run.
     """
     import onnxruntime
 
@@ -169,7 +175,7 @@ def session(
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    if parts is not None:  # or the threads of one would keep the cores from the next
+    if parts is not None:  # otherwise idle threads of one segment keep the cores from the next
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     limits = _limits(graph, tensors, parts or 1)
     options.add_session_config_entry(
@@ -177,41 +183,36 @@ def session(
     )
     if not limits.prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
-    old = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (
-        1,
-        27,
-    )  # which know no such limit
+    # Versions before 1.27 do not have the limit on constant folding.
+    old = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 27)
     off = ["ConstantFolding"] if old or not limits.fold else []
     try:
-        model = onnx(graph, tensors, segment=parts is not None)
+        model = onnx_bytes(graph, tensors, segment=parts is not None)
         return onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], disabled_optimizers=off
         )
-    except Exception as error:  # its errors share no class of their own
+    except Exception as error:  # its errors have no common class
         raise ShoeError(
             f"ONNX Runtime {onnxruntime.__version__} cannot run this graph: {first_line(error)}"
         ) from None
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of an error's message."""
+    """The first line of an error's message, at most 300 characters, or the error's type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def refuse(graph: Graph, tensors: list[Tensor]) -> None:
-    """Raises ShoeError for what runtimes do not survive."""
-    single = {
-        i
-        for i, one in enumerate((*tensors, *graph.constants), len(graph.inputs))
-        if one.bits.size == 1
-    }
+    """Raises ShoeError for a graph that would abort the process of a runtime."""
+    static = enumerate((*tensors, *graph.constants), len(graph.inputs))
+    single = {number for number, tensor in static if tensor.bits.size == 1}
     for node in graph.nodes:
-        # It reads the first element of an empty depth, which aborts the process.
+        # OneHot reads the first element of its depth, even if the depth is empty.
         if node.operator == "OneHot" and (len(node.inputs) < 2 or node.inputs[1] not in single):
             raise ShoeError(
                 "this graph is refused: the depth of OneHot must be a constant of one element"
             )
-        # It counts on them to be as many.
+        # Split assumes that it has `num_outputs` outputs.
         if node.operator == "Split" and any(
             name == "num_outputs" and n != node.outputs for name, _, n in node.attributes
         ):
@@ -219,30 +220,37 @@ def refuse(graph: Graph, tensors: list[Tensor]) -> None:
 
 
 class _Limits(NamedTuple):
-    largest: int  # bytes of the result of a step on constants that is computed at load
-    fold: bool  # whether any such step may be
-    prepack: bool  # whether kernels may copy weights into the order that they like
+    """What ONNX Runtime may do while it makes a session.
+
+    `largest`: the most bytes of the result of a node that constant folding computes.
+    `fold`: whether constant folding is allowed.
+    `prepack`: whether kernels may copy weights into another layout.
+    """
+
+    largest: int
+    fold: bool
+    prepack: bool
 
 
 def _limits(graph: Graph, tensors: list[Tensor], parts: int = 1) -> _Limits:
-    """What ONNX Runtime may do while it makes a session, of which there are so many.
+    """What ONNX Runtime may do while it makes a session.
 
-    It computes what depends on constants only, and kernels copy their weights. Four times the
-    tensors and 256 MB is enough for every honest graph seen. A tiny file that asks for a huge or a
-    slow constant has it computed in its runs, if ever; one that reads a tensor thousands of times
-    has no copies made.
+    `parts`: how many sessions the graph has.
+    ONNX Runtime computes nodes that depend on constants only, and kernels copy their weights. Four
+    times the tensors plus 256 MB was enough for every honest graph that we have seen. If a tiny
+    file has a huge or slow constant, it is not computed before the graph runs. If a file reads a
+    tensor thousands of times, its weights are not copied.
     """
-    held = [one.bits.nbytes for one in (*tensors, *graph.constants)]
-    sizes = dict(
-        enumerate(held, len(graph.inputs))
-    )  # in bytes, of values that are or may become constant
+    held = [tensor.bits.nbytes for tensor in (*tensors, *graph.constants)]
+    # Sizes in bytes of the values that are constant or may be folded; 0: not known.
+    sizes = dict(enumerate(held, len(graph.inputs)))
     value = len(graph.inputs) + len(held)
     folded: set[int] = set()
-    for place, node in enumerate(graph.nodes):
+    for index, node in enumerate(graph.nodes):
         if node.operator in ("Shape", "Size") or all(
             number is None or number in sizes for number in node.inputs
         ):
-            folded.add(place)
+            folded.add(index)
             sizes |= dict.fromkeys(range(value, value + node.outputs), 0)
         value += node.outputs
     allowance = 4 * sum(held) + _ALLOWANCE // parts
@@ -255,11 +263,11 @@ def _limits(graph: Graph, tensors: list[Tensor], parts: int = 1) -> _Limits:
         )
         for node in graph.nodes
     ]
-    known = all(graph.nodes[place].operator in _FOLDABLE for place in folded)
-    steps = sum(reads[place] for place in folded)
+    foldable = all(graph.nodes[index].operator in _FOLDABLE for index in folded)
+    folding = sum(reads[index] for index in folded)
     copies = sum(
         read
         for node, read in zip(graph.nodes, reads, strict=True)
         if node.operator not in _FOLDABLE
     )
-    return _Limits(largest, known and steps <= 8 * allowance, copies <= 2 * allowance)
+    return _Limits(largest, foldable and folding <= 8 * allowance, copies <= 2 * allowance)

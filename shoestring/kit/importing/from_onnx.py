@@ -14,7 +14,7 @@ import torch
 from shoestring.artifact.format import file
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.graph import Node, OperatorError
-from shoestring.artifact.format.protobuf import onnx as as_onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.core import array, evaluating
 from shoestring.core.kinds import outputs_of
@@ -135,7 +135,7 @@ def _axes(content: Content) -> dict[int, int]:
     bare = replace(graph, inputs=(*graph.inputs, *ports), weights=0)
     try:
         model = onnx.shape_inference.infer_shapes(
-            onnx.load_from_string(as_onnx(bare, [])), data_prop=True
+            onnx.load_from_string(onnx_bytes(bare, [])), data_prop=True
         )
     except Exception:  # a graph with a wrong shape may run all the same
         return {}

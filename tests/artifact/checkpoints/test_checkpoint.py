@@ -1,4 +1,4 @@
-"""Packed checkpoints: the file that went in comes out; damaged or other files are refused."""
+"""Packed checkpoints give back the packed file. Damaged files, and other files, raise errors."""
 
 import hashlib
 import json
@@ -79,7 +79,7 @@ def test_headers_that_others_would_write_come_back_too(tmp_path, padding, indent
     path = tmp_path / "odd.safetensors"
     path.write_bytes(
         raw(entries, bytes([1, 2, 0, 1, 7, *range(12)]), padding, indent)
-    )  # a truth value of 7; unaligned
+    )  # a bool of 7; unaligned
     data, what = through(path, tmp_path)
     assert data == path.read_bytes() and "byte for byte" in what
 

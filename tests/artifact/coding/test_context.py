@@ -175,7 +175,7 @@ def test_large_blocks_are_cut_as_the_format_states(drawn, largest):
 @quiet
 @given(matrices(), st.binary(max_size=60))
 def test_any_words_decode_as_the_format_states(drawn, noise):
-    """Damaged streams, too, give the same numbers in every decoder."""
+    """Every decoder gives the same numbers for damaged streams too."""
     choice, levels = drawn
     data = noise[: len(noise) // 4 * 4] + b"\1\0\0\0"
     decoder, stream = entropy.Decoder(data), SlowDecoder(data)

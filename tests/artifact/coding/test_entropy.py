@@ -1,4 +1,4 @@
-"""The entropy coder against the procedure of docs/format.md, in slow and obvious integers."""
+"""The entropy coder against the procedure in docs/format.md, written slowly in plain integers."""
 
 import struct
 
@@ -99,7 +99,7 @@ def test_the_coder_is_the_one_the_format_states(parts):
 @quiet
 @given(streams(), st.binary(max_size=40))
 def test_any_words_decode_as_the_format_states(parts, noise):
-    """Damaged streams, too, give the same symbols in every decoder."""
+    """Every decoder gives the same symbols for damaged streams too."""
     data = noise[: len(noise) // 4 * 4] + b"\1\0\0\0"
     decoder, slow = entropy.Decoder(data), SlowDecoder(data)
     for symbols, codes in parts:

@@ -1,4 +1,4 @@
-"""Files with several entries: what they hold and run, and that nothing in them can do harm."""
+"""Files with several entries: their contents, how they run, and that hostile ones do no harm."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from test_golden import GOLDEN
 
 from shoestring.artifact import Checkpoint, Content, ShoeError, bill, read, save
 from shoestring.artifact.format import file, saving
+from shoestring.artifact.format.bill import _shares
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.tensors import tensor
 from shoestring.artifact.wire import unsqueeze
@@ -212,10 +213,10 @@ def test_the_bill_says_what_bytes_are_for():
 
 
 def test_shares_add_up():
-    assert file._shares(10, [1.0, 1.0, 1.0]) == [4, 3, 3]
-    assert file._shares(7, [0.0, 0.0]) == [4, 3]
-    assert file._shares(0, [5.0]) == [0]
-    assert sum(file._shares(1_000_003, [0.1] * 77)) == 1_000_003
+    assert _shares(10, [1.0, 1.0, 1.0]) == [4, 3, 3]
+    assert _shares(7, [0.0, 0.0]) == [4, 3]
+    assert _shares(0, [5.0]) == [0]
+    assert sum(_shares(1_000_003, [0.1] * 77)) == 1_000_003
 
 
 def test_save_and_read(tmp_path):

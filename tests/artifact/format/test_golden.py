@@ -1,7 +1,7 @@
-"""Files of every version of the format go on loading, and go on answering as they did.
+"""Files of every version of the format still load, and still give the same outputs.
 
-`python tests/artifact/format/test_golden.py` (with tests/ on the path) writes those of the present
-version; committed ones never change.
+`python tests/artifact/format/test_golden.py` (with tests/ on the path) writes the files of the
+current version. Committed files never change.
 """
 
 from __future__ import annotations
@@ -123,7 +123,10 @@ def make() -> None:
 
 
 def rounded(model, sliced: bool):
-    """A copy with weights on grids of about seven multiples: a scale each, or one a slice."""
+    """A copy with its weights on grids of about seven multiples.
+
+    Each weight has one scale, or one for each of its slices along axis 0.
+    """
     from shoestring.kit import clone, compressible
 
     model = clone(model)

@@ -151,7 +151,7 @@ def prefix(*numbers):
         (prefix(1, 1, 2, 1 << 39, 1 << 39), "no tensor has the shape"),
         (prefix(1, 1, 3, 0, 1 << 39, 1 << 39), "no tensor has the shape"),
         (prefix(1, 7, 1, 100, 0), "larger than the graph"),
-        (prefix(1, 9, 1, 1, 2), "truth value"),
+        (prefix(1, 9, 1, 1, 2), "a bool is neither"),
         (prefix(1 << 60), "over 32768"),
         (prefix(0, 1, 0, 1 << 60), "a list of 1152921504606846976 is longer"),
         (prefix(0, 1, len(OPERATORS)), f"no operator {len(OPERATORS)}"),

@@ -11,13 +11,13 @@ from samples import attributes, linear, nested, varied
 
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.graph import Node, Port
-from shoestring.artifact.format.protobuf import onnx as as_onnx
+from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor, tensor, unsigned
 from shoestring.artifact.runtime.loaded import Loaded
 
 
 def parsed(content):
-    return onnx.load_from_string(as_onnx(content.graph, content.tensors))
+    return onnx.load_from_string(onnx_bytes(content.graph, content.tensors))
 
 
 def check(model):

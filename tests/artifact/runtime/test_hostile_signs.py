@@ -27,22 +27,23 @@ from shoestring.artifact.format.tensors import tensor
 flat = (*CHAIN, Node("Reshape", (13, 8), 1), Node("Less", (14, 4), 1), Node("Where", (15, 5, 6), 1),
         Node("Gemm", (16, 3), 1, (("transB", INT, 1),)), Node("Relu", (17,), 1))
 wide = np.where(np.random.default_rng(0).random((70, 144)) < 0.5, np.float32(-1), np.float32(1))
-uneven = Node("Conv", (11, 1), 1, (("strides", INTS, (2, 1)), ("dilations", INTS, (1, 2))))
+strides = ("strides", INTS, (2, 1)), ("dilations", INTS, (1, 2))
+strided = Node("Conv", (11, 1), 1, strides)
+shapes = [*CONSTANTS[:4], np.array([0, 144])]
 chains = [
     (encode(graph(CHAIN, (13,))), TENSORS),
-    (encode(graph((*CHAIN[:3], uneven, CHAIN[4]), (13,))), TENSORS),
-    (encode(graph(flat, (18,), [*CONSTANTS[:4], np.array([0, 144])])),
-     [*TENSORS[:2], tensor(wide, 2)]),
+    (encode(graph((*CHAIN[:3], strided, CHAIN[4]), (13,))), TENSORS),
+    (encode(graph(flat, (18,), shapes)), [*TENSORS[:2], tensor(wide, 2)]),
 ]
 draw, counts = random.Random(int(sys.argv[2])), [0, 0, 0]
-shapes = [X, X[:, :, :1], X[:, :4], X[:0], X[:, :, :, :0], np.tile(X, (1, 1, 3, 4)),
-          X.astype(np.float64)]
+images = [X, X[:, :, :1], X[:, :4], X[:0], X[:, :, :, :0]]
+images += [np.tile(X, (1, 1, 3, 4)), X.astype(np.float64)]
+likely = 0, 1, 2, 3, 4, 5, 9, 63, 64, 127, 128, 255
 for turn in range(int(sys.argv[3])):
     data, tensors = draw.choice(chains)
     data = bytearray(data)
     for _ in range(draw.choice((1, 1, 2, 3))):
-        at, other = draw.randrange(len(data)), draw.randrange(256)
-        data[at] = draw.choice((0, 1, 2, 3, 4, 5, 9, 63, 64, 127, 128, 255, other))
+        data[draw.randrange(len(data))] = draw.choice((*likely, draw.randrange(256)))
     print(turn, bytes(data).hex(), file=sys.stderr, flush=True)
     start = time.process_time()
     try:
@@ -52,7 +53,7 @@ for turn in range(int(sys.argv[3])):
         counts[0] += 1
         loaded = Loaded(Content(content, tensors), threads=1)
         counts[1] += isinstance(loaded._session, Segments)
-        for x in shapes:
+        for x in images:
             try:
                 loaded(x)
                 counts[2] += 1

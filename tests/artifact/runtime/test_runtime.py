@@ -77,8 +77,8 @@ def test_signature(plain, tree):
         ),
         ((A, (A, None), S), {"scale": S}, TypeError, "'scale' is given twice"),
         ((A, (A, None)), {"scale": S, "a": A}, TypeError, "'a' is given twice"),
-        ((A, A), {"scale": S}, TypeError, "argument 2 is wanted as a list or tuple of 2"),
-        ((A, (A,)), {"scale": S}, TypeError, "argument 2 is wanted as a list or tuple of 2"),
+        ((A, A), {"scale": S}, TypeError, "argument 2 must be a list or tuple of 2"),
+        ((A, (A,)), {"scale": S}, TypeError, "argument 2 must be a list or tuple of 2"),
         (
             (A[:, :3], (A, None), S),
             {},
@@ -132,7 +132,7 @@ def test_whole_numbers_are_converted_if_they_fit():
         small({"ids": [1, 256]})
     with pytest.raises(ValueError, match="uint8 cannot hold"):
         small({"ids": [-1]})
-    with pytest.raises(TypeError, match="argument 1 is wanted as a dictionary with the keys 'ids'"):
+    with pytest.raises(TypeError, match="argument 1 must be a dictionary with the keys 'ids'"):
         small({"id": [1]})
     with pytest.raises(TypeError, match="uint8 is wanted"):
         small({"ids": [0.5]})

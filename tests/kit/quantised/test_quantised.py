@@ -144,14 +144,14 @@ def test_onnx_runtime_runs_it_with_kernels_for_whole_numbers(case, quantised, tm
     import onnx
     import onnxruntime
 
-    from shoestring.artifact.format.protobuf import onnx as as_onnx
+    from shoestring.artifact.format.protobuf import onnx_bytes
 
     write(quantised, case[1], tmp_path / "a.shoe")
     content = read(tmp_path / "a.shoe")
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "a.onnx"), 4
     onnxruntime.InferenceSession(
-        as_onnx(content.graph, content.tensors), options, providers=["CPUExecutionProvider"]
+        onnx_bytes(content.graph, content.tensors), options, providers=["CPUExecutionProvider"]
     )
     kernels = Counter(node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node)
     assert (

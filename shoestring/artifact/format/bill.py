@@ -1,0 +1,121 @@
+"""The bill of a file: what each of its bytes is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shoestring.artifact.format import graph as graphs
+from shoestring.artifact.format.file import (
+    GRAPH,
+    HEADERS,
+    MAX_BYTES,
+    NAMES,
+    STREAM,
+    Checkpoint,
+    Content,
+    sections,
+    unpack_any,
+)
+from shoestring.artifact.format.graph import Graph
+from shoestring.artifact.format.tensors import CODINGS, ELEMENTS, Packed, Tensor
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the bill.
+
+    `name`: what takes the bytes: a tensor, "graph", "names" or "frame".
+    `bytes`: how many bytes of the file it takes.
+    `about`: a few words about it.
+    """
+
+    name: str
+    bytes: int
+    about: str = ""
+
+
+def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> list[Line]:
+    """What each byte of a file is for: a line for each tensor, for the graph and for the frame.
+
+    The bytes of the lines add up to the size of the file.
+    A tensor's share of the code stream is in proportion to the bits that its model gives its
+    symbols, its share of the tensor list to the length of its description. A graph's share of the
+    graphs is in proportion to its encoded length. Shares are rounded to whole bytes by the method
+    of the largest remainder.
+    `names`: the names of the module's distinct parameters and buffers, in its order, for a model
+        file, which has no names for its tensors; (): the tensors are called "tensor 0" and so on.
+    `max_bytes`: the most memory that the tensors may take, in bytes. Raises ShoeError.
+    """
+    bodies = sections(data)
+    content = unpack_any(data, max_bytes)
+    packed = content.packed
+    names = content.names if isinstance(content, Checkpoint) else names
+    streams = _shares(len(bodies[STREAM]), [how.model_bits for how in packed])
+    headers = _shares(len(bodies[HEADERS]), [how.header_bytes for how in packed])
+    lines = [
+        Line(
+            _name(how.tensor, names) or f"tensor {i}",
+            stream + header + how.raw_bytes,
+            _about(how, stream, header),
+        )
+        for i, (how, stream, header) in enumerate(zip(packed, streams, headers, strict=True))
+    ]
+    if isinstance(content, Checkpoint):
+        rest = [
+            Line(
+                "names",
+                len(bodies[NAMES]),
+                f"{len(content.names)} names, {len(content.notes)} notes",
+            )
+        ]
+    elif isinstance(content, Content):
+        rest = [Line("graph", len(bodies[GRAPH]), _size(content.graph))]
+    else:
+        lengths = [float(len(graphs.encode(graph))) for graph in content.graphs.values()]
+        shares = _shares(len(bodies[GRAPH]), lengths)
+        pairs = zip(content.graphs.items(), shares, strict=True)
+        rest = [Line(f"graph {name}", share, _size(graph)) for (name, graph), share in pairs]
+    used = sum(line.bytes for line in [*lines, *rest])
+    return [
+        *lines,
+        *rest,
+        Line("frame", len(data) - used, "mark, version, section lengths and checksum"),
+    ]
+
+
+def _size(graph: Graph) -> str:
+    return f"{len(graph.nodes)} nodes, {len(graph.constants)} constants"
+
+
+def _name(tensor: Tensor, names: Sequence[str]) -> str:
+    """The name of a tensor in the bill; "" if it is not known."""
+    if not names:
+        return ""
+    if tensor.member is None:
+        return "constant"
+    return names[tensor.member] if tensor.member < len(names) else ""
+
+
+def _about(how: Packed, stream: int, header: int) -> str:
+    """Type, shape and coding of a tensor, and how many bytes it has in each section."""
+    name = ELEMENTS[how.tensor.element][0]
+    shape = "x".join(map(str, how.tensor.bits.shape)) or "scalar"
+    coding = CODINGS[how.coding]
+    coding = f"{how.levels} {coding}" if coding == "levels" else coding
+    return f"{name} {shape}, {coding}: codes {stream}, values {how.raw_bytes}, description {header}"
+
+
+def _shares(total: int, weights: list[float]) -> list[int]:
+    """Integers that add up to `total`, in proportion to `weights`, by the largest remainder."""
+    weight = sum(weights)
+    if not weights:
+        return []
+    exact = (
+        [total * w / weight for w in weights] if weight else [total / len(weights)] * len(weights)
+    )
+    shares = [int(x) for x in exact]
+    order = sorted(range(len(exact)), key=lambda i: exact[i] - shares[i], reverse=True)
+    for i in order[: total - sum(shares)]:
+        shares[i] += 1
+    return shares
