@@ -54,8 +54,8 @@ class TextEncoder(nn.Module):
         length = self.positions.num_embeddings
         if not torch.compiler.is_compiling() and ids.shape[1] > length:
             raise ValueError(
-                f"a text of {ids.shape[1]} words is longer than this network reads ({length}): "
-                "cut it, or make one with length="
+                f"a text of {ids.shape[1]} words is longer than this network reads ({length}): cut "
+                "it, or make one with length="
             )
         is_word_NT = ids != 0
         states = self.dropout(

@@ -216,8 +216,8 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
     content = unpack_model(data, max_bytes)
     if isinstance(content, Entries):
         raise ShoeError(
-            f"this file has several entries ({', '.join(content.graphs)}), and one graph is "
-            "wanted here: what can be done with such a file is in docs/tasks.md"
+            f"this file has several entries ({', '.join(content.graphs)}), and one graph is wanted "
+            "here: what can be done with such a file is in docs/tasks.md"
         )
     return content
 

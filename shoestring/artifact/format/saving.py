@@ -37,8 +37,8 @@ def save(path: str | Path, data: bytes) -> None:
         os.replace(temporary, target)
     except OSError as error:
         why = (
-            f"cannot write {path}: {error.strerror or error}; name a path in a folder that "
-            "exists, may be written and has room"
+            f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
+            "may be written and has room"
         )
         raise type(error)(error.errno, why) from error
     finally:

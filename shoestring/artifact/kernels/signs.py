@@ -78,8 +78,8 @@ def _scaled(magnitudes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
         return magnitudes
     if scale.shape != magnitudes.shape:
         raise ValueError(
-            f"scale has shape {list(scale.shape)} and {list(magnitudes.shape)} is wanted: a "
-            "number for each filter"
+            f"scale has shape {list(scale.shape)} and {list(magnitudes.shape)} is wanted: a number "
+            "for each filter"
         )
     return (magnitudes * scale).astype(np.float32)
 
@@ -240,8 +240,8 @@ class SignConvolution:
         """Float32 images (N × out × ...) of float32 images (N × in × height × width)."""
         if x.ndim != 4 or x.shape[1] != self.channels or x.dtype != np.float32:
             raise ValueError(
-                f"float32 of shape [N, {self.channels}, height, width] is wanted, not {x.dtype} "
-                f"of {list(x.shape)}"
+                f"float32 of shape [N, {self.channels}, height, width] is wanted, not {x.dtype} of "
+                f"{list(x.shape)}"
             )
         x = np.ascontiguousarray(x)
         view = self._views.get(x.shape[2:]) or self._view(x.shape[2], x.shape[3])

@@ -234,8 +234,8 @@ def _bounds(
 def _refusal(bounds: Axis, length: int, wrong: int, why: str) -> str:
     """The message for a wrong length, which proposes to declare the axis with these bounds."""
     problem = (
-        f"axis {bounds.name!r} varies in the task's example, but forward() takes other steps "
-        f"where it is {wrong} long than where it is {length} ({why}): "
+        f"axis {bounds.name!r} varies in the task's example, but forward() takes other steps where "
+        f"it is {wrong} long than where it is {length} ({why}): "
     )
     if bounds.least == bounds.most:
         return (

@@ -144,8 +144,8 @@ def _export_entries(
         parameters = parameters_of(model)
         names = ", ".join(parameters[index].name for index in sorted(both))
         text = (
-            f"in floating point in the file: {names} (not every entry that reads them can "
-            "take integers)"
+            f"in floating point in the file: {names} (not every entry that reads them can take "
+            "integers)"
         )
         warnings.warn(text, SkippedWarning, stacklevel=3)
         left = {index: scale for index, scale in scales.items() if index not in both}
@@ -160,8 +160,8 @@ def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray
         model,
         example,
         "the model failed on the task's example",
-        "make task.example() return arguments that the model takes, in its types (a "
-        "half-precision model wants half)",
+        "make task.example() return arguments that the model takes, in its types (a half-precision "
+        "model wants half)",
     )
     check_outputs(expected)
     exported, guards = _export(model, parameters, example, expected, scales)
@@ -173,8 +173,8 @@ def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray
     if second is not None and (expected := answer(second)) is None:
         bounds = " and ".join(map(declaration, suggested(example, guards)))
         advice = (
-            "wrap the tensor in task.example() as Vary(x, {}) if it cannot vary, or name "
-            "the axes that do"
+            "wrap the tensor in task.example() as Vary(x, {}) if it cannot vary, or name the axes "
+            "that do"
         )
         advice += f", with their bounds, such as {bounds}" * bool(bounds)
         expected = _answer(model, second, "the model itself failed at a second shape", advice)
@@ -375,6 +375,6 @@ def _loaded(exported: Exported, values: list[Tensor]) -> Loaded:
         return Loaded(exported.content(values), threads=1)
     except file.ShoeError as error:
         raise ExportError(
-            f"the model was exported, but {error}: if it computes in bfloat16 or another type "
-            "that the runtime lacks, convert it with model.float()"
+            f"the model was exported, but {error}: if it computes in bfloat16 or another type that "
+            "the runtime lacks, convert it with model.float()"
         ) from error

@@ -51,6 +51,6 @@ def step_by_step(model: nn.Module) -> str:
     if not names:
         return ""
     return (
-        " (nn.RNN is exported step by step, for the example's number of steps: "
-        f"{', '.join(names)} would have to be nn.GRU or nn.LSTM)"
+        f" (nn.RNN is exported step by step, for the example's number of steps: {', '.join(names)} "
+        "would have to be nn.GRU or nn.LSTM)"
     )

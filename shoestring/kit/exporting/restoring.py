@@ -113,8 +113,8 @@ def _value_of(
         value = (value * spread(torch.from_numpy(scales), value) + 0.0).to(weight.raw.dtype)
     if value.dtype != weight.raw.dtype:
         raise ValueError(
-            f"{path} is of another model: it holds {weight.name} as {value.dtype} and the model "
-            f"as {weight.raw.dtype}; convert the model first, as with model.half()"
+            f"{path} is of another model: it holds {weight.name} as {value.dtype} and the model as "
+            f"{weight.raw.dtype}; convert the model first, as with model.half()"
         )
     return value
 
