@@ -74,6 +74,7 @@ def test_networks_for_pictures(network: type[nn.Module], tmp_path: Path):
     assert 0 <= task.score(model, "validation") <= 1 and (tmp_path / "p.shoe").exists()
 
 
+@pytest.mark.slow
 def test_the_network_for_texts(tmp_path: Path):
     with seeded(0):
         ids = torch.randint(2, 30, (64, 6))
@@ -88,6 +89,7 @@ def test_the_network_for_texts(tmp_path: Path):
     assert isinstance(model, TextEncoder) and load(tmp_path / "t.shoe")(ids[:1, :2]).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_networks_of_two_inputs(tmp_path: Path):
     with seeded(0):
         ids = torch.randint(1, 30, (64, 6))

@@ -25,6 +25,7 @@ def pictures(examples: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(examples, 3, 32, 32), torch.randint(0, 10, (examples,))
 
 
+@pytest.mark.slow
 def test_a_small_resnet(tmp_path):
     with seeded(0):
         task = Supervised(
@@ -47,6 +48,7 @@ def test_a_small_resnet(tmp_path):
     assert again == found
 
 
+@pytest.mark.slow
 def test_a_small_transformer(tmp_path):
     with seeded(0):
         ids = torch.randint(1, 20, (32, 6))

@@ -42,6 +42,7 @@ def test_points_and_files(task, tmp_path):
     assert rate_lenet(LeNet300, task, tmp_path, settings=LITTLE) == points
 
 
+@pytest.mark.slow
 def test_cifar_on_noise(tmp_path):
     images, labels = torch.rand(64, 3, 32, 32), torch.arange(64) % 10
     noise = Supervised(train=(images, labels), validation=(images, labels), test=(images, labels))

@@ -410,6 +410,7 @@ def test_parts_that_were_rounded_each_by_itself_keep_their_integers_in_one_file(
         assert torch.allclose(one.value().float(), other.value().float(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_weight_that_one_entry_cannot_take_as_integers_is_kept_once_in_floating_point(tmp_path):
     part, path = tower(4)[0], tmp_path / "both.shoe"
     model = nn.ModuleDict(

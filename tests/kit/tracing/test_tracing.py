@@ -73,6 +73,7 @@ def test_packed_sequences_are_named_with_the_line_and_the_way_round(kind, task, 
         write(kind(), task, tmp_path / "x.shoe")
 
 
+@pytest.mark.slow
 def test_the_way_round_gives_the_same_and_becomes_a_file(task, tmp_path):
     packing, gathering = Packing(), Gathering()
     gathering.load_state_dict(packing.state_dict())
@@ -90,6 +91,7 @@ def test_a_long_training_warns_first_where_no_file_can_be_made(task):
         apply(Magnitude(density=0.5, training=Training(500)), Packing(), task)
 
 
+@pytest.mark.slow
 def test_a_long_training_is_the_same_whether_it_was_looked_at_before_or_not(task, monkeypatch):
     made = []
     for long in (1, 1000):

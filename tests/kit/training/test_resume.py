@@ -79,6 +79,7 @@ def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypat
     assert all(torch.equal(expected.values[name], found.values[name]) for name in expected.values)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_read(task, tmp_path):
     with resuming(tmp_path):
         first = program(task, Rate(price=1e-4, training=Training(30)))
