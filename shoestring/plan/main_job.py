@@ -122,9 +122,11 @@ class Report:
             f"{'  as fp32 ONNX':24}{self.onnx_bytes_before:>12,}",
             f"{'score (test)':24}{self.score_before:>12.4f}{self.score_after:>12.4f}   "
             f"{self._words(self.score_after - self.score_before, '+')}",
-            f"{'score (validation)':24}{outcome.score_before:>12.4f}{trial.score or 0.0:>12.4f}{self._error()}",
+            f"{'score (validation)':24}{outcome.score_before:>12.4f}"
+            f"{trial.score or 0.0:>12.4f}{self._error()}",
             *self._by_name(),
-            f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}{self.milliseconds_after:>12.3f} "
+            f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}"
+            f"{self.milliseconds_after:>12.3f} "
             "  ratio "
             f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
             f"({self.speed.low:.2f} to {self.speed.high:.2f})",
@@ -155,7 +157,8 @@ class Report:
             "validation": (self.outcome.scores_before, self.outcome.trial.scores),
         }
         return [
-            f"{f'{name} ({split})':24}{before.get(name, math.nan):>12.4f}{after.get(name, math.nan):>12.4f}"
+            f"{f'{name} ({split})':24}{before.get(name, math.nan):>12.4f}"
+            f"{after.get(name, math.nan):>12.4f}"
             for name in self.outcome.scores_before
             for split, (before, after) in splits.items()
         ]
