@@ -42,6 +42,7 @@ def test_onnx_is_not_loaded_where_nothing_is_exported(asked: str):
     )
 
 
+@pytest.mark.slow
 def test_a_module_does_not_hide_the_function_of_its_name():
     program = (
         "import shoestring.kit.exporting.export, shoestring.kit.training.loop, "

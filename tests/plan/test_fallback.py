@@ -92,6 +92,7 @@ def test_noise_in_the_scores_does_not_change_the_answer():
     assert kept(noisy) == kept(quiet)
 
 
+@pytest.mark.slow
 def test_many_layers_take_few_trials_where_nothing_is_known_of_them():
     harms = [0.0] * 32
     for place in (5, 20, 21):

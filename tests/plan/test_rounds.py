@@ -163,6 +163,7 @@ def test_fetching_a_batch_is_part_of_a_step(model, task, monkeypatch):
     assert step_seconds(model, task) == 0 and step_seconds(model, slow) == 0.25
 
 
+@pytest.mark.slow
 def test_a_loss_that_asks_for_what_a_wrapped_model_has_not_does_not_end_the_look(
     model, task, tmp_path
 ):

@@ -83,6 +83,7 @@ def found(model: nn.Module, task: Supervised, tmp_path_factory: pytest.TempPathF
     return report, folder, events
 
 
+@pytest.mark.slow
 def test_the_limit_on_recall_decides_another_file(found: Any):
     outcome = found[0].outcome
     before = outcome.scores_before

@@ -401,6 +401,7 @@ class Scaled(nn.Module):
         return self.factor * self.linear(x)
 
 
+@pytest.mark.slow
 def test_a_graph_is_exported_anew_where_it_may_be_another(task, network, monkeypatch):
     model = Scaled(1.0)
     signature = signature_of(model)

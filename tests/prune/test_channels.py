@@ -102,6 +102,7 @@ def test_widths_of_eight_stay_and_it_is_said():
     ]
 
 
+@pytest.mark.slow
 def test_operations_fall_to_the_share():
     model, task = LeNet5(), images()
     full = meters.Operations()(model, task).operations

@@ -257,6 +257,7 @@ def test_weights_are_coded_as_what_they_are(toy: Any):
     assert levels["0.weight"] == levels["3.weight"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("gru")
 @pytest.mark.parametrize("make", [zoo.lstm, zoo.gru])
 def test_recurrent_networks_are_exported_again_and_again(make):

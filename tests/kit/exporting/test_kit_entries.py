@@ -159,6 +159,7 @@ def test_weights_become_cheaper_and_go_on_from_the_file(technique, written, tmp_
     assert all(torch.equal(one.value(), other.value()) for one, other in pairs)
 
 
+@pytest.mark.slow
 def test_integer_weights_of_entries(written, tmp_path):
     model, whole, _ = written
     task, path = Copying(), tmp_path / "integers.shoe"

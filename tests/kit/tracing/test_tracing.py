@@ -84,6 +84,7 @@ def test_the_way_round_gives_the_same_and_becomes_a_file(task, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_long_training_warns_first_where_no_file_can_be_made(task):
     with pytest.warns(
         UserWarning, match="what is trained now cannot become a file: .*packs sequences"

@@ -115,6 +115,7 @@ def test_states_are_those_of_the_file(tmp_path: Path):
     assert len(masks) == 3 and kept == pytest.approx(0.25, abs=0.01)
 
 
+@pytest.mark.slow
 def test_groups_of_columns_come_back_on_their_steps(tmp_path: Path):
     with seeded(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")
