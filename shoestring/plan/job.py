@@ -118,6 +118,8 @@ class Job:
         except TimeUpError:
             raise _too_short(clock) from None
         clock.reserve(_ending_seconds(experiments))
+        if remark := remark_on_drop(limits.drop, experiments.base):
+            say(remark)
         return cls(limits, path, clock, experiments, storage, share, say, tell)
 
     def __post_init__(self) -> None:
@@ -341,10 +343,21 @@ def _ending_seconds(experiments: Experiments) -> float:
     return ENDING_SECONDS + experiments.judge.proving + retiming
 
 
+def remark_on_drop(drop: float | None, score: float) -> str:
+    """What to say of a drop of 1 or more where the score looks like a share; "" otherwise."""
+    if drop is None or drop < 1 or not 0 <= score <= 1:
+        return ""
+    return (
+        f"drop<={drop:g} allows any score, if scores here are from 0 to 1 as this one is "
+        f"({score:.4f}): points are written drop<={drop:g}%"
+    )
+
+
 def _too_short(clock: Clock) -> BudgetError:
     return BudgetError(
-        f"measuring the model as it came in took {duration(clock.gone)}, and the whole command may "
-        f"take {duration(clock.seconds)}: give more time, or fewer validation examples"
+        "loading the model, exporting it and measuring it as it came in took "
+        f"{duration(clock.gone)}, and the whole command may take {duration(clock.seconds)}: give "
+        "more time, or fewer validation examples where scoring is what takes it"
     )
 
 

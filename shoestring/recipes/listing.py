@@ -49,7 +49,7 @@ def recipe(name: str) -> Recipe:
     """The record of a name; raises ValueError, with similar names, where there is none."""
     known = recipes()
     if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.4) or [
+        near = get_close_matches(name, known, n=3, cutoff=0.55) or [
             other for other in known if name in other
         ]
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)};"

@@ -11,6 +11,7 @@ from shoestring.kit import ShortfallWarning, SkippedWarning, Training
 from shoestring.meters import Ratio
 from shoestring.plan import compress
 from shoestring.plan.experiments import Experiments
+from shoestring.plan.job import remark_on_drop
 from shoestring.plan.main_job import Report
 from shoestring.plan.proposal import Proposal
 from shoestring.plan.weighing import hearing
@@ -70,3 +71,8 @@ def test_the_delivered_file_is_told_of_with_all_steps_of_its_chain(model, task, 
             and lines.count("left alone: a bias") == 1
         )
         assert any(one.startswith(SAID) for one in report.as_json()["notes"]) == told
+
+
+def test_a_drop_that_allows_any_share_is_remarked_on():
+    assert "points are written drop<=2%" in remark_on_drop(2.0, 0.98)
+    assert [remark_on_drop(*one) for one in ((None, 0.9), (0.02, 0.9), (2.0, 31.5))] == [""] * 3

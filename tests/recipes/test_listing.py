@@ -90,7 +90,7 @@ def test_a_record_that_computes(tmp_path: Path):
     file = tmp_path / "mine.py"
     file.write_text(MINE.format(quick="30 / 60"))
     with pytest.raises(
-        ValueError, match=r"mine.py:7: a recipe's record is read without running its file"
+        ValueError, match=r"mine.py:8: a recipe's record is read without running its file"
     ):
         records(file, "mine")
 

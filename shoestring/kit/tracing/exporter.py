@@ -69,7 +69,7 @@ def explain(error: BaseException) -> str:
         return (
             f"axis {fixed[3]} of {_argument(fixed[2])} varies in the task's example, but the model "
             f"{_FIXED} {fixed[1]} only: wrap the tensor in task.example() as Vary(x, {{}}), or "
-            "name the axes that do vary"
+            "name the axes that do vary, those of every input that is as long (a mask, say)"
         )
     elif any(
         word in reason
