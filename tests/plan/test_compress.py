@@ -633,6 +633,7 @@ def test_it_says_where_there_was_no_time_to_train(model, task, tmp_path, monkeyp
     )
 
 
+@pytest.mark.slow
 def test_the_report_says_that_scores_are_of_a_sample_and_that_the_time_was_passed(searched):
     outcome = searched[0]
     report = Report(

@@ -88,6 +88,7 @@ def test_the_standard_error_is_that_of_the_differences(task, network):
     assert effect.score_error == pytest.approx(float(apart.std(correction=0)) / 400**0.5)
 
 
+@pytest.mark.slow
 def test_a_real_network_is_weighed_by_its_files(task, network):
     actions = [
         Magnitude(density=0.1, training=Training(0)),

@@ -341,6 +341,7 @@ def test_settings_out_of_range(settings, kind, why):
         Binary(**settings)
 
 
+@pytest.mark.slow
 def test_the_recipe_small(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = (

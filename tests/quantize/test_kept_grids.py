@@ -171,6 +171,7 @@ def test_rate_and_then_whole_numbers_is_as_small_as_rate(rated, tmp_path):
     assert not {"Conv", "FusedConv", "Gemm", "BatchNormalization"} & kernels.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("DigitsLeNet")
 def test_what_is_kept_is_not_rounded_another_way(rated):
     model, task = rated

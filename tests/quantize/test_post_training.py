@@ -335,6 +335,7 @@ class Told:
         )
 
 
+@pytest.mark.slow
 def test_what_does_not_pay_is_refused_with_its_cost():
     x, y = torch.randn(64, 2), torch.randint(0, 2, (64,))
     task = Supervised(train=(x, y), validation=(x, y), test=(x, y))

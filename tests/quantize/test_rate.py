@@ -139,6 +139,7 @@ def test_a_dearer_bit_gives_a_smaller_file_and_all_of_them_answer(trained):
     assert sizes[0] > 1.2 * sizes[1] > 1.2 * 1.2 * sizes[2]
 
 
+@pytest.mark.slow
 def test_every_weight_is_a_multiple_of_a_step_of_two_bytes(trained, tmp_path):
     model, task = trained
     with seeded(0):

@@ -83,6 +83,7 @@ def test_models_of_other_techniques_gain(trained):
     assert score(task, after) > score(task, before) - 0.04
 
 
+@pytest.mark.slow
 def test_a_dearer_bit_moves_more(trained):
     model, task = trained
     sizes = []

@@ -22,6 +22,7 @@ def trained() -> tuple[nn.Module, Supervised]:
         return train(DigitsLeNet(), task, Training(120, AdamW(3e-3))), task
 
 
+@pytest.mark.slow
 def test_weight_only_names_what_does_not_divide(trained, tmp_path):
     model, task = trained
     with pytest.warns(
@@ -35,6 +36,7 @@ def test_weight_only_names_what_does_not_divide(trained, tmp_path):
     assert abs(score(task, load(tmp_path / "a.shoe", threads=1)) - score(task, rounded)) < 1e-9
 
 
+@pytest.mark.slow
 def test_the_rest_has_a_step_a_channel(trained, tmp_path):
     """All matrices and kernels are whole numbers then, of as many steps as channels, and the file
     answers as the module does.

@@ -33,6 +33,7 @@ def task():
         pytest.skip(f"needs MNIST: {error}")
 
 
+@pytest.mark.slow
 def test_the_stages_shrink_on_digits(tmp_path):
     """Eight by eight pixels, in the middle of an image of the size that the network takes."""
     small = digits()

@@ -234,6 +234,7 @@ def test_files_come_back_without_their_class(animal: Animal, tmp_path: Path):
     assert again < 1.1 * size + 64
 
 
+@pytest.mark.slow
 def test_a_quantised_file_comes_back_on_its_grids(small, tmp_path: Path):
     model, _, task = small
     with warnings.catch_warnings():

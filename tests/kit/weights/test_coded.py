@@ -77,6 +77,7 @@ def test_a_file_trained_on_stays_as_small(
     assert abs(further - theirs) < 0.03 * theirs, "as far as the class itself is restored"
 
 
+@pytest.mark.slow
 def test_states_are_those_of_the_file(tmp_path: Path):
     with seeded(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")
