@@ -10,7 +10,7 @@ median on validation as results/files/baseline_NAME.shoe. --quick: 300 examples,
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
@@ -24,6 +24,7 @@ from shoestring.artifact import save
 from shoestring.core import Task, prove, score, seeded
 from shoestring.kit import Supervised, Training, train
 from shoestring.recipes.baselines import NETWORKS, SETTINGS, baseline, shown
+from shoestring.recipes.rows import Row
 
 RUNS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised], tuple[int, ...]]] = {
     name: (*made, (0,) if name in ("resnet20", "mobilenet") else (0, 1, 2))
@@ -99,7 +100,7 @@ def file_of(name: str, seed: int | None = None) -> Path:
     return FILES / f"baseline_{name}{'' if seed is None else f'.seed{seed}'}.shoe"
 
 
-def keep_medians(rows: list[dict]) -> None:
+def keep_medians(rows: Sequence[Row]) -> None:
     """Of the seeds' files of each network, the one whose validation error is the median."""
     for name in RUNS:
         errors = {

@@ -8,6 +8,7 @@ passes of training and 2 of pruning, LeNet-300-100, one seed.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rows import FILES, start
 from shoestring.artifact import save
 from shoestring.models import LeNet5, LeNet300
 from shoestring.recipes.deep_compression_lenets import SETTINGS, deep_compression
+from shoestring.recipes.rows import Row
 from shoestring.tasks import mnist
 
 RUNS = {
@@ -58,7 +60,7 @@ def main() -> None:
             _keep_median(name, rows.rows)
 
 
-def _keep_median(name: str, rows: list[dict]) -> None:
+def _keep_median(name: str, rows: Sequence[Row]) -> None:
     """Of the seeds' files, the one whose validation error is the median."""
     errors = {
         row["seed"]: row["value"]

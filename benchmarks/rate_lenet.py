@@ -9,7 +9,7 @@ one seed alone. Leaves the files of the seed that is median on validation under 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,7 @@ from shoestring.kit import Supervised, Training, clone, compressible, parameter_
 from shoestring.models import LeNet5, LeNet300
 from shoestring.quantize.rate import Price, Priced
 from shoestring.recipes.rate import SETTINGS, Point, rate_lenet
+from shoestring.recipes.rows import Row
 from shoestring.tasks import mnist
 
 RUNS: dict[str, type[nn.Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
@@ -82,7 +83,7 @@ def file_of(name: str, price: float, seed: int | None = None) -> Path:
     return FILES / f"{name}_rate_{price:g}{'' if seed is None else f'.seed{seed}'}.shoe"
 
 
-def keep_medians(runs: dict[str, type[nn.Module]], rows: list[dict]) -> None:
+def keep_medians(runs: dict[str, type[nn.Module]], rows: Sequence[Row]) -> None:
     """Of the seeds' files of each point, the one whose validation error is the median."""
     for name, network in runs.items():
         for price in SETTINGS[network].prices:

@@ -9,6 +9,7 @@ embedding to compress.
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,11 +40,15 @@ class Shades(nn.Module):
 
 
 def shades_task() -> Supervised:
-    """The digits with whole numbers in place of grey values."""
+    """The digits with integers in place of grey values."""
     grey = digits()
+
+    def shaded(images: Any) -> Any:
+        return (images * 16).round().long().squeeze(1)
+
     train_, validation, test = (
-        ((x * 16).round().long().squeeze(1), y) for x, y in (grey.train, grey.validation, grey.test)
-    )  # type: ignore[union-attr]
+        (shaded(images), labels) for images, labels in (grey.train, grey.validation, grey.test)
+    )
     return Supervised(train=train_, validation=validation, test=test, name="shades", batch_size=64)
 
 
