@@ -185,6 +185,11 @@ class Counted(View):
     _purchases: Purchases
     _most: int | None
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("answer", "_pool"):
+            raise AttributeError(f"{name}: a run gets labels with buy(), which counts them")
+        return super().__getattr__(name)
+
     def loss(self, model: Any, batch: Any) -> Any:
         return self._task.loss(model, batch)
 

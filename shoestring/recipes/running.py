@@ -224,10 +224,17 @@ def _description(work: Path, name: str) -> dict[str, Any]:
 def _earlier(folder: Path) -> list[Path]:
     """The files of an earlier result in a folder.
 
-    Raises FileExistsError for a result.json that is not a recipe's.
+    Raises FileExistsError for a result.json that is not a recipe's, and for files that a recipe
+    would replace where there is no result.json.
     """
     path = folder / RESULT
     if not path.exists():
+        others = [folder / name for name in (ROWS, LEDGER)] + sorted(folder.glob("*.shoe"))
+        if there := [one for one in others if one.exists()]:
+            raise FileExistsError(
+                f"{there[0]} is there, and no {RESULT} says that a recipe made it: name another "
+                "folder with --output"
+            )
         return []
     try:
         result = json.loads(path.read_text())

@@ -137,7 +137,15 @@ def _export_entries(
         entry = example.entry
         try:
             called(model, entry)
-            parts[entry] = _checked(_Entry(model, entry), replace(example, entry=""), scales)
+            own = clone(model)  # what one entry leaves in the module, no other finds
+            before = [one.raw.clone() for one in parameters_of(own)]
+            parts[entry] = _checked(_Entry(own, entry), replace(example, entry=""), scales)
+            after = [one.raw for one in parameters_of(own)]
+            if len(before) != len(after) or not all(map(torch.equal, before, after)):
+                raise ExportError(
+                    "it changes tensors of the module, which a file does not keep from call to "
+                    "call: return what other entries need, and take it as an argument"
+                )
         except (ExportError, ValueError) as error:
             raise ExportError(f"the entry {entry!r}: {error}") from error
     if both := disputed(parts):

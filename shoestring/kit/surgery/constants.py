@@ -54,6 +54,23 @@ def constants(model: nn.Module, examples: Sequence[Example]) -> dict[int, LayerI
     return {}
 
 
+_OF_VALUES = (
+    "nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "is_nonzero", "equal",
+    "allclose", "bincount", "histc", "__contains__", "__repr__", "__format__",
+)  # fmt: skip
+"""Functions whose result has a shape, or is a number or text, that the values decide."""
+
+
+def _selects(name: str, args: tuple) -> bool:
+    """Whether a call chooses elements by a mask: how many come out depends on values."""
+    if name == "where":
+        return len(args) == 1
+    if name != "__getitem__":
+        return False
+    masks = [one for one in tensors(args[1:]) if one.dtype in (torch.bool, torch.uint8)]
+    return bool(masks)
+
+
 class _Constants(TorchFunctionMode):
     """A context in which floating-point tensors that depend on an input are NaN.
 
@@ -85,7 +102,7 @@ class _Constants(TorchFunctionMode):
         if not unknown and not any(_has_nan(one) for one in given):
             self._note(name, args, kwargs)
             return func(*args, **kwargs)
-        if name in ESCAPES:
+        if name in ESCAPES or name in _OF_VALUES or _selects(name, args):
             raise ValueError("what the model does depends on the values of its inputs")
         if not unknown and self._note(name, args, kwargs):
             return self._layer(func, given_to(name, args, kwargs))

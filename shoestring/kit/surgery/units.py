@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shoestring.artifact import tree
 from shoestring.core import Task
 from shoestring.kit.surgery.constants import LayerInput, constants
 from shoestring.kit.surgery.cutting import answers, differs, reason_not_to_cut
 from shoestring.kit.surgery.finding import dependencies_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
 from shoestring.kit.surgery.marks import WeightAxis
-from shoestring.kit.surgery.removing import arranged, fails_in_training
+from shoestring.kit.surgery.removing import arranged, fails_in_training, zeroed
 from shoestring.kit.tracing.example import Example, at_both_shapes, examples_of
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import (
@@ -186,7 +187,10 @@ class _Remover:
                 biases = parameters_of(changed) if additions else ()
                 for bias, more in additions.items():
                     biases[bias].raw.data += more.to(biases[bias].raw)
-                if not (wrong := self._is_wrong(changed)):
+                wrong = self._is_wrong(changed) or self._is_wrong_elsewhere(
+                    alone, order, every[~stays]
+                )
+                if not wrong:
                     self._accept(changed, index, every[~stays])
                     return
                 reason = reason or wrong
@@ -203,6 +207,33 @@ class _Remover:
         self.result, self.plain = changed, _plain(changed)
         self.parameters = parameters_of(self.plain)
 
+    def _is_wrong_elsewhere(self, alone: DependencyGroups, order: Tensor, gone: Tensor) -> str:
+        """How copies with other weights, on other inputs, answer without the units.
+
+        The example has few rows: a unit that forward() reads by its index, or through a threshold,
+        may be silent in all of them. Each copy is compared with itself with zeros where layers read
+        the units that are gone. Answers that are not finite tell nothing.
+        """
+        for seed, (height, input_height) in enumerate(((1, 1), (3, 1), (5, 10), (1, -10))):
+            other = clone(self.plain)
+            generator = torch.Generator().manual_seed(seed)
+            for one in parameters_of(other):
+                if one.is_parameter and one.raw.is_floating_point():
+                    size = height * (one.raw.abs().float().mean() + 0.05)
+                    drawn = torch.randn(one.raw.shape, generator=generator) * size
+                    one.raw.data.copy_(drawn.to(one.raw))
+            examples = [_scaled(example, input_height) for example in self.both_shapes]
+            with torch.no_grad():
+                try:
+                    expected = answers(zeroed(other, alone, [gone]), examples)
+                except Exception:  # what it cannot do with all units, it need not do with fewer
+                    continue
+                if all(bool(answer.isfinite().all()) for answer in expected) and (
+                    wrong := differs(_plain(arranged(other, alone, [order])), examples, expected)
+                ):
+                    return f"{wrong}, with other weights or inputs"
+        return ""
+
     def _is_wrong(self, changed: nn.Module) -> str:
         """How a changed model answers differently; "" where it does not."""
         trial = _plain(changed)
@@ -210,6 +241,20 @@ class _Remover:
             return differs(trial, self.both_shapes, self.expected) or fails_in_training(
                 self.plain, trial, self.examples
             )
+
+
+def _scaled(example: Example, factor: float) -> Example:
+    """The example with its floating-point tensors multiplied."""
+
+    def scaled(leaf: Any) -> Any:
+        return leaf * factor if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+    return replace(
+        example,
+        args=tree.map(scaled, example.args),
+        kwargs=tree.map(scaled, example.kwargs),
+        axes={},
+    )
 
 
 def _constant_of(group: Group, inputs: dict[int, LayerInput]) -> dict[WeightAxis, LayerInput]:

@@ -209,7 +209,13 @@ class Pool:
                 f"the answer to {len(indices)} indices has shape {list(labels.shape)}, and labels "
                 f"{list(self.targets.shape)}: give one for each"
             )
-        return labels.to(self.targets.dtype)
+        fitted = labels.to(self.targets.dtype)
+        if not torch.equal(fitted.to(labels.dtype), labels):
+            raise ValueError(
+                f"the answers are {labels.dtype}, and as the {self.targets.dtype} of the targets "
+                "they would be other numbers: answer with labels of the targets' kind"
+            )
+        return fitted
 
     def _checked(self, indices: Any) -> list[int]:
         wanted, count = checked_indices(indices), len(self.bought) + len(self.given[0])

@@ -19,7 +19,7 @@ from zoo import Calls
 from shoestring.artifact import Entries, Loaded, by_entry, load
 from shoestring.artifact.format import file
 from shoestring.artifact.format.tensors import NUMBERS
-from shoestring.core import ClassLogits, NotTaught, array, chain, score, seeded
+from shoestring.core import ClassLogits, NotTaught, Task, array, chain, score, seeded
 from shoestring.kit import (
     AdamW,
     Exported,
@@ -481,3 +481,29 @@ def test_forward_may_be_an_entry_among_others(tmp_path):
     write(model, Forward(playing().args, {}), tmp_path / "both.shoe")
     x = torch.ones(3, 6)
     assert np.allclose(load(tmp_path / "both.shoe").forward(x), array(model(x, 3)), atol=1e-5)
+
+
+class Remembering(nn.Module):
+    """What encode() leaves in the module, step() reads: a file has no such memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.register_buffer("memory", torch.zeros(3))
+
+    def encode(self, x):
+        self.memory = self.a(x).mean(0)
+        return self.memory
+
+    def step(self, y):
+        return self.b(y + self.memory)
+
+
+def test_a_module_that_remembers_between_entries_is_refused():
+    class Both(Task):
+        def example(self):
+            x = torch.randn(2, 3)
+            return {"encode": ((x,), {}), "step": ((x,), {})}
+
+    with pytest.raises(ExportError, match="'encode': it changes tensors of the module"):
+        export(Remembering().eval(), Both())

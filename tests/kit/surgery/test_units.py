@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiers import repetitions
 from torch import Tensor, nn
 from torch.nn import functional
-from zoo import ZOO, Animal, Calls, Residual, tensors
+from zoo import ZOO, Animal, Calls, Residual, classified, tensors
 
 from shoestring import kit
 from shoestring.artifact import load
@@ -768,3 +768,37 @@ def test_units_of_branches_go_when_nothing_reads_them():
         and small.norm.num_features == small.head.in_features == 6
     )
     assert_same(model, small, task)
+
+
+class ByIndex(nn.Module):
+    """forward() reads one hidden unit by its index, beside the layer that reads all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.first(x))
+        return self.last(hidden) + 5 * hidden[:, 3:4]
+
+
+class ByThreshold(ByIndex):
+    """forward() reads a unit through a step that the example's rows do not reach."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.first(x))
+        return self.last(hidden) + (hidden > 2).float().sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("kind", [ByIndex, ByThreshold])
+def test_a_unit_that_no_layer_reads_stays_where_a_function_does(kind: type[ByIndex]):
+    with seeded(0):
+        model, x = kind().eval(), torch.randn(500, 6) * 2
+    with torch.no_grad():
+        model.last.weight[:, [1, 5]] = 0
+        model.first.bias -= 1.5
+        expected = model(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkippedWarning)
+            smaller = remove_dead_units(model, classified((6,)))
+        assert torch.allclose(smaller(x), expected, atol=1e-5)
