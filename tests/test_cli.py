@@ -89,6 +89,7 @@ def file(folder, shoestring):
     return path
 
 
+@pytest.mark.slow
 def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoestring):
     status, out, _ = shoestring(
         "compress", "mine:small", "--budget", EASY, "--out", "told.shoe", "--json"
@@ -109,6 +110,7 @@ def test_compress_prints_json_lines_of_which_the_last_is_the_report(folder, shoe
     assert found["met"] is True and found["interrupted"] is False
 
 
+@pytest.mark.slow
 def test_quiet_prints_the_report_alone(file, shoestring):
     status, out, err = shoestring(
         "compress", "mine:small", "--budget", EASY, "--out", file, "--quiet"
@@ -137,6 +139,7 @@ def test_compress_says_nearest_and_exits_with_3_where_the_budget_cannot_be_kept(
     assert status == 3 and json.loads(out.splitlines()[-1])["nearest"] is True
 
 
+@pytest.mark.slow
 def test_forecast_says_what_compress_would_come_to(shoestring):
     status, out, _ = shoestring("forecast", "mine.py:small", "--budget", EASY)
     assert (
@@ -230,6 +233,7 @@ def test_a_model_alone_is_looked_at_by_how_it_answers(images, shoestring):
     assert status == 0 and json.loads(out)
 
 
+@pytest.mark.slow
 def test_sensitivity_tells_which_layer_hurts(folder, shoestring):
     status, out, _ = shoestring(
         "sensitivity", "mine:small", "--bits", 8, "--bits", 2, "--folder", "layers", "--json"

@@ -400,6 +400,13 @@ def test_it_works_in_a_chain(technique: Technique, model: nn.Module, task: Task,
     assert torch.isfinite(outputs).all()
 
 
+@pytest.mark.by_default(
+    "prune.Magnitude",
+    "prune.Channels",
+    "quantize.WeightSharing",
+    "quantize.PostTraining",
+    "quantize.Rate",
+)
 def test_it_works_through_apply(
     technique: Technique, model: nn.Module, task: Task, run: Any, tmp_path: Path
 ):
@@ -466,6 +473,7 @@ def test_it_says_where_in_a_chain_it_belongs(kind: type[Technique]):
     assert isinstance(kind.stage, Stage), "give the class its stage, as in CONTRIBUTING.md"
 
 
+@pytest.mark.by_default("prune.Magnitude", "prune.Channels", "quantize.WeightOnly")
 def test_pressed_harder_it_saves_no_less(
     kind: type[Technique], technique: Technique, task: Task, run: Any
 ):

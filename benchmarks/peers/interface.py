@@ -34,7 +34,7 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 Opened = Callable[[Path], Callable[[Arrays], np.ndarray]]
-TURNS = Path(__file__).parents[2] / "shoestring" / "meters" / "turns.py"
+INTERLEAVED = Path(__file__).parents[2] / "shoestring" / "meters" / "interleaved.py"
 
 
 def main(
@@ -132,20 +132,20 @@ def timed(
             name: archive[name].take(np.arange(batch) % len(archive[name]), 0)
             for name in archive.files
         }
-    found = turns().in_turn(
+    found = interleaved().in_turn(
         [partial(session.run, None, inputs), partial(run, inputs)], seconds=seconds
     )
     return {"fp32": found[0].milliseconds, "peer": found[1].milliseconds}
 
 
-def turns() -> ModuleType:
+def interleaved() -> ModuleType:
     """`shoestring.meters.interleaved` alone, without the package.
 
     The same way of timing as everything else's.
     """
-    spec = importlib.util.spec_from_file_location("turns", TURNS)
+    spec = importlib.util.spec_from_file_location("interleaved", INTERLEAVED)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["turns"] = module
+    sys.modules["interleaved"] = module
     spec.loader.exec_module(module)
     return module

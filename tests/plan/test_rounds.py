@@ -267,6 +267,7 @@ def test_what_was_not_timed_is_timed_for_a_while_the_best_first(model, task, tmp
     )
 
 
+@pytest.mark.slow
 def test_points_are_picked_as_they_were_reported_though_files_were_timed_in_other_hours(
     model, task, tmp_path
 ):

@@ -105,6 +105,7 @@ def test_the_limit_on_recall_decides_another_file(found: Any):
     assert verdict.broken["drop(recall)"] == (pytest.approx(1 - alone.scores["recall"]), 0.02)
 
 
+@pytest.mark.slow
 def test_all_that_is_said_has_them(found: Any):
     report, folder, events = found
     told, text = report.as_json(), report.as_text()

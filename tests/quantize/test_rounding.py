@@ -163,6 +163,7 @@ def apart(case: tuple[nn.Module, Supervised], quantised: nn.Module) -> float:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"granularity": PerTensor()}, {"keep": ("first",)}])
 def test_a_network_of_few_bits_answers_more_as_it_did(case, settings, tmp_path):
     model, task = case

@@ -55,6 +55,7 @@ def given(
     monkeypatch.setattr(module, "_FILES", files)
 
 
+@pytest.mark.slow
 def test_adult_as_it_is():
     if not all(present(plain) or present(packed) for plain, packed in module._FILES.values()):
         pytest.skip(

@@ -130,6 +130,7 @@ def test_what_is_wrong_with_an_argument_is_told_by_its_name(written):
         loaded.step(torch.zeros(2, dtype=torch.long))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "technique",
     [

@@ -169,6 +169,7 @@ def test_copies_share_nothing_and_pickle(small):
         assert not torch.equal(copied(image), module(image))
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("PostTraining8", "Magnitude")
 @pytest.mark.parametrize(
     "technique",

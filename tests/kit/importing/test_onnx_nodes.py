@@ -145,6 +145,7 @@ def check(faults: dict[str, str]) -> None:
     assert not new, "\n".join(f"{name}: {why[:300]}" for name, why in new.items())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_share_of_onnx_s_own_cases():
     known = list(cases())[::7]

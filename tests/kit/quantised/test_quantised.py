@@ -311,6 +311,7 @@ def test_a_fold_never_changes_the_answer(case, kind):
         assert torch.allclose(folded(x), model(x), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_channel_of_tiny_weights_keeps_its_bias(case, tmp_path):
     model, task = case
     with torch.no_grad():

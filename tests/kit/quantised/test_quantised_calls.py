@@ -113,6 +113,7 @@ REDUCED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REDUCED)
 def test_openvino_reduces_as_the_module_does(name, tmp_path):
     pytest.importorskip("openvino")

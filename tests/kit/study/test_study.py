@@ -288,6 +288,7 @@ def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path, name):
         assert len(list((tmp_path / "workers").iterdir())) == 1  # of this process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sqlite", "journal"])
 def test_a_claim_from_another_machine_is_free_when_its_heart_stops(tmp_path, name, monkeypatch):
     storage = storage_named(name, tmp_path)

@@ -687,6 +687,7 @@ def test_units_are_ordered_by_signs_or_by_their_weights():
     assert remove_dead_units(wide, called((1,)))[0].weight.flatten().tolist() == [4, 2, 1, 3]
 
 
+@pytest.mark.slow
 def test_file_of_the_smaller_model_agrees(tmp_path: Path):
     model = nn.Sequential(
         nn.Conv2d(1, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)
