@@ -502,6 +502,7 @@ def running(pid: int) -> bool:
     return bool(said) and not said.startswith("Z")
 
 
+@pytest.mark.slow
 def test_a_graph_of_somebody_is_compressed_to_answer_as_it_did(folder, shoestring):
     torch.manual_seed(0)
     network = torch.nn.Sequential(

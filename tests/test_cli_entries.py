@@ -115,6 +115,7 @@ def test_entries_that_are_not_named(arguments, said, shoestring, tmp_path):
     assert status == 1 and said in err
 
 
+@pytest.mark.slow
 def test_compress_and_score_a_model_with_entries(shoestring, tmp_path):
     status, out, err = shoestring(
         "compress",

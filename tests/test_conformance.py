@@ -459,6 +459,7 @@ def amount(kind: type[Technique], technique: Technique, model: nn.Module, task: 
         return getattr(ledger.rows()[0].cost_after, word)
 
 
+@pytest.mark.by_default("prune.Heads")
 def test_it_saves_what_it_says(
     kind: type[Technique], technique: Technique, model: nn.Module, task: Task, run: Any
 ):

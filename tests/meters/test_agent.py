@@ -64,6 +64,7 @@ def framed(header, rest):
 # -- end to end
 
 
+@pytest.mark.slow
 def test_the_command_times_files_that_are_sent_to_it(linear, lenet):
     environment = {name: value for name, value in os.environ.items() if name != "SHOESTRING_TOKEN"}
     command = [sys.executable, "-m", "shoestring.cli", "agent", "--port", "0"]

@@ -343,6 +343,7 @@ def test_interrupted_the_best_so_far_is_delivered_and_the_same_call_goes_on(
 INTERRUPTIONS: list[int] = []
 
 
+@pytest.mark.slow
 def test_interrupted_within_a_technique_that_is_tried_when_it_goes_on(model, task, tmp_path):
     @dataclass(frozen=True, kw_only=True)
     class Interrupting(Technique):

@@ -92,6 +92,7 @@ def test_bad_settings(files, task):
         compare(files, task, Platform(OnnxRuntime()))  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_the_command(files, monkeypatch, capsys, tmp_path):
     (tmp_path / "platforms_task.py").write_text(
         "import torch\nfrom shoestring import Supervised\nsplit = torch.eye(4), torch.arange(4)\n"

@@ -305,6 +305,7 @@ def test_somebody_who_asks_for_the_end_is_heard_though_an_exception_was_lost(mod
         assert outcome.interrupted and asked and load(outcome.file)
 
 
+@pytest.mark.slow
 def test_the_frontier_of_a_shared_storage_is_the_one_that_was_reported(model, task, tmp_path):
     pytest.importorskip("optuna", reason="needs the extra `search`")
     path, storage = tmp_path / "out.shoe", f"journal:{tmp_path / 'study.log'}"

@@ -132,6 +132,7 @@ def test_all_that_is_said_has_them(found: Any):
     assert frontier.as_json()[0]["scores"].keys() == {"recall", "classes"}
 
 
+@pytest.mark.slow
 def test_the_ledger_has_them(found: Any):
     report, folder, _ = found
     rows = Ledger(folder / "ledger").rows()

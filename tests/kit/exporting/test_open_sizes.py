@@ -54,6 +54,7 @@ def task() -> Supervised:
     return Supervised(train=split, validation=split, test=split, batch_size=16)
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("len", "half", "numel", "iterated", "kinds", "arange")
 @pytest.mark.parametrize("name", WAYS)
 def test_any_number_of_examples(name, tmp_path):
