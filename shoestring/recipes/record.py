@@ -99,7 +99,7 @@ class Results:
 class Recipe:
     """The record of a recipe, which is read from the recipe's file without running that file.
 
-    A recipe is a file in `shoestring/recipes` with a function and a `Recipe`, and a test.
+    A recipe is a file in `shoestring/recipes` with a function and a `Recipe`, and a test::
 
         RECIPE = Recipe(
             name="xnor_convnet",      # shoestring.recipes.xnor_convnet is the function
