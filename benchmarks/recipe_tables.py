@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache, partial
 from statistics import mean
 
-from rows import RESULTS
+from rows import RESULTS, read
 
 from shoestring.recipes import Line, Measure, Recipe, Results, recipes
 from shoestring.recipes.record import Published
@@ -200,4 +199,4 @@ def values(
 def _rows(file: str) -> list[Row]:
     """The rows of a results file; none where there is no such file yet."""
     path = RESULTS / file
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return read(path) if path.exists() else []

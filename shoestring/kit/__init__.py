@@ -258,9 +258,7 @@ def __dir__() -> list[str]:
 
 
 class _Kit(ModuleType):
-    """Where a module has the name of what is read from it (`export`, `progress`), the name here is
-    not the module's.
-    """
+    """Keeps the module `progress`, once imported, from taking the name of the function."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (isinstance(value, ModuleType) and name in _HOME):

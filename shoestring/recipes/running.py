@@ -229,6 +229,8 @@ def _earlier(folder: Path) -> list[Path]:
     """
     path = folder / RESULT
     if not path.exists():
+        if (folder / UNFINISHED / _KEY).exists():  # a kill while files were delivered
+            return []
         others = [folder / name for name in (ROWS, LEDGER)] + sorted(folder.glob("*.shoe"))
         if there := [one for one in others if one.exists()]:
             raise FileExistsError(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shoestring.recipes import Recipe
+from shoestring.recipes import Recipe, running
 from shoestring.recipes.rows import Row
 from shoestring.recipes.running import Run, few, run_recipe
 from shoestring.tasks import digits
@@ -127,6 +127,23 @@ def test_folders_of_others_are_left_alone(tmp_path: Path):
     (tmp_path / "b" / "result.json").write_text('{"format": "another"}')
     with pytest.raises(FileExistsError, match="is not a recipe's result"):
         run_recipe(made_of(one_file), tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "shoestring.ledger", "mine.shoe"])
+def test_files_that_no_recipe_made_are_not_replaced(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name} is there, and no result.json"):
+        run_recipe(made_of(one_file), tmp_path)
+    assert (tmp_path / name).read_text() == "mine" and not (tmp_path / "unfinished").exists()
+
+
+def test_a_kill_while_files_are_delivered_does_not_end_the_run(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(running.shutil, "rmtree", lambda path: None)  # unfinished is left there
+    run_recipe(made_of(one_file), tmp_path)
+    (tmp_path / "result.json").unlink()
+    monkeypatch.undo()
+    assert run_recipe(made_of(one_file), tmp_path)["resumed"]
+    assert (tmp_path / "result.json").exists() and not (tmp_path / "unfinished").exists()
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch):

@@ -141,7 +141,7 @@ def _export_entries(
             before = [one.raw.clone() for one in parameters_of(own)]
             parts[entry] = _checked(_Entry(own, entry), replace(example, entry=""), scales)
             after = [one.raw for one in parameters_of(own)]
-            if len(before) != len(after) or not all(map(torch.equal, before, after)):
+            if len(before) != len(after) or not all(map(_is_same, before, after)):
                 raise ExportError(
                     "it changes tensors of the module, which a file does not keep from call to "
                     "call: return what other entries need, and take it as an argument"
@@ -159,6 +159,13 @@ def _export_entries(
         left = {index: scale for index, scale in scales.items() if index not in both}
         return _export_entries(model, examples, left)
     return joined(parts)
+
+
+def _is_same(before: torch.Tensor, after: torch.Tensor) -> bool:
+    """Whether two tensors hold the same numbers, NaN where the other has NaN."""
+    if before.shape != after.shape or before.dtype != after.dtype:
+        return False
+    return bool(((before == after) | ((before != before) & (after != after))).all())
 
 
 def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray]) -> Exported:

@@ -54,16 +54,6 @@ def arranged(model: nn.Module, groups: DependencyGroups, units: Sequence[Tensor]
     return model
 
 
-def zeroed(model: nn.Module, groups: DependencyGroups, gone: Sequence[Tensor]) -> nn.Module:
-    """A plain copy of the model with zeros where layers read these units of each group.
-
-    It answers as the model without them does.
-    """
-    model = bake(clone(model))
-    _silence(parameters_of(model), groups, gone)
-    return model
-
-
 def _silence(
     parameters: Parameters, groups: DependencyGroups, gone: Sequence[Tensor]
 ) -> list[tuple[Tensor, Tensor]]:
@@ -129,14 +119,29 @@ def check(
     `parameters`: those of `plain`.
     """
     both_shapes = at_both_shapes(examples)
+    expected = answers_without(plain, both_shapes, groups, gone, parameters)
+    with torch.no_grad():
+        return differs(cut, both_shapes, expected) or fails_in_training(plain, cut, examples)
+
+
+def answers_without(
+    plain: nn.Module,
+    examples: Sequence[Example],
+    groups: DependencyGroups,
+    gone: Sequence[Tensor],
+    parameters: Parameters,
+) -> list[Tensor]:
+    """What a plain model answers where no layer reads these units of each group.
+
+    `parameters`: those of the model; they are changed, and changed back.
+    """
     with torch.no_grad():
         before = _silence(parameters, groups, gone)
         try:
-            expected = answers(plain, both_shapes)
+            return answers(plain, examples)
         finally:
             for raw, values in before:
                 raw.copy_(values)
-        return differs(cut, both_shapes, expected) or fails_in_training(plain, cut, examples)
 
 
 def fails_in_training(plain: nn.Module, cut: nn.Module, examples: Sequence[Example]) -> str:

@@ -17,7 +17,7 @@ from shoestring.kit.surgery.cutting import answers, differs, reason_not_to_cut
 from shoestring.kit.surgery.finding import dependencies_of
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
 from shoestring.kit.surgery.marks import WeightAxis
-from shoestring.kit.surgery.removing import arranged, fails_in_training, zeroed
+from shoestring.kit.surgery.removing import answers_without, arranged, fails_in_training
 from shoestring.kit.tracing.example import Example, at_both_shapes, examples_of
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import (
@@ -103,6 +103,18 @@ def _slices(group: Group, key: WeightAxis, value: Tensor) -> Tensor:
     return along[own.flatten()].reshape(*own.shape, along.shape[1], -1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Elsewhere:
+    """A plain copy with other weights, and other inputs for it.
+
+    The task's example has few rows: a unit that forward() reads by its index, or through a
+    threshold, may be silent in all of them.
+    """
+
+    model: nn.Module
+    examples: Sequence[Example]
+
+
 @dataclass(eq=False)
 class _Remover:
     """A model whose dead units are being removed.
@@ -126,6 +138,10 @@ class _Remover:
         self.parameters, self.both_shapes = parameters_of(self.plain), at_both_shapes(self.examples)
         with torch.no_grad():
             self.expected = answers(self.plain, self.both_shapes)
+        self.elsewhere = [
+            _elsewhere(self.plain, self.both_shapes, seed, height, factor)
+            for seed, (height, factor) in enumerate(((1, 1), (3, 1), (5, 10), (1, -10)))
+        ]
 
     def remove(self) -> bool:
         """Remove and sort the units of each group; whether any was removed, which may free more."""
@@ -187,11 +203,12 @@ class _Remover:
                 biases = parameters_of(changed) if additions else ()
                 for bias, more in additions.items():
                     biases[bias].raw.data += more.to(biases[bias].raw)
-                wrong = self._is_wrong(changed) or self._is_wrong_elsewhere(
-                    alone, order, every[~stays]
-                )
+                elsewhere: list[_Elsewhere] = []
+                if not (wrong := self._is_wrong(changed)):
+                    elsewhere, wrong = self._cut_elsewhere(alone, order, every[~stays])
                 if not wrong:
                     self._accept(changed, index, every[~stays])
+                    self.elsewhere = elsewhere
                     return
                 reason = reason or wrong
         self.skipped[group.name] = (
@@ -207,32 +224,27 @@ class _Remover:
         self.result, self.plain = changed, _plain(changed)
         self.parameters = parameters_of(self.plain)
 
-    def _is_wrong_elsewhere(self, alone: DependencyGroups, order: Tensor, gone: Tensor) -> str:
-        """How copies with other weights, on other inputs, answer without the units.
+    def _cut_elsewhere(
+        self, alone: DependencyGroups, order: Tensor, gone: Tensor
+    ) -> tuple[list[_Elsewhere], str]:
+        """The copies elsewhere without the units, and how one of them answers differently.
 
-        The example has few rows: a unit that forward() reads by its index, or through a threshold,
-        may be silent in all of them. Each copy is compared with itself with zeros where layers read
-        the units that are gone. Answers that are not finite tell nothing.
+        "" where none does. Answers that are not finite tell nothing.
         """
-        for seed, (height, input_height) in enumerate(((1, 1), (3, 1), (5, 10), (1, -10))):
-            other = clone(self.plain)
-            generator = torch.Generator().manual_seed(seed)
-            for one in parameters_of(other):
-                if one.is_parameter and one.raw.is_floating_point():
-                    size = height * (one.raw.abs().float().mean() + 0.05)
-                    drawn = torch.randn(one.raw.shape, generator=generator) * size
-                    one.raw.data.copy_(drawn.to(one.raw))
-            examples = [_scaled(example, input_height) for example in self.both_shapes]
+        cut = [replace(one, model=arranged(one.model, alone, [order])) for one in self.elsewhere]
+        for one, without in zip(self.elsewhere, cut, strict=True):
+            try:
+                expected = answers_without(
+                    one.model, one.examples, alone, [gone], parameters_of(one.model)
+                )
+            except Exception:  # what it cannot do with all units, it need not do with fewer
+                continue
             with torch.no_grad():
-                try:
-                    expected = answers(zeroed(other, alone, [gone]), examples)
-                except Exception:  # what it cannot do with all units, it need not do with fewer
-                    continue
                 if all(bool(answer.isfinite().all()) for answer in expected) and (
-                    wrong := differs(_plain(arranged(other, alone, [order])), examples, expected)
+                    wrong := differs(without.model, one.examples, expected)
                 ):
-                    return f"{wrong}, with other weights or inputs"
-        return ""
+                    return [], f"{wrong}, with other weights or inputs"
+        return cut, ""
 
     def _is_wrong(self, changed: nn.Module) -> str:
         """How a changed model answers differently; "" where it does not."""
@@ -243,17 +255,27 @@ class _Remover:
             )
 
 
-def _scaled(example: Example, factor: float) -> Example:
-    """The example with its floating-point tensors multiplied."""
+def _elsewhere(
+    plain: nn.Module, examples: Sequence[Example], seed: int, height: float, factor: float
+) -> _Elsewhere:
+    """A copy with weights drawn by the seed, `height` times the mean magnitude of each tensor, on
+    examples whose floating-point tensors are multiplied by `factor`.
+    """
 
     def scaled(leaf: Any) -> Any:
         return leaf * factor if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
-    return replace(
-        example,
-        args=tree.map(scaled, example.args),
-        kwargs=tree.map(scaled, example.kwargs),
-        axes={},
+    model, generator = clone(plain), torch.Generator().manual_seed(seed)
+    for one in parameters_of(model):
+        if one.is_parameter and one.raw.is_floating_point():
+            size = height * (one.raw.abs().float().mean() + 0.05)
+            one.raw.data.copy_(torch.randn(one.raw.shape, generator=generator) * size)
+    return _Elsewhere(
+        model,
+        [
+            replace(one, args=tree.map(scaled, one.args), kwargs=tree.map(scaled, one.kwargs))
+            for one in examples
+        ],
     )
 
 

@@ -210,7 +210,8 @@ class Pool:
                 f"{list(self.targets.shape)}: give one for each"
             )
         fitted = labels.to(self.targets.dtype)
-        if not torch.equal(fitted.to(labels.dtype), labels):
+        are_integers = not (self.targets.is_floating_point() or self.targets.is_complex())
+        if are_integers and not torch.equal(fitted.to(labels.dtype), labels):
             raise ValueError(
                 f"the answers are {labels.dtype}, and as the {self.targets.dtype} of the targets "
                 "they would be other numbers: answer with labels of the targets' kind"

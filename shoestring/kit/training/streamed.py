@@ -40,10 +40,10 @@ class Streamed(Supervised):
 
     def __post_init__(self) -> None:
         self._check_scores()
-        for split in ("train", "validation", "test"):
-            object.__setattr__(self, split, _source(split, getattr(self, split)))
         object.__setattr__(self, "has_test", self.test is not None)
-        with seeded(0):
+        with seeded(0):  # an __iter__ may draw an order: the caller's generators stay as they are
+            for split in ("train", "validation", "test"):
+                object.__setattr__(self, split, _source(split, getattr(self, split)))
             next(self._read("train"))
             call, targets = next(self._read("validation"))
         two = torch.arange(min(2, len(targets)))

@@ -508,3 +508,9 @@ def test_a_module_that_remembers_between_entries_is_refused():
 
     with pytest.raises(ExportError, match="'encode': it changes tensors of the module"):
         export(Remembering().eval(), Both())
+
+
+def test_a_buffer_of_nan_is_no_change():
+    model = copier()
+    model.register_buffer("unused", torch.tensor([float("nan")]))
+    assert set(export(model.eval(), Copying()).graphs) == {"encode", "step"}

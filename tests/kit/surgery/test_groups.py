@@ -19,7 +19,7 @@ from shoestring.core import Task, Vary, seeded
 from shoestring.kit import SkippedWarning, bake, clone, parameters_of
 from shoestring.kit.surgery.finding import dependency_groups
 from shoestring.kit.surgery.groups import DependencyGroups
-from shoestring.kit.surgery.removing import check, removed, without, zeroed
+from shoestring.kit.surgery.removing import check, removed, without
 from shoestring.models import LeNet5, MobileNet, ResNet20, TextEncoder
 
 
@@ -42,6 +42,16 @@ def shaped(model: nn.Module, groups: DependencyGroups) -> list[dict[str, tuple[i
         }
         for group in groups.groups
     ]
+
+
+def zeroed(model: nn.Module, groups: DependencyGroups, gone: list[Tensor]) -> nn.Module:
+    """A plain copy of the model with zeros where layers read these units of each group."""
+    model = bake(clone(model))
+    for group, units in zip(groups.groups, gone, strict=True):
+        for index, axis in group.reads:
+            raw = parameters_of(model)[index].raw.data
+            raw.index_fill_(axis, group.slices[index, axis][units].flatten(), 0)
+    return model
 
 
 def assert_as_if_unread(

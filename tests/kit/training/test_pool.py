@@ -298,3 +298,18 @@ def test_bad_settings_are_refused(settings: dict[str, Any], says: str):
 def test_bad_labels_are_refused(act: Callable[[], Any], says: str):
     with pytest.raises(ValueError, match=says):
         act()
+
+
+def test_soft_answers_to_classes_are_refused_and_wider_numbers_are_not():
+    soft = task(answer=lambda indices: torch.tensor([0.3, 0.6])[: len(indices)])
+    with pytest.raises(ValueError, match=r"float32, and as the torch.int64 of the targets"):
+        soft.buy([0, 1])
+    assert task(answer=lambda indices: np.ones(len(indices))).buy([0]).labels([0]).tolist() == [1]
+    values = Supervised(
+        train=(X[4:], Y[4:].float()),
+        validation=(X, Y.float()),
+        test=(X, Y.float()),
+        unlabelled=X[:4],
+        answer=lambda indices: np.array([0.1, 0.2])[: len(indices)],
+    )
+    assert values.buy([0, 1]).labels([0, 1]).tolist() == pytest.approx([0.1, 0.2])
