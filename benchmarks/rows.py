@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from shoestring.recipes.rows import Row, conditions
 
@@ -104,7 +105,7 @@ def results(benchmark: str) -> list[dict]:
     return read(file)
 
 
-def read(file: Path) -> list[dict]:
+def read(file: Path) -> list[Any]:
     """The rows of a file, with the names that techniques have now.
 
     A results file keeps the names of its day: `WeightSharing` was called `Shared`.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -235,41 +236,36 @@ def _trained(
 def lenets(run: Run) -> None:
     """The networks of `benchmarks/rate_lenet.py`; a quick run has LeNet-300-100 at one price."""
     task = few(mnist(), 20_000, 5000) if run.quick else mnist()
-    networks: dict[str, type[nn.Module]] = (
-        {"lenet300": LeNet300} if run.quick else {"lenet300": LeNet300, "lenet5": LeNet5}
-    )
-    for name, network in networks.items():
-        settings = SETTINGS[network]
-        if run.quick:
-            settings = replace(
-                settings, training_passes=2, rate_passes=6, prices=settings.prices[:1]
-            )
-        rate_lenet(
-            network,
-            task,
-            _folder(run, name),
-            settings=settings,
-            seed=run.seed,
-            ledger=run.ledger,
-            say=_row_writer(run, name),
-        )
+    networks = {"lenet300": LeNet300} if run.quick else {"lenet300": LeNet300, "lenet5": LeNet5}
+    prices = SETTINGS[LeNet300].prices[:1]
+    _each(run, rate_lenet, task, networks, training_passes=2, rate_passes=6, prices=prices)
 
 
 def cifar(run: Run) -> None:
     """The networks of `benchmarks/rate_cifar.py`; a quick run has ResNet-20 on 2,000 images."""
     task = few(cifar10(), 2000, 500) if run.quick else cifar10()
-    networks: dict[str, type[nn.Module]] = (
-        {"resnet20": ResNet20} if run.quick else {"resnet20": ResNet20, "vgg": SmallVGG}
-    )
+    networks = {"resnet20": ResNet20} if run.quick else {"resnet20": ResNet20, "vgg": SmallVGG}
+    _each(run, rate_cifar, task, networks, training_passes=4, rate_passes=6, prices=(2e-5,))
+
+
+def _each(
+    run: Run,
+    recipe: Callable[..., Any],
+    task: Supervised,
+    networks: Mapping[str, type[nn.Module]],
+    **quick: Any,
+) -> None:
+    """Run a recipe on each network and write its rows.
+
+    `quick`: the settings of a quick run that differ.
+    """
     for name, network in networks.items():
         settings = SETTINGS[network]
-        if run.quick:
-            settings = replace(settings, training_passes=4, rate_passes=6, prices=(2e-5,))
-        rate_cifar(
+        recipe(
             network,
             task,
             _folder(run, name),
-            settings=settings,
+            settings=replace(settings, **quick) if run.quick else settings,
             seed=run.seed,
             ledger=run.ledger,
             say=_row_writer(run, name),

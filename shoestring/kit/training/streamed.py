@@ -153,16 +153,15 @@ def _source(split: str, given: Any) -> Any:
             "again and again: give a DataLoader, a list of batches, or an object whose __iter__ "
             "begins anew"
         )
-    is_own = isinstance(given, Iterable) and not isinstance(given, DataLoader | Sequence)
-    if is_own and iter(given) is iter(given):
-        raise TypeError(
-            f"the __iter__ of {split}, a {type(given).__name__}, gives one iterator each time: "
-            "a split is read again and again, so it must begin anew"
-        )
     if not isinstance(given, Iterable) or isinstance(given, str | Tensor):
         raise TypeError(
             f"{split} is a {type(given).__name__}: give a DataLoader, or another iterable of "
             "batches (a Dataset as DataLoader(dataset, batch_size=128))"
+        )
+    if not isinstance(given, DataLoader | Sequence) and iter(given) is iter(given):
+        raise TypeError(
+            f"the __iter__ of {split}, a {type(given).__name__}, gives one iterator each time: "
+            "a split is read again and again, so it must begin anew"
         )
     return with_last_batch(given) if isinstance(given, DataLoader) and split != "train" else given
 
