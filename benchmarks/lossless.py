@@ -29,9 +29,9 @@ from torch import Tensor
 from shoestring.artifact.checkpoints.checkpoint import (
     as_safetensors,
     from_safetensors,
-    pack_checkpoint,
     read,
 )
+from shoestring.artifact.checkpoints.streaming import pack_checkpoint
 from shoestring.core import seeded
 from shoestring.kit import Supervised, Training, train
 from shoestring.kit.weights.checkpoint import from_torch

@@ -1,4 +1,4 @@
-"""The commands for files: inspect, pack, unpack, export and run."""
+"""The commands for files: inspect, export and run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from shoestring.cli.ending import writing
-from shoestring.cli.source import fixed_values, is_onnx, named
+from shoestring.cli.source import named
 
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Entry = Annotated[
@@ -38,85 +38,6 @@ def inspect(file: File, as_json: AsJson = False) -> None:
     for line in lines:
         print(f"{line.bytes:>12,}  {line.name:<24} {line.about}")
     print(f"{len(data):>12,}  the whole file")
-
-
-def pack(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            help="a .safetensors file, a .pt, .pth or .bin file, or an .onnx file",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Argument(help="left out: NAME.shoe", show_default=False)
-    ] = None,
-    smallest: Annotated[
-        bool, typer.Option("--smallest", help="also try codings that are slow to unpack")
-    ] = False,
-    fix: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="of ONNX: an input, or an axis, that is always this; several times",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Make a checkpoint smaller without losing a bit; `unpack` gives it back.
-
-    An ONNX file is packed too, and runs as before.
-    """
-    from shoestring.artifact.checkpoints import checkpoint as packing
-
-    target = out or checkpoint.with_suffix(".shoe")
-    if is_onnx(checkpoint):
-        from shoestring.kit.importing.onnx_pack import pack_onnx
-
-        writing(target)
-        print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
-        print(
-            pack_onnx(
-                checkpoint, target, fixed=fixed_values(fix or []), smallest=smallest
-            ).as_text()
-        )
-        return
-    if fix:
-        raise ValueError("--fix is for the inputs of an ONNX file")
-    read = packing.from_safetensors
-    if not packing.is_safetensors(checkpoint):
-        from shoestring.kit.weights.checkpoint import from_torch as read
-    writing(target)
-    print(f"packing {checkpoint}: {checkpoint.stat().st_size:,} bytes", flush=True)
-    print(
-        packing.pack_checkpoint(read(checkpoint), checkpoint, target, smallest=smallest).as_text()
-    )
-
-
-def unpack(
-    file: File,
-    out: Annotated[
-        Path | None,
-        typer.Argument(help="left out: NAME.safetensors; .pt for PyTorch", show_default=False),
-    ] = None,
-    max_bytes: Annotated[
-        int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)
-    ] = None,
-) -> None:
-    """Give back the checkpoint that `pack` made smaller."""
-    from shoestring.artifact import save
-    from shoestring.artifact.checkpoints import checkpoint as packing
-
-    target = out or file.with_suffix(".safetensors")
-    if out is None and target.exists():
-        raise FileExistsError(f"{target} is there already: name the file to write")
-    writing(target)
-    write = packing.as_safetensors
-    if not packing.wants_safetensors(target):
-        from shoestring.kit.weights.checkpoint import as_torch as write
-    data, what = write(packing.read(file, max_bytes))
-    save(target, data)
-    print(f"{target}: {len(data):,} bytes, {what}")
 
 
 def export(

@@ -7,19 +7,11 @@ import json
 import mmap
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
-from shoestring.artifact.checkpoints.packing import (
-    Packing,
-    all_close,
-    by_type,
-    check_target,
-    save_new,
-    seen,
-)
 from shoestring.artifact.checkpoints.safetensors import (
     KEPT,
     MOST_HEADER,
@@ -46,7 +38,8 @@ from shoestring.artifact.wire import ShoeError
 
 _DTYPES = {element: dtype for dtype, element in reversed(KEPT.items())}
 STRUCTURE = "structure"  # the note on how the tensors of a PyTorch file were nested
-_HEADER, _SHA256, _TIED, _METADATA = "header", "sha256", "tied", "metadata."
+SHA256 = "sha256"  # the note with that of the file that was packed, in hexadecimal digits
+_HEADER, _TIED, _METADATA = "header", "tied", "metadata."
 
 
 def is_safetensors(path: Path) -> bool:
@@ -94,7 +87,8 @@ def from_safetensors(path: Path) -> Checkpoint:
     """
     with path.open("rb") as opened:
         size = path.stat().st_size
-        data = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+    data = memoryview(mapped or b"")
     length = int.from_bytes(data[:8], "little")
     if size < 8 or length > size - 8:
         raise ValueError(
@@ -113,12 +107,7 @@ def from_safetensors(path: Path) -> Checkpoint:
             )
             for entry in entries
         ]
-        if gaps:
-            content = checkpoint(named, metadata)
-        else:
-            content = checkpoint(
-                named, metadata, header=header, notes={_SHA256: hashlib.sha256(data).hexdigest()}
-            )
+        content = checkpoint(named, metadata, header=None if gaps else header)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if gaps:
@@ -126,7 +115,7 @@ def from_safetensors(path: Path) -> Checkpoint:
             f"{path}: {gaps:,} bytes belong to no tensor and are left out; all tensors are kept",
             stacklevel=2,
         )
-    return content
+    return replace(content, map=mapped)
 
 
 def checkpoint(
@@ -176,35 +165,6 @@ def checkpoint(
     return made
 
 
-def pack_checkpoint(
-    content: Checkpoint, source: Path, out: Path, *, smallest: bool = False
-) -> Packing:
-    """Write a checkpoint as a .shoe file, after reading the packed bytes back and comparing them.
-
-    `content`: the checkpoint of `source`, whose size is reported.
-    `smallest`: whether to take longer for a smaller file.
-    Raises OSError or ValueError for a bad `out`, FileExistsError where another process wrote it
-    meanwhile, and ShoeError where the packed bytes do not come back the same.
-    """
-    began = perf_counter()
-    check_target(source, out)
-    seen_before = seen(out)
-    data = file.pack(content, smallest=smallest)
-    again = file.unpack_any(data, 1 << 62)
-    is_same = isinstance(again, Checkpoint) and (again.names, again.notes) == (
-        content.names,
-        content.notes,
-    )
-    if not is_same or not all(map(all_close, content.tensors, again.tensors)):
-        raise ShoeError(
-            "what was packed does not come back as it was; nothing is written: please report this"
-        )
-    save_new(out, data, seen_before)
-    return Packing(
-        out, source.stat().st_size, len(data), perf_counter() - began, by_type(again.packed)
-    )
-
-
 def read(path: Path, max_bytes: int | None = None) -> Checkpoint:
     """The checkpoint in a .shoe file.
 
@@ -235,33 +195,67 @@ def as_safetensors(content: Checkpoint) -> tuple[bytes, str]:
 
     Raises ShoeError for a damaged checkpoint.
     """
-    bits_of = {tensor.name: tensor.bits for tensor in everything(content)}
+    header, order = layout(content)
+    data = b"".join(
+        [
+            len(header).to_bytes(8, "little"),
+            header,
+            *(little_endian(content.tensors[index].bits) for index in order),
+        ]
+    )
+    return data, kept(content, hashlib.sha256(data).hexdigest())
+
+
+def layout(content: Checkpoint) -> tuple[bytes, list[int]]:
+    """The header of the .safetensors file of a checkpoint, and its tensors in their order there.
+
+    Raises ShoeError for a damaged checkpoint.
+    """
+    sizes = {one.name: one.bits.nbytes for one in everything(content)}
+    owners = {name: index for index, name in enumerate(content.names)}
+    owners |= {name: owners[owner] for name, owner in tied(content).items()}
+    order: list[int] = []
     try:
         header = _kept_header(content) or _plain_header(content)
-        parts = [len(header).to_bytes(8, "little"), header]
         entries, _ = read_header(header)
         gaps = unclaimed(entries, max((entry.end for entry in entries), default=0))
         for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
-            bits = bits_of.pop(entry.name)
-            if bits.nbytes != entry.end - entry.begin:
+            if sizes.pop(entry.name) != entry.end - entry.begin:
                 raise ValueError(f"{entry.name!r} is not as large as the header says")
-            parts.append(little_endian(bits))
+            order.append(owners[entry.name])
     except (ValueError, KeyError) as error:
         raise ShoeError(f"damaged file: {error}") from None
-    if gaps or bits_of:
+    if gaps or sizes:
         raise ShoeError("damaged file: its header is not that of its tensors")
-    data = b"".join(parts)
-    wanted = content.notes.get(_SHA256)
-    if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
+    return header, order
+
+
+def kept(content: Checkpoint, sha256: str) -> str:
+    """How much of the original a .safetensors file of the tensors has, in words.
+
+    `sha256`: of that file, in hexadecimal digits.
+    Raises ShoeError where it must be the original and is not.
+    """
+    wanted = content.notes.get(SHA256)
+    if wanted is not None and sha256 != wanted:
         raise ShoeError("damaged file: what it gives is not the file that was packed")
     if wanted is not None:
-        return data, "the file that was packed, byte for byte"
+        return "the file that was packed, byte for byte"
     addition = (
         "; a .pt file would have them nested as they were, and what was beside them"
         if STRUCTURE in content.notes
         else ""
     )
-    return data, f"the tensors that were packed, bit for bit{addition}"
+    return f"the tensors that were packed, bit for bit{addition}"
+
+
+def is_whole(content: Checkpoint, source: Path) -> bool:
+    """Whether the .safetensors file at `source` is that of the tensors, to the last byte."""
+    header, _ = layout(content)
+    used = 8 + len(header) + sum(one.bits.nbytes for one in everything(content))
+    with source.open("rb") as opened:
+        begins = opened.read(8 + len(header)) == len(header).to_bytes(8, "little") + header
+    return begins and used == source.stat().st_size
 
 
 def everything(content: Checkpoint) -> list[Named]:

@@ -87,14 +87,19 @@ def seen(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def save_new(out: Path, data: bytes, there: tuple[int, int, int] | None) -> None:
-    """Save a file, where nothing else was written there since `there` was `seen`.
-
-    Raises FileExistsError where something was.
-    """
+def unchanged(out: Path, there: tuple[int, int, int] | None) -> None:
+    """Raises FileExistsError where something was written to `out` since `there` was `seen`."""
     if seen(out) != there:
         raise FileExistsError(
             f"another command wrote {out} meanwhile, and it stays as it is; name another file to "
             "write"
         )
+
+
+def save_new(out: Path, data: bytes, there: tuple[int, int, int] | None) -> None:
+    """Save a file, where nothing else was written there since `there` was `seen`.
+
+    Raises FileExistsError where something was.
+    """
+    unchanged(out, there)
     save(out, data)

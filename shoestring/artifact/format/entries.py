@@ -24,12 +24,13 @@ def check_name(name: object) -> str:
     return "a loaded file has an attribute of that name" if name in _RESERVED else ""
 
 
-def encode(named: Mapping[str, Graph]) -> bytes:
+def encode(named: Mapping[str, Graph], *, unnamed: bool = False) -> bytes:
     """The graphs in the bytes that `docs/format.md` describes, not yet deflated.
 
     Raises OperatorError for an operator or attribute that files cannot hold. Raises ValueError for
     no graph, for more than MOST_ENTRIES, for more than MOST_NODES nodes, and for a name that
     `check_name` rejects.
+    `unnamed`: whether a single graph may have the name "".
     """
     if not 0 < len(named) <= MOST_ENTRIES:
         raise ValueError(f"a file holds 1 to {MOST_ENTRIES} entries and there are {len(named)}")
@@ -40,7 +41,7 @@ def encode(named: Mapping[str, Graph]) -> bytes:
     out = Writer()
     out.varint(len(named))
     for name, graph in named.items():
-        if why := check_name(name):
+        if not (unnamed and named.keys() == {""}) and (why := check_name(name)):
             raise ValueError(f"an entry cannot be called {name!r}: {why}")
         body = graphs.encode(graph)
         out.text(name)
@@ -49,8 +50,11 @@ def encode(named: Mapping[str, Graph]) -> bytes:
     return bytes(out)
 
 
-def decode(data: bytes) -> dict[str, Graph]:
-    """The graphs by name, with every reference checked; raises ShoeError for invalid bytes."""
+def decode(data: bytes, *, unnamed: bool = False) -> dict[str, Graph]:
+    """The graphs by name, with every reference checked; raises ShoeError for invalid bytes.
+
+    `unnamed`: whether a single graph may have the name "".
+    """
     reader = Reader(data, "graphs")
     named: dict[str, Graph] = {}
     nodes = constants = 0
@@ -59,7 +63,7 @@ def decode(data: bytes) -> dict[str, Graph]:
         raise reader.fail("there is no entry")
     for _ in range(count):
         name = reader.text()
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) and (name or count > 1 or not unnamed):
             raise reader.fail(
                 "an entry's name has other characters than letters, digits and underscores"
             )

@@ -1,13 +1,23 @@
-"""The `.shoe` file: a magic number, a version, five sections and a checksum; see docs/format.md."""
+"""The `.shoe` file: a magic number, a version, sections and a checksum; see docs/format.md."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
 
-from shoestring.artifact.format import entries, graph_reader, tensor_reader, tensor_writer
+import numpy as np
+
+from shoestring.artifact.format import (
+    about,
+    entries,
+    graph_reader,
+    indexed,
+    tensor_reader,
+    tensor_writer,
+)
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.graph import Graph
@@ -18,13 +28,14 @@ from shoestring.artifact.wire import Reader, ShoeError, Writer, squeeze, unsquee
 MARK = b"SHOE"
 VERSION = 2
 ENTRIES_VERSION = 3  # of a file with several entries
-GRAPH, HEADERS, STREAM, PLAIN, NAMES = range(1, 6)
+GRAPH, HEADERS, STREAM, PLAIN, NAMES, REGION = range(1, 7)
 SECTIONS = {
     GRAPH: "graph",
     HEADERS: "tensor list",
     STREAM: "code stream",
     PLAIN: "plain values",
     NAMES: "names",
+    REGION: "blocks",
 }
 _ORDER = (GRAPH, HEADERS, NAMES, STREAM, PLAIN)
 MAX_BYTES = 1 << 30  # the default limit on the memory that a file's tensors take
@@ -38,11 +49,15 @@ class Content:
     `graph`: the graph.
     `tensors`: its tensors, as many as `graph.weights`.
     `packed`: how the file that was read coded each tensor; () if the contents were not read.
+    `names`: the name of each tensor, all different; () for a file that does not have them.
+    `notes`: texts by key, such as "licence" and "note".
     """
 
     graph: Graph
     tensors: list[Tensor]
     packed: tuple[Packed, ...] = ()
+    names: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,12 +65,14 @@ class Entries:
     """Several named graphs over one list of tensors: the contents of a file with several entries.
 
     `graphs`: the graph of each entry by its name, each over all of the tensors.
-    `tensors`, `packed`: as in Content.
+    `tensors`, `packed`, `names`, `notes`: as in Content.
     """
 
     graphs: Mapping[str, Graph]
     tensors: list[Tensor]
     packed: tuple[Packed, ...] = ()
+    names: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,12 +83,14 @@ class Checkpoint:
     `names`: the name of each tensor, all different.
     `notes`: texts by key.
     `packed`: as in Content.
+    `map`: the memory map that the tensors' bits are in; None if they are in memory.
     """
 
     tensors: list[Tensor]
     names: tuple[str, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     packed: tuple[Packed, ...] = ()
+    map: mmap | None = None
 
 
 def by_entry(content: Content | Entries) -> dict[str, Content]:
@@ -103,59 +122,69 @@ def pack(
     Raises ValueError for contents that do not fit together, and OperatorError for an operator or
     attribute that a file cannot hold.
     """
-    graph = names = b""
-    if isinstance(content, Checkpoint):
-        if len(content.names) != len(content.tensors):
-            raise ValueError(
-                f"there are {len(content.names)} names for {len(content.tensors)} tensors"
-            )
-        if len(set(content.names)) < len(content.names):
-            raise ValueError("two tensors have the same name")
-        if [tensor.member for tensor in content.tensors] != list(range(len(content.tensors))):
-            raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
-        names = _named(content)
-    else:
-        for each in [content.graph] if isinstance(content, Content) else content.graphs.values():
-            if each.weights != len(content.tensors):
-                raise ValueError(
-                    f"the graph wants {each.weights} tensors and there are {len(content.tensors)}"
-                )
-        encoded = (
-            graphs.encode(content.graph)
-            if isinstance(content, Content)
-            else entries.encode(content.graphs)
-        )
-        graph = squeeze(encoded, DICTIONARY)
-    packed = tensor_writer.encode(content.tensors, smallest=smallest, advance=advance)
-    headers = _shorter(bytes(packed.headers))
+    _check(content)
+    further = _version(content, in_blocks=False) == indexed.VERSION
+    packed = tensor_writer.encode(
+        content.tensors, smallest=smallest, further=further, advance=advance
+    )
+    version = _version(content, in_blocks=bool(packed.blocks))
+    named = version == indexed.VERSION or isinstance(content, Checkpoint)
     bodies = {
-        GRAPH: graph,
-        HEADERS: headers,
-        NAMES: names,
+        GRAPH: _graphs(content, version),
+        HEADERS: tensor_writer.shorter(bytes(packed.headers)),
+        NAMES: about.encode(content.names, content.notes, version) if named else b"",
         STREAM: packed.stream,
         PLAIN: bytes(packed.plain),
     }
-    return framed(bodies, ENTRIES_VERSION if isinstance(content, Entries) else VERSION)
+    return framed({**bodies, REGION: b"".join(packed.blocks)}, version)
 
 
-def _shorter(data: bytes) -> bytes:
-    """The data after a byte 00, or squeezed, which never begins with 00: whichever is shorter."""
-    return min(b"\0" + data, squeeze(data), key=len)
+def _check(content: Content | Entries | Checkpoint) -> None:
+    """Raises ValueError for contents that do not fit together."""
+    count = len(content.tensors)
+    if isinstance(content, Checkpoint) or content.names:
+        if len(content.names) != count:
+            raise ValueError(f"there are {len(content.names)} names for {count} tensors")
+        if len(set(content.names)) < count:
+            raise ValueError("two tensors have the same name")
+    if isinstance(content, Checkpoint):
+        if [tensor.member for tensor in content.tensors] != list(range(count)):
+            raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
+        return
+    for each in [content.graph] if isinstance(content, Content) else content.graphs.values():
+        if each.weights != count:
+            raise ValueError(f"the graph wants {each.weights} tensors and there are {count}")
 
 
-def _named(content: Checkpoint) -> bytes:
-    out = Writer()
-    for name in content.names:
-        out.text(name)
-    out.varint(len(content.notes))
-    for key, note in content.notes.items():
-        out.text(key)
-        out.text(note)
-    return squeeze(bytes(out))
+def _version(content: Content | Entries | Checkpoint, *, in_blocks: bool) -> int:
+    """The oldest version of the format that can hold the contents."""
+    if in_blocks:
+        return indexed.VERSION
+    if isinstance(content, Checkpoint):
+        return VERSION
+    if content.names or content.notes:
+        return indexed.VERSION
+    return ENTRIES_VERSION if isinstance(content, Entries) else VERSION
+
+
+def _graphs(content: Content | Entries | Checkpoint, version: int) -> bytes:
+    """The section of the graphs, deflated; b"" for a checkpoint.
+
+    Raises OperatorError for an operator or attribute that a file cannot hold.
+    """
+    if isinstance(content, Checkpoint):
+        return b""
+    if isinstance(content, Content) and version < indexed.VERSION:
+        return squeeze(graphs.encode(content.graph), DICTIONARY)
+    if isinstance(content, Content):
+        return squeeze(entries.encode({"": content.graph}, unnamed=True), DICTIONARY)
+    return squeeze(entries.encode(content.graphs), DICTIONARY)
 
 
 def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
     """The bytes of a file with these sections, by their number, their lengths and a checksum."""
+    if version == indexed.VERSION:
+        return indexed.framed(bodies[REGION], [bodies[kind] for kind in _ORDER])
     out = Writer(MARK)
     out.append(version)
     for kind in _ORDER[:-1]:
@@ -165,7 +194,7 @@ def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
     return bytes(out + zlib.crc32(out).to_bytes(4, "little"))
 
 
-def sections(data: bytes) -> dict[int, memoryview]:
+def sections(data: bytes | memoryview) -> dict[int, memoryview]:
     """The body of each section, by its number, after the checksum is verified.
 
     Raises ShoeError for bytes that are not a complete file of a known version.
@@ -177,10 +206,13 @@ def sections(data: bytes) -> dict[int, memoryview]:
     version = reader.byte()
     if version == 1:
         return _sections_1(reader)
+    if version == indexed.VERSION:
+        region, found = indexed.parts(reader.data)
+        return {**dict(zip(_ORDER, found, strict=True)), REGION: region}
     if version not in (VERSION, ENTRIES_VERSION):
         raise ShoeError(
             f"this file has version {version} of the format and this program reads versions 1 to "
-            f"{ENTRIES_VERSION}: update one"
+            f"{indexed.VERSION}: update one"
         )
     if reader.left() < 4 or zlib.crc32(reader.data[:-4]) != int.from_bytes(
         reader.data[-4:], "little"
@@ -233,41 +265,70 @@ def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
     return content
 
 
-def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | Checkpoint:
-    """The contents of a file, a model or a checkpoint; otherwise as `unpack`."""
+def unpack_any(
+    data: bytes | memoryview,
+    max_bytes: int = MAX_BYTES,
+    read: Callable[[indexed.Blocks], np.ndarray] | None = None,
+) -> Content | Entries | Checkpoint:
+    """The contents of a file, a model or a checkpoint; otherwise as `unpack`.
+
+    `read`: what reads the bits of a tensor in blocks, in one axis; None: decode them at once.
+    """
     bodies, version = sections(data), data[4]
-    dictionary = DICTIONARY if version > 1 else b""
-    graph, named = None, dict[str, Graph]()
-    if version in (1, ENTRIES_VERSION) or len(bodies[GRAPH]):
-        inflated = unsqueeze(bodies[GRAPH], SECTIONS[GRAPH], _LARGEST_GRAPH, dictionary)
-        if version == ENTRIES_VERSION:
-            named = entries.decode(inflated)
-        else:
-            graph = graph_reader.decode(inflated, version)
-    headers = bodies[HEADERS]
-    stored = version > 1 and len(headers) > 0 and not headers[0]  # the list is not deflated
-    if stored and len(headers) > _LARGEST_LIST:
-        raise ShoeError("damaged file: the tensor list is longer than any")
-    listed = bytes(headers[1:]) if stored else unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
-    packed = tensor_reader.unpack(listed, bodies[STREAM], bodies[PLAIN], max_bytes, version)
+    named = _read_graphs(bodies[GRAPH], version)
+    region = bodies.get(REGION, memoryview(b""))
+    packed = tensor_reader.unpack(
+        _read_list(bodies[HEADERS], version),
+        bodies[STREAM],
+        bodies[PLAIN],
+        max_bytes,
+        version,
+        region,
+        read,
+    )
     tensors = [how.tensor for how in packed]
-    if graph is None and not named:
+    names, notes = (), dict[str, str]()
+    if version == indexed.VERSION or not named:
+        names, notes = about.decode(bodies[NAMES], len(tensors), version)
+    elif len(bodies[NAMES]):
+        raise ShoeError("damaged file: its tensors have names and a graph")
+    if not named:
         if [tensor.member for tensor in tensors] != list(range(len(tensors))):
             raise ShoeError(
                 "damaged file: the tensors of a checkpoint are not numbered one after the other"
             )
-        return Checkpoint(tensors, *_read_names(bodies[NAMES], len(tensors)), tuple(packed))
-    for each in named.values() if graph is None else [graph]:
+        if len(names) < len(tensors):
+            raise ShoeError("damaged file: the tensors of a checkpoint have no names")
+        return Checkpoint(tensors, names, notes, tuple(packed))
+    for each in named.values():
         if len(packed) != each.weights:
             raise ShoeError(
                 f"damaged file: its graph wants {each.weights} tensors and it holds {len(packed)}"
             )
-    if len(bodies[NAMES]):
-        raise ShoeError("damaged file: its tensors have names and a graph")
-    if graph is not None:
-        return Content(graph, tensors, tuple(packed))
+    if "" in named:
+        return Content(named[""], tensors, tuple(packed), names, notes)
     _check_copies(named, tensors, max_bytes)
-    return Entries(named, tensors, tuple(packed))
+    return Entries(named, tensors, tuple(packed), names, notes)
+
+
+def _read_graphs(body: memoryview, version: int) -> dict[str, Graph]:
+    """The graphs by their entries, the single one under ""; {} for a checkpoint."""
+    if version not in (1, ENTRIES_VERSION) and not len(body):
+        return {}
+    dictionary = DICTIONARY if version > 1 else b""
+    inflated = unsqueeze(body, SECTIONS[GRAPH], _LARGEST_GRAPH, dictionary)
+    if version < ENTRIES_VERSION:
+        return {"": graph_reader.decode(inflated, version)}
+    return entries.decode(inflated, unnamed=version == indexed.VERSION)
+
+
+def _read_list(headers: memoryview, version: int) -> bytes:
+    """The tensor list, inflated where it is deflated."""
+    if version == 1 or not len(headers) or headers[0]:
+        return unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
+    if len(headers) > _LARGEST_LIST:
+        raise ShoeError("damaged file: the tensor list is longer than any")
+    return bytes(headers[1:])
 
 
 def _check_copies(named: Mapping[str, Graph], tensors: Sequence[Tensor], max_bytes: int) -> None:
@@ -283,17 +344,6 @@ def _check_copies(named: Mapping[str, Graph], tensors: Sequence[Tensor], max_byt
             f"the {len(named)} entries of this file read {copies:,} bytes of tensors together, "
             f"more than the {max_bytes:,} that are allowed; if you trust this file, raise max_bytes"
         )
-
-
-def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str, str]]:
-    """(the names of `count` tensors, the notes by key)."""
-    reader = Reader(unsqueeze(body, SECTIONS[NAMES], _LARGEST_LIST), SECTIONS[NAMES])
-    names = tuple(reader.text() for _ in range(count))
-    notes = [(reader.text(), reader.text()) for _ in range(reader.count())]
-    reader.end()
-    if len(set(names)) < len(names) or len(dict(notes)) < len(notes):
-        raise reader.fail("two tensors or two notes have the same name")
-    return names, dict(notes)
 
 
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:

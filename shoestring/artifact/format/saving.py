@@ -6,7 +6,10 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _KINDS = (
     (stat.S_ISCHR, "a device"),
@@ -22,6 +25,19 @@ def save(path: str | Path, data: bytes) -> None:
     If `path` is a symbolic link, its target is written. An existing file keeps its permissions.
     Raises OSError, whose message says what to do.
     """
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(
+    path: str | Path, check: Callable[[], None] = lambda: None
+) -> Generator[BinaryIO, None, None]:
+    """A temporary file to write to, which replaces the one at `path` if the block ends well.
+
+    Otherwise as `save`.
+    `check`: called before the file is replaced; what it raises keeps the old file.
+    """
     path = Path(path)
     check_place(path)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -30,12 +46,15 @@ def save(path: str | Path, data: bytes) -> None:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".shoe-", delete=False) as file:
             temporary = Path(file.name)
-            file.write(data)
+            yield file  # pyright: ignore[reportReturnType]
             file.flush()
             os.fsync(file.fileno())
+        check()
         temporary.chmod(mode)
         os.replace(temporary, target)
     except OSError as error:
+        if isinstance(error, FileExistsError) or error.filename not in (None, str(temporary)):
+            raise
         why = (
             f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
             "may be written and has room"

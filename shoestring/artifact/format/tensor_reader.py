@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from shoestring.artifact.coding import entropy
 from shoestring.artifact.coding import matrices as context_coding
+from shoestring.artifact.format import indexed
 from shoestring.artifact.format.tensors import (
     BFLOAT16,
+    BLOCKS,
     CONTEXT,
     ELEMENTS,
     GRID,
@@ -36,6 +39,7 @@ from shoestring.artifact.format.tensors import (
 )
 from shoestring.artifact.wire import Reader, ShoeError
 
+_NOTHING = memoryview(b"")
 CHUNK = 1 << 20  # symbols decoded at once, so that a large tensor is not in memory twice
 
 
@@ -47,12 +51,18 @@ class _Sources:
     `values`: the plain values.
     `decoder`: the code stream.
     `limit`: how many bytes the tensors may still take in memory.
+    `region`: all blocks.
+    `at`: where the next tensor's first block begins there.
+    `read`: reads the bits of a tensor in blocks, in one axis.
     """
 
     reader: Reader
     values: Reader
     decoder: entropy.Decoder
     limit: int
+    region: memoryview
+    read: Callable[[indexed.Blocks], np.ndarray]
+    at: int = 0
 
     def claim(self, size: int) -> None:
         """Subtract `size` bytes from the limit; raises ShoeError where they are over it."""
@@ -68,7 +78,13 @@ class _Sources:
 
 
 def unpack(
-    headers: bytes, stream: memoryview, plain: memoryview, limit: int, version: int = 2
+    headers: bytes,
+    stream: memoryview,
+    plain: memoryview,
+    limit: int,
+    version: int = 2,
+    region: memoryview = _NOTHING,
+    read: Callable[[indexed.Blocks], np.ndarray] | None = None,
 ) -> list[Packed]:
     """The tensors, with how each was coded.
 
@@ -76,6 +92,8 @@ def unpack(
     `stream`, `plain`: the code stream and the plain values.
     `limit`: how many bytes the tensors may take in memory.
     `version`: the version of the file.
+    `region`: all blocks of a file of version 4.
+    `read`: what reads the bits of a tensor in blocks, in one axis; None: decode them at once.
     Raises ShoeError for invalid bytes and for tensors over the limit.
     """
     try:
@@ -83,7 +101,12 @@ def unpack(
     except ValueError as error:
         raise ShoeError(f"damaged file: the code stream cannot be read ({error})") from None
     sources = _Sources(
-        Reader(headers, "tensor list"), Reader(plain, "plain values"), decoder, limit
+        Reader(headers, "tensor list"),
+        Reader(plain, "plain values"),
+        decoder,
+        limit,
+        region,
+        read or (lambda tensor: tensor.read(region)),
     )
     reader, values = sources.reader, sources.values
     unpacked: list[Packed] = []
@@ -92,15 +115,22 @@ def unpack(
         start, value_start = reader.at, values.at
         describe = _description_1 if version == 1 else _description
         step, element, shape, coding = describe(reader)
+        if coding == ZEROS and version == indexed.VERSION:
+            coding += reader.byte()
+            if coding > BLOCKS:
+                raise reader.fail(f"there is no coding {coding}")
         previous += step
         sources.claim(math.prod(shape) * max(ELEMENTS[element][1], 4))
         bits, packed = _unpack(sources, element, shape, coding)
         packed.tensor = Tensor(element, bits.reshape(shape), previous if step else None)
         packed.coding = coding
-        packed.header_bytes, packed.raw_bytes = reader.at - start, values.at - value_start
+        packed.header_bytes = reader.at - start
+        packed.raw_bytes += values.at - value_start
         unpacked.append(packed)
     reader.end()
     values.end()
+    if sources.at != len(region):
+        raise ShoeError("damaged file: its blocks are not those of its tensors")
     if not decoder.finished():
         raise ShoeError("damaged file: the code stream does not end where its symbols do")
     return unpacked
@@ -144,7 +174,22 @@ def _unpack(
         return _of_levels(sources, element, count)
     if coding == PLANES:
         return _of_planes(sources, element, kind, count)
+    if coding == BLOCKS:
+        return _of_blocks(sources, element, shape)
     return _of_contexts(sources, element, shape, coding)
+
+
+def _of_blocks(
+    sources: _Sources, element: int, shape: tuple[int, ...]
+) -> tuple[np.ndarray, Packed]:
+    """The bits of a tensor whose blocks are outside the sections."""
+    end = len(sources.region)
+    tensor = indexed.read_description(sources.reader, element, shape, sources.at, end)
+    taken = sum(block.length for block in tensor.parts)
+    if sources.at + taken > end:
+        raise sources.reader.fail("a block ends after the last byte of all blocks")
+    sources.at += taken
+    return sources.read(tensor), Packed(raw_bytes=taken)
 
 
 def _of_levels(sources: _Sources, element: int, count: int) -> tuple[np.ndarray, Packed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -10,8 +11,10 @@ import numpy as np
 from shoestring.artifact.coding import entropy
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.coding.context import MOST_DIGITS
+from shoestring.artifact.format import blocks, indexed
 from shoestring.artifact.format.tensors import (
     BFLOAT16,
+    BLOCKS,
     CONTEXT,
     ELEMENTS,
     GRID,
@@ -32,13 +35,16 @@ from shoestring.artifact.format.tensors import (
     numbered,
     rotated,
 )
-from shoestring.artifact.wire import Writer
+from shoestring.artifact.format.workers import in_order
+from shoestring.artifact.wire import Writer, squeeze
 
 _FURTHEST = 1 << MOST_DIGITS  # integers coded in context are smaller than this
 _MOST_LEVELS = 1024  # with more levels, coding them in context saves little
 # The same for tensors of integers, which may have few values that are far apart. More values are
 # mostly neighbours, which a grid codes as well.
 _MOST_INTEGER_LEVELS = 64
+BLOCKS_FROM = 1 << 16
+"""Tensors of so many elements are written in blocks where bytes of equal weight are coded alone."""
 
 
 @dataclass
@@ -49,12 +55,16 @@ class Tensors:
     `stream`: the code stream.
     `plain`: the plain values.
     `packed`: how each tensor was coded.
+    `blocks`: the blocks of all tensors, in order, for a file of version 4.
+    `described`: the part of the tensor list that each tensor has.
     """
 
     headers: Writer = field(default_factory=Writer)
     stream: bytes = b""
     plain: Writer = field(default_factory=Writer)
     packed: list[Packed] = field(default_factory=list)
+    blocks: list[bytes] = field(default_factory=list)
+    described: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,43 +93,91 @@ def encode(
     tensors: list[Tensor],
     *,
     smallest: bool = False,
+    further: bool = False,
     advance: Callable[[str], None] = lambda note: None,
 ) -> Tensors:
     """The sections of a file with these tensors, each in the coding that is smallest for it.
 
     `smallest`: allow codings that are slow to decode.
+    `further`: whether the file is of version 4 even if no tensor is in blocks.
     `advance`: called with "" after each tensor.
     Raises ValueError for tensors that are not in the order of their `member`, and for more than
     MOST_AXES axes.
     """
     out = Tensors()
-    out.headers.varint(len(tensors))
     parts: list[entropy.Part] = []
+    descriptions: list[tuple[Tensor, int, _Coded]] = []
+    steps = steps_of(tensors)
+    for tensor, step in zip(tensors, steps, strict=True):
+        best = min(_codings(tensor, smallest), key=lambda coded: (coded.size, coded.coding))
+        if best.coding in (RAW, PLANES) and tensor.bits.size >= BLOCKS_FROM:
+            best = _in_blocks(tensor, out.blocks)
+        parts += best.parts
+        out.plain += best.plain
+        descriptions.append((tensor, step, best))
+        advance("")
+    out.headers.varint(len(tensors))
+    for tensor, step, best in descriptions:
+        header = description(tensor, step, best.coding, further or bool(out.blocks)) + best.header
+        out.headers += header
+        out.described.append(header)
+        raw = len(best.plain) if best.coding != BLOCKS else int(best.size) - len(best.header)
+        out.packed.append(
+            Packed(tensor, best.coding, best.model_bits, raw, len(header), best.levels)
+        )
+    out.stream = entropy.encode(parts)
+    return out
+
+
+def shorter(data: bytes) -> bytes:
+    """The data after a byte 00, or squeezed, which never begins with 00: whichever is shorter."""
+    return min(b"\0" + data, squeeze(data), key=len)
+
+
+def steps_of(tensors: list[Tensor]) -> list[int]:
+    """The step of each tensor: how much its `member` is above the one before it; 0 for a constant.
+
+    Raises ValueError for tensors that are not in the order of their `member`.
+    """
+    steps: list[int] = []
     previous = -1
     for tensor in tensors:
         step = 0 if tensor.member is None else tensor.member - previous
         if step < 0 or (tensor.member is not None and step == 0):
             raise ValueError("members must come in the order of the module")
         previous = previous if tensor.member is None else tensor.member
-        best = min(_codings(tensor, smallest), key=lambda coded: (coded.size, coded.coding))
-        header = _description(tensor, step, best.coding) + best.header
-        parts += best.parts
-        out.headers += header
-        out.plain += best.plain
-        out.packed.append(
-            Packed(tensor, best.coding, best.model_bits, len(best.plain), len(header), best.levels)
-        )
-        advance("")
-    out.stream = entropy.encode(parts)
-    return out
+        steps.append(step)
+    return steps
 
 
-def _description(tensor: Tensor, step: int, coding: int) -> bytes:
-    """The beginning of a tensor's entry in the tensor list, before the fields of the coding."""
+def _in_blocks(tensor: Tensor, region: list[bytes]) -> _Coded:
+    """The tensor in blocks, which are added to those of the file."""
+    flat = tensor.bits.reshape(-1)
+    bits = blocks.bits_for(flat.itemsize)
+    fast, workers = indexed.pace(flat.size)
+    pieces = (flat[start : start + (1 << bits)] for start in range(0, flat.size, 1 << bits))
+    begin, header = sum(map(len, region)), Writer()
+    made: list[indexed.Block] = []
+    for data in in_order(lambda piece: blocks.encode(piece, tensor.element, fast), pieces, workers):
+        made.append(indexed.Block(begin, len(data), zlib.crc32(data)))
+        region.append(data)
+        begin += len(data)
+    indexed.describe(header, indexed.Blocks(tensor.element, flat.shape, bits, tuple(made)))
+    size = len(header) + sum(block.length for block in made)
+    return _Coded(size, BLOCKS, bytes(header))
+
+
+def description(tensor: Tensor, step: int, coding: int, further: bool) -> bytes:
+    """The beginning of a tensor's entry in the tensor list, before the fields of the coding.
+
+    `step`: as `steps_of` gives it.
+    `further`: whether the file is of version 4, where zeros and blocks share a number.
+    """
     axes = tensor.bits.ndim
     if axes > MOST_AXES:
         raise ValueError(f"a tensor has {axes} axes and a file holds {MOST_AXES} at most")
-    out = Writer([(step != 1) << 7 | (tensor.element != 1) << 6 | min(axes, 7) << 3 | coding])
+    flags = (step != 1) << 7 | (tensor.element != 1) << 6
+    out = Writer([flags | min(axes, 7) << 3 | min(coding, ZEROS)])
     if step != 1:
         out.varint(step)
     if tensor.element != 1:
@@ -128,6 +186,8 @@ def _description(tensor: Tensor, step: int, coding: int) -> bytes:
         out.varint(axes)
     for size in tensor.bits.shape:
         out.varint(size)
+    if coding >= ZEROS and further:
+        out.append(coding - ZEROS)
     return bytes(out)
 
 

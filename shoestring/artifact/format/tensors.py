@@ -26,8 +26,8 @@ ELEMENTS = {
     16: ("bfloat16", 2),
 }
 NUMBERS = {name: number for number, (name, _) in ELEMENTS.items()}
-RAW, LEVELS, SPARSE, PLANES, CONTEXT, GRID, GRIDS, ZEROS = range(8)
-CODINGS = ("raw", "levels", "sparse", "planes", "levels", "grid", "grid", "zeros")
+RAW, LEVELS, SPARSE, PLANES, CONTEXT, GRID, GRIDS, ZEROS, BLOCKS = range(9)
+CODINGS = ("raw", "levels", "sparse", "planes", "levels", "grid", "grid", "zeros", "blocks")
 # The form of levels and scales: as they are, as float16, as bfloat16 (the last two for float32).
 INTEGER_FORM, HALF, BFLOAT16 = range(3)
 FLOATS = ("float32", "float64", "float16", "bfloat16")

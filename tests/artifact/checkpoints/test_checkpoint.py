@@ -17,11 +17,11 @@ from shoestring.artifact.checkpoints.checkpoint import (
     checkpoint,
     from_safetensors,
     is_safetensors,
-    pack_checkpoint,
     read,
     room,
 )
 from shoestring.artifact.checkpoints.safetensors import Named
+from shoestring.artifact.checkpoints.streaming import pack_checkpoint
 from shoestring.artifact.format import file
 
 RANDOM = np.random.default_rng(0)

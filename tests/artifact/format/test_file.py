@@ -129,9 +129,9 @@ def test_errors_say_what_is_wrong():
     data = file.pack(linear())
     with pytest.raises(ShoeError, match="does not begin with SHOE"):
         file.unpack(b"PK\3\4" + data[4:])
-    for version in (0, 4, 255):
+    for version in (0, 5, 255):
         with pytest.raises(
-            ShoeError, match=rf"version {version} .* reads versions 1 to 3: update one"
+            ShoeError, match=rf"version {version} .* reads versions 1 to 4: update one"
         ):
             file.unpack(data[:4] + bytes([version]) + data[5:])
     with pytest.raises(ShoeError, match="the checksum is wrong"):

@@ -13,8 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from shoestring.artifact import read, save
-from shoestring.artifact.checkpoints import checkpoint
-from shoestring.artifact.format import file
+from shoestring.artifact.checkpoints import checkpoint, streaming
 
 posix = pytest.mark.skipif(
     os.name != "posix", reason="links, pipes and devices as POSIX systems have them"
@@ -93,19 +92,19 @@ def test_of_two_packs_onto_one_name_the_later_one_says_so(tmp_path, monkeypatch)
     source, out = tmp_path / "one.safetensors", tmp_path / "model.shoe"
     save_file({"weight": np.arange(40, dtype=np.float32)}, source)
     found = checkpoint.from_safetensors(source)
-    pack = file.pack
+    index = streaming._write_index
 
     def slow(*given, **more):
         save(out, b"of the other command")
-        return pack(*given, **more)
+        return index(*given, **more)
 
-    monkeypatch.setattr(file, "pack", slow)
+    monkeypatch.setattr(streaming, "_write_index", slow)
     with pytest.raises(
         FileExistsError, match=r"another command wrote .*model\.shoe meanwhile, and it stays"
     ):
-        checkpoint.pack_checkpoint(found, source, out)
+        streaming.pack_checkpoint(found, source, out)
     assert out.read_bytes() == b"of the other command"
     monkeypatch.undo()
     assert (
-        checkpoint.pack_checkpoint(found, source, out).bytes_after == out.stat().st_size
+        streaming.pack_checkpoint(found, source, out).bytes_after == out.stat().st_size
     )  # one that was there before is replaced

@@ -1,0 +1,149 @@
+"""A packed checkpoint that is open: its tensors are read when they are asked for, one at a time."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from shoestring.artifact.checkpoints import checkpoint as checkpoints
+from shoestring.artifact.checkpoints.safetensors import KEPT, Named
+from shoestring.artifact.format import file
+from shoestring.artifact.format.file import REGION, Checkpoint
+from shoestring.artifact.format.indexed import Blocks, pace
+from shoestring.artifact.format.saving import check_file
+from shoestring.artifact.format.tensors import BLOCKS, unsigned
+from shoestring.artifact.format.workers import in_order
+from shoestring.artifact.wire import ShoeError
+
+
+class Opened:
+    """A packed checkpoint whose tensors are read one at a time.
+
+    Use it in a `with` statement, or call `close`.
+
+    - `names`: of the tensors, tied ones too.
+    - `notes`: texts by key.
+    """
+
+    def __init__(self, path: str | Path, *, max_bytes: int | None = None) -> None:
+        """Open the file at `path`.
+
+        Only its index and its small tensors are read. A file of version 2 is decoded at once.
+        `max_bytes`: the most that these tensors may take in memory; None for `room` of its size.
+        Raises ShoeError for a damaged file and for a model, and OSError.
+        """
+        path = Path(path)
+        check_file(path)
+        self._large: dict[int, Blocks] = {}
+        with path.open("rb") as opened:
+            size = path.stat().st_size
+            self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+        data = memoryview(self._map or b"")
+        content = self._read(data, checkpoints.room(size) if max_bytes is None else max_bytes)
+        if not isinstance(content, Checkpoint):
+            raise ShoeError(
+                f"{path} is a model and no packed checkpoint: `shoestring export` gives it as "
+                "ONNX, weights and all"
+            )
+        self.content = content
+        self.notes = content.notes
+        self._named = {one.name: one for one in checkpoints.everything(content)}
+        places = {name: index for index, name in enumerate(content.names)}
+        owners = checkpoints.tied(content)
+        self._places = {name: places[owners.get(name, name)] for name in self._named}
+
+    def _read(self, data: memoryview, max_bytes: int) -> file.Content | file.Entries | Checkpoint:
+        found: list[Blocks] = []
+
+        def later(tensor: Blocks) -> np.ndarray:
+            found.append(tensor)
+            return np.broadcast_to(unsigned(tensor.element).type(0), tensor.count)
+
+        lazy = data[4:5] == b"\4"
+        content = file.unpack_any(data, 1 << 62 if lazy else max_bytes, later)
+        self._region = file.sections(data).get(REGION, memoryview(b"")) if lazy else memoryview(b"")
+        indices = [i for i, how in enumerate(content.packed) if how.coding == BLOCKS]
+        self._large = dict(zip(indices, found, strict=True))
+        return content
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all tensors, in the order of the file; tied ones come last."""
+        return list(self._named)
+
+    @property
+    def steps(self) -> int:
+        """How many pieces all tensors have."""
+        small = len(self.content.tensors) - len(self._large)
+        return 1 + small + sum(len(tensor.parts) for tensor in self._large.values())
+
+    def named(self, name: str) -> Named:
+        """The tensor with its type and shape, and its bits; raises KeyError and ShoeError."""
+        if name not in self._named:
+            raise KeyError(f"there is no tensor {name!r} in this checkpoint")
+        one, index = self._named[name], self._places[name]
+        if index not in self._large:
+            return one
+        return Named(name, one.dtype, one.shape, self._large[index].read(self._region))
+
+    def tensor(self, name: str) -> np.ndarray:
+        """The values of a tensor; nothing else is decoded.
+
+        Raises KeyError for another name, ShoeError for a damaged file, and TypeError for a type
+        that numpy does not have: bfloat16, and floats of 8 bits. `named(name).bits` has their bits.
+        """
+        one = self.named(name)
+        kind = KEPT[one.dtype]
+        if one.dtype == "C64":
+            return one.bits.view(np.complex64).reshape(one.shape)
+        if kind == "bfloat16" or one.dtype.startswith("F8"):
+            raise TypeError(
+                f"numpy has no {one.dtype}: take named({name!r}).bits, or read it with torch "
+                "(shoestring.kit.weights.checkpoint.tensor)"
+            )
+        return one.bits.view(np.dtype(kind)).reshape(one.shape)
+
+    def pieces(self, order: Iterable[int]) -> Iterator[np.ndarray]:
+        """The bits of tensors, in pieces of at most a block, each in one axis.
+
+        `order`: the indices of the tensors.
+        """
+        order = list(order)
+        fast, workers = pace(sum(self._large[i].count for i in order if i in self._large))
+
+        def jobs() -> Iterator[tuple[int, int]]:
+            for index in order:
+                parts = len(self._large[index].parts) if index in self._large else 1
+                yield from ((index, part) for part in range(parts))
+
+        def decode(job: tuple[int, int]) -> np.ndarray:
+            index, part = job
+            if index not in self._large:
+                return np.ascontiguousarray(self.content.tensors[index].bits).reshape(-1)
+            tensor = self._large[index]
+            begin, end = tensor.bounds(part)
+            bits = np.empty(end - begin, unsigned(tensor.element))
+            tensor.decode(self._region, part, fast, bits)
+            return bits
+
+        return in_order(decode, jobs(), workers)
+
+    def close(self) -> None:
+        """Close the file. Tensors that were read stay."""
+        self._region = memoryview(b"")
+        self._map = None  # closed when no tensor's bits are in it
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,233 @@
+"""Packs and unpacks checkpoints of any size in the memory of a few blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from shoestring.artifact.checkpoints import checkpoint as checkpoints
+from shoestring.artifact.checkpoints.opened import Opened
+from shoestring.artifact.checkpoints.packing import (
+    Packing,
+    by_type,
+    check_target,
+    seen,
+    unchanged,
+)
+from shoestring.artifact.format import about, blocks, indexed, tensor_writer
+from shoestring.artifact.format.file import Checkpoint
+from shoestring.artifact.format.saving import replacing
+from shoestring.artifact.format.tensors import Packed, Tensor, little_endian
+from shoestring.artifact.format.workers import in_order
+from shoestring.artifact.wire import ShoeError, Writer
+
+_MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
+_RELEASED = 1 << 26  # so many bytes of a memory map are read before they are given back
+Advance = Callable[[str], None]
+"""Called with "" after each block."""
+
+
+class _Job(NamedTuple):
+    """A block of a tensor: its index in the list, the tensor, and the block's elements."""
+
+    index: int
+    tensor: Tensor
+    piece: np.ndarray
+
+
+def pack_checkpoint(
+    content: Checkpoint,
+    source: Path,
+    out: Path,
+    *,
+    smallest: bool = False,
+    advance: Advance = lambda note: None,
+) -> Packing:
+    """Write a checkpoint as a .shoe file; each block is read back and compared before.
+
+    `content`: the checkpoint of `source`, whose size is reported.
+    `smallest`: whether to take longer for a smaller file.
+    `advance`: reports progress.
+    Raises OSError or ValueError for a bad `out`, FileExistsError where another process wrote it
+    meanwhile, and ShoeError where the packed bytes do not come back the same.
+    """
+    began = perf_counter()
+    check_target(source, out)
+    seen_before = seen(out)
+    whole = content.map is not None and checkpoints.is_whole(content, source)
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(_sha256, source) if whole else None
+        with replacing(out, lambda: unchanged(out, seen_before)) as stream:
+            writer = indexed.IndexedWriter(stream)
+            large = _large(content.tensors)
+            tensors = _write_blocks(content, large, writer, advance)
+            notes = dict(content.notes)
+            if digest is not None:
+                notes[checkpoints.SHA256] = digest.result()
+            packed, size = _write_index(
+                replace(content, notes=notes), tensors, writer, smallest=smallest
+            )
+    _compare(content, notes, out, large)
+    return Packing(out, source.stat().st_size, size, perf_counter() - began, by_type(packed))
+
+
+def steps(content: Checkpoint) -> int:
+    """How many blocks `pack_checkpoint` will write."""
+    flat = [content.tensors[index].bits for index in _large(content.tensors)]
+    return sum(-(-bits.size >> blocks.bits_for(bits.itemsize)) for bits in flat)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _large(tensors: list[Tensor]) -> list[int]:
+    """The indices of the tensors that are written in blocks.
+
+    Small ones are kept in memory up to the end, so there must not be too much of them.
+    """
+    least = tensor_writer.BLOCKS_FROM
+    small = sum(tensor.bits.nbytes for tensor in tensors if tensor.bits.size < least)
+    if small > _MOST_SMALL:
+        least = 1 << blocks.LEAST_BITS
+    return [index for index, tensor in enumerate(tensors) if tensor.bits.size >= least]
+
+
+def _write_blocks(
+    content: Checkpoint, large: list[int], writer: indexed.IndexedWriter, advance: Advance
+) -> dict[int, indexed.Blocks]:
+    """Write the blocks of large tensors; returns where they are, by the index of the tensor."""
+    parts: dict[int, list[indexed.Block]] = {index: [] for index in large}
+    fast, workers = indexed.pace(sum(content.tensors[index].bits.size for index in large))
+
+    def jobs() -> Iterator[_Job]:
+        for index in large:
+            tensor = content.tensors[index]
+            flat = tensor.bits.reshape(-1)
+            step = 1 << blocks.bits_for(flat.itemsize)
+            for start in range(0, flat.size, step):
+                yield _Job(index, tensor, flat[start : start + step])
+
+    def encode(job: _Job) -> tuple[_Job, bytes]:
+        data = blocks.encode(job.piece, job.tensor.element, fast)
+        again = np.empty_like(job.piece)
+        blocks.decode(memoryview(data), job.tensor.element, again, fast)
+        if not np.array_equal(again, job.piece):
+            raise ShoeError(
+                "what was packed does not come back as it was; nothing is written: please report "
+                "this"
+            )
+        return job, data
+
+    done = 0
+    for job, data in in_order(encode, jobs(), workers):
+        parts[job.index].append(writer.block(data))
+        advance("")
+        done += job.piece.nbytes
+        if content.map is not None and done > _RELEASED:
+            release(content.map)
+            done = 0
+    return {
+        index: indexed.Blocks(
+            content.tensors[index].element,
+            content.tensors[index].bits.shape,
+            blocks.bits_for(content.tensors[index].bits.itemsize),
+            tuple(parts[index]),
+        )
+        for index in large
+    }
+
+
+def release(mapped: mmap.mmap) -> None:
+    """Give the memory of a map back, where the system can; it is read again when it is needed."""
+    with suppress(AttributeError):  # Windows has no such call
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _write_index(
+    content: Checkpoint,
+    in_blocks: dict[int, indexed.Blocks],
+    writer: indexed.IndexedWriter,
+    *,
+    smallest: bool,
+) -> tuple[list[Packed], int]:
+    """Write the index; returns how each tensor was coded, and the length of the file in bytes."""
+    order = [index for index in range(len(content.tensors)) if index not in in_blocks]
+    small = tensor_writer.encode(
+        [replace(content.tensors[index], member=place) for place, index in enumerate(order)],
+        smallest=smallest,
+        further=True,
+    )
+    headers, at = Writer(), 0
+    headers.varint(len(content.tensors))
+    coded = dict(zip(order, small.described, strict=True))
+    packed = dict(zip(order, small.packed, strict=True))
+    for index, tensor in enumerate(content.tensors):
+        if index in coded:
+            headers += coded[index]
+            continue
+        begin = len(headers)
+        headers += tensor_writer.description(tensor, 1, tensor_writer.BLOCKS, True)
+        indexed.describe(headers, in_blocks[index])
+        taken = sum(block.length for block in in_blocks[index].parts)
+        packed[index] = Packed(tensor, tensor_writer.BLOCKS, 0.0, taken, len(headers) - begin)
+        at += taken
+    names = about.encode(content.names, content.notes, indexed.VERSION)
+    listed = tensor_writer.shorter(bytes(headers))
+    size = writer.close([b"", listed, names, small.stream, bytes(small.plain)])
+    return [packed[index] for index in range(len(content.tensors))], size
+
+
+def _compare(content: Checkpoint, notes: dict[str, str], out: Path, large: list[int]) -> None:
+    """Raises ShoeError where the index, the names or a small tensor do not come back the same."""
+    with Opened(out) as again:
+        same = again.content.names == content.names and dict(again.content.notes) == notes
+        pairs = zip(content.tensors, again.content.tensors, strict=True)
+        for index, (before, after) in enumerate(pairs):
+            same &= before.element == after.element and before.bits.shape == after.bits.shape
+            same &= index in large or np.array_equal(before.bits, after.bits)
+    if not same:
+        out.unlink(missing_ok=True)
+        raise ShoeError(
+            "what was packed does not come back as it was; it is not kept: please report this"
+        )
+
+
+def unpack_safetensors(
+    opened: Opened, out: BinaryIO, advance: Advance = lambda note: None
+) -> tuple[int, str]:
+    """Write the .safetensors file of a packed checkpoint, from its first byte to its last.
+
+    `out`: where it goes, which is never read or sought: a file, or a pipe.
+    `advance`: reports progress.
+    Returns its length in bytes, and how much of the original it has, in words. Raises ShoeError for
+    a damaged checkpoint; what was written before is then not to be used.
+    """
+    header, order = checkpoints.layout(opened.content)
+    digest, size = hashlib.sha256(), 0
+    start = len(header).to_bytes(8, "little") + header
+    for data in chain([start], map(_bytes, opened.pieces(order))):
+        digest.update(data)
+        out.write(data)
+        size += len(data)
+        advance("")
+    return size, checkpoints.kept(opened.content, digest.hexdigest())
+
+
+def _bytes(bits: np.ndarray) -> memoryview:
+    """The bits in bytes, the lowest byte of each element first."""
+    if sys.byteorder == "little":
+        return memoryview(bits.view(np.uint8))
+    return memoryview(little_endian(bits))

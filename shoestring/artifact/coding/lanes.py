@@ -1,0 +1,239 @@
+"""Codes bytes in lanes: many streams side by side, which vector operations decode together.
+
+The coder is range asymmetric numeral systems (Duda 2013) with static tables, interleaved (Giesen
+2014): symbol i belongs to lane i modulo the number of lanes, each lane has a state of 32 bits, and
+all lanes share one list of words of 16 bits, which they take in the order of their symbols.
+`docs/format.md` specifies it. A symbol has one of several tables, chosen for each segment of the
+symbols, because the rows of a weight differ in scale.
+
+Plain numpy decodes 100 million symbols a second, all lanes at once. Where numba is installed (the
+extra `fast`), the loops of `lanes_loop.py` take a fifth of that time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shoestring.artifact.coding import lanes_loop
+
+PRECISION = 12
+TOTAL = 1 << PRECISION
+LOWEST = 1 << 16  # the least state
+MOST_LANES = 1 << 11
+STEPS = 1 << 10  # a lane has so many symbols or more, so that a step is worth its time
+MOST_TABLES = 8
+SEGMENT = 1 << 12  # symbols with one table; a multiple of MOST_LANES
+_ROUNDS = 2  # of clustering
+_NOISE = 0.997  # several tables do not help where one saves less than the rest
+COMPILED_FROM = 1 << 23
+"""So many symbols take numpy as long as the compiled loops take to load."""
+
+
+def lanes_for(count: int) -> int:
+    """The number of lanes of `count` symbols, a power of two."""
+    return 1 << min(max(count // STEPS, 1).bit_length() - 1, MOST_LANES.bit_length() - 1)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The frequencies of symbols.
+
+    `frequencies`: tables × symbols, each row with the sum TOTAL.
+    `choice`: the table of each segment, an index into the rows.
+    `bytes`: about how many bytes the symbols and the tables take.
+    """
+
+    frequencies: np.ndarray
+    choice: np.ndarray
+    bytes: float = 0.0
+
+    def starts(self) -> np.ndarray:
+        """Tables × symbols: the sum of the frequencies before each symbol."""
+        return np.cumsum(self.frequencies, 1) - self.frequencies
+
+    def slots(self) -> tuple[np.ndarray, np.ndarray]:
+        """(symbol, frequency + 2^16 × distance from the symbol's start) of each of TOTAL numbers.
+
+        Both are tables × TOTAL, as uint8 and uint32.
+        """
+        symbols = np.empty((len(self.frequencies), TOTAL), np.uint8)
+        steps = np.empty((len(self.frequencies), TOTAL), np.uint32)
+        every, numbers = np.arange(self.frequencies.shape[1]), np.arange(TOTAL)
+        for row, frequencies in enumerate(self.frequencies):
+            symbols[row] = np.repeat(every, frequencies)
+            starts = np.cumsum(frequencies) - frequencies
+            found = symbols[row]
+            steps[row] = frequencies[found] | (numbers - starts[found]) << 16
+        return symbols, steps
+
+
+def tables_for(symbols: np.ndarray, count: int, fast: bool) -> Tables:
+    """The tables with which symbols take the fewest bits of those tried: one table, or several.
+
+    `symbols`: uint8, each below `count`.
+    `fast`: whether to use the compiled loops.
+    """
+    segments = -(-len(symbols) // SEGMENT)
+    counts = _histograms(symbols, segments, count, fast)
+    one = _weighed(counts, np.zeros(segments, np.uint8))
+    number = min(MOST_TABLES, segments // 8)
+    if number < 2 or one.bytes > _NOISE * len(symbols):
+        return one
+    _, choice = np.unique(_clusters(counts, number), return_inverse=True)
+    return min(one, _weighed(counts, choice.astype(np.uint8)), key=lambda tables: tables.bytes)
+
+
+def _weighed(counts: np.ndarray, choice: np.ndarray) -> Tables:
+    """The tables for segments with these counts (segments × symbols), given the choice of each."""
+    grouped = _grouped(counts, choice, int(choice.max()) + 1).astype(np.int64)
+    frequencies = _normalised(grouped)
+    chances = np.maximum(frequencies, 1) / TOTAL
+    bits = -(grouped * np.log2(chances)).sum()
+    sizes = frequencies.size + np.count_nonzero(frequencies > 127)
+    return Tables(frequencies, choice, float(bits / 8 + sizes + len(choice) * (len(grouped) > 1)))
+
+
+def _histograms(symbols: np.ndarray, segments: int, count: int, fast: bool) -> np.ndarray:
+    """Segments × symbols: how often each symbol occurs in each segment."""
+    if fast:
+        return lanes_loop.compiled().histograms(symbols, segments, count, SEGMENT)
+    return np.stack(
+        [
+            np.bincount(symbols[start : start + SEGMENT], minlength=count)
+            for start in range(0, segments * SEGMENT, SEGMENT)
+        ]
+    )
+
+
+def _clusters(counts: np.ndarray, number: int) -> np.ndarray:
+    """The table of each segment, where segments with like counts share one of `number` tables."""
+    mean = counts @ np.arange(counts.shape[1]) / counts.sum(1)
+    choice = np.argsort(np.argsort(mean, kind="stable"), kind="stable") * number // len(mean)
+    for _ in range(_ROUNDS):
+        grouped = _grouped(counts, choice, number) + 0.01
+        choice = np.argmax(counts @ np.log2(grouped / grouped.sum(1, keepdims=True)).T, 1)
+    return choice
+
+
+def _grouped(counts: np.ndarray, choice: np.ndarray, number: int) -> np.ndarray:
+    """The sum of the counts of all segments that have the same choice, for each of `number`."""
+    return (choice == np.arange(number)[:, None]).astype(np.float64) @ counts
+
+
+def _normalised(counts: np.ndarray) -> np.ndarray:
+    """Frequencies in proportion to counts: rows with the sum TOTAL, 1 or more where a count is."""
+    made = np.zeros(counts.shape, np.int64)
+    for row, count in enumerate(counts):
+        exact = count * (TOTAL / count.sum())
+        found = np.where(count > 0, np.maximum(exact.astype(np.int64), 1), 0)
+        missing = TOTAL - int(found.sum())
+        if missing > 0:
+            order = np.argsort(found - exact, kind="stable")
+            order = order[count[order] > 0]
+            found[order[np.arange(missing) % len(order)]] += 1 + (missing // len(order) > 1)
+            found[int(np.argmax(found))] += TOTAL - int(found.sum())
+        while missing < 0:  # rare symbols took more than their share: common ones give it
+            taken = min(-missing, int(found.max()) // 8 + 1)
+            found[int(np.argmax(found))] -= taken
+            missing += taken
+        made[row] = found
+    return made
+
+
+def encode(
+    symbols: np.ndarray, tables: Tables, carried: np.ndarray, fast: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the state of each lane as uint32, the words as uint16), as a decoder starts with them.
+
+    `symbols`: uint8, each with a frequency in its table.
+    `carried`: a number below 2^16 for each lane, which the decoder is left with (uint16).
+    """
+    states = carried.astype(np.uint32) | np.uint32(LOWEST)
+    frequencies, starts = tables.frequencies, tables.starts()
+    if fast:
+        return lanes_loop.compiled().encode(symbols, frequencies, starts, tables.choice, states)
+    return _encode(symbols, frequencies, starts, tables.choice, states)
+
+
+def _encode(
+    symbols: np.ndarray,
+    frequencies: np.ndarray,
+    starts: np.ndarray,
+    choice: np.ndarray,
+    states: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    lanes, at = len(states), len(symbols) + 1
+    words = np.empty(at, np.uint16)
+    # A symbol's state is divided by its frequency: exact in a double, since both are below 2^32.
+    kept = [
+        (f.astype(np.uint32), f.astype(np.float64), (TOTAL - f).astype(np.uint32),
+         s.astype(np.uint32))
+        for f, s in zip(frequencies, starts, strict=True)
+    ]  # fmt: skip
+    shift, sixteen = np.uint32(32 - PRECISION), np.uint32(16)
+    for start in reversed(range(0, len(symbols), lanes)):
+        found = symbols[start : start + lanes].astype(np.intp)
+        state = states[: len(found)]
+        frequency, divisor, rest, first = kept[choice[start // SEGMENT]]
+        full = np.flatnonzero((state >> shift) >= frequency.take(found))
+        words[at - len(full) : at] = state[full]
+        at -= len(full)
+        state[full] >>= sixteen
+        quotient = (state / divisor.take(found)).astype(np.uint32)
+        quotient *= rest.take(found)
+        state += quotient
+        state += first.take(found)
+    return states, words[at:]
+
+
+def decode(
+    words: np.ndarray, states: np.ndarray, tables: Tables, count: int, fast: bool
+) -> np.ndarray | None:
+    """The symbols as uint8; None where they do not use all the words, or more.
+
+    `words`, `states`: as `encode` made them; `states` is left as `encode` began, which the caller
+        checks.
+    `count`: how many symbols there are.
+    """
+    symbols, steps = tables.slots()
+    out = np.empty(count, np.uint8)
+    if fast:
+        used = lanes_loop.compiled().decode(words, states, symbols, steps, tables.choice, out)
+        return out if used == len(words) else None
+    return _decode(words, states, symbols, steps, tables.choice, out)
+
+
+def _decode(
+    words: np.ndarray,
+    states: np.ndarray,
+    symbols: np.ndarray,
+    steps: np.ndarray,
+    choice: np.ndarray,
+    out: np.ndarray,
+) -> np.ndarray | None:
+    lanes, at = len(states), 0
+    precision, mask, sixteen = np.uint32(PRECISION), np.uint32(TOTAL - 1), np.uint32(16)
+    low, lowest = np.uint32(65535), np.uint32(LOWEST)
+    step, factor = np.empty(lanes, np.uint32), np.empty(lanes, np.uint32)
+    for start in range(0, len(out), lanes):
+        found = out[start : start + lanes]
+        table = choice[start // SEGMENT]
+        state = states[: len(found)]
+        step, factor = step[: len(found)], factor[: len(found)]
+        slot = (state & mask).astype(np.intp)
+        steps[table].take(slot, out=step, mode="clip")
+        symbols[table].take(slot, out=found, mode="clip")
+        np.right_shift(state, precision, out=state)
+        np.bitwise_and(step, low, out=factor)
+        np.multiply(state, factor, out=state)
+        np.right_shift(step, sixteen, out=step)
+        np.add(state, step, out=state)
+        short = np.flatnonzero(state < lowest)
+        end = at + len(short)
+        if end > len(words):
+            return None
+        state[short] = state[short] << sixteen | words[at:end]
+        at = end
+    return out if at == len(words) else None
