@@ -81,9 +81,7 @@ def _pack(checkpoint: Path, target: Path, *, smallest: bool) -> None:
     print(packed.as_text())
 
 
-def _each(
-    index: Path, folder: Path, suffix: str, convert: Callable[[Path, Path], None]
-) -> None:
+def _each(index: Path, folder: Path, suffix: str, convert: Callable[[Path, Path], None]) -> None:
     """Convert each file that an index names, and write an index of the results.
 
     Files whose result is there and newer are not converted again, so an interrupted command goes

@@ -35,7 +35,9 @@ def read_index(path: Path) -> tuple[dict[str, Any], list[Path]]:
         names = list(dict.fromkeys(index["weight_map"].values()))
         files = [path.parent / name for name in names]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f'{path} is no index of a checkpoint, with a "weight_map": {error}') from None
+        raise ValueError(
+            f'{path} is no index of a checkpoint, with a "weight_map": {error}'
+        ) from None
     for name, file in zip(names, files, strict=True):
         if Path(name).name != name:
             raise ValueError(f"{path} names {name!r}, which is not in its folder")

@@ -28,7 +28,7 @@ from shoestring.artifact.checkpoints.packing import (
 from shoestring.artifact.format import about, blocks, indexed, tensor_writer
 from shoestring.artifact.format.file import Checkpoint
 from shoestring.artifact.format.saving import replacing
-from shoestring.artifact.format.tensors import Packed, Tensor, little_endian
+from shoestring.artifact.format.tensors import BLOCKS, Packed, Tensor, little_endian
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError, Writer
 
@@ -168,9 +168,8 @@ def _write_index(
     small = tensor_writer.encode(
         [replace(content.tensors[index], member=place) for place, index in enumerate(order)],
         smallest=smallest,
-        further=True,
     )
-    headers, at = Writer(), 0
+    headers = Writer()
     headers.varint(len(content.tensors))
     coded = dict(zip(order, small.described, strict=True))
     packed = dict(zip(order, small.packed, strict=True))
@@ -179,14 +178,13 @@ def _write_index(
             headers += coded[index]
             continue
         begin = len(headers)
-        headers += tensor_writer.description(tensor, 1, tensor_writer.BLOCKS, True)
-        indexed.describe(headers, in_blocks[index])
+        headers += tensor_writer.description(tensor, 1, BLOCKS)
         taken = sum(block.length for block in in_blocks[index].parts)
-        packed[index] = Packed(tensor, tensor_writer.BLOCKS, 0.0, taken, len(headers) - begin)
-        at += taken
+        packed[index] = Packed(tensor, BLOCKS, 0.0, taken, len(headers) - begin)
     names = about.encode(content.names, content.notes, indexed.VERSION)
     listed = tensor_writer.shorter(bytes(headers))
-    size = writer.close([b"", listed, names, small.stream, bytes(small.plain)])
+    table = indexed.write_table(in_blocks)
+    size = writer.close([b"", listed, names, small.stream, table, bytes(small.plain)])
     return [packed[index] for index in range(len(content.tensors))], size
 
 

@@ -28,16 +28,18 @@ from shoestring.artifact.wire import Reader, ShoeError, Writer, squeeze, unsquee
 MARK = b"SHOE"
 VERSION = 2
 ENTRIES_VERSION = 3  # of a file with several entries
-GRAPH, HEADERS, STREAM, PLAIN, NAMES, REGION = range(1, 7)
+GRAPH, HEADERS, STREAM, PLAIN, NAMES, TABLE, REGION = range(1, 8)
 SECTIONS = {
     GRAPH: "graph",
     HEADERS: "tensor list",
     STREAM: "code stream",
     PLAIN: "plain values",
     NAMES: "names",
+    TABLE: "table of blocks",
     REGION: "blocks",
 }
 _ORDER = (GRAPH, HEADERS, NAMES, STREAM, PLAIN)
+_INDEX = (GRAPH, HEADERS, NAMES, STREAM, TABLE, PLAIN)  # in version 4
 MAX_BYTES = 1 << 30  # the default limit on the memory that a file's tensors take
 _LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # in bytes, after inflating
 
@@ -123,10 +125,7 @@ def pack(
     attribute that a file cannot hold.
     """
     _check(content)
-    further = _version(content, in_blocks=False) == indexed.VERSION
-    packed = tensor_writer.encode(
-        content.tensors, smallest=smallest, further=further, advance=advance
-    )
+    packed = tensor_writer.encode(content.tensors, smallest=smallest, advance=advance)
     version = _version(content, in_blocks=bool(packed.blocks))
     named = version == indexed.VERSION or isinstance(content, Checkpoint)
     bodies = {
@@ -135,8 +134,10 @@ def pack(
         NAMES: about.encode(content.names, content.notes, version) if named else b"",
         STREAM: packed.stream,
         PLAIN: bytes(packed.plain),
+        TABLE: indexed.write_table(packed.table),
+        REGION: b"".join(packed.blocks),
     }
-    return framed({**bodies, REGION: b"".join(packed.blocks)}, version)
+    return framed(bodies, version)
 
 
 def _check(content: Content | Entries | Checkpoint) -> None:
@@ -184,7 +185,7 @@ def _graphs(content: Content | Entries | Checkpoint, version: int) -> bytes:
 def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
     """The bytes of a file with these sections, by their number, their lengths and a checksum."""
     if version == indexed.VERSION:
-        return indexed.framed(bodies[REGION], [bodies[kind] for kind in _ORDER])
+        return indexed.framed(bodies[REGION], [bodies[kind] for kind in _INDEX])
     out = Writer(MARK)
     out.append(version)
     for kind in _ORDER[:-1]:
@@ -208,7 +209,7 @@ def sections(data: bytes | memoryview) -> dict[int, memoryview]:
         return _sections_1(reader)
     if version == indexed.VERSION:
         region, found = indexed.parts(reader.data)
-        return {**dict(zip(_ORDER, found, strict=True)), REGION: region}
+        return {**dict(zip(_INDEX, found, strict=True)), REGION: region}
     if version not in (VERSION, ENTRIES_VERSION):
         raise ShoeError(
             f"this file has version {version} of the format and this program reads versions 1 to "
@@ -276,14 +277,15 @@ def unpack_any(
     """
     bodies, version = sections(data), data[4]
     named = _read_graphs(bodies[GRAPH], version)
-    region = bodies.get(REGION, memoryview(b""))
+    nothing = memoryview(b"")
+    table = indexed.read_table(bodies.get(TABLE, nothing), bodies.get(REGION, nothing))
     packed = tensor_reader.unpack(
         _read_list(bodies[HEADERS], version),
         bodies[STREAM],
         bodies[PLAIN],
         max_bytes,
         version,
-        region,
+        table,
         read,
     )
     tensors = [how.tensor for how in packed]

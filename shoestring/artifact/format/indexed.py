@@ -6,9 +6,10 @@ it.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from shoestring.artifact.coding import lanes, lanes_loop
 from shoestring.artifact.format import blocks
-from shoestring.artifact.format.tensors import unsigned
+from shoestring.artifact.format.tensors import MOST_TENSORS, unsigned
 from shoestring.artifact.format.workers import cores, in_order
 from shoestring.artifact.wire import Reader, ShoeError, Writer
 
@@ -59,7 +60,7 @@ class Blocks:
     @property
     def count(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def bounds(self, index: int) -> tuple[int, int]:
         """The first element of a block, and the one after its last."""
@@ -118,7 +119,8 @@ class IndexedWriter:
     def close(self, sections: Sequence[bytes]) -> int:
         """Write the index and the end of the file; returns the length of the file in bytes.
 
-        `sections`: of the index, in order: graphs, tensor list, names, code stream, plain values.
+        `sections`: of the index, in order: graphs, tensor list, names, code stream, table of blocks
+            and plain values.
         """
         end = _end(sections)
         self.stream.write(end)
@@ -141,38 +143,72 @@ def _end(sections: Sequence[bytes]) -> bytes:
     return bytes(index) + _TAIL.pack(len(index), zlib.crc32(length, zlib.crc32(index))) + b"\0"
 
 
-def describe(out: Writer, tensor: Blocks) -> None:
-    """Write the fields of a tensor in blocks into the tensor list."""
-    out.append(tensor.bits)
-    for block in tensor.parts:
-        out.varint(block.length)
-        out += block.checksum.to_bytes(4, "little")
+def write_table(tensors: Mapping[int, Blocks]) -> bytes:
+    """The table of blocks: which tensors are in blocks, and where these are.
 
-
-def read_description(
-    reader: Reader, element: int, shape: tuple[int, ...], begin: int, end: int
-) -> Blocks:
-    """Read what `describe` wrote.
-
-    `begin`: where the tensor's first block begins.
-    `end`: where the last block of the file ends.
-    Raises ShoeError for invalid bytes.
+    `tensors`: by their index in the tensor list, in rising order.
     """
-    bits = reader.byte()
-    if not blocks.LEAST_BITS <= bits <= blocks.MOST_BITS:
-        raise reader.fail(f"there are no blocks of 2^{bits} elements")
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if count < 1 << blocks.LEAST_BITS:
-        raise reader.fail(f"a tensor of {count} elements is too small for blocks")
-    number = -(-count >> bits)
-    if 5 * number > reader.left():
-        raise reader.fail(f"{number} blocks are more than the bytes that are left")
-    parts: list[Block] = []
-    for _ in range(number):
-        length = reader.varint(end - begin)
-        parts.append(Block(begin, length, int.from_bytes(reader.take(4), "little")))
-        begin += length
-    return Blocks(element, shape, bits, tuple(parts))
+    out, previous = Writer(), -1
+    if not tensors:
+        return b""
+    out.varint(len(tensors))
+    for index, tensor in tensors.items():
+        out.varint(index - previous - 1)
+        previous = index
+        out.append(tensor.bits)
+        out.varint(len(tensor.parts))
+        for block in tensor.parts:
+            out.varint(block.length)
+            out += block.checksum.to_bytes(4, "little")
+    return bytes(out)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The blocks of a file.
+
+    `tensors`: (logarithm of the elements in a block, the blocks) of each tensor in blocks, by its
+        index in the tensor list.
+    `region`: the bytes of all blocks.
+    """
+
+    tensors: Mapping[int, tuple[int, tuple[Block, ...]]]
+    region: memoryview
+
+    def blocks(self, index: int, element: int, shape: tuple[int, ...]) -> Blocks:
+        """The blocks of a tensor, which must be as many as its elements want; raises ShoeError."""
+        bits, parts = self.tensors[index]
+        count = math.prod(shape)
+        if count < 1 << blocks.LEAST_BITS or -(-count >> bits) != len(parts):
+            raise ShoeError(
+                f"damaged file: a tensor of {count} elements cannot have {len(parts)} blocks of "
+                f"2^{bits}"
+            )
+        return Blocks(element, shape, bits, parts)
+
+
+def read_table(body: memoryview, region: memoryview) -> Table:
+    """The table of blocks; raises ShoeError for one that does not fit the blocks.
+
+    `body`: what `write_table` made. `region`: the bytes of all blocks.
+    """
+    reader, at, index = Reader(body, "table of blocks"), 0, -1
+    tensors: dict[int, tuple[int, tuple[Block, ...]]] = {}
+    for _ in range(reader.count() if len(body) else 0):
+        index += 1 + reader.varint(MOST_TENSORS)
+        bits = reader.byte()
+        if not blocks.LEAST_BITS <= bits <= blocks.MOST_BITS:
+            raise reader.fail(f"there are no blocks of 2^{bits} elements")
+        parts: list[Block] = []
+        for _ in range(reader.count()):
+            length = reader.varint(len(region) - at)
+            parts.append(Block(at, length, int.from_bytes(reader.take(4), "little")))
+            at += length
+        tensors[index] = bits, tuple(parts)
+    reader.end()
+    if at != len(region):
+        raise reader.fail(f"its blocks have {at} bytes and those of the file {len(region)}")
+    return Table(tensors, region)
 
 
 def signature(data: memoryview) -> tuple[int, memoryview]:
@@ -202,7 +238,8 @@ def with_signature(data: bytes, kind: int, signed: bytes) -> bytes:
 def parts(data: memoryview) -> tuple[memoryview, list[memoryview]]:
     """(all blocks, the sections of the index) of a file, after its checksum is verified.
 
-    The sections are the graphs, the tensor list, the names, the code stream and the plain values.
+    The sections are the graphs, the tensor list, the names, the code stream, the table of blocks
+    and the plain values.
     Raises ShoeError for bytes that are not a complete file of version 4.
     """
     body = signed_part(data)
@@ -211,6 +248,6 @@ def parts(data: memoryview) -> tuple[memoryview, list[memoryview]]:
     if begin < len(HEAD) or zlib.crc32(body[begin : len(body) - 4]) != checksum:
         raise ShoeError("damaged file: its end is cut off or changed; fetch the file again")
     reader = Reader(body[begin : len(body) - _TAIL.size], "index")
-    lengths = [reader.varint() for _ in range(4)]
+    lengths = [reader.varint() for _ in range(5)]
     sections = [reader.take(length) for length in lengths]
     return body[len(HEAD) : begin], [*sections, reader.take(reader.left())]

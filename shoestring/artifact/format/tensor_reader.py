@@ -39,7 +39,7 @@ from shoestring.artifact.format.tensors import (
 )
 from shoestring.artifact.wire import Reader, ShoeError
 
-_NOTHING = memoryview(b"")
+_NO_BLOCKS = indexed.Table({}, memoryview(b""))
 CHUNK = 1 << 20  # symbols decoded at once, so that a large tensor is not in memory twice
 
 
@@ -51,8 +51,7 @@ class _Sources:
     `values`: the plain values.
     `decoder`: the code stream.
     `limit`: how many bytes the tensors may still take in memory.
-    `region`: all blocks.
-    `at`: where the next tensor's first block begins there.
+    `table`: the blocks.
     `read`: reads the bits of a tensor in blocks, in one axis.
     """
 
@@ -60,9 +59,8 @@ class _Sources:
     values: Reader
     decoder: entropy.Decoder
     limit: int
-    region: memoryview
+    table: indexed.Table
     read: Callable[[indexed.Blocks], np.ndarray]
-    at: int = 0
 
     def claim(self, size: int) -> None:
         """Subtract `size` bytes from the limit; raises ShoeError where they are over it."""
@@ -83,7 +81,7 @@ def unpack(
     plain: memoryview,
     limit: int,
     version: int = 2,
-    region: memoryview = _NOTHING,
+    table: indexed.Table = _NO_BLOCKS,
     read: Callable[[indexed.Blocks], np.ndarray] | None = None,
 ) -> list[Packed]:
     """The tensors, with how each was coded.
@@ -92,7 +90,7 @@ def unpack(
     `stream`, `plain`: the code stream and the plain values.
     `limit`: how many bytes the tensors may take in memory.
     `version`: the version of the file.
-    `region`: all blocks of a file of version 4.
+    `table`: the blocks of a file of version 4.
     `read`: what reads the bits of a tensor in blocks, in one axis; None: decode them at once.
     Raises ShoeError for invalid bytes and for tensors over the limit.
     """
@@ -105,8 +103,8 @@ def unpack(
         Reader(plain, "plain values"),
         decoder,
         limit,
-        region,
-        read or (lambda tensor: tensor.read(region)),
+        table,
+        read or (lambda tensor: tensor.read(table.region)),
     )
     reader, values = sources.reader, sources.values
     unpacked: list[Packed] = []
@@ -115,13 +113,16 @@ def unpack(
         start, value_start = reader.at, values.at
         describe = _description_1 if version == 1 else _description
         step, element, shape, coding = describe(reader)
-        if coding == ZEROS and version == indexed.VERSION:
-            coding += reader.byte()
-            if coding > BLOCKS:
-                raise reader.fail(f"there is no coding {coding}")
+        if (index := len(unpacked)) in table.tensors:
+            if coding != RAW:
+                raise reader.fail("a tensor in blocks has a coding too")
+            coding = BLOCKS
         previous += step
         sources.claim(math.prod(shape) * max(ELEMENTS[element][1], 4))
-        bits, packed = _unpack(sources, element, shape, coding)
+        if coding == BLOCKS:
+            bits, packed = _of_blocks(sources, table.blocks(index, element, shape))
+        else:
+            bits, packed = _unpack(sources, element, shape, coding)
         packed.tensor = Tensor(element, bits.reshape(shape), previous if step else None)
         packed.coding = coding
         packed.header_bytes = reader.at - start
@@ -129,8 +130,8 @@ def unpack(
         unpacked.append(packed)
     reader.end()
     values.end()
-    if sources.at != len(region):
-        raise ShoeError("damaged file: its blocks are not those of its tensors")
+    if table.tensors and max(table.tensors) >= len(unpacked):
+        raise ShoeError("damaged file: there are blocks of a tensor that does not exist")
     if not decoder.finished():
         raise ShoeError("damaged file: the code stream does not end where its symbols do")
     return unpacked
@@ -174,21 +175,12 @@ def _unpack(
         return _of_levels(sources, element, count)
     if coding == PLANES:
         return _of_planes(sources, element, kind, count)
-    if coding == BLOCKS:
-        return _of_blocks(sources, element, shape)
     return _of_contexts(sources, element, shape, coding)
 
 
-def _of_blocks(
-    sources: _Sources, element: int, shape: tuple[int, ...]
-) -> tuple[np.ndarray, Packed]:
+def _of_blocks(sources: _Sources, tensor: indexed.Blocks) -> tuple[np.ndarray, Packed]:
     """The bits of a tensor whose blocks are outside the sections."""
-    end = len(sources.region)
-    tensor = indexed.read_description(sources.reader, element, shape, sources.at, end)
     taken = sum(block.length for block in tensor.parts)
-    if sources.at + taken > end:
-        raise sources.reader.fail("a block ends after the last byte of all blocks")
-    sources.at += taken
     return sources.read(tensor), Packed(raw_bytes=taken)
 
 

@@ -55,7 +55,8 @@ class Tensors:
     `stream`: the code stream.
     `plain`: the plain values.
     `packed`: how each tensor was coded.
-    `blocks`: the blocks of all tensors, in order, for a file of version 4.
+    `blocks`: the bytes of all blocks, in order, for a file of version 4.
+    `table`: where these are, by the index of their tensor.
     `described`: the part of the tensor list that each tensor has.
     """
 
@@ -64,6 +65,7 @@ class Tensors:
     plain: Writer = field(default_factory=Writer)
     packed: list[Packed] = field(default_factory=list)
     blocks: list[bytes] = field(default_factory=list)
+    table: dict[int, indexed.Blocks] = field(default_factory=dict)
     described: list[bytes] = field(default_factory=list)
 
 
@@ -93,13 +95,11 @@ def encode(
     tensors: list[Tensor],
     *,
     smallest: bool = False,
-    further: bool = False,
     advance: Callable[[str], None] = lambda note: None,
 ) -> Tensors:
     """The sections of a file with these tensors, each in the coding that is smallest for it.
 
     `smallest`: allow codings that are slow to decode.
-    `further`: whether the file is of version 4 even if no tensor is in blocks.
     `advance`: called with "" after each tensor.
     Raises ValueError for tensors that are not in the order of their `member`, and for more than
     MOST_AXES axes.
@@ -108,20 +108,21 @@ def encode(
     parts: list[entropy.Part] = []
     descriptions: list[tuple[Tensor, int, _Coded]] = []
     steps = steps_of(tensors)
-    for tensor, step in zip(tensors, steps, strict=True):
+    for index, (tensor, step) in enumerate(zip(tensors, steps, strict=True)):
         best = min(_codings(tensor, smallest), key=lambda coded: (coded.size, coded.coding))
         if best.coding in (RAW, PLANES) and tensor.bits.size >= BLOCKS_FROM:
-            best = _in_blocks(tensor, out.blocks)
+            out.table[index] = found = _in_blocks(tensor, out.blocks)
+            best = _Coded(sum(block.length for block in found.parts), BLOCKS)
         parts += best.parts
         out.plain += best.plain
         descriptions.append((tensor, step, best))
         advance("")
     out.headers.varint(len(tensors))
     for tensor, step, best in descriptions:
-        header = description(tensor, step, best.coding, further or bool(out.blocks)) + best.header
+        header = description(tensor, step, best.coding) + best.header
         out.headers += header
         out.described.append(header)
-        raw = len(best.plain) if best.coding != BLOCKS else int(best.size) - len(best.header)
+        raw = len(best.plain) if best.coding != BLOCKS else int(best.size)
         out.packed.append(
             Packed(tensor, best.coding, best.model_bits, raw, len(header), best.levels)
         )
@@ -150,34 +151,31 @@ def steps_of(tensors: list[Tensor]) -> list[int]:
     return steps
 
 
-def _in_blocks(tensor: Tensor, region: list[bytes]) -> _Coded:
+def _in_blocks(tensor: Tensor, region: list[bytes]) -> indexed.Blocks:
     """The tensor in blocks, which are added to those of the file."""
     flat = tensor.bits.reshape(-1)
     bits = blocks.bits_for(flat.itemsize)
     fast, workers = indexed.pace(flat.size)
     pieces = (flat[start : start + (1 << bits)] for start in range(0, flat.size, 1 << bits))
-    begin, header = sum(map(len, region)), Writer()
+    begin = sum(map(len, region))
     made: list[indexed.Block] = []
     for data in in_order(lambda piece: blocks.encode(piece, tensor.element, fast), pieces, workers):
         made.append(indexed.Block(begin, len(data), zlib.crc32(data)))
         region.append(data)
         begin += len(data)
-    indexed.describe(header, indexed.Blocks(tensor.element, flat.shape, bits, tuple(made)))
-    size = len(header) + sum(block.length for block in made)
-    return _Coded(size, BLOCKS, bytes(header))
+    return indexed.Blocks(tensor.element, tensor.bits.shape, bits, tuple(made))
 
 
-def description(tensor: Tensor, step: int, coding: int, further: bool) -> bytes:
+def description(tensor: Tensor, step: int, coding: int) -> bytes:
     """The beginning of a tensor's entry in the tensor list, before the fields of the coding.
 
     `step`: as `steps_of` gives it.
-    `further`: whether the file is of version 4, where zeros and blocks share a number.
     """
     axes = tensor.bits.ndim
     if axes > MOST_AXES:
         raise ValueError(f"a tensor has {axes} axes and a file holds {MOST_AXES} at most")
     flags = (step != 1) << 7 | (tensor.element != 1) << 6
-    out = Writer([flags | min(axes, 7) << 3 | min(coding, ZEROS)])
+    out = Writer([flags | min(axes, 7) << 3 | (coding if coding != BLOCKS else RAW)])
     if step != 1:
         out.varint(step)
     if tensor.element != 1:
@@ -186,8 +184,6 @@ def description(tensor: Tensor, step: int, coding: int, further: bool) -> bytes:
         out.varint(axes)
     for size in tensor.bits.shape:
         out.varint(size)
-    if coding >= ZEROS and further:
-        out.append(coding - ZEROS)
     return bytes(out)
 
 
