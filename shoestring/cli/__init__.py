@@ -16,11 +16,12 @@ from shoestring.artifact.errors import missing
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
 from shoestring.cli.files import export, inspect, run
-from shoestring.cli.packing import pack, unpack
 from shoestring.cli.layers import sensitivity
+from shoestring.cli.packing import pack, unpack
 from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.scores import ledger, score
 from shoestring.cli.search import compress, forecast, frontier
+from shoestring.cli.trust import describe, sign, verify
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")
 """Packages of the extra `train`; the errors for other packages name their extras themselves."""
@@ -50,6 +51,9 @@ app.command()(sensitivity)
 app.command()(inspect)
 app.command()(pack)
 app.command()(unpack)
+app.command()(describe)
+app.command()(sign)
+app.command()(verify)
 app.command()(export)
 app.command()(run)
 app.command()(score)

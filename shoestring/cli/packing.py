@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -69,7 +70,7 @@ def pack(
 def _pack(checkpoint: Path, target: Path, *, smallest: bool) -> None:
     from shoestring.artifact.checkpoints import checkpoint as packing
     from shoestring.artifact.checkpoints.streaming import pack_checkpoint, steps
-    from shoestring.kit.progress import progress
+    from shoestring.artifact.progress import progress
 
     read = packing.from_safetensors
     if not packing.is_safetensors(checkpoint):
@@ -139,13 +140,28 @@ def unpack(
     _unpack(file, target, max_bytes)
 
 
+@contextmanager
+def _stream(target: Path) -> Iterator[BinaryIO]:
+    """Where the result is written: standard output, a named pipe, or a file as a whole."""
+    from shoestring.artifact.format.saving import replacing
+
+    if target == Path("-"):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif target.is_fifo():
+        with target.open("wb", buffering=0) as pipe:
+            yield pipe  # pyright: ignore[reportReturnType]
+    else:
+        with replacing(target) as stream:
+            yield stream
+
+
 def _unpack(file: Path, target: Path, max_bytes: int | None) -> None:
     from shoestring.artifact import save
     from shoestring.artifact.checkpoints import checkpoint as packing
     from shoestring.artifact.checkpoints.opened import Opened
     from shoestring.artifact.checkpoints.streaming import unpack_safetensors
-    from shoestring.artifact.format.saving import replacing
-    from shoestring.kit.progress import progress
+    from shoestring.artifact.progress import progress
 
     is_pipe = target == Path("-") or target.is_fifo()
     if not is_pipe and not packing.wants_safetensors(target):
@@ -155,17 +171,12 @@ def _unpack(file: Path, target: Path, max_bytes: int | None) -> None:
         save(target, data)
         print(f"{target}: {len(data):,} bytes, {what}")
         return
-    with Opened(file, max_bytes=max_bytes) as opened:
-        with progress(f"unpacking {file.name}", opened.steps) as advance:
-            if target == Path("-"):
-                size, what = unpack_safetensors(opened, sys.stdout.buffer, advance)
-                sys.stdout.buffer.flush()
-            elif is_pipe:
-                with target.open("wb", buffering=0) as pipe:
-                    size, what = unpack_safetensors(opened, pipe, advance)
-            else:
-                with replacing(target) as stream:
-                    size, what = unpack_safetensors(opened, stream, advance)
+    with (
+        Opened(file, max_bytes=max_bytes) as opened,
+        progress(f"unpacking {file.name}", opened.steps) as advance,
+        _stream(target) as stream,
+    ):
+        size, what = unpack_safetensors(opened, stream, advance)
     print(
         f"{target}: {size:,} bytes, {what}",
         file=sys.stderr if target == Path("-") else sys.stdout,

@@ -301,7 +301,7 @@ def _job(
 
 def _unless_logged(say: Callable[[str], None]) -> Callable[[str], None]:
     """A function that prints a line, unless the logger writes lines to the console already."""
-    from shoestring.kit.progress import logs_to_console
+    from shoestring.artifact.progress import logs_to_console
 
     return lambda text: None if logs_to_console() else say(text)
 

@@ -17,6 +17,7 @@ if any(find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
     raise _missing("torch", "onnx", "onnxscript", extra="train")
 
 if TYPE_CHECKING:
+    from shoestring.artifact.progress import listening, progress
     from shoestring.kit.exporting.export import (
         Exported,
         ExportError,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from shoestring.kit.exporting.restoring import load_into, restore
     from shoestring.kit.importing.from_onnx import from_onnx, from_shoe
     from shoestring.kit.importing.network import Network
-    from shoestring.kit.progress import listening, progress
     from shoestring.kit.quantised.module import (
         Edges,
         Grid,
@@ -109,7 +109,7 @@ _HOMES = {
     "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
     "shoestring.kit.importing.network": ["Network"],
     "shoestring.kit.tracing.product": ["Product"],
-    "shoestring.kit.progress": ["listening", "progress"],
+    "shoestring.artifact.progress": ["listening", "progress"],
     "shoestring.kit.quantised.module": [
         "Edges",
         "Grid",

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from torch import nn
 
+from shoestring.artifact.progress import is_heard
 from shoestring.core import Task, seeded
-from shoestring.kit.progress import is_heard
 from shoestring.kit.training.loop import taught, train
 from shoestring.kit.training.settings import Training
 

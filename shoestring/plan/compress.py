@@ -12,9 +12,9 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact.format.saving import check_place
+from shoestring.artifact.progress import LOG
 from shoestring.core import Budget, Gauge, Ledger, Task
 from shoestring.kit import listening
-from shoestring.kit.progress import LOG
 from shoestring.plan.folder import Temporary, alone_in, folder_of
 from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from shoestring.artifact.progress import progress
 from shoestring.kit import listening
-from shoestring.kit.progress import progress
 from shoestring.plan import clock as module
 from shoestring.plan.clock import ENDING, Clock, TimeUpError, duration
 

@@ -17,6 +17,7 @@ from shoestring.artifact.format import file, saving
 from shoestring.artifact.format.graph import OperatorError
 from shoestring.artifact.format.graph import encode as encode_graph
 from shoestring.artifact.format.tensors import NUMBERS, Tensor, unsigned
+from shoestring.artifact.progress import progress
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.core import Task, array, unwrapped
 from shoestring.core.entries import called
@@ -29,7 +30,6 @@ from shoestring.kit.exporting.onnx_graph import Names, convert
 from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
 from shoestring.kit.exporting.torchlib import read_once
 from shoestring.kit.exporting.translations import translations
-from shoestring.kit.progress import progress
 from shoestring.kit.quantised.integers import say_what_stays, scales_of
 from shoestring.kit.quantised.module import plain_module
 from shoestring.kit.tracing.example import (

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from shoestring.artifact.progress import progress
 from shoestring.core import Task, device_of
-from shoestring.kit.progress import progress
 from shoestring.kit.quantised.module import Grid
 from shoestring.kit.training.counted_steps import StepCounter
 from shoestring.kit.training.resume import Batches, snapshot

@@ -11,9 +11,9 @@ from samples import linear, same
 from slow_context import Slow, first_frequency
 from test_entropy import SlowDecoder
 
-from shoestring.artifact.coding import context, context_tiles, entropy
+from shoestring.artifact.coding import context, context_tiles, entropy, lanes
 from shoestring.artifact.coding import matrices as context_coding
-from shoestring.artifact.format import entries, file, tensors
+from shoestring.artifact.format import blocks, entries, file, indexed, tensors
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
@@ -155,7 +155,13 @@ def test_the_tables_and_limits_of_the_page():
         f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
         f"{file._LARGEST_LIST >> 20} MiB" in PAGE
     )
-    assert f"`.shoe` file, versions {file.VERSION} and {file.ENTRIES_VERSION}" in PAGE
+    assert f"`.shoe` file, versions {file.VERSION} to {indexed.VERSION}" in PAGE
+    assert f"a byte k, {blocks.LEAST_BITS} to {blocks.MOST_BITS}" in WORDS
+    assert f"at least 2^{blocks.LEAST_BITS} elements" in WORDS
+    assert f"tables (at most {lanes.MOST_TABLES})" in WORDS
+    assert f"those of a table add up to {lanes.TOTAL}" in WORDS
+    assert f"each segment of {lanes.SEGMENT} symbols" in WORDS
+    assert f"⌊n / {lanes.STEPS}⌋))⌋, but at most {lanes.MOST_LANES.bit_length() - 1}" in WORDS
     assert (
         f"| `{file.VERSION:02x}` | the version: {file.ENTRIES_VERSION:02x} where there are several "
         "entries |" in PAGE

@@ -10,13 +10,13 @@ from io import StringIO
 
 import pytest
 
+from shoestring.artifact.progress import LOG, listening, progress
 from shoestring.kit import progress as progress_of
-from shoestring.kit.progress import LOG, listening, progress
 
 
 @pytest.fixture(autouse=True)
 def all_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["shoestring.kit.progress"]
+    module = sys.modules["shoestring.artifact.progress"]
     monkeypatch.setattr(module, "QUIET_SECONDS", -1.0)
     monkeypatch.setattr(module, "LINE_SECONDS", -1.0)
 
@@ -77,7 +77,7 @@ def test_a_console_of_the_root_logger_counts_too():
     code = (
         "import logging, sys; logging.basicConfig(level=logging.INFO, format='%(name)s "
         "%(message)s')\n"
-        "import shoestring.kit.progress; module = sys.modules['shoestring.kit.progress']\n"
+        "import shoestring.artifact.progress; module = sys.modules['shoestring.artifact.progress']\n"
         "module.QUIET_SECONDS = module.LINE_SECONDS = -1.0\n"
         "with module.progress('packing', 1) as advance: advance('')"
     )

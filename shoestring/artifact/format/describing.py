@@ -1,0 +1,141 @@
+"""Adds names, notes and a signature to a file; its graphs and tensors stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from shoestring.artifact.errors import missing
+from shoestring.artifact.format import about, file, indexed
+from shoestring.artifact.format.dictionary import DICTIONARY
+from shoestring.artifact.format.file import Checkpoint
+from shoestring.artifact.wire import ShoeError, Writer, squeeze, unsqueeze
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+_LARGEST_GRAPH = 1 << 22
+_EXTRA = "sign"
+
+
+def described(
+    data: bytes,
+    *,
+    names: Sequence[str] | None = None,
+    notes: Mapping[str, str | None] | None = None,
+    max_bytes: int = file.MAX_BYTES,
+) -> bytes:
+    """The file with these names and notes besides those that it has, in version 4.
+
+    A signature is removed, since it would not be that of the new file.
+    `data`: the file, of any version but 1.
+    `names`: of the tensors; None: as they are; (): none, for a model.
+    `notes`: texts by key; a text of None removes the note.
+    `max_bytes`: as in `load`.
+    Raises ValueError for names that do not fit, and ShoeError for a damaged file.
+    """
+    bodies, version = dict(file.sections(data)), data[4]
+    if version == 1:
+        raise ShoeError(
+            "this file is of version 1: write it again with `save`, which makes a newer one"
+        )
+    content = file.unpack_any(data, max_bytes)
+    kept = {**content.notes, **(notes or {})}
+    given = content.names if names is None else tuple(names)
+    if len(set(given)) < len(given):
+        raise ValueError("two tensors have the same name")
+    absent = not given and not isinstance(content, Checkpoint)
+    if not absent and len(given) != len(content.tensors):
+        raise ValueError(f"there are {len(given)} names for {len(content.tensors)} tensors")
+    texts = {key: text for key, text in kept.items() if text is not None}
+    bodies[file.NAMES] = memoryview(about.encode(given, texts, indexed.VERSION))
+    if version < file.ENTRIES_VERSION and len(bodies[file.GRAPH]):
+        bodies[file.GRAPH] = memoryview(_unnamed(bodies[file.GRAPH]))
+    nothing = memoryview(b"")
+    return file.framed({**dict.fromkeys(file.SECTIONS, nothing), **bodies}, indexed.VERSION)
+
+
+def _unnamed(body: memoryview) -> bytes:
+    """The section of the graphs of version 4, for the graph of version 2 in a section."""
+    graph = unsqueeze(body, "graph", _LARGEST_GRAPH, DICTIONARY)
+    out = Writer()
+    out.varint(1)
+    out.text("")
+    out.varint(len(graph))
+    out += graph
+    return squeeze(bytes(out), DICTIONARY)
+
+
+def private_key(pem: bytes) -> Ed25519PrivateKey:
+    """The private Ed25519 key in a PEM file.
+
+    Raises ValueError for anything else, and ModuleNotFoundError where the extra `sign` is missing.
+    """
+    key = _key(pem)
+    if isinstance(key, _ed25519().Ed25519PrivateKey):
+        return key
+    raise ValueError("this is a public key: a file is signed with the private one")
+
+
+def public_key(pem: bytes) -> Ed25519PublicKey:
+    """The public Ed25519 key in a PEM file, or the one that belongs to the private key in it.
+
+    Raises as `private_key` does.
+    """
+    key = _key(pem)
+    return key.public_key() if isinstance(key, _ed25519().Ed25519PrivateKey) else key
+
+
+def _ed25519() -> ModuleType:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ModuleNotFoundError:
+        raise missing("cryptography", extra=_EXTRA, what="signatures") from None
+    return ed25519
+
+
+def _key(pem: bytes) -> Any:
+    kinds = _ed25519()
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        if b"PRIVATE KEY" in pem:
+            key = serialization.load_pem_private_key(pem, None)
+        else:
+            key = serialization.load_pem_public_key(pem)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"this is no key in PEM without a password: {error}") from None
+    if not isinstance(key, kinds.Ed25519PrivateKey | kinds.Ed25519PublicKey):
+        raise ValueError(
+            "this key is not of Ed25519: make one with `openssl genpkey -algorithm ed25519`"
+        )
+    return key
+
+
+def signed(data: bytes, key: Ed25519PrivateKey) -> bytes:
+    """The file with a signature by this key, in place of the one that it has."""
+    if data[4] != indexed.VERSION:
+        data = described(data)
+    message = bytes(indexed.signed_part(memoryview(data)))
+    return indexed.with_signature(data, indexed.ED25519, key.sign(message))
+
+
+def verify(data: bytes, key: Ed25519PublicKey) -> None:
+    """Raises ShoeError where the file is not signed by the private key that belongs to this one."""
+    from cryptography.exceptions import InvalidSignature
+
+    file.sections(data)
+    if data[4] != indexed.VERSION or indexed.signature(memoryview(data))[0] == indexed.UNSIGNED:
+        raise ShoeError("this file is not signed: nobody vouches for it")
+    _, given = indexed.signature(memoryview(data))
+    try:
+        key.verify(bytes(given), bytes(indexed.signed_part(memoryview(data))))
+    except InvalidSignature:
+        raise ShoeError(
+            "the signature is not by this key, or the file was changed since it was signed: do "
+            "not trust it"
+        ) from None
