@@ -77,7 +77,7 @@ def test_a_console_of_the_root_logger_counts_too():
     code = (
         "import logging, sys; logging.basicConfig(level=logging.INFO, format='%(name)s "
         "%(message)s')\n"
-        "import shoestring.artifact.progress; module = sys.modules['shoestring.artifact.progress']\n"
+        "import shoestring.artifact.progress as module\n"
         "module.QUIET_SECONDS = module.LINE_SECONDS = -1.0\n"
         "with module.progress('packing', 1) as advance: advance('')"
     )

@@ -46,7 +46,8 @@ def test_onnx_is_not_loaded_where_nothing_is_exported(asked: str):
 def test_a_module_does_not_hide_the_function_of_its_name():
     program = (
         "import shoestring.kit.exporting.export, shoestring.kit.training.loop, "
-        "shoestring.artifact.progress, shoestring.kit.importing.from_onnx; from shoestring import kit; "
+        "shoestring.artifact.progress, shoestring.kit.importing.from_onnx\n"
+        "from shoestring import kit\n"
         "from shoestring.kit import export, train, progress, from_onnx; print(all(callable(one) "
         "for one in (export, train, progress, from_onnx, kit.export, kit.train)))"
     )

@@ -12,8 +12,10 @@ from shoestring.artifact.format.file import (
     MAX_BYTES,
     NAMES,
     STREAM,
+    TABLE,
     Checkpoint,
     Content,
+    Entries,
     sections,
     unpack_any,
 )
@@ -61,27 +63,29 @@ def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> 
         )
         for i, (how, stream, header) in enumerate(zip(packed, streams, headers, strict=True))
     ]
-    if isinstance(content, Checkpoint):
-        rest = [
-            Line(
-                "names",
-                len(bodies[NAMES]),
-                f"{len(content.names)} names, {len(content.notes)} notes",
-            )
-        ]
-    elif isinstance(content, Content):
-        rest = [Line("graph", len(bodies[GRAPH]), _size(content.graph))]
-    else:
-        lengths = [float(len(graphs.encode(graph))) for graph in content.graphs.values()]
-        shares = _shares(len(bodies[GRAPH]), lengths)
-        pairs = zip(content.graphs.items(), shares, strict=True)
-        rest = [Line(f"graph {name}", share, _size(graph)) for (name, graph), share in pairs]
+    rest = _graph_lines(content, len(bodies[GRAPH]))
+    if len(bodies[NAMES]):
+        about = f"{len(content.names)} names, {len(content.notes)} notes"
+        rest.append(Line("names", len(bodies[NAMES]), about))
+    if len(table := bodies.get(TABLE, b"")):
+        rest.append(Line("table of blocks", len(table), "lengths and checksums"))
     used = sum(line.bytes for line in [*lines, *rest])
     return [
         *lines,
         *rest,
         Line("frame", len(data) - used, "mark, version, section lengths and checksum"),
     ]
+
+
+def _graph_lines(content: Content | Entries | Checkpoint, length: int) -> list[Line]:
+    """A line for each graph, which share the bytes of their section."""
+    if isinstance(content, Checkpoint):
+        return []
+    if isinstance(content, Content):
+        return [Line("graph", length, _size(content.graph))]
+    shares = _shares(length, [float(len(graphs.encode(one))) for one in content.graphs.values()])
+    pairs = zip(content.graphs.items(), shares, strict=True)
+    return [Line(f"graph {name}", share, _size(graph)) for (name, graph), share in pairs]
 
 
 def _size(graph: Graph) -> str:

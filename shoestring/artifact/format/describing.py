@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,20 @@ def described(
     return file.framed({**dict.fromkeys(file.SECTIONS, nothing), **bodies}, indexed.VERSION)
 
 
+def with_names(data: bytes, members: Sequence[str], notes: Mapping[str, str]) -> bytes:
+    """The file of a model with these notes and the names of its tensors.
+
+    `members`: the names of the module's distinct parameters and buffers, in its order; (): none.
+    Constants of the graph are numbered.
+    """
+    number = count(1)
+    names = [
+        f"constant {next(number)}" if tensor.member is None else members[tensor.member]
+        for tensor in (file.unpack_any(data, 1 << 62).tensors if members else [])
+    ]
+    return described(data, names=names, notes=notes, max_bytes=1 << 62)
+
+
 def _unnamed(body: memoryview) -> bytes:
     """The section of the graphs of version 4, for the graph of version 2 in a section."""
     graph = unsqueeze(body, "graph", _LARGEST_GRAPH, DICTIONARY)
@@ -108,7 +123,8 @@ def _key(pem: bytes) -> Any:
         else:
             key = serialization.load_pem_public_key(pem)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"this is no key in PEM without a password: {error}") from None
+        why = str(error).partition(".")[0]
+        raise ValueError(f"this is no key in PEM without a password: {why}") from None
     if not isinstance(key, kinds.Ed25519PrivateKey | kinds.Ed25519PublicKey):
         raise ValueError(
             "this key is not of Ed25519: make one with `openssl genpkey -algorithm ed25519`"

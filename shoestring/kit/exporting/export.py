@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from shoestring.artifact import tree
-from shoestring.artifact.format import file, saving
+from shoestring.artifact.format import describing, file, saving
 from shoestring.artifact.format.graph import OperatorError
 from shoestring.artifact.format.graph import encode as encode_graph
 from shoestring.artifact.format.tensors import NUMBERS, Tensor, unsigned
@@ -61,18 +61,20 @@ def save(
     *,
     exported: Exported | None = None,
     smallest: bool = False,
+    names: bool = False,
+    notes: Mapping[str, str] | None = None,
 ) -> int:
     """Write the file of a model and return its size in bytes.
 
-    The file is written whole or not at all. It is lossless: its weights are the module's, bit for
-    bit.
+    The file is written whole or not at all, and its weights are the module's, bit for bit.
 
     `task`: gives the example that the model is exported with.
     `path`: where the file goes.
-    `exported`: the result of `export(model, task)`, for a model of which only weights have changed
-        since.
+    `exported`: the result of `export(model, task)`, if only weights have changed since.
     `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million per second where
         numba is installed (the extra `fast`), 0.1 million where it is not.
+    `names`: whether the file has the names of its tensors; they take bytes.
+    `notes`: texts by key for those who get the file, such as `{"licence": "Apache-2.0"}`.
 
     Raises ExportError as `export` does, ValueError for NaN or infinite weights that the graph uses
     (others are named in a SkippedWarning), and OSError where the file cannot be written.
@@ -82,6 +84,9 @@ def save(
     exported = exported or export(model, task)
     check_finite(model, exported.wanted)
     data = pack(model, exported, smallest=smallest)
+    if names or notes:
+        members = [weight.name for weight in parameters_of(model)] if names else []
+        data = describing.with_names(data, members, notes or {})
     saving.save(path, data)
     return len(data)
 
