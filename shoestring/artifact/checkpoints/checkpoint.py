@@ -292,6 +292,24 @@ def tied(content: Checkpoint) -> dict[str, str]:
     return json.loads(content.notes.get(_TIED, "{}"))
 
 
+def metadata(content: Checkpoint) -> dict[str, str]:
+    """The metadata of the .safetensors file that was packed; raises ShoeError."""
+    header = _kept_header(content)
+    try:
+        return _noted_metadata(content) if header is None else read_header(header)[1]
+    except ValueError as error:
+        raise ShoeError(f"damaged file: {error}") from None
+
+
+def _noted_metadata(content: Checkpoint) -> dict[str, str]:
+    """The metadata in the notes, which are there where the header is not kept."""
+    return {
+        key.removeprefix(_METADATA): note
+        for key, note in content.notes.items()
+        if key.startswith(_METADATA)
+    }
+
+
 def _kept_header(content: Checkpoint) -> bytes | None:
     return content.notes[_HEADER].encode() if _HEADER in content.notes else None
 
@@ -304,17 +322,12 @@ def _entries_of(header: bytes) -> list[Entry]:
 
 
 def _plain_header(content: Checkpoint) -> bytes:
-    metadata = {
-        key.removeprefix(_METADATA): note
-        for key, note in content.notes.items()
-        if key.startswith(_METADATA)
-    }
     bare = Checkpoint(
         content.tensors,
         content.names,
         {key: note for key, note in content.notes.items() if key == _TIED},
     )
-    return write_header(everything(bare), metadata)
+    return write_header(everything(bare), _noted_metadata(content))
 
 
 def _bits(values: memoryview, entry: Entry) -> np.ndarray:

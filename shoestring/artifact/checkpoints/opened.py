@@ -81,11 +81,21 @@ class Opened:
         small = len(self.content.tensors) - len(self._large)
         return 1 + small + sum(len(tensor.parts) for tensor in self._large.values())
 
-    def named(self, name: str) -> Named:
-        """The tensor with its type and shape, and its bits; raises KeyError and ShoeError."""
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The metadata of the .safetensors file that was packed."""
+        return checkpoints.metadata(self.content)
+
+    def described(self, name: str) -> Named:
+        """The tensor with its type and shape, and no bits that mean anything; raises KeyError."""
         if name not in self._named:
             raise KeyError(f"there is no tensor {name!r} in this checkpoint")
-        one, index = self._named[name], self._places[name]
+        return self._named[name]
+
+    def named(self, name: str) -> Named:
+        """The tensor with its type and shape, and its bits; raises KeyError and ShoeError."""
+        one = self.described(name)
+        index = self._places[name]
         if index not in self._large:
             return one
         return Named(name, one.dtype, one.shape, self._large[index].read(self._region))
@@ -103,7 +113,7 @@ class Opened:
         if kind == "bfloat16" or one.dtype.startswith("F8"):
             raise TypeError(
                 f"numpy has no {one.dtype}: take named({name!r}).bits, or read it with torch "
-                "(shoestring.kit.weights.checkpoint.tensor)"
+                "(shoestring.kit.weights.checkpoint.tensor_of)"
             )
         return one.bits.view(np.dtype(kind)).reshape(one.shape)
 

@@ -181,7 +181,7 @@ def as_torch(packed: Checkpoint) -> tuple[bytes, str]:
     owners, tensors = tied(packed), {}
     for named in everything(packed):
         owner = owners.get(named.name)
-        tensors[named.name] = tensors[owner] if owner is not None else _tensor(named)
+        tensors[named.name] = tensors[owner] if owner is not None else tensor_of(named)
     nest: Any = tensors
     if STRUCTURE in packed.notes:
         try:
@@ -193,8 +193,10 @@ def as_torch(packed: Checkpoint) -> tuple[bytes, str]:
     return buffer.getvalue(), "the tensors that were packed, bit for bit, as torch.save writes them"
 
 
-def _tensor(named: Named) -> Tensor:
-    bits = torch.from_numpy(named.bits.reshape(-1).copy())
+def tensor_of(named: Named) -> Tensor:
+    """The tensor of PyTorch with this type, shape and bits."""
+    flat = named.bits.reshape(-1)
+    bits = torch.from_numpy(flat if flat.flags.writeable else flat.copy())
     if named.dtype == "C64":
         return torch.view_as_complex(bits.view(torch.float32).reshape(*named.shape, 2))
     return bits.view(_TORCH[named.dtype]).reshape(named.shape)
