@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,15 @@ from shoestring.artifact.format.saving import check_file
 from shoestring.artifact.format.tensors import BLOCKS, unsigned
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError
+
+RELEASED = 1 << 26
+"""So many bytes are read from a memory map before its memory is given back."""
+
+
+def release(mapped: mmap.mmap) -> None:
+    """Give the memory of a map back, where the system can; it is read again when it is needed."""
+    with suppress(AttributeError):  # Windows has no such call
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class Opened:
@@ -140,7 +150,13 @@ class Opened:
             tensor.decode(self._region, part, fast, bits)
             return bits
 
-        return in_order(decode, jobs(), workers)
+        done = 0
+        for bits in in_order(decode, jobs(), workers):
+            done += bits.nbytes
+            if self._map is not None and done > RELEASED:
+                release(self._map)
+                done = 0
+            yield bits
 
     def close(self) -> None:
         """Close the file. Tensors that were read stay."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from shoestring.artifact.checkpoints import checkpoint as checkpoints
-from shoestring.artifact.checkpoints.opened import Opened
+from shoestring.artifact.checkpoints.opened import RELEASED, Opened, release
 from shoestring.artifact.checkpoints.packing import (
     Packing,
     by_type,
@@ -33,7 +31,6 @@ from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError, Writer
 
 _MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
-_RELEASED = 1 << 26  # so many bytes of a memory map are read before they are given back
 Advance = Callable[[str], None]
 """Called with "" after each block."""
 
@@ -136,7 +133,7 @@ def _write_blocks(
         parts[job.index].append(writer.block(data))
         advance("")
         done += job.piece.nbytes
-        if content.map is not None and done > _RELEASED:
+        if content.map is not None and done > RELEASED:
             release(content.map)
             done = 0
     return {
@@ -148,12 +145,6 @@ def _write_blocks(
         )
         for index in large
     }
-
-
-def release(mapped: mmap.mmap) -> None:
-    """Give the memory of a map back, where the system can; it is read again when it is needed."""
-    with suppress(AttributeError):  # Windows has no such call
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _write_index(

@@ -1,0 +1,216 @@
+"""Checkpoints as streams: packed, unpacked, read one tensor at a time, and in shards."""
+
+import io
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save_file
+
+from shoestring.artifact import ShoeError
+from shoestring.artifact.checkpoints import checkpoint as checkpoints
+from shoestring.artifact.checkpoints import sharded, streaming
+from shoestring.artifact.checkpoints.opened import Opened
+from shoestring.artifact.format import blocks, file, tensor_writer
+
+RANDOM = np.random.default_rng(6)
+ARRAYS = {
+    "first": (0.02 * RANDOM.standard_normal((500, 300))).astype(np.float32),
+    "steps": np.arange(7),
+    "half": (0.02 * RANDOM.standard_normal((260, 300))).astype(np.float16),
+    "mask": RANDOM.random((400, 300)) < 0.1,
+    "zeros": np.zeros((300, 300), np.float32),
+    "scalar": np.array(2.5),
+}
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """(the .safetensors file, the packed one)."""
+    source, out = tmp_path / "model.safetensors", tmp_path / "model.shoe"
+    save_file(ARRAYS, source, {"format": "np"})
+    streaming.pack_checkpoint(checkpoints.from_safetensors(source), source, out)
+    return source, out
+
+
+def test_the_file_comes_back_byte_for_byte(packed):
+    source, out = packed
+    stream = io.BytesIO()
+    with Opened(out) as opened:
+        size, what = streaming.unpack_safetensors(opened, stream)
+    assert stream.getvalue() == source.read_bytes() and size == source.stat().st_size
+    assert what == "the file that was packed, byte for byte"
+    assert out.read_bytes()[4] == 4 and out.stat().st_size < 0.75 * size
+    assert checkpoints.as_safetensors(checkpoints.read(out))[0] == source.read_bytes()
+
+
+def test_one_tensor_is_read_alone(packed, monkeypatch):
+    _, out = packed
+    decoded = []
+    decode = blocks.decode
+    monkeypatch.setattr(
+        blocks, "decode", lambda data, *more: (decoded.append(len(data)), decode(data, *more))
+    )
+    with sharded.open(out) as opened:
+        assert sorted(opened.names) == sorted(ARRAYS) and not decoded
+        for name, array in ARRAYS.items():
+            found = opened.tensor(name)
+            assert found.dtype == array.dtype and found.shape == array.shape
+            np.testing.assert_array_equal(found, array)
+            assert opened.described(name).shape == array.shape
+        assert len(decoded) == 4
+        assert opened.metadata == {"format": "np"}
+        with pytest.raises(KeyError, match="no tensor 'absent'"):
+            opened.tensor("absent")
+
+
+def test_types_that_numpy_does_not_have_say_so(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch
+
+    source, out = tmp_path / "a.safetensors", tmp_path / "a.shoe"
+    save_torch(
+        {"w": torch.randn(4, 4).bfloat16(), "f": torch.randn(3).to(torch.float8_e5m2)}, source
+    )
+    streaming.pack_checkpoint(checkpoints.from_safetensors(source), source, out)
+    with Opened(out) as opened:
+        for name, kind in (("w", "BF16"), ("f", "F8_E5M2")):
+            with pytest.raises(TypeError, match=f"numpy has no {kind}"):
+                opened.tensor(name)
+        assert opened.named("w").bits.dtype == np.uint16
+
+
+def test_a_file_of_version_2_is_opened_too(tmp_path, packed):
+    old = tmp_path / "old.shoe"
+    few = {name: ARRAYS[name] for name in ("steps", "scalar")}
+    save_file(few, tmp_path / "few.safetensors")
+    old.write_bytes(file.pack(checkpoints.from_safetensors(tmp_path / "few.safetensors")))
+    with Opened(old) as opened:
+        assert old.read_bytes()[4] == 2
+        np.testing.assert_array_equal(opened.tensor("steps"), ARRAYS["steps"])
+
+
+def test_small_tensors_are_bounded_in_memory(packed, monkeypatch):
+    content = checkpoints.from_safetensors(packed[0])
+    large = {content.names[i] for i in streaming._large(content.tensors)}
+    assert large == {"first", "half", "mask", "zeros"}
+    monkeypatch.setattr(tensor_writer, "BLOCKS_FROM", 1 << 30)
+    assert streaming._large(content.tensors) == []
+    monkeypatch.setattr(streaming, "_MOST_SMALL", 1000)
+    assert len(streaming._large(content.tensors)) == 4
+
+
+def test_a_damaged_block_is_named_and_the_others_are_read(packed):
+    _, out = packed
+    data = bytearray(out.read_bytes())
+    data[50] ^= 1
+    out.write_bytes(data)
+    with Opened(out) as opened:
+        np.testing.assert_array_equal(opened.tensor("half"), ARRAYS["half"])
+        with pytest.raises(ShoeError, match="checksum of a block is wrong"):
+            opened.tensor("first")
+        with pytest.raises(ShoeError, match="checksum of a block is wrong"):
+            streaming.unpack_safetensors(opened, io.BytesIO())
+
+
+def test_what_does_not_come_back_is_not_written(tmp_path, packed, monkeypatch):
+    source, _ = packed
+    out = tmp_path / "other.shoe"
+    encode = blocks.encode
+    monkeypatch.setattr(
+        blocks, "encode", lambda bits, *more: encode(bits ^ bits.dtype.type(1), *more)
+    )
+    with pytest.raises(ShoeError, match="does not come back as it was"):
+        streaming.pack_checkpoint(checkpoints.from_safetensors(source), source, out)
+    assert not out.exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_shards_are_packed_and_opened_by_their_index(tmp_path):
+    names = list(ARRAYS)
+    shards = {"model-1.safetensors": names[:3], "model-2.safetensors": names[3:]}
+    listed = {"metadata": {"total_size": 1}, "weight_map": {}}
+    for shard, inside in shards.items():
+        save_file({name: ARRAYS[name] for name in inside}, tmp_path / shard)
+        listed["weight_map"] |= dict.fromkeys(inside, shard)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps(listed))
+    run = [sys.executable, "-m", "shoestring.cli"]
+    subprocess.run([*run, "pack", index], check=True, capture_output=True)
+    made = tmp_path / "model.shoe.index.json"
+    assert json.loads(made.read_text())["weight_map"]["first"] == "model-1.shoe"
+    with sharded.open(made) as opened:
+        assert opened.names == names
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(opened.tensor(name), array)
+        with pytest.raises(KeyError, match="absent"):
+            opened.tensor("absent")
+    again = subprocess.run([*run, "pack", index], check=True, capture_output=True, text=True)
+    assert again.stdout.count("is there already") == 2
+    back = tmp_path / "back"
+    subprocess.run([*run, "unpack", made, back], check=True, capture_output=True)
+    for shard in shards:
+        assert (back / shard).read_bytes() == (tmp_path / shard).read_bytes()
+    assert json.loads((back / index.name).read_text()) == listed
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is no index"),
+        ("[]", "is no index"),
+        ('{"weight_map": {"a": 5}}', "is no index"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "not in its folder"),
+        ('{"weight_map": {"a": "absent.shoe"}}', "not there"),
+    ],
+)
+def test_indexes_that_do_not_fit_are_refused(tmp_path, text, why):
+    path = tmp_path / "model.shoe.index.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=why):
+        sharded.read_index(path)
+
+
+def test_unpacking_to_standard_output_and_to_a_pipe(tmp_path, packed):
+    import os
+
+    source, out = packed
+    run = [sys.executable, "-m", "shoestring.cli", "unpack", out]
+    done = subprocess.run([*run, "-"], check=True, capture_output=True)
+    assert done.stdout == source.read_bytes() and b"byte for byte" in done.stderr
+    if os.name != "posix":
+        return
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    subprocess.run([*run, pipe], check=True, capture_output=True)
+    reader.join(60)
+    assert read == [source.read_bytes()] and pipe.is_fifo()
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_few_blocks(tmp_path):
+    path = tmp_path / "large.safetensors"
+    rows = (0.02 * RANDOM.standard_normal((1 << 20,))).astype(np.float32)
+    save_file({f"w{i}": np.roll(rows, i).reshape(1024, -1) for i in range(120)}, path)  # 500 MB
+    program = """
+import resource, sys
+from pathlib import Path
+from shoestring.artifact.checkpoints import checkpoint, streaming
+from shoestring.artifact.checkpoints.opened import Opened
+source, out, back = map(Path, sys.argv[1:])
+streaming.pack_checkpoint(checkpoint.from_safetensors(source), source, out)
+with Opened(out) as opened, back.open("wb") as stream:
+    streaming.unpack_safetensors(opened, stream)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    files = [path, tmp_path / "large.shoe", tmp_path / "back.safetensors"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *files], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) < 450, "MB; the checkpoint has 503"
+    assert files[2].read_bytes() == path.read_bytes()
+    assert set(load(files[2].read_bytes())) == {f"w{i}" for i in range(120)}
