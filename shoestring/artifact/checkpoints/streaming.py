@@ -36,9 +36,9 @@ Advance = Callable[[str], None]
 
 
 class _Job(NamedTuple):
-    """A block of a tensor: its index in the list, the tensor, and the block's elements."""
+    """A block of a tensor: its place in the list, the tensor, and the block's elements."""
 
-    index: int
+    place: int
     tensor: Tensor
     piece: np.ndarray
 
@@ -130,7 +130,7 @@ def _write_blocks(
 
     done = 0
     for job, data in in_order(encode, jobs(), workers):
-        parts[job.index].append(writer.block(data))
+        parts[job.place].append(writer.block(data))
         advance("")
         done += job.piece.nbytes
         if content.map is not None and done > RELEASED:
@@ -218,5 +218,5 @@ def unpack_safetensors(
 def _bytes(bits: np.ndarray) -> memoryview:
     """The bits in bytes, the lowest byte of each element first."""
     if sys.byteorder == "little":
-        return memoryview(bits.view(np.uint8))
+        return bits.view(np.uint8).data
     return memoryview(little_endian(bits))

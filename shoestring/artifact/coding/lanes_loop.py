@@ -107,7 +107,7 @@ def _encode(
     choice: Any,
     states: Any,
     words: Any,
-) -> int:
+) -> Any:
     """Encode from the last symbol to the first; returns where the words begin."""
     lanes, at = len(states), len(words)
     start = (len(symbols) - 1) // lanes * lanes
@@ -132,7 +132,7 @@ def _encode(
 
 def _decode(
     words: Any, count: int, states: Any, symbols: Any, steps: Any, choice: Any, out: Any
-) -> int:
+) -> Any:
     """Decode all symbols into `out`; returns how many words were used, -1 for more than `count`."""
     lanes, at = len(states), 0
     for start in range(0, len(out), lanes):

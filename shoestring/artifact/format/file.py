@@ -182,7 +182,7 @@ def _graphs(content: Content | Entries | Checkpoint, version: int) -> bytes:
     return squeeze(entries.encode(content.graphs), DICTIONARY)
 
 
-def framed(bodies: Mapping[int, bytes], version: int = VERSION) -> bytes:
+def framed(bodies: Mapping[int, bytes | memoryview], version: int = VERSION) -> bytes:
     """The bytes of a file with these sections, by their number, their lengths and a checksum."""
     if version == indexed.VERSION:
         return indexed.framed(bodies[REGION], [bodies[kind] for kind in _INDEX])

@@ -127,12 +127,12 @@ class IndexedWriter:
         return len(HEAD) + self.at + len(end)
 
 
-def framed(region: bytes, sections: Sequence[bytes]) -> bytes:
+def framed(region: bytes | memoryview, sections: Sequence[bytes | memoryview]) -> bytes:
     """The bytes of a file with these blocks and these sections of its index."""
-    return HEAD + region + _end(sections)
+    return b"".join([HEAD, region, _end(sections)])
 
 
-def _end(sections: Sequence[bytes]) -> bytes:
+def _end(sections: Sequence[bytes | memoryview]) -> bytes:
     """The index and what comes after it."""
     index = Writer()
     for section in sections[:-1]:

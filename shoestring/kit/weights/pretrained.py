@@ -37,7 +37,8 @@ def packed_pretrained() -> Iterator[None]:
     except ModuleNotFoundError:
         raise missing("transformers", extra="dev", what="reading packed models") from None
     names = "safe_open", "_get_resolved_checkpoint_files"
-    kept = {name: vars(modeling_utils).get(name) for name in names}
+    scope = modeling_utils.__dict__
+    kept = {name: scope.get(name) for name in names}
     if None in kept.values():
         raise RuntimeError(
             "this version of transformers reads checkpoints in another way: use version 5, or "
@@ -58,10 +59,10 @@ def packed_pretrained() -> Iterator[None]:
         return found or resolving(*given, **more)  # pyright: ignore[reportOptionalCall]
 
     try:
-        vars(modeling_utils).update(dict(zip(names, (safe_open, resolve), strict=True)))
+        scope.update(dict(zip(names, (safe_open, resolve), strict=True)))
         yield
     finally:
-        vars(modeling_utils).update(kept)
+        scope.update(kept)
 
 
 def _files(folder: Path) -> tuple[list[str], dict[str, Any] | None] | None:
