@@ -104,12 +104,8 @@ def deep_compression(
     """
     chosen = settings or SETTINGS[network]
     sealed = task.sealed()
-    steps = STEPS_IN_A_PASS
-    with seeded(seed):
-        training = Training(steps * chosen.training_passes)
-        model = train(network(), sealed, training, what="training the network")
+    model = uncompressed(network, task, chosen, seed=seed)
     exported = export(model, sealed)
-    taught = replace(task, augment=moved).sealed().taught_by(clone(model).eval())
     stages: list[Stage] = []
 
     def stage(name: str, now: nn.Module, counted: int | None = None) -> None:
@@ -121,16 +117,38 @@ def deep_compression(
         say(stages[-1])
 
     stage("uncompressed", model, parameter_bytes(model))
-    training = Training(steps * chosen.pruning_passes, AdamW(chosen.learning_rate))
-    pruning = Magnitude(density=chosen.density, training=training, ramp=Ramp(rounds=40))
-    pruned = apply(pruning, model, taught, ledger=ledger, seed=seed)
+    prune, share = steps_of(chosen)
+    taught = shifted(task, model)
+    pruned = apply(prune, model, taught, ledger=ledger, seed=seed)
     stage("pruned", pruned)
-    training = Training(steps * chosen.sharing_passes, AdamW(1e-4))
-    sharing = WeightSharing(levels=chosen.levels, vector_levels=16, training=training)
-    shared = apply(sharing, pruned, taught, ledger=ledger, seed=seed)
+    shared = apply(share, pruned, taught, ledger=ledger, seed=seed)
     stage("shared", shared, layout_2015(shared))
     stage("coded", shared)
     return stages
+
+
+def uncompressed(
+    network: type[nn.Module], task: Supervised, settings: Settings, *, seed: int
+) -> nn.Module:
+    """The network that is compressed, trained on the images as they are."""
+    with seeded(seed):
+        training = Training(STEPS_IN_A_PASS * settings.training_passes)
+        return train(network(), task.sealed(), training, what="training the network")
+
+
+def shifted(task: Supervised, model: nn.Module) -> Supervised:
+    """What the network recovers with: images shifted by up to a pixel, taught by `model`."""
+    return replace(task, augment=moved).sealed().taught_by(clone(model).eval())
+
+
+def steps_of(settings: Settings) -> tuple[Magnitude, WeightSharing]:
+    """The two techniques, in order: pruning and weight sharing."""
+    pruning = Training(STEPS_IN_A_PASS * settings.pruning_passes, AdamW(settings.learning_rate))
+    sharing = Training(STEPS_IN_A_PASS * settings.sharing_passes, AdamW(1e-4))
+    return (
+        Magnitude(density=settings.density, training=pruning, ramp=Ramp(rounds=40)),
+        WeightSharing(levels=settings.levels, vector_levels=16, training=sharing),
+    )
 
 
 def layout_2015(model: nn.Module) -> int:
