@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rows import results
+from rows import conditions_told, results
 
 TITLES = {
     "crepe-tiny": "CREPE tiny: pitch within 50 cents",
@@ -51,4 +51,4 @@ def others() -> str:
             ]
             lines.append(f"| {f'`{tool}`' if '<=' in tool else tool} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
-    return "\n\n".join(parts) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n\n".join(parts) + f"\n\n{conditions_told(found)}"

@@ -266,7 +266,9 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
         elif not tool.torch:
             runs[tool.name] = run_of(folder / tool.folder, feeds)
     found = dict(zip(runs, in_turn(list(runs.values()), seconds=seconds), strict=True))
-    rows.add(f"{name} / float32", f"batch {batch}, one run", found["float32"].median, "ms", 0)
+    rows.add(
+        f"{name} / float32", f"batch {batch}, one run", found["float32"].median, "ms", 0, timed=True
+    )
     for which, timing in found.items():
         ratio_rows(rows, f"{name} / {which}", batch, ratio(timing, found["float32"]))
     for tool in there:
@@ -280,7 +282,14 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
             done = subprocess.run([*command, *arguments], capture_output=True, text=True)
             if done.returncode:
                 why = first_line(RuntimeError(done.stderr.strip().splitlines()[-1]))
-                rows.add(f"{name} / {tool.name}", f"batch {batch}: not timed: {why}", 1, "", 0)
+                rows.add(
+                    f"{name} / {tool.name}",
+                    f"batch {batch}: not timed: {why}",
+                    1,
+                    "",
+                    0,
+                    timed=True,
+                )
                 continue
             pair = json.loads(done.stdout.splitlines()[-1])
             peer, fp32 = (
@@ -292,7 +301,7 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
 
 def ratio_rows(rows: Rows, subject: str, batch: int, found: Ratio) -> None:
     for what, value in (("", found.median), (", low", found.low), (", high", found.high)):
-        rows.add(subject, f"batch {batch}, time to float32's{what}", value, "times", 0)
+        rows.add(subject, f"batch {batch}, time to float32's{what}", value, "times", 0, timed=True)
 
 
 def first_line(error: Exception) -> str:

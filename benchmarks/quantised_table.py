@@ -1,11 +1,13 @@
 """The tables of `docs/faster.md`, from the results of `quantised.py`.
 
-One for each network, a row for each tool.
+One for each network, a row for each tool. Speeds have a column for each processor seen.
 """
 
 from __future__ import annotations
 
-from rows import results
+from collections.abc import Mapping
+
+from rows import conditions_told, on, processors, results
 
 TITLES = {
     "resnet20": "ResNet-20, CIFAR-10",
@@ -24,39 +26,53 @@ def quantised() -> str:
         for name in TITLES
         if any(row["subject"].startswith(f"{name} / ") for row in found)
     ]
-    return "\n\n".join([*parts, f"Conditions: {found[0]['conditions']}."])
+    return "\n\n".join([*parts, conditions_told(found)])
 
 
 def short() -> str:
-    """For the README: of each network ours, and the fastest of the others that loses no more than
-    half a point.
-    """
+    """Of each network ours, and the fastest of the others that loses no more than half a point."""
     found = results("quantised")
+    seen = processors(found)
+    heads = [
+        f"{what} ({one})"
+        for one in seen
+        for what in ("times as fast, batch 1 and 32", "in OpenVINO", "fastest of the others")
+    ]
     lines = [
-        "| network | bytes | test score % | times as fast, batch 1 and 32 | in OpenVINO | fastest "
-        "of the others |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| network | bytes | test score % | {' | '.join(heads)} |",
+        f"| --- | --- | --- |{' --- |' * len(heads)}",
     ]
     for name, title in TITLES.items():
         tools = by_tool(name, found)
         plain, ours = tools["float32"], tools["ours"]
-        others = {
-            tool: both(values)
-            for tool, values in tools.items()
-            if not tool.startswith(("float32", "ours"))
-            and values.get("test difference", -1.0) >= -0.5
-            and both(values)
-        }
-        best = min(others, key=lambda tool: tools[tool]["batch 1, time to float32's"])
-        lines.append(
-            f"| {title} | {plain['file']:,.0f} to {ours['file']:,.0f} | {plain['test score']:.2f} "
-            f"to {ours['test score']:.2f} | **{both(ours)}** | {both(tools['ours in OpenVINO'])} | "
-            f"{best}: {others[best]} |"
-        )
+        cells = [
+            title,
+            f"{plain['file']:,.0f} to {ours['file']:,.0f}",
+            f"{plain['test score']:.2f} to {ours['test score']:.2f}",
+        ]
+        for one in seen:
+            its = by_tool(name, on(one, found))
+            cells += [both(its["ours"]), both(its["ours in OpenVINO"]), fastest(its)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def both(values: dict[str, float]) -> str:
+def fastest(tools: Mapping[str, Mapping[str, float]]) -> str:
+    """Of the tools but ours that lose no more than half a point, the fastest at batch 1."""
+    others = {
+        tool: both(values)
+        for tool, values in tools.items()
+        if not tool.startswith(("float32", "ours"))
+        and values.get("test difference", -1.0) >= -0.5
+        and both(values)
+    }
+    if not others:
+        return "not timed"
+    best = min(others, key=lambda tool: tools[tool]["batch 1, time to float32's"])
+    return f"{best}: {others[best]}"
+
+
+def both(values: Mapping[str, float]) -> str:
     """How many times as fast, at both sizes of batch; empty where it was not timed."""
     names = [f"batch {batch}, time to float32's" for batch in BATCHES]
     return (
@@ -79,20 +95,18 @@ def by_tool(name: str, found: list[dict]) -> dict[str, dict[str, float]]:
 def table(name: str, found: list[dict]) -> str:
     """A row for each tool: float32, ours, the others."""
     tools = by_tool(name, found)
-    once = ", ".join(f"{tools['float32'][f'batch {batch}, one run']:.3g} ms" for batch in BATCHES)
-    lines = [
-        f"**{TITLES[name]}** (float32 in ONNX Runtime, batch 1 and 32: {once})",
-        "",
-        "| | bytes | test score % | difference, points (95 %) | times as fast, batch 1 | batch 32 "
-        "| minutes |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    timed = {one: by_tool(name, on(one, found)) for one in processors(found)}
+    lines = [f"**{TITLES[name]}** (float32 in ONNX Runtime, batch 1 and 32: {_once(timed)})", ""]
+    heads = ["bytes", "test score %", "difference, points (95 %)"]
+    for one in timed:
+        heads += [f"times as fast, batch 1 ({one})", f"batch 32 ({one})"]
+    lines += [f"| | {' | '.join(heads)} | minutes |", f"| --- |{' --- |' * (len(heads) + 1)}"]
     for tool, values in sorted(
         tools.items(),
         key=lambda one: 2 - one[0].startswith("ours") - 2 * one[0].startswith("float32"),
     ):
         if reason := next((metric for metric in values if metric.startswith("failed: ")), None):
-            lines.append(f"| {tool} | {reason} | | | | | |")
+            lines.append(f"| {tool} | {reason} |{' |' * len(heads)}")
             continue
         of = tool.removesuffix(" in OpenVINO")  # the same file in another runtime
         size, score = (
@@ -107,8 +121,28 @@ def table(name: str, found: list[dict]) -> str:
                 else ('"', '"')
             )
         minutes = "" if tool == "float32" or "minutes" not in values else f"{values['minutes']:.1f}"
-        speeds = " | ".join(speed(values, batch) for batch in BATCHES)
+        speeds = " | ".join(
+            speed(its.get(tool, {}), batch) for its in timed.values() for batch in BATCHES
+        )
         lines.append(f"| {tool} | {size} | {score} | {apart} | {speeds} | {minutes} |")
+    return "\n".join([*lines, *_foretold(name, tools, found)])
+
+
+def _once(timed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """The milliseconds of float32, on each processor that timed it."""
+    return "; ".join(
+        ", ".join(f"{its['float32'][f'batch {batch}, one run']:.3g} ms" for batch in BATCHES)
+        + f" on {processor}"
+        for processor, its in timed.items()
+        if "batch 1, one run" in its.get("float32", {})
+    )
+
+
+def _foretold(name: str, tools: Mapping[str, Mapping[str, float]], found: list[dict]) -> list[str]:
+    """What the module foretold, other seeds of ours, and the layers that stayed in floating
+    point.
+    """
+    lines: list[str] = []
     if (apart := tools.get("ours", {}).get("the file's less the module's")) is not None:
         lines += [
             "",
@@ -129,7 +163,7 @@ def table(name: str, found: list[dict]) -> str:
             )
         if kept := int(tools["ours"]["layers in floating point"]):
             lines[-1] += f" {kept} layers stayed in floating point."
-    return "\n".join(lines)
+    return lines
 
 
 def difference(values: dict[str, float]) -> str:

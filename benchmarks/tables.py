@@ -23,7 +23,7 @@ from rate_tables import chart, rate, short
 from recipe_tables import tables as recipe_tables
 from rooms_table import rooms
 from rounding_table import rounding
-from rows import results, spread, values
+from rows import conditions_told, metrics, on, processors, results, spread, values
 from sensitivity_table import fallback, sensitivity
 from structure_table import digits as structure_digits
 from structure_table import structure
@@ -95,7 +95,7 @@ def deep_compression() -> str:
                 f"{spread(values(found, name, f'{stage} test error'), '.2f')} | "
                 f"{PUBLISHED[name].get(stage, '')} |"
             )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def coding() -> str:
@@ -123,29 +123,32 @@ def coding() -> str:
         "ours, smallest, decoded without numba",
         "nncodec, decoded",
     )
+    seen = processors(found)
+    heads = [f"{what} ({its})" for its in seen for what in (*speeds, "our time / nncodec's")]
     fast = [
-        f"| million numbers decoded a second | {' | '.join(speeds)} | our time / nncodec's |",
-        "| --- |" + " --- |" * (len(speeds) + 1),
+        f"| million numbers decoded a second | {' | '.join(heads)} |",
+        "| --- |" + " --- |" * len(heads),
     ]
     for subject in dict.fromkeys(row["subject"] for row in found if row["subject"] != "numba"):
-        one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
+        one = metrics(found, subject)
         sizes = (f"{one[coder]:,.0f}" if coder in one else "" for coder in coders)
         share = min(one["ours"], one["ours, smallest"]) / one["static entropy"]
         lines.append(
             f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(sizes)} | {share:.3f} |"
         )
-        rates = (f"{one[speed]:.2g}" if speed in one else "" for speed in speeds)
-        ratio = one.get("our time to decode against nncodec's")
-        fast.append(
-            f"| {subject} | {' | '.join(rates)} | {'' if ratio is None else f'{ratio:.1f}'} |"
-        )
+        cells: list[str] = []
+        for its in seen:
+            one = metrics(on(its, found), subject)
+            cells += [f"{one[speed]:.2g}" if speed in one else "" for speed in speeds]
+            ratio = one.get("our time to decode against nncodec's")
+            cells.append("" if ratio is None else f"{ratio:.1f}")
+        fast.append(f"| {subject} | {' | '.join(cells)} |")
     numba = "; ".join(
-        f"{row['metric']}: {row['value']:.1f} s" for row in found if row["subject"] == "numba"
+        f"{row['metric']}: {row['value']:.1f} s ({row['processor']})"
+        for row in found
+        if row["subject"] == "numba"
     )
-    return (
-        "\n".join([*lines, "", *fast])
-        + f"\n\nnumba: {numba}.\n\nConditions: {found[0]['conditions']}."
-    )
+    return "\n".join([*lines, "", *fast]) + f"\n\nnumba: {numba}.\n\n{conditions_told(found)}"
 
 
 def techniques(chosen: Callable[[str], bool]) -> str:
@@ -160,7 +163,7 @@ def techniques(chosen: Callable[[str], bool]) -> str:
                 f"| {subject} | {spread(values(found, subject, 'validation score'), '.2f')} | "
                 f"{size} |"
             )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def trellis() -> str:
@@ -173,7 +176,7 @@ def trellis() -> str:
             for what, form in (("size", ",.0f"), ("validation error", ".2f"), ("test error", ".2f"))
         )
         lines.append(f"| {subject} | {size} | {held} | {test} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def baselines() -> str:
