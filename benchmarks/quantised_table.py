@@ -9,6 +9,10 @@ from collections.abc import Mapping
 
 from rows import conditions_told, on, processors, results
 
+THINNED, BESIDE = ", our thinned network", ", beside them"
+"""Behind the name of a tool that was given our network with fewer blocks, and of ours where it was
+timed together with such tools.
+"""
 TITLES = {
     "resnet20": "ResNet-20, CIFAR-10",
     "mobilenet": "MobileNet, CIFAR-10",
@@ -36,7 +40,12 @@ def short() -> str:
     heads = [
         f"{what} ({one})"
         for one in seen
-        for what in ("times as fast, batch 1 and 32", "in OpenVINO", "fastest of the others")
+        for what in (
+            "times as fast, batch 1 and 32",
+            "in OpenVINO",
+            "fastest of the others",
+            "fastest of the others on our thinned network",
+        )
     ]
     lines = [
         f"| network | bytes | test score % | {' | '.join(heads)} |",
@@ -53,22 +62,32 @@ def short() -> str:
         for one in seen:
             its = by_tool(name, on(one, found))
             cells += [both(its["ours"]), both(its["ours in OpenVINO"]), fastest(its)]
+            cells.append(
+                fastest(its, thinned=True)
+                if any(THINNED in tool for tool in its)
+                else "nothing is taken out"
+            )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def fastest(tools: Mapping[str, Mapping[str, float]]) -> str:
-    """Of the tools but ours that lose no more than half a point, the fastest at batch 1."""
+def fastest(tools: Mapping[str, Mapping[str, float]], *, thinned: bool = False) -> str:
+    """Of the tools but ours that lose no more than half a point, the fastest at batch 1.
+
+    `thinned`: of those that were given our thinned network.
+    """
     others = {
-        tool: both(values)
+        tool.removesuffix(THINNED): both(values)
         for tool, values in tools.items()
         if not tool.startswith(("float32", "ours"))
+        and (THINNED in tool) == thinned
         and values.get("test difference", -1.0) >= -0.5
         and both(values)
     }
     if not others:
         return "not timed"
-    best = min(others, key=lambda tool: tools[tool]["batch 1, time to float32's"])
+    ending = THINNED if thinned else ""
+    best = min(others, key=lambda tool: tools[tool + ending]["batch 1, time to float32's"])
     return f"{best}: {others[best]}"
 
 
@@ -87,7 +106,7 @@ def by_tool(name: str, found: list[dict]) -> dict[str, dict[str, float]]:
     tools: dict[str, dict[str, float]] = {}
     for row in found:
         network, _, tool = row["subject"].partition(" / ")
-        if network == name and tool != "latency" and not row["seed"]:
+        if network == name and not tool.startswith("latency") and not row["seed"]:
             tools.setdefault(tool, {})[row["metric"]] = row["value"]
     return tools
 
@@ -103,8 +122,10 @@ def table(name: str, found: list[dict]) -> str:
     lines += [f"| | {' | '.join(heads)} | minutes |", f"| --- |{' --- |' * (len(heads) + 1)}"]
     for tool, values in sorted(
         tools.items(),
-        key=lambda one: 2 - one[0].startswith("ours") - 2 * one[0].startswith("float32"),
+        key=lambda one: _place(one[0]),
     ):
+        if tool.endswith(BESIDE):
+            continue
         if reason := next((metric for metric in values if metric.startswith("failed: ")), None):
             lines.append(f"| {tool} | {reason} |{' |' * len(heads)}")
             continue
@@ -120,12 +141,40 @@ def table(name: str, found: list[dict]) -> str:
                 if "test score" in values
                 else ('"', '"')
             )
-        minutes = "" if tool == "float32" or "minutes" not in values else f"{values['minutes']:.1f}"
+        minutes = (
+            ""
+            if tool.startswith("float32") or "minutes" not in values
+            else f"{values['minutes']:.1f}"
+        )
         speeds = " | ".join(
             speed(its.get(tool, {}), batch) for its in timed.values() for batch in BATCHES
         )
         lines.append(f"| {tool} | {size} | {score} | {apart} | {speeds} | {minutes} |")
-    return "\n".join([*lines, *_foretold(name, tools, found)])
+    return "\n".join([*lines, *_foretold(name, tools, found), *_beside(timed)])
+
+
+def _place(tool: str) -> int:
+    """Float32 first, then ours, the others, and what was made of our thinned network."""
+    if THINNED in tool:
+        return 3
+    return 0 if tool.startswith("float32") else 1 if tool.startswith("ours") else 2
+
+
+def _beside(timed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """How fast ours was in the alternation of the tools on our thinned network."""
+    told = [
+        f"{both(its[f'ours{BESIDE}'])} times as fast (in OpenVINO "
+        f"{both(its[f'ours in OpenVINO{BESIDE}'])}) on {processor}"
+        for processor, its in timed.items()
+        if f"ours{BESIDE}" in its
+    ]
+    if not told:
+        return []
+    return [
+        "",
+        "The rows on our thinned network were timed in an alternation of their own. Ours was "
+        f"{'; '.join(told)} in it.",
+    ]
 
 
 def _once(timed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

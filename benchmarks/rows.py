@@ -39,6 +39,8 @@ class Rows:
     For runs of days, a few jobs at a time. They search against the clock, so the processor decides
     every row, and every row has it; their files have it in their names.
     """
+    adding: bool = False
+    """Whether the rows of the results file stay, and only what has none there is run."""
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,8 +50,27 @@ class Rows:
             RESULTS / f"{self.benchmark}.{self.setting}{'.quick' if self.quick else ''}.jsonl"
         )
         self.partial = self.path if self.appending else self.path.with_suffix(".partial")
+        if self.adding and not self.partial.exists() and self.path.exists():
+            self._take_over()
         if self.partial.exists():
             self.rows = [json.loads(line) for line in self.partial.read_text().splitlines()]
+
+    def _take_over(self) -> None:
+        """Begin with the rows of the results file, as done."""
+        kept: list[Row] = on(self.processor, read(self.path))
+        marks = [
+            Row(
+                benchmark=self.benchmark,
+                subject=subject,
+                metric="done",
+                value=1,
+                unit="",
+                seed=seed,
+                conditions=self.conditions,
+            )
+            for subject, seed in dict.fromkeys((row["subject"], row["seed"]) for row in kept)
+        ]
+        self.partial.write_text("".join(json.dumps(row) + "\n" for row in kept + marks))
 
     def done(self, subject: str, seed: int | None) -> bool:
         """Whether the rows of a subject and seed are there: its last row says so."""
@@ -57,6 +78,10 @@ class Rows:
             r["subject"] == subject and r["seed"] == seed and r["metric"] == "done"
             for r in self.rows
         )
+
+    def has(self, subject: str, metric: str) -> bool:
+        """Whether there is such a row; of a timing, one of this processor."""
+        return metric in metrics(on(self.processor, self.rows), subject)
 
     def add(
         self,
@@ -179,5 +204,16 @@ def start(benchmark: str, setting: str, about: str) -> Rows:
     )
     parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
     parser.add_argument("--only", help="only subjects that contain this")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the results there are, and run what has none"
+    )
     chosen = parser.parse_args()
-    return Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions())
+    return Rows(
+        benchmark,
+        setting,
+        chosen.quick,
+        chosen.json,
+        chosen.only,
+        conditions(),
+        adding=chosen.add,
+    )

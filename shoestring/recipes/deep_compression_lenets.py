@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from shoestring.core import Ledger, apply, prove, seeded
+from shoestring.core import Ledger, Task, apply, prove, seeded
 from shoestring.core import score as score_of
 from shoestring.kit import (
     AdamW,
@@ -136,7 +136,7 @@ def uncompressed(
         return train(network(), task.sealed(), training, what="training the network")
 
 
-def shifted(task: Supervised, model: nn.Module) -> Supervised:
+def shifted(task: Supervised, model: nn.Module) -> Task:
     """What the network recovers with: images shifted by up to a pixel, taught by `model`."""
     return replace(task, augment=moved).sealed().taught_by(clone(model).eval())
 
