@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -20,6 +20,7 @@ from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
+from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
 from rooms_table import rooms
 from rounding_table import rounding
@@ -27,7 +28,10 @@ from rows import conditions_told, metrics, on, processors, results, spread, valu
 from sensitivity_table import fallback, sensitivity
 from structure_table import digits as structure_digits
 from structure_table import structure
-from xnor_table import kernels, latency, recipe
+from xnor_table import kernels, latency
+from xnor_table import recipe as xnor_recipe
+
+from shoestring.recipes import recipe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -37,6 +41,8 @@ TITLES = {
     "lenet300_further": "LeNet-300-100, further",
     "lenet5": "LeNet-5",
 }
+DENSITIES = {"lenet300": 0.085, "lenet300_further": 0.042}
+"""Those of the recipe, which needs torch."""
 BASELINES = {
     "lenet5": ("`LeNet5`", "`mnist()`"),
     "resnet20": ("`ResNet20`", "`cifar10()`, JPEG copy"),
@@ -54,7 +60,7 @@ PUBLISHED = {
 
 
 def deep_compression_short() -> str:
-    """A row per network: before and after."""
+    """A row per network, before and after: the means of the seeds."""
     found = results("deep_compression")
     lines = [
         "| network | uncompressed | file | ratio | test error % before | after | published |",
@@ -67,11 +73,11 @@ def deep_compression_short() -> str:
         sizes = values(found, name, "coded bytes")
         lines.append(
             f"| {title} | {values(found, name, 'uncompressed bytes')[0]:,.0f} B | "
-            f"{median(sizes):,.0f} B | {median(values(found, name, 'ratio')):.0f}× | "
+            f"{mean(sizes):,.0f} B | {mean(values(found, name, 'ratio')):.0f}× | "
             f"{mean(before):.2f} | {mean(after):.2f} | {PUBLISHED[name]['coded']} (from "
             f"{PUBLISHED[name]['uncompressed'].split(', ')[-1]}) |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", beside_published(recipe("deep_compression"))])
 
 
 def deep_compression() -> str:
@@ -95,7 +101,31 @@ def deep_compression() -> str:
                 f"{spread(values(found, name, f'{stage} test error'), '.2f')} | "
                 f"{PUBLISHED[name].get(stage, '')} |"
             )
-    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+    told = beside_published(recipe("deep_compression"))
+    return "\n".join([*lines, "", told, "", conditions_told(found)])
+
+
+def density() -> str:
+    """A row per density of LeNet-300-100, and which of them the rule chooses."""
+    whole, tried = results("deep_compression"), results("deep_compression_density")
+    error = "coded validation error"
+    limit = mean(values(whole, "lenet300", "uncompressed validation error"))
+    known = {
+        **{one: (whole, name) for name, one in DENSITIES.items()},
+        **{
+            float(subject.rsplit(" ", 1)[1]): (tried, subject)
+            for subject in dict.fromkeys(row["subject"] for row in tried)
+        },
+    }
+    held = {one: values(*place, error) for one, place in known.items()}
+    chosen = min(one for one, found in held.items() if mean(found) <= limit)
+    lines = ["| density | file, bytes | validation error % | |", "| --- | --- | --- | --- |"]
+    lines.append(f"| 1, uncompressed | | {limit:.2f} | the limit |")
+    for one in sorted(held, reverse=True):
+        size = mean(values(*known[one], "coded bytes"))
+        said = "chosen" if one == chosen else "" if mean(held[one]) <= limit else "above the limit"
+        lines.append(f"| {one:g} | {size:,.0f} | {spread(held[one], '.2f')} | {said} |")
+    return "\n".join([*lines, "", conditions_told(tried)])
 
 
 def coding() -> str:
@@ -224,6 +254,7 @@ def demo() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
+    "deep-compression-density": density,
     "coding": coding,
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
@@ -247,7 +278,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "structure": structure,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,
-    "xnor-recipe": recipe,
+    "xnor-recipe": xnor_recipe,
     "xnor-latency": latency,
     **recipe_tables(),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from statistics import mean, median
+from statistics import mean
 
 from rows import conditions_told, metrics, on, processors, results
 
@@ -59,7 +59,7 @@ def _head(titles: Sequence[str], columns: Sequence[str], seen: Sequence[str]) ->
 
 
 def recipe() -> str:
-    """A row per network of the recipe, with every seed."""
+    """A row per network of the recipe: the means of the seeds, and each seed's errors."""
     found = results("xnor")
     lines = ["| | file, bytes | validation error % | test error % |", "| --- | --- | --- | --- |"]
     for name in ("fp32", "bwn", "xnor", "xnor_scaled"):
@@ -71,7 +71,7 @@ def recipe() -> str:
             for metric in ("size", "validation error", "test error")
         )
         told = (f"{mean(one):.2f} ({', '.join(f'{n:.2f}' for n in one)})" for one in errors)
-        lines.append(f"| {NAMES[name]} | {median(sizes):,.0f} | {' | '.join(told)} |")
+        lines.append(f"| {NAMES[name]} | {mean(sizes):,.0f} | {' | '.join(told)} |")
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 

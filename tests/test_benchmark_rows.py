@@ -77,6 +77,23 @@ def test_measuring_on_another_processor_adds_rows_and_replaces_none(tmp_path, mo
     capsys.readouterr()
 
 
+def test_what_has_rows_is_not_run_again_where_rows_are_added(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark_rows, "RESULTS", tmp_path)
+    measured(monkeypatch, INTEL, 2.0, 100)
+    measured(monkeypatch, AMD, 3.0, 100)
+    run = Rows("kernels", "made-up-cpu", False, False, None, "conditions", adding=True)
+    assert run.done("one", 0) and not run.done("two", 0)
+    assert run.has("one", "time") and not run.has("one", "speed")
+    run.add("two", "time", 5.0, "ms", 0, timed=True)
+    assert run.close()
+    rows = benchmark_rows.read(run.path)
+    assert metrics(on(AMD, rows), "one") == {"file": 100, "time": 3.0}
+    assert metrics(on(INTEL, rows), "one") == {"file": 100, "time": 2.0}
+    assert metrics(on(AMD, rows), "two") == {"time": 5.0} and not metrics(on(INTEL, rows), "two")
+    assert not any(row["metric"] == "done" for row in rows)
+    capsys.readouterr()
+
+
 def test_a_search_against_the_clock_has_its_processor_in_every_row(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark_rows, "RESULTS", tmp_path)
     monkeypatch.setattr(benchmark_rows, "processor", lambda: INTEL)
@@ -97,7 +114,7 @@ def other(rows):
     ("module", "function", "benchmark", "columns"),
     [
         ("quantised_table", "quantised", "quantised", 2),
-        ("quantised_table", "short", "quantised", 3),
+        ("quantised_table", "short", "quantised", 4),
         ("xnor_table", "kernels", "xnor", 5),
         ("xnor_table", "latency", "xnor", 2),
         ("structure_table", "structure", "structure", 2),
