@@ -74,9 +74,9 @@ def test_the_density_of_fewer_weights_is_the_one_that_validation_data_chose(monk
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import tables
 
-    assert tables.DENSITIES == {
+    assert {
         "lenet300": SETTINGS[LeNet300].density,
         "lenet300_further": FURTHER.density,
-    }
+    } == tables.DENSITIES
     (chosen,) = [line for line in tables.density().splitlines() if line.endswith("| chosen |")]
     assert chosen.startswith(f"| {FURTHER.density:g} |")
