@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from quantised_table import THINNED
+from quantised_table import FEWER_BLOCKS, THINNED
 from torch import nn
 
 from shoestring.artifact import Content, load, read, save
@@ -91,7 +91,7 @@ def thinned(network: str) -> list[Tool]:
 
     Empty where ours keeps all blocks.
     """
-    if network not in ("resnet20", "text_encoder"):
+    if network not in FEWER_BLOCKS:
         return []
     return [on_thinned(tool) for tool in (Tool("float32"), *peers(network)) if not tool.torch]
 
