@@ -17,13 +17,12 @@ from rows import FILES, start
 
 from shoestring.artifact import save
 from shoestring.models import LeNet5, LeNet300
-from shoestring.recipes.deep_compression_lenets import FURTHER, SETTINGS, deep_compression
+from shoestring.recipes.deep_compression_lenets import SETTINGS, deep_compression
 from shoestring.recipes.rows import Row
 from shoestring.tasks import mnist
 
 RUNS = {
     "lenet300": (LeNet300, SETTINGS[LeNet300]),
-    "lenet300_further": (LeNet300, FURTHER),
     "lenet5": (LeNet5, SETTINGS[LeNet5]),
 }
 

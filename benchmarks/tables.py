@@ -38,11 +38,8 @@ ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TITLES = {
     "lenet300": "LeNet-300-100",
-    "lenet300_further": "LeNet-300-100, further",
     "lenet5": "LeNet-5",
 }
-DENSITIES = {"lenet300": 0.085, "lenet300_further": 0.042}
-"""Those of the recipe, which needs torch."""
 BASELINES = {
     "lenet5": ("`LeNet5`", "`mnist()`"),
     "resnet20": ("`ResNet20`", "`cifar10()`, JPEG copy"),
@@ -54,7 +51,6 @@ BASELINES = {
 PUBLISHED = {
     # Han, Mao & Dally 2016, Table 1 (weights only)
     "lenet300": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
-    "lenet300_further": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
     "lenet5": {"uncompressed": "1,720 KB, 0.80 %", "coded": "44 KB (39×), 0.74 %"},
 }
 
@@ -103,29 +99,6 @@ def deep_compression() -> str:
             )
     told = beside_published(recipe("deep_compression"))
     return "\n".join([*lines, "", told, "", conditions_told(found)])
-
-
-def density() -> str:
-    """A row per density of LeNet-300-100, and which of them the rule chooses."""
-    whole, tried = results("deep_compression"), results("deep_compression_density")
-    error = "coded validation error"
-    limit = mean(values(whole, "lenet300", "uncompressed validation error"))
-    known = {
-        **{one: (whole, name) for name, one in DENSITIES.items()},
-        **{
-            float(subject.rsplit(" ", 1)[1]): (tried, subject)
-            for subject in dict.fromkeys(row["subject"] for row in tried)
-        },
-    }
-    held = {one: values(*place, error) for one, place in known.items()}
-    chosen = min(one for one, found in held.items() if mean(found) <= limit)
-    lines = ["| density | file, bytes | validation error % | |", "| --- | --- | --- | --- |"]
-    lines.append(f"| 1, uncompressed | | {limit:.2f} | the limit |")
-    for one in sorted(held, reverse=True):
-        size = mean(values(*known[one], "coded bytes"))
-        said = "chosen" if one == chosen else "" if mean(held[one]) <= limit else "above the limit"
-        lines.append(f"| {one:g} | {size:,.0f} | {spread(held[one], '.2f')} | {said} |")
-    return "\n".join([*lines, "", conditions_told(tried)])
 
 
 def coding() -> str:
@@ -254,7 +227,6 @@ def demo() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
-    "deep-compression-density": density,
     "coding": coding,
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),

@@ -73,10 +73,6 @@ SETTINGS: dict[type[nn.Module], Settings] = {
     LeNet300: Settings(),
     LeNet5: Settings(density=0.034, training_passes=15, pruning_passes=12, sharing_passes=3),
 }
-FURTHER = Settings(density=0.042)
-"""For LeNet-300-100 with fewer weights. `benchmarks/deep_compression_density.py` chose the density
-on validation data.
-"""
 
 
 def deep_compression(
@@ -183,14 +179,13 @@ def layout_2015(model: nn.Module) -> int:
 
 
 def end_to_end(run: Run) -> None:
-    """The three networks of `benchmarks/deep_compression.py`.
+    """The two networks of `benchmarks/deep_compression.py`.
 
     A quick run has the first network, with fewer passes and images.
     """
     task = few(mnist(), 20_000, 5000) if run.quick else mnist()
     runs: dict[str, tuple[type[nn.Module], Settings]] = {
         "lenet300": (LeNet300, SETTINGS[LeNet300]),
-        "lenet300_further": (LeNet300, FURTHER),
         "lenet5": (LeNet5, SETTINGS[LeNet5]),
     }
     if run.quick:
@@ -226,7 +221,7 @@ RECIPE = Recipe(
     scarce="bytes",
     instead="about as much training again, taught by the uncompressed network",
     data=("MNIST",),
-    minutes=16,
+    minutes=13,
     quick_minutes=0.5,
     page="deep-compression.md",
     run=end_to_end,
@@ -274,7 +269,6 @@ RECIPE = Recipe(
         ours=(
             Line("LeNet-5", "lenet5"),
             Line("LeNet-300-100", "lenet300"),
-            Line("LeNet-300-100, further", "lenet300_further"),
         ),
         saved=Measure("file, bytes", "coded bytes", "bytes", ",.0f"),
         lost=Measure("test error", "coded test error", "%", ".2f"),

@@ -1,7 +1,5 @@
 """The recipe end to end with little training, and the 2015 layout by hand."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -10,7 +8,7 @@ from torch.nn.functional import pad
 from shoestring.kit import Supervised, parameters_of
 from shoestring.models import LeNet300
 from shoestring.recipes import deep_compression, digits_lenet
-from shoestring.recipes.deep_compression_lenets import FURTHER, SETTINGS, Settings, layout_2015
+from shoestring.recipes.deep_compression_lenets import Settings, layout_2015
 from shoestring.tasks import DataError, digits, mnist
 
 
@@ -68,15 +66,3 @@ def test_the_stages_shrink_and_the_files_stay(task, tmp_path):
 def test_the_embedded_default_is_a_sensible_network():
     model, task = digits_lenet(0)
     assert task.score(model.eval(), "validation") > 0.96
-
-
-def test_the_density_of_fewer_weights_is_the_one_that_validation_data_chose(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    import tables
-
-    assert {
-        "lenet300": SETTINGS[LeNet300].density,
-        "lenet300_further": FURTHER.density,
-    } == tables.DENSITIES
-    (chosen,) = [line for line in tables.density().splitlines() if line.endswith("| chosen |")]
-    assert chosen.startswith(f"| {FURTHER.density:g} |")
