@@ -41,10 +41,11 @@ def main() -> None:
         if rows.wanted(path.stem) and not (rows.quick and path.stat().st_size > 5000):
             compare(rows, path.stem, symbols(path))
     if rows.wanted("numba"):
-        rows.add(
-            "numba", "loading the compiled loop for the first time", loading(cached=False), "s"
-        )
-        rows.add("numba", "loading it from its cache", loading(cached=True), "s")
+        for what, cached in (
+            ("loading the compiled loop for the first time", False),
+            ("loading it from its cache", True),
+        ):
+            rows.add("numba", what, loading(cached=cached), "s", timed=True)
     rows.close()
 
 
@@ -60,14 +61,13 @@ def compare(rows: Rows, name: str, tensors: list[np.ndarray]) -> None:
         headers, stream, plain = packed[smallest]
         rows.add(name, way, len(headers) + len(stream), "bytes")
         seconds = fastest(lambda h=headers, s=stream, p=plain: unpacking(h, s, p))
-        rows.add(name, f"{way}, decoded", total / seconds / 1e6, "million a second")
+        rows.add(name, f"{way}, decoded", total / seconds / 1e6, "million a second", timed=True)
     without = context_loop._loop_for
     context_loop._loop_for = lambda count: None
     headers, stream, plain = packed[True]
     seconds = fastest(lambda: unpacking(headers, stream, plain), 1)
-    rows.add(
-        name, "ours, smallest, decoded without numba", total / seconds / 1e6, "million a second"
-    )
+    way = "ours, smallest, decoded without numba"
+    rows.add(name, way, total / seconds / 1e6, "million a second", timed=True)
     context_loop._loop_for = without
     rows.add(name, "ANS with a static model", static(flat), "bytes")
     rows.add(name, "zstd-22", sum(len(zstd(one)) for one in small), "bytes")
@@ -84,8 +84,16 @@ def compare(rows: Rows, name: str, tensors: list[np.ndarray]) -> None:
             )
         rows.add(name, "nncodec", found["bytes"], "bytes")
         ours = fastest(lambda: unpacking(*packed[False]))
-        rows.add(name, "nncodec, decoded", total / found["seconds"] / 1e6, "million a second")
-        rows.add(name, "our time to decode against nncodec's", ours / found["seconds"], "times")
+        rows.add(
+            name, "nncodec, decoded", total / found["seconds"] / 1e6, "million a second", timed=True
+        )
+        rows.add(
+            name,
+            "our time to decode against nncodec's",
+            ours / found["seconds"],
+            "times",
+            timed=True,
+        )
 
 
 def packing(tensors: list[np.ndarray], smallest: bool) -> tuple[bytes, bytes, bytes]:

@@ -23,7 +23,6 @@ from shoestring.tasks import mnist
 
 RUNS = {
     "lenet300": (LeNet300, SETTINGS[LeNet300]),
-    "lenet300_further": (LeNet300, replace(SETTINGS[LeNet300], density=0.058)),
     "lenet5": (LeNet5, SETTINGS[LeNet5]),
 }
 

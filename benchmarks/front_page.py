@@ -10,6 +10,7 @@ from statistics import mean
 import planner_table
 import quantised_table
 import rate_tables
+from rows import on, processors, results
 
 JOBS = {
     ("lenet5", "size<=2.4KB, drop<=0.1%"): "#c2571a",
@@ -35,8 +36,14 @@ def three_results() -> str:
     """Three rows: the smallest file, the fastest, and what a single minute comes to."""
     small = dict(rate_tables.points("rate_lenet")["lenet5"])
     before, after = small["uncompressed"], small["price 3e-05"]
-    quick = quantised_table.by_tool("text_encoder", quantised_table.results("quantised"))
+    found = results("quantised")
+    quick = quantised_table.by_tool("text_encoder", found)
     plain, ours = quick["float32"], quick["ours"]
+    speeds = "; ".join(
+        f"{quantised_table.both(quantised_table.by_tool('text_encoder', on(one, found))['ours'])} "
+        f"times as fast on {one}"
+        for one in processors(found)
+    )
     minute = _measured()[("mobilenet", planner_table.FIRST_MINUTE, planner_table.OURS)]
     smaller = (
         f"| as small as it goes | LeNet-5, MNIST | {mean(before['size']):,.0f} B to "
@@ -45,13 +52,14 @@ def three_results() -> str:
         "[rate](docs/rate.md) |"
     )
     faster = (
-        f"| as fast as it goes | text encoder, SST-2 | {quantised_table.both(ours)} times as fast "
+        f"| as fast as it goes | text encoder, SST-2 | {speeds} "
         f"(1 and 32 examples a run), {plain['file'] / ours['file']:.1f} times smaller | accuracy "
         f"{plain['test score']:.2f} % to {ours['test score']:.2f} % | [faster](docs/faster.md) |"
     )
     one_minute = (
         f"| in one minute, no technique named | MobileNet, CIFAR-10 | {minute['came in']:,.0f} B "
-        f"to {minute['file']:,.0f} B, {minute['came in'] / minute['file']:.1f} times smaller | "
+        f"to {minute['file']:,.0f} B, {minute['came in'] / minute['file']:.1f} times smaller, on "
+        f"{_where()} | "
         f"accuracy {minute['test drop']:.2f} points lower | [planner](docs/planner-results.md) |"
     )
     head = [
@@ -61,12 +69,17 @@ def three_results() -> str:
     return "\n".join([*head, smaller, faster, one_minute])
 
 
+def _where() -> str:
+    """The processor of the planner's runs that are shown: of several the first, by name."""
+    return processors(planner_table._found())[0]
+
+
 def _measured() -> dict[tuple[str, str, str], planner_table.Metrics]:
     """(job, budget, tool) -> metrics of the first seed, where the tool came to an end.
 
     `came in` is that of the job.
     """
-    every = planner_table._subjects(planner_table._found())
+    every = planner_table._subjects(on(_where(), planner_table._found()))
     came_in = {job: one["came in"] for (job, *_), one in every.items() if "came in" in one}
     return {
         (job, budget, tool): {"came in": came_in[job], **one}
@@ -135,7 +148,7 @@ def _axes() -> list[str]:
         f'<text x="{LEFT}" y="20" font-size="15">How much smaller a file gets, and what it '
         "loses</text>",
         f'<text x="{LEFT}" y="39" fill="#444">Right is smaller, down is better. Dots: shoestring. '
-        "Other marks: other tools on the same network.</text>",
+        f"Other marks: other tools on the same network. Searched on {_where()}.</text>",
     ]
     for times in (2, 5, 10, 20, 50, 100, 200, 500, 1000):
         x, _ = _place({"came in": times, "file": 1, "test drop": 0})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rows import results
+from rows import conditions_told, results
 
 
 def graphs() -> str:
@@ -34,4 +34,4 @@ def graphs() -> str:
             f"{one['8 bits, agreement']:.3f}" if "8 bits, agreement" in one else "",
         ]
         lines.append(f"| {subject} | {' | '.join(cells)} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"

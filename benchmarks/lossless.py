@@ -136,16 +136,18 @@ def compare(rows: Rows, subject: str, weights: dict[str, Tensor], name: str, see
         rows.add(
             subject, "lzma", len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)), "bytes", seed
         )
-        rows.add(subject, "packing", len(data) / 1e6 / packing, "MB/s", seed)
-        rows.add(subject, "unpacking", len(data) / 1e6 / unpacking, "MB/s", seed)
+        rows.add(subject, "packing", len(data) / 1e6 / packing, "MB/s", seed, timed=True)
+        rows.add(subject, "unpacking", len(data) / 1e6 / unpacking, "MB/s", seed, timed=True)
         if python := os.environ.get("ZIPNN_PYTHON"):
             said = subprocess.run(
                 [python, "-c", ZIPNN, path, name], capture_output=True, text=True, check=True
             )
             size, packing, unpacking = json.loads(said.stdout.splitlines()[-1])
             rows.add(subject, "ZipNN", size, "bytes", seed)
-            rows.add(subject, "ZipNN packing", len(data) / 1e6 / packing, "MB/s", seed)
-            rows.add(subject, "ZipNN unpacking", len(data) / 1e6 / unpacking, "MB/s", seed)
+            rows.add(subject, "ZipNN packing", len(data) / 1e6 / packing, "MB/s", seed, timed=True)
+            rows.add(
+                subject, "ZipNN unpacking", len(data) / 1e6 / unpacking, "MB/s", seed, timed=True
+            )
         rows.add(subject, "done", 1, "", seed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rows import results
+from rows import conditions_told, on, processors, results
 
 TITLES = {
     "crepe-tiny": "CREPE tiny: pitch within 50 cents",
@@ -13,9 +13,16 @@ TITLES = {
 
 
 def others() -> str:
-    """A table per network, a row per file."""
+    """A table per network, a row per file; each processor seen has tables of its own, since a
+    search finds other files on it.
+    """
     found = results("others")
-    parts: list[str] = []
+    return "\n\n".join(_on(one, on(one, found)) for one in processors(found))
+
+
+def _on(processor: str, found: list[dict]) -> str:
+    """The tables of one processor."""
+    parts: list[str] = [f"Timed and searched on **{processor}**:"]
     for network, title in TITLES.items():
         own = [row for row in found if row["subject"].startswith(f"{network} / ")]
         if not own:
@@ -51,4 +58,4 @@ def others() -> str:
             ]
             lines.append(f"| {f'`{tool}`' if '<=' in tool else tool} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
-    return "\n\n".join(parts) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n\n".join(parts) + f"\n\n{conditions_told(found)}"

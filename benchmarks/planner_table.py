@@ -1,6 +1,7 @@
 """The table of `docs/planner.md`, from the results of `planner.py` and `planner_peers.py`.
 
-A table for each job and budget, a row for each tool.
+A table for each job and budget, a row for each tool. What a tool finds within its minutes depends
+on the processor, so each processor seen has tables of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from math import log, log1p
 from statistics import mean
 
-from rows import RESULTS, read
+from rows import RESULTS, on, processors, read
 
 from shoestring.core import Budget, Share
 
@@ -48,9 +49,14 @@ def planner() -> str:
     forecasts were worth.
     """
     found = _found()
-    if not found:
-        return NOTHING
-    parts = [part for job in TITLES if (part := _job(job, found))]
+    parts = [_on(one, on(one, found)) for one in processors(found)]
+    return "\n\n".join(parts) or NOTHING
+
+
+def _on(processor: str, found: Sequence[dict]) -> str:
+    """The tables of one processor."""
+    parts = [f"Timed and searched on **{processor}**:"]
+    parts += [part for job in TITLES if (part := _job(job, found))]
     parts += [
         _first_minute(found),
         _against(found),

@@ -14,8 +14,11 @@ one thread, in turn with float32 in ONNX Runtime, the median of the paired ratio
 ONNX files in ONNX Runtime and OpenVINO's in OpenVINO (as it comes: what stays in float it computes
 in bfloat16 where the processor has it), all in one go; torch programs in their own environment, in
 turn with the same float32 file. The text encoder is timed on 128 words. `--only resnet20`, `--only
-"resnet20 / torchao"`, `--only latency`: a part, kept for the run without it. --quick: LeNet-5, 500
-examples, ours and ONNX Runtime.
+"resnet20 / torchao"`, `--only latency`: a part, kept for the run without it. `--add`: what has no
+rows yet. --quick: LeNet-5, 500 examples, ours and ONNX Runtime.
+
+Where ours takes blocks out and trains again, the peers that take ONNX get that network too, in rows
+of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +35,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from quantised_files import Tool, answers, content_of, given, merits_of, peers, run_of, shuffled
+from quantised_files import (
+    Tool,
+    answers,
+    content_of,
+    given,
+    merits_of,
+    peers,
+    run_of,
+    shuffled,
+    thinned,
+)
+from quantised_table import BESIDE, THINNED
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
@@ -51,6 +65,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = 
     "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2),
 }
 SECONDS = {1: 20.0, 32: 40.0}  # of an alternation, by batch
+TIMED = "batch 32, time to float32's"
 
 
 OURS: dict[str, Callable[..., Int8Result]] = {
@@ -68,7 +83,8 @@ def ours(name: str, model: nn.Module, task: Supervised, path: Path, rows: Rows) 
     """
     if name != "text_encoder":
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    found = OURS[name](model, task, path)
+    thin = path.parent.parent / "thin.shoe" if thinned(name) else None
+    found = OURS[name](model, task, path, thin=thin)
     rows.add(
         f"{name} / ours", "validation score of the module that rounds", 100 * found.module, "%", 0
     )
@@ -92,8 +108,8 @@ def main() -> None:
                 f"{name}: there is no baseline yet: python benchmarks/baselines.py --only {name}",
                 flush=True,
             )
-        elif rows.wanted(f"{name} / latency") or any(
-            rows.wanted(f"{name} / {tool.name}") for tool in tools(rows, name)
+        elif rows.wanted(f"{name} / latency of what is made of it") or any(
+            rows.wanted(f"{name} / {tool.name}") for tool in (*tools(rows, name), *thinned(name))
         ):
             network_rows(rows, name)
     rows.close()
@@ -119,32 +135,59 @@ def network_rows(rows: Rows, name: str) -> None:
         model = restore(FILES / f"baseline_{name}.shoe", network()).eval()
     folder = RESULTS / "unfinished" / f"quantised{'_quick' if rows.quick else ''}" / name
     fresh(rows, name, folder)
-    given(folder / "given", FILES / f"baseline_{name}.shoe", model, task)
+    given(folder / "given", folder / "float32" / "model.shoe", model, task)
     for tool in tools(rows, name):
         subject = f"{name} / {tool.name}"
         if rows.wanted(subject) and not rows.done(subject, 0):
-            tool_rows(
-                rows,
-                subject,
-                tool,
-                folder,
-                lambda out: ours(name, model, task, out / "model.shoe", rows),
-                task,
-            )
+            make = {
+                "float32": lambda out: None,  # `fresh` has put it there
+                "ours": lambda out: ours(name, model, task, out / "model.shoe", rows),
+            }.get(tool.name)
+            tool_rows(rows, subject, tool, folder, make, task)
             rows.add(subject, "done", 1, "", 0)
     subject = f"{name} / ours in OpenVINO"
     if rows.wanted(subject) and not rows.done(subject, 0):
         loaded = load(folder / "ours" / "model.shoe", threads=1, runtime=OpenVINO())
         merits = {split: merits_of(task, loaded, split) for split in ("validation", "test")}
-        score_rows(rows, subject, Tool("ours"), folder, merits)
+        score_rows(rows, subject, Tool("ours"), folder, task, merits)
         rows.add(subject, "done", 1, "", 0)
     for seed in () if rows.quick else (1, 2):
         if rows.wanted(f"{name} / ours") and not rows.done(f"{name} / ours", seed):
             seed_rows(rows, name, model, task, folder, seed)
-    if rows.wanted(f"{name} / latency") and not rows.done(f"{name} / latency", 0):
+    timed = rows.done(f"{name} / latency", 0) or rows.has(f"{name} / float32", "batch 32, one run")
+    if rows.wanted(f"{name} / latency") and not timed:
         for batch, seconds in SECONDS.items():
-            latency_rows(rows, name, folder, batch, seconds / 20 if rows.quick else seconds)
+            share = seconds / 20 if rows.quick else seconds
+            latency_rows(rows, name, folder, tools(rows, name), batch, share)
         rows.add(f"{name} / latency", "done", 1, "", 0)
+    if not rows.quick and thinned(name):
+        thinned_rows(rows, name, model, task, folder)
+
+
+def thinned_rows(rows: Rows, name: str, model: nn.Module, task: Supervised, folder: Path) -> None:
+    """What the peers make of our network with fewer blocks.
+
+    They are timed in an alternation of their own, with float32 and ours in it.
+    """
+    thin, mine = folder / "thin.shoe", folder / "ours" / "model.shoe"
+    for tool in thinned(name):
+        subject = f"{name} / {tool.name}"
+        if not rows.wanted(subject) or rows.done(subject, 0):
+            continue
+        if not thin.exists() or not mine.exists():
+            mine.parent.mkdir(exist_ok=True)
+            OURS[name](model, task, mine, thin=thin)
+        given(folder / tool.given, thin, None, task)
+        make = (lambda out: shutil.copy(thin, out / "model.shoe")) if not tool.script else None
+        tool_rows(rows, subject, tool, folder, make, task)
+        rows.add(subject, "done", 1, "", 0)
+    subject = f"{name} / latency of what is made of it"
+    timed = rows.done(subject, 0) or rows.has(f"{name} / float32{THINNED}", TIMED)
+    if rows.wanted(subject) and not timed:
+        for batch, seconds in SECONDS.items():
+            both = [Tool("float32"), Tool("ours"), *thinned(name)]
+            latency_rows(rows, name, folder, both, batch, seconds)
+        rows.add(subject, "done", 1, "", 0)
 
 
 def seed_rows(
@@ -171,8 +214,9 @@ def fresh(rows: Rows, name: str, folder: Path) -> None:
                 "delete these"
             )
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(baseline)
+    (folder / "float32").mkdir(parents=True, exist_ok=True)
+    for path in (kept, folder / "float32" / "model.shoe"):
+        path.write_bytes(baseline)
 
 
 def tool_rows(
@@ -180,21 +224,22 @@ def tool_rows(
     subject: str,
     tool: Tool,
     folder: Path,
-    make: Callable[[Path], Path],
+    make: Callable[[Path], object] | None,
     task: Supervised,
 ) -> None:
-    """What a tool makes of a network: its bytes, scores and minutes, or why there is nothing."""
+    """What a tool makes of a network: its bytes, scores and minutes, or why there is nothing.
+
+    `make`: leaves the model in a folder; None for a peer, whose script does.
+    """
     out = folder / tool.folder
     out.mkdir(parents=True, exist_ok=True)
     began = processor_seconds()
-    if tool.name == "float32":
-        (out / "model.shoe").write_bytes((FILES / f"baseline_{folder.name}.shoe").read_bytes())
-    elif tool.name == "ours":
+    if make is not None:
         make(out)
     else:
         for stale in out.glob("*"):
             stale.unlink()
-        if error := quantised(tool, folder / "given", out):
+        if error := quantised(tool, folder / tool.given, out):
             rows.add(subject, f"failed: {error}", 1, "", 0)
             return
     minutes = (processor_seconds() - began) / 60
@@ -205,16 +250,23 @@ def tool_rows(
         return
     rows.add(subject, "minutes", minutes, "minutes of a core", 0)
     rows.add(subject, "file", sum(path.stat().st_size for path in out.glob("model.*")), "bytes", 0)
-    score_rows(rows, subject, tool, folder, merits)
+    score_rows(rows, subject, tool, folder, task, merits)
 
 
 def score_rows(
-    rows: Rows, subject: str, tool: Tool, folder: Path, merits: dict[str, np.ndarray]
+    rows: Rows,
+    subject: str,
+    tool: Tool,
+    folder: Path,
+    task: Supervised,
+    merits: dict[str, np.ndarray],
 ) -> None:
     """What a file scores, and how much that is off float32's, example by example."""
     for split, found in merits.items():
         rows.add(subject, f"{split} score", 100 * found.mean(), "%", 0)
         kept = folder / f"float32.{split}.npy"
+        if tool.name != "float32" and not kept.exists():  # its rows are there already
+            np.save(kept, answers(Tool("float32"), folder, task, split))
         if tool.name == "float32":
             np.save(kept, found)
         apart = found - np.load(kept)
@@ -248,16 +300,22 @@ def quantised(tool: Tool, given: Path, out: Path) -> str:
     return json.loads((out / "result.json").read_text())["error"] or ""
 
 
-def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float) -> None:
-    """Each tool's latency, as a ratio to float32 in ONNX Runtime in the same rounds."""
+def latency_rows(
+    rows: Rows, name: str, folder: Path, among: list[Tool], batch: int, seconds: float
+) -> None:
+    """Each tool's latency, as a ratio to float32 in ONNX Runtime in the same rounds.
+
+    Beside the peers on our thinned network, ours has rows of its own.
+    """
     runs: dict[str, Callable[[], Any]] = {}
-    there = [tool for tool in tools(rows, name) if any((folder / tool.folder).glob("model.*"))]
+    there = [tool for tool in among if any((folder / tool.folder).glob("model.*"))]
+    again = any(tool.thinned for tool in among)
     with np.load(folder / "given" / "example.npz") as archive:
         feeds = {
             key: archive[key].take(np.arange(batch) % len(archive[key]), 0) for key in archive.files
         }
     for tool in there:
-        if tool.name in ("float32", "ours"):
+        if not tool.script:
             content = content_of(folder / tool.folder / "model.shoe")
             for runtime, where in ((OnnxRuntime(), ""), (OpenVINO(), " in OpenVINO")):
                 runs[tool.name + where] = runtime.start(content.graph, content.tensors, 1).bound(
@@ -266,9 +324,14 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
         elif not tool.torch:
             runs[tool.name] = run_of(folder / tool.folder, feeds)
     found = dict(zip(runs, in_turn(list(runs.values()), seconds=seconds), strict=True))
-    rows.add(f"{name} / float32", f"batch {batch}, one run", found["float32"].median, "ms", 0)
+    if not again:
+        once = found["float32"].median
+        rows.add(f"{name} / float32", f"batch {batch}, one run", once, "ms", 0, timed=True)
     for which, timing in found.items():
-        ratio_rows(rows, f"{name} / {which}", batch, ratio(timing, found["float32"]))
+        if not again or THINNED in which:
+            ratio_rows(rows, f"{name} / {which}", batch, ratio(timing, found["float32"]))
+        elif which.startswith("ours"):
+            ratio_rows(rows, f"{name} / {which}{BESIDE}", batch, ratio(timing, found["float32"]))
     for tool in there:
         if tool.torch:
             command = [
@@ -280,7 +343,14 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
             done = subprocess.run([*command, *arguments], capture_output=True, text=True)
             if done.returncode:
                 why = first_line(RuntimeError(done.stderr.strip().splitlines()[-1]))
-                rows.add(f"{name} / {tool.name}", f"batch {batch}: not timed: {why}", 1, "", 0)
+                rows.add(
+                    f"{name} / {tool.name}",
+                    f"batch {batch}: not timed: {why}",
+                    1,
+                    "",
+                    0,
+                    timed=True,
+                )
                 continue
             pair = json.loads(done.stdout.splitlines()[-1])
             peer, fp32 = (
@@ -292,7 +362,7 @@ def latency_rows(rows: Rows, name: str, folder: Path, batch: int, seconds: float
 
 def ratio_rows(rows: Rows, subject: str, batch: int, found: Ratio) -> None:
     for what, value in (("", found.median), (", low", found.low), (", high", found.high)):
-        rows.add(subject, f"batch {batch}, time to float32's{what}", value, "times", 0)
+        rows.add(subject, f"batch {batch}, time to float32's{what}", value, "times", 0, timed=True)
 
 
 def first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from quantised_table import FEWER_BLOCKS, THINNED
 from torch import nn
 
 from shoestring.artifact import Content, load, read, save
@@ -29,8 +30,9 @@ EXAMPLES = 512
 
 @dataclass(frozen=True)
 class Tool:
-    """A row of the table; of a peer, its script, the variable that names its Python, and whether it
-    leaves a torch program.
+    """A row of the table; of a peer, its script, the variable that names its Python, whether it
+    leaves a torch program, and whether it gets our network with fewer blocks in place of the whole
+    one.
     """
 
     name: str
@@ -38,10 +40,16 @@ class Tool:
     python: str = ""
     options: tuple[str, ...] = ()
     torch: bool = False
+    thinned: bool = False
 
     @property
     def folder(self) -> str:
         return self.name.replace(", ", "_").replace(" ", "_")
+
+    @property
+    def given(self) -> str:
+        """The folder of what it is given."""
+        return "given_thinned" if self.thinned else "given"
 
 
 def peers(network: str) -> list[Tool]:
@@ -73,14 +81,32 @@ def peers(network: str) -> list[Tool]:
     return found
 
 
+def on_thinned(tool: Tool) -> Tool:
+    """The tool, given our network with fewer blocks."""
+    return replace(tool, name=tool.name + THINNED, thinned=True)
+
+
+def thinned(network: str) -> list[Tool]:
+    """What our network with fewer blocks is given to: nobody, and the peers that take ONNX.
+
+    Empty where ours keeps all blocks.
+    """
+    if network not in FEWER_BLOCKS:
+        return []
+    return [on_thinned(tool) for tool in (Tool("float32"), *peers(network)) if not tool.torch]
+
+
 @cache
 def content_of(path: Path) -> Content:
     """What a file holds, read once."""
     return read(path)
 
 
-def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
-    """Make model.onnx, model.pt2, calibration.npz and example.npz, from which every peer starts."""
+def given(folder: Path, file: Path, model: nn.Module | None, task: Supervised) -> None:
+    """Make model.onnx, model.pt2, calibration.npz and example.npz, from which every peer starts.
+
+    `model`: None for no model.pt2, which torch's tools take.
+    """
     if (folder / "example.npz").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,10 +119,10 @@ def given(folder: Path, file: Path, model: nn.Module, task: Supervised) -> None:
     chosen = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:EXAMPLES]
     arrays = {name: one[chosen].numpy() for name, one in zip(names, inputs, strict=True)}
     example = tuple(one[chosen[:2]] for one in inputs)
-    axes = [dict.fromkeys(one.axes, torch.export.Dim.DYNAMIC) for one in task.example()[0]]
-    torch.export.save(
-        torch.export.export(model, example, dynamic_shapes=tuple(axes)), folder / "model.pt2"
-    )
+    if model is not None:
+        axes = [dict.fromkeys(one.axes, torch.export.Dim.DYNAMIC) for one in task.example()[0]]
+        program = torch.export.export(model, example, dynamic_shapes=tuple(axes))
+        torch.export.save(program, folder / "model.pt2")
     np.savez(folder / "calibration.npz", **arrays)  # pyright: ignore[reportArgumentType]
     np.savez(folder / "example.npz", **{name: one[:32] for name, one in arrays.items()})  # pyright: ignore[reportArgumentType]
 

@@ -40,7 +40,9 @@ def main() -> None:
             if not rows.quick or name == "lenet300":
                 points(rows, name, network, rate_lenet, task, seed)
     if rows.wanted("cost") and not rows.quick:
-        rows.add("lenet5", "time of a step of Rate against a plain one", cost(task), "times")
+        rows.add(
+            "lenet5", "time of a step of Rate against a plain one", cost(task), "times", timed=True
+        )
     if rows.close() and not rows.quick:
         keep_medians(RUNS, rows.rows)
 

@@ -8,7 +8,10 @@ import math
 from pathlib import Path
 from statistics import mean
 
-from rows import results
+from recipe_tables import beside_published
+from rows import conditions_told, results
+
+from shoestring.recipes import recipe
 
 HERE = Path(__file__).parent
 TITLES = {
@@ -64,7 +67,8 @@ def rate(benchmark: str) -> str:
             lines.append(
                 f"| {TITLES[name]} | *published: {way}, weights only* | {size:,} | | | {error} |"
             )
-    return "\n".join(lines) + f"\n\nConditions: {results(benchmark)[0]['conditions']}."
+    told = beside_published(recipe(benchmark))
+    return "\n".join([*lines, "", told, "", conditions_told(results(benchmark))])
 
 
 def short() -> str:
@@ -83,7 +87,7 @@ def short() -> str:
                 f"| {TITLES[name]}, {point} | {size} | {mean(one['ratio']):,.0f}× | "
                 f"{mean(one['test error']):.2f} | {published if point == 'uncompressed' else ''} |"
             )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", beside_published(recipe("rate_lenet"))])
 
 
 def chart() -> str:

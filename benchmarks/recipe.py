@@ -42,7 +42,8 @@ def main() -> None:
         began = process_time()
         folder = RESULTS / "unfinished" / f"{record.name}.{seed}{'.quick' if chosen.quick else ''}"
         for row in run_recipe(record, folder, quick=chosen.quick, seed=seed)["rows"]:
-            rows.add(row["subject"], row["metric"], row["value"], row["unit"], row["seed"])
+            told = row["subject"], row["metric"], row["value"], row["unit"], row["seed"]
+            rows.add(*told, timed="processor" in row)
         rows.add("recipe", "time", (process_time() - began) / 60, "minutes of a core", seed)
         rows.add("recipe", "done", 1, "", seed)
     rows.close()

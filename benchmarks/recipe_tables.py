@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from statistics import mean
 
-from rows import RESULTS, read
+from rows import RESULTS, conditions_told, processors, read
 
 from shoestring.recipes import Line, Measure, Recipe, Results, recipes
 from shoestring.recipes.record import Published
@@ -59,15 +59,14 @@ def exchange(results: Results) -> list[str]:
     ours = results.ours[0]
     before = results.before[0] if results.before else None
     saved = NOT_MEASURED
-    if results.saved is not None and (pair := _pair(results, results.saved, before, ours)):
-        first, last = pair
-        form, times = (
-            results.saved.form,
-            f"{first / last:,.0f}" if first >= 100 * last else f"{first / last:.3g}",
-        )
-        saved = (
-            f"**{times}×** less: {ours.title}, {results.saved.title} {first:{form}} → {last:{form}}"
-        )
+    if results.saved is not None:
+        seen = columns(results, results.saved)
+        told = [
+            _saved(results.saved, ours, pair, one)
+            for one in seen
+            if (pair := _pair(results, results.saved, before, ours, one))
+        ]
+        saved = "; ".join(told) or NOT_MEASURED
     lost = NOT_MEASURED
     if results.lost is not None and (pair := _pair(results, results.lost, before, ours)):
         first, last = pair
@@ -78,6 +77,14 @@ def exchange(results: Results) -> list[str]:
     if results.price is not None and (found := values(results, results.price, ours)):
         price = f"{mean(found):{results.price.form}} {results.price.unit}"
     return [saved, lost, price]
+
+
+def _saved(measure: Measure, ours: Line, pair: tuple[float, float], processor: str) -> str:
+    """How many times less, with the processor where it is a time."""
+    first, last = pair
+    times = f"{first / last:,.0f}" if first >= 100 * last else f"{first / last:.3g}"
+    told = f"{ours.title}, {measure.title} {first:{measure.form}} → {last:{measure.form}}"
+    return f"**{times}×** less: {told}{f' on {processor}' if processor else ''}"
 
 
 def seeds(results: Results) -> str:
@@ -95,11 +102,13 @@ def section(recipe: Recipe) -> str:
     )
     results = recipe.results
     measures = results.measures() if results else ()
-    lines = [
-        f"| | | {' | '.join(heading(one) for one in measures)} |",
-        f"|{' --- |' * (2 + len(measures))}",
+    heads = [
+        heading(one, processor)
+        for one in measures
+        for processor in (columns(results, one) if results else ("",))
     ]
-    lines += published(recipe.published, measures)
+    lines = [f"| | | {' | '.join(heads)} |", f"|{' --- |' * (2 + len(heads))}"]
+    lines += published(recipe.published, measures, len(heads) - len(measures))
     if results is None:
         return "\n".join([head, "", *lines, f"| ours | {NOT_MEASURED} |"])
     groups = (
@@ -115,16 +124,29 @@ def section(recipe: Recipe) -> str:
                 f"{' | '.join(_cells(results, one, title))} |"
             )
         if not chosen and title != "what went in":
-            lines.append(f"| {title} | {NOT_MEASURED} |{' |' * len(measures)}")
+            lines.append(f"| {title} | {NOT_MEASURED} |{' |' * len(heads)}")
+    if recipe.advantage and recipe.published:
+        lines += ["", beside_published(recipe)]
     told = f"From `benchmarks/results/{results.file}`: means ({seeds(results)} of our first line)."
-    told += "".join(f"\n\nConditions: {row['conditions']}." for row in _rows(results.file)[:1])
+    if found := _rows(results.file):
+        told += f"\n\n{conditions_told(found)}"
     return "\n".join([head, "", *lines, "", told])
 
 
-def published(numbers: tuple[Published, ...], measures: tuple[Measure, ...]) -> list[str]:
-    """A line for each source and its conditions; numbers of no column stand beside the source."""
+def beside_published(recipe: Recipe) -> str:
+    """What is said beside published numbers: what ours had and they had not."""
+    return f"Ours had {recipe.advantage}: an advantage over the published rows too."
+
+
+def published(
+    numbers: tuple[Published, ...], measures: tuple[Measure, ...], more_columns: int = 0
+) -> list[str]:
+    """A line for each source and its conditions; numbers of no column stand beside the source.
+
+    `more_columns`: of other processors' times, of which nothing is published.
+    """
     if not numbers:
-        return [f"| published | none published |{' |' * len(measures)}"]
+        return [f"| published | none published |{' |' * (len(measures) + more_columns)}"]
     lines = []
     for source, conditions in dict.fromkeys((one.source, one.conditions) for one in numbers):
         its = {
@@ -141,14 +163,26 @@ def published(numbers: tuple[Published, ...], measures: tuple[Measure, ...]) -> 
         )
         lines.append(
             f"| {'' if lines else 'published'} | {source}: {conditions}{more} | "
-            f"{' | '.join(cells)} |"
+            f"{' | '.join(cells)} |{' |' * more_columns}"
         )
     return lines
 
 
-def heading(measure: Measure) -> str:
-    """The head of a column, with its unit where the title does not say it."""
-    return f"{measure.title} %" if measure.unit == "%" else measure.title
+def columns(results: Results, measure: Measure) -> Sequence[str]:
+    """The processors that a measure has a column for each; ("",) where it is no timing."""
+    found = [
+        row
+        for one in {results.file, *(line.file or results.file for line in results.ours)}
+        for row in _rows(one)
+        if row["metric"] == measure.metric
+    ]
+    return processors(found) or ("",)
+
+
+def heading(measure: Measure, processor: str = "") -> str:
+    """The head of a column, with its unit where the title does not say it, and its processor."""
+    title = f"{measure.title} %" if measure.unit == "%" else measure.title
+    return f"{title} ({processor})" if processor else title
 
 
 def _cells(results: Results, line: Line, group: str) -> list[str]:
@@ -158,28 +192,37 @@ def _cells(results: Results, line: Line, group: str) -> list[str]:
         if (measure == results.price and group == "what went in") or (
             measure.subject and line != results.ours[0]
         ):
-            cells.append("")
+            cells += [""] * len(columns(results, measure))
             continue
-        found = values(results, measure, line, number)
-        cells.append(f"{mean(found):{measure.form}}" if found else NOT_MEASURED)
+        for processor in columns(results, measure):
+            found = values(results, measure, line, number, processor)
+            cells.append(f"{mean(found):{measure.form}}" if found else NOT_MEASURED)
     return cells
 
 
 def _pair(
-    results: Results, measure: Measure, before: Line | None, ours: Line
+    results: Results, measure: Measure, before: Line | None, ours: Line, processor: str = ""
 ) -> tuple[float, float] | None:
     """The means before and after; None where one of them was not measured."""
     if before is None:
         return None
     number = results.measures().index(measure)
-    found = [values(results, measure, line, number) for line in (before, ours)]
+    found = [values(results, measure, line, number, processor) for line in (before, ours)]
     return (mean(found[0]), mean(found[1])) if all(found) else None
 
 
 def values(
-    results: Results, measure: Measure, line: Line, number: int | None = None
+    results: Results,
+    measure: Measure,
+    line: Line,
+    number: int | None = None,
+    processor: str = "",
 ) -> list[float]:
-    """A measure of a line, a value for each seed there is. `number`: its column."""
+    """A measure of a line, a value for each seed there is.
+
+    `number`: its column.
+    `processor`: of a timing; "" for what is none.
+    """
     own = (
         line.metrics[number]
         if number is not None and number < len(line.metrics)
@@ -192,6 +235,7 @@ def values(
         row["value"]
         for row in _rows(line.file or results.file)
         if (row["subject"], row["metric"]) == (subject, own)
+        and row.get("processor", processor) == processor
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from rows import results, spread, values
+from rows import conditions_told, results, spread, values
 
 TITLES = {"resnet20": "ResNet-20", "mobilenet": "MobileNet", "text_encoder": "text encoder"}
 
@@ -31,4 +31,4 @@ def rounding() -> str:
                 f"{mean(seconds):.0f}" if seconds else "",
             ]
             lines.append(f"| {', '.join((title, *rest))} | {' | '.join(cells)} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"

@@ -8,12 +8,13 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from shoestring.recipes.rows import Row, conditions
+from shoestring.recipes.rows import Row, conditions, processor
 
 RESULTS = Path(__file__).parent / "results"
 FILES = RESULTS / "files"
@@ -35,18 +36,41 @@ class Rows:
     appending: bool = False
     """Rows go straight to the results file, which stays what tells what is done.
 
-    For runs of days, a few jobs at a time.
+    For runs of days, a few jobs at a time. They search against the clock, so the processor decides
+    every row, and every row has it; their files have it in their names.
     """
+    adding: bool = False
+    """Whether the rows of the results file stay, and only what has none there is run."""
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         RESULTS.mkdir(exist_ok=True)
+        self.processor = processor()
         self.path = (
             RESULTS / f"{self.benchmark}.{self.setting}{'.quick' if self.quick else ''}.jsonl"
         )
         self.partial = self.path if self.appending else self.path.with_suffix(".partial")
+        if self.adding and not self.partial.exists() and self.path.exists():
+            self._take_over()
         if self.partial.exists():
             self.rows = [json.loads(line) for line in self.partial.read_text().splitlines()]
+
+    def _take_over(self) -> None:
+        """Begin with the rows of the results file, as done."""
+        kept: list[Row] = on(self.processor, read(self.path))
+        marks = [
+            Row(
+                benchmark=self.benchmark,
+                subject=subject,
+                metric="done",
+                value=1,
+                unit="",
+                seed=seed,
+                conditions=self.conditions,
+            )
+            for subject, seed in dict.fromkeys((row["subject"], row["seed"]) for row in kept)
+        ]
+        self.partial.write_text("".join(json.dumps(row) + "\n" for row in kept + marks))
 
     def done(self, subject: str, seed: int | None) -> bool:
         """Whether the rows of a subject and seed are there: its last row says so."""
@@ -55,10 +79,21 @@ class Rows:
             for r in self.rows
         )
 
+    def has(self, subject: str, metric: str) -> bool:
+        """Whether there is such a row; of a timing, one of this processor."""
+        return metric in metrics(on(self.processor, self.rows), subject)
+
     def add(
-        self, subject: str, metric: str, value: float, unit: str, seed: int | None = None
+        self,
+        subject: str,
+        metric: str,
+        value: float,
+        unit: str,
+        seed: int | None = None,
+        *,
+        timed: bool = False,
     ) -> None:
-        """One row, written at once."""
+        """One row, written at once. `timed`: a timing, whose row says the processor."""
         row = Row(
             benchmark=self.benchmark,
             subject=subject,
@@ -69,6 +104,8 @@ class Rows:
             conditions=self.conditions
             + (", quick: smaller than the real one" if self.quick else ""),
         )
+        if timed or self.appending:
+            row["processor"] = self.processor
         self.rows.append(row)
         with self.partial.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -87,22 +124,56 @@ class Rows:
     def close(self) -> bool:
         """Put the results in their place; with --only they wait for the run that has the rest.
 
-        Whether they are.
+        Timings of other processors stay: only those of this one are replaced. Rows without a
+        processor are those of the last run. Whether the results are in their place.
         """
         if self.only:
             print(f"kept in {self.partial}: run again without --only to finish", file=sys.stderr)
             return False
-        kept = [row for row in self.rows if row["metric"] != "done"]
+        kept = [row for row in self.rows if row["metric"] != "done"] + self._elsewhere()
         self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self.partial.unlink()
         print(f"written: {self.path}", file=sys.stderr)
         return True
 
+    def _elsewhere(self) -> list[Row]:
+        """The timings in the results file that other processors made."""
+        if not self.path.exists():
+            return []
+        return [
+            row for row in read(self.path) if row.get("processor", self.processor) != self.processor
+        ]
+
 
 def results(benchmark: str) -> list[dict]:
-    """The rows of a benchmark's results file."""
-    (file,) = (path for path in RESULTS.glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name)
-    return read(file)
+    """The rows of a benchmark's results files; there are several where each processor has one.
+
+    Raises FileNotFoundError where there is none.
+    """
+    files = [path for path in RESULTS.glob(f"{benchmark}.*.jsonl") if ".quick." not in path.name]
+    if not files:
+        raise FileNotFoundError(f"no results of {benchmark}: python benchmarks/{benchmark}.py")
+    return [row for file in sorted(files) for row in read(file)]
+
+
+def processors(found: Sequence[Any]) -> list[str]:
+    """The processors that made timings: a column each in a table of speeds."""
+    return sorted({row["processor"] for row in found if "processor" in row})
+
+
+def on(processor: str, found: Sequence[Any]) -> list[Any]:
+    """The rows of a processor, and those that have none."""
+    return [row for row in found if row.get("processor", processor) == processor]
+
+
+def conditions_told(found: Sequence[Any]) -> str:
+    """The line under a table: the conditions of its rows."""
+    return f"Conditions: {'; '.join(dict.fromkeys(row['conditions'] for row in found))}."
+
+
+def metrics(found: Sequence[Any], subject: str) -> dict[str, float]:
+    """What was measured of a subject; of several rows of a metric the last."""
+    return {row["metric"]: row["value"] for row in found if row["subject"] == subject}
 
 
 def read(file: Path) -> list[Any]:
@@ -133,5 +204,16 @@ def start(benchmark: str, setting: str, about: str) -> Rows:
     )
     parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
     parser.add_argument("--only", help="only subjects that contain this")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the results there are, and run what has none"
+    )
     chosen = parser.parse_args()
-    return Rows(benchmark, setting, chosen.quick, chosen.json, chosen.only, conditions())
+    return Rows(
+        benchmark,
+        setting,
+        chosen.quick,
+        chosen.json,
+        chosen.only,
+        conditions(),
+        adding=chosen.add,
+    )

@@ -66,8 +66,8 @@ def alone(rows: Rows, name: str, model: nn.Module, task: Task, action: Technique
         }
         for metric, (value, unit) in found.items():
             if value is not None:
-                rows.add(name, f"{one.layer}: {metric}", value, unit, 0)
-    rows.add(name, "of the model: time", table.milliseconds or 0.0, "ms", 0)
+                rows.add(name, f"{one.layer}: {metric}", value, unit, 0, timed=unit == "ms")
+    rows.add(name, "of the model: time", table.milliseconds or 0.0, "ms", 0, timed=True)
     rows.add(name, "of the model: file", table.bytes, "bytes", 0)
     rows.add(name, "done", 1, "", 0)
 

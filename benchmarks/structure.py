@@ -168,6 +168,7 @@ def time(rows: Rows, name: str, baseline: Path, files: dict[str, Path], task: Su
                     f"latency at batch {batch}, {part}",
                     getattr(times, part),
                     "of the baseline's",
+                    timed=True,
                 )
 
 

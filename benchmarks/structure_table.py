@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from statistics import mean
 
-from rows import results
+from rows import conditions_told, metrics, on, processors, results
 
 
 def structure() -> str:
     """A row per network and way to half the operations; one seed."""
     found = results("structure")
-    lines = [
-        "| | operations | validation score % | test score % | file, bytes | time at batch 1 | at "
-        "batch 32 |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    seen = processors(found)
+    heads = ["operations", "validation score %", "test score %", "file, bytes"]
+    for one in seen:
+        heads += [f"time at batch 1 ({one})", f"at batch 32 ({one})"]
+    lines = [f"| | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
     for subject in dict.fromkeys(
         row["subject"] for row in found if "latency" not in row["subject"]
     ):
-        one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
-        times = (
-            ["1", "1"]
-            if subject.endswith("baseline")
-            else [
-                f"{one[f'latency at batch {batch}, median']:.2f} "
-                f"({one[f'latency at batch {batch}, low']:.2f} to "
-                f"{one[f'latency at batch {batch}, high']:.2f})"
-                for batch in (1, 32)
-            ]
-        )
+        one = metrics(found, subject)
+        times = [
+            "1" if subject.endswith("baseline") else _time(metrics(on(its, found), subject), batch)
+            for its in seen
+            for batch in (1, 32)
+        ]
         cells = [
             f"{one['operations']:.3f}",
             f"{one['validation score']:.2f}",
@@ -37,7 +32,15 @@ def structure() -> str:
             *times,
         ]
         lines.append(f"| {subject} | {' | '.join(cells)} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def _time(one: dict[str, float], batch: int) -> str:
+    """The ratio to the baseline with its quartiles; empty where it was not timed."""
+    name = f"latency at batch {batch}"
+    if f"{name}, median" not in one:
+        return ""
+    return f"{one[f'{name}, median']:.2f} ({one[f'{name}, low']:.2f} to {one[f'{name}, high']:.2f})"
 
 
 def digits() -> str:
@@ -60,4 +63,4 @@ def digits() -> str:
             f"| {subject} | {share} | {mean(scores):.2f} "
             f"({', '.join(f'{one:.2f}' for one in scores)}) |"
         )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"

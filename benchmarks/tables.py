@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -20,21 +20,24 @@ from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
+from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
 from rooms_table import rooms
 from rounding_table import rounding
-from rows import results, spread, values
+from rows import conditions_told, metrics, on, processors, results, spread, values
 from sensitivity_table import fallback, sensitivity
 from structure_table import digits as structure_digits
 from structure_table import structure
-from xnor_table import kernels, latency, recipe
+from xnor_table import kernels, latency
+from xnor_table import recipe as xnor_recipe
+
+from shoestring.recipes import recipe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TITLES = {
     "lenet300": "LeNet-300-100",
-    "lenet300_further": "LeNet-300-100, further",
     "lenet5": "LeNet-5",
 }
 BASELINES = {
@@ -48,13 +51,12 @@ BASELINES = {
 PUBLISHED = {
     # Han, Mao & Dally 2016, Table 1 (weights only)
     "lenet300": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
-    "lenet300_further": {"uncompressed": "1,070 KB, 1.64 %", "coded": "27 KB (40×), 1.58 %"},
     "lenet5": {"uncompressed": "1,720 KB, 0.80 %", "coded": "44 KB (39×), 0.74 %"},
 }
 
 
 def deep_compression_short() -> str:
-    """A row per network: before and after."""
+    """A row per network, before and after: the means of the seeds."""
     found = results("deep_compression")
     lines = [
         "| network | uncompressed | file | ratio | test error % before | after | published |",
@@ -67,11 +69,11 @@ def deep_compression_short() -> str:
         sizes = values(found, name, "coded bytes")
         lines.append(
             f"| {title} | {values(found, name, 'uncompressed bytes')[0]:,.0f} B | "
-            f"{median(sizes):,.0f} B | {median(values(found, name, 'ratio')):.0f}× | "
+            f"{mean(sizes):,.0f} B | {mean(values(found, name, 'ratio')):.0f}× | "
             f"{mean(before):.2f} | {mean(after):.2f} | {PUBLISHED[name]['coded']} (from "
             f"{PUBLISHED[name]['uncompressed'].split(', ')[-1]}) |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", beside_published(recipe("deep_compression"))])
 
 
 def deep_compression() -> str:
@@ -95,7 +97,8 @@ def deep_compression() -> str:
                 f"{spread(values(found, name, f'{stage} test error'), '.2f')} | "
                 f"{PUBLISHED[name].get(stage, '')} |"
             )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    told = beside_published(recipe("deep_compression"))
+    return "\n".join([*lines, "", told, "", conditions_told(found)])
 
 
 def coding() -> str:
@@ -123,29 +126,32 @@ def coding() -> str:
         "ours, smallest, decoded without numba",
         "nncodec, decoded",
     )
+    seen = processors(found)
+    heads = [f"{what} ({its})" for its in seen for what in (*speeds, "our time / nncodec's")]
     fast = [
-        f"| million numbers decoded a second | {' | '.join(speeds)} | our time / nncodec's |",
-        "| --- |" + " --- |" * (len(speeds) + 1),
+        f"| million numbers decoded a second | {' | '.join(heads)} |",
+        "| --- |" + " --- |" * len(heads),
     ]
     for subject in dict.fromkeys(row["subject"] for row in found if row["subject"] != "numba"):
-        one = {row["metric"]: row["value"] for row in found if row["subject"] == subject}
+        one = metrics(found, subject)
         sizes = (f"{one[coder]:,.0f}" if coder in one else "" for coder in coders)
         share = min(one["ours"], one["ours, smallest"]) / one["static entropy"]
         lines.append(
             f"| {subject} | {one['coded symbols']:,.0f} | {' | '.join(sizes)} | {share:.3f} |"
         )
-        rates = (f"{one[speed]:.2g}" if speed in one else "" for speed in speeds)
-        ratio = one.get("our time to decode against nncodec's")
-        fast.append(
-            f"| {subject} | {' | '.join(rates)} | {'' if ratio is None else f'{ratio:.1f}'} |"
-        )
+        cells: list[str] = []
+        for its in seen:
+            one = metrics(on(its, found), subject)
+            cells += [f"{one[speed]:.2g}" if speed in one else "" for speed in speeds]
+            ratio = one.get("our time to decode against nncodec's")
+            cells.append("" if ratio is None else f"{ratio:.1f}")
+        fast.append(f"| {subject} | {' | '.join(cells)} |")
     numba = "; ".join(
-        f"{row['metric']}: {row['value']:.1f} s" for row in found if row["subject"] == "numba"
+        f"{row['metric']}: {row['value']:.1f} s ({row['processor']})"
+        for row in found
+        if row["subject"] == "numba"
     )
-    return (
-        "\n".join([*lines, "", *fast])
-        + f"\n\nnumba: {numba}.\n\nConditions: {found[0]['conditions']}."
-    )
+    return "\n".join([*lines, "", *fast]) + f"\n\nnumba: {numba}.\n\n{conditions_told(found)}"
 
 
 def techniques(chosen: Callable[[str], bool]) -> str:
@@ -160,7 +166,7 @@ def techniques(chosen: Callable[[str], bool]) -> str:
                 f"| {subject} | {spread(values(found, subject, 'validation score'), '.2f')} | "
                 f"{size} |"
             )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def trellis() -> str:
@@ -173,7 +179,7 @@ def trellis() -> str:
             for what, form in (("size", ",.0f"), ("validation error", ".2f"), ("test error", ".2f"))
         )
         lines.append(f"| {subject} | {size} | {held} | {test} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def baselines() -> str:
@@ -244,7 +250,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "structure": structure,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,
-    "xnor-recipe": recipe,
+    "xnor-recipe": xnor_recipe,
     "xnor-latency": latency,
     **recipe_tables(),
 }

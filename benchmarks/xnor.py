@@ -174,14 +174,16 @@ def compare(
     """Milliseconds of each, and how many times as long the others take."""
     samples = in_turn({"bits": ours, **others}, 5 if rows.quick else 31)
     for name, mine in samples.items():
-        rows.add(subject, f"{name}, time", float(np.median(mine)), "ms")
+        rows.add(subject, f"{name}, time", float(np.median(mine)), "ms", timed=True)
         if name != "bits":
             quartiles(rows, subject, f"{name} over bits", mine / samples["bits"])
 
 
 def quartiles(rows: Rows, subject: str, metric: str, ratios: np.ndarray) -> None:
     for part, share in (("low", 25), ("median", 50), ("high", 75)):
-        rows.add(subject, f"{metric}, {part}", float(np.percentile(ratios, share)), "times")
+        rows.add(
+            subject, f"{metric}, {part}", float(np.percentile(ratios, share)), "times", timed=True
+        )
 
 
 def in_turn(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
@@ -267,7 +269,7 @@ def alternating(
     )
     samples = in_turn(runs, 11 if rows.quick else 51)
     for name, mine in samples.items():
-        rows.add(subject, f"{name}, time", float(np.median(mine)), "ms")
+        rows.add(subject, f"{name}, time", float(np.median(mine)), "ms", timed=True)
         if name != "fp32":
             quartiles(rows, subject, f"fp32 over {name}", samples["fp32"] / mine)
 

@@ -1,11 +1,15 @@
-"""The tables of `docs/binary.md`, from the results of `xnor.py`."""
+"""The tables of `docs/binary.md`, from the results of `xnor.py`.
+
+Times have columns for each processor seen.
+"""
 
 from __future__ import annotations
 
 import re
-from statistics import mean, median
+from collections.abc import Sequence
+from statistics import mean
 
-from rows import results
+from rows import conditions_told, metrics, on, processors, results
 
 NAMES = {
     "fp32": "full precision",
@@ -19,10 +23,9 @@ NAMES = {
 def kernels() -> str:
     """A row per product and convolution."""
     found = results("xnor")
-    lines = [
-        "| | bits, ms | torch, ms | torch takes | ONNX Runtime, ms | ONNX Runtime takes |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    seen = processors(found)
+    columns = ("bits, ms", "torch, ms", "torch takes", "ONNX Runtime, ms", "ONNX Runtime takes")
+    lines = _head([""], columns, seen)
     subjects = {
         row["subject"] for row in found if row["subject"].startswith(("product", "convolution"))
     }
@@ -30,20 +33,33 @@ def kernels() -> str:
         subjects,
         key=lambda one: (one.startswith("convolution"), int(re.findall(r"\d+", one)[0]), one),
     ):
-        one = _metrics(found, subject)
-        torch = min(
-            (name for name in one if name.startswith("torch") and name.endswith(", time")),
-            key=lambda name: one[name],
-        )
-        cells = [f"{one['bits, time']:.3g}"]
-        for name in (torch.removesuffix(", time"), "onnxruntime float32"):
-            cells += [f"{one[f'{name}, time']:,.4g}", _ratio(one, f"{name} over bits")]
+        cells = [cell for one in seen for cell in _kernel(metrics(on(one, found), subject))]
         lines.append(f"| {subject} | {' | '.join(cells)} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def _kernel(one: dict[str, float]) -> list[str]:
+    """The cells of a product or convolution on a processor; empty where it was not timed."""
+    if "bits, time" not in one:
+        return [""] * 5
+    torch = min(
+        (name for name in one if name.startswith("torch") and name.endswith(", time")),
+        key=lambda name: one[name],
+    )
+    cells = [f"{one['bits, time']:.3g}"]
+    for name in (torch.removesuffix(", time"), "onnxruntime float32"):
+        cells += [f"{one[f'{name}, time']:,.4g}", _ratio(one, f"{name} over bits")]
+    return cells
+
+
+def _head(titles: Sequence[str], columns: Sequence[str], seen: Sequence[str]) -> list[str]:
+    """The two lines at the top of a table that has the columns once for each processor."""
+    heads = [*titles, *(f"{column} ({one})" for one in seen for column in columns)]
+    return [f"| {' | '.join(heads)} |".replace("|  |", "| |"), f"|{' --- |' * len(heads)}"]
 
 
 def recipe() -> str:
-    """A row per network of the recipe, with every seed."""
+    """A row per network of the recipe: the means of the seeds, and each seed's errors."""
     found = results("xnor")
     lines = ["| | file, bytes | validation error % | test error % |", "| --- | --- | --- | --- |"]
     for name in ("fp32", "bwn", "xnor", "xnor_scaled"):
@@ -55,30 +71,31 @@ def recipe() -> str:
             for metric in ("size", "validation error", "test error")
         )
         told = (f"{mean(one):.2f} ({', '.join(f'{n:.2f}' for n in one)})" for one in errors)
-        lines.append(f"| {NAMES[name]} | {median(sizes):,.0f} | {' | '.join(told)} |")
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
+        lines.append(f"| {NAMES[name]} | {mean(sizes):,.0f} | {' | '.join(told)} |")
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def latency() -> str:
     """A row per file and batch."""
     found = results("xnor")
-    lines = ["| | | ms a run | full precision takes |", "| --- | --- | --- | --- |"]
+    seen = processors(found)
+    lines = _head(["", ""], ("ms a run", "full precision takes"), seen)
     for subject in dict.fromkeys(
         row["subject"] for row in found if row["subject"].startswith("latency")
     ):
-        one = _metrics(found, subject)
+        timed = [metrics(on(one, found), subject) for one in seen]
         for name, title in NAMES.items():
-            if f"{name}, time" in one:
-                told = "" if name == "fp32" else _ratio(one, f"fp32 over {name}")
-                lines.append(
-                    f"| {subject.removeprefix('latency').strip(' ,')} | {title} | "
-                    f"{one[f'{name}, time']:.3g} | {told} |"
-                )
-    return "\n".join(lines) + f"\n\nConditions: {found[0]['conditions']}."
-
-
-def _metrics(found: list[dict], subject: str) -> dict[str, float]:
-    return {row["metric"]: row["value"] for row in found if row["subject"] == subject}
+            cells: list[str] = []
+            for one in timed:
+                there = f"{name}, time" in one
+                cells += [
+                    f"{one[f'{name}, time']:.3g}" if there else "",
+                    _ratio(one, f"fp32 over {name}") if there and name != "fp32" else "",
+                ]
+            if any(cells):
+                what = subject.removeprefix("latency").strip(" ,")
+                lines.append(f"| {what} | {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
 def _ratio(one: dict[str, float], metric: str) -> str:

@@ -155,6 +155,7 @@ RECIPE = Recipe(
             "ResNet-56, CIFAR-10",
         ),
     ),
+    advantage="the network as it was as a teacher",
     results=Results(
         file="structure.cifar10-jpeg-cpu.jsonl",
         before=(

@@ -325,6 +325,7 @@ RATE_LENET = Recipe(
         ),
         Published("test error", 1.9, "%", "Oktay et al. 2020 (EPR)", "LeNet-300-100, weights only"),
     ),
+    advantage="images shifted by up to a pixel, and the uncompressed network as a teacher",
     results=Results(
         file="rate_lenet.mnist-cpu.jsonl",
         before=(
@@ -379,6 +380,7 @@ RATE_CIFAR = Recipe(
             "ResNet-20-4, sixteen times larger, CIFAR-10, weights only; 134×",
         ),
     ),
+    advantage="the uncompressed network as a teacher",
     results=Results(
         file="rate_cifar.cifar10-jpeg-cpu.jsonl",
         before=(

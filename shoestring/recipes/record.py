@@ -123,6 +123,7 @@ class Recipe:
     `run`: runs it end to end.
     `extras`: the extras of the installation that it needs.
     `published`: published numbers.
+    `advantage`: what ours has and the published networks have not, for fairness; "" for nothing.
     `results`: our numbers; None for none.
     `module`: of its file; set when the record is read.
     """
@@ -138,6 +139,7 @@ class Recipe:
     run: Callable[[Run], None]
     extras: tuple[str, ...] = ("train",)
     published: tuple[Published, ...] = ()
+    advantage: str = ""
     results: Results | None = None
     module: str = ""
 
@@ -154,4 +156,5 @@ class Recipe:
             "extras": list(self.extras),
             "page": self.page,
             "published": [vars(one).copy() for one in self.published],
+            "advantage": self.advantage,
         }

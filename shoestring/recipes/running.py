@@ -19,7 +19,7 @@ from shoestring.artifact import save
 from shoestring.artifact.errors import install
 from shoestring.core.ledger import Ledger, machine, versions
 from shoestring.recipes.record import Recipe
-from shoestring.recipes.rows import Row, conditions
+from shoestring.recipes.rows import Row, conditions, processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,24 +59,32 @@ class Run:
         self._conditions = conditions(quick=self.quick)
 
     def row(
-        self, subject: str, metric: str, value: float, unit: str, *, seeded: bool = True
+        self,
+        subject: str,
+        metric: str,
+        value: float,
+        unit: str,
+        *,
+        seeded: bool = True,
+        timed: bool = False,
     ) -> None:
         """Add one number to the rows and to their file.
 
         `seeded`: whether the seed decides it.
+        `timed`: whether it is a timing: its row says the processor.
         """
-        seed = self.seed if seeded else None
-        self.rows.append(
-            Row(
-                benchmark=self.recipe,
-                subject=subject,
-                metric=metric,
-                value=value,
-                unit=unit,
-                seed=seed,
-                conditions=self._conditions,
-            )
+        row = Row(
+            benchmark=self.recipe,
+            subject=subject,
+            metric=metric,
+            value=value,
+            unit=unit,
+            seed=self.seed if seeded else None,
+            conditions=self._conditions,
         )
+        if timed:
+            row["processor"] = processor()
+        self.rows.append(row)
         save(self.folder / ROWS, as_lines(self.rows))
         number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
         self.say(f"{subject:32} {metric:24} {number:>12} {unit}")

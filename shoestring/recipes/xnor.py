@@ -158,6 +158,7 @@ RECIPE = Recipe(
             "MNIST, binary weights and inputs, no convolutions",
         ),
     ),
+    advantage="images shifted by up to a pixel, and the network in full precision as a teacher",
     results=Results(
         file="xnor.mnist-cpu.jsonl",
         before=(Line("full precision", "fp32"),),

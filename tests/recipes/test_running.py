@@ -39,7 +39,7 @@ def one_file(run: Run) -> None:
     path = run.folder / "net" / f"small{run.seed}.shoe"
     path.write_bytes(bytes([run.seed] * 3))
     run.scores("net", 3, 0.75, 0.5)
-    run.row("net", "time", 1.25, "ms", seeded=False)
+    run.row("net", "time", 1.25, "ms", seeded=False, timed=True)
 
 
 def test_what_a_run_leaves(tmp_path: Path):
@@ -68,9 +68,10 @@ def test_what_a_run_leaves(tmp_path: Path):
         json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()
     ] == result["rows"]
     assert all(
-        set(row) == set(Row.__annotations__) and row["benchmark"] == "small"
+        set(row) | {"processor"} == set(Row.__annotations__) and row["benchmark"] == "small"
         for row in result["rows"]
     )
+    assert [row["metric"] for row in result["rows"] if "processor" in row] == ["time"]
     assert "quick: smaller than the real one" in result["rows"][0]["conditions"]
     assert (result["quick"], result["seed"], result["resumed"], result["recipe"]["scarce"]) == (
         True,
