@@ -93,24 +93,13 @@ def told(content: Content | Entries | Checkpoint) -> dict:
         }
         for one in content.tensors
     ]
+    about = {"names": list(content.names), "notes": dict(content.notes)}
     if isinstance(content, Checkpoint):
-        return {
-            "tensors": tensors,
-            "graph": None,
-            "entries": None,
-            "names": list(content.names),
-            "notes": dict(content.notes),
-        }
+        return {"tensors": tensors, "graph": None, "entries": None, **about}
     if isinstance(content, Entries):
         entries = {name: told_graph(graph) for name, graph in content.graphs.items()}
-        return {"tensors": tensors, "graph": None, "entries": entries, "names": [], "notes": {}}
-    return {
-        "tensors": tensors,
-        "graph": told_graph(content.graph),
-        "entries": None,
-        "names": [],
-        "notes": {},
-    }
+        return {"tensors": tensors, "graph": None, "entries": entries, **about}
+    return {"tensors": tensors, "graph": told_graph(content.graph), "entries": None, **about}
 
 
 def told_graph(graph: Graph) -> dict:
