@@ -22,13 +22,14 @@ export function decodeBlocks(entry, { size, blocks }) {
     const what = `block ${i} of tensor ${number}`;
     if (crc32(block.bytes) !== block.crc) throw new ShoeError(`${what} is damaged: its CRC-32 is not what the index says`);
     const part = bytes.subarray(i * size * width, Math.min((i + 1) * size, count) * width);
-    decodeBlock(new Reader(block.bytes, what), part, width, FLOATS.has(element));
+    decodeBlock(new Reader(block.bytes, what), part, element, width);
     checkBools(element, part, what);
   });
   return { element, type, shape, member, coding: "blocks", model: null, bits: bitsOf(bytes, width) };
 }
 
-function decodeBlock(reader, out, width, float) {
+function decodeBlock(reader, out, element, width) {
+  const float = FLOATS.has(element);
   const kind = reader.byte();
   const planes = new Planes(reader);
   const count = out.length / width;
@@ -47,7 +48,9 @@ function decodeBlock(reader, out, width, float) {
     const [from, to] = [bitsOf(values, width), bitsOf(out, width)];
     for (let i = 0, next = 0; i < count; i++) if (given[i]) to[i] = from[next++];
   } else if (kind === LEVELS) {
-    const levels = bitsOf(reader.bytes((reader.byte() + 1) * width).slice(), width);
+    const stored = reader.bytes((reader.byte() + 1) * width).slice();
+    checkBools(element, stored, `${reader.what}, a level`); // those that no element has too
+    const levels = bitsOf(stored, width);
     const places = new Uint8Array(count);
     planes.take(count, places, 0, 1);
     planes.end();

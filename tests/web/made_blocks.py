@@ -121,9 +121,7 @@ def checkpoint(
     names.varint(1)
     names.text("licence")
     names.text("none")
-    return Parts(
-        bytes(listed), bytes(names), plain=bytes(plain), in_blocks=tuple(in_blocks)
-    )
+    return Parts(bytes(listed), bytes(names), plain=bytes(plain), in_blocks=tuple(in_blocks))
 
 
 def block(
@@ -196,9 +194,7 @@ class _Planes:
         return bytes(self.out)
 
 
-def tables(
-    rng: np.random.Generator, plane: np.ndarray, wide: float
-) -> tuple[int, lanes.Tables]:
+def tables(rng: np.random.Generator, plane: np.ndarray, wide: float) -> tuple[int, lanes.Tables]:
     """(the least value, 1 to 8 tables) for a plane, some with values that do not occur."""
     lowest, highest = int(plane.min()), int(plane.max())
     least = lowest - int(rng.integers(lowest + 1)) if rng.random() < wide else lowest
@@ -232,7 +228,9 @@ def mutant(rng: np.random.Generator, parts: Parts) -> bytes:
         return replace(parts, **{part: changed(rng, getattr(parts, part))}).made()
     if kind == 9:
         sizes = (0, 1, 63, 64, 65, 100)
-        signature = rng.bytes(int(rng.choice(sizes))) + bytes([int(rng.choice([0, 0, 1, 1, 2, 255]))])
+        signature = rng.bytes(int(rng.choice(sizes))) + bytes(
+            [int(rng.choice([0, 0, 1, 1, 2, 255]))]
+        )
         return replace(parts, signature=signature).made()
     if kind == 10:
         return framed(parts.region, changed(rng, parts.index(), 12), parts.signature)
