@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_blocks import (
+    SHORT,
     InBlocks,
     Parts,
     checkpoint,
@@ -119,13 +120,13 @@ def test_blocks_that_have_nothing_in_them_and_nothing_but_given_elements(tmp_pat
 @pytest.mark.slow
 def test_large_blocks_have_all_2048_lanes(tmp_path: Path):
     rng = np.random.default_rng(0)
-    counts = rng.binomial(255, 0.3, (1 << 22) + 12345).astype(np.uint8)
+    counts = rng.binomial(255, 0.3, (1 << 22) + 4097).astype(np.uint8)
     floats = rng.standard_normal(3 << 20).astype(np.float32).view(np.uint32)
     files = [
         checkpoint(rng, [one(2, counts)], [PLANES], 22).made(),
         checkpoint(rng, [one(2, counts)], [SPARSE], 21).made(),
         checkpoint(rng, [one(1, floats)], [PLANES], 21).made(),
-        pack(Checkpoint([one(2, counts.reshape(-1, 11)), Tensor(1, floats, 1)], ("a", "b"))),
+        pack(Checkpoint([one(2, counts.reshape(23, -1)), Tensor(1, floats, 1)], ("a", "b"))),
     ]
     assert all(data[4] == 4 for data in files)
     assert all(compared(files, tmp_path))
@@ -195,7 +196,7 @@ def small() -> Parts:
         one(1, levels),
         one(9, flags),
     ]
-    made = checkpoint(rng, tensors, [SPARSE, None, LEVELS, SPARSE], 14, 0)
+    made = checkpoint(rng, tensors, [SPARSE, None, LEVELS, SPARSE], 14, SHORT)
     assert len(made.made()) < 1200
     return made
 
@@ -373,7 +374,7 @@ def test_the_borders_of_what_is_allowed(files, tmp_path: Path):
 
 
 def test_memory_is_claimed_before_a_block_is_read(tmp_path: Path):
-    """A tensor of 2^24 bytes, which count 4 bytes each, and one of 2^40 whose blocks are not there."""
+    """A tensor of 2^24 bytes, which count 4 bytes each, and one of 2^40 without its blocks."""
     blocks_of_fives = InBlocks(0, 22, (b"\0\1\5",) * 4)
     made = Parts(b"\1\x48\2\x80\x80\x80\x08", b"\1\1a\0", in_blocks=(blocks_of_fives,)).made()
     path = tmp_path / "large.shoe"

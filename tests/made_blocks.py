@@ -1,4 +1,4 @@
-"""Files of version 4 whose blocks and planes are of every kind, whether our writer chooses it or not.
+"""Files of version 4 with blocks and planes of every kind, also those that our writer never makes.
 
 A file is made from its parts, so that a part can be changed and all checksums still fit.
 """
@@ -13,12 +13,27 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from shoestring.artifact.coding import lanes
-from shoestring.artifact.format.blocks import CODED, CONSTANT, LEVELS, PLANES, SPARSE, STORED
+from shoestring.artifact.format.blocks import CODED, CONSTANT, LEVELS, SPARSE, STORED
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.tensors import Tensor, rotated
 from shoestring.artifact.wire import Writer, squeeze
 
 HEAD = b"SHOE\4"
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for the planes of a block.
+
+    `wide`: how likely a table has values below, or above, those that occur.
+    `longest`: the most symbols of a plane that may be stored.
+    """
+
+    wide: float = 0.3
+    longest: int = 1 << 22
+
+
+ANY, SHORT = Draws(), Draws(0, 100)
 
 
 @dataclass(frozen=True)
@@ -95,13 +110,12 @@ def checkpoint(
     tensors: Sequence[Tensor],
     kinds: Sequence[int | None],
     power: int,
-    wide: float = 0.3,
+    draws: Draws = ANY,
 ) -> Parts:
     """A checkpoint of these tensors.
 
     `kinds`: of each, the kind of its blocks, or None where it is raw.
     `power`: log2 of the elements of a block.
-    `wide`: how likely a table has values below, or above, those that occur.
     """
     listed, names, plain, in_blocks = Writer(), Writer(), Writer(), []
     listed.varint(len(tensors))
@@ -116,7 +130,7 @@ def checkpoint(
             plain += flat.astype(flat.dtype.newbyteorder("<")).tobytes()
             continue
         pieces = [flat[at : at + (1 << power)] for at in range(0, flat.size, 1 << power)]
-        made = tuple(block(rng, piece, tensor.element, kind, wide) for piece in pieces)
+        made = tuple(block(rng, piece, tensor.element, kind, draws) for piece in pieces)
         in_blocks.append(InBlocks(place, power, made))
     names.varint(1)
     names.text("licence")
@@ -125,10 +139,10 @@ def checkpoint(
 
 
 def block(
-    rng: np.random.Generator, bits: np.ndarray, element: int, kind: int, wide: float = 0.3
+    rng: np.random.Generator, bits: np.ndarray, element: int, kind: int, draws: Draws = ANY
 ) -> bytes:
     """A block of this kind with these elements, whose planes are of kinds drawn at random."""
-    planes = _Planes(rng, Writer([kind]), wide)
+    planes = _Planes(rng, Writer([kind]), draws)
     if kind == LEVELS:
         levels = np.unique(bits)
         unused = np.unique(np.concatenate([levels, levels[:1] ^ levels[:1]]))
@@ -148,18 +162,20 @@ def block(
 
 
 class _Planes:
-    """The planes of a block that is being made; coded ones are written last, with what they carry."""
+    """The planes of a block that is being made; coded ones are coded last, with what they carry."""
 
-    def __init__(self, rng: np.random.Generator, out: Writer, wide: float) -> None:
-        self.rng, self.out, self.wide = rng, out, wide
+    def __init__(self, rng: np.random.Generator, out: Writer, draws: Draws) -> None:
+        self.rng, self.out, self.draws = rng, out, draws
         self.heads: list[bytes | tuple[np.ndarray, int, lanes.Tables]] = []
         self.stored = np.empty(0, np.uint8)
 
     def add(self, plane: np.ndarray, kinds: tuple[int, ...] = (STORED, CONSTANT, CODED)) -> None:
-        constant = len(plane) == 0 or int(plane.min()) == int(plane.max())
-        allowed = [
-            kind for kind in kinds if {CONSTANT: constant, CODED: len(plane) > 0}.get(kind, True)
-        ]
+        fits = {
+            STORED: len(plane) <= self.draws.longest,
+            CONSTANT: len(plane) == 0 or int(plane.min()) == int(plane.max()),
+            CODED: len(plane) > 0,
+        }
+        allowed = [kind for kind in kinds if fits[kind]]
         kind = int(self.rng.choice(allowed))
         if kind == CONSTANT:
             self.heads.append(bytes([kind, int(plane[0]) if len(plane) else 77]))
@@ -167,7 +183,7 @@ class _Planes:
             self.heads.append(bytes([kind]))
             self.stored = np.concatenate([self.stored, plane])
         else:
-            self.heads.append((plane, *tables(self.rng, plane, self.wide)))
+            self.heads.append((plane, *tables(self.rng, plane, self.draws.wide)))
 
     def closed(self) -> bytes:
         at = 0
