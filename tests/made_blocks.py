@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -271,7 +271,7 @@ def changed(rng: np.random.Generator, data: bytes, near: int = 120) -> bytes:
     return bytes(made)
 
 
-def _with_block(rng: np.random.Generator, parts: Parts, change) -> Parts:
+def _with_block(rng: np.random.Generator, parts: Parts, change: Callable[[bytes], bytes]) -> Parts:
     """The parts with one block changed."""
     i = int(rng.integers(len(parts.in_blocks)))
     tensor = parts.in_blocks[i]
