@@ -49,7 +49,10 @@ def read(app: Sphinx, page: str, source: list[str]) -> None:
             text = text.replace(f"\n{name}\n", "\n")
     # Blocks of docs/format.md have names that its tests look for, and are in no language.
     text = re.sub(
-        r"^```(base64|bits|entries|file|graph|list)$", "```text", text, flags=re.MULTILINE
+        r"^```(base64|bits|entries|file4?|graph|lanes4|list|names4)$",
+        "```text",
+        text,
+        flags=re.MULTILINE,
     )
     source[0] = relinked(text, DOCS) if page.split("/")[0] != "reference" else text
 

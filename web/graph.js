@@ -71,17 +71,19 @@ export function readGraph(reader, version, tensors, budget) {
  * @param {import("./reader.js").Reader} reader
  * @param {number} tensors how many the tensor list has
  * @param {import("./tensors.js").Budget} budget claims something for each constant
+ * @param {boolean} unnamed whether the name of a single entry may be empty
  * @returns {Object<string, object>} the graph of each entry by its name, as `readGraph` gives it
  * @throws {ShoeError} where it is not as docs/format.md says
  */
-export function readEntries(reader, tensors, budget) {
+export function readEntries(reader, tensors, budget, unnamed = false) {
   const count = reader.varint(MOST_ENTRIES, "the number of entries");
   if (count === 0) throw reader.fault("there is no entry");
   const entries = {};
   let [nodes, constants] = [0, 0];
   for (let left = count; left > 0; left--) {
     const name = reader.text("the name of an entry");
-    if (!ENTRY_NAME.test(name)) throw reader.fault("the name of an entry is not a letter, then letters, digits and underscores");
+    const allowed = ENTRY_NAME.test(name) || (unnamed && count === 1 && name === "");
+    if (!allowed) throw reader.fault("the name of an entry is not a letter, then letters, digits and underscores");
     if (Object.hasOwn(entries, name)) throw reader.fault(`two entries are called ${name}`);
     const body = reader.bytes(reader.varint(MOST, `the length of the graph of ${name}`));
     const graph = readGraph(new Reader(body, `the graph of ${name}`), NEWEST, tensors, budget);

@@ -26,6 +26,11 @@ function tensorLine(tensor) {
   return { member, type, shape, coding, model, crc: crcOf(tensor) };
 }
 
+/** A signature, in hexadecimal. */
+function told({ kind, bytes }) {
+  return { kind, bytes: Buffer.from(bytes).toString("hex") };
+}
+
 /** What JSON.stringify is to make of a value: a tensor is told by its CRC, and what JSON has no number for is a string. */
 function plain(key, value) {
   if (Object.is(value, -0)) return "-0";
@@ -35,8 +40,8 @@ function plain(key, value) {
 }
 
 function inspect(path, options) {
-  const { version, graph, entries, tensors, names, notes } = decode(new Uint8Array(readFileSync(path)), options);
-  return { version, tensors: tensors.map(tensorLine), graph, entries, names, notes };
+  const { version, graph, entries, tensors, names, notes, signature } = decode(new Uint8Array(readFileSync(path)), options);
+  return { version, tensors: tensors.map(tensorLine), graph, entries, names, notes, signature: signature && told(signature) };
 }
 
 const print = (line) => stdout.write(`${JSON.stringify(line, plain)}\n`);
@@ -73,9 +78,10 @@ if (argv.includes("--stdin-list")) {
 } else {
   for (const path of paths) {
     try {
-      const { version, tensors, graph, entries, names, notes } = inspect(path, options);
+      const { version, tensors, graph, entries, names, notes, signature } = inspect(path, options);
       tensors.forEach(print);
-      print(graph ? { version, graph } : entries ? { version, entries } : { version, names, notes });
+      const about = { names, notes, signature };
+      print(graph ? { version, graph, ...about } : entries ? { version, entries, ...about } : { version, ...about });
     } catch (error) {
       if (!(error instanceof ShoeError)) throw error;
       stderr.write(`${path}: ${error.message}\n`);

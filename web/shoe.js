@@ -1,7 +1,9 @@
-// Reads the `.shoe` file, versions 1 to 3, as docs/format.md describes it, and from that page alone.
+// Reads the `.shoe` file, versions 1 to 4, as docs/format.md describes it, and from that page alone.
 
+import { decodeBlocks } from "./blocks.js";
 import { DICTIONARY } from "./dictionary.js";
 import { readEntries, readGraph } from "./graph.js";
+import { readFrame, readTable } from "./indexed.js";
 import { inflate } from "./inflate.js";
 import { crc32, Reader, ShoeError } from "./reader.js";
 import { Stream } from "./stream.js";
@@ -11,6 +13,7 @@ export { crc32, ShoeError };
 
 const MARK = [0x53, 0x48, 0x4f, 0x45]; // "SHOE"
 const ENTRIES = 3; // the version of a file with named graphs
+const INDEXED = 4; // the version of a file with blocks and an index
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
 const LARGEST_GRAPH = 4 * 2 ** 20; // bytes, inflated
 const LARGEST_LIST = 16 * 2 ** 20; // bytes, inflated; of names too
@@ -22,12 +25,14 @@ const NO_DICTIONARY = new Uint8Array(0);
  * @param {{maxBytes?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
  *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements)
  * @returns {{version: number, graph: ?object, entries: ?Object<string, object>, tensors: object[], names: string[],
- *   notes: Object<string, string>}}
- *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names` and that may have `notes`, and in a
- *   file with several entries, which has the graph of each by its name in `entries` (null in others).
+ *   notes: Object<string, string>, signature: ?{kind: number, bytes: Uint8Array}}}
+ *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names`, and in a file with several entries,
+ *   which has the graph of each by its name in `entries` (null in others). A file of version 4 may have `names` and `notes`
+ *   with a graph too (`names` is empty where there are none), and a `signature`, which is not checked: of kind 1, Ed25519 of
+ *   all bytes of the file before it. It is null in others.
  *   `tensors`, each: `element` (ONNX's number of its type), `type` ("float32"), `shape`, `member` (its place among the
  *   distinct parameters and buffers of the module; null for a constant of the graph), `bits` (a Uint8Array, Uint16Array,
- *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as) and `model`
+ *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as; "blocks" of version 4) and `model`
  *   (how its numbers were coded in context, or null)
  * @throws {ShoeError} where the bytes are not a file of a version that is known, whole and undamaged, or take too much memory
  */
@@ -36,9 +41,10 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
   if (MARK.some((letter, i) => bytes[i] !== letter)) throw new ShoeError('not a .shoe file: it does not begin with "SHOE"');
   if (bytes.length < 5) throw new ShoeError("the file: it ends too early");
   const version = bytes[4];
-  if (version < 1 || version > ENTRIES) throw new ShoeError(`the file is of version ${version}; versions 1 to 3 are known`);
+  if (version < 1 || version > INDEXED) throw new ShoeError(`the file is of version ${version}; versions 1 to 4 are known`);
   try {
-    return decodeParts(version, version === 1 ? sections1(bytes) : sections(bytes), maxBytes);
+    const parts = version === 1 ? sections1(bytes) : version === INDEXED ? sections4(bytes) : sections(bytes);
+    return decodeParts(version, parts, maxBytes);
   } catch (error) {
     // An array that the engine cannot make: there is less memory than maxBytes allows.
     if (error instanceof RangeError) throw new ShoeError(`there is not enough memory for the file: ${error.message}`);
@@ -46,19 +52,25 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
   }
 }
 
-function decodeParts(version, { graph, list, names, stream, plain }, maxBytes) {
+function decodeParts(version, { graph, list, names, stream, plain, table, blocks, signature }, maxBytes) {
   const budget = new Budget(maxBytes);
   const entries = readList(new Reader(list, "the tensor list"), version, budget);
   const reader = graph && new Reader(graph, "the graph");
-  const single = version === ENTRIES ? null : reader && readGraph(reader, version, entries.length, budget);
-  const several = version === ENTRIES ? readEntries(reader, entries.length, budget) : null;
-  const named = names ? readNames(new Reader(names, "the names"), entries) : { names: [], notes: {} };
+  const laidOut = version >= ENTRIES; // the graphs, with their names
+  const single = laidOut ? null : reader && readGraph(reader, version, entries.length, budget);
+  const several = laidOut ? reader && readEntries(reader, entries.length, budget, version === INDEXED) : null;
+  const named = readNames(names && new Reader(names, "the names"), entries, version, graph === null);
+  const inBlocks = version === INDEXED ? readTable(table, blocks, entries) : new Map();
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");
-  const tensors = entries.map((entry) => decodeTensor(entry, values, symbols, budget));
+  const tensors = entries.map((entry, i) =>
+    inBlocks.has(i) ? decodeBlocks(entry, inBlocks.get(i)) : decodeTensor(entry, values, symbols, budget),
+  );
   symbols.end();
   values.end();
-  return { version, graph: single, entries: several, tensors, ...named };
+  // A graph whose entry has the empty name is called without one.
+  const [graphs, unnamed] = several && Object.hasOwn(several, "") ? [null, several[""]] : [several, single];
+  return { version, graph: unnamed, entries: graphs, tensors, ...named, signature: signature ?? null };
 }
 
 /** The parts of a file of version 2 or 3, inflated. */
@@ -74,13 +86,21 @@ function sections(bytes) {
   const plain = file.bytes(file.left);
   if (bytes[4] === ENTRIES && !graph.length) throw new ShoeError("the file: it must have graphs");
   if (!graph.length === !names.length) throw new ShoeError("the file: it must have a graph or names, and not both");
+  return { ...unsqueezed(graph, list, names), stream, plain };
+}
+
+function unsqueezed(graph, list, names) {
   return {
     graph: graph.length ? unsqueeze(graph, DICTIONARY, LARGEST_GRAPH, "the graph") : null,
     list: list[0] === 0 ? atMost(list.subarray(1), LARGEST_LIST, "the tensor list") : unsqueezeList(list),
     names: names.length ? unsqueeze(names, NO_DICTIONARY, LARGEST_LIST, "the names") : null,
-    stream,
-    plain,
   };
+}
+
+/** The parts of a file of version 4, inflated. */
+function sections4(bytes) {
+  const { graph, list, names, ...others } = readFrame(bytes);
+  return { ...unsqueezed(graph, list, names), ...others };
 }
 
 /** The parts of a file of version 1, inflated. */
@@ -126,12 +146,23 @@ function unsqueezeList(bytes) {
   return unsqueeze(bytes, NO_DICTIONARY, LARGEST_LIST, "the tensor list");
 }
 
-/** The names of a checkpoint's tensors, which are numbered one after the other, and its notes. */
-function readNames(reader, entries) {
-  entries.forEach(({ member }, i) => {
-    if (member !== i) throw new ShoeError(`the tensor list: tensor ${i} of a checkpoint has number ${member}`);
-  });
-  const names = entries.map(() => reader.text("the name of a tensor"));
+/**
+ * The names of the tensors and the notes of a file, for which `reader` is null where it has none. The tensors of a checkpoint
+ * are numbered one after the other, and all have names.
+ */
+function readNames(reader, entries, version, checkpoint) {
+  if (checkpoint) {
+    entries.forEach(({ member }, i) => {
+      if (member !== i) throw new ShoeError(`the tensor list: tensor ${i} of a checkpoint has number ${member}`);
+    });
+    if (!reader && entries.length) throw new ShoeError("the file: its tensors have no names");
+  }
+  if (!reader) return { names: [], notes: {} };
+  const count = version === INDEXED ? reader.varint(entries.length, "the number of names") : entries.length;
+  if (count !== entries.length && (count || checkpoint)) {
+    throw reader.fault(`there are ${count} names of ${entries.length} tensors`);
+  }
+  const names = Array.from({ length: count }, () => reader.text("the name of a tensor"));
   if (new Set(names).size < names.length) throw reader.fault("two tensors have one name");
   const notes = new Map();
   for (let left = reader.varint(MOST, "the number of notes"); left > 0; left--) {

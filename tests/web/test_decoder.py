@@ -52,9 +52,15 @@ MAX_BYTES = (
 )
 
 
-def inspect(paths: list[Path], *options: str, timeout: float = 600) -> list[dict]:
-    """What web/inspect.js prints of each file."""
-    command = [str(NODE), "--expose-gc", str(ROOT / "web" / "inspect.js"), "--stdin-list", *options]
+def inspect(
+    paths: list[Path], *options: str, timeout: float = 600, collect: bool = True
+) -> list[dict]:
+    """What web/inspect.js prints of each file.
+
+    `collect`: whether to give memory back after each, so that the peak of each is its own.
+    """
+    node = [str(NODE), *(["--expose-gc"] if collect else [])]
+    command = [*node, str(ROOT / "web" / "inspect.js"), "--stdin-list", *options]
     text = "".join(f"{path}\n" for path in paths)
     ran = subprocess.run(
         command, input=text, capture_output=True, text=True, timeout=timeout, encoding="utf-8"
@@ -93,24 +99,13 @@ def told(content: Content | Entries | Checkpoint) -> dict:
         }
         for one in content.tensors
     ]
+    about = {"names": list(content.names), "notes": dict(content.notes)}
     if isinstance(content, Checkpoint):
-        return {
-            "tensors": tensors,
-            "graph": None,
-            "entries": None,
-            "names": list(content.names),
-            "notes": dict(content.notes),
-        }
+        return {"tensors": tensors, "graph": None, "entries": None, **about}
     if isinstance(content, Entries):
         entries = {name: told_graph(graph) for name, graph in content.graphs.items()}
-        return {"tensors": tensors, "graph": None, "entries": entries, "names": [], "notes": {}}
-    return {
-        "tensors": tensors,
-        "graph": told_graph(content.graph),
-        "entries": None,
-        "names": [],
-        "notes": {},
-    }
+        return {"tensors": tensors, "graph": None, "entries": entries, **about}
+    return {"tensors": tensors, "graph": told_graph(content.graph), "entries": None, **about}
 
 
 def told_graph(graph: Graph) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from samples import linear, same
+from slow_blocks import SlowBlock
 from slow_context import Slow, first_frequency
 from test_entropy import SlowDecoder
 
@@ -94,6 +95,73 @@ def test_the_example_is_decoded_as_the_page_says():
     found = Slow(0, 0, choice.strength, choice.rate, choice.share, choice.digits).run(1, 2, take)
     assert list(found.values()) == [1, -2]
     assert block("bits") == [*lines, str(stream.state)]
+
+
+def test_the_example_of_version_4_is_a_file_laid_out_by_its_parts():
+    data = numbers(lines := block("file4"))
+    assert f"The file, {len(data)} bytes" in PAGE
+    checkpoint = file.unpack_any(data)
+    assert isinstance(checkpoint, file.Checkpoint)
+    (one,) = checkpoint.tensors
+    assert (checkpoint.names, dict(checkpoint.notes)) == (("w",), {"licence": "MIT"})
+    assert (one.element, one.bits.shape) == (1, (128, 128))
+    expected = np.zeros(128 * 128, np.float32)
+    expected[[5, 21, 9001]] = 1, -0.5, 2
+    assert one.bits.tobytes() == expected.tobytes()
+    bodies, parts = file.sections(data), [numbers([line]) for line in lines]
+    assert parts[0] == indexed.HEAD
+    assert bodies[file.REGION] == b"".join(parts[1:7])
+    kinds = (file.GRAPH, file.HEADERS, file.NAMES, file.STREAM, file.TABLE)
+    assert list(parts[7]) == [len(bodies[kind]) for kind in kinds]
+    assert parts[8:11] == [bodies[kind] for kind in (file.HEADERS, file.NAMES, file.TABLE)]
+    assert unsqueeze(bodies[file.NAMES], "names", 1000) == numbers(block("names4"))
+    assert f"The only block, {len(bodies[file.REGION])} bytes" in PAGE
+    assert f"The index, {int.from_bytes(parts[11], 'little')} bytes" in PAGE
+    assert len(parts[7:11]) == 4 and sum(map(len, parts[7:11])) == parts[11][0]
+
+
+def test_the_block_of_the_example_is_decoded_as_the_page_says():
+    """From the page's bytes alone, by the slow lanes."""
+    data = bytes(file.sections(numbers(block("file4")))[file.REGION])
+    steps: dict[int, str] = {}
+    words: dict[int, int] = {}
+
+    def seen(place: int, before: int, after: int, symbol: int, word: int | None) -> None:
+        steps[place] = f"{place:<6} {before:<13} {symbol}   {after}"
+        if word is not None:
+            words[place] = word
+
+    assert data[0] == blocks.SPARSE
+    slow = SlowBlock(data[1:], seen)
+    given = slow.plane(128 * 128)
+    assert given is not None and [i for i, one in enumerate(given) if one] == [5, 21, 9001]
+    for _ in range(4):
+        slow.plane(3)
+    assert block("lanes4") == [steps[place] for place in (0, 5, 21, 9001, 16383)]
+    assert words == {5: 45055} and "The word, 45055." in PAGE
+    assert slow.carried[:6].hex(" ") in PAGE and not any(slow.carried[6:])
+    planes = slow.end()[1:]
+    rotated = [int.from_bytes(bytes(one), "big") for one in zip(*planes, strict=True)]
+    assert "{:08x}, {:08x} and {:08x} are rotated".format(*rotated) in WORDS
+    bits = [number >> 1 | (number & 1) << 31 for number in rotated]
+    assert "{:08x}, {:08x} and {:08x}.".format(*bits) in WORDS
+
+
+def test_the_numbers_of_version_4():
+    version = indexed.VERSION
+    assert f"versions {file.VERSION} to {version}" in PAGE.splitlines()[0]
+    assert f"| `{indexed.HEAD.hex(' ')}` | the magic number, and the version |" in PAGE
+    assert f"a byte k, {blocks.LEAST_BITS} to {blocks.MOST_BITS};" in WORDS
+    assert f"blocks has at least 2^{blocks.LEAST_BITS} elements" in WORDS
+    assert f"the number of tables (at most {lanes.MOST_TABLES})" in WORDS
+    assert f"each segment of {lanes.SEGMENT} symbols" in WORDS
+    assert f"add up to {lanes.TOTAL}" in WORDS
+    assert f"⌊n / {lanes.STEPS}⌋))⌋, but at most {lanes.MOST_LANES.bit_length() - 1}." in WORDS
+    assert f"All states are at least {lanes.LOWEST} at the beginning" in WORDS
+    for name, kind in (("planes", blocks.PLANES), ("sparse", blocks.SPARSE),
+                       ("levels", blocks.LEVELS), ("stored", blocks.STORED),
+                       ("constant", blocks.CONSTANT), ("coded", blocks.CODED)):  # fmt: skip
+        assert f"- `{kind:02x}` **{name}**" in PAGE
 
 
 def test_the_dictionary_of_the_page():
