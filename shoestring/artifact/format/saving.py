@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import math
 import os
+import re
 import stat
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import time
+from typing import BinaryIO
+
+from shoestring.artifact.locks import is_at, is_held, take
+
+_PREFIX = ".shoe-"
+_LEFT = re.compile(r"\.shoe-[a-z0-9_]{8}")
+_MINUTE, _DAY = 60.0, 86400.0
 
 _KINDS = (
     (stat.S_ISCHR, "a device"),
@@ -17,9 +31,17 @@ _KINDS = (
 
 
 def save(path: str | Path, data: bytes) -> None:
-    """Write a file completely or not at all: to a temporary file beside it, which then replaces it.
+    """Write a file completely or not at all; the arguments and errors are those of `replacing`."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A temporary file beside `path`, which replaces it when the context ends without an error.
 
     If `path` is a symbolic link, its target is written. An existing file keeps its permissions.
+    Temporary files of killed processes in the same folder are deleted.
     Raises OSError, whose message says what to do.
     """
     path = Path(path)
@@ -27,14 +49,18 @@ def save(path: str | Path, data: bytes) -> None:
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     temporary = None
     try:
+        clear_leftovers(target.parent)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".shoe-", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
+        fd, temporary = _temporary(target.parent)
+        with os.fdopen(fd, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(mode)
-        os.replace(temporary, target)
+            temporary.chmod(mode)
+            if sys.platform != "win32":  # which renames no open file
+                os.replace(temporary, target)
+        if sys.platform == "win32":
+            os.replace(temporary, target)
     except OSError as error:
         why = (
             f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
@@ -44,6 +70,40 @@ def save(path: str | Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _temporary(folder: Path) -> tuple[int, Path]:
+    """A new file in a folder, open and locked until it is closed, so that no other deletes it."""
+    while True:
+        fd, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                take(fd, shared=False)
+            if is_at(fd, Path(name)):  # not deleted between its creation and the lock
+                return fd, Path(name)
+        except BaseException:
+            os.close(fd)
+            Path(name).unlink(missing_ok=True)
+            raise
+        os.close(fd)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete the temporary files that killed processes left in a folder.
+
+    They are known by their names, and by a lock that nobody holds. Where locks cannot tell, those
+    are deleted that are older than a day.
+    """
+    with os.scandir(folder) as entries:
+        left = [entry for entry in entries if _LEFT.fullmatch(entry.name)]
+    for entry in left:
+        with contextlib.suppress(OSError):
+            if not entry.is_file(follow_symlinks=False):
+                continue
+            held, age = is_held(Path(entry.path)), time() - entry.stat().st_mtime
+            patience = _DAY if held is None else _MINUTE if sys.platform == "win32" else -math.inf
+            if not held and age > patience:
+                os.unlink(entry.path)
 
 
 def check_place(path: Path) -> None:

@@ -16,6 +16,7 @@ from time import time
 from types import TracebackType
 
 from shoestring.artifact.errors import install
+from shoestring.artifact.locks import FileLock
 from shoestring.kit.study.sqlite import SQLiteStorage
 from shoestring.kit.study.trial import (
     SUFFIX,
@@ -28,7 +29,6 @@ from shoestring.kit.study.trial import (
     explained_when_full,
 )
 from shoestring.kit.study.worker import (
-    FileLock,
     Heartbeat,
     Watch,
     Worker,
