@@ -35,8 +35,8 @@ def recover(path: str | Path) -> Recovery:
     """Write the rows of a damaged ledger that can be read into a new file beside it.
 
     The new file is NAME.recovered, with the rows under their old numbers; the old one is not
-    changed. Text and numbers that were altered within a row are not noticed, where they still are
-    text and numbers.
+    changed. Where bytes within a row were altered, its text and numbers are those that the bytes
+    say now; bytes that are no text become U+FFFD.
 
     Raises FileNotFoundError where there is no ledger, ValueError where no row can be read and for a
     ledger of a newer schema, and OSError where a file cannot be read or written.
@@ -74,7 +74,7 @@ def _newer(path: Path) -> int | None:
             whole = connection.execute("pragma quick_check(1)").fetchone()[0] == "ok"
             connection.execute("select 1 from ledger limit 1")
             return version if whole and version > VERSION else None
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return None
 
 

@@ -16,26 +16,18 @@ _SIZES = [1 << power for power in range(9, 17)]
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}  # bytes by serial type
 
 
-def records(data: bytes) -> Iterator[tuple[int, list[Any]]]:
+def records(data: bytes) -> list[tuple[int, list[Any]]]:
     """Each (row id, values) in a file; what cannot be a record is left out.
 
-    Text that is not UTF-8 is left out with its record. A record may come twice.
+    Of the sizes that a page may have, the one that gives the most records counts, since the one in
+    the file's header may be damaged. Bytes that are no UTF-8 become U+FFFD. A record may come
+    twice.
     """
-    for size in _sizes(data):
-        found = False
-        for start in range(0, len(data), size):
-            for record in _of_page(data, start, size):
-                found = True
-                yield record
-        if found:
-            return
-
-
-def _sizes(data: bytes) -> list[int]:
-    """The sizes that a page may have, the likeliest first."""
-    told = int.from_bytes(data[16:18], "big")
-    told = 65536 if told == 1 else told
-    return list(dict.fromkeys([size for size in (told, 4096) if size in _SIZES] + _SIZES))
+    found = (
+        [one for start in range(0, len(data), size) for one in _of_page(data, start, size)]
+        for size in _SIZES
+    )
+    return max(found, key=len)
 
 
 def _of_page(data: bytes, start: int, size: int) -> Iterator[tuple[int, list[Any]]]:
@@ -48,7 +40,7 @@ def _of_page(data: bytes, start: int, size: int) -> Iterator[tuple[int, list[Any
         cell = start + int.from_bytes(data[pointer : pointer + 2], "big")
         try:
             yield _cell(data, cell, start, size)
-        except (ValueError, IndexError, struct.error):  # UnicodeDecodeError too
+        except (ValueError, IndexError, struct.error):
             continue
 
 
@@ -108,7 +100,7 @@ def _value(payload: bytes, at: int, kind: int) -> tuple[Any, int]:
     end = at + (kind - 12) // 2
     if end > len(payload):
         raise ValueError("the value is cut short")
-    return (payload[at:end].decode() if kind % 2 else payload[at:end]), end
+    return (payload[at:end].decode(errors="replace") if kind % 2 else payload[at:end]), end
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
