@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import weakref
@@ -10,12 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shoestring.artifact.format.names import STUDY
-from shoestring.kit.study.study import alone
+from shoestring.kit.study.study import alone, check_free
+
+_INSTEAD = "write to another file (--out)"
 
 
 def folder_of(path: Path) -> Path:
     """The folder of what a search measures, beside the file that it writes."""
     return path.with_name(f"{path.name}{STUDY}")
+
+
+def check_not_searched(path: Path) -> None:
+    """Raises StudyHeld where another command searches for a file; the message says which."""
+    check_free(folder_of(path), _INSTEAD)
 
 
 class Temporary:
@@ -33,13 +41,22 @@ def alone_in(folder: Path) -> Iterator[None]:
     A folder that is new is deleted again where an error ends the context before anything was
     measured.
     """
-    new = not folder.exists()
-    folder.mkdir(exist_ok=True)
     try:
-        with alone(folder):
+        folder.mkdir()
+        new = True
+    except FileExistsError:
+        if not folder.is_dir():
+            raise NotADirectoryError(
+                errno.ENOTDIR,
+                f"{folder} is a file, and a search keeps its trials in a folder of that name: move "
+                f"it away, or {_INSTEAD}",
+            ) from None
+        new = False
+    with alone(folder, _INSTEAD):
+        try:
             yield
-    except Exception:
-        measured = any(not file.name.startswith("original-") for file in folder.glob("*.shoe"))
-        if new and not measured:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        except Exception:
+            measured = any(not file.name.startswith("original-") for file in folder.glob("*.shoe"))
+            if new and not measured:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
