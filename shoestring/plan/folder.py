@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.scratch import Scratch
 from shoestring.kit.study.study import alone, check_free
 
 _INSTEAD = "write to another file (--out)"
@@ -30,8 +30,9 @@ class Temporary:
     """A temporary folder that lasts as long as this object."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="shoestring-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        scratch = Scratch()
+        self.path = scratch.path
+        weakref.finalize(self, scratch.close)
 
 
 @contextmanager

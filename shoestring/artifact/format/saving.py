@@ -30,7 +30,7 @@ _KINDS = (
 )
 
 
-def save(path: str | Path, data: bytes) -> None:
+def save(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file completely or not at all; the arguments and errors are those of `replacing`."""
     with replacing(path) as file:
         file.write(data)
@@ -62,14 +62,41 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         if sys.platform == "win32":
             os.replace(temporary, target)
     except OSError as error:
-        why = (
-            f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
-            "may be written and has room"
-        )
-        raise type(error)(error.errno, why) from error
+        raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def save_first(path: Path, data: bytes) -> None:
+    """Write a file completely, where there is none; of several processes the first one does.
+
+    Raises OSError where it cannot be written.
+    """
+    if path.exists():
+        return
+    fd, temporary = _temporary(path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(OSError):  # another was first, or there are no links here
+                os.link(temporary, path)
+        if not path.exists():
+            os.replace(temporary, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    return type(error)(
+        error.errno,
+        f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
+        "may be written and has room",
+    )
 
 
 def _temporary(folder: Path) -> tuple[int, Path]:

@@ -339,9 +339,7 @@ def test_the_lock_says_who_has_it_and_is_free_after_a_kill(tmp_path):
     study = Study(tmp_path, "model")
     try:
         with (
-            pytest.raises(
-                StudyHeld, match=rf"process {holder.pid} on .*, since 20.* works in "
-            ),
+            pytest.raises(StudyHeld, match=rf"process {holder.pid} on .*, since 20.* works in "),
             alone(tmp_path),
         ):
             pass
