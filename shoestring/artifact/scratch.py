@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from time import time
 
 from shoestring.artifact.locks import FileLock, is_held
 
-_PREFIX = "shoestring-"
-_OURS = re.compile(r"shoestring-[a-z0-9_]{8}")
-_LOCK = "process.lock"
-_MINUTE = 60.0
-"""Seconds in which a process locks the folder that it made."""
+_PREFIX, _SUFFIX = "shoestring-", ".lock"
+_OURS = re.compile(r"shoestring-[0-9a-f]{16}\.lock")
 
 
 class Scratch:
-    """A temporary folder, until `close`; also deleted where this process is killed."""
+    """A temporary folder, until `close`; the next process deletes it where this one is killed.
+
+    A file beside it is locked as long as this process lives. Where the disk has no locks, the
+    folder of a killed process stays.
+    """
 
     def __init__(self) -> None:
-        _clear(os.getpid())
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock = None
         try:
-            self._lock = FileLock(self.path / _LOCK)
-        except OSError:  # the disk is full, or has no locks: it works without
-            self._lock = None
+            _clear(os.getpid())
+            place = Path(tempfile.gettempdir())
+            self.path = place / f"{_PREFIX}{secrets.token_hex(8)}"
+            with contextlib.suppress(OSError):  # a disk without locks, or full, which mkdir tells
+                self._lock = FileLock(place / f"{self.path.name}{_SUFFIX}")
+            self.path.mkdir(mode=0o700)
+        except OSError as error:
+            if self._lock is not None:
+                self._lock.delete()
+            raise type(error)(
+                error.errno or errno.ENOSPC,
+                f"no temporary folder can be made ({error.strerror or error}): make room on that "
+                "disk, or name a folder on another in the environment variable TMPDIR",
+            ) from error
 
     def close(self) -> None:
         """Delete the folder; a second call does nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             self._lock.delete()
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 @contextmanager
@@ -54,9 +66,9 @@ def scratch_folder() -> Iterator[Path]:
 def _clear(process: int) -> None:
     """Delete the temporary folders of processes that were killed, once in a process."""
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        folders = [Path(entry.path) for entry in entries if _OURS.fullmatch(entry.name)]
-        for folder in folders:
-            with contextlib.suppress(OSError):
-                old = time() - folder.stat().st_mtime > _MINUTE
-                if old and is_held(folder / _LOCK) is False:
-                    shutil.rmtree(folder, ignore_errors=True)
+        left = [Path(entry.path) for entry in entries if _OURS.fullmatch(entry.name)]
+        for lock in left:
+            if is_held(lock) is False:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    lock.unlink()
