@@ -282,7 +282,8 @@ def _renew(connection: sqlite3.Connection) -> None:
         connection.execute(f"pragma user_version = {VERSION}")
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:  # SQLite rolls some errors back itself
+            connection.execute("rollback")
         raise
 
 

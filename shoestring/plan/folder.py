@@ -22,8 +22,21 @@ def folder_of(path: Path) -> Path:
 
 
 def check_not_searched(path: Path) -> None:
-    """Raises StudyHeld where another command searches for a file; the message says which."""
+    """Raises StudyHeld where another command searches for a file; the message says which.
+
+    Raises NotADirectoryError where a file has the name of the search's folder.
+    """
+    _check_folder(folder_of(path))
     check_free(folder_of(path), _INSTEAD)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            errno.ENOTDIR,
+            f"{folder} is a file, and a search keeps its trials in a folder of that name: move it "
+            f"away, or {_INSTEAD}",
+        )
 
 
 class Temporary:
@@ -46,12 +59,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         folder.mkdir()
         new = True
     except FileExistsError:
-        if not folder.is_dir():
-            raise NotADirectoryError(
-                errno.ENOTDIR,
-                f"{folder} is a file, and a search keeps its trials in a folder of that name: move "
-                f"it away, or {_INSTEAD}",
-            ) from None
+        _check_folder(folder)
         new = False
     with alone(folder, _INSTEAD):
         try:

@@ -102,7 +102,13 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_done_twice(tmp_path
     now = finished(tmp_path)
     assert known <= set(now) and len(set(now)) == len(now)
     assert f"{path.stat().st_size:,}  in all" in said and load(path)
-    litter = ("tmp/shoestring-*", ".shoe-*", "*.study/.shoe-*", "*.study/*/*/.shoe-*", "*.study/*.lock")
+    litter = (
+        "tmp/shoestring-*",
+        ".shoe-*",
+        "*.study/.shoe-*",
+        "*.study/*/*/.shoe-*",
+        "*.study/*.lock",
+    )
     assert [one for pattern in litter for one in tmp_path.glob(pattern)] == []
     workers = list((tmp_path / "small.shoe.study" / "workers").iterdir())
     rows = Ledger(tmp_path / "shoestring.ledger").rows()
