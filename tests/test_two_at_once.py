@@ -152,6 +152,7 @@ def in_a_recipe(folder: Path) -> None:
 
 
 @posix
+@pytest.mark.by_default("SIGINT")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["SIGINT", "SIGKILL"])
 def test_a_stage_that_is_interrupted_is_marked_and_the_others_are_written_once(tmp_path, number):
     (tmp_path / "slow").touch()
