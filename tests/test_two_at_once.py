@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from processes import CONTEXT
+from tiers import repetitions
 
 from shoestring import cli
 from shoestring.core import Ledger, Row
@@ -29,7 +30,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 HOLDS = """
 import sys, time
 from pathlib import Path
-from shoestring.kit.study.study import alone
+from shoestring.kit.study import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -156,7 +157,8 @@ def in_a_recipe(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["SIGINT", "SIGKILL"])
 def test_a_stage_that_is_interrupted_is_marked_and_the_others_are_written_once(tmp_path, number):
     (tmp_path / "slow").touch()
-    for _ in range(2):
+    times = repetitions(1, 2)
+    for _ in range(times):
         process = CONTEXT.Process(target=in_a_recipe, args=(tmp_path,))
         process.start()
         while not (tmp_path / "begun").exists():
@@ -173,7 +175,7 @@ def test_a_stage_that_is_interrupted_is_marked_and_the_others_are_written_once(t
     process.join(600)
     assert process.exitcode == 0
     rows = Ledger(tmp_path / "out" / running.LEDGER).rows()
-    stopped = 2 * ["interrupted Slow()"] if number == signal.SIGINT else []
+    stopped = times * ["interrupted Slow()"] if number == signal.SIGINT else []
     assert [f"{row.kind} {row.technique}" for row in rows] == [
         "apply Quick()",
         *stopped,

@@ -69,15 +69,13 @@ def apply(
                 "model": sha256,
             }
             with _noting_failure(spent, ledger, row):
-                with seeded(seed), counting() as spent.reported:
-                    model = step(model, counted)
-                cost, sha256 = spent.so_far(), None
+                model, cost, sha256 = spent.by(model, counted, seed), spent.so_far(), None
                 after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
                 row |= {"score_before": score_before, "score_after": score_after}
                 row |= {"scores_before": scores_before, "scores_after": scores_after}
-                costs = {"cost_before": before, "cost_after": after | cost}
-                parent = ledger.append(Row(kind="apply", **costs, **row))
+                row |= {"cost_before": before, "cost_after": after | cost}
+                parent = ledger.append(Row(kind="apply", **row))
             before, score_before, scores_before = after, score_after, scores_after
     return model
 
@@ -113,12 +111,17 @@ class _Spent:
     """What a step costs to run, measured from when this object is made."""
 
     def __init__(self, purchases: Purchases, technique: Technique) -> None:
-        self.purchases = purchases
+        self.purchases, self.technique = purchases, technique
         # before the step, so that an object that is not a technique fails at no cost
         self.settings = settings(technique)
         self.bought = len(purchases)
         self.reported = Spending()
         self.start, self.busy = perf_counter(), processor_seconds()
+
+    def by(self, model: Any, task: Task, seed: int) -> Any:
+        """The model that the step makes."""
+        with seeded(seed), counting() as self.reported:
+            return self.technique(model, task)
 
     def so_far(self) -> Cost:
         """What was measured from outside, and what the step reported with `spend`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shoestring.artifact.format.names import STUDY
 from shoestring.artifact.scratch import Scratch
-from shoestring.kit.study.study import alone, check_free
+from shoestring.kit.study import alone, check_free
 
 _INSTEAD = "write to another file (--out)"
 

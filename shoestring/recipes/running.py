@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from shoestring.artifact import save
 from shoestring.artifact.errors import install
 from shoestring.core.ledger import Ledger, machine, versions
-from shoestring.kit.study.study import alone
+from shoestring.kit.study import alone
 from shoestring.recipes.record import Recipe
 from shoestring.recipes.rows import Row, conditions
 

@@ -23,9 +23,10 @@ from tiers import repetitions
 
 from shoestring.core import Cost
 from shoestring.kit import Study, StudyHeld, StudyMismatch, Trial
+from shoestring.kit.study import alone
 from shoestring.kit.study import trial as study_trial
 from shoestring.kit.study import worker as study_worker
-from shoestring.kit.study.study import StudyError, alone
+from shoestring.kit.study.study import StudyError
 
 KILLS = int(os.environ.get("SHOESTRING_KILLS", "0")) or repetitions(3, 30)
 STORAGES = ["sqlite", "journal", "database"]
