@@ -11,7 +11,7 @@ from pathlib import Path
 from processes import CONTEXT
 
 from shoestring.kit import Study, Trial
-from shoestring.kit.study.study import alone
+from shoestring.kit.study import alone
 
 
 def start(target: Callable[..., None], *arguments: object) -> multiprocessing.process.BaseProcess:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shoestring.cli.ending import BEGINS_AGAIN, if_interrupted
 from shoestring.cli.files import AsJson, File
 from shoestring.cli.source import Inputs, SameOption, task_of
+
+if TYPE_CHECKING:
+    from shoestring.core import Row
 
 
 def score(
@@ -53,22 +56,71 @@ _SELDOM = ("labels", "person_seconds", "training_operations", "communicated_byte
 
 def ledger(
     path: Annotated[Path, typer.Argument(help="a ledger")] = Path("shoestring.ledger"),
+    recover: Annotated[
+        bool,
+        typer.Option(
+            "--recover", help="write what can be read of a damaged ledger into PATH.recovered"
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the rows of a ledger: steps, scores and costs; --json: a line of JSON for each row."""
-    from rich.console import Console
-    from rich.table import Table
+    """Show the rows of a ledger: steps, scores and costs; --json: a line of JSON for each row.
 
+    With --recover it writes the rows of a damaged ledger that can be read into a new file beside
+    it, and leaves the old one as it is.
+    """
     from shoestring.core import Ledger
-    from shoestring.core.technique import gist
 
     if not path.exists():
         raise FileNotFoundError(f"there is no ledger at {path}: compress and score write one")
+    if recover:
+        _recover(path, as_json)
+        return
     if as_json:
         for line in Ledger(path).json_lines():
             print(line)
         return
-    rows = Ledger(path).rows()
+    _show(Ledger(path).rows())
+
+
+def _recover(path: Path, as_json: bool) -> None:
+    """Recover a ledger, and print what came of it."""
+    from shoestring.core.recovery import recover
+
+    found = recover(path)
+    if as_json:
+        target = None if found.path is None else str(found.path)
+        print(json.dumps({"path": target, "rows": found.rows, "lost": list(found.lost)}))
+    elif found.path is None:
+        print(
+            f"{path} is not damaged: all of its {found.rows} rows can be read; nothing is written"
+        )
+    else:
+        lost = (
+            f"{len(found.lost)} are lost ({_ranges(found.lost)})" if found.lost else "none is lost"
+        )
+        print(f"{found.path}: {found.rows} rows, and {lost}; {path} is as it was")
+        print(f"to go on with it: mv {path} {path}.damaged && mv {found.path} {path}")
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """Numbers as text: 3, 7-9."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _show(rows: list[Row]) -> None:
+    """Print rows of a ledger as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from shoestring.core.technique import gist
+
     others = [one for one in _SELDOM if any(getattr(row.cost_after, one) for row in rows)]
     table = Table(
         "#",
@@ -82,6 +134,8 @@ def ledger(
     )
     for row in rows:
         what = f"prove {row.file} {row.note}" if row.kind == "prove" else gist(row.technique)
+        if row.kind not in ("apply", "prove"):
+            what = f"{row.kind}: {what}"
         values = (row.score_before, row.score_after)
         named = (row.scores_before, row.scores_after)
         scores = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
 
@@ -35,7 +36,8 @@ def apply(
     Returns the new model. The technique sees the sealed task. A model that torch.compile or
     DataParallel wraps is unwrapped first. Each step begins with the global generators seeded
     with `seed`, so that a chain equals its steps one after the other; the caller's generators are
-    restored. A step that fails leaves a row of kind "failed" with its cost so far. A step may buy
+    restored. A step that fails leaves a row of kind "failed" with its cost so far, and one that is
+    interrupted a row of kind "interrupted"; a killed process leaves no row of it. A step may buy
     labels of a task that sells them (`core.LabelTask`): its row has the number, and later steps
     have the labels too.
 
@@ -66,35 +68,30 @@ def apply(
                 "task": sealed.name,
                 "model": sha256,
             }
-            model = _step(step, model, counted, seed, spent, ledger, row)
-            cost, sha256 = spent.so_far(), None
-            after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
+            with _noting_failure(spent, ledger, row):
+                model, cost, sha256 = spent.by(model, counted, seed), spent.so_far(), None
+                after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
                 row |= {"score_before": score_before, "score_after": score_after}
                 row |= {"scores_before": scores_before, "scores_after": scores_after}
-                costs = {"cost_before": before, "cost_after": after | cost}
-                parent = ledger.append(Row(kind="apply", **costs, **row))
+                row |= {"cost_before": before, "cost_after": after | cost}
+                parent = ledger.append(Row(kind="apply", **row))
             before, score_before, scores_before = after, score_after, scores_after
     return model
 
 
-def _step(
-    technique: Technique,
-    model: Any,
-    task: Task,
-    seed: int,
-    spent: _Spent,
-    ledger: Ledger | None,
-    row: dict[str, Any],
-) -> Any:
-    """The model after one step; a step that fails leaves a row of kind "failed"."""
+@contextmanager
+def _noting_failure(spent: _Spent, ledger: Ledger | None, row: dict[str, Any]) -> Iterator[None]:
+    """A context whose error leaves a row of kind "failed" or "interrupted"."""
     try:
-        with seeded(seed), counting() as spent.reported:
-            return technique(model, task)
+        yield
     except BaseException as error:
         if ledger is not None:
+            kind = "failed" if isinstance(error, Exception) else "interrupted"
             note = f"{type(error).__name__}: {error}"[:500]
-            ledger.append(Row(kind="failed", cost_after=spent.so_far(), note=note, **row))
+            failed = Row(kind=kind, cost_after=spent.so_far(), note=note, **row)
+            with suppress(OSError, ValueError):  # the first error is the one to report
+                ledger.append(failed)
         raise
 
 
@@ -114,12 +111,17 @@ class _Spent:
     """What a step costs to run, measured from when this object is made."""
 
     def __init__(self, purchases: Purchases, technique: Technique) -> None:
-        self.purchases = purchases
+        self.purchases, self.technique = purchases, technique
         # before the step, so that an object that is not a technique fails at no cost
         self.settings = settings(technique)
         self.bought = len(purchases)
         self.reported = Spending()
         self.start, self.busy = perf_counter(), processor_seconds()
+
+    def by(self, model: Any, task: Task, seed: int) -> Any:
+        """The model that the step makes."""
+        with seeded(seed), counting() as self.reported:
+            return self.technique(model, task)
 
     def so_far(self) -> Cost:
         """What was measured from outside, and what the step reported with `spend`."""

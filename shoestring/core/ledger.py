@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from time import time
+from typing import Any
 
+from shoestring.artifact.format.saving import check_file
 from shoestring.core.cost import Cost
+from shoestring.core.ledger_errors import damaged, explained, no_folder, read_only
 
 VERSION = 2
 """The schema version that this code writes, in SQLite's `user_version`; old ledgers have 0."""
@@ -43,7 +47,7 @@ _LATER = {
     **dict.fromkeys(_SCORES, "text"),
 }
 """The columns that version 0 does not have; scores by name came with version 2."""
-_COLUMNS = [
+COLUMNS = [
     "time",
     "kind",
     "technique",
@@ -59,6 +63,13 @@ _COLUMNS = [
     "note",
     *_LATER,
 ]
+_FIRST = {"id", *COLUMNS} - _LATER.keys()
+_SAME = [
+    name
+    for name in COLUMNS
+    if name not in ("time", "cost_before", "cost_after", "machine", "versions", "run", "parent")
+]
+"""The columns in which two rows of one step are equal."""
 
 
 @cache
@@ -75,8 +86,8 @@ def run_of_process() -> str:
 class Row:
     """One row of a ledger: one step of a run.
 
-    `kind`: "apply" (scores are of the validation split), "failed" (the cost is what was spent until
-        then) or "prove" (`score_after` is of the test split).
+    `kind`: "apply" (scores are of the validation split), "failed" or "interrupted" (the cost is
+        what was spent until then), or "prove" (`score_after` is of the test split).
     `technique`: the repr of the technique; "" in rows of kind "prove".
     `seed`: of the step.
     `score_before`, `score_after`: the task's score; None where it was not measured.
@@ -119,7 +130,7 @@ class Row:
 
     def as_dict(self) -> dict[str, object]:
         """The row as plain JSON values; costs have only what was measured."""
-        values = {name: getattr(self, name) for name in ("id", *_COLUMNS)}
+        values = {name: getattr(self, name) for name in ("id", *COLUMNS)}
         return {
             **values,
             "cost_before": self.cost_before.measured(),
@@ -132,77 +143,120 @@ class Ledger:
     """A ledger in a SQLite file, which is created with the first row.
 
     Any number of processes may write to it at one time. An older ledger is read as it is, and gets
-    the columns that it lacks when the next row is appended.
+    the columns that it lacks when the next row is appended. A row is written completely or not at
+    all, also where the process is killed or the disk is full.
 
-    Raises ValueError for a ledger of a newer schema and for a file of another kind, and OSError
-    where the file cannot be opened.
+    `once`: for a run that goes on after an interruption and does again what it did before: a row
+        that an earlier process wrote is not written again. Such rows are equal but for the time,
+        the costs and the machine; rows of kind "interrupted" are not compared.
+
+    Raises ValueError for a ledger that is damaged or of another schema and for a file of another
+    kind, and OSError where the file cannot be opened or written. Each says what to do; nothing is
+    changed then. `recover` reads what is left of a damaged ledger.
     """
 
     path: str | Path
+    once: bool = False
+    _met: dict[tuple[object, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(
-                sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            ) as connection:
-                if (version := _version(connection)) > VERSION:
-                    raise ValueError(
-                        f"the ledger {self.path} has schema version {version}, and this Shoestring "
-                        f"knows {VERSION} and older: install the newer Shoestring that wrote it, "
-                        "or name another path"
-                    )
-                yield connection
-        except sqlite3.OperationalError as error:
-            if "unable to open" in str(error):
-                folder = Path(self.path).absolute().parent
-                why = (
-                    "its folder cannot be written"
-                    if folder.is_dir()
-                    else f"there is no folder {folder}"
-                )
-                raise OSError(f"cannot open the ledger {self.path}: {why}") from None
-            raise
-        except sqlite3.DatabaseError as error:
-            if "not a database" in str(error):
+        check_file(Path(self.path))
+        with (
+            explained(self.path),
+            closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as connection,
+        ):
+            if (version := _version(connection)) > VERSION:
+                raise ValueError(newer(self.path, version))
+            tables = connection.execute("select name from sqlite_master where type = 'table'")
+            if (names := {name for (name,) in tables}) and "ledger" not in names:
                 raise ValueError(
-                    f"{self.path} is not a ledger: it is a file of another kind; name another path"
-                ) from None
-            raise
+                    f"{self.path} is not a ledger: it is a database of another program; name "
+                    "another path"
+                )
+            if names and (lacking := _FIRST - set(_columns(connection))):
+                raise ValueError(
+                    f"{self.path} has a ledger of another schema, without {sorted(lacking)}: name "
+                    "another path"
+                )
+            yield connection
+
+    def check(self) -> None:
+        """Raise what `append` and `rows` would raise; nothing is written."""
+        self.rows()
+        path = Path(self.path).absolute()
+        for one in (path.parent, path):
+            if one.exists() and not os.access(one, os.W_OK):
+                raise PermissionError(errno.EACCES, read_only(self.path, one))
+        if path.exists():
+            with self._open() as connection:
+                connection.execute("begin immediate")
+                connection.execute("rollback")
+        elif not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, no_folder(self.path))
 
     def append(self, row: Row) -> int:
         """Write one row and return its number."""
-        values = row.as_dict()
-        for name in ("cost_before", "cost_after", "versions", *_SCORES):
-            values[name] = json.dumps(values[name])
-        sql = (
-            f"insert into ledger ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"
-        )
+        values = _as_columns(row)
+        sql = f"insert into ledger ({', '.join(COLUMNS)}) values ({', '.join('?' * len(COLUMNS))})"
         with self._open() as connection:
             _renew(connection)
-            number = connection.execute(sql, [values[name] for name in _COLUMNS]).lastrowid
+            if self.once and (earlier := self._earlier(connection, values)) is not None:
+                return earlier
+            number = connection.execute(sql, [values[name] for name in COLUMNS]).lastrowid
         assert number is not None
         return number
+
+    def _earlier(self, connection: sqlite3.Connection, values: dict[str, Any]) -> int | None:
+        """The number of the row that an earlier process wrote in place of this one; None for none.
+
+        Of several equal rows the first call gets the first, the second the second, and so on.
+        """
+        key = tuple(values[name] for name in _SAME)
+        same = " and ".join(f"{name} is ?" for name in _SAME)
+        rows = connection.execute(
+            f"select id from ledger where {same} and kind != 'interrupted' and run is not ? "
+            "order by id",
+            (*key, values["run"]),
+        ).fetchall()
+        met = self._met[key] = self._met.get(key, 0) + 1
+        return rows[met - 1][0] if met <= len(rows) else None
 
     def rows(self) -> list[Row]:
         """All rows, oldest first; empty where there is no ledger yet."""
         if not Path(self.path).exists():
             return []
         with self._open() as connection:
+            if (state := connection.execute("pragma quick_check(1)").fetchone()[0]) != "ok":
+                raise damaged(self.path, state)
             if not (columns := _columns(connection)):
                 return []
-            names = ["id", *(name for name in _COLUMNS if name in columns)]
+            names = ["id", *(name for name in COLUMNS if name in columns)]
             rows = connection.execute(
                 f"select {', '.join(names)} from ledger order by id"
             ).fetchall()
-        return [
-            _row({**dict.fromkeys(_LATER), **dict(zip(names, values, strict=True))})
-            for values in rows
-        ]
+        return [self._read(dict(zip(names, values, strict=True))) for values in rows]
+
+    def _read(self, values: dict[str, Any]) -> Row:
+        """A row from the values of its columns."""
+        try:
+            return row_of(values)
+        except (ValueError, TypeError) as error:
+            raise damaged(
+                self.path, f"its row {values['id']} cannot be read: {error}", "the other rows"
+            ) from error
 
     def json_lines(self) -> Iterator[str]:
         """One line of JSON for each row."""
         return (json.dumps(row.as_dict()) for row in self.rows())
+
+
+def newer(path: str | Path, version: int) -> str:
+    """The message for a ledger of a newer schema version."""
+    return (
+        f"the ledger {path} has schema version {version}, and this Shoestring knows {VERSION} and "
+        "older: install the newer Shoestring that wrote it, or name another path"
+    )
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -222,19 +276,47 @@ def _renew(connection: sqlite3.Connection) -> None:
     try:
         for statement in _SCHEMA:
             connection.execute(statement)
-        for name in _LATER.keys() - set(_columns(connection)):
+        there = set(_columns(connection))
+        for name in [name for name in _LATER if name not in there]:
             connection.execute(f"alter table ledger add column {name} {_LATER[name]}")
         connection.execute(f"pragma user_version = {VERSION}")
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:  # SQLite rolls some errors back itself
+            connection.execute("rollback")
         raise
 
 
-def _row(values: dict) -> Row:
+def _as_columns(row: Row) -> dict[str, Any]:
+    """The row as values of its columns."""
+    values: dict[str, Any] = row.as_dict()
+    for name in ("cost_before", "cost_after", "versions", *_SCORES):
+        values[name] = json.dumps(values[name])
+    return values
+
+
+def row_of(values: dict[str, Any]) -> Row:
+    """A row from the values of its columns; later columns may be absent.
+
+    Raises ValueError or TypeError for values that no row has.
+    """
+    values = {**dict.fromkeys(_LATER), **values}
     costs = {name: Cost(**json.loads(values[name])) for name in ("cost_before", "cost_after")}
-    scores = {name: json.loads(values[name] or "{}") for name in _SCORES}
-    return Row(**{**values, **costs, **scores, "versions": json.loads(values["versions"])})
+    scores = {name: dict(json.loads(values[name] or "{}")) for name in _SCORES}
+    versions = dict(json.loads(values["versions"]))
+    return Row(**{**values, **costs, **scores, "versions": versions})
+
+
+def database_of(rows: Iterable[Row]) -> bytes:
+    """The bytes of a ledger file with these rows, which keep their numbers."""
+    columns = ["id", *COLUMNS]
+    sql = f"insert into ledger ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _renew(connection)
+        for row in rows:
+            values = _as_columns(row)
+            connection.execute(sql, [values[name] for name in columns])
+        return connection.serialize()
 
 
 def machine() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -16,6 +15,7 @@ from shoestring.artifact import Content, Entries, Loaded, by_entry, tree
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.artifact.runtime.loaded import ONNX_RUNTIME, as_input
 from shoestring.artifact.runtime.session import Runtime
+from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Task, Vary
 from shoestring.core.entries import Call, calls_of
 
@@ -42,8 +42,8 @@ def as_file(subject: Any, task: Task) -> Iterator[Path]:
         )
     from shoestring import kit
 
-    with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
-        path = Path(folder) / "model.shoe"
+    with scratch_folder() as folder:
+        path = folder / "model.shoe"
         kit.write(subject, task, path)
         yield path
 

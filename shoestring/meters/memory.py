@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ import numpy as np
 
 from shoestring.artifact import Content, Loaded, load, read_model
 from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Cost, Task
 from shoestring.meters.inputs import as_file, check_integer, check_positive, feeds
 
@@ -69,8 +69,8 @@ class Memory:
         return None
 
     def _measure(self, path: Path, inputs: dict[str, np.ndarray]) -> int:
-        with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
-            arrays = Path(folder) / "inputs.npz"
+        with scratch_folder() as folder:
+            arrays = folder / "inputs.npz"
             np.savez(arrays, **{str(index): value for index, value in enumerate(inputs.values())})  # type: ignore[arg-type]
             # The process imports from where this one does, also from a relative path.
             paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)

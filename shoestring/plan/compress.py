@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from torch import nn
 
 from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.progress import LOG
+from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, Gauge, Ledger, Task
 from shoestring.kit import listening
 from shoestring.plan.folder import Temporary, alone_in, folder_of
@@ -126,12 +126,12 @@ def forecast(
     reference jobs came to. It takes longer where the model takes longer to export and score. The
     arguments are those of `compress`. Raises what `compress` raises.
     """
-    with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
+    with scratch_folder() as folder:
         job = Job.of(
             model,
             task,
             budget,
-            Path(folder) / "model.shoe",
+            folder / "model.shoe",
             minutes=minutes,
             meters=meters,
             seed=seed,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from shoestring.artifact.format.names import STUDY
-from shoestring.kit.study.study import alone
+from shoestring.artifact.scratch import Scratch
+from shoestring.kit.study import alone, check_free
+
+_INSTEAD = "write to another file (--out)"
 
 
 def folder_of(path: Path) -> Path:
@@ -18,12 +21,31 @@ def folder_of(path: Path) -> Path:
     return path.with_name(f"{path.name}{STUDY}")
 
 
+def check_not_searched(path: Path) -> None:
+    """Raises StudyHeld where another command searches for a file; the message says which.
+
+    Raises NotADirectoryError where a file has the name of the search's folder.
+    """
+    _check_folder(folder_of(path))
+    check_free(folder_of(path), _INSTEAD)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            errno.ENOTDIR,
+            f"{folder} is a file, and a search keeps its trials in a folder of that name: move it "
+            f"away, or {_INSTEAD}",
+        )
+
+
 class Temporary:
     """A temporary folder that lasts as long as this object."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="shoestring-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        scratch = Scratch()
+        self.path = scratch.path
+        weakref.finalize(self, scratch.close)
 
 
 @contextmanager
@@ -33,13 +55,17 @@ def alone_in(folder: Path) -> Iterator[None]:
     A folder that is new is deleted again where an error ends the context before anything was
     measured.
     """
-    new = not folder.exists()
-    folder.mkdir(exist_ok=True)
     try:
-        with alone(folder):
+        folder.mkdir()
+        new = True
+    except FileExistsError:
+        _check_folder(folder)
+        new = False
+    with alone(folder, _INSTEAD):
+        try:
             yield
-    except Exception:
-        measured = any(not file.name.startswith("original-") for file in folder.glob("*.shoe"))
-        if new and not measured:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        except Exception:
+            measured = any(not file.name.startswith("original-") for file in folder.glob("*.shoe"))
+            if new and not measured:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise

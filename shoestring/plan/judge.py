@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.artifact import Loaded, load, save, tree
+from shoestring.artifact.format.saving import save_first
 from shoestring.core import Task, score, scores, seeded
 from shoestring.core.kinds import outputs_of
 from shoestring.kit import bake, clone
@@ -247,14 +246,10 @@ def _settled(note: Path, sample: _Sample) -> _Sample:
 
     How large a sample fits in time depends on how busy the machine is, so processes may differ.
     """
-    with tempfile.TemporaryDirectory(dir=note.parent) as folder:
-        own = Path(folder) / "sample.json"
-        save(own, json.dumps({"examples": sample.examples}).encode())
-        try:
-            os.link(own, note)
-        except OSError:  # another process was first, or the file system has no links
-            if _remembered(note) is None:
-                os.replace(own, note)
+    data = json.dumps({"examples": sample.examples}).encode()
+    save_first(note, data)
+    if _remembered(note) is None:  # it is damaged
+        save(note, data)
     return _remembered(note) or sample
 
 

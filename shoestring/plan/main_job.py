@@ -23,6 +23,7 @@ from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import duration
 from shoestring.plan.compress import also_logged, searching
+from shoestring.plan.folder import check_not_searched
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.weighing import NOT_REACHED
 
@@ -271,10 +272,14 @@ def main_job(
 
 
 def _check_outputs(path: Path, ledger: Ledger | None, announce: Callable[[str], None]) -> None:
-    """Raise now, not after the search, where the file or the ledger cannot be written."""
+    """Raise now, not after the search, where the file or the ledger cannot be written.
+
+    Also where another command is searching for the same file, before the model is loaded.
+    """
     check_place(path)
+    check_not_searched(path)
     if ledger is not None:
-        ledger.rows()
+        ledger.check()
     if path.exists():
         announce(
             f"  {path} is there, and is replaced by what this command finds; `shoestring frontier` "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from time import sleep
 from torch import nn
 
 from shoestring.artifact import save
+from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Meter, Task, Technique, chain, check_task, seeded
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
@@ -95,9 +95,7 @@ class Trials:
         self._known: dict[str, Trial] = {}
         self._files: dict[str, Path] = {}
         with ExitStack() as stack:
-            self._folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="shoestring-"))
-            )
+            self._folder = stack.enter_context(scratch_folder())
             self._weighing = Weighing(model, self.task, self._folder, meters)
             self._judge = Judge(self.task, self._weighing.reference, examples, seed, by_name=False)
             self.base, self.examples, self.latency = (

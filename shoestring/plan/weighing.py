@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from shoestring.artifact import save
+from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Cost, Meter, Task
 from shoestring.core.ledger import machine
 from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
@@ -172,8 +172,8 @@ def original_name(sha256: str) -> str:
 @contextmanager
 def file_with(data: bytes) -> Iterator[Path]:
     """A context with the path of a file with these bytes, which is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="shoestring-") as folder:
-        path = Path(folder) / "model.shoe"
+    with scratch_folder() as folder:
+        path = folder / "model.shoe"
         save(path, data)
         yield path
 

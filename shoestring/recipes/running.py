@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from shoestring.artifact import save
 from shoestring.artifact.errors import install
 from shoestring.core.ledger import Ledger, machine, versions
+from shoestring.kit.study import alone
 from shoestring.recipes.record import Recipe
 from shoestring.recipes.rows import Row, conditions, processor
 
@@ -55,7 +56,8 @@ class Run:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.began, self.ledger = monotonic(), Ledger(self.folder / LEDGER)
+        self.began = monotonic()
+        self.ledger = Ledger(self.folder / LEDGER, once=True)
         self._conditions = conditions(quick=self.quick)
 
     def row(
@@ -124,17 +126,26 @@ def run_recipe(
 
     Everything is made in `folder/unfinished`. At the end it is copied to `folder`, the result last,
     each file completely or not at all. After a kill, the same call goes on where the recipe can; a
-    run with another seed or other versions begins again. Torch runs on one thread, so that the same
-    seed gives the same numbers.
+    run with another seed or other versions begins again. No row of the ledger is written twice.
+    Torch runs on one thread, so that the same seed gives the same numbers.
 
     `quick`: a smaller run.
     `seed`: for everything random.
     `say`: called with lines of progress.
 
-    Raises ModuleNotFoundError, which names the extra, where a package is missing, and OSError where
-    the folder cannot be written.
+    Raises ModuleNotFoundError, which names the extra, where a package is missing, StudyHeld where
+    another process runs a recipe in the folder, and OSError where it cannot be written.
     """
     check_extras(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, "name another folder with --output"):
+        return _run(record, folder, quick, seed, say)
+
+
+def _run(
+    record: Recipe, folder: Path, quick: bool, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run a recipe, as `run_recipe` does, in a folder in which no other process runs one."""
     earlier = _earlier(folder)
     key = {"recipe": record.name, "quick": quick, "seed": seed, "versions": versions()}
     work = folder / UNFINISHED

@@ -314,7 +314,7 @@ def test_an_interrupted_step_leaves_a_row_too(nim: Nim, beginner: nn.Module, led
         apply(Stop(), beginner, nim, ledger=ledger)
     (row,) = ledger.rows()
     assert (
-        row.kind == "failed"
+        row.kind == "interrupted"
         and row.note.startswith("KeyboardInterrupt")
         and (row.cost_after.seconds or 0) >= 0.02
     )

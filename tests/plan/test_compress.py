@@ -524,7 +524,7 @@ def test_two_commands_on_one_path(model, task, tmp_path):
     outcome = compress(model, task, EASY, path, minutes=MINUTES, tell=meanwhile)
     assert outcome.met
     (error,) = refused
-    assert "works on the study" in str(error)
+    assert "works in" in str(error) and "another file (--out)" in str(error)
     assert outcome.reference.read_bytes() == begun[0], "the other has touched nothing"
     assert compress(other, task, EASY, path, minutes=MINUTES).met, "and has its turn afterwards"
 

@@ -9,11 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from shoestring.artifact import load
+from shoestring.core import Ledger
 
 KILLS = int(os.environ.get("SHOESTRING_KILLS", "3"))
 SOURCE = """
@@ -42,6 +44,7 @@ def begin(folder: Path) -> subprocess.Popen:
             "size<=300B, drop<=20%, time<=60s",
         ],
         cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "tmp")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -75,6 +78,7 @@ def written(folder: Path) -> float:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_done_twice(tmp_path):
     (tmp_path / "mine.py").write_text(SOURCE)
+    (tmp_path / "tmp").mkdir()
     path, chance, known, files = tmp_path / "small.shoe", random.Random(0), set(), 0
     for _ in range(KILLS):
         process = begin(tmp_path)
@@ -98,5 +102,19 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_done_twice(tmp_path
     now = finished(tmp_path)
     assert known <= set(now) and len(set(now)) == len(now)
     assert f"{path.stat().st_size:,}  in all" in said and load(path)
-    left = [one.name for one in tmp_path.iterdir() if one.name.startswith(".shoe-")]
-    assert len(left) <= KILLS, "a write that was killed leaves one file, no more"
+    litter = (
+        "tmp/shoestring-*",
+        ".shoe-*",
+        "*.study/.shoe-*",
+        "*.study/*/*/.shoe-*",
+        "*.study/*.lock",
+    )
+    assert [one for pattern in litter for one in tmp_path.glob(pattern)] == []
+    workers = list((tmp_path / "small.shoe.study" / "workers").iterdir())
+    rows = Ledger(tmp_path / "shoestring.ledger").rows()
+    tried = Counter(row.technique for row in rows if row.kind in ("apply", "failed"))
+    assert max(tried.values()) == 1 and set(tried) <= {name for name, _, _ in now}
+    print(
+        f"compress: {KILLS} kills, {files} with a file at the end, {len(known)} trials, "
+        f"{sum(tried.values())} of them in the ledger; left: {len(workers)} locks"
+    )

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import math
 import os
+import re
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from time import time
 from typing import BinaryIO
+
+from shoestring.artifact.locks import is_at, is_held, take
+
+_PREFIX = ".shoe-"
+_LEFT = re.compile(r"\.shoe-[a-z0-9_]{8}")
+_MINUTE, _DAY = 60.0, 86400.0
 
 _KINDS = (
     (stat.S_ISCHR, "a device"),
@@ -19,12 +30,8 @@ _KINDS = (
 )
 
 
-def save(path: str | Path, data: bytes) -> None:
-    """Write a file completely or not at all: to a temporary file beside it, which then replaces it.
-
-    If `path` is a symbolic link, its target is written. An existing file keeps its permissions.
-    Raises OSError, whose message says what to do.
-    """
+def save(path: str | Path, data: bytes | memoryview) -> None:
+    """Write a file completely or not at all; the arguments and errors are those of `replacing`."""
     with replacing(path) as file:
         file.write(data)
 
@@ -33,36 +40,103 @@ def save(path: str | Path, data: bytes) -> None:
 def replacing(
     path: str | Path, check: Callable[[], None] = lambda: None
 ) -> Generator[BinaryIO, None, None]:
-    """A temporary file to write to, which replaces the one at `path` if the block ends well.
+    """A temporary file beside `path`, which replaces it when the context ends without an error.
 
-    Otherwise as `save`.
-    `check`: called before the file is replaced; what it raises keeps the old file.
+    If `path` is a symbolic link, its target is written. An existing file keeps its permissions.
+    Temporary files of killed processes in the same folder are deleted.
+    `check`: called before the file is replaced; what it raises keeps the old one.
+    Raises OSError, whose message says what to do.
     """
     path = Path(path)
     check_place(path)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     temporary = None
     try:
+        clear_leftovers(target.parent)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".shoe-", delete=False) as file:
-            temporary = Path(file.name)
+        fd, temporary = _temporary(target.parent)
+        with os.fdopen(fd, "w+b") as file:
             yield file  # pyright: ignore[reportReturnType]
             file.flush()
             os.fsync(file.fileno())
-        check()
-        temporary.chmod(mode)
-        os.replace(temporary, target)
+            check()
+            temporary.chmod(mode)
+            if sys.platform != "win32":  # which renames no open file
+                os.replace(temporary, target)
+        if sys.platform == "win32":
+            os.replace(temporary, target)
     except OSError as error:
         if isinstance(error, FileExistsError) or error.filename not in (None, str(temporary)):
-            raise
-        why = (
-            f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
-            "may be written and has room"
-        )
-        raise type(error)(error.errno, why) from error
+            raise  # of another file, which it names
+        raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def save_first(path: Path, data: bytes) -> None:
+    """Write a file completely, where there is none; of several processes the first one does.
+
+    Raises OSError where it cannot be written.
+    """
+    if path.exists():
+        return
+    fd, temporary = _temporary(path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(OSError):  # another was first, or there are no links here
+                os.link(temporary, path)
+        if not path.exists():
+            os.replace(temporary, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    return type(error)(
+        error.errno,
+        f"cannot write {path}: {error.strerror or error}; name a path in a folder that exists, "
+        "may be written and has room",
+    )
+
+
+def _temporary(folder: Path) -> tuple[int, Path]:
+    """A new file in a folder, open and locked until it is closed, so that no other deletes it."""
+    while True:
+        fd, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                take(fd, shared=False)
+            if is_at(fd, Path(name)):  # not deleted between its creation and the lock
+                return fd, Path(name)
+        except BaseException:
+            os.close(fd)
+            Path(name).unlink(missing_ok=True)
+            raise
+        os.close(fd)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete the temporary files that killed processes left in a folder.
+
+    They are known by their names, and by a lock that nobody holds. Where locks cannot tell, those
+    are deleted that are older than a day.
+    """
+    with os.scandir(folder) as entries:
+        left = [entry for entry in entries if _LEFT.fullmatch(entry.name)]
+    for entry in left:
+        with contextlib.suppress(OSError):
+            if not entry.is_file(follow_symlinks=False):
+                continue
+            held, age = is_held(Path(entry.path)), time() - entry.stat().st_mtime
+            patience = _DAY if held is None else _MINUTE if sys.platform == "win32" else -math.inf
+            if not held and age > patience:
+                os.unlink(entry.path)
 
 
 def check_place(path: Path) -> None:

@@ -107,17 +107,19 @@ class SQLiteStorage(Storage):
                 yield connection
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
+        except UnicodeDecodeError as error:
+            raise self._damaged(str(error)) from error
 
     def _explained(self, error: sqlite3.DatabaseError) -> Exception:
         """The exception, with an explanation, for an error of SQLite."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):  # the latter for a limit of a file
             return disk_full(f"a row in {self._path}")
         if code == sqlite3.SQLITE_NOTADB:
             return StudyError(
                 f"{self._path} is not a study: it is a file of another kind; name another folder"
             )
-        if code == sqlite3.SQLITE_CORRUPT:
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):  # the latter: a lacking table
             return self._damaged(str(error))
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StudyError(
@@ -141,9 +143,15 @@ class SQLiteStorage(Storage):
         with self._open() as connection:
             sql = "select id, trial from trials where model = ? and id > ? order by id"
             for number, trial in connection.execute(sql, (self._model, self._last)).fetchall():
-                self._known.append(Trial.from_json(trial))
+                self._known.append(self._read(number, trial))
                 self._last = number
         return list(self._known)
+
+    def _read(self, number: int, trial: str) -> Trial:
+        try:
+            return Trial.from_json(trial)
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._damaged(f"its trial {number} cannot be read: {error}") from error
 
     def claim(self, me: Worker, key: Key) -> int | None:
         with self._changing() as connection:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from time import time
 from types import TracebackType
 
 from shoestring.artifact.errors import install
+from shoestring.artifact.locks import FileLock
 from shoestring.kit.study.sqlite import SQLiteStorage
 from shoestring.kit.study.trial import (
     SUFFIX,
@@ -28,14 +26,11 @@ from shoestring.kit.study.trial import (
     explained_when_full,
 )
 from shoestring.kit.study.worker import (
-    FileLock,
     Heartbeat,
     Watch,
     Worker,
     clear,
-    command,
     hire,
-    host,
 )
 
 __all__ = ["Claim", "Study", "StudyError", "StudyHeld", "StudyMismatch", "Trial"]
@@ -352,44 +347,3 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the command that works on a study's folder and delivers from it.
-
-    Processes that only claim need no lock. The kernel releases it when the process ends in any way.
-    Raises StudyHeld where another command has it; the message says which.
-    """
-    path = folder / "command.lock"
-    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    holder = {
-        "process": os.getpid(),
-        "host": host().split()[0],
-        "since": since,
-        "command": command(),
-    }
-    try:
-        with explained_when_full(f"a lock in {folder}"):
-            lock = FileLock(path, json.dumps(holder))
-    except BlockingIOError:
-        raise StudyHeld(
-            f"{_holder(path)} works on the study in {folder}: wait until it ends, or name another "
-            "folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _holder(path: Path) -> str:
-    """The holder of the lock, in words."""
-    try:
-        holder = json.loads(path.read_text())
-        return (
-            f"process {holder['process']} on {holder['host']} ({holder['command']}), since "
-            f"{holder['since']},"
-        )
-    except (OSError, ValueError, KeyError, TypeError):  # the file is being written
-        return "another command"

@@ -1,4 +1,4 @@
-"""Workers of a study: their identity, whether they live, and the file lock that shows it."""
+"""Workers of a study: their identity, and whether they live, which a file lock shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import platform
 import sys
 import threading
 import uuid
-import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -17,100 +16,12 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
+from shoestring.artifact.locks import FileLock, is_held
 from shoestring.core.ledger import versions
 
 DECIDING = ("shoestring", "code", "torch", "onnxruntime")
 """The versions that must be equal in all processes that work on a study at one time."""
 _HOUR = 3600.0
-# Windows forbids others to read locked bytes: lock one beyond the end of the file
-_FAR = 1 << 30
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(fd: int, shared: bool) -> bool:
-        os.lseek(fd, _FAR, os.SEEK_SET)
-        try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        finally:
-            os.lseek(fd, 0, os.SEEK_SET)
-        return True
-
-else:
-    import fcntl
-
-    def _lock(fd: int, shared: bool) -> bool:
-        try:
-            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
-
-
-class FileLock:
-    """An exclusive lock on a file, which belongs to this process and not to its forks.
-
-    The kernel releases it when the process ends in any way, so that it is never stale.
-
-    `path`: of the file.
-    `text`: written into the file.
-
-    Raises BlockingIOError where another process has it, and OSError where the file system has no
-    locks.
-    """
-
-    def __init__(self, path: Path, text: str = "") -> None:
-        self.path = path
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if not _lock(fd, shared=False):
-                raise BlockingIOError(f"{path} is locked by another process")
-            os.ftruncate(fd, 0)
-            os.write(fd, text.encode())
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
-        self._end = weakref.finalize(self, os.close, fd)
-        _locks.add(self)
-
-    def release(self) -> None:
-        """Release the lock; a second call does nothing."""
-        self._end()
-
-    def _forget(self) -> None:
-        """Drop the lock in a forked process; it stays with the parent."""
-        if self._end.detach():
-            os.close(self._fd)
-
-
-def _forked() -> None:
-    for lock in list(_locks):
-        lock._forget()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forked)
-
-
-def is_held(path: Path) -> bool | None:
-    """Whether a process holds the lock on a file; None where that cannot be known."""
-    try:
-        fd = os.open(path, os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        # shared, so that two processes that ask at one time do not see each other as the holder
-        return not _lock(fd, shared=True)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import random
 import time
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from shoestring.artifact import save
 from shoestring.core import Task, batches
 from shoestring.kit.weights.model_state import state_of
 from shoestring.kit.weights.parameters import parameters_of
@@ -137,9 +138,9 @@ class Snapshot:
             "begun": batches.begun,
             "taken": batches.taken,
         }
-        beside = self.path.with_suffix(".part")
-        torch.save(kept, beside)
-        os.replace(beside, self.path)
+        data = io.BytesIO()
+        torch.save(kept, data)
+        save(self.path, data.getbuffer())
         self.saved = time.monotonic()
 
 

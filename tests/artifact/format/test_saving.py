@@ -6,6 +6,8 @@ Whole or not at all, through links, and never in place of something that is no f
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from safetensors.numpy import save_file
 
 from shoestring.artifact import read, save
 from shoestring.artifact.checkpoints import checkpoint, streaming
+from shoestring.artifact.format.saving import replacing
 
 posix = pytest.mark.skipif(
     os.name != "posix", reason="links, pipes and devices as POSIX systems have them"
@@ -85,6 +88,52 @@ def test_a_disk_without_room_leaves_the_old_file(tmp_path):
             save(path, bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["model.shoe"]
+
+
+LEFT = """
+import os, sys, time
+from shoestring.artifact.format.saving import replacing
+with replacing(sys.argv[1]) as file:
+    file.write(b"half of it")
+    print(os.listdir(os.path.dirname(sys.argv[1])), flush=True)
+    time.sleep(600)
+"""
+
+
+@posix
+def test_what_a_killed_write_leaves_is_cleared_by_the_next_and_nothing_else(tmp_path):
+    path = tmp_path / "model.shoe"
+    save(path, b"old")
+    mine = tmp_path / ".shoe-notes"  # of five letters: none of ours
+    mine.touch()
+    writers = []
+    for _ in range(2):
+        writers.append(
+            subprocess.Popen([sys.executable, "-c", LEFT, path], stdout=subprocess.PIPE, text=True)
+        )
+        assert ".shoe-" in writers[-1].stdout.readline()
+    killed, living = writers
+    names = set(os.listdir(tmp_path)) - {"model.shoe", ".shoe-notes"}
+    assert len(names) == 2 and path.read_bytes() == b"old"
+    killed.kill()
+    killed.communicate()
+    save(path, b"new")
+    left = set(os.listdir(tmp_path)) - {"model.shoe", ".shoe-notes"}
+    assert len(left) == 1 and left < names, "the file of the one that lives stays"
+    living.kill()
+    living.communicate()
+    save(tmp_path / "another.shoe", b"new")
+    assert sorted(os.listdir(tmp_path)) == [".shoe-notes", "another.shoe", "model.shoe"]
+    assert path.read_bytes() == b"new"
+
+
+def test_an_error_while_a_file_is_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "model.shoe"
+    save(path, b"old")
+    with pytest.raises(KeyError), replacing(path) as file:
+        file.write(b"half of it")
+        raise KeyError("what went wrong")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["model.shoe"]
 
 

@@ -23,9 +23,10 @@ from tiers import repetitions
 
 from shoestring.core import Cost
 from shoestring.kit import Study, StudyHeld, StudyMismatch, Trial
+from shoestring.kit.study import alone
 from shoestring.kit.study import trial as study_trial
 from shoestring.kit.study import worker as study_worker
-from shoestring.kit.study.study import StudyError, alone
+from shoestring.kit.study.study import StudyError
 
 KILLS = int(os.environ.get("SHOESTRING_KILLS", "0")) or repetitions(3, 30)
 STORAGES = ["sqlite", "journal", "database"]
@@ -339,9 +340,7 @@ def test_the_lock_says_who_has_it_and_is_free_after_a_kill(tmp_path):
     study = Study(tmp_path, "model")
     try:
         with (
-            pytest.raises(
-                StudyHeld, match=rf"process {holder.pid} on .*, since 20.* works on the study"
-            ),
+            pytest.raises(StudyHeld, match=rf"process {holder.pid} on .*, since 20.* works in "),
             alone(tmp_path),
         ):
             pass

@@ -1,0 +1,71 @@
+"""Locks on files: one holder at a time, free when it ends, and safe to delete."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from shoestring.artifact import locks
+from shoestring.artifact.locks import FileLock, is_held
+
+
+def test_a_lock_has_one_holder_at_a_time(tmp_path: Path):
+    path = tmp_path / "a.lock"
+    assert is_held(path) is None
+    lock = FileLock(path, "mine")
+    assert is_held(path) is True and path.read_text() == "mine"
+    with pytest.raises(BlockingIOError, match=r"a\.lock is locked by another process"):
+        FileLock(path)
+    lock.release()
+    lock.release()
+    assert is_held(path) is False and path.exists()
+    again = FileLock(path, "x")
+    again.delete()
+    assert not path.exists() and FileLock(path).path.read_text() == ""
+
+
+def test_a_lock_whose_file_is_deleted_meanwhile_is_taken_on_the_new_file(tmp_path, monkeypatch):
+    """Two may not hold a lock on one path: one on a file that was deleted, and one on the next."""
+    path, first, plain = tmp_path / "a.lock", [], locks.take
+
+    def slow(fd: int, shared: bool) -> bool:
+        if not first:  # the holder deletes the file after we opened it
+            first.append(fd)
+            path.unlink()
+        return plain(fd, shared)
+
+    monkeypatch.setattr(locks, "take", slow)
+    lock = FileLock(path, "second")
+    monkeypatch.undo()
+    assert path.read_text() == "second" and is_held(path) is True
+    lock.delete()
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def none(fd: int, shared: bool) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "take", none)
+    with pytest.raises(OSError, match=r"a\.lock cannot be locked .*has no locks.*another disk"):
+        FileLock(tmp_path / "a.lock")
+    (tmp_path / "a.lock").touch()
+    assert is_held(tmp_path / "a.lock") is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+def test_a_lock_is_not_the_child_s(tmp_path: Path):
+    lock = FileLock(tmp_path / "a.lock")
+    (begun, begins), (ended, ends) = os.pipe(), os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(ends)
+        os.write(begins, b"x")
+        os.read(ended, 1)  # lives on until the parent closes the pipe
+        os._exit(0)
+    os.read(begun, 1)
+    lock.release()
+    assert is_held(lock.path) is False
+    os.close(ends)
+    os.waitpid(child, 0)
