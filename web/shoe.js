@@ -1,7 +1,7 @@
 // Reads the `.shoe` file, versions 1 to 3, as docs/format.md describes it, and from that page alone.
 
 import { DICTIONARY } from "./dictionary.js";
-import { readEntries, readGraph } from "./graph.js";
+import { readEntries, readGraph, Tally } from "./graph.js";
 import { inflate } from "./inflate.js";
 import { crc32, Reader, ShoeError } from "./reader.js";
 import { Stream } from "./stream.js";
@@ -12,6 +12,7 @@ export { crc32, ShoeError };
 const MARK = [0x53, 0x48, 0x4f, 0x45]; // "SHOE"
 const ENTRIES = 3; // the version of a file with named graphs
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
+const MOST_NOTES = 4096; // of a checkpoint
 const LARGEST_GRAPH = 4 * 2 ** 20; // bytes, inflated
 const LARGEST_LIST = 16 * 2 ** 20; // bytes, inflated; of names too
 const NO_DICTIONARY = new Uint8Array(0);
@@ -50,15 +51,26 @@ function decodeParts(version, { graph, list, names, stream, plain }, maxBytes) {
   const budget = new Budget(maxBytes);
   const entries = readList(new Reader(list, "the tensor list"), version, budget);
   const reader = graph && new Reader(graph, "the graph");
-  const single = version === ENTRIES ? null : reader && readGraph(reader, version, entries.length, budget);
-  const several = version === ENTRIES ? readEntries(reader, entries.length, budget) : null;
+  const single = version === ENTRIES ? null : reader && readGraph(reader, version, entries.length, new Tally());
+  const several = version === ENTRIES ? readEntries(reader, entries.length) : null;
   const named = names ? readNames(new Reader(names, "the names"), entries) : { names: [], notes: {} };
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");
   const tensors = entries.map((entry) => decodeTensor(entry, values, symbols, budget));
   symbols.end();
   values.end();
+  checkCopies(several ?? {}, tensors, maxBytes);
   return { version, graph: single, entries: several, tensors, ...named };
+}
+
+/** Refuses entries that read more tensors together than `maxBytes`: a runtime makes a copy for each entry. */
+function checkCopies(graphs, tensors, maxBytes) {
+  let copies = 0;
+  for (const { inputs, nodes, outputs } of Object.values(graphs)) {
+    const read = new Set(nodes.flatMap((node) => node.inputs).concat(outputs.map(({ value }) => value)));
+    tensors.forEach(({ bits }, i) => (copies += read.has(inputs.length + i) ? bits.byteLength : 0));
+  }
+  if (copies > maxBytes) throw new ShoeError(`the entries read ${copies} bytes of tensors together, more than ${maxBytes}`);
 }
 
 /** The parts of a file of version 2 or 3, inflated. */
@@ -134,7 +146,7 @@ function readNames(reader, entries) {
   const names = entries.map(() => reader.text("the name of a tensor"));
   if (new Set(names).size < names.length) throw reader.fault("two tensors have one name");
   const notes = new Map();
-  for (let left = reader.varint(MOST, "the number of notes"); left > 0; left--) {
+  for (let left = reader.varint(MOST_NOTES, "the number of notes"); left > 0; left--) {
     const key = reader.text("the key of a note");
     if (notes.has(key)) throw reader.fault(`there are two notes ${JSON.stringify(key)}`);
     notes.set(key, reader.text("a note"));

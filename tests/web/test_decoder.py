@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_graphs import fullest, made
 from tiers import EVERYTHING, repetitions
 
 from shoestring.artifact.format.file import (
@@ -604,3 +605,18 @@ def test_numbers_of_every_type(tmp_path):
     assert [float(x) for x in found[13]] == [
         float(x) for x in np.array([6e-8, -65504, 0.1, np.inf, -2e-5], np.float16)
     ]
+
+
+def test_graphs_that_have_too_much_are_refused_by_both(tmp_path):
+    """And the fullest graph is read by both."""
+    hostile = {name: data for name, (data, _) in made().items()}
+    paths = []
+    for name, data in {**hostile, "fullest": fullest()}.items():
+        paths.append(tmp_path / f"{name.replace(' ', '_')}.shoe")
+        paths[-1].write_bytes(data)
+    *lines, last = inspect(paths)
+    for line, (_, why) in zip(lines, made().values(), strict=True):
+        assert "error" in line, line["file"]
+        assert re.search(why.replace(",", ""), line["error"]), line["error"]
+        assert line["milliseconds"] < 10_000
+    assert stripped(last)["graph"] == told_graph(unpack_any(paths[-1].read_bytes()).graph)

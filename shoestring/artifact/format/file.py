@@ -28,6 +28,7 @@ SECTIONS = {
 }
 _ORDER = (GRAPH, HEADERS, NAMES, STREAM, PLAIN)
 MAX_BYTES = 1 << 30  # the default limit on the memory that a file's tensors take
+MOST_NOTES = 1 << 12  # of a checkpoint
 _LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # in bytes, after inflating
 
 
@@ -144,6 +145,11 @@ def _shorter(data: bytes) -> bytes:
 
 
 def _named(content: Checkpoint) -> bytes:
+    if len(content.notes) > MOST_NOTES:
+        raise ValueError(
+            f"there are {len(content.notes):,} notes, and a file holds {MOST_NOTES:,} at most: put "
+            "several into one"
+        )
     out = Writer()
     for name in content.names:
         out.text(name)
@@ -289,7 +295,7 @@ def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str
     """(the names of `count` tensors, the notes by key)."""
     reader = Reader(unsqueeze(body, SECTIONS[NAMES], _LARGEST_LIST), SECTIONS[NAMES])
     names = tuple(reader.text() for _ in range(count))
-    notes = [(reader.text(), reader.text()) for _ in range(reader.count())]
+    notes = [(reader.text(), reader.text()) for _ in range(reader.varint(MOST_NOTES))]
     reader.end()
     if len(set(names)) < len(names) or len(dict(notes)) < len(notes):
         raise reader.fail("two tensors or two notes have the same name")

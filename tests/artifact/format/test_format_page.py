@@ -13,7 +13,7 @@ from test_entropy import SlowDecoder
 
 from shoestring.artifact.coding import context, context_tiles, entropy
 from shoestring.artifact.coding import matrices as context_coding
-from shoestring.artifact.format import entries, file, tensors
+from shoestring.artifact.format import entries, file, graph_limits, tensors
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
@@ -52,8 +52,6 @@ def test_the_entries_are_graphs_as_the_page_lays_them_out():
     found = entries.decode(data := numbers(block("entries")))
     assert list(found) == ["a", "b"] and found["a"] == found["b"]
     assert entries.encode(found) == data
-    for limit in (entries.MOST_ENTRIES, graphs.MOST_NODES, tensors.MOST_TENSORS):
-        assert f"{limit:,}" in WORDS
     assert f"1 to {entries.MOST_ENTRIES}." in WORDS and entries._NAME.pattern in WORDS
 
 
@@ -148,8 +146,16 @@ def test_the_tables_and_limits_of_the_page():
     for number, (name, width) in tensors.ELEMENTS.items():
         assert f"| {number} | {name} | {width} |" in PAGE
     assert f"operator {OPERATORS.index('Gemm')}, Gemm" in PAGE
-    assert f"more than {graphs.MOST_NODES:,} nodes or {tensors.MOST_TENSORS:,} tensors" in PAGE
-    assert f"at most {graphs.MOST_NODES:,}. Of each" in PAGE
+    assert f"more than {tensors.MOST_TENSORS:,} tensors" in PAGE
+    assert f"number of notes, at most {file.MOST_NOTES:,};" in PAGE
+    assert f"at most {graph_limits.MOST['nodes']:,}. Of each" in PAGE
+    assert f"constants, at most {graph_limits.MOST['constants']:,}. Of each" in PAGE
+    rows = re.findall(r"\| (.+?) \| ([0-9,]+)(?: each)? \|\n", PAGE)
+    for what, most in graph_limits.MOST.items():
+        phrase = "lists and dictionaries of trees" if what == "parts of structures" else what
+        assert any(phrase.split(" and ")[0] in row and f"{most:,}" == n for row, n in rows), what
+    assert f"A text has at most {graph_limits.MOST_NAME} bytes" in PAGE
+    assert f"a list of an attribute {graph_limits.MOST_ITEMS:,} items" in WORDS
     assert f"the number of levels L (1 to {entropy.MOST_SYMBOLS:,}" in PAGE
     assert (
         f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
