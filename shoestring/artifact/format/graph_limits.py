@@ -57,8 +57,8 @@ class Tally:
         """Count the items of a list in an attribute; returns `count`, raises as `add` does."""
         if count > MOST_ITEMS:
             raise self._error(
-                f"an attribute has a list of {count:,} items, and a file may have {MOST_ITEMS:,} in "
-                "a list: give longer ones as tensors"
+                f"an attribute has a list of {count:,} items, and a file may have {MOST_ITEMS:,} "
+                "in one: give longer ones as tensors"
             )
         return self.add("attributes and items", count)
 
@@ -66,7 +66,7 @@ class Tally:
         """The text itself; raises the error for one of more than MOST_NAME bytes."""
         if (length := len(text.encode())) > MOST_NAME:
             raise self._error(
-                f"the name or text {text[:20]!r}... of a graph has {length:,} bytes, and a file may "
-                f"have {MOST_NAME}: give a shorter one"
+                f"the name or text {text[:20]!r}... of a graph has {length:,} bytes, and a file "
+                f"takes {MOST_NAME}: give a shorter one"
             )
         return text
