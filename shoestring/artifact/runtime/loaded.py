@@ -19,6 +19,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content, Entries
 from shoestring.artifact.format.graph import Graph, Port
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor
+from shoestring.artifact.runtime import load_limits
 from shoestring.artifact.runtime.segments import cut
 from shoestring.artifact.runtime.session import (
     Feeds,
@@ -35,6 +36,10 @@ from shoestring.artifact.wire import ShoeError
 @dataclass(frozen=True)
 class OnnxRuntime:
     """ONNX Runtime on the processor. Files may be hostile, so time and memory are bounded.
+
+    A graph of more than about 2,000 nodes, tensors and constants, with few bytes of tensors (the
+    number grows with the root of the megabytes), loads without being optimised, and runs more
+    slowly. One of more than 16,384 nodes for each megabyte is refused. See docs/format.md.
 
     Where llvmlite is installed (the extra `fast`), our own kernels compute layers of signs
     (`docs/binary.md`) between its runs. Otherwise ONNX Runtime computes them, as convolutions and
@@ -88,6 +93,7 @@ class Loaded:
         self._session: Session | None = None
         if isinstance(content, Entries):
             named = file.by_entry(content).items()
+            load_limits.check((entry.graph, entry.tensors) for _, entry in named)
             self.entries = {
                 name: Loaded(entry, threads=threads, runtime=runtime) for name, entry in named
             }
