@@ -232,9 +232,7 @@ def _rest(
 
 
 def _loop(
-    rows: int,
-    columns: int,
-    width: int,
+    shape: Any,
     strength: float,
     rate: int,
     digits: int,
@@ -256,7 +254,8 @@ def _loop(
 
     It stops early where more than `most` decisions are made.
     """
-    used, decoding, known, told, group = 0, len(notes) == 0, 0, -1, 0
+    (rows, columns, width), used = shape, 0
+    decoding, known, told, group = len(notes) == 0, 0, -1, 0
     for row in range(rows):
         size, empty, this = 0, True, row & 1
         for plane in range(len(seen)):
@@ -384,9 +383,7 @@ def run(
     machine_code = loop()
     assert machine_code is not None, "the caller has seen that there is machine code"
     used, left, state = machine_code(
-        rows,
-        columns,
-        width,
+        (rows, columns, width),
         float(STRENGTHS[choice.strength]),
         RATES[choice.rate],
         choice.digits,

@@ -53,7 +53,7 @@ def choose(
 
     `levels`: integers around 0, in a tensor's shape.
     `smallest`: whether to try more models, one by one, for a smaller file.
-    `account`: counts the work of decoding the notes.
+    `account`: counts what decoding the notes asks for beyond what is known beforehand.
     `one_by_one`: whether they are coded one by one; None: where they are few, or `smallest`.
     """
     if one_by_one is None:
@@ -90,8 +90,6 @@ def choose(
             best = min((best, *(replace(best, **change) for change in group)), key=cost)
         if best == before:
             break
-    if account is not None:
-        account.spend(work.matrix(best, *matrix(levels, best.across).shape))
     return best, notes(best, levels, account)
 
 
@@ -180,13 +178,15 @@ def read(reader: Reader, columns: int) -> tuple[Choice, int]:
 
 
 def decode(
-    choice: Choice, rows: int, columns: int, decoder: Decoder, account: work.Work
+    choice: Choice, rows: int, columns: int, decoder: Decoder, account: work.Work | None = None
 ) -> tuple[np.ndarray, float]:
     """The matrix from the stream, in its original orientation, and the bits that it took.
 
     `rows`, `columns`: of the matrix before it is transposed.
-    `account`: counts what it asks for beyond what is known beforehand; raises ShoeError.
+    `account`: counts what it asks for beyond what is known beforehand; None: nobody does. Raises
+        ShoeError where that is more than is left.
     """
+    account = account or work.Work(1 << 62)
     shape = (columns, rows) if choice.across else (rows, columns)
     before = decoder.depth()
     if choice.tiles:

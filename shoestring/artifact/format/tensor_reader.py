@@ -31,6 +31,8 @@ from shoestring.artifact.format.tensors import (
 )
 from shoestring.artifact.wire import Reader, ShoeError
 
+LAST_OLD = 3  # the last version whose code stream adds to what a file may ask for
+
 
 @dataclass
 class _Sources:
@@ -62,7 +64,7 @@ def unpack(
     Raises ShoeError for invalid bytes and for tensors over a limit.
     """
     listed = read_list(headers, version, limit)
-    account = Work(_allowed(listed, len(stream), max_seconds))
+    account = Work(_allowed(listed, len(stream) if version <= LAST_OLD else 0, max_seconds))
     account.spend(sum(one.work() for one in listed))
     try:
         decoder = entropy.Decoder(stream)
@@ -87,7 +89,7 @@ def unpack(
 def _allowed(listed: list[Listed], stream: int, max_seconds: float | None) -> int:
     """The work that a file with these tensors may ask for, in nanoseconds.
 
-    `stream`: the length of its code stream.
+    `stream`: the length of its code stream, where that counts.
     """
     if max_seconds is not None:
         return int(max_seconds * SECOND)

@@ -14,7 +14,7 @@ from slow_context import POINTS, Slow, first_frequency, squash, stretch
 from test_entropy import SlowDecoder
 from tiers import repetitions
 
-from shoestring.artifact.coding import context, context_loop, context_tiles, entropy
+from shoestring.artifact.coding import context, context_loop, entropy, work
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.coding.context import REACH, SQUASH, STRETCH, Choice
 from shoestring.artifact.format.dictionary import DICTIONARY
@@ -168,7 +168,7 @@ def test_the_model_is_the_one_the_format_states(drawn):
 def test_large_blocks_are_cut_as_the_format_states(drawn, largest):
     choice, levels = drawn
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(context_tiles, "LARGEST_BLOCK", largest)
+        patch.setattr(work, "LARGEST_BLOCK", largest)
         assert context_coding.notes(choice, levels).tolist() == slow_notes(choice, levels, largest)
 
 
