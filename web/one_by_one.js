@@ -56,7 +56,7 @@ function decodeNumber(contexts, progress, c, above, row, at) {
   let length = 1;
   while (length < digits && decodeBit(contexts, length + 1, c, group, near, far)) length++;
   const magnitude = decodeDigits(contexts, length);
-  progress.decisions += 2 * length - (length === digits ? 1 : 0);
+  progress.decisions += 2 * length + 1 - (length === digits ? 1 : 0); // the number itself counts as one
   if (progress.decisions > progress.most) contexts.account.spend(progress.decisions * DECISION);
   return positive ? magnitude : -magnitude;
 }

@@ -1,8 +1,7 @@
 """The context model one number at a time, as machine code where numba is installed.
 
-It follows the rules of `context.py`. The functions are written for numba alone: without it,
-`context_python.py` is faster. Quotients are made in doubles, exactly: a quotient is below 2^17 and
-its divisor below 2^35, so that rounding cannot lift it to a whole number.
+The functions are written for numba alone: without it, `context_python.py` is faster. Quotients are
+exact in doubles: below 2^17, of a divisor below 2^35, rounding lifts none to a whole number.
 """
 
 from __future__ import annotations
@@ -12,25 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.artifact.coding.context import (
-    FIRST,
-    RATES,
-    REACH,
-    SHARES,
-    SQUASH,
-    STRENGTHS,
-    STRETCH,
-    Choice,
-)
+from shoestring.artifact.coding import context
+from shoestring.artifact.coding.context import REACH, SQUASH, Choice
 from shoestring.artifact.coding.entropy import bit_frequencies
 
 _LIMIT = 524288
 # Where the counts of a plane are: of this row, the near, the far contexts, then columns and groups.
 _NEARS, _FARS, _COLUMNS = 1, 28, 49
 _FIRSTS = 65536 + 2 * REACH + 1
-_TABLES = np.concatenate([STRETCH, SQUASH, bit_frequencies(SQUASH)]).astype(np.int32)
+_TABLES = np.concatenate([context.STRETCH, SQUASH, bit_frequencies(SQUASH)]).astype(np.int32)
 """The stretched chances, the chances by logit, and from _FIRSTS on the frequencies of a 0."""
-_BEGINNING = np.array([(65536.0 * ones, zeros + ones) for zeros, ones in FIRST])
+_BEGINNING = np.array([(65536.0 * ones, zeros + ones) for zeros, ones in context.FIRST])
 _MASK, _WORD, _SIZE = np.uint64(16777215), np.uint64(4294967296), np.uint64(16777216)
 _24, _32 = np.uint64(24), np.uint64(32)
 
@@ -252,9 +243,10 @@ def _loop(
 ) -> Any:
     """Decode the matrix, or note its bits: (decisions, words left, state).
 
-    It stops early where more than `most` decisions are made.
+    A number other than zero counts as one decision more than its bits. It stops early where more
+    than `most` decisions are made.
     """
-    (rows, columns, width), used = shape, 0
+    (rows, columns, width), used, full = shape, 0, 0
     decoding, known, told, group = len(notes) == 0, 0, -1, 0
     for row in range(rows):
         size, empty, this = 0, True, row & 1
@@ -337,12 +329,13 @@ def _loop(
                 numbers[at] = magnitude if positive else -magnitude
             size = 2 if magnitude > 1 else 1
             _scatter(nears, fars, row, column, width, size)
-            if used > most:
-                return used, left, state
+            full += 1
+            if used + full > most:
+                return used + full, left, state
         nears[this], fars[this] = 0, 0
         if not empty:
             nears[2] = 0
-    return used, left, state
+    return used + full, left, state
 
 
 @cache
@@ -373,7 +366,7 @@ def run(
     (rows, columns), width = shape, choice.width
     groups = (columns - 1) // width + 1 if width else 0
     seen = np.zeros((choice.planes, _COLUMNS + columns + groups, 2))
-    seen[:, :, 1] = STRENGTHS[choice.strength]
+    seen[:, :, 1] = context.STRENGTHS[choice.strength]
     nodes = np.ones((16, 8, 2), np.int64)
     nodes[:, :, 0] = 2
     around = np.zeros((5, columns + 2 * width + 3), np.int32)
@@ -384,12 +377,12 @@ def run(
     assert machine_code is not None, "the caller has seen that there is machine code"
     used, left, state = machine_code(
         (rows, columns, width),
-        float(STRENGTHS[choice.strength]),
-        RATES[choice.rate],
+        float(context.STRENGTHS[choice.strength]),
+        context.RATES[choice.rate],
         choice.digits,
         seen,
         _BEGINNING[np.minimum(np.arange(choice.planes), 2)],
-        np.full((choice.planes, 5), SHARES[choice.share]),
+        np.full((choice.planes, 5), context.SHARES[choice.share]),
         nodes,
         around[:3],
         around[3:],

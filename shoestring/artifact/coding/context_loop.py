@@ -44,12 +44,13 @@ def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
         numbers = memoryview(np.ascontiguousarray(matrix, np.int64).reshape(-1))
         context_python.run(choice, shape, numbers, found.append, 1 << 62)
         return np.array(found, np.int64)
-    most = matrix.size + 2 * choice.digits * int(np.count_nonzero(matrix)) + 1
+    full = int(np.count_nonzero(matrix))
+    most = matrix.size + 2 * choice.digits * full + 1
     room = np.zeros(most, np.int64)
     numbers = np.ascontiguousarray(matrix, np.int16).reshape(-1)
     made = context_compiled.run(choice, shape, numbers, room, most)
-    assert made is not None, "a number has fewer decisions than twice its digits, and one"
-    return room[: made[0]]
+    assert made is not None, "a number has no more decisions than twice its digits, and one"
+    return room[: made[0] - full]
 
 
 def numbers(
@@ -57,7 +58,8 @@ def numbers(
 ) -> np.ndarray:
     """The next matrix (rows × columns) in the stream.
 
-    `account`: counts the decisions after the first of each number, which are counted beforehand.
+    `account`: counts the decisions after the first of each number, which are counted beforehand; a
+        number other than zero is one more.
     """
     left, state = decoder.position()
     decoded = np.zeros(rows * columns, np.int16)

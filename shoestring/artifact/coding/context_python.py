@@ -187,7 +187,7 @@ def loop(rows, columns, width, digits, strength, rate, share, numbers, coder, mo
             prefix = 1
             for place in range(1, length):
                 {digit}
-            used += length + length - (length == digits)
+            used += length + length + 1 - (length == digits)
             if used > most:
                 return None
             b = prefix if positive else -prefix
@@ -306,6 +306,7 @@ def loop(wide: bool, decoding: bool) -> Any:
     It is called with rows, columns, width, digits, strength, rate, share, the matrix (flat, filled
     in when decoding), the coder, and the most decisions that it may make: (words, left, state), or
     what is called with each note. It returns (decisions, left, state), None where there are more.
+    A number other than zero counts as one decision more than its bits.
     """
     digit = _DECODE_DIGIT + _REFILL if decoding else _NOTE_DIGIT
     parts = {

@@ -130,7 +130,8 @@ def notes(choice: Choice, levels: np.ndarray, account: work.Work | None = None) 
     if not choice.tiles:
         found = context_loop.notes(choice, levels_2d)
         if account is not None:
-            account.spend((len(found) - levels_2d.size) * work.DECISION)
+            full = int(np.count_nonzero(levels))
+            account.spend((len(found) - levels_2d.size + full) * work.DECISION)
         return found
     parts: list[np.ndarray] = []
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from shoestring.artifact.coding import entropy, work
 from shoestring.artifact.coding import matrices as context_coding
-from shoestring.artifact.coding.context import MOST_DIGITS
+from shoestring.artifact.format.grids import FURTHEST, grid_of
 from shoestring.artifact.format.tensor_allowance import Allowance
 from shoestring.artifact.format.tensor_list import read_list
 from shoestring.artifact.format.tensors import (
@@ -30,13 +30,11 @@ from shoestring.artifact.format.tensors import (
     Packed,
     Tensor,
     little_endian,
-    multiples,
     numbered,
     rotated,
 )
 from shoestring.artifact.wire import Writer
 
-_FURTHEST = 1 << MOST_DIGITS  # integers coded in context are smaller than this
 _MOST_LEVELS = 1024  # with more levels, coding them in context saves little
 # The same for tensors of integers, which may have few values that are far apart. More values are
 # mostly neighbours, which a grid codes as well.
@@ -124,9 +122,9 @@ def _best(tensor: Tensor, smallest: bool, allowance: Allowance) -> _Coded:
     best = min(_codings(tensor, smallest), key=_order)
     if (asked := _asked(tensor, best)) > limit:
         others = [*_codings(tensor, smallest), *_codings(tensor, False, one_by_one=False)]
-        ranked = sorted(others, key=_order)
-        allowed = [coded for coded in ranked if _asked(tensor, coded) <= limit]
-        best = (allowed or [min(ranked, key=lambda coded: _asked(tensor, coded))])[0]
+        allowed = [coded for coded in others if _asked(tensor, coded) <= limit]
+        least = min(others, key=lambda coded: _asked(tensor, coded))
+        best = min(allowed or [least], key=_order)
         asked = _asked(tensor, best)
     allowance.spend(asked)
     return best
@@ -173,7 +171,7 @@ def _codings(tensor: Tensor, smallest: bool, one_by_one: bool | None = None) -> 
     yield from _sparse(flat)
     name, grid, most = ELEMENTS[tensor.element][0], None, _MOST_LEVELS
     fits = tensor.bits.ndim > 0 and context_coding.fits(tensor.bits.shape)
-    if name == "float32" and fits and (grid := _grid(tensor.bits)) is not None:
+    if name == "float32" and fits and (grid := grid_of(tensor.bits)) is not None:
         levels, scales = grid
         form, plain = _narrowest(tensor.element, scales.view(np.uint32))
         coding = GRID if len(scales) == 1 else GRIDS
@@ -181,7 +179,7 @@ def _codings(tensor: Tensor, smallest: bool, one_by_one: bool | None = None) -> 
     if (
         name in INTEGERS
         and fits
-        and np.abs(integers := tensor.array().astype(np.int64)).max() < _FURTHEST
+        and np.abs(integers := tensor.array().astype(np.int64)).max() < FURTHEST
     ):
         most = _MOST_INTEGER_LEVELS
         yield from _in_context(integers, GRID, INTEGER_FORM, b"", b"", smallest, one_by_one)
@@ -288,41 +286,6 @@ def _in_context(
             count,
             account.asked,
         )
-
-
-def _grid(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(integers in the tensor's shape, scales) whose products these float32 bits are.
-
-    There is one scale, or one for each slice along axis 0. None if there is no such grid, or if a
-    value is -0.0 or not finite.
-    """
-    values = bits.view(np.float32)
-    if (bits == 0x80000000).any() or not np.isfinite(values).all():
-        return None
-    slices = values.reshape(1, -1), values.reshape(len(values), -1)
-    for rows in slices if values.ndim > 1 and len(values) > 1 else slices[:1]:
-        sizes = np.where(rows == 0, np.inf, np.abs(rows)).min(1)
-        sizes[np.isinf(sizes)] = 0
-        for parts in (1, 2, 3, 4):
-            scales = (sizes / parts).astype(np.float32)
-            if (levels := _multiples_of(rows, scales)) is not None:
-                return levels.reshape(values.shape), scales
-    return None
-
-
-def _multiples_of(rows: np.ndarray, scales: np.ndarray) -> np.ndarray | None:
-    """The integers whose products with the scale of their row these values are, or None."""
-    divisors = np.where(scales > 0, scales, 1).astype(np.float64)[:, None]
-    # Most tensors have no grid, which the first columns show.
-    for part in (slice(0, 64), slice(None)):
-        with np.errstate(over="ignore"):
-            levels = np.rint(rows[:, part] / divisors)
-        if np.abs(levels).max() >= _FURTHEST:
-            return None
-        levels = levels.astype(np.int64)
-        if not np.array_equal(multiples(levels, scales[:, None]), rows[:, part].view(np.uint32)):
-            return None
-    return levels
 
 
 def _planes(element: int, flat: np.ndarray) -> _Coded:
