@@ -115,7 +115,7 @@ def made() -> dict[str, tuple[bytes, str]]:
             whole(laid_out(20, *ONE_INPUT, 0, 0, 0, *ends, 2, 2, 2, 1, 1, 4, 0, tree)),
             "8,195 parts of structures",
         ),
-        "notes": (notes(), "4,?097"),
+        "notes": (notes(), "65,?537"),
     }
 
 

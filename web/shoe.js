@@ -6,22 +6,24 @@ import { inflate } from "./inflate.js";
 import { crc32, Reader, ShoeError } from "./reader.js";
 import { Stream } from "./stream.js";
 import { Budget, decodeTensor, fromFloat16, readList } from "./tensors.js";
+import { allowance, Work, workOf } from "./work.js";
 
 export { crc32, ShoeError };
 
 const MARK = [0x53, 0x48, 0x4f, 0x45]; // "SHOE"
 const ENTRIES = 3; // the version of a file with named graphs
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
-const MOST_NOTES = 4096; // of a checkpoint
 const LARGEST_GRAPH = 4 * 2 ** 20; // bytes, inflated
+const MOST_NOTES = 65536;
 const LARGEST_LIST = 16 * 2 ** 20; // bytes, inflated; of names too
 const NO_DICTIONARY = new Uint8Array(0);
 
 /**
  * What a `.shoe` file holds. Nothing in it is run.
  * @param {Uint8Array} bytes of the whole file
- * @param {{maxBytes?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
- *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements)
+ * @param {{maxBytes?: number, maxSeconds?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
+ *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements); maxSeconds: the most work that decoding
+ *   may be, by the account in docs/format.md; 1 s and 1 s for each MB of tensors unless told
  * @returns {{version: number, graph: ?object, entries: ?Object<string, object>, tensors: object[], names: string[],
  *   notes: Object<string, string>}}
  *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names` and that may have `notes`, and in a
@@ -32,14 +34,14 @@ const NO_DICTIONARY = new Uint8Array(0);
  *   (how its numbers were coded in context, or null)
  * @throws {ShoeError} where the bytes are not a file of a version that is known, whole and undamaged, or take too much memory
  */
-export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
+export function decode(bytes, { maxBytes = 2 ** 30, maxSeconds } = {}) {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("decode takes a Uint8Array");
   if (MARK.some((letter, i) => bytes[i] !== letter)) throw new ShoeError('not a .shoe file: it does not begin with "SHOE"');
   if (bytes.length < 5) throw new ShoeError("the file: it ends too early");
   const version = bytes[4];
   if (version < 1 || version > ENTRIES) throw new ShoeError(`the file is of version ${version}; versions 1 to 3 are known`);
   try {
-    return decodeParts(version, version === 1 ? sections1(bytes) : sections(bytes), maxBytes);
+    return decodeParts(version, version === 1 ? sections1(bytes) : sections(bytes), maxBytes, maxSeconds);
   } catch (error) {
     // An array that the engine cannot make: there is less memory than maxBytes allows.
     if (error instanceof RangeError) throw new ShoeError(`there is not enough memory for the file: ${error.message}`);
@@ -47,30 +49,35 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
   }
 }
 
-function decodeParts(version, { graph, list, names, stream, plain }, maxBytes) {
+function decodeParts(version, { graph, list, names, stream, plain }, maxBytes, maxSeconds) {
   const budget = new Budget(maxBytes);
-  const entries = readList(new Reader(list, "the tensor list"), version, budget);
+  const entries = readList(new Reader(list, "the tensor list"), version, maxBytes);
   const reader = graph && new Reader(graph, "the graph");
   const single = version === ENTRIES ? null : reader && readGraph(reader, version, entries.length, new Tally());
   const several = version === ENTRIES ? readEntries(reader, entries.length) : null;
   const named = names ? readNames(new Reader(names, "the names"), entries) : { names: [], notes: {} };
+  if (several) checkCopies(several, entries, maxBytes);
+  const declared = entries.reduce((sum, entry) => sum + entry.declared, 0);
+  const account = new Work(maxSeconds === undefined ? allowance(declared, stream.length) : Math.floor(maxSeconds * 1e9));
+  account.spend(entries.reduce((sum, entry) => sum + workOf(entry), 0));
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");
-  const tensors = entries.map((entry) => decodeTensor(entry, values, symbols, budget));
+  const tensors = entries.map((entry) => decodeTensor(entry, values, symbols, account));
   symbols.end();
   values.end();
-  checkCopies(several ?? {}, tensors, maxBytes);
   return { version, graph: single, entries: several, tensors, ...named };
 }
 
-/** Refuses entries that read more tensors together than `maxBytes`: a runtime makes a copy for each entry. */
-function checkCopies(graphs, tensors, maxBytes) {
+/** Throws ShoeError where the copies that the entries have of the tensors that they read take more than `maxBytes`. */
+function checkCopies(graphs, entries, maxBytes) {
   let copies = 0;
   for (const { inputs, nodes, outputs } of Object.values(graphs)) {
-    const read = new Set(nodes.flatMap((node) => node.inputs).concat(outputs.map(({ value }) => value)));
-    tensors.forEach(({ bits }, i) => (copies += read.has(inputs.length + i) ? bits.byteLength : 0));
+    const read = new Set(outputs.map((output) => output.value));
+    for (const node of nodes) for (const value of node.inputs) read.add(value);
+    entries.forEach(({ count, width }, i) => (copies += read.has(inputs.length + i) ? count * width : 0));
   }
-  if (copies > maxBytes) throw new ShoeError(`the entries read ${copies} bytes of tensors together, more than ${maxBytes}`);
+  if (copies <= maxBytes) return;
+  throw new ShoeError(`the entries read ${copies} bytes of tensors together, more than ${maxBytes}: raise maxBytes`);
 }
 
 /** The parts of a file of version 2 or 3, inflated. */

@@ -102,6 +102,10 @@ def unpack(
     max_bytes: Annotated[
         int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)
     ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="work that decoding may be; left out: 1 s, and 1 s for each MB", min=0),
+    ] = None,
 ) -> None:
     """Give back the checkpoint that `pack` made smaller."""
     from shoestring.artifact import save
@@ -114,7 +118,7 @@ def unpack(
     write = packing.as_safetensors
     if not packing.wants_safetensors(target):
         from shoestring.kit.weights.checkpoint import as_torch as write
-    data, what = write(packing.read(file, max_bytes))
+    data, what = write(packing.read(file, max_bytes, max_seconds))
     save(target, data)
     print(f"{target}: {len(data):,} bytes, {what}")
 

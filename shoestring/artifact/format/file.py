@@ -28,7 +28,7 @@ SECTIONS = {
 }
 _ORDER = (GRAPH, HEADERS, NAMES, STREAM, PLAIN)
 MAX_BYTES = 1 << 30  # the default limit on the memory that a file's tensors take
-MOST_NOTES = 1 << 12  # of a checkpoint
+MOST_NOTES = 1 << 16
 _LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # in bytes, after inflating
 
 
@@ -112,6 +112,10 @@ def pack(
             )
         if len(set(content.names)) < len(content.names):
             raise ValueError("two tensors have the same name")
+        if len(content.notes) > MOST_NOTES:
+            raise ValueError(
+                f"there are {len(content.notes):,} notes and a file holds {MOST_NOTES:,} at most"
+            )
         if [tensor.member for tensor in content.tensors] != list(range(len(content.tensors))):
             raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
         names = _named(content)
@@ -145,11 +149,6 @@ def _shorter(data: bytes) -> bytes:
 
 
 def _named(content: Checkpoint) -> bytes:
-    if len(content.notes) > MOST_NOTES:
-        raise ValueError(
-            f"there are {len(content.notes):,} notes, and a file holds {MOST_NOTES:,} at most: put "
-            "several into one"
-        )
     out = Writer()
     for name in content.names:
         out.text(name)
@@ -213,13 +212,15 @@ def _sections_1(reader: Reader) -> dict[int, memoryview]:
     return bodies
 
 
-def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
+def unpack(data: bytes, max_bytes: int = MAX_BYTES, max_seconds: float | None = None) -> Content:
     """The contents of a file with one graph, given its bytes.
 
     `max_bytes`: the most memory that the tensors may take, in bytes.
-    Raises ShoeError for a damaged file, one that needs more memory, and one of another kind.
+    `max_seconds`: the most work that decoding may be, by the account in docs/format.md; None: 1 s,
+        and 1 s for each MB of tensors.
+    Raises ShoeError for a damaged file, one that asks for more, and one of another kind.
     """
-    content = unpack_model(data, max_bytes)
+    content = unpack_model(data, max_bytes, max_seconds)
     if isinstance(content, Entries):
         raise ShoeError(
             f"this file has several entries ({', '.join(content.graphs)}), and one graph is wanted "
@@ -228,9 +229,11 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
     return content
 
 
-def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
+def unpack_model(
+    data: bytes, max_bytes: int = MAX_BYTES, max_seconds: float | None = None
+) -> Content | Entries:
     """The contents of a file that runs, with one graph or several; otherwise as `unpack`."""
-    content = unpack_any(data, max_bytes)
+    content = unpack_any(data, max_bytes, max_seconds)
     if isinstance(content, Checkpoint):
         raise ShoeError(
             "this is a packed checkpoint: it has no graph to run; `shoestring unpack` gives the "
@@ -239,7 +242,9 @@ def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
     return content
 
 
-def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | Checkpoint:
+def unpack_any(
+    data: bytes, max_bytes: int = MAX_BYTES, max_seconds: float | None = None
+) -> Content | Entries | Checkpoint:
     """The contents of a file, a model or a checkpoint; otherwise as `unpack`."""
     bodies, version = sections(data), data[4]
     dictionary = DICTIONARY if version > 1 else b""
@@ -252,10 +257,12 @@ def unpack_any(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries | C
             graph = graph_reader.decode(inflated, version)
     headers = bodies[HEADERS]
     stored = version > 1 and len(headers) > 0 and not headers[0]  # the list is not deflated
-    if stored and len(headers) > _LARGEST_LIST:
+    if stored and len(headers) - 1 > _LARGEST_LIST:
         raise ShoeError("damaged file: the tensor list is longer than any")
     listed = bytes(headers[1:]) if stored else unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
-    packed = tensor_reader.unpack(listed, bodies[STREAM], bodies[PLAIN], max_bytes, version)
+    packed = tensor_reader.unpack(
+        listed, bodies[STREAM], bodies[PLAIN], max_bytes, version, max_seconds
+    )
     tensors = [how.tensor for how in packed]
     if graph is None and not named:
         if [tensor.member for tensor in tensors] != list(range(len(tensors))):
@@ -302,18 +309,20 @@ def _read_names(body: memoryview, count: int) -> tuple[tuple[str, ...], dict[str
     return names, dict(notes)
 
 
-def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
+def read(path: str | Path, max_bytes: int = MAX_BYTES, max_seconds: float | None = None) -> Content:
     """The contents of the file at `path`, which has one graph.
 
-    `max_bytes`: the most memory that the tensors may take, in bytes.
+    `max_bytes`, `max_seconds`: as in `unpack`.
     Raises ShoeError as `unpack` does, OSError where the file cannot be read.
     """
-    return unpack(_bytes(Path(path), max_bytes), max_bytes)
+    return unpack(_bytes(Path(path), max_bytes), max_bytes, max_seconds)
 
 
-def read_model(path: str | Path, max_bytes: int = MAX_BYTES) -> Content | Entries:
+def read_model(
+    path: str | Path, max_bytes: int = MAX_BYTES, max_seconds: float | None = None
+) -> Content | Entries:
     """The contents of the file at `path`, with one graph or several; otherwise as `read`."""
-    return unpack_model(_bytes(Path(path), max_bytes), max_bytes)
+    return unpack_model(_bytes(Path(path), max_bytes), max_bytes, max_seconds)
 
 
 def _bytes(path: Path, max_bytes: int) -> bytes:

@@ -255,6 +255,7 @@ def load(
     *,
     threads: int | None = None,
     max_bytes: int = file.MAX_BYTES,
+    max_seconds: float | None = None,
     runtime: Runtime = ONNX_RUNTIME,
 ) -> Loaded:
     """The file at `path`, ready to run: `load(path)(x)`, or `load(path).encode(x)` for an entry.
@@ -263,11 +264,13 @@ def load(
     memory, each entry has its own copy of the tensors that it reads.
     `threads`: how many threads a run may use, 1 or more; None: as many as there are cores.
     `max_bytes`: the most memory that the tensors may take, in bytes.
+    `max_seconds`: the most work that decoding may be, by the account in docs/format.md; None: 1 s,
+        and 1 s for each MB of tensors. Raise both for a large file that you trust.
     `runtime`: `OnnxRuntime()`, or `OpenVINO()` for a file that you trust; see docs/runtimes.md.
     Raises ShoeError for a file that is damaged, needs more memory or cannot run, OSError for one
     that cannot be read, and ValueError for fewer than one thread.
     """
-    return Loaded(file.read_model(path, max_bytes), threads=threads, runtime=runtime)
+    return Loaded(file.read_model(path, max_bytes, max_seconds), threads=threads, runtime=runtime)
 
 
 def _near(name: Any, names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from samples import linear, same
 from slow_context import Slow, first_frequency
 from test_entropy import SlowDecoder
 
-from shoestring.artifact.coding import context, context_tiles, entropy
+from shoestring.artifact.coding import context, entropy, work
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.format import entries, file, graph_limits, tensors
 from shoestring.artifact.format import graph as graphs
@@ -139,7 +139,7 @@ def test_the_numbers_of_the_context_model():
     assert f"if place ≤ {context.ADAPTIVE}, and a chance of 32768" in WORDS
     assert f"at most 2^{np.log2(context_coding.MOST_ONE_BY_ONE):.0f} numbers" in WORDS
     assert f"in tiles, at most 2^{np.log2(context_coding.MOST_COLUMNS):.0f} columns" in WORDS
-    assert f"M = max(1, ⌊2^{np.log2(context_tiles.LARGEST_BLOCK):.0f} / C⌋)" in WORDS
+    assert f"M = max(1, ⌊2^{np.log2(work.LARGEST_BLOCK):.0f} / C⌋)" in WORDS
 
 
 def test_the_tables_and_limits_of_the_page():
