@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shoestring.artifact.format.graph import Graph, Node
 from shoestring.artifact.format.tensors import MOST_AXES, Tensor
 from shoestring.artifact.wire import ShoeError
 
-MOST_PARTS = 1 << 14
-"""The most nodes, and the most tensors and constants, of a file with few bytes of tensors. ONNX
-Runtime takes half a second for so many, and twice that if there are twice as many nodes.
+MOST_PARTS = 3 << 13
+"""The most parts of a file with few bytes of tensors. ONNX Runtime takes about 0.7 s for so many,
+and twice that for twice as many.
+"""
+MOST_TENSORS = 1 << 14
+"""The most tensors and constants of a file with few bytes of tensors: the time grows with the
+square of their number.
 """
 FEW_PARTS = 1 << 11
-"""The most nodes, tensors and constants that are optimised at load where there are few bytes of
-tensors: ONNX Runtime searches for equal parts in a time that grows with the square.
+"""The most parts of a graph that is optimised at load where there are few bytes of tensors: ONNX
+Runtime searches for equal nodes in a time that grows with the square.
 """
+_SHORT = 32  # characters of the name of an axis, with its bounds
 _NODES = {
     "Attention": 256,
     "CausalConvWithState": 64,
@@ -44,12 +50,11 @@ def check(loads: Iterable[_Sized]) -> None:
     """
     loads = list(loads)
     more = 1 + sum(_bytes(tensors) for _, tensors in loads) / 1e6
-    nodes = sum(_nodes(graph) for graph, _ in loads)
+    parts = sum(_parts(graph, len(tensors)) for graph, tensors in loads)
     held = sum(len(tensors) + len(graph.constants) for graph, tensors in loads)
-    # The time for tensors grows with the square of their number.
     for count, most, what in (
-        (nodes, MOST_PARTS * more, "nodes (some operators count for many)"),
-        (held, MOST_PARTS * math.sqrt(more), "tensors and constants"),
+        (parts, MOST_PARTS * more, "parts (nodes, of which some count for many, and tensors)"),
+        (held, MOST_TENSORS * math.sqrt(more), "tensors and constants"),
     ):
         if count > most:
             raise ShoeError(
@@ -60,18 +65,32 @@ def check(loads: Iterable[_Sized]) -> None:
 
 def optimised(graph: Graph, tensors: Sequence[Tensor]) -> bool:
     """Whether the graph is small enough, for the bytes of its tensors, to be optimised at load."""
+    return _parts(graph, len(tensors)) <= FEW_PARTS * math.sqrt(1 + _bytes(tensors) / 1e6)
+
+
+def _parts(graph: Graph, tensors: int) -> int:
+    """How much of everything a graph has; a reference, or an output of a node, is an eighth."""
+    nodes = sum(_NODES.get(node.operator, 1) for node in graph.nodes)
     references = sum(len(node.inputs) + node.outputs for node in graph.nodes)
     ports = len(graph.inputs) + len(graph.outputs)
-    parts = _nodes(graph) + len(tensors) + len(graph.constants) + ports + references // 8
-    return parts <= FEW_PARTS * math.sqrt(1 + _bytes(tensors) / 1e6)
-
-
-def _nodes(graph: Graph) -> int:
-    return sum(_NODES.get(node.operator, 1) for node in graph.nodes)
+    return nodes + tensors + len(graph.constants) + ports + references // 8
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.bits.nbytes for tensor in tensors)
+
+
+def named_shortly(graph: Graph) -> Graph:
+    """The graph with short names of axes: ONNX Runtime copies them for each value."""
+    names = {size for port in graph.inputs for size in port.shape if isinstance(size, str)}
+    if all(len(name) <= _SHORT for name in names):
+        return graph
+    short = {name: f"n{index}" for index, name in enumerate(sorted(names))}
+    inputs = tuple(
+        replace(port, shape=tuple(short[n] if isinstance(n, str) else n for n in port.shape))
+        for port in graph.inputs
+    )
+    return replace(graph, inputs=inputs)
 
 
 def check_axes(graph: Graph, tensors: Sequence[Tensor]) -> None:

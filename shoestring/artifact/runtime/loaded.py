@@ -39,7 +39,7 @@ class OnnxRuntime:
 
     A graph of more than about 2,000 nodes, tensors and constants, with few bytes of tensors (the
     number grows with the root of the megabytes), loads without being optimised, and runs more
-    slowly. One of more than 16,384 nodes for each megabyte is refused. See docs/format.md.
+    slowly. One of more than 24,576, and as many for each megabyte, is refused. See docs/format.md.
 
     Where llvmlite is installed (the extra `fast`), our own kernels compute layers of signs
     (`docs/binary.md`) between its runs. Otherwise ONNX Runtime computes them, as convolutions and

@@ -191,7 +191,7 @@ def session(
     old = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 27)
     off = ["ConstantFolding"] if old or not limits.fold else []
     try:
-        model = onnx_bytes(graph, tensors, segment=parts is not None)
+        model = onnx_bytes(load_limits.named_shortly(graph), tensors, segment=parts is not None)
         return onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], disabled_optimizers=off
         )
