@@ -83,9 +83,7 @@ def test_few_bytes_of_zeros_one_by_one_are_read(tmp_path):
 def test_a_file_that_is_trusted_may_ask_for_more(tmp_path):
     kind = Kind(GRID, (1,), bytes([1 << 5, bounds_files.ONE_DIGIT]), plain=4, count=6000)
     data = kind.file()
-    with pytest.raises(
-        ShoeError, match=r"takes [\d.]+ s or more .* 1\.0 s are allowed.*max_seconds"
-    ):
+    with pytest.raises(ShoeError, match=r"takes [\d.]+ s .* 1\.0 s are allowed.*max_seconds"):
         file.unpack_any(data)
     content = file.unpack_any(data, max_seconds=10)
     assert len(content.tensors) == 6000
