@@ -57,7 +57,7 @@ print(json.dumps({
 
 def main() -> None:
     rows = start("bounds", f"{processor()}-cpu", __doc__ or "")
-    for name, make in kinds(1 << 18 if rows.quick else 1 << 22).items():
+    for name, make in kinds(1 << 16 if rows.quick else 1 << 20).items():
         if not rows.wanted(name) or rows.done(name, None):
             continue
         kind = make()
