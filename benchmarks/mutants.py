@@ -175,7 +175,7 @@ def _built() -> list[Content | Checkpoint]:
         rng.random(20) < 0.1,
         np.zeros((2, 3)),
         rng.normal(size=3).astype("f2"),
-        np.float32(3).reshape(()),
+        np.array(3, np.float32),
     ]
     names = tuple(f"t{i}" for i in range(len(arrays)))
     tensors = [tensor(one, place) for place, one in enumerate(arrays)]
@@ -185,7 +185,7 @@ def _built() -> list[Content | Checkpoint]:
 
 def _graph() -> Content:
     """A graph with something of everything."""
-    weight, scale = tensor(np.ones((3, 2), "f4"), 0), tensor(np.float32(2).reshape(()))
+    weight, scale = tensor(np.ones((3, 2), "f4"), 0), tensor(np.array(2, np.float32))
     nodes = (
         Node("MatMul", (0, 2), 1),
         Node("Split", (5, None, 4), 3, (("axis", 2, -1), ("num_outputs", 2, 3)), (1,)),

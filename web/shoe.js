@@ -58,7 +58,7 @@ function decodeParts(version, { graph, list, names, stream, plain }, maxBytes, m
   const named = names ? readNames(new Reader(names, "the names"), entries) : { names: [], notes: {} };
   if (several) checkCopies(several, entries, maxBytes);
   const declared = entries.reduce((sum, entry) => sum + entry.declared, 0);
-  const account = new Work(maxSeconds === undefined ? allowance(declared, stream.length) : Math.floor(maxSeconds * 1e9));
+  const account = new Work(maxSeconds === undefined ? allowance(declared, stream.length) : Math.round(maxSeconds * 1e9));
   account.spend(entries.reduce((sum, entry) => sum + workOf(entry), 0));
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");

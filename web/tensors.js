@@ -238,6 +238,8 @@ function decodeIntegers({ model, width, type, number }, bits, stream, account) {
   }
 }
 
+let fromHalf; // the number that each float16 is, made when it is first wanted
+
 /** The next `n` levels or steps of the plain values, as bits; those that no element has must be right too. */
 function formed({ form, element, width }, plain, n) {
   if (form === AS_IT_IS) {
@@ -246,9 +248,15 @@ function formed({ form, element, width }, plain, n) {
     return bitsOf(bytes, width);
   }
   const halves = bitsOf(plain.bytes(n * 2).slice(), 2);
-  if (form === UPPER_HALF) return Uint32Array.from(halves, (half) => half << 16);
-  const values = Float32Array.from(halves, fromFloat16);
-  if (form === FLOAT16 && values.some(Number.isNaN)) throw plain.fault("a float16 that is not a number");
+  if (form === UPPER_HALF) {
+    const upper = new Uint32Array(n);
+    for (let i = 0; i < n; i++) upper[i] = halves[i] << 16;
+    return upper;
+  }
+  fromHalf ??= Float32Array.from({ length: 65536 }, (_, bits) => fromFloat16(bits));
+  const values = new Float32Array(n);
+  for (let i = 0; i < n; i++) values[i] = fromHalf[halves[i]];
+  if (values.some(Number.isNaN)) throw plain.fault("a float16 that is not a number");
   return new Uint32Array(values.buffer);
 }
 

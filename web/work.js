@@ -5,14 +5,14 @@ import { ShoeError } from "./reader.js";
 
 const SECOND = 1e9;
 const [TENSOR, AXIS, ELEMENT] = [20_000, 1_000, 5];
-const LEVEL = 15; // a level or a scale
+const [LEVELS, LEVEL] = [15_000, 15]; // levels or scales, and each of them
 const [PLANE, PLANE_ELEMENT] = [15_000, 4];
-const [TABLE, ENTRY] = [45_000, 160];
+const [TABLE, ENTRY] = [60_000, 160];
 const [SYMBOL, SYMBOL_BIT] = [20, 7];
 const NUMBER = 25; // to make elements of whole numbers in context
 const [MATRIX, ROW, COLUMN] = [60_000, 1_000, 250]; // one by one
 export const DECISION = 2_750;
-const [TILED, TILE, PASS, CONTEXT, TILED_DECISION] = [120_000, 70_000, 35_000, 30, 220];
+const [TILED, TILE, PASS, CONTEXT, TILED_DECISION] = [120_000, 70_000, 35_000, 50, 220];
 const OLD_BYTE = 24 * DECISION; // what versions 1 to 3 have besides, for each byte of the code stream
 const NEIGHBOURHOODS = 96; // contexts, of both tiles of a block
 export const LARGEST_BLOCK = 2 ** 18; // numbers in a block of more than one row
@@ -101,7 +101,7 @@ function tablesOf({ codes, planes }) {
 /** What is known beforehand of the work of decoding an entry of the tensor list, in nanoseconds. */
 export function workOf(entry) {
   const { shape, count, levels = 0, planes, model } = entry;
-  let total = TENSOR + AXIS * shape.length + ELEMENT * count + LEVEL * levels;
+  let total = TENSOR + AXIS * shape.length + ELEMENT * count + (levels && LEVELS + LEVEL * levels);
   if (planes) total += planes.length * (PLANE + PLANE_ELEMENT * count);
   for (const symbols of tablesOf(entry)) {
     total += TABLE + ENTRY * symbols + count * (SYMBOL + SYMBOL_BIT * (32 - Math.clz32(symbols - 1)));

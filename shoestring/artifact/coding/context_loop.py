@@ -41,7 +41,7 @@ def notes(choice: Choice, matrix: np.ndarray) -> np.ndarray:
     shape = (int(matrix.shape[0]), int(matrix.shape[1]))
     if _loop_for(matrix.size) is None:
         found: list[int] = []
-        numbers = memoryview(np.ascontiguousarray(matrix, np.int64).reshape(-1))
+        numbers = np.ascontiguousarray(matrix, np.int64).reshape(-1).data
         context_python.run(choice, shape, numbers, found.append, 1 << 62)
         return np.array(found, np.int64)
     full = int(np.count_nonzero(matrix))
@@ -65,8 +65,8 @@ def numbers(
     decoded = np.zeros(rows * columns, np.int16)
     most = decoded.size + account.left(work.DECISION)
     if _loop_for(decoded.size) is None:
-        coder = memoryview(decoder.words), left, state
-        made = context_python.run(choice, (rows, columns), memoryview(decoded), coder, most)
+        coder = decoder.words.data, left, state
+        made = context_python.run(choice, (rows, columns), decoded.data, coder, most)
     else:
         coder = decoder.words, left, state
         made = context_compiled.run(choice, (rows, columns), decoded, coder, most)

@@ -141,7 +141,8 @@ def notes(choice: Choice, levels: np.ndarray, account: work.Work | None = None) 
         parts.append(probabilities << 1 | integers)
         return integers
 
-    Tiles(choice, *levels_2d.shape, account).run(note, levels_2d)
+    rows, columns = levels_2d.shape
+    Tiles(choice, rows, columns, account).run(note, levels_2d)
     return np.concatenate(parts)
 
 

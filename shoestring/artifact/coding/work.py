@@ -14,13 +14,13 @@ from shoestring.artifact.wire import ShoeError
 
 SECOND = 1_000_000_000
 TENSOR, AXIS, ELEMENT = 20_000, 1_000, 5
-LEVEL = 15  # a level or a scale
+LEVELS, LEVEL = 15_000, 15  # levels or scales, and each of them
 PLANE, PLANE_ELEMENT = 15_000, 4
-TABLE, ENTRY = 45_000, 160
+TABLE, ENTRY = 60_000, 160
 SYMBOL, SYMBOL_BIT = 20, 7
 NUMBER = 25  # to make elements of integers in context
 MATRIX, ROW, COLUMN, DECISION = 60_000, 1_000, 250, 2_750  # one by one
-TILED, TILE, PASS, CONTEXT, TILED_DECISION = 120_000, 70_000, 35_000, 30, 220
+TILED, TILE, PASS, CONTEXT, TILED_DECISION = 120_000, 70_000, 35_000, 50, 220
 OLD_BYTE = 24 * DECISION  # what versions 1 to 3 have besides, for each byte of the code stream
 LARGEST_BLOCK = 1 << 18
 """The most numbers in a block of several rows, which are in memory several times."""

@@ -90,7 +90,7 @@ class Listed:
     def work(self) -> int:
         """What is known beforehand of the work of decoding it, in nanoseconds."""
         total = work.TENSOR + work.AXIS * len(self.shape) + work.ELEMENT * self.count
-        total += work.LEVEL * self.levels
+        total += (work.LEVELS + work.LEVEL * self.levels) if self.levels else 0
         total += len(self.planes) * (work.PLANE + work.PLANE_ELEMENT * self.count)
         total += sum(work.coded(self.count, symbols) for symbols in self.tables())
         if self.choice is not None:

@@ -92,7 +92,7 @@ def _allowed(listed: list[Listed], stream: int, max_seconds: float | None) -> in
     `stream`: the length of its code stream, where that counts.
     """
     if max_seconds is not None:
-        return int(max_seconds * SECOND)
+        return round(max_seconds * SECOND)
     return allowance(sum(one.declared() for one in listed), stream)
 
 

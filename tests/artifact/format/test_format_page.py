@@ -17,6 +17,7 @@ from shoestring.artifact.format import entries, file, graph_limits, tensors
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
+from shoestring.artifact.runtime import load_limits
 from shoestring.artifact.wire import Reader, unsqueeze
 
 PAGE = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
@@ -171,6 +172,15 @@ def test_the_tables_and_limits_of_the_page():
     assert (tensors.INTEGER_FORM, tensors.HALF, tensors.BFLOAT16) == (0, 1, 2)
     assert (graphs.FLOAT, graphs.INT, graphs.STRING, graphs.TENSOR) == (1, 2, 3, 4)
     assert (graphs.FLOATS, graphs.INTS, graphs.STRINGS) == (6, 7, 8)
+
+
+def test_the_limits_of_what_runs_a_graph():
+    assert f"more than {load_limits.FEW_PARTS:,} × √(1 + M) parts is not optimised" in WORDS
+    assert f"More than {load_limits.MOST_PARTS:,} × (1 + M) parts" in WORDS
+    assert f"more than {load_limits.MOST_TENSORS:,} × √(1 + M) tensors and constants" in WORDS
+    assert f"could have more than {tensors.MOST_AXES} axes is refused" in WORDS
+    for operator, nodes in load_limits._NODES.items():
+        assert re.search(f"`{operator}`(?: and `[A-Za-z]+`)? {nodes}\\b", WORDS), operator
 
 
 @pytest.mark.parametrize("names", [OPERATORS, ATTRIBUTES])
