@@ -70,14 +70,14 @@ export class Contexts {
   /**
    * @param {ReturnType<typeof readModel>} model
    * @param {import("./stream.js").Stream} stream what gives bits for chances
-   * @param {(bytes: number) => void} claim called before anything of so many bytes is made; throws where that is too much
+   * @param {import("./work.js").Work} account of what it asks for beyond what is known beforehand
    */
-  constructor(model, stream, claim) {
+  constructor(model, stream, account) {
     const groups = model.width ? Math.ceil(model.columns / model.width) : 1;
     this.model = model;
     this.stream = stream;
-    this.claim = claim;
-    this.column = model.rows;
+    this.account = account;
+    this.column = model.order ? model.rows : 1; // one by one, a row is done with before the next begins
     this.group = this.column + model.columns;
     this.near = this.group + groups;
     this.far = this.near + NEAR;
@@ -87,7 +87,6 @@ export class Contexts {
     // In tiles the feature of a context stays as it is while a plane of a tile is decoded: it is kept, with the number of that
     // plane and tile in `when`.
     const kept = model.order ? this.size : 0;
-    claim(8 * kept);
     this.feature = new Int32Array(kept);
     this.when = new Uint32Array(kept);
     this.now = 0;
@@ -96,7 +95,6 @@ export class Contexts {
   /** Plane number `k`, made when it is first wanted: most matrices have few of the 16 that there may be. */
   plane(k) {
     if (!this.planes[k]) {
-      this.claim(8 * this.size);
       const [zeros, ones] = k === 0 ? [16, 2] : k === 1 ? [8, 8] : [10, 6];
       // counts[2 c] and counts[2 c + 1] are the zeros and ones of context c.
       const weights = new Float64Array(5).fill(this.model.share);

@@ -1,22 +1,48 @@
 // The graph: its inputs, constants, nodes and outputs, and how a call's tensors are nested.
 
 import { ATTRIBUTES, OPERATORS } from "./operators.js";
-import { checkBools, ELEMENTS, elementsOf, INT64, Reader } from "./reader.js";
+import { checkBools, ELEMENTS, elementsOf, INT64, Reader, ShoeError } from "./reader.js";
 import { bitsOf } from "./tensors.js";
 
 const MOST_OPSET = 1000;
-const MOST_NODES = 16384;
 const MOST_OUTPUTS = 127;
 const MOST_ENTRIES = 8;
-const MOST_CONSTANTS = 32768; // of all entries together
 const ENTRY_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
-const NEWEST = 3;
 const MOST_AXIS = 2 ** 40; // of an input, with the bit that says whether it varies
 const DEEPEST = 16;
+const MOST_NAME = 256; // bytes of a text: runtimes copy the name of an axis for each node
+const MOST_ITEMS = 1024; // of a list in an attribute
+/** The most that the graphs of a file may have together; the tensors of attributes are constants. */
+export const MOST_OF = {
+  inputs: 1024,
+  outputs: 1024,
+  "axis names": 1024,
+  constants: 16384,
+  "elements of constants": 131072,
+  nodes: 16384,
+  references: 65536,
+  "outputs of nodes": 65536,
+  "attributes and items": 65536,
+  "parts of structures": 8192,
+};
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
 const LEAST = { blocksize: 1, batch_dims: 0 }; // attributes that kernels divide by or count with, unchecked
-const CONSTANT = 1024; // bytes that one takes in an engine, however small: three bytes of a file can ask for one
 const [NOTHING, TENSOR, TUPLE, LIST, DICTIONARY] = [0, 1, 2, 3, 4];
+
+/** Counts what the graphs of a file have together, each list before it is read. */
+export class Tally {
+  constructor() {
+    this.counts = {};
+  }
+
+  /** Counts `count` more of `what`; throws ShoeError where that is too much. */
+  add(what, count) {
+    const all = (this.counts[what] ?? 0) + count;
+    if (all > MOST_OF[what]) throw new ShoeError(`the graph has ${all} ${what}, and a file may have ${MOST_OF[what]}`);
+    this.counts[what] = all;
+    return count;
+  }
+}
 
 /**
  * Reads a graph.
@@ -25,7 +51,7 @@ const [NOTHING, TENSOR, TUPLE, LIST, DICTIONARY] = [0, 1, 2, 3, 4];
  * @param {import("./reader.js").Reader} reader
  * @param {number} version 1, 2 or 3
  * @param {number} tensors how many the tensor list has
- * @param {import("./tensors.js").Budget} budget claims something for each constant
+ * @param {Tally} tally counts what all graphs of the file have
  * @returns {object} `opset`; `inputs`: {name, element, type, shape} each, where an axis that varies is its name, a string;
  *   `constants`: {element, type, shape, bits} each; `nodes`: {operator, inputs, outputs, attributes} each, where inputs and
  *   outputs are numbers of values or null, and attributes {type, value} by name (`type` is ONNX's number); `outputs`:
@@ -33,21 +59,20 @@ const [NOTHING, TENSOR, TUPLE, LIST, DICTIONARY] = [0, 1, 2, 3, 4];
  *   `index`), "tuple" and "list" (with `items`) and "dictionary" (with `items`, pairs of a key and a tree)
  * @throws {ShoeError} where it is not as docs/format.md says
  */
-export function readGraph(reader, version, tensors, budget) {
-  const constant = () => readConstant(reader, budget);
+export function readGraph(reader, version, tensors, tally) {
   const opset = reader.varint(MOST_OPSET, "the opset");
-  const inputs = readInputs(reader);
+  const inputs = readInputs(reader, tally);
   const listed = reader.varint(MOST, "the number of tensors");
   if (listed !== tensors) throw reader.fault(`it has ${listed} tensors and the list has ${tensors}`);
   const constants = [];
-  for (let left = reader.varint(MOST, "the number of constants"); left > 0; left--) constants.push(constant());
+  for (let left = reader.count("the number of constants"); left > 0; left--) constants.push(readConstant(reader, tally));
   const values = new Values(reader, version, inputs.length + tensors + constants.length);
   const nodes = [];
-  for (let left = reader.varint(MOST_NODES, "the number of nodes"); left > 0; left--) {
-    nodes.push(readNode(reader, values, constant));
+  for (let left = tally.add("nodes", reader.varint(MOST, "the number of nodes")); left > 0; left--) {
+    nodes.push(readNode(reader, values, tally));
   }
   const outputs = [];
-  for (let left = reader.varint(MOST, "the number of outputs"); left > 0; left--) {
+  for (let left = tally.add("outputs", reader.count("the number of outputs")); left > 0; left--) {
     const name = newName(reader, "an output");
     const element = reader.element();
     const value = values.reference();
@@ -56,12 +81,12 @@ export function readGraph(reader, version, tensors, budget) {
   }
   checkNames(reader, inputs, "inputs");
   checkNames(reader, outputs, "outputs");
-  const taken = readTree(reader, inputs.length, "the arguments");
+  const taken = readTree(reader, tally, inputs.length, "the arguments");
   const [positional, named] = taken.items ?? [];
   if (taken.kind !== "tuple" || taken.items.length !== 2 || positional.kind !== "tuple" || named.kind !== "dictionary") {
     throw reader.fault("the arguments are not a tuple of a tuple and a dictionary");
   }
-  const structure = readTree(reader, outputs.length, "what is returned");
+  const structure = readTree(reader, tally, outputs.length, "what is returned");
   reader.end();
   return { opset, inputs, constants, nodes, outputs, arguments: taken, structure };
 }
@@ -70,36 +95,29 @@ export function readGraph(reader, version, tensors, budget) {
  * Reads the graphs of a file with several entries.
  * @param {import("./reader.js").Reader} reader
  * @param {number} tensors how many the tensor list has
- * @param {import("./tensors.js").Budget} budget claims something for each constant
  * @param {boolean} unnamed whether the name of a single entry may be empty
  * @returns {Object<string, object>} the graph of each entry by its name, as `readGraph` gives it
  * @throws {ShoeError} where it is not as docs/format.md says
  */
-export function readEntries(reader, tensors, budget, unnamed = false) {
+export function readEntries(reader, tensors, unnamed = false) {
   const count = reader.varint(MOST_ENTRIES, "the number of entries");
   if (count === 0) throw reader.fault("there is no entry");
   const entries = {};
-  let [nodes, constants] = [0, 0];
+  const tally = new Tally();
   for (let left = count; left > 0; left--) {
     const name = reader.text("the name of an entry");
     const allowed = ENTRY_NAME.test(name) || (unnamed && count === 1 && name === "");
     if (!allowed) throw reader.fault("the name of an entry is not a letter, then letters, digits and underscores");
     if (Object.hasOwn(entries, name)) throw reader.fault(`two entries are called ${name}`);
     const body = reader.bytes(reader.varint(MOST, `the length of the graph of ${name}`));
-    const graph = readGraph(new Reader(body, `the graph of ${name}`), NEWEST, tensors, budget);
-    nodes += graph.nodes.length;
-    constants += graph.constants.length;
-    if (nodes > MOST_NODES || constants > MOST_CONSTANTS) {
-      throw reader.fault(`the graphs have ${nodes} nodes and ${constants} constants together, too many`);
-    }
-    entries[name] = graph;
+    entries[name] = readGraph(new Reader(body, `the graph of ${name}`), 3, tensors, tally);
   }
   reader.end();
   return entries;
 }
 
 function newName(reader, what) {
-  const name = reader.text("a name");
+  const name = reader.text("a name", MOST_NAME);
   if (!name) throw reader.fault(`the name of ${what} is empty`);
   return name;
 }
@@ -108,9 +126,9 @@ function checkNames(reader, ports, what) {
   if (new Set(ports.map((port) => port.name)).size < ports.length) throw reader.fault(`two ${what} have one name`);
 }
 
-function readInputs(reader) {
+function readInputs(reader, tally) {
   const inputs = [];
-  for (let left = reader.varint(MOST, "the number of inputs"); left > 0; left--) {
+  for (let left = tally.add("inputs", reader.count("the number of inputs")); left > 0; left--) {
     const name = newName(reader, "an input");
     const element = reader.element();
     const shape = [];
@@ -118,7 +136,8 @@ function readInputs(reader) {
     inputs.push({ name, element, type: ELEMENTS.get(element).type, shape });
   }
   const names = [];
-  for (let left = reader.varint(MOST, "the number of axis names"); left > 0; left--) names.push(newName(reader, "an axis"));
+  const named = tally.add("axis names", reader.count("the number of axis names"));
+  for (let left = named; left > 0; left--) names.push(newName(reader, "an axis"));
   for (const input of inputs) {
     input.shape = input.shape.map((axis) => {
       const half = Math.floor(axis / 2); // not a shift: an axis may have more than 32 bits
@@ -130,18 +149,19 @@ function readInputs(reader) {
   return inputs;
 }
 
-function readConstant(reader, budget) {
-  budget.claim(CONSTANT);
+function readConstant(reader, tally) {
+  tally.add("constants", 1);
   const element = reader.element();
   const shape = reader.shape();
   const { type, width } = ELEMENTS.get(element);
   const count = elementsOf(shape);
+  if (count > reader.left) throw reader.fault(`it ends too early: a constant of ${count} and ${reader.left} bytes are left`);
+  tally.add("elements of constants", count);
   if (element !== INT64) {
     const bytes = reader.bytes(count * width).slice();
     checkBools(element, bytes, "a constant");
     return { element, type, shape, bits: bitsOf(bytes, width) };
   }
-  if (count > reader.left) throw reader.fault(`it ends too early: a constant of ${count} and ${reader.left} bytes are left`);
   const bits = new BigUint64Array(count);
   for (let i = 0; i < count; i++) bits[i] = BigInt.asUintN(64, reader.signed());
   return { element, type, shape, bits };
@@ -181,14 +201,16 @@ class Values {
   }
 }
 
-function readNode(reader, values, constant) {
+function readNode(reader, values, tally) {
   const operator = OPERATORS[reader.varint(MOST, "an operator")];
   if (operator === undefined) throw reader.fault("there is no operator of that number: is the file newer than this decoder?");
   const inputs = [];
-  for (let left = reader.varint(MOST, "the number of inputs"); left > 0; left--) inputs.push(values.reference());
+  const references = tally.add("references", reader.count("the number of inputs"));
+  for (let left = references; left > 0; left--) inputs.push(values.reference());
   const packed = reader.varint(2 * MOST_OUTPUTS + 1, "twice the number of outputs");
   const count = packed >> 1;
   if (count === 0) throw reader.fault(`${operator} has no outputs`);
+  tally.add("outputs of nodes", count);
   const absent = packed & 1 ? reader.bigVarint() : 0n;
   if (packed & 1 && (absent === 0n || absent >> BigInt(count))) {
     throw reader.fault(`the absent outputs of ${operator}, ${absent.toString(2)} in binary, are not some of ${count}`);
@@ -200,11 +222,11 @@ function readNode(reader, values, constant) {
     values.absent.push(gone);
   }
   const attributes = {};
-  for (let left = reader.varint(MOST, "the number of attributes"); left > 0; left--) {
+  for (let left = tally.add("attributes and items", reader.count("the number of attributes")); left > 0; left--) {
     const name = ATTRIBUTES[reader.varint(MOST, "an attribute")];
     if (name === undefined) throw reader.fault("there is no attribute of that number: is the file newer than this decoder?");
     if (Object.hasOwn(attributes, name)) throw reader.fault(`${operator} has ${name} twice`);
-    attributes[name] = readAttribute(reader, name, constant);
+    attributes[name] = readAttribute(reader, name, tally);
   }
   return { operator, inputs, outputs, attributes };
 }
@@ -221,43 +243,47 @@ function readInt(reader, name) {
   return Number(value);
 }
 
-function readItems(reader, read) {
+function readItems(reader, tally, what, read) {
   const items = [];
-  for (let left = reader.varint(MOST, "the length of a list"); left > 0; left--) items.push(read());
+  for (let left = tally.add(what, reader.count("the length of a list")); left > 0; left--) items.push(read());
   return items;
 }
 
 /** An attribute: its ONNX type and its value, a number, a string, a tensor or an array of numbers or strings. */
-function readAttribute(reader, name, constant) {
+function readAttribute(reader, name, tally) {
   const type = reader.byte();
+  const text = () => reader.text(name, MOST_NAME);
+  const items = (read) => readItems(reader, tally, "attributes and items", read);
   const readers = {
     1: () => readFloat(reader),
     2: () => readInt(reader, name),
-    3: () => reader.text(name),
-    4: constant,
-    6: () => readItems(reader, () => readFloat(reader)),
-    7: () => readItems(reader, () => readInt(reader, name)),
-    8: () => readItems(reader, () => reader.text(name)),
+    3: text,
+    4: () => readConstant(reader, tally),
+    6: () => items(() => readFloat(reader)),
+    7: () => items(() => readInt(reader, name)),
+    8: () => items(text),
   };
   if (!Object.hasOwn(readers, type)) throw reader.fault(`${name} is of type ${type}, which is none of an attribute`);
   const value = readers[type]();
+  if (Array.isArray(value) && value.length > MOST_ITEMS) throw reader.fault(`${name} has ${value.length} items, more than ${MOST_ITEMS}`);
   return { type, value };
 }
 
 /** A tree in which `tensors` tensors must be met. */
-function readTree(reader, tensors, what) {
+function readTree(reader, tally, tensors, what) {
   let met = 0;
+  const items = (one) => readItems(reader, tally, "parts of structures", one);
   const read = (depth) => {
     if (depth > DEEPEST) throw reader.fault(`${what} are nested more than ${DEEPEST} deep`);
     const kind = reader.byte();
     if (kind === NOTHING) return { kind: "nothing" };
     if (kind === TENSOR) return { kind: "tensor", index: met++ };
-    if (kind === TUPLE) return { kind: "tuple", items: readItems(reader, () => read(depth + 1)) };
-    if (kind === LIST) return { kind: "list", items: readItems(reader, () => read(depth + 1)) };
+    if (kind === TUPLE) return { kind: "tuple", items: items(() => read(depth + 1)) };
+    if (kind === LIST) return { kind: "list", items: items(() => read(depth + 1)) };
     if (kind !== DICTIONARY) throw reader.fault(`there is no tree of kind ${kind}`);
-    const items = readItems(reader, () => [reader.text("a key"), read(depth + 1)]);
-    if (new Set(items.map(([key]) => key)).size < items.length) throw reader.fault(`a dictionary of ${what} has a key twice`);
-    return { kind: "dictionary", items };
+    const pairs = items(() => [reader.text("a key", MOST_NAME), read(depth + 1)]);
+    if (new Set(pairs.map(([key]) => key)).size < pairs.length) throw reader.fault(`a dictionary of ${what} has a key twice`);
+    return { kind: "dictionary", items: pairs };
   };
   const tree = read(0);
   if (met !== tensors) throw reader.fault(`${what} have ${met} tensors, and the graph ${tensors}`);

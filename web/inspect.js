@@ -3,6 +3,7 @@
 // node web/inspect.js FILE.shoe ...   a line for each tensor, then one for the graph (or graphs, or the names and notes)
 // node web/inspect.js --stdin-list    file paths on standard input, one a line; a line for each file
 // --max-bytes=N                       what a file's tensors may take; 1 GiB unless told
+// --max-seconds=N                     the work that decoding a file may be; 1 s and 1 s for each MB of tensors unless told
 
 import { readFileSync } from "node:fs";
 import { argv, exit, stdin, stdout, stderr, resourceUsage } from "node:process";
@@ -45,8 +46,14 @@ function inspect(path, options) {
 }
 
 const print = (line) => stdout.write(`${JSON.stringify(line, plain)}\n`);
-const limit = argv.find((word) => word.startsWith("--max-bytes="));
-const options = limit ? { maxBytes: Number(limit.slice("--max-bytes=".length)) } : {};
+
+/** The number that an option has; undefined where it is not there. */
+function option(name) {
+  const word = argv.find((each) => each.startsWith(`${name}=`));
+  return word && Number(word.slice(name.length + 1));
+}
+
+const options = { maxBytes: option("--max-bytes"), maxSeconds: option("--max-seconds") };
 const paths = argv.slice(2).filter((word) => !word.startsWith("--"));
 
 /** Kilobytes that this process has had at most. Linux counts in maxRSS what the process that began this one had. */
@@ -73,7 +80,7 @@ if (argv.includes("--stdin-list")) {
     globalThis.gc?.(); // with --expose-gc: what one file took is not counted for the next
   }
 } else if (paths.length === 0) {
-  stderr.write("node web/inspect.js FILE.shoe ... | --stdin-list [--max-bytes=N]\n");
+  stderr.write("node web/inspect.js FILE.shoe ... | --stdin-list [--max-bytes=N] [--max-seconds=N]\n");
   exit(2);
 } else {
   for (const path of paths) {

@@ -8,6 +8,11 @@ const MOST_LANES_IN_BITS = 11;
 const SYMBOLS_OF_A_LANE = 1024;
 const LEAST_STATE = 65536;
 
+/** How many lanes so many symbols have. */
+export function lanesFor(count) {
+  return 2 ** Math.min(MOST_LANES_IN_BITS, Math.floor(Math.log2(Math.max(1, Math.floor(count / SYMBOLS_OF_A_LANE)))));
+}
+
 /**
  * Decodes a coded plane, whose symbols are bytes.
  * @param {import("./reader.js").Reader} reader of the block, where the plane's kind has been read
@@ -31,7 +36,7 @@ export function decodeLanes(reader, count, out, from, stride) {
   const beyond = tableOf.find((table) => table >= tables);
   if (beyond !== undefined) throw reader.fault(`a segment has table ${beyond} of ${tables}`);
   const length = reader.varint(Number.MAX_SAFE_INTEGER, "the number of words");
-  const lanes = 2 ** Math.min(MOST_LANES_IN_BITS, Math.floor(Math.log2(Math.max(1, Math.floor(count / SYMBOLS_OF_A_LANE)))));
+  const lanes = lanesFor(count);
   const states = new Uint32Array(reader.bytes(4 * lanes).slice().buffer); // tensors.js has made sure of the lowest byte first
   if (states.some((state) => state < LEAST_STATE)) throw reader.fault(`a lane begins with a state below ${LEAST_STATE}`);
   const stored = reader.bytes(2 * length);

@@ -167,6 +167,16 @@ export class Reader {
     return Number(long);
   }
 
+  /**
+   * @param {string} what what is counted, for the message
+   * @returns {number} the length of a list whose items take a byte or more
+   */
+  count(what) {
+    const count = this.varint(Number.MAX_SAFE_INTEGER, what);
+    if (count > this.left) throw this.fault(`${what}: ${count} is more than the bytes that are left`);
+    return count;
+  }
+
   /** @returns {bigint} the next signed integer, from -2^63 to 2^63 - 1 */
   signed() {
     const value = this.bigVarint();
@@ -175,10 +185,11 @@ export class Reader {
 
   /**
    * @param {string} what what it names, for the message
+   * @param {number} most how many bytes it may have
    * @returns {string}
    */
-  text(what) {
-    const bytes = this.bytes(this.varint(Number.MAX_SAFE_INTEGER, `the length of ${what}`));
+  text(what, most = Number.MAX_SAFE_INTEGER) {
+    const bytes = this.bytes(this.varint(most, `the length of ${what}`));
     try {
       return UTF8.decode(bytes);
     } catch {

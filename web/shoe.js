@@ -2,12 +2,13 @@
 
 import { decodeBlocks } from "./blocks.js";
 import { DICTIONARY } from "./dictionary.js";
-import { readEntries, readGraph } from "./graph.js";
+import { readEntries, readGraph, Tally } from "./graph.js";
 import { readFrame, readTable } from "./indexed.js";
 import { inflate } from "./inflate.js";
 import { crc32, Reader, ShoeError } from "./reader.js";
 import { Stream } from "./stream.js";
-import { Budget, decodeTensor, fromFloat16, readList } from "./tensors.js";
+import { afford, decodeTensor, fromFloat16, readList } from "./tensors.js";
+import { allowance, blocksRoom, blocksWork, Work, workOf } from "./work.js";
 
 export { crc32, ShoeError };
 
@@ -16,14 +17,16 @@ const ENTRIES = 3; // the version of a file with named graphs
 const INDEXED = 4; // the version of a file with blocks and an index
 const MOST = Number.MAX_SAFE_INTEGER; // for lengths that the bytes that are left limit
 const LARGEST_GRAPH = 4 * 2 ** 20; // bytes, inflated
+const MOST_NOTES = 65536;
 const LARGEST_LIST = 16 * 2 ** 20; // bytes, inflated; of names too
 const NO_DICTIONARY = new Uint8Array(0);
 
 /**
  * What a `.shoe` file holds. Nothing in it is run.
  * @param {Uint8Array} bytes of the whole file
- * @param {{maxBytes?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
- *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements)
+ * @param {{maxBytes?: number, maxSeconds?: number}} [options] maxBytes: what tensors may take, with what decoding one of them takes meanwhile;
+ *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements); maxSeconds: the most work that decoding
+ *   may be, by the account in docs/format.md; 1 s and 1 s for each MB of tensors unless told
  * @returns {{version: number, graph: ?object, entries: ?Object<string, object>, tensors: object[], names: string[],
  *   notes: Object<string, string>, signature: ?{kind: number, bytes: Uint8Array}}}
  *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names`, and in a file with several entries,
@@ -36,7 +39,7 @@ const NO_DICTIONARY = new Uint8Array(0);
  *   (how its numbers were coded in context, or null)
  * @throws {ShoeError} where the bytes are not a file of a version that is known, whole and undamaged, or take too much memory
  */
-export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
+export function decode(bytes, { maxBytes = 2 ** 30, maxSeconds } = {}) {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("decode takes a Uint8Array");
   if (MARK.some((letter, i) => bytes[i] !== letter)) throw new ShoeError('not a .shoe file: it does not begin with "SHOE"');
   if (bytes.length < 5) throw new ShoeError("the file: it ends too early");
@@ -44,7 +47,7 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
   if (version < 1 || version > INDEXED) throw new ShoeError(`the file is of version ${version}; versions 1 to 4 are known`);
   try {
     const parts = version === 1 ? sections1(bytes) : version === INDEXED ? sections4(bytes) : sections(bytes);
-    return decodeParts(version, parts, maxBytes);
+    return decodeParts(version, parts, maxBytes, maxSeconds);
   } catch (error) {
     // An array that the engine cannot make: there is less memory than maxBytes allows.
     if (error instanceof RangeError) throw new ShoeError(`there is not enough memory for the file: ${error.message}`);
@@ -52,25 +55,45 @@ export function decode(bytes, { maxBytes = 2 ** 30 } = {}) {
   }
 }
 
-function decodeParts(version, { graph, list, names, stream, plain, table, blocks, signature }, maxBytes) {
-  const budget = new Budget(maxBytes);
-  const entries = readList(new Reader(list, "the tensor list"), version, budget);
+function decodeParts(version, { graph, list, names, stream, plain, table, blocks, signature }, maxBytes, maxSeconds) {
+  const entries = readList(new Reader(list, "the tensor list"), version, maxBytes);
   const reader = graph && new Reader(graph, "the graph");
   const laidOut = version >= ENTRIES; // the graphs, with their names
-  const single = laidOut ? null : reader && readGraph(reader, version, entries.length, budget);
-  const several = laidOut ? reader && readEntries(reader, entries.length, budget, version === INDEXED) : null;
+  const single = laidOut ? null : reader && readGraph(reader, version, entries.length, new Tally());
+  const several = laidOut ? reader && readEntries(reader, entries.length, version === INDEXED) : null;
   const named = readNames(names && new Reader(names, "the names"), entries, version, graph === null);
+  if (several && !Object.hasOwn(several, "")) checkCopies(several, entries, maxBytes);
   const inBlocks = version === INDEXED ? readTable(table, blocks, entries) : new Map();
+  const declared = entries.reduce((sum, entry) => sum + entry.declared, 0);
+  const old = version <= ENTRIES ? stream.length : 0;
+  const account = new Work(maxSeconds === undefined ? allowance(declared, old) : Math.round(maxSeconds * 1e9));
+  account.spend(entries.reduce((sum, entry) => sum + workOf(entry), 0));
+  for (const [i, { size }] of inBlocks) {
+    account.spend(blocksWork(entries[i], size));
+    afford(declared + blocksRoom(entries[i], size), maxBytes);
+  }
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");
   const tensors = entries.map((entry, i) =>
-    inBlocks.has(i) ? decodeBlocks(entry, inBlocks.get(i)) : decodeTensor(entry, values, symbols, budget),
+    inBlocks.has(i) ? decodeBlocks(entry, inBlocks.get(i)) : decodeTensor(entry, values, symbols, account),
   );
   symbols.end();
   values.end();
   // A graph whose entry has the empty name is called without one.
   const [graphs, unnamed] = several && Object.hasOwn(several, "") ? [null, several[""]] : [several, single];
   return { version, graph: unnamed, entries: graphs, tensors, ...named, signature: signature ?? null };
+}
+
+/** Throws ShoeError where the copies that the entries have of the tensors that they read take more than `maxBytes`. */
+function checkCopies(graphs, entries, maxBytes) {
+  let copies = 0;
+  for (const { inputs, nodes, outputs } of Object.values(graphs)) {
+    const read = new Set(outputs.map((output) => output.value));
+    for (const node of nodes) for (const value of node.inputs) read.add(value);
+    entries.forEach(({ count, width }, i) => (copies += read.has(inputs.length + i) ? count * width : 0));
+  }
+  if (copies <= maxBytes) return;
+  throw new ShoeError(`the entries read ${copies} bytes of tensors together, more than ${maxBytes}: raise maxBytes`);
 }
 
 /** The parts of a file of version 2 or 3, inflated. */
@@ -165,7 +188,7 @@ function readNames(reader, entries, version, checkpoint) {
   const names = Array.from({ length: count }, () => reader.text("the name of a tensor"));
   if (new Set(names).size < names.length) throw reader.fault("two tensors have one name");
   const notes = new Map();
-  for (let left = reader.varint(MOST, "the number of notes"); left > 0; left--) {
+  for (let left = reader.varint(MOST_NOTES, "the number of notes"); left > 0; left--) {
     const key = reader.text("the key of a note");
     if (notes.has(key)) throw reader.fault(`there are two notes ${JSON.stringify(key)}`);
     notes.set(key, reader.text("a note"));

@@ -1,8 +1,8 @@
 // Orders 1 to 4: a matrix in tiles, where all bits of a plane in a tile have the chances that they have at its beginning.
 
 import { averageOf, chanceFrom, chanceOf, featureOf, learned, MODELLED_PLACES, STRETCH } from "./context.js";
+import { blockEnds, digitsWork, LARGEST_BLOCK, passWork } from "./work.js";
 
-const MOST_NUMBERS = 2 ** 18; // in a block of more than one row
 
 /**
  * Decodes a matrix in tiles.
@@ -11,21 +11,14 @@ const MOST_NUMBERS = 2 ** 18; // in a block of more than one row
  */
 export function decodeTiles(contexts) {
   const { rows, columns, order } = contexts.model;
-  const tallest = Math.max(1, Math.floor(MOST_NUMBERS / columns));
+  const tallest = Math.max(1, Math.floor(LARGEST_BLOCK / columns));
   const room = Math.min(rows, tallest) * columns; // numbers of a tile at most: with an odd width it may be the whole block
-  contexts.claim(2 * rows * columns + 4 * columns + 32 * room);
   const tile = new Tile(contexts, new Int16Array(rows * columns), room);
-  const edges = new Set();
-  for (let k = 2 * (order - 1); k >= 0; k--) edges.add(Math.ceil(rows / 2 ** k));
-  let from = 0;
-  for (const edge of edges) {
-    // Each edge is the end of the block before the next; a tall one is cut.
-    for (; from < edge; from = Math.min(from + tallest, edge)) {
-      const to = Math.min(from + tallest, edge);
-      for (const parity of [0, 1]) {
-        tile.choose(from, to, parity);
-        tile.decode();
-      }
+  const ends = blockEnds(rows, columns, order);
+  for (let i = 1; i < ends.length; i++) {
+    for (const parity of [0, 1]) {
+      tile.choose(ends[i - 1], ends[i], parity);
+      tile.decode();
     }
   }
   return tile.numbers;
@@ -38,6 +31,7 @@ class Tile {
     this.contexts = contexts;
     this.numbers = numbers;
     this.count = 0;
+    this.height = 0; // rows of the block
     this.row = new Uint32Array(room);
     this.column = new Uint32Array(room);
     this.near = new Uint8Array(room);
@@ -58,6 +52,7 @@ class Tile {
   choose(from, to, parity) {
     const { columns } = this.contexts.model;
     const { row, column, groupOf } = this;
+    this.height = to - from;
     let n = 0;
     for (let r = from; r < to; r++) {
       for (let c = 0; c < columns; c++) {
@@ -129,6 +124,8 @@ class Tile {
   /** The bits of plane k of `count` numbers, `chosen`, into `bits`. */
   decodePlane(k, chosen, count, nears, fars) {
     if (!count) return;
+    // What the first plane asks for is known beforehand.
+    if (k) this.contexts.account.spend(passWork(this.contexts.model, this.height, count));
     const { contexts, row, column, groupOf, bits } = this;
     const { strength, rate, width } = contexts.model;
     const { stream, feature, when, column: columnsFrom, group: groupsFrom, near: nearFrom, far: farFrom } = contexts;
@@ -188,6 +185,7 @@ class Tile {
     let left = 0;
     for (let j = 0; j < n; j++) if (length[listed[j]] > 1) longer[left++] = listed[j];
     for (let place = 1; left; place++) {
+      contexts.account.spend(digitsWork(left));
       const seen = new Map(); // of each node: its chance, and the zeros and ones that it is to learn
       let still = 0;
       for (let j = 0; j < left; j++) {

@@ -70,6 +70,9 @@ class Reader:
 
     def varint(self, limit: int = (1 << 64) - 1) -> int:
         """The next unsigned integer, at most `limit`."""
+        if self.at < len(self.data) and (number := self.data[self.at]) < 128 and number <= limit:
+            self.at += 1  # one byte is enough for most, and files have a million of them
+            return number
         number = shift = 0
         while True:
             byte = self.byte()
@@ -97,10 +100,10 @@ class Reader:
             raise self.fail(f"a list of {number} is longer than the bytes that are left")
         return number
 
-    def text(self) -> str:
-        """The next string."""
+    def text(self, limit: int = (1 << 64) - 1) -> str:
+        """The next string, of at most `limit` bytes."""
         try:
-            return str(self.take(self.varint()), "utf-8")
+            return str(self.take(self.varint(limit)), "utf-8")
         except UnicodeDecodeError:
             raise self.fail("a name is not UTF-8") from None
 

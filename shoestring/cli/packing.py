@@ -124,20 +124,24 @@ def unpack(
     max_bytes: Annotated[
         int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)
     ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="work that decoding may be; left out: 1 s, and 1 s for each MB", min=0),
+    ] = None,
 ) -> None:
     """Give back the checkpoint that `pack` made smaller."""
     from shoestring.artifact.checkpoints.sharded import PLAIN, is_index
 
     if is_index(file):
         folder = out or file.parent
-        _each(file, folder, PLAIN, lambda one, to: _unpack(one, to, max_bytes))
+        _each(file, folder, PLAIN, lambda one, to: _unpack(one, to, max_bytes, max_seconds))
         return
     target = out or file.with_suffix(".safetensors")
     if out is None and target.exists():
         raise FileExistsError(f"{target} is there already: name the file to write")
     if target != Path("-") and not target.is_fifo():
         writing(target)
-    _unpack(file, target, max_bytes)
+    _unpack(file, target, max_bytes, max_seconds)
 
 
 @contextmanager
@@ -156,7 +160,7 @@ def _stream(target: Path) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _unpack(file: Path, target: Path, max_bytes: int | None) -> None:
+def _unpack(file: Path, target: Path, max_bytes: int | None, max_seconds: float | None) -> None:
     from shoestring.artifact import save
     from shoestring.artifact.checkpoints import checkpoint as packing
     from shoestring.artifact.checkpoints.opened import Opened
@@ -167,12 +171,12 @@ def _unpack(file: Path, target: Path, max_bytes: int | None) -> None:
     if not is_pipe and not packing.wants_safetensors(target):
         from shoestring.kit.weights.checkpoint import as_torch
 
-        data, what = as_torch(packing.read(file, max_bytes))
+        data, what = as_torch(packing.read(file, max_bytes, max_seconds))
         save(target, data)
         print(f"{target}: {len(data):,} bytes, {what}")
         return
     with (
-        Opened(file, max_bytes=max_bytes) as opened,
+        Opened(file, max_bytes=max_bytes, max_seconds=max_seconds) as opened,
         progress(f"unpacking {file.name}", opened.steps) as advance,
         _stream(target) as stream,
     ):

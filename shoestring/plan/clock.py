@@ -21,7 +21,7 @@ class TimeUpError(Exception):
 
 @dataclass
 class Clock:
-    """Counts the seconds of a command, and listens to all progress (see `artifact.progress.listening`).
+    """Counts the seconds of a command, and listens to all progress (see `progress.listening`).
 
     `seconds`: that the command may take.
     `began`: when it began, by time.monotonic().

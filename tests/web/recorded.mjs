@@ -12,6 +12,7 @@ import { decodeOneByOne } from "../../web/one_by_one.js";
 import { Reader } from "../../web/reader.js";
 import { crc32, decode } from "../../web/shoe.js";
 import { decodeTiles } from "../../web/tiles.js";
+import { Work } from "../../web/work.js";
 
 let seed = 1;
 function random() {
@@ -80,7 +81,7 @@ function file(shape, model, stream) {
 function write(name, shape, model, choose) {
   const read = readModel(new Reader(Uint8Array.from(model), "a model"), shape);
   const recorder = new Recorder(choose);
-  const contexts = new Contexts(read, recorder, () => {});
+  const contexts = new Contexts(read, recorder, new Work(Infinity));
   const numbers = read.order ? decodeTiles(contexts) : decodeOneByOne(contexts);
   const bytes = file(shape, model, recorder.encoded());
   const path = join(process.argv[2], `${name}.shoe`);

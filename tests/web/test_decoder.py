@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 import shutil
 import subprocess
@@ -18,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_graphs import fullest, made
 from tiers import EVERYTHING, repetitions
+from told import crc, stripped, told, told_graph
 
 from shoestring.artifact.format.file import (
     ENTRIES_VERSION,
@@ -82,118 +83,6 @@ def evaluate(script: str) -> object:
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     return json.loads(ran.stdout)
-
-
-def crc(bits: np.ndarray) -> int:
-    return zlib.crc32(bits.astype(bits.dtype.newbyteorder("<")).tobytes())
-
-
-def told(content: Content | Entries | Checkpoint) -> dict:
-    """A content as inspect.js tells it, without what only the file knows (codings)."""
-    tensors = [
-        {
-            "member": one.member,
-            "element": one.element,
-            "shape": list(one.bits.shape),
-            "crc": crc(one.bits),
-        }
-        for one in content.tensors
-    ]
-    about = {"names": list(content.names), "notes": dict(content.notes)}
-    if isinstance(content, Checkpoint):
-        return {"tensors": tensors, "graph": None, "entries": None, **about}
-    if isinstance(content, Entries):
-        entries = {name: told_graph(graph) for name, graph in content.graphs.items()}
-        return {"tensors": tensors, "graph": None, "entries": entries, **about}
-    return {"tensors": tensors, "graph": told_graph(content.graph), "entries": None, **about}
-
-
-def told_graph(graph: Graph) -> dict:
-    nodes, next_value = [], len(graph.inputs) + graph.weights + len(graph.constants)
-    for node in graph.nodes:
-        outputs = [None if k in node.absent else next_value + k for k in range(node.outputs)]
-        next_value += node.outputs
-        attributes = {
-            name: {"type": kind, "value": told_value(value)}
-            for name, kind, value in node.attributes
-        }
-        nodes.append(
-            {
-                "operator": node.operator,
-                "inputs": list(node.inputs),
-                "outputs": outputs,
-                "attributes": attributes,
-            }
-        )
-    return {
-        "opset": graph.opset,
-        "inputs": [
-            {"name": port.name, "element": port.element, "shape": list(port.shape)}
-            for port in graph.inputs
-        ],
-        "constants": [told_value(constant) for constant in graph.constants],
-        "nodes": nodes,
-        "outputs": [
-            {"name": port.name, "element": port.element, "value": value}
-            for port, value in zip(graph.outputs, graph.results, strict=True)
-        ],
-        "arguments": told_tree(graph.arguments),
-        "structure": told_tree(graph.structure),
-    }
-
-
-def told_value(value: object) -> object:
-    if isinstance(value, Tensor):
-        return {"element": value.element, "shape": list(value.bits.shape), "crc": crc(value.bits)}
-    if isinstance(value, tuple | list):
-        return [told_value(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
-        return "-0"
-    return value
-
-
-def told_tree(tree: object) -> dict:
-    if tree is None:
-        return {"kind": "nothing"}
-    if isinstance(tree, int):
-        return {"kind": "tensor", "index": tree}
-    if isinstance(tree, dict):
-        return {
-            "kind": "dictionary",
-            "items": [[key, told_tree(item)] for key, item in tree.items()],
-        }
-    assert isinstance(tree, tuple | list)
-    return {
-        "kind": "tuple" if isinstance(tree, tuple) else "list",
-        "items": [told_tree(item) for item in tree],
-    }
-
-
-def stripped(line: dict) -> dict:
-    """A line of inspect.js in the same words as `told`."""
-    assert "tensors" in line, line
-    numbers = {name: number for number, name in enumerate_types().items()}
-    tensors = [
-        {"element": numbers[one["type"]], **{key: one[key] for key in ("member", "shape", "crc")}}
-        for one in line["tensors"]
-    ]
-    for graph in filter(None, [line["graph"], *(line["entries"] or {}).values()]):
-        for port in graph["inputs"] + graph["outputs"]:
-            assert numbers[port.pop("type")] == port["element"]
-    return {
-        "tensors": tensors,
-        "graph": line["graph"],
-        "entries": line["entries"],
-        "names": line["names"],
-        "notes": line["notes"],
-    }
-
-
-def enumerate_types() -> dict[int, str]:
-    """The element types, from the table of the page."""
-    return {int(number): name for number, name in re.findall(r"\| (\d+) \| (\w+) \| \d \|", PAGE)}
 
 
 def example() -> bytes:
@@ -599,3 +488,18 @@ def test_numbers_of_every_type(tmp_path):
     assert [float(x) for x in found[13]] == [
         float(x) for x in np.array([6e-8, -65504, 0.1, np.inf, -2e-5], np.float16)
     ]
+
+
+def test_graphs_that_have_too_much_are_refused_by_both(tmp_path):
+    """And the fullest graph is read by both."""
+    hostile = {name: data for name, (data, _) in made().items()}
+    paths = []
+    for name, data in {**hostile, "fullest": fullest()}.items():
+        paths.append(tmp_path / f"{name.replace(' ', '_')}.shoe")
+        paths[-1].write_bytes(data)
+    *lines, last = inspect(paths)
+    for line, (_, why) in zip(lines, made().values(), strict=True):
+        assert "error" in line, line["file"]
+        assert re.search(why.replace(",", ""), line["error"]), line["error"]
+        assert line["milliseconds"] < 10_000
+    assert stripped(last)["graph"] == told_graph(unpack_any(paths[-1].read_bytes()).graph)

@@ -165,15 +165,17 @@ def checkpoint(
     return made
 
 
-def read(path: Path, max_bytes: int | None = None) -> Checkpoint:
+def read(path: Path, max_bytes: int | None = None, max_seconds: float | None = None) -> Checkpoint:
     """The checkpoint in a .shoe file.
 
     `max_bytes`: the most that its tensors may take in memory; None for `room` of its size.
+    `max_seconds`: the most work that decoding them may be, as `load` takes it.
     Raises ShoeError for a damaged file, and for a model.
     """
     check_file(path)
     data = path.read_bytes()
-    content = file.unpack_any(data, room(len(data)) if max_bytes is None else max_bytes)
+    most = room(len(data)) if max_bytes is None else max_bytes
+    content = file.unpack_any(data, most, max_seconds)
     if not isinstance(content, Checkpoint):
         raise ShoeError(
             f"{path} is a model and no packed checkpoint: `shoestring export` gives it as ONNX, "

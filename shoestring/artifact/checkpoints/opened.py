@@ -39,11 +39,14 @@ class Opened:
     - `notes`: texts by key.
     """
 
-    def __init__(self, path: str | Path, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, max_bytes: int | None = None, max_seconds: float | None = None
+    ) -> None:
         """Open the file at `path`.
 
         Only its index and its small tensors are read. A file of version 2 is decoded at once.
         `max_bytes`: the most that these tensors may take in memory; None for `room` of its size.
+        `max_seconds`: the most work that decoding may be, as `load` takes it.
         Raises ShoeError for a damaged file and for a model, and OSError.
         """
         path = Path(path)
@@ -53,7 +56,8 @@ class Opened:
             size = path.stat().st_size
             self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
         data = memoryview(self._map or b"")
-        content = self._read(data, checkpoints.room(size) if max_bytes is None else max_bytes)
+        most = checkpoints.room(size) if max_bytes is None else max_bytes
+        content = self._read(data, most, max_seconds)
         if not isinstance(content, Checkpoint):
             raise ShoeError(
                 f"{path} is a model and no packed checkpoint: `shoestring export` gives it as "
@@ -66,7 +70,9 @@ class Opened:
         owners = checkpoints.tied(content)
         self._places = {name: places[owners.get(name, name)] for name in self._named}
 
-    def _read(self, data: memoryview, max_bytes: int) -> file.Content | file.Entries | Checkpoint:
+    def _read(
+        self, data: memoryview, max_bytes: int, max_seconds: float | None
+    ) -> file.Content | file.Entries | Checkpoint:
         found: list[Blocks] = []
 
         def later(tensor: Blocks) -> np.ndarray:
@@ -74,7 +80,7 @@ class Opened:
             return np.broadcast_to(unsigned(tensor.element).type(0), tensor.count)
 
         lazy = data[4:5] == b"\4"
-        content = file.unpack_any(data, 1 << 62 if lazy else max_bytes, later)
+        content = file.unpack_any(data, 1 << 62 if lazy else max_bytes, max_seconds, later)
         self._region = file.sections(data).get(REGION, memoryview(b"")) if lazy else memoryview(b"")
         indices = [i for i, how in enumerate(content.packed) if how.coding == BLOCKS]
         self._large = dict(zip(indices, found, strict=True))

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from shoestring.artifact.coding import work
 from shoestring.artifact.coding.context import (
     ADAPTIVE,
     BLOCKS,
@@ -27,29 +28,19 @@ Source = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
 
 An encoder notes the bits that it is given; a decoder, given None, decodes them.
 """
-LARGEST_BLOCK = 1 << 18
-"""The most numbers in a block of several rows, which are in memory several times."""
-
-
-def bounds(rows: int, columns: int, blocks: int) -> list[int]:
-    """The rows at which blocks begin and end.
-
-    Each block has as many rows as all before it, up to a limit; the first is the smallest.
-    """
-    ends = [0]
-    most_rows = max(1, LARGEST_BLOCK // columns)
-    for end in sorted({-(-rows >> k) for k in range(blocks)}):
-        ends += [*range(ends[-1] + most_rows, end, most_rows), end]
-    return ends
 
 
 class Tiles:
     """Rows in blocks, each coded in two halves like the squares of a chessboard.
 
-    The numbers of the second half know all their neighbours.
+    The numbers of the second half know all their neighbours. What a matrix asks for beyond what is
+    known beforehand is counted in `account`, before it is done.
     """
 
-    def __init__(self, choice: Choice, rows: int, columns: int) -> None:
+    def __init__(
+        self, choice: Choice, rows: int, columns: int, account: work.Work | None = None
+    ) -> None:
+        self.account, self.block_rows = account, 0
         self.choice, self.rows, self.columns = choice, rows, columns
         width, planes = choice.width, choice.planes
         self.strength, self.rate = STRENGTHS[choice.strength], RATES[choice.rate]
@@ -60,7 +51,7 @@ class Tiles:
         sizes = [columns, 2 * NEARS, 2 * FARS]  # near and far contexts are separate for each half
         if width:
             sizes.append((columns - 1) // width + 1)
-        self.ends = bounds(rows, columns, BLOCKS[choice.tiles - 1])
+        self.ends = work.bounds(rows, columns, BLOCKS[choice.tiles - 1])
         # Where the counts of each context begin; the last are those of a block's rows.
         self.starts = np.cumsum([0, *sizes])
         self.weights = np.full((planes, len(self.starts)), SHARES[choice.share], np.int64)
@@ -76,6 +67,7 @@ class Tiles:
         odd = columns if groups is None else columns + groups
         for first, last in pairwise(self.ends):
             board = (np.arange(first, last)[:, None] + odd) & 1
+            self.block_rows = last - first
             self.seen[:, :, self.starts[-1] :] = 0
             for half in (0, 1):
                 rows, tile_columns = np.nonzero(board == half)
@@ -145,6 +137,8 @@ class Tiles:
             longer = np.flatnonzero(lengths > digit)
             if not len(longer):
                 break
+            if self.account is not None:
+                self.account.spend(work.tiled_digits(len(longer)))
             length, node = lengths[longer], magnitudes[longer]
             probabilities = np.full(len(longer), 32768)
             if digit <= ADAPTIVE:
@@ -162,6 +156,9 @@ class Tiles:
         self, plane: int, contexts: np.ndarray, source: Source, truth: np.ndarray | None
     ) -> np.ndarray:
         """Code the bits of a plane in these contexts, and learn from them."""
+        if plane and self.account is not None:
+            size = contexts.shape[1]
+            self.account.spend(work.tiled_pass(self.choice, self.block_rows, self.columns, size))
         zeros, ones = self.totals[plane]
         average = min(max((ones << 16) // (zeros + ones), 1), 65535)
         # Counts of rows are needed up to the last row of this tile.

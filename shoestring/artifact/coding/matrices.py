@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.artifact.coding import context_loop
+from shoestring.artifact.coding import context_loop, work
 from shoestring.artifact.coding.context import BLOCKS, MOST_DIGITS, RATES, STRENGTHS, Choice
-from shoestring.artifact.coding.context_tiles import LARGEST_BLOCK, Tiles
+from shoestring.artifact.coding.context_tiles import Tiles
 from shoestring.artifact.coding.entropy import Decoder, note_bits
 from shoestring.artifact.wire import Reader, Writer
 
@@ -43,13 +43,21 @@ def fits(shape: tuple[int, ...]) -> bool:
     )
 
 
-def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
+def choose(
+    levels: np.ndarray,
+    smallest: bool,
+    account: work.Work | None = None,
+    one_by_one: bool | None = None,
+) -> tuple[Choice, np.ndarray]:
     """The model that takes the fewest bits of those tried, and the notes to encode.
 
     `levels`: integers around 0, in a tensor's shape.
     `smallest`: whether to try more models, one by one, for a smaller file.
+    `account`: counts what decoding the notes asks for beyond what is known beforehand.
+    `one_by_one`: whether they are coded one by one; None: where they are few, or `smallest`.
     """
-    one_by_one = levels.size <= FEW or (smallest and levels.size <= MOST_ONE_BY_ONE)
+    if one_by_one is None:
+        one_by_one = levels.size <= FEW or (smallest and levels.size <= MOST_ONE_BY_ONE)
     digits = max(1, int(np.abs(levels).max()).bit_length())
     width = levels.shape[-1] if levels.ndim > 2 else 0
     # The mixing adds up what all of a tile teaches, so it must learn more slowly.
@@ -82,7 +90,7 @@ def choose(levels: np.ndarray, smallest: bool) -> tuple[Choice, np.ndarray]:
             best = min((best, *(replace(best, **change) for change in group)), key=cost)
         if best == before:
             break
-    return best, notes(best, levels)
+    return best, notes(best, levels, account)
 
 
 def _changes(choice: Choice, shape: tuple[int, ...]) -> list[list[dict[str, Any]]]:
@@ -113,11 +121,18 @@ def _widths(shape: tuple[int, ...], columns: int) -> set[int]:
     return squares | {side * side for side in (2, 3, 4, 5, 6, 7, 8) if columns % (side * side) == 0}
 
 
-def notes(choice: Choice, levels: np.ndarray) -> np.ndarray:
-    """The notes that an encoder writes for levels in a tensor's shape."""
+def notes(choice: Choice, levels: np.ndarray, account: work.Work | None = None) -> np.ndarray:
+    """The notes that an encoder writes for levels in a tensor's shape.
+
+    `account`: counts what decoding them asks for beyond what is known beforehand.
+    """
     levels_2d = matrix(levels, choice.across)
     if not choice.tiles:
-        return context_loop.notes(choice, levels_2d)
+        found = context_loop.notes(choice, levels_2d)
+        if account is not None:
+            full = int(np.count_nonzero(levels))
+            account.spend((len(found) - levels_2d.size + full) * work.DECISION)
+        return found
     parts: list[np.ndarray] = []
 
     def note(probabilities: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
@@ -126,7 +141,8 @@ def notes(choice: Choice, levels: np.ndarray) -> np.ndarray:
         parts.append(probabilities << 1 | integers)
         return integers
 
-    Tiles(choice, *levels_2d.shape).run(note, levels_2d)
+    rows, columns = levels_2d.shape
+    Tiles(choice, rows, columns, account).run(note, levels_2d)
     return np.concatenate(parts)
 
 
@@ -163,31 +179,22 @@ def read(reader: Reader, columns: int) -> tuple[Choice, int]:
     ), second & 3
 
 
-def room(choice: Choice, rows: int, columns: int) -> int:
-    """The bytes that decoding needs for a while, besides the tensor itself.
-
-    `rows`, `columns`: of the matrix before it is transposed.
-    """
-    if choice.across:
-        rows, columns = columns, rows
-    seen = 16 * choice.planes * (rows + 2 * columns)
-    if not choice.tiles:
-        return 24 * rows * columns + seen
-    block = min(rows * columns, max(columns, LARGEST_BLOCK))
-    return 4 * (rows + 2) * (columns + 2 * max(choice.width, 1)) + 240 * block + seen
-
-
-def decode(choice: Choice, rows: int, columns: int, decoder: Decoder) -> tuple[np.ndarray, float]:
+def decode(
+    choice: Choice, rows: int, columns: int, decoder: Decoder, account: work.Work | None = None
+) -> tuple[np.ndarray, float]:
     """The matrix from the stream, in its original orientation, and the bits that it took.
 
     `rows`, `columns`: of the matrix before it is transposed.
+    `account`: counts what it asks for beyond what is known beforehand; None: nobody does. Raises
+        ShoeError where that is more than is left.
     """
+    account = account or work.Work(1 << 62)
     shape = (columns, rows) if choice.across else (rows, columns)
     before = decoder.depth()
     if choice.tiles:
-        values = Tiles(choice, *shape).run(
+        values = Tiles(choice, *shape, account).run(
             lambda probabilities, _known: decoder.bits(probabilities)
         )
     else:
-        values = context_loop.numbers(choice, *shape, decoder)
+        values = context_loop.numbers(choice, *shape, decoder, account)
     return (values.T if choice.across else values), before - decoder.depth()

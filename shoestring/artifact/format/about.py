@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from shoestring.artifact.wire import Reader, Writer, squeeze, unsqueeze
 
 LARGEST = 1 << 24  # bytes, inflated
+MOST_NOTES = 1 << 16
 LICENCE, NOTE = "licence", "note"
 """The keys of the notes that a person writes."""
 
@@ -48,7 +49,7 @@ def decode(body: memoryview, count: int, version: int) -> tuple[tuple[str, ...],
             raise reader.fail(f"there are {stated} names for {count} tensors")
         count = 0
     names = tuple(reader.text() for _ in range(count))
-    notes = [(reader.text(), reader.text()) for _ in range(reader.count())]
+    notes = [(reader.text(), reader.text()) for _ in range(reader.varint(MOST_NOTES))]
     reader.end()
     if len(set(names)) < len(names) or len(dict(notes)) < len(notes):
         raise reader.fail("two tensors or two notes have the same name")

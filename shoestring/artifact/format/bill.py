@@ -37,7 +37,12 @@ class Line:
     about: str = ""
 
 
-def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> list[Line]:
+def bill(
+    data: bytes,
+    names: Sequence[str] = (),
+    max_bytes: int = MAX_BYTES,
+    max_seconds: float | None = None,
+) -> list[Line]:
     """What each byte of a file is for: a line for each tensor, for the graph and for the frame.
 
     The bytes of the lines add up to the size of the file.
@@ -47,10 +52,11 @@ def bill(data: bytes, names: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> 
     of the largest remainder.
     `names`: the names of the module's distinct parameters and buffers, in its order, for a model
         file, which has no names for its tensors; (): the tensors are called "tensor 0" and so on.
-    `max_bytes`: the most memory that the tensors may take, in bytes. Raises ShoeError.
+    `max_bytes`: the most memory that the tensors may take, in bytes.
+    `max_seconds`: the most work that decoding may be, as `load` takes it. Raises ShoeError.
     """
     bodies = sections(data)
-    content = unpack_any(data, max_bytes)
+    content = unpack_any(data, max_bytes, max_seconds)
     packed = content.packed
     names = content.names if isinstance(content, Checkpoint) else names
     streams = _shares(len(bodies[STREAM]), [how.model_bits for how in packed])

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format import graph_reader
-from shoestring.artifact.format.graph import MOST_NODES, Graph
-from shoestring.artifact.format.tensors import MOST_TENSORS
-from shoestring.artifact.wire import Reader, Writer
+from shoestring.artifact.format.graph import Graph
+from shoestring.artifact.format.graph_limits import Tally
+from shoestring.artifact.wire import Reader, ShoeError, Writer
 
 MOST_ENTRIES = 8  # a runtime's memory is bounded for each graph, so the number of graphs is too
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -28,22 +28,18 @@ def encode(named: Mapping[str, Graph], *, unnamed: bool = False) -> bytes:
     """The graphs in the bytes that `docs/format.md` describes, not yet deflated.
 
     Raises OperatorError for an operator or attribute that files cannot hold. Raises ValueError for
-    no graph, for more than MOST_ENTRIES, for more than MOST_NODES nodes, and for a name that
-    `check_name` rejects.
+    no graph, for more than MOST_ENTRIES, for graphs that have more together than `graph_limits`
+    allows, and for a name that `check_name` rejects.
     `unnamed`: whether a single graph may have the name "".
     """
     if not 0 < len(named) <= MOST_ENTRIES:
         raise ValueError(f"a file holds 1 to {MOST_ENTRIES} entries and there are {len(named)}")
-    if (nodes := sum(len(graph.nodes) for graph in named.values())) > MOST_NODES:
-        raise ValueError(
-            f"a file holds at most {MOST_NODES} nodes and its graphs have {nodes} together"
-        )
-    out = Writer()
+    out, tally = Writer(), Tally(ValueError)
     out.varint(len(named))
     for name, graph in named.items():
         if not (unnamed and named.keys() == {""}) and (why := check_name(name)):
             raise ValueError(f"an entry cannot be called {name!r}: {why}")
-        body = graphs.encode(graph)
+        body = graphs.encode(graph, tally)
         out.text(name)
         out.varint(len(body))
         out += body
@@ -57,7 +53,7 @@ def decode(data: bytes, *, unnamed: bool = False) -> dict[str, Graph]:
     """
     reader = Reader(data, "graphs")
     named: dict[str, Graph] = {}
-    nodes = constants = 0
+    tally = Tally(ShoeError)
     count = reader.varint(MOST_ENTRIES)
     if not count:
         raise reader.fail("there is no entry")
@@ -69,12 +65,8 @@ def decode(data: bytes, *, unnamed: bool = False) -> dict[str, Graph]:
             )
         if name in named:
             raise reader.fail("two entries have the same name")
-        named[name] = graph_reader.decode(bytes(reader.take(reader.varint())))
-        nodes, constants = nodes + len(named[name].nodes), constants + len(named[name].constants)
-        if nodes > MOST_NODES or constants > MOST_TENSORS:
-            raise reader.fail(
-                f"the graphs have {nodes} nodes and {constants} constants together, too many"
-            )
+        body = bytes(reader.take(reader.varint()))
+        named[name] = graph_reader.decode(body, tally=tally)
     reader.end()
     return named
 

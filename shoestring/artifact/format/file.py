@@ -148,6 +148,10 @@ def _check(content: Content | Entries | Checkpoint) -> None:
             raise ValueError(f"there are {len(content.names)} names for {count} tensors")
         if len(set(content.names)) < count:
             raise ValueError("two tensors have the same name")
+    if len(content.notes) > about.MOST_NOTES:
+        raise ValueError(
+            f"there are {len(content.notes):,} notes and a file holds {about.MOST_NOTES:,} at most"
+        )
     if isinstance(content, Checkpoint):
         if [tensor.member for tensor in content.tensors] != list(range(count)):
             raise ValueError("the tensors of a checkpoint must be numbered from 0 by `member`")
@@ -240,13 +244,15 @@ def _sections_1(reader: Reader) -> dict[int, memoryview]:
     return bodies
 
 
-def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
+def unpack(data: bytes, max_bytes: int = MAX_BYTES, max_seconds: float | None = None) -> Content:
     """The contents of a file with one graph, given its bytes.
 
     `max_bytes`: the most memory that the tensors may take, in bytes.
-    Raises ShoeError for a damaged file, one that needs more memory, and one of another kind.
+    `max_seconds`: the most work that decoding may be, by the account in docs/format.md; None: 1 s,
+        and 1 s for each MB of tensors.
+    Raises ShoeError for a damaged file, one that asks for more, and one of another kind.
     """
-    content = unpack_model(data, max_bytes)
+    content = unpack_model(data, max_bytes, max_seconds)
     if isinstance(content, Entries):
         raise ShoeError(
             f"this file has several entries ({', '.join(content.graphs)}), and one graph is wanted "
@@ -255,9 +261,11 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Content:
     return content
 
 
-def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
+def unpack_model(
+    data: bytes, max_bytes: int = MAX_BYTES, max_seconds: float | None = None
+) -> Content | Entries:
     """The contents of a file that runs, with one graph or several; otherwise as `unpack`."""
-    content = unpack_any(data, max_bytes)
+    content = unpack_any(data, max_bytes, max_seconds)
     if isinstance(content, Checkpoint):
         raise ShoeError(
             "this is a packed checkpoint: it has no graph to run; `shoestring unpack` gives the "
@@ -269,6 +277,7 @@ def unpack_model(data: bytes, max_bytes: int = MAX_BYTES) -> Content | Entries:
 def unpack_any(
     data: bytes | memoryview,
     max_bytes: int = MAX_BYTES,
+    max_seconds: float | None = None,
     read: Callable[[indexed.Blocks], np.ndarray] | None = None,
 ) -> Content | Entries | Checkpoint:
     """The contents of a file, a model or a checkpoint; otherwise as `unpack`.
@@ -285,6 +294,7 @@ def unpack_any(
         bodies[PLAIN],
         max_bytes,
         version,
+        max_seconds,
         table,
         read,
     )
@@ -328,7 +338,7 @@ def _read_list(headers: memoryview, version: int) -> bytes:
     """The tensor list, inflated where it is deflated."""
     if version == 1 or not len(headers) or headers[0]:
         return unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
-    if len(headers) > _LARGEST_LIST:
+    if len(headers) - 1 > _LARGEST_LIST:
         raise ShoeError("damaged file: the tensor list is longer than any")
     return bytes(headers[1:])
 
@@ -348,18 +358,20 @@ def _check_copies(named: Mapping[str, Graph], tensors: Sequence[Tensor], max_byt
         )
 
 
-def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Content:
+def read(path: str | Path, max_bytes: int = MAX_BYTES, max_seconds: float | None = None) -> Content:
     """The contents of the file at `path`, which has one graph.
 
-    `max_bytes`: the most memory that the tensors may take, in bytes.
+    `max_bytes`, `max_seconds`: as in `unpack`.
     Raises ShoeError as `unpack` does, OSError where the file cannot be read.
     """
-    return unpack(_bytes(Path(path), max_bytes), max_bytes)
+    return unpack(_bytes(Path(path), max_bytes), max_bytes, max_seconds)
 
 
-def read_model(path: str | Path, max_bytes: int = MAX_BYTES) -> Content | Entries:
+def read_model(
+    path: str | Path, max_bytes: int = MAX_BYTES, max_seconds: float | None = None
+) -> Content | Entries:
     """The contents of the file at `path`, with one graph or several; otherwise as `read`."""
-    return unpack_model(_bytes(Path(path), max_bytes), max_bytes)
+    return unpack_model(_bytes(Path(path), max_bytes), max_bytes, max_seconds)
 
 
 def _bytes(path: Path, max_bytes: int) -> bytes:

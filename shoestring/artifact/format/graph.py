@@ -9,13 +9,13 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from shoestring.artifact.format.graph_limits import DEEPEST, Tally
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor, little_endian
 from shoestring.artifact.wire import Writer
 
 FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8  # ONNX attribute types
 LISTS = FLOATS - FLOAT  # the type of a list minus that of its items
-MOST_NODES = 1 << 14  # for this many, ONNX Runtime makes a session in about ten seconds
 LARGEST_CONSTANT = 64
 """The most elements of a constant in the graph; a larger one is coded among the tensors."""
 _LEAST = {"batch_dims": 0, "blocksize": 1}
@@ -112,12 +112,14 @@ def out_of_range(name: str, kind: int, content: Any) -> list[int]:
     return [number for number in numbers if not _LEAST.get(name, -(1 << 31)) <= number < 1 << 31]
 
 
-def encode(graph: Graph) -> bytes:
+def encode(graph: Graph, tally: Tally | None = None) -> bytes:
     """The graph in the bytes that `docs/format.md` describes, not yet deflated.
 
+    `tally`: counts what all graphs of the file have together; None: this is the only one.
     Raises OperatorError for an operator or attribute that files cannot hold, and ValueError for
-    more than MOST_NODES nodes or a node before one that it refers to.
+    more of anything than `graph_limits` allows or a node before one that it refers to.
     """
+    _count(graph, tally or Tally(ValueError))
     out = Writer()
     out.varint(graph.opset)
     axes: list[str] = []
@@ -141,10 +143,6 @@ def encode(graph: Graph) -> bytes:
     for constant in graph.constants:
         _write_constant(out, constant)
     static = len(graph.inputs) + graph.weights + len(graph.constants)
-    if len(graph.nodes) > MOST_NODES:
-        raise ValueError(
-            f"a file holds at most {MOST_NODES} nodes and this graph has {len(graph.nodes)}"
-        )
     out.varint(len(graph.nodes))
     references = _References(static)
     for node in graph.nodes:
@@ -158,6 +156,47 @@ def encode(graph: Graph) -> bytes:
     _write_tree(out, graph.arguments)
     _write_tree(out, graph.structure)
     return bytes(out)
+
+
+def _count(graph: Graph, tally: Tally) -> None:
+    """Count what a graph has; raises ValueError for more than a reader takes."""
+    axes = {size for port in graph.inputs for size in port.shape if isinstance(size, str)}
+    tally.add("inputs", len(graph.inputs))
+    tally.add("outputs", len(graph.outputs))
+    tally.add("axis names", len(axes))
+    tally.add("nodes", len(graph.nodes))
+    for name in (*axes, *(port.name for port in (*graph.inputs, *graph.outputs))):
+        tally.name(name)
+    held = list(graph.constants)
+    for node in graph.nodes:
+        tally.add("references", len(node.inputs))
+        tally.add("outputs of nodes", node.outputs)
+        tally.add("attributes and items", len(node.attributes))
+        for _, kind, content in node.attributes:
+            if kind == TENSOR:
+                held.append(content)
+            elif kind in (FLOATS, INTS, STRINGS):
+                tally.items(len(content))
+            for text in content if kind == STRINGS else (content,) if kind == STRING else ():
+                tally.name(text)
+    tally.add("constants", len(held))
+    tally.add("elements of constants", sum(constant.bits.size for constant in held))
+    for tree in (graph.arguments, graph.structure):
+        _count_tree(tree, tally, 0)
+
+
+def _count_tree(tree: Tree, tally: Tally, depth: int) -> None:
+    if depth > DEEPEST:
+        raise ValueError(
+            f"arguments or results are nested more than {DEEPEST} deep: a file holds none that are"
+        )
+    if isinstance(tree, dict):
+        for key in tree:
+            tally.name(key)
+    if isinstance(tree, dict | list | tuple):
+        tally.add("parts of structures", len(tree))
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            _count_tree(branch, tally, depth + 1)
 
 
 class _References:

@@ -17,7 +17,6 @@ from shoestring.artifact.format.graph import (
     INT,
     INTS,
     LISTS,
-    MOST_NODES,
     STRING,
     STRINGS,
     TENSOR,
@@ -27,47 +26,48 @@ from shoestring.artifact.format.graph import (
     Tree,
     out_of_range,
 )
+from shoestring.artifact.format.graph_limits import DEEPEST, MOST_NAME, Tally
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.format.tensors import (
     ELEMENTS,
     MOST_AXES,
-    MOST_TENSORS,
     Tensor,
     read_element,
     read_plain,
     read_shape,
     unsigned,
 )
-from shoestring.artifact.wire import Reader
-
-_DEEPEST = 16  # nesting of arguments and results
+from shoestring.artifact.wire import Reader, ShoeError
 
 
-def decode(data: bytes, version: int = 2) -> Graph:
+def decode(data: bytes, version: int = 2, tally: Tally | None = None) -> Graph:
     """The graph of a file, with every reference checked.
 
     `data`: the bytes of the graph, inflated.
     `version`: the version of the file.
-    Raises ShoeError for invalid bytes.
+    `tally`: counts what all graphs of the file have together; None: this is the only one.
+    Raises ShoeError for invalid bytes, and for a graph that is larger than `graph_limits` allows.
     """
+    tally = tally or Tally(ShoeError)
     reader = Reader(data, "graph")
     opset = reader.varint(1000)
-    inputs = _read_inputs(reader)
+    inputs = _read_inputs(reader, tally)
     weights = reader.varint(1 << 32)
-    constants = tuple(_read_constant(reader) for _ in range(reader.varint(MOST_TENSORS)))
+    constants = tuple(_read_constant(reader, tally) for _ in range(reader.count()))
     static = len(inputs) + weights + len(constants)
     values = _Values(reader, static, version)
-    nodes = tuple(_read_node(reader, values) for _ in range(reader.varint(MOST_NODES)))
+    count = tally.add("nodes", reader.varint())
+    nodes = tuple(_read_node(reader, values, tally) for _ in range(count))
     outputs: list[Port] = []
     results: list[int] = []
-    for _ in range(reader.count()):
+    for _ in range(tally.add("outputs", reader.count())):
         outputs.append(Port(_name(reader), read_element(reader)))
         number = values.number(reader.varint())
         if number is None:
             raise reader.fail("an output has no value")
         results.append(number)
-    arguments, arguments_count = _read_tree(reader, 0, 0)
-    structure, results_count = _read_tree(reader, 0, 0)
+    arguments, arguments_count = _read_tree(reader, tally, 0, 0)
+    structure, results_count = _read_tree(reader, tally, 0, 0)
     reader.end()
     if not (
         isinstance(arguments, tuple) and len(arguments) == 2 and isinstance(arguments[0], tuple)
@@ -92,16 +92,16 @@ def decode(data: bytes, version: int = 2) -> Graph:
     )
 
 
-def _read_inputs(reader: Reader) -> tuple[Port, ...]:
+def _read_inputs(reader: Reader, tally: Tally) -> tuple[Port, ...]:
     ports = [
         (
             _name(reader),
             read_element(reader),
             [reader.varint(1 << 40) for _ in range(reader.varint(MOST_AXES))],
         )
-        for _ in range(reader.count())
+        for _ in range(tally.add("inputs", reader.count()))
     ]
-    axes = [_name(reader) for _ in range(reader.count())]
+    axes = [_name(reader) for _ in range(tally.add("axis names", reader.count()))]
     if any(size & 1 and size >> 1 >= len(axes) for _, _, shape in ports for size in shape):
         raise reader.fail("an input's axis has no name")
     return tuple(
@@ -136,19 +136,21 @@ class _Values:
 
 
 def _name(reader: Reader) -> str:
-    """The next text, which must not be empty."""
-    name = reader.text()
+    """The next text of a graph, which must not be empty."""
+    name = reader.text(MOST_NAME)
     if not name:
         raise reader.fail("an input, output or axis has no name")
     return name
 
 
-def _read_constant(reader: Reader) -> Tensor:
+def _read_constant(reader: Reader, tally: Tally) -> Tensor:
+    tally.add("constants", 1)
     element = read_element(reader)
     shape = read_shape(reader)
     count = math.prod(shape)
     if count > reader.left():  # every element takes a byte or more
         raise reader.fail(f"a constant of shape {shape} is larger than the graph")
+    tally.add("elements of constants", count)
     if ELEMENTS[element][0] == "int64":
         bits = np.array([reader.signed() for _ in range(count)], np.int64).view(np.uint64)
     else:
@@ -156,12 +158,14 @@ def _read_constant(reader: Reader) -> Tensor:
     return Tensor(element, bits.reshape(shape))
 
 
-def _read_node(reader: Reader, values: _Values) -> Node:
+def _read_node(reader: Reader, values: _Values, tally: Tally) -> Node:
     number = reader.varint()
     if number >= len(OPERATORS):
         raise reader.fail(f"there is no operator {number}")
-    inputs = tuple(values.number(reader.varint()) for _ in range(reader.count()))
+    count = tally.add("references", reader.count())
+    inputs = tuple(values.number(reader.varint()) for _ in range(count))
     outputs = reader.varint(255)
+    tally.add("outputs of nodes", outputs >> 1)
     absent: tuple[int, ...] = ()
     if outputs & 1:
         mask = reader.varint()
@@ -170,7 +174,8 @@ def _read_node(reader: Reader, values: _Values) -> Node:
             raise reader.fail("an absent output is not among the outputs")
     if not outputs >> 1:
         raise reader.fail("a node has no outputs")
-    attributes = tuple(_read_attribute(reader) for _ in range(reader.count()))
+    count = tally.add("attributes and items", reader.count())
+    attributes = tuple(_read_attribute(reader, tally) for _ in range(count))
     if len({name for name, _, _ in attributes}) < len(attributes):
         raise reader.fail("a node has the same attribute twice")
     values.absent |= {values.value + index for index in absent}
@@ -178,17 +183,18 @@ def _read_node(reader: Reader, values: _Values) -> Node:
     return Node(OPERATORS[number], inputs, outputs >> 1, attributes, absent)
 
 
-def _read_attribute(reader: Reader) -> tuple[str, int, Any]:
+def _read_attribute(reader: Reader, tally: Tally) -> tuple[str, int, Any]:
     number = reader.varint()
     if number >= len(ATTRIBUTES):
         raise reader.fail(f"there is no attribute {number}")
     kind = reader.byte()
     if kind == TENSOR:
-        content: Any = _read_constant(reader)
+        content: Any = _read_constant(reader, tally)
     elif kind in (FLOAT, INT, STRING):
         content = _read_scalar(reader, kind)
     elif kind in (FLOATS, INTS, STRINGS):
-        content = tuple(_read_scalar(reader, kind - LISTS) for _ in range(reader.count()))
+        count = tally.items(reader.count())
+        content = tuple(_read_scalar(reader, kind - LISTS) for _ in range(count))
     else:
         raise reader.fail(f"there is no attribute type {kind}")
     name = ATTRIBUTES[number]
@@ -200,16 +206,16 @@ def _read_attribute(reader: Reader) -> tuple[str, int, Any]:
 def _read_scalar(reader: Reader, kind: int) -> Any:
     if kind == FLOAT:
         return struct.unpack("<f", reader.take(4))[0]
-    return reader.signed() if kind == INT else reader.text()
+    return reader.signed() if kind == INT else reader.text(MOST_NAME)
 
 
-def _read_tree(reader: Reader, next_leaf: int, depth: int) -> tuple[Tree, int]:
+def _read_tree(reader: Reader, tally: Tally, next_leaf: int, depth: int) -> tuple[Tree, int]:
     """(a tree, the number of leaves up to its end).
 
     `next_leaf`: the index that its first leaf gets.
     `depth`: how deep it is nested.
     """
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise reader.fail("arguments or results are nested too deep")
     tag = reader.byte()
     if tag == 0:
@@ -220,10 +226,10 @@ def _read_tree(reader: Reader, next_leaf: int, depth: int) -> tuple[Tree, int]:
         raise reader.fail(f"there is no structure {tag}")
     keys: list[str] = []
     branches: list[Tree] = []
-    for _ in range(reader.count()):
+    for _ in range(tally.add("parts of structures", reader.count())):
         if tag == 4:
-            keys.append(reader.text())
-        branch, next_leaf = _read_tree(reader, next_leaf, depth + 1)
+            keys.append(reader.text(MOST_NAME))
+        branch, next_leaf = _read_tree(reader, tally, next_leaf, depth + 1)
         branches.append(branch)
     if tag == 4:
         if len(set(keys)) < len(keys):

@@ -187,6 +187,9 @@ class Table:
         return Blocks(element, shape, bits, parts)
 
 
+NO_BLOCKS = Table({}, memoryview(b""))
+
+
 def read_table(body: memoryview, region: memoryview) -> Table:
     """The table of blocks; raises ShoeError for one that does not fit the blocks.
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shoestring.artifact.coding import entropy
+from shoestring.artifact.coding import entropy, work
 from shoestring.artifact.coding import matrices as context_coding
-from shoestring.artifact.coding.context import MOST_DIGITS
 from shoestring.artifact.format import blocks, indexed
+from shoestring.artifact.format.grids import FURTHEST, grid_of
+from shoestring.artifact.format.tensor_allowance import Allowance
+from shoestring.artifact.format.tensor_list import read_list
 from shoestring.artifact.format.tensors import (
     BFLOAT16,
     BLOCKS,
@@ -31,14 +33,12 @@ from shoestring.artifact.format.tensors import (
     Packed,
     Tensor,
     little_endian,
-    multiples,
     numbered,
     rotated,
 )
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import Writer, squeeze
 
-_FURTHEST = 1 << MOST_DIGITS  # integers coded in context are smaller than this
 _MOST_LEVELS = 1024  # with more levels, coding them in context saves little
 # The same for tensors of integers, which may have few values that are far apart. More values are
 # mostly neighbours, which a grid codes as well.
@@ -55,18 +55,18 @@ class Tensors:
     `stream`: the code stream.
     `plain`: the plain values.
     `packed`: how each tensor was coded.
+    `described`: the part of the tensor list that each tensor has.
     `blocks`: the bytes of all blocks, in order, for a file of version 4.
     `table`: where these are, by the index of their tensor.
-    `described`: the part of the tensor list that each tensor has.
     """
 
     headers: Writer = field(default_factory=Writer)
     stream: bytes = b""
     plain: Writer = field(default_factory=Writer)
     packed: list[Packed] = field(default_factory=list)
+    described: list[bytes] = field(default_factory=list)
     blocks: list[bytes] = field(default_factory=list)
     table: dict[int, indexed.Blocks] = field(default_factory=dict)
-    described: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class _Coded:
     `parts`: its parts of the code stream.
     `model_bits`: the length of these parts in bits, by the model of their symbols.
     `levels`: how many levels it has; 0 if it is not coded by levels.
+    `work`: what decoding it asks for, in nanoseconds, beyond what the list tells.
     """
 
     size: float
@@ -89,6 +90,7 @@ class _Coded:
     parts: tuple[entropy.Part, ...] = ()
     model_bits: float = 0.0
     levels: int = 0
+    work: int = 0
 
 
 def encode(
@@ -104,28 +106,26 @@ def encode(
     Raises ValueError for tensors that are not in the order of their `member`, and for more than
     MOST_AXES axes.
     """
-    out = Tensors()
-    parts: list[entropy.Part] = []
-    descriptions: list[tuple[Tensor, int, _Coded]] = []
-    steps = steps_of(tensors)
-    for index, (tensor, step) in enumerate(zip(tensors, steps, strict=True)):
-        best = min(_codings(tensor, smallest), key=lambda coded: (coded.size, coded.coding))
-        if best.coding in (RAW, PLANES) and tensor.bits.size >= BLOCKS_FROM:
-            out.table[index] = found = _in_blocks(tensor, out.blocks)
-            best = _Coded(sum(block.length for block in found.parts), BLOCKS)
-        parts += best.parts
-        out.plain += best.plain
-        descriptions.append((tensor, step, best))
-        advance("")
+    out, allowance = Tensors(), Allowance(tensors)
     out.headers.varint(len(tensors))
-    for tensor, step, best in descriptions:
+    parts: list[entropy.Part] = []
+    for index, (tensor, step) in enumerate(zip(tensors, steps_of(tensors), strict=True)):
+        best, asked = _best(tensor, smallest, allowance.next())
+        if best.coding in (RAW, PLANES) and tensor.bits.size >= BLOCKS_FROM:
+            out.table[index] = made = _in_blocks(tensor, out.blocks)
+            best = _Coded(sum(block.length for block in made.parts), BLOCKS)
+            asked = work.blocks(tensor.bits.size, made.bits, tensor.bits.itemsize)
+        allowance.spend(asked)
         header = description(tensor, step, best.coding) + best.header
+        parts += best.parts
         out.headers += header
         out.described.append(header)
+        out.plain += best.plain
         raw = len(best.plain) if best.coding != BLOCKS else int(best.size)
         out.packed.append(
             Packed(tensor, best.coding, best.model_bits, raw, len(header), best.levels)
         )
+        advance("")
     out.stream = entropy.encode(parts)
     return out
 
@@ -166,6 +166,32 @@ def _in_blocks(tensor: Tensor, region: list[bytes]) -> indexed.Blocks:
     return indexed.Blocks(tensor.element, tensor.bits.shape, bits, tuple(made))
 
 
+def _best(tensor: Tensor, smallest: bool, limit: int) -> tuple[_Coded, int]:
+    """(a tensor in the coding that takes the fewest bytes of those that are allowed, its work).
+
+    `limit`: the work that is allowed, in nanoseconds.
+    """
+    best = min(_codings(tensor, smallest), key=_order)
+    if (asked := _asked(tensor, best)) > limit:
+        others = [*_codings(tensor, smallest), *_codings(tensor, False, one_by_one=False)]
+        allowed = [coded for coded in others if _asked(tensor, coded) <= limit]
+        least = min(others, key=lambda coded: _asked(tensor, coded))
+        best = min(allowed or [least], key=_order)
+        asked = _asked(tensor, best)
+    return best, asked
+
+
+def _order(coded: _Coded) -> tuple[float, int]:
+    return coded.size, coded.coding
+
+
+def _asked(tensor: Tensor, coded: _Coded) -> int:
+    """The work of decoding a tensor that is coded so, in nanoseconds."""
+    listed = b"\1" + description(tensor, 1, coded.coding) + coded.header
+    (one,) = read_list(listed, 2, 1 << 62)
+    return one.work() + coded.work
+
+
 def description(tensor: Tensor, step: int, coding: int) -> bytes:
     """The beginning of a tensor's entry in the tensor list, before the fields of the coding.
 
@@ -187,8 +213,11 @@ def description(tensor: Tensor, step: int, coding: int) -> bytes:
     return bytes(out)
 
 
-def _codings(tensor: Tensor, smallest: bool) -> Iterator[_Coded]:
-    """The tensor in each coding that may be the smallest."""
+def _codings(tensor: Tensor, smallest: bool, one_by_one: bool | None = None) -> Iterator[_Coded]:
+    """The tensor in each coding that may be the smallest.
+
+    `one_by_one`: as `choose` takes it.
+    """
     flat = tensor.bits.reshape(-1)
     if not flat.any():
         yield _Coded(0, ZEROS)
@@ -197,18 +226,18 @@ def _codings(tensor: Tensor, smallest: bool) -> Iterator[_Coded]:
     yield from _sparse(flat)
     name, grid, most = ELEMENTS[tensor.element][0], None, _MOST_LEVELS
     fits = tensor.bits.ndim > 0 and context_coding.fits(tensor.bits.shape)
-    if name == "float32" and fits and (grid := _grid(tensor.bits)) is not None:
+    if name == "float32" and fits and (grid := grid_of(tensor.bits)) is not None:
         levels, scales = grid
         form, plain = _narrowest(tensor.element, scales.view(np.uint32))
         coding = GRID if len(scales) == 1 else GRIDS
-        yield from _in_context(levels, coding, form, plain, b"", smallest)
+        yield from _in_context(levels, coding, form, plain, b"", smallest, one_by_one)
     if (
         name in INTEGERS
         and fits
-        and np.abs(integers := tensor.array().astype(np.int64)).max() < _FURTHEST
+        and np.abs(integers := tensor.array().astype(np.int64)).max() < FURTHEST
     ):
         most = _MOST_INTEGER_LEVELS
-        yield from _in_context(integers, GRID, INTEGER_FORM, b"", b"", smallest)
+        yield from _in_context(integers, GRID, INTEGER_FORM, b"", b"", smallest, one_by_one)
     if not _few(flat):
         yield _planes(tensor.element, flat)
         return
@@ -218,7 +247,7 @@ def _codings(tensor: Tensor, smallest: bool) -> Iterator[_Coded]:
         return
     yield _levels(tensor.element, values, symbols, counts)
     if grid is None and fits and 1 < len(values) <= min(most, flat.size // 4):
-        yield from _levels_in_context(tensor, values, symbols, smallest)
+        yield from _levels_in_context(tensor, values, symbols, smallest, one_by_one)
     if len(values) > 256:
         yield _planes(tensor.element, flat)
 
@@ -254,7 +283,11 @@ def _levels(element: int, values: np.ndarray, symbols: np.ndarray, counts: np.nd
 
 
 def _levels_in_context(
-    tensor: Tensor, values: np.ndarray, symbols: np.ndarray, smallest: bool
+    tensor: Tensor,
+    values: np.ndarray,
+    symbols: np.ndarray,
+    smallest: bool,
+    one_by_one: bool | None,
 ) -> Iterator[_Coded]:
     numbers = numbered(tensor.element, values)
     if numbers.dtype.kind == "f" and np.isnan(numbers).any():
@@ -270,7 +303,9 @@ def _levels_in_context(
     fields.varint(len(values))
     fields.varint(zero)
     levels = integers[symbols].reshape(tensor.bits.shape)
-    yield from _in_context(levels, CONTEXT, form, plain, bytes(fields), smallest, len(values))
+    yield from _in_context(
+        levels, CONTEXT, form, plain, bytes(fields), smallest, one_by_one, len(values)
+    )
 
 
 def _in_context(
@@ -280,6 +315,7 @@ def _in_context(
     plain: bytes,
     fields: bytes,
     smallest: bool,
+    one_by_one: bool | None,
     count: int = 0,
 ) -> Iterator[_Coded]:
     """Integers coded in context, in tiles or one by one, or in both ways where `smallest`.
@@ -289,7 +325,8 @@ def _in_context(
     """
     both = smallest and levels.size > context_coding.FEW  # one by one is not always smaller
     for slow in (False, True) if both else (smallest,):
-        choice, notes = context_coding.choose(levels, slow)
+        account = work.Work(1 << 62)
+        choice, notes = context_coding.choose(levels, slow, account, one_by_one)
         header = Writer()
         context_coding.write(header, choice, form)
         header += fields
@@ -302,42 +339,8 @@ def _in_context(
             ((notes, None),),
             model_bits,
             count,
+            account.asked,
         )
-
-
-def _grid(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(integers in the tensor's shape, scales) whose products these float32 bits are.
-
-    There is one scale, or one for each slice along axis 0. None if there is no such grid, or if a
-    value is -0.0 or not finite.
-    """
-    values = bits.view(np.float32)
-    if (bits == 0x80000000).any() or not np.isfinite(values).all():
-        return None
-    slices = values.reshape(1, -1), values.reshape(len(values), -1)
-    for rows in slices if values.ndim > 1 and len(values) > 1 else slices[:1]:
-        sizes = np.where(rows == 0, np.inf, np.abs(rows)).min(1)
-        sizes[np.isinf(sizes)] = 0
-        for parts in (1, 2, 3, 4):
-            scales = (sizes / parts).astype(np.float32)
-            if (levels := _multiples_of(rows, scales)) is not None:
-                return levels.reshape(values.shape), scales
-    return None
-
-
-def _multiples_of(rows: np.ndarray, scales: np.ndarray) -> np.ndarray | None:
-    """The integers whose products with the scale of their row these values are, or None."""
-    divisors = np.where(scales > 0, scales, 1).astype(np.float64)[:, None]
-    # Most tensors have no grid, which the first columns show.
-    for part in (slice(0, 64), slice(None)):
-        with np.errstate(over="ignore"):
-            levels = np.rint(rows[:, part] / divisors)
-        if np.abs(levels).max() >= _FURTHEST:
-            return None
-        levels = levels.astype(np.int64)
-        if not np.array_equal(multiples(levels, scales[:, None]), rows[:, part].view(np.uint32)):
-            return None
-    return levels
 
 
 def _planes(element: int, flat: np.ndarray) -> _Coded:

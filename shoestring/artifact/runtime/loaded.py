@@ -19,6 +19,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content, Entries
 from shoestring.artifact.format.graph import Graph, Port
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor
+from shoestring.artifact.runtime import load_limits
 from shoestring.artifact.runtime.segments import cut
 from shoestring.artifact.runtime.session import (
     Feeds,
@@ -35,6 +36,10 @@ from shoestring.artifact.wire import ShoeError
 @dataclass(frozen=True)
 class OnnxRuntime:
     """ONNX Runtime on the processor. Files may be hostile, so time and memory are bounded.
+
+    A graph of more than about 2,000 nodes, tensors and constants, with few bytes of tensors (the
+    number grows with the root of the megabytes), loads without being optimised, and runs more
+    slowly. One of more than 24,576, and as many for each megabyte, is refused. See docs/format.md.
 
     Where llvmlite is installed (the extra `fast`), our own kernels compute layers of signs
     (`docs/binary.md`) between its runs. Otherwise ONNX Runtime computes them, as convolutions and
@@ -88,6 +93,7 @@ class Loaded:
         self._session: Session | None = None
         if isinstance(content, Entries):
             named = file.by_entry(content).items()
+            load_limits.check((entry.graph, entry.tensors) for _, entry in named)
             self.entries = {
                 name: Loaded(entry, threads=threads, runtime=runtime) for name, entry in named
             }
@@ -249,6 +255,7 @@ def load(
     *,
     threads: int | None = None,
     max_bytes: int = file.MAX_BYTES,
+    max_seconds: float | None = None,
     runtime: Runtime = ONNX_RUNTIME,
 ) -> Loaded:
     """The file at `path`, ready to run: `load(path)(x)`, or `load(path).encode(x)` for an entry.
@@ -257,11 +264,13 @@ def load(
     memory, each entry has its own copy of the tensors that it reads.
     `threads`: how many threads a run may use, 1 or more; None: as many as there are cores.
     `max_bytes`: the most memory that the tensors may take, in bytes.
+    `max_seconds`: the most work that decoding may be, by the account in docs/format.md; None: 1 s,
+        and 1 s for each MB of tensors. Raise both for a large file that you trust.
     `runtime`: `OnnxRuntime()`, or `OpenVINO()` for a file that you trust; see docs/runtimes.md.
     Raises ShoeError for a file that is damaged, needs more memory or cannot run, OSError for one
     that cannot be read, and ValueError for fewer than one thread.
     """
-    return Loaded(file.read_model(path, max_bytes), threads=threads, runtime=runtime)
+    return Loaded(file.read_model(path, max_bytes, max_seconds), threads=threads, runtime=runtime)
 
 
 def _near(name: Any, names: Iterable[str]) -> str:

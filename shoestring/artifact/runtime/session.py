@@ -15,6 +15,7 @@ import numpy as np
 from shoestring.artifact.format.graph import Graph
 from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.tensors import Tensor
+from shoestring.artifact.runtime import load_limits
 from shoestring.artifact.wire import ShoeError
 
 if TYPE_CHECKING:
@@ -170,8 +171,11 @@ def session(
     import onnxruntime
 
     refuse(graph, tensors)
+    load_limits.check([(graph, tensors)])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    if not load_limits.optimised(graph, tensors):
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -187,7 +191,7 @@ def session(
     old = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 27)
     off = ["ConstantFolding"] if old or not limits.fold else []
     try:
-        model = onnx_bytes(graph, tensors, segment=parts is not None)
+        model = onnx_bytes(load_limits.named_shortly(graph), tensors, segment=parts is not None)
         return onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], disabled_optimizers=off
         )
@@ -203,7 +207,8 @@ def first_line(error: Exception) -> str:
 
 
 def refuse(graph: Graph, tensors: list[Tensor]) -> None:
-    """Raises ShoeError for a graph that would abort the process of a runtime."""
+    """Raises ShoeError for a graph that would end the process of a runtime, or fill its memory."""
+    load_limits.check_axes(graph, tensors)
     static = enumerate((*tensors, *graph.constants), len(graph.inputs))
     single = {number for number, tensor in static if tensor.bits.size == 1}
     for node in graph.nodes:

@@ -26,7 +26,13 @@ from shoestring.kit.weights.sizes import RESIZABLE, resize
 from shoestring.kit.weights.state import spread
 
 
-def load_into(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_BYTES) -> nn.Module:
+def load_into(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    max_bytes: int = file.MAX_BYTES,
+    max_seconds: float | None = None,
+) -> nn.Module:
     """A copy of `model` with the weights of the file, to go on training.
 
     The weights are the file's, bit for bit. Each gets a state: zeros become a mask, levels a
@@ -35,7 +41,7 @@ def load_into(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_B
     `path`: the file.
     `model`: the module that the file was written from, or the one from before hidden units were
         removed: torch's own layers become as small as the file has them.
-    `max_bytes`: as `load` takes it.
+    `max_bytes`, `max_seconds`: as `load` takes them.
 
     The file does not say which state a weight had, so that the state is guessed. A scale that the
     file has is the one that was written. The guess differs from what was written where
@@ -56,7 +62,7 @@ def load_into(path: str | Path, model: nn.Module, *, max_bytes: int = file.MAX_B
     """
     model = bake(clone(model))
     parameters = parameters_of(model)
-    content = file.read_model(path, max_bytes)
+    content = file.read_model(path, max_bytes, max_seconds)
     integer_scales = scales_in(content)
     for index, (tensor, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):
         if tensor.member is None:

@@ -77,7 +77,9 @@ def _differing(module: Network, content: Content) -> str:
     )
 
 
-def from_shoe(path: str | Path, *, max_bytes: int = file.MAX_BYTES) -> Network:
+def from_shoe(
+    path: str | Path, *, max_bytes: int = file.MAX_BYTES, max_seconds: float | None = None
+) -> Network:
     """A .shoe file that runs, as a module without the class that it came from.
 
     It is otherwise like `from_onnx`. Weights on a grid stay on it, and activations that the file
@@ -87,10 +89,11 @@ def from_shoe(path: str | Path, *, max_bytes: int = file.MAX_BYTES) -> Network:
 
     `path`: of the file.
     `max_bytes`: the most that its tensors may take in memory.
+    `max_seconds`: the most work that decoding them may be, as `load` takes it.
 
     Raises ShoeError for a damaged file, and OperatorError as `from_onnx` does.
     """
-    return network(file.read(path, max_bytes), str(path))
+    return network(file.read(path, max_bytes, max_seconds), str(path))
 
 
 def network(

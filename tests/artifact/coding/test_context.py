@@ -3,6 +3,7 @@
 The model that docs/format.md states, at any speed, and that it is worth having.
 """
 
+import tracemalloc
 import zlib
 from dataclasses import astuple
 
@@ -14,11 +15,11 @@ from slow_context import POINTS, Slow, first_frequency, squash, stretch
 from test_entropy import SlowDecoder
 from tiers import repetitions
 
-from shoestring.artifact.coding import context, context_loop, context_tiles, entropy
+from shoestring.artifact.coding import context, context_loop, entropy, work
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.coding.context import REACH, SQUASH, STRETCH, Choice
 from shoestring.artifact.format.dictionary import DICTIONARY
-from shoestring.artifact.wire import Reader, Writer
+from shoestring.artifact.wire import Reader, ShoeError, Writer
 
 quiet = settings(derandomize=True, database=None, deadline=None, max_examples=repetitions(20, 100))
 rng = np.random.default_rng
@@ -168,7 +169,7 @@ def test_the_model_is_the_one_the_format_states(drawn):
 def test_large_blocks_are_cut_as_the_format_states(drawn, largest):
     choice, levels = drawn
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(context_tiles, "LARGEST_BLOCK", largest)
+        patch.setattr(work, "LARGEST_BLOCK", largest)
         assert context_coding.notes(choice, levels).tolist() == slow_notes(choice, levels, largest)
 
 
@@ -307,27 +308,55 @@ def test_what_follows_in_the_stream_comes_back(monkeypatch, machine_code):
     assert decoder.finished()
 
 
-def test_only_words_that_are_needed_are_looked_at(monkeypatch):
+def test_the_stream_is_not_copied_for_each_tensor(monkeypatch):
     """A small tensor before a large one must not copy the stream of the large one."""
-    seen = []
+    monkeypatch.setattr(context_loop, "_loop_for", lambda count: None)
+    small, choice = np.array([[1, 0, -1]]), Choice(0, digits=1)
+    notes = context_coding.notes(choice, small)
+    decoder = entropy.Decoder(rng(0).bytes(1 << 22) + entropy.encode([(notes, None)]))
+    tracemalloc.start()
+    assert context_coding.decode(choice, 1, 3, decoder)[0].shape == (1, 3)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 16
 
-    def loop(m, numbers, tables, words, notes):
-        seen.append(len(words))
-        return context_loop._loop(m, numbers, tables, words, notes)
 
+# -- the account of work
+
+
+@quiet
+@given(matrices())
+def test_reader_and_writer_count_the_same_work(drawn):
+    choice, levels = drawn
+    noting, decoding = work.Work(1 << 60), work.Work(1 << 60)
+    notes = context_coding.notes(choice, levels, noting)
+    decoder = entropy.Decoder(entropy.encode([(notes, None)]))
+    context_coding.decode(choice, *levels.shape, decoder, decoding)
+    assert decoding.asked == noting.asked
+    if not choice.tiles:
+        # Each bit after the first of a number, and each number that is not zero.
+        many = len(notes) - levels.size + np.count_nonzero(levels)
+        assert noting.asked == work.DECISION * many
+
+
+@pytest.mark.parametrize("machine_code", [False, True])
+def test_one_by_one_stops_where_the_work_is_spent(monkeypatch, machine_code):
+    loop = context_loop.compiled() if machine_code else None
+    if machine_code and loop is None:
+        pytest.skip("numba is not installed: there is no machine code")
     monkeypatch.setattr(context_loop, "_loop_for", lambda count: loop)
-    small, large = np.array([[1, 0, -1]]), rng(0).integers(-999, 1000, (100, 100))
-    first, second = Choice(0, digits=1), Choice(4, digits=10)
-    parts = [
-        (context_coding.notes(first, small), None),
-        (context_coding.notes(second, large), None),
-    ]
-    seen.clear()
-    decoder = entropy.Decoder(entropy.encode(parts))
-    assert np.array_equal(context_coding.decode(first, 1, 3, decoder)[0], small)
-    assert np.array_equal(context_coding.decode(second, 100, 100, decoder)[0], large)
-    assert seen[0] <= 6
-    assert decoder.finished()
+    levels = rng(0).integers(-100, 101, (30, 40))
+    choice = Choice(0, digits=7)
+    counted = work.Work(1 << 60)
+    data = entropy.encode([(context_coding.notes(choice, levels, counted), None)])
+    for short in (0, 1, counted.asked // 2, counted.asked - work.DECISION):
+        decoder, account = entropy.Decoder(data), work.Work(counted.asked - short)
+        if not short:
+            context_coding.decode(choice, *levels.shape, decoder, account)
+            assert account.asked == account.allowed
+            continue
+        with pytest.raises(ShoeError, match="raise max_seconds"):
+            context_coding.decode(choice, *levels.shape, decoder, account)
 
 
 def test_the_choice_has_the_places_that_the_page_gives():

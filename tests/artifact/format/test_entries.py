@@ -149,7 +149,7 @@ def test_what_a_writer_refuses():
     with pytest.raises(ValueError, match="the graph wants 2 tensors and there are 1"):
         file.pack(Entries({"a": graph}, tensors[:1]))
     long = replace(graph, nodes=(Node("Identity", (0,), 1),) * 9000, results=(3,))
-    with pytest.raises(ValueError, match="at most 16384 nodes and its graphs have 18000 together"):
+    with pytest.raises(ValueError, match="18,000 nodes"):
         file.pack(Entries({"a": long, "b": long}, tensors))
 
 
@@ -219,7 +219,7 @@ def test_more_nodes_together_than_one_graph_may_have():
     one = replace(
         several().graphs["encode"], nodes=(Node("Identity", (0,), 1),) * 9000, results=(5,)
     )
-    with pytest.raises(ShoeError, match="18000 nodes and 0 constants together, too many"):
+    with pytest.raises(ShoeError, match="18,000 nodes"):
         file.unpack_any(with_graphs(raw((b"a", encode(one)), (b"b", encode(one)))))
 
 

@@ -12,12 +12,13 @@ from slow_blocks import SlowBlock
 from slow_context import Slow, first_frequency
 from test_entropy import SlowDecoder
 
-from shoestring.artifact.coding import context, context_tiles, entropy, lanes
+from shoestring.artifact.coding import context, entropy, lanes, work
 from shoestring.artifact.coding import matrices as context_coding
-from shoestring.artifact.format import blocks, entries, file, indexed, tensors
+from shoestring.artifact.format import about, blocks, entries, file, graph_limits, indexed, tensors
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.dictionary import DICTIONARY
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
+from shoestring.artifact.runtime import load_limits
 from shoestring.artifact.wire import Reader, unsqueeze
 
 PAGE = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
@@ -53,8 +54,6 @@ def test_the_entries_are_graphs_as_the_page_lays_them_out():
     found = entries.decode(data := numbers(block("entries")))
     assert list(found) == ["a", "b"] and found["a"] == found["b"]
     assert entries.encode(found) == data
-    for limit in (entries.MOST_ENTRIES, graphs.MOST_NODES, tensors.MOST_TENSORS):
-        assert f"{limit:,}" in WORDS
     assert f"1 to {entries.MOST_ENTRIES}." in WORDS and entries._NAME.pattern in WORDS
 
 
@@ -209,15 +208,23 @@ def test_the_numbers_of_the_context_model():
     assert f"if place ≤ {context.ADAPTIVE}, and a chance of 32768" in WORDS
     assert f"at most 2^{np.log2(context_coding.MOST_ONE_BY_ONE):.0f} numbers" in WORDS
     assert f"in tiles, at most 2^{np.log2(context_coding.MOST_COLUMNS):.0f} columns" in WORDS
-    assert f"M = max(1, ⌊2^{np.log2(context_tiles.LARGEST_BLOCK):.0f} / C⌋)" in WORDS
+    assert f"M = max(1, ⌊2^{np.log2(work.LARGEST_BLOCK):.0f} / C⌋)" in WORDS
 
 
 def test_the_tables_and_limits_of_the_page():
     for number, (name, width) in tensors.ELEMENTS.items():
         assert f"| {number} | {name} | {width} |" in PAGE
     assert f"operator {OPERATORS.index('Gemm')}, Gemm" in PAGE
-    assert f"more than {graphs.MOST_NODES:,} nodes or {tensors.MOST_TENSORS:,} tensors" in PAGE
-    assert f"at most {graphs.MOST_NODES:,}. Of each" in PAGE
+    assert f"more than {tensors.MOST_TENSORS:,} tensors" in PAGE
+    assert f"number of notes, at most {about.MOST_NOTES:,};" in PAGE
+    assert f"at most {graph_limits.MOST['nodes']:,}. Of each" in PAGE
+    assert f"constants, at most {graph_limits.MOST['constants']:,}. Of each" in PAGE
+    rows = re.findall(r"\| (.+?) \| ([0-9,]+)(?: each)? \|\n", PAGE)
+    for what, most in graph_limits.MOST.items():
+        phrase = "lists and dictionaries of trees" if what == "parts of structures" else what
+        assert any(phrase.split(" and ")[0] in row and f"{most:,}" == n for row, n in rows), what
+    assert f"A text has at most {graph_limits.MOST_NAME} bytes" in PAGE
+    assert f"a list of an attribute {graph_limits.MOST_ITEMS:,} items" in WORDS
     assert f"the number of levels L (1 to {entropy.MOST_SYMBOLS:,}" in PAGE
     assert (
         f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
@@ -239,6 +246,15 @@ def test_the_tables_and_limits_of_the_page():
     assert (tensors.INTEGER_FORM, tensors.HALF, tensors.BFLOAT16) == (0, 1, 2)
     assert (graphs.FLOAT, graphs.INT, graphs.STRING, graphs.TENSOR) == (1, 2, 3, 4)
     assert (graphs.FLOATS, graphs.INTS, graphs.STRINGS) == (6, 7, 8)
+
+
+def test_the_limits_of_what_runs_a_graph():
+    assert f"more than {load_limits.FEW_PARTS:,} × √(1 + M) parts is not optimised" in WORDS
+    assert f"More than {load_limits.MOST_PARTS:,} × (1 + M) parts" in WORDS
+    assert f"more than {load_limits.MOST_TENSORS:,} × √(1 + M) tensors and constants" in WORDS
+    assert f"could have more than {tensors.MOST_AXES} axes is refused" in WORDS
+    for operator, nodes in load_limits._NODES.items():
+        assert re.search(f"`{operator}`(?: and `[A-Za-z]+`)? {nodes}\\b", WORDS), operator
 
 
 @pytest.mark.parametrize("names", [OPERATORS, ATTRIBUTES])

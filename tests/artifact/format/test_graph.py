@@ -1,14 +1,18 @@
 """Graphs come back as they were, and a graph that refers to what is not there is refused."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
+from hostile_graphs import fullest, made
 from samples import attributes, linear, nested, varied
 
+from shoestring.artifact.format import file
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import MOST_NODES, Node, OperatorError, Port
+from shoestring.artifact.format.graph import Node, OperatorError, Port
+from shoestring.artifact.format.graph_limits import MOST
 from shoestring.artifact.format.graph_reader import decode
 from shoestring.artifact.format.operators import ATTRIBUTES, OPERATORS
 from shoestring.artifact.format.tensors import tensor
@@ -112,16 +116,6 @@ def test_what_comes_later_cannot_even_be_written():
         replaced(results=(4,))
 
 
-def test_too_many_nodes():
-    node = Node("Abs", (0,), 1)
-    most = replaced(nodes=(node,) * MOST_NODES, results=(3,))
-    assert len(decode(most).nodes) == MOST_NODES
-    with pytest.raises(ValueError, match="at most 16384 nodes and this graph has 16385"):
-        replaced(nodes=(node,) * (MOST_NODES + 1))
-    with pytest.raises(ShoeError, match="over 16384"):
-        decode(prefix(0, MOST_NODES + 1))
-
-
 @pytest.mark.parametrize(
     ("name", "number"),
     [("blocksize", 0), ("batch_dims", -1), ("axis", 1 << 31), ("axis", -(1 << 31) - 1)],
@@ -152,7 +146,7 @@ def prefix(*numbers):
         (prefix(1, 1, 3, 0, 1 << 39, 1 << 39), "no tensor has the shape"),
         (prefix(1, 7, 1, 100, 0), "larger than the graph"),
         (prefix(1, 9, 1, 1, 2), "a bool is neither"),
-        (prefix(1 << 60), "over 32768"),
+        (prefix(1 << 60), "a list of 1152921504606846976 is longer"),
         (prefix(0, 1, 0, 1 << 60), "a list of 1152921504606846976 is longer"),
         (prefix(0, 1, len(OPERATORS)), f"no operator {len(OPERATORS)}"),
         (prefix(0, 1, 0, 0, 2, 1, len(ATTRIBUTES)), f"no attribute {len(ATTRIBUTES)}"),
@@ -227,3 +221,56 @@ def test_constants_of_whole_numbers_are_short():
         linear().graph, constants=(tensor(np.array([1, -1, 0, 300])),), results=(4,)
     )
     assert b"\x07\x01\x04\x02\x01\x00\xd8\x04" in graphs.encode(graph)
+
+
+MADE = made()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_graphs_that_have_too_much_are_refused_soon(name):
+    data, why = MADE[name]
+    began = time.process_time()
+    with pytest.raises(ShoeError, match=why):
+        file.unpack_any(data)
+    assert time.process_time() - began < 5
+
+
+def test_the_fullest_graph_is_read():
+    graph = file.unpack(fullest()).graph
+    assert len(graph.nodes) == MOST["nodes"]
+    assert sum(len(node.inputs) for node in graph.nodes) == MOST["references"]
+    assert sum(constant.bits.size for constant in graph.constants) == MOST["elements of constants"]
+
+
+def nest(depth):
+    return 0 if not depth else [nest(depth - 1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"inputs": (Port("x", 1),) * 1025}, "1,025 inputs"),
+        ({"outputs": (Port("x", 1),) * 1025, "results": (0,) * 1025}, "1,025 outputs"),
+        ({"inputs": tuple(Port("x", 1, (f"n{k}",) * 1) for k in range(1025))}, "1,025"),
+        ({"nodes": (Node("Abs", (0,), 1),) * 16385}, "16,385 nodes"),
+        ({"nodes": (Node("Concat", (0,) * 65537, 1),)}, "65,537 references"),
+        ({"nodes": (Node("Split", (0,), 127),) * 517}, "65,659 outputs of nodes"),
+        ({"nodes": (Node("Abs", (0,), 1, (("axes", 7, (1,) * 1025),)),)}, "1,025 items"),
+        ({"nodes": (Node("Einsum", (0,), 1, (("equation", 3, "i" * 257),)),)}, "257 bytes"),
+        ({"nodes": (Node("Abs", (0,), 1, (("mode", 8, ("i" * 257,)),)),)}, "257 bytes"),
+        ({"constants": (tensor(np.int8(1).reshape(())),) * 16385}, "16,385 constants"),
+        ({"constants": (tensor(np.zeros(131_073, np.int8)),)}, "131,073 elements"),
+        ({"inputs": (Port("x" * 257, 1, ("N",)),)}, "257 bytes"),
+        ({"inputs": (Port("x", 1, ("N" * 257,)),)}, "257 bytes"),
+        ({"arguments": ((0,), {"x" * 257: None})}, "257 bytes"),
+        ({"structure": [0, *[None] * 8200]}, "8,20. parts of structures"),
+        ({"structure": nest(17)}, "more than 16 deep"),
+    ],
+)
+def test_what_a_reader_refuses_is_not_written(changes, why):
+    with pytest.raises(ValueError, match=why):
+        replaced(**changes)
+
+
+def test_the_deepest_structure_is_read():
+    assert decode(replaced(structure=nest(16))).structure == nest(16)

@@ -395,7 +395,7 @@ def named(*names, notes=(), more=b"", count=None):
         (b"\2\7\7", named("a", "b", "c"), r"left|too many|longer"),
         (b"\1\7", named("a", notes=("k",), count=1), "1 bytes are wanted"),
         (b"\1\7", named("a", notes=("k", "v", "k", "w")), "have the same name"),
-        (b"\1\7", named("a", count=1 << 40), "a list of 1099511627776 is longer"),
+        (b"\1\7", named("a", count=1 << 40), "the number 1099511627776 is over 65536"),
         (b"\1\7", named("a", more=b"!"), "1 bytes too many"),
         (b"\1\7", b"", "1 bytes are wanted"),
         (b"\1\x87\0", named("a"), "not numbered one after the other"),

@@ -20,8 +20,9 @@ from made_blocks import (
     mutant,
     with_tensor,
 )
-from test_decoder import MAX_BYTES, NODE, inspect, nested_graph, stripped, told, two_entries
+from test_decoder import MAX_BYTES, NODE, inspect, nested_graph, two_entries
 from tiers import EVERYTHING, repetitions
+from told import stripped, told
 
 from shoestring.artifact.coding import lanes_loop
 from shoestring.artifact.format import blocks, entries
