@@ -239,8 +239,10 @@ function formed({ form, element, width }, plain, n) {
   }
   fromHalf ??= Float32Array.from({ length: 65536 }, (_, bits) => fromFloat16(bits));
   const values = new Float32Array(n);
-  for (let i = 0; i < n; i++) values[i] = fromHalf[halves[i]];
-  if (values.some(Number.isNaN)) throw plain.fault("a float16 that is not a number");
+  for (let i = 0; i < n; i++) {
+    if ((halves[i] & 0x7fff) > 0x7c00) throw plain.fault("a float16 that is not a number");
+    values[i] = fromHalf[halves[i]];
+  }
   return new Uint32Array(values.buffer);
 }
 

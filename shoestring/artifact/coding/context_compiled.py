@@ -158,46 +158,20 @@ def _scatter(nears: Any, fars: Any, row: int, column: int, width: int, size: int
             fars[1 - this, column - width] += 3
 
 
+# With an argument to a line, these would be mostly arguments.
+# fmt: off
 def _rest(
-    seen: Any,
-    totals: Any,
-    weights: Any,
-    nodes: Any,
-    column: int,
-    group: int,
-    near: int,
-    far: int,
-    strength: float,
-    rate: int,
-    digits: int,
-    known: int,
-    state: Any,
-    left: int,
-    words: Any,
-    tables: Any,
-    notes: Any,
-    used: int,
+    seen: Any, totals: Any, weights: Any, nodes: Any, column: int, group: int, near: int, far: int,
+    strength: float, rate: int, digits: int, known: int, state: Any, left: int, words: Any,
+    tables: Any, notes: Any, used: int,
 ) -> Any:
     """(magnitude, state, words left, decisions) after the sign: lengths, then digits."""
     magnitude, length, prefix, decoding = abs(known), 1, 1, len(notes) == 0
     while length < digits:
         told = -1 if decoding else (1 if magnitude >> length else 0)
         bit, state, left, chance = _decide(
-            seen,
-            totals,
-            weights,
-            length + 1,
-            column,
-            group,
-            near,
-            far,
-            strength,
-            rate,
-            told,
-            state,
-            left,
-            words,
-            tables,
+            seen, totals, weights, length + 1, column, group, near, far, strength, rate, told,
+            state, left, words, tables,
         )
         if not decoding:
             notes[used] = 2 * chance + bit
@@ -222,24 +196,30 @@ def _rest(
     return prefix, state, left, used
 
 
+def _full(
+    seen: Any, totals: Any, weights: Any, nodes: Any, place: int, group: int, near: int, far: int,
+    near_sign: int, far_sign: int, strength: float, rate: int, digits: int, known: int, state: Any,
+    left: int, words: Any, tables: Any, notes: Any, used: int,
+) -> Any:
+    """(number, state, words left, decisions) of a number that is not zero."""
+    decoding = len(notes) == 0
+    positive, state, left, chance = _decide(
+        seen, totals, weights, 1, place, group, _NEARS + near_sign, _FARS + far_sign, strength,
+        rate, -1 if decoding else (1 if known > 0 else 0), state, left, words, tables,
+    )
+    if not decoding:
+        notes[used] = 2 * chance + positive
+    magnitude, state, left, used = _rest(
+        seen, totals, weights, nodes, place, group, near, far, strength, rate, digits, known, state,
+        left, words, tables, notes, used + 1,
+    )
+    return magnitude if positive else -magnitude, state, left, used
+
+
 def _loop(
-    shape: Any,
-    strength: float,
-    rate: int,
-    digits: int,
-    seen: Any,
-    totals: Any,
-    weights: Any,
-    nodes: Any,
-    nears: Any,
-    fars: Any,
-    numbers: Any,
-    words: Any,
-    left: int,
-    state: Any,
-    notes: Any,
-    tables: Any,
-    most: int,
+    shape: Any, strength: float, rate: int, digits: int, seen: Any, totals: Any, weights: Any,
+    nodes: Any, nears: Any, fars: Any, numbers: Any, words: Any, left: int, state: Any, notes: Any,
+    tables: Any, most: int,
 ) -> Any:
     """Decode the matrix, or note its bits: (decisions, words left, state).
 
@@ -262,72 +242,23 @@ def _loop(
                 known = numbers[at]
                 told = 1 if known != 0 else 0
             bit, state, left, chance = _decide(
-                seen,
-                totals,
-                weights,
-                0,
-                place,
-                group,
-                near,
-                far,
-                strength,
-                rate,
-                told,
-                state,
-                left,
-                words,
-                tables,
+                seen, totals, weights, 0, place, group, near, far, strength, rate, told, state,
+                left, words, tables,
             )
             if not decoding:
                 notes[used] = 2 * chance + bit
-            used += 1
-            size = 0
+            used, size = used + 1, 0
             if bit == 0:
                 continue
             empty = False
             near_sign, far_sign = _signs(numbers, row, column, columns, width)
-            positive, state, left, chance = _decide(
-                seen,
-                totals,
-                weights,
-                1,
-                place,
-                group,
-                _NEARS + near_sign,
-                _FARS + far_sign,
-                strength,
-                rate,
-                -1 if decoding else (1 if known > 0 else 0),
-                state,
-                left,
-                words,
-                tables,
-            )
-            if not decoding:
-                notes[used] = 2 * chance + positive
-            magnitude, state, left, used = _rest(
-                seen,
-                totals,
-                weights,
-                nodes,
-                place,
-                group,
-                near,
-                far,
-                strength,
-                rate,
-                digits,
-                known,
-                state,
-                left,
-                words,
-                tables,
-                notes,
-                used + 1,
+            number, state, left, used = _full(
+                seen, totals, weights, nodes, place, group, near, far, near_sign, far_sign,
+                strength, rate, digits, known, state, left, words, tables, notes, used,
             )
             if decoding:
-                numbers[at] = magnitude if positive else -magnitude
-            size = 2 if magnitude > 1 else 1
+                numbers[at] = number
+            size = 2 if abs(number) > 1 else 1
             _scatter(nears, fars, row, column, width, size)
             full += 1
             if used + full > most:
@@ -336,6 +267,9 @@ def _loop(
         if not empty:
             nears[2] = 0
     return used + full, left, state
+
+
+# fmt: on
 
 
 @cache
@@ -347,7 +281,7 @@ def loop() -> Any:
         return None
     scope = dict(globals())
     names = ("_sign", "_signs", "_scatter", "_code", "_feature", "_learned", "_counted")
-    for name in (*names, "_decide", "_rest", "_loop"):
+    for name in (*names, "_decide", "_rest", "_full", "_loop"):
         function = globals()[name]
         made = type(function)(function.__code__, scope, name)
         scope[name] = njit(cache=True, error_model="numpy")(made)
