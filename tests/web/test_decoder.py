@@ -21,6 +21,8 @@ from hostile_graphs import fullest, made
 from tiers import EVERYTHING, repetitions
 from told import crc, stripped, told, told_graph
 
+from shoestring.artifact.coding.work import Work
+from shoestring.artifact.format import tensor_reader
 from shoestring.artifact.format.file import (
     ENTRIES_VERSION,
     GRAPH,
@@ -497,3 +499,49 @@ def test_graphs_that_have_too_much_are_refused_by_both(tmp_path):
         assert re.search(why.replace(",", ""), line["error"]), line["error"]
         assert line["milliseconds"] < 10_000
     assert stripped(last)["graph"] == told_graph(unpack_any(paths[-1].read_bytes()).graph)
+
+
+def test_both_decoders_count_the_same_work(tmp_path, monkeypatch):
+    """With just the seconds that a file asks for it is read; with a nanosecond less it is not."""
+    accounts: list[Work] = []
+
+    class Kept(Work):
+        def __init__(self, allowed: int) -> None:
+            super().__init__(allowed)
+            accounts.append(self)
+
+    monkeypatch.setattr(tensor_reader, "Work", Kept)
+    rng = np.random.default_rng(1)
+    files = [path.read_bytes() for path in GOLDEN]
+    files += [
+        pack(random_content(rng, 300), smallest=bool(i % 2)) for i in range(repetitions(20, 200))
+    ]
+    asked = []
+    for number, data in enumerate(files):
+        (tmp_path / f"{number}.shoe").write_bytes(data)
+        unpack_any(data)
+        asked.append(accounts[-1].asked)
+    (tmp_path / "asked.json").write_text(json.dumps(asked))
+    found = evaluate(f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ decode }} from "./shoe.js";
+        const folder = {json.dumps(str(tmp_path))};
+        const asked = JSON.parse(readFileSync(`${{folder}}/asked.json`, "utf8"));
+        const said = asked.map((nanoseconds, i) => [0, 1].map((less) => {{
+          try {{
+            const bytes = new Uint8Array(readFileSync(`${{folder}}/${{i}}.shoe`));
+            decode(bytes, {{ maxSeconds: (nanoseconds - less) / 1e9 }});
+            return "";
+          }} catch (error) {{
+            return error.message;
+          }}
+        }}));
+        console.log(JSON.stringify(said));
+    """)
+    assert isinstance(found, list)
+    wrong = [
+        (number, said)
+        for number, said in enumerate(found)
+        if asked[number] and (said[0] or "maxSeconds" not in said[1])
+    ]
+    assert not wrong, wrong[:5]
