@@ -375,19 +375,23 @@ def test_the_borders_of_what_is_allowed(files, tmp_path: Path):
 
 
 def test_memory_is_claimed_before_a_block_is_read(tmp_path: Path):
-    """A tensor of 2^24 bytes, which count 4 bytes each, and one of 2^40 without its blocks."""
+    """A tensor of 2^24 bytes, which count 4 bytes each, and one of 2^40 without its blocks.
+
+    Decoding a block of 2^22 takes 2^25 bytes for a while.
+    """
+    most = (1 << 26) + (1 << 25)
     blocks_of_fives = InBlocks(0, 22, (b"\0\1\5",) * 4)
     made = Parts(b"\1\x48\2\x80\x80\x80\x08", b"\1\1a\0", in_blocks=(blocks_of_fives,)).made()
     path = tmp_path / "large.shoe"
     path.write_bytes(made)
-    unpack_any(made, 1 << 26)
+    unpack_any(made, most)
     with pytest.raises(ShoeError):
-        unpack_any(made, (1 << 26) - 1)
-    limits = [(1 << 26) - 1, 1 << 26]
+        unpack_any(made, most - 1)
+    limits = [most - 1, most]
     errors = ["error" in inspect([path], f"--max-bytes={limit}")[0] for limit in limits]
     assert errors == [True, False]
-    most = Parts(b"\1\x48\2" + b"\x80" * 5 + b"\x20", b"\1\1a\0", in_blocks=(blocks_of_fives,))
-    assert compared([most.made()], tmp_path) == [False]
+    larger = Parts(b"\1\x48\2" + b"\x80" * 5 + b"\x20", b"\1\1a\0", in_blocks=(blocks_of_fives,))
+    assert compared([larger.made()], tmp_path) == [False]
 
 
 def test_changed_files_are_accepted_by_both_decoders_or_by_neither(tmp_path: Path):
