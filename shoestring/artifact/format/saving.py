@@ -87,6 +87,7 @@ def save_first(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
             with contextlib.suppress(OSError):  # another was first, or there are no links here
                 os.link(temporary, path)
         if not path.exists():

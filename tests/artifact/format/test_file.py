@@ -264,7 +264,7 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(saving.tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(saving.tempfile, "mkstemp", refuse)
     with pytest.raises(PermissionError, match="may be written"):
         save(tmp_path / "model.shoe", b"x")
     assert not os.listdir(tmp_path)

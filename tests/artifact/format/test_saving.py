@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from shoestring.artifact import read, save
 from shoestring.artifact.checkpoints import checkpoint, streaming
-from shoestring.artifact.format.saving import replacing
+from shoestring.artifact.format.saving import replacing, save_first
 
 posix = pytest.mark.skipif(
     os.name != "posix", reason="links, pipes and devices as POSIX systems have them"
@@ -93,7 +93,7 @@ def test_a_disk_without_room_leaves_the_old_file(tmp_path):
 
 LEFT = """
 import os, sys, time
-from shoestring.artifact.format.saving import replacing
+from shoestring.artifact.format.saving import replacing, save_first
 with replacing(sys.argv[1]) as file:
     file.write(b"half of it")
     print(os.listdir(os.path.dirname(sys.argv[1])), flush=True)
@@ -126,6 +126,15 @@ def test_what_a_killed_write_leaves_is_cleared_by_the_next_and_nothing_else(tmp_
     save(tmp_path / "another.shoe", b"new")
     assert sorted(os.listdir(tmp_path)) == [".shoe-notes", "another.shoe", "model.shoe"]
     assert path.read_bytes() == b"new"
+
+
+def test_of_two_that_write_a_file_first_the_first_does(tmp_path):
+    path, other = tmp_path / "sample.json", tmp_path / "other"
+    other.write_bytes(b"")
+    save_first(path, b"one")
+    save_first(path, b"two")
+    assert path.read_bytes() == b"one" and path.stat().st_mode == other.stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == ["other", "sample.json"]
 
 
 def test_an_error_while_a_file_is_written_leaves_the_old_one(tmp_path):
