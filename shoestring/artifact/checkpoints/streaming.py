@@ -30,6 +30,7 @@ from shoestring.artifact.format.tensors import BLOCKS, Packed, Tensor, little_en
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError, Writer
 
+_LEAST = 1 << 15  # elements of a tensor in blocks; fewer ask for more work than they declare
 _MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
 Advance = Callable[[str], None]
 """Called with "" after each block."""
@@ -98,7 +99,7 @@ def _large(tensors: list[Tensor]) -> list[int]:
     least = tensor_writer.BLOCKS_FROM
     small = sum(tensor.bits.nbytes for tensor in tensors if tensor.bits.size < least)
     if small > _MOST_SMALL:
-        least = 1 << blocks.LEAST_BITS
+        least = _LEAST
     return [index for index, tensor in enumerate(tensors) if tensor.bits.size >= least]
 
 

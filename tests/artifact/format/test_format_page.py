@@ -260,17 +260,3 @@ def test_the_limits_of_what_runs_a_graph():
 @pytest.mark.parametrize("names", [OPERATORS, ATTRIBUTES])
 def test_lists_are_plain_names(names):
     assert all(re.fullmatch(r"[A-Za-z_0-9]+", name) for name in names)
-
-
-def test_the_costs_of_the_page_are_those_of_the_account():
-    stated = [int(n.replace(",", "")) for n in re.findall(r"\| \*\*([\d,]+)\*\* \|", PAGE)]
-    assert stated == [
-        *(work.TENSOR, work.AXIS, work.ELEMENT, work.LEVELS, work.LEVEL),
-        *(work.TABLE, work.ENTRY, work.SYMBOL, work.SYMBOL_BIT, work.PLANE, work.PLANE_ELEMENT),
-        *(work.NUMBER, work.MATRIX, work.ROW, work.COLUMN, work.DECISION),
-        *(work.TILED, work.TILE, work.PASS, work.CONTEXT, work.TILED_DECISION),
-        *(work.BLOCK, work.LANES, work.STEP, work.LANE_SYMBOL),
-    ]
-    assert work.allowance(10**6) == 2 * work.SECOND
-    assert work.allowance(0, 1) - work.allowance(0) == work.OLD_BYTE == 66_000
-    assert "+ 66,000 × bytes of the code stream" in PAGE

@@ -166,7 +166,8 @@ def test_the_page_has_the_costs():
     costs = [int(cost.replace(",", "")) for cost in re.findall(r"\*\*([\d,]+)\*\*", section)]
     names = (
         "TENSOR AXIS ELEMENT LEVELS LEVEL TABLE ENTRY SYMBOL SYMBOL_BIT PLANE PLANE_ELEMENT NUMBER "
-        "MATRIX ROW COLUMN DECISION TILED TILE PASS CONTEXT TILED_DECISION"
+        "MATRIX ROW COLUMN DECISION TILED TILE PASS CONTEXT TILED_DECISION BLOCK LANES STEP "
+        "LANE_SYMBOL"
     )
     assert costs == [getattr(work, name) for name in names.split()]
     assert work.OLD_BYTE == 24 * work.DECISION
