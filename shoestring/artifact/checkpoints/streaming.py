@@ -23,7 +23,7 @@ from shoestring.artifact.checkpoints.packing import (
     seen,
     unchanged,
 )
-from shoestring.artifact.format import about, blocks, indexed, tensor_writer
+from shoestring.artifact.format import about, blocks, indexed, list_writer, tensor_writer
 from shoestring.artifact.format.file import Checkpoint
 from shoestring.artifact.format.saving import replacing
 from shoestring.artifact.format.tensors import BLOCKS, Packed, Tensor, little_endian
@@ -32,6 +32,7 @@ from shoestring.artifact.wire import ShoeError, Writer
 
 _LEAST = 1 << 15  # elements of a tensor in blocks; fewer ask for more work than they declare
 _MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
+_FEW = 1 << 22  # elements of a checkpoint whose small tensors are worth coding in context
 Advance = Callable[[str], None]
 """Called with "" after each block."""
 
@@ -160,6 +161,7 @@ def _write_index(
     small = tensor_writer.encode(
         [replace(content.tensors[index], member=place) for place, index in enumerate(order)],
         smallest=smallest,
+        contexts=smallest or sum(tensor.bits.size for tensor in content.tensors) < _FEW,
     )
     headers = Writer()
     headers.varint(len(content.tensors))
@@ -170,11 +172,11 @@ def _write_index(
             headers += coded[index]
             continue
         begin = len(headers)
-        headers += tensor_writer.description(tensor, 1, BLOCKS)
+        headers += list_writer.description(tensor, 1, BLOCKS)
         taken = sum(block.length for block in in_blocks[index].parts)
         packed[index] = Packed(tensor, BLOCKS, 0.0, taken, len(headers) - begin)
     names = about.encode(content.names, content.notes, indexed.VERSION)
-    listed = tensor_writer.shorter(bytes(headers))
+    listed = list_writer.shorter(bytes(headers))
     table = indexed.write_table(in_blocks)
     size = writer.close([b"", listed, names, small.stream, table, bytes(small.plain)])
     return [packed[index] for index in range(len(content.tensors))], size

@@ -27,6 +27,7 @@ MOST_TABLES = 8
 SEGMENT = 1 << 12  # symbols with one table; a multiple of MOST_LANES
 _ROUNDS = 2  # of clustering
 _NOISE = 0.997  # several tables do not help where one saves less than the rest
+_NOISE_BITS, _SAMPLED = 7.95, 1 << 14  # bytes of so many bits in a sample of so many are noise
 COMPILED_FROM = 1 << 23
 """So many symbols take numpy as long as the compiled loops take to load."""
 
@@ -38,30 +39,34 @@ def lanes_for(count: int) -> int:
 
 @dataclass(frozen=True)
 class Tables:
-    """The frequencies of symbols.
+    """The frequencies of bytes.
 
-    `frequencies`: tables × symbols, each row with the sum TOTAL.
+    `lowest`: the least byte that has one.
+    `frequencies`: tables × bytes from the lowest on, each row with the sum TOTAL.
     `choice`: the table of each segment, an index into the rows.
-    `bytes`: about how many bytes the symbols and the tables take.
+    `bytes`: about how many bytes the coded bytes and the tables take.
     """
 
+    lowest: int
     frequencies: np.ndarray
     choice: np.ndarray
     bytes: float = 0.0
 
-    def starts(self) -> np.ndarray:
-        """Tables × symbols: the sum of the frequencies before each symbol."""
-        return np.cumsum(self.frequencies, 1) - self.frequencies
+    def all(self) -> np.ndarray:
+        """Tables × 256: the frequency of each byte."""
+        whole = np.zeros((len(self.frequencies), 256), np.int64)
+        whole[:, self.lowest : self.lowest + self.frequencies.shape[1]] = self.frequencies
+        return whole
 
     def slots(self) -> tuple[np.ndarray, np.ndarray]:
-        """(symbol, frequency + 2^16 × distance from the symbol's start) of each of TOTAL numbers.
+        """(byte, its frequency + 2^16 × distance from its start) of each of TOTAL numbers.
 
         Both are tables × TOTAL, as uint8 and uint32.
         """
         symbols = np.empty((len(self.frequencies), TOTAL), np.uint8)
         steps = np.empty((len(self.frequencies), TOTAL), np.uint32)
-        every, numbers = np.arange(self.frequencies.shape[1]), np.arange(TOTAL)
-        for row, frequencies in enumerate(self.frequencies):
+        every, numbers = np.arange(256), np.arange(TOTAL)
+        for row, frequencies in enumerate(self.all()):
             symbols[row] = np.repeat(every, frequencies)
             starts = np.cumsum(frequencies) - frequencies
             found = symbols[row]
@@ -69,39 +74,53 @@ class Tables:
         return symbols, steps
 
 
-def tables_for(symbols: np.ndarray, count: int, fast: bool) -> Tables:
-    """The tables with which symbols take the fewest bits of those tried: one table, or several.
+def is_noise(plane: np.ndarray) -> bool:
+    """Whether coding the bytes saves almost nothing, judged on a sample."""
+    if len(plane) < 2 * _SAMPLED:
+        return False
+    counts = np.bincount(plane[:: len(plane) // _SAMPLED], minlength=256)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum()) > _NOISE_BITS
 
-    `symbols`: uint8, each below `count`.
+
+def tables_for(plane: np.ndarray, fast: bool) -> Tables:
+    """The tables with which bytes take the fewest bits of those tried: one table, or several.
+
+    `plane`: one byte or more.
     `fast`: whether to use the compiled loops.
     """
-    segments = -(-len(symbols) // SEGMENT)
-    counts = _histograms(symbols, segments, count, fast)
-    one = _weighed(counts, np.zeros(segments, np.uint8))
+    segments = -(-len(plane) // SEGMENT)
+    counts = _histograms(plane, segments, fast)
+    used = np.flatnonzero(counts.any(0))
+    lowest = int(used[0])
+    counts = counts[:, lowest : int(used[-1]) + 1]
+    one = _weighed(lowest, counts, np.zeros(segments, np.uint8))
     number = min(MOST_TABLES, segments // 8)
-    if number < 2 or one.bytes > _NOISE * len(symbols):
+    if number < 2 or one.bytes > _NOISE * len(plane):
         return one
     _, choice = np.unique(_clusters(counts, number), return_inverse=True)
-    return min(one, _weighed(counts, choice.astype(np.uint8)), key=lambda tables: tables.bytes)
+    several = _weighed(lowest, counts, choice.astype(np.uint8))
+    return min(one, several, key=lambda tables: tables.bytes)
 
 
-def _weighed(counts: np.ndarray, choice: np.ndarray) -> Tables:
-    """The tables for segments with these counts (segments × symbols), given the choice of each."""
+def _weighed(lowest: int, counts: np.ndarray, choice: np.ndarray) -> Tables:
+    """The tables for segments with these counts (segments × bytes), given the choice of each."""
     grouped = _grouped(counts, choice, int(choice.max()) + 1).astype(np.int64)
     frequencies = _normalised(grouped)
     chances = np.maximum(frequencies, 1) / TOTAL
     bits = -(grouped * np.log2(chances)).sum()
     sizes = frequencies.size + np.count_nonzero(frequencies > 127)
-    return Tables(frequencies, choice, float(bits / 8 + sizes + len(choice) * (len(grouped) > 1)))
+    size = bits / 8 + sizes + len(choice) * (len(grouped) > 1)
+    return Tables(lowest, frequencies, choice, float(size))
 
 
-def _histograms(symbols: np.ndarray, segments: int, count: int, fast: bool) -> np.ndarray:
-    """Segments × symbols: how often each symbol occurs in each segment."""
+def _histograms(plane: np.ndarray, segments: int, fast: bool) -> np.ndarray:
+    """Segments × 256: how often each byte occurs in each segment."""
     if fast:
-        return lanes_loop.compiled().histograms(symbols, segments, count, SEGMENT)
+        return lanes_loop.compiled().histograms(plane, segments, SEGMENT)
     return np.stack(
         [
-            np.bincount(symbols[start : start + SEGMENT], minlength=count)
+            np.bincount(plane[start : start + SEGMENT], minlength=256)
             for start in range(0, segments * SEGMENT, SEGMENT)
         ]
     )
@@ -151,7 +170,8 @@ def encode(
     `carried`: a number below 2^16 for each lane, which the decoder is left with (uint16).
     """
     states = carried.astype(np.uint32) | np.uint32(LOWEST)
-    frequencies, starts = tables.frequencies, tables.starts()
+    frequencies = tables.all()
+    starts = np.cumsum(frequencies, 1) - frequencies
     if fast:
         return lanes_loop.compiled().encode(symbols, frequencies, starts, tables.choice, states)
     return _encode(symbols, frequencies, starts, tables.choice, states)

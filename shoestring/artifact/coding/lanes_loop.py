@@ -36,10 +36,10 @@ def compiled() -> Loops:
     fast = njit(cache=True, nogil=True)
     decoding, encoding, counting = fast(_decode), fast(_encode), fast(_count)
 
-    def histograms(symbols: np.ndarray, segments: int, count: int, segment: int) -> np.ndarray:
+    def histograms(symbols: np.ndarray, segments: int, segment: int) -> np.ndarray:
         counts = np.zeros((segments, 4, 256), np.uint32)
         counting(symbols, counts, segment)
-        return counts.sum(1, dtype=np.int64)[:, :count]
+        return counts.sum(1, dtype=np.int64)
 
     def encode(
         symbols: np.ndarray,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoestring.artifact.coding import lanes
-from shoestring.artifact.format.tensors import ELEMENTS, rotated, unsigned
+from shoestring.artifact.coding import lanes, planes_loop
+from shoestring.artifact.format.tensors import ELEMENTS, FLOATS, rotated, unsigned
 from shoestring.artifact.wire import Reader, Writer
 
 PLANES, SPARSE, LEVELS = range(3)
@@ -52,13 +52,18 @@ def encode(bits: np.ndarray, element: int, fast: bool = False) -> bytes:
         bits = bits[given]
     else:
         out.append(PLANES)
-    for plane in _split(rotated(element, bits, 1)):
+    for plane in _split(bits, element, fast):
         parts.plane(plane)
     return parts.closed()
 
 
-def _split(numbers: np.ndarray) -> list[np.ndarray]:
-    """The planes of numbers, from the highest to the lowest."""
+def _split(bits: np.ndarray, element: int, fast: bool) -> list[np.ndarray]:
+    """The planes of elements, from the highest to the lowest."""
+    if bits.itemsize == 1:
+        return [bits]
+    if fast:
+        return planes_loop.split(bits, ELEMENTS[element][0] in FLOATS)
+    numbers = rotated(element, bits, 1)
     apart = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).view(np.uint8)
     apart = apart.reshape(-1, numbers.itemsize)
     return [np.ascontiguousarray(apart[:, i]) for i in reversed(range(numbers.itemsize))]
@@ -72,54 +77,59 @@ class _Parts:
 
     def __init__(self, out: Writer, fast: bool) -> None:
         self.out, self.fast = out, fast
-        self.planes: list[tuple[np.ndarray, lanes.Tables, int] | bytes] = []
+        self.planes: list[tuple[np.ndarray, lanes.Tables] | bytes] = []
         self.stored: list[np.ndarray] = []
 
     def plane(self, plane: np.ndarray) -> None:
         """Add a plane, in the way that takes the fewest bytes."""
-        lowest, highest = (int(plane.min()), int(plane.max())) if len(plane) else (0, 0)
-        if lowest == highest:
-            self.planes.append(bytes([CONSTANT, lowest]))
+        if not len(plane):
+            self.planes.append(bytes([CONSTANT, 0]))
             return
-        symbols, count = plane - np.uint8(lowest), highest - lowest + 1
-        tables = lanes.tables_for(symbols, count, self.fast)
-        if tables.bytes + lanes.lanes_for(len(plane)) * 2 < _WORTH * len(plane):
-            self.planes.append((symbols, tables, lowest))
-        else:
-            self.planes.append(bytes([STORED]))
-            self.stored.append(plane)
+        if not lanes.is_noise(plane):
+            tables = lanes.tables_for(plane, self.fast)
+            if tables.frequencies.shape[1] == 1:
+                self.planes.append(bytes([CONSTANT, tables.lowest]))
+                return
+            if tables.bytes + lanes.lanes_for(len(plane)) * 2 < _WORTH * len(plane):
+                self.planes.append((plane, tables))
+                return
+        self.planes.append(bytes([STORED]))
+        self.stored.append(plane)
 
     def closed(self) -> bytes:
         """The bytes of the block."""
-        stored = np.concatenate([*self.stored, np.empty(0, np.uint8)])
-        at = 0
+        parts: list[bytes | memoryview] = [bytes(self.out)]
+        stored = [plane.data for plane in self.stored]
         for plane in self.planes:
             if isinstance(plane, bytes):
-                self.out += plane
+                parts.append(plane)
                 continue
-            symbols, tables, lowest = plane
-            number = lanes.lanes_for(len(symbols))
-            carried = np.zeros(2 * number, np.uint8)
-            taken = stored[at : at + 2 * number]
-            carried[: len(taken)] = taken
-            at += len(taken)
-            made = lanes.encode(symbols, tables, carried.view("<u2").astype(np.uint16), self.fast)
-            self._coded(tables, lowest, *made)
-        self.out += stored[at:].tobytes()
-        return bytes(self.out)
+            values, tables = plane
+            carried = np.zeros(2 * lanes.lanes_for(len(values)), np.uint8)
+            at = 0
+            while stored and at < len(carried):
+                taken = min(len(carried) - at, len(stored[0]))
+                carried[at : at + taken] = stored[0][:taken]
+                stored[0] = stored[0][taken:]
+                at += taken
+                if not len(stored[0]):
+                    del stored[0]
+            lowest = carried.view("<u2").astype(np.uint16)
+            parts += _coded(tables, *lanes.encode(values, tables, lowest, self.fast))
+        return b"".join([*parts, *stored])
 
-    def _coded(
-        self, tables: lanes.Tables, lowest: int, states: np.ndarray, words: np.ndarray
-    ) -> None:
-        out, (number, count) = self.out, tables.frequencies.shape
-        out += bytes([CODED, lowest, count - 1, number - 1])
-        for frequency in tables.frequencies.ravel().tolist():
-            out.varint(frequency)
-        if number > 1:
-            out += tables.choice.tobytes()
-        out.varint(len(words))
-        out += states.astype("<u4").tobytes()
-        out += words.astype("<u2", copy=False).tobytes()
+
+def _coded(tables: lanes.Tables, states: np.ndarray, words: np.ndarray) -> list[bytes | memoryview]:
+    """A coded plane, in pieces."""
+    number, count = tables.frequencies.shape
+    out = Writer([CODED, tables.lowest, count - 1, number - 1])
+    for frequency in tables.frequencies.ravel().tolist():
+        out.varint(frequency)
+    if number > 1:
+        out += tables.choice.tobytes()
+    out.varint(len(words))
+    out += states.astype("<u4").tobytes()
+    return [bytes(out), words.astype("<u2", copy=False).view(np.uint8).data]
 
 
 def decode(data: memoryview, element: int, out: np.ndarray, fast: bool = False) -> None:
@@ -148,15 +158,9 @@ def decode(data: memoryview, element: int, out: np.ndarray, fast: bool = False) 
     for _ in range(width):
         planes.read(count)
     planes.close()
-    numbers = _joined([planes.values(i) for i in range(-width, 0)], out.dtype, count)
-    numbers = rotated(element, numbers, -1)
-    if ELEMENTS[element][0] == "bool" and count and int(numbers.max()) > 1:
+    _join([planes.values(i) for i in range(-width, 0)], element, out, given, fast)
+    if ELEMENTS[element][0] == "bool" and len(out) and int(out.max()) > 1:
         raise reader.fail("a bool is neither 0 nor 1")
-    if given is None:
-        out[:] = numbers
-    else:
-        out[:] = 0
-        out[given] = numbers
 
 
 def _decode_levels(reader: Reader, planes: _Planes, element: int, out: np.ndarray) -> None:
@@ -173,14 +177,34 @@ def _decode_levels(reader: Reader, planes: _Planes, element: int, out: np.ndarra
     levels.take(symbols, out=out, mode="clip")
 
 
-def _joined(planes: list[np.ndarray], kind: np.dtype, count: int) -> np.ndarray:
-    """The numbers of `kind` whose planes these are, from the highest to the lowest."""
+def _join(
+    planes: list[np.ndarray],
+    element: int,
+    out: np.ndarray,
+    given: np.ndarray | None,
+    fast: bool,
+) -> None:
+    """Put the elements that have these planes, from the highest to the lowest, into `out`.
+
+    `given`: which elements have them, where the others are zero; None: all.
+    """
+    if fast and given is None and len(planes) > 1:
+        planes_loop.join(planes, out, ELEMENTS[element][0] in FLOATS)
+        return
+    kind = out.dtype
     if len(planes) == 1:
-        return planes[0]
-    apart = np.empty((count, kind.itemsize), np.uint8)
-    for i, plane in enumerate(reversed(planes)):
-        apart[:, i] = plane
-    return apart.reshape(-1).view(kind.newbyteorder("<")).astype(kind, copy=False)
+        numbers = planes[0]
+    else:
+        apart = np.empty((len(planes[0]), kind.itemsize), np.uint8)
+        for i, plane in enumerate(reversed(planes)):
+            apart[:, i] = plane
+        numbers = apart.reshape(-1).view(kind.newbyteorder("<")).astype(kind, copy=False)
+        numbers = rotated(element, numbers, -1)
+    if given is None:
+        out[:] = numbers
+    else:
+        out[:] = 0
+        out[given] = numbers
 
 
 class _Planes:
@@ -230,13 +254,11 @@ class _Planes:
         coded = np.frombuffer(reader.take(2 * words), "<u2").astype(np.uint16)
         if int(states.min()) < lanes.LOWEST:
             raise reader.fail("the state of a lane is too small")
-        tables = lanes.Tables(frequencies, choice)
+        tables = lanes.Tables(lowest, frequencies, choice)
         plane = lanes.decode(coded, states, tables, count, self.fast)
         if plane is None or int(states.min()) < lanes.LOWEST or int(states.max()) >> 17:
             raise reader.fail("a coded plane does not end where its symbols do")
         self.carried.append((states & 0xFFFF).astype("<u2").view(np.uint8))
-        if lowest:
-            plane += np.uint8(lowest)
         return plane
 
     def close(self) -> None:
@@ -250,11 +272,14 @@ class _Planes:
             raise self.reader.fail("the lanes carry bytes that belong to no plane")
         rest = np.frombuffer(self.reader.take(sum(sizes) - here), np.uint8)
         self.reader.end()
-        stored, at = np.concatenate([carried[:here], rest]), 0
+        at = 0
         for i, plane in enumerate(self.found):
             if plane is None:
-                self.found[i] = stored[at : at + self.counts[i]]
-                at += self.counts[i]
+                begin, at = at, at + self.counts[i]
+                if begin >= here:
+                    self.found[i] = rest[begin - here : at - here]
+                else:
+                    self.found[i] = np.concatenate([carried[begin:at], rest[: max(at - here, 0)]])
 
     def values(self, index: int) -> np.ndarray:
         """A plane that was read."""

@@ -15,6 +15,7 @@ from shoestring.artifact.format import (
     entries,
     graph_reader,
     indexed,
+    list_writer,
     tensor_reader,
     tensor_writer,
 )
@@ -130,7 +131,7 @@ def pack(
     named = version == indexed.VERSION or isinstance(content, Checkpoint)
     bodies = {
         GRAPH: _graphs(content, version),
-        HEADERS: tensor_writer.shorter(bytes(packed.headers)),
+        HEADERS: list_writer.shorter(bytes(packed.headers)),
         NAMES: about.encode(content.names, content.notes, version) if named else b"",
         STREAM: packed.stream,
         PLAIN: bytes(packed.plain),

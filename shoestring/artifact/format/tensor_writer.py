@@ -12,6 +12,7 @@ from shoestring.artifact.coding import entropy, work
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.format import blocks, indexed
 from shoestring.artifact.format.grids import FURTHEST, grid_of
+from shoestring.artifact.format.list_writer import description, steps_of
 from shoestring.artifact.format.tensor_allowance import Allowance
 from shoestring.artifact.format.tensor_list import read_list
 from shoestring.artifact.format.tensors import (
@@ -25,7 +26,6 @@ from shoestring.artifact.format.tensors import (
     INTEGER_FORM,
     INTEGERS,
     LEVELS,
-    MOST_AXES,
     PLANES,
     RAW,
     SPARSE,
@@ -37,7 +37,7 @@ from shoestring.artifact.format.tensors import (
     rotated,
 )
 from shoestring.artifact.format.workers import in_order
-from shoestring.artifact.wire import Writer, squeeze
+from shoestring.artifact.wire import Writer
 
 _MOST_LEVELS = 1024  # with more levels, coding them in context saves little
 # The same for tensors of integers, which may have few values that are far apart. More values are
@@ -97,11 +97,13 @@ def encode(
     tensors: list[Tensor],
     *,
     smallest: bool = False,
+    contexts: bool = True,
     advance: Callable[[str], None] = lambda note: None,
 ) -> Tensors:
     """The sections of a file with these tensors, each in the coding that is smallest for it.
 
     `smallest`: allow codings that are slow to decode.
+    `contexts`: whether to try coding in context, which takes a fiftieth of a second for a tensor.
     `advance`: called with "" after each tensor.
     Raises ValueError for tensors that are not in the order of their `member`, and for more than
     MOST_AXES axes.
@@ -110,7 +112,7 @@ def encode(
     out.headers.varint(len(tensors))
     parts: list[entropy.Part] = []
     for index, (tensor, step) in enumerate(zip(tensors, steps_of(tensors), strict=True)):
-        best, asked = _best(tensor, smallest, allowance.next())
+        best, asked = _best(tensor, smallest, allowance.next(), contexts)
         if best.coding in (RAW, PLANES) and tensor.bits.size >= BLOCKS_FROM:
             out.table[index] = made = _in_blocks(tensor, out.blocks)
             best = _Coded(sum(block.length for block in made.parts), BLOCKS)
@@ -130,27 +132,6 @@ def encode(
     return out
 
 
-def shorter(data: bytes) -> bytes:
-    """The data after a byte 00, or squeezed, which never begins with 00: whichever is shorter."""
-    return min(b"\0" + data, squeeze(data), key=len)
-
-
-def steps_of(tensors: list[Tensor]) -> list[int]:
-    """The step of each tensor: how much its `member` is above the one before it; 0 for a constant.
-
-    Raises ValueError for tensors that are not in the order of their `member`.
-    """
-    steps: list[int] = []
-    previous = -1
-    for tensor in tensors:
-        step = 0 if tensor.member is None else tensor.member - previous
-        if step < 0 or (tensor.member is not None and step == 0):
-            raise ValueError("members must come in the order of the module")
-        previous = previous if tensor.member is None else tensor.member
-        steps.append(step)
-    return steps
-
-
 def _in_blocks(tensor: Tensor, region: list[bytes]) -> indexed.Blocks:
     """The tensor in blocks, which are added to those of the file."""
     flat = tensor.bits.reshape(-1)
@@ -166,12 +147,13 @@ def _in_blocks(tensor: Tensor, region: list[bytes]) -> indexed.Blocks:
     return indexed.Blocks(tensor.element, tensor.bits.shape, bits, tuple(made))
 
 
-def _best(tensor: Tensor, smallest: bool, limit: int) -> tuple[_Coded, int]:
+def _best(tensor: Tensor, smallest: bool, limit: int, contexts: bool) -> tuple[_Coded, int]:
     """(a tensor in the coding that takes the fewest bytes of those that are allowed, its work).
 
     `limit`: the work that is allowed, in nanoseconds.
+    `contexts`: whether to try coding in context.
     """
-    best = min(_codings(tensor, smallest), key=_order)
+    best = min(_codings(tensor, smallest, contexts=contexts), key=_order)
     if (asked := _asked(tensor, best)) > limit:
         others = [*_codings(tensor, smallest), *_codings(tensor, False, one_by_one=False)]
         allowed = [coded for coded in others if _asked(tensor, coded) <= limit]
@@ -192,31 +174,12 @@ def _asked(tensor: Tensor, coded: _Coded) -> int:
     return one.work() + coded.work
 
 
-def description(tensor: Tensor, step: int, coding: int) -> bytes:
-    """The beginning of a tensor's entry in the tensor list, before the fields of the coding.
-
-    `step`: as `steps_of` gives it.
-    """
-    axes = tensor.bits.ndim
-    if axes > MOST_AXES:
-        raise ValueError(f"a tensor has {axes} axes and a file holds {MOST_AXES} at most")
-    flags = (step != 1) << 7 | (tensor.element != 1) << 6
-    out = Writer([flags | min(axes, 7) << 3 | (coding if coding != BLOCKS else RAW)])
-    if step != 1:
-        out.varint(step)
-    if tensor.element != 1:
-        out.append(tensor.element)
-    if axes >= 7:
-        out.varint(axes)
-    for size in tensor.bits.shape:
-        out.varint(size)
-    return bytes(out)
-
-
-def _codings(tensor: Tensor, smallest: bool, one_by_one: bool | None = None) -> Iterator[_Coded]:
+def _codings(
+    tensor: Tensor, smallest: bool, one_by_one: bool | None = None, contexts: bool = True
+) -> Iterator[_Coded]:
     """The tensor in each coding that may be the smallest.
 
-    `one_by_one`: as `choose` takes it.
+    `one_by_one`: as `choose` takes it. `contexts`: whether to try coding in context.
     """
     flat = tensor.bits.reshape(-1)
     if not flat.any():
@@ -225,7 +188,7 @@ def _codings(tensor: Tensor, smallest: bool, one_by_one: bool | None = None) -> 
     yield _Coded(flat.nbytes, RAW, plain=little_endian(flat))
     yield from _sparse(flat)
     name, grid, most = ELEMENTS[tensor.element][0], None, _MOST_LEVELS
-    fits = tensor.bits.ndim > 0 and context_coding.fits(tensor.bits.shape)
+    fits = contexts and tensor.bits.ndim > 0 and context_coding.fits(tensor.bits.shape)
     if name == "float32" and fits and (grid := grid_of(tensor.bits)) is not None:
         levels, scales = grid
         form, plain = _narrowest(tensor.element, scales.view(np.uint32))
