@@ -446,7 +446,9 @@ def test_interrupted_it_keeps_the_best_file_so_far_and_exits_with_130(folder, nu
 @posix
 @pytest.mark.slow
 def test_two_workers_measure_in_one_study(folder):
-    process = begun(folder, "--budget", "size<=60B, time<=60s", "--out", "two.shoe", "--workers", 2)
+    # On a busy machine the second worker needs a minute to begin.
+    budget = "size<=60B, time<=120s"
+    process = begun(folder, "--budget", budget, "--out", "two.shoe", "--workers", 2)
     study, seen = folder / "two.shoe.study" / "study.sqlite", set[str]()
     while process.poll() is None:
         if study.exists():
