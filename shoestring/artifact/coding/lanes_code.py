@@ -198,9 +198,7 @@ def _encode(module: ir.Module) -> None:
         found = _gathered(b, table, b.zext(_load_bytes(b, b.at(source, lane), valid), WORDS))
         low = filled(WORDS, (1 << _PRECISION) - 1)
         frequency = b.add(b.and_(found, low), filled(WORDS, 1))
-        full = b.icmp_unsigned(
-            ">=", b.lshr(known, filled(WORDS, 32 - _PRECISION)), frequency
-        )
+        full = b.icmp_unsigned(">=", b.lshr(known, filled(WORDS, 32 - _PRECISION)), frequency)
         if valid is not None:
             full = b.and_(full, valid)
         number = _number_of(b, full)

@@ -8,7 +8,6 @@ of that integer, which is exact, and the scale. What lies outside an image count
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
