@@ -47,7 +47,8 @@ def _kernels() -> dict[str, Callable[..., None]]:
     from shoestring.artifact import machine_code
     from shoestring.artifact.coding import lanes_code
 
-    compiled = machine_code.compiled(lanes_code.source(), list(lanes_code.ARGUMENTS))
+    source = lanes_code.source(machine_code.features_here())
+    compiled = machine_code.compiled(source, list(lanes_code.ARGUMENTS))
     return machine_code.bound(compiled, lanes_code.ARGUMENTS)
 
 

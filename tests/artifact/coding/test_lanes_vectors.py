@@ -5,10 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from shoestring.artifact.coding import lanes, lanes_vectors
+pytest.importorskip("llvmlite")
+
+from shoestring.artifact import machine_code
+from shoestring.artifact.coding import lanes, lanes_code, lanes_vectors
 
 pytestmark = pytest.mark.skipif(
-    not lanes_vectors.available(), reason="llvmlite is not installed, or there is no AVX-512"
+    not lanes_vectors.available(), reason="the processor has no AVX-512"
 )
 RANDOM = np.random.default_rng(5)
 KINDS = ("even", "skewed", "rare", "constant", "scaled", "high")
@@ -72,6 +75,19 @@ def test_many_symbols_with_several_tables(kind):
     tables = lanes.tables_for(symbols, False)
     assert kind != "scaled" or len(tables.frequencies) > 1
     compare(symbols, tables, lanes.lanes_for(len(symbols)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lesser_processor_does_the_same(kind, monkeypatch):
+    features = {
+        name: on and (not name.startswith("avx512") or name in lanes_code.WIDE)
+        for name, on in machine_code.features_here().items()
+    }
+    code = machine_code.compiled(lanes_code.source(features), list(lanes_code.ARGUMENTS), features)
+    bound = machine_code.bound(code, lanes_code.ARGUMENTS)
+    monkeypatch.setattr(lanes_vectors, "kernels", lambda: bound)
+    symbols = symbols_of(kind, 30_001)
+    compare(symbols, lanes.tables_for(symbols, False), 64)
 
 
 def test_states_are_divided_exactly_by_every_frequency():
