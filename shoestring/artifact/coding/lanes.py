@@ -8,7 +8,7 @@ symbols, because the rows of a weight differ in scale.
 
 Plain numpy decodes 100 million symbols a second, all lanes at once. Where numba is installed (the
 extra `fast`), the loops of `lanes_loop.py` take a fifth of that time. Where the processor has
-AVX-512 besides, `lanes_vectors.py` takes a quarter of theirs for large planes.
+AVX-512 besides, `lanes_vectors.py` takes a quarter of that for large planes.
 """
 
 from __future__ import annotations
