@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 
+from shoestring.artifact import machine_code
 from shoestring.artifact.kernels.sign_images import convolving, pack_planes, unfolding
-from shoestring.artifact.kernels.vector_code import (
+from shoestring.artifact.machine_code import (
     BYTES,
     FLOAT,
     FLOATS,
@@ -250,29 +251,14 @@ def compiled(features: dict[str, bool] | None = None) -> tuple[dict[str, int], A
 
     `features`: of a lesser processor than this one, by LLVM's names; None for this one.
     """
-    module, target = _targeted(features)
-    engine = binding.create_mcjit_compiler(module, target)
-    engine.finalize_object()
-    return {name: engine.get_function_address(name) for name in ARGUMENTS}, engine
+    return machine_code.compiled(_source_for(features), list(ARGUMENTS), features)
 
 
 def assembly(features: dict[str, bool] | None = None) -> str:
     """The assembly of what `compiled` makes, for reading."""
-    module, target = _targeted(features)
+    module, target = machine_code.targeted(_source_for(features), features)
     return target.emit_assembly(module)
 
 
-def _targeted(features: dict[str, bool] | None) -> tuple[Any, Any]:
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    enabled = dict(binding.get_host_cpu_features()) if features is None else features
-    listed = ",".join(f"{'+' if on else '-'}{name}" for name, on in enabled.items())
-    # LLVM halves vectors where processors slow down with wide ones. Our tiles are wide on purpose.
-    target = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=f"{listed},-prefer-256-bit" if enabled.get("avx512f") else listed,
-        opt=3,
-    )
-    module = binding.parse_assembly(source(shape_for(enabled)))
-    module.verify()
-    return module, target
+def _source_for(features: dict[str, bool] | None) -> str:
+    return source(shape_for(machine_code.features_here() if features is None else features))

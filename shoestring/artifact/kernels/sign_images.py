@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from shoestring.artifact.kernels.vector_code import (
+from shoestring.artifact.machine_code import (
     FLOAT,
     FLOATS,
     LANES,

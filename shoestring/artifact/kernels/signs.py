@@ -8,7 +8,6 @@ of that integer, which is exact, and the scale. What lies outside an image count
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -47,15 +46,10 @@ def kernels() -> dict[str, Callable[..., None]]:
 
 def bound(compiled: tuple[dict[str, int], Any]) -> dict[str, Callable[..., None]]:
     """The result of `sign_code.compiled` as Python functions, which run without the GIL."""
+    from shoestring.artifact import machine_code
     from shoestring.artifact.kernels.sign_code import ARGUMENTS
 
-    addresses, keep = compiled
-    made: dict[str, Any] = {}
-    for name, address in addresses.items():
-        kinds = [ctypes.c_void_p if kind == "P" else ctypes.c_int64 for kind in ARGUMENTS[name]]
-        made[name] = ctypes.CFUNCTYPE(None, *kinds)(address)
-        made[name].keep = keep  # or the code would be freed
-    return made
+    return machine_code.bound(compiled, ARGUMENTS)
 
 
 def scales_of(weights: np.ndarray) -> np.ndarray | None:

@@ -13,13 +13,14 @@ from tiers import repetitions
 
 pytest.importorskip("llvmlite")
 
+from shoestring.artifact import machine_code
 from shoestring.artifact.kernels import sign_code, signs
 from shoestring.artifact.kernels.signs import SignConvolution, SignProduct
 
 
 def lesser() -> dict[str, bool]:
     """This processor without the vectors of 512 bits and what came after."""
-    found = dict(sign_code.binding.get_host_cpu_features())
+    found = machine_code.features_here()
     return {
         name: on and not name.startswith(("avx512", "avxvnni", "gfni"))
         for name, on in found.items()
@@ -225,9 +226,9 @@ def test_inputs_that_are_refused():
 
 
 def test_the_code_is_vectors_of_the_width_that_the_processor_has():
-    if sign_code.binding.get_host_cpu_features().get("avx512vpopcntdq"):
+    if machine_code.features_here().get("avx512vpopcntdq"):
         assert sign_code.assembly().count("vpopcntd") > 20 and "zmm" in sign_code.assembly()
-    if sign_code.binding.get_host_cpu_features().get("avx2"):
+    if machine_code.features_here().get("avx2"):
         plain = sign_code.assembly(lesser())
         assert (
             "zmm" not in plain

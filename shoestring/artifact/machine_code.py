@@ -1,11 +1,15 @@
-"""A builder of LLVM code with loops, in which the sign kernels are written. It needs llvmlite."""
+"""Machine code from LLVM: a builder with loops, and functions compiled for this processor.
+
+LLVM comes with llvmlite (the extra `fast`), so no compiler is needed. This module needs it.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 
 LANES = 16
 BYTE, WORD, LONG, FLOAT, VOID = (
@@ -107,3 +111,57 @@ def function(
         if isinstance(kind, ir.PointerType):
             argument.add_attribute("noalias")
     return Builder(made.append_basic_block()), made.args
+
+
+def features_here() -> dict[str, bool]:
+    """What this processor can do, by LLVM's names."""
+    return dict(binding.get_host_cpu_features())
+
+
+def targeted(source: str, features: dict[str, bool] | None = None) -> tuple[Any, Any]:
+    """(a checked module with code in LLVM's language, the processor to compile it for).
+
+    `features`: of a lesser processor than this one, by LLVM's names; None for this one.
+    """
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    enabled = features_here() if features is None else features
+    listed = ",".join(f"{'+' if on else '-'}{name}" for name, on in enabled.items())
+    # LLVM halves vectors where processors slow down with wide ones. Ours are wide on purpose.
+    target = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=f"{listed},-prefer-256-bit" if enabled.get("avx512f") else listed,
+        opt=3,
+    )
+    module = binding.parse_assembly(source)
+    module.verify()
+    return module, target
+
+
+def compiled(
+    source: str, names: Sequence[str], features: dict[str, bool] | None = None
+) -> tuple[dict[str, int], Any]:
+    """The addresses of functions by name, and what must be kept alive while they are used.
+
+    `source`, `features`: as for `targeted`.
+    """
+    module, target = targeted(source, features)
+    engine = binding.create_mcjit_compiler(module, target)
+    engine.finalize_object()
+    return {name: engine.get_function_address(name) for name in names}, engine
+
+
+def bound(
+    compiled: tuple[dict[str, int], Any], arguments: dict[str, str]
+) -> dict[str, Callable[..., None]]:
+    """The result of `compiled` as Python functions, which run without the GIL.
+
+    `arguments`: for each name, a letter an argument: P a pointer, L an integer of 64 bits.
+    """
+    addresses, keep = compiled
+    made: dict[str, Any] = {}
+    for name, address in addresses.items():
+        kinds = [ctypes.c_void_p if kind == "P" else ctypes.c_int64 for kind in arguments[name]]
+        made[name] = ctypes.CFUNCTYPE(None, *kinds)(address)
+        made[name].keep = keep  # or the code would be freed
+    return made
