@@ -48,9 +48,9 @@ def peak():
 OURS = """
 from shoestring.artifact.checkpoints import checkpoint, streaming
 from shoestring.artifact.checkpoints.opened import Opened
-from shoestring.artifact.coding import lanes_loop
+from shoestring.artifact.coding import lanes_loop, lanes_vectors
 if sys.argv[4] == "base":
-    lanes_loop.available = lambda: False
+    lanes_loop.available = lanes_vectors.available = lambda: False
 else:
     lanes_loop.compiled()
 def pack():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -210,11 +210,15 @@ def unpack_safetensors(
     header, order = checkpoints.layout(opened.content)
     digest, size = hashlib.sha256(), 0
     start = len(header).to_bytes(8, "little") + header
-    for data in chain([start], map(_bytes, opened.pieces(order))):
-        digest.update(data)
-        out.write(data)
-        size += len(data)
-        advance("")
+    with ThreadPoolExecutor(1) as pool:
+        hashed: Future[None] | None = None
+        for data in chain([start], map(_bytes, opened.pieces(order))):
+            before, hashed = hashed, pool.submit(digest.update, data)
+            out.write(data)
+            size += len(data)
+            advance("")
+            if before is not None:
+                before.result()  # no more than two pieces wait
     return size, checkpoints.kept(opened.content, digest.hexdigest())
 
 

@@ -228,8 +228,8 @@ def decode(
     """
     symbols, steps = tables.slots()
     out = np.empty(count, np.uint8)
-    if fast:
-        coder = _compiled(len(states), count)
+    if fast or lanes_vectors.pays(len(states), count):
+        coder = _compiled(len(states), count) if fast else lanes_vectors
         used = coder.decode(words, states, symbols, steps, tables.choice, out)
         return out if used == len(words) else None
     return _decode(words, states, symbols, steps, tables.choice, out)

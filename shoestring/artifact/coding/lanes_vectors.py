@@ -16,6 +16,7 @@ import numpy as np
 _LANES = 16
 _SEGMENT = 1 << 12
 _WORTH = 1 << 16  # with fewer symbols, the calls and the tables take as long as the symbols
+_ALONE = 1 << 19  # so many symbols take numpy as long as compiling takes
 _compiling = Lock()
 
 
@@ -34,6 +35,15 @@ def available() -> bool:
 def suits(lanes: int, count: int) -> bool:
     """Whether to code so many symbols in so many lanes here."""
     return lanes % _LANES == 0 and count >= _WORTH and available()
+
+
+def pays(lanes: int, count: int) -> bool:
+    """Whether to decode so many symbols here although numba's loops are not loaded.
+
+    Compiling takes a twentieth of a second, once.
+    """
+    ready = _kernels.cache_info().currsize > 0
+    return (ready or count >= _ALONE) and suits(lanes, count)
 
 
 def kernels() -> dict[str, Callable[..., None]]:
