@@ -41,7 +41,7 @@ def describe(
         data = described(data, notes=changes, max_bytes=1 << 62)
         save(file, data)
         print(f"{file}: {len(data):,} bytes, {len(data) - before:+,}")
-    content = files.unpack_any(data, 1 << 62)
+    content = files.unpack_any(data, 1 << 62, read=indexed.not_read)
     for key in given:
         print(f"{key}: {content.notes.get(key, '(none)')}")
     kind = indexed.UNSIGNED

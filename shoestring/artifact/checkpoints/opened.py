@@ -14,7 +14,7 @@ from shoestring.artifact.checkpoints import checkpoint as checkpoints
 from shoestring.artifact.checkpoints.safetensors import KEPT, Named
 from shoestring.artifact.format import file
 from shoestring.artifact.format.file import REGION, Checkpoint
-from shoestring.artifact.format.indexed import Blocks, pace
+from shoestring.artifact.format.indexed import Blocks, not_read, pace
 from shoestring.artifact.format.saving import check_file
 from shoestring.artifact.format.tensors import BLOCKS, unsigned
 from shoestring.artifact.format.workers import in_order
@@ -30,6 +30,14 @@ def release(mapped: mmap.mmap) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
+def _mapped(path: Path) -> mmap.mmap | None:
+    """The map of a file; None for an empty one. Raises OSError."""
+    check_file(path)
+    with path.open("rb") as opened:
+        size = path.stat().st_size
+        return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+
+
 class Opened:
     """A packed checkpoint whose tensors are read one at a time.
 
@@ -40,23 +48,25 @@ class Opened:
     """
 
     def __init__(
-        self, path: str | Path, *, max_bytes: int | None = None, max_seconds: float | None = None
+        self,
+        path: str | Path | mmap.mmap,
+        *,
+        max_bytes: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
         """Open the file at `path`.
 
         Only its index and its small tensors are read. A file of version 2 is decoded at once.
-        `max_bytes`: the most that these tensors may take in memory; None for `room` of its size.
+        `path`: of the file, or the map of it.
+        `max_bytes`: the most that all tensors may take together, whether they are read or not; None
+            for `room` of the file's size.
         `max_seconds`: the most work that decoding may be, as `load` takes it.
         Raises ShoeError for a damaged file and for a model, and OSError.
         """
-        path = Path(path)
-        check_file(path)
         self._large: dict[int, Blocks] = {}
-        with path.open("rb") as opened:
-            size = path.stat().st_size
-            self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+        self._map = path if isinstance(path, mmap.mmap) else _mapped(Path(path))
         data = memoryview(self._map or b"")
-        most = checkpoints.room(size) if max_bytes is None else max_bytes
+        most = checkpoints.room(len(data)) if max_bytes is None else max_bytes
         content = self._read(data, most, max_seconds)
         if not isinstance(content, Checkpoint):
             raise ShoeError(
@@ -77,10 +87,10 @@ class Opened:
 
         def later(tensor: Blocks) -> np.ndarray:
             found.append(tensor)
-            return np.broadcast_to(unsigned(tensor.element).type(0), tensor.count)
+            return not_read(tensor)
 
         lazy = data[4:5] == b"\4"
-        content = file.unpack_any(data, 1 << 62 if lazy else max_bytes, max_seconds, later)
+        content = file.unpack_any(data, max_bytes, max_seconds, later)
         self._region = file.sections(data).get(REGION, memoryview(b"")) if lazy else memoryview(b"")
         indices = [i for i, how in enumerate(content.packed) if how.coding == BLOCKS]
         self._large = dict(zip(indices, found, strict=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import mmap
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +34,7 @@ from shoestring.artifact.wire import ShoeError, Writer
 
 _LEAST = 1 << 15  # elements of a tensor in blocks; fewer ask for more work than they declare
 _MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
+_CHANGED = "what was packed does not come back as it was; nothing is written: please report this"
 _FEW = 1 << 22  # elements of a checkpoint whose small tensors are worth coding in context
 Advance = Callable[[str], None]
 """Called with "" after each block."""
@@ -77,7 +80,8 @@ def pack_checkpoint(
             packed, size = _write_index(
                 replace(content, notes=notes), tensors, writer, smallest=smallest
             )
-    _compare(content, notes, out, large)
+            stream.flush()
+            _compare(replace(content, notes=notes), stream, large)
     return Packing(out, source.stat().st_size, size, perf_counter() - began, by_type(packed))
 
 
@@ -124,10 +128,7 @@ def _write_blocks(
         again = np.empty_like(job.piece)
         blocks.decode(memoryview(data), job.tensor.element, again, fast)
         if not np.array_equal(again, job.piece):
-            raise ShoeError(
-                "what was packed does not come back as it was; nothing is written: please report "
-                "this"
-            )
+            raise ShoeError(_CHANGED)
         return job, data
 
     done = 0
@@ -182,19 +183,18 @@ def _write_index(
     return [packed[index] for index in range(len(content.tensors))], size
 
 
-def _compare(content: Checkpoint, notes: dict[str, str], out: Path, large: list[int]) -> None:
+def _compare(content: Checkpoint, stream: BinaryIO, large: list[int]) -> None:
     """Raises ShoeError where the index, the names or a small tensor do not come back the same."""
-    with Opened(out) as again:
-        same = again.content.names == content.names and dict(again.content.notes) == notes
-        pairs = zip(content.tensors, again.content.tensors, strict=True)
+    mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    with Opened(mapped, max_bytes=1 << 62, max_seconds=math.inf) as opened:
+        again = opened.content
+        same = (again.names, again.notes) == (content.names, content.notes)
+        pairs = zip(content.tensors, again.tensors, strict=True)
         for index, (before, after) in enumerate(pairs):
             same &= before.element == after.element and before.bits.shape == after.bits.shape
             same &= index in large or np.array_equal(before.bits, after.bits)
     if not same:
-        out.unlink(missing_ok=True)
-        raise ShoeError(
-            "what was packed does not come back as it was; it is not kept: please report this"
-        )
+        raise ShoeError(_CHANGED)
 
 
 def unpack_safetensors(

@@ -107,7 +107,7 @@ def tables_for(plane: np.ndarray, fast: bool) -> Tables:
 
 def _weighed(lowest: int, counts: np.ndarray, choice: np.ndarray) -> Tables:
     """The tables for segments with these counts (segments × bytes), given the choice of each."""
-    grouped = _grouped(counts, choice, int(choice.max()) + 1).astype(np.int64)
+    grouped = _grouped(counts, choice, int(choice.max()) + 1)
     frequencies = _normalised(grouped)
     chances = np.maximum(frequencies, 1) / TOTAL
     bits = -(grouped * np.log2(chances)).sum()
@@ -130,17 +130,21 @@ def _histograms(plane: np.ndarray, segments: int, fast: bool) -> np.ndarray:
 
 def _clusters(counts: np.ndarray, number: int) -> np.ndarray:
     """The table of each segment, where segments with like counts share one of `number` tables."""
-    mean = counts @ np.arange(counts.shape[1]) / counts.sum(1)
+    # Products of matrices would start threads in each of our threads, which then wait for each
+    # other: `einsum` starts none.
+    mean = np.einsum("sb,b->s", counts, np.arange(counts.shape[1])) / counts.sum(1)
     choice = np.argsort(np.argsort(mean, kind="stable"), kind="stable") * number // len(mean)
+    exact = counts.astype(np.float64)
     for _ in range(_ROUNDS):
         grouped = _grouped(counts, choice, number) + 0.01
-        choice = np.argmax(counts @ np.log2(grouped / grouped.sum(1, keepdims=True)).T, 1)
+        logs = np.log2(grouped / grouped.sum(1, keepdims=True))
+        choice = np.argmax(np.einsum("sb,tb->st", exact, logs), 1)
     return choice
 
 
 def _grouped(counts: np.ndarray, choice: np.ndarray, number: int) -> np.ndarray:
     """The sum of the counts of all segments that have the same choice, for each of `number`."""
-    return (choice == np.arange(number)[:, None]).astype(np.float64) @ counts
+    return np.stack([counts[choice == table].sum(0) for table in range(number)])
 
 
 def _normalised(counts: np.ndarray) -> np.ndarray:

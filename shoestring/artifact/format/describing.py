@@ -44,7 +44,7 @@ def described(
         raise ShoeError(
             "this file is of version 1: write it again with `save`, which makes a newer one"
         )
-    content = file.unpack_any(data, max_bytes)
+    content = file.unpack_any(data, max_bytes, read=indexed.not_read)
     kept = {**content.notes, **(notes or {})}
     given = content.names if names is None else tuple(names)
     if len(set(given)) < len(given):
@@ -67,9 +67,10 @@ def with_names(data: bytes, members: Sequence[str], notes: Mapping[str, str]) ->
     Constants of the graph are numbered.
     """
     number = count(1)
+    tensors = file.unpack_any(data, 1 << 62, read=indexed.not_read).tensors if members else []
     names = [
         f"constant {next(number)}" if tensor.member is None else members[tensor.member]
-        for tensor in (file.unpack_any(data, 1 << 62).tensors if members else [])
+        for tensor in tensors
     ]
     return described(data, names=names, notes=notes, max_bytes=1 << 62)
 

@@ -92,6 +92,11 @@ class Blocks:
         return bits
 
 
+def not_read(tensor: Blocks) -> np.ndarray:
+    """Zeros that take no memory, in place of the bits of a tensor that is read later, or never."""
+    return np.broadcast_to(unsigned(tensor.element).type(0), tensor.count)
+
+
 def pace(count: int) -> tuple[bool, int]:
     """(whether to use the compiled loops, in how many threads) for so many elements."""
     loaded = lanes_loop.compiled.cache_info().currsize > 0

@@ -102,7 +102,7 @@ def _allowed(listed: list[Listed], stream: int, max_seconds: float | None) -> in
     `stream`: the length of its code stream, where that counts.
     """
     if max_seconds is not None:
-        return round(max_seconds * SECOND)
+        return round(min(max_seconds, 1e9) * SECOND)
     return allowance(sum(one.declared() for one in listed), stream)
 
 
