@@ -126,7 +126,11 @@ def unpack(
     ] = None,
     max_seconds: Annotated[
         float | None,
-        typer.Option(help="work that decoding may be; left out: 1 s, and 1 s for each MB", min=0),
+        typer.Option(
+            help="work that decoding may be, in seconds of the format's account (not of a clock); "
+            "left out: 1 s, and 1 s for each MB",
+            min=0,
+        ),
     ] = None,
 ) -> None:
     """Give back the checkpoint that `pack` made smaller."""

@@ -27,8 +27,7 @@ def describe(
     """Show the licence, the note and the signature of a file, or write them into it."""
     from shoestring.artifact import save
     from shoestring.artifact.format import about, indexed
-    from shoestring.artifact.format import file as files
-    from shoestring.artifact.format.describing import described
+    from shoestring.artifact.format.describing import about_of, described
     from shoestring.artifact.format.saving import check_file
 
     check_file(file)
@@ -38,12 +37,12 @@ def describe(
     if changes:
         before = len(data)
         writing(file)
-        data = described(data, notes=changes, max_bytes=1 << 62)
+        data = described(data, notes=changes)
         save(file, data)
         print(f"{file}: {len(data):,} bytes, {len(data) - before:+,}")
-    content = files.unpack_any(data, 1 << 62, read=indexed.not_read)
+    _, notes = about_of(data)
     for key in given:
-        print(f"{key}: {content.notes.get(key, '(none)')}")
+        print(f"{key}: {notes.get(key, '(none)')}")
     kind = indexed.UNSIGNED
     if data[4] == indexed.VERSION:
         kind, _ = indexed.signature(memoryview(data))
