@@ -32,6 +32,7 @@ from shoestring.artifact.format.tensors import BLOCKS, Packed, Tensor, little_en
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError, Writer
 
+BLOCKS_FROM = 1 << 18  # elements; smaller tensors take a thousandth less in the code stream
 _LEAST = 1 << 15  # elements of a tensor in blocks; fewer ask for more work than they declare
 _MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
 _CHANGED = "what was packed does not come back as it was; nothing is written: please report this"
@@ -101,7 +102,7 @@ def _large(tensors: list[Tensor]) -> list[int]:
 
     Small ones are kept in memory up to the end, so there must not be too much of them.
     """
-    least = tensor_writer.BLOCKS_FROM
+    least = BLOCKS_FROM
     small = sum(tensor.bits.nbytes for tensor in tensors if tensor.bits.size < least)
     if small > _MOST_SMALL:
         least = _LEAST
@@ -162,6 +163,7 @@ def _write_index(
     small = tensor_writer.encode(
         [replace(content.tensors[index], member=place) for place, index in enumerate(order)],
         smallest=smallest,
+        blocks_from=1 << 62,
         contexts=smallest or sum(tensor.bits.size for tensor in content.tensors) < _FEW,
     )
     headers = Writer()

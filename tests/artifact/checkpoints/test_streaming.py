@@ -14,15 +14,15 @@ from shoestring.artifact import ShoeError
 from shoestring.artifact.checkpoints import checkpoint as checkpoints
 from shoestring.artifact.checkpoints import sharded, streaming
 from shoestring.artifact.checkpoints.opened import Opened
-from shoestring.artifact.format import blocks, file, tensor_writer
+from shoestring.artifact.format import blocks, file
 
 RANDOM = np.random.default_rng(6)
 ARRAYS = {
-    "first": (0.02 * RANDOM.standard_normal((500, 300))).astype(np.float32),
+    "first": (0.02 * RANDOM.standard_normal((900, 300))).astype(np.float32),
     "steps": np.arange(7),
-    "half": (0.02 * RANDOM.standard_normal((260, 300))).astype(np.float16),
-    "mask": RANDOM.random((400, 300)) < 0.1,
-    "zeros": np.zeros((300, 300), np.float32),
+    "half": (0.02 * RANDOM.standard_normal((880, 300))).astype(np.float16),
+    "mask": RANDOM.random((890, 300)) < 0.1,
+    "zeros": np.zeros((900, 300), np.float32),
     "scalar": np.array(2.5),
 }
 
@@ -97,7 +97,7 @@ def test_small_tensors_are_bounded_in_memory(packed, monkeypatch):
     content = checkpoints.from_safetensors(packed[0])
     large = {content.names[i] for i in streaming._large(content.tensors)}
     assert large == {"first", "half", "mask", "zeros"}
-    monkeypatch.setattr(tensor_writer, "BLOCKS_FROM", 1 << 30)
+    monkeypatch.setattr(streaming, "BLOCKS_FROM", 1 << 30)
     assert streaming._large(content.tensors) == []
     monkeypatch.setattr(streaming, "_MOST_SMALL", 1000)
     assert len(streaming._large(content.tensors)) == 4
