@@ -2,10 +2,10 @@
 `python benchmarks/bounds.py`.
 
 Each kind of file is read in a process of its own, without numba and llvmlite, as in the base
-install. Its rows: the MB that it declares, the seconds of the processor (other work on the machine counts
-less), the seconds by the account of work, the seconds that the promise allows, and the memory over
-what the process had before. The files of every kind are in `bounds_files.py`. Where node is
-installed, the decoder in JavaScript reads them too. --quick is smaller tensors.
+install. Its rows: the MB that it declares, the seconds of the processor (other work on the machine
+counts less), the seconds by the account of work, the seconds that the promise allows, and the
+memory over what the process had before. The files of every kind are in `bounds_files.py`. Where
+node is installed, the decoder in JavaScript reads them too. --quick is smaller tensors.
 """
 
 from __future__ import annotations
