@@ -148,7 +148,7 @@ class Counted(bytes):
     def __getitem__(self, at):
         found = super().__getitem__(at)
         self.read += len(found) if isinstance(at, slice) else 1
-        assert self.read < 100 * len(self), "the work is not proportional to the file"
+        assert self.read < 20 * len(self), "the work is not proportional to the file"
         return found
 
 
@@ -164,13 +164,13 @@ def leaf(size: int, pointers: list[int], body: dict[int, bytes]) -> bytes:
 
 
 def hostile(how: str) -> bytes:
-    """A file of 1 MiB whose every second page claims the whole file again and again."""
+    """A file of 1 MiB, or a quarter, whose pages claim the same bytes again and again."""
     mebibyte = 1 << 20
     if how == "headers":  # each cell is a record of nothing but NULL, in the next one's bytes
         size, cell = 1 << 16, b"\x87\x68\x01\x87\x68"  # 1000 bytes, of which all are the header
         pointers = [2 * size // 3 + index for index in range(0, size // 3 - 2000, 6)]
-        page = leaf(size, pointers, {one: cell for one in pointers})
-        return page * (mebibyte // size)
+        page = leaf(size, pointers, dict.fromkeys(pointers, cell))
+        return page * (mebibyte // 4 // size)
     size = 4096
     length, count = b"\xbd\x84\x00", mebibyte // size  # 1,000,000 bytes or little less
     local = 489 + (0b111101_0000100_0000000 - 489) % (size - 4)
@@ -192,7 +192,6 @@ def hostile(how: str) -> bytes:
 @pytest.mark.parametrize("how", ["loop", "chain", "headers"])
 def test_the_work_is_proportional_to_the_file_whatever_is_in_it(tmp_path: Path, how: str):
     data, path = hostile(how), tmp_path / "hostile.ledger"
-    assert len(data) == 1 << 20
     records(Counted(data))
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"no row of a ledger can be read in .*hostile\.ledger"):
