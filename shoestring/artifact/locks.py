@@ -7,10 +7,14 @@ import errno
 import os
 import sys
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 # Windows forbids others to read locked bytes: lock one beyond the end of the file
 _FAR = 1 << 30
+_TRIES, _PAUSE_SECONDS = 30, 0.01
 _NO_LOCKS = {
     getattr(errno, name, -1) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
 }
@@ -39,6 +43,19 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+def take_soon(fd: int) -> bool:
+    """Lock an open file exclusively; False where another process keeps the lock.
+
+    It tries for a third of a second, since those who only ask for the holder, or delete what a
+    killed process left, have the lock for a moment.
+    """
+    for _ in range(_TRIES):
+        if take(fd, shared=False):
+            return True
+        sleep(_PAUSE_SECONDS)
+    return take(fd, shared=False)
 
 
 _locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
@@ -76,7 +93,7 @@ class FileLock:
         """The file, opened and locked."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not take(fd, shared=False):
+            if not take_soon(fd):
                 raise BlockingIOError(f"{self.path} is locked by another process")
         except BaseException as error:
             os.close(fd)
@@ -138,5 +155,27 @@ def is_held(path: Path) -> bool | None:
         return not take(fd, shared=True)
     except OSError:
         return None
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def left_behind(path: Path) -> Iterator[bool | None]:
+    """A context that tells whether a file is one that a killed process left, and keeps it so.
+
+    True where nobody holds its lock: the context holds it, so that nobody takes the file up while
+    the context deletes it. None where that cannot be known.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        yield None
+        return
+    try:
+        try:
+            taken = take(fd, shared=False)
+        except OSError:
+            taken = None
+        yield taken and is_at(fd, path)
     finally:
         os.close(fd)

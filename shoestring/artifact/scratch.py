@@ -8,13 +8,14 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from shoestring.artifact.locks import FileLock, is_held
+from shoestring.artifact.locks import FileLock, left_behind
 
 _PREFIX, _SUFFIX = "shoestring-", ".lock"
 _OURS = re.compile(r"shoestring-[0-9a-f]{16}\.lock")
@@ -31,10 +32,7 @@ class Scratch:
         self._lock = None
         try:
             _clear(os.getpid())
-            place = Path(tempfile.gettempdir())
-            self.path = place / f"{_PREFIX}{secrets.token_hex(8)}"
-            with contextlib.suppress(OSError):  # a disk without locks, or full, which mkdir tells
-                self._lock = FileLock(place / f"{self.path.name}{_SUFFIX}")
+            self.path, self._lock = _place()
             self.path.mkdir(mode=0o700)
         except OSError as error:
             if self._lock is not None:
@@ -52,6 +50,18 @@ class Scratch:
             self._lock.delete()
 
 
+def _place() -> tuple[Path, FileLock | None]:
+    """The path of a new folder and the lock beside it; None on a disk without locks, or full."""
+    while True:
+        path = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(8)}"
+        try:
+            return path, FileLock(path.with_name(f"{path.name}{_SUFFIX}"))
+        except BlockingIOError:  # another takes it for one that was left: without the lock it is
+            continue
+        except OSError:  # where the disk is full, mkdir tells
+            return path, None
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A context with the path of a temporary folder."""
@@ -66,9 +76,18 @@ def scratch_folder() -> Iterator[Path]:
 def _clear(process: int) -> None:
     """Delete the temporary folders of processes that were killed, once in a process."""
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        left = [Path(entry.path) for entry in entries if _OURS.fullmatch(entry.name)]
-        for lock in left:
-            if is_held(lock) is False:
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    lock.unlink()
+        locks = [Path(entry.path) for entry in entries if _OURS.fullmatch(entry.name)]
+        for lock in locks:
+            _delete_left(lock)
+
+
+def _delete_left(lock: Path) -> None:
+    """Delete a temporary folder and its lock, where its process was killed."""
+    with left_behind(lock) as is_left:
+        if is_left:
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            with contextlib.suppress(OSError):  # Windows deletes no open file
+                lock.unlink()
+    if is_left and sys.platform == "win32":
+        with contextlib.suppress(OSError):
+            lock.unlink()

@@ -85,9 +85,9 @@ def ledger(
 
 def _recover(path: Path, as_json: bool) -> None:
     """Recover a ledger, and print what came of it."""
-    from shoestring.core.recovery import recover
+    from shoestring.core.salvage import salvage
 
-    found = recover(path)
+    found = salvage(path)
     if as_json:
         target = None if found.path is None else str(found.path)
         print(json.dumps({"path": target, "rows": found.rows, "lost": list(found.lost)}))

@@ -1,19 +1,25 @@
 """The records in the pages of a SQLite file, read without SQLite: for files that are damaged.
 
 Source: the SQLite file format, sections 1.6 (pages) and 2.1 (records). Only leaves of tables are
-read, and each by itself, so that damage in one page hides no other.
+read, and each by itself, so that damage in one page hides no other. The work is proportional to the
+size of the file, whatever its bytes are.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 _LEAF = 0x0D
 _HEADER = 100  # bytes of the file before its first page begins
 _SIZES = [1 << power for power in range(9, 17)]
-_INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}  # bytes by serial type
+_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}  # by serial type
+_LONGEST = 1_000_000  # bytes of a record
+_LONGEST_HEADER = 1_000  # bytes of the header of a record: one or more for each column
+_CLAIMS = 4  # of records to one page: one of them is right
+_STEPS = 3  # for each byte of a page: one that is whole takes two at most
 
 
 def records(data: bytes) -> list[tuple[int, list[Any]]]:
@@ -21,86 +27,120 @@ def records(data: bytes) -> list[tuple[int, list[Any]]]:
 
     Of the sizes that a page may have, the one that gives the most records counts, since the one in
     the file's header may be damaged. Bytes that are no UTF-8 become U+FFFD. A record may come
-    twice.
+    twice. Records of more than 1 MB are left out. Of a page whose records overlap, the first ones
+    are read.
     """
-    found = (
-        [one for start in range(0, len(data), size) for one in _of_page(data, start, size)]
-        for size in _SIZES
-    )
-    return max(found, key=len)
+    return max((_Pages(data, size).records() for size in _SIZES), key=len)
 
 
-def _of_page(data: bytes, start: int, size: int) -> Iterator[tuple[int, list[Any]]]:
-    head = start + (_HEADER if start == 0 else 0)
-    if data[head : head + 1] != bytes([_LEAF]):
-        return
-    count = int.from_bytes(data[head + 3 : head + 5], "big")
-    for index in range(min(count, size // 4)):
-        pointer = head + 8 + 2 * index
-        cell = start + int.from_bytes(data[pointer : pointer + 2], "big")
-        try:
-            yield _cell(data, cell, start, size)
-        except (ValueError, IndexError, struct.error):
-            continue
+class _Pages:
+    """A file as pages of one size in bytes."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data, self._size = data, size
+        self._claims = Counter[int]()
+        self._steps = 0  # in the page that is read
+
+    def records(self) -> list[tuple[int, list[Any]]]:
+        """Each (row id, values)."""
+        starts = range(0, len(self._data), self._size)
+        return [one for start in starts for one in self._of_page(start)]
+
+    def _of_page(self, start: int) -> Iterator[tuple[int, list[Any]]]:
+        data, size = self._data, self._size
+        head = start + (_HEADER if start == 0 else 0)
+        if data[head : head + 1] != bytes([_LEAF]):
+            return
+        count = min(int.from_bytes(data[head + 3 : head + 5], "big"), size // 4)
+        pointers = data[head + 8 : head + 8 + 2 * count]
+        cells = [start + one for (one,) in struct.iter_unpack(">H", pointers[: len(pointers) & ~1])]
+        self._steps = 0
+        for cell in dict.fromkeys(cells):
+            if self._steps >= _STEPS * size:
+                return
+            self._steps += 4  # the fewest bytes of a cell
+            try:
+                if start < cell < start + size:
+                    yield self._cell(cell)
+            except (ValueError, IndexError):
+                continue
+
+    def _cell(self, at: int) -> tuple[int, list[Any]]:
+        data, size = self._data, self._size
+        length, at = _varint(data, at)
+        number, at = _varint(data, at)
+        if length > min(len(data), _LONGEST):
+            raise ValueError("the record is larger than the file or than any of a ledger")
+        most, least = size - 35, (size - 12) * 32 // 255 - 23
+        if length <= most:
+            local, (payload, begin) = length, (data, at)
+        else:
+            local = least + (length - least) % (size - 4)
+            local = local if local <= most else least
+            rest = self._overflow(at + local, length - local)  # may fail, before anything is copied
+            payload, begin = data[at : at + local] + rest, 0
+        values = self._values(payload, begin, begin + length)
+        self._steps += local
+        return number, values
+
+    def _overflow(self, at: int, left: int) -> bytes:
+        """The last `left` bytes of a record, from a chain of pages whose first number is at `at`.
+
+        A page that many records claim is in none of them, or each could take the whole file.
+        """
+        data, size = self._data, self._size
+        parts, seen = list[bytes](), set[int]()
+        while left > 0:
+            page = int.from_bytes(data[at : at + 4], "big")
+            if not 1 < page <= len(data) // size:
+                raise ValueError("a page of the record is missing")
+            self._claims[page] += 1
+            if page in seen or self._claims[page] > _CLAIMS:
+                raise ValueError("a page of the record belongs to another place")
+            seen.add(page)
+            at = (page - 1) * size
+            parts.append(data[at + 4 : at + min(size, 4 + left)])
+            left -= size - 4
+        return b"".join(parts)
+
+    def _values(self, payload: bytes, begin: int, end: int) -> list[Any]:
+        """The values of the record from `begin` to `end`; none is read unless all fit."""
+        body, at = _varint(payload, begin)
+        if not 0 < body <= min(end - begin, _LONGEST_HEADER) or end > len(payload):
+            raise ValueError("the header or the record is cut short, or too long")
+        self._steps += body
+        place, kinds = begin + body, list[int]()
+        while at < begin + body:
+            kind, at = (payload[at], at + 1) if payload[at] < 0x80 else _varint(payload, at)
+            kinds.append(kind)
+        if place + sum(map(_bytes_of, kinds)) != end:
+            raise ValueError("the record is not as long as its values")
+        values = list[Any]()
+        for kind in kinds:
+            after = place + _bytes_of(kind)
+            values.append(_value(payload[place:after], kind))
+            place = after
+        return values
 
 
-def _cell(data: bytes, at: int, start: int, size: int) -> tuple[int, list[Any]]:
-    if not start < at < start + size:
-        raise ValueError("the cell is not in its page")
-    length, at = _varint(data, at)
-    number, at = _varint(data, at)
-    if length > len(data):
-        raise ValueError("the record is larger than the file")
-    most, least = size - 35, (size - 12) * 32 // 255 - 23
-    if length <= most:
-        return number, _values(data[at : at + length], length)
-    local = least + (length - least) % (size - 4)
-    local = local if local <= most else least
-    parts, page = [data[at : at + local]], int.from_bytes(data[at + local : at + local + 4], "big")
-    left = length - local
-    while left > 0:
-        if not 1 < page <= len(data) // size:
-            raise ValueError("a page of the record is missing")
-        begin = (page - 1) * size
-        parts.append(data[begin + 4 : begin + min(size, 4 + left)])
-        left -= size - 4
-        page = int.from_bytes(data[begin : begin + 4], "big")
-    return number, _values(b"".join(parts), length)
-
-
-def _values(payload: bytes, length: int) -> list[Any]:
-    if len(payload) != length:
-        raise ValueError("the record is cut short")
-    body, at = _varint(payload, 0)
-    end, values = body, list[Any]()
-    if not 0 < body <= length:
-        raise ValueError("the record's header is longer than the record")
-    while at < end:
-        kind, at = _varint(payload, at)
-        value, body = _value(payload, body, kind)
-        values.append(value)
-    if body != length:
-        raise ValueError("the record is not as long as its values")
-    return values
-
-
-def _value(payload: bytes, at: int, kind: int) -> tuple[Any, int]:
-    """The value of a serial type at a position, and the position after it."""
-    if kind == 0:
-        return None, at
-    if kind in (8, 9):
-        return kind - 8, at
-    if kind == 7:
-        return struct.unpack(">d", payload[at : at + 8])[0], at + 8
-    if kind in _INTEGERS:
-        end = at + _INTEGERS[kind]
-        return int.from_bytes(payload[at:end], "big", signed=True), end
-    if kind < 12:
+def _bytes_of(kind: int) -> int:
+    """How many bytes a value of a serial type takes; raises ValueError where there is none."""
+    if kind >= 12:
+        return (kind - 12) // 2
+    if kind not in _BYTES:
         raise ValueError(f"there is no serial type {kind}")
-    end = at + (kind - 12) // 2
-    if end > len(payload):
-        raise ValueError("the value is cut short")
-    return (payload[at:end].decode(errors="replace") if kind % 2 else payload[at:end]), end
+    return _BYTES[kind]
+
+
+def _value(found: bytes, kind: int) -> Any:
+    """The value of a serial type in its bytes."""
+    if kind >= 12:
+        return found.decode(errors="replace") if kind % 2 else found
+    if kind == 0:
+        return None
+    if kind == 7:
+        return struct.unpack(">d", found)[0]
+    return kind - 8 if kind in (8, 9) else int.from_bytes(found, "big", signed=True)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from shoestring.artifact import locks
-from shoestring.artifact.locks import FileLock, is_held
+from shoestring.artifact.locks import FileLock, is_held, left_behind
 
 
 def test_a_lock_has_one_holder_at_a_time(tmp_path: Path):
@@ -25,6 +26,30 @@ def test_a_lock_has_one_holder_at_a_time(tmp_path: Path):
     again = FileLock(path, "x")
     again.delete()
     assert not path.exists() and FileLock(path).path.read_text() == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no shared locks")
+def test_who_only_asks_for_the_holder_keeps_nobody_from_the_lock(tmp_path: Path):
+    path = tmp_path / "a.lock"
+    asking = os.open(path, os.O_RDWR | os.O_CREAT)
+    assert locks.take(asking, shared=True)
+    threading.Timer(0.05, os.close, [asking]).start()
+    lock = FileLock(path, "mine")
+    assert is_held(path) is True
+    lock.delete()
+
+
+def test_what_nobody_holds_is_held_while_it_is_deleted(tmp_path: Path):
+    path = tmp_path / "a.lock"
+    with left_behind(path) as is_left:
+        assert is_left is None and not path.exists()
+    lock = FileLock(path)
+    with left_behind(path) as is_left:
+        assert is_left is False
+    lock.release()
+    with left_behind(path) as is_left:
+        assert is_left is True and is_held(path) is True
+    assert is_held(path) is False
 
 
 def test_a_lock_whose_file_is_deleted_meanwhile_is_taken_on_the_new_file(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shoestring.artifact import scratch
+from shoestring.artifact.locks import FileLock, is_held
 from shoestring.artifact.scratch import Scratch, scratch_folder
 
 HOLDS = """
@@ -58,6 +60,34 @@ def test_the_folder_of_a_killed_process_is_deleted_by_the_next(place: Path):
     mine.close()
     mine.close()
     assert [one.name for one in place.iterdir()] == ["shoestring-mine"]
+
+
+def test_a_folder_is_locked_until_it_is_deleted_so_that_nobody_begins_with_it(place, monkeypatch):
+    left, plain, held = place / f"shoestring-{'0' * 16}", shutil.rmtree, []
+    left.mkdir()
+    lock = left.with_name(f"{left.name}.lock")
+    lock.touch()
+
+    def deleted(path, **more):
+        if path == left:
+            held.append(is_held(lock))
+        plain(path, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", deleted)
+    scratch._clear.cache_clear()
+    Scratch().close()
+    assert held == [True] and list(place.iterdir()) == []
+
+
+def test_a_folder_without_its_lock_is_not_begun(place, monkeypatch):
+    first, names = [], iter(["0" * 16, "1" * 16])
+    monkeypatch.setattr(scratch.secrets, "token_hex", lambda _: next(names))
+    first.append(FileLock(place / f"shoestring-{'0' * 16}.lock"))
+    one = Scratch()
+    assert one.path == place / f"shoestring-{'1' * 16}"
+    one.close()
+    first[0].delete()
+    assert list(place.iterdir()) == []
 
 
 def test_where_no_folder_can_be_made_it_says_so(place: Path, monkeypatch):

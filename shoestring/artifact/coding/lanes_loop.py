@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
 _PRECISION = 12
 _TOTAL = 1 << _PRECISION
+_compiling = Lock()
 
 
 class Loops(NamedTuple):
@@ -31,6 +33,12 @@ def available() -> bool:
 @cache
 def compiled() -> Loops:
     """The loops as machine code; raises ModuleNotFoundError where numba is not installed."""
+    with _compiling:  # or each thread of the first call would compile them
+        return _compiled()
+
+
+@cache
+def _compiled() -> Loops:
     from numba import njit
 
     fast = njit(cache=True, nogil=True)

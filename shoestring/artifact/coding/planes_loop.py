@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
+
+_compiling = Lock()
+
+
+def _loops() -> dict[int, tuple[Any, Any]]:
+    with _compiling:  # or each thread of the first call would compile them
+        return _compiled()
 
 
 @cache
@@ -31,7 +39,7 @@ def split(bits: np.ndarray, rotate: bool) -> list[np.ndarray]:
     `rotate`: whether the highest bit of a number becomes the lowest first.
     """
     planes = [np.empty(len(bits), np.uint8) for _ in range(bits.itemsize)]
-    run, _ = _compiled()[bits.itemsize]
+    run, _ = _loops()[bits.itemsize]
     run(np.ascontiguousarray(bits), *planes, rotate)
     return planes
 
@@ -41,7 +49,7 @@ def join(planes: list[np.ndarray], out: np.ndarray, rotate: bool) -> None:
 
     `rotate`: whether the lowest bit of a number becomes the highest.
     """
-    _, run = _compiled()[out.itemsize]
+    _, run = _loops()[out.itemsize]
     run(*(np.ascontiguousarray(plane) for plane in planes), out, rotate)
 
 

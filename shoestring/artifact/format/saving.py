@@ -16,7 +16,7 @@ from pathlib import Path
 from time import time
 from typing import BinaryIO
 
-from shoestring.artifact.locks import is_at, is_held, take
+from shoestring.artifact.locks import is_at, left_behind, take_soon
 
 _PREFIX = ".shoe-"
 _LEFT = re.compile(r"\.shoe-[a-z0-9_]{8}")
@@ -74,28 +74,44 @@ def replacing(
             temporary.unlink(missing_ok=True)
 
 
-def save_first(path: Path, data: bytes) -> None:
+def save_first(path: Path, data: bytes) -> bool:
     """Write a file completely, where there is none; of several processes the first one does.
 
-    Raises OSError where it cannot be written.
+    Returns whether this one did. Temporary files of killed processes in the same folder are
+    deleted. Raises OSError where the file cannot be written.
     """
-    if path.exists():
-        return
-    fd, temporary = _temporary(path.parent)
+    if os.path.lexists(path):
+        return False
+    temporary = None
     try:
+        clear_leftovers(path.parent)
+        fd, temporary = _temporary(path.parent)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
-            with contextlib.suppress(OSError):  # another was first, or there are no links here
-                os.link(temporary, path)
-        if not path.exists():
-            os.replace(temporary, path)
+            if sys.platform != "win32":  # which renames no open file
+                return _put_first(temporary, path)
+        return _put_first(temporary, path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _put_first(temporary: Path, path: Path) -> bool:
+    """Give a file its name, where no file has that name; returns whether it got it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            return False
+        os.replace(temporary, path)
+    return True
 
 
 def _cannot_write(path: Path, error: OSError) -> OSError:
@@ -111,15 +127,18 @@ def _temporary(folder: Path) -> tuple[int, Path]:
     while True:
         fd, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX)
         try:
-            with contextlib.suppress(OSError):  # a file system without locks
-                take(fd, shared=False)
-            if is_at(fd, Path(name)):  # not deleted between its creation and the lock
+            try:
+                taken = take_soon(fd)
+            except OSError:  # a file system without locks
+                taken = True
+            if taken and is_at(fd, Path(name)):  # not deleted between its creation and the lock
                 return fd, Path(name)
         except BaseException:
             os.close(fd)
             Path(name).unlink(missing_ok=True)
             raise
         os.close(fd)
+        Path(name).unlink(missing_ok=True)
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -129,15 +148,22 @@ def clear_leftovers(folder: Path) -> None:
     are deleted that are older than a day.
     """
     with os.scandir(folder) as entries:
-        left = [entry for entry in entries if _LEFT.fullmatch(entry.name)]
-    for entry in left:
+        ours = [entry for entry in entries if _LEFT.fullmatch(entry.name)]
+    for entry in ours:
         with contextlib.suppress(OSError):
-            if not entry.is_file(follow_symlinks=False):
-                continue
-            held, age = is_held(Path(entry.path)), time() - entry.stat().st_mtime
-            patience = _DAY if held is None else _MINUTE if sys.platform == "win32" else -math.inf
-            if not held and age > patience:
-                os.unlink(entry.path)
+            if entry.is_file(follow_symlinks=False):
+                _delete_left(Path(entry.path))
+
+
+def _delete_left(path: Path) -> None:
+    """Delete a temporary file that a killed process left."""
+    with left_behind(path) as is_left:
+        patience = _DAY if is_left is None else _MINUTE if sys.platform == "win32" else -math.inf
+        old = is_left is not False and time() - path.stat().st_mtime > patience
+        if old and sys.platform != "win32":
+            path.unlink()
+    if old and sys.platform == "win32":  # which deletes no open file
+        path.unlink()
 
 
 def check_place(path: Path) -> None:

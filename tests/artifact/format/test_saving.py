@@ -8,6 +8,8 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from safetensors.numpy import save_file
 
 from shoestring.artifact import read, save
 from shoestring.artifact.checkpoints import checkpoint, streaming
-from shoestring.artifact.format.saving import replacing, save_first
+from shoestring.artifact.format.saving import clear_leftovers, replacing, save_first
+from shoestring.artifact.locks import is_held, take
 
 posix = pytest.mark.skipif(
     os.name != "posix", reason="links, pipes and devices as POSIX systems have them"
@@ -131,10 +134,71 @@ def test_what_a_killed_write_leaves_is_cleared_by_the_next_and_nothing_else(tmp_
 def test_of_two_that_write_a_file_first_the_first_does(tmp_path):
     path, other = tmp_path / "sample.json", tmp_path / "other"
     other.write_bytes(b"")
-    save_first(path, b"one")
-    save_first(path, b"two")
+    assert save_first(path, b"one") and not save_first(path, b"two")
     assert path.read_bytes() == b"one" and path.stat().st_mode == other.stat().st_mode
     assert sorted(os.listdir(tmp_path)) == ["other", "sample.json"]
+
+
+@posix
+@pytest.mark.parametrize("seconds", [0.05, 3600])
+def test_a_file_is_kept_that_another_process_asks_about_while_it_begins(
+    tmp_path, monkeypatch, seconds
+):
+    """Without its lock, the next command would delete it while it is written."""
+    path, plain, asking = tmp_path / "model.shoe", tempfile.mkstemp, []
+
+    def asked(**given):
+        fd, name = plain(**given)
+        if not asking:
+            asking.append(os.open(name, os.O_RDWR))
+            assert take(asking[0], shared=True)
+            if seconds < 1:
+                threading.Timer(seconds, os.close, asking).start()
+        return fd, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", asked)
+    with replacing(path) as file:
+        clear_leftovers(tmp_path)
+        assert len(os.listdir(tmp_path)) == 1
+        file.write(b"new")
+    assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["model.shoe"]
+    if seconds > 1:
+        os.close(asking[0])
+
+
+@posix
+def test_what_is_left_is_locked_until_it_is_deleted_so_that_nobody_begins_with_it(
+    tmp_path, monkeypatch
+):
+    left, plain, held = tmp_path / ".shoe-abcdefgh", os.unlink, []
+    left.touch()
+
+    def deleted(path, **more):
+        held.append(is_held(Path(path)))
+        plain(path, **more)
+
+    monkeypatch.setattr(os, "unlink", deleted)
+    clear_leftovers(tmp_path)
+    assert held == [True] and not left.exists()
+
+
+@posix
+def test_where_a_disk_has_no_links_the_first_file_keeps_its_lock_until_it_has_its_name(
+    tmp_path, monkeypatch
+):
+    path, plain = tmp_path / "sample.json", os.replace
+
+    def none(*_, **__):
+        raise OSError(1, "Operation not permitted")
+
+    def slow(source, target):
+        clear_leftovers(tmp_path)
+        plain(source, target)
+
+    monkeypatch.setattr(os, "link", none)
+    monkeypatch.setattr(os, "replace", slow)
+    assert [save_first(path, one) for one in (b"one", b"two")] == [True, False]
+    assert path.read_bytes() == b"one" and os.listdir(tmp_path) == ["sample.json"]
 
 
 def test_an_error_while_a_file_is_written_leaves_the_old_one(tmp_path):

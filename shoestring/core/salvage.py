@@ -1,4 +1,4 @@
-"""Recovery: what can still be read of a damaged ledger, in a new file beside it."""
+"""Salvage: what can still be read of a damaged ledger, in a new file beside it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from shoestring.artifact.format.saving import check_file, save
+from shoestring.artifact.format.saving import check_file, save_first
 from shoestring.core.ledger import COLUMNS, VERSION, Ledger, Row, database_of, newer, row_of
 from shoestring.core.sqlite_pages import records
 
+_Records = list[tuple[int, list[Any]]]
 _FIRST = COLUMNS.index("note") + 1
 """How many columns every ledger has, besides `id`, and in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovery:
-    """What came of a recovery.
+class Salvage:
+    """What came of a salvage.
 
     `path`: of the new ledger; None where the old one is not damaged.
     `rows`: how many rows could be read.
@@ -31,7 +33,7 @@ class Recovery:
     lost: tuple[int, ...] = ()
 
 
-def recover(path: str | Path) -> Recovery:
+def salvage(path: str | Path) -> Salvage:
     """Write the rows of a damaged ledger that can be read into a new file beside it.
 
     The new file is NAME.recovered, with the rows under their old numbers; the old one is not
@@ -51,19 +53,21 @@ def recover(path: str | Path) -> Recovery:
         if journal.exists():  # of a process that was killed: SQLite takes its half of a change back
             copy.with_name("copy-journal").write_bytes(journal.read_bytes())
         try:
-            return Recovery(path=None, rows=len(Ledger(copy).rows()))
+            return Salvage(path=None, rows=len(Ledger(copy).rows()))
         except (ValueError, OSError):
             if (version := _newer(copy)) is not None:
                 raise ValueError(newer(path, version)) from None
-        rows, last = _rows(copy.read_bytes()), _last(copy.read_bytes())
+        data = copy.read_bytes()
+    found = records(data)
+    rows = _rows(found, most=len(data))  # a row has more than one byte
+    last = min(_last(found), len(data))
     if not rows:
         raise ValueError(
             f"no row of a ledger can be read in {path}: put a copy back, or name another path"
         )
-    target = _free(path)
-    save(target, database_of(rows[number] for number in sorted(rows)))
+    target = _save_beside(path, database_of(rows[number] for number in sorted(rows)))
     lost = tuple(number for number in range(1, max(last, *rows) + 1) if number not in rows)
-    return Recovery(path=target, rows=len(rows), lost=lost)
+    return Salvage(path=target, rows=len(rows), lost=lost)
 
 
 def _newer(path: Path) -> int | None:
@@ -78,15 +82,17 @@ def _newer(path: Path) -> int | None:
         return None
 
 
-def _rows(data: bytes) -> dict[int, Row]:
-    """The rows that can be read, by their numbers."""
-    names, rows = _names(data), dict[int, Row]()
-    for number, values in records(data):
-        if number in rows or number < 1 or len(values) <= _FIRST or values[0] is not None:
+def _rows(found: _Records, most: int) -> dict[int, Row]:
+    """The rows among records, by their numbers, of which none is above `most`."""
+    names, rows = _names(found), dict[int, Row]()
+    for number, values in found:
+        if number in rows or len(values) <= _FIRST or values[0] is not None:
+            continue
+        if not 1 <= number <= most:
             continue
         for known in (names, ["id", *COLUMNS], ["id", *COLUMNS[:_FIRST]]):
-            found = {**dict(zip(known, values, strict=False)), "id": number}
-            if (row := _row(found)) is not None:
+            by_name = {**dict(zip(known, values, strict=False)), "id": number}
+            if (row := _row(by_name)) is not None:
                 rows[number] = row
                 break
     return rows
@@ -108,7 +114,7 @@ def _row(values: dict[str, Any]) -> Row | None:
     floats = {f"score_{one}": _float(values.get(f"score_{one}")) for one in _ENDS}
     try:  # SQLite keeps a whole number as an integer
         return row_of({**values, **floats, "time": float(values["time"])})
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
@@ -119,29 +125,26 @@ def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _names(data: bytes) -> list[str]:
+def _names(found: _Records) -> list[str]:
     """The names of the columns, in the order of this file; of a new ledger where it is lost."""
-    for _, values in records(data):
+    for _, values in found:
         if len(values) == 5 and values[:2] == ["table", "ledger"] and isinstance(values[4], str):
             inside = values[4].partition("(")[2].rpartition(")")[0]
             return [part.split()[0] for part in inside.split(",") if part.strip()]
     return ["id", *COLUMNS]
 
 
-def _last(data: bytes) -> int:
+def _last(found: _Records) -> int:
     """The number of the last row, as SQLite counted; 0 where the count is lost."""
     counts = [
         values[1]
-        for _, values in records(data)
+        for _, values in found
         if len(values) == 2 and values[0] == "ledger" and isinstance(values[1], int)
     ]
-    return min(max(counts, default=0), len(data))  # a row has more than one byte
+    return max(counts, default=0)
 
 
-def _free(path: Path) -> Path:
-    """A name beside a file that nothing has."""
-    number, target = 1, path.with_name(f"{path.name}.recovered")
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{path.name}.recovered-{number}")
-    return target
+def _save_beside(path: Path, data: bytes) -> Path:
+    """Write a new file beside another, under a name that nothing has; returns its path."""
+    names = (f"{path.name}.recovered{f'-{number}' * (number > 1)}" for number in count(1))
+    return next(path.with_name(name) for name in names if save_first(path.with_name(name), data))

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tiers import repetitions
 
 from shoestring.core import Cost, Ledger, Row
 from shoestring.core.ledger import VERSION
-from shoestring.core.recovery import recover
+from shoestring.core.salvage import salvage
+from shoestring.core.sqlite_pages import records
 
 COUNT = 40
 TIMES = repetitions(15, 500)
@@ -82,7 +84,7 @@ def test_damage_is_told_with_a_remedy_and_what_is_left_is_recovered(path: Path, 
         else:
             assert how in ("bytes", "block"), "nothing else falls between what is read"
         try:
-            found = recover(path)
+            found = salvage(path)
         except ValueError as error:
             assert str(path) in str(error) and "put a copy back" in str(error)
             continue
@@ -104,14 +106,100 @@ def test_a_ledger_without_its_last_page_gives_the_rows_before_it(path: Path):
     path.write_bytes(path.read_bytes()[:-4096])
     with pytest.raises(ValueError, match=r"is damaged .*--recover` writes what can be read"):
         Ledger(path).append(Row(kind="apply", technique="x"))
-    found = recover(path)
+    found = salvage(path)
     assert found.path == path.with_name("a.ledger.recovered") and found.lost == (COUNT,)
     assert [row.id for row in Ledger(found.path).rows()] == list(range(1, COUNT))
-    assert recover(path).path == path.with_name("a.ledger.recovered-2"), "the first one stays"
+    assert salvage(path).path == path.with_name("a.ledger.recovered-2"), "the first one stays"
+
+
+def test_of_two_at_once_each_writes_a_file_of_its_own(path: Path, monkeypatch):
+    path.write_bytes(path.read_bytes()[:-4096])
+    module, found = import_module("shoestring.core.salvage"), []
+    plain = module.database_of
+
+    def meanwhile(rows):
+        monkeypatch.undo()
+        found.append(salvage(path).path)
+        found[0].write_bytes(b"theirs")
+        return plain(rows)
+
+    monkeypatch.setattr(module, "database_of", meanwhile)
+    mine = salvage(path).path
+    assert (found[0].name, mine.name) == ("a.ledger.recovered", "a.ledger.recovered-2")
+    assert found[0].read_bytes() == b"theirs" and len(Ledger(mine).rows()) == COUNT - 1
+
+
+def test_a_number_that_no_row_can_have_makes_no_others_lost(path: Path):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("drop trigger no_update")
+        connection.execute("update ledger set id = 50000000 where id = 7")
+    data = bytearray(path.read_bytes())
+    data[:16] = bytes(16)
+    path.write_bytes(data)
+    found = salvage(path)
+    assert found.rows == COUNT - 1 and 7 in found.lost and max(found.lost) <= len(data)
+
+
+class Counted(bytes):
+    """Bytes that count how many of them are read, and refuse when that is far too many."""
+
+    read = 0
+
+    def __getitem__(self, at):
+        found = super().__getitem__(at)
+        self.read += len(found) if isinstance(at, slice) else 1
+        assert self.read < 20 * len(self), "the work is not proportional to the file"
+        return found
+
+
+def leaf(size: int, pointers: list[int], body: dict[int, bytes]) -> bytes:
+    """A page of cells: where they are said to begin, and bytes by their place."""
+    page = bytearray(size)
+    page[:8] = b"\x0d\0\0" + len(pointers).to_bytes(2, "big") + bytes(3)
+    for index, pointer in enumerate(pointers):
+        page[8 + 2 * index : 10 + 2 * index] = pointer.to_bytes(2, "big")
+    for place, some in body.items():
+        page[place : place + len(some)] = some
+    return bytes(page[:size])
+
+
+def hostile(how: str) -> bytes:
+    """A file of 1 MiB, or a quarter, whose pages claim the same bytes again and again."""
+    mebibyte = 1 << 20
+    if how == "headers":  # each cell is a record of nothing but NULL, in the next one's bytes
+        size, cell = 1 << 16, b"\x87\x68\x01\x87\x68"  # 1000 bytes, of which all are the header
+        pointers = [2 * size // 3 + index for index in range(0, size // 3 - 2000, 6)]
+        page = leaf(size, pointers, dict.fromkeys(pointers, cell))
+        return page * (mebibyte // 4 // size)
+    size = 4096
+    length, count = b"\xbd\x84\x00", mebibyte // size  # 1,000,000 bytes or little less
+    local = 489 + (0b111101_0000100_0000000 - 489) % (size - 4)
+    local = local if local <= size - 35 else 489
+    pointers = [2100 + 4 * index for index in range(100)]
+    cells = (length + b"\x01") * 100
+    pages = list[bytes]()
+    for number in range(1, count + 1):
+        if number % 2:
+            to = 2 if how == "loop" else number % 20 + 1 + number % 2
+            body = {2100: cells, 2104 + local: to.to_bytes(4, "big") * 110}
+            pages.append(leaf(size, pointers * 10, body))
+        else:
+            after = 2 if how == "loop" else (number + 2) % count or count
+            pages.append(after.to_bytes(4, "big") + bytes(size - 4))
+    return b"".join(pages)
+
+
+@pytest.mark.parametrize("how", ["loop", "chain", "headers"])
+def test_the_work_is_proportional_to_the_file_whatever_is_in_it(tmp_path: Path, how: str):
+    data, path = hostile(how), tmp_path / "hostile.ledger"
+    records(Counted(data))
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"no row of a ledger can be read in .*hostile\.ledger"):
+        salvage(path)
 
 
 def test_a_ledger_that_is_not_damaged_needs_no_recovery(path: Path):
-    found = recover(path)
+    found = salvage(path)
     assert (found.path, found.rows, found.lost) == (None, COUNT, ())
     assert [one.name for one in path.parent.iterdir()] == ["a.ledger"]
 
@@ -122,7 +210,7 @@ def test_a_row_that_no_row_can_be_is_named_and_the_others_recovered(path: Path):
         connection.execute("update ledger set cost_after = '{\"bytes' where id = 7")
     with pytest.raises(ValueError, match=r"its row 7 cannot be read.*writes the other rows"):
         Ledger(path).rows()
-    found = recover(path)
+    found = salvage(path)
     assert (found.rows, found.lost) == (COUNT - 1, (7,))
 
 
@@ -135,7 +223,7 @@ def test_an_old_ledger_is_recovered_too(tmp_path: Path):
     data = bytearray(path.read_bytes())
     data[:16] = bytes(16)
     path.write_bytes(data)
-    (row,) = Ledger(recover(path).path or "").rows()
+    (row,) = Ledger(salvage(path).path or "").rows()
     assert (row.technique, row.score_after, row.run, row.note) == ("Old()", 0.8, None, "kept")
 
 
@@ -143,7 +231,7 @@ def test_a_ledger_of_a_newer_schema_is_left_to_the_newer_shoestring(path: Path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"pragma user_version = {VERSION + 1}")
     with pytest.raises(ValueError, match=rf"{path.name} has schema version 3.*install the newer"):
-        recover(path)
+        salvage(path)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +254,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path, sql: str, s
         with pytest.raises(ValueError, match=rf"theirs\.db .*{said}.*name another path"):
             attempt()
     with pytest.raises(ValueError, match=r"no row of a ledger can be read in .*theirs\.db"):
-        recover(path)
+        salvage(path)
     assert path.read_bytes() == before
 
 
@@ -230,7 +318,7 @@ def test_what_a_killed_process_wrote_halfway_is_taken_back(path: Path):
     journal = path.with_name("a.ledger-journal")
     assert journal.exists() and path.read_bytes() != before
     halfway = path.read_bytes()
-    found = recover(path)
+    found = salvage(path)
     assert (found.path, found.rows) == (None, COUNT) and path.read_bytes() == halfway
     assert Ledger(path).rows() == rows and path.read_bytes() == before
 
