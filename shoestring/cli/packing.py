@@ -14,6 +14,8 @@ import typer
 from shoestring.cli.ending import GOES_ON, writing
 from shoestring.cli.source import fixed_values, is_onnx
 
+_FILES = (".safetensors", ".pt", ".pth", ".bin", ".shoe")
+
 
 def pack(
     checkpoint: Annotated[
@@ -46,7 +48,11 @@ def pack(
     """
     from shoestring.artifact.checkpoints.sharded import is_index
 
+    if checkpoint.is_dir():
+        raise IsADirectoryError(f"{checkpoint} is a folder: name a checkpoint, or an index, in it")
     target = out or checkpoint.with_suffix(".shoe")
+    if not is_index(checkpoint):
+        _check_result(target)
     if is_onnx(checkpoint):
         from shoestring.kit.importing.onnx_pack import pack_onnx
 
@@ -65,6 +71,17 @@ def pack(
         return
     writing(target)
     _pack(checkpoint, target, smallest=smallest)
+
+
+def _check_result(target: Path) -> None:
+    """Raises FileExistsError where packing would replace a file that is not a packed one."""
+    if target.is_file() and target.stat().st_size:
+        with target.open("rb") as file:
+            if file.read(4) == b"SHOE":
+                return
+        raise FileExistsError(
+            f"{target} is there already, and no .shoe file: name another file to write"
+        )
 
 
 def _pack(checkpoint: Path, target: Path, *, smallest: bool) -> None:
@@ -117,6 +134,11 @@ def _unpack_each(
 
     listed, files = sharded.read_index(index)
     folder = out or index.parent
+    if out == Path("-") or folder.is_file() or folder.suffix in _FILES:
+        raise ValueError(
+            f"{out} is no folder: the files of an index go into a folder, and one file alone to a "
+            "pipe"
+        )
     targets = sharded.targets(files, folder, sharded.PLAIN)
     result = folder / sharded.index_name(index, sharded.PLAIN)
     for target in [*targets.values(), result]:

@@ -141,6 +141,8 @@ class Opened:
         index = self._places[name]
         if index not in self._large:
             return one
+        if self._map is None:
+            raise ValueError(f"the checkpoint is closed: open it again to read {name!r}")
         return Named(name, one.dtype, one.shape, self._large[index].read(self._region))
 
     def tensor(self, name: str) -> np.ndarray:

@@ -244,7 +244,10 @@ def signature(data: memoryview) -> tuple[int, memoryview]:
         raise ShoeError("damaged file: it ends too early")
     kind = data[-1]
     if kind not in _SIGNATURES:
-        raise ShoeError(f"damaged file: there is no signature of kind {kind}")
+        raise ShoeError(
+            f"damaged file: its end is cut off or changed (there is no signature of kind {kind}); "
+            "fetch the file again"
+        )
     size = _SIGNATURES[kind]
     if len(data) < len(HEAD) + _TAIL.size + 1 + size:
         raise ShoeError("damaged file: it ends too early")
