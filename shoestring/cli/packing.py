@@ -144,6 +144,7 @@ def _unpack_each(
     for target in [*targets.values(), result]:
         if out is None and target.exists():
             raise FileExistsError(f"{target} is there already: name a folder to write to")
+        _no_link(target)
     folder.mkdir(parents=True, exist_ok=True)
     named = f"the same command with the folder, {folder}, goes on from there"
     writing(*targets.values(), result, then=lambda: GOES_ON if out else named)
@@ -192,9 +193,19 @@ def unpack(
     target = out or file.with_suffix(".safetensors")
     if out is None and target.exists():
         raise FileExistsError(f"{target} is there already: name the file to write")
+    if out is None:
+        _no_link(target)
     if target != Path("-") and not target.is_fifo():
         writing(target)
     _unpack(file, target, max_bytes, max_seconds)
+
+
+def _no_link(target: Path) -> None:
+    """Raises FileExistsError where a name that a file chose leads elsewhere."""
+    if target.is_symlink():
+        raise FileExistsError(
+            f"{target} is a symbolic link, and what it leads to would be written: remove it"
+        )
 
 
 @contextmanager
@@ -203,9 +214,12 @@ def _stream(target: Path) -> Iterator[BinaryIO]:
 
     Raises BrokenPipeError where nobody reads a pipe any more.
     """
+    from shoestring.artifact.checkpoints.packing import seen, unchanged
     from shoestring.artifact.format.saving import replacing
 
     if target == Path("-"):
+        if sys.stdout is None:
+            raise OSError("standard output is closed: name a file to write")
         try:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
@@ -220,7 +234,8 @@ def _stream(target: Path) -> Iterator[BinaryIO]:
         except BrokenPipeError:
             raise _closed(str(target)) from None
     else:
-        with replacing(target) as stream:
+        before = seen(target)
+        with replacing(target, lambda: unchanged(target, before)) as stream:
             yield stream
 
 

@@ -63,7 +63,7 @@ def bill(
     headers = _shares(len(bodies[HEADERS]), [how.header_bytes for how in packed])
     lines = [
         Line(
-            (named[i] or "(no name)") if named else _name(how.tensor, names) or f"tensor {i}",
+            (named[i] if named else _name(how.tensor, names)) or f"tensor {i}",
             stream + header + how.raw_bytes,
             _about(how, stream, header),
         )

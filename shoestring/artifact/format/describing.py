@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from shoestring.artifact.errors import missing
 from shoestring.artifact.format import about, file, indexed
@@ -67,7 +70,21 @@ def described(
     if version < file.ENTRIES_VERSION and len(bodies[file.GRAPH]):
         bodies[file.GRAPH] = memoryview(_unnamed(bodies[file.GRAPH]))
     nothing = memoryview(b"")
-    return file.framed({**dict.fromkeys(file.SECTIONS, nothing), **bodies}, indexed.VERSION)
+    made = file.framed({**dict.fromkeys(file.SECTIONS, nothing), **bodies}, indexed.VERSION)
+    if version < indexed.VERSION:
+        _check_work(made)
+    return made
+
+
+def _check_work(data: bytes) -> None:
+    """Raises ShoeError for a file of version 4 that asks for more work than its version allows."""
+    try:
+        file.unpack_any(data, 1 << 62)
+    except ShoeError as error:
+        raise ShoeError(
+            f"this file is older than the limit on work, and stays as it is ({error}); write it "
+            "again with `save` or `pack`"
+        ) from None
 
 
 def with_names(data: bytes, members: Sequence[str], notes: Mapping[str, str]) -> bytes:
@@ -148,7 +165,15 @@ def signed(data: bytes, key: Ed25519PrivateKey) -> bytes:
 
     Raises ShoeError for a damaged file.
     """
-    file.sections(data)
+    region = file.sections(data).get(file.REGION, memoryview(b""))
+
+    def checked(tensor: indexed.Blocks) -> np.ndarray:
+        for block in tensor.parts:
+            if zlib.crc32(region[block.begin : block.begin + block.length]) != block.checksum:
+                raise ShoeError("damaged file: the checksum of a block is wrong; nothing is signed")
+        return indexed.not_read(tensor)
+
+    file.unpack_any(data, 1 << 62, read=checked)
     if data[4] != indexed.VERSION:
         data = described(data)
     message = indexed.signed_part(memoryview(data))

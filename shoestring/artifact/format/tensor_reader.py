@@ -71,6 +71,8 @@ def unpack(
     `read`: what reads the bits of a tensor in blocks, in one axis; None: decode them at once.
     Raises ShoeError for invalid bytes and for tensors over a limit.
     """
+    if not limit >= 0:
+        raise ValueError(f"max_bytes is {limit}: give 0 or more")
     listed = read_list(headers, version, limit, region)
     account = Work(_allowed(listed, len(stream) if version <= LAST_OLD else 0, max_seconds))
     account.spend(sum(one.work() for one in listed))
@@ -103,6 +105,8 @@ def _allowed(listed: list[Listed], stream: int, max_seconds: float | None) -> in
     `stream`: the length of its code stream, where that counts.
     """
     if max_seconds is not None:
+        if not max_seconds >= 0:
+            raise ValueError(f"max_seconds is {max_seconds}: give 0 or more, or None")
         return round(min(max_seconds, 1e9) * SECOND)
     return allowance(sum(one.declared() for one in listed), stream)
 

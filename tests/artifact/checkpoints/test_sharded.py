@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,3 +158,15 @@ def test_a_model_of_version_1_is_no_checkpoint():
     path = Path(__file__).parents[1] / "format" / "golden" / "v1_lstm_plain.shoe"
     with pytest.raises(sharded.ShoeError, match="is a model and no packed checkpoint"):
         Opened(path)
+
+
+def test_unpacking_does_not_write_through_links(tmp_path):
+    folder, victim = tmp_path / "folder", tmp_path / "victim"
+    folder.mkdir()
+    save_file({"a": np.zeros(3, np.float32)}, folder / "m.safetensors")
+    run = [sys.executable, "-m", "shoestring.cli"]
+    subprocess.run([*run, "pack", folder / "m.safetensors"], check=True, capture_output=True)
+    (folder / "m.safetensors").unlink()
+    (folder / "m.safetensors").symlink_to(victim)
+    done = subprocess.run([*run, "unpack", folder / "m.shoe"], capture_output=True, text=True)
+    assert done.returncode == 1 and "is a symbolic link" in done.stderr and not victim.exists()

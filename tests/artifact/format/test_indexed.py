@@ -254,3 +254,28 @@ def test_checksums_are_those_of_zip():
     for _, parts in table.tensors.values():
         for part in parts:
             assert zlib.crc32(region[part.begin : part.begin + part.length]) == part.checksum
+
+
+def test_limits_must_be_numbers():
+    data = file.pack(packed())
+    for limits in ({"max_bytes": float("nan")}, {"max_bytes": -1}):
+        with pytest.raises(ValueError, match="max_bytes is"):
+            file.unpack_any(data, **limits)
+    for seconds in (float("nan"), -1.0, float("-inf")):
+        with pytest.raises(ValueError, match="max_seconds is"):
+            file.unpack_any(data, max_seconds=seconds)
+    assert file.unpack_any(data, max_seconds=float("inf"))
+
+
+def test_damaged_files_are_not_signed():
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key, data = Ed25519PrivateKey.generate(), file.pack(packed())
+    changed = bytearray(data)
+    changed[100] ^= 1
+    with pytest.raises(ShoeError, match="nothing is signed"):
+        describing.signed(bytes(changed), key)
+    for other in (b"", b"SHOE", b"data\4" + bytes(90) + b"\1"):
+        with pytest.raises(ShoeError):
+            describing.signed(other, key)
