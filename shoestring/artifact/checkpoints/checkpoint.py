@@ -41,6 +41,7 @@ _DTYPES = {element: dtype for dtype, element in reversed(KEPT.items())}
 STRUCTURE = "structure"  # the note on how the tensors of a PyTorch file were nested
 SHA256 = "sha256"  # the note with that of the file that was packed, in hexadecimal digits
 SOURCE = "source.sha256"  # the same of a file that does not come back to the last byte
+_QUOTES = 10_000  # in names, beside those around them
 _HEADER, _TIED, _METADATA = "header", "tied", "metadata."
 
 
@@ -314,9 +315,11 @@ def tied(content: Checkpoint) -> dict[str, str]:
 
     Raises ShoeError for a damaged checkpoint.
     """
-    names = set(content.names)
+    names, text = set(content.names), content.notes.get(_TIED, "{}")
+    if text.count('"') > 4 * MOST_TENSORS + _QUOTES or text.count("{") > MOST_TENSORS + _QUOTES:
+        raise ShoeError("damaged file: more tied names than a file holds")
     try:
-        owners = dict(json.loads(content.notes.get(_TIED, "{}")).items())
+        owners = dict(json.loads(text).items())
         if not names.issuperset(owners.values()):
             raise ValueError
     except (ValueError, TypeError, AttributeError, RecursionError):

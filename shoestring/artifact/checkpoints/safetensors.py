@@ -37,6 +37,7 @@ KEPT = {
     "F8_E5M2FNUZ": "uint8",
 }
 WIDE = {"C64": 2}  # elements per number
+_MOST_NESTS = 300_000  # brackets of a header beside three for each tensor; each becomes an object
 MOST_HEADER = 8_000_000  # bytes; the names and notes of a file may have 2^24 in all
 
 
@@ -105,6 +106,9 @@ def read_header(header: bytes) -> tuple[list[Entry], dict[str, str]]:
 
     Raises ValueError for a header that is not valid; every part is checked.
     """
+    nests = header.count(b"{") + header.count(b"[")
+    if len(header) > MOST_HEADER or nests > _MOST_NESTS + 3 * header.count(b'"dtype"'):
+        raise ValueError(f"a header of {len(header):,} bytes and {nests:,} brackets is not read")
     try:
         pairs = json.loads(header.decode(), object_pairs_hook=_Pairs, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

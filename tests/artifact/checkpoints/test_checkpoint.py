@@ -245,7 +245,7 @@ def test_more_than_a_file_can_hold_is_refused():
         ({"tied": '["a"]'}, "tied"),
         ({"tied": "[" * 100_000}, "tied"),
         ({"tied": '{"a": "a"}'}, "a tied name is that of a tensor"),
-        ({"tied": json.dumps(dict.fromkeys(map(str, range(100_000)), "a"))}, "100,001 names"),
+        ({"tied": json.dumps(dict.fromkeys(map(str, range(100_000)), "a"))}, "more tied names"),
     ],
 )
 def test_notes_that_do_not_fit_are_refused(notes, message):
@@ -288,3 +288,18 @@ def test_a_file_may_ask_for_as_much_memory_as_is_honest(tmp_path):
     with pytest.raises(ShoeError, match="max_bytes"):
         read(path, 3999)
     assert room(10) == file.MAX_BYTES and room(1 << 30) == 1 << 34
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"header": "[" + "{}," * 2_000_000 + "{}]"},
+        {"tied": "{" + ",".join(f'"{i}":"a"' for i in range(200_000)) + "}"},
+        {"tied": "[" + "{}," * 2_000_000 + "{}]"},
+    ],
+)
+def test_notes_of_many_parts_are_refused_before_they_are_parsed(notes, monkeypatch):
+    found = checkpoint([Named("a", "F32", (4,), np.arange(4, dtype=np.uint32))])
+    monkeypatch.setattr(json, "loads", None)
+    with pytest.raises(ShoeError, match="damaged file"):
+        as_safetensors(replace(found, notes=notes))
