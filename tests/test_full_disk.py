@@ -36,7 +36,7 @@ from shoestring.tasks import digits
 resource = pytest.importorskip("resource", reason="limits of POSIX systems")
 PLACES = repetitions(10, 60)
 """At how many sizes of its files an operation is stopped."""
-OLD = b"the old file"
+OLD = b"SHOE: the old file"
 ROOM = ("room", "No space", "too large", "disk I/O", "disk is full")
 
 

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from tiers import repetitions
 
 KILLS = int(os.environ.get("SHOESTRING_KILLS", "0")) or repetitions(2, 100)
-OLD = b"the old file"
+OLD = b"SHOE: the old file"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 
 
