@@ -1,11 +1,11 @@
 """How long small files take that ask for much, against what docs/format.md promises:
 `python benchmarks/bounds.py`.
 
-Each kind of file is read in a process of its own, without numba, as in an install without extras.
-Its rows: the MB that it declares, the seconds of the processor (other work on the machine counts
-less), the seconds by the account of work, the seconds that the promise allows, and the memory over
-what the process had before. The files of every kind are in `bounds_files.py`. Where node is
-installed, the decoder in JavaScript reads them too. --quick is smaller tensors.
+Each kind of file is read in a process of its own, without numba and llvmlite, as in the base
+install. Its rows: the MB that it declares, the seconds of the processor (other work on the machine
+counts less), the seconds by the account of work, the seconds that the promise allows, and the
+memory over what the process had before. The files of every kind are in `bounds_files.py`. Where
+node is installed, the decoder in JavaScript reads them too. --quick is smaller tensors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bounds_files import Kind, kinds
+from bounds_files import InBlocks, Kind, kinds
 from planner_runs import processor
 from rows import start
 
@@ -27,7 +27,7 @@ from shoestring.artifact.coding import work
 ROOT = Path(__file__).parents[1]
 _CHILD = """
 import json, re, sys, time
-sys.modules["numba"] = None
+sys.modules["numba"] = sys.modules["llvmlite"] = None
 from shoestring.artifact.format import file, tensor_reader
 from shoestring.artifact.coding.work import Work
 accounts = []
@@ -73,7 +73,7 @@ def main() -> None:
     rows.close()
 
 
-def measured(kind: Kind) -> dict[str, Any]:
+def measured(kind: Kind | InBlocks) -> dict[str, Any]:
     """What reading a file took, in Python and in JavaScript."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.shoe"

@@ -5,13 +5,15 @@ the tests see refused.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 
 import numpy as np
 
 from shoestring.artifact.coding import entropy, work
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.coding.context import Choice
+from shoestring.artifact.format import about, blocks, indexed
 from shoestring.artifact.format.file import GRAPH, HEADERS, NAMES, PLAIN, STREAM, framed
 from shoestring.artifact.format.tensor_list import read_list
 from shoestring.artifact.format.tensors import (
@@ -24,6 +26,8 @@ from shoestring.artifact.format.tensors import (
     RAW,
     SPARSE,
     ZEROS,
+    rotated,
+    unsigned,
 )
 from shoestring.artifact.wire import Writer, squeeze
 
@@ -95,6 +99,51 @@ class Kind:
         return read_list(b"\1" + self.one(), 2, 1 << 62)[0]
 
 
+@dataclass(frozen=True)
+class InBlocks:
+    """A checkpoint of version 4 with `count` equal tensors in blocks, whose planes are all coded.
+
+    `size`: how many elements a tensor has. `bits`: how many a block, as a power of two.
+    `element`: their type.
+    """
+
+    size: int
+    bits: int
+    element: str
+    count: int = 1
+    stream: bytes = b""
+
+    def file(self) -> bytes:
+        """The file."""
+        number = NUMBERS[self.element]
+        kind = unsigned(number)
+        rng = np.random.default_rng(0)
+        skewed = np.minimum(rng.geometric(0.02, self.size * kind.itemsize), 255).astype(np.uint8)
+        bits = rotated(number, skewed.view(kind), -1)
+        step, region = 1 << self.bits, BytesIO()
+        writer, table = indexed.IndexedWriter(region), dict[int, indexed.Blocks]()
+        made = [blocks.encode(bits[at : at + step], number) for at in range(0, self.size, step)]
+        for index in range(self.count):
+            parts = tuple(writer.block(data) for data in made)
+            table[index] = indexed.Blocks(number, (self.size,), self.bits, parts)
+        one = Kind(RAW, (self.size,), element=self.element)
+        names = about.encode([str(i) for i in range(self.count)], {}, indexed.VERSION)
+        listed = squeeze(numbers(self.count) + one.one() * self.count)
+        writer.close([b"", listed, names, b"", indexed.write_table(table), b""])
+        return region.getvalue()
+
+    def declared(self) -> int:
+        """The bytes that its tensors declare."""
+        return self.count * self.size * max(4, unsigned(NUMBERS[self.element]).itemsize)
+
+    def many(self) -> InBlocks:
+        """As many of its tensors as the account allows, but not more than 64."""
+        asked = work.blocks(self.size, self.bits, unsigned(NUMBERS[self.element]).itemsize)
+        asked += work.TENSOR + work.AXIS + work.ELEMENT * self.size
+        more = asked - 1000 * self.declared()
+        return replace(self, count=min(64, work.SECOND // more if more > 0 else 64))
+
+
 def numbers(*many: int) -> bytes:
     """Varints."""
     out = Writer()
@@ -113,7 +162,7 @@ def noisy(choice: Choice, shape: tuple[int, int]) -> Kind:
     return Kind(GRID, shape, bytes(fields), plain=4, stream=stream)
 
 
-def kinds(size: int) -> dict[str, Callable[[], Kind]]:
+def kinds(size: int) -> dict[str, Callable[[], Kind | InBlocks]]:
     """The kinds by their names; those of one large tensor have about `size` elements."""
     side = int(size**0.5)
     square, planes = (side, side), bytes([0, 255]) + bytes([9]) * 256
@@ -166,6 +215,11 @@ def kinds(size: int) -> dict[str, Callable[[], Kind]]:
         "many with levels": lambda: Kind(
             CONTEXT, (1,), bytes([0, ONE_DIGIT | 1]) + numbers(1 << 12, 0), plain=1 << 13
         ).many(),
+        "blocks": lambda: InBlocks(size, 22, "float64"),
+        "blocks of bytes": lambda: InBlocks(size, 22, "uint8"),
+        "many in the smallest blocks": lambda: InBlocks(1 << 14, 14, "float64").many(),
+        "many bytes in the smallest blocks": lambda: InBlocks(1 << 14, 14, "uint8").many(),
+        "many with a last block of few": lambda: InBlocks((1 << 14) + 2000, 14, "float32").many(),
         "65,536 notes": lambda: Kind(ZEROS, (), count=MOST_TENSORS // 2, notes=1 << 16),
     }
 

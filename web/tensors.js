@@ -24,7 +24,7 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) throw new ShoeError("this
 /**
  * Reads the tensor list.
  * @param {import("./reader.js").Reader} list
- * @param {number} version 1 to 3
+ * @param {number} version 1 to 4
  * @param {number} maxBytes what all tensors may take, of 4 bytes or the width for each element, whichever is more, with what
  *   decoding one of them takes for a while
  * @returns {object[]} what is known of each tensor before its values: element, type, shape, member, coding (a number), model,

@@ -1,5 +1,9 @@
 """Writing, reading and running `.shoe` files. Nothing here needs torch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from shoestring.artifact.format.bill import Line, bill
 from shoestring.artifact.format.file import (
     MAX_BYTES,
@@ -16,6 +20,9 @@ from shoestring.artifact.runtime.openvino import OpenVINO
 from shoestring.artifact.runtime.session import Runtime
 from shoestring.artifact.wire import ShoeError
 
+if TYPE_CHECKING:
+    from shoestring.artifact.checkpoints.sharded import open_checkpoint
+
 __all__ = [
     "MAX_BYTES",
     "Checkpoint",
@@ -30,7 +37,16 @@ __all__ = [
     "bill",
     "by_entry",
     "load",
+    "open_checkpoint",
     "read",
     "read_model",
     "save",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "open_checkpoint":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from shoestring.artifact.checkpoints.sharded import open_checkpoint  # not needed to run a file
+
+    return open_checkpoint

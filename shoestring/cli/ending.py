@@ -6,6 +6,7 @@ The message says which files are complete, and whether the same command goes on.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,9 @@ def ending_on_signals() -> Iterator[None]:
     asked_to_end.clear()
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # A terminal that is closed sends SIGHUP; Windows has no such signal.
+        hangup = [signal.SIGHUP] if sys.platform != "win32" else []
+        for number in (signal.SIGTERM, signal.SIGINT, *hangup):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, end)
     try:

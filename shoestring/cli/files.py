@@ -18,7 +18,19 @@ Entry = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
-def inspect(file: File, as_json: AsJson = False) -> None:
+def plainly(text: str) -> str:
+    """A text of a file as one printable line: what would move the cursor is escaped."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return line if len(line) <= 200 else f"{line[:190]}... ({len(line):,} characters)"
+
+
+def inspect(
+    file: File,
+    as_json: AsJson = False,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="memory that tensors may take", min=1, show_default=False)
+    ] = None,
+) -> None:
     """The byte bill of a file: a line for each tensor and section, which add up to its size."""
     from shoestring.artifact import bill
     from shoestring.artifact.checkpoints.checkpoint import room
@@ -27,7 +39,8 @@ def inspect(file: File, as_json: AsJson = False) -> None:
 
     check_file(file)
     data = file.read_bytes()
-    lines = bill(data, names_beside(file, data), max_bytes=room(len(data)))
+    most = room(len(data)) if max_bytes is None else max_bytes
+    lines = bill(data, names_beside(file, data), max_bytes=most)
     if as_json:
         print(
             json.dumps(
@@ -36,7 +49,7 @@ def inspect(file: File, as_json: AsJson = False) -> None:
         )
         return
     for line in lines:
-        print(f"{line.bytes:>12,}  {line.name:<24} {line.about}")
+        print(f"{line.bytes:>12,}  {plainly(line.name):<24} {line.about}")
     print(f"{len(data):>12,}  the whole file")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from shoestring.cli.ending import writing
+from shoestring.cli.files import plainly
 
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Key = Annotated[
@@ -27,8 +28,7 @@ def describe(
     """Show the licence, the note and the signature of a file, or write them into it."""
     from shoestring.artifact import save
     from shoestring.artifact.format import about, indexed
-    from shoestring.artifact.format import file as files
-    from shoestring.artifact.format.describing import described
+    from shoestring.artifact.format.describing import about_of, described
     from shoestring.artifact.format.saving import check_file
 
     check_file(file)
@@ -36,19 +36,29 @@ def describe(
     given = {about.LICENCE: licence, about.NOTE: note}
     changes = {key: text or None for key, text in given.items() if text is not None}
     if changes:
-        before = len(data)
+        before, was_signed = len(data), _kind(data) != indexed.UNSIGNED
         writing(file)
-        data = described(data, notes=changes, max_bytes=1 << 62)
+        data = described(data, notes=changes)
         save(file, data)
         print(f"{file}: {len(data):,} bytes, {len(data) - before:+,}")
-    content = files.unpack_any(data, 1 << 62, read=indexed.not_read)
+        if was_signed:
+            print("its signature was that of the file before, and is gone: `sign` it again")
+    _, notes = about_of(data)
     for key in given:
-        print(f"{key}: {content.notes.get(key, '(none)')}")
-    kind = indexed.UNSIGNED
-    if data[4] == indexed.VERSION:
-        kind, _ = indexed.signature(memoryview(data))
-    signature = "none" if kind == indexed.UNSIGNED else "Ed25519; `verify` checks it with a key"
+        print(f"{key}: {plainly(notes.get(key, '(none)'))}")
+    signature = (
+        "none" if _kind(data) == indexed.UNSIGNED else "Ed25519; `verify` checks it with a key"
+    )
     print(f"signature: {signature}")
+
+
+def _kind(data: bytes) -> int:
+    """The kind of the signature of a file."""
+    from shoestring.artifact.format import indexed
+
+    if data[4:5] != bytes([indexed.VERSION]):
+        return indexed.UNSIGNED
+    return indexed.signature(memoryview(data))[0]
 
 
 def sign(file: File, key: Key) -> None:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,7 @@ from shoestring.artifact.wire import ShoeError
 _DTYPES = {element: dtype for dtype, element in reversed(KEPT.items())}
 STRUCTURE = "structure"  # the note on how the tensors of a PyTorch file were nested
 SHA256 = "sha256"  # the note with that of the file that was packed, in hexadecimal digits
+SOURCE = "source.sha256"  # the same of a file that does not come back to the last byte
 _HEADER, _TIED, _METADATA = "header", "tied", "metadata."
 
 
@@ -133,14 +135,16 @@ def checkpoint(
     `header`: as it was; None to write it.
     `tied`: other names of some tensors, each with the name of its tensor.
     `notes`: further notes.
-    Raises ValueError for more tensors, or longer names and notes, than a file can hold.
+    Raises ValueError for more tensors, or longer names and notes, than a file can hold; a tied name
+    counts as a tensor.
     """
     named, tied = list(named), dict(tied or {})
     if "__metadata__" in {tensor.name for tensor in named}:
         raise ValueError("no tensor can have the name __metadata__")
-    if len(named) > MOST_TENSORS:
+    if len(named) + len(tied) > MOST_TENSORS:
         raise ValueError(
-            f"there are {len(named):,} tensors, and a file holds {MOST_TENSORS:,} at most"
+            f"there are {len(named) + len(tied):,} tensors, and a file holds {MOST_TENSORS:,} at "
+            "most (a tied name counts as one)"
         )
     by_name = {tensor.name: tensor for tensor in named}
     if header is None:
@@ -192,12 +196,15 @@ def room(size: int) -> int:
     return max(file.MAX_BYTES, 16 * size)
 
 
-def as_safetensors(content: Checkpoint) -> tuple[bytes, str]:
+def as_safetensors(content: Checkpoint, max_bytes: int | None = None) -> tuple[bytes, str]:
     """A .safetensors file of the tensors, and a text that says how much of the original it has.
 
-    Raises ShoeError for a damaged checkpoint.
+    `max_bytes`: the most that the tensors may take in that file, where tied ones are repeated; None
+        for `room` of what they take once.
+    Raises ShoeError for a damaged checkpoint, and for one that asks for more.
     """
-    header, order = layout(content)
+    once = sum(tensor.bits.nbytes for tensor in content.tensors)
+    header, order, _ = layout(content, room(once) if max_bytes is None else max_bytes)
     data = b"".join(
         [
             len(header).to_bytes(8, "little"),
@@ -208,17 +215,38 @@ def as_safetensors(content: Checkpoint) -> tuple[bytes, str]:
     return data, kept(content, hashlib.sha256(data).hexdigest())
 
 
-def layout(content: Checkpoint) -> tuple[bytes, list[int]]:
-    """The header of the .safetensors file of a checkpoint, and its tensors in their order there.
+class Layout(NamedTuple):
+    """The .safetensors file of a checkpoint.
 
-    Raises ShoeError for a damaged checkpoint.
+    `header`: its header.
+    `order`: the indices of its tensors, in their order there.
+    `size`: its length in bytes.
     """
-    sizes = {one.name: one.bits.nbytes for one in everything(content)}
+
+    header: bytes
+    order: list[int]
+    size: int
+
+
+def layout(content: Checkpoint, max_bytes: int, named: list[Named] | None = None) -> Layout:
+    """What the .safetensors file of a checkpoint has, and where.
+
+    `max_bytes`: the most that the tensors may take there.
+    `named`: what `everything` said; None: ask it.
+    Raises ShoeError for a damaged checkpoint, and for one that asks for more.
+    """
+    named = everything(content) if named is None else named
+    sizes = {one.name: one.bits.nbytes for one in named}
+    if (taken := sum(sizes.values())) > max_bytes:
+        raise ShoeError(
+            f"the {len(named):,} tensors of this file take {taken:,} bytes when they are unpacked, "
+            f"more than the {max_bytes:,} that are allowed; if you trust this file, raise max_bytes"
+        )
     owners = {name: index for index, name in enumerate(content.names)}
     owners |= {name: owners[owner] for name, owner in tied(content).items()}
     order: list[int] = []
     try:
-        header = _kept_header(content) or _plain_header(content)
+        header = _kept_header(content) or write_header(named, _noted_metadata(content))
         entries, _ = read_header(header)
         gaps = unclaimed(entries, max((entry.end for entry in entries), default=0))
         for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
@@ -229,7 +257,7 @@ def layout(content: Checkpoint) -> tuple[bytes, list[int]]:
         raise ShoeError(f"damaged file: {error}") from None
     if gaps or sizes:
         raise ShoeError("damaged file: its header is not that of its tensors")
-    return header, order
+    return Layout(header, order, 8 + len(header) + taken)
 
 
 def kept(content: Checkpoint, sha256: str) -> str:
@@ -251,13 +279,13 @@ def kept(content: Checkpoint, sha256: str) -> str:
     return f"the tensors that were packed, bit for bit{addition}"
 
 
-def is_whole(content: Checkpoint, source: Path) -> bool:
-    """Whether the .safetensors file at `source` is that of the tensors, to the last byte."""
-    header, _ = layout(content)
-    used = 8 + len(header) + sum(one.bits.nbytes for one in everything(content))
-    with source.open("rb") as opened:
-        begins = opened.read(8 + len(header)) == len(header).to_bytes(8, "little") + header
-    return begins and used == source.stat().st_size
+def is_whole(content: Checkpoint) -> bool:
+    """Whether a file that is mapped is the .safetensors file of its tensors, to the last byte."""
+    if content.map is None:
+        return False
+    header, _, size = layout(content, 1 << 62)
+    begin = len(header).to_bytes(8, "little") + header
+    return size == len(content.map) and content.map[: len(begin)] == begin
 
 
 def everything(content: Checkpoint) -> list[Named]:
@@ -265,17 +293,13 @@ def everything(content: Checkpoint) -> list[Named]:
 
     Raises ShoeError for a damaged checkpoint.
     """
+    tensor_of = dict(zip(content.names, content.tensors, strict=True))
+    owners = dict(zip(content.names, content.names, strict=True)) | tied(content)
     header = _kept_header(content)
     known = {} if header is None else {entry.name: entry for entry in _entries_of(header)}
-    tensor_of = dict(zip(content.names, content.tensors, strict=True))
-    try:
-        tied = json.loads(content.notes.get(_TIED, "{}"))
-        owners = {name: name for name in content.names} | tied
-        tensors = {name: tensor_of[owner] for name, owner in owners.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ShoeError("damaged file: a tied name has no tensor") from None
     named: list[Named] = []
-    for name, tensor in tensors.items():
+    for name, owner in owners.items():
+        tensor = tensor_of[owner]
         dtype, shape = _DTYPES[ELEMENTS[tensor.element][0]], tensor.bits.shape
         if entry := known.get(name):
             dtype, shape = entry.dtype, entry.shape
@@ -290,8 +314,21 @@ def tied(content: Checkpoint) -> dict[str, str]:
 
     Raises ShoeError for a damaged checkpoint.
     """
-    everything(content)
-    return json.loads(content.notes.get(_TIED, "{}"))
+    names = set(content.names)
+    try:
+        owners = dict(json.loads(content.notes.get(_TIED, "{}")).items())
+        if not names.issuperset(owners.values()):
+            raise ValueError
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ShoeError("damaged file: a tied name has no tensor") from None
+    if not names.isdisjoint(owners):
+        raise ShoeError("damaged file: a tied name is that of a tensor")
+    if (count := len(names) + len(owners)) > MOST_TENSORS:
+        raise ShoeError(
+            f"damaged file: there are {count:,} names of tensors, and a file holds "
+            f"{MOST_TENSORS:,} at most"
+        )
+    return owners
 
 
 def metadata(content: Checkpoint) -> dict[str, str]:

@@ -58,8 +58,8 @@ class Opened:
 
         Only its index and its small tensors are read. A file of version 2 is decoded at once.
         `path`: of the file, or the map of it.
-        `max_bytes`: the most that all tensors may take together, whether they are read or not; None
-            for `room` of the file's size.
+        `max_bytes`: the most that all tensors may take together, whether they are read or not, and
+            also unpacked, where tied ones are repeated; None for `room` of the file's size.
         `max_seconds`: the most work that decoding may be, as `load` takes it.
         Raises ShoeError for a damaged file and for a model, and OSError.
         """
@@ -75,6 +75,7 @@ class Opened:
             )
         self.content = content
         self.notes = content.notes
+        self._most = most
         self._named = {one.name: one for one in checkpoints.everything(content)}
         places = {name: index for index, name in enumerate(content.names)}
         owners = checkpoints.tied(content)
@@ -112,6 +113,22 @@ class Opened:
         """The metadata of the .safetensors file that was packed."""
         return checkpoints.metadata(self.content)
 
+    def keys(self) -> list[str]:
+        """The same as `names`, as safetensors calls it."""
+        return self.names
+
+    def get_tensor(self, name: str) -> np.ndarray:
+        """The same as `tensor`, as safetensors calls it."""
+        return self.tensor(name)
+
+    def layout(self) -> checkpoints.Layout:
+        """The .safetensors file that it unpacks to.
+
+        Raises ShoeError for a damaged file, and for one whose tensors take more than `max_bytes`
+        there.
+        """
+        return checkpoints.layout(self.content, self._most, list(self._named.values()))
+
     def described(self, name: str) -> Named:
         """The tensor with its type and shape, and no bits that mean anything; raises KeyError."""
         if name not in self._named:
@@ -124,6 +141,8 @@ class Opened:
         index = self._places[name]
         if index not in self._large:
             return one
+        if self._map is None:
+            raise ValueError(f"the checkpoint is closed: open it again to read {name!r}")
         return Named(name, one.dtype, one.shape, self._large[index].read(self._region))
 
     def tensor(self, name: str) -> np.ndarray:

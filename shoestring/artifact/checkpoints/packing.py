@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from shoestring.artifact.format.saving import check_place, save
+from shoestring.artifact.format.saving import check_place, replacing
 from shoestring.artifact.format.tensors import ELEMENTS, Packed, Tensor
 
 
@@ -96,10 +97,33 @@ def unchanged(out: Path, there: tuple[int, int, int] | None) -> None:
         )
 
 
+@contextmanager
+def steady(source: Path) -> Iterator[None]:
+    """Raises ValueError where the file at `source` changed in this context.
+
+    It is raised in place of any other error, which may come from the change.
+    """
+    there = seen(source)
+
+    def check() -> None:
+        if seen(source) != there:
+            raise ValueError(
+                f"{source} changed while it was packed, and nothing was written: pack it again "
+                "when no other command writes it"
+            )
+
+    try:
+        yield
+    except Exception:
+        check()
+        raise
+    check()
+
+
 def save_new(out: Path, data: bytes, there: tuple[int, int, int] | None) -> None:
     """Save a file, where nothing else was written there since `there` was `seen`.
 
     Raises FileExistsError where something was.
     """
-    unchanged(out, there)
-    save(out, data)
+    with replacing(out, lambda: unchanged(out, there)) as file:
+        file.write(data)

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shoestring.artifact.checkpoints.checkpoint import SHA256, SOURCE
 from shoestring.artifact.checkpoints.opened import Opened
+from shoestring.artifact.checkpoints.streaming import sha256_of
 from shoestring.artifact.format.saving import check_file
+from shoestring.artifact.wire import ShoeError
 
 SUFFIX = ".index.json"
 PLAIN, PACKED = ".safetensors", ".shoe"
+_TEXT = "shoestring.original"  # the key of the text that an index had before it was packed
 
 
 def is_index(path: Path) -> bool:
@@ -52,6 +56,69 @@ def renamed(index: Mapping[str, Any], suffix: str) -> bytes:
     return json.dumps({**index, "weight_map": files}, indent=2).encode() + b"\n"
 
 
+def packed_index(path: Path) -> bytes:
+    """The index of the packed files, from which `plain_index` makes the one at `path` again.
+
+    It keeps the text of the latter where that is formatted in another way than ours. Raises
+    ValueError as `read_index` does.
+    """
+    index, _ = read_index(path)
+    made, text = renamed(index, PACKED), path.read_bytes()
+    if plain_index(json.loads(made)) == text:
+        return made
+    return renamed({**index, _TEXT: text.decode()}, PACKED)
+
+
+def plain_index(index: Mapping[str, Any]) -> bytes:
+    """The index of the unpacked files, given that of the packed ones.
+
+    It has the bytes of the index that was packed, where that had the same names of files.
+    """
+    text = index.get(_TEXT)
+    made = renamed({key: value for key, value in index.items() if key != _TEXT}, PLAIN)
+    try:
+        same = isinstance(text, str) and json.loads(text) == json.loads(made)
+        return text.encode() if same and isinstance(text, str) else made
+    except (ValueError, RecursionError):
+        return made
+
+
+def targets(files: list[Path], folder: Path, suffix: str) -> dict[Path, Path]:
+    """The file in `folder` that each file becomes, with another suffix.
+
+    Raises ValueError where two would become the same one.
+    """
+    found: dict[Path, Path] = {}
+    for file in files:
+        target = folder / Path(file.name).with_suffix(suffix)
+        if target in found:
+            raise ValueError(
+                f"{found[target].name} and {file.name} would both become {target.name}: rename one "
+                "of them, in the index too"
+            )
+        found[target] = file
+    return {file: target for target, file in found.items()}
+
+
+def is_packed_from(packed: Path, original: Path) -> bool:
+    """Whether a packed file says that it was made of exactly the bytes that `original` has now."""
+    return _noted(packed, SHA256, SOURCE) == sha256_of(original)
+
+
+def is_unpacked_to(packed: Path, plain: Path) -> bool:
+    """Whether `plain` has exactly the bytes that a packed file gives back."""
+    return _noted(packed, SHA256) == sha256_of(plain)
+
+
+def _noted(packed: Path, *keys: str) -> str | None:
+    """The first of these notes that a packed file has; None for a file that is none, or damaged."""
+    try:
+        with Opened(packed) as opened:
+            return next((opened.notes[key] for key in keys if key in opened.notes), None)
+    except (ShoeError, OSError):
+        return None
+
+
 def index_name(path: Path, suffix: str) -> str:
     """The name of an index of files with this suffix: `model.shoe.index.json` for `.shoe`."""
     stem = path.name.removesuffix(SUFFIX)
@@ -86,6 +153,14 @@ class Shards:
             self._opened[shard] = Opened(self._folder / shard)
         return self._opened[shard]
 
+    def keys(self) -> list[str]:
+        """The same as `names`, as safetensors calls it."""
+        return self.names
+
+    def get_tensor(self, name: str) -> Any:
+        """The same as `tensor`, as safetensors calls it."""
+        return self.tensor(name)
+
     def named(self, name: str) -> Any:
         """As `Opened.named`."""
         return self.file(name).named(name)
@@ -107,10 +182,13 @@ class Shards:
         self.close()
 
 
-def open(path: str | Path) -> Opened | Shards:
-    """A packed checkpoint whose tensors are read one at a time: `open(path).tensor(name)`.
+def open_checkpoint(path: str | Path) -> Opened | Shards:
+    """A packed checkpoint whose tensors are read one at a time, with its method `tensor`.
 
     `path`: a packed checkpoint, or the index of one in several files.
     Raises ShoeError, ValueError and OSError for a file that is none.
     """
     return Shards(path) if is_index(Path(path)) else Opened(path)
+
+
+open = open_checkpoint  # its first name

@@ -23,6 +23,7 @@ from shoestring.artifact.checkpoints.packing import (
     by_type,
     check_target,
     seen,
+    steady,
     unchanged,
 )
 from shoestring.artifact.format import about, blocks, indexed, list_writer, tensor_writer
@@ -32,6 +33,7 @@ from shoestring.artifact.format.tensors import BLOCKS, Packed, Tensor, little_en
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError, Writer
 
+BLOCKS_FROM = 1 << 18  # elements; smaller tensors take a thousandth less in the code stream
 _LEAST = 1 << 15  # elements of a tensor in blocks; fewer ask for more work than they declare
 _MOST_SMALL = 1 << 26  # bytes of tensors without blocks, which are all in memory at the end
 _CHANGED = "what was packed does not come back as it was; nothing is written: please report this"
@@ -58,30 +60,32 @@ def pack_checkpoint(
 ) -> Packing:
     """Write a checkpoint as a .shoe file; each block is read back and compared before.
 
-    `content`: the checkpoint of `source`, whose size is reported.
+    `content`: the checkpoint of `source`, whose size is reported and whose SHA-256 is noted.
     `smallest`: whether to take longer for a smaller file.
     `advance`: reports progress.
     Raises OSError or ValueError for a bad `out`, FileExistsError where another process wrote it
-    meanwhile, and ShoeError where the packed bytes do not come back the same.
+    meanwhile, ValueError where `source` changed, and ShoeError where the packed bytes do not come
+    back the same.
     """
     began = perf_counter()
     check_target(source, out)
     seen_before = seen(out)
-    whole = content.map is not None and checkpoints.is_whole(content, source)
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(_sha256, source) if whole else None
-        with replacing(out, lambda: unchanged(out, seen_before)) as stream:
-            writer = indexed.IndexedWriter(stream)
-            large = _large(content.tensors)
-            tensors = _write_blocks(content, large, writer, advance)
-            notes = dict(content.notes)
-            if digest is not None:
-                notes[checkpoints.SHA256] = digest.result()
-            packed, size = _write_index(
-                replace(content, notes=notes), tensors, writer, smallest=smallest
-            )
-            stream.flush()
-            _compare(replace(content, notes=notes), stream, large)
+    if content.map is not None and content.map.size() != len(content.map):
+        raise ValueError(f"{source} changed since it was read: pack it again")
+    note = checkpoints.SHA256 if checkpoints.is_whole(content) else checkpoints.SOURCE
+    with (
+        ThreadPoolExecutor(1) as pool,
+        replacing(out, lambda: unchanged(out, seen_before)) as stream,
+        steady(source),
+    ):
+        digest = pool.submit(_sha256, content.map, source)
+        writer = indexed.IndexedWriter(stream)
+        large = _large(content.tensors)
+        tensors = _write_blocks(content, large, writer, advance)
+        content = replace(content, notes={**content.notes, note: digest.result()})
+        packed, size = _write_index(content, tensors, writer, smallest=smallest)
+        stream.flush()
+        _compare(content, stream, large)
     return Packing(out, source.stat().st_size, size, perf_counter() - began, by_type(packed))
 
 
@@ -91,7 +95,20 @@ def steps(content: Checkpoint) -> int:
     return sum(-(-bits.size >> blocks.bits_for(bits.itemsize)) for bits in flat)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(mapped: mmap.mmap | None, path: Path) -> str:
+    """That of what is packed: of the map, where there is one, and of the file at `path`."""
+    if mapped is None:
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    with memoryview(mapped) as data:
+        for begin in range(0, len(data), RELEASED):
+            digest.update(data[begin : begin + RELEASED])
+            release(mapped)
+    return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits; raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -101,7 +118,7 @@ def _large(tensors: list[Tensor]) -> list[int]:
 
     Small ones are kept in memory up to the end, so there must not be too much of them.
     """
-    least = tensor_writer.BLOCKS_FROM
+    least = BLOCKS_FROM
     small = sum(tensor.bits.nbytes for tensor in tensors if tensor.bits.size < least)
     if small > _MOST_SMALL:
         least = _LEAST
@@ -162,6 +179,7 @@ def _write_index(
     small = tensor_writer.encode(
         [replace(content.tensors[index], member=place) for place, index in enumerate(order)],
         smallest=smallest,
+        blocks_from=1 << 62,
         contexts=smallest or sum(tensor.bits.size for tensor in content.tensors) < _FEW,
     )
     headers = Writer()
@@ -205,9 +223,10 @@ def unpack_safetensors(
     `out`: where it goes, which is never read or sought: a file, or a pipe.
     `advance`: reports progress.
     Returns its length in bytes, and how much of the original it has, in words. Raises ShoeError for
-    a damaged checkpoint; what was written before is then not to be used.
+    a damaged checkpoint; what was written before is then not to be used. It raises ShoeError, and
+    writes nothing, where the tensors take more than the `max_bytes` of `opened` there.
     """
-    header, order = checkpoints.layout(opened.content)
+    header, order, _ = opened.layout()
     digest, size = hashlib.sha256(), 0
     start = len(header).to_bytes(8, "little") + header
     with ThreadPoolExecutor(1) as pool:

@@ -11,25 +11,31 @@ import numpy as np
 _compiling = Lock()
 
 
-def _loops() -> dict[int, tuple[Any, Any]]:
+def _loops(width: int) -> tuple[Any, Any]:
     with _compiling:  # or each thread of the first call would compile them
-        return _compiled()
+        return _compiled(width)
 
 
 @cache
-def _compiled() -> dict[int, tuple[Any, Any]]:
-    """(split, join) as machine code, by the bytes of a number; they release the lock.
+def _compiled(width: int) -> tuple[Any, Any]:
+    """(split, join) as machine code, for numbers of `width` bytes; they release the lock.
 
-    Raises ModuleNotFoundError where numba is not installed.
+    They are compiled for arrays that may only be read: there is one version, whatever mix of arrays
+    a file leads to. Raises ModuleNotFoundError where numba is not installed.
     """
-    from numba import njit
+    from numba import njit, types
 
-    fast = njit(cache=True, nogil=True)
-    return {
-        2: (fast(_split_2), fast(_join_2)),
-        4: (fast(_split_4), fast(_join_4)),
-        8: (fast(_split_8), fast(_join_8)),
-    }
+    number = {2: types.uint16, 4: types.uint32, 8: types.uint64}[width]
+    read = types.Array(types.uint8, 1, "C", readonly=True)
+    written = types.Array(types.uint8, 1, "C")
+    splits, joins = {2: (_split_2, _join_2), 4: (_split_4, _join_4), 8: (_split_8, _join_8)}[width]
+    numbers = types.Array(number, 1, "C", readonly=True)
+    of_split = types.void(numbers, *[written] * width, types.boolean)
+    of_join = types.void(*[read] * width, types.Array(number, 1, "C"), types.boolean)
+    return (
+        njit(of_split, cache=True, nogil=True)(splits),
+        njit(of_join, cache=True, nogil=True)(joins),
+    )
 
 
 def split(bits: np.ndarray, rotate: bool) -> list[np.ndarray]:
@@ -39,7 +45,7 @@ def split(bits: np.ndarray, rotate: bool) -> list[np.ndarray]:
     `rotate`: whether the highest bit of a number becomes the lowest first.
     """
     planes = [np.empty(len(bits), np.uint8) for _ in range(bits.itemsize)]
-    run, _ = _loops()[bits.itemsize]
+    run, _ = _loops(bits.itemsize)
     run(np.ascontiguousarray(bits), *planes, rotate)
     return planes
 
@@ -49,7 +55,7 @@ def join(planes: list[np.ndarray], out: np.ndarray, rotate: bool) -> None:
 
     `rotate`: whether the lowest bit of a number becomes the highest.
     """
-    _, run = _loops()[out.itemsize]
+    _, run = _loops(out.itemsize)
     run(*(np.ascontiguousarray(plane) for plane in planes), out, rotate)
 
 

@@ -22,6 +22,9 @@ def encode(names: Sequence[str], notes: Mapping[str, str], version: int) -> byte
     """
     if version >= 4 and not names and not notes:
         return b""
+    for text in (*names, *notes, *notes.values()):
+        if not isinstance(text, str):
+            raise ValueError(f"names, and the keys and values of notes, are texts: {text!r} is not")
     out = Writer()
     if version >= 4:
         out.varint(len(names))

@@ -50,20 +50,20 @@ def bill(
     symbols, its share of the tensor list to the length of its description. A graph's share of the
     graphs is in proportion to its encoded length. Shares are rounded to whole bytes by the method
     of the largest remainder.
-    `names`: the names of the module's distinct parameters and buffers, in its order, for a model
-        file, which has no names for its tensors; (): the tensors are called "tensor 0" and so on.
+    `names`: the names of the module's distinct parameters and buffers, in its order, for a file
+        that has no names for its tensors; (): the tensors are called "tensor 0" and so on.
     `max_bytes`: the most memory that the tensors may take, in bytes.
     `max_seconds`: the most work that decoding may be, as `load` takes it. Raises ShoeError.
     """
     bodies = sections(data)
     content = unpack_any(data, max_bytes, max_seconds)
     packed = content.packed
-    names = content.names if isinstance(content, Checkpoint) else names
+    named = content.names
     streams = _shares(len(bodies[STREAM]), [how.model_bits for how in packed])
     headers = _shares(len(bodies[HEADERS]), [how.header_bytes for how in packed])
     lines = [
         Line(
-            _name(how.tensor, names) or f"tensor {i}",
+            (named[i] if named else _name(how.tensor, names)) or f"tensor {i}",
             stream + header + how.raw_bytes,
             _about(how, stream, header),
         )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from shoestring.artifact.errors import missing
 from shoestring.artifact.format import about, file, indexed
 from shoestring.artifact.format.dictionary import DICTIONARY
-from shoestring.artifact.format.file import Checkpoint
-from shoestring.artifact.wire import ShoeError, Writer, squeeze, unsqueeze
+from shoestring.artifact.format.tensors import MOST_TENSORS
+from shoestring.artifact.wire import Reader, ShoeError, Writer, squeeze, unsqueeze
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -19,8 +22,19 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
-_LARGEST_GRAPH = 1 << 22
 _EXTRA = "sign"
+
+
+def about_of(data: bytes) -> tuple[tuple[str, ...], dict[str, str]]:
+    """(the names of the tensors, the notes) of a file; no tensor and no graph is read.
+
+    Raises ShoeError for a damaged file.
+    """
+    bodies, version = file.sections(data), data[4]
+    if not len(bodies[file.NAMES]):
+        return (), {}
+    listed = Reader(file.read_list(bodies[file.HEADERS], version), "tensor list")
+    return about.decode(bodies[file.NAMES], listed.varint(MOST_TENSORS), version)
 
 
 def described(
@@ -28,7 +42,6 @@ def described(
     *,
     names: Sequence[str] | None = None,
     notes: Mapping[str, str | None] | None = None,
-    max_bytes: int = file.MAX_BYTES,
 ) -> bytes:
     """The file with these names and notes besides those that it has, in version 4.
 
@@ -36,7 +49,6 @@ def described(
     `data`: the file, of any version but 1.
     `names`: of the tensors; None: as they are; (): none, for a model.
     `notes`: texts by key; a text of None removes the note.
-    `max_bytes`: as in `load`.
     Raises ValueError for names that do not fit, and ShoeError for a damaged file.
     """
     bodies, version = dict(file.sections(data)), data[4]
@@ -44,20 +56,35 @@ def described(
         raise ShoeError(
             "this file is of version 1: write it again with `save`, which makes a newer one"
         )
-    content = file.unpack_any(data, max_bytes, read=indexed.not_read)
-    kept = {**content.notes, **(notes or {})}
-    given = content.names if names is None else tuple(names)
+    listed = Reader(file.read_list(bodies[file.HEADERS], version), "tensor list")
+    count = listed.varint(MOST_TENSORS)
+    had, kept = about_of(data)
+    given = had if names is None else tuple(names)
     if len(set(given)) < len(given):
         raise ValueError("two tensors have the same name")
-    absent = not given and not isinstance(content, Checkpoint)
-    if not absent and len(given) != len(content.tensors):
-        raise ValueError(f"there are {len(given)} names for {len(content.tensors)} tensors")
-    texts = {key: text for key, text in kept.items() if text is not None}
+    absent = not given and len(bodies[file.GRAPH]) > 0
+    if not absent and len(given) != count:
+        raise ValueError(f"there are {len(given)} names for {count} tensors")
+    texts = {key: text for key, text in {**kept, **(notes or {})}.items() if text is not None}
     bodies[file.NAMES] = memoryview(about.encode(given, texts, indexed.VERSION))
     if version < file.ENTRIES_VERSION and len(bodies[file.GRAPH]):
         bodies[file.GRAPH] = memoryview(_unnamed(bodies[file.GRAPH]))
     nothing = memoryview(b"")
-    return file.framed({**dict.fromkeys(file.SECTIONS, nothing), **bodies}, indexed.VERSION)
+    made = file.framed({**dict.fromkeys(file.SECTIONS, nothing), **bodies}, indexed.VERSION)
+    if version < indexed.VERSION:
+        _check_work(made)
+    return made
+
+
+def _check_work(data: bytes) -> None:
+    """Raises ShoeError for a file of version 4 that asks for more work than its version allows."""
+    try:
+        file.unpack_any(data, 1 << 62)
+    except ShoeError as error:
+        raise ShoeError(
+            f"this file is older than the limit on work, and stays as it is ({error}); write it "
+            "again with `save` or `pack`"
+        ) from None
 
 
 def with_names(data: bytes, members: Sequence[str], notes: Mapping[str, str]) -> bytes:
@@ -72,12 +99,12 @@ def with_names(data: bytes, members: Sequence[str], notes: Mapping[str, str]) ->
         f"constant {next(number)}" if tensor.member is None else members[tensor.member]
         for tensor in tensors
     ]
-    return described(data, names=names, notes=notes, max_bytes=1 << 62)
+    return described(data, names=names, notes=notes)
 
 
 def _unnamed(body: memoryview) -> bytes:
     """The section of the graphs of version 4, for the graph of version 2 in a section."""
-    graph = unsqueeze(body, "graph", _LARGEST_GRAPH, DICTIONARY)
+    graph = unsqueeze(body, "graph", file.LARGEST_GRAPH, DICTIONARY)
     out = Writer()
     out.varint(1)
     out.text("")
@@ -134,10 +161,22 @@ def _key(pem: bytes) -> Any:
 
 
 def signed(data: bytes, key: Ed25519PrivateKey) -> bytes:
-    """The file with a signature by this key, in place of the one that it has."""
+    """The file with a signature by this key, in place of the one that it has.
+
+    Raises ShoeError for a damaged file.
+    """
+    region = file.sections(data).get(file.REGION, memoryview(b""))
+
+    def checked(tensor: indexed.Blocks) -> np.ndarray:
+        for block in tensor.parts:
+            if zlib.crc32(region[block.begin : block.begin + block.length]) != block.checksum:
+                raise ShoeError("damaged file: the checksum of a block is wrong; nothing is signed")
+        return indexed.not_read(tensor)
+
+    file.unpack_any(data, 1 << 62, read=checked)
     if data[4] != indexed.VERSION:
         data = described(data)
-    message = bytes(indexed.signed_part(memoryview(data)))
+    message = indexed.signed_part(memoryview(data))
     return indexed.with_signature(data, indexed.ED25519, key.sign(message))
 
 
@@ -150,7 +189,7 @@ def verify(data: bytes, key: Ed25519PublicKey) -> None:
         raise ShoeError("this file is not signed: nobody vouches for it")
     _, given = indexed.signature(memoryview(data))
     try:
-        key.verify(bytes(given), bytes(indexed.signed_part(memoryview(data))))
+        key.verify(bytes(given), indexed.signed_part(memoryview(data)))
     except InvalidSignature:
         raise ShoeError(
             "the signature is not by this key, or the file was changed since it was signed: do "

@@ -42,7 +42,7 @@ SECTIONS = {
 _ORDER = (GRAPH, HEADERS, NAMES, STREAM, PLAIN)
 _INDEX = (GRAPH, HEADERS, NAMES, STREAM, TABLE, PLAIN)  # in version 4
 MAX_BYTES = 1 << 30  # the default limit on the memory that a file's tensors take
-_LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # in bytes, after inflating
+LARGEST_GRAPH, _LARGEST_LIST = 1 << 22, 1 << 24  # in bytes, after inflating
 
 
 @dataclass(frozen=True)
@@ -288,15 +288,15 @@ def unpack_any(
     bodies, version = sections(data), data[4]
     named = _read_graphs(bodies[GRAPH], version)
     nothing = memoryview(b"")
-    table = indexed.read_table(bodies.get(TABLE, nothing), bodies.get(REGION, nothing))
+    region = indexed.Region(bodies.get(TABLE, nothing), bodies.get(REGION, nothing))
     packed = tensor_reader.unpack(
-        _read_list(bodies[HEADERS], version),
+        read_list(bodies[HEADERS], version),
         bodies[STREAM],
         bodies[PLAIN],
         max_bytes,
         version,
         max_seconds,
-        table,
+        region,
         read,
     )
     tensors = [how.tensor for how in packed]
@@ -329,13 +329,13 @@ def _read_graphs(body: memoryview, version: int) -> dict[str, Graph]:
     if version not in (1, ENTRIES_VERSION) and not len(body):
         return {}
     dictionary = DICTIONARY if version > 1 else b""
-    inflated = unsqueeze(body, SECTIONS[GRAPH], _LARGEST_GRAPH, dictionary)
+    inflated = unsqueeze(body, SECTIONS[GRAPH], LARGEST_GRAPH, dictionary)
     if version < ENTRIES_VERSION:
         return {"": graph_reader.decode(inflated, version)}
     return entries.decode(inflated, unnamed=version == indexed.VERSION)
 
 
-def _read_list(headers: memoryview, version: int) -> bytes:
+def read_list(headers: memoryview, version: int) -> bytes:
     """The tensor list, inflated where it is deflated."""
     if version == 1 or not len(headers) or headers[0]:
         return unsqueeze(headers, SECTIONS[HEADERS], _LARGEST_LIST)
@@ -377,6 +377,6 @@ def read_model(
 
 def _bytes(path: Path, max_bytes: int) -> bytes:
     check_file(path)
-    if path.stat().st_size > max_bytes + _LARGEST_GRAPH + _LARGEST_LIST:
+    if path.stat().st_size > max_bytes + LARGEST_GRAPH + _LARGEST_LIST:
         raise ShoeError(f"{path} is larger than allowed; if you trust this file, raise max_bytes")
     return path.read_bytes()

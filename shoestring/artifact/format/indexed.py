@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from shoestring.artifact.wire import Reader, ShoeError, Writer
 
 VERSION = 4
 HEAD = b"SHOE\4"
+_SPARE = 1 << 30  # bytes for decoding blocks, where nobody says
 _TAIL = struct.Struct("<QI")  # the length of the index, the CRC-32 of the index and that length
 UNSIGNED, ED25519 = range(2)
 _SIGNATURES = {UNSIGNED: 0, ED25519: 64}  # the bytes of a signature
@@ -78,10 +79,20 @@ class Blocks:
             raise ShoeError("damaged file: the checksum of a block is wrong; fetch the file again")
         blocks.decode(data, self.element, out, fast)
 
-    def read(self, region: memoryview) -> np.ndarray:
-        """The bits of all elements, in one axis; raises ShoeError for a damaged block."""
+    def room(self) -> int:
+        """The bytes that decoding a block needs for a while, besides the tensor itself."""
+        width = unsigned(self.element).itemsize
+        return 8 * min(self.count, 1 << self.bits) * width
+
+    def read(self, region: memoryview, spare: int = _SPARE) -> np.ndarray:
+        """The bits of all elements, in one axis; raises ShoeError for a damaged block.
+
+        `region`: all blocks of the file.
+        `spare`: how many bytes decoding may take for a while; more threads take more.
+        """
         bits = np.empty(self.count, unsigned(self.element))
         fast, workers = pace(self.count)
+        workers = max(1, min(workers, spare // self.room()))
 
         def decode(index: int) -> None:
             begin, end = self.bounds(index)
@@ -174,49 +185,57 @@ class Table:
 
     `tensors`: (logarithm of the elements in a block, the blocks) of each tensor in blocks, by its
         index in the tensor list.
-    `region`: the bytes of all blocks.
     """
 
     tensors: Mapping[int, tuple[int, tuple[Block, ...]]]
-    region: memoryview
 
     def blocks(self, index: int, element: int, shape: tuple[int, ...]) -> Blocks:
-        """The blocks of a tensor, which must be as many as its elements want; raises ShoeError."""
-        bits, parts = self.tensors[index]
-        count = math.prod(shape)
-        if count < 1 << blocks.LEAST_BITS or -(-count >> bits) != len(parts):
-            raise ShoeError(
-                f"damaged file: a tensor of {count} elements cannot have {len(parts)} blocks of "
-                f"2^{bits}"
-            )
-        return Blocks(element, shape, bits, parts)
+        """The blocks of a tensor."""
+        return Blocks(element, shape, *self.tensors[index])
 
 
-NO_BLOCKS = Table({}, memoryview(b""))
+class Region(NamedTuple):
+    """The blocks of a file that is read, and the table that says whose they are.
 
-
-def read_table(body: memoryview, region: memoryview) -> Table:
-    """The table of blocks; raises ShoeError for one that does not fit the blocks.
-
-    `body`: what `write_table` made. `region`: the bytes of all blocks.
+    `table`: what `write_table` made. `blocks`: the bytes of all blocks.
     """
-    reader, at, index = Reader(body, "table of blocks"), 0, -1
+
+    table: memoryview
+    blocks: memoryview
+
+
+NO_BLOCKS = Region(memoryview(b""), memoryview(b""))
+
+
+def read_table(region: Region, counts: Sequence[int]) -> Table:
+    """The table of blocks; raises ShoeError for one that does not fit the tensors or the blocks.
+
+    `counts`: how many elements each tensor of the list has.
+    """
+    reader, at, index = Reader(region.table, "table of blocks"), 0, -1
     tensors: dict[int, tuple[int, tuple[Block, ...]]] = {}
-    for _ in range(reader.count() if len(body) else 0):
+    for _ in range(reader.varint(len(counts)) if len(region.table) else 0):
         index += 1 + reader.varint(MOST_TENSORS)
         bits = reader.byte()
         if not blocks.LEAST_BITS <= bits <= blocks.MOST_BITS:
             raise reader.fail(f"there are no blocks of 2^{bits} elements")
+        if index >= len(counts):
+            raise reader.fail("there are blocks of a tensor that does not exist")
+        number = reader.count()
+        if counts[index] < 1 << blocks.LEAST_BITS or -(-counts[index] >> bits) != number:
+            raise reader.fail(
+                f"a tensor of {counts[index]} elements cannot have {number} blocks of 2^{bits}"
+            )
         parts: list[Block] = []
-        for _ in range(reader.count()):
-            length = reader.varint(len(region) - at)
+        for _ in range(number):
+            length = reader.varint(len(region.blocks) - at)
             parts.append(Block(at, length, int.from_bytes(reader.take(4), "little")))
             at += length
         tensors[index] = bits, tuple(parts)
     reader.end()
-    if at != len(region):
-        raise reader.fail(f"its blocks have {at} bytes and those of the file {len(region)}")
-    return Table(tensors, region)
+    if at != len(region.blocks):
+        raise reader.fail(f"its blocks have {at} bytes and those of the file {len(region.blocks)}")
+    return Table(tensors)
 
 
 def signature(data: memoryview) -> tuple[int, memoryview]:
@@ -225,7 +244,10 @@ def signature(data: memoryview) -> tuple[int, memoryview]:
         raise ShoeError("damaged file: it ends too early")
     kind = data[-1]
     if kind not in _SIGNATURES:
-        raise ShoeError(f"damaged file: there is no signature of kind {kind}")
+        raise ShoeError(
+            f"damaged file: its end is cut off or changed (there is no signature of kind {kind}); "
+            "fetch the file again"
+        )
     size = _SIGNATURES[kind]
     if len(data) < len(HEAD) + _TAIL.size + 1 + size:
         raise ShoeError("damaged file: it ends too early")

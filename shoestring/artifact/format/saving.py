@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from shoestring.artifact.locks import is_at, left_behind, take_soon
 
-_PREFIX = ".shoe-"
-_LEFT = re.compile(r"\.shoe-[a-z0-9_]{8}")
+_PREFIX = ".shoe-partial-"
+_LEFT = re.compile(r"\.shoe-partial-[a-z0-9_]{8}")
 _MINUTE, _DAY = 60.0, 86400.0
 
 _KINDS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shoestring.artifact.coding import entropy, work
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.coding.context import Choice
-from shoestring.artifact.format.indexed import NO_BLOCKS, Blocks, Table
+from shoestring.artifact.format.indexed import NO_BLOCKS, Blocks, Region, read_table
 from shoestring.artifact.format.tensors import (
     BFLOAT16,
     BLOCKS,
@@ -108,7 +108,7 @@ class Listed:
         if self.choice is not None:
             return work.room(self.choice, *self.coded_shape())
         if self.blocks is not None:
-            return 8 * min(self.count, 1 << self.blocks.bits) * ELEMENTS[self.element][1]
+            return self.blocks.room()
         size = 0
         if tables := self.tables():
             size = 2 * self.count + 24 * min(self.count, CHUNK) + 64 * max(tables)
@@ -117,10 +117,10 @@ class Listed:
         return size
 
 
-def read_list(headers: bytes, version: int, limit: int, table: Table = NO_BLOCKS) -> list[Listed]:
+def read_list(headers: bytes, version: int, limit: int, region: Region = NO_BLOCKS) -> list[Listed]:
     """The tensors of an inflated list.
 
-    `table`: the blocks of a file of version 4.
+    `region`: the blocks of a file of version 4.
     `limit`: how many bytes the tensors may take, with what decoding one of them takes.
     Raises ShoeError for invalid bytes and for tensors over the limit.
     """
@@ -136,23 +136,18 @@ def read_list(headers: bytes, version: int, limit: int, table: Table = NO_BLOCKS
         one = Listed(element, shape, coding, member, math.prod(shape))
         declared += one.declared()
         _afford(declared, limit)
-        if len(listed) in table.tensors:
-            _find_blocks(reader, one, table, len(listed))
         _read_fields(reader, one)
         one.header_bytes = reader.at - start
         listed.append(one)
     reader.end()
-    if table.tensors and max(table.tensors) >= len(listed):
-        raise reader.fail("there are blocks of a tensor that does not exist")
+    table = read_table(region, [one.count for one in listed])
+    for index in table.tensors:
+        one = listed[index]
+        if one.coding != RAW:
+            raise reader.fail("a tensor in blocks has a coding too")
+        one.coding, one.blocks = BLOCKS, table.blocks(index, one.element, one.shape)
     _afford(declared + max((one.room() for one in listed), default=0), limit)
     return listed
-
-
-def _find_blocks(reader: Reader, one: Listed, table: Table, index: int) -> None:
-    if one.coding != RAW:
-        raise reader.fail("a tensor in blocks has a coding too")
-    one.coding = BLOCKS
-    one.blocks = table.blocks(index, one.element, one.shape)
 
 
 def _afford(size: int, limit: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from shoestring.artifact.coding import entropy
 from shoestring.artifact.coding import matrices as context_coding
 from shoestring.artifact.coding.work import SECOND, Work, allowance
-from shoestring.artifact.format.indexed import NO_BLOCKS, Blocks, Table
+from shoestring.artifact.format.indexed import NO_BLOCKS, Blocks, Region
 from shoestring.artifact.format.tensor_list import CHUNK, Listed, Plane, read_list
 from shoestring.artifact.format.tensors import (
     BFLOAT16,
@@ -57,7 +57,7 @@ def unpack(
     limit: int,
     version: int = 2,
     max_seconds: float | None = None,
-    table: Table = NO_BLOCKS,
+    region: Region = NO_BLOCKS,
     read: Callable[[Blocks], np.ndarray] | None = None,
 ) -> list[Packed]:
     """The tensors, with how each was coded.
@@ -67,11 +67,13 @@ def unpack(
     `limit`: how many bytes the tensors may take in memory.
     `version`: the version of the file.
     `max_seconds`: the most work that they may ask for; None for what the format allows.
-    `table`: the blocks of a file of version 4.
+    `region`: the blocks of a file of version 4.
     `read`: what reads the bits of a tensor in blocks, in one axis; None: decode them at once.
     Raises ShoeError for invalid bytes and for tensors over a limit.
     """
-    listed = read_list(headers, version, limit, table)
+    if not limit >= 0:
+        raise ValueError(f"max_bytes is {limit}: give 0 or more")
+    listed = read_list(headers, version, limit, region)
     account = Work(_allowed(listed, len(stream) if version <= LAST_OLD else 0, max_seconds))
     account.spend(sum(one.work() for one in listed))
     try:
@@ -79,7 +81,8 @@ def unpack(
     except ValueError as error:
         raise ShoeError(f"damaged file: the code stream cannot be read ({error})") from None
     values = Reader(plain, "plain values")
-    at_once = read or (lambda tensor: tensor.read(table.region))
+    spare = limit - sum(one.declared() for one in listed)
+    at_once = read or (lambda tensor: tensor.read(region.blocks, spare))
     sources = _Sources(values, decoder, account, at_once)
     unpacked: list[Packed] = []
     for one in listed:
@@ -102,6 +105,8 @@ def _allowed(listed: list[Listed], stream: int, max_seconds: float | None) -> in
     `stream`: the length of its code stream, where that counts.
     """
     if max_seconds is not None:
+        if not max_seconds >= 0:
+            raise ValueError(f"max_seconds is {max_seconds}: give 0 or more, or None")
         return round(min(max_seconds, 1e9) * SECOND)
     return allowance(sum(one.declared() for one in listed), stream)
 

@@ -98,12 +98,14 @@ def encode(
     *,
     smallest: bool = False,
     contexts: bool = True,
+    blocks_from: int = BLOCKS_FROM,
     advance: Callable[[str], None] = lambda note: None,
 ) -> Tensors:
     """The sections of a file with these tensors, each in the coding that is smallest for it.
 
     `smallest`: allow codings that are slow to decode.
     `contexts`: whether to try coding in context, which takes a fiftieth of a second for a tensor.
+    `blocks_from`: how many elements a tensor in blocks must have.
     `advance`: called with "" after each tensor.
     Raises ValueError for tensors that are not in the order of their `member`, and for more than
     MOST_AXES axes.
@@ -113,7 +115,7 @@ def encode(
     parts: list[entropy.Part] = []
     for index, (tensor, step) in enumerate(zip(tensors, steps_of(tensors), strict=True)):
         best, asked = _best(tensor, smallest, allowance.next(), contexts)
-        if best.coding in (RAW, PLANES) and tensor.bits.size >= BLOCKS_FROM:
+        if best.coding in (RAW, PLANES) and tensor.bits.size >= blocks_from:
             out.table[index] = made = _in_blocks(tensor, out.blocks)
             best = _Coded(sum(block.length for block in made.parts), BLOCKS)
             asked = work.blocks(tensor.bits.size, made.bits, tensor.bits.itemsize)

@@ -112,7 +112,7 @@ class _Collected:
             branches = [
                 (key, self.tree(branch, _joined(name, key)))
                 for key, branch in value.items()
-                if self._is_key(key, name)
+                if self._is_key(key, branch, name)
             ]
             return {"dict": [[key, branch] for key, branch in branches if branch is not None]}
         if isinstance(value, list | tuple):
@@ -121,14 +121,23 @@ class _Collected:
                 for index, branch in enumerate(value)
             ]
             return {"list" if isinstance(value, list) else "tuple": branches}
-        self.left_out.append(f"{name or 'all of it'} ({type(value).__name__})")
+        self._leave_out(value, f"{name or 'all of it'} ({type(value).__name__})")
         return None
 
-    def _is_key(self, key: Any, name: str) -> bool:
+    def _is_key(self, key: Any, branch: Any, name: str) -> bool:
         if isinstance(key, _PLAIN):
             return True
-        self.left_out.append(_joined(name, key))
+        self._leave_out(branch, _joined(name, key))
         return False
+
+    def _leave_out(self, value: Any, name: str) -> None:
+        """Note what is left out; raises ValueError where that would lose a tensor."""
+        if _has_tensor(value):
+            raise ValueError(
+                f"{name} has a tensor in it, under a key or in a container that cannot be packed: "
+                "put it under a text, a number, or in a list or dictionary"
+            )
+        self.left_out.append(name)
 
     def _tensor(self, value: Tensor, name: str) -> str:
         if name in self.tensors or name in self.tied:
@@ -160,6 +169,14 @@ class _Collected:
                 return name
         self.tensors[name] = value.detach()
         return name
+
+
+def _has_tensor(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_tensor, (*value.keys(), *value.values())))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_has_tensor, value))
+    return isinstance(value, Tensor)
 
 
 def _named(name: str, value: Tensor) -> Named:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +13,13 @@ from typing import Any
 import torch
 
 from shoestring.artifact.checkpoints.opened import Opened
-from shoestring.artifact.checkpoints.sharded import PACKED, PLAIN, SUFFIX, read_index
-from shoestring.artifact.errors import missing
+from shoestring.artifact.checkpoints.sharded import (
+    PACKED,
+    PLAIN,
+    SUFFIX,
+    read_index,
+    renamed,
+)
 from shoestring.kit.weights.checkpoint import tensor_of
 
 _WEIGHTS = "model"  # the name of the weights in the folders of transformers
@@ -29,40 +36,81 @@ def packed_pretrained() -> Iterator[None]:
         with packed_pretrained():
             model = AutoModel.from_pretrained("folder")
 
+    Contexts of several threads may overlap; while one is open, the others read packed weights too.
     Raises ModuleNotFoundError without transformers, and RuntimeError for a version of it that reads
     checkpoints in another way (it was tested with version 5).
     """
+    scope = _patch.enter()
     try:
-        from transformers import modeling_utils
-    except ModuleNotFoundError:
-        raise missing("transformers", extra="dev", what="reading packed models") from None
+        yield
+    finally:
+        _patch.leave(scope)
+
+
+class _Patch:
+    """The functions of transformers that are replaced while a context is open, in any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._kept: dict[str, Any] = {}
+
+    def enter(self) -> dict[str, Any]:
+        """Replace the functions, if this is the first context; returns where they are."""
+        try:
+            from transformers import modeling_utils
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "reading packed models: transformers is not installed: `pip install "
+                "'transformers>=5'`",
+                name="transformers",
+            ) from None
+        scope = modeling_utils.__dict__
+        with self._lock:
+            if not self._depth:
+                self._kept = _functions(scope)
+                scope.update(_reading_packed(**self._kept))
+            self._depth += 1
+        return scope
+
+    def leave(self, scope: dict[str, Any]) -> None:
+        """Put the functions back, if this was the last context that is open."""
+        with self._lock:
+            self._depth -= 1
+            if not self._depth:
+                scope.update(self._kept)
+
+
+_patch = _Patch()
+
+
+def _functions(scope: dict[str, Any]) -> dict[str, Any]:
+    """The functions of transformers that open files and find them; raises RuntimeError."""
     names = "safe_open", "_get_resolved_checkpoint_files"
-    scope = modeling_utils.__dict__
-    kept = {name: scope.get(name) for name in names}
-    if None in kept.values():
+    if not scope.keys() >= set(names):
         raise RuntimeError(
             "this version of transformers reads checkpoints in another way: use version 5, or "
             "`shoestring unpack` first"
         )
-    opening, resolving = kept.values()
+    return {name: scope[name] for name in names}
 
-    def safe_open(path: str | os.PathLike[str], *given: Any, **more: Any) -> Any:
+
+def _reading_packed(safe_open: Any, _get_resolved_checkpoint_files: Any) -> dict[str, Any]:
+    """Functions that do what these do, and take packed files where plain ones are not there."""
+
+    def opening(path: str | os.PathLike[str], *given: Any, **more: Any) -> Any:
         packed = Path(path).with_suffix(PACKED)
         if not Path(path).exists() and packed.is_file():
             return PackedFile(packed)
-        return opening(path, *given, **more)  # pyright: ignore[reportOptionalCall]
+        return safe_open(path, *given, **more)
 
-    def resolve(*given: Any, **more: Any) -> Any:
+    def resolving(*given: Any, **more: Any) -> Any:
         name = more.get("pretrained_model_name_or_path", given[0] if given else None)
         folder = Path(name or "", more.get("download_kwargs", {}).get("subfolder", "") or "")
         found = _files(folder) if name is not None and folder.is_dir() else None
-        return found or resolving(*given, **more)  # pyright: ignore[reportOptionalCall]
+        return found or _get_resolved_checkpoint_files(*given, **more)
 
-    try:
-        scope.update(dict(zip(names, (safe_open, resolve), strict=True)))
-        yield
-    finally:
-        scope.update(kept)
+    return {"safe_open": opening, "_get_resolved_checkpoint_files": resolving}
 
 
 def _files(folder: Path) -> tuple[list[str], dict[str, Any] | None] | None:
@@ -81,9 +129,7 @@ def _files(folder: Path) -> tuple[list[str], dict[str, Any] | None] | None:
     index, files = read_index(listed)
     about = dict(index.get("metadata") or {})
     about["all_checkpoint_keys"] = list(index["weight_map"])
-    about["weight_map"] = {
-        key: Path(name).with_suffix(PLAIN).name for key, name in index["weight_map"].items()
-    }
+    about["weight_map"] = json.loads(renamed(index, PLAIN))["weight_map"]
     return [str(file.with_suffix(PLAIN)) for file in files], about
 
 

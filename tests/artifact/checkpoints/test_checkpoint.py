@@ -218,6 +218,8 @@ def test_more_than_a_file_can_hold_is_refused():
     nothing = np.zeros(0, np.uint8)
     with pytest.raises(ValueError, match=r"32,769 tensors, and a file holds 32,768"):
         checkpoint([Named(str(i), "U8", (0,), nothing) for i in range(32_769)])
+    with pytest.raises(ValueError, match=r"32,769 tensors, and a file holds 32,768"):
+        checkpoint([Named("a", "U8", (0,), nothing)], tied={str(i): "a" for i in range(32_768)})
     with pytest.raises(ValueError, match="at most 8,000,000"):
         checkpoint([Named("x" * 9_000_000, "U8", (0,), nothing)])
     with pytest.raises(ValueError, match="__metadata__"):
@@ -242,6 +244,8 @@ def test_more_than_a_file_can_hold_is_refused():
         ({"tied": '{"b": ["a"]}'}, "tied"),
         ({"tied": '["a"]'}, "tied"),
         ({"tied": "[" * 100_000}, "tied"),
+        ({"tied": '{"a": "a"}'}, "a tied name is that of a tensor"),
+        ({"tied": json.dumps(dict.fromkeys(map(str, range(100_000)), "a"))}, "100,001 names"),
     ],
 )
 def test_notes_that_do_not_fit_are_refused(notes, message):

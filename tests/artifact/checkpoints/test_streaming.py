@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,15 +15,15 @@ from shoestring.artifact import ShoeError
 from shoestring.artifact.checkpoints import checkpoint as checkpoints
 from shoestring.artifact.checkpoints import sharded, streaming
 from shoestring.artifact.checkpoints.opened import Opened
-from shoestring.artifact.format import blocks, file, tensor_writer
+from shoestring.artifact.format import blocks, file
 
 RANDOM = np.random.default_rng(6)
 ARRAYS = {
-    "first": (0.02 * RANDOM.standard_normal((500, 300))).astype(np.float32),
+    "first": (0.02 * RANDOM.standard_normal((900, 300))).astype(np.float32),
     "steps": np.arange(7),
-    "half": (0.02 * RANDOM.standard_normal((260, 300))).astype(np.float16),
-    "mask": RANDOM.random((400, 300)) < 0.1,
-    "zeros": np.zeros((300, 300), np.float32),
+    "half": (0.02 * RANDOM.standard_normal((880, 300))).astype(np.float16),
+    "mask": RANDOM.random((890, 300)) < 0.1,
+    "zeros": np.zeros((900, 300), np.float32),
     "scalar": np.array(2.5),
 }
 
@@ -97,7 +98,7 @@ def test_small_tensors_are_bounded_in_memory(packed, monkeypatch):
     content = checkpoints.from_safetensors(packed[0])
     large = {content.names[i] for i in streaming._large(content.tensors)}
     assert large == {"first", "half", "mask", "zeros"}
-    monkeypatch.setattr(tensor_writer, "BLOCKS_FROM", 1 << 30)
+    monkeypatch.setattr(streaming, "BLOCKS_FROM", 1 << 30)
     assert streaming._large(content.tensors) == []
     monkeypatch.setattr(streaming, "_MOST_SMALL", 1000)
     assert len(streaming._large(content.tensors)) == 4
@@ -126,6 +127,52 @@ def test_what_does_not_come_back_is_not_written(tmp_path, packed, monkeypatch):
     with pytest.raises(ShoeError, match="does not come back as it was"):
         streaming.pack_checkpoint(checkpoints.from_safetensors(source), source, out)
     assert not out.exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def other_file(source):
+    """A file of the same length, with other values."""
+    other = source.with_name("other.safetensors")
+    save_file({name: np.roll(array, 1) for name, array in ARRAYS.items()}, other, {"format": "np"})
+    return other
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_source_that_changes_meanwhile_is_refused_by_name(packed, monkeypatch, replaced):
+    source, out = packed
+    before, other, encode = out.read_bytes(), other_file(source), blocks.encode
+
+    def change_and_encode(*given):
+        if other.exists() and replaced:
+            os.replace(other, source)
+        elif other.exists():
+            with source.open("r+b") as stream:
+                stream.write(other.read_bytes())
+            other.unlink()
+        return encode(*given)
+
+    monkeypatch.setattr(blocks, "encode", change_and_encode)
+    with pytest.raises(ValueError, match=r"model\.safetensors changed while it was packed"):
+        streaming.pack_checkpoint(checkpoints.from_safetensors(source), source, out)
+    assert not other.exists() and out.read_bytes() == before
+
+
+def test_the_sha_256_is_that_of_what_was_read(packed):
+    source, out = packed
+    before = source.read_bytes()
+    content = checkpoints.from_safetensors(source)
+    os.replace(other_file(source), source)
+    streaming.pack_checkpoint(content, source, out)
+    assert checkpoints.as_safetensors(checkpoints.read(out))[0] == before
+
+
+def test_a_source_that_was_cut_after_it_was_read_is_refused(packed):
+    source, out = packed
+    before, content = out.read_bytes(), checkpoints.from_safetensors(source)
+    with source.open("r+b") as stream:
+        stream.truncate(100_000)
+    with pytest.raises(ValueError, match=r"model\.safetensors changed since it was read"):
+        streaming.pack_checkpoint(content, source, out)
+    assert out.read_bytes() == before
 
 
 def test_shards_are_packed_and_opened_by_their_index(tmp_path):
@@ -174,8 +221,6 @@ def test_indexes_that_do_not_fit_are_refused(tmp_path, text, why):
 
 
 def test_unpacking_to_standard_output_and_to_a_pipe(tmp_path, packed):
-    import os
-
     source, out = packed
     run = [sys.executable, "-m", "shoestring.cli", "unpack", out]
     done = subprocess.run([*run, "-"], check=True, capture_output=True)
@@ -191,13 +236,56 @@ def test_unpacking_to_standard_output_and_to_a_pipe(tmp_path, packed):
     assert read == [source.read_bytes()] and pipe.is_fifo()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a pipe of POSIX")
+def test_a_pipe_that_is_closed_early_ends_with_a_sentence(packed):
+    run = [sys.executable, "-m", "shoestring.cli", "unpack", packed[1], "-"]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stderr is not None
+        begun = program.stdout.read(10)
+        program.stdout.close()
+        said = program.stderr.read().decode()
+    assert program.returncode == 1 and begun == packed[0].read_bytes()[:10]
+    assert said == (
+        "error: standard output was closed by its reader before the end: the file is not whole "
+        "there\n"
+    )
+
+
+def test_tied_names_are_bounded_when_they_are_unpacked(tmp_path):
+    one = checkpoints.Named("a", "U8", (1 << 17,), np.zeros(1 << 17, np.uint8))
+    content = checkpoints.checkpoint([one], tied={f"b{i}": "a" for i in range(9999)})
+    path = tmp_path / "tied.shoe"
+    path.write_bytes(file.pack(content))  # 1.3 GB of output
+    stream = io.BytesIO()
+    with Opened(path) as opened, pytest.raises(ShoeError, match=r"10,000 tensors.*raise max_bytes"):
+        streaming.unpack_safetensors(opened, stream)
+    assert not stream.getvalue()
+    with pytest.raises(ShoeError, match="raise max_bytes"):
+        checkpoints.as_safetensors(content)
+    few = checkpoints.checkpoint([one], tied={"b": "a"})
+    path.write_bytes(file.pack(few))
+    with Opened(path, max_bytes=1 << 20) as opened:
+        assert streaming.unpack_safetensors(opened, stream)[0] > 1 << 18
+
+
+def test_the_tensors_are_described_once(packed, monkeypatch):
+    calls, everything = [], checkpoints.everything
+    monkeypatch.setattr(
+        checkpoints, "everything", lambda content: (calls.append(1), everything(content))[1]
+    )
+    with Opened(packed[1]) as opened:
+        streaming.unpack_safetensors(opened, io.BytesIO())
+    assert len(calls) == 1
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_is_that_of_a_few_blocks(tmp_path):
     path = tmp_path / "large.safetensors"
     rows = (0.02 * RANDOM.standard_normal((1 << 20,))).astype(np.float32)
     save_file({f"w{i}": np.roll(rows, i).reshape(1024, -1) for i in range(120)}, path)  # 500 MB
     program = """
-import resource, sys
+import sys
 from pathlib import Path
 from shoestring.artifact.checkpoints import checkpoint, streaming
 from shoestring.artifact.checkpoints.opened import Opened
@@ -205,7 +293,8 @@ source, out, back = map(Path, sys.argv[1:])
 streaming.pack_checkpoint(checkpoint.from_safetensors(source), source, out)
 with Opened(out) as opened, back.open("wb") as stream:
     streaming.unpack_safetensors(opened, stream)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = Path("/proc/self/status").read_text()  # getrusage counts the program that began this one
+print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
     files = [path, tmp_path / "large.shoe", tmp_path / "back.safetensors"]
     done = subprocess.run(

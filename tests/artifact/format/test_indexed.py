@@ -55,13 +55,14 @@ def test_several_blocks_and_a_short_last_one(monkeypatch):
     content = packed()
     data = file.pack(content)
     assert same(content, file.unpack_any(data))
-    table = indexed.read_table(*reversed(_table(data)))
+    table = read_table(data)
     assert [len(parts) for _, parts in table.tensors.values()] == [6, 6]
 
 
-def _table(data: bytes):
+def read_table(data: bytes) -> indexed.Table:
     region, sections = indexed.parts(memoryview(data))
-    return region, sections[4]
+    counts = [one.bits.size for one in packed().tensors]
+    return indexed.read_table(indexed.Region(sections[4], region), counts)
 
 
 def test_small_files_stay_in_version_2():
@@ -197,14 +198,14 @@ def table_of(*tensors: tuple[int, int, list[tuple[int, int]]]) -> bytes:
 
 def test_tables_that_do_not_fit_are_refused():
     data = file.pack(packed())
-    region, sections = indexed.parts(memoryview(data))
-    (bits, first), (_, second) = indexed.read_table(sections[4], region).tensors.values()
+    _, sections = indexed.parts(memoryview(data))
+    (bits, first), (_, second) = read_table(data).tensors.values()
     one, two = ([(part.length, part.checksum) for part in parts] for parts in (first, second))
     assert table_of((1, bits, one), (1, bits + 1, two)) == bytes(sections[4])
     for table, why in (
         (b"", "its blocks have 0 bytes|is larger than|wanted"),
         (table_of((1, bits, one)), "those of the file"),
-        (table_of((0, bits, one), (2, bits, two)), "has a coding too"),
+        (table_of((0, bits, one), (2, bits, two)), "5 elements cannot have"),
         (table_of((1, bits, one), (7, bits, two)), "does not exist|coding|wanted"),
         (table_of((1, 13, one), (1, bits, two)), r"no blocks of 2\^13"),
         (table_of((1, 23, one), (1, bits, two)), r"no blocks of 2\^23"),
@@ -248,8 +249,33 @@ def test_a_model_of_several_entries_may_not_have_an_empty_name():
 
 def test_checksums_are_those_of_zip():
     data = file.pack(packed())
-    region, sections = indexed.parts(memoryview(data))
-    table = indexed.read_table(sections[4], region)
+    region, _ = indexed.parts(memoryview(data))
+    table = read_table(data)
     for _, parts in table.tensors.values():
         for part in parts:
             assert zlib.crc32(region[part.begin : part.begin + part.length]) == part.checksum
+
+
+def test_limits_must_be_numbers():
+    data = file.pack(packed())
+    for limits in ({"max_bytes": float("nan")}, {"max_bytes": -1}):
+        with pytest.raises(ValueError, match="max_bytes is"):
+            file.unpack_any(data, **limits)
+    for seconds in (float("nan"), -1.0, float("-inf")):
+        with pytest.raises(ValueError, match="max_seconds is"):
+            file.unpack_any(data, max_seconds=seconds)
+    assert file.unpack_any(data, max_seconds=float("inf"))
+
+
+def test_damaged_files_are_not_signed():
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key, data = Ed25519PrivateKey.generate(), file.pack(packed())
+    changed = bytearray(data)
+    changed[100] ^= 1
+    with pytest.raises(ShoeError, match="nothing is signed"):
+        describing.signed(bytes(changed), key)
+    for other in (b"", b"SHOE", b"data\4" + bytes(90) + b"\1"):
+        with pytest.raises(ShoeError):
+            describing.signed(other, key)

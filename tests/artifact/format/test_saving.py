@@ -170,7 +170,7 @@ def test_a_file_is_kept_that_another_process_asks_about_while_it_begins(
 def test_what_is_left_is_locked_until_it_is_deleted_so_that_nobody_begins_with_it(
     tmp_path, monkeypatch
 ):
-    left, plain, held = tmp_path / ".shoe-abcdefgh", os.unlink, []
+    left, plain, held = tmp_path / ".shoe-partial-abcdefgh", os.unlink, []
     left.touch()
 
     def deleted(path, **more):

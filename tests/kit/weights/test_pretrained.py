@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 import torch
@@ -70,6 +71,26 @@ def test_plain_folders_are_read_as_before(tmp_path):
     with packed_pretrained():
         again = transformers.AutoModel.from_pretrained(tmp_path)
     assert same(model.state_dict(), again.state_dict())
+
+
+def test_contexts_that_overlap_put_the_functions_back_at_the_end():
+    from transformers import modeling_utils
+
+    before = modeling_utils.safe_open
+    first, second = packed_pretrained(), packed_pretrained()
+    first.__enter__()
+    within = modeling_utils.safe_open
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert modeling_utils.safe_open is within and within is not before
+    second.__exit__(None, None, None)
+    assert modeling_utils.safe_open is before
+
+
+def test_without_transformers_the_error_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install 'transformers"), packed_pretrained():
+        pass
 
 
 def test_a_packed_file_has_the_methods_of_safe_open(tmp_path):
