@@ -138,7 +138,8 @@ def _temporary(folder: Path) -> tuple[int, Path]:
             Path(name).unlink(missing_ok=True)
             raise
         os.close(fd)
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # deleted, or on Windows held open by another process
+            Path(name).unlink()
 
 
 def clear_leftovers(folder: Path) -> None:
