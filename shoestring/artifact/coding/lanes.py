@@ -19,14 +19,11 @@ from typing import Any
 import numpy as np
 
 from shoestring.artifact.coding import lanes_loop, lanes_vectors
+from shoestring.artifact.coding.lane_sizes import LOWEST, PRECISION, SEGMENT, TOTAL
 
-PRECISION = 12
-TOTAL = 1 << PRECISION
-LOWEST = 1 << 16  # the least state
 MOST_LANES = 1 << 11
 STEPS = 1 << 10  # a lane has so many symbols or more, so that a step is worth its time
 MOST_TABLES = 8
-SEGMENT = 1 << 12  # symbols with one table; a multiple of MOST_LANES
 _ROUNDS = 2  # of clustering
 _NOISE = 0.997  # several tables do not help where one saves less than the rest
 _NOISE_BITS, _SAMPLED = 7.95, 1 << 14  # bytes of so many bits in a sample of so many are noise

@@ -17,6 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from shoestring.artifact.coding.lane_sizes import LOWEST, PRECISION, SEGMENT_BITS
 from shoestring.artifact.machine_code import (
     BYTES,
     FLOATS,
@@ -38,7 +39,6 @@ _BIT, _BYTE, _SHORT = ir.IntType(1), ir.IntType(8), ir.IntType(16)
 _BITS, _SIXTEEN, _SHORTS = (ir.VectorType(kind, LANES) for kind in (_BIT, _BYTE, _SHORT))
 _TO_BYTES, _TO_SHORTS, _TO_LONGS = (kind.as_pointer() for kind in (_BYTE, _SHORT, LONG))
 _NUMBERED = ir.Constant(WORDS, list(range(LANES)))
-_SEGMENT_BITS, _PRECISION = 12, 12
 
 
 def _known(b: Builder, name: str, result: Any, kinds: Sequence[Any]) -> ir.Function:
@@ -134,7 +134,7 @@ def _store_bytes(b: Builder, value: Any, pointer: Any, mask: Any | None) -> None
 
 def _table_of(b: Builder, tables: Any, choice: Any, start: Any, bits: int) -> Any:
     """The table of 2^bits words for the step that starts at a symbol."""
-    number = b.zext(b.load(b.at(choice, b.lshr(start, LONG(_SEGMENT_BITS)))), LONG)
+    number = b.zext(b.load(b.at(choice, b.lshr(start, LONG(SEGMENT_BITS)))), LONG)
     return b.at(tables, b.shl(number, LONG(bits)))
 
 
@@ -173,14 +173,14 @@ def _decode(module: ir.Module) -> None:
     def sixteen(table: Any, at: Any, goal: Any, lane: Any, valid: Any | None) -> Any:
         """Decode the symbols of sixteen lanes; returns where the next word is."""
         state = _load(b, b.at(states, lane), WORDS)
-        found = _gathered(b, table, b.and_(state, filled(WORDS, (1 << _PRECISION) - 1)))
-        low = filled(WORDS, (1 << _PRECISION) - 1)
+        found = _gathered(b, table, b.and_(state, filled(WORDS, (1 << PRECISION) - 1)))
+        low = filled(WORDS, (1 << PRECISION) - 1)
         frequency = b.add(b.and_(b.lshr(found, filled(WORDS, 8)), low), filled(WORDS, 1))
         moved = b.add(
-            b.mul(b.lshr(state, filled(WORDS, _PRECISION)), frequency),
-            b.lshr(found, filled(WORDS, 8 + _PRECISION)),
+            b.mul(b.lshr(state, filled(WORDS, PRECISION)), frequency),
+            b.lshr(found, filled(WORDS, 8 + PRECISION)),
         )
-        short = b.icmp_unsigned("<", moved, filled(WORDS, 1 << 16))
+        short = b.icmp_unsigned("<", moved, filled(WORDS, LOWEST))
         if valid is not None:
             short = b.and_(short, valid)
         new = b.zext(_load(b, b.at(words, at), _SHORTS), WORDS)
@@ -197,7 +197,7 @@ def _decode(module: ir.Module) -> None:
             b.store(start, progress)
             b.store(at, b.at(progress, LONG(1)))
             b.ret_void()
-        table, goal = _table_of(b, tables, choice, start, _PRECISION), b.at(out, start)
+        table, goal = _table_of(b, tables, choice, start, PRECISION), b.at(out, start)
         here = _fewer(b, b.sub(count, start), lanes)
         full = b.lshr(here, LONG(4))
 
@@ -243,9 +243,9 @@ def _encode(module: ir.Module, permutes: bool) -> None:
         """Encode the symbols of sixteen lanes; returns where the words begin."""
         known = _load(b, b.at(states, lane), WORDS)
         found = read(_load_bytes(b, b.at(source, lane), valid))
-        low = filled(WORDS, (1 << _PRECISION) - 1)
+        low = filled(WORDS, (1 << PRECISION) - 1)
         frequency = b.add(b.and_(found, low), filled(WORDS, 1))
-        full = b.icmp_unsigned(">=", b.lshr(known, filled(WORDS, 32 - _PRECISION)), frequency)
+        full = b.icmp_unsigned(">=", b.lshr(known, filled(WORDS, 32 - PRECISION)), frequency)
         if valid is not None:
             full = b.and_(full, valid)
         number = _number_of(b, full)
@@ -255,9 +255,9 @@ def _encode(module: ir.Module, permutes: bool) -> None:
         last = b.call(turn, (_moved(b, "compress", known, full), order))
         _store(b, b.trunc(last, _SHORTS), b.at(words, b.sub(at, LONG(LANES))))
         state = b.select(full, b.lshr(known, filled(WORDS, 16)), known)
-        rest = b.sub(filled(WORDS, 1 << _PRECISION), frequency)
+        rest = b.sub(filled(WORDS, 1 << PRECISION), frequency)
         grown = b.mul(_quotient(b, state, frequency), rest)
-        state = b.add(b.add(state, grown), b.lshr(found, filled(WORDS, _PRECISION)))
+        state = b.add(b.add(state, grown), b.lshr(found, filled(WORDS, PRECISION)))
         _store(b, state if valid is None else b.select(valid, state, known), b.at(states, lane))
         return b.sub(at, number)
 

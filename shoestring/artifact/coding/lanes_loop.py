@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_PRECISION = 12
-_TOTAL = 1 << _PRECISION
+from shoestring.artifact.coding.lane_sizes import LOWEST, PRECISION, SEGMENT, TOTAL
+
 _compiling = Lock()
 
 
@@ -89,9 +89,6 @@ def _compiled() -> Loops:
     return Loops(histograms, encode, decode)
 
 
-_SEGMENT = 1 << 12
-
-
 def _count(symbols: Any, counts: Any, segment: int) -> None:
     """Count the symbols of each segment, in four parts, so that equal ones do not wait."""
     for part in range(len(counts)):
@@ -120,19 +117,19 @@ def _encode(
     lanes, at = len(states), len(words)
     start = (len(symbols) - 1) // lanes * lanes
     while start >= 0:
-        table = choice[start // _SEGMENT]
+        table = choice[start // SEGMENT]
         frequency, first = frequencies[table], starts[table]
         factor, shift = factors[table], shifts[table]
         for lane in range(min(lanes, len(symbols) - start) - 1, -1, -1):
             symbol = symbols[start + lane]
             state, divisor = states[lane], frequency[symbol]
-            full = (state >> np.uint32(32 - _PRECISION)) >= divisor
+            full = (state >> np.uint32(32 - PRECISION)) >= divisor
             words[at - 1] = np.uint16(state & np.uint32(65535))
             at -= np.int64(full)
             state = state >> np.uint32(16) if full else state
             quotient = np.uint32((np.uint64(state) * factor[symbol]) >> shift[symbol])
             states[lane] = (
-                (quotient << np.uint32(_PRECISION)) + (state - quotient * divisor) + first[symbol]
+                (quotient << np.uint32(PRECISION)) + (state - quotient * divisor) + first[symbol]
             )
         start -= lanes
     return at
@@ -144,16 +141,16 @@ def _decode(
     """Decode all symbols into `out`; returns how many words were used, -1 for more than `count`."""
     lanes, at = len(states), 0
     for start in range(0, len(out), lanes):
-        table = choice[start // _SEGMENT]
+        table = choice[start // SEGMENT]
         symbol_of, step_of = symbols[table], steps[table]
         for lane in range(min(lanes, len(out) - start)):
             state = states[lane]
-            slot = state & np.uint32(_TOTAL - 1)
+            slot = state & np.uint32(TOTAL - 1)
             step = step_of[slot]
-            state = (step & np.uint32(65535)) * (state >> np.uint32(_PRECISION)) + (
+            state = (step & np.uint32(65535)) * (state >> np.uint32(PRECISION)) + (
                 step >> np.uint32(16)
             )
-            short = state < np.uint32(65536)
+            short = state < np.uint32(LOWEST)
             word = np.uint32(words[at])
             states[lane] = (state << np.uint32(16)) | word if short else state
             at += np.int64(short)

@@ -13,8 +13,9 @@ from threading import Lock
 
 import numpy as np
 
+from shoestring.artifact.coding.lane_sizes import SEGMENT
+
 _LANES = 16
-_SEGMENT = 1 << 12
 _WORTH = 1 << 16  # with fewer symbols, the calls and the tables take as long as the symbols
 _ALONE = 1 << 19  # so many symbols take numpy as long as compiling takes
 _compiling = Lock()
@@ -154,6 +155,6 @@ def _whole(states: np.ndarray) -> np.ndarray:
 
 def _chosen(choice: np.ndarray, count: int, tables: int) -> np.ndarray:
     """The table of each segment of `count` symbols; raises IndexError where there is no such."""
-    if len(choice) * _SEGMENT < count or int(choice.max(initial=0)) >= tables:
+    if len(choice) * SEGMENT < count or int(choice.max(initial=0)) >= tables:
         raise IndexError(f"a segment has none of the {tables} tables; each wants a number of one")
     return _plain(choice, np.uint8)
