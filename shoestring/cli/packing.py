@@ -107,7 +107,7 @@ def _pack_each(index: Path, folder: Path, *, smallest: bool) -> None:
     from shoestring.artifact import save
     from shoestring.artifact.checkpoints import sharded
 
-    _, files = sharded.read_index(index)
+    listed, files = sharded.read_index(index)
     targets = sharded.targets(files, folder, sharded.PACKED)
     result = folder / sharded.index_name(index, sharded.PACKED)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,7 @@ def _pack_each(index: Path, folder: Path, *, smallest: bool) -> None:
             print(f"{target} is there already, packed from this {file.name}: it stays")
         else:
             _pack(file, target, smallest=smallest)
+        sharded.check_names(listed, file.name, target)
     save(result, sharded.packed_index(index))
     print(f"{result}: the index of {len(files)} files")
 

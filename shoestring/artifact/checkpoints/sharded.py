@@ -125,6 +125,21 @@ def index_name(path: Path, suffix: str) -> str:
     return f"{stem.removesuffix(PLAIN).removesuffix(PACKED)}{suffix}{SUFFIX}"
 
 
+def check_names(index: Mapping[str, Any], name: str, packed: Path) -> None:
+    """Raises ValueError where a file lacks a tensor that an index says it has.
+
+    `name`: of the file in the index. `packed`: the packed file.
+    """
+    with Opened(packed, max_bytes=1 << 62) as opened:
+        inside = set(opened.names)
+    for tensor, file in index["weight_map"].items():
+        if file == name and tensor not in inside:
+            raise ValueError(
+                f"the index says that {name} has the tensor {tensor!r}, and it has not: fetch both "
+                "again"
+            )
+
+
 class Shards:
     """A packed checkpoint in several files, opened by its index.
 

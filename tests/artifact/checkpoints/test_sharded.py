@@ -170,3 +170,13 @@ def test_unpacking_does_not_write_through_links(tmp_path):
     (folder / "m.safetensors").symlink_to(victim)
     done = subprocess.run([*run, "unpack", folder / "m.shoe"], capture_output=True, text=True)
     assert done.returncode == 1 and "is a symbolic link" in done.stderr and not victim.exists()
+
+
+def test_an_index_that_names_a_tensor_which_its_file_lacks_is_refused(tmp_path):
+    save_file({"a": np.zeros(3, np.float32)}, tmp_path / "m.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "m.safetensors", "b": "m.safetensors"}}))
+    run = [sys.executable, "-m", "shoestring.cli", "pack", index]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 1 and "has the tensor 'b', and it has not" in done.stderr
+    assert not (tmp_path / "model.shoe.index.json").exists()
