@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from made_recipe import made_of
 from processes import CONTEXT
 from tiers import repetitions
 
@@ -22,7 +23,7 @@ from shoestring.core import Ledger, Row
 from shoestring.core.apply import apply
 from shoestring.core.task import seeded
 from shoestring.core.technique import Technique, chain
-from shoestring.recipes import Recipe, running
+from shoestring.recipes import running
 from shoestring.recipes.running import Run, run_recipe
 from tests.core.games import Nim, network
 
@@ -94,21 +95,6 @@ def test_a_file_in_place_of_a_search_s_folder_is_told(tmp_path, shoestring):
 # -- recipes
 
 
-def recipe_of(run) -> Recipe:
-    return Recipe(
-        name="small",
-        line="a small one",
-        scarce="bytes",
-        instead="time",
-        data=(),
-        minutes=1,
-        quick_minutes=0.1,
-        page="none.md",
-        run=run,
-        extras=(),
-    )
-
-
 def test_of_two_recipes_in_one_folder_the_second_leaves_the_first_alone(tmp_path):
     def second(run: Run) -> None:
         raise AssertionError("it does not begin")
@@ -116,10 +102,10 @@ def test_of_two_recipes_in_one_folder_the_second_leaves_the_first_alone(tmp_path
     def first(run: Run) -> None:
         run.row("net", "size", 3, "bytes")
         with pytest.raises(ValueError, match=rf"process {os.getpid()} on .* works in .*--output"):
-            run_recipe(recipe_of(second), tmp_path, seed=5)  # of another seed, it would begin anew
+            run_recipe(made_of(second), tmp_path, seed=5)  # of another seed, it would begin anew
         run.row("net", "time", 3, "ms")
 
-    assert len(run_recipe(recipe_of(first), tmp_path)["rows"]) == 2
+    assert len(run_recipe(made_of(first), tmp_path)["rows"]) == 2
     assert sorted(one.name for one in tmp_path.iterdir()) == ["result.json", "rows.jsonl"]
 
 
@@ -149,7 +135,7 @@ def in_a_recipe(folder: Path) -> None:
             steps = chain(Quick(), Slow(), Quick())
             apply(steps, network(), Nim(), ledger=one.ledger, seed=one.seed)
 
-    run_recipe(recipe_of(run), folder / "out")
+    run_recipe(made_of(run), folder / "out")
 
 
 @posix

@@ -11,26 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_recipe import made_of
 
 from shoestring.recipes import Recipe, running
 from shoestring.recipes.rows import Row
 from shoestring.recipes.running import Run, few, run_recipe
 from shoestring.tasks import digits
-
-
-def made_of(run) -> Recipe:
-    return Recipe(
-        name="small",
-        line="a small one",
-        scarce="bytes",
-        instead="time",
-        data=(),
-        minutes=1,
-        quick_minutes=0.1,
-        page="none.md",
-        run=run,
-        extras=(),
-    )
 
 
 def one_file(run: Run) -> None:
