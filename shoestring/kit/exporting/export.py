@@ -71,8 +71,8 @@ def save(
     `task`: gives the example that the model is exported with.
     `path`: where the file goes.
     `exported`: the result of `export(model, task)`, if only weights have changed since.
-    `smallest`: a few per cent fewer bytes, decoded a weight at a time: 2 million per second where
-        numba is installed (the extra `fast`), 0.1 million where it is not.
+    `smallest`: a few per cent fewer bytes, decoded a weight at a time: some ten million per second
+        where numba is installed (the extra `fast`), half a million where it is not.
     `names`: whether the file has the names of its tensors; they take bytes.
     `notes`: texts by key for those who get the file, such as `{"licence": "Apache-2.0"}`.
 
