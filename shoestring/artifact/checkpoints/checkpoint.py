@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -26,7 +25,7 @@ from shoestring.artifact.checkpoints.safetensors import (
 )
 from shoestring.artifact.format import file
 from shoestring.artifact.format.file import Checkpoint
-from shoestring.artifact.format.saving import check_file
+from shoestring.artifact.format.saving import check_file, mapped
 from shoestring.artifact.format.tensors import (
     ELEMENTS,
     MOST_TENSORS,
@@ -88,10 +87,9 @@ def from_safetensors(path: Path) -> Checkpoint:
     The file is mapped, not read: it must stay unchanged while the checkpoint is used. A warning
     says how many bytes belong to no tensor. Raises ValueError for a damaged file.
     """
-    with path.open("rb") as opened:
-        size = path.stat().st_size
-        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-    data = memoryview(mapped or b"")
+    map_of = mapped(path)
+    data = memoryview(map_of or b"")
+    size = len(data)
     length = int.from_bytes(data[:8], "little")
     if size < 8 or length > size - 8:
         raise ValueError(
@@ -118,7 +116,7 @@ def from_safetensors(path: Path) -> Checkpoint:
             f"{path}: {gaps:,} bytes belong to no tensor and are left out; all tensors are kept",
             stacklevel=2,
         )
-    return replace(content, map=mapped)
+    return replace(content, map=map_of)
 
 
 def checkpoint(

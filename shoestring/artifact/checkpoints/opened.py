@@ -15,7 +15,7 @@ from shoestring.artifact.checkpoints.safetensors import KEPT, Named
 from shoestring.artifact.format import file
 from shoestring.artifact.format.file import REGION, Checkpoint
 from shoestring.artifact.format.indexed import Blocks, not_read, pace
-from shoestring.artifact.format.saving import check_file
+from shoestring.artifact.format.saving import mapped
 from shoestring.artifact.format.tensors import BLOCKS, unsigned
 from shoestring.artifact.format.workers import in_order
 from shoestring.artifact.wire import ShoeError
@@ -28,14 +28,6 @@ def release(mapped: mmap.mmap) -> None:
     """Give the memory of a map back, where the system can; it is read again when it is needed."""
     with suppress(AttributeError):  # Windows has no such call
         mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _mapped(path: Path) -> mmap.mmap | None:
-    """The map of a file; None for an empty one. Raises OSError."""
-    check_file(path)
-    with path.open("rb") as opened:
-        size = path.stat().st_size
-        return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
 
 
 class Opened:
@@ -64,7 +56,7 @@ class Opened:
         Raises ShoeError for a damaged file and for a model, and OSError.
         """
         self._large: dict[int, Blocks] = {}
-        self._map = path if isinstance(path, mmap.mmap) else _mapped(Path(path))
+        self._map = path if isinstance(path, mmap.mmap) else mapped(Path(path))
         data = memoryview(self._map or b"")
         most = checkpoints.room(len(data)) if max_bytes is None else max_bytes
         content = self._read(data, most, max_seconds)

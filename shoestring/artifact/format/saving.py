@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import mmap
 import os
 import re
 import stat
@@ -209,3 +210,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def mapped(path: Path) -> mmap.mmap | None:
+    """The memory map of a file, to read; None for an empty one. Raises OSError."""
+    check_file(path)
+    with path.open("rb") as opened:
+        size = path.stat().st_size
+        return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else None
