@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), "kernels-"));
 try {
   const made = join(folder, "kernels.wasm");
   const link = ["--no-entry", "--import-memory", "--strip-all", "-z,stack-size=8192"].map((option) => `-Wl,${option}`);
-  const options = ["--target=wasm32", "-O3", "-msimd128", "-mbulk-memory", "-nostdlib", "-ffreestanding", "-Wall", "-Werror"];
+  const options = ["--target=wasm32", "-O2", "-msimd128", "-mbulk-memory", "-nostdlib", "-ffreestanding", "-Wall", "-Werror"];
   const clang = process.env.CLANG ?? "clang";
   execFileSync(clang, [...options, ...link, "-o", made, "kernels.c"], { cwd: here, stdio: "inherit" });
   const text = readFileSync(made).toString("base64");

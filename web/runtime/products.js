@@ -1,6 +1,6 @@
 // Convolutions and matrix products, of floats and of integers.
 
-import { nearest, pairs } from "./elements.js";
+import { nearest } from "./functions.js";
 import { broadcast, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
