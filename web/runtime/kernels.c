@@ -13,6 +13,7 @@ typedef v128_t V;
 #define LOAD(p) wasm_v128_load(p)
 #define STORE(p, v) wasm_v128_store(p, v)
 #define SPLAT(p) wasm_v128_load32_splat(p)
+#define UNROLLED _Pragma("clang loop unroll(full)")
 #define MAC(sum, a, b) sum = wasm_f32x4_add(sum, wasm_f32x4_mul(a, b))
 #define CLAMP(v) wasm_f32x4_pmin(wasm_f32x4_pmax(v, low4), high4) // keeps NaN
 
@@ -49,15 +50,15 @@ static inline void transpose(V *v) {
             In row = x + (i * height + r) * width + c;                                                                 \
             for (int t = 0; t < taps; t++, row += dilation * width, at += 4 * TAPS) {                                  \
               V tap[TAPS];                                                                                             \
-              for (int k = 0; k < TAPS; k++) tap[k] = LOAD(at + 4 * k);                                                \
-              _Pragma("clang loop unroll(full)") for (int j = 0; j < 7 + TAPS; j++) {                                  \
+              UNROLLED for (int k = 0; k < TAPS; k++) tap[k] = LOAD(at + 4 * k);                                                \
+              UNROLLED for (int j = 0; j < 7 + TAPS; j++) {                                  \
                 const V pixel = SPLAT(row + j);                                                                        \
-                _Pragma("clang loop unroll(full)") for (int k = 0; k < TAPS; k++)                                      \
+                UNROLLED for (int k = 0; k < TAPS; k++)                                      \
                   if (j - k >= 0 && j - k < 8) MAC(sum[j - k], pixel, tap[k]);                                         \
               }                                                                                                        \
             }                                                                                                          \
           }                                                                                                            \
-          for (int h = 0; h < 8; h += 4) {                                                                             \
+          UNROLLED for (int h = 0; h < 8; h += 4) {                                                                             \
             transpose(sum + h);                                                                                        \
             for (int k = 0; k < whole; k++) STORE(y + (o + k) * area + r * columns + c + h, CLAMP(sum[h + k]));        \
           }                                                                                                            \
@@ -80,7 +81,7 @@ static void pixels(In x, In w, In bias, Out y, int channels, int height, int wid
     for (int q = 0; q < area; q += 4) {
       if (q > area - 4 && area >= 4) q = area - 4;
       int place[4];
-      for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) {
         const int p = q + i < area ? q + i : area - 1;
         place[i] = p / columns * down * width + p % columns * across;
       }
@@ -137,11 +138,11 @@ static void points(In x, In w, In bias, Out y, int channels, int plane, int outp
     for (int q = 0; q < area; q += 8) {
       if (q > area - 8) q = area - 8;
       V sum[8];
-      for (int k = 0; k < 4; k++) sum[k] = sum[k + 4] = SPLAT(bias + o + k);
+      UNROLLED for (int k = 0; k < 4; k++) sum[k] = sum[k + 4] = SPLAT(bias + o + k);
       In from = x + q, at = w;
       for (int i = 0; i < channels; i++, from += plane, at += 4) {
         const V u = LOAD(from), v = LOAD(from + 4);
-        _Pragma("clang loop unroll(full)") for (int k = 0; k < 4; k++) {
+        UNROLLED for (int k = 0; k < 4; k++) {
           const V weight = SPLAT(at + k);
           MAC(sum[k], u, weight), MAC(sum[k + 4], v, weight);
         }
@@ -207,7 +208,7 @@ static void row_product(In a, In w, In bias, Out y, int inner, int n, float low,
   for (; o < n; o += 16) {
     In at[4];
     V sum[8];
-    for (int i = 0; i < 4; i++) {
+    UNROLLED for (int i = 0; i < 4; i++) {
       const int from = o + 4 * i < n ? o + 4 * i : o;
       at[i] = w + from * inner;
       sum[i] = LOAD(bias + from), sum[i + 4] = wasm_f32x4_const_splat(0);
@@ -215,14 +216,14 @@ static void row_product(In a, In w, In bias, Out y, int inner, int n, float low,
     int k = 0;
     for (; k + 1 < inner; k += 2) {
       const V u = SPLAT(a + k), v = SPLAT(a + k + 1);
-      for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) {
         MAC(sum[i], u, LOAD(at[i] + 4 * k));
         MAC(sum[i + 4], v, LOAD(at[i] + 4 * k + 4));
       }
     }
     if (k < inner)
-      for (int i = 0; i < 4; i++) MAC(sum[i], SPLAT(a + k), LOAD(at[i] + 4 * k));
-    for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) MAC(sum[i], SPLAT(a + k), LOAD(at[i] + 4 * k));
+    UNROLLED for (int i = 0; i < 4; i++) {
       const V v = wasm_f32x4_add(sum[i], sum[i + 4]);
       if (o + 4 * i < n) put(y + o + 4 * i, CLAMP(v), n - o - 4 * i);
     }
@@ -251,7 +252,7 @@ KERNEL(product)(In a, In w, In bias, Out y, int m, int inner, int n, float low, 
         v = SPLAT(a3 + k);
         MAC(sum[3], v, p), MAC(sum[7], v, q);
       }
-      for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) {
         put(y + (r + i) * n + o, CLAMP(sum[i]), n - o);
         if (two) put(y + (r + i) * n + o + 4, CLAMP(sum[i + 4]), n - o - 4);
       }
@@ -325,7 +326,7 @@ static inline V power(V x) {
   r = wasm_f32x4_sub(r, wasm_f32x4_mul(n, wasm_f32x4_const_splat(-2.12194440e-4f)));
   static const float by[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
   V sum = wasm_f32x4_const_splat(1.9875691500e-4f);
-  for (int i = 0; i < 5; i++) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), SPLAT(by + i));
+  UNROLLED for (int i = 0; i < 5; i++) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), SPLAT(by + i));
   sum = wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_mul(r, r), sum), wasm_f32x4_add(r, wasm_f32x4_const_splat(1)));
   const V two = wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_const_splat(127)), 23);
   return wasm_v128_andnot(wasm_f32x4_mul(sum, two), wasm_f32x4_lt(x, least));
@@ -377,7 +378,7 @@ KERNEL(lstm)(In input, In state, Out h, Out c, int n, int size) {
   for (int r = 0; r < n; r++, input += 4 * size, state += 4 * size, h += size, c += size) {
     for (int i = 0; i < size; i += 4) {
       V gate[4];
-      for (int k = 0; k < 4; k++) gate[k] = wasm_f32x4_add(LOAD(input + k * size + i), LOAD(state + k * size + i));
+      UNROLLED for (int k = 0; k < 4; k++) gate[k] = wasm_f32x4_add(LOAD(input + k * size + i), LOAD(state + k * size + i));
       const V cell = wasm_f32x4_add(wasm_f32x4_mul(sigmoid(gate[2]), LOAD(c + i)), wasm_f32x4_mul(sigmoid(gate[0]), tanh4(gate[3])));
       put(c + i, cell, size - i);
       put(h + i, wasm_f32x4_mul(sigmoid(gate[1]), tanh4(cell)), size - i);
