@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
@@ -36,7 +37,7 @@ from shoestring.recipes import recipe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "web" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet5": "LeNet-5",
@@ -234,6 +235,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "three-results": three_results,
     "rooms": rooms,
+    "browser": browser,
     "trellis": trellis,
     "graphs": graphs,
     "others": others,

@@ -1,4 +1,7 @@
-"""web/ as the npm package: packed, installed, imported, type-checked, rebuilt and opened in a page."""
+"""web/ as the npm package.
+
+It is packed, installed, imported, type-checked, rebuilt and opened in a page.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,8 @@ def test_the_installed_package_runs_a_file_in_node(installed: Path, tmp_path: Pa
             "node",
             "--input-type=module",
             "-e",
-            "import { load } from 'shoestring-web'; import { decode } from 'shoestring-web/decoder';"
+            "import { load } from 'shoestring-web';"
+            "import { decode } from 'shoestring-web/decoder';"
             f"console.log((await load({json.dumps(str(LENET))})).inputs[0].name, typeof decode)",
         ],
         installed,
@@ -92,7 +96,9 @@ def test_its_types_fit_a_program(installed: Path):
 def test_the_kernels_are_what_the_source_gives(tmp_path: Path):
     """Bytes for bytes where the compiler is the one that made them."""
     if CLANG is None:
-        pytest.skip("clang is not installed: the kernels cannot be compiled (apt-get install clang lld)")
+        pytest.skip(
+            "clang is not installed: the kernels cannot be compiled (apt-get install clang lld)"
+        )
     made = re.search(r"with (.*?):", KERNELS.read_text())
     version = quiet([CLANG, "--version"], tmp_path).splitlines()[0]
     assert made
@@ -129,7 +135,7 @@ window.answer = { data: Array.from(output.data), shape: output.shape, backend: m
 def test_one_line_in_a_page_runs_a_file(
     policy: str, installed: Path, tmp_path: Path, visit: Callable[..., Visit]
 ):
-    """In Chromium; where a policy forbids WebAssembly, in plain JavaScript, with the same answer."""
+    """In Chromium; in plain JavaScript where a policy forbids WebAssembly."""
     inputs = real(LENET, 1)
     told = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
     pixels = json.dumps(inputs["images"].ravel().tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ import numpy as np
 import pytest
 from runs import FILES, NODE, ROOT, Case, by_runtime, needs_node, real, run
 
+from shoestring.artifact import Loaded, load
 from shoestring.artifact.format.file import Content, Entries, pack, read_model
 from shoestring.artifact.format.graph import Graph, Node, Port
-from shoestring.artifact.format.tensors import tensor
+from shoestring.artifact.format.tensors import ELEMENTS, tensor
 
 pytestmark = needs_node
+GOLDEN = [
+    path
+    for path in sorted((ROOT / "tests" / "artifact" / "format" / "golden").glob("*.shoe"))
+    if "checkpoint" not in path.name
+]
 COMMITTED = sorted(path.name for path in FILES.glob("*.shoe"))
 
 
-@pytest.mark.slow
 @pytest.mark.by_default("lenet5_rate_3e-05*", "lenet300_rate_8e-06*", "baseline_tabular*")
 @pytest.mark.parametrize("name", COMMITTED)
 def test_committed_files_answer_as_onnx_runtime(name: str, tmp_path: Path):
@@ -35,7 +41,6 @@ def test_committed_files_answer_as_onnx_runtime(name: str, tmp_path: Path):
             assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
 
 
-@pytest.mark.slow
 @pytest.mark.by_default("lenet5-*")
 @pytest.mark.parametrize(("network", "most"), [("lenet5", 1e-4), ("resnet20", 0.3)])
 def test_int8_files_answer_as_onnx_runtime(network: str, most: float, tmp_path: Path):
@@ -85,11 +90,51 @@ def test_every_committed_file_has_its_operators():
     assert len(needed) > 30
 
 
+def test_the_page_lists_the_operators():
+    has = evaluate("console.log(JSON.stringify(Object.keys(m.OPERATIONS)))")
+    page = (ROOT / "web" / "README.md").read_text()
+    found = re.search(r"(\d+) operators of ONNX:\n\n(.*?)\n\n", page, re.DOTALL)
+    assert found
+    assert re.findall(r"`(\w+)`", found[2]) == sorted(has)
+    assert int(found[1]) == len(has)
+
+
+@pytest.mark.by_default("v2_lstm_coded*", "v2_bert_coded*", "v2_half_coded*", "v3_two_entries*")
+@pytest.mark.parametrize("name", [path.name for path in GOLDEN])
+def test_old_files_run(name: str, tmp_path: Path):
+    """Of every version: convolutions of all kinds, BERT, an LSTM, float16, several entries."""
+    file = tmp_path / name
+    file.write_bytes((GOLDEN[0].parent / name).read_bytes())
+    loaded = load(file, threads=1)
+    rng = np.random.default_rng(0)
+    cases = [
+        Case(file=file, inputs=drawn(rng, loaded[entry] if entry else loaded), entry=entry)
+        for entry in loaded.entries or [""]
+    ]
+    (tmp_path / "out").mkdir()
+    for case, answer in zip(cases, run(cases, tmp_path / "out"), strict=True):
+        assert "error" not in answer, answer
+        for port, wanted in by_runtime(case).items():
+            most = 1e-3 if wanted.dtype == np.float16 else 1e-5
+            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
+
+
+def drawn(rng: np.random.Generator, loaded: Loaded) -> dict[str, np.ndarray]:
+    """Inputs in which axes that vary are 5 long."""
+    found = {}
+    for port in loaded.inputs:
+        shape = [size if isinstance(size, int) else 5 for size in port.shape]
+        kind = np.dtype(ELEMENTS[port.element][0])
+        values = rng.normal(size=shape) if kind.kind == "f" else rng.integers(0, 2, shape)
+        found[port.name] = values.astype(kind)
+    return found
+
+
 def evaluate(script: str, *arguments: str) -> Any:
     """What a script prints as JSON, in which `m` is the module and `arguments` are given."""
-    text = f"const m = await import('./web/index.js'); const [...given] = process.argv.slice(1);{script}"
+    given = "const m = await import('./web/index.js'); const given = process.argv.slice(1);"
     ran = subprocess.run(
-        [str(NODE), "--input-type=module", "-e", text, "--", *arguments],
+        [str(NODE), "--input-type=module", "-e", given + script, "--", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -109,7 +154,8 @@ for (const of of INPUTS) {
     model.run(of);
     said.push("");
   } catch (error) {
-    said.push(error instanceof m.RunError && error instanceof m.ShoeError ? error.message : "crash " + error.stack);
+    const known = error instanceof m.RunError && error instanceof m.ShoeError;
+    said.push(known ? error.message : "crash " + error.stack);
   }
 }
 console.log(JSON.stringify(said));
@@ -123,7 +169,11 @@ console.log(JSON.stringify(said));
         (LENET, "{image: []}", 'there is no input "image"; this file takes images'),
         (LENET, "undefined", "run was given undefined: this file takes images"),
         (LENET, "'x'", "run was given string"),
-        (LENET, "new Float32Array(783)", "783 numbers in one row, which do not make [N, 1, 28, 28]"),
+        (
+            LENET,
+            "new Float32Array(783)",
+            "783 numbers in one row, which do not make [N, 1, 28, 28]",
+        ),
         (LENET, "{images: {data: new Float32Array(784), shape: [1, 784]}}", "the shape [1,784]"),
         (LENET, "{images: {data: new Float32Array(5), shape: [1, 1, 28, 28]}}", "has 784"),
         (LENET, "{images: {data: ['<script>'], shape: [1]}}", "the shape [1]"),
@@ -140,7 +190,11 @@ console.log(JSON.stringify(said));
         ),
         (TABULAR, "{ids: Array(8).fill(0.5), numbers: Array(6).fill(0)}", "0.5 at place 0"),
         (TABULAR, "{ids: new Float32Array(8), numbers: Array(6).fill(0)}", "is a Float32Array"),
-        (TABULAR, "{ids: Array(8).fill(2n**60n), numbers: Array(6).fill(0)}", "1152921504606846976"),
+        (
+            TABULAR,
+            "{ids: Array(8).fill(2n**60n), numbers: Array(6).fill(0)}",
+            "1152921504606846976",
+        ),
         (TABULAR, "{ids: Array(8).fill(99999), numbers: Array(6).fill(0)}", "no index 99"),
     ],
 )
@@ -153,9 +207,11 @@ def test_inputs_of_many_kinds_mean_the_same():
     script = """
     const model = await m.load(given[0]);
     const flat = Float32Array.from({ length: 784 }, (_, i) => i / 784);
-    const rows = Array.from({ length: 28 }, (_, r) => Array.from(flat.subarray(28 * r, 28 * r + 28)));
-    const kinds = [flat, { images: flat }, { images: { data: flat, shape: [1, 1, 28, 28] } }, Array.from(flat),
-      [[rows]], { images: [[rows]] }, { data: flat }, { data: [[rows]] }, Float64Array.from(flat)];
+    const row = (r) => Array.from(flat.subarray(28 * r, 28 * r + 28));
+    const rows = Array.from({ length: 28 }, (_, r) => row(r));
+    const kinds = [flat, { images: flat }, { images: { data: flat, shape: [1, 1, 28, 28] } }];
+    kinds.push(Array.from(flat), [[rows]], { images: [[rows]] }, { data: flat }, { data: [[rows]] });
+    kinds.push(Float64Array.from(flat));
     const found = kinds.map((one) => Array.from(model.run(one).output.data));
     const two = model.run([[rows], [rows]]).output;
     console.log(JSON.stringify([found, two.shape, Array.from(two.data)]));
@@ -170,8 +226,9 @@ def test_inputs_of_many_kinds_mean_the_same():
 def test_a_model_tells_what_it_takes_and_gives():
     script = """
     const model = await m.load(given[0]);
-    const { inputs, outputs, entries, unsupported, bytes, version } = model;
-    console.log(JSON.stringify({ inputs, outputs, entries, unsupported, bytes, version, tensors: model.tensors.length }));
+    const { inputs, outputs, entries, unsupported, bytes, tensors } = model;
+    const told = { inputs, outputs, entries, unsupported, bytes, tensors: tensors.length };
+    console.log(JSON.stringify(told));
     """
     told = evaluate(script, LENET)
     assert told["inputs"] == [{"name": "images", "type": "float32", "shape": ["N", 1, 28, 28]}]
@@ -180,7 +237,10 @@ def test_a_model_tells_what_it_takes_and_gives():
     assert told["bytes"] == Path(LENET).stat().st_size
 
 
-def graph(*nodes: Node, inputs=(Port("x", 1, ("N", 4)),), constants=(), result: int) -> Content:
+X = (Port("x", 1, ("N", 4)),)
+
+
+def graph(*nodes: Node, inputs=X, constants=(), result: int) -> Content:
     """A file of nodes over an input of N by 4."""
     made = Graph(
         opset=20,
@@ -216,7 +276,8 @@ def test_entries_are_run_by_name(tmp_path: Path):
     file = loaded(Entries({"double": double, "square": square}, []), tmp_path)
     script = """
     const model = await m.load(given[0]);
-    const found = model.entries.map((name) => Array.from(model.entry(name).run([1, 2, 3, 4]).y.data));
+    const run = (name) => Array.from(model.entry(name).run([1, 2, 3, 4]).y.data);
+    const found = model.entries.map(run);
     const said = [() => model.run([1]), () => model.entry("other")].map((of) => {
       try { of(); } catch (error) { return error.message; }
     });
@@ -251,7 +312,9 @@ def test_shapes_that_depend_on_numbers(tmp_path: Path):
 def test_memory_and_work_are_bounded(tmp_path: Path):
     """A file that asks for 16 GB, one that asks for hours, and one whose constants do."""
     shape = tensor(np.array([60000, 70000], np.int64))
-    large = graph(Node("Expand", (0, 1), 1), inputs=(Port("x", 1, (1,)),), constants=(shape,), result=2)
+    large = graph(
+        Node("Expand", (0, 1), 1), inputs=(Port("x", 1, (1,)),), constants=(shape,), result=2
+    )
     ones = graph(
         Node("Expand", (0, 1), 1),
         *(Node("MatMul", (2 + i, 2 + i), 1) for i in range(40)),
@@ -285,7 +348,8 @@ def test_memory_of_a_run_is_given_back():
     let said = "";
     try { model.run(new Float32Array(784 * 4000)); } catch (error) { said = error.message; }
     const third = model.run(new Float32Array(784).fill(0.5)).output.data.join();
-    console.log(JSON.stringify([first === again && again === third, model.kernels.memory.buffer.byteLength, said]));
+    const same = first === again && again === third;
+    console.log(JSON.stringify([same, model.kernels.memory.buffer.byteLength, said]));
     """
     same, size, said = evaluate(script, LENET)
     assert same
@@ -296,24 +360,29 @@ def test_memory_of_a_run_is_given_back():
 def test_sources_of_load():
     """Bytes, a buffer, a path, a file: address, a Response; and what is none."""
     script = """
-    import { readFileSync } from "node:fs";
-    import { pathToFileURL } from "node:url";
-    const bytes = new Uint8Array(readFileSync(given[0]));
+    const { readFileSync } = await import("node:fs");
+    const { pathToFileURL } = await import("node:url");
+    const bytes = Uint8Array.from(readFileSync(given[0]));
     const url = pathToFileURL(given[0]);
-    const sources = [bytes, bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length), given[0], url, url.href, new Response(bytes)];
     const sizes = [];
-    for (const one of sources) sizes.push((await m.load(one)).bytes);
-    const bad = [() => m.load(new Response("no", { status: 404 })), () => m.load(5), () => m.load(new Response(bytes), { maxBytes: 100 }), () => m.load(new Uint8Array(9))];
+    for (const one of [bytes, bytes.buffer, given[0], url, url.href, new Response(bytes)]) {
+      sizes.push((await m.load(one)).bytes);
+    }
+    const bad = [
+      () => m.load(new Response("no", { status: 404 })),
+      () => m.load(5),
+      () => m.load(new Response(bytes), { maxBytes: 100 }),
+      () => m.load(new Uint8Array(9)),
+    ];
     const said = [];
-    for (const one of bad) await one().catch((error) => said.push(`${error instanceof m.ShoeError} ${error.message}`));
+    const keep = (error) => said.push(`${error instanceof m.ShoeError} ${error.message}`);
+    for (const one of bad) await one().catch(keep);
     console.log(JSON.stringify([sizes, said]));
     """
-    sizes, said = evaluate(script.replace("import { ", "const { ").replace(
-        ' } from "node:fs";', ' } = await import("node:fs");'
-    ).replace(' } from "node:url";', ' } = await import("node:url");'), LENET)
+    sizes, said = evaluate(script, LENET)
     assert sizes == [Path(LENET).stat().st_size] * 6
-    assert len(said) == 4
-    for one, message in zip(said, ("answered 404", "load was given number", "maxBytes", "not a .shoe file"), strict=True):
+    parts = ("answered 404", "load was given number", "maxBytes", "not a .shoe file")
+    for one, message in zip(said, parts, strict=True):
         assert one.startswith("true") and message in one, said
 
 
