@@ -128,14 +128,38 @@ export class PlainKernels {
     }
   }
 
-  lstm(input, state, h, c, n, size) {
+  lstm(inputs, w, zeros, gates, h, c, y, times, n, size, step, backwards) {
     const f = floats(this);
-    let [a, b, to, cells] = [input >> 2, state >> 2, h >> 2, c >> 2];
-    for (let r = 0; r < n; r++, a += 3 * size, b += 3 * size) {
-      for (let i = 0; i < size; i++, a++, b++, to++, cells++) {
-        const cell = sigmoid(f[a + 2 * size] + f[b + 2 * size]) * f[cells] + sigmoid(f[a] + f[b]) * Math.tanh(f[a + 3 * size] + f[b + 3 * size]);
-        f[cells] = cell;
-        f[to] = sigmoid(f[a + size] + f[b + size]) * Math.tanh(cell);
+    for (let t = 0; t < times; t++) {
+      const time = backwards ? times - 1 - t : t;
+      this.product(h, w, zeros, gates, n, size, 4 * size, -Infinity, Infinity);
+      for (let r = 0; r < n; r++) {
+        let [a, b] = [(inputs >> 2) + (time * n + r) * 4 * size, (gates >> 2) + r * 4 * size];
+        let [to, cells, out] = [(h >> 2) + r * size, (c >> 2) + r * size, (y >> 2) + time * step + r * size];
+        for (let i = 0; i < size; i++, a++, b++) {
+          const old = sigmoid(f[a + 2 * size] + f[b + 2 * size]) * f[cells];
+          const cell = old + sigmoid(f[a] + f[b]) * Math.tanh(f[a + 3 * size] + f[b + 3 * size]);
+          f[cells++] = cell;
+          f[out++] = f[to++] = sigmoid(f[a + size] + f[b + size]) * Math.tanh(cell);
+        }
+      }
+    }
+  }
+
+  affine(x, factors, shifts, y, channels, inner, low, high) {
+    const f = floats(this);
+    for (let s = 0, from = x >> 2, to = y >> 2; s < channels; s++) {
+      const [by, more] = [f[(factors >> 2) + s], f[(shifts >> 2) + s]];
+      for (let i = 0; i < inner; i++) f[to++] = f[from++] * by + more;
+    }
+    clamp(f, y >> 2, channels * inner, low, high);
+  }
+
+  crop(x, y, planes, plane, rows, columns, wide) {
+    const f = floats(this);
+    for (let p = 0, to = y >> 2; p < planes; p++) {
+      for (let r = 0, from = (x >> 2) + p * plane; r < rows; r++, from += wide) {
+        for (let c = 0; c < columns; c++) f[to++] = f[from + c];
       }
     }
   }
