@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import demo_figures
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
@@ -37,6 +38,7 @@ from shoestring.recipes import recipe
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES.append(ROOT / "web" / "demo" / "index.html")
 TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet5": "LeNet-5",
@@ -232,6 +234,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
+    "page-headline": demo_figures.headline,
+    "page-three-seeds": demo_figures.three_seeds,
+    "page-small-error": demo_figures.small_error,
+    "page-large-error": demo_figures.large_error,
+    "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
     "trellis": trellis,

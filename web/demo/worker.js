@@ -1,0 +1,72 @@
+// The worker in which files are decoded and run. It is ended from outside when it takes too long: see job.js.
+
+import { load } from "../index.js";
+import { decode } from "../shoe.js";
+import { told } from "./told.js";
+
+const FEW = 2 ** 17; // bytes of a file that is decoded several times, for the median
+const TIMES = 7;
+const SHORTEST = 4; // milliseconds that are measured at once: a browser's clock is coarse
+
+let model = null;
+
+const ACTS = {
+  async open({ bytes, maxBytes, maxSeconds }) {
+    model = null;
+    const limits = { maxBytes, maxSeconds };
+    const times = [];
+    let file;
+    do {
+      const began = performance.now();
+      file = decode(bytes, limits);
+      times.push(performance.now() - began);
+    } while (times.length < TIMES && bytes.length < FEW && times[0] < 50);
+    const about = { ...told(file, bytes.length), milliseconds: median(times), decodings: times.length };
+    if (about.kind === "checkpoint") return about;
+    model = await load(bytes, limits);
+    return { ...about, unsupported: Array.from(model.unsupported, String).slice(0, 50) };
+  },
+
+  async run({ inputs, entry }) {
+    const began = performance.now();
+    const outputs = await opened().run(inputs, entry === undefined ? undefined : { entry });
+    return { outputs, milliseconds: performance.now() - began };
+  },
+
+  async loaded() {
+    const parts = performance.getEntriesByType("resource");
+    return parts.map(({ name, encodedBodySize }) => ({ name, size: encodedBodySize }));
+  },
+
+  async time({ inputs }) {
+    const running = opened();
+    const once = async (count) => {
+      const began = performance.now();
+      for (let i = 0; i < count; i++) await running.run(inputs);
+      return (performance.now() - began) / count;
+    };
+    const count = Math.min(50, Math.max(1, Math.ceil(SHORTEST / Math.max(0.05, await once(1)))));
+    const times = [];
+    while (times.length < TIMES) times.push(await once(count));
+    return median(times);
+  },
+};
+
+function opened() {
+  if (!model) throw new Error("there is no network that could be run");
+  return model;
+}
+
+function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1];
+}
+
+onmessage = async ({ data: { id, act, ...message } }) => {
+  try {
+    postMessage({ id, answer: await ACTS[act](message) });
+  } catch (error) {
+    const enough = !(error instanceof RangeError); // an array that cannot be made
+    postMessage({ id, refused: enough ? String(error?.message ?? error) : `there is not enough memory: ${error.message}` });
+  }
+};
