@@ -47,8 +47,8 @@ def headline() -> str:
         f'<rect class="before" width="1000" height="8"/></svg>\n'
         f'<svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="after" width="{1000 * after / before:.2f}" height="8"/></svg>\n'
-        f"<p><span>{after:,.0f} bytes, below, drawn to scale</span>"
-        f"<span>{before:,.0f} bytes</span></p>\n"
+        f'<p><span class="after">{after:,.0f} bytes</span>'
+        f"<span>{before:,.0f} bytes, drawn to the same scale</span></p>\n"
         "</div>"
     )
 

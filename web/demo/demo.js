@@ -3,7 +3,7 @@
 import { Job } from "./job.js";
 import { Pad } from "./pad.js";
 import { CELLS } from "./picture.js";
-import { bytes, count, element, milliseconds, percent } from "./words.js";
+import { bar, bytes, count, element, fillTo, milliseconds, percent } from "./words.js";
 
 const SECONDS = 20; // that a network of this page may take for anything
 const CALM = 250; // milliseconds without a change after which a run is timed, and a screen reader is told
@@ -62,12 +62,10 @@ const small = new Network("small", get("small-file").href);
 let large = null; // until the first answer is there
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
-  const fill = element("span", { class: "fill" });
   const words = element("span", { class: "percent" }, "–");
-  get("bars").append(
-    element("li", {}, element("span", { class: "name" }, String(digit)), element("span", { class: "bar" }, fill), words),
-  );
-  return { fill, words, row: get("bars").lastChild };
+  const row = element("li", {}, element("span", { class: "name" }, String(digit)), bar(0), words);
+  get("bars").append(row);
+  return { fill: row.querySelector(".fill"), words, row };
 });
 
 const pad = new Pad(get("pad"), get("cursor"), say);
@@ -94,7 +92,7 @@ function showAnswer(likely) {
   get("digit").textContent = digit ?? "\u00a0";
   get("sure").textContent = likely ? `${percent(likely[digit])} sure` : "Draw a digit from 0 to 9.";
   bars.forEach(({ fill, words, row }, i) => {
-    fill.style.transform = `scaleX(${likely ? likely[i] : 0})`;
+    fillTo(fill, likely ? likely[i] : 0);
     words.textContent = likely ? percent(likely[i]) : "–";
     row.classList.toggle("best", i === digit);
   });
@@ -120,8 +118,10 @@ async function work() {
       const picture = pad.picture();
       showSeen(picture);
       if (picture && !small.input) return; // it is still being fetched
-      showAnswer(picture && (await small.recognise(picture)));
-      if (picture && large?.input) await large.recognise(picture);
+      const likely = picture && (await small.recognise(picture));
+      showAnswer(likely);
+      const beside = picture && large?.input ? await large.recognise(picture) : null;
+      get("pad").dispatchEvent(new CustomEvent("answer", { detail: { picture, likely, beside } }));
       if (!picture) for (const one of [small, large]) one?.show("answer", "…");
     }
   } finally {

@@ -3,7 +3,7 @@
 import { numbersOf, shapeOf, TYPES } from "./numbers.js";
 import { asPlanes } from "./picture.js";
 import { cut, sizes } from "./told.js";
-import { count, element, milliseconds, short } from "./words.js";
+import { bar, count, element, milliseconds, short } from "./words.js";
 
 export const RUNNING_SECONDS = 20; // that a run may take
 const MOST_NUMBERS = 2 ** 24; // of an input
@@ -168,10 +168,9 @@ function largest(data, shape) {
   if (!top.length) return element("p", {}, "It has no numbers.");
   const [most, least] = [top[0].value, Math.min(0, top.at(-1).value)];
   const rows = top.map(({ i, value }) => {
-    const fill = element("span", { class: "fill" });
-    fill.style.transform = `scaleX(${most > least && Number.isFinite(value) ? (value - least) / (most - least) : 0})`;
+    const share = most > least && Number.isFinite(value) ? (value - least) / (most - least) : 0;
     const name = element("span", { class: "name" }, `at ${placeOf(i, shape)}`);
-    return element("li", {}, name, element("span", { class: "bar" }, fill), element("span", { class: "amount" }, short(value)));
+    return element("li", {}, name, bar(share), element("span", { class: "amount" }, short(value)));
   });
   const list = element("ol", { class: "bill" }, ...rows);
   if (data.length <= TOP) return list;

@@ -1,6 +1,6 @@
 // What a file is, what each of its bytes is for, and its graph, as elements of the page.
 
-import { bytes, count, element, milliseconds, percent } from "./words.js";
+import { bar, bytes, count, element, milliseconds, percent } from "./words.js";
 
 const FIRST = 14; // lines of the bill that are shown at once
 const KINDS = { network: "a network", entries: "a network with several entries", checkpoint: "a checkpoint: tensors without a graph" };
@@ -52,13 +52,11 @@ function billed({ size, bill: { listed, others, othersBytes } }) {
 }
 
 function row({ what, bytes: its, about }, size, most) {
-  const fill = element("span", { class: "fill" });
-  fill.style.transform = `scaleX(${its / most})`;
   return element(
     "li",
     {},
     element("span", { class: "name" }, what, about ? element("small", {}, about) : ""),
-    element("span", { class: "bar" }, fill),
+    bar(its / most),
     element("span", { class: "amount" }, bytes(its), element("small", {}, percent(its / size))),
   );
 }

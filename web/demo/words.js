@@ -37,3 +37,14 @@ export function element(name, attributes, ...inside) {
   made.append(...inside);
   return made;
 }
+
+/** A bar that is filled to a share, 0 to 1. */
+export function bar(share) {
+  const fill = element("span", { class: "fill" });
+  fillTo(fill, share);
+  return element("span", { class: "bar" }, fill);
+}
+
+export function fillTo(fill, share) {
+  fill.style.transform = `translateX(${100 * share - 100}%)`;
+}
