@@ -44,6 +44,11 @@ class Network {
     return likely;
   }
 
+  async timeDecoding() {
+    const again = await this.job.decoding(SECONDS);
+    if (again) this.show("decoded", milliseconds(again.milliseconds));
+  }
+
   async time(picture) {
     this.show("run", milliseconds(await this.job.time(this.inputs(picture), SECONDS)));
   }
@@ -174,6 +179,7 @@ async function openLarge() {
 function afterFirst() {
   performance.mark("first-answer");
   showOwnBytes().catch(fail);
+  small.timeDecoding().catch(fail);
   if (navigator.connection?.saveData) get("fetch-large").hidden = false;
   else setTimeout(openLarge, 100);
 }

@@ -45,6 +45,11 @@ export class Job {
     return this.ask({ act: "time", inputs }, [], seconds);
   }
 
+  /** @returns {Promise<?{milliseconds: number, decodings: number}>} of decoding again what is small; null of others */
+  decoding(seconds) {
+    return this.ask({ act: "decoding" }, [], seconds);
+  }
+
   /** @returns {Promise<{name: string, size: number}[]>} the files that the worker consists of, with their bytes as they came */
   loaded() {
     return this.ask({ act: "loaded" }, [], 10);

@@ -68,6 +68,7 @@ async function open(name, size, read, left) {
   job = working;
   try {
     const about = await working.open(await read(), OPENING_SECONDS);
+    Object.assign(about, await working.decoding(OPENING_SECONDS));
     if (mine !== newest) return working.end();
     const parts = shownFile(cut(name, 120), about, left);
     if (about.kind !== "checkpoint") parts.push(inputsForm(about, working));

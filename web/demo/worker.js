@@ -9,22 +9,32 @@ const TIMES = 7;
 const SHORTEST = 4; // milliseconds that are measured at once: a browser's clock is coarse
 
 let model = null;
+let kept = null; // the bytes of a small file, to decode it again
 
 const ACTS = {
   async open({ bytes, maxBytes, maxSeconds }) {
-    model = null;
+    model = kept = null;
     const limits = { maxBytes, maxSeconds };
-    const times = [];
-    let file;
-    do {
-      const began = performance.now();
-      file = decode(bytes, limits);
-      times.push(performance.now() - began);
-    } while (times.length < TIMES && bytes.length < FEW && times[0] < 50);
-    const about = { ...told(file, bytes.length), milliseconds: median(times), decodings: times.length };
+    const began = performance.now();
+    const file = decode(bytes, limits);
+    const about = { ...told(file, bytes.length), milliseconds: performance.now() - began, decodings: 1 };
+    if (bytes.length < FEW) kept = { bytes, limits };
     if (about.kind === "checkpoint") return about;
     model = await load(bytes, limits);
     return { ...about, unsupported: Array.from(model.unsupported, String).slice(0, 50) };
+  },
+
+  /** The median time of decoding a small file several times; null where it is not small. */
+  decoding() {
+    if (!kept) return null;
+    const times = [];
+    while (times.length < TIMES) {
+      const began = performance.now();
+      decode(kept.bytes, kept.limits);
+      times.push(performance.now() - began);
+      if (times[0] > 200) break;
+    }
+    return { milliseconds: median(times), decodings: times.length };
   },
 
   async run({ inputs, entry }) {
