@@ -1,0 +1,118 @@
+// What an operator is given while a graph is made ready: its inputs, its attributes, and places for what it computes.
+
+import { ARRAYS, known, RunError, sizeOf, Value } from "./values.js";
+
+/** Thrown where shapes depend on numbers that only a run knows. */
+export const NEEDS_NUMBERS = Symbol("needs numbers");
+
+/** The run of an operator that computes nothing. */
+export const NOTHING = () => {};
+
+/** The nearest float16, halves to even. */
+export function half(x) {
+  const size = Math.abs(x);
+  if (!(size < 65520)) return size >= 65520 ? Math.sign(x) * Infinity : x;
+  const step = 2 ** (Math.max(Math.floor(Math.log2(size || 1e-9)), -14) - 10);
+  const low = Math.floor(size / step);
+  const rest = size / step - low;
+  const up = rest > 0.5 || (rest === 0.5 && low % 2 === 1);
+  return (x < 0 || Object.is(x, -0) ? -1 : 1) * (low + (up ? 1 : 0)) * step;
+}
+
+/** One node, for inputs of given shapes. */
+export class Call {
+  /**
+   * @param {object} plan the plan that it is part of
+   * @param {{operator: string, attributes: object, inputs: (?number)[], outputs: (?number)[]}} node
+   * @param {(?Value)[]} inputs
+   */
+  constructor(plan, node, inputs) {
+    Object.assign(this, { plan, node, inputs, outputs: [], scratches: [] });
+    this.kernels = plan.kernels;
+    this.opset = plan.opset;
+  }
+
+  /** An attribute, or its default. */
+  attribute(name, otherwise) {
+    return Object.hasOwn(this.node.attributes, name) ? this.node.attributes[name].value : otherwise;
+  }
+
+  fault(message) {
+    return new RunError(`${this.node.operator}: ${message}`);
+  }
+
+  /** An input that must be there. */
+  input(i) {
+    return this.inputs[i] ?? this.missing(i);
+  }
+
+  missing(i) {
+    throw this.fault(`its input ${i} is missing: the file is made wrongly`);
+  }
+
+  /** The numbers of an input on which the shapes of outputs depend; null where there is no such input. */
+  numbers(i) {
+    const value = this.inputs[i];
+    if (!value) return null;
+    if (!value.known && !this.plan.running) throw NEEDS_NUMBERS;
+    return Array.from(value.data);
+  }
+
+  /** The next output. */
+  out(type, shape) {
+    const value = this.made(type, shape);
+    this.outputs.push(value);
+    return value;
+  }
+
+  /** The next output, which is the numbers of an input in another shape. */
+  same(value, shape, type = value.type) {
+    if (sizeOf(shape) !== value.size) {
+      throw this.fault(`${value.size} elements, of shape [${value.shape}], do not fit the shape [${shape}]`);
+    }
+    const made = new Value(type, shape, value.place);
+    made.known = value.known;
+    this.outputs.push(made);
+    return NOTHING;
+  }
+
+  /** The next output, which is the same in every run of these shapes. */
+  constant(type, shape, numbers) {
+    this.outputs.push(known(type, shape, ARRAYS[type].from(numbers), this.plan.store));
+    return NOTHING;
+  }
+
+  /** A place that is free again after the node. */
+  scratch(type, shape) {
+    const value = this.made(type, shape);
+    this.scratches.push(value);
+    return value;
+  }
+
+  made(type, shape) {
+    for (const size of shape) {
+      if (!(Number.isSafeInteger(size) && size >= 0)) throw this.fault(`an output would have the shape [${shape}]`);
+    }
+    if (!ARRAYS[type]) throw this.fault(`this runtime does not compute with ${type}`);
+    const bytes = sizeOf(shape) * ARRAYS[type].BYTES_PER_ELEMENT;
+    this.work(sizeOf(shape));
+    const { store } = this.plan;
+    const place = { store, at: store.take(bytes), bytes, array: [], readers: 0 };
+    return new Value(type, shape, place);
+  }
+
+  /** Counts elementary operations; `price`: nanoseconds of one. */
+  work(operations, price = 5) {
+    this.plan.spend(operations * price);
+  }
+
+  /** Rounds what is kept as float32 to float16, which it is. */
+  finish() {
+    for (const { type, data } of this.outputs) if (type === "float16") for (let i = 0; i < data.length; i++) data[i] = half(data[i]);
+  }
+
+  /** What `make` makes of known inputs for the kernels, once for all shapes: an array, and where it is. */
+  packed(key, make) {
+    return this.plan.packed(this.node, key, make);
+  }
+}

@@ -1,0 +1,181 @@
+// A file that runs: its entries, what goes in, what comes out.
+
+import { NEEDS_NUMBERS } from "./call.js";
+import { arrayOf, numbersOf } from "./inputs.js";
+import { OPERATIONS } from "./operations.js";
+import { Plan } from "./plan.js";
+import { prepare } from "./prepare.js";
+import { known, RunError, Store } from "./values.js";
+
+const MOST_PLANS = 16; // shapes that are kept ready; with more, all are made again
+
+/** A graph of a file, ready to run. */
+class Entry {
+  constructor(owner, name, graph, tensors) {
+    this.name = name;
+    this.graph = graph;
+    this.inputs = graph.inputs.map(({ name: of, type, shape }) => ({ name: of, type, shape }));
+    this.outputs = graph.outputs.map(({ name: of, type }) => ({ name: of, type, shape: null }));
+    this.unsupported = [...new Set(graph.nodes.map((node) => node.operator))].filter((one) => !OPERATIONS[one]).sort();
+    Object.assign(this, { owner, tensors, kernels: owner.kernels, store: owner.store, opset: graph.opset, seconds: owner.seconds });
+    this.plans = new Map();
+    this.packs = new Map();
+    this.dynamic = false; // whether shapes depend on numbers, so that nothing is planned
+  }
+
+  get ready() {
+    return this.statics !== undefined;
+  }
+
+  /** Computes what no input changes. */
+  prepare() {
+    if (this.unsupported.length) {
+      throw new RunError(`this runtime has no operator ${this.unsupported.join(", ")}, which the file needs: run it with ONNX Runtime, after shoestring export`);
+    }
+    let asked = 0;
+    const context = {
+      kernels: this.kernels,
+      store: this.store,
+      opset: this.opset,
+      running: true,
+      numbersOf,
+      spend: (nanoseconds) => {
+        asked += nanoseconds;
+        if (asked > this.seconds * 1e9) throw new RunError(`the constants of this file take more than ${this.seconds} s by the account of this runtime: raise maxSeconds if you trust it`);
+      },
+      packed: (node, key, make) => this.store.keep(make()),
+    };
+    const constants = this.graph.constants.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
+    try {
+      const { nodes, statics, uses, outputs } = prepare(this.graph, this.tensors, constants, context);
+      Object.assign(this, { nodes, statics, uses, results: outputs });
+    } catch (error) {
+      throw error instanceof RunError ? error : new RunError(`the graph is not as ONNX says (${error.message})`);
+    }
+  }
+
+  /**
+   * Runs the graph.
+   * @param {Object<string, object>|ArrayLike<number>} given the inputs by name, or the only input
+   * @returns {Object<string, {data: object, shape: number[], type: string}>} the outputs by name
+   * @throws {RunError}
+   */
+  run(given) {
+    if (!this.ready) this.prepare();
+    const arrays = arrayOf(this.inputs, given);
+    const key = arrays.map(({ shape }) => shape.join()).join(";");
+    const plan = this.dynamic ? null : this.planned(key, arrays);
+    const data = arrays.map((one) => one.data);
+    if (plan) return this.named(plan.outputs, plan.run(data));
+    const before = this.store.outside;
+    try {
+      const { outputs, results } = new Plan(this, arrays, data);
+      return this.named(outputs, results);
+    } finally {
+      this.store.outside = before;
+    }
+  }
+
+  named(values, results) {
+    return Object.fromEntries(
+      values.map(({ type, shape }, i) => [this.outputs[i].name, { data: LARGE[type] ? LARGE[type].from(results[i], BigInt) : results[i], shape: [...shape], type }]),
+    );
+  }
+
+  /** The plan of these shapes; null where shapes depend on numbers. */
+  planned(key, arrays) {
+    const found = this.plans.get(key);
+    if (found) return found;
+    if (this.owner.planCount >= MOST_PLANS) this.owner.forget();
+    try {
+      return this.made(key, arrays);
+    } catch (error) {
+      if (!(error instanceof RunError) || !this.owner.planCount) throw error;
+      this.owner.forget(); // others may have taken the memory
+      return this.made(key, arrays);
+    }
+  }
+
+  made(key, arrays) {
+    try {
+      const plan = new Plan(this, arrays);
+      this.plans.set(key, plan);
+      this.owner.planCount++;
+      return plan;
+    } catch (error) {
+      if (error !== NEEDS_NUMBERS) throw error;
+      this.dynamic = true;
+      return null;
+    }
+  }
+}
+
+const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
+
+/** A file that is decoded. */
+export class Model {
+  /**
+   * @param {object} file what `decode` gives
+   * @param {object} kernels
+   * @param {{bytes: number, maxBytes: number, maxSeconds: number}} limits
+   */
+  constructor(file, kernels, { bytes, maxBytes, maxSeconds }) {
+    if (!file.graph && !file.entries) throw new RunError("this file is a checkpoint, which has no graph: there is nothing to run; use decode for its tensors");
+    this.bytes = bytes;
+    this.tensors = file.tensors;
+    this.graph = file.graph;
+    this.notes = file.notes;
+    this.names = file.names;
+    this.kernels = kernels;
+    this.seconds = maxSeconds;
+    this.planCount = 0;
+    this.store = new Store(kernels, Math.min(maxBytes, 2 ** 31 - 2 ** 16));
+    const tensors = file.tensors.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
+    this.graphs = new Map(Object.entries(file.entries ?? { "": file.graph }).map(([name, graph]) => [name, new Entry(this, name, graph, tensors)]));
+  }
+
+  /** The names of the entries; none where the file has one graph without a name. */
+  get entries() {
+    return [...this.graphs.keys()].filter((name) => name !== "");
+  }
+
+  /** Operators that the file needs and this runtime does not have. */
+  get unsupported() {
+    return [...new Set([...this.graphs.values()].flatMap((one) => one.unsupported))].sort();
+  }
+
+  get single() {
+    if (this.graphs.size > 1) throw new RunError(`this file is run by the name of an entry: model.entry(${JSON.stringify(this.entries[0])}).run(...); it has ${this.entries.join(", ")}`);
+    return this.graphs.values().next().value;
+  }
+
+  get inputs() {
+    return this.single.inputs;
+  }
+
+  get outputs() {
+    return this.single.outputs;
+  }
+
+  /** The entry of a name. */
+  entry(name) {
+    const found = this.graphs.get(name);
+    if (!found) throw new RunError(`this file has no entry ${JSON.stringify(name)}; it has ${this.entries.join(", ") || "one graph, which has no name: call run"}`);
+    return found;
+  }
+
+  run(given) {
+    return this.single.run(given);
+  }
+
+  /** Forgets the plans, and what is in the memory of the kernels. */
+  forget() {
+    this.planCount = 0;
+    for (const entry of this.graphs.values()) {
+      entry.plans.clear();
+      entry.packs.clear();
+      for (const value of entry.statics?.values() ?? []) delete value.place.at;
+    }
+    this.store.clear();
+  }
+}

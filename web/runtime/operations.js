@@ -1,0 +1,11 @@
+// The operators that this runtime has, by name. Each is given a Call, declares its outputs and returns its run.
+
+import { ELEMENTS } from "./elements.js";
+import { LAYOUT } from "./layout.js";
+import { PRODUCTS } from "./products.js";
+import { QUANTISED } from "./quantised.js";
+import { RECURRENT } from "./recurrent.js";
+import { REDUCTIONS } from "./reductions.js";
+
+/** @type {Object<string, (call: import("./call.js").Call) => () => void>} */
+export const OPERATIONS = Object.assign(Object.create(null), ELEMENTS, PRODUCTS, QUANTISED, LAYOUT, REDUCTIONS, RECURRENT);

@@ -1,0 +1,134 @@
+// A graph made ready for inputs of given shapes: the steps of a run, and a place in memory for every value.
+
+import { Call, NEEDS_NUMBERS, NOTHING } from "./call.js";
+import { OPERATIONS } from "./operations.js";
+import { evaluate } from "./prepare.js";
+import { numbersOf } from "./inputs.js";
+import { ARRAYS, RunError, Value } from "./values.js";
+
+const BYTES = (value) => value.size * ARRAYS[value.type].BYTES_PER_ELEMENT;
+
+export class Plan {
+  /**
+   * @param {object} entry what `prepare` gives, with kernels, store, opset, seconds and the cache of packed weights
+   * @param {{type: string, shape: number[]}[]} inputs
+   * @param {?Array} arrays the inputs themselves, where the graph is to run at once, node by node
+   * @throws {RunError} where the graph does not fit the shapes, or asks for too much
+   */
+  constructor(entry, inputs, arrays = null) {
+    Object.assign(this, { entry, kernels: entry.kernels, store: entry.store, opset: entry.opset });
+    this.running = arrays !== null;
+    this.asked = 0;
+    this.steps = [];
+    this.values = new Map(entry.statics);
+    const places = new Set();
+    try {
+      this.inputs = inputs.map(({ type, shape }, i) => {
+        const value = new Value(type, shape, null);
+        value.place = { store: this.store, at: this.store.take(BYTES(value)), bytes: BYTES(value), array: [], readers: 0 };
+        if (arrays) value.data.set(arrays[i]);
+        this.hold(i, value, places);
+        return value;
+      });
+      for (const node of entry.nodes) this.add(node, places);
+      this.outputs = entry.results.map((id) => this.values.get(id));
+      if (arrays) this.results = this.outputs.map((value) => value.data.slice());
+    } finally {
+      for (const place of places) this.store.give(place.at, place.bytes);
+    }
+    this.values = null;
+  }
+
+  /** Counts a value's readers, and keeps its place until the last of them has run. */
+  hold(id, value, places) {
+    this.values.set(id, value);
+    if (!value.place.store) return;
+    value.place.readers += this.entry.uses.get(id) ?? 0;
+    places.add(value.place);
+  }
+
+  add(node, places) {
+    const inputs = node.inputs.map((id) => (id === null ? null : this.values.get(id)));
+    const constant = !this.running && inputs.every((value) => value === null || value.known);
+    if (constant && this.evaluated(node, inputs, places)) return this.release(inputs, places);
+    const call = new Call(this, node, inputs);
+    let run;
+    try {
+      run = OPERATIONS[node.operator](call);
+      if (this.running) {
+        run();
+        call.finish();
+      } else if (run !== NOTHING) {
+        const half = call.outputs.some((value) => value.type === "float16");
+        this.steps.push(half ? () => (run(), call.finish()) : run);
+      }
+    } catch (error) {
+      for (const { place } of [...call.outputs, ...call.scratches]) if (place.store && !places.has(place)) places.add(place);
+      throw error instanceof RunError || error === NEEDS_NUMBERS ? error : failed(node, error);
+    }
+    for (const { place } of call.scratches) this.store.give(place.at, place.bytes);
+    call.outputs.forEach((value, i) => {
+      const id = node.outputs[i] ?? null;
+      if (id !== null) this.hold(id, value, places);
+      else if (value.place.store) places.add(value.place);
+    });
+    for (const { place } of call.outputs) this.drop(place, places);
+    this.release(inputs, places);
+  }
+
+  /** Computes a node whose inputs are known now. */
+  evaluated(node, inputs, places) {
+    evaluate(this, node, inputs).forEach((value, i) => {
+      const id = node.outputs[i] ?? null;
+      if (id !== null) this.hold(id, value, places);
+    });
+    return true;
+  }
+
+  release(inputs, places) {
+    for (const value of inputs) {
+      if (!value?.place.store) continue;
+      value.place.readers--;
+      this.drop(value.place, places);
+    }
+  }
+
+  drop(place, places) {
+    if (place.readers > 0 || !places.delete(place)) return;
+    this.store.give(place.at, place.bytes);
+  }
+
+  numbersOf(tensor) {
+    return numbersOf(tensor);
+  }
+
+  spend(nanoseconds) {
+    this.asked += nanoseconds;
+    if (this.asked <= this.entry.seconds * 1e9) return;
+    throw new RunError(
+      `a run takes ${(this.asked / 1e9).toFixed(1)} s or more by the account of this runtime, and ${this.entry.seconds} s are allowed: ` +
+        "run fewer examples at once, or raise maxSeconds if you trust this file",
+    );
+  }
+
+  packed(node, key, make) {
+    const { packs } = this.entry;
+    if (!packs.has(node)) packs.set(node, new Map());
+    const of = packs.get(node);
+    if (!of.has(key)) of.set(key, this.store.keep(make()));
+    return of.get(key);
+  }
+
+  /** @returns {Array} the numbers of each output, for the numbers of each input */
+  run(arrays) {
+    arrays.forEach((array, i) => this.inputs[i].data.set(array));
+    for (const step of this.steps) step();
+    return this.outputs.map((value) => value.data.slice());
+  }
+}
+
+/** What an operator threw that is no sentence of ours: a graph that is not as ONNX says. */
+function failed(node, error) {
+  if (error instanceof RangeError) return new RunError(`${node.operator}: there is not enough memory (${error.message}): run fewer examples at once`);
+  return new RunError(`${node.operator}: the graph is not as ONNX says (${error.message})`);
+}

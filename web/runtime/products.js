@@ -1,0 +1,398 @@
+// Convolutions and matrix products, of floats and of integers.
+
+import { nearest, pairs } from "./elements.js";
+import { broadcast, stepsIn, stepsOf, walk } from "./shapes.js";
+import { sizeOf } from "./values.js";
+
+const MAC = 0.5; // nanoseconds of a multiplication and an addition, by the account
+const up4 = (n) => Math.ceil(n / 4) * 4;
+
+/** Weights [outputs][inner] with any steps in panels of four outputs, as kernels.c has them. */
+export function inPanels(weights, inner, n, stepK, stepN, start = 0, factor = 1) {
+  const found = new Float32Array(up4(n) * inner);
+  for (let o = 0; o < n; o++) {
+    let to = (o >> 2) * inner * 4 + (o & 3);
+    for (let k = 0, from = start + o * stepN; k < inner; k++, to += 4, from += stepK) found[to] = weights[from] * factor;
+  }
+  return found;
+}
+
+/** A vector with zeros up to a whole number of panels. */
+function padded(data, n, factor = 1) {
+  const found = new Float32Array(up4(n));
+  if (data) for (let i = 0; i < n; i++) found[i] = data[data.length === 1 ? 0 : i] * factor;
+  return found;
+}
+
+/** What a convolution does to the axes of an image: sizes, strides, dilations and pads, of two axes. */
+export function geometry(call, image, kernel) {
+  const axes = image.length;
+  if (axes < 1 || axes > 2) throw call.fault(`this runtime has convolutions and pools of one and two axes, not of ${axes}`);
+  const two = (list, fill) => (axes === 1 ? [fill, list[0]] : list);
+  const ones = kernel.map(() => 1);
+  const given = [call.attribute("strides", ones), call.attribute("dilations", ones)];
+  const [strides, dilations] = given;
+  const reach = kernel.map((size, i) => (size - 1) * dilations[i] + 1);
+  const auto = call.attribute("auto_pad", "NOTSET");
+  let pads = call.attribute("pads", [...kernel, ...kernel].map(() => 0));
+  if (auto === "VALID") pads = pads.map(() => 0);
+  if (auto.startsWith("SAME")) {
+    const all = image.map((size, i) => Math.max(0, (Math.ceil(size / strides[i]) - 1) * strides[i] + reach[i] - size));
+    const less = all.map((one) => one >> 1);
+    const more = all.map((one, i) => one - less[i]);
+    pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
+  }
+  if ([...strides, ...dilations].some((one) => !(one >= 1)) || pads.some((one) => !(one >= 0)) || pads.length !== 2 * axes) {
+    throw call.fault(`strides [${strides}], dilations [${dilations}] or pads [${pads}] are wrong: the file is made wrongly`);
+  }
+  const ceil = call.attribute("ceil_mode", 0);
+  const outputs = image.map((size, i) => {
+    const places = (size + pads[i] + pads[i + axes] - reach[i]) / strides[i];
+    const found = (ceil ? Math.ceil(places) : Math.floor(places)) + 1;
+    return ceil && (found - 1) * strides[i] >= size + pads[i] ? found - 1 : found; // none may begin in the padding
+  });
+  if (outputs.some((one) => one < 1)) throw call.fault(`an image of [${image}] is smaller than the kernel [${kernel}]: give larger inputs`);
+  return {
+    axes,
+    outputs,
+    image: two(image, 1),
+    kernel: two(kernel, 1),
+    strides: two(strides, 1),
+    dilations: two(dilations, 1),
+    pads: axes === 1 ? [0, pads[0], 0, pads[1]] : pads,
+    sizes: two(outputs, 1),
+  };
+}
+
+/**
+ * A convolution of float32 values: `x` [N, C, ...] and `weights` [O, C / group, ...].
+ * @returns {() => void} the run, which writes `y`
+ */
+export function convolution(call, x, weights, bias, y, shape) {
+  const { kernels } = call;
+  const group = call.attribute("group", 1);
+  const [n, channels] = x.shape;
+  const [outputs, each] = weights.shape;
+  const [height, width] = shape.image;
+  const [tall, wide] = shape.kernel;
+  const [down, across] = shape.strides;
+  const [dilatedDown, dilatedAcross] = shape.dilations;
+  const [rows, columns] = shape.sizes;
+  const [top, left, bottom, right] = shape.pads;
+  const { low, high } = call.node;
+  const inner = each * tall * wide;
+  const per = outputs / group;
+  call.work(n * outputs * rows * columns * inner, MAC);
+  const depthwise = each === 1 && per === 1;
+  const plain = tall === 1 && wide === 1 && down === 1 && across === 1 && top + left + bottom + right === 0;
+  const [highPadded, widePadded] = [height + top + bottom, width + left + right];
+  const room = top + left + bottom + right ? call.scratch("float32", [channels, highPadded, widePadded]) : null;
+  const atWeights = placeOfWeights(call, weights, group, per, inner, depthwise);
+  const atBias = placeOfBias(call, bias, outputs, group, per);
+  const sizes = plain ? [1, height * width, per, 1, rows * columns] : [highPadded, widePadded, per, rows, columns];
+  const rest = [tall, wide, down, across, dilatedDown, dilatedAcross, low, high];
+  return () => {
+    const [fromWeights, fromBias] = [atWeights(), atBias()];
+    for (let i = 0; i < n; i++) {
+      let from = x.at + 4 * i * channels * height * width;
+      const to = y.at + 4 * i * outputs * rows * columns;
+      if (room) {
+        kernels.pad(from, room.at, channels, height, width, top, left, highPadded, widePadded, 0);
+        from = room.at;
+      }
+      if (depthwise) {
+        kernels.depthwise(from, fromWeights, fromBias, to, channels, highPadded, widePadded, rows, columns, ...rest);
+        continue;
+      }
+      for (let g = 0; g < group; g++) {
+        kernels.conv(
+          from + 4 * g * each * highPadded * widePadded,
+          fromWeights + 4 * g * up4(per) * inner,
+          fromBias + 4 * g * up4(per),
+          to + 4 * g * per * rows * columns,
+          each,
+          ...sizes,
+          ...rest,
+        );
+      }
+    }
+  };
+}
+
+/** Where the weights are for the kernels: made once where they are known, and in each run otherwise. */
+function placeOfWeights(call, weights, group, per, inner, depthwise) {
+  if (depthwise) return () => weights.at;
+  const make = (data) => {
+    const found = new Float32Array(group * up4(per) * inner);
+    for (let g = 0; g < group; g++) found.set(inPanels(data, inner, per, 1, inner, g * per * inner), g * up4(per) * inner);
+    return found;
+  };
+  return placeOf(call, weights, "weights", group * up4(per) * inner, make);
+}
+
+function placeOfBias(call, bias, outputs, group, per) {
+  const make = (data) => {
+    const found = new Float32Array(group * up4(per));
+    for (let o = 0; data && o < outputs; o++) found[Math.floor(o / per) * up4(per) + (o % per)] = data[o];
+    return found;
+  };
+  return placeOf(call, bias, "bias", group * up4(per), make);
+}
+
+function placeOf(call, value, key, size, make) {
+  if (!value || value.known) {
+    const at = call.packed(key, () => make(value?.data));
+    return () => at;
+  }
+  const room = call.scratch("float32", [size]);
+  return () => {
+    room.data.set(make(value.data));
+    return room.at;
+  };
+}
+
+function conv(call) {
+  const [x, weights, bias] = [call.input(0), call.input(1), call.inputs[2]];
+  const { y, shape } = outputOf(call, x, weights, "float32");
+  if ([x, weights, bias].some((one) => one && !["float32", "float16"].includes(one.type))) {
+    throw call.fault(`this runtime has it for float32, not for ${x.type} and ${weights.type}`);
+  }
+  return convolution(call, x, weights, bias, y, shape);
+}
+
+/** The output of a convolution, and its geometry; what does not fit is told. */
+function outputOf(call, x, weights, type) {
+  const group = call.attribute("group", 1);
+  const [n, channels, ...image] = x.shape;
+  const [outputs, each, ...kernel] = weights.shape;
+  if (kernel.length !== image.length || channels !== each * group || outputs % group || group < 1) {
+    throw call.fault(`an input of [${x.shape}] and weights of [${weights.shape}] in ${group} groups do not fit`);
+  }
+  const shape = geometry(call, image, kernel);
+  return { y: call.out(type === "float32" ? x.type : type, [n, outputs, ...shape.outputs]), shape };
+}
+
+/** The shapes of a product, with vectors as matrices. */
+function matrices(call, a, b) {
+  const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
+  const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
+  if (!a.shape.length || !b.shape.length || left.at(-1) !== right.at(-2)) {
+    throw call.fault(`the shapes [${a.shape}] and [${b.shape}] do not fit: a product needs as many columns as rows`);
+  }
+  const batch = broadcast(left.slice(0, -2), right.slice(0, -2));
+  const [m, inner, n] = [left.at(-2), left.at(-1), right.at(-1)];
+  const shape = [...batch, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
+  const steps = [left, right].map((one) => stepsIn(one.slice(0, -2), batch));
+  return { batch, m, inner, n, shape, steps: [steps[0].map((s) => s * m * inner), steps[1].map((s) => s * inner * n)] };
+}
+
+/** Calls `of(number, from, from)` for each pair of matrices in a batch. */
+function batches({ batch, steps }, of) {
+  let i = 0;
+  walk([...batch, 1], steps.map((one) => [...one, 0]), ([from, other]) => of(i++, from, other));
+}
+
+function matmul(call) {
+  const [a, b, bias] = [call.input(0), call.input(1), call.inputs[2]];
+  const found = matrices(call, a, b);
+  const { m, inner, n, shape } = found;
+  const y = call.out(a.type, shape);
+  call.work(sizeOf(shape) * inner, MAC);
+  if (!["float32", "float16"].includes(a.type)) return slowly(call, a, b, y, found);
+  const { kernels } = call;
+  const { low, high } = call.node;
+  const atBias = call.packed("bias", () => padded(bias?.data, n));
+  if (b.known && b.shape.length <= 2) {
+    const at = call.packed("weights", () => inPanels(b.data, inner, n, n, 1));
+    return () => kernels.product(a.at, at, atBias, y.at, a.size / inner, inner, n, low, high);
+  }
+  const room = call.scratch("float32", [up4(n), inner]);
+  return () => {
+    let packed = -1;
+    batches(found, (i, from, other) => {
+      if (other !== packed) kernels.panels(b.at + 4 * other, room.at, inner, n, n, 1);
+      packed = other;
+      kernels.product(a.at + 4 * from, room.at, atBias, y.at + 4 * i * m * n, m, inner, n, low, high);
+    });
+  };
+}
+
+/** A product of other types. */
+function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
+  const { m, inner, n } = found;
+  const { low, high } = call.node;
+  call.work(y.size * inner, 4);
+  return () => {
+    const [p, q, to] = [a.data, b.data, y.data];
+    batches(found, (i, from, other) => {
+      for (let r = 0; r < m; r++) {
+        for (let c = 0; c < n; c++) {
+          let sum = 0;
+          for (let k = 0; k < inner; k++) sum += (p[from + r * inner + k] - zeroA(r)) * (q[other + k * n + c] - zeroB(c));
+          to[(i * m + r) * n + c] = sum < low ? low : sum > high ? high : sum;
+        }
+      }
+    });
+  };
+}
+
+function gemm(call) {
+  const [a, b, c] = [call.input(0), call.input(1), call.inputs[2]];
+  const [transA, transB] = ["transA", "transB"].map((name) => call.attribute(name, 0));
+  const [alpha, beta] = ["alpha", "beta"].map((name) => call.attribute(name, 1));
+  if (a.shape.length !== 2 || b.shape.length !== 2 || !["float32", "float16"].includes(a.type)) {
+    throw call.fault(`this runtime has it for matrices of float32, not for ${a.type}[${a.shape}] and ${b.type}[${b.shape}]`);
+  }
+  const [m, inner] = transA ? [a.shape[1], a.shape[0]] : a.shape;
+  const [other, n] = transB ? [b.shape[1], b.shape[0]] : b.shape;
+  if (inner !== other) throw call.fault(`the shapes [${a.shape}] and [${b.shape}] do not fit: ${inner} columns and ${other} rows`);
+  if (c && broadcast(c.shape, [m, n]).join() !== `${m},${n}`) throw call.fault(`a bias of [${c.shape}] does not fit [${m}, ${n}]`);
+  const y = call.out(a.type, [m, n]);
+  call.work(m * n * inner, MAC);
+  const { kernels } = call;
+  const { low, high } = call.node;
+  const [stepK, stepN] = transB ? [1, inner] : [n, 1];
+  const row = c && c.known && sizeOf(c.shape.slice(0, -1)) === 1; // one bias for each column
+  const scaled = b.known ? alpha : 1;
+  const at = b.known ? call.packed("weights", () => inPanels(b.data, inner, n, stepK, stepN, 0, alpha)) : 0;
+  const room = b.known ? null : call.scratch("float32", [up4(n), inner]);
+  const turned = transA ? call.scratch("float32", [m, inner]) : null;
+  const whole = scaled === alpha && (!c || row); // whether the kernel does it all
+  const atBias = call.packed("bias", () => padded(whole ? c?.data : null, n, beta));
+  const limits = whole ? [low, high] : [-Infinity, Infinity];
+  const steps = c ? stepsIn(c.shape, [m, n]) : [0, 0];
+  return () => {
+    if (room) kernels.panels(b.at, room.at, inner, n, stepK, stepN);
+    if (turned) {
+      const [from, to] = [a.data, turned.data];
+      for (let i = 0; i < m; i++) for (let k = 0; k < inner; k++) to[i * inner + k] = from[k * m + i];
+    }
+    kernels.product(turned ? turned.at : a.at, room ? room.at : at, atBias, y.at, m, inner, n, ...limits);
+    if (whole) return;
+    const [to, added] = [y.data, c?.data];
+    for (let i = 0, k = 0; i < m; i++) {
+      for (let j = 0; j < n; j++, k++) {
+        const v = to[k] * (b.known ? 1 : alpha) + (added ? beta * added[i * steps[0] + j * steps[1]] : 0);
+        to[k] = v < low ? low : v > high ? high : v;
+      }
+    }
+  };
+}
+
+const EXACT = 2 ** 24; // float32 has all integers up to it
+
+/** Integers minus their zero point, as float32 in a scratch: [value, run]. `axis`: of a zero point for each slice. */
+function floated(call, value, zero, axis) {
+  const made = call.scratch("float32", value.shape);
+  const inner = zero && zero.size > 1 ? stepsOf(value.shape)[axis] : value.size || 1;
+  return [
+    made,
+    () => {
+      const [from, to, zeros] = [value.data, made.data, zero ? zero.data : [0]];
+      for (let i = 0; i < to.length; i++) to[i] = from[i] - zeros[Math.floor(i / inner) % zeros.length];
+    },
+  ];
+}
+
+const LEAST = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
+
+function convInteger(call, names = [0, 1, 2, 3]) {
+  const [x, weights] = [call.input(names[0]), call.input(names[1])];
+  const [zeroX, zeroW] = [call.inputs[names[2]], call.inputs[names[3]]];
+  const { y, shape } = outputOf(call, x, weights, "int32");
+  const inner = sizeOf(weights.shape.slice(1));
+  if (inner * LEAST[x.type] * LEAST[weights.type] > EXACT && !small(weights, zeroW, LEAST[x.type])) {
+    throw call.fault(`a sum of ${inner} products of ${x.type} and ${weights.type} may have more than 24 bits, which this runtime does not compute`);
+  }
+  const [fromX, first] = floated(call, x, zeroX, 0);
+  const [fromW, second] = floated(call, weights, zeroW, 0);
+  const sums = call.scratch("float32", y.shape);
+  const run = convolution(call, fromX, fromW, null, sums, shape);
+  return () => {
+    first();
+    second();
+    run();
+    y.data.set(sums.data);
+  };
+}
+
+/** Whether every sum with known weights surely has 24 bits. */
+function small(weights, zero, most) {
+  if (!weights.known || (zero && !zero.known)) return false;
+  const inner = sizeOf(weights.shape.slice(1));
+  for (let o = 0; o < weights.shape[0]; o++) {
+    let sum = 0;
+    const of = zero ? zero.data[zero.size > 1 ? o : 0] : 0;
+    for (let k = 0; k < inner; k++) sum += Math.abs(weights.data[o * inner + k] - of);
+    if (sum * most > EXACT) return false;
+  }
+  return true;
+}
+
+/** Sums of integers, rescaled: scales of the inputs over that of the output, to the nearest, around its zero point. */
+function requantised(call, sums, y, scales, axis, bias) {
+  const inner = axis < 0 ? 1 : stepsOf(y.shape)[axis];
+  const width = y.shape.at(axis) ?? 1;
+  const [least, most] = y.type === "int8" ? [-128, 127] : [0, 255];
+  return () => {
+    const [a, b, to, zeros] = [scales[0].data[0], scales[1].data, scales[2].data[0], scales[3] ? scales[3].data[0] : 0];
+    const [from, out] = [sums.data, y.data];
+    for (let i = 0; i < out.length; i++) {
+      const channel = Math.floor(i / inner) % width;
+      const factor = Math.fround(Math.fround(a * b[b.length > 1 ? channel : 0]) / to);
+      const found = nearest(Math.fround((from[i] + (bias ? bias.data[channel] : 0)) * factor)) + zeros;
+      out[i] = found < least ? least : found > most ? most : found;
+    }
+  };
+}
+
+/** A part of a node as a node of its own, whose output is a scratch of this one. */
+function within(call, inputs, make) {
+  const part = Object.create(call);
+  part.inputs = inputs;
+  part.out = (type, shape) => call.scratch(type, shape);
+  return make(part);
+}
+
+function qlinearConv(call) {
+  const [x, scaleX, zeroX, weights, scaleW, zeroW, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
+  let sums;
+  const run = within(call, [x, weights, zeroX, zeroW], (part) => {
+    part.out = (type, shape) => (sums = call.scratch(type, shape));
+    return convInteger(part);
+  });
+  const y = call.out(zeroY.type, sums.shape);
+  const rescale = requantised(call, sums, y, [scaleX, scaleW, scaleY, zeroY], 1, call.inputs[8]);
+  return () => (run(), rescale());
+}
+
+function matmulInteger(call) {
+  const [a, b, zeroA, zeroB] = [call.input(0), call.input(1), call.inputs[2], call.inputs[3]];
+  const found = matrices(call, a, b);
+  const y = call.out("int32", found.shape);
+  return slowly(call, a, b, y, found, zeroOf(zeroA), zeroOf(zeroB));
+}
+
+const zeroOf = (zero) => (zero ? (i) => zero.data[zero.size > 1 ? i : 0] : () => 0);
+
+function qlinearMatmul(call) {
+  const [a, scaleA, zeroA, b, scaleB, zeroB, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
+  let sums;
+  const run = within(call, [a, b, zeroA, zeroB], (part) => {
+    part.out = (type, shape) => (sums = call.scratch(type, shape));
+    return matmulInteger(part);
+  });
+  const y = call.out(zeroY.type, sums.shape);
+  const rescale = requantised(call, sums, y, [scaleA, scaleB, scaleY, zeroY], -1, null);
+  return () => (run(), rescale());
+}
+
+export const PRODUCTS = {
+  Conv: conv,
+  Gemm: gemm,
+  MatMul: matmul,
+  ConvInteger: (call) => convInteger(call),
+  MatMulInteger: matmulInteger,
+  QLinearConv: qlinearConv,
+  QLinearMatMul: qlinearMatmul,
+};
