@@ -12,7 +12,9 @@ export class Job {
     this.count = 0;
     this.ended = null;
     this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    this.worker.onmessage = ({ data }) => this.settle(data);
+    this.ready = new Promise((resolve) => {
+      this.worker.onmessage = ({ data }) => (data.ready ? resolve() : this.settle(data));
+    });
     this.worker.onerror = (event) => {
       event.preventDefault?.();
       this.end(`the worker failed${event.message ? `: ${event.message}` : ", or ran out of memory"}`);
@@ -64,7 +66,7 @@ export class Job {
         1000 * seconds,
       );
       this.waiting.set(id, { resolve, reject, clock });
-      this.worker.postMessage({ id, ...message }, transfer);
+      this.ready.then(() => this.worker.postMessage({ id, ...message }, transfer));
     });
   }
 

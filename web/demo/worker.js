@@ -1,6 +1,7 @@
 // The worker in which files are decoded and run. It is ended from outside when it takes too long: see job.js.
 
-import { load } from "../index.js";
+import { kernels } from "../runtime/kernels.js";
+import { Model } from "../runtime/model.js";
 import { decode } from "../shoe.js";
 import { told } from "./told.js";
 
@@ -20,8 +21,8 @@ const ACTS = {
     const about = { ...told(file, bytes.length), milliseconds: performance.now() - began, decodings: 1 };
     if (bytes.length < FEW) kept = { bytes, limits };
     if (about.kind === "checkpoint") return about;
-    model = await load(bytes, limits);
-    return { ...about, unsupported: Array.from(model.unsupported, String).slice(0, 50) };
+    model = new Model(file, await kernels(), { bytes: bytes.length, ...limits });
+    return { ...about, unsupported: model.unsupported.slice(0, 50) };
   },
 
   /** The median time of decoding a small file several times; null where it is not small. */
@@ -39,7 +40,7 @@ const ACTS = {
 
   async run({ inputs, entry }) {
     const began = performance.now();
-    const outputs = await opened().run(inputs, entry === undefined ? undefined : { entry });
+    const outputs = await (entry === undefined ? opened() : opened().entry(entry)).run(inputs);
     return { outputs, milliseconds: performance.now() - began };
   },
 
@@ -80,3 +81,5 @@ onmessage = async ({ data: { id, act, ...message } }) => {
     postMessage({ id, refused: enough ? String(error?.message ?? error) : `there is not enough memory: ${error.message}` });
   }
 };
+
+postMessage({ ready: true }); // what comes before this is lost where a part of the worker is still being fetched

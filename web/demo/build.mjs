@@ -1,0 +1,76 @@
+// Makes the page small: node web/demo/build.mjs [FOLDER], by default build/demo. `npm ci` here once before.
+//
+// The folder is whole: the page, its two networks, and nothing from elsewhere. Any static server will do.
+
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { argv } from "node:process";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { build } from "esbuild";
+import { minify } from "terser";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const FILES = "../../benchmarks/results/files/";
+const NETWORKS = ["lenet5_rate_5e-05.shoe", "baseline_lenet5.shoe"];
+
+/** The compiled kernels as a file of their own: as base64 in a program they take half as much again. */
+const kernelsApart = (put) => ({
+  name: "kernels apart",
+  setup({ onLoad }) {
+    onLoad({ filter: /kernels_wasm\.js$/ }, async ({ path }) => {
+      const { KERNELS } = await import(path);
+      await put(Buffer.from(KERNELS, "base64"));
+      return {
+        contents:
+          'const answer = await fetch(new URL("kernels.wasm", import.meta.url));' +
+          "export const KERNELS = btoa(String.fromCharCode(...new Uint8Array(await answer.arrayBuffer())));",
+      };
+    });
+  },
+});
+
+async function bundled(name, folder) {
+  const { outputFiles } = await build({
+    entryPoints: [`${here}${name}`],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    target: "es2022",
+    charset: "utf8",
+    plugins: [kernelsApart((bytes) => writeFile(`${folder}/kernels.wasm`, bytes))],
+  });
+  const options = { module: true, ecma: 2020, compress: { passes: 3 } };
+  const { code } = await minify(outputFiles[0].text, options);
+  return code;
+}
+
+/** The page without the comments and line breaks that are for its writers. */
+function page(text) {
+  const apart = text.replaceAll(FILES, "").replace(/<!--.*?-->\n?/gs, "");
+  return apart.replace(/\n+/g, "\n");
+}
+
+async function main(folder) {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const { outputFiles } = await build({ entryPoints: [`${here}demo.css`], minify: true, write: false });
+  const made = {
+    "index.html": page(await readFile(`${here}index.html`, "utf8")),
+    "demo.css": outputFiles[0].text,
+    "demo.js": await bundled("demo.js", folder),
+    "worker.js": await bundled("worker.js", folder),
+  };
+  for (const [name, text] of Object.entries(made)) await writeFile(`${folder}/${name}`, text);
+  for (const name of NETWORKS) await cp(`${here}${FILES}${name}`, `${folder}/${name}`);
+  let sum = 0;
+  for (const name of [...Object.keys(made), "kernels.wasm"]) {
+    const size = gzipSync(await readFile(`${folder}/${name}`), { level: 9 }).length;
+    sum += size;
+    console.log(`${String(size).padStart(8)}  ${name}, gzipped`);
+  }
+  console.log(`${String(sum).padStart(8)}  the page in all`);
+}
+
+await main(argv[2] ?? fileURLToPath(new URL("../../build/demo", import.meta.url)));
