@@ -77,6 +77,7 @@ def touch(page: Page, lines: list[Line]) -> None:
         before = first
         for point in others:
             for part in (0.25, 0.5, 0.75, 1):
-                send("touchMove", tuple(a + part * (b - a) for a, b in zip(before, point)))  # type: ignore[arg-type]
+                x, y = (a + part * (b - a) for a, b in zip(before, point, strict=True))
+                send("touchMove", (x, y))
             before = point
         send("touchEnd")

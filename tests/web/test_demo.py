@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser import Visit
-from demo_page import ANSWER, FOUR, SEVEN, THREE, draw, serving, touch
+from demo_page import ANSWER, FOUR, THREE, draw, serving, touch
 from playwright.sync_api import Page, expect
 
 from shoestring.artifact import load
@@ -119,7 +119,7 @@ def test_digits_of_mnist_come_through_unchanged_and_are_answered_as_by_onnx_runt
     page = opened(seen, address)
     found = page.evaluate(
         """async digits => {
-            const answer = %s;
+            const answer = ANSWER;
             const pad = document.getElementById("pad");
             const [ink, cell] = [pad.getContext("2d"), pad.width / 28];
             const answers = [];
@@ -127,13 +127,12 @@ def test_digits_of_mnist_come_through_unchanged_and_are_answered_as_by_onnx_runt
                 ink.clearRect(0, 0, pad.width, pad.height);
                 digit.forEach((grey, i) => {
                     ink.fillStyle = `rgba(0, 0, 0, ${grey / 255})`;
-                    ink.fillRect((i %% 28) * cell, Math.floor(i / 28) * cell, cell, cell);
+                    ink.fillRect((i % 28) * cell, Math.floor(i / 28) * cell, cell, cell);
                 });
                 answers.push(await answer());
             }
             return answers;
-        }"""
-        % ANSWER,
+        }""".replace("ANSWER", ANSWER),
         greys.tolist(),
     )
     for one, grey in zip(found, greys, strict=True):
@@ -155,7 +154,9 @@ def test_nothing_is_asked_for_elsewhere_and_its_bytes_are_told(visit: Visiting, 
     assert seen.requests and {urlsplit(one).netloc for one in seen.requests} == {home}
     ours = {urlsplit(one).path for one in seen.requests if not one.endswith(".shoe")}
     sizes = [
-        len(page.request.get(f"http://{home}{path}", headers={"Accept-Encoding": "identity"}).body())
+        len(
+            page.request.get(f"http://{home}{path}", headers={"Accept-Encoding": "identity"}).body()
+        )
         for path in ours
     ]
     assert len(sizes) > 15 and all(sizes)
@@ -175,13 +176,19 @@ def test_the_policy_of_the_page_lets_nothing_else_in(visit: Visiting, address: s
         """() => fetch("http://127.0.0.1:9/", { mode: "no-cors" }).then(() => "went", String)"""
     )
     assert tried != "went"
-    assert page.evaluate(
-        """() => { const one = document.createElement("script"); one.textContent = "window.ran = 1";
+    assert (
+        page.evaluate(
+            """() => { const one = document.createElement("script");
+                   one.textContent = "window.ran = 1";
                    document.body.append(one); return window.ran ?? null }"""
-    ) is None
+        )
+        is None
+    )
     assert any("Content Security Policy" in fault for fault in seen.faults)
 
 
+@pytest.mark.slow
+@pytest.mark.by_default("360-dark", "1280-light")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_every_width_and_scheme_is_accessible(

@@ -2,7 +2,7 @@
 
 import { numbersOf, shapeOf, TYPES } from "./numbers.js";
 import { asPlanes } from "./picture.js";
-import { cut, sizes } from "./told.js";
+import { cut, sentence, sizes } from "./told.js";
 import { bar, count, element, milliseconds, short } from "./words.js";
 
 export const RUNNING_SECONDS = 20; // that a run may take
@@ -53,9 +53,8 @@ function formOf(entry, named, job, result) {
       const { outputs, milliseconds: time } = await job.run(inputs, RUNNING_SECONDS, named ? entry.name : undefined);
       result.replaceChildren(...shownOutputs(outputs, time));
     } catch (error) {
-      const end = /[.!?]$/.test(error.message) ? "" : ".";
       const again = job.ended === null ? "" : " Open the file again to try another input.";
-      result.replaceChildren(element("p", { class: "fault" }, `It was not run: ${cut(error.message, 600)}${end}${again}`));
+      result.replaceChildren(element("p", { class: "fault" }, `It was not run: ${sentence(error.message)}${again}`));
     }
     button.disabled = job.ended !== null;
   });
@@ -67,7 +66,7 @@ class Field {
   constructor(input) {
     this.input = input;
     const { name, type, shape } = input;
-    const legend = element("legend", {}, cut(name, 80), element("small", {}, `${type}, ${sizes(shape)}`));
+    const legend = element("legend", {}, `${cut(name, 80)} `, element("small", {}, `${type}, ${sizes(shape)}`));
     this.box = element("fieldset", {}, legend);
     this.axes = new Map();
     for (const axis of new Set(shape.filter((one) => typeof one === "string"))) this.axes.set(axis, this.axisField(axis));
@@ -149,7 +148,7 @@ function shownOutputs(outputs, time) {
   const shown = Object.entries(outputs);
   const parts = [element("p", { class: "quiet" }, `Run once, in ${milliseconds(time)}.`)];
   for (const [name, { data, shape, type }] of shown.slice(0, MOST_OUTPUTS)) {
-    parts.push(element("h4", {}, cut(name, 80), element("small", {}, `${type ?? ""} ${sizes(shape)}`)), largest(data, shape));
+    parts.push(element("h4", {}, `${cut(name, 80)} `, element("small", {}, `${type ?? ""} ${sizes(shape)}`)), largest(data, shape));
   }
   if (shown.length > MOST_OUTPUTS) parts.push(element("p", {}, `${count(shown.length - MOST_OUTPUTS)} more outputs are not shown.`));
   return parts;

@@ -3,7 +3,7 @@
 import { inputsForm } from "./inputs.js";
 import { Job, MOST_BYTES } from "./job.js";
 import { shownFile } from "./shown.js";
-import { cut } from "./told.js";
+import { cut, sentence } from "./told.js";
 import { bytes, element } from "./words.js";
 
 export const OPENING_SECONDS = 10; // that decoding a file may take
@@ -15,10 +15,8 @@ let newest = 0; // so that a file which is dropped later wins
 
 /** Makes the section work; opens the file that the address names, as `shoestring demo FILE.shoe` does. */
 export function start() {
-  get("file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) openFile(target.files[0]);
-    target.value = ""; // the same file can be chosen again
-  });
+  get("file").addEventListener("change", chosen);
+  chosen(); // what somebody chose while this was being fetched
   for (const name of ["dragenter", "dragover"]) addEventListener(name, (event) => over(event, true));
   for (const name of ["dragleave", "drop"]) addEventListener(name, (event) => over(event, false));
   addEventListener("drop", ({ dataTransfer, target }) => {
@@ -28,6 +26,12 @@ export function start() {
   });
   const named = new URLSearchParams(location.search).get("file");
   if (named) openAddress(named);
+}
+
+function chosen() {
+  const field = get("file");
+  if (field.files[0]) openFile(field.files[0]);
+  field.value = ""; // the same file can be chosen again
 }
 
 function over(event, inside) {
@@ -85,6 +89,6 @@ function show(...parts) {
 
 /** A sentence on why a file is not opened. */
 function say(name, why) {
-  const end = /[.!?]$/.test(why) ? "" : ".";
-  show(element("p", { class: "fault" }, element("strong", {}, cut(name, 120)), ` was not opened: ${cut(why, 600)}${end}`));
+  const said = sentence(why);
+  show(element("p", { class: "fault" }, element("strong", {}, cut(name, 120)), ` was not opened: ${said}`));
 }

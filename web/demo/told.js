@@ -16,6 +16,12 @@ export function cut(text, most = MOST_LETTERS) {
   return text.length > most ? `${plain}… (${text.length.toLocaleString("en")} characters)` : plain;
 }
 
+/** What went wrong, for people: what a program would have to be told is left out, and it ends with a full stop. */
+export function sentence(message) {
+  const said = cut(message.replace(/[:;,] (if you trust this file, )?raise max(Bytes|Seconds).*$/, ""), 600);
+  return /[.!?…)]$/.test(said) ? said : `${said}.`;
+}
+
 /**
  * @param {object} file what `decode` in shoe.js gave
  * @param {number} size bytes of the file
