@@ -50,7 +50,7 @@ from quantised_table import BESIDE, THINNED
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
-from shoestring.artifact import OnnxRuntime, OpenVINO, load
+from shoestring.artifact import InBFloat16, OnnxRuntime, OpenVINO, load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, restore
 from shoestring.meters import Ratio, Timing, in_turn, ratio
@@ -65,6 +65,14 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Supervised]]] = 
     "text_encoder": (lambda: TextEncoder(len(sst2_vocabulary())), sst2),
 }
 SECONDS = {1: 20.0, 32: 40.0}  # of an alternation, by batch
+RUNTIMES = (
+    (OnnxRuntime(), ""),
+    (OpenVINO(), " in OpenVINO"),
+    (OpenVINO(InBFloat16()), " in OpenVINO, bfloat16"),
+)
+"""What runs our files. The last is timed beside the tools on our thinned network alone: it computes
+what stayed in floating point as it computes theirs.
+"""
 TIMED = "batch 32, time to float32's"
 
 
@@ -145,12 +153,13 @@ def network_rows(rows: Rows, name: str) -> None:
             }.get(tool.name)
             tool_rows(rows, subject, tool, folder, make, task)
             rows.add(subject, "done", 1, "", 0)
-    subject = f"{name} / ours in OpenVINO"
-    if rows.wanted(subject) and not rows.done(subject, 0):
-        loaded = load(folder / "ours" / "model.shoe", threads=1, runtime=OpenVINO())
-        merits = {split: merits_of(task, loaded, split) for split in ("validation", "test")}
-        score_rows(rows, subject, Tool("ours"), folder, task, merits)
-        rows.add(subject, "done", 1, "", 0)
+    for runtime, where in RUNTIMES[1 : 3 if thinned(name) else 2]:
+        subject = f"{name} / ours{where}"
+        if rows.wanted(subject) and not rows.done(subject, 0):
+            loaded = load(folder / "ours" / "model.shoe", threads=1, runtime=runtime)
+            merits = {split: merits_of(task, loaded, split) for split in ("validation", "test")}
+            score_rows(rows, subject, Tool("ours"), folder, task, merits)
+            rows.add(subject, "done", 1, "", 0)
     for seed in () if rows.quick else (1, 2):
         if rows.wanted(f"{name} / ours") and not rows.done(f"{name} / ours", seed):
             seed_rows(rows, name, model, task, folder, seed)
@@ -184,6 +193,17 @@ def thinned_rows(rows: Rows, name: str, model: nn.Module, task: Supervised, fold
     subject = f"{name} / latency of what is made of it"
     timed = rows.done(subject, 0) or rows.has(f"{name} / float32{THINNED}", TIMED)
     if rows.wanted(subject) and not timed:
+        gone = [
+            tool.name
+            for tool in thinned(name)
+            if rows.has(f"{name} / {tool.name}", "file")
+            and not any((folder / tool.folder).glob("model.*"))
+        ]
+        if gone:
+            raise SystemExit(
+                f"{name}: the files of {'; '.join(gone)} are gone, so nothing can be timed: delete "
+                f"their rows from {rows.path} and run again"
+            )
         for batch, seconds in SECONDS.items():
             both = [Tool("float32"), Tool("ours"), *thinned(name)]
             latency_rows(rows, name, folder, both, batch, seconds)
@@ -317,7 +337,7 @@ def latency_rows(
     for tool in there:
         if not tool.script:
             content = content_of(folder / tool.folder / "model.shoe")
-            for runtime, where in ((OnnxRuntime(), ""), (OpenVINO(), " in OpenVINO")):
+            for runtime, where in RUNTIMES[: 3 if again else 2]:
                 runs[tool.name + where] = runtime.start(content.graph, content.tensors, 1).bound(
                     feeds
                 )

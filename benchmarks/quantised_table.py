@@ -128,7 +128,7 @@ def table(name: str, found: list[dict]) -> str:
         if reason := next((metric for metric in values if metric.startswith("failed: ")), None):
             lines.append(f"| {tool} | {reason} |{' |' * len(heads)}")
             continue
-        of = tool.removesuffix(" in OpenVINO")  # the same file in another runtime
+        of = tool.removesuffix(", bfloat16").removesuffix(" in OpenVINO")  # in another runtime
         size, score = (
             f"{tools[of][what]:{form}}" for what, form in (("file", ",.0f"), ("test score", ".2f"))
         )
@@ -143,7 +143,9 @@ def table(name: str, found: list[dict]) -> str:
         told = "minutes" in values and not tool.startswith("float32")
         minutes = f"{values['minutes']:.1f}" if told else ""
         speeds = " | ".join(
-            speed(its.get(tool, {}), batch) or ("not timed" if THINNED in tool else "")
+            speed(its.get(tool, {}), batch)
+            or speed(its.get(tool + BESIDE, {}), batch)
+            or ("not timed" if THINNED in tool else "")
             for its in timed.values()
             for batch in BATCHES
         )
@@ -162,7 +164,8 @@ def _beside(timed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]
     """How fast ours was in the alternation of the tools on our thinned network."""
     told = [
         f"{both(its[f'ours{BESIDE}'])} times as fast (in OpenVINO "
-        f"{both(its[f'ours in OpenVINO{BESIDE}'])}) on {processor}"
+        f"{both(its[f'ours in OpenVINO{BESIDE}'])}, with bfloat16 as theirs "
+        f"{both(its[f'ours in OpenVINO, bfloat16{BESIDE}'])}) on {processor}"
         for processor, its in timed.items()
         if f"ours{BESIDE}" in its
     ]

@@ -5,7 +5,7 @@ import { Model } from "./runtime/model.js";
 import { RunError } from "./runtime/values.js";
 import { crc32, decode, ShoeError, values } from "./shoe.js";
 
-export { crc32, decode, kernels, Model, RunError, ShoeError, values };
+export { crc32, decode, RunError, ShoeError, values };
 export { OPERATIONS } from "./runtime/operations.js";
 
 const GIB = 2 ** 30;

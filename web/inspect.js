@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Prints what .shoe files hold, as JSON.
 //
 // node web/inspect.js FILE.shoe ...   a line for each tensor, then one for the graph (or graphs, or the names and notes)

@@ -16,7 +16,7 @@ from shoestring.artifact.format.file import (
 )
 from shoestring.artifact.format.saving import save
 from shoestring.artifact.runtime.loaded import Loaded, OnnxRuntime, load
-from shoestring.artifact.runtime.openvino import OpenVINO
+from shoestring.artifact.runtime.openvino import InBFloat16, InFloat32, OpenVINO
 from shoestring.artifact.runtime.session import Runtime
 from shoestring.artifact.wire import ShoeError
 
@@ -28,6 +28,8 @@ __all__ = [
     "Checkpoint",
     "Content",
     "Entries",
+    "InBFloat16",
+    "InFloat32",
     "Line",
     "Loaded",
     "OnnxRuntime",

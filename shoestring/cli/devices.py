@@ -93,8 +93,8 @@ def platforms(
         list[str] | None,
         typer.Option(
             show_default=False,
-            help="onnxruntime, openvino or remote:URL, with :all-threads after it for all cores; "
-            "may be given several times; left out: onnxruntime",
+            help="onnxruntime, openvino, openvino:bfloat16 or remote:URL, with :all-threads after "
+            "it for all cores; may be given several times; left out: onnxruntime",
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="examples a run", min=1)] = 1,

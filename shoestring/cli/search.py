@@ -59,7 +59,8 @@ RuntimeName = Annotated[
     str,
     typer.Option(
         "--runtime",
-        help="where milliseconds are measured: onnxruntime, openvino or remote:URL, each also "
+        help="where milliseconds are measured: onnxruntime, openvino, openvino:bfloat16 or "
+        "remote:URL, each also "
         "with :all-threads",
     ),
 ]

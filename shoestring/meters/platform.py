@@ -6,14 +6,15 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from shoestring.artifact import OnnxRuntime, OpenVINO, Runtime
+from shoestring.artifact import InBFloat16, OnnxRuntime, OpenVINO, Runtime
 from shoestring.artifact.errors import missing
 from shoestring.meters.remote import Remote
 
 ALL_THREADS = ":all-threads"
+BFLOAT16 = ":bfloat16"
 _NAMES = ("onnxruntime", "openvino", "remote")
 _THERE_IS = (
-    "there is onnxruntime, openvino, and remote:URL for another device "
+    f"there is onnxruntime, openvino, openvino{BFLOAT16}, and remote:URL for another device "
     f"(remote:http://raspberry:8731), each on one thread, or with {ALL_THREADS} after it on all "
     "cores"
 )
@@ -33,6 +34,8 @@ class Platform(NamedTuple):
         match self.runtime:
             case OnnxRuntime():
                 name = "onnxruntime"
+            case OpenVINO(floats=InBFloat16()):
+                name = f"openvino{BFLOAT16}"
             case OpenVINO():
                 name = "openvino"
             case Remote():
@@ -56,10 +59,10 @@ def parse_runtime(text: str) -> Platform:
         return Platform(Remote(name.removeprefix("remote:")), threads)
     if name == "onnxruntime":
         return Platform(OnnxRuntime(), threads)
-    if name == "openvino":
+    if name in ("openvino", f"openvino{BFLOAT16}"):
         if find_spec("openvino") is None:
             raise missing("openvino", extra="openvino", what="the runtime")
-        return Platform(OpenVINO(), threads)
+        return Platform(OpenVINO() if name == "openvino" else OpenVINO(InBFloat16()), threads)
     raise ValueError(f"{text!r} is no runtime{_near(name)}: {_THERE_IS}")
 
 

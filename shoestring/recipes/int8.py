@@ -299,6 +299,14 @@ INT8_RESNET = Recipe(
                 "resnet20 / onnxruntime, U8S8 per channel",
             ),
             Line("ResNet-20, NNCF in OpenVINO", "resnet20 / NNCF, OpenVINO"),
+            Line(
+                "our ResNet-20 with two blocks fewer, ONNX Runtime, U8S8 per channel",
+                "resnet20 / onnxruntime, U8S8 per channel, our thinned network",
+            ),
+            Line(
+                "our ResNet-20 with two blocks fewer, NNCF in OpenVINO",
+                "resnet20 / NNCF, OpenVINO, our thinned network",
+            ),
             Line("ResNet-20, Neural Compressor", "resnet20 / Neural Compressor"),
             Line("ResNet-20, torchao", "resnet20 / torchao"),
         ),
@@ -343,6 +351,14 @@ INT8_TRANSFORMER = Recipe(
         peers=(
             Line("ONNX Runtime, U8S8 per channel", "text_encoder / onnxruntime, U8S8 per channel"),
             Line("NNCF in OpenVINO", "text_encoder / NNCF, OpenVINO"),
+            Line(
+                "our half of the layers, ONNX Runtime, U8S8 per channel",
+                "text_encoder / onnxruntime, U8S8 per channel, our thinned network",
+            ),
+            Line(
+                "our half of the layers, NNCF in OpenVINO",
+                "text_encoder / NNCF, OpenVINO, our thinned network",
+            ),
             Line("Neural Compressor", "text_encoder / Neural Compressor"),
             Line("torchao", "text_encoder / torchao"),
         ),

@@ -1,6 +1,6 @@
 import pytest
 
-from shoestring.artifact import OnnxRuntime, OpenVINO
+from shoestring.artifact import InBFloat16, OnnxRuntime, OpenVINO
 from shoestring.meters import Platform, Remote, parse_runtime, platform
 
 
@@ -11,6 +11,8 @@ from shoestring.meters import Platform, Remote, parse_runtime, platform
         ("onnxruntime:all-threads", OnnxRuntime(), None),
         ("openvino", OpenVINO(), 1),
         ("openvino:all-threads", OpenVINO(), None),
+        ("openvino:bfloat16", OpenVINO(InBFloat16()), 1),
+        ("openvino:bfloat16:all-threads", OpenVINO(InBFloat16()), None),
         ("remote:http://raspberry:8731", Remote("http://raspberry:8731"), 1),
         ("remote:http://raspberry:8731:all-threads", Remote("http://raspberry:8731"), None),
     ],
@@ -35,14 +37,17 @@ def test_texts_are_platforms_and_back(text, runtime, threads, monkeypatch):
 def test_near_misses_are_named(text, meant):
     with pytest.raises(
         ValueError,
-        match=rf"is no runtime \({meant}\?\): there is onnxruntime, openvino, and remote:URL",
+        match=rf"is no runtime \({meant}\?\): there is onnxruntime, openvino, "
+        "openvino:bfloat16, and remote:URL",
     ):
         parse_runtime(text)
 
 
 def test_what_is_nothing_lists_what_there_is():
     for text in ("", "tensorrt", "remote"):
-        with pytest.raises(ValueError, match="there is onnxruntime, openvino, and remote:URL"):
+        with pytest.raises(
+            ValueError, match="there is onnxruntime, openvino, openvino:bfloat16, and remote:URL"
+        ):
             parse_runtime(text)
     with pytest.raises(ValueError, match="such as 'http://raspberry:8731'"):
         parse_runtime("remote:raspberry")

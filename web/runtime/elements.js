@@ -2,6 +2,7 @@
 
 import { broadcast, joined, stepsIn, walk } from "./shapes.js";
 import { half } from "./call.js";
+import { erf, nearest, sigmoid } from "./functions.js";
 
 const INTEGERS = new Set(["int64", "uint64", "int32", "uint32", "int16", "uint16", "int8", "uint8"]);
 const LARGE = new Set(["int64", "uint64"]);
@@ -20,7 +21,8 @@ export function pairs(call, a, b, type, of) {
     const [fromA, fromB] = [a.at, b.at];
     return () => {
       let to = y.at;
-      walk(shape, [stepsA, stepsB], ([i, j]) => {
+      walk(shape, [stepsA, stepsB], (from) => {
+        const [i, j] = [from[0], from[1]];
         kernels[kernel](fromA + 4 * i, fromB + 4 * j, to, n, stepA, stepB, low, high);
         to += 4 * n;
       });
@@ -92,12 +94,17 @@ function folded(of) {
   };
 }
 
-/** y = of(x); `type` of y, that of x unless told. */
-export function each(of, type) {
+/** y = of(x); `type` of y, that of x unless told; `kernel` of float32, where there is one. */
+export function each(of, type, kernel) {
   return (call) => {
     const x = call.input(0);
     const y = call.out(type ?? x.type, x.shape);
     call.work(x.size, 15);
+    const { kernels } = call;
+    if (kernel && x.type === "float32") {
+      const from = x.at;
+      return () => kernels[kernel](from, y.at, x.size);
+    }
     return () => {
       const [from, to] = [x.data, y.data];
       for (let i = 0; i < to.length; i++) to[i] = of(from[i]);
@@ -113,35 +120,11 @@ function shaped(defaults, of) {
   };
 }
 
-/** The error function, to 1.2e-7 relative: Numerical Recipes' erfc, a Chebyshev fit. */
-export function erf(x) {
-  const z = Math.abs(x);
-  if (z < 0.5) {
-    const s = x * x; // the series, which keeps small numbers exact
-    return (2 / Math.sqrt(Math.PI)) * x * (1 + s * (-1 / 3 + s * (1 / 10 + s * (-1 / 42 + s * (1 / 216 + s * (-1 / 1320 + s / 9360))))));
-  }
-  const t = 1 / (1 + 0.5 * z);
-  const polynomial =
-    -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
-  const rest = t * Math.exp(-z * z + polynomial);
-  return x < 0 ? rest - 1 : 1 - rest;
-}
-
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-
-/** To the nearest, halves to even. */
-export function nearest(x) {
-  const low = Math.floor(x);
-  const rest = x - low;
-  if (rest !== 0.5) return rest < 0.5 ? low : low + 1;
-  return low % 2 === 0 ? low : low + 1;
-}
-
 function gelu(call) {
   if (call.attribute("approximate", "none") === "tanh") {
     return each((x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))))(call);
   }
-  return each((x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)))(call);
+  return each((x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)), undefined, "gelus")(call);
 }
 
 function clip(call) {
@@ -236,11 +219,11 @@ export const ELEMENTS = {
   Sin: each(Math.sin),
   Cos: each(Math.cos),
   Tan: each(Math.tan),
-  Tanh: each(Math.tanh),
+  Tanh: each(Math.tanh, undefined, "tanhs"),
   Atan: each(Math.atan),
-  Erf: each(erf),
+  Erf: each(erf, undefined, "erfs"),
   Relu: each((x) => (x < 0 ? 0 : x)),
-  Sigmoid: each(sigmoid),
+  Sigmoid: each(sigmoid, undefined, "sigmoids"),
   Softplus: each((x) => (x > 20 ? x : Math.log1p(Math.exp(x)))),
   Softsign: each((x) => x / (1 + Math.abs(x))),
   Mish: each((x) => x * Math.tanh(Math.log1p(Math.exp(x)))),

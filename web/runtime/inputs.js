@@ -58,14 +58,20 @@ function misfit(input, shape, sizes) {
   return new RunError(`the input ${JSON.stringify(input.name)} has the shape [${shape}], and [${input.shape.join(", ")}] is wanted${fixed && `, where ${fixed}`}`);
 }
 
-/** Notes the size of an axis that varies, whose name may have bounds: "T (up to 16)", "H (32 to 512, multiple of 4)". */
+/** The sizes that an axis may have, whose name may have bounds: "T (up to 16)", "H (32 to 512, multiple of 4)". */
+export function boundsOf(name) {
+  const words = /\(([^()]*)\)$/.exec(name)?.[1] ?? "";
+  const least = Number(/^(\d+) (?:or more|to)/.exec(words)?.[1] ?? 0);
+  const most = Number(/(?:up to|\d+ to) (\d+)/.exec(words)?.[1] ?? Infinity);
+  const multiple = Number(/multiple of (\d+)/.exec(words)?.[1] ?? 1);
+  return { least, most, multiple };
+}
+
+/** Notes the size of an axis that varies; one out of its bounds is told. */
 function bounded(input, name, size, sizes) {
   sizes.set(name, size);
-  const words = /\(([^()]*)\)$/.exec(name)?.[1] ?? "";
-  const least = /^(\d+) (?:or more|to)/.exec(words)?.[1] ?? 0;
-  const most = /(?:up to|\d+ to) (\d+)/.exec(words)?.[1] ?? Infinity;
-  const multiple = /multiple of (\d+)/.exec(words)?.[1] ?? 1;
-  if (size >= Number(least) && size <= Number(most) && size % Number(multiple) === 0) return;
+  const { least, most, multiple } = boundsOf(name);
+  if (size >= least && size <= most && size % multiple === 0) return;
   throw new RunError(`the axis of ${JSON.stringify(input.name)} is ${size} long, and this file takes ${name}`);
 }
 

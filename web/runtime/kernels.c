@@ -13,6 +13,7 @@ typedef v128_t V;
 #define LOAD(p) wasm_v128_load(p)
 #define STORE(p, v) wasm_v128_store(p, v)
 #define SPLAT(p) wasm_v128_load32_splat(p)
+#define UNROLLED _Pragma("clang loop unroll(full)")
 #define MAC(sum, a, b) sum = wasm_f32x4_add(sum, wasm_f32x4_mul(a, b))
 #define CLAMP(v) wasm_f32x4_pmin(wasm_f32x4_pmax(v, low4), high4) // keeps NaN
 
@@ -49,15 +50,15 @@ static inline void transpose(V *v) {
             In row = x + (i * height + r) * width + c;                                                                 \
             for (int t = 0; t < taps; t++, row += dilation * width, at += 4 * TAPS) {                                  \
               V tap[TAPS];                                                                                             \
-              for (int k = 0; k < TAPS; k++) tap[k] = LOAD(at + 4 * k);                                                \
-              _Pragma("clang loop unroll(full)") for (int j = 0; j < 7 + TAPS; j++) {                                  \
+              UNROLLED for (int k = 0; k < TAPS; k++) tap[k] = LOAD(at + 4 * k);                                                \
+              UNROLLED for (int j = 0; j < 7 + TAPS; j++) {                                  \
                 const V pixel = SPLAT(row + j);                                                                        \
-                _Pragma("clang loop unroll(full)") for (int k = 0; k < TAPS; k++)                                      \
+                UNROLLED for (int k = 0; k < TAPS; k++)                                      \
                   if (j - k >= 0 && j - k < 8) MAC(sum[j - k], pixel, tap[k]);                                         \
               }                                                                                                        \
             }                                                                                                          \
           }                                                                                                            \
-          for (int h = 0; h < 8; h += 4) {                                                                             \
+          UNROLLED for (int h = 0; h < 8; h += 4) {                                                                             \
             transpose(sum + h);                                                                                        \
             for (int k = 0; k < whole; k++) STORE(y + (o + k) * area + r * columns + c + h, CLAMP(sum[h + k]));        \
           }                                                                                                            \
@@ -80,7 +81,7 @@ static void pixels(In x, In w, In bias, Out y, int channels, int height, int wid
     for (int q = 0; q < area; q += 4) {
       if (q > area - 4 && area >= 4) q = area - 4;
       int place[4];
-      for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) {
         const int p = q + i < area ? q + i : area - 1;
         place[i] = p / columns * down * width + p % columns * across;
       }
@@ -119,9 +120,46 @@ static void pixels(In x, In w, In bias, Out y, int channels, int height, int wid
   }
 }
 
+static inline void put(float *y, V v, int left) {
+  if (left >= 4) {
+    STORE(y, v);
+    return;
+  }
+  float four[4];
+  STORE(four, v);
+  for (int i = 0; i < left; i++) y[i] = four[i];
+}
+
+// One tap, stride 1: eight pixels, which lie side by side, of four outputs at once.
+static void points(In x, In w, In bias, Out y, int channels, int plane, int outputs, int area, float low, float high) {
+  const V low4 = wasm_f32x4_splat(low), high4 = wasm_f32x4_splat(high);
+  for (int o = 0; o < outputs; o += 4, w += 4 * channels) {
+    const int whole = outputs - o < 4 ? outputs - o : 4;
+    for (int q = 0; q < area; q += 8) {
+      if (q > area - 8) q = area - 8;
+      V sum[8];
+      UNROLLED for (int k = 0; k < 4; k++) sum[k] = sum[k + 4] = SPLAT(bias + o + k);
+      In from = x + q, at = w;
+      for (int i = 0; i < channels; i++, from += plane, at += 4) {
+        const V u = LOAD(from), v = LOAD(from + 4);
+        UNROLLED for (int k = 0; k < 4; k++) {
+          const V weight = SPLAT(at + k);
+          MAC(sum[k], u, weight), MAC(sum[k + 4], v, weight);
+        }
+      }
+      for (int k = 0; k < whole; k++) {
+        float *to = y + (o + k) * area + q;
+        STORE(to, CLAMP(sum[k])), STORE(to + 4, CLAMP(sum[k + 4]));
+      }
+    }
+  }
+}
+
 KERNEL(conv)(In x, In w, In bias, Out y, int channels, int height, int width, int outputs, int rows, int columns, int tall,
              int wide, int down, int across, int dilated_down, int dilated_across, float low, float high) {
-  if (down == 1 && across == 1 && dilated_across == 1 && columns >= 8 && (wide == 3 || wide == 5)) {
+  if (tall == 1 && wide == 1 && rows == 1 && down == 1 && across == 1 && columns >= 8) {
+    points(x, w, bias, y, channels, height * width, outputs, columns, low, high);
+  } else if (down == 1 && across == 1 && dilated_across == 1 && columns >= 8 && (wide == 3 || wide == 5)) {
     (wide == 3 ? rows3 : rows5)(x, w, bias, y, channels, height, width, outputs, rows, columns, tall, dilated_down, low, high);
   } else {
     pixels(x, w, bias, y, channels, height, width, outputs, rows, columns, tall, wide, down, across, dilated_down, dilated_across,
@@ -163,16 +201,6 @@ KERNEL(depthwise)(In x, In w, In bias, Out y, int planes, int height, int width,
   }
 }
 
-static inline void put(float *y, V v, int left) {
-  if (left >= 4) {
-    STORE(y, v);
-    return;
-  }
-  float four[4];
-  STORE(four, v);
-  for (int i = 0; i < left; i++) y[i] = four[i];
-}
-
 // One row of a: sixteen outputs at once, which keeps the additions apart.
 static void row_product(In a, In w, In bias, Out y, int inner, int n, float low, float high) {
   const V low4 = wasm_f32x4_splat(low), high4 = wasm_f32x4_splat(high);
@@ -180,7 +208,7 @@ static void row_product(In a, In w, In bias, Out y, int inner, int n, float low,
   for (; o < n; o += 16) {
     In at[4];
     V sum[8];
-    for (int i = 0; i < 4; i++) {
+    UNROLLED for (int i = 0; i < 4; i++) {
       const int from = o + 4 * i < n ? o + 4 * i : o;
       at[i] = w + from * inner;
       sum[i] = LOAD(bias + from), sum[i + 4] = wasm_f32x4_const_splat(0);
@@ -188,14 +216,14 @@ static void row_product(In a, In w, In bias, Out y, int inner, int n, float low,
     int k = 0;
     for (; k + 1 < inner; k += 2) {
       const V u = SPLAT(a + k), v = SPLAT(a + k + 1);
-      for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) {
         MAC(sum[i], u, LOAD(at[i] + 4 * k));
         MAC(sum[i + 4], v, LOAD(at[i] + 4 * k + 4));
       }
     }
     if (k < inner)
-      for (int i = 0; i < 4; i++) MAC(sum[i], SPLAT(a + k), LOAD(at[i] + 4 * k));
-    for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) MAC(sum[i], SPLAT(a + k), LOAD(at[i] + 4 * k));
+    UNROLLED for (int i = 0; i < 4; i++) {
       const V v = wasm_f32x4_add(sum[i], sum[i + 4]);
       if (o + 4 * i < n) put(y + o + 4 * i, CLAMP(v), n - o - 4 * i);
     }
@@ -224,7 +252,7 @@ KERNEL(product)(In a, In w, In bias, Out y, int m, int inner, int n, float low, 
         v = SPLAT(a3 + k);
         MAC(sum[3], v, p), MAC(sum[7], v, q);
       }
-      for (int i = 0; i < 4; i++) {
+      UNROLLED for (int i = 0; i < 4; i++) {
         put(y + (r + i) * n + o, CLAMP(sum[i]), n - o);
         if (two) put(y + (r + i) * n + o + 4, CLAMP(sum[i + 4]), n - o - 4);
       }
@@ -286,5 +314,117 @@ KERNEL(pool)(In x, Out y, int planes, int height, int width, int rows, int colum
         y[c] = __builtin_wasm_max_f32(u, v);
       }
     }
+  }
+}
+
+// e to the power of x: Cephes' polynomial, for x from -87 to 88; 0 below.
+static inline V power(V x) {
+  const V most = wasm_f32x4_const_splat(88.37f), least = wasm_f32x4_const_splat(-87.33f);
+  const V v = wasm_f32x4_pmin(wasm_f32x4_pmax(x, least), most);
+  const V n = wasm_f32x4_nearest(wasm_f32x4_mul(v, wasm_f32x4_const_splat(1.44269504f)));
+  V r = wasm_f32x4_sub(v, wasm_f32x4_mul(n, wasm_f32x4_const_splat(0.693359375f)));
+  r = wasm_f32x4_sub(r, wasm_f32x4_mul(n, wasm_f32x4_const_splat(-2.12194440e-4f)));
+  static const float by[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+  V sum = wasm_f32x4_const_splat(1.9875691500e-4f);
+  UNROLLED for (int i = 0; i < 5; i++) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), SPLAT(by + i));
+  sum = wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_mul(r, r), sum), wasm_f32x4_add(r, wasm_f32x4_const_splat(1)));
+  const V two = wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_const_splat(127)), 23);
+  return wasm_v128_andnot(wasm_f32x4_mul(sum, two), wasm_f32x4_lt(x, least));
+}
+
+static inline V sigmoid(V x) {
+  const V one = wasm_f32x4_const_splat(1);
+  return wasm_f32x4_div(one, wasm_f32x4_add(one, power(wasm_f32x4_neg(x))));
+}
+
+static inline V with_sign(V size, V x) {
+  return wasm_v128_or(size, wasm_v128_and(x, wasm_i32x4_const_splat(1 << 31)));
+}
+
+static inline V tanh4(V x) {
+  const V one = wasm_f32x4_const_splat(1), z = wasm_f32x4_abs(x);
+  const V e = power(wasm_f32x4_add(z, z));
+  return with_sign(wasm_f32x4_sub(one, wasm_f32x4_div(wasm_f32x4_const_splat(2), wasm_f32x4_add(e, one))), x);
+}
+
+// Numerical Recipes' Chebyshev fit, to 1.2e-7.
+static inline V erf4(V x) {
+  const V one = wasm_f32x4_const_splat(1), z = wasm_f32x4_abs(x);
+  const V t = wasm_f32x4_div(one, wasm_f32x4_add(one, wasm_f32x4_mul(z, wasm_f32x4_const_splat(0.5f))));
+  static const float by[] = {-0.82215223f, 1.48851587f, -1.13520398f, 0.27886807f, -0.18628806f,
+                             0.09678418f,  0.37409196f, 1.00002368f,  -1.26551223f};
+  V sum = wasm_f32x4_const_splat(0.17087277f);
+  for (int i = 0; i < 9; i++) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, t), SPLAT(by + i));
+  const V rest = wasm_f32x4_mul(t, power(wasm_f32x4_sub(sum, wasm_f32x4_mul(z, z))));
+  return with_sign(wasm_f32x4_sub(one, rest), x);
+}
+
+// y = of(x): x and y have room for a whole vector at their ends.
+#define EACH(name, of)                                           \
+  KERNEL(name)(In x, Out y, int n) {                             \
+    for (int i = 0; i < n; i += 4) {                             \
+      const V v = LOAD(x + i);                                   \
+      put(y + i, of, n - i);                                     \
+    }                                                            \
+  }
+EACH(sigmoids, sigmoid(v))
+EACH(tanhs, tanh4(v))
+EACH(erfs, erf4(v))
+EACH(gelus, wasm_f32x4_mul(wasm_f32x4_mul(v, wasm_f32x4_const_splat(0.5f)),
+                           wasm_f32x4_add(wasm_f32x4_const_splat(1), erf4(wasm_f32x4_mul(v, wasm_f32x4_const_splat(0.70710678f))))))
+
+// A step of an LSTM for n states of `size`: gates of inputs and states are in the order of ONNX (input, output, forget, cell).
+KERNEL(lstm)(In input, In state, Out h, Out c, int n, int size) {
+  for (int r = 0; r < n; r++, input += 4 * size, state += 4 * size, h += size, c += size) {
+    for (int i = 0; i < size; i += 4) {
+      V gate[4];
+      UNROLLED for (int k = 0; k < 4; k++) gate[k] = wasm_f32x4_add(LOAD(input + k * size + i), LOAD(state + k * size + i));
+      const V cell = wasm_f32x4_add(wasm_f32x4_mul(sigmoid(gate[2]), LOAD(c + i)), wasm_f32x4_mul(sigmoid(gate[0]), tanh4(gate[3])));
+      put(c + i, cell, size - i);
+      put(h + i, wasm_f32x4_mul(sigmoid(gate[1]), tanh4(cell)), size - i);
+    }
+  }
+}
+
+static inline float sum_of(V v) {
+  return wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1) + wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3);
+}
+
+// Rows of n numbers: e to their power, over the sum of these.
+KERNEL(softmax)(In x, Out y, int rows, int n) {
+  for (int r = 0; r < rows; r++, x += n, y += n) {
+    float most = x[0], sum = 0;
+    for (int i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
+    const V most4 = wasm_f32x4_splat(most);
+    for (int i = 0; i < n; i += 4) put(y + i, power(wasm_f32x4_sub(LOAD(x + i), most4)), n - i);
+    for (int i = 0; i < n; i++) sum += y[i];
+    for (int i = 0; i < n; i++) y[i] /= sum;
+  }
+}
+
+// Rows of n numbers to mean 0 and variance 1, then times a scale, plus a bias.
+KERNEL(normalise)(In x, In scale, In bias, Out y, int rows, int n, float epsilon) {
+  const int even = n & ~3;
+  for (int r = 0; r < rows; r++, x += n, y += n) {
+    V sum = wasm_f32x4_const_splat(0);
+    for (int i = 0; i < even; i += 4) sum = wasm_f32x4_add(sum, LOAD(x + i));
+    float mean = sum_of(sum);
+    for (int i = even; i < n; i++) mean += x[i];
+    mean /= n;
+    const V mean4 = wasm_f32x4_splat(mean);
+    sum = wasm_f32x4_const_splat(0);
+    for (int i = 0; i < even; i += 4) {
+      const V v = wasm_f32x4_sub(LOAD(x + i), mean4);
+      MAC(sum, v, v);
+    }
+    float variance = sum_of(sum);
+    for (int i = even; i < n; i++) variance += (x[i] - mean) * (x[i] - mean);
+    const float by = 1 / __builtin_sqrtf(variance / n + epsilon);
+    const V by4 = wasm_f32x4_splat(by);
+    for (int i = 0; i < even; i += 4) {
+      const V v = wasm_f32x4_mul(wasm_f32x4_sub(LOAD(x + i), mean4), by4);
+      STORE(y + i, wasm_f32x4_add(wasm_f32x4_mul(v, LOAD(scale + i)), LOAD(bias + i)));
+    }
+    for (int i = even; i < n; i++) y[i] = (x[i] - mean) * by * scale[i] + bias[i];
   }
 }

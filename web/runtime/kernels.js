@@ -1,7 +1,8 @@
 // The kernels in WebAssembly SIMD, or those in JavaScript where there is none.
 
+import { inflate } from "../inflate.js";
 import { PlainKernels } from "./kernels_plain.js";
-import { KERNELS } from "./kernels_wasm.js";
+import { KERNELS, LENGTH } from "./kernels_wasm.js";
 
 const PAGE = 65536;
 let compiled; // a promise of the module, or of null
@@ -9,7 +10,8 @@ let compiled; // a promise of the module, or of null
 /** The module, compiled once; null where this engine has no WebAssembly SIMD or the page's policy forbids it. */
 async function compile() {
   try {
-    return await WebAssembly.compile(Uint8Array.from(atob(KERNELS), (letter) => letter.charCodeAt(0)));
+    const deflated = Uint8Array.from(atob(KERNELS), (letter) => letter.charCodeAt(0));
+    return await WebAssembly.compile(inflate(deflated, LENGTH, new Uint8Array(0), "the kernels"));
   } catch {
     return null;
   }

@@ -1,6 +1,8 @@
 // The kernels of kernels.c in plain JavaScript, for browsers without WebAssembly SIMD and for pages whose policy forbids it.
 // Weights have the same panels, and pointers are bytes, as there.
 
+import { erf, sigmoid } from "./functions.js";
+
 const floats = (kernels) => kernels.floats;
 
 /** y[n] = max(low, min(high, y[n])), keeping NaN. */
@@ -14,6 +16,13 @@ function binary(of) {
     const f = floats(this);
     of(f, a >> 2, b >> 2, y >> 2, n, stepA ? 1 : 0, stepB ? 1 : 0);
     clamp(f, y >> 2, n, low, high);
+  };
+}
+
+function each(of) {
+  return function (x, y, n) {
+    const f = floats(this);
+    of(f, x >> 2, y >> 2, n);
   };
 }
 
@@ -119,6 +128,40 @@ export class PlainKernels {
     }
   }
 
+  lstm(input, state, h, c, n, size) {
+    const f = floats(this);
+    let [a, b, to, cells] = [input >> 2, state >> 2, h >> 2, c >> 2];
+    for (let r = 0; r < n; r++, a += 3 * size, b += 3 * size) {
+      for (let i = 0; i < size; i++, a++, b++, to++, cells++) {
+        const cell = sigmoid(f[a + 2 * size] + f[b + 2 * size]) * f[cells] + sigmoid(f[a] + f[b]) * Math.tanh(f[a + 3 * size] + f[b + 3 * size]);
+        f[cells] = cell;
+        f[to] = sigmoid(f[a + size] + f[b + size]) * Math.tanh(cell);
+      }
+    }
+  }
+
+  softmax(x, y, rows, n) {
+    const f = floats(this);
+    for (let r = 0, from = x >> 2, to = y >> 2; r < rows; r++, from += n, to += n) {
+      let [most, sum] = [f[from], 0];
+      for (let i = 1; i < n; i++) if (f[from + i] > most) most = f[from + i];
+      for (let i = 0; i < n; i++) sum += f[to + i] = Math.exp(f[from + i] - most);
+      for (let i = 0; i < n; i++) f[to + i] /= sum;
+    }
+  }
+
+  normalise(x, scale, bias, y, rows, n, epsilon) {
+    const f = floats(this);
+    for (let r = 0, from = x >> 2, to = y >> 2; r < rows; r++, from += n, to += n) {
+      let [mean, variance] = [0, 0];
+      for (let i = 0; i < n; i++) mean += f[from + i];
+      mean /= n;
+      for (let i = 0; i < n; i++) variance += (f[from + i] - mean) ** 2;
+      const by = 1 / Math.sqrt(variance / n + epsilon);
+      for (let i = 0; i < n; i++) f[to + i] = (f[from + i] - mean) * by * f[(scale >> 2) + i] + f[(bias >> 2) + i];
+    }
+  }
+
   pool(x, y, planes, height, width, rows, columns) {
     const f = floats(this);
     for (let p = 0, to = y >> 2; p < planes; p++) {
@@ -143,5 +186,17 @@ Object.assign(PlainKernels.prototype, {
   }),
   div: binary((f, a, b, y, n, s, t) => {
     for (let i = 0; i < n; i++, a += s, b += t) f[y + i] = f[a] / f[b];
+  }),
+  sigmoids: each((f, x, y, n) => {
+    for (let i = 0; i < n; i++) f[y + i] = sigmoid(f[x + i]);
+  }),
+  tanhs: each((f, x, y, n) => {
+    for (let i = 0; i < n; i++) f[y + i] = Math.tanh(f[x + i]);
+  }),
+  erfs: each((f, x, y, n) => {
+    for (let i = 0; i < n; i++) f[y + i] = erf(f[x + i]);
+  }),
+  gelus: each((f, x, y, n) => {
+    for (let i = 0; i < n; i++) f[y + i] = 0.5 * f[x + i] * (1 + erf(f[x + i] * Math.SQRT1_2));
   }),
 });

@@ -12,8 +12,8 @@ function copied(x, y, steps, start = 0) {
   return () => {
     const [data, to] = [x.data, y.data];
     let at = 0;
-    walk(shape, [from], ([place]) => {
-      let i = start + place;
+    walk(shape, [from], (places) => {
+      let i = start + places[0];
       if (step === 1 && n > 16) {
         to.set(data.subarray(i, i + n), at);
         at += n;
@@ -192,7 +192,8 @@ function pad(call) {
         const place = places[axis][counts[axis]];
         row = place < 0 ? -1 : row + place * steps[axis];
       }
-      for (let i = 0; i < last.length; i++) to[at + i] = row < 0 || last[i] < 0 ? constant : from[row + last[i]];
+      if (row < 0) to.fill(constant, at, at + last.length);
+      else for (let i = 0; i < last.length; i++) to[at + i] = last[i] < 0 ? constant : from[row + last[i]];
       for (let axis = outer.length - 1; axis >= 0 && ++counts[axis] === outer[axis]; axis--) counts[axis] = 0;
     }
   };

@@ -1,7 +1,7 @@
 // A file that runs: its entries, what goes in, what comes out.
 
 import { NEEDS_NUMBERS } from "./call.js";
-import { arrayOf, numbersOf } from "./inputs.js";
+import { arrayOf, boundsOf, numbersOf } from "./inputs.js";
 import { OPERATIONS } from "./operations.js";
 import { Plan } from "./plan.js";
 import { prepare } from "./prepare.js";
@@ -15,12 +15,39 @@ class Entry {
     this.name = name;
     this.graph = graph;
     this.inputs = graph.inputs.map(({ name: of, type, shape }) => ({ name: of, type, shape }));
-    this.outputs = graph.outputs.map(({ name: of, type }) => ({ name: of, type, shape: null }));
     this.unsupported = [...new Set(graph.nodes.map((node) => node.operator))].filter((one) => !OPERATIONS[one]).sort();
     Object.assign(this, { owner, tensors, kernels: owner.kernels, store: owner.store, opset: graph.opset, seconds: owner.seconds });
     this.plans = new Map();
     this.packs = new Map();
     this.dynamic = false; // whether shapes depend on numbers, so that nothing is planned
+  }
+
+  /** The outputs, with the names of the axes that vary as those of the inputs do; a shape is null where it cannot be foretold. */
+  get outputs() {
+    this.shapes ??= this.foretold();
+    return this.graph.outputs.map(({ name, type }, i) => ({ name, type, shape: this.shapes[i] }));
+  }
+
+  /** The shapes of the outputs, from plans for two sizes of every axis. */
+  foretold() {
+    try {
+      if (!this.ready) this.prepare();
+      const [some, others] = [0, 1].map((more) => {
+        const sizes = new Map();
+        const sized = (name) => {
+          const { least, most, multiple } = boundsOf(name);
+          const first = Math.ceil(Math.max(least, 3 + 7 * sizes.size) / multiple) * multiple;
+          if (!sizes.has(name)) sizes.set(name, Math.min(most, first + more * multiple));
+          return sizes.get(name);
+        };
+        const inputs = this.inputs.map(({ type, shape }) => ({ type, shape: shape.map((size) => (typeof size === "string" ? sized(size) : size)) }));
+        return { sizes, outputs: new Plan(this, inputs).outputs };
+      });
+      const named = (size, other) => [...some.sizes].find(([name, one]) => one === size && others.sizes.get(name) === other)?.[0] ?? "?";
+      return some.outputs.map(({ shape }, i) => shape.map((size, k) => (size === others.outputs[i].shape[k] ? size : named(size, others.outputs[i].shape[k]))));
+    } catch {
+      return this.graph.outputs.map(() => null);
+    }
   }
 
   get ready() {
@@ -78,7 +105,7 @@ class Entry {
 
   named(values, results) {
     return Object.fromEntries(
-      values.map(({ type, shape }, i) => [this.outputs[i].name, { data: LARGE[type] ? LARGE[type].from(results[i], BigInt) : results[i], shape: [...shape], type }]),
+      values.map(({ type, shape }, i) => [this.graph.outputs[i].name, { data: LARGE[type] ? LARGE[type].from(results[i], BigInt) : results[i], shape: [...shape], type }]),
     );
   }
 

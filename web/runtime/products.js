@@ -1,6 +1,6 @@
 // Convolutions and matrix products, of floats and of integers.
 
-import { nearest, pairs } from "./elements.js";
+import { nearest } from "./functions.js";
 import { broadcast, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
@@ -88,7 +88,7 @@ export function convolution(call, x, weights, bias, y, shape) {
   const [highPadded, widePadded] = [height + top + bottom, width + left + right];
   const room = top + left + bottom + right ? call.scratch("float32", [channels, highPadded, widePadded]) : null;
   const atWeights = placeOfWeights(call, weights, group, per, inner, depthwise);
-  const atBias = placeOfBias(call, bias, outputs, group, per);
+  const atBias = depthwise ? placeOfBias(call, bias, outputs, 1, outputs) : placeOfBias(call, bias, outputs, group, per);
   const sizes = plain ? [1, height * width, per, 1, rows * columns] : [highPadded, widePadded, per, rows, columns];
   const rest = [tall, wide, down, across, dilatedDown, dilatedAcross, low, high];
   return () => {
@@ -121,7 +121,10 @@ export function convolution(call, x, weights, bias, y, shape) {
 
 /** Where the weights are for the kernels: made once where they are known, and in each run otherwise. */
 function placeOfWeights(call, weights, group, per, inner, depthwise) {
-  if (depthwise) return () => weights.at;
+  if (depthwise) {
+    const at = weights.at;
+    return () => at;
+  }
   const make = (data) => {
     const found = new Float32Array(group * up4(per) * inner);
     for (let g = 0; g < group; g++) found.set(inPanels(data, inner, per, 1, inner, g * per * inner), g * up4(per) * inner);

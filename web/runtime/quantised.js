@@ -1,6 +1,7 @@
 // Quantised numbers: to integers and back.
 
-import { nearest, typeOf } from "./elements.js";
+import { typeOf } from "./elements.js";
+import { nearest } from "./functions.js";
 import { axisOf, stepsOf } from "./shapes.js";
 
 const RANGES = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535] };

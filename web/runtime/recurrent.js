@@ -1,8 +1,8 @@
 // LSTM, GRU and plain recurrent layers, as ONNX has them.
 
+import { sigmoid } from "./functions.js";
 import { inPanels } from "./products.js";
 
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const ACTIVATIONS = {
   Sigmoid: sigmoid,
   Tanh: Math.tanh,
@@ -81,7 +81,9 @@ function recurrent(call) {
     };
   });
   const { kernels } = call;
+  const usual = kind === "LSTM" && !peephole && names.every((name, i) => name === defaults[i % 3]);
   return () => {
+    const plain = usual && (!lengths || lengths.data.every((length) => length === times)); // what the kernel computes
     y.data.fill(0);
     for (const [value, first] of [[h, h0], [c, c0]]) if (value) first ? value.data.set(first.data) : value.data.fill(0);
     places.forEach((of, d) => {
@@ -90,6 +92,12 @@ function recurrent(call) {
       const holes = peephole?.data.subarray(d * 3 * size, (d + 1) * 3 * size);
       for (let t = 0; t < times; t++) {
         kernels.product(h.at + 4 * start, of.state, of.zeros, states.at, n, size, wide, -Infinity, Infinity);
+        if (plain) {
+          const time = of.backwards ? times - 1 - t : t;
+          kernels.lstm(rows.at + 4 * time * n * wide, states.at, h.at + 4 * start, c.at + 4 * start, n, size);
+          y.data.set(h.data.subarray(start, start + n * size), (time * directions + d) * n * size);
+          continue;
+        }
         const [input, state, to] = [rows.data, states.data, y.data];
         for (let i = 0; i < n; i++) {
           const length = lengths ? lengths.data[i] : times;

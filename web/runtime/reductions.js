@@ -4,6 +4,8 @@ import { geometry } from "./products.js";
 import { axisOf, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
+const sum = (a, b) => a + b;
+
 /** `of` [start, one more, at the end of `count`] along axes. */
 function reduced(start, more, end = (sum) => sum) {
   return (call) => {
@@ -22,10 +24,17 @@ function reduced(start, more, end = (sum) => sum) {
     const count = sizeOf(inner);
     const [n, step, m, stepM] = [inner.at(-1), stepsInner.at(-1), shape.at(-1), stepsOuter.at(-1)];
     call.work(x.size);
+    const simple = more === sum && inner.length === 1; // the usual case, in one loop
     return () => {
       const [from, to] = [x.data, y.data];
       let at = 0;
       walk(shape, [stepsOuter], ([place]) => {
+        for (let j = 0; simple && j < m; j++) {
+          let all = 0;
+          for (let k = 0, i = place + j * stepM; k < n; k++, i += step) all += from[i];
+          to[at++] = end(all, count);
+        }
+        if (simple) return;
         for (let j = 0; j < m; j++) {
           let sum = start;
           walk(inner, [stepsInner], ([p]) => {
@@ -96,6 +105,11 @@ function softmax(logarithm) {
     const inner = flat ? 1 : stepsOf(x.shape)[axis] ?? 1;
     const size = flat ? sizeOf(x.shape.slice(axis)) : x.shape[axis] ?? 1;
     call.work(x.size, 20);
+    const { kernels } = call;
+    if (inner === 1 && !logarithm && x.type === "float32" && size) {
+      const from = x.at;
+      return () => kernels.softmax(from, y.at, x.size / size, size);
+    }
     return () => {
       const [from, to] = [x.data, y.data];
       for (let o = 0; o < x.size / size; o++) {
@@ -135,6 +149,11 @@ function layerNormalisation(centred) {
     const y = call.out(x.type, x.shape);
     const epsilon = call.attribute("epsilon", 1e-5);
     call.work(x.size, 10);
+    const { kernels } = call;
+    if (centred && x.type === "float32" && scale.size === size && (!bias || bias.size === size)) {
+      const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", () => new Float32Array(size))];
+      return () => kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon);
+    }
     return () => {
       const [from, to, s, b] = [x.data, y.data, scale.data, bias?.data];
       const one = scale.size === 1 ? () => s[0] : (i) => s[i];
@@ -258,7 +277,6 @@ function cumulated(call) {
   };
 }
 
-const sum = (a, b) => a + b;
 const mean = reduced(0, sum, (all, count) => all / count);
 const largest = reduced(-Infinity, Math.max);
 

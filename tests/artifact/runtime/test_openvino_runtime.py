@@ -17,6 +17,7 @@ from samples import linear, nested, quantised
 from shoestring.artifact import (
     Content,
     Entries,
+    InBFloat16,
     Loaded,
     OnnxRuntime,
     OpenVINO,
@@ -57,7 +58,7 @@ def test_it_answers_what_onnx_runtime_answers(path):
         )
 
 
-def test_it_computes_in_float32():
+def test_it_computes_in_float32_or_in_bfloat16_where_that_is_asked_for():
     # 1 + 2^-12 is no bfloat16: 64 products of it with 1 would sum to 64, and sum to 64 + 2^-6.
     rows = np.full((64, 64), 1 + 2.0**-12, np.float32)
     graph = dataclasses.replace(
@@ -67,8 +68,17 @@ def test_it_computes_in_float32():
         nodes=(Node("MatMul", (0, 1), 1),),
         results=(2,),
     )
-    loaded = Loaded(Content(graph, [tensor(rows, 0)]), runtime=OpenVINO())
-    assert loaded(np.ones((1, 64), np.float32)).tolist() == [[64 + 2.0**-6] * 64]
+    content, ones = Content(graph, [tensor(rows, 0)]), np.ones((1, 64), np.float32)
+    loaded = Loaded(content, runtime=OpenVINO())
+    assert loaded(ones).tolist() == [[64 + 2.0**-6] * 64]
+
+    import openvino
+
+    has_it = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    rounded = Loaded(content, runtime=OpenVINO(InBFloat16()))
+    assert rounded(ones).tolist() == [[64.0 if has_it else 64 + 2.0**-6] * 64]
+    with pytest.raises(TypeError, match="floats is 'bf16': give InFloat32"):
+        OpenVINO("bf16")  # pyright: ignore[reportArgumentType]
 
 
 def test_it_is_called_as_the_module_was():
