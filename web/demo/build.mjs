@@ -14,23 +14,7 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const FILES = "../../benchmarks/results/files/";
 const NETWORKS = ["lenet5_rate_5e-05.shoe", "baseline_lenet5.shoe"];
 
-/** The compiled kernels as a file of their own: as base64 in a program they take half as much again. */
-const kernelsApart = (put) => ({
-  name: "kernels apart",
-  setup({ onLoad }) {
-    onLoad({ filter: /kernels_wasm\.js$/ }, async ({ path }) => {
-      const { KERNELS } = await import(path);
-      await put(Buffer.from(KERNELS, "base64"));
-      return {
-        contents:
-          'const answer = await fetch(new URL("kernels.wasm", import.meta.url));' +
-          "export const KERNELS = btoa(String.fromCharCode(...new Uint8Array(await answer.arrayBuffer())));",
-      };
-    });
-  },
-});
-
-async function bundled(name, folder) {
+async function bundled(name) {
   const { outputFiles } = await build({
     entryPoints: [`${here}${name}`],
     bundle: true,
@@ -39,7 +23,7 @@ async function bundled(name, folder) {
     format: "esm",
     target: "es2022",
     charset: "utf8",
-    plugins: [kernelsApart((bytes) => writeFile(`${folder}/kernels.wasm`, bytes))],
+    external: ["node:*"],
   });
   const options = { module: true, ecma: 2020, compress: { passes: 3 } };
   const { code } = await minify(outputFiles[0].text, options);
@@ -59,13 +43,13 @@ async function main(folder) {
   const made = {
     "index.html": page(await readFile(`${here}index.html`, "utf8")),
     "demo.css": outputFiles[0].text,
-    "demo.js": await bundled("demo.js", folder),
-    "worker.js": await bundled("worker.js", folder),
+    "demo.js": await bundled("demo.js"),
+    "worker.js": await bundled("worker.js"),
   };
   for (const [name, text] of Object.entries(made)) await writeFile(`${folder}/${name}`, text);
   for (const name of NETWORKS) await cp(`${here}${FILES}${name}`, `${folder}/${name}`);
   let sum = 0;
-  for (const name of [...Object.keys(made), "kernels.wasm"]) {
+  for (const name of Object.keys(made)) {
     const size = gzipSync(await readFile(`${folder}/${name}`), { level: 9 }).length;
     sum += size;
     console.log(`${String(size).padStart(8)}  ${name}, gzipped`);
