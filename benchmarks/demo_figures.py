@@ -1,12 +1,12 @@
 """What the demo in `web/demo` says of its two networks, from the results of `rate_lenet.py` and
-`baselines.py`.
+`baselines.py`, and the table of `browser_demo.py`.
 """
 
 from __future__ import annotations
 
 from statistics import mean, median
 
-from rows import FILES, results, values
+from rows import FILES, conditions_told, metrics, on, processors, results, values
 
 SMALL = FILES / "lenet5_rate_5e-05.shoe"
 LARGE = FILES / "baseline_lenet5.shoe"
@@ -96,4 +96,39 @@ def three_seeds() -> str:
         f"<p>This file is one training run. Three runs at a gentler price of a bit give "
         f"{mean(sizes):,.0f} bytes on average, {ratio:,.0f} times smaller, with an error of "
         f"{mean(errors):.2f} % instead of {mean(before):.2f} %.</p>"
+    )
+
+
+def in_browser() -> str:
+    """A row per way of serving the page and processor: times in Chromium, and bytes."""
+    found = results("browser_demo")
+    size = metrics(found, "size")
+    lines = [
+        "| the page | processor | first answer, ms (the slowest) "
+        "| small network: decoding, a run, ms | uncompressed: decoding, a run, ms |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    ways = {"built": "built, four files", "sources": "its sources, `shoestring demo`"}
+    for where in processors(found):
+        for subject, way in ways.items():
+            one = metrics(on(where, found), subject)
+            slowest = next(one[metric] for metric in one if "slowest" in metric)
+            times = (
+                f"{one[f'{network} network, decoded']:.3g}, {one[f'{network} network, run']:.2g}"
+                for network in ("small", "large")
+            )
+            lines.append(
+                f"| {way} | {where} | {one['first answer']:,.0f} ({slowest:,.0f}) | "
+                f"{' | '.join(times)} |"
+            )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"The built page takes {size['page, gzipped']:,.0f} bytes gzipped: its text and style, "
+            f"the decoder, and the runtime. The networks come on top: {size['small network']:,.0f} "
+            f"and {size['uncompressed network']:,.0f} bytes.",
+            "",
+            conditions_told(found),
+        ]
     )

@@ -234,6 +234,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
+    "in-browser": demo_figures.in_browser,
     "page-headline": demo_figures.headline,
     "page-three-seeds": demo_figures.three_seeds,
     "page-small-error": demo_figures.small_error,

@@ -7,7 +7,7 @@ export const bytes = (number) => `${count(number)} bytes`;
 export const count = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
 
 /** 0.4213 -> "0.42 ms" */
-export const milliseconds = (number) => `${short(number)} ms`;
+export const milliseconds = (number) => `${short(number < 1 ? Number(number.toPrecision(2)) : number)} ms`;
 
 /** Three digits of a number, but whole numbers whole. */
 export function short(number) {
