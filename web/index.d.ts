@@ -52,10 +52,15 @@ export interface Model extends Runnable {
   /** The names of the entries of a file that is called in several ways; otherwise none. */
   readonly entries: string[];
   entry(name: string): Runnable;
-  /** The size of the file. */
+  /** The size of the file, in bytes. */
   readonly bytes: number;
   readonly tensors: Tensor[];
+  /** Null in a checkpoint, which does not run, and in a file with several entries. */
   readonly graph: Graph | null;
+  /** What `decode` gives. */
+  readonly file: Decoded;
+  readonly version: number;
+  readonly signature: Decoded["signature"];
   readonly names: Decoded["names"];
   readonly notes: Decoded["notes"];
 }

@@ -11,12 +11,12 @@ const MOST_PLANS = 16; // shapes that are kept ready; with more, all are made ag
 
 /** A graph of a file, ready to run. */
 class Entry {
-  constructor(owner, name, graph, tensors) {
+  constructor(owner, name, graph) {
     this.name = name;
     this.graph = graph;
     this.inputs = graph.inputs.map(({ name: of, type, shape }) => ({ name: of, type, shape }));
     this.unsupported = [...new Set(graph.nodes.map((node) => node.operator))].filter((one) => !OPERATIONS[one]).sort();
-    Object.assign(this, { owner, tensors, kernels: owner.kernels, store: owner.store, opset: graph.opset, seconds: owner.seconds });
+    Object.assign(this, { owner, kernels: owner.kernels, store: owner.store, opset: graph.opset, seconds: owner.seconds });
     this.plans = new Map();
     this.packs = new Map();
     this.dynamic = false; // whether shapes depend on numbers, so that nothing is planned
@@ -74,7 +74,7 @@ class Entry {
     };
     const constants = this.graph.constants.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
     try {
-      const { nodes, statics, uses, outputs } = prepare(this.graph, this.tensors, constants, context);
+      const { nodes, statics, uses, outputs } = prepare(this.graph, this.owner.held, constants, context);
       Object.assign(this, { nodes, statics, uses, results: outputs });
     } catch (error) {
       throw error instanceof RunError ? error : new RunError(`the graph is not as ONNX says (${error.message})`);
@@ -147,18 +147,15 @@ export class Model {
    * @param {{bytes: number, maxBytes: number, maxSeconds: number}} limits
    */
   constructor(file, kernels, { bytes, maxBytes, maxSeconds }) {
-    if (!file.graph && !file.entries) throw new RunError("this file is a checkpoint, which has no graph: there is nothing to run; use decode for its tensors");
+    this.file = file;
     this.bytes = bytes;
-    this.tensors = file.tensors;
-    this.graph = file.graph;
-    this.notes = file.notes;
-    this.names = file.names;
+    for (const part of ["version", "tensors", "graph", "names", "notes", "signature"]) this[part] = file[part];
     this.kernels = kernels;
     this.seconds = maxSeconds;
     this.planCount = 0;
     this.store = new Store(kernels, Math.min(maxBytes, 2 ** 31 - 2 ** 16));
-    const tensors = file.tensors.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
-    this.graphs = new Map(Object.entries(file.entries ?? { "": file.graph }).map(([name, graph]) => [name, new Entry(this, name, graph, tensors)]));
+    const graphs = file.graph ? { "": file.graph } : (file.entries ?? {}); // a checkpoint has none
+    this.graphs = new Map(Object.entries(graphs).map(([name, graph]) => [name, new Entry(this, name, graph)]));
   }
 
   /** The names of the entries; none where the file has one graph without a name. */
@@ -171,7 +168,14 @@ export class Model {
     return [...new Set([...this.graphs.values()].flatMap((one) => one.unsupported))].sort();
   }
 
+  /** The tensors as values, made when a graph is first run. */
+  get held() {
+    this.heldTensors ??= this.tensors.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
+    return this.heldTensors;
+  }
+
   get single() {
+    if (!this.graphs.size) throw new RunError("this file is a checkpoint, which has no graph: there is nothing to run, but model.tensors has its weights");
     if (this.graphs.size > 1) throw new RunError(`this file is run by the name of an entry: model.entry(${JSON.stringify(this.entries[0])}).run(...); it has ${this.entries.join(", ")}`);
     return this.graphs.values().next().value;
   }
