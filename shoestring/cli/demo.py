@@ -36,7 +36,9 @@ def demo(
     port: Annotated[
         int, typer.Option(help="to listen at; 0: one that is free", min=0, max=65535)
     ] = 0,
-    browser: Annotated[bool, typer.Option(help="open the address in a browser")] = True,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="print the address, and open no browser")
+    ] = False,
 ) -> None:
     """A page, on this machine alone, that recognises the digit you draw and opens .shoe files.
 
@@ -46,11 +48,21 @@ def demo(
 
     if file is not None:
         check_file(file)
-    with Server(page_folder(), port, file) as server:
+        with file.open("rb") as opened:
+            if opened.read(4) != b"SHOE":
+                raise ValueError(f"{file} is not a .shoe file: it does not begin with SHOE")
+    folder = page_folder()
+    try:
+        server = Server(folder, port, file)
+    except OSError as error:
+        raise OSError(
+            f"port {port} of this machine cannot be had ({error}): name another"
+        ) from None
+    with server:
         print(f"the page is at {server.address} until Ctrl-C", flush=True)
         if file is not None:
             print(f"it opens {plainly(str(file))}", flush=True)
-        if browser:
+        if not no_browser:
             webbrowser.open(server.address)
         if_interrupted(lambda: "")
         try:

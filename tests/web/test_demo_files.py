@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from tiers import EVERYTHING
 
 from shoestring.artifact import load
 from shoestring.artifact.format.describing import described
-from shoestring.cli.demo import Server, page_folder
+from shoestring.cli.demo import Server, demo, page_folder
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -318,3 +321,37 @@ def test_the_server_shows_the_page_and_nothing_else(tmp_path: Path):
             found = server.found(path)
             assert found is not None and found.is_file(), path
         assert server.found("/opened/anything") == mine
+
+
+def test_the_command_refuses_what_the_page_could_not_open(tmp_path: Path):
+    other = tmp_path / "other.shoe"
+    other.write_bytes(b"PK")
+    with pytest.raises(ValueError, match="does not begin with SHOE"):
+        demo(other)
+    with pytest.raises(FileNotFoundError):
+        demo(tmp_path / "missing.shoe")
+    with Server(page_folder()) as server, pytest.raises(OSError, match="name another"):
+        demo(port=server.server_port, no_browser=True)
+
+
+def test_a_page_elsewhere_cannot_read_the_file(tmp_path: Path):
+    """A name of another site that leads here is refused; what is sent is deflated."""
+    with serving(LENET) as address:
+        host = urlsplit(address).netloc
+        for name, status in ((host, 200), ("evil.example:80", 403), ("", 403)):
+            connection = HTTPConnection(host, timeout=10)
+            connection.putrequest("GET", "/opened/x.shoe", skip_host=True)
+            connection.putheader("Host", name)
+            connection.endheaders()
+            assert connection.getresponse().status == status
+            connection.close()
+        connection = HTTPConnection(host, timeout=10)
+        connection.request("GET", "/web/shoe.js", headers={"Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        assert answer.getheader("Content-Encoding") == "gzip"
+        assert gzip.decompress(answer.read()) == (ROOT / "web" / "shoe.js").read_bytes()
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Location")) == (302, "/web/demo/")
+        answer.read()
+        connection.close()
