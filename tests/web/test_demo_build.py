@@ -85,3 +85,18 @@ def test_a_wheel_has_the_page(tmp_path: Path):
         assert f"shoestring/page/{path.relative_to(root).as_posix()}" in names
     for name in NETWORKS:
         assert f"shoestring/page/benchmarks/results/files/{name}" in names
+
+
+def test_the_built_page_says_what_a_browser_lacks(built: Path, visit: Callable[..., Visit]):
+    """Without WebAssembly in its worker, which a line before all of it takes away."""
+    seen = visit()
+    worker = (built / "worker.js").read_text()
+    seen.page.route(
+        "**/worker.js",
+        lambda route: route.fulfill(
+            body="delete globalThis.WebAssembly;" + worker, content_type="text/javascript"
+        ),
+    )
+    with served(built) as address:
+        page = seen.open(f"{address}/index.html")
+        expect(page.locator("#fault")).to_contain_text("does not run WebAssembly with SIMD")
