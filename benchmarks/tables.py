@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 import demo_figures
+from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
@@ -37,8 +38,12 @@ from shoestring.recipes import recipe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES.append(ROOT / "web" / "demo" / "index.html")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "web" / "README.md",
+    ROOT / "web" / "demo" / "index.html",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet5": "LeNet-5",
@@ -242,6 +247,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
+    "browser": browser,
     "trellis": trellis,
     "graphs": graphs,
     "others": others,

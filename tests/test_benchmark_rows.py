@@ -121,6 +121,7 @@ def other(rows):
         ("sensitivity_table", "sensitivity", "sensitivity", 1),
         ("lossless_table", "lossless", "lossless", 2),
         ("tables", "coding", "coding", 5),
+        ("browser_table", "browser", "browser", 6),
     ],
 )
 def test_every_table_of_speeds_has_columns_for_each_processor(

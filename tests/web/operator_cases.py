@@ -54,9 +54,7 @@ class One:
             weights=len(held),
             constants=(),
             nodes=(node,),
-            outputs=tuple(
-                Port(f"y{i}", NUMBERS[types[min(i, len(types) - 1)]]) for i in kept
-            ),
+            outputs=tuple(Port(f"y{i}", NUMBERS[types[min(i, len(types) - 1)]]) for i in kept),
             results=tuple(first + i for i in kept),
             arguments=(inputs, {}),
             structure=tuple(range(len(kept))),
@@ -197,6 +195,15 @@ def of_products() -> Iterator[One]:
         yield one("Conv", f(*x), constants=(f(*w), f(w[0])), attributes=options)
         yield one("Conv", f(*x), constants=(f(*w),), attributes=options)
     yield one("Conv", f(1, 3, 8, 9), f(4, 3, 3, 3))
+    for x, w, options in (
+        ((2, 3, 4, 5), (3, 4, 3, 3), {}),
+        ((1, 4, 4, 5), (4, 2, 3, 2), {"strides": (2, 3), "pads": (1, 0, 1, 1), "group": 2}),
+        ((1, 3, 4, 4), (3, 2, 3, 3), {"strides": (2, 2), "output_padding": (1, 1)}),
+        ((1, 3, 4, 4), (3, 2, 2, 2), {"dilations": (2, 2)}),
+        ((2, 3, 7), (3, 4, 3), {"strides": (2,), "pads": (1, 1)}),
+    ):
+        per = w[1] * options.get("group", 1)
+        yield one("ConvTranspose", f(*x), constants=(f(*w), f(per)), attributes=options)
 
 
 def of_integers() -> Iterator[One]:
@@ -217,9 +224,7 @@ def of_integers() -> Iterator[One]:
     image = ints(2, 3, 9, 9, low=0, high=255, kind=np.uint8)
     weights = ints(5, 3, 3, 3, low=-128, high=127, kind=np.int8)
     padded = {"pads": (1, 1, 1, 1)}
-    yield one(
-        "ConvInteger", image, constants=(weights, zero), types=("int32",), attributes=padded
-    )
+    yield one("ConvInteger", image, constants=(weights, zero), types=("int32",), attributes=padded)
     a = ints(4, 6, low=0, high=255, kind=np.uint8)
     b = ints(6, 5, low=-128, high=127, kind=np.int8)
     yield one("MatMulInteger", a, constants=(b, zero, np.int8(3)), types=("int32",))
@@ -272,10 +277,10 @@ def of_layout() -> Iterator[One]:
     ):
         yield one("Slice", x, constants=(i(starts), i(ends), i(axes), i(steps)))
     for mode in ("constant", "edge", "reflect", "wrap"):
-        yield one(
-            "Pad", x, constants=(i(0, 1, 2, 2, 0, 0, 1, 3),), attributes={"mode": mode}
-        ) if mode != "constant" else one(
-            "Pad", x, constants=(i(0, 1, 2, 2, 0, 0, 1, 3), np.float32(7))
+        yield (
+            one("Pad", x, constants=(i(0, 1, 2, 2, 0, 0, 1, 3),), attributes={"mode": mode})
+            if mode != "constant"
+            else one("Pad", x, constants=(i(0, 1, 2, 2, 0, 0, 1, 3), np.float32(7)))
         )
     yield one("Pad", x, constants=(i(-1, 2), None, i([3])))
     for axis in (0, 1, -1):
@@ -308,7 +313,9 @@ def of_many() -> Iterator[One]:
     reductions = "Sum Mean Max Min Prod L1 L2 SumSquare LogSum"
     for name in reductions.split():
         for axes in ([1], [-1], [0, 2], [2, 3]):
-            yield one(f"Reduce{name}", x, constants=(i(axes),), attributes={"keepdims": len(axes) - 1})
+            yield one(
+                f"Reduce{name}", x, constants=(i(axes),), attributes={"keepdims": len(axes) - 1}
+            )
         yield one(f"Reduce{name}", x)
     yield one("ReduceSum", x, attributes={"noop_with_empty_axes": 1})
     yield one("ReduceSum", ints(3, 4), constants=(i([1]),), types=("int64",))
@@ -369,9 +376,7 @@ def of_sequences() -> Iterator[One]:
             yield one(name, f(times, n, wide), constants=weights, **made)
             lengths = i(5, 2, 3, kind=np.int32)
             states = [f(count, n, size, low=-1)] * (2 if name == "LSTM" else 1)
-            yield one(
-                name, f(times, n, wide), constants=(*weights, bias, lengths, *states), **made
-            )
+            yield one(name, f(times, n, wide), constants=(*weights, bias, lengths, *states), **made)
     weights = (f(1, 4 * size, wide), f(1, 4 * size, size), f(1, 8 * size))
     holes = (*weights, None, None, None, f(1, 3 * size))
     yield one("LSTM", f(times, n, wide), constants=holes, attributes={"hidden_size": size})

@@ -9,7 +9,7 @@ import { argv, stdin } from "node:process";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
-const { load } = await import(pathToFileURL(resolve(argv[2])).href);
+const { load, values } = await import(pathToFileURL(resolve(argv[2])).href);
 const ARRAYS = {
   float32: Float32Array,
   float64: Float64Array,
@@ -36,13 +36,14 @@ for await (const line of createInterface({ input: stdin })) {
     const model = await modelOf(one);
     const given = Object.entries(one.inputs).map(([name, { path, type, shape }]) => {
       const bytes = new Uint8Array(readFileSync(path));
+      if (type === "float16") return [name, { data: values({ type, bits: new Uint16Array(bytes.buffer) }), shape }];
       return [name, { data: new ARRAYS[type](bytes.buffer), shape }];
     });
     const runs = one.entry ? model.entry(one.entry) : model;
     const found = Object.entries(runs.run(Object.fromEntries(given))).map(([name, { data, type, shape }], i) => {
       const path = `${one.out}${i}`;
       writeFileSync(path, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      return [name, { path, type, shape }];
+      return [name, { path, type: type === "float16" ? "float32" : type, shape }]; // a float16 is kept as float32
     });
     console.log(JSON.stringify({ outputs: Object.fromEntries(found), backend: model.kernels.name, unsupported: model.unsupported }));
   } catch (error) {

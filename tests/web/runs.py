@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 
 from shoestring.artifact import load
-from shoestring.core import array
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from browser_inputs import real  # noqa: E402
+
+__all__ = ["FILES", "NODE", "ROOT", "Case", "by_runtime", "needs_node", "real", "run"]
+
 FILES = ROOT / "benchmarks" / "results" / "files"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(
@@ -85,35 +89,3 @@ def by_runtime(case: Case) -> dict[str, np.ndarray]:
     """What ONNX Runtime answers, in Python."""
     loaded = load(case.file, threads=1)
     return (loaded[case.entry] if case.entry else loaded).run(case.inputs)
-
-
-def task_of(name: str) -> Callable[[], Any]:
-    """What makes the task that a committed file was made for."""
-    from shoestring import tasks
-
-    for words, task in (
-        (("resnet", "mobilenet", "vgg"), tasks.cifar10),
-        (("tabular",), tasks.adult),
-        (("tagger",), tasks.ewt),
-        (("text",), tasks.sst2),
-    ):
-        if any(word in name for word in words):
-            return task
-    return tasks.mnist
-
-
-@cache
-def _test_split(make: Callable[[], Any]) -> Any:
-    return make().test
-
-
-def real(file: Path, count: int, start: int = 0) -> dict[str, np.ndarray]:
-    """`count` test inputs of the task of a committed file, by the names that the file has."""
-    *inputs, _ = _flat(_test_split(task_of(file.name)))
-    ports = load(file, threads=1).inputs
-    chosen = [np.ascontiguousarray(array(one)[start : start + count]) for one in inputs]
-    return {port.name: one for port, one in zip(ports, chosen, strict=True)}
-
-
-def _flat(split: Any) -> list[Any]:
-    return [part for one in split for part in (one if isinstance(one, tuple) else (one,))]

@@ -1,4 +1,7 @@
-"""Every operator of the runtime in web/ answers as ONNX Runtime does, with both kinds of kernels."""
+"""Every operator of the runtime in web/ answers as ONNX Runtime does.
+
+Both kinds of kernels are tested.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ async function bundled(name) {
     external: ["node:*"],
     plugins: [compiledOnly],
   });
-  const options = { module: true, ecma: 2020, compress: { passes: 3 } };
+  const compress = { passes: 4, keep_fargs: false, unsafe_arrows: true, unsafe_methods: true };
+  const options = { module: true, ecma: 2020, compress };
   const { code } = await minify(outputFiles[0].text, options);
   return code;
 }
@@ -44,7 +45,7 @@ async function bundled(name) {
 /** The page without the comments and line breaks that are for its writers. */
 function page(text) {
   const apart = text.replaceAll(FILES, "").replace(/<!--.*?-->\n?/gs, "");
-  return apart.replace(/\n+/g, "\n");
+  return apart.replace(/\n+/g, "\n").replace(/\n?(<\/?(section|div|tr|tbody|thead|table|main|header|head|body|html|meta|link|script|p|h2)\b)/g, "$1");
 }
 
 async function main(folder) {

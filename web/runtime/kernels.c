@@ -299,6 +299,16 @@ BINARY(sub, wasm_f32x4_sub, -)
 BINARY(mul, wasm_f32x4_mul, *)
 BINARY(div, wasm_f32x4_div, /)
 
+// To the nearest number of a grid, as quantising and back does: least and most are multiples of the scale.
+KERNEL(grid)(In x, Out y, int n, float scale, float zero, float least, float most) {
+  const V by = wasm_f32x4_splat(scale), zero4 = wasm_f32x4_splat(zero);
+  const V low4 = wasm_f32x4_splat(least), high4 = wasm_f32x4_splat(most);
+  for (int i = 0; i < n; i += 4) {
+    const V v = wasm_f32x4_add(wasm_f32x4_nearest(wasm_f32x4_div(LOAD(x + i), by)), zero4);
+    put(y + i, wasm_f32x4_mul(wasm_f32x4_sub(CLAMP(v), zero4), by), n - i);
+  }
+}
+
 // The largest of two by two, with stride 2.
 KERNEL(pool)(In x, Out y, int planes, int height, int width, int rows, int columns) {
   for (int p = 0; p < planes; p++, x += height * width) {

@@ -1,7 +1,7 @@
 // The kernels of kernels.c in plain JavaScript, for browsers without WebAssembly SIMD and for pages whose policy forbids it.
 // Weights have the same panels, and pointers are bytes, as there.
 
-import { erf, sigmoid } from "./functions.js";
+import { erf, nearest, sigmoid } from "./functions.js";
 
 const floats = (kernels) => kernels.floats;
 
@@ -159,6 +159,14 @@ export class PlainKernels {
       for (let i = 0; i < n; i++) variance += (f[from + i] - mean) ** 2;
       const by = 1 / Math.sqrt(variance / n + epsilon);
       for (let i = 0; i < n; i++) f[to + i] = (f[from + i] - mean) * by * f[(scale >> 2) + i] + f[(bias >> 2) + i];
+    }
+  }
+
+  grid(x, y, n, scale, zero, least, most) {
+    const f = floats(this);
+    for (let i = 0, from = x >> 2, to = y >> 2; i < n; i++) {
+      const v = nearest(Math.fround(f[from + i] / scale)) + zero;
+      f[to + i] = ((v < least ? least : v > most ? most : v) - zero) * scale;
     }
   }
 

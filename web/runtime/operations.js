@@ -1,6 +1,7 @@
 // The operators that this runtime has, by name. Each is given a Call, declares its outputs and returns its run.
 
 import { ELEMENTS } from "./elements.js";
+import { INTEGERS } from "./integers.js";
 import { LAYOUT } from "./layout.js";
 import { PRODUCTS } from "./products.js";
 import { QUANTISED } from "./quantised.js";
@@ -8,4 +9,4 @@ import { RECURRENT } from "./recurrent.js";
 import { REDUCTIONS } from "./reductions.js";
 
 /** @type {Object<string, (call: import("./call.js").Call) => () => void>} */
-export const OPERATIONS = Object.assign(Object.create(null), ELEMENTS, PRODUCTS, QUANTISED, LAYOUT, REDUCTIONS, RECURRENT);
+export const OPERATIONS = Object.assign(Object.create(null), ELEMENTS, PRODUCTS, INTEGERS, QUANTISED, LAYOUT, REDUCTIONS, RECURRENT);

@@ -54,7 +54,7 @@ export class Plan {
     const call = new Call(this, node, inputs);
     let run;
     try {
-      run = OPERATIONS[node.operator](call);
+      run = (node.make ?? OPERATIONS[node.operator])(call);
       if (this.running) {
         run();
         call.finish();

@@ -2,6 +2,7 @@
 
 import { Call } from "./call.js";
 import { OPERATIONS } from "./operations.js";
+import { RANGES, roundTrip } from "./quantised.js";
 import { known } from "./values.js";
 
 /**
@@ -45,7 +46,7 @@ function fold(node, statics, context) {
 export function evaluate(plan, node, inputs) {
   const { store } = plan;
   const call = new Call(plan, node, inputs);
-  OPERATIONS[node.operator](call)();
+  (node.make ?? OPERATIONS[node.operator])(call)();
   call.finish();
   const made = call.outputs.map((value) => {
     if (!value.place.store) return Object.assign(value, { known: true });
@@ -57,7 +58,7 @@ export function evaluate(plan, node, inputs) {
   return made;
 }
 
-const WITH_LIMITS = new Set(["Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"]);
+const WITH_LIMITS = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"]);
 
 class Joining {
   constructor(nodes, statics, results, context) {
@@ -88,6 +89,7 @@ class Joining {
     const open = before.low === -Infinity && before.high === Infinity;
     if (node.operator === "BatchNormalization") return open && before.operator === "Conv" && this.normalised(before, node);
     if (node.operator === "Add" && before.operator === "MatMul") return open && this.biased(before, node);
+    if (node.operator === "DequantizeLinear" && before.operator === "QuantizeLinear") return this.back(before, node);
     if (!WITH_LIMITS.has(before.operator) || !open) return false;
     if (node.operator === "Relu") {
       before.low = 0;
@@ -112,6 +114,20 @@ class Joining {
     this.context.store.count(array.byteLength);
     this.statics.set(this.next, known(type, shape, array, this.context.store));
     return this.next--;
+  }
+
+  /** Numbers that are quantised and dequantised by one known scale stay float32, on its grid. */
+  back(before, node) {
+    const [scale, zero] = [1, 2].map((i) => this.statics.get(before.inputs[i]));
+    const [other, around] = [1, 2].map((i) => this.statics.get(node.inputs[i]));
+    const range = RANGES[zero?.type];
+    const same = scale?.size === 1 && other?.size === 1 && zero?.size === 1 && around?.size === 1;
+    if (!range || !same || scale.type !== "float32" || other.type !== "float32" || around.type !== zero.type) return false;
+    if (scale.data[0] !== other.data[0] || zero.data[0] !== around.data[0] || before.make) return false;
+    before.make = roundTrip;
+    before.grid = { scale: scale.data[0], zero: zero.data[0], least: range[0], most: range[1] };
+    before.inputs = [before.inputs[0]];
+    return true;
   }
 
   biased(before, node) {

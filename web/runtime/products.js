@@ -1,7 +1,6 @@
-// Convolutions and matrix products, of floats and of integers.
+// Convolutions and matrix products.
 
-import { nearest } from "./functions.js";
-import { broadcast, stepsIn, stepsOf, walk } from "./shapes.js";
+import { broadcast, stepsIn, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
 const MAC = 0.5; // nanoseconds of a multiplication and an addition, by the account
@@ -164,7 +163,7 @@ function conv(call) {
 }
 
 /** The output of a convolution, and its geometry; what does not fit is told. */
-function outputOf(call, x, weights, type) {
+export function outputOf(call, x, weights, type) {
   const group = call.attribute("group", 1);
   const [n, channels, ...image] = x.shape;
   const [outputs, each, ...kernel] = weights.shape;
@@ -175,8 +174,56 @@ function outputOf(call, x, weights, type) {
   return { y: call.out(type === "float32" ? x.type : type, [n, outputs, ...shape.outputs]), shape };
 }
 
+/** The convolution whose gradient a convolution is: every input adds its kernel to the output. */
+function transposed(call) {
+  const [x, weights, bias] = [call.input(0), call.input(1), call.inputs[2]];
+  const [n, channels, ...image] = x.shape;
+  const [inputs, per, ...kernel] = weights.shape;
+  const axes = image.length;
+  const group = call.attribute("group", 1);
+  const ones = kernel.map(() => 1);
+  const [strides, dilations] = ["strides", "dilations"].map((name) => call.attribute(name, ones));
+  const pads = call.attribute("pads", [...kernel, ...kernel].map(() => 0));
+  const more = call.attribute("output_padding", kernel.map(() => 0));
+  if (axes < 1 || axes > 2 || x.type !== "float32" || inputs !== channels || channels % group || kernel.length !== axes) {
+    throw call.fault(`this runtime has it for one and two axes of float32; ${x.type}[${x.shape}] and [${weights.shape}] are given`);
+  }
+  if (call.attribute("auto_pad", "NOTSET") !== "NOTSET" || call.attribute("output_shape", null)) throw call.fault("this runtime has it without auto_pad and output_shape");
+  const sizes = image.map((size, i) => (size - 1) * strides[i] + more[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] - pads[i + axes]);
+  const y = call.out("float32", [n, per * group, ...sizes]);
+  call.work(x.size * per * sizeOf(kernel), 3);
+  const two = (list, fill) => (axes === 1 ? [fill, ...list] : list);
+  const [[height, width], [rows, columns], [tall, wide]] = [two(image, 1), two(sizes, 1), two(kernel, 1)];
+  const [[down, across], [dilatedDown, dilatedAcross], [top, left]] = [two(strides, 1), two(dilations, 1), two(pads.slice(0, axes), 0)];
+  const { low, high } = call.node;
+  return () => {
+    const [from, w, to, added] = [x.data, weights.data, y.data, bias?.data];
+    for (let i = 0; i < n * per * group; i++) to.fill(added ? added[i % (per * group)] : 0, i * rows * columns, (i + 1) * rows * columns);
+    for (let i = 0; i < n * channels; i++) {
+      const c = i % channels;
+      const first = (Math.floor(i / channels) * group + Math.floor((c * group) / channels)) * per;
+      for (let o = 0; o < per; o++) {
+        for (let t = 0; t < tall; t++) {
+          for (let k = 0; k < wide; k++) {
+            const weight = w[((c * per + o) * tall + t) * wide + k];
+            for (let r = 0; r < height; r++) {
+              const row = r * down + t * dilatedDown - top;
+              if (row < 0 || row >= rows) continue;
+              const at = ((first + o) * rows + row) * columns;
+              for (let q = 0, column = k * dilatedAcross - left; q < width; q++, column += across) {
+                if (column >= 0 && column < columns) to[at + column] += weight * from[(i * height + r) * width + q];
+              }
+            }
+          }
+        }
+      }
+    }
+    if (low > -Infinity || high < Infinity) for (let i = 0; i < to.length; i++) to[i] = to[i] < low ? low : to[i] > high ? high : to[i];
+  };
+}
+
 /** The shapes of a product, with vectors as matrices. */
-function matrices(call, a, b) {
+export function matrices(call, a, b) {
   const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
   const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
   if (!a.shape.length || !b.shape.length || left.at(-1) !== right.at(-2)) {
@@ -221,7 +268,7 @@ function matmul(call) {
 }
 
 /** A product of other types. */
-function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
+export function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
   const { m, inner, n } = found;
   const { low, high } = call.node;
   call.work(y.size * inner, 4);
@@ -282,120 +329,9 @@ function gemm(call) {
   };
 }
 
-const EXACT = 2 ** 24; // float32 has all integers up to it
-
-/** Integers minus their zero point, as float32 in a scratch: [value, run]. `axis`: of a zero point for each slice. */
-function floated(call, value, zero, axis) {
-  const made = call.scratch("float32", value.shape);
-  const inner = zero && zero.size > 1 ? stepsOf(value.shape)[axis] : value.size || 1;
-  return [
-    made,
-    () => {
-      const [from, to, zeros] = [value.data, made.data, zero ? zero.data : [0]];
-      for (let i = 0; i < to.length; i++) to[i] = from[i] - zeros[Math.floor(i / inner) % zeros.length];
-    },
-  ];
-}
-
-const LEAST = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
-
-function convInteger(call, names = [0, 1, 2, 3]) {
-  const [x, weights] = [call.input(names[0]), call.input(names[1])];
-  const [zeroX, zeroW] = [call.inputs[names[2]], call.inputs[names[3]]];
-  const { y, shape } = outputOf(call, x, weights, "int32");
-  const inner = sizeOf(weights.shape.slice(1));
-  if (inner * LEAST[x.type] * LEAST[weights.type] > EXACT && !small(weights, zeroW, LEAST[x.type])) {
-    throw call.fault(`a sum of ${inner} products of ${x.type} and ${weights.type} may have more than 24 bits, which this runtime does not compute`);
-  }
-  const [fromX, first] = floated(call, x, zeroX, 0);
-  const [fromW, second] = floated(call, weights, zeroW, 0);
-  const sums = call.scratch("float32", y.shape);
-  const run = convolution(call, fromX, fromW, null, sums, shape);
-  return () => {
-    first();
-    second();
-    run();
-    y.data.set(sums.data);
-  };
-}
-
-/** Whether every sum with known weights surely has 24 bits. */
-function small(weights, zero, most) {
-  if (!weights.known || (zero && !zero.known)) return false;
-  const inner = sizeOf(weights.shape.slice(1));
-  for (let o = 0; o < weights.shape[0]; o++) {
-    let sum = 0;
-    const of = zero ? zero.data[zero.size > 1 ? o : 0] : 0;
-    for (let k = 0; k < inner; k++) sum += Math.abs(weights.data[o * inner + k] - of);
-    if (sum * most > EXACT) return false;
-  }
-  return true;
-}
-
-/** Sums of integers, rescaled: scales of the inputs over that of the output, to the nearest, around its zero point. */
-function requantised(call, sums, y, scales, axis, bias) {
-  const inner = axis < 0 ? 1 : stepsOf(y.shape)[axis];
-  const width = y.shape.at(axis) ?? 1;
-  const [least, most] = y.type === "int8" ? [-128, 127] : [0, 255];
-  return () => {
-    const [a, b, to, zeros] = [scales[0].data[0], scales[1].data, scales[2].data[0], scales[3] ? scales[3].data[0] : 0];
-    const [from, out] = [sums.data, y.data];
-    for (let i = 0; i < out.length; i++) {
-      const channel = Math.floor(i / inner) % width;
-      const factor = Math.fround(Math.fround(a * b[b.length > 1 ? channel : 0]) / to);
-      const found = nearest(Math.fround((from[i] + (bias ? bias.data[channel] : 0)) * factor)) + zeros;
-      out[i] = found < least ? least : found > most ? most : found;
-    }
-  };
-}
-
-/** A part of a node as a node of its own, whose output is a scratch of this one. */
-function within(call, inputs, make) {
-  const part = Object.create(call);
-  part.inputs = inputs;
-  part.out = (type, shape) => call.scratch(type, shape);
-  return make(part);
-}
-
-function qlinearConv(call) {
-  const [x, scaleX, zeroX, weights, scaleW, zeroW, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
-  let sums;
-  const run = within(call, [x, weights, zeroX, zeroW], (part) => {
-    part.out = (type, shape) => (sums = call.scratch(type, shape));
-    return convInteger(part);
-  });
-  const y = call.out(zeroY.type, sums.shape);
-  const rescale = requantised(call, sums, y, [scaleX, scaleW, scaleY, zeroY], 1, call.inputs[8]);
-  return () => (run(), rescale());
-}
-
-function matmulInteger(call) {
-  const [a, b, zeroA, zeroB] = [call.input(0), call.input(1), call.inputs[2], call.inputs[3]];
-  const found = matrices(call, a, b);
-  const y = call.out("int32", found.shape);
-  return slowly(call, a, b, y, found, zeroOf(zeroA), zeroOf(zeroB));
-}
-
-const zeroOf = (zero) => (zero ? (i) => zero.data[zero.size > 1 ? i : 0] : () => 0);
-
-function qlinearMatmul(call) {
-  const [a, scaleA, zeroA, b, scaleB, zeroB, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
-  let sums;
-  const run = within(call, [a, b, zeroA, zeroB], (part) => {
-    part.out = (type, shape) => (sums = call.scratch(type, shape));
-    return matmulInteger(part);
-  });
-  const y = call.out(zeroY.type, sums.shape);
-  const rescale = requantised(call, sums, y, [scaleA, scaleB, scaleY, zeroY], -1, null);
-  return () => (run(), rescale());
-}
-
 export const PRODUCTS = {
   Conv: conv,
   Gemm: gemm,
   MatMul: matmul,
-  ConvInteger: (call) => convInteger(call),
-  MatMulInteger: matmulInteger,
-  QLinearConv: qlinearConv,
-  QLinearMatMul: qlinearMatmul,
+  ConvTranspose: transposed,
 };

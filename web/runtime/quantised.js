@@ -4,7 +4,7 @@ import { typeOf } from "./elements.js";
 import { nearest } from "./functions.js";
 import { axisOf, stepsOf } from "./shapes.js";
 
-const RANGES = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535] };
+export const RANGES = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535] };
 
 /** Which scale an element has: the number of elements that have one in turn, and how many scales there are. */
 function slices(call, x, scale) {
@@ -34,6 +34,16 @@ function quantise(call) {
       }
     }
   };
+}
+
+/** A float32 quantised and back at once: `node.grid` has the scale, the zero point, and the least and largest integer. */
+export function roundTrip(call) {
+  const x = call.input(0);
+  const y = call.out("float32", x.shape);
+  const { scale, zero, least, most } = call.node.grid;
+  const { kernels } = call;
+  const from = x.at;
+  return () => kernels.grid(from, y.at, x.size, scale, zero, least, most);
 }
 
 function dequantise(call) {

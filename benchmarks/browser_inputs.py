@@ -1,0 +1,45 @@
+"""Real test inputs of the committed files, for `browser.py` and the tests of `web/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shoestring.artifact import load
+from shoestring.core import array
+
+
+def task_of(name: str) -> Callable[[], Any]:
+    """What makes the task that a committed file was made for."""
+    from shoestring import tasks
+
+    for words, task in (
+        (("resnet", "mobilenet", "vgg"), tasks.cifar10),
+        (("tabular",), tasks.adult),
+        (("tagger",), tasks.ewt),
+        (("text",), tasks.sst2),
+    ):
+        if any(word in name for word in words):
+            return task
+    return tasks.mnist
+
+
+@cache
+def _test_split(make: Callable[[], Any]) -> Any:
+    return make().test
+
+
+def real(file: Path, count: int, start: int = 0) -> dict[str, np.ndarray]:
+    """`count` test inputs of the task of a committed file, by the names that the file has."""
+    *inputs, _ = _flat(_test_split(task_of(file.name)))
+    ports = load(file, threads=1).inputs
+    chosen = [np.ascontiguousarray(array(one)[start : start + count]) for one in inputs]
+    return {port.name: one for port, one in zip(ports, chosen, strict=True)}
+
+
+def _flat(split: Any) -> list[Any]:
+    return [part for one in split for part in (one if isinstance(one, tuple) else (one,))]

@@ -1,0 +1,49 @@
+// Times a file in the runtime of web/ and its ONNX in onnxruntime-web, in alternation, in a page or in Node.
+
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
+
+/** How often to call `of` so that it takes `milliseconds`. */
+async function repeats(of, milliseconds) {
+  for (let count = 1; ; count *= 2) {
+    const start = performance.now();
+    for (let i = 0; i < count; i++) await of();
+    const took = performance.now() - start;
+    if (took > milliseconds / 4) return Math.max(1, Math.round((count * milliseconds) / took));
+  }
+}
+
+/**
+ * @param {object} model of web/index.js
+ * @param {object} ort onnxruntime-web
+ * @param {Uint8Array} onnx
+ * @param {Object<string, {type: string, shape: number[], data: (number|string)[]}>} inputs
+ * @param {{rounds: number, milliseconds: number}} effort of each side of a round
+ * @returns {Promise<{ours: number[], theirs: number[], difference: number, outputs: object}>} milliseconds of a run in each round
+ */
+export async function rounds(model, ort, onnx, inputs, { rounds: count, milliseconds }) {
+  ort.env.wasm.numThreads = 1;
+  const session = await ort.InferenceSession.create(onnx, { executionProviders: ["wasm"] });
+  const [given, feeds] = [{}, {}];
+  for (const [name, { type, shape, data }] of Object.entries(inputs)) {
+    const array = ARRAYS[type].from(data, type === "int64" ? BigInt : Number);
+    given[name] = { data: array, shape };
+    feeds[name] = new ort.Tensor(type, array, shape);
+  }
+  const sides = [() => model.run(given), () => session.run(feeds)];
+  const [found, other] = [model.run(given), await session.run(feeds)];
+  let difference = 0;
+  for (const name of Object.keys(found)) found[name].data.forEach((v, i) => (difference = Math.max(difference, Math.abs(Number(v) - Number(other[name].data[i])))));
+  for (const side of sides) for (const end = performance.now() + 8 * milliseconds; performance.now() < end; ) await side(); // until all is compiled
+  const times = [await repeats(sides[0], milliseconds), await repeats(sides[1], milliseconds)];
+  const taken = [[], []];
+  for (let round = 0; round < count; round++) {
+    for (const side of round % 2 ? [1, 0] : [0, 1]) {
+      const start = performance.now();
+      for (let i = 0; i < times[side]; i++) await sides[side]();
+      taken[side].push((performance.now() - start) / times[side]);
+    }
+  }
+  await session.release();
+  const outputs = Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, Array.from(data, Number)]));
+  return { ours: taken[0], theirs: taken[1], difference, outputs };
+}
