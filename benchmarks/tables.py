@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import demo_figures
 from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -37,7 +38,12 @@ from shoestring.recipes import recipe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PAGES = [ROOT / "README.md", ROOT / "web" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "web" / "README.md",
+    ROOT / "web" / "demo" / "index.html",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet5": "LeNet-5",
@@ -233,6 +239,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "pruning": lambda: techniques(lambda subject: subject.startswith("density")),
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
+    "in-browser": demo_figures.in_browser,
+    "page-headline": demo_figures.headline,
+    "page-three-seeds": demo_figures.three_seeds,
+    "page-small-error": demo_figures.small_error,
+    "page-large-error": demo_figures.large_error,
+    "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
     "browser": browser,

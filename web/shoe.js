@@ -28,7 +28,7 @@ const NO_DICTIONARY = new Uint8Array(0);
  *   1 GiB unless told (a file of 20 bytes can ask for any number of equal elements); maxSeconds: the most work that decoding
  *   may be, by the account in docs/format.md; 1 s and 1 s for each MB of tensors unless told
  * @returns {{version: number, graph: ?object, entries: ?Object<string, object>, tensors: object[], names: string[],
- *   notes: Object<string, string>, signature: ?{kind: number, bytes: Uint8Array}}}
+ *   notes: Object<string, string>, signature: ?{kind: number, bytes: Uint8Array}, sections: Object<string, number>}}
  *   `graph`: see `readGraph` in graph.js; null in a checkpoint, whose tensors have `names`, and in a file with several entries,
  *   which has the graph of each by its name in `entries` (null in others). A file of version 4 may have `names` and `notes`
  *   with a graph too (`names` is empty where there are none), and a `signature`, which is not checked: of kind 1, Ed25519 of
@@ -36,7 +36,9 @@ const NO_DICTIONARY = new Uint8Array(0);
  *   `tensors`, each: `element` (ONNX's number of its type), `type` ("float32"), `shape`, `member` (its place among the
  *   distinct parameters and buffers of the module; null for a constant of the graph), `bits` (a Uint8Array, Uint16Array,
  *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as; "blocks" of version 4) and `model`
- *   (how its numbers were coded in context, or null)
+ *   (how its numbers were coded in context, or null) and `stored` (what the file spends on it: `bits` of the code stream, `bytes`
+ *   of plain values and blocks, and bytes with which it is `described` in the tensor list before that is deflated)
+ *   `sections`: the bytes that the `graph` (or graphs), `list`, `names`, `stream` and `table` of blocks take in the file
  * @throws {ShoeError} where the bytes are not a file of a version that is known, whole and undamaged, or take too much memory
  */
 export function decode(bytes, { maxBytes = 2 ** 30, maxSeconds } = {}) {
@@ -55,7 +57,7 @@ export function decode(bytes, { maxBytes = 2 ** 30, maxSeconds } = {}) {
   }
 }
 
-function decodeParts(version, { graph, list, names, stream, plain, table, blocks, signature }, maxBytes, maxSeconds) {
+function decodeParts(version, { graph, list, names, stream, plain, table, blocks, signature, sections }, maxBytes, maxSeconds) {
   const entries = readList(new Reader(list, "the tensor list"), version, maxBytes);
   const reader = graph && new Reader(graph, "the graph");
   const laidOut = version >= ENTRIES; // the graphs, with their names
@@ -74,14 +76,19 @@ function decodeParts(version, { graph, list, names, stream, plain, table, blocks
   }
   const symbols = new Stream(stream);
   const values = new Reader(plain, "the plain values");
-  const tensors = entries.map((entry, i) =>
-    inBlocks.has(i) ? decodeBlocks(entry, inBlocks.get(i)) : decodeTensor(entry, values, symbols, account),
-  );
+  const tensors = entries.map((entry, i) => {
+    const [bits, from] = [symbols.bits, values.at];
+    const parts = inBlocks.get(i);
+    const tensor = parts ? decodeBlocks(entry, parts) : decodeTensor(entry, values, symbols, account);
+    const inParts = parts ? parts.blocks.reduce((sum, block) => sum + block.bytes.length, 0) : 0;
+    tensor.stored = { bits: bits - symbols.bits, bytes: values.at - from + inParts, described: entry.described };
+    return tensor;
+  });
   symbols.end();
   values.end();
   // A graph whose entry has the empty name is called without one.
   const [graphs, unnamed] = several && Object.hasOwn(several, "") ? [null, several[""]] : [several, single];
-  return { version, graph: unnamed, entries: graphs, tensors, ...named, signature: signature ?? null };
+  return { version, graph: unnamed, entries: graphs, tensors, ...named, signature: signature ?? null, sections };
 }
 
 /** Throws ShoeError where the copies that the entries have of the tensors that they read take more than `maxBytes`. */
@@ -109,7 +116,12 @@ function sections(bytes) {
   const plain = file.bytes(file.left);
   if (bytes[4] === ENTRIES && !graph.length) throw new ShoeError("the file: it must have graphs");
   if (!graph.length === !names.length) throw new ShoeError("the file: it must have a graph or names, and not both");
-  return { ...unsqueezed(graph, list, names), stream, plain };
+  return { ...unsqueezed(graph, list, names), stream, plain, sections: lengthsOf({ graph, list, names, stream }) };
+}
+
+/** The lengths of the sections of a file, as they are in it. */
+function lengthsOf({ graph, list, names, stream, table }) {
+  return { graph: graph.length, list: list.length, names: names?.length ?? 0, stream: stream.length, table: table?.length ?? 0 };
 }
 
 function unsqueezed(graph, list, names) {
@@ -123,7 +135,8 @@ function unsqueezed(graph, list, names) {
 /** The parts of a file of version 4, inflated. */
 function sections4(bytes) {
   const { graph, list, names, ...others } = readFrame(bytes);
-  return { ...unsqueezed(graph, list, names), ...others };
+  const sections = lengthsOf({ graph, list, names, ...others });
+  return { ...unsqueezed(graph, list, names), ...others, sections };
 }
 
 /** The parts of a file of version 1, inflated. */
@@ -146,6 +159,7 @@ function sections1(bytes) {
     names: null,
     stream,
     plain,
+    sections: lengthsOf({ graph, list, stream }),
   };
 }
 

@@ -83,6 +83,12 @@ export class Stream {
     while (this.at && this.state[1] === 0) this.push();
   }
 
+  /** Bits that are left, with fractions: what a symbol takes from them is its information. */
+  get bits() {
+    const state = this.state[1] * WORD + this.state[0];
+    return 32 * this.at + (state ? Math.log2(state) : 0);
+  }
+
   push() {
     this.state[1] = this.state[0];
     this.state[0] = this.words[--this.at];

@@ -36,6 +36,7 @@ export function readList(list, version, maxBytes) {
   let member = -1;
   let declared = 0;
   for (let i = 0; i < count; i++) {
+    const start = list.at;
     const entry = version === 1 ? readHead1(list) : readHead(list);
     const { type, width } = ELEMENTS.get(entry.element);
     Object.assign(entry, { type, width, count: elementsOf(entry.shape), number: i, model: null });
@@ -45,6 +46,7 @@ export function readList(list, version, maxBytes) {
     member += entry.step;
     entry.member = entry.step ? member : null;
     readNeeds(list, entry);
+    entry.described = list.at - start;
     entries.push(entry);
   }
   list.end();

@@ -13,6 +13,7 @@ import typer
 
 from shoestring import __version__
 from shoestring.artifact.errors import missing
+from shoestring.cli.demo import demo
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
 from shoestring.cli.files import export, inspect, run
@@ -56,6 +57,7 @@ app.command()(sign)
 app.command()(verify)
 app.command()(export)
 app.command()(run)
+app.command()(demo)
 app.command()(score)
 app.command()(ledger)
 app.command()(recipes)

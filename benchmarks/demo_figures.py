@@ -1,0 +1,134 @@
+"""What the demo in `web/demo` says of its two networks, from the results of `rate_lenet.py` and
+`baselines.py`, and the table of `browser_demo.py`.
+"""
+
+from __future__ import annotations
+
+from statistics import mean, median
+
+from rows import FILES, conditions_told, metrics, on, processors, results, values
+
+SMALL = FILES / "lenet5_rate_5e-05.shoe"
+LARGE = FILES / "baseline_lenet5.shoe"
+_PRICE, _THREE_SEEDS = "lenet5, price 5e-05", "lenet5, price 3e-05"
+_FROM = "lenet5, uncompressed"
+
+
+def headline() -> str:
+    """What is saved and what is lost, of the very file that the page runs.
+
+    The file's row is that of a seed; the network that it was made from has the same seed.
+    """
+    found = results("rate_lenet")
+    (row,) = (
+        one
+        for one in found
+        if (one["subject"], one["metric"]) == (_PRICE, "size")
+        and one["value"] == SMALL.stat().st_size
+    )
+    seed = row["seed"]
+
+    def of(subject: str, metric: str) -> float:
+        (one,) = (
+            row["value"]
+            for row in found
+            if (row["subject"], row["metric"], row["seed"]) == (subject, metric, seed)
+        )
+        return one
+
+    before, after = of(_FROM, "size"), of(_PRICE, "size")
+    return (
+        f"<h1><strong>{after:,.0f} bytes</strong> recognise your digits</h1>\n"
+        f'<p class="trade"><strong>{before / after:,.0f} times smaller</strong> than the same '
+        f"network in float32, which takes {before:,.0f} bytes. Its error on MNIST is "
+        f"{of(_PRICE, 'test error'):.2f} % instead of {of(_FROM, 'test error'):.2f} %.</p>\n"
+        f'<div class="scale">\n'
+        f'<svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="before" width="1000" height="8"/></svg>\n'
+        f'<svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="after" width="{1000 * after / before:.2f}" height="8"/></svg>\n'
+        f'<p><span class="after">{after:,.0f} bytes</span>'
+        f"<span>{before:,.0f} bytes, drawn to the same scale</span></p>\n"
+        "</div>"
+    )
+
+
+def small_error() -> str:
+    """The test error of the small file."""
+    return f"{values(results('rate_lenet'), _PRICE, 'test error')[0]:.2f} %"
+
+
+def large_error() -> str:
+    """The test error of the uncompressed file that is committed: the median on validation."""
+    found = results("baselines")
+    (seed,) = {
+        row["seed"]
+        for row in found
+        if (row["subject"], row["metric"]) == ("lenet5", "file")
+        and row["value"] == LARGE.stat().st_size
+    }
+    (error,) = (
+        row["value"]
+        for row in found
+        if (row["subject"], row["metric"], row["seed"]) == ("lenet5", "test error", seed)
+    )
+    return f"{error:.2f} %"
+
+
+def large_bytes() -> str:
+    """The bytes of the parameters of the uncompressed network as float32."""
+    return f"{4 * median(values(results('baselines'), 'lenet5', 'parameters')):,.0f} bytes"
+
+
+def three_seeds() -> str:
+    """The same of three seeds, at the price next to this one."""
+    found = results("rate_lenet")
+    sizes, errors, before = (
+        values(found, subject, metric)
+        for subject, metric in (
+            (_THREE_SEEDS, "size"),
+            (_THREE_SEEDS, "test error"),
+            (_FROM, "test error"),
+        )
+    )
+    ratio = mean(values(found, _THREE_SEEDS, "ratio"))
+    return (
+        f"<p>This file is one training run. Three runs at a gentler price of a bit give "
+        f"{mean(sizes):,.0f} bytes on average, {ratio:,.0f} times smaller, with an error of "
+        f"{mean(errors):.2f} % instead of {mean(before):.2f} %.</p>"
+    )
+
+
+def in_browser() -> str:
+    """A row per way of serving the page and processor: times in Chromium, and bytes."""
+    found = results("browser_demo")
+    size = metrics(found, "size")
+    lines = [
+        "| the page | processor | first answer, ms (the slowest) "
+        "| small network: decoding, a run, ms | uncompressed: decoding, a run, ms |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    ways = {"built": "built, four files", "sources": "its sources, `shoestring demo`"}
+    for where in processors(found):
+        for subject, way in ways.items():
+            one = metrics(on(where, found), subject)
+            slowest = next(one[metric] for metric in one if "slowest" in metric)
+            times = (
+                f"{one[f'{network} network, decoded']:.3g}, {one[f'{network} network, run']:.2g}"
+                for network in ("small", "large")
+            )
+            lines.append(
+                f"| {way} | {where} | {one['first answer']:,.0f} ({slowest:,.0f}) | "
+                f"{' | '.join(times)} |"
+            )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"The built page takes {size['page, gzipped']:,.0f} bytes gzipped: its text and style, "
+            f"the decoder, and the runtime. The networks come on top: {size['small network']:,.0f} "
+            f"and {size['uncompressed network']:,.0f} bytes.",
+            "",
+            conditions_told(found),
+        ]
+    )
