@@ -20,9 +20,7 @@ def of_file(file: Path) -> tuple[Command, ...]:
     """Commands that look into a file and run it."""
     return (
         command("what each byte of it is for", "inspect", file),
-        command(
-            "run it on arrays of your own, one for each input", "run", file, "inputs.npz"
-        ),
+        command("run it on arrays of your own, one for each input", "run", file, "inputs.npz"),
         command("as plain ONNX, for any runtime", "export", file, file.with_suffix(".onnx")),
     )
 
@@ -38,9 +36,7 @@ def of_search(
     again = [command("search again, from what is known already", *source)] if source else []
     where = file if folder.name == f"{file.name}.study" else folder
     picks = [
-        command(
-            f"write the point called {name}", "frontier", where, "--pick", str(point.number)
-        )
+        command(f"write the point called {name}", "frontier", where, "--pick", str(point.number))
         for name, point in named.items()
         if point.number is not None
     ]

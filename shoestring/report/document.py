@@ -10,7 +10,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
 from typing import Any, Literal
+
+from shoestring import __version__
 
 SCHEMA = 1
 LONGEST = 4000
@@ -63,6 +66,10 @@ class Budget:
     met: bool | None
 
 
+State = Literal["ok", "failed", "nan"]
+"""Of a point: it has a score, its chain failed, or its score is no number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """A file that was measured.
@@ -81,7 +88,7 @@ class Point:
     label: str
     technique: str = ""
     steps: tuple[str, ...] = ()
-    state: Literal["ok", "failed", "nan"] = "ok"
+    state: State = "ok"
     costs: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -214,8 +221,8 @@ class Document:
 
     kind: Literal["study", "ledger", "file"]
     title: str
-    made: str
-    version: str
+    made: str = field(default_factory=lambda: now())
+    version: str = __version__
     live: bool = False
     working: bool = False
     notes: tuple[str, ...] = ()
@@ -264,6 +271,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     return finite(value)
+
+
+def now() -> str:
+    """The time in ISO's form, with the time zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def finite(value: Any) -> float | None:

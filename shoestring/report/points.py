@@ -90,14 +90,3 @@ def sampled(points: Sequence[Point], wanted: set[str]) -> tuple[tuple[Point, ...
         f"{len(points):,} files were tried, and {len(shown):,} are shown: the frontier, the named "
         "ones and what was delivered, and others evenly in the order in which they were tried."
     )
-
-
-def put_back(points: Sequence[Point], changed: Iterable[Point]) -> tuple[Point, ...]:
-    """The points, those with the id of a changed one replaced by it."""
-    by_id = {point.id: point for point in changed}
-    return tuple(by_id.get(point.id, point) for point in points)
-
-
-def with_test(point: Point, test: float | None) -> Point:
-    """A point with its score on test data."""
-    return replace(point, test=test)

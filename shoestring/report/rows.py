@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from shoestring.core.cost import Cost
@@ -53,7 +53,9 @@ def shown_rows(
     shown = [row for row in rows[:-MOST_ROWS] if row.sha256 in wanted] + list(newest)
     note = ""
     if len(shown) < len(rows):
-        note = f"The ledger has {len(rows):,} rows of this, and the newest {len(shown):,} are shown."
+        note = (
+            f"The ledger has {len(rows):,} rows of this, and the newest {len(shown):,} are shown."
+        )
     return tuple(map(_shown, shown)), note
 
 
@@ -82,6 +84,12 @@ def costs_of(cost: Cost) -> dict[str, float]:
     return {field: value for field, value in cost.measured().items() if finite(value) is not None}
 
 
+def scores_of(score: float | None, by_name: Mapping[str, float]) -> dict[str, float]:
+    """The task's score, called "score", and those by name; what is no finite number is left out."""
+    known = {"score": score, **{name: v for name, v in by_name.items() if name != "score"}}
+    return {name: value for name, v in known.items() if (value := finite(v)) is not None}
+
+
 def tests_of(rows: Sequence[Row]) -> dict[str, float]:
     """The newest score on test data of each file that was proved, by its digest."""
     return {
@@ -95,7 +103,6 @@ def point_of(row: Row, tests: dict[str, float]) -> Point:
     """The point of a step: what it cost and scored afterwards."""
     score = finite(row.score_after)
     seconds = finite(row.cost_after.seconds)
-    scores = {name: value for name, value in row.scores_after.items() if finite(value) is not None}
     unfinished = row.kind in ("failed", "interrupted")
     return Point(
         id=f"row-{row.id}",
@@ -104,7 +111,7 @@ def point_of(row: Row, tests: dict[str, float]) -> Point:
         steps=tuple(steps_of(row.technique)),
         state="failed" if unfinished else "nan" if score is None else "ok",
         costs=costs_of(row.cost_after),
-        scores={**scores, **({} if score is None else {"score": score})},
+        scores=scores_of(row.score_after, row.scores_after),
         test=tests.get(row.sha256 or ""),
         minutes=None if seconds is None else seconds / 60,
         seed=row.seed,
@@ -116,14 +123,13 @@ def point_of(row: Row, tests: dict[str, float]) -> Point:
 def origin_of(row: Row, tests: dict[str, float]) -> Point:
     """The point of the model that a step began with."""
     score = finite(row.score_before)
-    scores = {name: value for name, value in row.scores_before.items() if finite(value) is not None}
     return Point(
         id="before",
         label="as it came in",
         technique="chain()",
         state="nan" if score is None else "ok",
         costs=costs_of(row.cost_before),
-        scores={**scores, **({} if score is None else {"score": score})},
+        scores=scores_of(row.score_before, row.scores_before),
         test=tests.get(row.model or ""),
         sha256=row.model,
     )
