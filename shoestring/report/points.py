@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from shoestring.core.resource import RESOURCES
 from shoestring.report.document import Axis, Point

@@ -96,9 +96,7 @@ class _Found:
         there = [name for name, trial in named_trials(self.search) if id(trial) in held]
         known = [points[name] for name in (ORIGINAL, *there)]
         base = self.search.frontier.base
-        return frontier_ids(
-            known, self.search.frontier.fields[0], least=base - 0.5 * abs(base)
-        )
+        return frontier_ids(known, self.search.frontier.fields[0], least=base - 0.5 * abs(base))
 
     def named(self) -> dict[str, str]:
         """The ids of the points that have a name, by name."""
