@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shoestring.report.document import Command, Point
@@ -11,9 +11,12 @@ from shoestring.report.document import Command, Point
 PROGRAM = "shoestring"
 
 
-def command(words: str, *arguments: str | Path) -> Command:
-    """A command of the program, and in words what it does."""
-    return Command(words=words, command=shlex.join([PROGRAM, *map(str, arguments)]))
+def command(words: str, *arguments: str | Path, point: str | None = None) -> Command:
+    """A command of the program, and in words what it does.
+
+    `point`: the id of the point whose file it writes.
+    """
+    return Command(words=words, command=shlex.join([PROGRAM, *map(str, arguments)]), id=point)
 
 
 def of_file(file: Path) -> tuple[Command, ...]:
@@ -26,18 +29,30 @@ def of_file(file: Path) -> tuple[Command, ...]:
 
 
 def of_search(
-    file: Path, folder: Path, source: tuple[str, ...], named: Mapping[str, Point]
+    file: Path,
+    folder: Path,
+    source: Sequence[str],
+    points: Sequence[Point],
+    named: Mapping[str, str],
 ) -> tuple[Command, ...]:
-    """Commands that search again, and that write other points.
+    """Commands that search again, and that write the file of a point of the frontier.
 
     `source`: the words of the command that searched; () where it is not known.
-    `named`: the points by their names.
+    `named`: ids of points by their names.
     """
+    names = {point: f", called {name}" for name, point in named.items()}
+    where = file if folder.name.startswith(file.name) else folder
     again = [command("search again, from what is known already", *source)] if source else []
-    where = file if folder.name == f"{file.name}.study" else folder
-    picks = [
-        command(f"write the point called {name}", "frontier", where, "--pick", str(point.number))
-        for name, point in named.items()
-        if point.number is not None
-    ]
-    return (*again, command("list the frontier, to pick a point", "frontier", where), *picks)
+    numbered = sorted((p for p in points if p.number is not None), key=lambda p: p.number or 0)
+    return (
+        *again,
+        command("list the frontier, to pick a point", "frontier", where),
+        *(
+            command(
+                f"write the file of point {point.number}{names.get(point.id, '')}",
+                *("frontier", where, "--pick", str(point.number)),
+                point=point.id,
+            )
+            for point in numbered
+        ),
+    )

@@ -25,6 +25,7 @@ class Axis:
     """A resource or a score that points are compared by.
 
     `field`: its key in the costs or scores of a point.
+    `unit`: of its values; "%" for a score that is a share of 1, which is shown in percent.
     `better`: which direction is better, "lower" or "higher".
     `log`: whether its values are best seen on a logarithmic scale.
     """
@@ -199,10 +200,11 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command, and in words what it does."""
+    """A command, and in words what it does; `id` is that of the point whose file it writes."""
 
     words: str
     command: str
+    id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,20 +41,23 @@ def resource_axes(points: Sequence[Point], first: Sequence[str] = ()) -> tuple[A
 
 
 def score_axes(points: Sequence[Point], words: str = "validation score") -> tuple[Axis, ...]:
-    """An axis for each score that at least one point has, the task's own first."""
+    """An axis for each score that at least one point has, the task's own first.
+
+    A score that is between 0 and 1 at all points is taken as a share.
+    """
     names = dict.fromkeys(["score", *(name for point in points for name in point.scores)])
-    measured = {name for point in points for name in point.scores}
+    values = {name: [p.scores[name] for p in points if name in p.scores] for name in names}
     return tuple(
         Axis(
             field=name,
             name=name,
-            unit="",
+            unit="%" if all(0 <= value <= 1 for value in values[name]) else "",
             words=words if name == "score" else f"{words}: {name}",
             better="higher",
             log=False,
         )
         for name in names
-        if name in measured
+        if values[name]
     )
 
 

@@ -6,7 +6,7 @@ Reading a search needs the extra `train`, as making one does.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,9 @@ class _Found:
         ids = {id(trial): name for name, trial in pairs}
         return {name: ids[id(trial)] for name, trial in self.search.frontier.named().items()}
 
-    def commands(self, named: Mapping[str, Point]) -> tuple[Command, ...]:
+    def commands(self, points: Sequence[Point]) -> tuple[Command, ...]:
         """The commands that search again, pick another point, and look into the file."""
-        commands = of_search(self.file, self.folder, self.search.command, named)
+        commands = of_search(self.file, self.folder, self.search.command, points, self.named())
         if self.contents is not None:
             commands += of_file(self.file)
         if self.ledger is not None:
@@ -153,7 +153,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
         sensitivity=sensitivity,
         ledger=table,
         rates=rates_of([points[name] for name in frontier], search.frontier.fields[0]),
-        commands=found.commands({name: points[one] for name, one in named.items()}),
+        commands=found.commands(shown),
         machine=made.machine,
         versions={name: text for name, text in made.versions.items() if name in _VERSIONS},
     )
