@@ -226,6 +226,7 @@ def main_job(
     latency: Latency | None = None,
     began: float | None = None,
     share: tuple[int, int] = (0, 1),
+    command: Sequence[str] = (),
     asked: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
@@ -235,6 +236,7 @@ def main_job(
     `build`: returns the model and its task.
     `latency`: the meter by which the report times both files. None for the one among `meters`, else
         for ONNX Runtime on one thread.
+    `command`: the words of the command that searches, which its folder keeps.
     `asked`: whether somebody asked for the end; it is asked besides KeyboardInterrupt, which may be
         lost.
 
@@ -259,6 +261,7 @@ def main_job(
         storage=storage,
         began=began,
         share=share,
+        command=command,
         asked=asked,
         say=say,
         tell=tell,

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from shoestring.artifact import save
+from shoestring.artifact.format.names import TABLE
 from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.core.cost import Cost
 from shoestring.kit import Patterns, progress
@@ -84,6 +86,7 @@ class Table:
     `bytes`: of its file.
     `milliseconds`: of a run of it; None where nothing was timed.
     `examples`: how many validation examples scores are of; None where the task does not tell.
+    `sha256`: the digest of the file of the model as it was.
     """
 
     effects: tuple[Effect, ...]
@@ -91,6 +94,7 @@ class Table:
     bytes: int
     milliseconds: float | None
     examples: int | None
+    sha256: str = ""
 
     def worst_first(self) -> list[Effect]:
         """Effects with a score, the most lost first; of equal ones that with fewest bytes saved."""
@@ -178,7 +182,8 @@ def sensitivity(
     `most`: how many changed models are made at most, the largest layers first.
     `seed`: of the actions and of the sample.
     `folder`: where trials are remembered, so that a call that was interrupted, or asks for more,
-        goes on. Calls of several processes with one folder share the work. None for nowhere.
+        goes on. Calls of several processes with one folder share the work. The table is written
+        there too, for the report of a search in the same folder. None for nowhere.
 
     Raises TypeError for an action without these fields; ValueError for a pattern that fits no
     layer, and for a model or settings that cannot be used; StudyError for a folder whose study
@@ -201,13 +206,17 @@ def sensitivity(
         effects = effects_alone(trials, asked)
     finally:
         trials.close()
-    return Table(
+    table = Table(
         effects=effects,
         score=trials.base,
         bytes=trials.original.bytes or 0,
         examples=trials.examples,
         milliseconds=trials.milliseconds,
+        sha256=trials.sha256,
     )
+    if folder is not None:
+        save(Path(folder) / TABLE, table.to_json().encode())
+    return table
 
 
 def effects_alone(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.file import (
@@ -20,7 +22,7 @@ from shoestring.artifact.format.file import (
     unpack_any,
 )
 from shoestring.artifact.format.graph import Graph
-from shoestring.artifact.format.tensors import CODINGS, ELEMENTS, Packed, Tensor
+from shoestring.artifact.format.tensors import CODINGS, ELEMENTS, FLOATS, Packed, Tensor
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,17 @@ class Line:
     `name`: what takes the bytes: a tensor, "graph", "names" or "frame".
     `bytes`: how many bytes of the file it takes.
     `about`: a few words about it.
+    `parts`: of a tensor, its bytes in each section: "codes", "values" and "description".
+    `numbers`: of a tensor, how many it holds; 0 for what is no tensor.
+    `zeros`: how many of them are 0; None for unsigned integers, whose zero the graph decides.
     """
 
     name: str
     bytes: int
     about: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    numbers: int = 0
+    zeros: int | None = None
 
 
 def bill(
@@ -66,6 +74,9 @@ def bill(
             (named[i] if named else _name(how.tensor, names)) or f"tensor {i}",
             stream + header + how.raw_bytes,
             _about(how, stream, header),
+            {"codes": stream, "values": how.raw_bytes, "description": header},
+            how.tensor.bits.size,
+            _zeros(how.tensor),
         )
         for i, (how, stream, header) in enumerate(zip(packed, streams, headers, strict=True))
     ]
@@ -114,6 +125,16 @@ def _about(how: Packed, stream: int, header: int) -> str:
     coding = CODINGS[how.coding]
     coding = f"{how.levels} {coding}" if coding == "levels" else coding
     return f"{name} {shape}, {coding}: codes {stream}, values {how.raw_bytes}, description {header}"
+
+
+def _zeros(tensor: Tensor) -> int | None:
+    """How many numbers of a tensor are 0; None for a type of unsigned integers."""
+    name = ELEMENTS[tensor.element][0]
+    if name.startswith("uint"):
+        return None
+    # Without its sign bit, since -0 is 0 too.
+    bits = tensor.bits << tensor.bits.dtype.type(1) if name in FLOATS else tensor.bits
+    return tensor.bits.size - int(np.count_nonzero(bits))
 
 
 def _shares(total: int, weights: list[float]) -> list[int]:
