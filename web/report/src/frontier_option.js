@@ -46,7 +46,7 @@ function stairs(state, view, front) {
 }
 
 function title(axis) {
-  return `${cut(axis.name, 40)} (${axis.better} is better)`;
+  return `${cut(axis.name, 26)} (${axis.better} is better)`;
 }
 
 function xAxis(axis, view, palette, narrow) {
