@@ -6,10 +6,17 @@ A test leaves the default tier by `@pytest.mark.slow`. A test of many cases keep
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import tiers
+
+if TYPE_CHECKING:
+    from browser import Visit
+    from playwright.sync_api import Browser
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,3 +85,25 @@ def pytest_terminal_summary(
 ) -> None:
     if not tiers.EVERYTHING and not config.option.markexpr:
         terminalreporter.write_line("The default tier: --all runs the slow tests too.")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real Chromium without a window, one for each process; skips where there is none."""
+    import browser
+
+    with browser.started() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
+    """Opens pages in contexts of their own: `visit(viewport=..., color_scheme=...)`."""
+    import browser
+
+    with ExitStack() as stack:
+
+        def new(**options: Any) -> Visit:
+            return stack.enter_context(browser.visiting(chromium, **options))
+
+        yield new

@@ -15,6 +15,7 @@ from time import sleep
 # Windows forbids others to read locked bytes: lock one beyond the end of the file
 _FAR = 1 << 30
 _TRIES, _PAUSE_SECONDS = 30, 0.01
+_REWRITES = 180  # each of up to a third of a second
 _NO_LOCKS = {
     getattr(errno, name, -1) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
 }
@@ -157,6 +158,41 @@ def is_held(path: Path) -> bool | None:
         return None
     finally:
         os.close(fd)
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[None]:
+    """A context in which no other process that asks for the same rewrites a file.
+
+    What is read within it is what others left, also where these put a new file in its place. It
+    waits for them, a minute at most. Windows, which puts no file in the place of one that is open,
+    and file systems without locks rewrite without it.
+
+    Raises BlockingIOError where another process keeps the file, and OSError where there is none.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    for _ in range(_REWRITES):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            if _taken_or_without_locks(fd) and is_at(fd, path):
+                yield
+                return
+        finally:
+            os.close(fd)
+    raise BlockingIOError(
+        errno.EAGAIN, f"{path} is being rewritten by another process: try again when that ended"
+    )
+
+
+def _taken_or_without_locks(fd: int) -> bool:
+    try:
+        return take_soon(fd)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return True
+        raise
 
 
 @contextmanager

@@ -30,18 +30,21 @@ def describe(
     from shoestring.artifact.format import about, indexed
     from shoestring.artifact.format.describing import about_of, described
     from shoestring.artifact.format.saving import check_file
+    from shoestring.artifact.locks import rewriting
 
     check_file(file)
-    data = file.read_bytes()
     given = {about.LICENCE: licence, about.NOTE: note}
     changes = {key: text or None for key, text in given.items() if text is not None}
-    if changes:
-        before, was_signed = len(data), _kind(data) != indexed.UNSIGNED
+    if not changes:
+        data = file.read_bytes()
+    else:
         writing(file)
-        data = described(data, notes=changes)
-        save(file, data)
-        print(f"{file}: {len(data):,} bytes, {len(data) - before:+,}")
-        if was_signed:
+        with rewriting(file):
+            before = file.read_bytes()
+            data = described(before, notes=changes)
+            save(file, data)
+        print(f"{file}: {len(data):,} bytes, {len(data) - len(before):+,}")
+        if _kind(before) != indexed.UNSIGNED:
             print("its signature was that of the file before, and is gone: `sign` it again")
     _, notes = about_of(data)
     for key in given:
@@ -70,12 +73,14 @@ def sign(file: File, key: Key) -> None:
     from shoestring.artifact import save
     from shoestring.artifact.format.describing import private_key, signed
     from shoestring.artifact.format.saving import check_file
+    from shoestring.artifact.locks import rewriting
 
     check_file(file)
     private = private_key(key.read_bytes())
     writing(file)
-    data = signed(file.read_bytes(), private)
-    save(file, data)
+    with rewriting(file):
+        data = signed(file.read_bytes(), private)
+        save(file, data)
     print(f"{file}: {len(data):,} bytes, signed")
 
 

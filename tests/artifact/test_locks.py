@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from shoestring.artifact import locks
-from shoestring.artifact.locks import FileLock, is_held, left_behind
+from shoestring.artifact.locks import FileLock, is_held, left_behind, rewriting
 
 
 def test_a_lock_has_one_holder_at_a_time(tmp_path: Path):
@@ -94,3 +95,35 @@ def test_a_lock_is_not_the_child_s(tmp_path: Path):
     assert is_held(lock.path) is False
     os.close(ends)
     os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows rewrites without the lock")
+def test_rewriting_at_once_loses_no_change(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("")
+
+    def add(number: int) -> None:
+        with rewriting(path):
+            text = path.read_text()
+            new = tmp_path / f"{number}.new"
+            new.write_text(f"{text}{number}\n")
+            new.replace(path)  # as a file is saved: another file in its place
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert sorted(map(int, path.read_text().split())) == list(range(40))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows rewrites without the lock")
+def test_a_file_that_another_keeps_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(locks, "_REWRITES", 1)
+    path = tmp_path / "a.txt"
+    path.write_text("")
+    with (
+        rewriting(path),
+        pytest.raises(BlockingIOError, match=r"a\.txt is being rewritten by another process"),
+        rewriting(path),
+    ):
+        pass
+    with pytest.raises(FileNotFoundError), rewriting(tmp_path / "absent"):
+        pass

@@ -1,0 +1,137 @@
+// Numbers and text as people read them.
+
+const MINUS = "\u2212";
+const THIN = "\u202f";
+
+/** Text that is no longer than `most` characters; what is cut ends in "…". */
+export function cut(text, most = 160) {
+  const whole = String(text ?? "");
+  if (whole.length <= most) return whole;
+  // Not within a surrogate pair.
+  const end = /[\ud800-\udbff]/.test(whole[most - 2]) ? most - 2 : most - 1;
+  return `${whole.slice(0, end)}…`;
+}
+
+/** The end of a name says most: "encoder.layers.11.linear.weight" keeps its end. */
+export function cutStart(text, most = 28) {
+  const whole = String(text ?? "");
+  return whole.length <= most ? whole : `…${whole.slice(whole.length - most + 1)}`;
+}
+
+const formats = new Map();
+
+/** A number with at most `digits` significant digits, and commas between thousands. */
+export function number(value, digits = 3) {
+  const integral = Number.isInteger(value) || Math.abs(value) >= 10 ** digits;
+  const key = integral ? "whole" : digits;
+  if (!formats.has(key)) {
+    const options = integral ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits };
+    formats.set(key, new Intl.NumberFormat("en-US", options));
+  }
+  return formats.get(key).format(value).replace("-", MINUS);
+}
+
+/** A number with so many decimals. */
+export function fixed(value, decimals) {
+  const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return value.toLocaleString("en-US", options).replace("-", MINUS);
+}
+
+const LARGE = { B: [[1e9, "GB"], [1e6, "MB"], [1e3, "KB"]], "": [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "K"]] };
+
+/**
+ * A value with its unit: "1,394 B", "12.4 MB", "0.081 ms", "98.25 %".
+ * @param {number | null | undefined} value
+ * @param {string} unit
+ */
+export function quantity(value, unit) {
+  if (value === null || value === undefined) return "–";
+  if (unit === "%") return `${fixed(value * 100, 2)}${THIN}%`;
+  if (unit === "fraction") return fixed(value, 4);
+  if (unit === "min" || unit === "s") return duration(unit === "min" ? value * 60 : value);
+  if (unit === "B" && Math.abs(value) < 1e7) return `${number(Math.round(value))}${THIN}B`;
+  if (unit === "B" || (unit === "" && Math.abs(value) >= 1e7)) return short(value, unit, 4);
+  if (unit === "") return number(value, 4);
+  return `${number(value, 3)}${THIN}${unit}`;
+}
+
+/** Seconds as "2.35 s", "14 min 5 s" or "3 h 20 min". */
+function duration(seconds) {
+  if (Math.abs(seconds) < 60) return `${number(seconds, 3)}${THIN}s`;
+  const whole = Math.round(seconds);
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  const said = hours ? [[hours, "h"], [minutes, "min"]] : [[minutes, "min"], [rest, "s"]];
+  return said.filter(([many]) => many > 0).map(([many, unit]) => `${number(many)}${THIN}${unit}`).join(" ");
+}
+
+/** The same in little room, for the ticks of an axis: "1.4 KB". */
+export function short(value, unit, digits = 3) {
+  if (unit === "%") return `${number(value * 100, 4)}${THIN}%`;
+  if (unit === "fraction") return number(value, 4);
+  for (const [factor, name] of LARGE[unit] ?? []) {
+    if (Math.abs(value) >= factor) return `${number(value / factor, digits)}${THIN}${name}`;
+  }
+  return unit ? `${number(value, digits)}${THIN}${unit}` : number(value, digits);
+}
+
+/** Whether differences of a score are told in points, which are hundredths. */
+export function inPoints(unit) {
+  return unit === "%" || unit === "fraction";
+}
+
+/** Points or the score's own unit: "0.40 points", "1.00 point". */
+export function scoreAmount(value, unit) {
+  if (!inPoints(unit)) return number(value, 3);
+  const shown = fixed(value * 100, 2);
+  return `${shown} ${Math.abs(Number(shown.replace(MINUS, "-"))) === 1 ? "point" : "points"}`;
+}
+
+/** With its sign: "+0.40 points", "−1,200 B"; "the same" for none. */
+export function difference(value, unit) {
+  if (value === 0) return "the same";
+  const size = Math.abs(value);
+  const shown = inPoints(unit) || unit === "score" ? scoreAmount(size, unit) : quantity(size, unit);
+  return `${value > 0 ? "+" : MINUS}${shown}`;
+}
+
+/** How a resource changed, in words: "152 times smaller", "12 % more". */
+export function change(before, after, [less, more]) {
+  if (before === after) return "the same";
+  if (!(before > 0) || !(after > 0)) return "";
+  const factor = before > after ? before / after : after / before;
+  const word = before > after ? less : more;
+  if (factor >= 1.5) return `${number(factor, factor < 10 ? 2 : 3)} times ${word}`;
+  const percent = (Math.abs(after - before) / before) * 100;
+  return `${number(percent, 2)}${THIN}% ${word}`;
+}
+
+const COMPARATIVES = {
+  bytes: ["smaller", "larger"],
+  milliseconds: ["faster", "slower"],
+};
+
+/** The two comparatives of a resource: fewer of it, more of it. */
+export function comparatives(field) {
+  return COMPARATIVES[field] ?? ["less", "more"];
+}
+
+/** "3 trials", "1 trial". */
+export function count(many, noun, plural = `${noun}s`) {
+  return `${number(many)} ${many === 1 ? noun : plural}`;
+}
+
+/** A moment, as the reader's machine writes it; "" for what is no time. */
+export function moment(time) {
+  const date = new Date(typeof time === "number" ? time * 1000 : time);
+  if (Number.isNaN(date.getTime())) return "";
+  return date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** "size ≤ 10 KB", from the sentence that came with it or from its numbers. */
+export function limitWords(limit, axis) {
+  const name = axis?.name ?? limit.field;
+  const unit = axis?.unit ?? "";
+  if (limit.at_most !== null) return `${name} ≤ ${short(limit.at_most, unit, 4)}`;
+  if (limit.at_least !== null) return `${name} ≥ ${short(limit.at_least, unit, 4)}`;
+  return limit.words;
+}

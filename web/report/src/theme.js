@@ -1,0 +1,37 @@
+// Light and dark: as the reader's system says, until the button says otherwise.
+
+import { redrawAll } from "./charts.js";
+
+const KEY = "shoestring-report-theme";
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+function kept() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null; // a page from a file may have no storage
+  }
+}
+
+/** Makes the button work. */
+export function themeButton(button) {
+  let chosen = ["light", "dark"].includes(kept()) ? kept() : null;
+  const dark = () => (chosen ?? (system.matches ? "dark" : "light")) === "dark";
+  function show() {
+    document.documentElement.dataset.theme = dark() ? "dark" : "light";
+    button.textContent = dark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
+    redrawAll();
+  }
+  button.addEventListener("click", () => {
+    chosen = dark() ? "light" : "dark";
+    try {
+      localStorage.setItem(KEY, chosen);
+    } catch {
+      // It lasts as long as the page does.
+    }
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+}
