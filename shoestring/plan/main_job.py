@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from shoestring.artifact import Line, bill, by_entry, read_model
+from shoestring.artifact import Bill, bill, by_entry, read_model
 from shoestring.artifact.format.names import names_beside
 from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.saving import check_place
@@ -51,7 +51,7 @@ class Report:
     milliseconds_before: float
     milliseconds_after: float
     speed: Ratio
-    bill: tuple[Line, ...]
+    bill: Bill
     seconds: float
     scores_before: Mapping[str, float] = field(default_factory=dict)
     scores_after: Mapping[str, float] = field(default_factory=dict)
@@ -333,7 +333,7 @@ def _report(
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
-        bill=tuple(bill(data, names_beside(outcome.file, data))),
+        bill=bill(data, names_beside(outcome.file, data)),
         seconds=monotonic() - began,
     )
 

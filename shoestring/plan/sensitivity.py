@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from shoestring.artifact import save
+from shoestring.artifact import html, save
 from shoestring.artifact.format.names import TABLE
 from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.core.cost import Cost
@@ -110,36 +110,43 @@ class Table:
 
     def __str__(self) -> str:
         """The table as text: the most score lost first, unknown effects last."""
-        parts: list[str] = []
-        others = list(
-            dict.fromkeys(name for effect in self.effects for name in effect.saved.measured())
-        )
+        parts, others = list[str](), self._others()
         for action in dict.fromkeys(effect.action for effect in self.effects):
-            rows = [effect for effect in self.worst_first() if effect.action == action]
-            rows += [
-                effect
-                for effect in self.effects
-                if effect.action == action and effect.score_lost is None
-            ]
-            head = [
-                "layer",
-                "score lost",
-                "bytes saved",
-                "milliseconds saved",
-                *(f"{name} saved" for name in others),
-                "",
-            ]
+            rows = [effect for effect in self._rows() if effect.action == action]
+            head = _heads(others)
             lines = [head, *(_words(effect, others) for effect in rows)]
             widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
             parts.append("\n".join([action, *(_aligned(line, widths) for line in lines)]))
+        return "\n\n".join([*parts, self._as_it_is()])
+
+    def _rows(self) -> list[Effect]:
+        """All effects: the most score lost first, unknown ones last."""
+        return [*self.worst_first(), *(e for e in self.effects if e.score_lost is None)]
+
+    def _others(self) -> list[str]:
+        """The fields of what was measured besides bytes and milliseconds."""
+        names = (name for effect in self.effects for name in effect.saved.measured())
+        return list(dict.fromkeys(names))
+
+    def _as_it_is(self) -> str:
+        """The model as it was, as a sentence."""
         timed = "" if self.milliseconds is None else f", {self.milliseconds:.3f} ms a run"
         on = (
             "validation data" if self.examples is None else f"{self.examples:,} validation examples"
         )
-        parts.append(
-            f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}."
-        )
-        return "\n\n".join(parts)
+        return f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}."
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook, with a bar for the score that each effect lost."""
+        others = self._others()
+        rows = self._rows()
+        lengths = html.shares([effect.score_lost for effect in rows])
+        cells: list[list[str | html.Bar]] = []
+        for effect, length in zip(rows, lengths, strict=True):
+            layer, lost, *rest = _words(effect, others)
+            cells.append([layer, effect.action, html.Bar(text=lost, share=length), *rest])
+        head = ("layer", "action", *_heads(others)[1:])
+        return html.table(head, cells, self._as_it_is(), (0, 1, len(head) - 1))
 
     def to_json(self) -> str:
         """The table as a JSON object."""
@@ -278,6 +285,12 @@ def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) ->
         saved=Cost(**spared),
         note=trial.note,
     )
+
+
+def _heads(others: Sequence[str]) -> list[str]:
+    """The headings of the columns; `others` are fields of a Cost."""
+    saved = [f"{name} saved" for name in ("bytes", "milliseconds", *others)]
+    return ["layer", "score lost", *saved, ""]
 
 
 def _words(effect: Effect, others: Sequence[str]) -> list[str]:

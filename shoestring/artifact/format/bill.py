@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 
+from shoestring.artifact import html
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.file import (
     GRAPH,
@@ -45,12 +47,42 @@ class Line:
     zeros: int | None = None
 
 
+@dataclass(frozen=True)
+class Bill(Sequence[Line]):
+    """The bill of a file: its lines, which add up to its size. A notebook shows it as a table."""
+
+    lines: tuple[Line, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Line]: ...
+    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
+        return self.lines[index]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file."""
+        return sum(line.bytes for line in self.lines)
+
+    def _repr_html_(self) -> str:
+        lengths = html.shares([line.bytes for line in self.lines])
+        rows = [
+            [line.name, html.Bar(text=f"{line.bytes:,}", share=share), line.about]
+            for line, share in zip(self.lines, lengths, strict=True)
+        ]
+        return html.table(("what", "bytes", ""), rows, f"{self.bytes:,} bytes in all", (0, 2))
+
+
 def bill(
     data: bytes,
     names: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
     max_seconds: float | None = None,
-) -> list[Line]:
+) -> Bill:
     """What each byte of a file is for: a line for each tensor, for the graph and for the frame.
 
     The bytes of the lines add up to the size of the file.
@@ -87,11 +119,8 @@ def bill(
     if len(table := bodies.get(TABLE, b"")):
         rest.append(Line("table of blocks", len(table), "lengths and checksums"))
     used = sum(line.bytes for line in [*lines, *rest])
-    return [
-        *lines,
-        *rest,
-        Line("frame", len(data) - used, "mark, version, section lengths and checksum"),
-    ]
+    frame = Line("frame", len(data) - used, "mark, version, section lengths and checksum")
+    return Bill((*lines, *rest, frame))
 
 
 def _graph_lines(content: Content | Entries | Checkpoint, length: int) -> list[Line]:
