@@ -117,6 +117,18 @@ export function change(before, after, [less, more]) {
   return `${number(percent, 2)}${THIN}% ${word}`;
 }
 
+const NAMES = {
+  bytes: "size of the file",
+  milliseconds: "latency of a run",
+  seconds: "time to make this file",
+  processor_seconds: "processor time for it",
+};
+
+/** What an axis is called where there is room for words. */
+export function rowName(axis) {
+  return NAMES[axis.field] ?? cut(axis.name, 32);
+}
+
 const COMPARATIVES = {
   bytes: ["smaller", "larger"],
   milliseconds: ["faster", "slower"],

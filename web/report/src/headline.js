@@ -1,7 +1,7 @@
 // The three answers: what was got, what it cost, and whether the budget is kept.
 
 import { h, fill } from "./dom.js";
-import { change, comparatives, count, cut, difference, inPoints, number, quantity, range, scoreAmount } from "./format.js";
+import { change, comparatives, count, cut, difference, inPoints, number, quantity, range, rowName, scoreAmount } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 
@@ -132,7 +132,7 @@ function resourceRow(axis, before, after) {
   const was = before?.costs[axis.field];
   const is = after.costs[axis.field];
   const changed = was === undefined ? "" : change(was, is, comparatives(axis.field));
-  return row(cut(axis.name, 30), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
+  return row(rowName(axis), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
 }
 
 /** A value with its interval below it, where one was measured. */

@@ -66,8 +66,8 @@ function begin() {
     drawParts();
   }
 
-  draw();
   themeButton(at("theme"));
+  draw();
   addEventListener("beforeprint", drawAllNow);
   if (state.given.live) {
     fill(at("reach"), "This page asks the server that sent it for news, and nobody else.");

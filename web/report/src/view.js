@@ -2,7 +2,7 @@
 
 import { limitsOn, valueOf } from "./pareto.js";
 
-const MOST_DRAWN = 2000; // beaten points, above which a browser becomes slow
+const MOST_DRAWN = 5000; // beaten points, above which a browser becomes slow
 const NEAR = 0.1; // share of the best score that a point of the frontier may lose and still be in the picture
 
 /**
