@@ -12,7 +12,7 @@ import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = resolve(argv[2] ?? join(HERE, "..", "..", "shoestring", "report", "page.html"));
-const LICENSED = { echarts: ["LICENSE", "NOTICE"], zrender: ["LICENSE"], tslib: ["LICENSE.txt"] };
+const LICENSED = { echarts: ["LICENSE", "NOTICE", join("licenses", "LICENSE-d3")], zrender: ["LICENSE"], tslib: ["LICENSE.txt"] };
 
 const read = (...path) => readFileSync(join(HERE, ...path), "utf8");
 

@@ -20,7 +20,8 @@ export function billPart(state) {
     const { bill } = state.given;
     const hues = hueOf(bill);
     const sums = sumsBy(bill.rows, (row) => row.section);
-    fill(intro, `${quantity(bill.total, "B")} in ${count(new Set(bill.rows.map((row) => row.tensor).filter(Boolean)).size, "tensor")}. Each area is a tensor, and in it a section of the file.`);
+    fill(intro, `${quantity(bill.total, "B")} in ${count(new Set(bill.rows.map((row) => row.tensor).filter(Boolean)).size, "tensor")}. Each area is a tensor, and in it a section of the file.`,
+      bill.rows.filter((row) => row.tensor === "" && row.words).slice(0, 3).map((row) => ` The ${cut(row.section, 30)}: ${cut(row.words, 120)}.`));
     fill(keys, [...sums].sort((a, b) => b[1] - a[1]).map(([section, bytes]) => h("li", {},
       h("span", { class: `swatch ${hues.get(section)}`, "aria-hidden": "true" }), `${cut(section, 30)} ${quantity(bytes, "B")}`)));
     chart.draw();

@@ -5,17 +5,22 @@ const THIN = "\u202f";
 
 /** Text that is no longer than `most` characters; what is cut ends in "…". */
 export function cut(text, most = 160) {
-  const whole = String(text ?? "");
+  const whole = oneLine(String(text ?? "").slice(0, most + 1));
   if (whole.length <= most) return whole;
   // Not within a surrogate pair.
   const end = /[\ud800-\udbff]/.test(whole[most - 2]) ? most - 2 : most - 1;
   return `${whole.slice(0, end)}…`;
 }
 
+/** Charts would break lines where a name has them. */
+function oneLine(text) {
+  return text.replace(/[\s\u0000-\u001f]/g, " ");
+}
+
 /** The end of a name says most: "encoder.layers.11.linear.weight" keeps its end. */
 export function cutStart(text, most = 28) {
   const whole = String(text ?? "");
-  return whole.length <= most ? whole : `…${whole.slice(whole.length - most + 1)}`;
+  return oneLine(whole.length <= most ? whole : `…${whole.slice(whole.length - most + 1)}`);
 }
 
 const formats = new Map();
@@ -53,6 +58,13 @@ export function quantity(value, unit) {
   if (unit === "B" || (unit === "" && Math.abs(value) >= 1e7)) return short(value, unit, 4);
   if (unit === "") return number(value, 4);
   return `${number(value, 3)}${THIN}${unit}`;
+}
+
+/** An interval, with its unit once: "0.0251 to 0.0277 ms". */
+export function range([low, high], unit) {
+  const [from, to] = [low, high].map((value) => quantity(value, unit));
+  const [, , ending] = /^(.*?)(\u202f\D+)$/.exec(to) ?? [null, null, ""];
+  return ending && from.endsWith(ending) ? `${from.slice(0, -ending.length)} to ${to}` : `${from} to ${to}`;
 }
 
 /** Seconds as "2.35 s", "14 min 5 s" or "3 h 20 min". */

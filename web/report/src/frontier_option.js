@@ -32,7 +32,7 @@ export function chartOption(state, view, palette, width) {
       },
       { ...plain, id: "front", z: 4, symbolSize: 9, data: front.map(at), itemStyle: { color: palette.accent, borderColor: palette.card, borderWidth: 1 } },
       special(state, view, palette, at, inside, plain),
-      looked(state, view, palette, at, inside, plain),
+      looked(state, view, palette, at, inside, plain, narrow ? 24 : 48),
       pinned(state, palette, at, inside, plain),
     ],
   };
@@ -46,7 +46,7 @@ function stairs(state, view, front) {
 }
 
 function title(axis) {
-  return `${cut(axis.name, 40)} (${axis.better} is better)`;
+  return `${cut(axis.name, 26)} (${axis.better} is better)`;
 }
 
 function xAxis(axis, view, palette, narrow) {
@@ -148,7 +148,7 @@ function side([x], view) {
 }
 
 /** The point that is looked at: a ring, its intervals, and its two values. */
-function looked(state, view, palette, at, inside, plain) {
+function looked(state, view, palette, at, inside, plain, longest) {
   const point = state.current;
   const series = { ...plain, id: "active", z: 8, symbolSize: 24, data: [] };
   if (point === null || !state.placed.includes(point) || !inside(point)) return series;
@@ -161,8 +161,8 @@ function looked(state, view, palette, at, inside, plain) {
     itemStyle: { color: "transparent", borderColor: palette.ink, borderWidth: 2 },
     label: {
       show: state.active !== null,
-      formatter: `{name|${braces(cut(point.label, 48))}}\n${braces(shown)}`, position: high ? "bottom" : "top",
-      align: position, distance: 8, lineHeight: 17, padding: [4, 8], borderRadius: 4, color: palette.ink,
+      formatter: `{name|${braces(cut(point.label, longest))}}\n${braces(shown)}`, position: high ? "bottom" : "top",
+      align: position === "right" ? "left" : "right", distance: 8, lineHeight: 17, padding: [4, 8], borderRadius: 4, color: palette.ink,
       backgroundColor: palette.card, borderColor: palette.muted, borderWidth: 1, rich: { name: { fontWeight: 700, color: palette.ink, lineHeight: 17 } },
     },
   }];

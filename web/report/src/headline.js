@@ -1,7 +1,7 @@
 // The three answers: what was got, what it cost, and whether the budget is kept.
 
 import { h, fill } from "./dom.js";
-import { change, comparatives, count, cut, difference, inPoints, number, quantity, scoreAmount } from "./format.js";
+import { change, comparatives, count, cut, difference, inPoints, number, quantity, range, scoreAmount } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 
@@ -11,8 +11,8 @@ import { change, comparatives, count, cut, difference, inPoints, number, quantit
  */
 export function headline(given) {
   const title = { text: cut(given.title, 80), name: true };
-  const after = given.after;
-  if (after !== null) {
+  const { after } = given;
+  if (after !== null && (given.kind !== "file" || given.before !== null)) {
     const said = [size(after), smaller(given), ...lost(given), verdict(given)].filter(Boolean);
     return [title, { text: ": " }, ...joined(said)];
   }
@@ -141,7 +141,7 @@ export function withInterval(point, axis) {
   const interval = point?.intervals[axis.field];
   const shown = value === undefined ? "" : quantity(value, axis.unit);
   if (!interval) return shown;
-  return [shown, h("small", {}, `${quantity(interval[0], axis.unit)} to ${quantity(interval[1], axis.unit)}`)];
+  return [shown, h("small", {}, range(interval, axis.unit))];
 }
 
 function scoreRows(given, before, after) {

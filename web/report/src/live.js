@@ -21,7 +21,11 @@ export function follow(told, given, take) {
     told.className = `live ${kind}`;
     fill(told, sentence);
   };
-  const standing = (now) => (now.working ? say("working…", "working") : say("finished", "finished"));
+  const standing = (now) => {
+    if (now.working) say("working…", "working");
+    else if (now.points.length === 0) say("waiting…", "working");
+    else say("finished", "finished");
+  };
   told.hidden = false;
   standing(given);
   async function ask() {

@@ -42,7 +42,7 @@ function begin() {
 
   function draw() {
     const { given } = state;
-    const shown = `${cut(given.title, 120)} · Shoestring`;
+    const shown = `${cut(given.title, 120)}: Shoestring report`;
     if (document.title !== shown) document.title = shown;
     showHeadline(at("headline"), given);
     fill(at("notes"), given.notes.slice(0, MOST_NOTES).map((note) => h("li", {}, cut(note, 600))),
@@ -52,9 +52,11 @@ function begin() {
     const table = beforeAfter(given);
     fill(at("answers"), table);
     showBudget(at("budget"), given);
-    const choices = given.points.length > 0 || given.kind === "study";
-    at("got").hidden = table === null && given.budget === null;
-    for (const id of ["else", "point", "compare"]) at(id).hidden = !choices;
+    const choices = given.kind === "study" || state.placed.length > 0;
+    at("got").hidden = (table === null && given.budget === null) || (given.kind === "file" && given.before === null);
+    at("else").hidden = !choices;
+    at("point").hidden = !choices || state.current === null;
+    at("compare").hidden = !choices || state.byId.size < 2;
     at("top").hidden = at("got").hidden && !choices;
     at("top").classList.toggle("alone", at("got").hidden);
     if (choices) {

@@ -1,7 +1,7 @@
 // The point that is looked at, and two pinned ones side by side.
 
 import { commandBox, fill, h } from "./dom.js";
-import { change, comparatives, cut, difference, inPoints, number, quantity, scoreAmount } from "./format.js";
+import { change, comparatives, cut, difference, inPoints, number, quantity, range, scoreAmount } from "./format.js";
 import { exchange, valueOf } from "./pareto.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -69,7 +69,7 @@ function values(state, point) {
 
 function spread(state, point, axis) {
   const interval = point.intervals[axis.field];
-  if (interval) return `${quantity(interval[0], axis.unit)} to ${quantity(interval[1], axis.unit)}`;
+  if (interval) return range(interval, axis.unit);
   if (axis === state.given.scores[0] && point.error !== null) return `± ${scoreAmount(point.error, axis.unit)}`;
   return "";
 }

@@ -15,7 +15,7 @@ import { frontierTable, ledgerTable, trialTable } from "./trials.js";
 export const PARTS = [
   {
     id: "frontier-table", name: "The frontier as a table", make: frontierTable,
-    there: (given) => given.points.some((point) => point.state === "ok") && given.resources.length > 0,
+    there: (given) => given.points.some((point) => point.state === "ok") && given.resources.length > 0 && given.scores.length > 0,
     data: (given) => [given.points, given.resources, given.scores, given.named],
   },
   { id: "rates", name: "Exchange rates", make: ratesPart, there: (given) => given.rates.length > 0, data: (given) => [given.rates, given.points] },
@@ -25,9 +25,9 @@ export const PARTS = [
     id: "sensitivity", name: "Which layer hurts", make: sensitivityPart,
     there: (given) => (given.sensitivity?.cells.length ?? 0) > 0, data: (given) => [given.sensitivity, given.scores],
   },
-  { id: "trials", name: "Trials", make: trialTable, there: (given) => given.points.length > 0, data: (given) => [given.points, given.resources, given.scores, given.named] },
+  { id: "trials", name: "Trials", make: trialTable, there: (given) => given.points.length > 0 && given.kind !== "file", data: (given) => [given.points, given.resources, given.scores, given.named] },
   { id: "ledger", name: "The ledger", make: ledgerTable, there: (given) => given.ledger.length > 0, data: (given) => [given.ledger, given.scores] },
-  { id: "commands", name: "Do it again", make: commandsPart, there: (given) => given.commands.length > 0, data: (given) => given.commands },
+  { id: "commands", name: "Do it again", make: commandsPart, there: (given) => given.commands.length > 0, data: (given) => [given.commands, given.named, given.after?.id] },
   {
     id: "made", name: "Made with", make: madePart,
     there: (given) => given.machine !== "" || Object.keys(given.versions).length > 0, data: (given) => [given.machine, given.versions],
@@ -54,6 +54,7 @@ export function partsIn(element, links, state) {
       section.dataset.size = String(key.length);
       drawn.draw();
     }
+    links.parentElement.hidden = shown.length === 0;
     fill(links, shown.map((part) => h("li", {}, h("a", { href: `#${part.id}` }, part.name))));
   };
 }
@@ -77,9 +78,17 @@ function ratesPart(state) {
   return { element, draw };
 }
 
+/** The commands; those of every point of the frontier are folded away, since each stands with its point. */
 function commandsPart(state) {
-  const element = h("ul", { class: "commands" });
-  const draw = () => fill(element, state.given.commands.map((one) => h("li", {}, h("p", {}, cut(one.words, 300)), commandBox(one.command, cut(one.words, 80) || "the command"))));
+  const element = h("div", {});
+  const item = (one) => h("li", {}, h("p", {}, cut(one.words, 300)), commandBox(one.command, cut(one.words, 80) || "the command"));
+  const draw = () => {
+    const { commands } = state.given;
+    const first = commands.filter((one) => !one.id || state.names.has(one.id));
+    const rest = commands.filter((one) => !first.includes(one));
+    fill(element, h("ul", { class: "commands" }, first.map(item)),
+      rest.length ? h("details", {}, h("summary", {}, `The other points of the frontier (${rest.length})`), h("ul", { class: "commands" }, rest.map(item))) : null);
+  };
   return { element, draw };
 }
 

@@ -50,7 +50,8 @@ function shown(cell, field, unit) {
   if (value === null) return "";
   if (field === "bytes_saved") return quantity(value, "B");
   if (field === "milliseconds_saved") return quantity(value, "ms");
-  return scoreAmount(value, unit) + (cell.score_error === null ? "" : ` ± ${scoreAmount(cell.score_error, unit)}`);
+  if (cell.score_error === null) return scoreAmount(value, unit);
+  return `${scoreAmount(value, unit).replace(/ points?$/, "")} ± ${scoreAmount(cell.score_error, unit)}`;
 }
 
 function heat(state, kind, palette, width) {

@@ -44,7 +44,7 @@ export class State {
 
   /** The point that is looked at: the chosen one, or the delivered one, or the first of the frontier. */
   get current() {
-    return this.byId.get(this.active) ?? this.byId.get(this.given.after?.id) ?? this.front[0] ?? null;
+    return this.byId.get(this.active) ?? this.byId.get(this.given.after?.id) ?? this.front[0] ?? this.given.points[0] ?? null;
   }
 
   listen(listener) {

@@ -70,7 +70,7 @@ export function sortedTable({ caption, columns, noun, page = 25, mark = () => nu
     first = Math.max(0, Math.min(first, Math.floor((matching.length - 1) / page) * page));
     const shown = matching.slice(first, first + page);
     fill(body, shown.map((row) => h("tr", { class: mark(row) }, columns.map((column, at) => cell(column, row, at)))));
-    const from = matching.length === 0 ? "none" : matching.length > page ? `${number(first + 1)} to ${number(first + shown.length)} of ${number(matching.length)}` : number(matching.length);
+    const from = matching.length === 0 ? "no" : matching.length > page ? `${number(first + 1)} to ${number(first + shown.length)} of ${number(matching.length)}` : number(matching.length);
     fill(told, `${from} ${noun}${matching.length < rows.length ? `, filtered from ${number(rows.length)}` : ""}`);
     pages.hidden = matching.length <= page;
     back.toggleAttribute("disabled", first === 0);

@@ -8,7 +8,7 @@ import { sortedTable } from "./table.js";
 
 /** The same points as the chart's frontier, for those who read rather than look. */
 export function frontierTable(state) {
-  const table = sortedTable({ caption: "The points of the frontier", columns: [], noun: "points", page: 50, mark: looked(state) });
+  const table = sortedTable({ caption: "The points of the frontier", columns: [], noun: "points", page: 12, mark: looked(state) });
   state.listen((what) => (what === "axes" ? draw() : table.again()));
   function draw() {
     const along = order(state);

@@ -3,7 +3,7 @@
 import { limitsOn, valueOf } from "./pareto.js";
 
 const MOST_DRAWN = 2000; // beaten points, above which a browser becomes slow
-const NEAR = 0.06; // share of the best score that a point of the frontier may lose and still be in the picture
+const NEAR = 0.1; // share of the best score that a point of the frontier may lose and still be in the picture
 
 /**
  * The view of the chosen axes: ranges, the points in it, and how many are left out.
@@ -13,7 +13,7 @@ export function viewOf(state) {
   const { xAxis, yAxis, given } = state;
   const [xLimits, yLimits] = [limitsOn(given, xAxis), limitsOn(given, yAxis)];
   const y = state.everything ? spanOf(state.placed, yAxis) : nearSpan(state, yLimits);
-  const [yRange, yStep] = rounded(padded(y, 0.1));
+  const [yRange, yStep] = rounded(y, 0.1, most(yAxis, y));
   const inside = state.placed.filter((point) => within(valueOf(point, yAxis), yRange));
   const x = spanOf(inside, xAxis);
   const positive = x.low > 0;
@@ -22,7 +22,7 @@ export function viewOf(state) {
     // A limit far away from every point would leave the points no room.
     if (limit !== null && limit > 0 && limit < x.high * 4 && limit > x.low / 4) widen(x, limit);
   }
-  const [xRange, xStep] = logarithmic ? [paddedLog(x), null] : rounded(padded(x, 0.04));
+  const [xRange, xStep] = logarithmic ? [paddedLog(x), null] : rounded(x, 0.04, Infinity);
   const matters = (point) => state.onFront.has(point.id) || state.names.has(point.id) || state.pins.includes(point.id);
   const beaten = inside.filter((point) => !matters(point));
   const step = Math.ceil(beaten.length / MOST_DRAWN);
@@ -77,13 +77,21 @@ function padded({ low, high }, share) {
   return [low - room, high + room];
 }
 
-/** A range that ends at ticks, and the distance between its ticks. */
-function rounded([low, high]) {
+/** No fraction is more than 1. */
+function most(axis, { high }) {
+  return high <= 1 && ["fraction", "%"].includes(axis.unit) ? 1 : Infinity;
+}
+
+/** A range that ends at ticks, with room for the marks, and the distance between its ticks. */
+function rounded(span, share, ceiling) {
+  const [low, high] = padded(span, share);
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * 0.999) * power;
   const exact = (value) => Number(value.toPrecision(12));
-  return [[exact(Math.floor(low / step) * step), exact(Math.ceil(high / step) * step)], step];
+  const bottom = exact(Math.floor(low / step) * step);
+  const top = exact(Math.ceil(high / step) * step);
+  return [[span.low >= 0 ? Math.max(bottom, 0) : bottom, Math.min(top, ceiling)], step];
 }
 
 function paddedLog({ low, high }) {
