@@ -62,9 +62,10 @@ def shown(text: str) -> str:
 
 
 def _row(tag: str, cells: Sequence[str | Bar], texts: Collection[int]) -> str:
+    sides = ["left" if at in texts else "right" for at in range(len(cells))]
     parts = [
-        f'<{tag} style="{_CELL.format("left" if at in texts else "right")}">{_content(cell)}</{tag}>'
-        for at, cell in enumerate(cells)
+        f'<{tag} style="{_CELL.format(side)}">{_content(cell)}</{tag}>'
+        for side, cell in zip(sides, cells, strict=True)
     ]
     return f"<tr>{''.join(parts)}</tr>"
 

@@ -10,56 +10,65 @@ import typer
 
 from shoestring.cli.ending import if_interrupted, writing
 
+Source = Annotated[
+    Path | None,
+    typer.Argument(
+        help="a .shoe file, the folder of its search (NAME.shoe.study) or a ledger; left out: the "
+        "newest search here",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="the page to write [default: NAME.html beside it]", show_default=False),
+]
+Show = Annotated[bool, typer.Option("--open", help="open the page in a browser")]
+Serve = Annotated[
+    bool,
+    typer.Option(
+        "--serve",
+        help="write no file: serve the page on this machine, and keep it fresh while compress "
+        "works, until Ctrl-C",
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        help="with --serve: where to listen [default: a free port]",
+        min=0,
+        max=65535,
+        show_default=False,
+    ),
+]
+LedgerPath = Annotated[
+    Path | None,
+    typer.Option(
+        help="a ledger that knows the file [default: that of its search, or one beside it]",
+        show_default=False,
+    ),
+]
+TablePath = Annotated[
+    Path | None,
+    typer.Option(
+        help="what `shoestring sensitivity --json` printed [default: the table in the folder of "
+        "the search]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="print what the page shows as JSON, and write no page")
+]
+
 
 def report(
-    path: Annotated[
-        Path | None,
-        typer.Argument(
-            help="a .shoe file, the folder of its search (NAME.shoe.study) or a ledger; left out: "
-            "the newest search here",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="the page to write [default: NAME.html beside it]", show_default=False),
-    ] = None,
-    show: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,
-    serve: Annotated[
-        bool,
-        typer.Option(
-            "--serve",
-            help="write no file: serve the page on this machine, and keep it fresh while compress "
-            "works, until Ctrl-C",
-        ),
-    ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="with --serve: where to listen [default: a free port]",
-            min=0,
-            max=65535,
-            show_default=False,
-        ),
-    ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(
-            help="a ledger that knows the file [default: that of its search, or one beside it]",
-            show_default=False,
-        ),
-    ] = None,
-    sensitivity: Annotated[
-        Path | None,
-        typer.Option(
-            help="what `shoestring sensitivity --json` printed [default: the table in the folder "
-            "of the search]",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print what the page shows as JSON, and write no page")
-    ] = False,
+    path: Source = None,
+    out: Out = None,
+    show: Show = False,
+    serve: Serve = False,
+    port: Port = None,
+    ledger: LedgerPath = None,
+    sensitivity: TablePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write what a search found as a page: what you got, what it cost, what else you could have.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ class KeptSearch:
     `study`: its trials and their files.
     `original`: the model that came in, as a trial; `original_file` is the path of its file.
     `trials`: all of them in the order in which they were finished, failed ones too.
-    `held`: those of them that have a score and whose file is still there.
+    `held`: those of them that have a finite score and whose file is still there.
     `frontier`: of these and the original.
     `name`: of the task.
     `budget`: as it was given; `limits` is the same in numbers, without the time.
@@ -84,7 +85,7 @@ def kept_search(folder: Path) -> KeptSearch:
     if "timer" in note:  # files were timed at several times, and are compared as at the end
         trials = [in_time_of(one, note["timer"], original.cost.milliseconds) for one in trials]
     trials = [noted.get(trial.key, trial) for trial in trials]
-    held = [trial for trial in trials if trial.score is not None and study.holds(trial)]
+    held = [trial for trial in trials if _has_score(trial) and study.holds(trial)]
     return KeptSearch(
         study=study,
         original=original,
@@ -98,6 +99,10 @@ def kept_search(folder: Path) -> KeptSearch:
         command=command,
         ledger=None if ledger is None else str(ledger),
     )
+
+
+def _has_score(trial: Trial) -> bool:
+    return trial.score is not None and math.isfinite(trial.score)
 
 
 def _original(note: dict[str, Any]) -> Trial:

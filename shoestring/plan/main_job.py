@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,6 +149,7 @@ class Report:
             ),
             *self._verdict(),
             f"the file: {outcome.file} ({duration(self.seconds)} in all)",
+            f"`shoestring report {shlex.quote(str(outcome.file))}` shows all of this as a page",
         ]
         return "\n".join(lines)
 

@@ -205,9 +205,7 @@ def sensitivity(
     model = unwrapped(model)
     for action in actions:
         check_action(action, "sensitivity")
-    asked = [
-        (action, layers_tried(model, task, action, groups, "sensitivity")) for action in actions
-    ]
+    asked = [(one, layers_tried(model, task, one, groups, "sensitivity")) for one in actions]
     trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
     try:
         effects = effects_alone(trials, asked)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from shoestring.report.document import Command, Point
 
 PROGRAM = "shoestring"
+_OF_SOURCE = ("--inputs", "--same")
+"""The options of compress that say what the task is."""
+_DEMO = "shoestring.tasks:digits"
+"""The task where nobody names one."""
 
 
 def command(words: str, *arguments: str | Path, point: str | None = None) -> Command:
@@ -19,13 +24,41 @@ def command(words: str, *arguments: str | Path, point: str | None = None) -> Com
     return Command(words=words, command=shlex.join([PROGRAM, *map(str, arguments)]), id=point)
 
 
-def of_file(file: Path) -> tuple[Command, ...]:
-    """Commands that look into a file and run it."""
-    return (
-        command("what each byte of it is for", "inspect", file),
-        command("run it on arrays of your own, one for each input", "run", file, "inputs.npz"),
-        command("as plain ONNX, for any runtime", "export", file, file.with_suffix(".onnx")),
-    )
+def of_file(file: Path, entries: Sequence[str]) -> tuple[Command, ...]:
+    """Commands that look into a file and use it.
+
+    `entries`: the names of its graphs; () for a packed checkpoint.
+    """
+    inspect = command("what each byte of it is for", "inspect", file)
+    if not entries:
+        unpack = command("back as a checkpoint, bit for bit", "unpack", file)
+        return (inspect, unpack)
+    runs = [
+        command(
+            f"run {f'its entry {entry}' if entry else 'it'} on arrays of your own, one an input",
+            *("run", file, "inputs.npz"),
+            *(("--entry", entry) if entry else ()),
+        )
+        for entry in entries
+    ]
+    onnx = command("as plain ONNX, for any runtime", "export", file, file.with_suffix(".onnx"))
+    return (inspect, *runs, onnx)
+
+
+def of_scoring(file: Path, source: Sequence[str]) -> tuple[Command, ...]:
+    """The command that scores a file on the test data of the task; () where that is not known.
+
+    `source`: the words of the command that searched.
+    """
+    functions = [
+        word for before, word in pairwise(source) if ":" in word and not before.startswith("-")
+    ]
+    if not functions and (not source or any(":" in word for word in source)):
+        return ()
+    given = [part for pair in pairwise(source) if pair[0] in _OF_SOURCE for part in pair]
+    given += [word for word in source if word.partition("=")[0] in _OF_SOURCE and "=" in word]
+    words = "its score on test data, which a ledger records"
+    return (command(words, "score", file, functions[0] if functions else _DEMO, *given),)
 
 
 def of_search(

@@ -15,12 +15,17 @@ from shoestring.report.document import Bill, BillRow, Layer
 
 @dataclass(frozen=True, kw_only=True)
 class FileContents:
-    """A file that was read: its digest, its size in bytes, its bill and its layers."""
+    """A file that was read: its digest, its size in bytes, its bill and its layers.
+
+    `entries`: the names of its graphs; ("",) for the single one of most files, () for a packed
+        checkpoint, which has none.
+    """
 
     sha256: str
     bytes: int
     bill: Bill
     layers: tuple[Layer, ...]
+    entries: tuple[str, ...]
 
 
 def contents_of(path: Path) -> FileContents:
@@ -31,12 +36,14 @@ def contents_of(path: Path) -> FileContents:
     check_file(path)
     data = path.read_bytes()
     lines = bill(data, names_beside(path, data), max_bytes=room(len(data)))
+    graphs = [line.name for line in lines if not line.parts and line.name.startswith("graph")]
     rows = tuple(row for line in lines for row in _rows(line))
     return FileContents(
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         bill=Bill(total=len(data), rows=rows),
         layers=tuple(_layer(line) for line in lines if line.numbers),
+        entries=tuple(name.removeprefix("graph").strip() for name in graphs),
     )
 
 

@@ -59,7 +59,7 @@ def document_of_file(path: Path, ledger: Path | None = None, notes: Sequence[str
             "of its search beside it would tell."
         )
     last = made or proved
-    commands = of_file(path)
+    commands = of_file(path, contents.entries)
     if found is not None and rows:
         commands += (command("every step that was recorded", "ledger", found),)
     return Document(

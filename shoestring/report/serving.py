@@ -34,7 +34,8 @@ class Live:
 
     The path need not be there yet. What is deleted later is shown as it was.
 
-    `path`, `ledger`, `sensitivity`: as in `document_of`.
+    `path`, `ledger`, `sensitivity`: as in `document_of`. Raises what that raises, but where
+        something is missing.
     """
 
     def __init__(
@@ -42,10 +43,13 @@ class Live:
     ) -> None:
         self._path, self._ledger, self._sensitivity = path, ledger, sensitivity
         self._lock = Lock()
-        self._seen: Any = None
+        self._seen: Any = self._state()
         self._last: Document | None = None
-        self._now = self._waiting()
         self._next = 0.0
+        try:
+            self._now = self._read()
+        except FileNotFoundError:
+            self._now = self._waiting()
 
     def document(self) -> Document:
         """The document as of now."""
@@ -60,13 +64,16 @@ class Live:
 
     def _collected(self) -> Document:
         try:
-            document = document_of(self._path, self._ledger, self._sensitivity)
+            return self._read()
         except (ValueError, OSError) as error:
             if not isinstance(error, FileNotFoundError):
                 return self._as_it_was(f"It cannot be read now: {error}.")
             if self._last is None:
                 return self._waiting()
             return self._as_it_was(f"{self._path} is no longer there: this is what it last held.")
+
+    def _read(self) -> Document:
+        document = document_of(self._path, self._ledger, self._sensitivity)
         self._last = replace(document, live=True)
         return self._last
 
@@ -136,8 +143,12 @@ class Server:
         return f"http://{_LOOPBACK}:{self.port}/"
 
     def serve(self) -> None:
-        """Answer requests until `close`, or KeyboardInterrupt, which is raised again."""
+        """Answer requests until `stop`, or KeyboardInterrupt, which is raised again."""
         self._server.serve_forever(poll_interval=0.2)
+
+    def stop(self) -> None:
+        """End `serve`, which another thread runs."""
+        self._server.shutdown()
 
     def close(self) -> None:
         """Stop listening."""

@@ -19,7 +19,7 @@ from shoestring.kit.study.alone import LOCK
 from shoestring.plan.kept import KeptSearch, kept_search
 from shoestring.plan.verdict import better
 from shoestring.report.asked import budget_of
-from shoestring.report.commands import command, of_file, of_search
+from shoestring.report.commands import command, of_file, of_scoring, of_search
 from shoestring.report.document import Command, Document, Point
 from shoestring.report.file import FileContents, contents_of
 from shoestring.report.points import frontier_ids, resource_axes, sampled, score_axes
@@ -108,7 +108,8 @@ class _Found:
         """The commands that search again, pick another point, and look into the file."""
         commands = of_search(self.file, self.folder, self.search.command, points, self.named())
         if self.contents is not None:
-            commands += of_file(self.file)
+            commands += of_file(self.file, self.contents.entries)
+            commands += of_scoring(self.file, self.search.command)
         if self.ledger is not None:
             commands += (command("every step that was recorded", "ledger", self.ledger),)
         return commands
