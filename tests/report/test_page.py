@@ -159,6 +159,18 @@ def place_of(page: Page, words: str) -> tuple[float, float]:
     return ring[0][0], ring[0][1]
 
 
+def test_the_ring_is_around_the_point_that_is_looked_at(show: Open) -> None:
+    document = made_documents.study()
+    page = show(document).page
+    x, y = place_of(page, "delivered")
+    middles = page.evaluate(
+        """() => [...document.querySelectorAll('.frontier-box .frontier:not(.above) svg path')]
+            .map((path) => path.getBoundingClientRect())
+            .map((place) => [place.x + place.width / 2, place.y + place.height / 2])"""
+    )
+    assert min(abs(x - mark[0]) + abs(y - mark[1]) for mark in middles) < 1.5
+
+
 def test_arrow_keys_go_along_the_frontier_and_enter_pins(show: Open) -> None:
     document = made_documents.study()
     seen = show(document)
@@ -287,6 +299,7 @@ def test_a_command_is_copied(show: Open) -> None:
 # -- every reader
 
 
+@pytest.mark.by_default("desktop-light", "phone-dark")
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("window", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_nothing_serious_stands_in_the_way_of_anyone(
@@ -342,7 +355,9 @@ def test_the_page_asks_nobody_for_anything(show: Open) -> None:
 # -- hostile text
 
 
-def test_text_stays_text_and_long_text_is_cut(show: Open) -> None:
+@pytest.mark.by_default("phone")
+@pytest.mark.parametrize("window", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_text_stays_text_and_long_text_is_cut(show: Open, window: dict[str, int]) -> None:
     document = json.loads(made_documents.hostile().to_json())
     # Python cuts long texts, too; the page must not rely on it.
     long = made_documents.EVIL + "x" * 1_000_000
@@ -358,22 +373,21 @@ def test_text_stays_text_and_long_text_is_cut(show: Open) -> None:
     start = page.index('<script type="application/json"')
     end = page.index("</script>", start)
     whole = page[:start] + '<script type="application/json" id="document">' + text + page[end:]
-    for window in (DESKTOP, PHONE):
-        seen = show(whole, viewport=window)
-        page_seen = seen.page
-        page_seen.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        box(page_seen).focus()
-        for key in ("Home", "Enter", "End", "Enter"):
-            page_seen.keyboard.press(key)
-        for part in ("#bill svg", "#layers svg", "#sensitivity svg"):
-            page_seen.locator(part).first.hover()
-        assert page_seen.evaluate("window.struck") is None
-        assert page_seen.locator("main img, main script").count() == 0
-        shown = page_seen.locator("body").inner_text()
-        assert "<script>window.struck" in shown and "…" in shown
-        assert len(shown) < 200_000, "a megabyte is cut"
-        assert seen.sideways() <= 0
-        assert seen.faults == []
+    seen = show(whole, viewport=window)
+    seen_page = seen.page
+    seen_page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    box(seen_page).focus()
+    for key in ("Home", "Enter", "End", "Enter"):
+        seen_page.keyboard.press(key)
+    for part in ("#bill svg", "#layers svg", "#sensitivity svg"):
+        seen_page.locator(part).first.hover()
+    assert seen_page.evaluate("window.struck") is None
+    assert seen_page.locator("main img, main script").count() == 0
+    shown = seen_page.locator("body").inner_text()
+    assert "<script>window.struck" in shown and "…" in shown
+    assert len(shown) < 200_000, "a megabyte is cut"
+    assert seen.sideways() <= 0
+    assert seen.faults == []
 
 
 # -- little or nothing
@@ -451,6 +465,7 @@ def marks(page: Page) -> int:
     return sum(len(re.findall(r"[Mm]", path)) for path in drawn)
 
 
+@pytest.mark.slow
 def test_of_very_many_points_some_are_drawn_and_all_are_listed(show: Open) -> None:
     page = show(made_documents.study(6000)).page
     expect(page.locator(".caption")).to_contain_text("are drawn; the table has all")
@@ -496,4 +511,18 @@ def test_a_live_page_takes_what_is_new_and_keeps_what_the_reader_chose(
             "/index.html",
             "/document.json",
         }
+
+
+@pytest.mark.slow
+def test_a_live_page_says_that_its_server_has_gone(
+    tmp_path: Path, visit: Callable[..., Visit]
+) -> None:
+    document = replace(made_documents.study(5), live=True, working=True)
+    (tmp_path / "index.html").write_text(page_of(document))
+    (tmp_path / "document.json").write_text(document.to_json())
+    seen = visit()
+    with served(tmp_path) as address:
+        page = seen.open(f"{address}/index.html")
+        ready(page)
     expect(page.locator("#live")).to_contain_text("the server has gone", timeout=15_000)
+    assert "made-up.shoe" in page.locator("h1").inner_text(), "what it said last stays"

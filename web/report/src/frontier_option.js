@@ -14,7 +14,7 @@ const LARGE = 300; // beaten points, above which they are one path and not a pat
 
 function frame(width) {
   const narrow = width < 480;
-  return { narrow, grid: { left: narrow ? 52 : 64, right: narrow ? 14 : 24, top: 14, bottom: 46, containLabel: false } };
+  return { narrow, grid: { left: narrow ? 60 : 72, right: narrow ? 14 : 24, top: 14, bottom: 46, outerBoundsMode: "none" } };
 }
 
 /** Where a point lies, and whether the picture has it. */
@@ -37,7 +37,7 @@ export function chartOption(state, view, palette, width) {
     textStyle: lettering(palette),
     grid,
     xAxis: xAxis(state.xAxis, view, palette, narrow),
-    yAxis: yAxis(state.yAxis, view, palette),
+    yAxis: yAxis(state.yAxis, view, palette, narrow),
     series: [
       { ...plain, id: "region", data: [], markArea: region(state, view, palette, width - 90) },
       { ...plain, id: "beaten", z: 2, symbolSize: 6, large: true, largeThreshold: LARGE, data: view.dim.map(at), itemStyle: { color: "transparent", borderColor: palette.muted, borderWidth: 1.2, opacity: 0.45 } },
@@ -102,12 +102,12 @@ function thin(ticks, most) {
   return ticks.filter((_, at) => at % every === 0);
 }
 
-function yAxis(axis, view, palette) {
+function yAxis(axis, view, palette, narrow) {
   const style = axisStyle(palette);
   return {
     ...style,
     type: "value", min: view.yRange[0], max: view.yRange[1], interval: view.yStep,
-    name: title(axis), nameLocation: "middle", nameGap: 46,
+    name: title(axis), nameLocation: "middle", nameGap: narrow ? 44 : 54,
     axisLabel: { ...style.axisLabel, formatter: (value) => short(value, axis.unit) },
   };
 }
@@ -138,8 +138,9 @@ function region(state, view, palette, plot) {
 /** Where the name of the region has room: in it, or on its right or left. */
 function beside([low, high], view, plot, words) {
   const [left, right] = [low, high].map((x) => plot * share(x, view));
-  if (right - left > needed(words)) return { position: "insideBottomLeft", distance: 6 };
-  return plot - right > needed(words) ? { position: "right", distance: 4 } : { position: left > needed(words) ? "left" : "inside", distance: 4 };
+  if (right - left > needed(words)) return { position: "insideTopLeft", distance: 6 };
+  if (plot - right > needed(words)) return { position: ["100%", 4], offset: [5, 0] };
+  return left > needed(words) ? { position: [0, 4], align: "right", offset: [-5, 0] } : { position: "insideTop", distance: 4 };
 }
 
 /** About how many pixels words take. */
@@ -165,7 +166,7 @@ function special(state, view, palette, at, inside, plain) {
       value: at(point), symbol, symbolSize: delivered ? 17 : before ? 12 : 13,
       itemStyle: { color: before && !delivered ? palette.card : palette.accent, borderColor: before ? palette.ink : palette.card, borderWidth: before ? 2 : 1.5 },
       label: {
-        show: true, formatter: names.join(", "), ...side(at(point), view), distance: 9,
+        show: true, formatter: names.map((name) => cut(name, 24)).join(", "), ...side(at(point), view), distance: 9,
         color: palette.ink, fontWeight: delivered ? 700 : 500, fontSize: 12.5,
         backgroundColor: palette.card, padding: [1, 4], borderRadius: 3,
       },

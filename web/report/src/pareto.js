@@ -38,6 +38,17 @@ export function frontierOf(points, x, y) {
   return kept.map((one) => one.point);
 }
 
+/**
+ * The points that are worth a place on the frontier of a score: those that keep at least half of what the model had that came in, as
+ * `shoestring frontier` has it, or all where none does.
+ */
+export function useful(points, y, before) {
+  const base = before === null ? null : valueOf(before, y);
+  if (base === null || y.better !== "higher") return points;
+  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= base - 0.5 * Math.abs(base));
+  return kept.length ? kept : points;
+}
+
 /** The axes of a document: those of resources and those of scores. */
 export function axisOf(given, field) {
   return [...given.resources, ...given.scores].find((axis) => axis.field === field);

@@ -1,6 +1,6 @@
 // What the reader chose. It outlives the documents that a server sends.
 
-import { axisOf, frontierOf, placed } from "./pareto.js";
+import { axisOf, frontierOf, placed, useful } from "./pareto.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 /** @typedef {import("../document.d.ts").Point} Point */
@@ -38,7 +38,7 @@ export class State {
     this.drawable = this.xAxis !== null && this.yAxis !== null;
     const points = [...this.byId.values()];
     this.placed = this.drawable ? points.filter((point) => placed(point, this.xAxis, this.yAxis)) : [];
-    this.front = this.drawable ? frontierOf(given.points, this.xAxis, this.yAxis) : [];
+    this.front = this.drawable ? frontierOf(useful(given.points, this.yAxis, given.before), this.xAxis, this.yAxis) : [];
     this.onFront = new Set(this.front.map((point) => point.id));
   }
 
