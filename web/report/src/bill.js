@@ -48,8 +48,10 @@ function sumsBy(rows, key) {
 
 /** The hue of each section: those that every file has keep theirs. */
 function hueOf(bill) {
-  const others = [...new Set(bill.rows.map((row) => row.section))].filter((section) => !(section in HUES));
-  return new Map([...Object.entries(HUES), ...others.map((section, at) => [section, FURTHER[at % FURTHER.length]])]);
+  const others = [...new Set(bill.rows.map((row) => row.section))].filter((section) => !Object.hasOwn(HUES, section));
+  /** @type {[string, string][]} */
+  const further = others.map((section, at) => [section, FURTHER[at % FURTHER.length]]);
+  return new Map([...Object.entries(HUES), ...further]);
 }
 
 function treemap(bill, palette) {

@@ -10,7 +10,7 @@ const SHAPES = { before: "rect", delivered: "diamond" };
 const PLAIN = { type: "scatter", silent: true, animation: false };
 const LARGE = 300; // beaten points, above which they are one path and not a path each
 
-/** @typedef {ReturnType<import("./view.js").viewOf>} View */
+/** @typedef {ReturnType<typeof import("./view.js").viewOf>} View */
 
 function frame(width) {
   const narrow = width < 480;
@@ -114,6 +114,7 @@ function yAxis(axis, view, palette, narrow) {
 
 /** What the budget admits, as far as it says something of these axes. */
 function region(state, view, palette, plot) {
+  /** @type {[number, number][]} */
   const spans = [[view.xRange, view.xLimits], [view.yRange, view.yLimits]].map(([[low, high], limits]) => [
     limits.least === null ? low : Math.max(low, limits.least), limits.most === null ? high : Math.min(high, limits.most),
   ]);

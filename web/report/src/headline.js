@@ -68,6 +68,7 @@ function fileWords(given) {
   const total = given.bill?.total;
   const numbers = given.layers.reduce((sum, layer) => sum + layer.numbers, 0);
   const bits = given.layers.reduce((sum, layer) => sum + 8 * layer.bytes, 0);
+  /** @type {{text: string, strong?: boolean}[]} */
   const said = total === undefined ? [] : [{ text: `${number(total)} bytes`, strong: true }];
   if (numbers) {
     said.push({ text: count(given.layers.length, "tensor") });

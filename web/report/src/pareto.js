@@ -65,7 +65,7 @@ export function limitsOn(given, axis) {
 
 /**
  * What is given of y for each unit of x between two points, for a sentence: null where one of both is not worse and the other not better.
- * @returns {{better: Point, dearer: Point, saved: number, lost: number} | null} the second saves on x and loses on y
+ * @returns {{from: Point, to: Point, saved: number, lost: number} | null} `to` saves on x and loses on y
  */
 export function exchange(a, b, x, y) {
   const [xs, ys] = [x, y].map((axis) => [valueOf(a, axis), valueOf(b, axis)]);

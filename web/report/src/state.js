@@ -22,6 +22,7 @@ export class State {
 
   /** Another document, which keeps the choices as far as it can. */
   take(given) {
+    for (const point of allPoints(given)) bare(point);
     this.given = withFractions(given);
     this.byId = new Map(allPoints(given).map((point) => [point.id, point]));
     this.names = namesOf(given);
@@ -78,6 +79,11 @@ export class State {
     this.pins = [];
     this.tell("pins");
   }
+}
+
+/** What was measured has the names that tasks give it, and one may be "constructor". */
+function bare(point) {
+  for (const values of [point.costs, point.scores, point.intervals]) Object.setPrototypeOf(values, null);
 }
 
 /** Scores that lie between 0 and 1 are told as fractions, and their differences in points, as the command line does. */
