@@ -18,8 +18,8 @@ from shoestring.report.page import page_of
 from shoestring.report.rows import LEDGER
 
 _LOOPBACK = "127.0.0.1"
-_REST = 4.0
-"""Times the seconds that collecting a document took, before it is collected again."""
+_REST, _LONGEST_REST = 4.0, 5.0
+"""Times the seconds that collecting a document took, before it is collected again, and seconds."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -59,7 +59,8 @@ class Live:
                 began = monotonic()
                 self._now = self._collected()
                 self._seen = seen
-                self._next = monotonic() + _REST * (monotonic() - began)
+                rest = _REST * (monotonic() - began)
+                self._next = monotonic() + min(rest, _LONGEST_REST)
             return self._now
 
     def _collected(self) -> Document:

@@ -144,13 +144,13 @@ def test_a_path_that_is_none_of_these_is_refused_before_anything_is_served(tmp_p
 def test_a_slow_document_is_not_made_all_the_time(tmp_path, monkeypatch):
     path = search(tmp_path)
     monkeypatch.setattr(serving, "_REST", 4.0)
-    clock = [100.0]
+    clock, seconds = [100.0], [1.0]
     monkeypatch.setattr(serving, "monotonic", lambda: clock[0])
     live = Live(path)
     collect = serving.document_of
 
     def slowly(*arguments):
-        clock[0] += 2.0
+        clock[0] += seconds[0]
         return collect(*arguments)
 
     monkeypatch.setattr(serving, "document_of", slowly)
@@ -158,7 +158,13 @@ def test_a_slow_document_is_not_made_all_the_time(tmp_path, monkeypatch):
     finish(folder, trial("E()", 0.5, 10), small(1.5))
     assert len(live.document().points) == 6
     finish(folder, trial("F()", 0.5, 10), small(2.5))
-    clock[0] += 7.9
-    assert len(live.document().points) == 6, "it took 2 s, and rests 8 s"
+    clock[0] += 3.9
+    assert len(live.document().points) == 6, "it took 1 s, and rests 4 s"
     clock[0] += 0.2
+    seconds[0] = 100.0
     assert len(live.document().points) == 7
+    finish(folder, trial("G()", 0.5, 10), small(3.5))
+    clock[0] += 4.9
+    assert len(live.document().points) == 7, "it rests 5 s at most"
+    clock[0] += 0.2
+    assert len(live.document().points) == 8
