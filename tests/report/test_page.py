@@ -226,6 +226,23 @@ def test_two_pins_are_compared_with_the_command_that_picks_them(show: Open) -> N
     assert {"A", "B"} <= set(page.locator(".frontier-box svg text").all_text_contents())
 
 
+def test_buttons_keep_the_focus_and_axes_too(show: Open) -> None:
+    page = show(made_documents.study()).page
+    for press in (
+        page.locator("#details").get_by_role("button"),
+        page.locator("#trials tbody tr").nth(4).get_by_role("button", name=re.compile("^Pin ")),
+    ):
+        press.focus()
+        page.keyboard.press("Enter")
+        expect(press).to_be_focused()
+        assert press.get_attribute("aria-pressed") == "true"
+    page.get_by_label("across").select_option(label="latency")
+    page.get_by_label("across").focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_label("across")).to_be_focused()
+    assert page.get_by_label("across").input_value() == "bytes"
+
+
 # -- tables
 
 
@@ -341,6 +358,15 @@ def test_the_system_decides_between_light_and_dark(show: Open) -> None:
         for colours in ("light", "dark")
     ]
     assert seen[0] != seen[1]
+
+
+def test_paper_is_white(show: Open) -> None:
+    page = show(made_documents.study(), color_scheme="dark").page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    assert page.locator("#sensitivity svg").count() == 1, "what is below is drawn for paper, too"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
 
 
 def test_the_page_asks_nobody_for_anything(show: Open) -> None:

@@ -30,6 +30,16 @@ export function fill(element, ...children) {
   return element;
 }
 
+const FOCUSABLE = "button, select, input, a, summary, [tabindex]";
+
+/** The same, and the focus stays in its place where it was on one of the old ones. */
+export function refill(element, ...children) {
+  const held = [...element.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+  fill(element, ...children);
+  if (held >= 0) element.querySelectorAll(FOCUSABLE)[held]?.focus({ preventScroll: true });
+  return element;
+}
+
 /** Text for screen readers only. */
 export function hiddenText(text) {
   return h("span", { class: "hidden-text" }, text);

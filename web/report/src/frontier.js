@@ -1,7 +1,7 @@
 // The chart of what else could have been had.
 
 import { chartIn } from "./charts.js";
-import { chooser, fill, h, ticker } from "./dom.js";
+import { chooser, fill, h, refill, ticker } from "./dom.js";
 import { count, cut, number, quantity } from "./format.js";
 import { chartOption, overlayOption } from "./frontier_option.js";
 import { tally, valueOf } from "./pareto.js";
@@ -162,9 +162,7 @@ function fillControls(element, state) {
   const log = ticker("logarithmic", viewOf(state).logarithmic, (on) => state.choose({ logarithmic: on }));
   log.input.disabled = !viewOf(state).positive;
   const all = ticker("far points too", state.everything, (on) => state.choose({ everything: on }));
-  const focused = [...element.querySelectorAll("select, input")].indexOf(document.activeElement);
-  fill(element, x.element, y.element, log.element, all.element);
-  if (focused >= 0) element.querySelectorAll("select, input")[focused].focus();
+  refill(element, x.element, y.element, log.element, all.element);
 }
 
 function whyEmpty(state) {

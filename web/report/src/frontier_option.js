@@ -14,7 +14,7 @@ const LARGE = 300; // beaten points, above which they are one path and not a pat
 
 function frame(width) {
   const narrow = width < 480;
-  return { narrow, grid: { left: narrow ? 60 : 72, right: narrow ? 14 : 24, top: 14, bottom: 46, outerBoundsMode: "none" } };
+  return { narrow, grid: { left: narrow ? 68 : 72, right: narrow ? 14 : 24, top: 14, bottom: 46, outerBoundsMode: "none" } };
 }
 
 /** Where a point lies, and whether the picture has it. */
@@ -107,7 +107,7 @@ function yAxis(axis, view, palette, narrow) {
   return {
     ...style,
     type: "value", min: view.yRange[0], max: view.yRange[1], interval: view.yStep,
-    name: title(axis), nameLocation: "middle", nameGap: narrow ? 44 : 54,
+    name: title(axis), nameLocation: "middle", nameGap: narrow ? 50 : 54,
     axisLabel: { ...style.axisLabel, formatter: (value) => short(value, axis.unit) },
   };
 }

@@ -1,6 +1,6 @@
 // The point that is looked at, and two pinned ones side by side.
 
-import { commandBox, fill, h } from "./dom.js";
+import { commandBox, h, refill } from "./dom.js";
 import { change, comparatives, cut, difference, inPoints, number, quantity, range, rowName, scoreAmount } from "./format.js";
 import { exchange, valueOf } from "./pareto.js";
 
@@ -13,11 +13,11 @@ const STEP = 220; // characters of a step that are shown at once
 export function showDetails(element, state) {
   const point = state.current;
   if (point === null) {
-    fill(element, h("p", { class: "empty" }, "No point has been measured yet."));
+    refill(element, h("p", { class: "empty" }, "No point has been measured yet."));
     return;
   }
   const at = state.pins.indexOf(point.id);
-  fill(element,
+  refill(element,
     h("div", { class: "point-head" },
       h("h3", {}, cut(point.label, 120)),
       h("button", { type: "button", class: "quiet", "aria-pressed": String(at >= 0), onclick: () => state.pin(point.id) },
@@ -80,14 +80,14 @@ function spread(state, point, axis) {
 export function showComparison(element, state) {
   const pins = state.pins.map((id) => state.byId.get(id));
   if (pins.length === 0) {
-    fill(element, namedPoints(state), h("p", { class: "hint" }, "Click a point, or press Enter on it, to pin it. Two pinned points stand here side by side, with what one costs in the other."));
+    refill(element, namedPoints(state), h("p", { class: "hint" }, "Click a point, or press Enter on it, to pin it. Two pinned points stand here side by side, with what one costs in the other."));
     return;
   }
   if (pins.length === 1) {
-    fill(element, head(state), h("p", { class: "empty" }, h("b", {}, "A"), ` is ${cut(pins[0].label, 120)}. Pin another point to compare it.`), picks(state, pins));
+    refill(element, head(state), h("p", { class: "empty" }, h("b", {}, "A"), ` is ${cut(pins[0].label, 120)}. Pin another point to compare it.`), picks(state, pins));
     return;
   }
-  fill(element, head(state), rate(state, pins), table(state, pins), picks(state, pins));
+  refill(element, head(state), rate(state, pins), table(state, pins), picks(state, pins));
 }
 
 /** The points that have names, which are where to begin. */

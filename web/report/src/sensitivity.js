@@ -1,7 +1,7 @@
 // Which layer hurts: a heat map of layers and actions, and its table.
 
 import { chartBox, chartIn, lettering, tooltip } from "./charts.js";
-import { chooser, fill, h } from "./dom.js";
+import { chooser, fill, h, refill } from "./dom.js";
 import { cut, cutStart, inPoints, number, quantity, scoreAmount } from "./format.js";
 import { sortedTable } from "./table.js";
 
@@ -25,7 +25,7 @@ export function sensitivityPart(state) {
     if (!there.some(([field]) => field === kind)) kind = there[0]?.[0] ?? "score_lost";
     if (controls.dataset.key !== JSON.stringify([there, kind])) {
       controls.dataset.key = JSON.stringify([there, kind]);
-      fill(controls, there.length > 1 ? chooser("shown", there, kind, (chosen) => { kind = chosen; chart.draw(); }).element : null);
+      refill(controls, there.length > 1 ? chooser("shown", there, kind, (chosen) => { kind = chosen; chart.draw(); }).element : null);
     }
     const missing = sensitivity.layers.length * sensitivity.actions.length - sensitivity.cells.filter((cell) => cell[kind] !== null).length;
     fill(intro, cut(sensitivity.words, 600), missing ? ` ${number(missing)} cells were not measured (hatched).` : "");

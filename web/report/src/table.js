@@ -1,6 +1,6 @@
 // A table that can be sorted, filtered and paged: of 20,000 rows only a page is in the document.
 
-import { fill, h, hiddenText, scrollBox } from "./dom.js";
+import { fill, h, hiddenText, refill, scrollBox } from "./dom.js";
 import { cut, number } from "./format.js";
 
 const SEARCHED = 2000; // characters of a row that the filter reads
@@ -69,7 +69,7 @@ export function sortedTable({ caption, columns, noun, page = 25, mark = () => nu
   function show() {
     first = Math.max(0, Math.min(first, Math.floor((matching.length - 1) / page) * page));
     const shown = matching.slice(first, first + page);
-    fill(body, shown.map((row) => h("tr", { class: mark(row) }, columns.map((column, at) => cell(column, row, at)))));
+    refill(body, shown.map((row) => h("tr", { class: mark(row) }, columns.map((column, at) => cell(column, row, at)))));
     const from = matching.length === 0 ? "no" : matching.length > page ? `${number(first + 1)} to ${number(first + shown.length)} of ${number(matching.length)}` : number(matching.length);
     fill(told, `${from} ${noun}${matching.length < rows.length ? `, filtered from ${number(rows.length)}` : ""}`);
     pages.hidden = matching.length <= page;

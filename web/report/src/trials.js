@@ -78,18 +78,9 @@ function pinning(state) {
     name: "compare", value: (point) => state.pins.indexOf(point.id) + 1 || null, text: () => "",
     shown: (point) => {
       const at = state.pins.indexOf(point.id);
-      return h("button", { type: "button", class: "quiet small", "aria-pressed": String(at >= 0), "aria-label": `Pin ${cut(point.label, 60)}`, onclick: (event) => pinFrom(event, state, point.id) }, at < 0 ? "Pin" : "AB"[at]);
+      return h("button", { type: "button", class: "quiet small", "aria-pressed": String(at >= 0), "aria-label": `Pin ${cut(point.label, 60)}`, onclick: () => state.pin(point.id) }, at < 0 ? "Pin" : "AB"[at]);
     },
   };
-}
-
-/** The rows are made anew by a pin: the focus goes to the new button in the same place. */
-function pinFrom(event, state, id) {
-  const row = event.currentTarget.closest("tr");
-  const body = row.parentElement;
-  const at = [...body.children].indexOf(row);
-  state.pin(id);
-  body.children[at]?.querySelector("button.small")?.focus();
 }
 
 function stateWords(point) {
