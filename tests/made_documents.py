@@ -296,7 +296,7 @@ def hostile() -> Document:
             evil(point, long if at == 3 or point.id == whole.after.id else EVIL)
             for at, point in enumerate(whole.points)
         ),
-        named={**whole.named, EVIL: whole.points[0].id},
+        named={**whole.named, EVIL: whole.points[0].id, "constructor": whole.points[1].id},
         budget=replace(
             BUDGET, text=EVIL, limits=tuple(replace(o, words=EVIL) for o in BUDGET.limits)
         ),

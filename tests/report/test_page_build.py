@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from browser import NODE_MODULES
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "web" / "report"
@@ -35,6 +36,24 @@ def test_the_committed_page_is_what_the_sources_make(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr[-2000:]
     same = (tmp_path / "page.html").read_text(encoding="utf-8") == PAGE
     assert same, "shoestring/report/page.html is old: run `npm ci && npm run build` in web/report"
+
+
+def test_the_types_of_the_sources_agree() -> None:
+    node, checker = shutil.which("node"), NODE_MODULES / "typescript" / "bin" / "tsc"
+    if node is None or not checker.exists():
+        pytest.skip("typescript is not installed: run `npm ci` in tests/node")
+    if not (SOURCES / "node_modules" / "echarts").exists():
+        pytest.skip("ECharts is not installed: run `npm ci` in web/report")
+    options = "--allowJs --checkJs --noEmit --strict false --skipLibCheck --target es2022"
+    modules = "--module esnext --moduleResolution bundler --lib es2023,dom,dom.iterable"
+    ran = subprocess.run(
+        [node, str(checker), *options.split(), *modules.split(), "src/main.js"],
+        cwd=SOURCES,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
 
 
 def test_the_policy_admits_the_one_script_and_no_address() -> None:

@@ -48,8 +48,10 @@ function sumsBy(rows, key) {
 
 /** The hue of each section: those that every file has keep theirs. */
 function hueOf(bill) {
-  const others = [...new Set(bill.rows.map((row) => row.section))].filter((section) => !(section in HUES));
-  return new Map([...Object.entries(HUES), ...others.map((section, at) => [section, FURTHER[at % FURTHER.length]])]);
+  const others = [...new Set(bill.rows.map((row) => row.section))].filter((section) => !Object.hasOwn(HUES, section));
+  /** @type {[string, string][]} */
+  const further = others.map((section, at) => [section, FURTHER[at % FURTHER.length]]);
+  return new Map([...Object.entries(HUES), ...further]);
 }
 
 function treemap(bill, palette) {
@@ -96,15 +98,20 @@ const MOST = 24; // layers that are seen at once
 export function layersPart(state) {
   const intro = h("p", { class: "lead" });
   const box = chartBox("layers", "Bits for each number of every tensor; the table beside it has the same numbers");
-  const chart = chartIn(box, (palette, width) => bars(state.given.layers, palette, width));
+  const drawn = () => {
+    const real = state.given.layers.filter((layer) => layer.numbers > 1 && !/\bscalar\b/.test(layer.kind) && layer.tensor !== "constant");
+    return real.length ? real : state.given.layers;
+  };
+  const chart = chartIn(box, (palette, width) => bars(drawn(), palette, width));
   const table = sortedTable({ caption: "Layers and their bits", columns: LAYER_COLUMNS, noun: "tensors", page: 12 });
   const element = h("div", { class: "beside" }, h("div", {}, intro, box), table.element);
   function draw() {
     const { layers } = state.given;
     const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
     const numbers = layers.reduce((sum, layer) => sum + layer.numbers, 0);
-    fill(intro, `${number((8 * bytes) / (numbers || 1), 3)} bits for each of ${number(numbers)} numbers, measured in the file; a float32 has 32.`);
-    box.style.height = `${Math.min(layers.length, MOST) * BAR + 64}px`;
+    fill(intro, `${number((8 * bytes) / (numbers || 1), 3)} bits for each of ${number(numbers)} numbers, measured in the file; a float32 has 32.`,
+      drawn().length < layers.length ? ` ${count(layers.length - drawn().length, "scalar or constant", "scalars and constants")} in the table alone.` : "");
+    box.style.height = `${Math.min(drawn().length, MOST) * BAR + 64}px`;
     chart.draw();
     table.update(layers);
   }

@@ -73,7 +73,7 @@ function wake(element) {
  * `option`: makes ECharts' option from the palette; it is asked again when colours or width change.
  * Returns {draw, element, chart}: `draw` draws anew, `chart()` is ECharts' own, null until the first drawing.
  */
-export function chartIn(element, option, { eager = false, ready = () => {} } = {}) {
+export function chartIn(element, option, { eager = false, ready = (/** @type {any} */ _) => {} } = {}) {
   let chart = null;
   let width = 0;
   const shown = () => {

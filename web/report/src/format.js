@@ -72,6 +72,7 @@ function duration(seconds) {
   if (Math.abs(seconds) < 60) return `${number(seconds, 3)}${THIN}s`;
   const whole = Math.round(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  /** @type {[number, string][]} */
   const said = hours ? [[hours, "h"], [minutes, "min"]] : [[minutes, "min"], [rest, "s"]];
   return said.filter(([many]) => many > 0).map(([many, unit]) => `${number(many)}${THIN}${unit}`).join(" ");
 }
@@ -117,14 +118,22 @@ export function change(before, after, [less, more]) {
   return `${number(percent, 2)}${THIN}% ${word}`;
 }
 
-const COMPARATIVES = {
-  bytes: ["smaller", "larger"],
-  milliseconds: ["faster", "slower"],
-};
+const NAMES = new Map([
+  ["bytes", "size of the file"], ["milliseconds", "latency of a run"], ["seconds", "time to make this file"],
+  ["processor_seconds", "processor time for it"],
+]);
+
+/** What an axis is called where there is room for words. */
+export function rowName(axis) {
+  return NAMES.get(axis.field) ?? cut(axis.name, 32);
+}
+
+/** @type {Map<string, [string, string]>} */
+const COMPARATIVES = new Map([["bytes", ["smaller", "larger"]], ["milliseconds", ["faster", "slower"]]]);
 
 /** The two comparatives of a resource: fewer of it, more of it. */
 export function comparatives(field) {
-  return COMPARATIVES[field] ?? ["less", "more"];
+  return COMPARATIVES.get(field) ?? ["less", "more"];
 }
 
 /** "3 trials", "1 trial". */

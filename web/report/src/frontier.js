@@ -3,7 +3,7 @@
 import { chartIn } from "./charts.js";
 import { chooser, fill, h, ticker } from "./dom.js";
 import { count, cut, number, quantity } from "./format.js";
-import { chartOption } from "./frontier_option.js";
+import { chartOption, overlayOption } from "./frontier_option.js";
 import { tally, valueOf } from "./pareto.js";
 import { viewOf } from "./view.js";
 
@@ -17,10 +17,11 @@ const REACH = 28; // how near, in pixels, the mouse must come to a point
 export function frontierChart(state, announce) {
   const controls = h("div", { class: "controls" });
   const drawing = h("div", { class: "chart frontier", "aria-hidden": "true" });
+  const above = h("div", { class: "chart frontier above", "aria-hidden": "true" });
   const box = h("div", {
     class: "frontier-box", tabindex: "0", role: "application", "aria-roledescription": "chart",
     "aria-label": "Frontier of the points", "aria-describedby": "frontier-keys",
-  }, drawing);
+  }, drawing, above);
   const keys = h("p", { id: "frontier-keys", class: "hidden-text" },
     "Left and right arrow keys go along the frontier, Enter pins a point, Escape lets the pinned ones go. The table below has the same points.");
   const caption = h("p", { class: "caption", id: "frontier-caption" });
@@ -29,8 +30,9 @@ export function frontierChart(state, announce) {
 
   let spots = [];
   let view = null;
+  let key = "";
+  const overlay = chartIn(above, (palette, width) => overlayOption(state, view, palette, width), { eager: true });
   const chart = chartIn(drawing, (palette, width) => {
-    view = viewOf(state);
     spots = [];
     return chartOption(state, view, palette, width);
   }, {
@@ -90,17 +92,28 @@ export function frontierChart(state, announce) {
     box.hidden = !some;
     empty.hidden = some;
     controls.hidden = !state.drawable || state.given.points.length === 0;
-    if (some) chart.draw();
-    else fill(empty, whyEmpty(state));
+    if (some) {
+      view = viewOf(state);
+      key = viewKey(view);
+      chart.draw();
+      overlay.draw();
+    } else fill(empty, whyEmpty(state));
     fill(caption, captionOf(state, view));
   }
 
   state.listen((what) => {
     if (what === "axes") fillControls(controls, state);
-    draw();
+    // A pin may widen the picture; what is looked at never does.
+    const same = what === "active" || (what === "pins" && state.placed.length > 0 && viewKey(viewOf(state)) === key);
+    if (same && view !== null) overlay.draw();
+    else draw();
   });
   fillControls(controls, state);
   return { element, draw: () => { fillControls(controls, state); draw(); }, at: (id) => places().find((spot) => spot.id === id) };
+}
+
+function viewKey(view) {
+  return JSON.stringify([view.xRange, view.yRange, view.logarithmic, view.shown.length]);
 }
 
 /** The points that the arrow keys reach, from left to right in the picture. */

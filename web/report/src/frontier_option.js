@@ -7,34 +7,66 @@ import { logTicks } from "./view.js";
 
 const SHAPES = { before: "rect", delivered: "diamond" };
 
+const PLAIN = { type: "scatter", silent: true, animation: false };
+const LARGE = 300; // beaten points, above which they are one path and not a path each
+
+/** @typedef {ReturnType<typeof import("./view.js").viewOf>} View */
+
+function frame(width) {
+  const narrow = width < 480;
+  return { narrow, grid: { left: narrow ? 60 : 72, right: narrow ? 14 : 24, top: 14, bottom: 46, outerBoundsMode: "none" } };
+}
+
+/** Where a point lies, and whether the picture has it. */
+function placing(state, view) {
+  const at = (point) => [valueOf(point, state.xAxis), valueOf(point, state.yAxis)];
+  return { at, inside: (point) => at(point)[1] >= view.yRange[0] && at(point)[1] <= view.yRange[1] };
+}
+
 /**
- * ECharts' option of the frontier.
+ * ECharts' option of the frontier: axes, budget and points.
  * @param {import("./state.js").State} state
- * @param {ReturnType<import("./view.js").viewOf>} view
+ * @param {View} view
  */
 export function chartOption(state, view, palette, width) {
-  const narrow = width < 480;
-  const at = (point) => [valueOf(point, state.xAxis), valueOf(point, state.yAxis)];
-  const inside = (point) => at(point)[1] >= view.yRange[0] && at(point)[1] <= view.yRange[1];
+  const { narrow, grid } = frame(width);
+  const { at, inside } = placing(state, view);
   const front = state.front.filter(inside);
-  const plain = { type: "scatter", silent: true, animation: false };
+  const plain = PLAIN;
   return {
     textStyle: lettering(palette),
-    grid: { left: narrow ? 52 : 64, right: narrow ? 14 : 24, top: 14, bottom: 46, containLabel: false },
+    grid,
     xAxis: xAxis(state.xAxis, view, palette, narrow),
-    yAxis: yAxis(state.yAxis, view, palette),
+    yAxis: yAxis(state.yAxis, view, palette, narrow),
     series: [
       { ...plain, id: "region", data: [], markArea: region(state, view, palette, width - 90) },
-      { ...plain, id: "beaten", z: 2, symbolSize: 6, data: view.dim.map(at), itemStyle: { color: "transparent", borderColor: palette.muted, borderWidth: 1.2, opacity: 0.45 } },
+      { ...plain, id: "beaten", z: 2, symbolSize: 6, large: true, largeThreshold: LARGE, data: view.dim.map(at), itemStyle: { color: "transparent", borderColor: palette.muted, borderWidth: 1.2, opacity: 0.45 } },
       {
         id: "step", type: "line", step: "end", silent: true, showSymbol: false, z: 3, data: stairs(state, view, front.map(at)),
         lineStyle: { color: palette.accent, width: 1.5, opacity: 0.75 },
       },
       { ...plain, id: "front", z: 4, symbolSize: 9, data: front.map(at), itemStyle: { color: palette.accent, borderColor: palette.card, borderWidth: 1 } },
       special(state, view, palette, at, inside, plain),
-      looked(state, view, palette, at, inside, plain, narrow ? 24 : 48),
-      pinned(state, palette, at, inside, plain),
     ],
+  };
+}
+
+/**
+ * ECharts' option of what lies above the points: the one that is looked at, and the pinned ones. It is a chart of its own, on the same axes,
+ * so that a mouse which goes over a thousand points does not draw them all again and again.
+ * @param {import("./state.js").State} state
+ * @param {View} view
+ */
+export function overlayOption(state, view, palette, width) {
+  const { narrow, grid } = frame(width);
+  const { at, inside } = placing(state, view);
+  const hidden = { show: false, splitLine: { show: false } };
+  return {
+    textStyle: lettering(palette),
+    grid,
+    xAxis: { ...hidden, type: view.logarithmic ? "log" : "value", min: view.xRange[0], max: view.xRange[1] },
+    yAxis: { ...hidden, type: "value", min: view.yRange[0], max: view.yRange[1] },
+    series: [looked(state, view, palette, at, inside, PLAIN, narrow ? 24 : 48), pinned(state, palette, at, inside, PLAIN)],
   };
 }
 
@@ -70,18 +102,19 @@ function thin(ticks, most) {
   return ticks.filter((_, at) => at % every === 0);
 }
 
-function yAxis(axis, view, palette) {
+function yAxis(axis, view, palette, narrow) {
   const style = axisStyle(palette);
   return {
     ...style,
     type: "value", min: view.yRange[0], max: view.yRange[1], interval: view.yStep,
-    name: title(axis), nameLocation: "middle", nameGap: 46,
+    name: title(axis), nameLocation: "middle", nameGap: narrow ? 44 : 54,
     axisLabel: { ...style.axisLabel, formatter: (value) => short(value, axis.unit) },
   };
 }
 
 /** What the budget admits, as far as it says something of these axes. */
 function region(state, view, palette, plot) {
+  /** @type {[number, number][]} */
   const spans = [[view.xRange, view.xLimits], [view.yRange, view.yLimits]].map(([[low, high], limits]) => [
     limits.least === null ? low : Math.max(low, limits.least), limits.most === null ? high : Math.min(high, limits.most),
   ]);
@@ -106,8 +139,9 @@ function region(state, view, palette, plot) {
 /** Where the name of the region has room: in it, or on its right or left. */
 function beside([low, high], view, plot, words) {
   const [left, right] = [low, high].map((x) => plot * share(x, view));
-  if (right - left > needed(words)) return { position: "insideBottomLeft", distance: 6 };
-  return plot - right > needed(words) ? { position: "right", distance: 4 } : { position: left > needed(words) ? "left" : "inside", distance: 4 };
+  if (right - left > needed(words)) return { position: "insideTopLeft", distance: 6 };
+  if (plot - right > needed(words)) return { position: ["100%", 4], offset: [5, 0] };
+  return left > needed(words) ? { position: [0, 4], align: "right", offset: [-5, 0] } : { position: "insideTop", distance: 4 };
 }
 
 /** About how many pixels words take. */
@@ -133,7 +167,7 @@ function special(state, view, palette, at, inside, plain) {
       value: at(point), symbol, symbolSize: delivered ? 17 : before ? 12 : 13,
       itemStyle: { color: before && !delivered ? palette.card : palette.accent, borderColor: before ? palette.ink : palette.card, borderWidth: before ? 2 : 1.5 },
       label: {
-        show: true, formatter: names.join(", "), ...side(at(point), view), distance: 9,
+        show: true, formatter: names.map((name) => cut(name, 24)).join(", "), ...side(at(point), view), distance: 9,
         color: palette.ink, fontWeight: delivered ? 700 : 500, fontSize: 12.5,
         backgroundColor: palette.card, padding: [1, 4], borderRadius: 3,
       },

@@ -1,7 +1,7 @@
 // The three answers: what was got, what it cost, and whether the budget is kept.
 
 import { h, fill } from "./dom.js";
-import { change, comparatives, count, cut, difference, inPoints, number, quantity, range, scoreAmount } from "./format.js";
+import { change, comparatives, count, cut, difference, inPoints, number, quantity, range, rowName, scoreAmount } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 
@@ -68,6 +68,7 @@ function fileWords(given) {
   const total = given.bill?.total;
   const numbers = given.layers.reduce((sum, layer) => sum + layer.numbers, 0);
   const bits = given.layers.reduce((sum, layer) => sum + 8 * layer.bytes, 0);
+  /** @type {{text: string, strong?: boolean}[]} */
   const said = total === undefined ? [] : [{ text: `${number(total)} bytes`, strong: true }];
   if (numbers) {
     said.push({ text: count(given.layers.length, "tensor") });
@@ -132,7 +133,7 @@ function resourceRow(axis, before, after) {
   const was = before?.costs[axis.field];
   const is = after.costs[axis.field];
   const changed = was === undefined ? "" : change(was, is, comparatives(axis.field));
-  return row(cut(axis.name, 30), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
+  return row(rowName(axis), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
 }
 
 /** A value with its interval below it, where one was measured. */

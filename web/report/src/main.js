@@ -57,8 +57,9 @@ function begin() {
     at("else").hidden = !choices;
     at("point").hidden = !choices || state.current === null;
     at("compare").hidden = !choices || state.byId.size < 2;
-    at("top").hidden = at("got").hidden && !choices;
-    at("top").classList.toggle("alone", at("got").hidden);
+    const alone = Boolean(at("got").hidden);
+    at("top").hidden = alone && !choices;
+    at("top").classList.toggle("alone", alone);
     if (choices) {
       chart.draw();
       points();
@@ -66,8 +67,8 @@ function begin() {
     drawParts();
   }
 
-  draw();
   themeButton(at("theme"));
+  draw();
   addEventListener("beforeprint", drawAllNow);
   if (state.given.live) {
     fill(at("reach"), "This page asks the server that sent it for news, and nobody else.");

@@ -38,6 +38,17 @@ export function frontierOf(points, x, y) {
   return kept.map((one) => one.point);
 }
 
+/**
+ * The points that are worth a place on the frontier of a score: those that keep at least half of what the model had that came in, as
+ * `shoestring frontier` has it, or all where none does.
+ */
+export function useful(points, y, before) {
+  const base = before === null ? null : valueOf(before, y);
+  if (base === null || y.better !== "higher") return points;
+  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= base - 0.5 * Math.abs(base));
+  return kept.length ? kept : points;
+}
+
 /** The axes of a document: those of resources and those of scores. */
 export function axisOf(given, field) {
   return [...given.resources, ...given.scores].find((axis) => axis.field === field);
@@ -54,7 +65,7 @@ export function limitsOn(given, axis) {
 
 /**
  * What is given of y for each unit of x between two points, for a sentence: null where one of both is not worse and the other not better.
- * @returns {{better: Point, dearer: Point, saved: number, lost: number} | null} the second saves on x and loses on y
+ * @returns {{from: Point, to: Point, saved: number, lost: number} | null} `to` saves on x and loses on y
  */
 export function exchange(a, b, x, y) {
   const [xs, ys] = [x, y].map((axis) => [valueOf(a, axis), valueOf(b, axis)]);

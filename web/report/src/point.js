@@ -1,11 +1,13 @@
 // The point that is looked at, and two pinned ones side by side.
 
 import { commandBox, fill, h } from "./dom.js";
-import { change, comparatives, cut, difference, inPoints, number, quantity, range, scoreAmount } from "./format.js";
+import { change, comparatives, cut, difference, inPoints, number, quantity, range, rowName, scoreAmount } from "./format.js";
 import { exchange, valueOf } from "./pareto.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("../document.d.ts").Point} Point */
+
+const STEP = 220; // characters of a step that are shown at once
 
 /** What is known of the point that is looked at. */
 export function showDetails(element, state) {
@@ -37,17 +39,17 @@ function badges(state, point) {
 
 /** The chain, a step a line. */
 function steps(point) {
-  const whole = point.technique && !(point.steps.length === 1 && point.steps[0] === point.technique);
+  const settings = point.technique || (point.steps.some((step) => step.length > STEP) ? point.steps.join(", ") : "");
   return h("div", { class: "chain" },
     point.steps.length
       ? h("ol", { class: "steps" }, point.steps.map((step) => h("li", {}, stepOf(step))))
       : h("p", { class: "muted" }, "No technique."),
-    whole ? h("details", {}, h("summary", {}, "All settings"), h("code", { class: "whole" }, cut(point.technique, 4000))) : null);
+    settings ? h("details", {}, h("summary", {}, "All settings"), h("code", { class: "whole" }, cut(settings, 4000))) : null);
 }
 
 /** The name of a technique, and its settings fainter. */
 function stepOf(step) {
-  const [name, ...settings] = cut(step, 220).split(/(?=\()/);
+  const [name, ...settings] = cut(step, STEP).split(/(?=\()/);
   return h("code", {}, h("b", {}, name), settings.length ? h("span", { class: "muted" }, settings.join("")) : null);
 }
 
@@ -56,7 +58,7 @@ function values(state, point) {
   const rows = [];
   for (const axis of [...given.resources, ...given.scores]) {
     const value = valueOf(point, axis);
-    if (value !== null) rows.push([cut(axis.name, 32), quantity(value, axis.unit), spread(state, point, axis)]);
+    if (value !== null) rows.push([rowName(axis), quantity(value, axis.unit), spread(state, point, axis)]);
   }
   const unit = given.scores[0]?.unit ?? "";
   if (point.test !== null) rows.push([`${cut(given.scores[0]?.name ?? "score", 24)} (test)`, quantity(point.test, unit), ""]);
@@ -117,14 +119,14 @@ function table(state, [a, b]) {
     const both = left !== null && right !== null;
     const apart = both ? difference(right - left, score && !inPoints(axis.unit) ? "score" : axis.unit) : "";
     const factor = both && !score ? change(left, right, comparatives(axis.field)) : "";
-    rows.push([axis.name, quantity(left, axis.unit), quantity(right, axis.unit), apart, factor === "the same" ? "" : factor]);
+    rows.push([rowName(axis), quantity(left, axis.unit), quantity(right, axis.unit), apart, factor === "the same" ? "" : factor]);
   }
   return h("table", { class: "two" },
     h("caption", { class: "hidden-text" }, "The two pinned points"),
     h("thead", {}, h("tr", {}, h("td", {}), h("th", { scope: "col" }, "A"), h("th", { scope: "col" }, "B"), h("th", { scope: "col" }, "B against A"))),
     h("tbody", {},
       h("tr", {}, h("th", { scope: "row" }, "made by"), [a, b].map((point) => h("td", { class: "words" }, cut(point.label, 70))), h("td", {})),
-      rows.map(([name, left, right, apart, factor]) => h("tr", {}, h("th", { scope: "row" }, cut(name, 32)),
+      rows.map(([name, left, right, apart, factor]) => h("tr", {}, h("th", { scope: "row" }, name),
         h("td", {}, left), h("td", {}, right), h("td", {}, apart, factor ? h("small", {}, factor) : null)))));
 }
 
@@ -139,7 +141,7 @@ function rate(state, [a, b]) {
   const saved = quantity(found.saved, xAxis.unit);
   const unit = inPoints(yAxis.unit) ? 0.01 : 1;
   const each = quantity((found.saved / found.lost) * unit, xAxis.unit);
-  const what = inPoints(yAxis.unit) ? "each point" : `each 1 of ${cut(yAxis.name, 30)}`;
+  const what = inPoints(yAxis.unit) ? `each point of ${cut(yAxis.name, 30)}` : `each 1 of ${cut(yAxis.name, 30)}`;
   return h("p", { class: "rate" }, `From ${letter(found.from)} to ${letter(found.to)}: ${saved} of ${cut(xAxis.name, 30)} saved for ${lost} of ${cut(yAxis.name, 30)}, `,
     h("strong", {}, `${each} for ${what}`), ".");
 }

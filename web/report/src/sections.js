@@ -2,7 +2,7 @@
 
 import { billPart, layersPart } from "./bill.js";
 import { commandBox, fill, h } from "./dom.js";
-import { cut, quantity } from "./format.js";
+import { cut, difference, inPoints, quantity } from "./format.js";
 import { sensitivityPart } from "./sensitivity.js";
 import { frontierTable, ledgerTable, trialTable } from "./trials.js";
 
@@ -18,7 +18,7 @@ export const PARTS = [
     there: (given) => given.points.some((point) => point.state === "ok") && given.resources.length > 0 && given.scores.length > 0,
     data: (given) => [given.points, given.resources, given.scores, given.named],
   },
-  { id: "rates", name: "Exchange rates", make: ratesPart, there: (given) => given.rates.length > 0, data: (given) => [given.rates, given.points] },
+  { id: "rates", name: "Exchange rates", make: ratesPart, there: (given) => given.rates.length > 0, data: (given) => [given.rates, given.points, given.scores] },
   { id: "bill", name: "Where the bytes go", make: billPart, there: (given) => (given.bill?.rows.length ?? 0) > 0, data: (given) => given.bill },
   { id: "layers", name: "Bits of every layer", make: layersPart, there: (given) => given.layers.length > 0, data: (given) => given.layers },
   {
@@ -72,9 +72,14 @@ function begin(part, element, state) {
 function ratesPart(state) {
   const element = h("ul", { class: "rates" });
   const called = (id) => cut(state.byId.get(id)?.label ?? id, 80);
-  const words = (rate) => `${quantity(rate.given, rate.given_unit)} for ${quantity(rate.got, rate.got_unit)}`;
+  const words = (rate) => {
+    const unit = state.given.scores[0]?.unit;
+    const points = rate.got_unit === "score" && inPoints(unit);
+    if (rate.words && !points) return cut(rate.words, 300);
+    return `${difference(rate.given, rate.given_unit)} buy ${points ? difference(rate.got, unit) : quantity(rate.got, rate.got_unit)}`;
+  };
   const draw = () => fill(element, state.given.rates.map((rate) => h("li", {},
-    h("strong", {}, cut(rate.words, 300) || words(rate)), h("span", { class: "pair" }, `, from ${called(rate.from)} to ${called(rate.to)}`))));
+    h("strong", {}, words(rate)), h("span", { class: "pair" }, `, from ${called(rate.from)} to ${called(rate.to)}`))));
   return { element, draw };
 }
 

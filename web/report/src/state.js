@@ -1,6 +1,6 @@
 // What the reader chose. It outlives the documents that a server sends.
 
-import { axisOf, frontierOf, placed } from "./pareto.js";
+import { axisOf, frontierOf, placed, useful } from "./pareto.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 /** @typedef {import("../document.d.ts").Point} Point */
@@ -22,6 +22,7 @@ export class State {
 
   /** Another document, which keeps the choices as far as it can. */
   take(given) {
+    for (const point of allPoints(given)) bare(point);
     this.given = withFractions(given);
     this.byId = new Map(allPoints(given).map((point) => [point.id, point]));
     this.names = namesOf(given);
@@ -38,7 +39,7 @@ export class State {
     this.drawable = this.xAxis !== null && this.yAxis !== null;
     const points = [...this.byId.values()];
     this.placed = this.drawable ? points.filter((point) => placed(point, this.xAxis, this.yAxis)) : [];
-    this.front = this.drawable ? frontierOf(given.points, this.xAxis, this.yAxis) : [];
+    this.front = this.drawable ? frontierOf(useful(given.points, this.yAxis, given.before), this.xAxis, this.yAxis) : [];
     this.onFront = new Set(this.front.map((point) => point.id));
   }
 
@@ -78,6 +79,11 @@ export class State {
     this.pins = [];
     this.tell("pins");
   }
+}
+
+/** What was measured has the names that tasks give it, and one may be "constructor". */
+function bare(point) {
+  for (const values of [point.costs, point.scores, point.intervals]) Object.setPrototypeOf(values, null);
 }
 
 /** Scores that lie between 0 and 1 are told as fractions, and their differences in points, as the command line does. */

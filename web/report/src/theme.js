@@ -17,11 +17,11 @@ function kept() {
 export function themeButton(button) {
   let chosen = ["light", "dark"].includes(kept()) ? kept() : null;
   const dark = () => (chosen ?? (system.matches ? "dark" : "light")) === "dark";
-  function show() {
+  function show(again = true) {
     document.documentElement.dataset.theme = dark() ? "dark" : "light";
     button.textContent = dark() ? "Light" : "Dark";
     button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
-    redrawAll();
+    if (again) redrawAll();
   }
   button.addEventListener("click", () => {
     chosen = dark() ? "light" : "dark";
@@ -32,6 +32,6 @@ export function themeButton(button) {
     }
     show();
   });
-  system.addEventListener("change", show);
-  show();
+  system.addEventListener("change", () => show());
+  show(false); // before anything is drawn
 }

@@ -2,7 +2,7 @@
 
 import { limitsOn, valueOf } from "./pareto.js";
 
-const MOST_DRAWN = 2000; // beaten points, above which a browser becomes slow
+const MOST_DRAWN = 5000; // beaten points, above which a browser becomes slow
 const NEAR = 0.1; // share of the best score that a point of the frontier may lose and still be in the picture
 
 /**
@@ -22,7 +22,7 @@ export function viewOf(state) {
     // A limit far away from every point would leave the points no room.
     if (limit !== null && limit > 0 && limit < x.high * 4 && limit > x.low / 4) widen(x, limit);
   }
-  const [xRange, xStep] = logarithmic ? [paddedLog(x), null] : rounded(x, 0.04, Infinity);
+  const [xRange, xStep] = logarithmic ? /** @type {[[number, number], null]} */ ([paddedLog(x), null]) : rounded(x, 0.04, Infinity);
   const matters = (point) => state.onFront.has(point.id) || state.names.has(point.id) || state.pins.includes(point.id);
   const beaten = inside.filter((point) => !matters(point));
   const step = Math.ceil(beaten.length / MOST_DRAWN);
@@ -82,7 +82,10 @@ function most(axis, { high }) {
   return high <= 1 && ["fraction", "%"].includes(axis.unit) ? 1 : Infinity;
 }
 
-/** A range that ends at ticks, with room for the marks, and the distance between its ticks. */
+/**
+ * A range that ends at ticks, with room for the marks, and the distance between its ticks.
+ * @returns {[[number, number], number]}
+ */
 function rounded(span, share, ceiling) {
   const [low, high] = padded(span, share);
   const rough = (high - low) / 5;
