@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from shoestring.artifact import save
 from shoestring.core import Budget, Cost
 from shoestring.kit import Study, Trial
 from shoestring.plan.frontier import Frontier
@@ -16,6 +17,19 @@ from shoestring.plan.weighing import in_time_of
 
 NOTE = "search.json"
 """The file in that folder that describes the search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """How long a run of both files takes, timed in alternation when the search had ended.
+
+    `sha256`: the digest of the delivered file.
+    `before`, `after`: milliseconds as (low, median, high): the quartiles.
+    """
+
+    sha256: str
+    before: tuple[float, float, float]
+    after: tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +45,7 @@ class KeptSearch:
     `budget`: as it was given; `limits` is the same in numbers, without the time.
     `command`: the words of the command that searched; () where it is not known.
     `ledger`: the path of its ledger, relative to the folder; None where it is not known.
+    `timed`: how long both files run; None where nobody timed them.
     """
 
     study: Study
@@ -44,6 +59,7 @@ class KeptSearch:
     limits: Budget
     command: tuple[str, ...]
     ledger: str | None
+    timed: Timed | None
 
     def read(self, trial: Trial) -> bytes:
         """The bytes of the file of a trial, or of the original."""
@@ -79,6 +95,7 @@ def kept_search(folder: Path) -> KeptSearch:
         )
         command = tuple(map(str, note.get("command", ())))
         file, name, ledger = str(note["original"]), str(note["name"]), note.get("ledger")
+        timed = Timed(**note["timed"]) if note.get("timed") else None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
     trials = study.trials()
@@ -98,7 +115,15 @@ def kept_search(folder: Path) -> KeptSearch:
         limits=limits,
         command=command,
         ledger=None if ledger is None else str(ledger),
+        timed=timed,
     )
+
+
+def note_timed(folder: Path, timed: Timed) -> None:
+    """Add to what a search left in its folder how long a run of both files takes."""
+    path = folder / NOTE
+    note = json.loads(path.read_bytes())
+    save(path, json.dumps({**note, "timed": asdict(timed)}, indent=1).encode())
 
 
 def _has_score(trial: Trial) -> bool:

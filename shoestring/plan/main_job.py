@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shlex
@@ -25,6 +26,7 @@ from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import duration
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.folder import check_not_searched
+from shoestring.plan.kept import Timed, note_timed
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.weighing import NOT_REACHED
 
@@ -323,6 +325,9 @@ def _report(
     )
     graphs = by_entry(read_model(outcome.reference)).values()
     data = outcome.file.read_bytes()
+    quartiles = [(one.low, one.median, one.high) for one in timings]
+    digest = hashlib.sha256(data).hexdigest()
+    note_timed(outcome.folder, Timed(sha256=digest, before=quartiles[0], after=quartiles[1]))
     before = proof(outcome.reference, task, note="uncompressed", **settings)
     after = proof(outcome.file, task, note=note, **settings)
     return Report(

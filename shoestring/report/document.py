@@ -75,7 +75,8 @@ State = Literal["ok", "failed", "nan"]
 class Point:
     """A file that was measured.
 
-    `label`: the short form of the chain; `technique`: the whole; `steps`: its techniques.
+    `label`: the short form of the chain; `steps`: the techniques of the chain, one by one.
+    `technique`: what it was made by, where there are no steps.
     `costs`, `scores`: what was measured, by the fields of axes; `intervals`: (low, high) of what is
         noisy.
     `error`: the standard error of the difference of its score from the model that came in.
@@ -83,6 +84,7 @@ class Point:
         without a budget.
     `number`: by which `shoestring frontier --pick` knows it; None for points off the frontier.
     `test`: its score on test data, where a ledger has it.
+    `sha256`: the digest of its file, of points that can be picked or were delivered.
     """
 
     id: str
@@ -163,7 +165,10 @@ class Sensitivity:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerRow:
-    """A row of a ledger; see `core.Row`."""
+    """A row of a ledger; see `core.Row`.
+
+    `technique`: the whole chain; "" where a point of the document has the same steps.
+    """
 
     id: int
     time: float
@@ -288,6 +293,11 @@ def finite(value: Any) -> float | None:
         return value if math.isfinite(value) else None
     except OverflowError:  # an integer beyond all floating-point numbers
         return None
+
+
+def rounded(value: float, digits: int = 6) -> float:
+    """A measured number without digits that nobody measured; integers stay as they are."""
+    return value if isinstance(value, int) else float(f"{value:.{digits}g}")
 
 
 def clipped(text: str, most: int = LONGEST) -> str:

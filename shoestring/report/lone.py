@@ -51,7 +51,7 @@ def document_of_file(path: Path, ledger: Path | None = None, notes: Sequence[str
     )
     before = None if made is None else origin_of(made, tests)
     points = (after,) if before is None else (before, after)
-    shown, left_out = shown_rows(rows, {contents.sha256})
+    shown, left_out = shown_rows(rows, points, {contents.sha256})
     said = [*notes, left_out]
     if before is None:
         said.append(
@@ -101,7 +101,7 @@ def document_of_ledger(path: Path) -> Document:
     shown, sample = sampled(
         points, {*frontier, *([after.id] if after else []), *([before.id] if before else [])}
     )
-    table, left_out = shown_rows(rows)
+    table, left_out = shown_rows(rows, shown)
     by_id = {point.id: point for point in points}
     last = rows[-1] if rows else None
     return Document(

@@ -89,6 +89,6 @@ def sampled(points: Sequence[Point], wanted: set[str]) -> tuple[tuple[Point, ...
     some = {rest[index * len(rest) // room].id for index in range(room)}
     shown = tuple(point for point in points if point.id in wanted or point.id in some)
     return shown, (
-        f"{len(points):,} files were tried, and {len(shown):,} are shown: the frontier, the named "
-        "ones and what was delivered, and others evenly in the order in which they were tried."
+        f"Of {len(points):,} points {len(shown):,} are shown: the frontier, the named ones, what "
+        "was delivered, and others evenly in the order in which they were tried."
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from shoestring.core.resource import RESOURCES
-from shoestring.report.document import Point, Rate
+from shoestring.report.document import Point, Rate, rounded
 
 _UNITS = {resource.field: resource.unit for resource in RESOURCES}
 
@@ -24,8 +24,8 @@ def rates_of(points: Sequence[Point], field: str) -> tuple[Rate, ...]:
                 start=start.id,
                 end=end.id,
                 words=f"{more} {unit} buy {got:+.4f}".replace("  ", " "),
-                given=given,
-                got=got,
+                given=rounded(given),
+                got=rounded(got),
                 given_unit=unit,
                 got_unit="score",
             )

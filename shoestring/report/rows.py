@@ -8,12 +8,14 @@ from pathlib import Path
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import Ledger, Row
 from shoestring.core.technique import gist, steps_of
-from shoestring.report.document import LedgerRow, Point, finite
+from shoestring.report.document import LedgerRow, Point, finite, rounded
 
 LEDGER = "shoestring.ledger"
 """The name that a ledger has where nobody gives another."""
 MOST_ROWS = 1000
 """Rows that a page shows at most."""
+_DIGITS = {"seconds": 4, "processor_seconds": 4}
+"""Digits that are shown of these costs."""
 
 
 def ledger_beside(path: Path, named: Path | None) -> Path | None:
@@ -42,13 +44,26 @@ def rows_of(ledger: Path, digests: Collection[str]) -> list[Row]:
     return [row for row in rows if row.id in wanted]
 
 
+def chain_of(steps: Sequence[str]) -> str:
+    """The repr of the chain of some techniques."""
+    return f"chain({', '.join(steps)})"
+
+
+def beyond_steps(technique: str) -> str:
+    """The repr of a chain; "" where its steps say the same, as they do unless it is damaged."""
+    steps = steps_of(technique)
+    return "" if steps and technique == chain_of(steps) else technique
+
+
 def shown_rows(
-    rows: Sequence[Row], wanted: Collection[str] = ()
+    rows: Sequence[Row], points: Sequence[Point], wanted: Collection[str] = ()
 ) -> tuple[tuple[LedgerRow, ...], str]:
     """The rows as a page shows them, and a sentence about those that are left out, or "".
 
     The newest `MOST_ROWS` are shown, and those of the files with the `wanted` digests.
+    `points`: of the same page, whose chains are not written twice.
     """
+    known = {chain_of(point.steps) for point in points if point.steps}
     newest = rows[-MOST_ROWS:]
     shown = [row for row in rows[:-MOST_ROWS] if row.sha256 in wanted] + list(newest)
     note = ""
@@ -56,15 +71,15 @@ def shown_rows(
         note = (
             f"The ledger has {len(rows):,} rows of this, and the newest {len(shown):,} are shown."
         )
-    return tuple(map(_shown, shown)), note
+    return tuple(_shown(row, known) for row in shown), note
 
 
-def _shown(row: Row) -> LedgerRow:
+def _shown(row: Row, known: Collection[str]) -> LedgerRow:
     return LedgerRow(
         id=row.id or 0,
         time=finite(row.time) or 0.0,
         kind=row.kind,
-        technique=row.technique,
+        technique="" if row.technique in known else row.technique,
         gist=gist(row.technique) if row.technique else "",
         task=row.task,
         seed=row.seed,
@@ -81,7 +96,11 @@ def _shown(row: Row) -> LedgerRow:
 
 def costs_of(cost: Cost) -> dict[str, float]:
     """What was measured of a cost, as finite numbers."""
-    return {field: value for field, value in cost.measured().items() if finite(value) is not None}
+    return {
+        field: rounded(value, _DIGITS.get(field, 6))
+        for field, value in cost.measured().items()
+        if finite(value) is not None
+    }
 
 
 def scores_of(score: float | None, by_name: Mapping[str, float]) -> dict[str, float]:
@@ -107,13 +126,13 @@ def point_of(row: Row, tests: dict[str, float]) -> Point:
     return Point(
         id=f"row-{row.id}",
         label=gist(row.technique),
-        technique=row.technique,
+        technique=beyond_steps(row.technique),
         steps=tuple(steps_of(row.technique)),
         state="failed" if unfinished else "nan" if score is None else "ok",
         costs=costs_of(row.cost_after),
         scores=scores_of(row.score_after, row.scores_after),
         test=tests.get(row.sha256 or ""),
-        minutes=None if seconds is None else seconds / 60,
+        minutes=None if seconds is None else rounded(seconds / 60, 4),
         seed=row.seed,
         sha256=row.sha256,
         note=row.note,

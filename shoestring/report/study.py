@@ -27,7 +27,7 @@ from shoestring.report.rates import rates_of
 from shoestring.report.rows import ledger_beside, rows_of, shown_rows, tests_of
 from shoestring.report.study_notes import about_budget, about_file, about_trials, of_another
 from shoestring.report.tables import sensitivity_in
-from shoestring.report.trial_points import ORIGINAL, named_trials, points_of
+from shoestring.report.trial_points import BEFORE, PACKED, named_trials, points_of, with_times
 
 _VERSIONS = ("python", "shoestring", "torch", "onnxruntime", "numpy", "constriction")
 """Of the versions of a trial, those of packages."""
@@ -86,7 +86,7 @@ class _Found:
         digest, search = self.contents.sha256, self.search
         same = [(name, trial) for name, trial in named_trials(search) if trial.sha256 == digest]
         if digest == self.origin:
-            same.append((ORIGINAL, search.original))
+            same.append((PACKED, search.original))
         key: Any = better(search.limits, search.frontier.base)
         return min(same, key=lambda pair: key(pair[1]), default=None)
 
@@ -94,13 +94,13 @@ class _Found:
         """The ids of the frontier on the first axes, of files that are still there."""
         held = {id(trial) for trial in self.search.held}
         there = [name for name, trial in named_trials(self.search) if id(trial) in held]
-        known = [points[name] for name in (ORIGINAL, *there)]
+        known = [points[name] for name in (PACKED, *there)]
         base = self.search.frontier.base
         return frontier_ids(known, self.search.frontier.fields[0], least=base - 0.5 * abs(base))
 
     def named(self) -> dict[str, str]:
         """The ids of the points that have a name, by name."""
-        pairs = [(ORIGINAL, self.search.original), *named_trials(self.search)]
+        pairs = [(PACKED, self.search.original), *named_trials(self.search)]
         ids = {id(trial): name for name, trial in pairs}
         return {name: ids[id(trial)] for name, trial in self.search.frontier.named().items()}
 
@@ -121,6 +121,8 @@ def _document(found: _Found, notes: list[str]) -> Document:
     rows = found.rows()
     tests = tests_of(rows)
     points = points_of(search, found.origin, tests.get(found.origin))
+    if contents is not None and delivered is not None:
+        points = with_times(points, search.timed, delivered[0], contents.sha256)
     if after := _after(found, delivered, points, tests):
         points[after.id] = after
     trial = None if delivered is None else delivered[1]
@@ -131,9 +133,9 @@ def _document(found: _Found, notes: list[str]) -> Document:
     notes += [*about_budget(search, trial, found.working), *about_trials(search, found.working)]
     frontier, named = found.frontier(points), found.named()
     numbered = [point.id for point in points.values() if point.number is not None]
-    wanted = {ORIGINAL, *frontier, *numbered, *named.values(), *([after.id] if after else [])}
+    wanted = {BEFORE, PACKED, *frontier, *numbered, *named.values(), *([after.id] if after else [])}
     shown, sample = sampled([*points.values()], wanted)
-    table, left_out = shown_rows(rows, {contents.sha256} if contents else ())
+    table, left_out = shown_rows(rows, shown, {contents.sha256} if contents else ())
     sensitivity = sensitivity_in(found.folder, found.origin, notes.append)
     made = trial if trial is not None and trial.versions else _newest(search)
     return Document(
@@ -143,7 +145,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
         notes=tuple(filter(None, [*notes, sample, left_out])),
         resources=resource_axes([*points.values()], search.frontier.fields),
         scores=score_axes([*points.values()]),
-        before=points[ORIGINAL],
+        before=points[BEFORE],
         after=after,
         points=shown,
         frontier=frontier,
@@ -197,7 +199,7 @@ def _after(
         return None
     digest = found.contents.sha256
     if delivered is not None:
-        return replace(points[delivered[0]], test=tests.get(digest))
+        return replace(points[delivered[0]], test=tests.get(digest), sha256=digest)
     return Point(
         id="file",
         label=found.file.name,

@@ -5,38 +5,81 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from shoestring.core import Cost
 from shoestring.core.technique import gist, steps_of
 from shoestring.kit import Trial
-from shoestring.plan.kept import KeptSearch
+from shoestring.plan.kept import KeptSearch, Timed
 from shoestring.plan.verdict import judge
-from shoestring.report.document import Point, State, finite
-from shoestring.report.rows import costs_of, scores_of
+from shoestring.report.document import Point, State, finite, rounded
+from shoestring.report.rows import beyond_steps, costs_of, scores_of
 
-ORIGINAL = "before"
-"""The id of the model that came in."""
+BEFORE, PACKED = "before", "packed"
+"""The ids of the model that came in, at 4 bytes for each number, and of its file."""
 _NOT_A_NUMBER = "the score is "
 """The start of the note of a trial whose score is no number."""
 
 
 def points_of(search: KeptSearch, digest: str, test: float | None) -> dict[str, Point]:
-    """The points of a search by id: first the model that came in, then trials as they finished.
+    """The points of a search by id: the model that came in, its file, trials as they finished.
 
     `digest`: of the file of the model that came in; "" where it is gone.
     `test`: the score of that on test data, where it is known.
     """
     numbers = {id(trial): number for number, trial in enumerate(search.frontier.points, 1)}
-    size = search.frontier.bytes_before
-    first = replace(
-        _point(ORIGINAL, search.original, search, numbers),
-        label="as it came in",
+    packed = replace(
+        _point(PACKED, search.original, search, numbers),
+        label="as a file, without loss",
         sha256=digest or None,
         test=test,
         seed=None,
         fidelity=None,
-        note=f"4 bytes for each of its numbers are {size:,} B" if size else "",
+    )
+    size = search.frontier.bytes_before
+    before = replace(
+        packed,
+        id=BEFORE,
+        label="as it came in",
+        costs={**packed.costs, "bytes": size or packed.costs["bytes"]},
+        fits=_fits(search, came_in(search)),
+        number=None,
+        note="" if not size else "its bytes are 4 for each of its numbers",
     )
     points = [_point(name, trial, search, numbers) for name, trial in named_trials(search)]
-    return {point.id: point for point in [first, *points]}
+    return {point.id: point for point in [before, packed, *points]}
+
+
+def came_in(search: KeptSearch) -> Trial:
+    """The model that came in as a trial, at 4 bytes for each of its numbers."""
+    size = search.frontier.bytes_before
+    cost = search.original.cost
+    return replace(search.original, cost=cost | Cost(bytes=size) if size else cost)
+
+
+def with_times(
+    points: dict[str, Point], timed: Timed | None, delivered: str, digest: str
+) -> dict[str, Point]:
+    """The points, those of the model that came in and of the delivered file with their times.
+
+    They are as they were where trials have times of their own, and where the times are of another
+    file.
+
+    `delivered`: the id of the point of the delivered file, which has that `digest`.
+    """
+    if timed is None or timed.sha256 != digest:
+        return points
+    if any("milliseconds" in point.costs for point in points.values()):
+        return points
+    times = {BEFORE: timed.before, PACKED: timed.before, delivered: timed.after}
+    return points | {name: _timed(points[name], *time) for name, time in times.items()}
+
+
+def _timed(point: Point, low: float, median: float, high: float) -> Point:
+    """A point with the milliseconds of a run of its file."""
+    return replace(
+        point,
+        costs={**point.costs, "milliseconds": median},
+        intervals={**point.intervals, "milliseconds": (low, high)},
+    )
 
 
 def named_trials(search: KeptSearch) -> list[tuple[str, Trial]]:
@@ -50,7 +93,7 @@ def _point(name: str, trial: Trial, search: KeptSearch, numbers: dict[int, int])
     return Point(
         id=name,
         label=gist(trial.technique),
-        technique=trial.technique,
+        technique=beyond_steps(trial.technique),
         steps=tuple(steps_of(trial.technique)),
         state=_state(trial),
         costs=costs_of(trial.cost),
@@ -60,13 +103,13 @@ def _point(name: str, trial: Trial, search: KeptSearch, numbers: dict[int, int])
             if all(finite(end) is not None for end in interval)
         },
         scores=scores_of(trial.score, trial.scores),
-        error=finite(trial.error),
+        error=None if (error := finite(trial.error)) is None else rounded(error),
         fits=_fits(search, trial),
         number=numbers.get(id(trial)),
-        minutes=None if seconds is None else seconds / 60,
+        minutes=None if seconds is None else rounded(seconds / 60, 4),
         seed=trial.seed,
         fidelity=finite(trial.fidelity),
-        sha256=trial.sha256,
+        sha256=trial.sha256 if id(trial) in numbers else None,
         note=trial.note,
     )
 

@@ -122,7 +122,7 @@ def test_a_search_that_is_missing_yet_then_there_then_deleted(tmp_path, serve):
     assert waiting["points"] == [] and "There is nothing at" in waiting["notes"][0]
     path = search(tmp_path)
     there = document(server)
-    assert len(there["points"]) == 5 and there["notes"] == []
+    assert len(there["points"]) == 6 and there["notes"] == []
     (path.with_name("sums.shoe.study") / "search.json").write_text("{")
     broken = document(server)  # the file alone can still be read
     assert broken["kind"] == "file" and "is damaged" in broken["notes"][0]
@@ -131,7 +131,7 @@ def test_a_search_that_is_missing_yet_then_there_then_deleted(tmp_path, serve):
     gone = document(server)
     assert "no longer there" in gone["notes"][0] and gone["bill"] is not None
     search(tmp_path)
-    assert len(document(server)["points"]) == 5
+    assert len(document(server)["points"]) == 6
     assert not list(tmp_path.glob("*.study/*/nothing"))
 
 
@@ -156,15 +156,15 @@ def test_a_slow_document_is_not_made_all_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(serving, "document_of", slowly)
     folder = path.with_name("sums.shoe.study")
     finish(folder, trial("E()", 0.5, 10), small(1.5))
-    assert len(live.document().points) == 6
+    assert len(live.document().points) == 7
     finish(folder, trial("F()", 0.5, 10), small(2.5))
     clock[0] += 3.9
-    assert len(live.document().points) == 6, "it took 1 s, and rests 4 s"
+    assert len(live.document().points) == 7, "it took 1 s, and rests 4 s"
     clock[0] += 0.2
     seconds[0] = 100.0
-    assert len(live.document().points) == 7
+    assert len(live.document().points) == 8
     finish(folder, trial("G()", 0.5, 10), small(3.5))
     clock[0] += 4.9
-    assert len(live.document().points) == 7, "it rests 5 s at most"
+    assert len(live.document().points) == 8, "it rests 5 s at most"
     clock[0] += 0.2
-    assert len(live.document().points) == 8
+    assert len(live.document().points) == 9

@@ -15,6 +15,7 @@ from shoestring.artifact import save
 from shoestring.core import Cost, Ledger, Row
 from shoestring.kit import Study
 from shoestring.kit.study import alone
+from shoestring.plan.kept import Timed, note_timed
 from shoestring.report import Document, document_of
 
 from .made import MACHINE, describe, finish, search, small, trial
@@ -28,11 +29,11 @@ def test_before_after_budget_and_frontier(tmp_path):
     found = document_of(search(tmp_path))
     assert found.kind == "study" and found.title == "sums.shoe" and not found.working
     assert found.before is not None and found.after is not None
-    assert found.before.costs == {"bytes": 800} and found.before.scores == {"score": 0.9}
+    assert found.before.costs == {"bytes": 1000} and found.before.scores == {"score": 0.9}
     assert found.after.costs == {"bytes": 400, "seconds": 30.0} and found.after.minutes == 0.5
     assert found.after in found.points and found.after.error == 0.002
-    assert found.frontier == ("trial-2", "trial-1", "before")
-    assert found.named == {"free": "before", "balanced": "trial-1"}
+    assert found.frontier == ("trial-2", "trial-1", "packed")
+    assert found.named == {"free": "packed", "balanced": "trial-1"}
     assert [(rate.start, rate.given, round(rate.got, 4)) for rate in found.rates] == [
         ("trial-2", 200, 0.095),
         ("trial-1", 400, 0.005),
@@ -41,7 +42,7 @@ def test_before_after_budget_and_frontier(tmp_path):
     size, drop = found.budget.limits
     assert (size.at_most, size.measured, size.kept) == (500, 400, True)  # half of 1,000 B
     assert drop.at_least is not None and drop.at_least == pytest.approx(0.89) and drop.kept
-    assert [point.fits for point in found.points] == [False, True, False, False, False]
+    assert [point.fits for point in found.points] == [False, False, True, False, False, False]
     assert found.machine == MACHINE and "names of its tensors" not in found.versions
     assert found.notes == ()
 
@@ -56,6 +57,36 @@ def test_each_byte_and_each_number_of_the_delivered_file(tmp_path):
     assert layer.bytes == sum(row.bytes for row in found.bill.rows if row.tensor)
 
 
+def test_the_model_that_came_in_has_the_bytes_that_compress_prints_and_its_file_its_own(tmp_path):
+    found = document_of(search(tmp_path))
+    before, packed = found.points[:2]
+    assert (before.id, before.costs["bytes"], before.number) == ("before", 1000, None)
+    assert (packed.id, packed.costs["bytes"], packed.number) == ("packed", 800, 3)
+    assert before.note == "its bytes are 4 for each of its numbers"
+
+
+def test_times_of_both_files_are_those_that_the_search_ended_with(tmp_path):
+    path = search(tmp_path)
+    folder, timed = path.with_name("sums.shoe.study"), (0.25, 0.5, 1.0)
+    digest = hashlib.sha256(small()).hexdigest()
+    note_timed(folder, Timed(sha256=digest, before=(1.0, 2.0, 3.0), after=timed))
+    found = document_of(path)
+    assert found.before is not None and found.before.costs["milliseconds"] == 2.0
+    assert found.after is not None and found.after.costs["milliseconds"] == 0.5
+    assert found.after.intervals == {"milliseconds": (0.25, 1.0)}
+    assert found.after in found.points
+    assert "milliseconds" in [axis.field for axis in found.resources]
+    assert sum("milliseconds" in point.costs for point in found.points) == 3
+    note_timed(folder, Timed(sha256="of another", before=timed, after=timed))
+    assert all("milliseconds" not in point.costs for point in document_of(path).points)
+
+
+def test_a_chain_that_cannot_be_told_apart_is_written_whole(tmp_path):
+    path = search(tmp_path)
+    finish(path.with_name("sums.shoe.study"), trial("X('('), Y()", 0.7, 100), small(6.0))
+    assert document_of(path).points[-1].technique == "chain(X('('), Y())"
+
+
 def test_a_failed_trial_and_one_whose_score_is_no_number_are_told_apart(tmp_path):
     path = search(tmp_path)
     folder = path.with_name("sums.shoe.study")
@@ -65,6 +96,7 @@ def test_a_failed_trial_and_one_whose_score_is_no_number_are_told_apart(tmp_path
     states = {label: point.state for label, point in points(document_of(path)).items()}
     assert states == {
         "as it came in": "ok",
+        "as a file, without loss": "ok",
         "A(bits=4)": "ok",
         "B(bits=2)": "ok",
         "C": "failed",
@@ -147,7 +179,7 @@ def test_a_damaged_delivered_file_is_said_and_the_search_is_shown(tmp_path):
     path = search(tmp_path)
     path.write_bytes(small()[:-3])
     found = document_of(path)
-    assert found.bill is None and len(found.points) == 5
+    assert found.bill is None and len(found.points) == 6
     assert any(note.startswith("sums.shoe cannot be read") for note in found.notes)
 
 
@@ -155,7 +187,7 @@ def test_trials_of_another_model_are_said_and_not_shown(tmp_path):
     path = search(tmp_path)
     finish(path.with_name("sums.shoe.study"), trial("Z()", 0.99, 1), small(5.0), model="another")
     found = document_of(path)
-    assert "Z" not in points(found) and len(found.points) == 5
+    assert "Z" not in points(found) and len(found.points) == 6
     assert any("trials of another model" in note for note in found.notes)
 
 
@@ -164,7 +196,7 @@ def test_files_that_were_swept_are_no_longer_on_the_frontier(tmp_path):
     folder = path.with_name("sums.shoe.study")
     (folder / f"{hashlib.sha256(small(0.5)).hexdigest()}.shoe").unlink()
     found = document_of(path)
-    assert found.frontier == ("trial-1", "before") and len(found.points) == 5
+    assert found.frontier == ("trial-1", "packed") and len(found.points) == 6
     assert any("files of 1 trials are no longer there" in note for note in found.notes)
 
 
@@ -173,7 +205,8 @@ def test_a_study_without_trials_and_one_with_failed_ones_only(tmp_path):
     folder.mkdir()
     describe(folder)
     found = document_of(folder)
-    assert [point.id for point in found.points] == ["before"] and found.frontier == ("before",)
+    assert [point.id for point in found.points] == ["before", "packed"]
+    assert found.frontier == ("packed",)
     assert any("No trial was finished" in note for note in found.notes)
     finish(folder, trial("C()", None, note="no"), None)
     found = document_of(folder)
@@ -231,8 +264,8 @@ def test_twenty_thousand_trials_are_sampled_and_collected_in_seconds(tmp_path):
     assert time.monotonic() - began < 60  # about 2 s; the machine may be busy
     assert len(found.points) == 1000 and len(text) < 1_000_000
     shown = {point.id for point in found.points}
-    assert {*found.frontier, *found.named.values(), "before", "trial-1"} <= shown
-    assert any("20,005 files were tried, and 1,000 are shown" in note for note in found.notes)
+    assert {*found.frontier, *found.named.values(), "before", "packed", "trial-1"} <= shown
+    assert any("Of 20,006 points 1,000 are shown" in note for note in found.notes)
 
 
 def test_hostile_names_stay_texts(tmp_path):
@@ -246,7 +279,8 @@ def test_hostile_names_stay_texts(tmp_path):
     assert "<" not in text and len(text) < 50_000
     values = json.loads(text)
     point = values["points"][-1]
-    assert point["technique"] == f"chain({name})" and point["scores"]["<b>"] == 0.5
+    assert point["steps"] == [name] and point["technique"] == "", "the steps say it all"
+    assert point["scores"]["<b>"] == 0.5
     assert point["note"].endswith(f"({len(long):,} characters)")
 
 
