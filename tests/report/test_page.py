@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -226,6 +228,23 @@ def test_two_pins_are_compared_with_the_command_that_picks_them(show: Open) -> N
     assert {"A", "B"} <= set(page.locator(".frontier-box svg text").all_text_contents())
 
 
+def test_buttons_keep_the_focus_and_axes_too(show: Open) -> None:
+    page = show(made_documents.study()).page
+    for press in (
+        page.locator("#details").get_by_role("button"),
+        page.locator("#trials tbody tr").nth(4).get_by_role("button", name=re.compile("^Pin ")),
+    ):
+        press.focus()
+        page.keyboard.press("Enter")
+        expect(press).to_be_focused()
+        assert press.get_attribute("aria-pressed") == "true"
+    page.get_by_label("across").select_option(label="latency")
+    page.get_by_label("across").focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_label("across")).to_be_focused()
+    assert page.get_by_label("across").input_value() == "bytes"
+
+
 # -- tables
 
 
@@ -343,6 +362,15 @@ def test_the_system_decides_between_light_and_dark(show: Open) -> None:
     assert seen[0] != seen[1]
 
 
+def test_paper_is_white(show: Open) -> None:
+    page = show(made_documents.study(), color_scheme="dark").page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    assert page.locator("#sensitivity svg").count() == 1, "what is below is drawn for paper, too"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
 def test_the_page_asks_nobody_for_anything(show: Open) -> None:
     seen = show(made_documents.study())
     seen.page.wait_for_timeout(300)
@@ -441,6 +469,38 @@ def test_a_page_without_its_document_says_so(show: Open, tmp_path: Path, visit: 
     page = seen.open(path)
     expect(page.locator("h1")).to_have_text("This report cannot be shown")
     expect(page.locator("#notes")).to_contain_text("schema 7")
+
+
+# -- real ones
+
+
+@pytest.mark.slow
+def test_a_real_search_is_shown(tmp_path: Path, visit: Callable[..., Visit]) -> None:
+    """The digits, compressed for half a minute: what the page says is what the command found."""
+    command = [sys.executable, "-m", "shoestring.cli"]
+    asked = ["compress", "--minutes", "0.5", "--budget", "size<=30KB, drop<=5%", "--quiet"]
+    done = subprocess.run([*command, *asked], cwd=tmp_path, capture_output=True, timeout=400)
+    assert done.returncode in (0, 3), done.stderr[-2000:]
+    made = subprocess.run(
+        [*command, "report", "digits.shoe"], cwd=tmp_path, capture_output=True, timeout=100
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    seen = visit(viewport=DESKTOP)
+    page = seen.open(tmp_path / "digits.html")
+    ready(page)
+    size = (tmp_path / "digits.shoe").stat().st_size
+    assert f"{size:,} bytes" in page.locator("h1").inner_text()
+    assert f"{size:,}" in page.locator("#bill .lead").inner_text()
+    assert page.locator(".frontier-box svg text", has_text="delivered").count() == 1
+    shown = int(page.locator("#trials .told").inner_text().split(" ")[-2].replace(",", ""))
+    assert shown > 1
+    box(page).focus()
+    for key in ("Home", "Enter", "End", "Enter"):
+        page.keyboard.press(key)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert seen.faults == [] and len(seen.requests) == 1
+    if (NODE_MODULES / "axe-core").exists():
+        assert seen.inaccessible() == []
 
 
 # -- many

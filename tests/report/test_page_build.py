@@ -38,6 +38,7 @@ def test_the_committed_page_is_what_the_sources_make(tmp_path: Path) -> None:
     assert same, "shoestring/report/page.html is old: run `npm ci && npm run build` in web/report"
 
 
+@pytest.mark.slow
 def test_the_types_of_the_sources_agree() -> None:
     node, checker = shutil.which("node"), NODE_MODULES / "typescript" / "bin" / "tsc"
     if node is None or not checker.exists():

@@ -12,24 +12,37 @@ import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = resolve(argv[2] ?? join(HERE, "..", "..", "shoestring", "report", "page.html"));
-const LICENSED = { echarts: ["LICENSE", "NOTICE", join("licenses", "LICENSE-d3")], zrender: ["LICENSE"], tslib: ["LICENSE.txt"] };
+const LICENSED = {
+  echarts: ["LICENSE", "NOTICE", join("licenses", "LICENSE-d3")],
+  zrender: ["LICENSE"],
+  tslib: ["LICENSE.txt"],
+};
 
 const read = (...path) => readFileSync(join(HERE, ...path), "utf8");
 
 /** One bundle, minified; `</script` cannot stand in it, since esbuild writes it as `<\/script`. */
 async function bundled(entry, more) {
   const made = await build({
-    absWorkingDir: HERE, entryPoints: [entry], bundle: true, minify: true, write: false, legalComments: "none", charset: "utf8",
-    logLevel: "warning", ...more,
+    absWorkingDir: HERE,
+    entryPoints: [entry],
+    bundle: true,
+    minify: true,
+    write: false,
+    legalComments: "none",
+    charset: "utf8",
+    logLevel: "warning",
+    ...more,
   });
   return made.outputFiles[0].text.trim();
 }
 
 function licences() {
-  return Object.entries(LICENSED).flatMap(([name, files]) => {
-    const { version } = JSON.parse(read("node_modules", name, "package.json"));
-    return [`${name} ${version}`, ...files.map((file) => read("node_modules", name, file).trim())];
-  }).join("\n\n");
+  return Object.entries(LICENSED)
+    .flatMap(([name, files]) => {
+      const { version } = JSON.parse(read("node_modules", name, "package.json"));
+      return [`${name} ${version}`, ...files.map((file) => read("node_modules", name, file).trim())];
+    })
+    .join("\n\n");
 }
 
 function escaped(text) {
@@ -44,13 +57,20 @@ function put(page, mark, what) {
 }
 
 const script = await bundled("src/main.js", {
-  format: "iife", target: "es2022", define: { "process.env.NODE_ENV": '"production"', __DEV__: "false" },
+  format: "iife",
+  target: "es2022",
+  define: { "process.env.NODE_ENV": '"production"', __DEV__: "false" },
 });
 const style = await bundled("style.css", { loader: { ".css": "css" } });
 const hash = `sha256-${createHash("sha256").update(script).digest("base64")}`;
 
 let page = read("template.html");
-for (const [mark, what] of [["<!--style-->", style], ["<!--hash-->", hash], ["<!--licences-->", escaped(licences())], ["<!--script-->", script]]) {
+for (const [mark, what] of [
+  ["<!--style-->", style],
+  ["<!--hash-->", hash],
+  ["<!--licences-->", escaped(licences())],
+  ["<!--script-->", script],
+]) {
   page = put(page, mark, what);
 }
 for (const mark of ["<!--document-->", "<!--title-->", "connect-src 'none'"]) put(page, mark, mark);

@@ -14,16 +14,41 @@ export function billPart(state) {
   const keys = h("ul", { class: "keys" });
   const box = chartBox("bill", "The bytes of the file as areas; the table beside it has the same numbers");
   const chart = chartIn(box, (palette) => treemap(state.given.bill, palette));
-  const table = sortedTable({ caption: "The bytes of the file", columns: columns(state), noun: "entries", page: 12, order: { column: "bytes", down: true } });
+  const table = sortedTable({
+    caption: "The bytes of the file",
+    columns: columns(state),
+    noun: "entries",
+    page: 12,
+    order: { column: "bytes", down: true },
+  });
   const element = h("div", { class: "beside" }, h("div", {}, intro, keys, box), table.element);
   function draw() {
     const { bill } = state.given;
     const hues = hueOf(bill);
+    const tensors = new Set(bill.rows.map((row) => row.tensor).filter(Boolean));
     const sums = sumsBy(bill.rows, (row) => row.section);
-    fill(intro, `${quantity(bill.total, "B")} in ${count(new Set(bill.rows.map((row) => row.tensor).filter(Boolean)).size, "tensor")}. Each area is a tensor, and in it a section of the file.`,
-      bill.rows.filter((row) => row.tensor === "" && row.words).slice(0, 3).map((row) => ` The ${cut(row.section, 30)}: ${cut(row.words, 120)}.`));
-    fill(keys, [...sums].sort((a, b) => b[1] - a[1]).map(([section, bytes]) => h("li", {},
-      h("span", { class: `swatch ${hues.get(section)}`, "aria-hidden": "true" }), `${cut(section, 30)} ${quantity(bytes, "B")}`)));
+    fill(
+      intro,
+      `${quantity(bill.total, "B")} in ${count(tensors.size, "tensor")}. `,
+      "Each area is a tensor, and in it a section of the file.",
+      bill.rows
+        .filter((row) => row.tensor === "" && row.words)
+        .slice(0, 3)
+        .map((row) => ` The ${cut(row.section, 30)}: ${cut(row.words, 120)}.`),
+    );
+    fill(
+      keys,
+      [...sums]
+        .sort((a, b) => b[1] - a[1])
+        .map(([section, bytes]) =>
+          h(
+            "li",
+            {},
+            h("span", { class: `swatch ${hues.get(section)}`, "aria-hidden": "true" }),
+            `${cut(section, 30)} ${quantity(bytes, "B")}`,
+          ),
+        ),
+    );
     chart.draw();
     table.update(bill.rows, columns(state));
   }
@@ -33,10 +58,19 @@ export function billPart(state) {
 function columns(state) {
   const total = () => state.given.bill?.total || 1;
   return [
-    { name: "tensor", value: (row) => row.tensor || row.section, shown: (row) => h("span", { title: cut(row.words, 300) || null }, cutStart(row.tensor || row.section, 40)) },
+    {
+      name: "tensor",
+      value: (row) => row.tensor || row.section,
+      shown: (row) => h("span", { title: cut(row.words, 300) || null }, cutStart(row.tensor || row.section, 40)),
+    },
     { name: "section", value: (row) => row.section },
     { name: "bytes", numeric: true, value: (row) => row.bytes, text: (row) => number(row.bytes) },
-    { name: "share", numeric: true, value: (row) => row.bytes / total(), text: (row) => `${number((100 * row.bytes) / total(), 2)} %` },
+    {
+      name: "share",
+      numeric: true,
+      value: (row) => row.bytes / total(),
+      text: (row) => `${number((100 * row.bytes) / total(), 2)} %`,
+    },
   ];
 }
 
@@ -62,32 +96,66 @@ function treemap(bill, palette) {
     groups.set(name, [...(groups.get(name) ?? []), row]);
   }
   const leaf = (row) => ({
-    name: cut(row.section, 40), value: row.bytes, about: row.words, of: row.tensor,
+    name: cut(row.section, 40),
+    value: row.bytes,
+    about: row.words,
+    of: row.tensor,
     itemStyle: { color: palette[hues.get(row.section)] },
   });
   const data = [...groups].map(([name, rows]) => ({
     // Its colour is seen where the sections are too small to be drawn.
     itemStyle: { color: leaf(rows.reduce((most, row) => (row.bytes > most.bytes ? row : most))).itemStyle.color },
-    name: cutStart(name, 60), value: rows.reduce((sum, row) => sum + row.bytes, 0), children: rows.map(leaf),
+    name: cutStart(name, 60),
+    value: rows.reduce((sum, row) => sum + row.bytes, 0),
+    children: rows.map(leaf),
   }));
   return {
     textStyle: lettering(palette),
     aria: { enabled: false },
     tooltip: tooltip(palette, ({ data: node, name, value }) => [
-      node?.of ? cutStart(node.of, 80) : name, node?.of ? `${name}: ${quantity(value, "B")}` : quantity(value, "B"), cut(node?.about, 160),
+      node?.of ? cutStart(node.of, 80) : name,
+      node?.of ? `${name}: ${quantity(value, "B")}` : quantity(value, "B"),
+      cut(node?.about, 160),
     ]),
-    series: [{
-      type: "treemap", data, left: 0, right: 0, top: 0, bottom: 0, roam: false, nodeClick: false, breadcrumb: { show: false },
-      visibleMin: 1, childrenVisibleMin: 1,
-      label: { show: true, color: "#fff", fontSize: 12, lineHeight: 16, opacity: 1, overflow: "truncate", formatter: ({ name, value }) => `${name}\n${short(value, "B")}` },
-      upperLabel: { show: true, height: 18, color: palette.ink, fontSize: 11.5, opacity: 1, overflow: "truncate", formatter: ({ name, value }) => `${name}  ${short(value, "B")}` },
-      itemStyle: { borderColor: palette.card, gapWidth: 1 },
-      levels: [
-        { itemStyle: { borderWidth: 0, gapWidth: 3, borderColor: palette.card }, upperLabel: { show: false } },
-        { itemStyle: { borderColor: palette.rule, borderWidth: 2, gapWidth: 1 } },
-      ],
-      emphasis: { itemStyle: { borderColor: palette.ink }, upperLabel: { color: palette.ink } },
-    }],
+    series: [
+      {
+        type: "treemap",
+        data,
+        left: 0,
+        right: 0,
+        top: 0,
+        bottom: 0,
+        roam: false,
+        nodeClick: false,
+        breadcrumb: { show: false },
+        visibleMin: 1,
+        childrenVisibleMin: 1,
+        label: {
+          show: true,
+          color: "#fff",
+          fontSize: 12,
+          lineHeight: 16,
+          opacity: 1,
+          overflow: "truncate",
+          formatter: ({ name, value }) => `${name}\n${short(value, "B")}`,
+        },
+        upperLabel: {
+          show: true,
+          height: 18,
+          color: palette.ink,
+          fontSize: 11.5,
+          opacity: 1,
+          overflow: "truncate",
+          formatter: ({ name, value }) => `${name}  ${short(value, "B")}`,
+        },
+        itemStyle: { borderColor: palette.card, gapWidth: 1 },
+        levels: [
+          { itemStyle: { borderWidth: 0, gapWidth: 3, borderColor: palette.card }, upperLabel: { show: false } },
+          { itemStyle: { borderColor: palette.rule, borderWidth: 2, gapWidth: 1 } },
+        ],
+        emphasis: { itemStyle: { borderColor: palette.ink }, upperLabel: { color: palette.ink } },
+      },
+    ],
   };
 }
 
@@ -99,7 +167,9 @@ export function layersPart(state) {
   const intro = h("p", { class: "lead" });
   const box = chartBox("layers", "Bits for each number of every tensor; the table beside it has the same numbers");
   const drawn = () => {
-    const real = state.given.layers.filter((layer) => layer.numbers > 1 && !/\bscalar\b/.test(layer.kind) && layer.tensor !== "constant");
+    const real = state.given.layers.filter(
+      (layer) => layer.numbers > 1 && !/\bscalar\b/.test(layer.kind) && layer.tensor !== "constant",
+    );
     return real.length ? real : state.given.layers;
   };
   const chart = chartIn(box, (palette, width) => bars(drawn(), palette, width));
@@ -109,8 +179,13 @@ export function layersPart(state) {
     const { layers } = state.given;
     const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
     const numbers = layers.reduce((sum, layer) => sum + layer.numbers, 0);
-    fill(intro, `${number((8 * bytes) / (numbers || 1), 3)} bits for each of ${number(numbers)} numbers, measured in the file; a float32 has 32.`,
-      drawn().length < layers.length ? ` ${count(layers.length - drawn().length, "scalar or constant", "scalars and constants")} in the table alone.` : "");
+    fill(
+      intro,
+      `${number((8 * bytes) / (numbers || 1), 3)} bits for each of ${number(numbers)} numbers, measured in the file; a float32 has 32.`,
+      drawn().length < layers.length
+        ? ` ${count(layers.length - drawn().length, "scalar or constant", "scalars and constants")} in the table alone.`
+        : "",
+    );
     box.style.height = `${Math.min(drawn().length, MOST) * BAR + 64}px`;
     chart.draw();
     table.update(layers);
@@ -119,11 +194,22 @@ export function layersPart(state) {
 }
 
 const LAYER_COLUMNS = [
-  { name: "tensor", value: (row) => row.tensor, shown: (row) => h("span", { title: cut(row.tensor, 300) }, cutStart(row.tensor, 40)) },
+  {
+    name: "tensor",
+    value: (row) => row.tensor,
+    shown: (row) => h("span", { title: cut(row.tensor, 300) }, cutStart(row.tensor, 40)),
+  },
   { name: "kind", value: (row) => row.kind },
   { name: "numbers", numeric: true, value: (row) => row.numbers, text: (row) => number(row.numbers) },
   { name: "bits", numeric: true, value: (row) => row.bits, text: (row) => number(row.bits, 3) },
-  { name: "zeros", words: "share of the numbers that are 0", numeric: true, value: (row) => row.zeros, text: (row) => (row.zeros === null ? "" : `${number(100 * (row.zeros > 1 ? row.zeros / row.numbers : row.zeros), 3)} %`) },
+  {
+    name: "zeros",
+    words: "share of the numbers that are 0",
+    numeric: true,
+    value: (row) => row.zeros,
+    text: (row) =>
+      row.zeros === null ? "" : `${number(100 * (row.zeros > 1 ? row.zeros / row.numbers : row.zeros), 3)} %`,
+  },
   { name: "bytes", numeric: true, value: (row) => row.bytes, text: (row) => number(row.bytes) },
 ];
 
@@ -136,17 +222,50 @@ function bars(layers, palette, width) {
     grid: { left: room, right: many ? 58 : 46, top: 6, bottom: 40 },
     tooltip: tooltip(palette, ({ dataIndex: at }) => {
       const layer = layers[at];
-      return [cut(layer.tensor, 120), `${number(layer.bits, 3)} bits for each of ${number(layer.numbers)} numbers`, `${quantity(layer.bytes, "B")}, ${cut(layer.kind, 80)}`];
+      return [
+        cut(layer.tensor, 120),
+        `${number(layer.bits, 3)} bits for each of ${number(layer.numbers)} numbers`,
+        `${quantity(layer.bytes, "B")}, ${cut(layer.kind, 80)}`,
+      ];
     }),
     xAxis: { ...style, type: "value", name: "bits a number", nameLocation: "middle", nameGap: 26 },
     yAxis: {
-      ...style, type: "category", inverse: true, data: layers.map((layer, at) => String(at)), axisTick: { show: false },
-      axisLabel: { color: palette.ink, interval: 0, formatter: (at) => cutStart(layers[at]?.tensor, Math.floor(room / 7)) },
+      ...style,
+      type: "category",
+      inverse: true,
+      data: layers.map((layer, at) => String(at)),
+      axisTick: { show: false },
+      axisLabel: {
+        color: palette.ink,
+        interval: 0,
+        formatter: (at) => cutStart(layers[at]?.tensor, Math.floor(room / 7)),
+      },
     },
-    dataZoom: many ? [{ type: "slider", yAxisIndex: 0, startValue: 0, endValue: MOST - 1, width: 14, right: 4, zoomLock: false, showDetail: false, brushSelect: false, borderColor: palette.rule, fillerColor: palette["accent-soft"] }] : [],
-    series: [{
-      type: "bar", data: layers.map((layer) => layer.bits), barMaxWidth: 14, itemStyle: { color: palette.accent, borderRadius: [0, 2, 2, 0] },
-      label: { show: true, position: "right", color: palette.muted, formatter: ({ value }) => number(value, 3) },
-    }],
+    dataZoom: many
+      ? [
+          {
+            type: "slider",
+            yAxisIndex: 0,
+            startValue: 0,
+            endValue: MOST - 1,
+            width: 14,
+            right: 4,
+            zoomLock: false,
+            showDetail: false,
+            brushSelect: false,
+            borderColor: palette.rule,
+            fillerColor: palette["accent-soft"],
+          },
+        ]
+      : [],
+    series: [
+      {
+        type: "bar",
+        data: layers.map((layer) => layer.bits),
+        barMaxWidth: 14,
+        itemStyle: { color: palette.accent, borderRadius: [0, 2, 2, 0] },
+        label: { show: true, position: "right", color: palette.muted, formatter: ({ value }) => number(value, 3) },
+      },
+    ],
   };
 }

@@ -3,7 +3,13 @@
 import * as echarts from "echarts/core";
 import { BarChart, HeatmapChart, LineChart, ScatterChart, TreemapChart } from "echarts/charts";
 import {
-  AriaComponent, DataZoomComponent, GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, VisualMapComponent,
+  AriaComponent,
+  DataZoomComponent,
+  GridComponent,
+  MarkAreaComponent,
+  MarkLineComponent,
+  TooltipComponent,
+  VisualMapComponent,
 } from "echarts/components";
 import { LabelLayout } from "echarts/features";
 import { SVGRenderer } from "echarts/renderers";
@@ -11,13 +17,44 @@ import { SVGRenderer } from "echarts/renderers";
 import { h } from "./dom.js";
 
 echarts.use([
-  AriaComponent, BarChart, DataZoomComponent, GridComponent, HeatmapChart, LabelLayout, LineChart, MarkAreaComponent, MarkLineComponent,
-  ScatterChart, SVGRenderer, TooltipComponent, TreemapChart, VisualMapComponent,
+  AriaComponent,
+  BarChart,
+  DataZoomComponent,
+  GridComponent,
+  HeatmapChart,
+  LabelLayout,
+  LineChart,
+  MarkAreaComponent,
+  MarkLineComponent,
+  ScatterChart,
+  SVGRenderer,
+  TooltipComponent,
+  TreemapChart,
+  VisualMapComponent,
 ]);
 
 const NAMES = [
-  "paper", "card", "ink", "muted", "rule", "accent", "accent-soft", "accent-ink", "faint", "warn", "region",
-  "hue-1", "hue-2", "hue-3", "hue-4", "hue-5", "hue-6", "hue-7", "low", "middle", "high",
+  "paper",
+  "card",
+  "ink",
+  "muted",
+  "rule",
+  "accent",
+  "accent-soft",
+  "accent-ink",
+  "faint",
+  "warn",
+  "region",
+  "hue-1",
+  "hue-2",
+  "hue-3",
+  "hue-4",
+  "hue-5",
+  "hue-6",
+  "hue-7",
+  "low",
+  "middle",
+  "high",
 ];
 
 /** The colours of the style sheet, as they are now: {ink, muted, …}. */
@@ -51,15 +88,25 @@ export function tooltip(palette, lines) {
     backgroundColor: palette.card,
     borderColor: palette.muted,
     textStyle: { color: palette.ink, fontSize: 12 },
-    formatter: (given) => h("div", { class: "tip" }, lines(given).filter(Boolean).map((line, at) => h(at ? "div" : "strong", {}, line))),
+    formatter: (given) =>
+      h(
+        "div",
+        { class: "tip" },
+        lines(given)
+          .filter(Boolean)
+          .map((line, at) => h(at ? "div" : "strong", {}, line)),
+      ),
   };
 }
 
 const live = new Set();
 const waiting = new WeakMap();
-const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) wake(entry.target);
-}, { rootMargin: "400px" });
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) if (entry.isIntersecting) wake(entry.target);
+  },
+  { rootMargin: "400px" },
+);
 
 function wake(element) {
   seen.unobserve(element);
@@ -83,7 +130,10 @@ export function chartIn(element, option, { eager = false, ready = (/** @type {an
       ready(chart);
     } else chart.resize();
     width = element.clientWidth;
-    chart.setOption({ animation: false, ...option(colours(), width) }, { replaceMerge: ["series", "dataZoom", "visualMap"] });
+    chart.setOption(
+      { animation: false, ...option(colours(), width) },
+      { replaceMerge: ["series", "dataZoom", "visualMap"] },
+    );
   };
   const draw = () => {
     if (chart !== null || eager) shown();

@@ -20,13 +20,25 @@ export function h(tag, given = {}, ...children) {
 
 /** The children that there are, as nodes. */
 function nodes(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false)
+  return children
+    .flat(Infinity)
+    .filter((child) => child !== null && child !== undefined && child !== false)
     .map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
 }
 
 /** Put new children in the place of the old ones. */
 export function fill(element, ...children) {
   element.replaceChildren(...nodes(children));
+  return element;
+}
+
+const FOCUSABLE = "button, select, input, a, summary, [tabindex]";
+
+/** The same, and the focus stays in its place where it was on one of the old ones. */
+export function refill(element, ...children) {
+  const held = [...element.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+  fill(element, ...children);
+  if (held >= 0) element.querySelectorAll(FOCUSABLE)[held]?.focus({ preventScroll: true });
   return element;
 }
 
@@ -42,30 +54,46 @@ export function scrollBox(label, ...children) {
 
 /** A choice among options, with its label. */
 export function chooser(label, options, chosen, onchange) {
-  const select = /** @type {HTMLSelectElement} */ (h("select", {
-    onchange: () => onchange(select.value),
-  }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
+  const select = /** @type {HTMLSelectElement} */ (
+    h(
+      "select",
+      {
+        onchange: () => onchange(select.value),
+      },
+      options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)),
+    )
+  );
   return { element: h("label", { class: "chooser" }, h("span", {}, label), select), select };
 }
 
 /** A box to tick, with its label. */
 export function ticker(label, checked, onchange) {
-  const input = /** @type {HTMLInputElement} */ (h("input", {
-    type: "checkbox", checked, onchange: () => onchange(input.checked),
-  }));
+  const input = /** @type {HTMLInputElement} */ (
+    h("input", {
+      type: "checkbox",
+      checked,
+      onchange: () => onchange(input.checked),
+    })
+  );
   return { element: h("label", { class: "ticker" }, input, h("span", {}, label)), input };
 }
 
 /** A button that copies text, and says so. */
 export function copyButton(text, what) {
   const said = h("span", {}, "Copy");
-  const button = h("button", {
-    type: "button", class: "quiet copy", "aria-label": `Copy ${what}`,
-    onclick: async () => {
-      fill(said, (await copy(text)) ? "Copied" : "Select it by hand");
-      setTimeout(() => fill(said, "Copy"), 2000);
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet copy",
+      "aria-label": `Copy ${what}`,
+      onclick: async () => {
+        fill(said, (await copy(text)) ? "Copied" : "Select it by hand");
+        setTimeout(() => fill(said, "Copy"), 2000);
+      },
     },
-  }, said);
+    said,
+  );
   said.setAttribute("aria-live", "polite");
   return button;
 }
@@ -88,7 +116,10 @@ async function copy(text) {
 
 /** A command in its box, with a button that copies it. */
 export function commandBox(command, what) {
-  return h("div", { class: "command" },
+  return h(
+    "div",
+    { class: "command" },
     h("pre", { tabindex: "0", role: "region", "aria-label": what }, h("code", {}, command)),
-    copyButton(command, what));
+    copyButton(command, what),
+  );
 }

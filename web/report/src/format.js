@@ -42,7 +42,19 @@ export function fixed(value, decimals) {
   return value.toLocaleString("en-US", options).replace("-", MINUS);
 }
 
-const LARGE = { B: [[1e9, "GB"], [1e6, "MB"], [1e3, "KB"]], "": [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "K"]] };
+const LARGE = {
+  B: [
+    [1e9, "GB"],
+    [1e6, "MB"],
+    [1e3, "KB"],
+  ],
+  "": [
+    [1e12, "T"],
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "K"],
+  ],
+};
 
 /**
  * A value with its unit: "1,394 B", "12.4 MB", "0.081 ms", "98.25 %".
@@ -73,8 +85,19 @@ function duration(seconds) {
   const whole = Math.round(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
   /** @type {[number, string][]} */
-  const said = hours ? [[hours, "h"], [minutes, "min"]] : [[minutes, "min"], [rest, "s"]];
-  return said.filter(([many]) => many > 0).map(([many, unit]) => `${number(many)}${THIN}${unit}`).join(" ");
+  const said = hours
+    ? [
+        [hours, "h"],
+        [minutes, "min"],
+      ]
+    : [
+        [minutes, "min"],
+        [rest, "s"],
+      ];
+  return said
+    .filter(([many]) => many > 0)
+    .map(([many, unit]) => `${number(many)}${THIN}${unit}`)
+    .join(" ");
 }
 
 /** The same in little room, for the ticks of an axis: "1.4 KB". */
@@ -119,8 +142,10 @@ export function change(before, after, [less, more]) {
 }
 
 const NAMES = new Map([
-  ["bytes", "size of the file"], ["milliseconds", "latency of a run"], ["seconds", "time to make this file"],
-  ["processor_seconds", "processor time for it"],
+  ["bytes", "size of the file"],
+  ["milliseconds", "latency of a run"],
+  ["seconds", "time to make it"],
+  ["processor_seconds", "processor time"],
 ]);
 
 /** What an axis is called where there is room for words. */
@@ -129,7 +154,10 @@ export function rowName(axis) {
 }
 
 /** @type {Map<string, [string, string]>} */
-const COMPARATIVES = new Map([["bytes", ["smaller", "larger"]], ["milliseconds", ["faster", "slower"]]]);
+const COMPARATIVES = new Map([
+  ["bytes", ["smaller", "larger"]],
+  ["milliseconds", ["faster", "slower"]],
+]);
 
 /** The two comparatives of a resource: fewer of it, more of it. */
 export function comparatives(field) {

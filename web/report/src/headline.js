@@ -1,7 +1,19 @@
 // The three answers: what was got, what it cost, and whether the budget is kept.
 
 import { h, fill } from "./dom.js";
-import { change, comparatives, count, cut, difference, inPoints, number, quantity, range, rowName, scoreAmount } from "./format.js";
+import {
+  change,
+  comparatives,
+  count,
+  cut,
+  difference,
+  inPoints,
+  number,
+  quantity,
+  range,
+  rowName,
+  scoreAmount,
+} from "./format.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 
@@ -49,7 +61,9 @@ function lost(given) {
   const accuracy = /^accuracy$/i.test(axis.name);
   const amount = scoreAmount(Math.abs(gone), axis.unit);
   const word = gone > 0 ? "lower" : "higher";
-  const shown = accuracy ? `${amount} ${gone > 0 ? "less" : "more"} accurate` : `${cut(axis.name, 40)} ${amount} ${better(axis, word)}`;
+  const shown = accuracy
+    ? `${amount} ${gone > 0 ? "less" : "more"} accurate`
+    : `${cut(axis.name, 40)} ${amount} ${better(axis, word)}`;
   return [{ text: `${shown} (${split})` }];
 }
 
@@ -91,17 +105,28 @@ function nothing(given) {
 
 /** Puts the headline in its element. */
 export function showHeadline(element, given) {
-  fill(element, headline(given).map((piece) => {
-    if (piece.strong) return h("strong", {}, piece.text);
-    if (piece.name) return h("span", { class: "file" }, piece.text);
-    if (piece.kept || piece.missed) return h("span", { class: piece.kept ? "kept" : "missed" }, piece.text);
-    return piece.text;
-  }));
+  fill(
+    element,
+    headline(given).map((piece) => {
+      if (piece.strong) return h("strong", {}, piece.text);
+      if (piece.name) return h("span", { class: "file" }, piece.text);
+      if (piece.kept || piece.missed) return h("span", { class: piece.kept ? "kept" : "missed" }, piece.text);
+      return piece.text;
+    }),
+  );
 }
 
 /** The costs of getting a model, in contrast to those of having it. */
 const GETTING = new Set([
-  "labels", "seconds", "minutes", "person_seconds", "training_operations", "communicated_bytes", "processor_seconds", "training_joules", "settings",
+  "labels",
+  "seconds",
+  "minutes",
+  "person_seconds",
+  "training_operations",
+  "communicated_bytes",
+  "processor_seconds",
+  "training_joules",
+  "settings",
 ]);
 
 /** The table of what came in and what goes out, in two groups; null where nothing was delivered. */
@@ -113,11 +138,24 @@ export function beforeAfter(given) {
   const got = rows(measured.filter((axis) => !GETTING.has(axis.field)));
   const spent = measured.filter((axis) => GETTING.has(axis.field));
   const cost = [...scoreRows(given, before, after), ...rows(spent)];
-  if (after.minutes !== null && spent.length === 0) cost.push(row("time", "that making it took", "", quantity(after.minutes, "min"), ""));
-  return h("table", { class: "before-after" },
+  if (after.minutes !== null && spent.length === 0)
+    cost.push(row("time", "that making it took", "", quantity(after.minutes, "min"), ""));
+  return h(
+    "table",
+    { class: "before-after" },
     h("caption", { class: "hidden-text" }, "The model that came in and the file that was delivered"),
-    h("thead", {}, h("tr", {}, ["What you got", "before", "after", "change"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, got), cost.length ? group("What it cost", cost) : null);
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["What you got", "before", "after", "change"].map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h("tbody", {}, got),
+    cost.length ? group("What it cost", cost) : null,
+  );
 }
 
 function group(name, rows) {
@@ -125,8 +163,14 @@ function group(name, rows) {
 }
 
 function row(name, words, before, after, changed) {
-  return h("tr", {}, h("th", { scope: "row", title: words || null }, name),
-    h("td", {}, before), h("td", { class: "after" }, after), h("td", { class: "change" }, changed));
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row", title: words || null }, name),
+    h("td", {}, before),
+    h("td", { class: "after" }, after),
+    h("td", { class: "change" }, changed),
+  );
 }
 
 function resourceRow(axis, before, after) {
@@ -149,7 +193,9 @@ function scoreRows(given, before, after) {
   const rows = [];
   const [first] = given.scores;
   if (first && (after.test !== null || before?.test != null)) {
-    rows.push(scoreRow(`${cut(first.name, 24)} (test)`, "measured on the test data, once", first, before?.test, after.test));
+    rows.push(
+      scoreRow(`${cut(first.name, 24)} (test)`, "measured on the test data, once", first, before?.test, after.test),
+    );
   }
   for (const axis of given.scores) {
     if (after.scores[axis.field] === undefined) continue;

@@ -20,7 +20,8 @@ function read() {
   const element = at("document");
   if (element === null) throw new Error("this page has no document in it: `shoestring report` puts it there");
   const given = JSON.parse(element.textContent);
-  if (given.schema !== 1) throw new Error(`this page reads documents of schema 1, and this is one of schema ${cut(given.schema, 20)}`);
+  if (given.schema !== 1)
+    throw new Error(`this page reads documents of schema 1, and this is one of schema ${cut(given.schema, 20)}`);
   return given;
 }
 
@@ -37,7 +38,8 @@ function begin() {
   }
   state.listen((what) => {
     points();
-    if (what === "pins") announce(state.pins.length === 2 ? "Two points are pinned: they are compared." : sentence(state));
+    if (what === "pins")
+      announce(state.pins.length === 2 ? "Two points are pinned: they are compared." : sentence(state));
   });
 
   function draw() {
@@ -45,8 +47,11 @@ function begin() {
     const shown = `${cut(given.title, 120)}: Shoestring report`;
     if (document.title !== shown) document.title = shown;
     showHeadline(at("headline"), given);
-    fill(at("notes"), given.notes.slice(0, MOST_NOTES).map((note) => h("li", {}, cut(note, 600))),
-      given.notes.length > MOST_NOTES ? h("li", {}, `${count(given.notes.length - MOST_NOTES, "more note")}.`) : null);
+    fill(
+      at("notes"),
+      given.notes.slice(0, MOST_NOTES).map((note) => h("li", {}, cut(note, 600))),
+      given.notes.length > MOST_NOTES ? h("li", {}, `${count(given.notes.length - MOST_NOTES, "more note")}.`) : null,
+    );
     at("notes").hidden = given.notes.length === 0;
     fill(at("stamp"), [moment(given.made), `shoestring ${cut(given.version, 40)}`].filter(Boolean).join(" · "));
     const table = beforeAfter(given);
@@ -72,7 +77,10 @@ function begin() {
   addEventListener("beforeprint", drawAllNow);
   if (state.given.live) {
     fill(at("reach"), "This page asks the server that sent it for news, and nobody else.");
-    follow(at("live"), state.given, (given) => { state.take(given); draw(); });
+    follow(at("live"), state.given, (given) => {
+      state.take(given);
+      draw();
+    });
   }
   document.documentElement.dataset.ready = "yes";
 }
@@ -83,12 +91,27 @@ function showBudget(element, given) {
   if (budget === null) return;
   const [met, kind] = budget.met === null ? ["undecided", null] : budget.met ? ["kept", "kept"] : ["missed", "missed"];
   const limits = budget.limits.filter((limit) => limit.measured != null);
-  fill(element, h("p", {}, h("b", {}, "Budget "), h("b", { class: kind }, met), ": ", h("code", {}, cut(budget.text, 200) || "none given")),
+  fill(
+    element,
+    h(
+      "p",
+      {},
+      h("b", {}, "Budget "),
+      h("b", { class: kind }, met),
+      ": ",
+      h("code", {}, cut(budget.text, 200) || "none given"),
+    ),
     limits.map((limit) => {
       const shown = quantity(limit.measured, axisOf(given, limit.field)?.unit ?? "");
       const [mark, words] = limit.kept === null ? ["?", "undecided"] : limit.kept ? ["✓", "kept"] : ["✗", "missed"];
-      return h("p", { class: "limit" }, h("span", { class: limit.kept === null ? null : words }, `${mark} ${words}`), ` ${cut(limit.words, 80)}; measured ${shown}`);
-    }));
+      return h(
+        "p",
+        { class: "limit" },
+        h("span", { class: limit.kept === null ? null : words }, `${mark} ${words}`),
+        ` ${cut(limit.words, 80)}; measured ${shown}`,
+      );
+    }),
+  );
 }
 
 try {

@@ -27,9 +27,13 @@ function order(axis, a, b) {
  * @param {Axis} y
  */
 export function frontierOf(points, x, y) {
-  const sorted = points.filter((point) => placed(point, x, y)).map((point) => ({
-    point, x: valueOf(point, x), y: valueOf(point, y),
-  }));
+  const sorted = points
+    .filter((point) => placed(point, x, y))
+    .map((point) => ({
+      point,
+      x: valueOf(point, x),
+      y: valueOf(point, y),
+    }));
   sorted.sort((a, b) => order(x, a.x, b.x) || order(y, a.y, b.y));
   const kept = [];
   for (const one of sorted) {
@@ -64,7 +68,7 @@ export function limitsOn(given, axis) {
 }
 
 /**
- * What is given of y for each unit of x between two points, for a sentence: null where one of both is not worse and the other not better.
+ * What is lost of y for what is saved of x between two points; null where one of them is at least as good in both.
  * @returns {{from: Point, to: Point, saved: number, lost: number} | null} `to` saves on x and loses on y
  */
 export function exchange(a, b, x, y) {

@@ -39,13 +39,17 @@ export class State {
     this.drawable = this.xAxis !== null && this.yAxis !== null;
     const points = [...this.byId.values()];
     this.placed = this.drawable ? points.filter((point) => placed(point, this.xAxis, this.yAxis)) : [];
-    this.front = this.drawable ? frontierOf(useful(given.points, this.yAxis, given.before), this.xAxis, this.yAxis) : [];
+    this.front = this.drawable
+      ? frontierOf(useful(given.points, this.yAxis, given.before), this.xAxis, this.yAxis)
+      : [];
     this.onFront = new Set(this.front.map((point) => point.id));
   }
 
   /** The point that is looked at: the chosen one, or the delivered one, or the first of the frontier. */
   get current() {
-    return this.byId.get(this.active) ?? this.byId.get(this.given.after?.id) ?? this.front[0] ?? this.given.points[0] ?? null;
+    return (
+      this.byId.get(this.active) ?? this.byId.get(this.given.after?.id) ?? this.front[0] ?? this.given.points[0] ?? null
+    );
   }
 
   listen(listener) {
@@ -89,11 +93,14 @@ function bare(point) {
 /** Scores that lie between 0 and 1 are told as fractions, and their differences in points, as the command line does. */
 function withFractions(given) {
   const points = allPoints(given);
-  const fraction = (field) => points.every((point) => {
-    const value = point.scores[field];
-    return value === undefined || (value >= 0 && value <= 1);
-  });
-  const scores = given.scores.map((axis) => (axis.unit === "" && fraction(axis.field) ? { ...axis, unit: "fraction" } : axis));
+  const fraction = (field) =>
+    points.every((point) => {
+      const value = point.scores[field];
+      return value === undefined || (value >= 0 && value <= 1);
+    });
+  const scores = given.scores.map((axis) =>
+    axis.unit === "" && fraction(axis.field) ? { ...axis, unit: "fraction" } : axis,
+  );
   return { ...given, scores };
 }
 

@@ -1,20 +1,33 @@
 // A table that can be sorted, filtered and paged: of 20,000 rows only a page is in the document.
 
-import { fill, h, hiddenText, scrollBox } from "./dom.js";
+import { fill, h, hiddenText, refill, scrollBox } from "./dom.js";
 import { cut, number } from "./format.js";
 
 const SEARCHED = 2000; // characters of a row that the filter reads
 
 /**
  * A column. `value` is what is sorted and, without `text`, shown; null sorts last.
- * @typedef {{name: string, words?: string, numeric?: boolean, value: (row: any) => any, text?: (row: any) => any, shown?: (row: any) => any, wide?: boolean}} Column
+ * @typedef {{
+ *   name: string, words?: string, numeric?: boolean, wide?: boolean,
+ *   value: (row: any) => any, text?: (row: any) => any, shown?: (row: any) => any,
+ * }} Column
  */
 
 /**
  * A table. `columns` may be a function of nothing, where they follow the document.
- * @param {{caption: string, columns: Column[], noun: string, page?: number, mark?: (row: any) => string | null, order?: {column: string | null, down: boolean}}} given
+ * @param {{
+ *   caption: string, columns: Column[], noun: string, page?: number,
+ *   mark?: (row: any) => string | null, order?: {column: string | null, down: boolean},
+ * }} given
  */
-export function sortedTable({ caption, columns, noun, page = 25, mark = () => null, order = { column: null, down: false } }) {
+export function sortedTable({
+  caption,
+  columns,
+  noun,
+  page = 25,
+  mark = () => null,
+  order = { column: null, down: false },
+}) {
   let rows = [];
   let hay = [];
   let matching = [];
@@ -25,24 +38,47 @@ export function sortedTable({ caption, columns, noun, page = 25, mark = () => nu
   const head = h("tr", {});
   const body = h("tbody", {});
   const told = h("p", { class: "told", role: "status" });
-  const filter = /** @type {HTMLInputElement} */ (h("input", {
-    type: "search", placeholder: "filter", "aria-label": `Filter ${noun}`, autocomplete: "off", spellcheck: "false",
-    oninput: () => { words = filter.value.trim().toLowerCase(); first = 0; find(); },
-  }));
+  const filter = /** @type {HTMLInputElement} */ (
+    h("input", {
+      type: "search",
+      placeholder: "filter",
+      "aria-label": `Filter ${noun}`,
+      autocomplete: "off",
+      spellcheck: "false",
+      oninput: () => {
+        words = filter.value.trim().toLowerCase();
+        first = 0;
+        find();
+      },
+    })
+  );
   const back = h("button", { type: "button", class: "quiet", onclick: () => turn(-1) }, "Previous");
   const on = h("button", { type: "button", class: "quiet", onclick: () => turn(1) }, "Next");
   const pages = h("div", { class: "pages" }, back, on);
-  const box = scrollBox(caption, h("table", { class: "rows" }, h("caption", { class: "hidden-text" }, caption), h("thead", {}, head), body));
+  const box = scrollBox(
+    caption,
+    h("table", { class: "rows" }, h("caption", { class: "hidden-text" }, caption), h("thead", {}, head), body),
+  );
   const element = h("div", { class: "sorted" }, h("div", { class: "table-head" }, filter, told, pages), box);
 
   function heads() {
-    fill(head, columns.map((column) => {
-      const mine = sorted.column === column.name;
-      const direction = mine ? (sorted.down ? "descending" : "ascending") : null;
-      return h("th", { scope: "col", class: column.numeric ? "number" : null, "aria-sort": direction },
-        h("button", { type: "button", title: column.words || null, onclick: () => sortBy(column) },
-          cut(column.name, 30), h("span", { class: "arrow", "aria-hidden": "true" }, mine ? (sorted.down ? "▾" : "▴") : "")));
-    }));
+    fill(
+      head,
+      columns.map((column) => {
+        const mine = sorted.column === column.name;
+        const direction = mine ? (sorted.down ? "descending" : "ascending") : null;
+        return h(
+          "th",
+          { scope: "col", class: column.numeric ? "number" : null, "aria-sort": direction },
+          h(
+            "button",
+            { type: "button", title: column.words || null, onclick: () => sortBy(column) },
+            cut(column.name, 30),
+            h("span", { class: "arrow", "aria-hidden": "true" }, mine ? (sorted.down ? "▾" : "▴") : ""),
+          ),
+        );
+      }),
+    );
   }
 
   function sortBy(column) {
@@ -69,8 +105,22 @@ export function sortedTable({ caption, columns, noun, page = 25, mark = () => nu
   function show() {
     first = Math.max(0, Math.min(first, Math.floor((matching.length - 1) / page) * page));
     const shown = matching.slice(first, first + page);
-    fill(body, shown.map((row) => h("tr", { class: mark(row) }, columns.map((column, at) => cell(column, row, at)))));
-    const from = matching.length === 0 ? "no" : matching.length > page ? `${number(first + 1)} to ${number(first + shown.length)} of ${number(matching.length)}` : number(matching.length);
+    refill(
+      body,
+      shown.map((row) =>
+        h(
+          "tr",
+          { class: mark(row) },
+          columns.map((column, at) => cell(column, row, at)),
+        ),
+      ),
+    );
+    const from =
+      matching.length === 0
+        ? "no"
+        : matching.length > page
+          ? `${number(first + 1)} to ${number(first + shown.length)} of ${number(matching.length)}`
+          : number(matching.length);
     fill(told, `${from} ${noun}${matching.length < rows.length ? `, filtered from ${number(rows.length)}` : ""}`);
     pages.hidden = matching.length <= page;
     back.toggleAttribute("disabled", first === 0);
@@ -79,9 +129,17 @@ export function sortedTable({ caption, columns, noun, page = 25, mark = () => nu
 
   function cell(column, row, at) {
     const shown = column.shown ? column.shown(row) : cut(textOf(column, row), 120);
-    const given = { class: [column.numeric ? "number" : "", column.wide ? "wide" : ""].filter(Boolean).join(" ") || null };
+    const given = {
+      class: [column.numeric ? "number" : "", column.wide ? "wide" : ""].filter(Boolean).join(" ") || null,
+    };
     if (at === 0) return h("th", { ...given, scope: "row" }, shown);
-    return h("td", given, shown === "" || shown === null ? [h("span", { "aria-hidden": "true", class: "muted" }, "–"), hiddenText("none")] : shown);
+    return h(
+      "td",
+      given,
+      shown === "" || shown === null
+        ? [h("span", { "aria-hidden": "true", class: "muted" }, "–"), hiddenText("none")]
+        : shown,
+    );
   }
 
   function turn(by) {
@@ -93,7 +151,16 @@ export function sortedTable({ caption, columns, noun, page = 25, mark = () => nu
   function update(newRows, newColumns = columns) {
     columns = newColumns;
     rows = newRows;
-    hay = rows.map((row) => columns.map((column) => String(column.value(row) ?? "").slice(0, SEARCHED) + (column.text ? ` ${cut(column.text(row), SEARCHED)}` : "")).join("\n").toLowerCase());
+    hay = rows.map((row) =>
+      columns
+        .map(
+          (column) =>
+            String(column.value(row) ?? "").slice(0, SEARCHED) +
+            (column.text ? ` ${cut(column.text(row), SEARCHED)}` : ""),
+        )
+        .join("\n")
+        .toLowerCase(),
+    );
     filter.hidden = rows.length <= 8 && words === "";
     heads();
     find();
@@ -110,6 +177,7 @@ function textOf(column, row) {
 export function compare(a, b, down) {
   const [none, other] = [a, b].map((value) => value === null || value === undefined || value === "");
   if (none || other) return Number(none) - Number(other);
-  const order = typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0;
+  const order =
+    typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0;
   return down ? -order : order;
 }

@@ -16,7 +16,8 @@ function kept() {
 /** Makes the button work. */
 export function themeButton(button) {
   let chosen = ["light", "dark"].includes(kept()) ? kept() : null;
-  const dark = () => (chosen ?? (system.matches ? "dark" : "light")) === "dark";
+  let paper = false;
+  const dark = () => !paper && (chosen ?? (system.matches ? "dark" : "light")) === "dark";
   function show(again = true) {
     document.documentElement.dataset.theme = dark() ? "dark" : "light";
     button.textContent = dark() ? "Light" : "Dark";
@@ -33,5 +34,12 @@ export function themeButton(button) {
     show();
   });
   system.addEventListener("change", () => show());
+  // Paper is white.
+  const paperIs = (on) => {
+    paper = on;
+    show();
+  };
+  addEventListener("beforeprint", () => paperIs(true));
+  addEventListener("afterprint", () => paperIs(false));
   show(false); // before anything is drawn
 }

@@ -8,7 +8,13 @@ import { sortedTable } from "./table.js";
 
 /** The same points as the chart's frontier, for those who read rather than look. */
 export function frontierTable(state) {
-  const table = sortedTable({ caption: "The points of the frontier", columns: [], noun: "points", page: 12, mark: looked(state) });
+  const table = sortedTable({
+    caption: "The points of the frontier",
+    columns: [],
+    noun: "points",
+    page: 12,
+    mark: looked(state),
+  });
   state.listen((what) => (what === "axes" ? draw() : table.again()));
   function draw() {
     const along = order(state);
@@ -20,7 +26,13 @@ export function frontierTable(state) {
     };
     const columns = [
       ...base(state),
-      { name: inPoints(y?.unit) ? "for a point" : "for 1 of score", words: `${x?.name} given or saved against the row before, for each point of ${y?.name}`, numeric: true, value: rate, text: (point) => (rate(point) === null ? "" : quantity(rate(point), x.unit)) },
+      {
+        name: inPoints(y?.unit) ? "for a point" : "for 1 of score",
+        words: `${x?.name} given or saved against the row before, for each point of ${y?.name}`,
+        numeric: true,
+        value: rate,
+        text: (point) => (rate(point) === null ? "" : quantity(rate(point), x.unit)),
+      },
       pinning(state),
     ];
     table.update(along, columns);
@@ -39,10 +51,23 @@ export function trialTable(state) {
     const columns = [
       ...base(state),
       { name: "state", value: (point) => stateWords(point) },
-      some("error") && { name: "± score", words: "standard error of the score's difference", numeric: true, value: (point) => point.error, text: (point) => (point.error === null ? "" : scoreAmount(point.error, given.scores[0]?.unit ?? "")) },
-      some("minutes") && !given.resources.some((axis) => ["seconds", "minutes"].includes(axis.field)) && numeric("minutes", "minutes that it took", (point) => point.minutes, "min"),
+      some("error") && {
+        name: "± score",
+        words: "standard error of the score's difference",
+        numeric: true,
+        value: (point) => point.error,
+        text: (point) => (point.error === null ? "" : scoreAmount(point.error, given.scores[0]?.unit ?? "")),
+      },
+      some("minutes") &&
+        !given.resources.some((axis) => ["seconds", "minutes"].includes(axis.field)) &&
+        numeric("minutes", "minutes that it took", (point) => point.minutes, "min"),
       some("fidelity") && numeric("fidelity", "share of the full training", (point) => point.fidelity, ""),
-      some("seed") && { name: "seed", numeric: true, value: (point) => point.seed, text: (point) => String(point.seed ?? "") },
+      some("seed") && {
+        name: "seed",
+        numeric: true,
+        value: (point) => point.seed,
+        text: (point) => String(point.seed ?? ""),
+      },
       { name: "note", wide: true, value: (point) => point.note },
       pinning(state),
     ].filter(Boolean);
@@ -52,7 +77,9 @@ export function trialTable(state) {
 }
 
 function looked(state) {
-  return (point) => [point.id === state.current?.id ? "looked-at" : "", point.state === "ok" ? "" : "bad"].filter(Boolean).join(" ") || null;
+  return (point) =>
+    [point.id === state.current?.id ? "looked-at" : "", point.state === "ok" ? "" : "bad"].filter(Boolean).join(" ") ||
+    null;
 }
 
 function numeric(name, words, value, unit) {
@@ -65,31 +92,49 @@ function base(state) {
   const called = (point) => (state.names.get(point.id) ?? []).join(", ");
   return [
     {
-      name: "made by", wide: true, value: (point) => point.label, text: (point) => `${cut(point.label, 500)} ${called(point)}`,
-      shown: (point) => h("button", { type: "button", class: "link", title: cut(point.technique, 600) || null, onclick: () => state.look(point.id) },
-        cut(point.label, 90), called(point) ? h("span", { class: "tag" }, called(point)) : null),
+      name: "made by",
+      wide: true,
+      value: (point) => point.label,
+      text: (point) => `${cut(point.label, 500)} ${called(point)}`,
+      shown: (point) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "link",
+            title: cut(point.technique, 600) || null,
+            onclick: () => state.look(point.id),
+          },
+          cut(point.label, 90),
+          called(point) ? h("span", { class: "tag" }, called(point)) : null,
+        ),
     },
-    ...[...given.resources, ...given.scores].map((axis) => numeric(axis.name, axis.words, (point) => valueOf(point, axis), axis.unit)),
+    ...[...given.resources, ...given.scores].map((axis) =>
+      numeric(axis.name, axis.words, (point) => valueOf(point, axis), axis.unit),
+    ),
   ];
 }
 
 function pinning(state) {
   return {
-    name: "compare", value: (point) => state.pins.indexOf(point.id) + 1 || null, text: () => "",
+    name: "compare",
+    value: (point) => state.pins.indexOf(point.id) + 1 || null,
+    text: () => "",
     shown: (point) => {
       const at = state.pins.indexOf(point.id);
-      return h("button", { type: "button", class: "quiet small", "aria-pressed": String(at >= 0), "aria-label": `Pin ${cut(point.label, 60)}`, onclick: (event) => pinFrom(event, state, point.id) }, at < 0 ? "Pin" : "AB"[at]);
+      return h(
+        "button",
+        {
+          type: "button",
+          class: "quiet small",
+          "aria-pressed": String(at >= 0),
+          "aria-label": `Pin ${cut(point.label, 60)}`,
+          onclick: () => state.pin(point.id),
+        },
+        at < 0 ? "Pin" : "AB"[at],
+      );
     },
   };
-}
-
-/** The rows are made anew by a pin: the focus goes to the new button in the same place. */
-function pinFrom(event, state, id) {
-  const row = event.currentTarget.closest("tr");
-  const body = row.parentElement;
-  const at = [...body.children].indexOf(row);
-  state.pin(id);
-  body.children[at]?.querySelector("button.small")?.focus();
 }
 
 function stateWords(point) {
@@ -98,7 +143,10 @@ function stateWords(point) {
   return point.fits === null ? "" : point.fits ? "keeps the budget" : "misses the budget";
 }
 
-const COSTS = [["bytes", "bytes", "B"], ["milliseconds", "ms", "ms"]];
+const COSTS = [
+  ["bytes", "bytes", "B"],
+  ["milliseconds", "ms", "ms"],
+];
 
 /** The rows of the ledger. */
 export function ledgerTable(state) {
@@ -110,18 +158,37 @@ export function ledgerTable(state) {
     const text = (name, value, more = {}) => some(value) && { name, value, ...more };
     const value = (name, words, of, kind) => some(of) && numeric(name, words, of, kind);
     const costs = COSTS.flatMap(([field, name, kind]) => [
-      value(`${name} before`, "", (row) => row.cost_before[field], kind), value(`${name} after`, "", (row) => row.cost_after[field], kind)]);
-    table.update(rows, [
-      { name: "row", numeric: true, value: (row) => row.id, text: (row) => String(row.id) },
-      { name: "when", value: (row) => row.time, text: (row) => moment(row.time) },
-      { name: "kind", value: (row) => row.kind },
-      { name: "technique", wide: true, value: (row) => row.gist, shown: (row) => h("span", { title: cut(row.technique, 600) }, cut(row.gist, 90)) },
-      text("task", (row) => row.task),
-      some((row) => row.seed) && { name: "seed", numeric: true, value: (row) => row.seed, text: (row) => String(row.seed ?? "") },
-      value("score before", "", (row) => row.score_before, unit), value("score after", "", (row) => row.score_after, unit),
-      ...costs,
-      text("file", (row) => row.file, { wide: true }), text("run", (row) => row.run), text("note", (row) => row.note, { wide: true }), text("machine", (row) => row.machine, { wide: true }),
-    ].filter(Boolean));
+      value(`${name} before`, "", (row) => row.cost_before[field], kind),
+      value(`${name} after`, "", (row) => row.cost_after[field], kind),
+    ]);
+    table.update(
+      rows,
+      [
+        { name: "row", numeric: true, value: (row) => row.id, text: (row) => String(row.id) },
+        { name: "when", value: (row) => row.time, text: (row) => moment(row.time) },
+        { name: "kind", value: (row) => row.kind },
+        {
+          name: "technique",
+          wide: true,
+          value: (row) => row.gist,
+          shown: (row) => h("span", { title: cut(row.technique, 600) }, cut(row.gist, 90)),
+        },
+        text("task", (row) => row.task),
+        some((row) => row.seed) && {
+          name: "seed",
+          numeric: true,
+          value: (row) => row.seed,
+          text: (row) => String(row.seed ?? ""),
+        },
+        value("score before", "", (row) => row.score_before, unit),
+        value("score after", "", (row) => row.score_after, unit),
+        ...costs,
+        text("file", (row) => row.file, { wide: true }),
+        text("run", (row) => row.run),
+        text("note", (row) => row.note, { wide: true }),
+        text("machine", (row) => row.machine, { wide: true }),
+      ].filter(Boolean),
+    );
   }
   return { element: table.element, draw };
 }

@@ -22,17 +22,29 @@ export function viewOf(state) {
     // A limit far away from every point would leave the points no room.
     if (limit !== null && limit > 0 && limit < x.high * 4 && limit > x.low / 4) widen(x, limit);
   }
-  const [xRange, xStep] = logarithmic ? /** @type {[[number, number], null]} */ ([paddedLog(x), null]) : rounded(x, 0.04, Infinity);
+  const [xRange, xStep] = logarithmic
+    ? /** @type {[[number, number], null]} */ ([paddedLog(x), null])
+    : rounded(x, 0.04, Infinity);
   const matters = (point) => state.onFront.has(point.id) || state.names.has(point.id) || state.pins.includes(point.id);
   const beaten = inside.filter((point) => !matters(point));
   const step = Math.ceil(beaten.length / MOST_DRAWN);
   const dim = step > 1 ? beaten.filter((_, at) => at % step === 0) : beaten;
   const farFront = state.front.filter((point) => !within(valueOf(point, yAxis), yRange)).length;
   return {
-    farFront, xRange, yRange, xStep, yStep, logarithmic, positive, xLimits, yLimits, dim,
+    farFront,
+    xRange,
+    yRange,
+    xStep,
+    yStep,
+    logarithmic,
+    positive,
+    xLimits,
+    yLimits,
+    dim,
     shown: [...dim, ...inside.filter(matters)],
     far: state.placed.length - inside.length,
-    thinned: step > 1, kept: dim.length,
+    thinned: step > 1,
+    kept: dim.length,
   };
 }
 
@@ -105,7 +117,8 @@ function paddedLog({ low, high }) {
 /** Ticks of a logarithmic range: the 1, 2 and 5 of every decade, or fewer where there are many decades. */
 export function logTicks([low, high]) {
   const decades = Math.log10(high / low);
-  const factors = decades > 6 ? [1] : decades > 3 ? [1, 3] : decades > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
+  const factors =
+    decades > 6 ? [1] : decades > 3 ? [1, 3] : decades > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
     for (const factor of factors) {
