@@ -2,11 +2,12 @@
 
 import { chartBox, chartIn, lettering, axisStyle, tooltip } from "./charts.js";
 import { fill, h } from "./dom.js";
-import { count, cut, cutStart, number, quantity, short } from "./format.js";
+import { count, cut, number, quantity, short, shortener } from "./format.js";
 import { sortedTable } from "./table.js";
 
 const HUES = { codes: "hue-1", values: "hue-2", description: "hue-3", graph: "hue-4", frame: "hue-5" };
 const FURTHER = ["hue-6", "hue-7"];
+const MOST_AREAS = 36; // tensors with an area of their own
 
 /** The treemap of the bill, with the same as a table. */
 export function billPart(state) {
@@ -56,12 +57,13 @@ export function billPart(state) {
 }
 
 function columns(state) {
+  const named = namerOf(state.given.bill);
   const total = () => state.given.bill?.total || 1;
   return [
     {
       name: "tensor",
       value: (row) => row.tensor || row.section,
-      shown: (row) => h("span", { title: cut(row.words, 300) || null }, cutStart(row.tensor || row.section, 40)),
+      shown: (row) => h("span", { title: cut(row.words, 300) || null }, named(row.tensor || row.section, 36)),
     },
     { name: "section", value: (row) => row.section },
     { name: "bytes", numeric: true, value: (row) => row.bytes, text: (row) => number(row.bytes) },
@@ -88,13 +90,34 @@ function hueOf(bill) {
   return new Map([...Object.entries(HUES), ...further]);
 }
 
-function treemap(bill, palette) {
-  const hues = hueOf(bill);
+function namerOf(bill) {
+  return shortener(bill?.rows.map((row) => row.tensor).filter(Boolean) ?? []);
+}
+
+/** The rows of each tensor, the largest first; where there are many tensors, the small ones together. */
+function grouped(bill) {
   const groups = new Map();
   for (const row of bill.rows) {
     const name = row.tensor || row.section;
-    groups.set(name, [...(groups.get(name) ?? []), row]);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(row);
   }
+  const bytes = (rows) => rows.reduce((sum, row) => sum + row.bytes, 0);
+  const sorted = [...groups].sort(([, a], [, b]) => bytes(b) - bytes(a));
+  if (sorted.length <= MOST_AREAS) return sorted;
+  const rest = sorted.slice(MOST_AREAS - 1);
+  const name = `${rest.length} smaller ones`;
+  const sums = sumsBy(
+    rest.flatMap(([, rows]) => rows),
+    (row) => row.section,
+  );
+  const rows = [...sums].map(([section, sum]) => ({ tensor: name, section, bytes: sum, words: "" }));
+  return [...sorted.slice(0, MOST_AREAS - 1), [name, rows]];
+}
+
+function treemap(bill, palette) {
+  const hues = hueOf(bill);
+  const named = namerOf(bill);
   const leaf = (row) => ({
     name: cut(row.section, 40),
     value: row.bytes,
@@ -102,10 +125,10 @@ function treemap(bill, palette) {
     of: row.tensor,
     itemStyle: { color: palette[hues.get(row.section)] },
   });
-  const data = [...groups].map(([name, rows]) => ({
+  const data = grouped(bill).map(([name, rows]) => ({
     // Its colour is seen where the sections are too small to be drawn.
     itemStyle: { color: leaf(rows.reduce((most, row) => (row.bytes > most.bytes ? row : most))).itemStyle.color },
-    name: cutStart(name, 60),
+    name: named(name, 40),
     value: rows.reduce((sum, row) => sum + row.bytes, 0),
     children: rows.map(leaf),
   }));
@@ -113,7 +136,7 @@ function treemap(bill, palette) {
     textStyle: lettering(palette),
     aria: { enabled: false },
     tooltip: tooltip(palette, ({ data: node, name, value }) => [
-      node?.of ? cutStart(node.of, 80) : name,
+      node?.of ? cut(node.of, 120) : name,
       node?.of ? `${name}: ${quantity(value, "B")}` : quantity(value, "B"),
       cut(node?.about, 160),
     ]),
@@ -173,7 +196,7 @@ export function layersPart(state) {
     return real.length ? real : state.given.layers;
   };
   const chart = chartIn(box, (palette, width) => bars(drawn(), palette, width));
-  const table = sortedTable({ caption: "Layers and their bits", columns: LAYER_COLUMNS, noun: "tensors", page: 12 });
+  const table = sortedTable({ caption: "Layers and their bits", columns: [], noun: "tensors", page: 12 });
   const element = h("div", { class: "beside" }, h("div", {}, intro, box), table.element);
   function draw() {
     const { layers } = state.given;
@@ -188,16 +211,16 @@ export function layersPart(state) {
     );
     box.style.height = `${Math.min(drawn().length, MOST) * BAR + 64}px`;
     chart.draw();
-    table.update(layers);
+    table.update(layers, layerColumns(shortener(layers.map((layer) => layer.tensor))));
   }
   return { element, draw };
 }
 
-const LAYER_COLUMNS = [
+const layerColumns = (named) => [
   {
     name: "tensor",
     value: (row) => row.tensor,
-    shown: (row) => h("span", { title: cut(row.tensor, 300) }, cutStart(row.tensor, 40)),
+    shown: (row) => h("span", { title: cut(row.tensor, 300) }, named(row.tensor, 36)),
   },
   { name: "kind", value: (row) => row.kind },
   { name: "numbers", numeric: true, value: (row) => row.numbers, text: (row) => number(row.numbers) },
@@ -214,6 +237,7 @@ const LAYER_COLUMNS = [
 ];
 
 function bars(layers, palette, width) {
+  const named = shortener(layers.map((layer) => layer.tensor));
   const style = axisStyle(palette);
   const room = width < 480 ? 110 : 190;
   const many = layers.length > MOST;
@@ -238,7 +262,7 @@ function bars(layers, palette, width) {
       axisLabel: {
         color: palette.ink,
         interval: 0,
-        formatter: (at) => cutStart(layers[at]?.tensor, Math.floor(room / 7)),
+        formatter: (at) => named(layers[at]?.tensor, Math.floor(room / 7.2)),
       },
     },
     dataZoom: many

@@ -17,10 +17,44 @@ function oneLine(text) {
   return text.replace(/[\s\u0000-\u001f]/g, " ");
 }
 
-/** The end of a name says most: "encoder.layers.11.linear.weight" keeps its end. */
-export function cutStart(text, most = 28) {
-  const whole = String(text ?? "");
-  return oneLine(whole.length <= most ? whole : `…${whole.slice(whole.length - most + 1)}`);
+/** Text whose long decimals are rounded to six digits: "bytes=2853.2507739938083" is "bytes=2853.25". */
+export function brief(text) {
+  return cut(text, 4000).replace(/\d+\.\d{4,}(?![\d.e])/g, (digits) => String(Number(Number(digits).toPrecision(6))));
+}
+
+/** What is said of two measurements whose intervals overlap. */
+export const UNCLEAR = "no clear change";
+
+/** Whether two intervals overlap, so that what lies in them is not told apart. */
+export function alike(one, other) {
+  return Boolean(one && other && one[0] <= other[1] && other[0] <= one[1]);
+}
+
+/**
+ * Short names for tensors: what all of them begin with is left out where it must be, and what is still too long is cut in
+ * the middle, since "encoder.layers.11.attention.weight" has its number at the front and its kind at the end.
+ * @param {string[]} names
+ * @returns {(name: string, most: number) => string}
+ */
+export function shortener(names) {
+  const different = [...new Set(names)];
+  const shared = different.length > 1 ? different.reduce((so, name) => common(so, name)) : "";
+  const left = shared.lastIndexOf(".") + 1;
+  return (name, most) => {
+    const whole = String(name ?? "");
+    if (whole.length <= most) return oneLine(whole);
+    const rest = left > 0 && whole.startsWith(shared) ? whole.slice(left) : whole;
+    if (rest.length < most) return oneLine(`…${rest}`);
+    const head = Math.ceil((most - 1) * 0.6);
+    return oneLine(`${rest.slice(0, head)}…${rest.slice(rest.length - (most - 1 - head))}`);
+  };
+}
+
+/** What two names begin with. */
+function common(one, other) {
+  let at = 0;
+  while (at < one.length && one[at] === other[at]) at += 1;
+  return one.slice(0, at);
 }
 
 const formats = new Map();

@@ -16,7 +16,7 @@ function frame(width) {
   const narrow = width < 480;
   return {
     narrow,
-    grid: { left: narrow ? 68 : 72, right: narrow ? 14 : 24, top: 14, bottom: 46, outerBoundsMode: "none" },
+    grid: { left: narrow ? 52 : 60, right: narrow ? 14 : 24, top: 30, bottom: 46, outerBoundsMode: "none" },
   };
 }
 
@@ -40,7 +40,7 @@ export function chartOption(state, view, palette, width) {
     textStyle: lettering(palette),
     grid,
     xAxis: xAxis(state.xAxis, view, palette, narrow),
-    yAxis: yAxis(state.yAxis, view, palette, narrow),
+    yAxis: yAxis(state.yAxis, view, palette, grid.left),
     series: [
       { ...plain, id: "region", data: [], markArea: region(state, view, palette, width - 90) },
       {
@@ -133,7 +133,7 @@ function thin(ticks, most) {
   return ticks.filter((_, at) => at % every === 0);
 }
 
-function yAxis(axis, view, palette, narrow) {
+function yAxis(axis, view, palette, left) {
   const style = axisStyle(palette);
   return {
     ...style,
@@ -142,8 +142,10 @@ function yAxis(axis, view, palette, narrow) {
     max: view.yRange[1],
     interval: view.yStep,
     name: title(axis),
-    nameLocation: "middle",
-    nameGap: narrow ? 50 : 54,
+    // Over the axis and not along it: there it is read without turning one's head, and needs no room beside long numbers.
+    nameLocation: "end",
+    nameGap: 12,
+    nameTextStyle: { ...style.nameTextStyle, align: "left", padding: [0, 0, 0, -left + 4] },
     axisLabel: { ...style.axisLabel, formatter: (value) => short(value, axis.unit) },
   };
 }

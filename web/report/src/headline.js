@@ -2,6 +2,7 @@
 
 import { h, fill } from "./dom.js";
 import {
+  alike,
   change,
   comparatives,
   count,
@@ -13,6 +14,7 @@ import {
   range,
   rowName,
   scoreAmount,
+  UNCLEAR,
 } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
@@ -176,7 +178,8 @@ function row(name, words, before, after, changed) {
 function resourceRow(axis, before, after) {
   const was = before?.costs[axis.field];
   const is = after.costs[axis.field];
-  const changed = was === undefined ? "" : change(was, is, comparatives(axis.field));
+  const unclear = alike(before?.intervals[axis.field], after.intervals[axis.field]);
+  const changed = was === undefined ? "" : unclear ? UNCLEAR : change(was, is, comparatives(axis.field));
   return row(rowName(axis), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
 }
 

@@ -2,6 +2,8 @@
 
 import { commandBox, h, refill } from "./dom.js";
 import {
+  alike,
+  brief,
   change,
   comparatives,
   cut,
@@ -12,6 +14,7 @@ import {
   range,
   rowName,
   scoreAmount,
+  UNCLEAR,
 } from "./format.js";
 import { exchange, valueOf } from "./pareto.js";
 
@@ -62,7 +65,9 @@ function badges(state, point) {
 
 /** The chain, a step a line. */
 function steps(point) {
-  const settings = point.technique || (point.steps.some((step) => step.length > STEP) ? point.steps.join(", ") : "");
+  const settings =
+    point.technique ||
+    (point.steps.some((step) => step.length > STEP || brief(step) !== step) ? point.steps.join(", ") : "");
   return h(
     "div",
     { class: "chain" },
@@ -81,7 +86,7 @@ function steps(point) {
 
 /** The name of a technique, and its settings fainter. */
 function stepOf(step) {
-  const [name, ...settings] = cut(step, STEP).split(/(?=\()/);
+  const [name, ...settings] = cut(brief(step), STEP).split(/(?=\()/);
   return h("code", {}, h("b", {}, name), settings.length ? h("span", { class: "muted" }, settings.join("")) : null);
 }
 
@@ -177,7 +182,7 @@ function namedPoints(state) {
               .map((name) => cut(name, 30))
               .join(", "),
           ),
-          h("td", { class: "by" }, cut(point.label, 60)),
+          h("td", { class: "by" }, cut(point.label, 90)),
           axes.map((axis) => h("td", { class: "number" }, quantity(valueOf(point, axis), axis.unit))),
           h(
             "td",
@@ -217,7 +222,8 @@ function table(state, [a, b]) {
     const score = given.scores.includes(axis);
     const both = left !== null && right !== null;
     const apart = both ? difference(right - left, score && !inPoints(axis.unit) ? "score" : axis.unit) : "";
-    const factor = both && !score ? change(left, right, comparatives(axis.field)) : "";
+    const unclear = alike(a.intervals[axis.field], b.intervals[axis.field]);
+    const factor = unclear ? UNCLEAR : both && !score ? change(left, right, comparatives(axis.field)) : "";
     rows.push([
       rowName(axis),
       quantity(left, axis.unit),

@@ -2,7 +2,7 @@
 
 import { chartBox, chartIn, lettering, tooltip } from "./charts.js";
 import { chooser, fill, h, refill } from "./dom.js";
-import { cut, cutStart, inPoints, number, quantity, scoreAmount } from "./format.js";
+import { cut, inPoints, number, quantity, scoreAmount, shortener } from "./format.js";
 import { sortedTable } from "./table.js";
 
 const KINDS = [
@@ -45,17 +45,17 @@ export function sensitivityPart(state) {
     fill(intro, cut(sensitivity.words, 600), missing ? ` ${number(missing)} cells were not measured (hatched).` : "");
     box.style.height = `${Math.min(sensitivity.layers.length, MOST) * ROW + 110}px`;
     chart.draw();
-    table.update(sensitivity.cells, cellColumns(there, unit));
+    table.update(sensitivity.cells, cellColumns(there, unit, shortener(sensitivity.layers)));
   }
   return { element, draw };
 }
 
-function cellColumns(there, unit) {
+function cellColumns(there, unit, named) {
   return [
     {
       name: "layer",
       value: (cell) => cell.layer,
-      shown: (cell) => h("span", { title: cut(cell.layer, 300) }, cutStart(cell.layer, 36)),
+      shown: (cell) => h("span", { title: cut(cell.layer, 300) }, named(cell.layer, 34)),
     },
     { name: "action", value: (cell) => cell.action },
     ...there.map(([field, name]) => ({
@@ -79,7 +79,9 @@ function shown(cell, field, unit) {
 
 function heat(state, kind, palette, width) {
   const { sensitivity, scores } = state.given;
+  const named = shortener(sensitivity.layers);
   const unit = scores[0]?.unit ?? "";
+  const acted = shortener(sensitivity.actions);
   const known = new Map(sensitivity.cells.map((cell) => [`${cell.layer}\n${cell.action}`, cell]));
   const cells = sensitivity.layers.flatMap((layer, row) =>
     sensitivity.actions.map((action, column) => {
@@ -115,7 +117,7 @@ function heat(state, kind, palette, width) {
         interval: 0,
         width: Math.max(wide - 4, 20),
         overflow: "truncate",
-        formatter: (name) => cut(name, 40),
+        formatter: (name) => acted(name, Math.max(5, Math.floor(wide / 7))),
       },
     },
     yAxis: {
@@ -127,7 +129,7 @@ function heat(state, kind, palette, width) {
       axisLabel: {
         color: palette.ink,
         interval: 0,
-        formatter: (at) => cutStart(sensitivity.layers[at], Math.floor(room / 7)),
+        formatter: (at) => named(sensitivity.layers[at], Math.floor(room / 7.2)),
       },
     },
     dataZoom: many

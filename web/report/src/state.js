@@ -1,5 +1,6 @@
 // What the reader chose. It outlives the documents that a server sends.
 
+import { brief } from "./format.js";
 import { axisOf, frontierOf, placed, useful } from "./pareto.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
@@ -22,7 +23,10 @@ export class State {
 
   /** Another document, which keeps the choices as far as it can. */
   take(given) {
-    for (const point of allPoints(given)) bare(point);
+    for (const point of [given.before, ...given.points, given.after].filter(Boolean)) {
+      bare(point);
+      point.label = brief(point.label);
+    }
     this.given = withFractions(given);
     this.byId = new Map(allPoints(given).map((point) => [point.id, point]));
     this.names = namesOf(given);

@@ -1,7 +1,7 @@
 // Tables of points and of the rows of a ledger.
 
 import { h } from "./dom.js";
-import { cut, inPoints, moment, quantity, scoreAmount } from "./format.js";
+import { brief, cut, inPoints, moment, quantity, scoreAmount } from "./format.js";
 import { exchange, valueOf } from "./pareto.js";
 import { order } from "./frontier.js";
 import { sortedTable } from "./table.js";
@@ -171,7 +171,7 @@ export function ledgerTable(state) {
           name: "technique",
           wide: true,
           value: (row) => row.gist,
-          shown: (row) => h("span", { title: cut(row.technique, 600) }, cut(row.gist, 90)),
+          shown: (row) => h("span", { title: cut(row.technique, 600) }, cut(brief(row.gist), 90)),
         },
         text("task", (row) => row.task),
         some((row) => row.seed) && {
