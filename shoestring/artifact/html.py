@@ -40,7 +40,7 @@ def table(
     title = f'<caption style="text-align:left">{shown(caption)}</caption>' if caption else ""
     more = len(rows) - MOST_ROWS
     rest = paragraph(f"and {more:,} more rows, which print() shows") if more > 0 else ""
-    return f'<table style="border-collapse:collapse">{title}{"".join(lines)}</table>{rest}'
+    return f'<table style="border-collapse:collapse;color:inherit;font:inherit">{title}{"".join(lines)}</table>{rest}'
 
 
 def paragraph(text: str) -> str:

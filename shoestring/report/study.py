@@ -6,6 +6,7 @@ Reading a search needs the extra `train`, as making one does.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,8 +184,10 @@ def _digest(path: Path) -> str:
 
 def _ledger_of(search: KeptSearch, folder: Path, file: Path, named: Path | None) -> Path | None:
     """The ledger of a search: the one that was named, that it wrote, or that is beside its file."""
-    if named is None and search.ledger is not None and (folder / search.ledger).is_file():
-        return folder / search.ledger
+    if named is None and search.ledger is not None:
+        wrote = Path(os.path.normpath(folder / search.ledger))
+        if wrote.is_file():
+            return wrote
     return ledger_beside(file, named)
 
 

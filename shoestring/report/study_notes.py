@@ -39,7 +39,8 @@ def about_trials(search: KeptSearch, working: bool) -> Iterator[str]:
         )
     if search.study.has_others():
         yield (
-            "This folder also has trials of another model, task, data or seed, which are not shown."
+            "This folder also has other trials (of sensitivity, or of another model, task, data or "
+            "seed), which are no points here."
         )
     if claimed := search.study.claimed():
         words = ", ".join(gist(key.technique) for key in claimed[:_NAMED])
