@@ -100,6 +100,8 @@ def notebook(content: dict) -> str:
         printed = "".join("".join(out.get("text", [])) for out in cell["outputs"])
         if printed:
             parts.append(f"```{{code-block}} text\n:class: printed\n\n{printed.rstrip()}\n```")
+        tables = [out["data"].get("text/html", []) for out in cell["outputs"] if "data" in out]
+        parts += [f"```{{raw}} html\n{''.join(table)}\n```" for table in tables if table]
     return "\n\n".join(parts) + "\n"
 
 

@@ -73,6 +73,7 @@ _ROOMS = (
     "prune",
     "quantize",
     "recipes",
+    "report",
     "tasks",
 )
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

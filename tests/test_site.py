@@ -46,7 +46,10 @@ def test_the_tutorial_runs_and_ends_with_a_small_file(tmp_path):
         timeout=500,
     )
     assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout.splitlines()[-1])
+    shown = json.loads(done.stdout.splitlines()[-1])
+    printed, tables = zip(*shown, strict=True)
+    assert sum("<table" in table for table in tables) == 1, "the outcome"
+    assert (tmp_path / "small.html").stat().st_size > 100_000
     small, large = ((tmp_path / name).stat().st_size for name in ("small.shoe", "large.shoe"))
     assert small < large / 4
     (bill,) = (text for text in printed if "the whole file" in text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoestring.artifact.format.bill import Line, bill
+from shoestring.artifact.format.bill import Bill, Line, bill
 from shoestring.artifact.format.file import (
     MAX_BYTES,
     Checkpoint,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES",
+    "Bill",
     "Checkpoint",
     "Content",
     "Entries",

@@ -20,6 +20,7 @@ from shoestring.cli.files import export, inspect, run
 from shoestring.cli.layers import sensitivity
 from shoestring.cli.packing import pack, unpack
 from shoestring.cli.recipes import recipe, recipes
+from shoestring.cli.report import report
 from shoestring.cli.scores import ledger, score
 from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.trust import describe, sign, verify
@@ -48,6 +49,7 @@ def _version(
 app.command()(compress)
 app.command()(forecast)
 app.command()(frontier)
+app.command()(report)
 app.command()(sensitivity)
 app.command()(inspect)
 app.command()(pack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -145,7 +146,7 @@ def compress(
     if worker:
         join(build, limits, path, **settings)
         return
-    settings |= {"latency": timed, "say": _unless_logged(say), "tell": tell}
+    settings |= {"latency": timed, "say": _unless_logged(say), "tell": tell, "command": _command()}
     report = _search(build, limits, path, workers, settings)
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     _exit(report)
@@ -298,6 +299,11 @@ def _job(
     from shoestring.recipes import digits_lenet
 
     return "digits", lambda: digits_lenet(seed)
+
+
+def _command() -> tuple[str, ...]:
+    """The words of this command, after the program's own name; () where another program called."""
+    return tuple(sys.argv[1:]) if sys.argv[1:2] == ["compress"] else ()
 
 
 def _unless_logged(say: Callable[[str], None]) -> Callable[[str], None]:

@@ -92,7 +92,7 @@ class Budget:
                     f"there is no limit called {name!r}: limits by name are written drop(recall) "
                     "and score(recall), with the name of a score in the brackets"
                 )
-        for name, limit in self._limits().items():
+        for name, limit in self.limits().items():
             check_limit(name, limit)
 
     @classmethod
@@ -117,7 +117,7 @@ class Budget:
     @property
     def relative(self) -> tuple[str, ...]:
         """The names of the limits that are a Share of what came in."""
-        return tuple(name for name, limit in self._limits().items() if isinstance(limit, Share))
+        return tuple(name for name, limit in self.limits().items() if isinstance(limit, Share))
 
     def against(self, cost: Cost, scores: Mapping[str, float] | None = None) -> Budget:
         """The same budget, with each Share multiplied by the cost of the model that came in.
@@ -167,7 +167,7 @@ class Budget:
         Raises BudgetError where a limit is still a Share: `against` makes it a number.
         """
         over: dict[str, tuple[float | None, float]] = {}
-        for name, limit in self._limits().items():
+        for name, limit in self.limits().items():
             if isinstance(limit, Share):
                 raise BudgetError(
                     f"{phrase(name, limit)} is a share of what came in: call budget.against(cost), "
@@ -231,13 +231,14 @@ class Budget:
                 + (f"; did you mean {near[0]}?" if near else "")
             )
 
-    def _limits(self) -> dict[str, float | Share]:
+    def limits(self) -> dict[str, float | Share]:
+        """The limits that there are, by name, such as "size" or "drop(recall)"."""
         own = {name: limit for name in NAMES if (limit := getattr(self, name)) is not None}
         return {**own, **self.named}
 
     def __str__(self) -> str:
         """The budget in its grammar: `Budget.parse(str(budget)) == budget`, if it has any limit."""
-        return ", ".join(phrase(name, limit) for name, limit in self._limits().items())
+        return ", ".join(phrase(name, limit) for name, limit in self.limits().items())
 
 
 def scores_limited(budget: Budget) -> list[str]:

@@ -205,15 +205,20 @@ def settings(technique: Any) -> int:
     return count
 
 
-def gist(technique: str) -> str:
-    """A short form of a chain's repr: the names of its techniques, each with its first field."""
+def steps_of(technique: str) -> list[str]:
+    """The reprs of the techniques of a chain, from the chain's repr; [] for the empty chain."""
     inner = (
         technique.removeprefix("chain(").removesuffix(")")
         if technique.startswith("chain(")
         else technique
     )
+    return [step for step in _parts(inner) if step]
+
+
+def gist(technique: str) -> str:
+    """A short form of a chain's repr: the names of its techniques, each with its first field."""
     words = []
-    for part in _parts(inner):
+    for part in steps_of(technique):
         name, _, rest = part.partition("(")
         first = _parts(rest.removesuffix(")"))[0]
         words.append(f"{name}({first})" if first else name)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shoestring.artifact import html
 from shoestring.core.resource import RESOURCES
 from shoestring.core.technique import gist
 from shoestring.kit import Trial
@@ -100,48 +101,54 @@ class Frontier:
 
     def __str__(self) -> str:
         """The frontier as a table, with points numbered from 1."""
+        head, rows = self._table()
+        lines = [head, *rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        last = len(head) - 1
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if at >= last - 2 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        """The same table for a notebook, with a bar for the first resource of each point."""
+        head, rows = self._table()
+        lengths = html.shares([getattr(point.cost, self.fields[0]) for point in self.points])
+        cells: list[list[str | html.Bar]] = [
+            [row[0], row[-1], html.Bar(text=row[1], share=length), *row[2:-1]]
+            for row, length in zip(rows, lengths, strict=True)
+        ]
+        return html.table([head[0], head[-1], *head[1:-1]], cells, texts=(0, 1, len(head) - 1))
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """The headings of the columns, and the cells of each point."""
         names = {id(trial): name for name, trial in self.named().items()}
         scores = list(dict.fromkeys(name for point in self.points for name in point.scores))
-        head = [
-            "",
-            *(_HEADS.get(field, field) for field in self.fields),
-            "score",
-            "lost",
-            *scores,
-            "exchange",
-            "",
-            "by",
-        ]
-        rows = [head]
+        heads = [_HEADS.get(field, field) for field in self.fields]
+        head = ["", *heads, "score", "lost", *scores, "exchange", "", "by"]
+        rows: list[list[str]] = []
         for number, trial in enumerate(self.points, 1):
             before = self.points[number - 2] if number > 1 else None
-            values = [_number(field, getattr(trial.cost, field)) for field in self.fields]
             assert trial.score is not None
-            lost = f"{self.base - trial.score:+.4f}"
+            by_name = [
+                f"{trial.scores[name]:.4f}" if name in trial.scores else "" for name in scores
+            ]
             rows.append(
                 [
                     str(number),
-                    *values,
+                    *(_number(field, getattr(trial.cost, field)) for field in self.fields),
                     f"{trial.score:.4f}",
-                    lost,
-                    *(
-                        f"{trial.scores[name]:.4f}" if name in trial.scores else ""
-                        for name in scores
-                    ),
+                    f"{self.base - trial.score:+.4f}",
+                    *by_name,
                     self._rate(before, trial),
                     names.get(id(trial), ""),
                     gist(trial.technique),
                 ]
             )
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        last = len(head) - 1
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if at >= last - 2 else cell.rjust(width)
-                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        )
+        return head, rows
 
     def _rate(self, before: Trial | None, trial: Trial) -> str:
         """The exchange rate of a point.

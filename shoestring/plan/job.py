@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ class Job:
     `path`: of the file to deliver.
     `storage`: of a study that machines share; None for the folder of the search.
     `share`: the index of this process among those that search together, and how many there are.
+    `command`: the words of the command that searches; () where it is none.
     `say`, `tell`: get progress, as lines and as dictionaries.
     """
 
@@ -67,6 +69,7 @@ class Job:
     experiments: Experiments
     storage: str | None = None
     share: tuple[int, int] = (0, 1)
+    command: Sequence[str] = ()
     say: Callable[[str], None] = lambda text: None
     tell: Callable[[dict[str, Any]], None] = lambda event: None
 
@@ -83,6 +86,7 @@ class Job:
         began: float | None = None,
         storage: str | None = None,
         share: tuple[int, int] = (0, 1),
+        command: Sequence[str] = (),
         asked: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = lambda text: None,
         tell: Callable[[dict[str, Any]], None] = lambda event: None,
@@ -120,7 +124,7 @@ class Job:
         clock.reserve(_ending_seconds(experiments))
         if remark := remark_on_drop(limits.drop, experiments.base):
             say(remark)
-        return cls(limits, path, clock, experiments, storage, share, say, tell)
+        return cls(limits, path, clock, experiments, storage, share, command, say, tell)
 
     def __post_init__(self) -> None:
         if self.clock.is_up:
@@ -271,8 +275,20 @@ class Job:
             "points": [point.to_json() for point in frontier.points],
             "fields": list(frontier.fields),
             "budget": str(self.budget),
+            "command": [_without_password(word) for word in self.command],
+            "ledger": self._ledger(),
         }
         save(self.experiments.folder / NOTE, json.dumps(note, indent=1).encode())
+
+    def _ledger(self) -> str | None:
+        """The path of the ledger, from the folder of the search where there is such a path."""
+        if self.experiments.ledger is None:
+            return None
+        path = Path(self.experiments.ledger.path).absolute()
+        try:
+            return os.path.relpath(path, self.experiments.folder.absolute())
+        except ValueError:  # on another drive of Windows
+            return str(path)
 
     def frontier(self, trials: Sequence[Trial]) -> Frontier:
         """The frontier of trials in score, bytes, and what else the budget limits."""

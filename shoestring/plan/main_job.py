@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from shoestring.artifact import Line, bill, by_entry, read_model
+from shoestring.artifact import Bill, bill, by_entry, read_model
 from shoestring.artifact.format.names import names_beside
 from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.saving import check_place
@@ -24,6 +26,7 @@ from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import duration
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.folder import check_not_searched
+from shoestring.plan.kept import Timed, note_timed
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.weighing import NOT_REACHED
 
@@ -51,7 +54,7 @@ class Report:
     milliseconds_before: float
     milliseconds_after: float
     speed: Ratio
-    bill: tuple[Line, ...]
+    bill: Bill
     seconds: float
     scores_before: Mapping[str, float] = field(default_factory=dict)
     scores_after: Mapping[str, float] = field(default_factory=dict)
@@ -148,6 +151,7 @@ class Report:
             ),
             *self._verdict(),
             f"the file: {outcome.file} ({duration(self.seconds)} in all)",
+            f"`shoestring report {shlex.quote(str(outcome.file))}` shows all of this as a page",
         ]
         return "\n".join(lines)
 
@@ -226,6 +230,7 @@ def main_job(
     latency: Latency | None = None,
     began: float | None = None,
     share: tuple[int, int] = (0, 1),
+    command: Sequence[str] = (),
     asked: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
@@ -235,6 +240,7 @@ def main_job(
     `build`: returns the model and its task.
     `latency`: the meter by which the report times both files. None for the one among `meters`, else
         for ONNX Runtime on one thread.
+    `command`: the words of the command that searches, which its folder keeps.
     `asked`: whether somebody asked for the end; it is asked besides KeyboardInterrupt, which may be
         lost.
 
@@ -259,6 +265,7 @@ def main_job(
         storage=storage,
         began=began,
         share=share,
+        command=command,
         asked=asked,
         say=say,
         tell=tell,
@@ -318,6 +325,9 @@ def _report(
     )
     graphs = by_entry(read_model(outcome.reference)).values()
     data = outcome.file.read_bytes()
+    quartiles = [(one.low, one.median, one.high) for one in timings]
+    digest = hashlib.sha256(data).hexdigest()
+    note_timed(outcome.folder, Timed(sha256=digest, before=quartiles[0], after=quartiles[1]))
     before = proof(outcome.reference, task, note="uncompressed", **settings)
     after = proof(outcome.file, task, note=note, **settings)
     return Report(
@@ -330,7 +340,7 @@ def _report(
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
         speed=ratio(timings[1], timings[0]),
-        bill=tuple(bill(data, names_beside(outcome.file, data))),
+        bill=bill(data, names_beside(outcome.file, data)),
         seconds=monotonic() - began,
     )
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from shoestring.core import Budget
+from shoestring.artifact import html
+from shoestring.core import RESOURCES, Budget, Resource
 from shoestring.kit import Trial
 from shoestring.plan.frontier import Frontier
 from shoestring.plan.verdict import Verdict
@@ -66,6 +67,53 @@ class Outcome:
         """Whether no limit is broken; limits that noise leaves open are in `verdict.undecided`."""
         return self.verdict.fits
 
+    def _repr_html_(self) -> str:
+        """What went in and what came out, and the frontier, for a notebook."""
+        rows = [self._sizes(), self._scores(), *self._named_scores(), *self._others()]
+        words = "keeps" if self.met else "does not keep"
+        budget = f"{self.file.name} {words} {self.budget}." if str(self.budget) else self.file.name
+        return "".join(
+            [
+                html.table(("", "before", "after", ""), rows, budget),
+                html.paragraph(f"by {self.trial.technique}"),
+                *(html.paragraph(text) for text in self.trial.note.splitlines()),
+                html.paragraph("What else could be had:"),
+                self.frontier._repr_html_(),
+                html.paragraph(
+                    "shoestring.report.write_report(outcome) writes all of this as a page."
+                ),
+            ]
+        )
+
+    def _sizes(self) -> list[str]:
+        after = self.trial.cost.bytes or 0
+        ratio = f"{self.bytes_before / after:.1f} times smaller" if after else ""
+        return ["bytes", f"{self.bytes_before:,}", f"{after:,}", ratio]
+
+    def _scores(self) -> list[str]:
+        score = self.trial.score
+        error = f"± {self.trial.error:.4f}" if self.trial.error else ""
+        after = "" if score is None else f"{score:.4f}"
+        return ["score (validation)", f"{self.score_before:.4f}", after, error]
+
+    def _named_scores(self) -> list[list[str]]:
+        """A row for each score by name."""
+        scores = self.trial.scores
+        return [
+            [f"{name} (validation)", f"{before:.4f}", f"{scores[name]:.4f}", ""]
+            for name, before in self.scores_before.items()
+            if name in scores
+        ]
+
+    def _others(self) -> list[list[str]]:
+        """A row for each resource that was measured besides bytes; what came in has no such row."""
+        measured = self.trial.cost.measured()
+        return [
+            [resource.about, "", f"{measured[resource.field]:.4g}", _interval(self.trial, resource)]
+            for resource in RESOURCES
+            if not resource.getting and resource.field in measured and resource.field != "bytes"
+        ]
+
     def model(self) -> nn.Module:
         """The delivered model as a module.
 
@@ -73,3 +121,9 @@ class Outcome:
         changed.
         """
         return self._model()
+
+
+def _interval(trial: Trial, resource: Resource) -> str:
+    """The interval of a noisy measurement; "" where there is none."""
+    interval = trial.noise.get(resource.field)
+    return "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from shoestring.artifact import html, save
+from shoestring.artifact.format.names import TABLE
 from shoestring.core import Meter, Task, Technique, unwrapped
 from shoestring.core.cost import Cost
 from shoestring.kit import Patterns, progress
@@ -84,6 +86,7 @@ class Table:
     `bytes`: of its file.
     `milliseconds`: of a run of it; None where nothing was timed.
     `examples`: how many validation examples scores are of; None where the task does not tell.
+    `sha256`: the digest of the file of the model as it was.
     """
 
     effects: tuple[Effect, ...]
@@ -91,6 +94,7 @@ class Table:
     bytes: int
     milliseconds: float | None
     examples: int | None
+    sha256: str = ""
 
     def worst_first(self) -> list[Effect]:
         """Effects with a score, the most lost first; of equal ones that with fewest bytes saved."""
@@ -106,36 +110,43 @@ class Table:
 
     def __str__(self) -> str:
         """The table as text: the most score lost first, unknown effects last."""
-        parts: list[str] = []
-        others = list(
-            dict.fromkeys(name for effect in self.effects for name in effect.saved.measured())
-        )
+        parts, others = list[str](), self._others()
         for action in dict.fromkeys(effect.action for effect in self.effects):
-            rows = [effect for effect in self.worst_first() if effect.action == action]
-            rows += [
-                effect
-                for effect in self.effects
-                if effect.action == action and effect.score_lost is None
-            ]
-            head = [
-                "layer",
-                "score lost",
-                "bytes saved",
-                "milliseconds saved",
-                *(f"{name} saved" for name in others),
-                "",
-            ]
+            rows = [effect for effect in self._rows() if effect.action == action]
+            head = _heads(others)
             lines = [head, *(_words(effect, others) for effect in rows)]
             widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
             parts.append("\n".join([action, *(_aligned(line, widths) for line in lines)]))
+        return "\n\n".join([*parts, self._as_it_is()])
+
+    def _rows(self) -> list[Effect]:
+        """All effects: the most score lost first, unknown ones last."""
+        return [*self.worst_first(), *(e for e in self.effects if e.score_lost is None)]
+
+    def _others(self) -> list[str]:
+        """The fields of what was measured besides bytes and milliseconds."""
+        names = (name for effect in self.effects for name in effect.saved.measured())
+        return list(dict.fromkeys(names))
+
+    def _as_it_is(self) -> str:
+        """The model as it was, as a sentence."""
         timed = "" if self.milliseconds is None else f", {self.milliseconds:.3f} ms a run"
         on = (
             "validation data" if self.examples is None else f"{self.examples:,} validation examples"
         )
-        parts.append(
-            f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}."
-        )
-        return "\n\n".join(parts)
+        return f"The model as it is: score {self.score:.4f} on {on}, {self.bytes:,} bytes{timed}."
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook, with a bar for the score that each effect lost."""
+        others = self._others()
+        rows = self._rows()
+        lengths = html.shares([effect.score_lost for effect in rows])
+        cells: list[list[str | html.Bar]] = []
+        for effect, length in zip(rows, lengths, strict=True):
+            layer, lost, *rest = _words(effect, others)
+            cells.append([layer, effect.action, html.Bar(text=lost, share=length), *rest])
+        head = ("layer", "action", *_heads(others)[1:])
+        return html.table(head, cells, self._as_it_is(), (0, 1, len(head) - 1))
 
     def to_json(self) -> str:
         """The table as a JSON object."""
@@ -178,7 +189,8 @@ def sensitivity(
     `most`: how many changed models are made at most, the largest layers first.
     `seed`: of the actions and of the sample.
     `folder`: where trials are remembered, so that a call that was interrupted, or asks for more,
-        goes on. Calls of several processes with one folder share the work. None for nowhere.
+        goes on. Calls of several processes with one folder share the work. The table is written
+        there too, for the report of a search in the same folder. None for nowhere.
 
     Raises TypeError for an action without these fields; ValueError for a pattern that fits no
     layer, and for a model or settings that cannot be used; StudyError for a folder whose study
@@ -193,21 +205,23 @@ def sensitivity(
     model = unwrapped(model)
     for action in actions:
         check_action(action, "sensitivity")
-    asked = [
-        (action, layers_tried(model, task, action, groups, "sensitivity")) for action in actions
-    ]
+    asked = [(one, layers_tried(model, task, one, groups, "sensitivity")) for one in actions]
     trials = Trials(model, task, meters, examples=examples, most=most, seed=seed, folder=folder)
     try:
         effects = effects_alone(trials, asked)
     finally:
         trials.close()
-    return Table(
+    table = Table(
         effects=effects,
         score=trials.base,
         bytes=trials.original.bytes or 0,
         examples=trials.examples,
         milliseconds=trials.milliseconds,
+        sha256=trials.sha256,
     )
+    if folder is not None:
+        save(Path(folder) / TABLE, table.to_json().encode())
+    return table
 
 
 def effects_alone(
@@ -269,6 +283,12 @@ def effect_of(trial: Comparison, trials: Trials, layers: Layers, action: str) ->
         saved=Cost(**spared),
         note=trial.note,
     )
+
+
+def _heads(others: Sequence[str]) -> list[str]:
+    """The headings of the columns; `others` are fields of a Cost."""
+    saved = [f"{name} saved" for name in ("bytes", "milliseconds", *others)]
+    return ["layer", "score lost", *saved, ""]
 
 
 def _words(effect: Effect, others: Sequence[str]) -> list[str]:

@@ -67,8 +67,9 @@ class Trials:
     `folder`: of the study; None for none. Trials of another model, task, meter or machine do not
         count (`identity` tells them apart). Trials that other processes make meanwhile do.
 
-    Attributes: `base`, `original` and `milliseconds` are the score of the model as it was, its cost
-    and the time of a run (None where nothing was timed); `made` is how many models were made.
+    Attributes: `base`, `original`, `milliseconds` and `sha256` are the score of the model as it
+    was, its cost, the time of a run (None where nothing was timed) and the digest of its file;
+    `made` is how many models were made.
 
     Raises ValueError for settings out of range, for a model that is not finite, or whose score is
     no number; ExportError for one that cannot be a file; StudyError for a folder whose study cannot
@@ -97,6 +98,7 @@ class Trials:
         with ExitStack() as stack:
             self._folder = stack.enter_context(scratch_folder())
             self._weighing = Weighing(model, self.task, self._folder, meters)
+            self.sha256 = self._weighing.sha256
             self._judge = Judge(self.task, self._weighing.reference, examples, seed, by_name=False)
             self.base, self.examples, self.latency = (
                 self._judge.base,

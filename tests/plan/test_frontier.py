@@ -194,3 +194,19 @@ def test_the_picture_has_a_mark_for_each_point_and_names_are_escaped():
 def test_a_picture_of_a_single_point():
     root = ElementTree.fromstring(as_svg(Frontier.of([trial(2000, 0.9)], ["bytes"], BASE)))
     assert len(root.findall(f"{SVG}circle")) == 1
+
+
+def test_a_notebook_shows_the_table_that_print_shows_with_bars():
+    frontier = Frontier.of(TRIALS, ("bytes",), BASE)
+    written = frontier._repr_html_()
+    root = ElementTree.fromstring(written)
+    rows = [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
+    lines = [line.split() for line in str(frontier).splitlines()]
+    assert len(rows) == len(lines) == 4
+    assert rows[1][:4] == ["1", "T(size=2000)", "2,000", "0.8600"]
+    for row, line in zip(rows[1:], lines[1:], strict=True):
+        assert row[0] == line[0] and row[2] == line[1] and row[3] == line[2]
+    widths = [one.get("style", "") for one in root.iter("span")]
+    assert [f"width:{width}px" in style for width, style in zip((36, 54, 90), widths, strict=True)]
+    evil = Frontier.of([trial(5, 0.9, technique="<script>")], ("bytes",), BASE)
+    assert "<script>" not in evil._repr_html_()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from shoestring.artifact.format.names import TABLE
 from shoestring.core import Cost, Task, chain, score, seeded
 from shoestring.kit import (
     SkippedWarning,
@@ -139,6 +141,9 @@ def test_the_table_can_be_read_by_people_and_by_programs():
     )
     assert "score 4.0000 on 64 validation examples" in lines[-1]
     assert json.loads(table.to_json())["effects"][1]["score_lost"] == 0.5
+    rows = re.findall("<tr>(.*?)</tr>", table._repr_html_())
+    assert ["layers.1" in rows[1], "layers.2" in rows[2], "+0.5000" in rows[1]] == [True] * 3
+    assert "width:90px" in rows[1] and "width:22px" in rows[2], "a quarter of the longest bar"
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
     assert [(row["layer"], row["score_lost"]) for row in rows][1:3] == [
         ("layers.1", "0.5"),
@@ -181,8 +186,18 @@ def test_an_interrupted_call_goes_on(tmp_path: Path):
         and len(CALLS) == 4
     )
     assert not any(
-        path.is_file() and path.name != "study.sqlite" for path in tmp_path.rglob("*")
+        path.is_file() and path.name not in ("study.sqlite", TABLE) for path in tmp_path.rglob("*")
     ), "no files of models stay"
+
+
+def test_the_table_stays_in_the_folder_and_says_of_which_model_it_is(tmp_path: Path):
+    action = Harm(harms=(0.5, 0.25))
+    table = sensitivity(Sum(2), summing(2), action, meters=(), folder=tmp_path)
+    assert (tmp_path / TABLE).read_text() == table.to_json()
+    other = Sum(2)
+    nn.init.constant_(other.layers[0].weight, 2.0)  # type: ignore[arg-type]
+    assert len(table.sha256) == 64
+    assert sensitivity(other, summing(2), action, meters=()).sha256 != table.sha256
 
 
 def test_trials_of_another_model_do_not_count(tmp_path: Path):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
 
+import numpy as np
+
+from shoestring.artifact import html
 from shoestring.artifact.format import graph as graphs
 from shoestring.artifact.format.file import (
     GRAPH,
@@ -20,7 +24,7 @@ from shoestring.artifact.format.file import (
     unpack_any,
 )
 from shoestring.artifact.format.graph import Graph
-from shoestring.artifact.format.tensors import CODINGS, ELEMENTS, Packed, Tensor
+from shoestring.artifact.format.tensors import CODINGS, ELEMENTS, FLOATS, Packed, Tensor
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,47 @@ class Line:
     `name`: what takes the bytes: a tensor, "graph", "names" or "frame".
     `bytes`: how many bytes of the file it takes.
     `about`: a few words about it.
+    `parts`: of a tensor, its bytes in each section: "codes", "values" and "description".
+    `numbers`: of a tensor, how many it holds; 0 for what is no tensor.
+    `zeros`: how many of them are 0; None for unsigned integers, whose zero the graph decides.
     """
 
     name: str
     bytes: int
     about: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    numbers: int = 0
+    zeros: int | None = None
+
+
+@dataclass(frozen=True)
+class Bill(Sequence[Line]):
+    """The bill of a file: its lines, which add up to its size. A notebook shows it as a table."""
+
+    lines: tuple[Line, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Line]: ...
+    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
+        return self.lines[index]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file."""
+        return sum(line.bytes for line in self.lines)
+
+    def _repr_html_(self) -> str:
+        lengths = html.shares([line.bytes for line in self.lines])
+        rows = [
+            [line.name, html.Bar(text=f"{line.bytes:,}", share=share), line.about]
+            for line, share in zip(self.lines, lengths, strict=True)
+        ]
+        return html.table(("what", "bytes", ""), rows, f"{self.bytes:,} bytes in all", (0, 2))
 
 
 def bill(
@@ -42,7 +82,7 @@ def bill(
     names: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
     max_seconds: float | None = None,
-) -> list[Line]:
+) -> Bill:
     """What each byte of a file is for: a line for each tensor, for the graph and for the frame.
 
     The bytes of the lines add up to the size of the file.
@@ -66,6 +106,9 @@ def bill(
             (named[i] if named else _name(how.tensor, names)) or f"tensor {i}",
             stream + header + how.raw_bytes,
             _about(how, stream, header),
+            {"codes": stream, "values": how.raw_bytes, "description": header},
+            how.tensor.bits.size,
+            _zeros(how.tensor),
         )
         for i, (how, stream, header) in enumerate(zip(packed, streams, headers, strict=True))
     ]
@@ -76,11 +119,8 @@ def bill(
     if len(table := bodies.get(TABLE, b"")):
         rest.append(Line("table of blocks", len(table), "lengths and checksums"))
     used = sum(line.bytes for line in [*lines, *rest])
-    return [
-        *lines,
-        *rest,
-        Line("frame", len(data) - used, "mark, version, section lengths and checksum"),
-    ]
+    frame = Line("frame", len(data) - used, "mark, version, section lengths and checksum")
+    return Bill((*lines, *rest, frame))
 
 
 def _graph_lines(content: Content | Entries | Checkpoint, length: int) -> list[Line]:
@@ -114,6 +154,16 @@ def _about(how: Packed, stream: int, header: int) -> str:
     coding = CODINGS[how.coding]
     coding = f"{how.levels} {coding}" if coding == "levels" else coding
     return f"{name} {shape}, {coding}: codes {stream}, values {how.raw_bytes}, description {header}"
+
+
+def _zeros(tensor: Tensor) -> int | None:
+    """How many numbers of a tensor are 0; None for a type of unsigned integers."""
+    name = ELEMENTS[tensor.element][0]
+    if name.startswith("uint"):
+        return None
+    # Without its sign bit, since -0 is 0 too.
+    bits = tensor.bits << tensor.bits.dtype.type(1) if name in FLOATS else tensor.bits
+    return tensor.bits.size - int(np.count_nonzero(bits))
 
 
 def _shares(total: int, weights: list[float]) -> list[int]:

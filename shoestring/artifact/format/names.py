@@ -14,6 +14,8 @@ from shoestring.artifact.format.saving import save
 
 _INDEX = "names.json"
 """A JSON object: the ID of a list of names by the SHA-256 of each file that it belongs to."""
+TABLE = "sensitivity.json"
+"""The table of sensitivity that was measured in a folder, in JSON."""
 STUDY = ".study"
 """The suffix that the name of a file gets for the folder of its search."""
 

@@ -14,7 +14,8 @@ from shoestring.artifact.locks import FileLock, is_held
 from shoestring.kit.study.trial import StudyHeld, explained_when_full
 from shoestring.kit.study.worker import command, host
 
-_LOCK = "command.lock"
+LOCK = "command.lock"
+"""The file in a folder that the command which works there keeps locked."""
 _LOOKS = 20  # at a lock that is being written
 
 
@@ -29,7 +30,7 @@ def alone(folder: Path, instead: str = "name another folder") -> Iterator[None]:
     Raises StudyHeld where another command has it; the message says which. Raises OSError where the
     folder cannot be written.
     """
-    path = folder / _LOCK
+    path = folder / LOCK
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     holder = {
         "process": os.getpid(),
@@ -57,13 +58,13 @@ def check_free(folder: Path, instead: str) -> None:
 
     It tells a second command before it loads anything; `alone` decides.
     """
-    if is_held(folder / _LOCK):
+    if is_held(folder / LOCK):
         raise _held(folder, instead)
 
 
 def _held(folder: Path, instead: str) -> StudyHeld:
     return StudyHeld(
-        f"{_holder(folder / _LOCK)} works in {folder}: wait until it ends, or {instead}"
+        f"{_holder(folder / LOCK)} works in {folder}: wait until it ends, or {instead}"
     )
 
 

@@ -279,6 +279,24 @@ class OptunaStorage(Storage):
         with explained(self._what):
             return any(self._of_others())
 
+    def claimed(self) -> list[Key]:
+        with explained(self._what):
+            attributes = self._study.user_attrs
+            workers = {
+                kept["id"]: Worker(**kept)
+                for name, kept in attributes.items()
+                if name.startswith("worker ") and kept is not None
+            }
+            living = {
+                name
+                for name, worker in workers.items()
+                if self._watch.lives(worker, attributes.get(f"beat {name}", 0.0))
+            }
+            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            kept = [one.user_attrs for one in running if one.user_attrs.get("worker") in living]
+            keys = [Key(one["technique"], one["seed"], one["fidelity"]) for one in kept]
+            return list(dict.fromkeys(keys))
+
     def _of_others(self) -> Iterator[Sequence[FrozenTrial]]:
         """The finished trials of each other model."""
         for name in optuna.get_all_study_names(self._storage):

@@ -250,6 +250,19 @@ class SQLiteStorage(Storage):
                 is not None
             )
 
+    def claimed(self) -> list[Key]:
+        sql = (
+            "select technique, seed, fidelity, workers.worker, beat from claims "
+            "join workers on claims.worker = workers.id where claims.model = ?"
+        )
+        with self._open() as connection:
+            rows = connection.execute(sql, (self._model,)).fetchall()
+        return [
+            Key(technique, seed, fidelity)
+            for technique, seed, fidelity, kept, beat in rows
+            if self._watch.lives(Worker(**json.loads(kept)), beat)
+        ]
+
     def files_of_others(self) -> set[str]:
         with self._open() as connection:
             sql = "select distinct file from trials where file is not null and model != ?"

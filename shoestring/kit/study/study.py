@@ -221,6 +221,16 @@ class Study:
             storage = self._here()
             return not storage.load() and storage.has_others()
 
+    def has_others(self) -> bool:
+        """Whether the storage has trials of other models."""
+        with self._thread:
+            return self._here().has_others()
+
+    def claimed(self) -> list[Key]:
+        """What living processes measure now, of this model."""
+        with self._thread:
+            return self._here().claimed()
+
     def amend(self, trial: Trial) -> None:
         """Store what was measured after a trial was finished, such as its milliseconds.
 

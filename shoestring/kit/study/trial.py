@@ -164,6 +164,10 @@ class Storage(ABC):
         """Whether there are trials of other models."""
 
     @abstractmethod
+    def claimed(self) -> list[Key]:
+        """What living processes measure now; nothing is changed."""
+
+    @abstractmethod
     def files_of_others(self) -> set[str]:
         """The names of the files of other models' trials that share the storage of the files."""
 

@@ -192,6 +192,20 @@ def test_a_study_knows_whether_the_storage_has_trials_of_other_models_alone(tmp_
 # -- several processes, and kills
 
 
+def test_others_see_what_is_claimed_and_whose_trials_there_are(tmp_path, storage):
+    with Study(tmp_path, "a", storage=storage) as one, Study(tmp_path, "b", storage=storage) as two:
+        claim = one.claim("T(1)", 3, 0.5)
+        assert claim is not None
+        with Study(tmp_path, "a", storage=storage) as watching:
+            assert watching.claimed() == [("T(1)", 3, 0.5)] and two.claimed() == []
+            assert not watching.has_others()
+            claim.give_back()
+            assert watching.claimed() == []
+            assert one.claim("T(1)", 3, 0.5).finish(Trial(technique="T(1)", seed=3, fidelity=0.5))  # type: ignore[union-attr]
+            assert watching.claimed() == []
+        assert two.has_others() and not one.has_others()
+
+
 def together(folder: Path, storage: str | None, count: int) -> None:
     """Two processes make all trials: each is begun once and finished once."""
     processes = [start(measure, folder, storage, count, folder / f"said-{i}") for i in range(2)]

@@ -1,0 +1,98 @@
+"""How fast the page of a report opens and answers, in Chromium without a window.
+
+    python benchmarks/report_page.py
+
+The documents are made up (`tests/made_documents.py`), of 100 to 20,000 trials with as many rows in
+the ledger. A time is the median of several; it goes from the start of the navigation, or from the
+event, to the frame that shows what came of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import rows
+
+ROOT = Path(__file__).resolve().parents[1]
+OPENED = """async () => {
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const [navigation] = performance.getEntriesByType("navigation");
+    const paints = performance.getEntriesByType("paint").map((paint) => paint.startTime);
+    return Math.max(navigation.loadEventEnd, ...paints);
+}"""
+FRAME = """async (act) => {
+    const begun = performance.now();
+    act();
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    return performance.now() - begun;
+}"""
+ACTS = {
+    "filter": """() => {
+        const input = document.querySelector("#trials input");
+        input.value = input.value === "levels=7" ? "levels=11" : "levels=7";
+        input.dispatchEvent(new Event("input", {bubbles: true}));
+    }""",
+    "sort": """() => document.querySelectorAll("#trials thead button")[1].click()""",
+    "look at the next point": """() => {
+        const key = new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true});
+        document.querySelector(".frontier-box").dispatchEvent(key);
+    }""",
+    "other axes": """() => {
+        const select = document.querySelector("#chart select");
+        select.selectedIndex = 1 - select.selectedIndex;
+        select.dispatchEvent(new Event("change", {bubbles: true}));
+    }""",
+}
+
+
+def main() -> int:
+    """Measure, and put the rows in their place."""
+    made = rows.start("report_page", "made-up-chromium", __doc__ or "")
+    sys.path.insert(0, str(ROOT / "tests"))
+    import browser
+
+    if browser.CHROMIUM is None:
+        print(browser.WITHOUT_CHROMIUM, file=sys.stderr)
+        return 1
+    sizes = (100, 1_000) if made.quick else (100, 1_000, 20_000)
+    times = 3 if made.quick else 9
+    with browser.started() as chromium, tempfile.TemporaryDirectory() as folder:
+        for many in sizes:
+            subject = f"{many} trials"
+            if not made.wanted(subject) or made.done(subject, None):
+                continue
+            _measure(made, subject, many, Path(folder) / "report.html", chromium, times)
+            made.add(subject, "done", 1, "")
+    return 0 if made.close() else 1
+
+
+def _measure(
+    made: rows.Rows, subject: str, many: int, path: Path, chromium: Any, times: int
+) -> None:
+    """The rows of one size."""
+    import browser
+    import made_documents
+
+    from shoestring.report.page import save_page
+
+    made.add(subject, "page", save_page(made_documents.study(many), path), "B")
+    opened, took = [], {act: [] for act in ACTS}
+    for _ in range(times):
+        with browser.visiting(chromium, viewport={"width": 1280, "height": 800}) as seen:
+            page = seen.open(path)
+            opened.append(page.evaluate(OPENED))
+            for act, script in ACTS.items():
+                took[act] += [page.evaluate(f"() => ({FRAME})({script})") for _ in range(3)]
+            if seen.faults:
+                raise RuntimeError(f"the page has faults: {seen.faults}")
+    made.add(subject, "open", median(opened), "ms", timed=True)
+    for act, milliseconds in took.items():
+        made.add(subject, act, median(milliseconds), "ms", timed=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The page: one HTML file that holds the document and everything that shows it."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from shoestring.artifact import save
+from shoestring.artifact.format.names import STUDY
+from shoestring.report.document import Document, clipped
+
+TEMPLATE = "page.html"
+_TITLE_MARK, _DOCUMENT_MARK = "<!--title-->", "<!--document-->"
+_SEALED, _LIVE = "connect-src 'none'", "connect-src 'self'"
+_ENDING = ": Shoestring report</title>"
+_HEAD_BYTES = 4096
+"""Bytes of a page within which its title ends."""
+
+
+def page_of(document: Document) -> str:
+    """The page of a document, which asks for nothing from any network.
+
+    The page of a live document asks the server that it came from for the document again.
+    """
+    page = resources.files("shoestring.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    # Texts of others come last, so that no mark in them is replaced.
+    head, tail = page.split(_DOCUMENT_MARK, 1)
+    if document.live:
+        head = head.replace(_SEALED, _LIVE, 1)
+    before, after = head.split(f"{_TITLE_MARK}</title>", 1)
+    title = escape(_writable(clipped(document.title, 200)))
+    data = f'<script type="application/json" id="document">{document.to_json()}</script>'
+    return f"{before}{title}{_ENDING}{after}{data}{tail}"
+
+
+def _writable(text: str) -> str:
+    """The text with "?" for what UTF-8 cannot hold, such as a byte of a file's name."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def save_page(document: Document, path: Path) -> int:
+    """Write the page of a document, completely or not at all; returns how many bytes it has.
+
+    Raises OSError, whose message says what to do.
+    """
+    data = page_of(document).encode()
+    save(path, data)
+    return len(data)
+
+
+def place_beside(path: Path) -> Path:
+    """The path of the page of a file or of a search, beside it: NAME.html.
+
+    Raises FileExistsError where something that is no page of ours is there.
+    """
+    name = path.absolute().name.removesuffix(STUDY)
+    page = path.with_name(f"{Path(name).stem or name}.html")
+    if page.exists() and not _is_ours(page):
+        raise FileExistsError(
+            f"{page} is there and is no report: name another file with --out, or this one to "
+            "replace it"
+        )
+    return page
+
+
+def _is_ours(page: Path) -> bool:
+    """Whether a file is a page that this module wrote."""
+    try:
+        with page.open("rb") as opened:
+            return _ENDING.encode() in opened.read(_HEAD_BYTES)
+    except OSError:
+        return True  # writing it says what is wrong

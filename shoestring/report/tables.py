@@ -1,0 +1,89 @@
+"""Tables of sensitivity: as a search's folder holds them, or as a file of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shoestring.artifact.format.names import TABLE
+from shoestring.artifact.format.saving import check_file
+from shoestring.report.document import Cell, Sensitivity, finite
+
+
+def sensitivity_in(folder: Path, digest: str, say: Callable[[str], None]) -> Sensitivity | None:
+    """The table of sensitivity that is kept in a folder; None where there is none.
+
+    `digest`: of the model that came in. A table of another model is left out, and `say` gets a
+        sentence about it, as about one that cannot be read.
+    """
+    path = folder / TABLE
+    try:
+        values = _values(path)
+        if digest and values.get("sha256") not in ("", None, digest):
+            say(f"The table of sensitivity {path.name} is of another model: it is left out.")
+            return None
+        return _sensitivity(values)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        say(f"The table of sensitivity is left out: {error}.")
+        return None
+
+
+def sensitivity_of(path: Path) -> Sensitivity:
+    """The table in a file of what `shoestring sensitivity --json` printed.
+
+    Raises OSError where it cannot be read, and ValueError for a file of another kind.
+    """
+    return _sensitivity(_values(path))
+
+
+def _values(path: Path) -> Mapping[str, Any]:
+    """The values of a file of JSON; raises ValueError for other contents."""
+    check_file(path)
+    try:
+        values = json.loads(path.read_bytes())
+        if not isinstance(values, Mapping):
+            raise ValueError("it is no JSON object")
+        return {"path": path, **values}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(_other(path, error)) from None
+
+
+def _other(path: object, error: Exception) -> str:
+    return (
+        f"{path} is no table of sensitivity ({error}): `shoestring sensitivity --json` prints one"
+    )
+
+
+def _sensitivity(values: Mapping[str, Any]) -> Sensitivity:
+    try:
+        return _table(values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(_other(values["path"], error)) from None
+
+
+def _table(values: Mapping[str, Any]) -> Sensitivity:
+    cells = tuple(_cell(effect) for effect in values["effects"])
+    score, size, examples = values["score"], values["bytes"], values["examples"]
+    on = "validation data" if examples is None else f"{examples:,} validation examples"
+    return Sensitivity(
+        layers=tuple(dict.fromkeys(cell.layer for cell in cells)),
+        actions=tuple(dict.fromkeys(cell.action for cell in cells)),
+        cells=cells,
+        words=f"Of the model as it came in: score {score:.4f} on {on}, {size:,} bytes.",
+    )
+
+
+def _cell(effect: Mapping[str, Any]) -> Cell:
+    return Cell(
+        layer=" + ".join(str(name) or "(the model itself)" for name in effect["layers"]),
+        action=str(effect["action"]),
+        score_lost=finite(effect["score_lost"]),
+        score_error=finite(effect["score_error"]),
+        bytes_saved=finite(effect["bytes_saved"]),
+        milliseconds_saved=finite(effect["milliseconds_saved"]),
+        note=str(effect["note"]),
+    )

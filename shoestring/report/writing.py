@@ -1,0 +1,45 @@
+"""Writes the report of a file, of a search, of its outcome or of a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from shoestring.report.finding import document_of
+from shoestring.report.page import place_beside, save_page
+
+
+@runtime_checkable
+class Delivered(Protocol):
+    """What delivered a file, such as the Outcome of `compress`."""
+
+    @property
+    def file(self) -> Path:
+        """The path of the file."""
+        ...
+
+
+def write_report(
+    what: str | Path | Delivered,
+    path: str | Path | None = None,
+    *,
+    ledger: str | Path | None = None,
+    sensitivity: str | Path | None = None,
+) -> Path:
+    """Write a report as one HTML file, and return its path.
+
+    `what`: the Outcome of `compress`, a `.shoe` file, the folder of a search, or a ledger.
+    `path`: of the page, which is replaced; None for NAME.html beside what it is about.
+    `ledger`, `sensitivity`: as in `document_of`.
+
+    Raises what `document_of` does; OSError where the page cannot be written.
+    """
+    source = what.file if isinstance(what, Delivered) else Path(what)
+    target = place_beside(source) if path is None else Path(path)
+    document = document_of(
+        source,
+        None if ledger is None else Path(ledger),
+        None if sensitivity is None else Path(sensitivity),
+    )
+    save_page(document, target)
+    return target

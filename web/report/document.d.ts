@@ -1,0 +1,144 @@
+// What the page reads: shoestring/report/document.py writes it. Numbers are finite or null; text may hold anything.
+
+export interface Document {
+  schema: 1;
+  kind: "study" | "ledger" | "file";
+  title: string;
+  /** ISO time. */
+  made: string;
+  /** Of shoestring. */
+  version: string;
+  /** Whether a server keeps ./document.json fresh. */
+  live: boolean;
+  /** Whether a search is going on. */
+  working: boolean;
+  /** Sentences that must be seen. */
+  notes: string[];
+  /** Those that a point measured, the default of the x axis first. */
+  resources: Axis[];
+  /** The default of the y axis first. */
+  scores: Axis[];
+  before: Point | null;
+  after: Point | null;
+  points: Point[];
+  /** Ids, for the default axes; the page computes it for others. */
+  frontier: string[];
+  /** "free", "balanced", "tiny" to ids. */
+  named: Record<string, string>;
+  budget: { text: string; limits: Limit[]; met: boolean | null } | null;
+  bill: { total: number; rows: BillRow[] } | null;
+  layers: Layer[];
+  sensitivity: { layers: string[]; actions: string[]; cells: Cell[]; words: string } | null;
+  ledger: LedgerRow[];
+  rates: Rate[];
+  commands: Command[];
+  machine: string;
+  versions: Record<string, string>;
+}
+
+export interface Axis {
+  /** Of a point's costs, or of its scores. */
+  field: string;
+  name: string;
+  /** "B", "ms", "s", "min", "J", "" for counts; "%" for scores that are shown times 100. */
+  unit: string;
+  words: string;
+  better: "lower" | "higher";
+  log: boolean;
+}
+
+export interface Limit {
+  field: string;
+  at_most: number | null;
+  at_least: number | null;
+  words: string;
+  /** What the delivered file has of it. */
+  measured?: number | null;
+  /** null where noise leaves it open, or where nothing was delivered. */
+  kept?: boolean | null;
+}
+
+export interface Point {
+  id: string;
+  label: string;
+  technique: string;
+  steps: string[];
+  state: "ok" | "failed" | "nan";
+  costs: Record<string, number>;
+  intervals: Record<string, [number, number]>;
+  scores: Record<string, number>;
+  /** Standard error of the score's difference. */
+  error: number | null;
+  fits: boolean | null;
+  /** By which `shoestring frontier --pick` knows it. */
+  number?: number | null;
+  test: number | null;
+  minutes: number | null;
+  seed: number | null;
+  fidelity: number | null;
+  sha256: string | null;
+  note: string;
+}
+
+export interface BillRow {
+  tensor: string;
+  section: string;
+  bytes: number;
+  words: string;
+}
+
+export interface Layer {
+  tensor: string;
+  numbers: number;
+  /** Of the file, for each number. */
+  bits: number;
+  zeros: number | null;
+  bytes: number;
+  kind: string;
+}
+
+export interface Cell {
+  layer: string;
+  action: string;
+  score_lost: number | null;
+  score_error: number | null;
+  bytes_saved: number | null;
+  milliseconds_saved: number | null;
+  note: string;
+}
+
+export interface LedgerRow {
+  id: number;
+  /** Seconds since 1970. */
+  time: number;
+  kind: string;
+  technique: string;
+  gist: string;
+  task: string | null;
+  seed: number | null;
+  score_before: number | null;
+  score_after: number | null;
+  cost_before: Record<string, number>;
+  cost_after: Record<string, number>;
+  file: string | null;
+  run: string | null;
+  note: string;
+  machine: string;
+}
+
+export interface Rate {
+  from: string;
+  to: string;
+  words: string;
+  given: number;
+  got: number;
+  given_unit: string;
+  got_unit: string;
+}
+
+export interface Command {
+  words: string;
+  command: string;
+  /** Of the point that the command picks. */
+  id?: string;
+}

@@ -1,0 +1,92 @@
+// What the frontier of two axes is, and what the budget admits.
+
+/** @typedef {import("../document.d.ts").Point} Point */
+/** @typedef {import("../document.d.ts").Axis} Axis */
+/** @typedef {import("../document.d.ts").Document} Document */
+
+/** A point's value on an axis; null where nobody measured it. */
+export function valueOf(point, axis) {
+  const value = point.costs[axis.field] ?? point.scores[axis.field];
+  return Number.isFinite(value) ? value : null;
+}
+
+/** Whether a point has a place in the picture of two axes. */
+export function placed(point, x, y) {
+  return point.state === "ok" && valueOf(point, x) !== null && valueOf(point, y) !== null;
+}
+
+/** Below 0 where `a` is better than `b`. */
+function order(axis, a, b) {
+  return axis.better === "lower" ? a - b : b - a;
+}
+
+/**
+ * The points that no other point beats on both axes, the best on x first. Of equal ones the first is kept.
+ * @param {Point[]} points
+ * @param {Axis} x
+ * @param {Axis} y
+ */
+export function frontierOf(points, x, y) {
+  const sorted = points
+    .filter((point) => placed(point, x, y))
+    .map((point) => ({
+      point,
+      x: valueOf(point, x),
+      y: valueOf(point, y),
+    }));
+  sorted.sort((a, b) => order(x, a.x, b.x) || order(y, a.y, b.y));
+  const kept = [];
+  for (const one of sorted) {
+    if (kept.length === 0 || order(y, one.y, kept.at(-1).y) < 0) kept.push(one);
+  }
+  return kept.map((one) => one.point);
+}
+
+/**
+ * The points that are worth a place on the frontier of a score: those that keep at least half of what the model had that came in, as
+ * `shoestring frontier` has it, or all where none does.
+ */
+export function useful(points, y, before) {
+  const base = before === null ? null : valueOf(before, y);
+  if (base === null || y.better !== "higher") return points;
+  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= base - 0.5 * Math.abs(base));
+  return kept.length ? kept : points;
+}
+
+/** The axes of a document: those of resources and those of scores. */
+export function axisOf(given, field) {
+  return [...given.resources, ...given.scores].find((axis) => axis.field === field);
+}
+
+/** The limits of the budget on an axis: {most, least}, null where there is none. */
+export function limitsOn(given, axis) {
+  const limits = (given.budget?.limits ?? []).filter((limit) => limit.field === axis.field);
+  const numbers = (name) => limits.map((limit) => limit[name]).filter((value) => value !== null);
+  const most = numbers("at_most");
+  const least = numbers("at_least");
+  return { most: most.length ? Math.min(...most) : null, least: least.length ? Math.max(...least) : null };
+}
+
+/**
+ * What is lost of y for what is saved of x between two points; null where one of them is at least as good in both.
+ * @returns {{from: Point, to: Point, saved: number, lost: number} | null} `to` saves on x and loses on y
+ */
+export function exchange(a, b, x, y) {
+  const [xs, ys] = [x, y].map((axis) => [valueOf(a, axis), valueOf(b, axis)]);
+  if ([...xs, ...ys].includes(null)) return null;
+  const cheaper = order(x, xs[0], xs[1]);
+  const worse = order(y, ys[0], ys[1]);
+  if (cheaper * worse >= 0) return null;
+  const [from, to] = cheaper > 0 ? [a, b] : [b, a];
+  return { from, to, saved: Math.abs(xs[0] - xs[1]), lost: Math.abs(ys[0] - ys[1]) };
+}
+
+/** How many points of each state there are, and how many of the good ones have no place on two axes. */
+export function tally(points, x, y) {
+  const counts = { ok: 0, failed: 0, nan: 0, unplaced: 0 };
+  for (const point of points) {
+    counts[point.state] += 1;
+    if (point.state === "ok" && !placed(point, x, y)) counts.unplaced += 1;
+  }
+  return counts;
+}
