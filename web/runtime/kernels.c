@@ -23,7 +23,7 @@ static inline float clamped(float v, float low, float high) {
 }
 
 // Four vectors of four outputs each, one for each pixel, as four vectors of four pixels each.
-static inline void transpose(V *v) {
+static __attribute__((always_inline)) void transpose(V *v) {
   V a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5);
   V c = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
   v[0] = wasm_i64x2_shuffle(a, b, 0, 2);
@@ -120,7 +120,7 @@ static void pixels(In x, In w, In bias, Out y, int channels, int height, int wid
   }
 }
 
-static inline void put(float *y, V v, int left) {
+static __attribute__((always_inline)) void put(float *y, V v, int left) {
   if (left >= 4) {
     STORE(y, v);
     return;
@@ -231,7 +231,7 @@ static void row_product(In a, In w, In bias, Out y, int inner, int n, float low,
 }
 
 // y[m][n] = a[m][inner] · weights + bias.
-KERNEL(product)(In a, In w, In bias, Out y, int m, int inner, int n, float low, float high) {
+__attribute__((noinline)) KERNEL(product)(In a, In w, In bias, Out y, int m, int inner, int n, float low, float high) {
   const V low4 = wasm_f32x4_splat(low), high4 = wasm_f32x4_splat(high);
   int r = 0;
   for (; r + 3 < m; r += 4) {
@@ -328,7 +328,7 @@ KERNEL(pool)(In x, Out y, int planes, int height, int width, int rows, int colum
 }
 
 // e to the power of x: Cephes' polynomial, for x from -87 to 88; 0 below.
-static inline V power(V x) {
+static __attribute__((noinline)) V power(V x) {
   const V most = wasm_f32x4_const_splat(88.37f), least = wasm_f32x4_const_splat(-87.33f);
   const V v = wasm_f32x4_pmin(wasm_f32x4_pmax(x, least), most);
   const V n = wasm_f32x4_nearest(wasm_f32x4_mul(v, wasm_f32x4_const_splat(1.44269504f)));
