@@ -57,6 +57,8 @@ export interface Model extends Runnable {
   readonly tensors: Tensor[];
   /** Null in a checkpoint, which does not run, and in a file with several entries. */
   readonly graph: Graph | null;
+  /** Which kernels run it. */
+  readonly kernels: { readonly name: "webassembly" | "javascript" };
   /** What `decode` gives. */
   readonly file: Decoded;
   readonly version: number;

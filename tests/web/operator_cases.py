@@ -177,6 +177,10 @@ def of_products() -> Iterator[One]:
     for x, w, options in (
         ((2, 3, 9, 11), (5, 3, 3, 3), {"pads": (1, 1, 1, 1)}),
         ((1, 3, 9, 11), (8, 3, 5, 5), {"pads": (2, 1, 0, 2)}),
+        ((2, 3, 7, 5), (5, 3, 3, 3), {"pads": (1, 1, 1, 1)}),
+        ((2, 4, 4, 6), (6, 2, 5, 5), {"pads": (2, 2, 2, 2), "group": 2}),
+        ((1, 3, 3, 9), (5, 3, 3, 5), {}),
+        ((1, 3, 9, 7), (5, 3, 3, 3), {"dilations": (2, 1)}),
         ((2, 4, 8, 8), (9, 4, 1, 1), {}),
         ((2, 4, 3, 2), (3, 4, 1, 1), {}),
         ((1, 4, 9, 9), (6, 4, 3, 3), {"strides": (2, 2), "pads": (1, 1, 1, 1)}),
@@ -344,6 +348,7 @@ def of_many() -> Iterator[One]:
         opset=21,
     )
     yield one("BatchNormalization", x, constants=(f(3), f(3), f(3), f(3, low=0.1)))
+    yield one("BatchNormalization", f(3, 6), constants=(f(6), f(6), f(6), f(6, low=0.1)))
     for name in ("MaxPool", "AveragePool"):
         for options in (
             {"kernel_shape": (2, 2), "strides": (2, 2)},

@@ -383,17 +383,47 @@ EACH(erfs, erf4(v))
 EACH(gelus, wasm_f32x4_mul(wasm_f32x4_mul(v, wasm_f32x4_const_splat(0.5f)),
                            wasm_f32x4_add(wasm_f32x4_const_splat(1), erf4(wasm_f32x4_mul(v, wasm_f32x4_const_splat(0.70710678f))))))
 
-// A step of an LSTM for n states of `size`: gates of inputs and states are in the order of ONNX (input, output, forget, cell).
-KERNEL(lstm)(In input, In state, Out h, Out c, int n, int size) {
-  for (int r = 0; r < n; r++, input += 4 * size, state += 4 * size, h += size, c += size) {
-    for (int i = 0; i < size; i += 4) {
-      V gate[4];
-      UNROLLED for (int k = 0; k < 4; k++) gate[k] = wasm_f32x4_add(LOAD(input + k * size + i), LOAD(state + k * size + i));
-      const V cell = wasm_f32x4_add(wasm_f32x4_mul(sigmoid(gate[2]), LOAD(c + i)), wasm_f32x4_mul(sigmoid(gate[0]), tanh4(gate[3])));
-      put(c + i, cell, size - i);
-      put(h + i, wasm_f32x4_mul(sigmoid(gate[1]), tanh4(cell)), size - i);
+// An LSTM over `times` steps for n states of `size`: the gates of the inputs [times][n][4 × size] are in the order of ONNX
+// (input, output, forget, cell); `gates` is room for those of the states. h and c end as the last states.
+KERNEL(lstm)(In inputs, In w, In zeros, float *gates, float *h, float *c, Out y, int times, int n, int size, int step, int backwards) {
+  const int wide = 4 * size;
+  for (int t = 0; t < times; t++) {
+    const int time = backwards ? times - 1 - t : t;
+    product(h, w, zeros, gates, n, size, wide, -__builtin_inff(), __builtin_inff());
+    for (int r = 0; r < n; r++) {
+      In input = inputs + (time * n + r) * wide, state = gates + r * wide;
+      for (int i = 0; i < size; i += 4) {
+        V gate[4];
+        UNROLLED for (int k = 0; k < 4; k++) gate[k] = wasm_f32x4_add(LOAD(input + k * size + i), LOAD(state + k * size + i));
+        const V old = wasm_f32x4_mul(sigmoid(gate[2]), LOAD(c + r * size + i));
+        const V cell = wasm_f32x4_add(old, wasm_f32x4_mul(sigmoid(gate[0]), tanh4(gate[3])));
+        const V out = wasm_f32x4_mul(sigmoid(gate[1]), tanh4(cell));
+        put(c + r * size + i, cell, size - i);
+        put(h + r * size + i, out, size - i);
+        put(y + time * step + r * size + i, out, size - i);
+      }
     }
   }
+}
+
+// y = clamp(x * factor + shift) with a factor and a shift for each of `channels` slices of `inner` numbers.
+KERNEL(affine)(In x, In factors, In shifts, Out y, int channels, int inner, float low, float high) {
+  const V low4 = wasm_f32x4_splat(low), high4 = wasm_f32x4_splat(high);
+  const int each = inner == 1; // then four channels at once
+  const int slices = each ? 1 : channels, n = each ? channels : inner;
+  for (int s = 0; s < slices; s++, x += n, y += n) {
+    for (int i = 0; i < n; i += 4) {
+      const V by = each ? LOAD(factors + i) : SPLAT(factors + s), more = each ? LOAD(shifts + i) : SPLAT(shifts + s);
+      put(y + i, CLAMP(wasm_f32x4_add(wasm_f32x4_mul(LOAD(x + i), by), more)), n - i);
+    }
+  }
+}
+
+// The first `columns` of each row of `wide`.
+KERNEL(crop)(In x, Out y, int planes, int plane, int rows, int columns, int wide) {
+  for (int p = 0; p < planes; p++, x += plane)
+    for (int r = 0; r < rows; r++, y += columns)
+      for (int c = 0; c < columns; c++) y[c] = x[r * wide + c];
 }
 
 static inline float sum_of(V v) {

@@ -11,6 +11,30 @@ function clamp(f, at, n, low, high) {
   for (let i = at; i < at + n; i++) f[i] = f[i] < low ? low : f[i] > high ? high : f[i];
 }
 
+/** y[i] += weight * x[i * step]: a function of its own, so that engines compile it well. */
+function addRow(f, y, x, n, step, weight) {
+  for (let i = 0; i < n; i++, x += step) f[y + i] += weight * f[x];
+}
+
+/** Up to four numbers of a product: those of one panel. */
+function addPanel(f, a, w, bias, y, inner, left) {
+  let s0 = f[bias];
+  let s1 = f[bias + 1];
+  let s2 = f[bias + 2];
+  let s3 = f[bias + 3];
+  for (let k = 0; k < inner; k++, w += 4) {
+    const v = f[a + k];
+    s0 += v * f[w];
+    s1 += v * f[w + 1];
+    s2 += v * f[w + 2];
+    s3 += v * f[w + 3];
+  }
+  f[y] = s0;
+  if (left > 1) f[y + 1] = s1;
+  if (left > 2) f[y + 2] = s2;
+  if (left > 3) f[y + 3] = s3;
+}
+
 function binary(of) {
   return function (a, b, y, n, stepA, stepB, low, high) {
     const f = floats(this);
@@ -57,9 +81,7 @@ export class PlainKernels {
             const weight = f[at];
             if (weight === 0) continue;
             let from = (x >> 2) + (c * height + t * dilatedDown) * width + k * dilatedAcross;
-            for (let r = 0, i = to; r < rows; r++, from += down * width) {
-              for (let j = 0, p = from; j < columns; j++, i++, p += across) f[i] += weight * f[p];
-            }
+            for (let r = 0; r < rows; r++, from += down * width) addRow(f, to + r * columns, from, columns, across, weight);
           }
         }
       }
@@ -92,17 +114,7 @@ export class PlainKernels {
       const from = (a >> 2) + r * inner;
       const to = (y >> 2) + r * n;
       for (let o = 0; o < n; o += 4) {
-        const [b0, b1, b2, b3] = f.subarray((bias >> 2) + o, (bias >> 2) + o + 4);
-        let [s0, s1, s2, s3] = [b0, b1, b2, b3];
-        for (let k = 0, at = (w >> 2) + o * inner; k < inner; k++, at += 4) {
-          const v = f[from + k];
-          s0 += v * f[at];
-          s1 += v * f[at + 1];
-          s2 += v * f[at + 2];
-          s3 += v * f[at + 3];
-        }
-        const sums = [s0, s1, s2, s3];
-        for (let i = 0; i < Math.min(4, n - o); i++) f[to + o + i] = sums[i];
+        addPanel(f, from, (w >> 2) + o * inner, (bias >> 2) + o, to + o, inner, n - o);
       }
       clamp(f, to, n, low, high);
     }
@@ -128,14 +140,38 @@ export class PlainKernels {
     }
   }
 
-  lstm(input, state, h, c, n, size) {
+  lstm(inputs, w, zeros, gates, h, c, y, times, n, size, step, backwards) {
     const f = floats(this);
-    let [a, b, to, cells] = [input >> 2, state >> 2, h >> 2, c >> 2];
-    for (let r = 0; r < n; r++, a += 3 * size, b += 3 * size) {
-      for (let i = 0; i < size; i++, a++, b++, to++, cells++) {
-        const cell = sigmoid(f[a + 2 * size] + f[b + 2 * size]) * f[cells] + sigmoid(f[a] + f[b]) * Math.tanh(f[a + 3 * size] + f[b + 3 * size]);
-        f[cells] = cell;
-        f[to] = sigmoid(f[a + size] + f[b + size]) * Math.tanh(cell);
+    for (let t = 0; t < times; t++) {
+      const time = backwards ? times - 1 - t : t;
+      this.product(h, w, zeros, gates, n, size, 4 * size, -Infinity, Infinity);
+      for (let r = 0; r < n; r++) {
+        let [a, b] = [(inputs >> 2) + (time * n + r) * 4 * size, (gates >> 2) + r * 4 * size];
+        let [to, cells, out] = [(h >> 2) + r * size, (c >> 2) + r * size, (y >> 2) + time * step + r * size];
+        for (let i = 0; i < size; i++, a++, b++) {
+          const old = sigmoid(f[a + 2 * size] + f[b + 2 * size]) * f[cells];
+          const cell = old + sigmoid(f[a] + f[b]) * Math.tanh(f[a + 3 * size] + f[b + 3 * size]);
+          f[cells++] = cell;
+          f[out++] = f[to++] = sigmoid(f[a + size] + f[b + size]) * Math.tanh(cell);
+        }
+      }
+    }
+  }
+
+  affine(x, factors, shifts, y, channels, inner, low, high) {
+    const f = floats(this);
+    for (let s = 0, from = x >> 2, to = y >> 2; s < channels; s++) {
+      const [by, more] = [f[(factors >> 2) + s], f[(shifts >> 2) + s]];
+      for (let i = 0; i < inner; i++) f[to++] = f[from++] * by + more;
+    }
+    clamp(f, y >> 2, channels * inner, low, high);
+  }
+
+  crop(x, y, planes, plane, rows, columns, wide) {
+    const f = floats(this);
+    for (let p = 0, to = y >> 2; p < planes; p++) {
+      for (let r = 0, from = (x >> 2) + p * plane; r < rows; r++, from += wide) {
+        for (let c = 0; c < columns; c++) f[to++] = f[from + c];
       }
     }
   }

@@ -231,13 +231,17 @@ function gatherElements(call) {
   const y = call.out(x.type, indices.shape);
   const steps = stepsOf(x.shape);
   const size = x.shape[axis];
-  const rest = steps.map((step, i) => (i === axis ? 0 : step));
+  const rest = steps.map((one, i) => (i === axis ? 0 : one));
+  const [step, last] = [steps[axis], rest.at(-1) ?? 0];
   const shape = y.shape.length ? y.shape : [1];
   return () => {
     const [from, chosen, to] = [x.data, indices.data, y.data];
     let at = 0;
     walk(shape, [rest.length ? rest : [0]], ([place]) => {
-      for (let k = 0, i = place; k < shape.at(-1); k++, i += rest.at(-1) ?? 0, at++) to[at] = from[i + index(call, chosen[at], size) * steps[axis]];
+      for (let k = 0, i = place; k < shape.at(-1); k++, i += last, at++) {
+        const picked = chosen[at];
+        to[at] = from[i + (picked >= 0 && picked < size ? picked : index(call, picked, size)) * step];
+      }
     });
   };
 }

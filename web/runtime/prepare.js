@@ -58,7 +58,7 @@ export function evaluate(plan, node, inputs) {
   return made;
 }
 
-const WITH_LIMITS = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"]);
+const WITH_LIMITS = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul", "Div"]);
 
 class Joining {
   constructor(nodes, statics, results, context) {

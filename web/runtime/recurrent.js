@@ -90,14 +90,13 @@ function recurrent(call) {
       kernels.product(x.at, of.input, of.bias, rows.at, times * n, features, wide, -Infinity, Infinity);
       const start = d * n * size;
       const holes = peephole?.data.subarray(d * 3 * size, (d + 1) * 3 * size);
+      if (plain) {
+        const to = y.at + 4 * start;
+        kernels.lstm(rows.at, of.state, of.zeros, states.at, h.at + 4 * start, c.at + 4 * start, to, times, n, size, directions * n * size, of.backwards ? 1 : 0);
+        return;
+      }
       for (let t = 0; t < times; t++) {
         kernels.product(h.at + 4 * start, of.state, of.zeros, states.at, n, size, wide, -Infinity, Infinity);
-        if (plain) {
-          const time = of.backwards ? times - 1 - t : t;
-          kernels.lstm(rows.at + 4 * time * n * wide, states.at, h.at + 4 * start, c.at + 4 * start, n, size);
-          y.data.set(h.data.subarray(start, start + n * size), (time * directions + d) * n * size);
-          continue;
-        }
         const [input, state, to] = [rows.data, states.data, y.data];
         for (let i = 0; i < n; i++) {
           const length = lengths ? lengths.data[i] : times;
