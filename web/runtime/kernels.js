@@ -21,6 +21,7 @@ async function compile() {
 class CompiledKernels {
   constructor(memory, functions) {
     this.name = "webassembly";
+    this.price = 0.5; // nanoseconds of a multiplication and an addition, by the account
     this.memory = memory;
     Object.assign(this, functions);
   }

@@ -3,7 +3,6 @@
 import { broadcast, stepsIn, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
-const MAC = 0.5; // nanoseconds of a multiplication and an addition, by the account
 const up4 = (n) => Math.ceil(n / 4) * 4;
 
 /** Weights [outputs][inner] with any steps in panels of four outputs, as kernels.c has them. */
@@ -81,7 +80,7 @@ export function convolution(call, x, weights, bias, y, shape) {
   const { low, high } = call.node;
   const inner = each * tall * wide;
   const per = outputs / group;
-  call.work(n * outputs * rows * columns * inner, MAC);
+  call.work(n * outputs * rows * columns * inner, call.kernels.price);
   const depthwise = each === 1 && per === 1;
   const plain = tall === 1 && wide === 1 && down === 1 && across === 1 && top + left + bottom + right === 0;
   const [highPadded, widePadded] = [height + top + bottom, width + left + right];
@@ -252,7 +251,7 @@ function matmul(call) {
   const found = matrices(call, a, b);
   const { m, inner, n, shape } = found;
   const y = call.out(a.type, shape);
-  call.work(sizeOf(shape) * inner, MAC);
+  call.work(sizeOf(shape) * inner, call.kernels.price);
   if (!["float32", "float16"].includes(a.type)) return slowly(call, a, b, y, found);
   const { kernels } = call;
   const { low, high } = call.node;
@@ -303,7 +302,7 @@ function gemm(call) {
   if (inner !== other) throw call.fault(`the shapes [${a.shape}] and [${b.shape}] do not fit: ${inner} columns and ${other} rows`);
   if (c && broadcast(c.shape, [m, n]).join() !== `${m},${n}`) throw call.fault(`a bias of [${c.shape}] does not fit [${m}, ${n}]`);
   const y = call.out(a.type, [m, n]);
-  call.work(m * n * inner, MAC);
+  call.work(m * n * inner, call.kernels.price);
   const { kernels } = call;
   const { low, high } = call.node;
   const [stepK, stepN] = transB ? [1, inner] : [n, 1];

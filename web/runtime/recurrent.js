@@ -63,7 +63,7 @@ function recurrent(call) {
   const [h, c] = [call.out("float32", [directions, n, size]), kind === "LSTM" ? call.out("float32", [directions, n, size]) : null];
   const rows = call.scratch("float32", [times * n, wide]);
   const states = call.scratch("float32", [n, wide]);
-  call.work(times * n * directions * wide * (features + size), 0.5);
+  call.work(times * n * directions * wide * (features + size), call.kernels.price);
   call.work(times * n * directions * wide, 20);
   for (const one of [weights, recurrence, bias]) if (one && !one.known) throw call.fault("this runtime has it with weights that are in the file");
   const part = (value, d, inner) => () => inPanels(value.data, inner, wide, 1, inner, d * wide * inner);
