@@ -8,6 +8,7 @@ with empty caches, from this machine. --quick: three loads of each instead of fi
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import subprocess
@@ -39,7 +40,8 @@ def main() -> None:
         if CHROMIUM is None:
             raise FileNotFoundError("there is no chromium: apt-get install chromium")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        rows.conditions += f", Chromium {browser.version}"
+        busy = os.getloadavg()[0]  # of other processes: times of a page depend much on it
+        rows.conditions += f", Chromium {browser.version}, load average {busy:.0f} before"
         folder = Path(name)
         subprocess.run(["node", DEMO / "build.mjs", folder], check=True, stdout=subprocess.DEVNULL)
         sizes(rows, folder)

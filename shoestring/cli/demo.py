@@ -120,6 +120,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+    protocol_version = "HTTP/1.1"  # a connection serves many of the page's files
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -141,11 +142,12 @@ class _Handler(BaseHTTPRequestHandler):
         kind = _TYPES.get(found.suffix, _TYPES[".shoe"])
         self.send_response(200)
         if kind.startswith("text/") and "gzip" in self.headers.get("Accept-Encoding", ""):
-            body = gzip.compress(body, 9, mtime=0)
+            body = gzip.compress(body, 6, mtime=0)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-cache")
+        fresh = found != self.server.opened  # the page's second worker asks for the same files
+        self.send_header("Cache-Control", "max-age=5" if fresh else "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         with suppress(ConnectionError):  # the page was closed

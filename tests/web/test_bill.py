@@ -22,7 +22,7 @@ FILES = [
     path
     for folder in FOLDERS
     for path in sorted(folder.glob("*.shoe"))
-    if path.stat().st_size < 200_000
+    if path.stat().st_size < 30_000
 ]
 SCRIPT = """
 import { readFileSync } from "node:fs";

@@ -100,3 +100,13 @@ def test_the_built_page_says_what_a_browser_lacks(built: Path, visit: Callable[.
     with served(built) as address:
         page = seen.open(f"{address}/index.html")
         expect(page.locator("#fault")).to_contain_text("does not run WebAssembly with SIMD")
+
+
+def test_the_built_page_says_what_it_does_not_run(built: Path, visit: Callable[..., Visit]):
+    seen = visit()
+    with served(built) as address:
+        page = seen.open(f"{address}/index.html")
+        lstm = ROOT / "tests" / "artifact" / "format" / "golden" / "v2_lstm_coded.shoe"
+        page.locator("#file").set_input_files(lstm)
+        expect(page.locator("#opened .facts")).to_contain_text("LSTM: this page's runtime lacks")
+    assert seen.faults == []

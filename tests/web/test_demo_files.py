@@ -240,7 +240,7 @@ def test_hostile_files_leave_the_page_responsive(visit: Visiting, address: str):
     hostile = {path.name: path.read_bytes() for path in CRASHERS}
     if EVERYTHING:
         hostile |= {f"{name}.shoe": content for name, (content, _) in made().items()}
-    hostile["fullest.shoe"] = fullest()
+        hostile["fullest.shoe"] = fullest()
     seen = visit()
     page = seen.open(address)
     page.evaluate(TICKING)
