@@ -8,6 +8,7 @@ from html import escape
 
 MOST_ROWS, LONGEST = 200, 200
 """Rows of a table, and characters of a cell, before they are cut."""
+_TABLE = "border-collapse:collapse;color:inherit;font:inherit"
 _CELL = "padding:.15em .7em;text-align:{}"
 _WIDTH = 90
 """Pixels of the longest bar."""
@@ -40,7 +41,7 @@ def table(
     title = f'<caption style="text-align:left">{shown(caption)}</caption>' if caption else ""
     more = len(rows) - MOST_ROWS
     rest = paragraph(f"and {more:,} more rows, which print() shows") if more > 0 else ""
-    return f'<table style="border-collapse:collapse;color:inherit;font:inherit">{title}{"".join(lines)}</table>{rest}'
+    return f'<table style="{_TABLE}">{title}{"".join(lines)}</table>{rest}'
 
 
 def paragraph(text: str) -> str:
