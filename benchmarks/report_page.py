@@ -63,6 +63,7 @@ def main() -> int:
     sizes = (100, 1_000) if made.quick else (100, 1_000, 20_000)
     times = 3 if made.quick else 9
     with browser.started() as chromium, tempfile.TemporaryDirectory() as folder:
+        made.conditions += f", Chromium {chromium.version}"
         for many in sizes:
             subject = f"{many} trials"
             if not made.wanted(subject) or made.done(subject, None):
