@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -119,6 +120,7 @@ def test_quiet_prints_the_report_alone(file, shoestring):
     assert (
         "forecast" not in out and "first file" not in out and out.split()[:2] == ["before", "after"]
     )
+    assert out.endswith(f"`shoestring report {file}` shows all of this as a page\n")
 
 
 @pytest.mark.slow
@@ -173,6 +175,29 @@ def test_frontier_is_there_again_and_a_point_of_it_is_written(file, folder, shoe
         json.loads(shoestring("frontier", file, "--pick", 1, "--json")[1])["bytes"]
         == points[0]["bytes"]
     )
+
+
+def test_the_report_says_what_compress_did_and_its_commands_work(file, folder, shoestring):
+    found = json.loads(shoestring("report", "small.shoe", "--json")[1])
+    rows = [json.loads(line) for line in shoestring("ledger", "--json")[1].splitlines()]
+    size = file.stat().st_size
+    assert found["before"]["costs"]["bytes"] == 4 * (64 * 32 + 32 + 32 * 10 + 10)
+    assert found["after"]["costs"]["bytes"] == found["bill"]["total"] == size
+    assert found["after"]["costs"]["milliseconds"] > 0 < found["before"]["costs"]["milliseconds"]
+    proofs = [row["score_after"] for row in rows if row["kind"] == "prove"]
+    assert {found["before"]["test"], found["after"]["test"]} <= {*proofs}
+    assert found["budget"]["met"] is True and found["notes"] == [] and not found["working"]
+    points = json.loads(shoestring("frontier", file, "--json")[1])
+    numbered = {one["number"]: one for one in found["points"] if one["number"]}
+    assert {n: one["costs"]["bytes"] for n, one in numbered.items()} == {
+        one["number"]: one["bytes"] for one in points
+    }
+    (again,) = [one["command"] for one in found["commands"] if " compress " in one["command"]]
+    assert again == f"shoestring compress mine.py:small --budget '{EASY}'"
+    (scored,) = [one["command"] for one in found["commands"] if " score " in one["command"]]
+    status, out, _ = shoestring(*shlex.split(scored)[1:], "--ledger", "other.ledger")
+    assert status == 0 and float(out) == pytest.approx(found["after"]["test"], abs=1e-4)
+    assert shoestring("report", "small.shoe")[0] == 0 and (folder / "small.html").is_file()
 
 
 def test_frontier_is_drawn(file, folder, shoestring):

@@ -49,6 +49,15 @@ def save_page(document: Document, path: Path) -> int:
     return len(data)
 
 
+def check_target(target: Path, *sources: Path | None) -> None:
+    """Raise FileExistsError where a page would replace one of the files that it is made from."""
+    for source in sources:
+        if source is not None and source.is_file() and target.exists() and target.samefile(source):
+            raise FileExistsError(
+                f"the page would replace {source}, which it is about: name another file with --out"
+            )
+
+
 def place_beside(path: Path) -> Path:
     """The path of the page of a file or of a search, beside it: NAME.html.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from shoestring.report.finding import document_of
-from shoestring.report.page import place_beside, save_page
+from shoestring.report.page import check_target, place_beside, save_page
 
 
 @runtime_checkable
@@ -29,17 +29,15 @@ def write_report(
     """Write a report as one HTML file, and return its path.
 
     `what`: the Outcome of `compress`, a `.shoe` file, the folder of a search, or a ledger.
-    `path`: of the page, which is replaced; None for NAME.html beside what it is about.
+    `path`: of the page, which is replaced; None for NAME.html beside what it is about. Name one
+        for an outcome whose file is temporary, since what is beside that goes with it.
     `ledger`, `sensitivity`: as in `document_of`.
 
     Raises what `document_of` does; OSError where the page cannot be written.
     """
     source = what.file if isinstance(what, Delivered) else Path(what)
     target = place_beside(source) if path is None else Path(path)
-    document = document_of(
-        source,
-        None if ledger is None else Path(ledger),
-        None if sensitivity is None else Path(sensitivity),
-    )
-    save_page(document, target)
+    more = [None if one is None else Path(one) for one in (ledger, sensitivity)]
+    check_target(target, source, *more)
+    save_page(document_of(source, *more), target)
     return target

@@ -60,6 +60,14 @@ def test_a_page_goes_beside_what_it_is_about_and_replaces_only_its_own_kind(tmp_
     assert place_beside(Path("shoestring.ledger")) == Path("shoestring.html")
 
 
+def test_a_page_never_replaces_what_it_is_made_from(tmp_path):
+    path = search(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"would replace .*: name another file"):
+        write_report(path, path)
+    assert path.read_bytes() == before
+
+
 def test_an_outcome_is_reported_by_its_file(tmp_path):
     class Outcome:
         file = search(tmp_path)

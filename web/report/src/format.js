@@ -72,8 +72,12 @@ export function number(value, digits = 3) {
 
 /** A number with so many decimals. */
 export function fixed(value, decimals) {
-  const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-  return value.toLocaleString("en-US", options).replace("-", MINUS);
+  const key = `fixed ${decimals}`;
+  if (!formats.has(key)) {
+    const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+    formats.set(key, new Intl.NumberFormat("en-US", options));
+  }
+  return formats.get(key).format(value).replace("-", MINUS);
 }
 
 const LARGE = {
@@ -203,11 +207,14 @@ export function count(many, noun, plural = `${noun}s`) {
   return `${number(many)} ${many === 1 ? noun : plural}`;
 }
 
+// One for all: making one takes longer than using it a hundred times.
+const MOMENTS = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
 /** A moment, as the reader's machine writes it; "" for what is no time. */
 export function moment(time) {
   const date = new Date(typeof time === "number" ? time * 1000 : time);
   if (Number.isNaN(date.getTime())) return "";
-  return date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+  return MOMENTS.format(date);
 }
 
 /** "size ≤ 10 KB", from the sentence that came with it or from its numbers. */

@@ -231,8 +231,8 @@ function special(state, view, palette, at, inside, plain) {
       label: {
         show: true,
         formatter: names.map((name) => cut(name, 24)).join(", "),
-        ...side(at(point), view),
-        distance: 9,
+        // The model that came in stands alone at the end of the line, where its name has room above.
+        ...corner(side(at(point), view).position, (state.yAxis.better === "higher") !== (before && !delivered)),
         color: palette.ink,
         fontWeight: delivered ? 700 : 500,
         fontSize: 12.5,
@@ -243,6 +243,16 @@ function special(state, view, palette, at, inside, plain) {
     };
   });
   return { ...plain, id: "named", z: 6, data, labelLayout: { moveOverlap: "shiftY" } };
+}
+
+/** Beside a mark, on the side of the frontier where nothing better lies, and off its line. */
+function corner(where, below) {
+  const across = where === "right" ? { align: "left" } : { align: "right" };
+  return {
+    ...across,
+    position: [where === "right" ? "115%" : "-15%", below ? "70%" : "30%"],
+    verticalAlign: below ? "top" : "bottom",
+  };
 }
 
 /** The side of a point on which there is room for words. */

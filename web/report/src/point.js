@@ -102,7 +102,8 @@ function values(state, point) {
     rows.push([`${cut(given.scores[0]?.name ?? "score", 24)} (test)`, quantity(point.test, unit), ""]);
   if (point.minutes !== null && point.costs.seconds === undefined)
     rows.push(["minutes", quantity(point.minutes, "min"), ""]);
-  if (point.fidelity !== null && point.fidelity < 1) rows.push(["fidelity", number(point.fidelity, 2), ""]);
+  if (point.fidelity !== null && point.fidelity < 1)
+    rows.push(["share of the training", `${number(100 * point.fidelity, 2)} %`, ""]);
   if (point.seed !== null) rows.push(["seed", String(point.seed), ""]);
   return h(
     "dl",

@@ -96,10 +96,10 @@ export function partsIn(element, links, state) {
       const { section, drawn } = made.get(part.id);
       section.hidden = false;
       // What did not change stays as it is, with its focus and its page.
-      const key = JSON.stringify(part.data(state.given));
-      if (section.dataset.size === String(key.length) && made.get(part.id).key === key) continue;
-      Object.assign(made.get(part.id), { key });
-      section.dataset.size = String(key.length);
+      const before = made.get(part.id).data;
+      const data = part.data(state.given);
+      if (before !== null && JSON.stringify(before) === JSON.stringify(data)) continue;
+      made.get(part.id).data = data;
       drawn.draw();
     }
     links.parentElement.hidden = shown.length === 0;
@@ -123,7 +123,7 @@ function begin(part, element, state) {
     .map((one) => document.getElementById(one.id))
     .find(Boolean);
   element.insertBefore(section, after ?? null);
-  return { section, drawn, key: null };
+  return { section, drawn, data: null };
 }
 
 /** What is given and got from each point of the frontier to the next. */

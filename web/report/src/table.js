@@ -29,7 +29,7 @@ export function sortedTable({
   order = { column: null, down: false },
 }) {
   let rows = [];
-  let hay = [];
+  let hay = null; // what the filter reads, made when somebody filters
   let matching = [];
   let sorted = order;
   let words = "";
@@ -45,6 +45,7 @@ export function sortedTable({
       "aria-label": `Filter ${noun}`,
       autocomplete: "off",
       spellcheck: "false",
+      onfocus: () => readable(),
       oninput: () => {
         words = filter.value.trim().toLowerCase();
         first = 0;
@@ -92,7 +93,7 @@ export function sortedTable({
 
   function find() {
     const wanted = words.split(/\s+/).filter(Boolean);
-    matching = wanted.length ? rows.filter((_, at) => wanted.every((word) => hay[at].includes(word))) : [...rows];
+    matching = wanted.length ? filtered(wanted) : [...rows];
     const column = columns.find((one) => one.name === sorted.column);
     if (column) {
       const keyed = matching.map((row) => [column.value(row), row]);
@@ -100,6 +101,25 @@ export function sortedTable({
       matching = keyed.map(([, row]) => row);
     }
     show();
+  }
+
+  function filtered(wanted) {
+    readable();
+    return rows.filter((_, at) => wanted.every((word) => hay[at].includes(word)));
+  }
+
+  function readable() {
+    if (hay !== null) return;
+    hay = rows.map((row) =>
+      columns
+        .map(
+          (column) =>
+            String(column.value(row) ?? "").slice(0, SEARCHED) +
+            (column.text ? ` ${cut(column.text(row), SEARCHED)}` : ""),
+        )
+        .join("\n")
+        .toLowerCase(),
+    );
   }
 
   function show() {
@@ -151,16 +171,7 @@ export function sortedTable({
   function update(newRows, newColumns = columns) {
     columns = newColumns;
     rows = newRows;
-    hay = rows.map((row) =>
-      columns
-        .map(
-          (column) =>
-            String(column.value(row) ?? "").slice(0, SEARCHED) +
-            (column.text ? ` ${cut(column.text(row), SEARCHED)}` : ""),
-        )
-        .join("\n")
-        .toLowerCase(),
-    );
+    hay = null;
     filter.hidden = rows.length <= 8 && words === "";
     heads();
     find();
