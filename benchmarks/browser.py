@@ -32,7 +32,7 @@ from shoestring.artifact.format.protobuf import onnx_bytes
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from browser import NODE_MODULES, Visit, served, started, visiting  # noqa: E402
+from real_browser import NODE_MODULES, Visit, served, started, visiting  # noqa: E402
 
 ORT = NODE_MODULES / "onnxruntime-web"
 CODE = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")

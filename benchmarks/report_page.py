@@ -55,14 +55,14 @@ def main() -> int:
     """Measure, and put the rows in their place."""
     made = rows.start("report_page", "made-up-chromium", __doc__ or "")
     sys.path.insert(0, str(ROOT / "tests"))
-    import browser
+    import real_browser
 
-    if browser.CHROMIUM is None:
-        print(browser.WITHOUT_CHROMIUM, file=sys.stderr)
+    if real_browser.CHROMIUM is None:
+        print(real_browser.WITHOUT_CHROMIUM, file=sys.stderr)
         return 1
     sizes = (100, 1_000) if made.quick else (100, 1_000, 20_000)
     times = 3 if made.quick else 9
-    with browser.started() as chromium, tempfile.TemporaryDirectory() as folder:
+    with real_browser.started() as chromium, tempfile.TemporaryDirectory() as folder:
         made.conditions += f", Chromium {chromium.version}"
         for many in sizes:
             subject = f"{many} trials"
@@ -77,15 +77,15 @@ def _measure(
     made: rows.Rows, subject: str, many: int, path: Path, chromium: Any, times: int
 ) -> None:
     """The rows of one size."""
-    import browser
     import made_documents
+    import real_browser
 
     from shoestring.report.page import save_page
 
     made.add(subject, "page", save_page(made_documents.study(many), path), "B")
     opened, took = [], {act: [] for act in ACTS}
     for _ in range(times):
-        with browser.visiting(chromium, viewport={"width": 1280, "height": 800}) as seen:
+        with real_browser.visiting(chromium, viewport={"width": 1280, "height": 800}) as seen:
             page = seen.open(path)
             opened.append(page.evaluate(OPENED))
             for act, script in ACTS.items():

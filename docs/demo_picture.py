@@ -14,9 +14,9 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from browser import started, visiting  # noqa: E402
 from demo_page import Line, draw, serving  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
+from real_browser import started, visiting  # noqa: E402
 
 SEVEN: list[Line] = [
     [

@@ -22,7 +22,7 @@ MOST_BYTES = 150_000
 def main(argument: str | None = None) -> int:
     """Draw the picture; the exit status, 0 where it is there and small enough."""
     sys.path.insert(0, str(ROOT / "tests"))
-    import browser
+    import real_browser
 
     with tempfile.TemporaryDirectory() as folder:
         made = Path(argument).resolve() if argument else Path(folder) / "digits.shoe"
@@ -31,8 +31,8 @@ def main(argument: str | None = None) -> int:
         page = Path(folder) / "report.html"
         shoestring(str(made.parent), "report", made.name, "--out", str(page))
         with (
-            browser.started() as chromium,
-            browser.visiting(chromium, viewport=WINDOW, reduced_motion="reduce") as seen,
+            real_browser.started() as chromium,
+            real_browser.visiting(chromium, viewport=WINDOW, reduced_motion="reduce") as seen,
         ):
             seen.open(page).wait_for_selector("html[data-ready=yes]", state="attached")
             _save_small(seen.page.screenshot())

@@ -15,8 +15,8 @@ import pytest
 import tiers
 
 if TYPE_CHECKING:
-    from browser import Visit
     from playwright.sync_api import Browser
+    from real_browser import Visit
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,20 +90,20 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A real Chromium without a window, one for each process; skips where there is none."""
-    import browser
+    import real_browser
 
-    with browser.started() as found:
+    with real_browser.started() as found:
         yield found
 
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
     """Opens pages in contexts of their own: `visit(viewport=..., color_scheme=...)`."""
-    import browser
+    import real_browser
 
     with ExitStack() as stack:
 
         def new(**options: Any) -> Visit:
-            return stack.enter_context(browser.visiting(chromium, **options))
+            return stack.enter_context(real_browser.visiting(chromium, **options))
 
         yield new

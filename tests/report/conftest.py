@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Visit
+from real_browser import Visit
 
 from shoestring.report.document import Document
 from shoestring.report.page import page_of

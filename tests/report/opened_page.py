@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from browser import Visit
 from playwright.sync_api import Locator, Page
+from real_browser import Visit
 
 Open = Callable[..., Visit]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}

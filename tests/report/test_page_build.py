@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from browser import NODE_MODULES
+from real_browser import NODE_MODULES
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "web" / "report"

@@ -14,8 +14,8 @@ from typing import Any
 
 import made_documents
 import pytest
-from browser import NODE_MODULES, Visit, served
 from playwright.sync_api import Page, expect
+from real_browser import NODE_MODULES, Visit, served
 
 from report.opened_page import DESKTOP, PHONE, Open, box, ready
 from shoestring.report.document import Document

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import Visit
 from demo_page import ANSWER, FOUR, THREE, draw, serving, touch
 from playwright.sync_api import Page, expect
+from real_browser import Visit
 
 from shoestring.artifact import load
 from shoestring.tasks import DataError, mnist

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from browser import Visit, served
 from playwright.sync_api import expect
+from real_browser import Visit, served
 
 from shoestring.cli.demo import NETWORKS, page_folder
 

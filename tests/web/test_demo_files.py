@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import Visit
 from demo_page import serving
 from hostile_graphs import fullest, made
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
+from real_browser import Visit
 from tiers import EVERYTHING
 
 from shoestring.artifact import load

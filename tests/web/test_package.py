@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import NODE_MODULES, Visit, served
+from real_browser import NODE_MODULES, Visit, served
 from runs import FILES, ROOT, Case, by_runtime, needs_node, real, run
 
 NPM = shutil.which("npm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from browser import Visit, served
+from real_browser import Visit, served
 
 PAGE = """<!doctype html><html lang="en"><title>A page</title><main><h1>A page</h1>
 <input><p style="width: 900px">wide</p></main>
