@@ -11,9 +11,22 @@ from shoestring.artifact import html
 from shoestring.core.resource import RESOURCES
 from shoestring.core.technique import gist
 from shoestring.kit import Trial
+from shoestring.plan.judge import Judge
 
 BALANCED, TINY = 0.01, 0.05
 """The share of the score of the model that came in which the points of these names may lose."""
+
+
+def free_in_words(judge: Judge) -> str:
+    """What the named point "free" may lose that the validation data cannot tell from nothing."""
+    error = judge.base_error
+    if error is None:
+        return "  no budget: the smallest file that seems to lose nothing is delivered"
+    return (
+        f"  no budget: the smallest file is delivered that loses at most {2 * error:.2g}, two "
+        f"standard errors of the score on {judge.count:,} validation examples; drop<=0.5% or the "
+        "like in --budget asks for less"
+    )
 
 
 def undominated(trials: Sequence[Trial], fields: Sequence[str] = ("bytes",)) -> list[Trial]:

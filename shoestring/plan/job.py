@@ -24,7 +24,7 @@ from shoestring.plan.clock import Clock, TimeUpError, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of
-from shoestring.plan.frontier import TINY, Frontier, gist
+from shoestring.plan.frontier import TINY, Frontier, free_in_words, gist
 from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
@@ -176,6 +176,8 @@ class Job:
         )
         with listening(self.clock):
             try:
+                if replace(self.budget, time=None) == Budget():
+                    self.say(free_in_words(self.experiments.judge))
                 search.look(until=self.clock.gone + min(FORECAST_SECONDS, 0.1 * self.clock.seconds))
                 self._tell_forecast(search)
                 search.run()

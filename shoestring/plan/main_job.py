@@ -6,7 +6,10 @@ import hashlib
 import math
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -151,7 +154,7 @@ class Report:
             ),
             *self._verdict(),
             f"the file: {outcome.file} ({duration(self.seconds)} in all)",
-            f"`shoestring report {shlex.quote(str(outcome.file))}` shows all of this as a page",
+            f"`{_command()} report {shlex.quote(str(outcome.file))}` shows all of this as a page",
         ]
         return "\n".join(lines)
 
@@ -305,6 +308,16 @@ def _checked(build: Callable[[], tuple[nn.Module, Task]]) -> tuple[nn.Module, Ta
             "from_loaders, test=), or call shoestring.compress, which reads none"
         )
     return model, task
+
+
+def _command() -> str:
+    """The command line of this package as it can be typed here."""
+    beside = Path(sys.executable).with_name("shoestring")
+    if shutil.which("shoestring") or not beside.exists():
+        return "shoestring"
+    with suppress(ValueError):
+        beside = beside.relative_to(Path.cwd())
+    return shlex.quote(str(beside))
 
 
 def _report(

@@ -67,14 +67,32 @@ class Outcome:
         """Whether no limit is broken; limits that noise leaves open are in `verdict.undecided`."""
         return self.verdict.fits
 
+    def __str__(self) -> str:
+        """What went in and what came out, and the frontier, as text."""
+        rows = [["", "before", "after", ""], *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        table = [
+            f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  {more}".rstrip()
+            for name, before, after, more in rows
+        ]
+        by = [f"by {self.trial.technique}", *self.trial.note.splitlines()]
+        return "\n".join(
+            [self._headline(), *table, *by, "", "what else could be had", str(self.frontier)]
+        )
+
+    def _headline(self) -> str:
+        words = "keeps" if self.met else "does not keep"
+        return f"{self.file.name} {words} {self.budget}." if str(self.budget) else self.file.name
+
+    def _rows(self) -> list[list[str]]:
+        """Of each thing that was measured its name, before, after, and what changed."""
+        return [self._sizes(), self._scores(), *self._named_scores(), *self._others()]
+
     def _repr_html_(self) -> str:
         """What went in and what came out, and the frontier, for a notebook."""
-        rows = [self._sizes(), self._scores(), *self._named_scores(), *self._others()]
-        words = "keeps" if self.met else "does not keep"
-        budget = f"{self.file.name} {words} {self.budget}." if str(self.budget) else self.file.name
         return "".join(
             [
-                html.table(("", "before", "after", ""), rows, budget),
+                html.table(("", "before", "after", ""), self._rows(), self._headline()),
                 html.paragraph(f"by {self.trial.technique}"),
                 *(html.paragraph(text) for text in self.trial.note.splitlines()),
                 html.paragraph("What else could be had:"),

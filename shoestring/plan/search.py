@@ -21,6 +21,12 @@ FIRST_SHARE, FIRST_SECONDS = 0.15, 60.0
 """The most time for files without training: a share of all, and seconds."""
 
 
+NOTHING_TO_GAIN = (
+    "  the search ends before its time: every limit is kept, and nothing of the score is lost; "
+    "tighter limits, or a limit on the drop alone, look for smaller files"
+)
+
+
 @dataclass
 class Search:
     """Makes trials until the time is up or nothing is left to gain.
@@ -90,6 +96,8 @@ class Search:
                 rounds.go_on()
                 rounds.train()
             self.untrained.polish(self.step)
+        if self.standing.nothing_to_gain and not clock.is_up:
+            self.standing.say(NOTHING_TO_GAIN)
 
     @contextmanager
     def _while_there_is_time(self) -> Iterator[None]:

@@ -60,6 +60,17 @@ def test_it_shows_both_files_and_the_verdict():
     assert ["1", "A(bits=4)", "400"] in [row[:3] for row in rows(written)], "the frontier"
 
 
+def test_printing_it_gives_the_same_as_text():
+    lines = str(outcome("size<=500B, drop<=1%")).splitlines()
+    assert lines[0] == "small.shoe keeps size<=500B, drop<=0.01."
+    assert lines[2].split(maxsplit=3) == ["bytes", "1,000", "400", "2.5 times smaller"]
+    assert lines[3].split() == ["score", "(validation)", "0.9000", "0.8950", "±", "0.0020"]
+    assert (
+        "left alone: <b>" in lines
+        and lines[-1] == str(outcome("size<=1B").frontier).splitlines()[-1]
+    )
+
+
 def test_it_says_where_the_budget_is_not_kept_and_what_was_measured_of_nothing():
     assert "small.shoe does not keep size&lt;=100B" in outcome("size<=100B")._repr_html_()
     failed = replace(outcome("size<=100B"), trial=replace(TRIAL, cost=Cost(), score=None))
