@@ -190,11 +190,11 @@ def _decisions(weights: np.ndarray, period: int, most_digits: int) -> tuple[np.n
     values = weights[nonzero].astype(np.int64)
     add(_sign_contexts(weights, period)[nonzero], values < 0, places + 1)
     magnitudes = np.abs(values)
-    lengths = np.asarray(np.frexp(magnitudes.astype(np.float64))[1]) - 1  # digits after the first
+    lengths = _digits(magnitudes)
     for digit in range(most_digits):
-        asked = np.asarray(lengths >= digit)
+        asked = lengths >= digit
         add(np.full(asked.sum(), LONGER + digit), lengths[asked] > digit, places[asked] + 2 + digit)
-        longer = np.asarray(lengths > digit)
+        longer = lengths > digit
         bit = magnitudes[longer] >> (lengths[longer] - 1 - digit) & 1
         context = LONGER + most_digits - 1 + lengths[longer]  # of the digit after the first
         if digit:
@@ -202,6 +202,11 @@ def _decisions(weights: np.ndarray, period: int, most_digits: int) -> tuple[np.n
         add(context, bit, places[longer] + 20 + digit)
     order = np.argsort(np.concatenate(keys), kind="stable")
     return np.concatenate(contexts)[order], np.concatenate(bits)[order]
+
+
+def _digits(magnitudes: np.ndarray) -> np.ndarray:
+    """How many binary digits follow the first of each."""
+    return np.searchsorted(1 << np.arange(1, MOST_DIGITS), magnitudes, side="right")
 
 
 class _Writer:

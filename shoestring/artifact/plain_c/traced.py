@@ -107,7 +107,6 @@ def traced(content: Content, axes: Mapping[str, int]) -> Traced:
     return _described(graph, inputs, tuple(lengths.items()), tensors, values)
 
 
-
 def _said(lengths: Mapping[str, int]) -> str:
     return ", ".join(f"{Axis.read(text).name} = {length}" for text, length in lengths.items())
 
