@@ -169,7 +169,7 @@ def _length(contexts: np.ndarray, decisions: np.ndarray) -> float:
 def _decisions(weights: np.ndarray, period: int, most_digits: int) -> tuple[np.ndarray, np.ndarray]:
     """(context, bit) of each decision of a tensor, in the order of the decoder."""
     rows, columns = weights.shape
-    full, live = weights.any(1), weights.any(0)
+    full, live = (np.count_nonzero(weights, axis) > 0 for axis in (1, 0))
     column = live.astype(np.int64)[None]
     contexts = [(LIVE + _before(column, 1) + 2 * _before(column, period))[0]]
     bits, keys = [column[0]], [np.arange(columns)]
