@@ -76,6 +76,28 @@ class WeightStorage(Protocol):
 class Decoded:
     """Weights as constants, ready to use: most flash, fewest instructions."""
 
+    def stream(self, tensors: Sequence[Codes], prefix: str) -> Stream:
+        """Each integer in a byte, or in two where one does not hold it."""
+        low = min(codes.lowest for codes in tensors)
+        high = max(codes.highest for codes in tensors)
+        kind = "int8_t" if -128 <= low and high <= 127 else "int16_t"
+        data = np.concatenate([codes.integers.reshape(-1) for codes in tensors])
+        starts = np.cumsum([0, *(codes.integers.size for codes in tensors[:-1])])
+        lines = (data[at : at + 20] for at in range(0, len(data), 20))
+        text = _DECODED.format(
+            prefix=prefix,
+            kind=kind,
+            data="\n".join("    " + " ".join(f"{one}," for one in line) for line in lines),
+            starts=", ".join(f"{start}u" for start in starts),
+        )
+        width = 1 if kind == "int8_t" else 2
+        return Stream(
+            text=text,
+            flash_bytes=len(data) * width + 4 * len(tensors),
+            ram_bytes=4,
+            about=f"{len(data):,} weights as constants of {width} byte{'s' * (width > 1)}",
+        )
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -83,7 +105,6 @@ class Packed:
 
     def stream(self, tensors: Sequence[Codes], prefix: str) -> Stream:
         """Each tensor with as many bits for an integer as its range needs."""
-        words: list[str] = []
         data = bytearray()
         tables: list[tuple[int, int, int]] = []
         for codes in tensors:
@@ -115,6 +136,28 @@ def c_bytes(data: bytes) -> str:
     return "\n".join("    " + " ".join(f"{byte}," for byte in line) for line in lines)
 
 
+_DECODED = """\
+/* Weights, and where those of each layer begin. */
+static const {kind} {prefix}_data[] = {{
+{data}
+}};
+
+static const uint32_t {prefix}_starts[] = {{{starts}}};
+
+struct {prefix}_reader {{
+    const {kind} *at;
+}};
+
+static void {prefix}_begin(struct {prefix}_reader *reader, int tensor)
+{{
+    reader->at = {prefix}_data + {prefix}_starts[tensor];
+}}
+
+static int {prefix}_next(struct {prefix}_reader *reader)
+{{
+    return *reader->at++;
+}}
+"""
 _PACKED = """\
 /* Weights as integers of few bits, the lowest bit first. */
 static const uint8_t {prefix}_data[] = {{
@@ -155,7 +198,7 @@ static int {prefix}_next(struct {prefix}_reader *reader)
         reader->bits |= (uint32_t)*reader->at++ << reader->count;
         reader->count = (uint8_t)(reader->count + 8);
     }}
-    code = reader->bits & ((1u << reader->width) - 1u);
+    code = reader->bits & (((uint32_t)1 << reader->width) - 1u);
     reader->bits >>= reader->width;
     reader->count = (uint8_t)(reader->count - reader->width);
     return (int)code + reader->lowest;

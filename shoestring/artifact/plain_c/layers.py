@@ -1,0 +1,447 @@
+"""The layers that C is written for: what each reads, computes and writes.
+
+A tensor between layers is a buffer: an array in the order in which ONNX has it, without a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+C_TYPES = {
+    "float32": "float",
+    "uint8": "uint8_t",
+    "int8": "int8_t",
+    "int32": "int32_t",
+    "int64": "int32_t",
+    "bool": "uint8_t",
+}
+"""The C type of each numpy type. Integers of 64 bits are indices: 32 bits hold them."""
+BYTES = {"float": 4, "uint8_t": 1, "int8_t": 1, "int32_t": 4, "uint16_t": 2, "uint32_t": 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffer:
+    """An array that a layer writes and others read.
+
+    `number`: from 0; the inputs come first.
+    `shape`: the lengths of its axes.
+    `kind`: the C type of an element.
+    """
+
+    number: int
+    shape: tuple[int, ...]
+    kind: str
+
+    @property
+    def count(self) -> int:
+        """How many elements it has."""
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Its size in bytes."""
+        return self.count * BYTES[self.kind]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The largest of each window of sums is kept: the lengths and steps of the windows."""
+
+    height: int
+    width: int
+    step_y: int
+    step_x: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which elements of its input a sum of a convolution or matrix product has.
+
+    `channels`, `height`, `width`: of the part of the input that a group of rows reads.
+    `kernel`, `steps`, `dilations`: (y, x).
+    `pads`: zeros above and to the left; there are as many below and to the right as outputs need.
+    `sums`: (y, x), how many sums a row of weights gives, before they are pooled.
+    `groups`: how many groups the rows are in.
+    `channel_step`, `position_step`: how far apart channels and positions are in the output.
+    """
+
+    channels: int
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    steps: tuple[int, int] = (1, 1)
+    dilations: tuple[int, int] = (1, 1)
+    pads: tuple[int, int] = (0, 0)
+    sums: tuple[int, int] = (1, 1)
+    groups: int = 1
+    channel_step: int = 1
+    position_step: int = 1
+
+    @property
+    def columns(self) -> int:
+        """The weights of a row."""
+        return self.channels * self.kernel[0] * self.kernel[1]
+
+    @property
+    def spans(self) -> tuple[int, int]:
+        """(y, x), how far a kernel reaches, with its first element."""
+        return (
+            (self.kernel[0] - 1) * self.dilations[0] + 1,
+            (self.kernel[1] - 1) * self.dilations[1] + 1,
+        )
+
+    @property
+    def padded(self) -> bool:
+        """Whether a sum reaches beyond the input."""
+        lengths = (self.height, self.width)
+        return any(
+            pad > 0 or (count - 1) * step - pad + span > length
+            for pad, count, step, span, length in zip(
+                self.pads, self.sums, self.steps, self.spans, lengths, strict=True
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The weights of a layer, (rows, columns).
+
+    `floats`: their values; None where they are integers.
+    `integers`: multiples or numbers of levels, with 0 for the weight 0; None: there are none.
+    `scale`: what the integers are multiplied by, where they are multiples.
+    `levels`: the value of each integer from the lowest to the highest, where they are numbers.
+    """
+
+    floats: np.ndarray | None = None
+    integers: np.ndarray | None = None
+    scale: float | None = None
+    levels: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        array = self.floats if self.integers is None else self.integers
+        assert array is not None
+        return array.shape[0], array.shape[1]
+
+    @property
+    def used(self) -> np.ndarray:
+        """Whether each is not zero."""
+        array = self.floats if self.integers is None else self.integers
+        assert array is not None
+        return array != 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """How a sum of integers becomes an element of the output: as ONNX Runtime does it.
+
+    `factors`: float32, one or one for each row, that the sum is multiplied by, rounding to the
+        nearest float and then to the nearest integer, halves to even.
+    `zero`: is added.
+    """
+
+    factors: np.ndarray
+    zero: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A convolution or a product with constant weights, with what follows it.
+
+    The sum, times a factor of its row, plus a bias, the largest of a window, within limits.
+
+    `name`: for readers, such as "Conv (node 3)".
+    `source`, `target`: the buffers.
+    `bias`: float32, or int32 where the input is integers; one for each row.
+    `factors`: float32, one or one for each row; None: 1.
+    `low`, `high`: the limits of an element.
+    `zero`: the integer of the input that stands for 0; None: the input is floats.
+    `rescale`: None: the output is floats.
+    """
+
+    name: str
+    source: int
+    target: int
+    weights: Weights
+    window: Window
+    bias: np.ndarray
+    factors: np.ndarray | None = None
+    pool: Pool | None = None
+    low: float = -np.inf
+    high: float = np.inf
+    zero: int | None = None
+    rescale: Rescale | None = None
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """The buffers that its target may take the place of while it runs."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operand:
+    """What an element-wise layer reads.
+
+    `buffer`: a buffer, or None for a constant.
+    `constant`: its values, in any shape.
+    `steps`: how far it moves for each axis of the layer.
+    `start`: the element at which it begins.
+    `kind`: its C type.
+    `whole`: terms get the array and not an element of it.
+    """
+
+    buffer: int | None = None
+    constant: np.ndarray | None = None
+    steps: tuple[int, ...] = ()
+    start: int = 0
+    kind: str = "float"
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One operation of an element-wise layer.
+
+    `text`: C with `{0}`, `{1}`, ... for its arguments; `{p}` for the prefix of names.
+    `arguments`: an operand is its number, from 0; the result of an earlier term is -1, -2, ...
+    `kind`: the C type of the result.
+    `needs`: names of functions that it calls.
+    """
+
+    text: str
+    arguments: tuple[int, ...]
+    kind: str = "float"
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pointwise:
+    """Each element of the output from one of each operand.
+
+    `axes`: the lengths of the axes, of which neighbours are joined where all operands allow it.
+    `steps`, `start`: of the target, as in Operand.
+    `fill`: what the target is set to before; None: nothing.
+    """
+
+    name: str
+    target: int
+    axes: tuple[int, ...]
+    operands: tuple[Operand, ...]
+    terms: tuple[Term, ...] = ()
+    steps: tuple[int, ...] = ()
+    start: int = 0
+    fill: float | None = None
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return tuple(one.buffer for one in self.operands if one.buffer is not None)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """The buffers that are read in the order in which the target is written."""
+        if self.fill is not None or self.start:
+            return ()
+        same = [
+            one.buffer
+            for one in self.operands
+            if one.buffer is not None
+            and one.steps == self.steps
+            and one.start == 0
+            and not one.whole
+        ]
+        return tuple(one for one in same if self.reads.count(one) == same.count(one))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce:
+    """The mean, sum, largest or smallest of windows, or the place of the largest.
+
+    `how`: "mean", "sum", "max", "min" or "argmax".
+    `outer`: (length, step in the source) of each axis of the output.
+    `inner`: the same of each axis of a window.
+    `zero`, `rescale`: as in Product, for means of integers.
+    """
+
+    name: str
+    source: int
+    target: int
+    how: str
+    outer: tuple[tuple[int, int], ...]
+    inner: tuple[tuple[int, int], ...]
+    zero: int | None = None
+    rescale: Rescale | None = None
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """The source, where every element of it is read before its place is written."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windowed:
+    """A pool that is a layer of its own: the largest or the mean of windows of an image.
+
+    `how`: "max" or "mean".
+    `window`: as of a convolution of one channel; `window.groups` is the number of channels.
+    `counts_pads`: whether a mean is divided by the size of the whole window at borders too.
+    """
+
+    name: str
+    source: int
+    target: int
+    how: str
+    window: Window
+    counts_pads: bool = False
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """None: windows overlap."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax:
+    """The softmax over an axis: `outer` × `count` × `inner` elements."""
+
+    name: str
+    source: int
+    target: int
+    outer: int
+    count: int
+    inner: int
+    logarithm: bool = False
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """The source: a slice is read before it is written."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of a constant table, chosen by indices: an embedding.
+
+    `table`: (rows, width), float32.
+    `start`, `step`: where the first row goes in the target, and how far apart rows are.
+    """
+
+    name: str
+    source: int
+    target: int
+    table: np.ndarray
+    start: int = 0
+    step: int = 0
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerAdd:
+    """The sum of two arrays of integers on grids, on a grid of its own.
+
+    (a × `first` + b × `second` + `offset`) >> `shift`, within the limits of the type.
+    `differs`: for how many of the 65,536 pairs this is one off from what ONNX Runtime gives.
+    """
+
+    name: str
+    sources: tuple[int, int]
+    target: int
+    first: int
+    second: int
+    offset: int
+    shift: int
+    differs: int = 0
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return self.sources
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """Either source: each element is read where it is written."""
+        return self.sources
+
+
+Layer = Product | Pointwise | Reduce | Windowed | Softmax | Rows | IntegerAdd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Layers in the order in which they run, and the buffers between them.
+
+    `inputs`, `outputs`: (name, buffer) of each.
+    `fixed`: the axes that could vary, with the lengths that they have in C.
+    `remarks`: what a reader of the C should know, in whole sentences.
+    """
+
+    layers: tuple[Layer, ...]
+    buffers: tuple[Buffer, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+    fixed: tuple[tuple[str, int], ...]
+    remarks: tuple[str, ...] = ()
+
+
+def joined(
+    axes: Sequence[int], steps: Sequence[tuple[int, ...]]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Axes and the steps of several arrays along them, with neighbours joined where possible.
+
+    Axes of length 1 go. Two axes become one where for every array a step of the first is as long as
+    all steps of the second.
+    """
+    kept: list[int] = []
+    moves: list[list[int]] = [[] for _ in steps]
+    for place, length in enumerate(axes):
+        if length == 1:
+            continue
+        now = [one[place] for one in steps]
+        if kept and all(move[-1] == length * step for move, step in zip(moves, now, strict=True)):
+            kept[-1] *= length
+            for move, step in zip(moves, now, strict=True):
+                move[-1] = step
+            continue
+        kept.append(length)
+        for move, step in zip(moves, now, strict=True):
+            move.append(step)
+    return tuple(kept) or (1,), [tuple(move) or (0,) for move in moves]
+
+
+def dense_steps(shape: Sequence[int]) -> tuple[int, ...]:
+    """How far apart neighbours along each axis of an array are."""
+    return tuple(prod(shape[place + 1 :]) for place in range(len(shape)))
