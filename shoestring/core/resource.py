@@ -67,6 +67,27 @@ RESOURCES: tuple[Resource, ...] = (
         limit="energy", field="joules", units=_ENERGY, unit="J", about="joules a run", noisy=True
     ),
     Resource(
+        limit="flash",
+        field="flash_bytes",
+        units=_BYTES,
+        unit="B",
+        about="bytes of flash on a microcontroller",
+    ),
+    Resource(
+        limit="ram",
+        field="ram_bytes",
+        units=_BYTES,
+        unit="B",
+        about="bytes of RAM on a microcontroller",
+    ),
+    Resource(
+        limit="instructions",
+        field="instructions",
+        units=_PLAIN,
+        unit="",
+        about="emulated instructions a run on a microcontroller",
+    ),
+    Resource(
         limit="labels", field="labels", units=_PLAIN, unit="", about="labels bought", getting=True
     ),
     Resource(

@@ -32,6 +32,8 @@ PLAIN = [f.name for f in fields(Budget) if f.name not in ("named", "came_in")]
         ("operations<=3M", {"operations": 3e6}),
         ("operations<=12", {"operations": 12}),
         ("energy<=2mJ", {"energy": 0.002}),
+        ("flash<=16KB, ram<=6KB", {"flash": 16_000, "ram": 6000}),
+        ("instructions<=20M, flash<=50%", {"instructions": 20e6, "flash": Share(0.5)}),
         ("labels<=1K", {"labels": 1000}),
         ("labels<=0", {"labels": 0}),
         ("time<=2min", {"time": 120}),
@@ -205,6 +207,9 @@ def test_each_limit_reads_its_own_resource():
         operations=3,
         memory_bytes=4,
         joules=5.0,
+        flash_bytes=11,
+        ram_bytes=12,
+        instructions=13.0,
         labels=6,
         seconds=7.0,
         person_seconds=8.0,
@@ -222,6 +227,9 @@ def test_each_limit_reads_its_own_resource():
         "person_time",
         "training_operations",
         "communication",
+        "flash",
+        "ram",
+        "instructions",
     )
     for number, name in enumerate(names, 1):
         assert Budget(**{name: number}).exceeded(cost, None) == {}
