@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from shoestring.artifact.plain_c import emit_layers, product_text
@@ -133,7 +134,8 @@ class _Writer:
         for at, layer in enumerate(self.network.layers):
             if isinstance(layer, Product):
                 kernel = names[at]
-                arguments = [f"&{self.prefix}_layer_{at}", self.buffer(layer.source)]
+                arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
+                arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
                 arguments += [
                     self.pointer(self.memory.scratch[at], "void") if at in self.memory.scratch else "0"
@@ -200,10 +202,8 @@ def emitted(
             body.append(text.format(p=prefix))
     body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
     declarations = _declarations(writer)
-    text = "\n".join(body)
-    includes = ["stdint.h"]
-    includes += ["string.h"] if "memcpy(" in text else []
-    includes += ["math.h"] if "math" in now.needs or "INFINITY" in text or "NAN" in text else []
+    text = _limits(prefix, "\n".join(body))
+    includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
     lines = [
         *heading,
         *([writer.stream.about + "."] if writer.stream else []),
@@ -225,6 +225,17 @@ def emitted(
         includes=tuple(includes),
         floats="float" in text.replace("float *", ""),
     )
+
+
+def _limits(prefix: str, text: str) -> str:
+    """C with its infinities and NaN defined: math.h is not there everywhere."""
+    defined = ""
+    for word, value in (("INFINITY", "1.0f / 0.0f"), ("NAN", "0.0f / 0.0f")):
+        if re.search(rf"\b{word}\b", text):
+            name = f"{prefix.upper()}_{word}"
+            text = re.sub(rf"\b{word}\b", name, text)
+            defined += f"#define {name} ({value})\n"
+    return f"{defined}\n{text}" if defined else text
 
 
 def _arena(writer: _Writer) -> str:

@@ -318,14 +318,13 @@ def softmax(now: Functions, layer: Softmax) -> tuple[str, list[str]]:
 
 def rows(now: Functions, layer: Rows) -> tuple[str, list[str]]:
     """The function of an embedding, which all embeddings share."""
-    now.needs.add("string")
     table = now.constant("float", layer.table)
     lines = [
         "/* An index below 0 counts from the end; one beyond the table is the nearest row. */",
         "static void @(const int32_t *in, float *out, const float *table, unsigned count,",
         "    int32_t length, unsigned width)",
         "{",
-        "    unsigned i;",
+        "    unsigned i, j;",
         "    for (i = 0; i < count; i++) {",
         "        int32_t index = in[i];",
         "        if (index < 0) {",
@@ -334,7 +333,9 @@ def rows(now: Functions, layer: Rows) -> tuple[str, list[str]]:
         "        if (index >= length) {",
         "            index = length - 1;",
         "        }",
-        "        memcpy(out + i * width, table + (uint32_t)index * width, width * sizeof *out);",
+        "        for (j = 0; j < width; j++) {",
+        "            *out++ = table[(uint32_t)index * width + j];",
+        "        }",
         "    }",
         "}",
         "",

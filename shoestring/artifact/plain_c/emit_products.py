@@ -95,7 +95,8 @@ def prepared(
 class Kernel:
     """The C of one family of layers.
 
-    `constants`: arrays at file scope. `tables`: (name, field values) of each layer.
+    `constants`: arrays at file scope. `read`: the fields that the code reads.
+    `shared`: whether the function takes what layers differ in; False: they differ in nothing.
     """
 
     prefix: str
@@ -104,6 +105,7 @@ class Kernel:
     tensors: dict[int, int]
     constants: list[str] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
+    shared: bool = True
 
     def __post_init__(self) -> None:
         self.fields = [self._fields(one) for one in self.layers]
@@ -234,10 +236,9 @@ class Kernel:
         order = {"*": 0, "float": 1, "uint32_t": 2, "int32_t": 2, "uint16_t": 3, "int16_t": 3}
         names.sort(key=lambda name: order.get("*" if "*" in kinds[name] else kinds[name], 4))
         lines = [f"    {kinds[name]}{'' if '*' in kinds[name] else ' '}{name};" for name in names]
-        body = "\n".join(lines) or "    uint8_t unused;"
+        body = "\n".join(lines)
         values = [
-            "{" + ", ".join(str(fields[name]) for name in names) + "}" if names else "{0}"
-            for fields in self.fields
+            "{" + ", ".join(str(fields[name]) for name in names) + "}" for fields in self.fields
         ]
         return f"struct {self.prefix}_{self.name} {{\n{body}\n}};\n", values
 
@@ -260,6 +261,8 @@ class Kernel:
 
     def text(self, code: str) -> str:
         """The constants, the struct, its value for each layer, and the code that reads them."""
+        if not self.shared:
+            return "\n".join([*self.constants, code])
         struct, values = self.struct()
         tables = [
             comment([one.layer.name])

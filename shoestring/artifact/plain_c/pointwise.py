@@ -43,7 +43,7 @@ SIMPLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "Softsign": ("{0} / (1.0f + ({0} < 0 ? -{0} : {0}))", ()),
     "Reciprocal": ("1.0f / {0}", ()),
     "Pow": ("powf({0}, {1})", ("math",)),
-    "HardSwish": ("{0} * {p}limited({0} / 6.0f + 0.5f, 0.0f, 1.0f)", ("limited",)),
+    "HardSwish": ("{0} * {p}_limited({0} / 6.0f + 0.5f, 0.0f, 1.0f)", ("limited",)),
     "PRelu": ("{0} < 0 ? {0} * {1} : {0}", ()),
     "Max": ("{0} > {1} ? {0} : {1}", ()),
     "Min": ("{0} < {1} ? {0} : {1}", ()),
@@ -83,7 +83,7 @@ def _elu(now: Building, step: Step) -> Term:
 def _hard_sigmoid(now: Building, step: Step) -> Term:
     alpha, beta = _number(step, "alpha", 0.2), _number(step, "beta", 0.5)
     return Term(
-        text=f"{{p}}limited({{0}} * {alpha} + {beta}, 0.0f, 1.0f)",
+        text=f"{{p}}_limited({{0}} * {alpha} + {beta}, 0.0f, 1.0f)",
         arguments=(0,),
         needs=("limited",),
     )
@@ -107,7 +107,7 @@ def _clip(now: Building, step: Step) -> Term:
     low_text = float_literal(-np.inf if low is None else low)
     high_text = float_literal(np.inf if high is None else high)
     return Term(
-        text=f"{{p}}limited({{0}}, {low_text}, {high_text})", arguments=(0,), needs=("limited",)
+        text=f"{{p}}_limited({{0}}, {low_text}, {high_text})", arguments=(0,), needs=("limited",)
     )
 
 

@@ -7,9 +7,22 @@ from shoestring.artifact.plain_c.emit_products import Kernel
 
 def function(kernel: Kernel) -> str:
     """The functions that make taps of a row of weights, and that compute a layer."""
-    return "\n".join(
-        [*([_collect(kernel)] if kernel.has("direct", 1) else []), _layer(kernel)]
-    )
+    taps, run = "", _layer(kernel)
+    if kernel.has("direct", 1):
+        taps = _collect(kernel)
+        run = run.replace(_LAYER, "layer, " if "layer->" in taps else "")
+    declared = f"const struct {kernel.prefix}_{kernel.name} *layer, "
+    both = [
+        text.replace("@", declared if "layer->" in text or "(layer, " in text else "")
+        for text in (taps, run)
+        if text
+    ]
+    kernel.shared = "*layer, " in both[-1]
+    return "\n".join(both)
+
+
+_LAYER = "LAYER"
+"""Stands for the argument of the function that makes taps, until it is known if it needs it."""
 
 
 def _value(kernel: Kernel) -> str:
@@ -43,7 +56,7 @@ def _collect(kernel: Kernel) -> str:
     row = _times(get("width"), get("dilation_y"))
     return f"""\
 /* Reads a row of weights and keeps what is not zero; returns how many taps that makes. */
-static unsigned {p}_{name}_taps(const struct {p}_{name} *layer, struct {p}_reader *reader,
+static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
     {_value(kernel)} *value, {offset} *offset{where})
 {{
     unsigned taps = 0, channel, ky, kx;
@@ -107,7 +120,7 @@ def _layer(kernel: Kernel) -> str:
     reader = f", struct {p}_reader *reader" if streams else ""
     most = get("taps")
     out: list[str] = [
-        f"static void {p}_{name}_run(const struct {p}_{name} *layer, const {first.source} *in,",
+        f"static void {p}_{name}_run(@const {first.source} *in,",
         f"    {first.target} *out, void *scratch{reader})",
         "{",
     ]
@@ -176,7 +189,7 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     if start[0]:
         lines += [f"        {start[0]}"]
     where = ", tap_y, tap_x" if kernel.has("padded", 0) else ""
-    collect = f"taps = {p}_{name}_taps(layer, reader, list, offset{where});"
+    collect = f"taps = {p}_{name}_taps({_LAYER}reader, list, offset{where});"
     place = f"value = {get('weights')} + row * {get('taps')};"
     if streams and directs:
         lines += [
@@ -391,8 +404,10 @@ NEAREST = """\
 static int {p}_nearest(float number, float low, float high)
 {{
     volatile float moved;
-    float kept;
-    int32_t bits;
+    union {{
+        float number;
+        int32_t bits;
+    }} kept;
     if (!(number > low)) {{
         number = low;
     }}
@@ -400,9 +415,8 @@ static int {p}_nearest(float number, float low, float high)
         number = high;
     }}
     moved = number + 12582912.0f; /* 1.5 * 2^23: the fraction is rounded off */
-    kept = moved;
-    memcpy(&bits, &kept, sizeof bits);
-    return (int)(bits - 0x4b400000);
+    kept.number = moved;
+    return (int)(kept.bits - 0x4b400000);
 }}
 """
 LIMITED = """\

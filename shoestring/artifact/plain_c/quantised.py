@@ -83,7 +83,7 @@ def quantise(scale: float, zero: int, kind: str, argument: int) -> Term:
     """The integer of a float on a grid: the nearest, halves to even."""
     low, high = LIMITS[kind]
     text = (
-        f"({kind})({{p}}nearest({{0}} / {float_literal(scale)}, {low - zero}.0f, {high - zero}.0f)"
+        f"({kind})({{p}}_nearest({{0}} / {float_literal(scale)}, {low - zero}.0f, {high - zero}.0f)"
         + (f" + {zero})" if zero else ")")
     )
     return Term(text=text, arguments=(argument,), kind=kind, needs=("nearest",))
