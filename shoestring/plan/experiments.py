@@ -256,7 +256,7 @@ class Experiments:
 
     def _in_own_time(self, trial: Trial) -> Trial:
         """The trial as amended, with milliseconds in units of this process."""
-        amended = read_by(self._amended.get(trial.key, trial), self.weighing.gauges)
+        amended = read_by(self._amended.get(trial.key, trial), self.meters)
         return in_time_of(amended, self.weighing.timer, self.original.cost.milliseconds)
 
     def _keep(self, trial: Trial) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Cost, Gauge, Task
+from shoestring.core import Cost, Gauge, Meter, Task
 from shoestring.core.ledger import machine
 from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
 from shoestring.meters import Latency, RemoteError, UnmeasuredWarning
@@ -50,7 +50,7 @@ class Weighing:
     model: nn.Module
     task: Task
     folder: Path
-    meters: Sequence[Gauge] = ()
+    meters: Sequence[Meter] = ()
     smallest: bool = False
     seconds: float = SECONDS
     bytes: int = field(init=False)
@@ -78,7 +78,10 @@ class Weighing:
         """The cost of having the original: its bytes, its milliseconds and other readings."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            cost = self._read(self.reference) | Cost(bytes=self.bytes)
+            cost = Cost()
+            for _, reading in self._readings(self.reference):
+                cost |= reading
+            cost |= Cost(bytes=self.bytes)
         for one in caught:
             if issubclass(one.category, UnmeasuredWarning):
                 self.unmeasured.append(str(one.message))
@@ -113,9 +116,11 @@ class Weighing:
 
     def read(self, trial: Trial, file: Path, milliseconds: float | None) -> Trial:
         """The trial with the readings of the meters."""
-        versions = {**trial.versions, **{_READ_BY + one.measures: repr(one) for one in self.gauges}}
-        trial = replace(trial, cost=trial.cost | self._read(file), versions=versions)
-        return self.timed(trial, file, milliseconds)
+        cost, versions = trial.cost, dict(trial.versions)
+        for meter, reading in self._readings(file):
+            cost |= reading
+            versions |= {_READ_BY + name: repr(meter) for name in reading.measured()}
+        return self.timed(replace(trial, cost=cost, versions=versions), file, milliseconds)
 
     def timed(
         self, trial: Trial, file: Path, milliseconds: float | None, seconds: float | None = None
@@ -144,17 +149,11 @@ class Weighing:
         """
         return "" if self.latency is None else f"{self.latency!r} {machine()}"
 
-    @property
-    def gauges(self) -> list[Gauge]:
-        """All meters but the latency meter."""
-        return [meter for meter in self.meters if not isinstance(meter, Latency)]
-
-    def _read(self, file: Path) -> Cost:
-        """The readings of all meters but the latency meter."""
-        cost = Cost()
-        for meter in self.gauges:
-            cost |= meter(file, self.task)
-        return cost
+    def _readings(self, file: Path) -> Iterator[tuple[Meter, Cost]]:
+        """The meters, without the latency meter, with their readings."""
+        for meter in self.meters:
+            if not isinstance(meter, Latency):
+                yield meter, meter(file, self.task)
 
 
 def read_by(trial: Trial, meters: Sequence[Gauge]) -> Trial:
