@@ -164,7 +164,13 @@ class _Writer:
         if isinstance(layer, Rows):
             return emit_layers.rows(now, layer)
         assert isinstance(layer, IntegerAdd)
-        return emit_layers.integer_add(now, layer)
+        exact = any(
+            isinstance(one, IntegerAdd)
+            and one.exceptions
+            and now.kind(one.target) == now.kind(layer.target)
+            for one in self.network.layers
+        )
+        return emit_layers.integer_add(now, layer, exact)
 
 
 def emitted(
@@ -204,6 +210,7 @@ def emitted(
     declarations = _declarations(writer)
     text = _limits(prefix, "\n".join(body))
     includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
+    includes += ["string.h"] if re.search(r"\bmem(cpy|set|move)\(", text) else []
     lines = [
         *heading,
         *([writer.stream.about + "."] if writer.stream else []),

@@ -374,7 +374,8 @@ class IntegerAdd:
     """The sum of two arrays of integers on grids, on a grid of its own.
 
     (a × `first` + b × `second` + `offset`) >> `shift`, within the limits of the type.
-    `differs`: for how many of the 65,536 pairs this is one off from what ONNX Runtime gives.
+    `exceptions`: pairs for which the runtime's rounding gives another integer: (a, b, what to add).
+    `near`: how near the lower bits of their sums are to 0 or 2^`shift`, at most.
     """
 
     name: str
@@ -384,7 +385,8 @@ class IntegerAdd:
     second: int
     offset: int
     shift: int
-    differs: int = 0
+    exceptions: tuple[tuple[int, int, int], ...] = ()
+    near: int = 0
 
     @property
     def reads(self) -> tuple[int, ...]:
