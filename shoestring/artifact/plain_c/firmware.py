@@ -33,21 +33,51 @@ FLAGS = ("-std=c99", "-Os", "-ffunction-sections", "-fdata-sections", "-fno-comm
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """C code with one function `void entry(input, output)` that runs a network once.
+    """C code with one function that runs a network once: its arguments are arrays.
 
     `sources`: its C files.
     `entry`: the name of the function.
-    `input_bytes`, `output_bytes`: the sizes of its two arrays.
+    `inputs`, `outputs`: the bytes of each array, in the order of the arguments, inputs first.
     `include`: folders of headers.
     `flags`: more flags for the compiler.
     """
 
     sources: tuple[Path, ...]
     entry: str
-    input_bytes: int
-    output_bytes: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
     include: tuple[Path, ...] = ()
     flags: tuple[str, ...] = ()
+
+    @property
+    def input_bytes(self) -> int:
+        """The bytes of an example: its inputs one after the other, each from a multiple of 8 on."""
+        return places(self.inputs)[-1]
+
+    @property
+    def output_bytes(self) -> int:
+        """The bytes of the outputs of an example, laid out likewise."""
+        return places(self.outputs)[-1]
+
+    def defines(self) -> list[str]:
+        """What the programs of the board are told, as flags of a compiler."""
+        arguments = [f"input + {place}" for place in places(self.inputs)[:-1]]
+        arguments += [f"output + {place}" for place in places(self.outputs)[:-1]]
+        return [
+            f"-DRUN={self.entry}",
+            f"-DARGUMENTS={','.join(arguments)}",
+            f"-DINPUT_BYTES={self.input_bytes}",
+            f"-DOUTPUT_BYTES={self.output_bytes}",
+        ]
+
+
+def places(sizes: Sequence[int]) -> list[int]:
+    """Where arrays of these sizes lie, each from a multiple of 8 on, and where the last ends."""
+    at, end = [], 0
+    for size in sizes:
+        at.append(-(-end // 8) * 8)
+        end = at[-1] + size
+    return [*at, end]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +88,7 @@ class Measured:
     `ram_static`: bytes of variables, inputs and outputs.
     `ram_stack`: bytes of the deepest stack.
     `instructions`: of a run, the mean over all examples, emulated; on ARM to within 40 a run.
-    `outputs`: float32, (examples, elements), or None without inputs.
+    `raw`: uint8, (examples, bytes of the outputs), or None without inputs.
     """
 
     flash: int
@@ -66,7 +96,12 @@ class Measured:
     ram_static: int
     ram_stack: int | None = None
     instructions: float | None = None
-    outputs: np.ndarray | None = None
+    raw: np.ndarray | None = None
+
+    @property
+    def outputs(self) -> np.ndarray | None:
+        """The outputs as float32, (examples, elements)."""
+        return None if self.raw is None else self.raw.view(np.float32)
 
     @property
     def ram(self) -> int | None:
@@ -88,8 +123,8 @@ def program_of(file: Path) -> Program:
     return Program(
         sources=(Path(file),),
         entry=f"{entry[1]}_run",
-        input_bytes=4 * int(sizes[f"{name}_INPUT_SIZE"]),
-        output_bytes=4 * int(sizes[f"{name}_OUTPUT_SIZE"]),
+        inputs=(4 * int(sizes[f"{name}_INPUT_SIZE"]),),
+        outputs=(4 * int(sizes[f"{name}_OUTPUT_SIZE"]),),
     )
 
 
@@ -123,7 +158,7 @@ def measure(
         weighed,
         ram_stack=max(int(stacks.max()), called),
         instructions=float(ticks.mean()) * core.instructions_per_tick,
-        outputs=outputs,
+        raw=outputs,
     )
 
 
@@ -137,11 +172,7 @@ def build(program: Program | None, core: Target, main: str, image: Path) -> int:
     defines: list[str] = []
     own: list[Path] = []
     if program is not None:
-        defines = [
-            f"-DRUN={program.entry}",
-            f"-DINPUT_BYTES={program.input_bytes}",
-            f"-DOUTPUT_BYTES={program.output_bytes}",
-        ]
+        defines = program.defines()
         flags = [*program.flags, *(f"-I{one}" for one in program.include), "-fcallgraph-info=su"]
         for index, source in enumerate(program.sources):
             own.append(folder / f"{index}.o")
@@ -157,6 +188,7 @@ def build(program: Program | None, core: Target, main: str, image: Path) -> int:
             *core.library,
             "-nostartfiles",
             "-Wl,--gc-sections",
+            *(["-Wl,--defsym=large=1"] if main == "main_plain.c" else []),
             f"-T{script}",
             *map(str, own + others),
             "-lm",
@@ -234,7 +266,7 @@ def _emulate(
             f"the program stopped on an emulated {core.name} after {len(counts)} of {len(inputs)} "
             f"examples: {done.stderr.strip()[-500:] or f'exit status {done.returncode}'}"
         )
-    outputs = np.fromfile(folder / "outputs.bin", "<f4").reshape(len(inputs), -1)
+    outputs = np.fromfile(folder / "outputs.bin", np.uint8).reshape(len(inputs), -1)
     return outputs, counts[:, 0], counts[:, 1]
 
 
@@ -267,16 +299,12 @@ def _on_host(program: Program, core: Target, inputs: np.ndarray | None) -> Measu
         weighed = Measured(flash=flash, image=flash, ram_static=ram)
         if inputs is None:
             return weighed
-        defines = [
-            f"-DRUN={program.entry}",
-            f"-DINPUT_BYTES={program.input_bytes}",
-            f"-DOUTPUT_BYTES={program.output_bytes}",
-        ]
         _run(
             core,
             [
-                *FLAGS,
-                *defines,
+                "-std=gnu99",
+                *FLAGS[1:],
+                *program.defines(),
                 str(BOARD / "main_host.c"),
                 *objects,
                 "-lm",
@@ -289,5 +317,5 @@ def _on_host(program: Program, core: Target, inputs: np.ndarray | None) -> Measu
         )
     if done.returncode:
         raise ToolError(f"the program failed on this computer: exit status {done.returncode}")
-    outputs = np.frombuffer(done.stdout, np.float32).reshape(len(inputs), -1)
-    return replace(weighed, outputs=outputs)
+    outputs = np.frombuffer(done.stdout, np.uint8).reshape(len(inputs), -1)
+    return replace(weighed, raw=outputs)

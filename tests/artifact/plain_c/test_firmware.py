@@ -202,3 +202,31 @@ def test_a_missing_tool_is_a_sentence_with_its_package(
 def test_a_name_that_is_no_target_gives_the_list(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         target_named(name)
+
+
+def test_a_network_that_no_board_holds_is_weighed_and_not_run(tmp_path: Path) -> None:
+    path = program(
+        tmp_path,
+        "    *input += table[(unsigned)*input];",
+        "static const float table[2000000] = {1, 2};",
+    )
+    measured = measure(path, needed("cortex-m3"))
+    assert 8_000_000 < measured.flash < 8_001_500
+    with pytest.raises(ToolError, match=r"will not fit in region .FLASH"):
+        measure(path, "cortex-m3", np.ones((1, 1), np.float32))
+
+
+def test_a_program_of_several_arrays_is_run_on_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "several.c"
+    path.write_text(
+        "#include <stdint.h>\nvoid go(const int8_t *a, const float *b, int8_t *c, float *d);\n"
+        "void go(const int8_t *a, const float *b, int8_t *c, float *d)\n"
+        "{\n    *c = (int8_t)-*a;\n    *d = *b * 2;\n}\n"
+    )
+    several = firmware.Program(sources=(path,), entry="go", inputs=(1, 4), outputs=(1, 4))
+    example = np.zeros((1, 12), np.uint8)
+    example[0, 0], example[0, 8:] = 7, np.frombuffer(np.float32(1.25).tobytes(), np.uint8)
+    for name in ("cortex-m3", "host"):
+        raw = measure(several, needed(name), example).raw
+        assert raw is not None and raw[0, :1].view(np.int8)[0] == -7
+        assert raw[0, 8:].view(np.float32)[0] == 2.5

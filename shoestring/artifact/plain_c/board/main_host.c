@@ -1,22 +1,23 @@
 /* Runs a network on the examples of standard input, and writes the outputs to standard output. */
 #include <stdio.h>
 
-void RUN(void *input, void *output);
+void RUN(); /* its arguments are arrays */
 
 static union {
     unsigned char bytes[INPUT_BYTES];
     double aligned;
-} input;
+} examples;
 static union {
     unsigned char bytes[OUTPUT_BYTES];
     double aligned;
-} output;
+} results;
 
 int main(void)
 {
-    while (fread(input.bytes, 1, sizeof input.bytes, stdin) == sizeof input.bytes) {
-        RUN(input.bytes, output.bytes);
-        fwrite(output.bytes, 1, sizeof output.bytes, stdout);
+    unsigned char *input = examples.bytes, *output = results.bytes;
+    while (fread(input, 1, sizeof examples.bytes, stdin) == sizeof examples.bytes) {
+        RUN(ARGUMENTS);
+        fwrite(output, 1, sizeof results.bytes, stdout);
     }
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Runs a network on the examples of a file, and writes down outputs, instructions and stack. */
 #include "semihosting.h"
 
-void RUN(void *input, void *output);
+void RUN(); /* its arguments are arrays */
 
 static unsigned char input[INPUT_BYTES] __attribute__((aligned(8)));
 static unsigned char output[OUTPUT_BYTES] __attribute__((aligned(8)));
@@ -40,7 +40,7 @@ static __attribute__((noinline)) void measured(uint32_t note[2])
     if (top - bottom > 16384) bottom = top - 16384; /* 64 KB of stack are watched */
     for (at = bottom; at < top - 16; at++) *at = PAINT;
     before = now();
-    RUN(input, output);
+    RUN(ARGUMENTS);
     note[0] = now() - before;
     for (at = bottom; at < top - 16 && *at == PAINT; at++) {
     }

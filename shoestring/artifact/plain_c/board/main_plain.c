@@ -1,6 +1,6 @@
 /* The smallest program that runs a network: its image is what is weighed. Without RUN: nothing. */
 #ifdef RUN
-void RUN(void *input, void *output);
+void RUN(); /* its arguments are arrays */
 static unsigned char input[INPUT_BYTES] __attribute__((aligned(4)));
 static unsigned char output[OUTPUT_BYTES] __attribute__((aligned(4)));
 #endif
@@ -8,7 +8,7 @@ static unsigned char output[OUTPUT_BYTES] __attribute__((aligned(4)));
 int main(void)
 {
 #ifdef RUN
-    RUN(input, output);
+    RUN(ARGUMENTS);
 #endif
     return 0;
 }
