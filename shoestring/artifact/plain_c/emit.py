@@ -138,7 +138,9 @@ class _Writer:
                 arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
                 arguments += [
-                    self.pointer(self.memory.scratch[at], "void") if at in self.memory.scratch else "0"
+                    self.pointer(self.memory.scratch[at], "void")
+                    if at in self.memory.scratch
+                    else "0"
                 ]
                 arguments += ["&reader"] if kernel.has("direct", 1) else []
                 name = f"{self.prefix}_{kernel.name}_run"

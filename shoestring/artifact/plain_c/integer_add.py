@@ -16,9 +16,7 @@ _TRIES = 16
 MOST_EXCEPTIONS = 64
 
 
-def runtime_sums(
-    first: OnGrid, second: OnGrid, out: OnGrid, limits: tuple[int, int]
-) -> np.ndarray:
+def runtime_sums(first: OnGrid, second: OnGrid, out: OnGrid, limits: tuple[int, int]) -> np.ndarray:
     """What ONNX Runtime gives for each pair of integers, (256, 256), from the lowest on."""
     numbers = np.arange(limits[0], limits[1] + 1, dtype=np.float64)
     one = np.float32(first.scale) / np.float32(out.scale)
@@ -28,7 +26,9 @@ def runtime_sums(
     # A product of an integer of 8 bits and a float32 is exact in float64, and so is the sum with
     # another float32 here; so this rounds once, as a fused multiply-add does.
     half = (numbers * np.float64(two) + np.float64(fixed)).astype(np.float32)
-    sums = (numbers[:, None] * np.float64(one) + half.astype(np.float64)[None, :]).astype(np.float32)
+    sums = (numbers[:, None] * np.float64(one) + half.astype(np.float64)[None, :]).astype(
+        np.float32
+    )
     return np.clip(np.rint(sums), *limits).astype(np.int64)
 
 

@@ -136,16 +136,27 @@ def _layer(kernel: Kernel) -> str:
         out += [f"    {const}float *value{' = list' if streams else ''};"]
     out += [f"    {offset} *offset = {_cast(offset, end)};"]
     if padded:
-        out += [f"    uint8_t *tap_y = (uint8_t *)(offset + {most});", f"    uint8_t *tap_x = tap_y + {most};"]
+        out += [
+            f"    uint8_t *tap_y = (uint8_t *)(offset + {most});",
+            f"    uint8_t *tap_x = tap_y + {most};",
+        ]
     if first.whole:
         if streams:
-            places = f"tap_x + ({get('padded')} ? {most} : 0)" if padded and kernel.has("padded", 1) else f"tap_x + {most}"
+            places = (
+                f"tap_x + ({get('padded')} ? {most} : 0)"
+                if padded and kernel.has("padded", 1)
+                else f"tap_x + {most}"
+            )
             if padded and kernel.has("padded", 1):
                 places = f"tap_y + ({get('padded')} ? 2 * {most} : 0)"
             after = f"(int8_t *)({places})" if padded else f"(int8_t *)(offset + {most})"
             out += [f"    int8_t *list = {after};"]
         out += [f"    {const}int8_t *value{' = list' if streams else ''};"]
-    out += ["    unsigned row, y, x, py, px, tap, taps = 0;" if _pools(kernel) else "    unsigned row, y, x, tap, taps = 0;"]
+    out += [
+        "    unsigned row, y, x, py, px, tap, taps = 0;"
+        if _pools(kernel)
+        else "    unsigned row, y, x, tap, taps = 0;"
+    ]
     if directs:
         out += ["    unsigned channel, ky, kx;"]
         fill = _offsets(kernel)
@@ -154,7 +165,9 @@ def _layer(kernel: Kernel) -> str:
         out += [fill.rstrip("\n")]
     if streams:
         begin = f"{p}_begin(reader, {get('tensor')});"
-        out += [f"    if (!{get('direct')}) {{\n        {begin}\n    }}" if directs else f"    {begin}"]
+        out += [
+            f"    if (!{get('direct')}) {{\n        {begin}\n    }}" if directs else f"    {begin}"
+        ]
     if not streams and not directs:
         raise AssertionError
     out += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
@@ -292,7 +305,9 @@ def _padded(
 ) -> list[str]:
     """A sum of which parts may be beyond the border."""
     get = kernel.get
-    pads = [f" - (int32_t){get(name)}" if kernel.has(name, 0) else "" for name in ("pad_y", "pad_x")]
+    pads = [
+        f" - (int32_t){get(name)}" if kernel.has(name, 0) else "" for name in ("pad_y", "pad_x")
+    ]
     spans = {
         side: f"({get(f'kernel_{length}')} - 1) * {get(f'dilation_{side}')}"
         for side, length in (("y", "height"), ("x", "width"))

@@ -45,7 +45,9 @@ def driver(made: CFile) -> str:
     lines += [out.declarations]
     ports = (*out.inputs, *out.outputs)
     # Each in memory of its own, so that the sanitizer sees what is beyond it.
-    lines += [f"static {one.kind} a{place}[{max(one.count, 1)}];" for place, one in enumerate(ports)]
+    lines += [
+        f"static {one.kind} a{place}[{max(one.count, 1)}];" for place, one in enumerate(ports)
+    ]
     lines += ["int main(void) {", "    for (;;) {"]
     for place, one in enumerate(out.inputs):
         lines += [
