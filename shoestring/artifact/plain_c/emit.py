@@ -101,7 +101,7 @@ class _Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str], list[Prepared]] = {}
+        groups: dict[tuple[str, str, str, bool], list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
@@ -137,11 +137,8 @@ class _Writer:
                 arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
                 arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
-                arguments += [
-                    self.pointer(self.memory.scratch[at], "void")
-                    if at in self.memory.scratch
-                    else "0"
-                ]
+                if not kernel.layers[0].flat:
+                    arguments += [self.pointer(self.memory.scratch[at], "void")]
                 arguments += ["&reader"] if kernel.has("direct", 1) else []
                 name = f"{self.prefix}_{kernel.name}_run"
             else:
