@@ -62,7 +62,8 @@ def _flat(kernel: Kernel) -> str:
         lines += [guard if directs else f"    {begin}"]
     lines += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
     lines += [f"        const {first.source} *at = in{_group(kernel)};"]
-    lines += [f"        {first.target} *to = out + {_times('row', get('channel_step'))};"]
+    if not _in_order(kernel):
+        lines += [f"        {first.target} *to = out + {_times('row', get('channel_step'))};"]
     declared, start = _start(kernel)
     lines += [f"        {declared}"] if declared else []
     body = [f"{number} sum = {start};"]
@@ -101,6 +102,15 @@ def _flat(kernel: Kernel) -> str:
         body = [line for line in body if not line.startswith("to += ")]
     lines += [f"        {line}".rstrip() for line in body]
     return "\n".join([*lines, "    }", "}", ""])
+
+
+def _in_order(kernel: Kernel) -> bool:
+    """Whether elements of the output are made one after the other."""
+    return all(
+        fields["position_step"] == 1
+        and fields["channel_step"] == int(fields["out_height"]) * int(fields["out_width"])
+        for fields in kernel.fields
+    )
 
 
 def _group(kernel: Kernel) -> str:
@@ -302,7 +312,8 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     source, target = first.source, first.target
     lines: list[str] = []
     lines += [f"        const {source} *from = in{_group(kernel)};"]
-    lines += [f"        {target} *to = out + {_times('row', get('channel_step'))};"]
+    if not _in_order(kernel):
+        lines += [f"        {target} *to = out + {_times('row', get('channel_step'))};"]
     start = _start(kernel)
     if start[0]:
         lines += [f"        {start[0]}"]
@@ -459,9 +470,10 @@ def _finish(kernel: Kernel, number: str) -> list[str]:
     get, p = kernel.get, kernel.prefix
     first = kernel.layers[0]
     step = get("position_step")
+    to = "*out++" if _in_order(kernel) else "*to"
     row = _times("row", get("per_row")) if kernel.has("per_row", 0) else "0"
     if first.whole and first.layer.rescale is None:
-        lines = [f"*to = (float){number} * {get('factors')}[{row}];"]
+        lines = [f"{to} = (float){number} * {get('factors')}[{row}];"]
     elif first.whole:
         low, high = get("low"), get("high")
         zero = f" + {get('out_zero')}" if kernel.has("out_zero", 0) else ""
@@ -469,7 +481,7 @@ def _finish(kernel: Kernel, number: str) -> list[str]:
             "{",
             f"    int32_t element = {p}_rescale({number}, {get('mantissas')}[{row}], "
             f"{get('shifts')}[{row}]){zero};",
-            f"    *to = ({first.target})(element < {low} ? {low} : element > {high} ? {high} : element);",
+            f"    {to} = ({first.target})(element < {low} ? {low} : element > {high} ? {high} : element);",
             "}",
         ]
     else:
@@ -478,8 +490,8 @@ def _finish(kernel: Kernel, number: str) -> list[str]:
             lines += [f"if ({number} < {get('low')}) {{", f"    {number} = {get('low')};", "}"]
         if kernel.has("high", "INFINITY"):
             lines += [f"if ({number} > {get('high')}) {{", f"    {number} = {get('high')};", "}"]
-        lines += [f"*to = {number};"]
-    return [*lines, f"to += {step};"]
+        lines += [f"{to} = {number};"]
+    return lines if _in_order(kernel) else [*lines, f"to += {step};"]
 
 
 RESCALE = """\
