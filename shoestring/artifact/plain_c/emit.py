@@ -88,6 +88,12 @@ class _Writer:
         ports: dict[int, Port] = {}
         taken: list[str] = []
         several = {"input": len(self.network.inputs) > 1, "output": len(self.network.outputs) > 1}
+        shapes = {
+            number: shape
+            for (_, number), shape in zip(
+                self.network.outputs, self.network.output_shapes, strict=True
+            )
+        }
         for side, named in (("input", self.network.inputs), ("output", self.network.outputs)):
             for name, number in named:
                 word = identifier(name, taken, side)
@@ -95,7 +101,11 @@ class _Writer:
                 buffer = self.network.buffers[number]
                 macro = f"{self.prefix}_{word if several[side] else side}".upper() + "_SIZE"
                 ports[number] = Port(
-                    name=word, macro=macro, kind=buffer.kind, shape=buffer.shape, count=buffer.count
+                    name=word,
+                    macro=macro,
+                    kind=buffer.kind,
+                    shape=shapes.get(number, buffer.shape),
+                    count=buffer.count,
                 )
         return ports
 
@@ -138,7 +148,8 @@ class _Writer:
                 arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
                 if not kernel.layers[0].flat:
-                    arguments += [self.pointer(self.memory.scratch[at], "void")]
+                    place = self.memory.scratch.get(at)  # None: all weights are zero
+                    arguments += ["0" if place is None else self.pointer(place, "void")]
                 arguments += ["&reader"] if kernel.has("direct", 1) else []
                 name = f"{self.prefix}_{kernel.name}_run"
             else:

@@ -7,6 +7,7 @@ their place in the kernel too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -239,7 +240,7 @@ class Kernel:
         values = {fields[name] for fields in self.fields}
         if len(values) == 1:
             value = next(iter(values))
-            return f"({value})" if isinstance(value, str) and value.startswith("-") else str(value)
+            return f"({value})" if re.search(r"^-| ", str(value)) else str(value)
         return f"layer->{name}"
 
     def struct(self) -> tuple[str, list[str]]:

@@ -407,6 +407,7 @@ class Network:
     """Layers in the order in which they run, and the buffers between them.
 
     `inputs`, `outputs`: (name, buffer) of each.
+    `output_shapes`: the shape of each output, which its buffer may have in another way.
     `fixed`: the axes that could vary, with the lengths that they have in C.
     `remarks`: what a reader of the C should know, in whole sentences.
     """
@@ -415,6 +416,7 @@ class Network:
     buffers: tuple[Buffer, ...]
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
+    output_shapes: tuple[tuple[int, ...], ...]
     fixed: tuple[tuple[str, int], ...]
     remarks: tuple[str, ...] = ()
 
