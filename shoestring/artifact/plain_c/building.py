@@ -209,6 +209,7 @@ class Building:
             buffers=tuple(self.buffers),
             inputs=tuple((port.name, number) for number, port in enumerate(graph.inputs)),
             outputs=tuple(outputs),
+            output_shapes=tuple(self.shape(value) for value in graph.results),
             fixed=graph.fixed,
             remarks=tuple(dict.fromkeys(self.remarks)),
         )

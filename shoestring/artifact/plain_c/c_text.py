@@ -62,7 +62,9 @@ def array(kind: str, name: str, numbers: np.ndarray) -> str:
         words, width = [float_literal(float(one)) for one in flat], 8
     else:
         words, width = [str(int(one)) for one in flat], 20
-    lines = [" ".join(f"{w}," for w in words[at : at + width]) for at in range(0, len(words), width)]
+    lines = [
+        " ".join(f"{w}," for w in words[at : at + width]) for at in range(0, len(words), width)
+    ]
     body = "\n    ".join(lines) or "0"
     return f"static const {kind} {name}[] = {{\n    {body}\n}};\n"
 

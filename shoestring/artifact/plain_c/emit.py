@@ -88,6 +88,12 @@ class _Writer:
         ports: dict[int, Port] = {}
         taken: list[str] = []
         several = {"input": len(self.network.inputs) > 1, "output": len(self.network.outputs) > 1}
+        shapes = {
+            number: shape
+            for (_, number), shape in zip(
+                self.network.outputs, self.network.output_shapes, strict=True
+            )
+        }
         for side, named in (("input", self.network.inputs), ("output", self.network.outputs)):
             for name, number in named:
                 word = identifier(name, taken, side)
@@ -95,13 +101,17 @@ class _Writer:
                 buffer = self.network.buffers[number]
                 macro = f"{self.prefix}_{word if several[side] else side}".upper() + "_SIZE"
                 ports[number] = Port(
-                    name=word, macro=macro, kind=buffer.kind, shape=buffer.shape, count=buffer.count
+                    name=word,
+                    macro=macro,
+                    kind=buffer.kind,
+                    shape=shapes.get(number, buffer.shape),
+                    count=buffer.count,
                 )
         return ports
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str], list[Prepared]] = {}
+        groups: dict[tuple[str, str, str, bool], list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
@@ -137,9 +147,9 @@ class _Writer:
                 arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
                 arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
-                arguments += [
-                    self.pointer(self.memory.scratch[at], "void") if at in self.memory.scratch else "0"
-                ]
+                if not kernel.layers[0].flat:
+                    place = self.memory.scratch.get(at)  # None: all weights are zero
+                    arguments += ["0" if place is None else self.pointer(place, "void")]
                 arguments += ["&reader"] if kernel.has("direct", 1) else []
                 name = f"{self.prefix}_{kernel.name}_run"
             else:
@@ -164,7 +174,13 @@ class _Writer:
         if isinstance(layer, Rows):
             return emit_layers.rows(now, layer)
         assert isinstance(layer, IntegerAdd)
-        return emit_layers.integer_add(now, layer)
+        exact = any(
+            isinstance(one, IntegerAdd)
+            and one.exceptions
+            and now.kind(one.target) == now.kind(layer.target)
+            for one in self.network.layers
+        )
+        return emit_layers.integer_add(now, layer, exact)
 
 
 def emitted(
@@ -204,6 +220,7 @@ def emitted(
     declarations = _declarations(writer)
     text = _limits(prefix, "\n".join(body))
     includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
+    includes += ["string.h"] if re.search(r"\bmem(cpy|set|move)\(", text) else []
     lines = [
         *heading,
         *([writer.stream.about + "."] if writer.stream else []),

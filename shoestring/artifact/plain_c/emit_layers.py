@@ -345,21 +345,42 @@ def rows(now: Functions, layer: Rows) -> tuple[str, list[str]]:
     return now.function("rows", "\n".join(lines)), call
 
 
-def integer_add(now: Functions, layer: IntegerAdd) -> tuple[str, list[str]]:
-    """The function of a sum of integers, which all sums of this type share."""
+def integer_add(now: Functions, layer: IntegerAdd, exact: bool) -> tuple[str, list[str]]:
+    """The function of a sum of integers, which all sums of this type share.
+
+    `exact`: whether a sum of this type has exceptions.
+    """
     kind = now.kind(layer.target)
     low, high = LIMITS[kind]
     offset = layer.offset - low * (1 << layer.shift)
     back = f" - {-low}" if low else ""
+    more = ", const int16_t (*odd)[3],\n    unsigned odds, int32_t near" if exact else ""
+    check = [
+        "        /* So near to a half that the runtime's rounding of floats counts. */",
+        "        if (((uint32_t)sum + (uint32_t)near & (((uint32_t)1 << shift) - 1)) <= 2 * "
+        "(uint32_t)near) {",
+        "            unsigned j;",
+        "            for (j = 0; j < odds; j++) {",
+        "                if (odd[j][0] == a[i] && odd[j][1] == b[i]) {",
+        "                    element += odd[j][2];",
+        "                }",
+        "            }",
+        "        }",
+    ]
+    check[1] = check[1].replace(
+        "((uint32_t)sum + (uint32_t)near & (", "(((uint32_t)sum + (uint32_t)near) & ("
+    )
     lines = [
         f"static void @(const {kind} *a, const {kind} *b, {kind} *out, unsigned count,",
-        "    int32_t factor_a, int32_t factor_b, int32_t offset, int shift)",
+        f"    int32_t factor_a, int32_t factor_b, int32_t offset, int shift{more})",
         "{",
         "    unsigned i;",
         "    for (i = 0; i < count; i++) {",
         "        int32_t sum = a[i] * factor_a + b[i] * factor_b + offset;",
-        "        sum = sum < 0 ? 0 : sum >> shift;",
-        f"        out[i] = ({kind})((sum > {high - low} ? {high - low} : sum){back});",
+        "        int32_t element = sum < 0 ? 0 : sum >> shift;",
+        f"        element = element > {high - low} ? {high - low} : element;",
+        *(check if exact else []),
+        f"        out[i] = ({kind})(element{back});",
         "    }",
         "}",
         "",
@@ -371,6 +392,14 @@ def integer_add(now: Functions, layer: IntegerAdd) -> tuple[str, list[str]]:
         str(offset),
         str(layer.shift),
     ]
+    if exact:
+        call += ["0", "0", "0"]
+    if layer.exceptions:
+        odd = np.array(layer.exceptions)
+        name = f"{now.prefix}_odd_{len(now.constants)}"
+        rows = " ".join(f"{{{a}, {b}, {c}}}," for a, b, c in odd.tolist())
+        now.constants.append(f"static const int16_t {name}[][3] = {{{rows}}};\n")
+        call[-3:] = [name, str(len(odd)), str(layer.near)]
     return now.function("add", "\n".join(lines)), call
 
 

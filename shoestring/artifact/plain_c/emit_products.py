@@ -7,6 +7,7 @@ their place in the kernel too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -48,13 +49,29 @@ class Prepared:
         return self.layer.zero is not None
 
     @property
-    def family(self) -> tuple[str, str, str]:
+    def flat(self) -> bool:
+        """Whether a row is multiplied with neighbours in the input, without a list of taps.
+
+        Weights that are read one after the other must be read for one sum only.
+        """
+        window = self.layer.window
+        whole = window.kernel == (window.height, window.width)
+        neighbours = whole or (window.channels == 1 and window.kernel[0] == 1)
+        neighbours = neighbours and window.dilations == (1, 1) and not window.padded
+        if self.layer.pool is not None or window.sums[0] != 1:
+            return False
+        return neighbours and (self.direct or window.sums[1] == 1)
+
+    @property
+    def family(self) -> tuple[str, str, str, bool]:
         """What it shares a function with: the layers of the same types."""
-        return (self.source, self.target, self.offset_kind)
+        return (self.source, self.target, self.offset_kind, self.flat)
 
     @property
     def scratch(self) -> int:
         """The bytes of its taps."""
+        if self.flat:
+            return 0
         value = 0 if self.direct else 1 if self.whole else 4
         offset = 4 if self.offset_kind == "uint32_t" else 2
         place = 2 if self.layer.window.padded else 0
@@ -129,6 +146,7 @@ class Kernel:
             )
         fields: dict[str, int | str] = {
             "rows": rows,
+            "columns": window.columns,
             "channels": window.channels,
             "kernel_height": window.kernel[0],
             "kernel_width": window.kernel[1],
@@ -222,7 +240,7 @@ class Kernel:
         values = {fields[name] for fields in self.fields}
         if len(values) == 1:
             value = next(iter(values))
-            return f"({value})" if isinstance(value, str) and value.startswith("-") else str(value)
+            return f"({value})" if re.search(r"^-| ", str(value)) else str(value)
         return f"layer->{name}"
 
     def struct(self) -> tuple[str, list[str]]:

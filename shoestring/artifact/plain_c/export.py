@@ -32,11 +32,7 @@ class CFile:
 
     def said(self) -> list[str]:
         """What a reader should know, in whole sentences."""
-        sentences = [
-            f"The shape is fixed: {axes}."
-            for axes in [_fixed(self.network)]
-            if axes
-        ]
+        sentences = [f"The shape is fixed: {axes}." for axes in [_fixed(self.network)] if axes]
         return [*sentences, *self.network.remarks]
 
 

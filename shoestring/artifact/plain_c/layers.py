@@ -374,7 +374,8 @@ class IntegerAdd:
     """The sum of two arrays of integers on grids, on a grid of its own.
 
     (a × `first` + b × `second` + `offset`) >> `shift`, within the limits of the type.
-    `differs`: for how many of the 65,536 pairs this is one off from what ONNX Runtime gives.
+    `exceptions`: pairs for which the runtime's rounding gives another integer: (a, b, what to add).
+    `near`: how near the lower bits of their sums are to 0 or 2^`shift`, at most.
     """
 
     name: str
@@ -384,7 +385,8 @@ class IntegerAdd:
     second: int
     offset: int
     shift: int
-    differs: int = 0
+    exceptions: tuple[tuple[int, int, int], ...] = ()
+    near: int = 0
 
     @property
     def reads(self) -> tuple[int, ...]:
@@ -405,6 +407,7 @@ class Network:
     """Layers in the order in which they run, and the buffers between them.
 
     `inputs`, `outputs`: (name, buffer) of each.
+    `output_shapes`: the shape of each output, which its buffer may have in another way.
     `fixed`: the axes that could vary, with the lengths that they have in C.
     `remarks`: what a reader of the C should know, in whole sentences.
     """
@@ -413,6 +416,7 @@ class Network:
     buffers: tuple[Buffer, ...]
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
+    output_shapes: tuple[tuple[int, ...], ...]
     fixed: tuple[tuple[str, int], ...]
     remarks: tuple[str, ...] = ()
 

@@ -90,9 +90,7 @@ def planned(network: Network, scratch: Mapping[int, int], *, reuse_inputs: bool)
         for at, count in scratch.items()
         if count
     }
-    spaces = {
-        number: network.buffers[number].bytes for _, number in network.inputs if reuse_inputs
-    }
+    spaces = {number: network.buffers[number].bytes for _, number in network.inputs if reuse_inputs}
     every = [*blocks, *used.values()]
     best: dict[int, Place] | None = None
     best_bytes = 0
@@ -133,7 +131,9 @@ def _blocks(network: Network, reuse_inputs: bool) -> tuple[list[_Block], dict[in
     blocks: list[_Block] = []
     owner: dict[int, _Block] = {}
     for name, number in network.inputs:
-        block = _Block(network.buffers[number].bytes, -1, last[number], [f"the input {name}"], number)
+        block = _Block(
+            network.buffers[number].bytes, -1, last[number], [f"the input {name}"], number
+        )
         blocks.append(block)
         owner[number] = block
     for at, layer in enumerate(network.layers):
@@ -190,7 +190,9 @@ def _placed(
     `spaces`: the bytes of inputs that others may take the place of.
     """
     places = {
-        index: Place(block.space, 0) for index, block in enumerate(blocks) if block.space is not None
+        index: Place(block.space, 0)
+        for index, block in enumerate(blocks)
+        if block.space is not None
     }
     arena = 0
     for index in order:

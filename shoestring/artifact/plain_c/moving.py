@@ -74,7 +74,9 @@ def slices(now: Building, step: Step) -> None:
     by = [1] * len(starts) if moves is None else moves.tolist()
     steps, start = list(dense_steps(shape)), 0
     for place, first, last, move in zip(places, starts.tolist(), ends.tolist(), by, strict=True):
-        chosen = range(shape[place])[slice(first, last if move > 0 or last >= -shape[place] else None, move)]
+        chosen = range(shape[place])[
+            slice(first, last if move > 0 or last >= -shape[place] else None, move)
+        ]
         start += steps[place] * (chosen.start if len(chosen) else 0)
         steps[place] *= move
     if now.shape(out) == shape and start == 0 and tuple(steps) == dense_steps(shape):
@@ -168,7 +170,9 @@ def gather(now: Building, step: Step) -> None:
     axis = int(step.attributes.get("axis", 0)) % max(len(shape), 1)
     if table is not None:
         if axis != 0 or table.dtype != np.float32:
-            raise NoPlainC(f"{step} looks up {table.dtype.name} along axis {axis}: C has rows of floats")
+            raise NoPlainC(
+                f"{step} looks up {table.dtype.name} along axis {axis}: C has rows of floats"
+            )
         now.layers.append(
             Rows(
                 name=str(step),
@@ -211,7 +215,9 @@ def _by_table(
     places = flat * move
     grid = [np.arange(length) * step_of for length, step_of in (*outer,)]
     for extent in reversed(grid):
-        places = (extent.reshape(-1, *[1] * places.ndim) + places[None]).reshape(len(extent), *places.shape)
+        places = (extent.reshape(-1, *[1] * places.ndim) + places[None]).reshape(
+            len(extent), *places.shape
+        )
     for length, step_of in inner:
         places = places[..., None] + np.arange(length) * step_of
     source = now.source(value, step)
@@ -222,9 +228,7 @@ def _by_table(
         Operand(constant=places.reshape(-1).astype(np.int32), steps=(1,), kind="int32_t"),
     )
     term = Term(text="{0}[{1}]", arguments=(0, 1), kind=kind)
-    now.pointwise(
-        str(step), target, operands, (term,), axes=(places.size,), steps=(1,)
-    )
+    now.pointwise(str(step), target, operands, (term,), axes=(places.size,), steps=(1,))
 
 
 MOVING: dict[str, Handler] = {

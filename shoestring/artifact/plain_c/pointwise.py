@@ -103,7 +103,9 @@ def _clip(now: Building, step: Step) -> Term:
     given = [number for number in step.inputs[1:3] if number is not None]
     if len(given) > sum(limit is not None for limit in limits):
         raise NoPlainC(f"{step} has limits that are computed: C needs constant ones")
-    low, high = (None if limit is None else float(limit.item()) for limit in [*limits, None, None][:2])
+    low, high = (
+        None if limit is None else float(limit.item()) for limit in [*limits, None, None][:2]
+    )
     low_text = float_literal(-np.inf if low is None else low)
     high_text = float_literal(np.inf if high is None else high)
     return Term(
@@ -175,9 +177,7 @@ class Chain:
         places = [self._argument(value, step) for value in values]
         before = len(self.terms)
         for term in terms:
-            arguments = tuple(
-                places[one] if one >= 0 else one - before for one in term.arguments
-            )
+            arguments = tuple(places[one] if one >= 0 else one - before for one in term.arguments)
             self.terms.append(replace(term, arguments=arguments))
         self.value = step.outputs[0]
 
@@ -229,10 +229,7 @@ def _next(now: Building, value: int, shape: tuple[int, ...]) -> Step | None:
         return None
     if now.graph.types[value] != "float32" or now.graph.types[after.outputs[0]] != "float32":
         return None
-    ready = all(
-        number is None or number == value or now.known(number)
-        for number in after.inputs
-    )
+    ready = all(number is None or number == value or now.known(number) for number in after.inputs)
     return after if ready else None
 
 

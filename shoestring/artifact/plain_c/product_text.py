@@ -7,8 +7,8 @@ from shoestring.artifact.plain_c.emit_products import Kernel
 
 def function(kernel: Kernel) -> str:
     """The functions that make taps of a row of weights, and that compute a layer."""
-    taps, run = "", _layer(kernel)
-    if kernel.has("direct", 1):
+    taps, run = "", _flat(kernel) if kernel.layers[0].flat else _layer(kernel)
+    if kernel.has("direct", 1) and not kernel.layers[0].flat:
         taps = _collect(kernel)
         run = run.replace(_LAYER, "layer, " if "layer->" in taps else "")
     declared = f"const struct {kernel.prefix}_{kernel.name} *layer, "
@@ -29,6 +29,128 @@ def _value(kernel: Kernel) -> str:
     return "int8_t" if kernel.layers[0].whole else "float"
 
 
+def _weight(kernel: Kernel) -> str:
+    """C for the weight that the integer `code` stands for."""
+    get = kernel.get
+    if kernel.layers[0].whole:
+        return "code"
+    if not kernel.has("levels", "0"):
+        return f"(float)code * {get('scale')}"
+    value = f"{get('levels')}[code]"
+    if all(fields["levels"] != "0" for fields in kernel.fields):
+        return value
+    return f"({get('levels')} ? {value} : (float)code * {get('scale')})"
+
+
+def _flat(kernel: Kernel) -> str:
+    """The function of layers whose rows are multiplied with neighbours in the input."""
+    get, p, name = kernel.get, kernel.prefix, kernel.name
+    first = kernel.layers[0]
+    streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
+    number = "int32_t" if first.whole else "float"
+    value = _value(kernel)
+    reader = f", struct {p}_reader *reader" if streams else ""
+    columns = get("columns")
+    lines = [
+        f"static void {p}_{name}_run(@const {first.source} *in, {first.target} *out{reader})",
+        "{",
+        f"    unsigned row, column{', x' if kernel.has('out_width', 1) else ''};",
+    ]
+    if streams:
+        begin = f"{p}_begin(reader, {get('tensor')});"
+        guard = f"    if (!{get('direct')}) {{\n        {begin}\n    }}"
+        lines += [guard if directs else f"    {begin}"]
+    lines += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
+    lines += [f"        const {first.source} *at = in{_group(kernel)};"]
+    if not _in_order(kernel):
+        lines += [f"        {first.target} *to = out + {_times('row', get('channel_step'))};"]
+    declared, start = _start(kernel)
+    lines += [f"        {declared}"] if declared else []
+    body = [f"{number} sum = {start};"]
+    direct = [
+        f"const {value} *value = {get('weights')} + row * {columns};",
+        *_dot(kernel, "value", "at[{0}]", "column", columns),
+    ]
+    weight = _weight(kernel)
+    stream = [
+        f"for (column = 0; column < {columns}; column++) {{",
+        f"    int code = {p}_next(reader);",
+        "    if (code != 0) {",
+        f"        sum += {weight} * {'(int32_t)' if first.whole else ''}at[column];",
+        "    }",
+        "}",
+    ]
+    if streams and directs:
+        body += [f"if ({get('direct')}) {{"]
+        body += [f"    {line}" for line in direct]
+        body += ["} else {", *(f"    {line}" for line in stream), "}"]
+    elif directs:
+        body = [direct[0], *body, *direct[1:]]
+    else:
+        body += stream
+    if kernel.has("factors", "0") and not first.whole:
+        body += _scaled(kernel)
+    body += _finish(kernel, "sum")
+    if kernel.has("out_width", 1):
+        moved = f"at += {get('step_x')};"
+        body = [
+            f"for (x = 0; x < {get('out_width')}; x++) {{",
+            *(f"    {line}" for line in [*body, moved]),
+            "}",
+        ]
+    else:
+        body = [line for line in body if not line.startswith("to += ")]
+    lines += [f"        {line}".rstrip() for line in body]
+    return "\n".join([*lines, "    }", "}", ""])
+
+
+def _in_order(kernel: Kernel) -> bool:
+    """Whether elements of the output are made one after the other."""
+    return all(
+        fields["position_step"] == 1
+        and fields["channel_step"] == int(fields["out_height"]) * int(fields["out_width"])
+        for fields in kernel.fields
+    )
+
+
+def _group(kernel: Kernel) -> str:
+    """C for where the group of a row begins in the input, as an addition; "" for one group."""
+    get = kernel.get
+    if not kernel.has("groups", 1):
+        return ""
+    plane = _times(get("height"), get("width"))
+    return f" + row / {get('group_rows')} * ({_times(get('channels'), plane)})"
+
+
+def _dot(kernel: Kernel, value: str, element: str, index: str, count: str) -> list[str]:
+    """The loop of a sum; integers four at a time, since a product takes one instruction.
+
+    `element`: C for an element of the input, with `{0}` for the index of the weight.
+    """
+    cast = "(int32_t)" if kernel.layers[0].whole else ""
+
+    def product(at: str) -> str:
+        return f"{value}[{at}] * {cast}{element.format(at)}"
+
+    if not kernel.layers[0].whole:
+        return [
+            f"for ({index} = 0; {index} < {count}; {index}++) {{",
+            f"    sum += {product(index)};",
+            "}",
+        ]
+    return [
+        f"for ({index} = 0; {index} + 4 <= {count}; {index} += 4) {{",
+        *(
+            f"    sum += {product(f'{index} + {place}' if place else index)};"
+            for place in range(4)
+        ),
+        "}",
+        f"for (; {index} < {count}; {index}++) {{",
+        f"    sum += {product(index)};",
+        "}",
+    ]
+
+
 def _collect(kernel: Kernel) -> str:
     """The function that reads a row and keeps what is not zero."""
     get, p, name = kernel.get, kernel.prefix, kernel.name
@@ -44,14 +166,9 @@ def _collect(kernel: Kernel) -> str:
             f"                        tap_x[taps] = (uint8_t)(kx * {get('dilation_x')});\n"
             "                    }\n"
         )
+    value = _weight(kernel)
     if kernel.layers[0].whole:
-        value = "(int8_t)code"
-    elif kernel.has("levels", "0"):
-        value = f"{get('levels')}[code]"
-        if not all(fields["levels"] != "0" for fields in kernel.fields):
-            value = f"{get('levels')} ? {value} : (float)code * {get('scale')}"
-    else:
-        value = f"(float)code * {get('scale')}"
+        value = f"(int8_t){value}"
     plane = _times(get("height"), get("width"))
     row = _times(get("width"), get("dilation_y"))
     return f"""\
@@ -136,16 +253,27 @@ def _layer(kernel: Kernel) -> str:
         out += [f"    {const}float *value{' = list' if streams else ''};"]
     out += [f"    {offset} *offset = {_cast(offset, end)};"]
     if padded:
-        out += [f"    uint8_t *tap_y = (uint8_t *)(offset + {most});", f"    uint8_t *tap_x = tap_y + {most};"]
+        out += [
+            f"    uint8_t *tap_y = (uint8_t *)(offset + {most});",
+            f"    uint8_t *tap_x = tap_y + {most};",
+        ]
     if first.whole:
         if streams:
-            places = f"tap_x + ({get('padded')} ? {most} : 0)" if padded and kernel.has("padded", 1) else f"tap_x + {most}"
+            places = (
+                f"tap_x + ({get('padded')} ? {most} : 0)"
+                if padded and kernel.has("padded", 1)
+                else f"tap_x + {most}"
+            )
             if padded and kernel.has("padded", 1):
                 places = f"tap_y + ({get('padded')} ? 2 * {most} : 0)"
             after = f"(int8_t *)({places})" if padded else f"(int8_t *)(offset + {most})"
             out += [f"    int8_t *list = {after};"]
         out += [f"    {const}int8_t *value{' = list' if streams else ''};"]
-    out += ["    unsigned row, y, x, py, px, tap, taps = 0;" if _pools(kernel) else "    unsigned row, y, x, tap, taps = 0;"]
+    out += [
+        "    unsigned row, y, x, py, px, tap, taps = 0;"
+        if _pools(kernel)
+        else "    unsigned row, y, x, tap, taps = 0;"
+    ]
     if directs:
         out += ["    unsigned channel, ky, kx;"]
         fill = _offsets(kernel)
@@ -154,7 +282,9 @@ def _layer(kernel: Kernel) -> str:
         out += [fill.rstrip("\n")]
     if streams:
         begin = f"{p}_begin(reader, {get('tensor')});"
-        out += [f"    if (!{get('direct')}) {{\n        {begin}\n    }}" if directs else f"    {begin}"]
+        out += [
+            f"    if (!{get('direct')}) {{\n        {begin}\n    }}" if directs else f"    {begin}"
+        ]
     if not streams and not directs:
         raise AssertionError
     out += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
@@ -181,10 +311,9 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     first = kernel.layers[0]
     source, target = first.source, first.target
     lines: list[str] = []
-    plane = f"{get('channels')} * {_times(get('height'), get('width'))}"
-    group = f" + row / {get('group_rows')} * ({plane})" if kernel.has("groups", 1) else ""
-    lines += [f"        const {source} *from = in{group};"]
-    lines += [f"        {target} *to = out + {_times('row', get('channel_step'))};"]
+    lines += [f"        const {source} *from = in{_group(kernel)};"]
+    if not _in_order(kernel):
+        lines += [f"        {target} *to = out + {_times('row', get('channel_step'))};"]
     start = _start(kernel)
     if start[0]:
         lines += [f"        {start[0]}"]
@@ -262,10 +391,8 @@ def _sum(kernel: Kernel, start: str, *, pools: bool) -> list[str]:
         y = f"({y}) * {get('step_y')}" if pools else _times(y, get("step_y"))
     if kernel.has("step_x", 1):
         x = f"({x}) * {get('step_x')}" if pools else _times(x, get("step_x"))
-    cast = "(int32_t)" if whole else ""
     product = f"value[tap] * {'(int32_t)' if whole else ''}at[offset[tap]]"
-    del cast
-    loop = ["for (tap = 0; tap < taps; tap++) {", f"    sum += {product};", "}"]
+    loop = _dot(kernel, "value", "at[offset[{0}]]", "tap", "taps")
     if not kernel.has("padded", 0):
         row = f"({y}) * {get('width')}" if pools else _times(y, get("width"))
         flat = kernel.fields and all(
@@ -275,7 +402,7 @@ def _sum(kernel: Kernel, start: str, *, pools: bool) -> list[str]:
         at = "from" if flat else f"from + {row} + {x}"
         lines = [f"const {kernel.layers[0].source} *at = {at};", f"{number} sum = {start};", *loop]
     else:
-        lines = _padded(kernel, y, x, number, start, product, loop)
+        lines = _padded(kernel, y, x, number, start, product)
     if kernel.has("factors", "0") and not whole:
         lines += _scaled(kernel)
     return lines
@@ -288,11 +415,12 @@ def _padded(
     number: str,
     start: str,
     product: str,
-    loop: list[str],
 ) -> list[str]:
     """A sum of which parts may be beyond the border."""
     get = kernel.get
-    pads = [f" - (int32_t){get(name)}" if kernel.has(name, 0) else "" for name in ("pad_y", "pad_x")]
+    pads = [
+        f" - (int32_t){get(name)}" if kernel.has(name, 0) else "" for name in ("pad_y", "pad_x")
+    ]
     spans = {
         side: f"({get(f'kernel_{length}')} - 1) * {get(f'dilation_{side}')}"
         for side, length in (("y", "height"), ("x", "width"))
@@ -301,6 +429,10 @@ def _padded(
     if kernel.layers[0].whole and kernel.has("zero", 0):
         outside = [" else {", f"            sum += value[tap] * {get('zero')};", "        }"]
     inner = product.replace("at[offset[tap]]", "from[at + offset[tap]]")
+    inside = [
+        f"const {kernel.layers[0].source} *near = from + at;",
+        *_dot(kernel, "value", "near[offset[{0}]]", "tap", "taps"),
+    ]
     ends = outside or [""]
     return [
         f"const int32_t top = (int32_t)({y}){pads[0]}, left = (int32_t)({x}){pads[1]};",
@@ -308,9 +440,7 @@ def _padded(
         f"{number} sum = {start};",
         f"if (top >= 0 && left >= 0 && top + {spans['y']} < {get('height')}",
         f"    && left + {spans['x']} < {get('width')}) {{",
-        "    for (tap = 0; tap < taps; tap++) {",
-        f"        sum += {inner};",
-        "    }",
+        *(f"    {line}" for line in inside),
         "} else {",
         "    for (tap = 0; tap < taps; tap++) {",
         f"        if ((uint32_t)(top + tap_y[tap]) < {get('height')}",
@@ -340,9 +470,10 @@ def _finish(kernel: Kernel, number: str) -> list[str]:
     get, p = kernel.get, kernel.prefix
     first = kernel.layers[0]
     step = get("position_step")
+    to = "*out++" if _in_order(kernel) else "*to"
     row = _times("row", get("per_row")) if kernel.has("per_row", 0) else "0"
     if first.whole and first.layer.rescale is None:
-        lines = [f"*to = (float){number} * {get('factors')}[{row}];"]
+        lines = [f"{to} = (float){number} * {get('factors')}[{row}];"]
     elif first.whole:
         low, high = get("low"), get("high")
         zero = f" + {get('out_zero')}" if kernel.has("out_zero", 0) else ""
@@ -350,7 +481,7 @@ def _finish(kernel: Kernel, number: str) -> list[str]:
             "{",
             f"    int32_t element = {p}_rescale({number}, {get('mantissas')}[{row}], "
             f"{get('shifts')}[{row}]){zero};",
-            f"    *to = ({first.target})(element < {low} ? {low} : element > {high} ? {high} : element);",
+            f"    {to} = ({first.target})(element < {low} ? {low} : element > {high} ? {high} : element);",
             "}",
         ]
     else:
@@ -359,8 +490,8 @@ def _finish(kernel: Kernel, number: str) -> list[str]:
             lines += [f"if ({number} < {get('low')}) {{", f"    {number} = {get('low')};", "}"]
         if kernel.has("high", "INFINITY"):
             lines += [f"if ({number} > {get('high')}) {{", f"    {number} = {get('high')};", "}"]
-        lines += [f"*to = {number};"]
-    return [*lines, f"to += {step};"]
+        lines += [f"{to} = {number};"]
+    return lines if _in_order(kernel) else [*lines, f"to += {step};"]
 
 
 RESCALE = """\

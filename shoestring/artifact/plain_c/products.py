@@ -237,9 +237,7 @@ def fused_pool(now: Building, step: Step, product: Product) -> Product | None:
     )
 
 
-def affine(
-    now: Building, step: Step, following: Following
-) -> tuple[np.ndarray, np.ndarray] | None:
+def affine(now: Building, step: Step, following: Following) -> tuple[np.ndarray, np.ndarray] | None:
     """(factors, bias) of each row where a step is a scale and a shift of rows; else None."""
     rows, value = following.product.weights.shape[0], following.value
     if step.operator == "BatchNormalization":

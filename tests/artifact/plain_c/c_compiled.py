@@ -38,53 +38,74 @@ CROSS = {
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
 
 
-def driver(made: CFile) -> str:
-    """A program that reads cases from standard input and writes outputs to standard output."""
-    out = made.emitted
-    lines = ["#include <stdio.h>", *(f"#include <{name}>" for name in out.includes)]
-    lines += [out.declarations]
-    ports = (*out.inputs, *out.outputs)
-    # Each in memory of its own, so that the sanitizer sees what is beyond it.
-    lines += [f"static {one.kind} a{place}[{max(one.count, 1)}];" for place, one in enumerate(ports)]
-    lines += ["int main(void) {", "    for (;;) {"]
-    for place, one in enumerate(out.inputs):
+def driver(made: Sequence[CFile]) -> str:
+    """A program that reads cases from standard input and writes outputs to standard output.
+
+    Its argument is the number of the network in `made`.
+    """
+    lines = ["#include <stdio.h>", "#include <stdlib.h>", "#include <stdint.h>"]
+    for number, one in enumerate(made):
+        out = one.emitted
+        ports = (*out.inputs, *out.outputs)
+        lines += [out.declarations, f"static void network_{number}(void) {{"]
+        # Each in memory of its own, so that the sanitizer sees what is beyond it.
         lines += [
-            f"        if (fread(a{place}, sizeof *a{place}, {one.count}, stdin) != {one.count}) "
-            "{ return 0; }"
+            f"    {port.kind} *a{place} = malloc({max(port.count, 1)} * sizeof *a{place});"
+            for place, port in enumerate(ports)
         ]
-    names = ", ".join(f"a{place}" for place in range(len(ports)))
-    lines += [f"        {made.name}_run({names});"]
-    for place, one in enumerate(out.outputs, len(out.inputs)):
-        lines += [f"        fwrite(a{place}, sizeof *a{place}, {one.count}, stdout);"]
-    lines += ["    }", "}", ""]
-    return "\n".join(lines)
+        lines += ["    for (;;) {"]
+        for place, port in enumerate(out.inputs):
+            lines += [
+                f"        if (fread(a{place}, sizeof *a{place}, {port.count}, stdin) != "
+                f"{port.count}) break;"
+            ]
+        lines += [f"        {one.name}_run({', '.join(f'a{at}' for at in range(len(ports)))});"]
+        for place, port in enumerate(out.outputs, len(out.inputs)):
+            lines += [f"        fwrite(a{place}, sizeof *a{place}, {port.count}, stdout);"]
+        lines += ["    }", *(f"    free(a{place});" for place in range(len(ports))), "}"]
+    lines += ["int main(int count, char **words) {", "    switch (count > 1 ? atoi(words[1]) : 0) {"]
+    lines += [f"    case {number}: network_{number}(); break;" for number in range(len(made))]
+    return "\n".join([*lines, "    }", "    return 0;", "}", ""])
 
 
-def build(made: CFile, folder: Path, flags: Sequence[str] = SANITIZED) -> Path:
-    """The program of `driver` with the C, compiled for this machine."""
+def build(made: CFile | Sequence[CFile], folder: Path, flags: Sequence[str] = SANITIZED) -> Path:
+    """The program of `driver` with the C, compiled for this machine.
+
+    The names of networks that are compiled together must differ.
+    """
+    networks = [made] if isinstance(made, CFile) else list(made)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{made.name}.c").write_text(made.text)
-    if made.header is not None:
-        (folder / f"{made.name}.h").write_text(made.header)
-    (folder / "main.c").write_text(driver(made))
+    for one in networks:
+        (folder / f"{one.name}.c").write_text(one.text)
+        if one.header is not None:
+            (folder / f"{one.name}.h").write_text(one.header)
+    (folder / "main.c").write_text(driver(networks))
     program = folder / "program"
-    command = ["gcc", *STRICT, *flags, f"{made.name}.c", "main.c", "-lm", "-o", str(program)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[:3000]
+    sources = [f"{one.name}.c" for one in networks]
+    strict = ["gcc", *STRICT, *flags, *sources, "-c"]
+    for command in (
+        strict,
+        ["gcc", *flags, "main.c", *(f"{one.name}.o" for one in networks), "-lm", "-o", "program"],
+    ):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[:3000]
     return program
 
 
 def outputs(
-    made: CFile, program: Path, cases: Sequence[Sequence[np.ndarray]]
+    made: CFile, program: Path, cases: Sequence[Sequence[np.ndarray]], number: int = 0
 ) -> list[list[np.ndarray]]:
-    """The outputs for each case, which has an array for each input."""
+    """The outputs for each case, which has an array for each input.
+
+    `number`: of the network in the program.
+    """
     ports = made.emitted.inputs
     data = b"".join(
         np.ascontiguousarray(array.astype(TYPES[port.kind])).tobytes()
         for case in cases
         for array, port in zip(case, ports, strict=True)
     )
-    done = subprocess.run([str(program)], input=data, capture_output=True)
+    done = subprocess.run([str(program), str(number)], input=data, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[:3000]
     found: list[list[np.ndarray]] = []
     at = 0
