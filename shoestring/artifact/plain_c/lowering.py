@@ -35,8 +35,8 @@ def lowered(content: Content, axes: Mapping[str, int]) -> Network:
             continue
         if step.operator not in HANDLERS:
             raise NoPlainC(
-                f"there is no C for {step}, which gives {_given(now, step.outputs[0])}; there is C "
-                f"for {', '.join(sorted(HANDLERS))}"
+                f"there is no C for {step}, which gives {_given(now, step.outputs[0])}: the "
+                "operators that have C are in docs/microcontroller.md"
             )
         HANDLERS[step.operator](now, step)
     return now.network()
