@@ -29,41 +29,49 @@ class Weights(Enum):
     CODED = "coded"
 
 
+Target = Annotated[
+    Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
+]
+Kept = Annotated[
+    Weights,
+    typer.Option(
+        help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
+        "entropy-coded"
+    ),
+]
+Header = Annotated[bool, typer.Option("--header", help="C: write NAME.h too")]
+Axes = Annotated[
+    list[str] | None, typer.Option(help="C: fix an axis that varies: T=16", show_default=False)
+]
+KeepInputs = Annotated[
+    bool, typer.Option("--keep-inputs", help="C: do not write over the caller's inputs")
+]
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: a folder that builds, with a test and a Makefile, to write it to",
+        show_default=False,
+    ),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: an .npz file of which the project records ten cases [default: random]",
+        show_default=False,
+    ),
+]
+
+
 def export(
     file: File,
-    target: Annotated[
-        Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
-    ],
+    target: Target,
     entry: Entry = None,
-    weights: Annotated[
-        Weights,
-        typer.Option(
-            help="C: how weights that are few small integers are kept: ready to use, in few bits, "
-            "or entropy-coded"
-        ),
-    ] = Weights.CODED,
-    header: Annotated[bool, typer.Option("--header", help="C: write NAME.h too")] = False,
-    axis: Annotated[
-        list[str] | None,
-        typer.Option(help="C: fix an axis that varies: T=16", show_default=False),
-    ] = None,
-    keep_inputs: Annotated[
-        bool, typer.Option("--keep-inputs", help="C: do not write over the caller's inputs")
-    ] = False,
-    project: Annotated[
-        Path | None,
-        typer.Option(
-            help="C: a folder that builds, with a test and a Makefile, to write it to",
-            show_default=False,
-        ),
-    ] = None,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            help="C: an .npz file of which the project records ten cases [default: random]",
-            show_default=False,
-        ),
-    ] = None,
+    weights: Kept = Weights.CODED,
+    header: Header = False,
+    axis: Axes = None,
+    keep_inputs: KeepInputs = False,
+    project: Project = None,
+    inputs: Inputs = None,
 ) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
 

@@ -16,9 +16,8 @@ from shoestring.artifact.plain_c.layers import (
     Operand,
     Pointwise,
     Term,
-    dense_steps,
-    joined,
 )
+from shoestring.artifact.plain_c.steps import dense_steps, joined
 from shoestring.artifact.plain_c.traced import Step, Traced
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ class Grids:
         scales = (self.drawn.random(rows) * 0.01 + 0.002).astype(np.float32)
         scales = scales if rows > 1 else scales.reshape(())
         zeros = np.zeros(scales.shape, np.int8)
-        axis = {"axis": 0} if scales.ndim else {}
+        axis: dict[str, Any] = {"axis": 0} if scales.ndim else {}
         return self.made.node("DequantizeLinear", integers, scales, zeros, **axis), scales
 
     def bias(self, scales: np.ndarray, rows: int) -> str:
@@ -186,7 +187,9 @@ def test_sums_of_pairs_are_the_runtimes_for_all_pairs(seed):
     drawn = np.random.default_rng(seed)
     limits = (0, 255) if seed % 2 else (-128, 127)
     first, second, out = (
-        OnGrid(place, float(np.float32(drawn.random() * 0.05 + 0.005)), int(drawn.integers(*limits)))
+        OnGrid(
+            place, float(np.float32(drawn.random() * 0.05 + 0.005)), int(drawn.integers(*limits))
+        )
         for place in range(3)
     )
     made = integer_add("a sum", first, second, out, limits)

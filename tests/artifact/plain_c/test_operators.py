@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import tiers
-
 from c_compiled import build, needs_gcc, outputs
 from c_graphs import Made
+
 from shoestring.artifact.plain_c.coded_weights import Coded
 from shoestring.artifact.plain_c.export import CFile, export_c
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed
@@ -221,7 +221,9 @@ def test_random_graphs_give_what_the_runtime_gives(kind, tmp_path):
             wanted = np.asarray(loaded(*case)[0])
             scale = max(float(np.abs(wanted).max(initial=0)), 1e-3)
             assert got[0].shape == wanted.shape
-            np.testing.assert_allclose(got[0], wanted, rtol=0, atol=1e-5 * scale, err_msg=f"{number}")
+            np.testing.assert_allclose(
+                got[0], wanted, rtol=0, atol=1e-5 * scale, err_msg=f"{number}"
+            )
 
 
 @pytest.mark.parametrize("kind", KINDS)

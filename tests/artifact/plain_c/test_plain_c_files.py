@@ -31,7 +31,7 @@ def digits(count: int) -> np.ndarray:
     """Images of the test split of scikit-learn's digits, as large as MNIST's and in 0..1."""
     from sklearn.datasets import load_digits
 
-    small = load_digits().images[:count].astype(np.float32) / 16
+    small = load_digits(return_X_y=True)[0][:count].reshape(-1, 8, 8).astype(np.float32) / 16
     large = np.kron(small, np.ones((1, 3, 3), np.float32))
     return np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
 
@@ -85,7 +85,7 @@ def test_networks_for_pictures_in_integers_are_the_files_bit_for_bit(name, tmp_p
     """Quantised here, on pictures that are random but smooth, which is all that this needs."""
     import torch
 
-    from shoestring.kit import Supervised, accuracy, from_shoe, save
+    from shoestring.kit import Supervised, from_shoe, save
     from shoestring.quantize import PostTraining
 
     drawn = torch.Generator().manual_seed(0)
@@ -97,7 +97,6 @@ def test_networks_for_pictures_in_integers_are_the_files_bit_for_bit(name, tmp_p
         validation=(pictures[64:72], labels[64:72]),
         test=(pictures[72:], labels[72:]),
         criterion=torch.nn.functional.cross_entropy,
-        metric=accuracy,
     )
     model = from_shoe(FILES / f"baseline_{name}.shoe")
     quantised = PostTraining(examples=64)(model, task.sealed())
