@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoestring.core import RESOURCES, Budget, BudgetError, Cost, Share
@@ -148,6 +148,7 @@ by_name = st.builds(
 named = st.dictionaries(by_name, st.floats(min_value=1e-12, max_value=1e15))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a budget has many fields to draw
 @given(
     st.builds(
         Budget, named=named, **{name: shares if name in having else numbers for name in PLAIN}
@@ -255,8 +256,8 @@ def test_the_table_of_resources_has_each_field_of_a_cost_and_each_limit_of_a_bud
     assert {one.limit for one in RESOURCES if one.noisy} == {"latency", "memory", "energy"}
     said = limits_in_words()
     assert said.startswith(
-        "size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, G, "
-        "T)"
+        "size, memory, flash and ram (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), "
+        "operations and instructions (K, M, G, T), energy (uJ, mJ, J), each also"
     )
     assert all(name in said for name in LIMITED)
 

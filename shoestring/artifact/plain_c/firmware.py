@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shoestring.artifact.plain_c.export import CFile
 from shoestring.artifact.plain_c.stack import deepest
 from shoestring.artifact.plain_c.targets import BOARD, Target, ToolError, target_named
 from shoestring.artifact.scratch import scratch_folder
@@ -126,6 +127,16 @@ def program_of(file: Path) -> Program:
         inputs=(4 * int(sizes[f"{name}_INPUT_SIZE"]),),
         outputs=(4 * int(sizes[f"{name}_OUTPUT_SIZE"]),),
     )
+
+
+def program_for(written: CFile, path: Path) -> Program:
+    """The program of a C file that was just written to a path."""
+    network = written.network
+    inputs, outputs = (
+        tuple(network.buffers[number].bytes for _, number in named)
+        for named in (network.inputs, network.outputs)
+    )
+    return Program(sources=(path,), entry=f"{written.name}_run", inputs=inputs, outputs=outputs)
 
 
 def measure(
