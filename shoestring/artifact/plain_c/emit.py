@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from shoestring.artifact.plain_c import emit_layers, emit_pools, product_text, rounding_text
+from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
 from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
@@ -294,6 +295,9 @@ def _declarations(writer: _Writer) -> str:
         port = writer.ports[number]
         shape = " x ".join(map(str, port.shape)) or "1"
         lines += [f"#define {port.macro} {port.count} /* {port.kind}, {shape} */"]
+    for number, scale, zero in writer.network.grids:
+        macro = writer.ports[number].macro.removesuffix("_SIZE")
+        lines += [f"#define {macro}_SCALE {float_literal(scale)}", f"#define {macro}_ZERO {zero}"]
     lines += [f"#define {writer.prefix.upper()}_ARENA_BYTES {writer.memory.arena_bytes}", ""]
     over = [writer.ports[number].name for number in writer.memory.written]
     if over:

@@ -43,6 +43,7 @@ def export_c(
     weights: WeightStorage = Decoded(),  # noqa: B008
     axes: Mapping[str, int] | None = None,
     reuse_inputs: bool = True,
+    integer_inputs: bool = False,
     header: bool = False,
 ) -> CFile:
     """A file as C99: one file, no allocation, buffers planned beforehand.
@@ -52,11 +53,13 @@ def export_c(
     `weights`: how weights that are few small integers are kept: `Decoded()`, `Packed()`, `Coded()`.
     `axes`: the lengths of axes that vary, by name; the batch is 1.
     `reuse_inputs`: whether `NAME_run` may write over its inputs, which saves RAM.
+    `integer_inputs`: whether `NAME_run` takes inputs as integers of 8 bits, on the grid on which
+        the network puts them first; the macros NAME_INPUT_SCALE and NAME_INPUT_ZERO have it.
     `header`: whether the declarations go into a header of their own.
     Raises NoPlainC for what there is no C for, with the operator and its place, and ValueError for
     a length that an axis cannot have.
     """
-    network = lowered(content, axes or {})
+    network = lowered(content, axes or {}, integer_inputs=integer_inputs)
     prefix = identifier(name).rstrip("_") or "model"
     heading = [f"{prefix}: a neural network, written by shoestring."]
     if fixed := _fixed(network):

@@ -307,6 +307,7 @@ class Network:
 
     `inputs`, `outputs`: (name, buffer) of each.
     `output_shapes`: the shape of each output, which its buffer may have in another way.
+    `grids`: (buffer, scale, zero) of inputs that are taken as integers of 8 bits.
     `fixed`: the axes that could vary, with the lengths that they have in C.
     `remarks`: what a reader of the C should know, in whole sentences.
     """
@@ -317,4 +318,5 @@ class Network:
     outputs: tuple[tuple[str, int], ...]
     output_shapes: tuple[tuple[int, ...], ...]
     fixed: tuple[tuple[str, int], ...]
+    grids: tuple[tuple[int, float, int], ...] = ()
     remarks: tuple[str, ...] = ()

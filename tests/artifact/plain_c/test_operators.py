@@ -209,7 +209,7 @@ def graphs(kind: str, count: int) -> list[tuple[CFile, Loaded]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_graphs_give_what_the_runtime_gives(kind, tmp_path):
-    made = graphs(kind, tiers.repetitions(12, 150))
+    made = graphs(kind, tiers.repetitions(9, 150))
     program = build([one for one, _ in made], tmp_path)
     for number, (network, loaded) in enumerate(made):
         drawn = np.random.default_rng(number)
@@ -229,7 +229,7 @@ def test_random_graphs_give_what_the_runtime_gives(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_numbers_reach_nothing_outside(kind, tmp_path):
     """Infinities, NaN and numbers that overflow: no sanitizer finds anything."""
-    made = graphs(kind, tiers.repetitions(4, 40))
+    made = graphs(kind, tiers.repetitions(3, 40))
     program = build([one for one, _ in made], tmp_path)
     odd = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0, -0.0], np.float32)
     for number, (network, _) in enumerate(made):
