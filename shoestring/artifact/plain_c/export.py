@@ -9,7 +9,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit import Emitted, emitted
-from shoestring.artifact.plain_c.layers import Network
+from shoestring.artifact.plain_c.layers import Network, Product
 from shoestring.artifact.plain_c.lowering import lowered
 from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 
@@ -32,7 +32,14 @@ class CFile:
 
     def said(self) -> list[str]:
         """What a reader should know, in whole sentences."""
-        sentences = [f"The shape is fixed: {axes}." for axes in [_fixed(self.network)] if axes]
+        fixed = _fixed(self.network)
+        sentences = [f"The shape is fixed: {fixed}."] if fixed else []
+        products = [one for one in self.network.layers if isinstance(one, Product)]
+        if any(one.zero is None for one in products):
+            sentences.append(
+                "It computes in floating point: on a core without a unit for that, a product takes "
+                "about 80 instructions, and 6 in integers, which PostTraining makes."
+            )
         return [*sentences, *self.network.remarks]
 
 
