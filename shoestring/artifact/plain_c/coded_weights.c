@@ -5,14 +5,14 @@
    as it goes. Contexts are made of the two weights before it in its row, and of the one a period
    before. */
 enum {
-    NAME_ROW = 0,               /* is a row all zeros */
-    NAME_LIVE = 1,              /* has a column other weights than zeros: 4 contexts */
-    NAME_NONZERO = 5,           /* is a weight not zero: 18 */
-    NAME_NEGATIVE = 23,         /* 9 */
-    NAME_LONGER = 32,           /* has a magnitude more digits, after its first, than this */
-    NAME_DIGIT = 32 + @DIGITS@, /* the digit after the first, for each number of digits */
-    NAME_LOW = 32 + 2 * @DIGITS@, /* the other digits */
-    NAME_CHANCES = 33 + 2 * @DIGITS@
+    NAME_LIVE = 0,                /* has a column other weights than zeros: 4 contexts; over then */
+    NAME_ROW = 0,                 /* is a row all zeros */
+    NAME_NONZERO = 1,             /* is a weight not zero: 18 */
+    NAME_NEGATIVE = 19,           /* 9 */
+    NAME_LONGER = 28,             /* has a magnitude more digits, after its first, than this */
+    NAME_DIGIT = 28 + @DIGITS@,   /* the digit after the first, for each number of digits */
+    NAME_LOW = 28 + 2 * @DIGITS@, /* the other digits */
+    NAME_CHANCES = 29 + 2 * @DIGITS@
 };
 
 struct NAME_reader {
@@ -57,26 +57,35 @@ static unsigned NAME_alive(const struct NAME_reader *r, unsigned column)
     return r->live[column >> 3] >> (column & 7) & 1u;
 }
 
+static void NAME_reset(struct NAME_reader *r)
+{
+    unsigned i;
+    for (i = 0; i < NAME_CHANCES; i++) {
+        r->chance[i] = 32768;
+        r->slow[i] = 32;
+    }
+}
+
 static void NAME_begin(struct NAME_reader *r, int tensor)
 {
-    unsigned i, columns = NAME_tensors[tensor][0], period = NAME_tensors[tensor][1];
+    unsigned i, at;
     if (tensor == 0) {
         r->at = NAME_data;
         r->range = 1;
         r->code = 0;
     }
-    r->columns = (uint16_t)columns;
-    r->period = (uint8_t)period;
+    r->columns = NAME_tensors[tensor][0];
+    r->period = (uint8_t)NAME_tensors[tensor][1];
     r->column = 0;
     memset(r->live, 0, sizeof r->live);
-    memset(r->slow, 32, sizeof r->slow);
-    for (i = 0; i < NAME_CHANCES; i++) r->chance[i] = 32768;
-    for (i = 0; i < columns; i++) {
-        unsigned at = NAME_LIVE;
+    NAME_reset(r);
+    for (i = 0; i < r->columns; i++) {
+        at = NAME_LIVE;
         if (i) at += NAME_alive(r, i - 1);
-        if (i >= period) at += 2 * NAME_alive(r, i - period);
+        if (i >= r->period) at += 2 * NAME_alive(r, i - r->period);
         r->live[i >> 3] |= (uint8_t)(NAME_bit(r, at) << (i & 7));
     }
+    NAME_reset(r);
 }
 
 /* The magnitude of a weight that is not zero. */

@@ -27,7 +27,7 @@ from shoestring.artifact.plain_c.weight_source import Codes, Stream, c_bytes
 MOST_COLUMNS, MOST_PERIOD, MOST_DIGITS = 65535, 64, 15
 # Where the chances of each kind of decision begin, as in coded_weights.c; what follows depends on
 # the digits of the largest magnitude.
-ROW, LIVE, NONZERO, NEGATIVE, LONGER = 0, 1, 5, 23, 32
+ROW, NONZERO, NEGATIVE, LONGER = 0, 1, 19, 28
 _STEPS = 64  # more than the decisions about one weight
 
 
@@ -171,7 +171,8 @@ def _decisions(weights: np.ndarray, period: int, most_digits: int) -> tuple[np.n
     rows, columns = weights.shape
     full, live = (np.count_nonzero(weights, axis) > 0 for axis in (1, 0))
     column = live.astype(np.int64)[None]
-    contexts = [(LIVE + _before(column, 1) + 2 * _before(column, period))[0]]
+    first = LONGER + 2 * most_digits + 1  # beyond the others: those of columns are over then
+    contexts = [(first + _before(column, 1) + 2 * _before(column, period))[0]]
     bits, keys = [column[0]], [np.arange(columns)]
 
     def add(context: np.ndarray, bit: np.ndarray, key: np.ndarray) -> None:
@@ -213,7 +214,7 @@ class _Writer:
     """The range coder; a carry may still run through the bytes that are held back."""
 
     def __init__(self, digits: int) -> None:
-        self.chances = LONGER + 2 * digits + 1
+        self.chances = LONGER + 2 * digits + 1 + 4
         self.low, self.range, self.data = 0, 1 << 24, bytearray()
         self.held, self.nines = -1, 0  # the last byte, and how many bytes 255 follow it
 

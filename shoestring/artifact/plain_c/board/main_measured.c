@@ -37,7 +37,7 @@ static __attribute__((noinline)) void measured(uint32_t note[2])
 {
     volatile uint32_t *bottom = &bss_end, *top = here(), *at;
     uint32_t before;
-    if (top - bottom > 16384) bottom = top - 16384; /* 64 KB of stack are watched */
+    if (top - bottom > 262144) bottom = top - 262144; /* 1 MB of stack is watched */
     for (at = bottom; at < top - 16; at++) *at = PAINT;
     before = now();
     RUN(ARGUMENTS);

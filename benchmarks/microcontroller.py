@@ -1,0 +1,217 @@
+"""Networks as C on a microcontroller: flash, RAM, instructions and score, by us and by others.
+
+`python benchmarks/microcontroller.py`. It needs the compilers and emulators that
+docs/microcontroller.md names. Every peer has an environment of its own, whose Python a variable
+names; the pip line is in its script. One that is not named, or fails, has a row that says so.
+
+    EMX_PYTHON=… EMLEARN_PYTHON=… TFLITE_MICRO_PYTHON=… OMP_NUM_THREADS=1 \
+        python benchmarks/microcontroller.py
+
+All get the same network: the file in results/files, with its weights as floats in ONNX for the
+peers. ResNet-20 in int8 is made of its baseline by `PostTraining()`, without training. Flash and
+RAM are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
+linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
+*emulated*. The score is of the first examples of the test split, by the C code on this computer;
+the emulated cores' outputs are compared with it on `RUN` of them. `--only`, `--add`: as in
+quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from microcontroller_table import CORES, NETWORKS, OURS
+from rows import FILES, Rows, start
+
+from shoestring.artifact import Content, load, read_model
+from shoestring.artifact.format.protobuf import onnx_bytes
+from shoestring.artifact.plain_c.coded_weights import Coded
+from shoestring.artifact.plain_c.export import export_c
+from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
+from shoestring.artifact.plain_c.targets import TARGETS
+from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
+from shoestring.kit import Supervised, restore, write
+from shoestring.models import ResNet20
+from shoestring.quantize import PostTraining
+from shoestring.tasks import cifar10, digits, mnist
+
+EXAMPLES, RUN = 1000, 2
+"""Examples of the test split that are scored, and how many of them the emulated cores run."""
+WEIGHTS: dict[str, WeightStorage] = dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True))
+PEERS = {
+    "emx-onnx-cgen": ("emx_onnx_cgen.py", "EMX_PYTHON"),
+    "emlearn": ("emlearn_mlp.py", "EMLEARN_PYTHON"),
+    "TFLite Micro": ("tflite_micro_arena.py", "TFLITE_MICRO_PYTHON"),
+}
+DATA: dict[str, Callable[[], Supervised]] = {
+    "lenet5": mnist,
+    "lenet300": mnist,
+    "digits": digits,
+    "resnet20": cifar10,
+    "resnet20_int8": cifar10,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A network with the examples that it is scored on."""
+
+    name: str
+    content: Content
+    inputs: np.ndarray
+    labels: np.ndarray
+    folder: Path
+
+
+def main() -> None:
+    rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
+    for name in ("lenet5",) if rows.quick else NETWORKS:
+        tools = [*OURS] if rows.quick else [*OURS, *PEERS]
+        subjects = [f"{name} / {tool}" for tool in tools]
+        if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            case = case_of(name, Path(folder), 50 if rows.quick else EXAMPLES)
+            file_rows(rows, case)
+            for tool in tools:
+                subject = f"{name} / {tool}"
+                if rows.wanted(subject) and not rows.done(subject, None):
+                    tool_rows(rows, case, subject, tool)
+                    rows.add(subject, "done", 1, "")
+    rows.close()
+
+
+def case_of(name: str, folder: Path, examples: int) -> Case:
+    """A network, and the first examples of its test split."""
+    task = DATA[name]()
+    path = FILES / f"{NETWORKS[name][1]}.shoe"
+    if name == "resnet20_int8":
+        model = restore(FILES / "baseline_resnet20.shoe", ResNet20()).eval()
+        path = folder / "model.shoe"
+        write(PostTraining()(model, task), task, path)
+    content = read_model(path)
+    assert isinstance(content, Content)
+    inputs, labels = (np.asarray(part)[:examples] for part in task.test)
+    return Case(
+        name=name, content=content, inputs=inputs.astype("f4"), labels=labels, folder=folder
+    )
+
+
+def file_rows(rows: Rows, case: Case) -> None:
+    """What the file itself scores, in ONNX Runtime."""
+    subject = f"{case.name} / file"
+    if not rows.done(subject, None):
+        path = case.folder / "model.shoe"
+        if not path.exists():
+            path = FILES / f"{NETWORKS[case.name][1]}.shoe"
+        rows.add(subject, "file", path.stat().st_size, "bytes")
+        rows.add(subject, "score", accuracy(case, np.asarray(load(path)(case.inputs))), "%")
+        rows.add(subject, "done", 1, "")
+
+
+def accuracy(case: Case, outputs: np.ndarray) -> float:
+    """The share of right classes in percent; an output with one column is the class itself."""
+    flat = outputs.reshape(len(outputs), -1)
+    classes = flat[:, 0] if flat.shape[1] == 1 else flat.argmax(1)
+    return 100 * float((classes == case.labels).mean())
+
+
+def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
+    """What one tool makes of a network, on every core."""
+    if tool in WEIGHTS:
+        written = export_c(case.content, name="model", weights=WEIGHTS[tool])
+        path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
+        path.write_text(written.text)
+        program = program_for(written, path)
+    else:
+        found = peer(case, tool)
+        if isinstance(found, str):
+            rows.add(subject, f"failed: {found}", 1, "")
+            return
+        if isinstance(found, dict):
+            for metric, value in found.items():
+                rows.add(subject, metric, value, "bytes")
+            return
+        program = found
+    truth = measure(program, "host", case.inputs).outputs
+    assert truth is not None
+    rows.add(subject, "score", accuracy(case, truth), "%")
+    for core in CORES[:1] if rows.quick else CORES:
+        try:
+            one = measure(program, TARGETS[core], case.inputs[:RUN])
+        except ToolError as error:
+            rows.add(subject, f"{core}: failed: {str(error).splitlines()[-1][:200]}", 1, "")
+            continue
+        assert one.outputs is not None and one.ram is not None and one.instructions is not None
+        apart = float(np.abs(one.outputs - truth[:RUN]).max())
+        rows.add(subject, f"{core}: flash", one.flash, "bytes")
+        rows.add(subject, f"{core}: RAM", one.ram, "bytes")
+        rows.add(subject, f"{core}: stack", one.ram_stack or 0, "bytes")
+        rows.add(subject, f"{core}: instructions", one.instructions, "emulated instructions a run")
+        rows.add(subject, f"{core}: largest difference to this computer", apart, "")
+
+
+def peer(case: Case, tool: str) -> Program | dict[str, int] | str:
+    """A peer's program, or what could be measured of it, or why there is neither."""
+    script, variable = PEERS[tool]
+    python = os.environ.get(variable)
+    if python is None:
+        return f"{variable} is not set"
+    given, out = case.folder / "given", case.folder / tool.replace(" ", "_")
+    given.mkdir(exist_ok=True)
+    out.mkdir(exist_ok=True)
+    (given / "model.onnx").write_bytes(onnx_bytes(case.content.graph, case.content.tensors))
+    np.save(given / "inputs.npy", case.inputs)
+    layers = dense(case)
+    if layers:
+        np.savez(given / "dense.npz", **layers)  # pyright: ignore[reportArgumentType]
+    elif tool == "emlearn":
+        return "it has layers of other kinds than dense ones, which emlearn does not write"
+    done = subprocess.run(
+        [python, str(Path(__file__).parent / "peers" / script), str(given), str(out)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["it gave no reason"])[-1][:200]
+    found = json.loads((out / "result.json").read_text())
+    if "error" in found:
+        return found["error"][:200]
+    if "bytes" in found:
+        return found["bytes"]
+    classes = 1 if tool == "emlearn" else int(case.labels.max()) + 1
+    include = (out, Path(found["include"])) if "include" in found else (out,)
+    return Program(
+        sources=(out / "model.c",),
+        entry="peer",
+        inputs=(case.inputs[0].nbytes,),
+        outputs=(4 * classes,),
+        include=include,
+        flags=("-w",),
+    )
+
+
+def dense(case: Case) -> dict[str, np.ndarray]:
+    """The weights and biases of a network of dense layers alone, by name; {} for another."""
+    if any(
+        node.operator not in ("Gemm", "Relu", "Flatten", "Reshape")
+        for node in case.content.graph.nodes
+    ):
+        return {}
+    arrays = [one.array() for one in case.content.tensors]
+    weights = [one.T for one in arrays if one.ndim == 2]
+    biases = [one for one in arrays if one.ndim == 1]
+    return {f"w{i}": one for i, one in enumerate(weights)} | {
+        f"b{i}": one for i, one in enumerate(biases)
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The tables of `docs/microcontroller.md`, from the results of `microcontroller.py`."""
+
+from __future__ import annotations
+
+from rows import conditions_told, metrics, results
+
+CORES = ("cortex-m3", "cortex-m0plus", "cortex-m4f")
+NETWORKS = {
+    "lenet5": ("LeNet-5, MNIST", "lenet5_rate_5e-05"),
+    "lenet300": ("LeNet-300-100, MNIST", "lenet300_rate_1.5e-05"),
+    "digits": ("small LeNet, digits", "digits_flash_6kb"),
+    "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
+    "resnet20_int8": ("ResNet-20 in int8, CIFAR-10", "baseline_resnet20"),
+}
+"""The networks with their titles and the names of their files."""
+OURS = ("ours, decoded", "ours, packed", "ours, coded")
+
+
+def microcontroller() -> str:
+    """A table for a Cortex-M3: a row for each network and tool."""
+    found = results("microcontroller")
+    lines = [
+        "| network | tool | flash, bytes | RAM, bytes | instructions, emulated | score % |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, (title, _) in NETWORKS.items():
+        tools = dict.fromkeys(
+            row["subject"].partition(" / ")[2]
+            for row in found
+            if row["subject"].startswith(f"{name} / ")
+        )
+        for tool in tools:
+            if tool != "file":
+                lines.append(f"| {title} | {tool} | {_cells(metrics(found, f'{name} / {tool}'))} |")
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def cores() -> str:
+    """The coded C file of each network on every core."""
+    found = results("microcontroller")
+    heads = [f"{what} ({core})" for core in CORES for what in ("flash", "RAM", "instructions")]
+    lines = [f"| network | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+    for name, (title, _) in NETWORKS.items():
+        one = metrics(found, f"{name} / {OURS[-1]}")
+        cells = [
+            f"{one[f'{core}: {what}']:,.0f}" if f"{core}: {what}" in one else ""
+            for core in CORES
+            for what in ("flash", "RAM", "instructions")
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cells(one: dict[str, float]) -> str:
+    """Flash, RAM, instructions and score on a Cortex-M3, or why there are none."""
+    failed = [metric for metric in one if "failed: " in metric and "cortex-m3" in metric] or [
+        metric for metric in one if metric.startswith("failed: ")
+    ]
+    if failed:
+        return f"{failed[0].partition('failed: ')[2]} | | | "
+    if "cortex-m3: flash" not in one:
+        told = "; ".join(f"{name}: {value:,.0f} bytes" for name, value in one.items())
+        return f"{told.replace('done: 1 bytes', '').strip('; ')} | | | "
+    parts = [f"{one[f'cortex-m3: {what}']:,.0f}" for what in ("flash", "RAM", "instructions")]
+    return " | ".join([*parts, f"{one['score']:.2f}"])
