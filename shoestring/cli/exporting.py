@@ -29,41 +29,56 @@ class Weights(Enum):
     CODED = "coded"
 
 
+Target = Annotated[
+    Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
+]
+Kept = Annotated[
+    Weights,
+    typer.Option(
+        help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
+        "entropy-coded"
+    ),
+]
+Header = Annotated[bool, typer.Option("--header", help="C: write NAME.h too")]
+Axes = Annotated[
+    list[str] | None, typer.Option(help="C: fix an axis that varies: T=16", show_default=False)
+]
+KeepInputs = Annotated[
+    bool, typer.Option("--keep-inputs", help="C: do not write over the caller's inputs")
+]
+IntegerInputs = Annotated[
+    bool,
+    typer.Option(
+        "--integer-inputs", help="C: take inputs as bytes, on the grid of a quantised network"
+    ),
+]
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: a folder that builds, with a test and a Makefile, to write it to",
+        show_default=False,
+    ),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: an .npz file of which the project records ten cases [default: random]",
+        show_default=False,
+    ),
+]
+
+
 def export(
     file: File,
-    target: Annotated[
-        Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
-    ],
+    target: Target,
     entry: Entry = None,
-    weights: Annotated[
-        Weights,
-        typer.Option(
-            help="C: how weights that are few small integers are kept: ready to use, in few bits, "
-            "or entropy-coded"
-        ),
-    ] = Weights.CODED,
-    header: Annotated[bool, typer.Option("--header", help="C: write NAME.h too")] = False,
-    axis: Annotated[
-        list[str] | None,
-        typer.Option(help="C: fix an axis that varies: T=16", show_default=False),
-    ] = None,
-    keep_inputs: Annotated[
-        bool, typer.Option("--keep-inputs", help="C: do not write over the caller's inputs")
-    ] = False,
-    project: Annotated[
-        Path | None,
-        typer.Option(
-            help="C: a folder that builds, with a test and a Makefile, to write it to",
-            show_default=False,
-        ),
-    ] = None,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            help="C: an .npz file of which the project records ten cases [default: random]",
-            show_default=False,
-        ),
-    ] = None,
+    weights: Kept = Weights.CODED,
+    header: Header = False,
+    axis: Axes = None,
+    keep_inputs: KeepInputs = False,
+    integer_inputs: IntegerInputs = False,
+    project: Project = None,
+    inputs: Inputs = None,
 ) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
 
@@ -78,6 +93,7 @@ def export(
             ("--header", header),
             ("--axis", bool(axis)),
             ("--keep-inputs", keep_inputs),
+            ("--integer-inputs", integer_inputs),
             ("--project", project is not None),
         )
         if is_given
@@ -94,11 +110,19 @@ def export(
         return
     if project is not None and len(contents) > 1:
         raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
+    from shoestring.artifact.plain_c.export import export_c
+
     lengths = _lengths(axis or [])
     targets = _targets(contents, target)
     for name, content in contents.items():
-        made = _c_file(
-            content, targets[name], weights, lengths, keep_inputs, header or bool(project)
+        made = export_c(
+            content,
+            name=targets[name].stem,
+            weights=_storage(weights),
+            axes=lengths,
+            reuse_inputs=not keep_inputs,
+            integer_inputs=integer_inputs,
+            header=header or project is not None,
         )
         if project is not None:
             _write_project(content, made, project, inputs)
@@ -147,27 +171,6 @@ def _storage(weights: Weights) -> WeightStorage:
         Weights.PACKED: Packed(),
         Weights.CODED: Coded(),
     }[weights]
-
-
-def _c_file(
-    content: Content,
-    target: Path,
-    weights: Weights,
-    lengths: dict[str, int],
-    keep_inputs: bool,
-    header: bool,
-) -> CFile:
-    """A graph as C, whose names begin with the name of the file."""
-    from shoestring.artifact.plain_c.export import export_c
-
-    return export_c(
-        content,
-        name=target.stem,
-        weights=_storage(weights),
-        axes=lengths,
-        reuse_inputs=not keep_inputs,
-        header=header,
-    )
 
 
 def _write_c(made: CFile, target: Path) -> None:

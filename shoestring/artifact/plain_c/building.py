@@ -16,9 +16,8 @@ from shoestring.artifact.plain_c.layers import (
     Operand,
     Pointwise,
     Term,
-    dense_steps,
-    joined,
 )
+from shoestring.artifact.plain_c.steps import dense_steps, joined
 from shoestring.artifact.plain_c.traced import Step, Traced
 
 
@@ -38,6 +37,7 @@ class Building:
     `graph`: what is lowered.
     `holds`: the buffer of each value that one holds.
     `grids`: values of floats that are held as integers.
+    `inputs`: the grids of inputs that are taken as integers, by their buffers.
     `done`: the indices of steps that a layer before them computes too.
     """
 
@@ -46,6 +46,7 @@ class Building:
     buffers: list[Buffer] = field(default_factory=list)
     holds: dict[int, int] = field(default_factory=dict)
     grids: dict[int, OnGrid] = field(default_factory=dict)
+    inputs: dict[int, OnGrid] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
 
@@ -211,6 +212,7 @@ class Building:
             outputs=tuple(outputs),
             output_shapes=tuple(self.shape(value) for value in graph.results),
             fixed=graph.fixed,
+            grids=tuple((grid.buffer, grid.scale, grid.zero) for grid in self.inputs.values()),
             remarks=tuple(dict.fromkeys(self.remarks)),
         )
 

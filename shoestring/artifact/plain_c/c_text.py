@@ -9,18 +9,19 @@ import numpy as np
 
 from shoestring.artifact.plain_c.building import float_literal
 
-RESERVED = frozenset(
-    """auto break case char const continue default do double else enum extern float for goto if inline
-    int long register restrict return short signed sizeof static struct switch typedef union
-    unsigned void volatile while _Bool _Complex _Imaginary asm typeof and and_eq bitand bitor bool
-    catch class compl const_cast delete dynamic_cast explicit export false friend mutable namespace
-    new not not_eq operator or or_eq private protected public reinterpret_cast static_cast template
-    this throw true try typeid typename using virtual wchar_t xor xor_eq alignas alignof char16_t
-    char32_t constexpr decltype noexcept nullptr static_assert thread_local main errno signal
-    int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t ptrdiff_t NULL NAN
-    INFINITY memcpy memset memmove sinf cosf expf logf powf sqrtf tanhf erff floorf ceilf arena
-    reader""".split()
+_WORDS = (
+    "auto break case char const continue default do double else enum extern float for goto if "
+    "inline int long register restrict return short signed sizeof static struct switch "
+    "typedef union unsigned void volatile while _Bool _Complex _Imaginary asm typeof and "
+    "and_eq bitand bitor bool catch class compl const_cast delete dynamic_cast explicit "
+    "export false friend mutable namespace new not not_eq operator or or_eq private protected "
+    "public reinterpret_cast static_cast template this throw true try typeid typename using "
+    "virtual wchar_t xor xor_eq alignas alignof char16_t char32_t constexpr decltype noexcept "
+    "nullptr static_assert thread_local main errno signal int8_t int16_t int32_t int64_t "
+    "uint8_t uint16_t uint32_t uint64_t size_t ptrdiff_t NULL NAN INFINITY memcpy memset "
+    "memmove sinf cosf expf logf powf sqrtf tanhf erff floorf ceilf arena reader"
 )
+RESERVED = frozenset(re.split(r"\s+", _WORDS))
 """Words that no name of ours is: C's, C++'s and Arduino's, and those that the file uses itself."""
 _LONGEST_NAME = 40
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from shoestring.artifact.plain_c import emit_layers, product_text
+from shoestring.artifact.plain_c import emit_layers, emit_pools, product_text, rounding_text
+from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
 from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
@@ -166,9 +167,9 @@ class _Writer:
         if isinstance(layer, Pointwise):
             return emit_layers.pointwise(now, layer)
         if isinstance(layer, Reduce):
-            return emit_layers.reduce(now, layer)
+            return emit_pools.reduce(now, layer)
         if isinstance(layer, Windowed):
-            return emit_layers.windowed(now, layer)
+            return emit_pools.windowed(now, layer)
         if isinstance(layer, Softmax):
             return emit_layers.softmax(now, layer)
         if isinstance(layer, Rows):
@@ -209,10 +210,10 @@ def emitted(
         now.needs.add("rescale")
     body = [writer.stream.text] if writer.stream else []
     for need, text in (
-        ("rescale", product_text.RESCALE),
-        ("nearest", product_text.NEAREST),
-        ("limited", product_text.LIMITED),
-        ("saturated", emit_layers.SATURATED),
+        ("rescale", rounding_text.RESCALE),
+        ("nearest", rounding_text.NEAREST),
+        ("limited", rounding_text.LIMITED),
+        ("saturated", rounding_text.SATURATED),
     ):
         if need in now.needs:
             body.append(text.format(p=prefix))
@@ -294,6 +295,9 @@ def _declarations(writer: _Writer) -> str:
         port = writer.ports[number]
         shape = " x ".join(map(str, port.shape)) or "1"
         lines += [f"#define {port.macro} {port.count} /* {port.kind}, {shape} */"]
+    for number, scale, zero in writer.network.grids:
+        macro = writer.ports[number].macro.removesuffix("_SIZE")
+        lines += [f"#define {macro}_SCALE {float_literal(scale)}", f"#define {macro}_ZERO {zero}"]
     lines += [f"#define {writer.prefix.upper()}_ARENA_BYTES {writer.memory.arena_bytes}", ""]
     over = [writer.ports[number].name for number in writer.memory.written]
     if over:

@@ -8,16 +8,13 @@ import numpy as np
 
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import array
-from shoestring.artifact.plain_c.emit_products import fixed
 from shoestring.artifact.plain_c.layers import (
     Buffer,
     IntegerAdd,
     Operand,
     Pointwise,
-    Reduce,
     Rows,
     Softmax,
-    Windowed,
 )
 
 LIMITS = {"uint8_t": (0, 255), "int8_t": (-128, 127)}
@@ -96,7 +93,7 @@ def pointwise(now: Functions, layer: Pointwise) -> tuple[str, list[str]]:
         lines += [f"{pad}const {term.kind} t{place} = {text};"]
         names[-1 - place] = f"t{place}"
     result = names[-len(layer.terms)] if layer.terms else names[0]
-    lines += [f"{pad}out[{_place(layer.start, layer.steps, variables)}] = {result};"]
+    lines += [f"{pad}out[{place_of(layer.start, layer.steps, variables)}] = {result};"]
     for depth in range(len(layer.axes), 0, -1):
         lines += ["    " * depth + "}"]
     lines += ["}", ""]
@@ -117,7 +114,7 @@ def _operand(
         name = letters[operand.buffer]
         if operand.whole:
             return name
-        where = _place(operand.start, operand.steps, variables)
+        where = place_of(operand.start, operand.steps, variables)
         lines += [f"{pad}const {operand.kind} x{place} = {name}[{where}];"]
         return f"x{place}"
     numbers = operand.constant
@@ -127,10 +124,10 @@ def _operand(
         text = float_literal(float(one)) if operand.kind == "float" else str(int(one))
         return f"({text})" if text.startswith("-") else text
     name = now.constant(operand.kind, numbers)
-    return f"{name}[{_place(operand.start, operand.steps, variables)}]"
+    return f"{name}[{place_of(operand.start, operand.steps, variables)}]"
 
 
-def _place(start: int, steps: tuple[int, ...], variables: list[str]) -> str:
+def place_of(start: int, steps: tuple[int, ...], variables: list[str]) -> str:
     """C for an index."""
     parts = [str(start)] if start else []
     for step, variable in zip(steps, variables, strict=True):
@@ -142,133 +139,6 @@ def _place(start: int, steps: tuple[int, ...], variables: list[str]) -> str:
     for part in parts:
         text += part if not text else f" {part}" if part.startswith("-") else f" + {part}"
     return text or "0"
-
-
-def reduce(now: Functions, layer: Reduce) -> tuple[str, list[str]]:
-    """The function of a mean, a sum, or the largest of windows."""
-    source, target = now.kind(layer.source), now.kind(layer.target)
-    outer = [f"o{place}" for place in range(len(layer.outer))]
-    inner = [f"i{place}" for place in range(len(layer.inner))]
-    size = int(np.prod([length for length, _ in layer.inner]))
-    steps = tuple(step for _, step in (*layer.outer, *layer.inner))
-    value = f"in[{_place(0, steps, [*outer, *inner])}]"
-    whole = layer.rescale is not None
-    kind = "int32_t" if whole or source == "int32_t" else "float"
-    start = {"mean": "0", "sum": "0"}.get(layer.how, "")
-    if whole:
-        assert layer.zero is not None
-        start = str(-layer.zero * size)
-    extreme = layer.how in ("max", "min", "argmax")
-    if extreme:
-        least = {"float": "INFINITY", "int32_t": "INT32_MAX"}[kind]
-        most = {"float": "-INFINITY", "int32_t": "INT32_MIN"}[kind]
-        start = least if layer.how == "min" else most
-    lines = [
-        f"static void @(const {source} *in, {target} *out)",
-        "{",
-        f"    unsigned {', '.join([*outer, *inner])};",
-    ]
-    pad = "    "
-    for variable, (length, _) in zip(outer, layer.outer, strict=True):
-        lines += [f"{pad}for ({variable} = 0; {variable} < {length}; {variable}++) {{"]
-        pad += "    "
-    lines += [f"{pad}{kind} kept = {start};"]
-    if layer.how == "argmax":
-        lines += [f"{pad}int32_t place = 0, now = 0;"]
-    deep = pad
-    for variable, (length, _) in zip(inner, layer.inner, strict=True):
-        lines += [f"{deep}for ({variable} = 0; {variable} < {length}; {variable}++) {{"]
-        deep += "    "
-    if layer.how == "argmax":
-        lines += [
-            f"{deep}if ({value} > kept) {{",
-            f"{deep}    kept = {value};",
-            f"{deep}    place = now;",
-            f"{deep}}}",
-            f"{deep}now++;",
-        ]
-    elif extreme:
-        sign = "<" if layer.how == "min" else ">"
-        lines += [f"{deep}if ({value} {sign} kept) {{", f"{deep}    kept = {value};", f"{deep}}}"]
-    else:
-        lines += [f"{deep}kept += {value};"]
-    for depth in range(len(layer.inner), 0, -1):
-        lines += [f"{pad}{'    ' * (depth - 1)}}}"]
-    lines += [f"{pad}*out++ = {_reduced(now, layer, size, target)};"]
-    for depth in range(len(layer.outer), 0, -1):
-        lines += ["    " * depth + "}"]
-    lines += ["}", ""]
-    return now.function("reduce", "\n".join(lines)), []
-
-
-def _reduced(now: Functions, layer: Reduce, size: int, target: str) -> str:
-    """C for the element of the output."""
-    if layer.how == "argmax":
-        return "place"
-    if layer.how != "mean":
-        return "kept"
-    if layer.rescale is None:
-        return f"kept / {float_literal(size)}"
-    now.needs |= {"rescale", "saturated"}
-    mantissas, shifts = fixed(layer.rescale.factors, layer.name)
-    low, high = LIMITS[target]
-    zero = f" + {layer.rescale.zero}" if layer.rescale.zero else ""
-    inner = f"{now.prefix}_rescale(kept, {mantissas[0]}, {shifts[0]}){zero}"
-    return f"({target}){now.prefix}_saturated({inner}, {low}, {high})"
-
-
-def windowed(now: Functions, layer: Windowed) -> tuple[str, list[str]]:
-    """The function of a pool."""
-    window, kind = layer.window, now.kind(layer.source)
-    largest = layer.how == "max"
-    number = kind if largest else "float"
-    least = {"float": "-INFINITY", "uint8_t": "0", "int8_t": "-128"}.get(kind, "INT32_MIN")
-    pads = [f" - {pad}" if pad else "" for pad in window.pads]
-    count = float_literal(window.kernel[0] * window.kernel[1])
-    counted = not largest and window.padded and not layer.counts_pads
-    body = (
-        ["if (element > kept) {", "    kept = element;", "}"] if largest else ["kept += element;"]
-    )
-    body += ["seen++;"] if counted else []
-    lines = [
-        f"static void @(const {kind} *in, {kind} *out)",
-        "{",
-        "    int32_t channel, y, x, ky, kx;",
-        f"    for (channel = 0; channel < {window.groups}; channel++) {{",
-        f"        for (y = 0; y < {window.sums[0]}; y++) {{",
-        f"            for (x = 0; x < {window.sums[1]}; x++) {{",
-        f"                {number} kept = {least if largest else '0'};",
-        *(["                int seen = 0;"] if counted else []),
-        f"                for (ky = 0; ky < {window.kernel[0]}; ky++) {{",
-        f"                    for (kx = 0; kx < {window.kernel[1]}; kx++) {{",
-        f"                        int32_t row = y * {window.steps[0]} + ky * "
-        f"{window.dilations[0]}{pads[0]};",
-        f"                        int32_t column = x * {window.steps[1]} + kx * "
-        f"{window.dilations[1]}{pads[1]};",
-    ]
-    deep = "                        "
-    if window.padded:
-        lines += [
-            f"{deep}if (row >= 0 && row < {window.height} && column >= 0 && column < {window.width}) {{"
-        ]
-        deep += "    "
-    lines += [f"{deep}{kind} element = in[row * {window.width} + column];"]
-    lines += [f"{deep}{line}" for line in body]
-    if window.padded:
-        lines += [f"{deep[4:]}}}"]
-    divided = "" if largest else " / (float)seen" if counted else f" / {count}"
-    lines += [
-        "                    }",
-        "                }",
-        f"                *out++ = kept{divided};",
-        "            }",
-        "        }",
-        f"        in += {window.height * window.width};",
-        "    }",
-        "}",
-        "",
-    ]
-    return now.function("pool", "\n".join(lines)), []
 
 
 def softmax(now: Functions, layer: Softmax) -> tuple[str, list[str]]:
@@ -287,7 +157,8 @@ def softmax(now: Functions, layer: Softmax) -> tuple[str, list[str]]:
     ).replace("sum += at[i * inner] = ", "at[i * inner] = ")
     inner = [add] if layer.logarithm else [add, "sum += at[i * inner];"]
     lines = [
-        "static void @(const float *in, float *out, unsigned outer, unsigned count, unsigned inner)",
+        "static void @(const float *in, float *out, unsigned outer, unsigned count,",
+        "    unsigned inner)",
         "{",
         "    unsigned slice, i;",
         "    for (i = 0; i < outer * count * inner; i++) {",
@@ -401,11 +272,3 @@ def integer_add(now: Functions, layer: IntegerAdd, exact: bool) -> tuple[str, li
         now.constants.append(f"static const int16_t {name}[][3] = {{{rows}}};\n")
         call[-3:] = [name, str(len(odd)), str(layer.near)]
     return now.function("add", "\n".join(lines)), call
-
-
-SATURATED = """\
-static int32_t {p}_saturated(int32_t number, int32_t low, int32_t high)
-{{
-    return number < low ? low : number > high ? high : number;
-}}
-"""

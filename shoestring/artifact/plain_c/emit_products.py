@@ -1,4 +1,4 @@
-"""C for convolutions and matrix products: one function for all layers with floats, one for integers.
+"""C for convolutions and matrix products: a function for all layers of the same kind.
 
 A row of weights becomes a list of taps in RAM: what is not zero, and how far into the input it
 reaches. A sum is then one loop over the taps. Where a sum may reach beyond the border, taps know
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import array, comment, integer_kind
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.layers import Buffer, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 
@@ -97,6 +97,8 @@ def prepared(
         direct = bool(used.mean() >= _DENSE) if used.size else True
     taps = window.columns if direct else int(used.sum(1).max(initial=0))
     reach = window.channels * window.height * window.width
+    if window.padded and max(window.spans) > 256:
+        raise NoPlainC(f"{layer.name} has a kernel that reaches over {max(window.spans)} elements")
     return Prepared(
         layer=layer,
         index=index,
@@ -282,9 +284,10 @@ class Kernel:
         if not self.shared:
             return "\n".join([*self.constants, code])
         struct, values = self.struct()
+        kind = f"struct {self.prefix}_{self.name}"
         tables = [
             comment([one.layer.name])
-            + f"static const struct {self.prefix}_{self.name} {self.prefix}_layer_{one.index} = {value};\n"
+            + f"static const {kind} {self.prefix}_layer_{one.index} = {value};\n"
             for one, value in zip(self.layers, values, strict=True)
         ]
         return "\n".join([*self.constants, struct, *tables, code])

@@ -9,7 +9,7 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit import Emitted, emitted
-from shoestring.artifact.plain_c.layers import Network
+from shoestring.artifact.plain_c.layers import Network, Product
 from shoestring.artifact.plain_c.lowering import lowered
 from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 
@@ -32,7 +32,14 @@ class CFile:
 
     def said(self) -> list[str]:
         """What a reader should know, in whole sentences."""
-        sentences = [f"The shape is fixed: {axes}." for axes in [_fixed(self.network)] if axes]
+        fixed = _fixed(self.network)
+        sentences = [f"The shape is fixed: {fixed}."] if fixed else []
+        products = [one for one in self.network.layers if isinstance(one, Product)]
+        if any(one.zero is None for one in products):
+            sentences.append(
+                "It computes in floating point: on a core without a unit for that, a product takes "
+                "about 80 instructions, and 6 in integers, which PostTraining makes."
+            )
         return [*sentences, *self.network.remarks]
 
 
@@ -43,6 +50,7 @@ def export_c(
     weights: WeightStorage = Decoded(),  # noqa: B008
     axes: Mapping[str, int] | None = None,
     reuse_inputs: bool = True,
+    integer_inputs: bool = False,
     header: bool = False,
 ) -> CFile:
     """A file as C99: one file, no allocation, buffers planned beforehand.
@@ -52,11 +60,13 @@ def export_c(
     `weights`: how weights that are few small integers are kept: `Decoded()`, `Packed()`, `Coded()`.
     `axes`: the lengths of axes that vary, by name; the batch is 1.
     `reuse_inputs`: whether `NAME_run` may write over its inputs, which saves RAM.
+    `integer_inputs`: whether `NAME_run` takes inputs as integers of 8 bits, on the grid on which
+        the network puts them first; the macros NAME_INPUT_SCALE and NAME_INPUT_ZERO have it.
     `header`: whether the declarations go into a header of their own.
     Raises NoPlainC for what there is no C for, with the operator and its place, and ValueError for
     a length that an axis cannot have.
     """
-    network = lowered(content, axes or {})
+    network = lowered(content, axes or {}, integer_inputs=integer_inputs)
     prefix = identifier(name).rstrip("_") or "model"
     heading = [f"{prefix}: a neural network, written by shoestring."]
     if fixed := _fixed(network):

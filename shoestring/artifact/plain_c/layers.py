@@ -5,11 +5,12 @@ A tensor between layers is a buffer: an array in the order in which ONNX has it,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+
+from shoestring.artifact.plain_c.windows import Pool, Rescale, Weights, Window
 
 C_TYPES = {
     "float32": "float",
@@ -45,108 +46,6 @@ class Buffer:
     def bytes(self) -> int:
         """Its size in bytes."""
         return self.count * BYTES[self.kind]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """The largest of each window of sums is kept: the lengths and steps of the windows."""
-
-    height: int
-    width: int
-    step_y: int
-    step_x: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """Which elements of its input a sum of a convolution or matrix product has.
-
-    `channels`, `height`, `width`: of the part of the input that a group of rows reads.
-    `kernel`, `steps`, `dilations`: (y, x).
-    `pads`: zeros above and to the left; there are as many below and to the right as outputs need.
-    `sums`: (y, x), how many sums a row of weights gives, before they are pooled.
-    `groups`: how many groups the rows are in.
-    `channel_step`, `position_step`: how far apart channels and positions are in the output.
-    """
-
-    channels: int
-    height: int
-    width: int
-    kernel: tuple[int, int]
-    steps: tuple[int, int] = (1, 1)
-    dilations: tuple[int, int] = (1, 1)
-    pads: tuple[int, int] = (0, 0)
-    sums: tuple[int, int] = (1, 1)
-    groups: int = 1
-    channel_step: int = 1
-    position_step: int = 1
-
-    @property
-    def columns(self) -> int:
-        """The weights of a row."""
-        return self.channels * self.kernel[0] * self.kernel[1]
-
-    @property
-    def spans(self) -> tuple[int, int]:
-        """(y, x), how far a kernel reaches, with its first element."""
-        return (
-            (self.kernel[0] - 1) * self.dilations[0] + 1,
-            (self.kernel[1] - 1) * self.dilations[1] + 1,
-        )
-
-    @property
-    def padded(self) -> bool:
-        """Whether a sum reaches beyond the input."""
-        lengths = (self.height, self.width)
-        return any(
-            pad > 0 or (count - 1) * step - pad + span > length
-            for pad, count, step, span, length in zip(
-                self.pads, self.sums, self.steps, self.spans, lengths, strict=True
-            )
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """The weights of a layer, (rows, columns).
-
-    `floats`: their values; None where they are integers.
-    `integers`: multiples or numbers of levels, with 0 for the weight 0; None: there are none.
-    `scale`: what the integers are multiplied by, where they are multiples.
-    `levels`: the value of each integer from the lowest to the highest, where they are numbers.
-    """
-
-    floats: np.ndarray | None = None
-    integers: np.ndarray | None = None
-    scale: float | None = None
-    levels: np.ndarray | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-        array = self.floats if self.integers is None else self.integers
-        assert array is not None
-        return array.shape[0], array.shape[1]
-
-    @property
-    def used(self) -> np.ndarray:
-        """Whether each is not zero."""
-        array = self.floats if self.integers is None else self.integers
-        assert array is not None
-        return array != 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rescale:
-    """How a sum of integers becomes an element of the output: as ONNX Runtime does it.
-
-    `factors`: float32, one or one for each row, that the sum is multiplied by, rounding to the
-        nearest float and then to the nearest integer, halves to even.
-    `zero`: is added.
-    """
-
-    factors: np.ndarray
-    zero: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -408,6 +307,7 @@ class Network:
 
     `inputs`, `outputs`: (name, buffer) of each.
     `output_shapes`: the shape of each output, which its buffer may have in another way.
+    `grids`: (buffer, scale, zero) of inputs that are taken as integers of 8 bits.
     `fixed`: the axes that could vary, with the lengths that they have in C.
     `remarks`: what a reader of the C should know, in whole sentences.
     """
@@ -418,34 +318,5 @@ class Network:
     outputs: tuple[tuple[str, int], ...]
     output_shapes: tuple[tuple[int, ...], ...]
     fixed: tuple[tuple[str, int], ...]
+    grids: tuple[tuple[int, float, int], ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-def joined(
-    axes: Sequence[int], steps: Sequence[tuple[int, ...]]
-) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """Axes and the steps of several arrays along them, with neighbours joined where possible.
-
-    Axes of length 1 go. Two axes become one where for every array a step of the first is as long as
-    all steps of the second.
-    """
-    kept: list[int] = []
-    moves: list[list[int]] = [[] for _ in steps]
-    for place, length in enumerate(axes):
-        if length == 1:
-            continue
-        now = [one[place] for one in steps]
-        if kept and all(move[-1] == length * step for move, step in zip(moves, now, strict=True)):
-            kept[-1] *= length
-            for move, step in zip(moves, now, strict=True):
-                move[-1] = step
-            continue
-        kept.append(length)
-        for move, step in zip(moves, now, strict=True):
-            move.append(step)
-    return tuple(kept) or (1,), [tuple(move) or (0,) for move in moves]
-
-
-def dense_steps(shape: Sequence[int]) -> tuple[int, ...]:
-    """How far apart neighbours along each axis of an array are."""
-    return tuple(prod(shape[place + 1 :]) for place in range(len(shape)))

@@ -121,7 +121,7 @@ def _blocks(network: Network, reuse_inputs: bool) -> tuple[list[_Block], dict[in
     """(the blocks, which of them each buffer is in), with layers that write over what they read."""
     inputs = {number for _, number in network.inputs}
     outputs = {number for _, number in network.outputs}
-    last = {number: -1 for number in inputs} | {number: len(network.layers) for number in outputs}
+    last = dict.fromkeys(inputs, -1) | dict.fromkeys(outputs, len(network.layers))
     writers: dict[int, list[int]] = {}
     for at, layer in enumerate(network.layers):
         writers.setdefault(layer.target, []).append(at)

@@ -8,7 +8,8 @@ import numpy as np
 
 from shoestring.artifact.plain_c.building import Building, Handler, OnGrid
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.layers import Operand, Rows, Term, dense_steps
+from shoestring.artifact.plain_c.layers import Operand, Rows, Term
+from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
 
 

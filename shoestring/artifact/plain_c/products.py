@@ -10,8 +10,9 @@ import numpy as np
 from shoestring.artifact.format.grids import grid_of
 from shoestring.artifact.plain_c.building import Building, Handler
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.layers import Pool, Product, Weights, Window
+from shoestring.artifact.plain_c.layers import Product
 from shoestring.artifact.plain_c.traced import Step
+from shoestring.artifact.plain_c.windows import Pool, Weights, Window
 
 MOST_LEVELS, LARGEST_INTEGER = 256, 127
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,11 @@ def recorded(
         and 0 or 1 where an input is integers.
     Raises ValueError for other names or shapes.
     """
-    ports = made.emitted.inputs
+    grids = {number for number, _, _ in made.network.grids}
+    ports = tuple(
+        replace(port, kind="float") if number in grids else port
+        for port, (_, number) in zip(made.emitted.inputs, made.network.inputs, strict=True)
+    )
     names = [port.name for port in content.graph.inputs]
     loaded = Loaded(content, threads=1)
     if given is None:
@@ -67,14 +71,30 @@ def recorded(
         cases = _rows(names, ports, given)
         about = f"The inputs are the first {len(cases)} of those that were given."
     answers: list[tuple[np.ndarray, ...]] = []
+    rounded: list[tuple[np.ndarray, ...]] = []
     for case in cases:
         feeds = {
             port.name: array_.astype(ELEMENTS[port.element][0]).reshape(c_port.shape)
             for port, c_port, array_ in zip(content.graph.inputs, ports, case, strict=True)
         }
         results = loaded.run(feeds)
+        rounded.append(_rounded(made, case))
         answers.append(tuple(np.asarray(results[port.name]) for port in content.graph.outputs))
-    return Recorded(inputs=tuple(cases), outputs=tuple(answers), about=about)
+    return Recorded(inputs=tuple(rounded), outputs=tuple(answers), about=about)
+
+
+def _rounded(made: CFile, case: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Inputs as the C takes them: on their grids where it takes integers."""
+    arrays = list(case)
+    grids = {number: (scale, zero) for number, scale, zero in made.network.grids}
+    for place, (_, number) in enumerate(made.network.inputs):
+        if number in grids:
+            scale, zero = grids[number]
+            kind = NUMBERS[made.emitted.inputs[place].kind]
+            info = np.iinfo(kind)
+            steps = np.rint(arrays[place].astype(np.float32) / np.float32(scale)) + zero
+            arrays[place] = np.clip(steps, info.min, info.max).astype(kind)
+    return tuple(arrays)
 
 
 def _rows(

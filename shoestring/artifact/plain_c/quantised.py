@@ -19,17 +19,11 @@ from shoestring.artifact.plain_c.building import (
 )
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.integer_add import integer_add
-from shoestring.artifact.plain_c.layers import (
-    Operand,
-    Product,
-    Reduce,
-    Rescale,
-    Term,
-    Weights,
-    dense_steps,
-)
+from shoestring.artifact.plain_c.layers import Operand, Product, Reduce, Term
 from shoestring.artifact.plain_c.products import PRODUCTS, fused_pool, started
+from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
+from shoestring.artifact.plain_c.windows import Rescale, Weights
 
 LIMITS = {"uint8_t": (0, 255), "int8_t": (-128, 127)}
 
@@ -63,10 +57,10 @@ def quantize(now: Building, step: Step) -> None:
     if kind not in LIMITS:
         raise NoPlainC(f"{step} makes {kind}: C has grids of 8 bits")
     grid = now.grids.get(value)
-    if grid is not None and grid == OnGrid(grid.buffer, scale, zero):
-        if now.buffers[grid.buffer].kind == kind:
-            now.holds[out] = grid.buffer
-            return
+    same = grid is not None and grid == OnGrid(grid.buffer, scale, zero)
+    if grid is not None and same and now.buffers[grid.buffer].kind == kind:
+        now.holds[out] = grid.buffer
+        return
     found = now.grids.get(value) if value not in now.holds else None
     if found is None:
         operand = now.operand(value, now.shape(out), step)
@@ -126,8 +120,7 @@ def product(now: Building, step: Step) -> None:
     if grid is None or whole is None:
         PRODUCTS[step.operator](now, step)
         return
-    whole, scales, axis = whole
-    del axis
+    whole, scales = whole
     quantizer = now.graph.reader(step.outputs[0])
     if quantizer is None or quantizer.operator != "QuantizeLinear":
         target = now.target(step.outputs[0], step)
@@ -159,13 +152,11 @@ def product(now: Building, step: Step) -> None:
     now.layers.append(replace(whole, source=grid.buffer, target=target))
 
 
-def _integer_product(
-    now: Building, step: Step, grid: OnGrid
-) -> tuple[Product, np.ndarray, int] | None:
-    """(the layer in integers, the scales of its weights, the axis of its rows), or None."""
+def _integer_product(now: Building, step: Step, grid: OnGrid) -> tuple[Product, np.ndarray] | None:
+    """(the layer in integers, the scales of its weights), or None."""
     if now.constant(step.inputs[1]) is None:
         return None
-    whole, axis = started(now, step)
+    whole, _ = started(now, step)
     rows = whole.weights.shape[0]
     found, bias = _weights(now, step, rows), _integer_bias(now, step, rows)
     if found is None or bias is None or whole.factors is not None:
@@ -176,7 +167,7 @@ def _integer_product(
     ):
         integers = integers.T
     weights = Weights(integers=np.ascontiguousarray(integers.reshape(rows, -1)))
-    return replace(whole, weights=weights, bias=bias, zero=grid.zero), scales, axis
+    return replace(whole, weights=weights, bias=bias, zero=grid.zero), scales
 
 
 def add(now: Building, step: Step) -> bool:

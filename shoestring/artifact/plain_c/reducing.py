@@ -8,8 +8,9 @@ from math import prod
 from shoestring.artifact.plain_c import quantised
 from shoestring.artifact.plain_c.building import Building, Handler, OnGrid
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.layers import Reduce, Softmax, Windowed, dense_steps
+from shoestring.artifact.plain_c.layers import Reduce, Softmax, Windowed
 from shoestring.artifact.plain_c.products import geometry
+from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
 
 HOW = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
@@ -82,7 +83,7 @@ def largest(now: Building, step: Step) -> None:
 def _reduced(now: Building, step: Step, how: str, axes: tuple[int, ...]) -> None:
     value, out = step.inputs[0] or 0, step.outputs[0]
     shape = now.shape(value)
-    if not axes or prod(shape[axis] for axis in axes) == 1 and how != "argmax":
+    if not axes or (prod(shape[axis] for axis in axes) == 1 and how != "argmax"):
         now.alias(out, value, step)
         return
     source = now.source(value, step)

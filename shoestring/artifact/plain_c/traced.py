@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -85,25 +86,26 @@ def traced(content: Content, axes: Mapping[str, int]) -> Traced:
     """
     graph, tensors = fold_transposes(content.graph, content.tensors)
     lengths = _lengths(graph, axes)
-    inputs = tuple(
-        replace(
-            port,
-            shape=tuple(lengths[size] if isinstance(size, str) else size for size in port.shape),
-        )
+    shapes = [
+        tuple(lengths[size] if isinstance(size, str) else size for size in port.shape)
         for port in graph.inputs
+    ]
+    inputs = tuple(
+        replace(port, shape=shape) for port, shape in zip(graph.inputs, shapes, strict=True)
     )
-    for port in inputs:
-        if np.prod(port.shape, dtype=float) > MOST_VALUES:
-            raise NoPlainC(f"the input {port.name} has the shape {port.shape}: too large for C")
+    feeds: dict[str, np.ndarray] = {}
+    for port, shape in zip(inputs, shapes, strict=True):
+        if prod(shape) > MOST_VALUES:
+            raise NoPlainC(f"the input {port.name} has the shape {shape}: too large for C")
+        feeds[port.name] = np.zeros(shape, ELEMENTS[port.element][0])
     whole, numbers = _exposed(replace(graph, inputs=inputs))
-    feeds = {port.name: np.zeros(port.shape, ELEMENTS[port.element][0]) for port in inputs}
     try:
         found = session(whole, tensors, 1, parts=1).run(None, feeds)
     except Exception as error:  # its errors have no common class
         raise NoPlainC(
             f"the graph does not run with {_said(lengths) or 'its shapes'}: {first_line(error)}"
         ) from None
-    values = dict(zip(numbers, found, strict=True))
+    values = {number: np.asarray(array) for number, array in zip(numbers, found, strict=True)}
     return _described(graph, inputs, tuple(lengths.items()), tensors, values)
 
 

@@ -80,7 +80,7 @@ class Decoded:
         """Each integer in a byte, or in two where one does not hold it."""
         low = min(codes.lowest for codes in tensors)
         high = max(codes.highest for codes in tensors)
-        kind = "int8_t" if -128 <= low and high <= 127 else "int16_t"
+        kind = "int8_t" if low >= -128 and high <= 127 else "int16_t"
         data = np.concatenate([codes.integers.reshape(-1) for codes in tensors])
         starts = np.cumsum([0, *(codes.integers.size for codes in tensors[:-1])])
         lines = (data[at : at + 20] for at in range(0, len(data), 20))

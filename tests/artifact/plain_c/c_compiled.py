@@ -63,7 +63,10 @@ def driver(made: Sequence[CFile]) -> str:
         for place, port in enumerate(out.outputs, len(out.inputs)):
             lines += [f"        fwrite(a{place}, sizeof *a{place}, {port.count}, stdout);"]
         lines += ["    }", *(f"    free(a{place});" for place in range(len(ports))), "}"]
-    lines += ["int main(int count, char **words) {", "    switch (count > 1 ? atoi(words[1]) : 0) {"]
+    lines += [
+        "int main(int count, char **words) {",
+        "    switch (count > 1 ? atoi(words[1]) : 0) {",
+    ]
     lines += [f"    case {number}: network_{number}(); break;" for number in range(len(made))]
     return "\n".join([*lines, "    }", "    return 0;", "}", ""])
 

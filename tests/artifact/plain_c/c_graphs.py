@@ -37,9 +37,7 @@ class Made:
         self, operator: str, *inputs: Any, to: str | Sequence[str] | None = None, **attributes: Any
     ) -> str:
         """Add a node; arrays among its inputs become constants. Returns its first output."""
-        names = [
-            one if one is None or isinstance(one, str) else self.weight(one) for one in inputs
-        ]
+        names = [one if one is None or isinstance(one, str) else self.weight(one) for one in inputs]
         outputs = [to] if isinstance(to, str) else list(to or [f"value{len(self.nodes)}"])
         self.nodes.append((operator, names, outputs, attributes))
         return outputs[0]

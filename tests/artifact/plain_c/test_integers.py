@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from c_graphs import Made
 from shoestring.artifact.plain_c.building import OnGrid
 from shoestring.artifact.plain_c.coded_weights import Coded
 from shoestring.artifact.plain_c.emit_products import fixed
+from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import export_c
 from shoestring.artifact.plain_c.integer_add import integer_add, runtime_sums
 from shoestring.artifact.plain_c.layers import IntegerAdd, Product, Reduce
@@ -57,7 +59,7 @@ class Grids:
         scales = (self.drawn.random(rows) * 0.01 + 0.002).astype(np.float32)
         scales = scales if rows > 1 else scales.reshape(())
         zeros = np.zeros(scales.shape, np.int8)
-        axis = {"axis": 0} if scales.ndim else {}
+        axis: dict[str, Any] = {"axis": 0} if scales.ndim else {}
         return self.made.node("DequantizeLinear", integers, scales, zeros, **axis), scales
 
     def bias(self, scales: np.ndarray, rows: int) -> str:
@@ -112,7 +114,7 @@ def network(seed: int, kind: str = "uint8") -> Made:
 
 @needs_gcc
 def test_random_networks_of_integers_are_the_runtimes_bit_for_bit(tmp_path):
-    contents = [network(seed).content("y") for seed in range(tiers.repetitions(10, 100))]
+    contents = [network(seed).content("y") for seed in range(tiers.repetitions(6, 100))]
     made = [
         export_c(content, name=f"n{number}", weights=STORAGES[number % 3])
         for number, content in enumerate(contents)
@@ -126,6 +128,32 @@ def test_random_networks_of_integers_are_the_runtimes_bit_for_bit(tmp_path):
         cases = [[drawn.normal(size=(1, 2, 9, 10)).astype(np.float32)] for _ in range(20)]
         for case, got in zip(cases, outputs(one, program, cases, number), strict=True):
             np.testing.assert_array_equal(got[0], loaded(*case)[0], err_msg=f"network {number}")
+
+
+@needs_gcc
+def test_inputs_as_integers_give_the_same(tmp_path):
+    content = network(1).content("y")
+    floats = export_c(content, name="floats")
+    made = export_c(content, name="bytes", integer_inputs=True)
+    ((_, scale, zero),) = made.network.grids
+    assert f"#define BYTES_INPUT_ZERO {zero}" in made.emitted.declarations
+    assert "uint8_t *x" in made.emitted.declarations
+    assert len(made.network.layers) == len(floats.network.layers) - 1
+    program = build([floats, made], tmp_path)
+    drawn = np.random.default_rng(0)
+    bytes_ = [[drawn.integers(0, 256, (1, 2, 9, 10))] for _ in range(20)]
+    numbers = [[(case[0] - zero) * np.float32(scale)] for case in bytes_]
+    for one, other in zip(
+        outputs(floats, program, numbers), outputs(made, program, bytes_, 1), strict=True
+    ):
+        np.testing.assert_array_equal(one[0], other[0])
+
+
+def test_a_network_without_a_grid_has_no_integers_to_take():
+    made = Made(x=(1, 3))
+    made.node("Relu", "x", to="y")
+    with pytest.raises(NoPlainC, match="does not put its input x on a grid first"):
+        export_c(made.content("y"), integer_inputs=True)
 
 
 @needs_gcc
@@ -186,7 +214,9 @@ def test_sums_of_pairs_are_the_runtimes_for_all_pairs(seed):
     drawn = np.random.default_rng(seed)
     limits = (0, 255) if seed % 2 else (-128, 127)
     first, second, out = (
-        OnGrid(place, float(np.float32(drawn.random() * 0.05 + 0.005)), int(drawn.integers(*limits)))
+        OnGrid(
+            place, float(np.float32(drawn.random() * 0.05 + 0.005)), int(drawn.integers(*limits))
+        )
         for place in range(3)
     )
     made = integer_add("a sum", first, second, out, limits)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import tiers
-
 from c_compiled import build, needs_gcc, outputs
 from c_graphs import Made
+
 from shoestring.artifact.plain_c.coded_weights import Coded
 from shoestring.artifact.plain_c.export import CFile, export_c
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed
@@ -209,7 +209,7 @@ def graphs(kind: str, count: int) -> list[tuple[CFile, Loaded]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_graphs_give_what_the_runtime_gives(kind, tmp_path):
-    made = graphs(kind, tiers.repetitions(12, 150))
+    made = graphs(kind, tiers.repetitions(9, 150))
     program = build([one for one, _ in made], tmp_path)
     for number, (network, loaded) in enumerate(made):
         drawn = np.random.default_rng(number)
@@ -221,13 +221,15 @@ def test_random_graphs_give_what_the_runtime_gives(kind, tmp_path):
             wanted = np.asarray(loaded(*case)[0])
             scale = max(float(np.abs(wanted).max(initial=0)), 1e-3)
             assert got[0].shape == wanted.shape
-            np.testing.assert_allclose(got[0], wanted, rtol=0, atol=1e-5 * scale, err_msg=f"{number}")
+            np.testing.assert_allclose(
+                got[0], wanted, rtol=0, atol=1e-5 * scale, err_msg=f"{number}"
+            )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_numbers_reach_nothing_outside(kind, tmp_path):
     """Infinities, NaN and numbers that overflow: no sanitizer finds anything."""
-    made = graphs(kind, tiers.repetitions(4, 40))
+    made = graphs(kind, tiers.repetitions(3, 40))
     program = build([one for one, _ in made], tmp_path)
     odd = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0, -0.0], np.float32)
     for number, (network, _) in enumerate(made):
