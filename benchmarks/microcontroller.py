@@ -8,8 +8,8 @@ names; the pip line is in its script. One that is not named, or fails, has a row
         python benchmarks/microcontroller.py
 
 All get the same network: the file in results/files, with its weights as floats in ONNX for the
-peers. ResNet-20 in int8 is made of its baseline by `PostTraining()`, without training. Flash and
-RAM are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
+peers. Networks in int8 are made of that file by `PostTraining()`, without training. Flash and RAM
+are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
 linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
 *emulated*. The score is of the first examples of the test split, by the C code on this computer;
 the emulated cores' outputs are compared with it on `RUN` of them. `--only`, `--add`: as in
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from microcontroller_table import CORES, NETWORKS, OURS
+from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, load, read_model
@@ -37,7 +38,7 @@ from shoestring.artifact.plain_c.export import export_c
 from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
 from shoestring.artifact.plain_c.targets import TARGETS
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
-from shoestring.kit import Supervised, restore, write
+from shoestring.kit import Supervised, from_shoe, restore, write
 from shoestring.models import ResNet20
 from shoestring.quantize import PostTraining
 from shoestring.tasks import cifar10, digits, mnist
@@ -53,6 +54,8 @@ PEERS = {
 DATA: dict[str, Callable[[], Supervised]] = {
     "lenet5": mnist,
     "lenet300": mnist,
+    "lenet5_int8": mnist,
+    "lenet300_int8": mnist,
     "digits": digits,
     "resnet20": cifar10,
     "resnet20_int8": cifar10,
@@ -73,7 +76,8 @@ class Case:
 def main() -> None:
     rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
     for name in ("lenet5",) if rows.quick else NETWORKS:
-        tools = [*OURS] if rows.quick else [*OURS, *PEERS]
+        mine = [*OURS, BYTES_IN] if name.endswith("_int8") else [*OURS]
+        tools = mine if rows.quick else [*mine, *PEERS]
         subjects = [f"{name} / {tool}" for tool in tools]
         if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects):
             continue
@@ -92,8 +96,9 @@ def case_of(name: str, folder: Path, examples: int) -> Case:
     """A network, and the first examples of its test split."""
     task = DATA[name]()
     path = FILES / f"{NETWORKS[name][1]}.shoe"
-    if name == "resnet20_int8":
-        model = restore(FILES / "baseline_resnet20.shoe", ResNet20()).eval()
+    if name.endswith("_int8"):
+        model = restore(path, ResNet20()) if name == "resnet20_int8" else from_shoe(path)
+        model = model.eval()
         path = folder / "model.shoe"
         write(PostTraining()(model, task), task, path)
     content = read_model(path)
@@ -125,8 +130,16 @@ def accuracy(case: Case, outputs: np.ndarray) -> float:
 
 def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     """What one tool makes of a network, on every core."""
-    if tool in WEIGHTS:
-        written = export_c(case.content, name="model", weights=WEIGHTS[tool])
+    inputs = case.inputs
+    if tool in (*WEIGHTS, BYTES_IN):
+        written = export_c(
+            case.content,
+            name="model",
+            weights=WEIGHTS.get(tool, Coded()),
+            integer_inputs=tool == BYTES_IN,
+        )
+        if tool == BYTES_IN:
+            inputs = on_grid(written.text, inputs)
         path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
         path.write_text(written.text)
         program = program_for(written, path)
@@ -140,12 +153,12 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
                 rows.add(subject, metric, value, "bytes")
             return
         program = found
-    truth = measure(program, "host", case.inputs).outputs
+    truth = measure(program, "host", inputs).outputs
     assert truth is not None
     rows.add(subject, "score", accuracy(case, truth), "%")
     for core in CORES[:1] if rows.quick else CORES:
         try:
-            one = measure(program, TARGETS[core], case.inputs[:RUN])
+            one = measure(program, TARGETS[core], inputs[:RUN])
         except ToolError as error:
             rows.add(subject, f"{core}: failed: {str(error).splitlines()[-1][:200]}", 1, "")
             continue
@@ -156,6 +169,18 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
         rows.add(subject, f"{core}: stack", one.ram_stack or 0, "bytes")
         rows.add(subject, f"{core}: instructions", one.instructions, "emulated instructions a run")
         rows.add(subject, f"{core}: largest difference to this computer", apart, "")
+
+
+def on_grid(text: str, inputs: np.ndarray) -> np.ndarray:
+    """The inputs as the bytes that a C file wants, by its macros."""
+    scale, zero = (
+        float(found[1].rstrip("f"))
+        for name in ("SCALE", "ZERO")
+        if (found := re.search(rf"#define MODEL_INPUT_{name} \(?([-+.0-9a-fxpe]+)", text))
+    )
+    kind = np.int8 if "int8_t *" in text and "uint8_t *" not in text else np.uint8
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(inputs / np.float32(scale)) + zero, limits.min, limits.max).astype(kind)
 
 
 def peer(case: Case, tool: str) -> Program | dict[str, int] | str:
