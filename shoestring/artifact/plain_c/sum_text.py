@@ -170,6 +170,16 @@ def scaled(kernel: Kernel) -> list[str]:
     return [f"if ({get('factors')}) {{", f"    {line}", f"}}{rest[0]}", *rest[1:]]
 
 
+def _limited(kernel: Kernel, number: str) -> list[str]:
+    """C that keeps a float within the limits of the layer."""
+    get = kernel.get
+    lines: list[str] = []
+    for name, sign, nothing in (("low", "<", "-INFINITY"), ("high", ">", "INFINITY")):
+        if kernel.has(name, nothing):
+            lines += [f"if ({number} {sign} {get(name)}) {{", f"    {number} = {get(name)};", "}"]
+    return lines
+
+
 def finish(kernel: Kernel, number: str) -> list[str]:
     """From the largest sum to the element of the output."""
     get, p = kernel.get, kernel.prefix
@@ -178,7 +188,18 @@ def finish(kernel: Kernel, number: str) -> list[str]:
     to = "*out++" if in_order(kernel) else "*to"
     row = times("row", get("per_row")) if kernel.has("per_row", 0) else "0"
     if first.whole and first.layer.rescale is None:
-        lines = [f"{to} = (float){number} * {get('factors')}[{row}];"]
+        after = f"{get('after')}[row]" if kernel.has("after", "0") else ""
+        if after and any(fields["after"] == "0" for fields in kernel.fields):
+            after = f"({get('after')} ? {after} : 0.0f)"
+        added = f" + {after}" if after else ""
+        value = f"(float){number} * {get('factors')}[{row}]{added}"
+        limits = _limited(kernel, "element")
+        if limits:
+            lines = ["{", f"    float element = {value};"]
+            lines += [f"    {line}" for line in limits]
+            lines += [f"    {to} = element;", "}"]
+        else:
+            lines = [f"{to} = {value};"]
     elif first.whole:
         low, high = get("low"), get("high")
         zero = f" + {get('out_zero')}" if kernel.has("out_zero", 0) else ""
@@ -191,11 +212,7 @@ def finish(kernel: Kernel, number: str) -> list[str]:
             "}",
         ]
     else:
-        lines = []
-        if kernel.has("low", "-INFINITY"):
-            lines += [f"if ({number} < {get('low')}) {{", f"    {number} = {get('low')};", "}"]
-        if kernel.has("high", "INFINITY"):
-            lines += [f"if ({number} > {get('high')}) {{", f"    {number} = {get('high')};", "}"]
+        lines = _limited(kernel, number)
         lines += [f"{to} = {number};"]
     return lines if in_order(kernel) else [*lines, f"to += {step};"]
 
