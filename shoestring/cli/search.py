@@ -268,12 +268,14 @@ def _limits(
 
     It imports no torch, so that a mistyped budget is reported at once.
     """
+    from shoestring.artifact.plain_c.targets import target_named
     from shoestring.core import Budget
     from shoestring.meters import Latency, default_meters, parse_runtime
 
     text = budget if budget is not None else DEMO if source is None else ""
     limits = Budget.parse(text) if text.strip() else Budget()
     platform = parse_runtime(runtime)
+    target_named(target)  # a mistyped one is reported whatever is limited
     meters = default_meters(limits, target)
     timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
     return limits, [timed if isinstance(one, Latency) else one for one in meters], timed

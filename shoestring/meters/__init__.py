@@ -49,6 +49,8 @@ def default_meters(budget: Budget, target: str = CORTEX_M3) -> list[Gauge]:
         limited.field for name, limited in LIMITED.items() if getattr(budget, name) is not None
     }
     meters: list[Gauge] = [Size(), Latency(), Operations(), Memory(), Energy()]
-    if wanted & {one.measures for one in (Flash, Ram, Instructions)}:
-        meters += [Flash(target=target), Ram(target=target), Instructions(target=target)]
-    return [meter for meter in meters if meter.measures in wanted]
+    boards = (Flash, Ram, Instructions)
+    return [
+        *(meter for meter in meters if meter.measures in wanted),
+        *(kind(target=target) for kind in boards if kind.measures in wanted),
+    ]
