@@ -223,6 +223,10 @@ class Kernel:
             assert layer.factors is not None
             fields["factors"] = self._array("float", "factors", one, layer.factors)
             fields["per_row"] = int(layer.factors.size > 1)
+            fields["after"] = "0"
+            if layer.after is not None:
+                fields["after"] = self._array("float", "after", one, layer.after)
+            fields["low"], fields["high"] = float_literal(layer.low), float_literal(layer.high)
             return fields
         mantissas, shifts = fixed(layer.rescale.factors, layer.name)
         fields["mantissas"] = self._array("uint32_t", "mantissas", one, mantissas)
@@ -268,6 +272,7 @@ class Kernel:
             "bias": "int32_t" if self.layers[0].whole else "float",
             "weights": "int8_t" if self.layers[0].whole else "float",
             "factors": "float",
+            "after": "float",
             "levels": "float",
             "mantissas": "uint32_t",
             "shifts": "uint8_t",

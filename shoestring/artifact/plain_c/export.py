@@ -35,7 +35,8 @@ class CFile:
         fixed = _fixed(self.network)
         sentences = [f"The shape is fixed: {fixed}."] if fixed else []
         products = [one for one in self.network.layers if isinstance(one, Product)]
-        if any(one.zero is None for one in products):
+        floats = sum(one.multiplications for one in products if one.zero is None)
+        if 2 * floats > sum(one.multiplications for one in products):
             sentences.append(
                 "It computes in floating point: on a core without a unit for that, a product takes "
                 "about 80 instructions, and 6 in integers, which PostTraining makes."

@@ -58,6 +58,8 @@ class Product:
     `source`, `target`: the buffers.
     `bias`: float32, or int32 where the input is integers; one for each row.
     `factors`: float32, one or one for each row; None: 1.
+    `after`: float32, added after the factor where the input is integers and the output is not; one
+        for each row, or None.
     `low`, `high`: the limits of an element.
     `zero`: the integer of the input that stands for 0; None: the input is floats.
     `rescale`: None: the output is floats.
@@ -70,11 +72,17 @@ class Product:
     window: Window
     bias: np.ndarray
     factors: np.ndarray | None = None
+    after: np.ndarray | None = None
     pool: Pool | None = None
     low: float = -np.inf
     high: float = np.inf
     zero: int | None = None
     rescale: Rescale | None = None
+
+    @property
+    def multiplications(self) -> int:
+        """How many products a run takes, without those of zeros and pads."""
+        return int(self.weights.used.sum()) * prod(self.window.sums)
 
     @property
     def reads(self) -> tuple[int, ...]:

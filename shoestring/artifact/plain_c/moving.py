@@ -144,14 +144,19 @@ def pad(now: Building, step: Step) -> None:
     fill = now.constant(step.inputs[2]) if len(step.inputs) > 2 else np.zeros(1, np.float32)
     if fill is None:
         raise NoPlainC(f"{step} pads with a number that is computed")
-    source = now.source(value, step)
-    target = now.target(out, step)
+    number = float(fill.item())
+    grid = now.grids.get(value) if value not in now.holds else None
+    whole = np.rint(number / grid.scale) if grid is not None else 0.0
+    if grid is not None and whole * grid.scale == number and abs(whole + grid.zero) <= 127:
+        source, number = grid.buffer, float(whole + grid.zero)
+        target = now.room(now.shape(out), now.buffers[source].kind)
+        now.grids[out] = OnGrid(target, grid.scale, grid.zero)
+    else:
+        source, target = now.source(value, step), now.target(out, step)
     steps = dense_steps(now.shape(out))
     start = sum(width * move for width, move in zip(before, steps, strict=True))
     operand = Operand(buffer=source, steps=dense_steps(shape), kind=now.buffers[source].kind)
-    now.pointwise(
-        str(step), target, (operand,), axes=shape, steps=steps, start=start, fill=float(fill.item())
-    )
+    now.pointwise(str(step), target, (operand,), axes=shape, steps=steps, start=start, fill=number)
 
 
 def expand(now: Building, step: Step) -> None:

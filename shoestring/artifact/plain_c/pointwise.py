@@ -11,6 +11,7 @@ from shoestring.artifact.plain_c import quantised
 from shoestring.artifact.plain_c.building import (
     Building,
     Handler,
+    OnGrid,
     dequantise,
     float_literal,
 )
@@ -202,20 +203,65 @@ class Chain:
             self.add(after, *_after(self.now, after, self.value))
             self.now.done.add(after.index)
 
+    def sign(self) -> bool:
+        """Take in what makes signs of its value; these are integers, -1 and 1."""
+        steps = signs_of(self.now, self.value)
+        if steps is None:
+            return False
+        last = -len(self.terms)
+        self.terms.append(Term(text="{0} < 0 ? -1 : 1", arguments=(last,), kind="int8_t"))
+        self.now.done |= {step.index for step in steps}
+        self.value = steps[-1].outputs[0]
+        return True
+
     def finish(self, step: Step) -> None:
         """Add the layer."""
+        now = self.now
+        if self.sign():
+            target = now.room(self.shape, "int8_t")
+            now.grids[self.value] = OnGrid(target, 1.0, 0)
+            now.pointwise(str(step), target, tuple(self.operands), tuple(self.terms))
+            return
         target = self.now.target(self.value, step)
         self.now.pointwise(str(step), target, tuple(self.operands), tuple(self.terms))
+
+
+def signs_of(now: Building, value: int) -> tuple[Step, Step] | None:
+    """The two steps `Where(Less(value, 0), -1, 1)` that are all that reads a value; else None."""
+    less = now.graph.reader(value)
+    if less is None or less.operator != "Less" or less.inputs[0] != value:
+        return None
+    where = now.graph.reader(less.outputs[0])
+    if where is None or where.operator != "Where" or where.inputs[0] != less.outputs[0]:
+        return None
+    wanted = ((less, 1, 0.0), (where, 1, -1.0), (where, 2, 1.0))
+    for step, place, number in wanted:
+        array = now.constant(step.inputs[place])
+        if array is None or array.size != 1 or float(array.item()) != number:
+            return None
+    same = now.shape(where.outputs[0]) == now.shape(value)
+    return (less, where) if same and now.graph.types[value] == "float32" else None
 
 
 def pointwise(now: Building, step: Step) -> None:
     """Add the layer of an operator, with the operators after it that only it is read by."""
     if step.operator == "Add" and quantised.add(now, step):
         return
+    value = step.inputs[0]
+    if step.operator == "Less" and value is not None and signs_of(now, value) is not None:
+        chain = Chain(now, now.shape(value))
+        chain.add(replace_output(step, value), [Term(text="{0}", arguments=(0,))], [value])
+        chain.finish(step)
+        return
     chain = Chain(now, now.shape(step.outputs[0]))
     chain.add(step, *_terms(now, step))
     chain.follow()
     chain.finish(step)
+
+
+def replace_output(step: Step, value: int) -> Step:
+    """The step as one that makes another value."""
+    return replace(step, outputs=(value,))
 
 
 def _next(now: Building, value: int, shape: tuple[int, ...]) -> Step | None:

@@ -6,6 +6,7 @@ from shoestring.artifact.plain_c.emit_products import Kernel
 from shoestring.artifact.plain_c.sum_text import (
     dot,
     finish,
+    first_corner,
     group,
     in_order,
     pools,
@@ -115,30 +116,38 @@ def _collect(kernel: Kernel) -> str:
             "                    }\n"
         )
     value = weight(kernel)
+    counter = "uint32_t" if offset == "uint32_t" else "unsigned"
     if kernel.layers[0].whole:
         value = f"(int8_t){value}"
+    right = times(get("kernel_width"), get("dilation_x"))
+    lower = times(get("width"), get("dilation_y"))
+    below = times(get("kernel_height"), lower)
     plane = times(get("height"), get("width"))
-    row = times(get("width"), get("dilation_y"))
+    # From the end of a row of the kernel to the next, and from its end to the next channel.
+    inside = f"            at += {lower} - {right};\n" if kernel.has("kernel_height", 1) else ""
+    after = ""
+    if kernel.has("channels", 1):
+        after = f"        at += {plane} - {below if inside else right};\n"
     return f"""\
 /* Reads a row of weights and keeps what is not zero; returns how many taps that makes. */
 static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
     {value_kind(kernel)} *value, {offset} *offset{where})
 {{
     unsigned taps = 0, channel, ky, kx;
+    {counter} at = 0;
     for (channel = 0; channel < {get("channels")}; channel++) {{
         for (ky = 0; ky < {get("kernel_height")}; ky++) {{
-            {offset} at = ({offset})(channel * {plane} + ky * {row});
             for (kx = 0; kx < {get("kernel_width")}; kx++) {{
                 int code = {p}_next(reader);
                 if (code != 0) {{
                     value[taps] = {value};
-                    offset[taps] = at;
+                    offset[taps] = ({offset})at;
 {keep}                    taps++;
                 }}
-                at = ({offset})(at + {get("dilation_x")});
+                at += {get("dilation_x")};
             }}
-        }}
-    }}
+{inside}        }}
+{after}    }}
     return taps;
 }}
 """
@@ -177,7 +186,8 @@ def _layer(kernel: Kernel) -> str:
     first = kernel.layers[0]
     streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
     reader = f", struct {p}_reader *reader" if streams else ""
-    windows = "py, px, " if pools(kernel) else ""
+    windows = "py, px, " if kernel.has("padded", 0) else "window, "
+    windows = windows if pools(kernel) else ""
     out = [
         f"static void {p}_{name}_run(@const {first.source} *in,",
         f"    {first.target} *out, void *scratch{reader})",
@@ -275,26 +285,39 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
 
 def _position(kernel: Kernel, start: str) -> list[str]:
     """The C of one element of the output."""
+    if not pools(kernel):
+        return [*sum_text(kernel, start, pooled=False), *finish(kernel, "sum")]
+    least = "INT32_MIN" if kernel.layers[0].whole else "-INFINITY"
+    number = "int32_t" if kernel.layers[0].whole else "float"
+    largest = ["if (sum > best) {", "    best = sum;", "}"]
+    inner = [*sum_text(kernel, start, pooled=True), *largest]
+    loop = _places(kernel, inner) if kernel.has("padded", 0) else _corners(kernel, inner)
+    return [f"{number} best = {least};", *loop, *finish(kernel, "best")]
+
+
+def _places(kernel: Kernel, inner: list[str]) -> list[str]:
+    """The loops over the sums of a window, by row and column: they may be beyond the border."""
     get = kernel.get
-    whole, pooled = kernel.layers[0].whole, pools(kernel)
-    number = "int32_t" if whole else "float"
-    lines: list[str] = []
-    if pooled:
-        least = "INT32_MIN" if whole else "-INFINITY"
-        lines += [f"{number} best = {least};"]
-        lines += [
-            f"for (py = 0; py < {get('pool_height')}; py++) {{",
-            f"    for (px = 0; px < {get('pool_width')}; px++) {{",
-        ]
-        lines += [f"        {line}" for line in sum_text(kernel, start, pools=True)]
-        lines += [
-            "        if (sum > best) {",
-            "            best = sum;",
-            "        }",
-            "    }",
-            "}",
-        ]
-    else:
-        lines += sum_text(kernel, start, pools=False)
-    lines += finish(kernel, "best" if pooled else "sum")
-    return lines
+    return [
+        f"for (py = 0; py < {get('pool_height')}; py++) {{",
+        f"    for (px = 0; px < {get('pool_width')}; px++) {{",
+        *(f"        {line}" for line in inner),
+        "    }",
+        "}",
+    ]
+
+
+def _corners(kernel: Kernel, inner: list[str]) -> list[str]:
+    """The loop over the sums of a window, by where the first weight is: it needs least memory."""
+    get = kernel.get
+    count = times(get("pool_height"), get("pool_width"))
+    step, wide = get("step_x"), get("pool_width")
+    back = f"({wide} - 1)" if step == "1" else f"({wide} - 1) * {step}"
+    down = times(get("step_y"), get("width"))
+    return [
+        f"unsigned corner = {first_corner(kernel)};",
+        f"for (window = 0; window < {count}; window++) {{",
+        *(f"    {line}" for line in inner),
+        f"    corner += (window + 1) % {wide} ? (unsigned){step} : (unsigned)({down} - {back});",
+        "}",
+    ]

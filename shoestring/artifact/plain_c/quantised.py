@@ -20,7 +20,7 @@ from shoestring.artifact.plain_c.building import (
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.integer_add import integer_add
 from shoestring.artifact.plain_c.layers import Operand, Product, Reduce, Term
-from shoestring.artifact.plain_c.products import PRODUCTS, fused_pool, started
+from shoestring.artifact.plain_c.products import PRODUCTS, Following, fused_pool, started
 from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
 from shoestring.artifact.plain_c.windows import Rescale, Weights
@@ -83,12 +83,25 @@ def quantise(scale: float, zero: int, kind: str, argument: int) -> Term:
     return Term(text=text, arguments=(argument,), kind=kind, needs=("nearest",))
 
 
-def _weights(now: Building, step: Step, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """(integers in the shape that the layer has its weights in, scales) or None for floats."""
+def _signs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(-1 and 1, the scale of each row) of weights that are signs with a scale; else None."""
+    scales = np.abs(rows[:, :1])
+    if not rows.size or not (scales > 0).all() or (np.abs(rows) != scales).any():
+        return None
+    return np.where(rows < 0, -1, 1), scales.reshape(-1)
+
+
+def _weights(
+    now: Building, step: Step, rows: int, floats: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """(integers in the shape that the layer has its weights in, scales) or None for floats.
+
+    `floats`: the weights, (rows, columns), which may be signs; None where sums go on a grid.
+    """
     value = step.inputs[1]
     maker = now.graph.makers.get(-1 if value is None else value)
     if maker is None or maker.operator != "DequantizeLinear":
-        return None
+        return None if floats is None else _signs(floats)
     integers = now.constant(maker.inputs[0])
     scales = now.constant(maker.inputs[1])
     zero = now.constant(maker.inputs[2]) if len(maker.inputs) > 2 else np.zeros(1)
@@ -96,6 +109,8 @@ def _weights(now: Building, step: Step, rows: int) -> tuple[np.ndarray, np.ndarr
         return None
     if np.any(zero) or scales.size not in (1, rows) or (integers == -128).any():
         return None
+    if step.operator != "Conv" and not step.attributes.get("transB", 0):
+        integers = integers.T
     return integers.astype(np.int32), scales.astype(np.float32).reshape(-1)
 
 
@@ -123,9 +138,7 @@ def product(now: Building, step: Step) -> None:
     whole, scales = whole
     quantizer = now.graph.reader(step.outputs[0])
     if quantizer is None or quantizer.operator != "QuantizeLinear":
-        target = now.target(step.outputs[0], step)
-        factors = (np.float32(grid.scale) * scales).astype(np.float32)
-        now.layers.append(replace(whole, source=grid.buffer, target=target, factors=factors))
+        _with_floats(now, step, whole, grid, (np.float32(grid.scale) * scales).astype(np.float32))
         return
     now.done.add(quantizer.index)
     scale, zero = grid_of_activations(now, quantizer)
@@ -152,20 +165,39 @@ def product(now: Building, step: Step) -> None:
     now.layers.append(replace(whole, source=grid.buffer, target=target))
 
 
+def _with_floats(
+    now: Building, step: Step, whole: Product, grid: OnGrid, factors: np.ndarray
+) -> None:
+    """Add a layer of integers whose output is floats, with what follows it."""
+    rows = whole.weights.shape[0]
+    plain = replace(whole, bias=np.zeros(rows, np.float32), factors=factors, zero=None)
+    following = Following(plain, step.outputs[0], started(now, step)[1])
+    if (factors > 0).all():  # the largest sum is the largest number
+        following.absorb(now)
+    found = following.product
+    now.layers.append(
+        replace(
+            found,
+            source=grid.buffer,
+            target=now.target(following.value, step),
+            bias=whole.bias,
+            after=found.bias if found.bias.any() else None,
+            zero=whole.zero,
+        )
+    )
+
+
 def _integer_product(now: Building, step: Step, grid: OnGrid) -> tuple[Product, np.ndarray] | None:
     """(the layer in integers, the scales of its weights), or None."""
     if now.constant(step.inputs[1]) is None:
         return None
     whole, _ = started(now, step)
     rows = whole.weights.shape[0]
-    found, bias = _weights(now, step, rows), _integer_bias(now, step, rows)
+    floats = whole.weights.floats if grid.scale == 1 and not whole.bias.any() else None
+    found, bias = _weights(now, step, rows, floats), _integer_bias(now, step, rows)
     if found is None or bias is None or whole.factors is not None:
         return None
     integers, scales = found
-    if step.operator != "Conv" and not (
-        step.operator == "Gemm" and step.attributes.get("transB", 0)
-    ):
-        integers = integers.T
     weights = Weights(integers=np.ascontiguousarray(integers.reshape(rows, -1)))
     return replace(whole, weights=weights, bias=bias, zero=grid.zero), scales
 

@@ -77,28 +77,37 @@ def start_of(kernel: Kernel) -> tuple[str, str]:
     return declared, "0.0f" if kernel.has("factors", "0") else "bias"
 
 
-def sum_text(kernel: Kernel, start: str, *, pools: bool) -> list[str]:
+def first_corner(kernel: Kernel) -> str:
+    """C for where the first weight of the first sum of a window is, without pads."""
+    get = kernel.get
+    row = times(times(times("y", get("pool_step_y")), get("step_y")), get("width"))
+    return f"{row} + {times(times('x', get('pool_step_x')), get('step_x'))}"
+
+
+def sum_text(kernel: Kernel, start: str, *, pooled: bool) -> list[str]:
+    """The C of one sum, with the factor of its row."""
     get = kernel.get
     whole = kernel.layers[0].whole
     number = "int32_t" if whole else "float"
-    y = times("y", get("pool_step_y")) + " + py" if pools else "y"
-    x = times("x", get("pool_step_x")) + " + px" if pools else "x"
-    if kernel.has("step_y", 1):
-        y = f"({y}) * {get('step_y')}" if pools else times(y, get("step_y"))
-    if kernel.has("step_x", 1):
-        x = f"({x}) * {get('step_x')}" if pools else times(x, get("step_x"))
     product = f"value[tap] * {'(int32_t)' if whole else ''}at[offset[tap]]"
-    loop = dot(kernel, "value", "at[offset[{0}]]", "tap", "taps")
-    if not kernel.has("padded", 0):
-        row = f"({y}) * {get('width')}" if pools else times(y, get("width"))
-        flat = kernel.fields and all(
-            fields["out_height"] == 1 and fields["out_width"] == 1 and not pools
-            for fields in kernel.fields
-        )
-        at = "from" if flat else f"from + {row} + {x}"
-        lines = [f"const {kernel.layers[0].source} *at = {at};", f"{number} sum = {start};", *loop]
-    else:
+    if kernel.has("padded", 0):
+        y = times("y", get("pool_step_y")) + " + py" if pooled else "y"
+        x = times("x", get("pool_step_x")) + " + px" if pooled else "x"
+        if kernel.has("step_y", 1):
+            y = f"({y}) * {get('step_y')}" if pooled else times(y, get("step_y"))
+        if kernel.has("step_x", 1):
+            x = f"({x}) * {get('step_x')}" if pooled else times(x, get("step_x"))
         lines = _padded(kernel, y, x, number, start, product)
+    else:
+        alone = all(
+            fields["out_height"] == 1 and fields["out_width"] == 1 for fields in kernel.fields
+        )
+        at = "from + corner" if pooled else "from" if alone else f"from + {first_corner(kernel)}"
+        lines = [
+            f"const {kernel.layers[0].source} *at = {at};",
+            f"{number} sum = {start};",
+            *dot(kernel, "value", "at[offset[{0}]]", "tap", "taps"),
+        ]
     if kernel.has("factors", "0") and not whole:
         lines += scaled(kernel)
     return lines
@@ -161,6 +170,16 @@ def scaled(kernel: Kernel) -> list[str]:
     return [f"if ({get('factors')}) {{", f"    {line}", f"}}{rest[0]}", *rest[1:]]
 
 
+def _limited(kernel: Kernel, number: str) -> list[str]:
+    """C that keeps a float within the limits of the layer."""
+    get = kernel.get
+    lines: list[str] = []
+    for name, sign, nothing in (("low", "<", "-INFINITY"), ("high", ">", "INFINITY")):
+        if kernel.has(name, nothing):
+            lines += [f"if ({number} {sign} {get(name)}) {{", f"    {number} = {get(name)};", "}"]
+    return lines
+
+
 def finish(kernel: Kernel, number: str) -> list[str]:
     """From the largest sum to the element of the output."""
     get, p = kernel.get, kernel.prefix
@@ -169,7 +188,18 @@ def finish(kernel: Kernel, number: str) -> list[str]:
     to = "*out++" if in_order(kernel) else "*to"
     row = times("row", get("per_row")) if kernel.has("per_row", 0) else "0"
     if first.whole and first.layer.rescale is None:
-        lines = [f"{to} = (float){number} * {get('factors')}[{row}];"]
+        after = f"{get('after')}[row]" if kernel.has("after", "0") else ""
+        if after and any(fields["after"] == "0" for fields in kernel.fields):
+            after = f"({get('after')} ? {after} : 0.0f)"
+        added = f" + {after}" if after else ""
+        value = f"(float){number} * {get('factors')}[{row}]{added}"
+        limits = _limited(kernel, "element")
+        if limits:
+            lines = ["{", f"    float element = {value};"]
+            lines += [f"    {line}" for line in limits]
+            lines += [f"    {to} = element;", "}"]
+        else:
+            lines = [f"{to} = {value};"]
     elif first.whole:
         low, high = get("low"), get("high")
         zero = f" + {get('out_zero')}" if kernel.has("out_zero", 0) else ""
@@ -182,11 +212,7 @@ def finish(kernel: Kernel, number: str) -> list[str]:
             "}",
         ]
     else:
-        lines = []
-        if kernel.has("low", "-INFINITY"):
-            lines += [f"if ({number} < {get('low')}) {{", f"    {number} = {get('low')};", "}"]
-        if kernel.has("high", "INFINITY"):
-            lines += [f"if ({number} > {get('high')}) {{", f"    {number} = {get('high')};", "}"]
+        lines = _limited(kernel, number)
         lines += [f"{to} = {number};"]
     return lines if in_order(kernel) else [*lines, f"to += {step};"]
 

@@ -32,7 +32,12 @@ CROSS = {
         "-mfloat-abi=hard",
         "-mfpu=fpv5-d16",
     ),
-    "riscv32": ("riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"),
+    "riscv32": (
+        "riscv64-unknown-elf-gcc",
+        "-march=rv32imc",
+        "-mabi=ilp32",
+        "--specs=picolibc.specs",
+    ),
 }
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
