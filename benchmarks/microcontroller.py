@@ -8,11 +8,12 @@ names; the pip line is in its script. One that is not named, or fails, has a row
         python benchmarks/microcontroller.py
 
 All get the same network: the file in results/files, with its weights as floats in ONNX for the
-peers. ResNet-20 in int8 is made of its baseline by `PostTraining()`, without training. Flash and
-RAM are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
+peers. Networks in int8 are made of that file by `PostTraining()`, without training. Flash and RAM
+are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
 linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
-*emulated*. The score is of the first examples of the test split, by the C code on this computer;
-the emulated cores' outputs are compared with it on `RUN` of them. `--only`, `--add`: as in
+*emulated*. The score is of examples from all over the test split, by the C code on this computer;
+the emulated cores' outputs are compared with it on the first of them. ResNet-20 is measured on a
+Cortex-M3 alone. `--only`, `--add`: as in
 quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
 """
 
@@ -20,14 +21,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from microcontroller_table import CORES, NETWORKS, OURS
+from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, load, read_model
@@ -37,13 +40,15 @@ from shoestring.artifact.plain_c.export import export_c
 from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
 from shoestring.artifact.plain_c.targets import TARGETS
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
-from shoestring.kit import Supervised, restore, write
+from shoestring.kit import Supervised, from_shoe, restore, write
 from shoestring.models import ResNet20
 from shoestring.quantize import PostTraining
 from shoestring.tasks import cifar10, digits, mnist
 
-EXAMPLES, RUN = 1000, 2
-"""Examples of the test split that are scored, and how many of them the emulated cores run."""
+EXAMPLES = {"resnet20": 500, "resnet20_int8": 500}
+"""Examples of the test split that are scored; 1,000 of the networks that are not named."""
+RUN = 1
+"""How many of them the emulated cores run."""
 WEIGHTS: dict[str, WeightStorage] = dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True))
 PEERS = {
     "emx-onnx-cgen": ("emx_onnx_cgen.py", "EMX_PYTHON"),
@@ -53,6 +58,8 @@ PEERS = {
 DATA: dict[str, Callable[[], Supervised]] = {
     "lenet5": mnist,
     "lenet300": mnist,
+    "lenet5_int8": mnist,
+    "lenet300_int8": mnist,
     "digits": digits,
     "resnet20": cifar10,
     "resnet20_int8": cifar10,
@@ -73,12 +80,13 @@ class Case:
 def main() -> None:
     rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
     for name in ("lenet5",) if rows.quick else NETWORKS:
-        tools = [*OURS] if rows.quick else [*OURS, *PEERS]
+        mine = [*OURS, BYTES_IN] if name.endswith("_int8") else [*OURS]
+        tools = mine if rows.quick else [*mine, *PEERS]
         subjects = [f"{name} / {tool}" for tool in tools]
         if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects):
             continue
         with tempfile.TemporaryDirectory() as folder:
-            case = case_of(name, Path(folder), 50 if rows.quick else EXAMPLES)
+            case = case_of(name, Path(folder), 50 if rows.quick else EXAMPLES.get(name, 1000))
             file_rows(rows, case)
             for tool in tools:
                 subject = f"{name} / {tool}"
@@ -89,16 +97,18 @@ def main() -> None:
 
 
 def case_of(name: str, folder: Path, examples: int) -> Case:
-    """A network, and the first examples of its test split."""
+    """A network, and examples of its test split: every tenth, say, since classes may be sorted."""
     task = DATA[name]()
     path = FILES / f"{NETWORKS[name][1]}.shoe"
-    if name == "resnet20_int8":
-        model = restore(FILES / "baseline_resnet20.shoe", ResNet20()).eval()
+    if name.endswith("_int8"):
+        model = restore(path, ResNet20()) if name == "resnet20_int8" else from_shoe(path)
+        model = model.eval()
         path = folder / "model.shoe"
         write(PostTraining()(model, task), task, path)
     content = read_model(path)
     assert isinstance(content, Content)
-    inputs, labels = (np.asarray(part)[:examples] for part in task.test)
+    step = max(len(task.test[1]) // examples, 1)
+    inputs, labels = (np.asarray(part)[::step][:examples] for part in task.test)
     return Case(
         name=name, content=content, inputs=inputs.astype("f4"), labels=labels, folder=folder
     )
@@ -125,8 +135,16 @@ def accuracy(case: Case, outputs: np.ndarray) -> float:
 
 def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     """What one tool makes of a network, on every core."""
-    if tool in WEIGHTS:
-        written = export_c(case.content, name="model", weights=WEIGHTS[tool])
+    inputs = case.inputs
+    if tool in (*WEIGHTS, BYTES_IN):
+        written = export_c(
+            case.content,
+            name="model",
+            weights=WEIGHTS.get(tool, Coded()),
+            integer_inputs=tool == BYTES_IN,
+        )
+        if tool == BYTES_IN:
+            inputs = on_grid(written.text, inputs)
         path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
         path.write_text(written.text)
         program = program_for(written, path)
@@ -136,16 +154,16 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
             rows.add(subject, f"failed: {found}", 1, "")
             return
         if isinstance(found, dict):
-            for metric, value in found.items():
-                rows.add(subject, metric, value, "bytes")
+            for metric, (value, unit) in found.items():
+                rows.add(subject, metric, value, unit)
             return
         program = found
-    truth = measure(program, "host", case.inputs).outputs
+    truth = measure(program, "host", inputs).outputs
     assert truth is not None
     rows.add(subject, "score", accuracy(case, truth), "%")
-    for core in CORES[:1] if rows.quick else CORES:
+    for core in CORES[:1] if rows.quick or "resnet" in case.name else CORES:
         try:
-            one = measure(program, TARGETS[core], case.inputs[:RUN])
+            one = measure(program, TARGETS[core], inputs[:RUN])
         except ToolError as error:
             rows.add(subject, f"{core}: failed: {str(error).splitlines()[-1][:200]}", 1, "")
             continue
@@ -158,7 +176,19 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
         rows.add(subject, f"{core}: largest difference to this computer", apart, "")
 
 
-def peer(case: Case, tool: str) -> Program | dict[str, int] | str:
+def on_grid(text: str, inputs: np.ndarray) -> np.ndarray:
+    """The inputs as the bytes that a C file wants, by its macros."""
+    scale, zero = (
+        float(found[1].rstrip("f"))
+        for name in ("SCALE", "ZERO")
+        if (found := re.search(rf"#define MODEL_INPUT_{name} \(?([-+.0-9a-fxpe]+)", text))
+    )
+    kind = np.int8 if "int8_t *" in text and "uint8_t *" not in text else np.uint8
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(inputs / np.float32(scale)) + zero, limits.min, limits.max).astype(kind)
+
+
+def peer(case: Case, tool: str) -> Program | dict[str, tuple[float, str]] | str:
     """A peer's program, or what could be measured of it, or why there is neither."""
     script, variable = PEERS[tool]
     python = os.environ.get(variable)
@@ -169,11 +199,21 @@ def peer(case: Case, tool: str) -> Program | dict[str, int] | str:
     out.mkdir(exist_ok=True)
     (given / "model.onnx").write_bytes(onnx_bytes(case.content.graph, case.content.tensors))
     np.save(given / "inputs.npy", case.inputs)
-    layers = dense(case)
-    if layers:
-        np.savez(given / "dense.npz", **layers)  # pyright: ignore[reportArgumentType]
-    elif tool == "emlearn":
-        return "it has layers of other kinds than dense ones, which emlearn does not write"
+    chain = layers_of(case)
+    if tool != "emx-onnx-cgen" and not chain:
+        return "it is no chain of layers in floats, and this peer was given no other"
+    arrays = {f"{i}": one.array() for i, one in enumerate(case.content.tensors)}
+    np.savez(given / "layers.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    (given / "layers.json").write_text(json.dumps(chain))
+    if tool == "emlearn":
+        if any(layer["kind"] != "dense" for layer in chain):
+            return "it has layers of other kinds than dense ones, which emlearn does not write"
+        dense = {
+            f"{kind}{i}": arrays[layer[name]].T
+            for i, layer in enumerate(chain)
+            for kind, name in (("w", "weight"), ("b", "bias"))
+        }
+        np.savez(given / "dense.npz", **dense)  # pyright: ignore[reportArgumentType]
     done = subprocess.run(
         [python, str(Path(__file__).parent / "peers" / script), str(given), str(out)],
         capture_output=True,
@@ -185,7 +225,10 @@ def peer(case: Case, tool: str) -> Program | dict[str, int] | str:
     if "error" in found:
         return found["error"][:200]
     if "bytes" in found:
-        return found["bytes"]
+        score = accuracy(case, np.load(out / "outputs.npy"))
+        return {**{name: (value, "bytes") for name, value in found["bytes"].items()}} | {
+            "score": (score, "%")
+        }
     classes = 1 if tool == "emlearn" else int(case.labels.max()) + 1
     include = (out, Path(found["include"])) if "include" in found else (out,)
     return Program(
@@ -198,19 +241,37 @@ def peer(case: Case, tool: str) -> Program | dict[str, int] | str:
     )
 
 
-def dense(case: Case) -> dict[str, np.ndarray]:
-    """The weights and biases of a network of dense layers alone, by name; {} for another."""
-    if any(
-        node.operator not in ("Gemm", "Relu", "Flatten", "Reshape")
-        for node in case.content.graph.nodes
-    ):
-        return {}
-    arrays = [one.array() for one in case.content.tensors]
-    weights = [one.T for one in arrays if one.ndim == 2]
-    biases = [one for one in arrays if one.ndim == 1]
-    return {f"w{i}": one for i, one in enumerate(weights)} | {
-        f"b{i}": one for i, one in enumerate(biases)
-    }
+def layers_of(case: Case) -> list[dict[str, Any]]:
+    """The layers of a network that is a chain of them in floats; [] for another.
+
+    Of each its kind (conv, pool, dense), the numbers of its weight and bias, and whether an
+    activation follows.
+    """
+    chain: list[dict[str, Any]] = []
+    first = len(case.content.graph.inputs)
+    for node in case.content.graph.nodes:
+        options = {name: value for name, _, value in node.attributes}
+        one: dict[str, Any] = {"relu": False}
+        match node.operator:
+            case "Conv" | "Gemm":
+                weight, bias = (str((number or 0) - first) for number in node.inputs[1:])
+                one |= {"weight": weight, "bias": bias, "same": "pads" in options}
+                one["kind"] = "conv" if node.operator == "Conv" else "dense"
+                if options.get("strides", (1, 1)) != (1, 1) or options.get("group", 1) != 1:
+                    return []
+            case "MaxPool":
+                one["kind"] = "pool"
+                if options["kernel_shape"] != (2, 2) or options["strides"] != (2, 2):
+                    return []
+            case "Relu":
+                chain[-1]["relu"] = True
+                continue
+            case "Reshape" | "Flatten":
+                continue
+            case _:
+                return []
+        chain.append(one)
+    return chain
 
 
 if __name__ == "__main__":

@@ -8,12 +8,16 @@ CORES = ("cortex-m3", "cortex-m0plus", "cortex-m4f")
 NETWORKS = {
     "lenet5": ("LeNet-5, MNIST", "lenet5_rate_5e-05"),
     "lenet300": ("LeNet-300-100, MNIST", "lenet300_rate_1.5e-05"),
+    "lenet5_int8": ("LeNet-5 in int8, MNIST", "lenet5_rate_5e-05"),
+    "lenet300_int8": ("LeNet-300-100 in int8, MNIST", "lenet300_rate_1.5e-05"),
     "digits": ("small LeNet, digits", "digits_flash_6kb"),
-    "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
     "resnet20_int8": ("ResNet-20 in int8, CIFAR-10", "baseline_resnet20"),
+    "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
 }
 """The networks with their titles and the names of their files."""
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
+BYTES_IN = "ours, coded, bytes in"
+"""The same for networks in int8: bytes on the grid of the input, in place of floats."""
 
 
 def microcontroller() -> str:

@@ -22,7 +22,15 @@ def main(given: Path, out: Path) -> None:
     program = Path(sys.executable).with_name("emx-onnx-cgen")
     options = ["--large-weight-threshold", "0", "--large-temp-threshold", "0", "--input-dim", "N=1"]
     done = subprocess.run(
-        [program, "compile", *options, "--model-name", "peer", given / "model.onnx", out / "model.c"],
+        [
+            program,
+            "compile",
+            *options,
+            "--model-name",
+            "peer",
+            given / "model.onnx",
+            out / "model.c",
+        ],
         capture_output=True,
         text=True,
     )

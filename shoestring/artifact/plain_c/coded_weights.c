@@ -77,7 +77,7 @@ static void NAME_begin(struct NAME_reader *r, int tensor)
     r->columns = NAME_tensors[tensor][0];
     r->period = (uint8_t)NAME_tensors[tensor][1];
     r->column = 0;
-    memset(r->live, 0, sizeof r->live);
+    for (i = 0; i < sizeof r->live; i++) r->live[i] = 0;
     NAME_reset(r);
     for (i = 0; i < r->columns; i++) {
         at = NAME_LIVE;
@@ -105,10 +105,9 @@ static int NAME_next(struct NAME_reader *r)
     if (r->column == 0) {
         r->empty = (uint8_t)NAME_bit(r, NAME_ROW);
         r->before = r->last = r->place = 0;
-        memset(r->past, 0, sizeof r->past);
     }
     if (!r->empty && NAME_alive(r, r->column)) {
-        unsigned above = r->past[r->place], near = 2u * (r->before & 3u) + (r->last & 3u);
+        unsigned above = r->column < r->period ? 0u : r->past[r->place], near = 2u * (r->before & 3u) + (r->last & 3u);
         if (near > 5) near = 5;
         if (NAME_bit(r, NAME_NONZERO + 3 * near + (above & 3))) {
             unsigned negative = NAME_bit(r, NAME_NEGATIVE + 3 * (r->before >> 2) + (above >> 2));

@@ -40,7 +40,7 @@ class Coded:
     """
 
     def stream(self, tensors: Sequence[Codes], prefix: str) -> Stream:
-        """The integers of these tensors as C; it needs <stdint.h> and <string.h>.
+        """The integers of these tensors as C; it needs <stdint.h>.
 
         Raises ValueError for integers and shapes that are out of range.
         """

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from shoestring.artifact.plain_c.export import CFile
+from shoestring.artifact.plain_c.layers import BYTES
 from shoestring.artifact.plain_c.stack import deepest
 from shoestring.artifact.plain_c.targets import BOARD, Target, ToolError, target_named
 from shoestring.artifact.scratch import scratch_folder
@@ -116,16 +117,24 @@ def program_of(file: Path) -> Program:
     Raises ValueError for another C file.
     """
     text = Path(file).read_text(encoding="utf-8")
-    sizes = dict(re.findall(r"^#define (\w+_(?:IN|OUT)PUT_SIZE) \(?(\d+)", text, re.MULTILINE))
-    entry = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
-    if entry is None or f"{entry[1].upper()}_INPUT_SIZE" not in sizes:
-        raise ValueError(f"{file} is no file that shoestring export wrote: it has no NAME_run")
-    name = entry[1].upper()
+    sizes = {
+        side: int(count) * BYTES[kind]
+        for side, count, kind in re.findall(
+            r"^#define \w+_(INPUT|OUTPUT)_SIZE (\d+) /\* (\w+),", text, re.MULTILINE
+        )
+        if kind in BYTES
+    }
+    entry = re.search(r"^void (\w+_run)\(", text, re.MULTILINE)
+    if entry is None or len(sizes) != 2:
+        raise ValueError(
+            f"{file} is no file with one input and one output that shoestring export wrote: it has "
+            "no NAME_run, or no NAME_INPUT_SIZE and NAME_OUTPUT_SIZE with their types"
+        )
     return Program(
         sources=(Path(file),),
-        entry=f"{entry[1]}_run",
-        inputs=(4 * int(sizes[f"{name}_INPUT_SIZE"]),),
-        outputs=(4 * int(sizes[f"{name}_OUTPUT_SIZE"]),),
+        entry=entry[1],
+        inputs=(sizes["INPUT"],),
+        outputs=(sizes["OUTPUT"],),
     )
 
 

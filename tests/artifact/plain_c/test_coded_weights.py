@@ -24,14 +24,13 @@ SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 PROGRAM = """
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 {text}
 int main(void)
 {{
     static const int shapes[][2] = {{{shapes}}};
     struct w_reader reader;
     int tensor, i;
-    memset(&reader, 0xa5, sizeof reader);
+    for (i = 0; i < (int)sizeof reader; i++) ((unsigned char *)&reader)[i] = 0xa5;
     for (tensor = 0; tensor < {count}; tensor++) {{
         w_begin(&reader, tensor);
         for (i = 0; i < shapes[tensor][0] * shapes[tensor][1]; i++)

@@ -13,8 +13,8 @@ from shoestring.artifact.plain_c.targets import TARGETS, Target, ToolError, targ
 
 AFFINE = """
 #include <math.h>
-#define TINY_INPUT_SIZE 3
-#define TINY_OUTPUT_SIZE 2
+#define TINY_INPUT_SIZE 3 /* float, 3 */
+#define TINY_OUTPUT_SIZE 2 /* float, 2 */
 void tiny_run(float *input, float *output);
 static const float weights[2][3] = {{1.0f, -2.0f, 0.5f}, {0.25f, 0.0f, -1.0f}};
 void tiny_run(float *input, float *output)
@@ -36,7 +36,7 @@ def program(folder: Path, body: str, before: str = "") -> Path:
     """A C file whose function has this body."""
     path = folder / "tiny.c"
     path.write_text(
-        "#define TINY_INPUT_SIZE 1\n#define TINY_OUTPUT_SIZE 1\n"
+        "#define TINY_INPUT_SIZE 1 /* float, 1 */\n#define TINY_OUTPUT_SIZE 1 /* float, 1 */\n"
         "void tiny_run(float *input, float *output);\n"
         f"{before}\nvoid tiny_run(float *input, float *output)\n{{\n{body}\n"
         "    *output = *input;\n}\n"
@@ -170,7 +170,7 @@ def test_inputs_of_another_size_are_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.c"
     path.write_text("int main(void) { return 0; }")
-    with pytest.raises(ValueError, match="no file that shoestring export wrote"):
+    with pytest.raises(ValueError, match="no NAME_run"):
         program_of(path)
 
 
