@@ -140,7 +140,7 @@ def test_a_folder_that_may_not_be_written_is_named(shoestring, tmp_path):
 
 
 def test_an_operator_without_c_is_named(shoestring, tmp_path):
-    tagger = FILES / "baseline_text_encoder.shoe"
+    tagger = FILES / "baseline_tagger.shoe"
     status, _, err = shoestring("export", tagger, "net.c", "--axis", "T=8")
     assert status == 1 and "there is no C for" in err and "(node " in err
     status, _, err = shoestring("export", tagger, "net.c")

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from shoestring.artifact.plain_c import emit_layers, emit_pools, product_text, rounding_text
+from shoestring.artifact.plain_c import (
+    emit_layers,
+    emit_matrices,
+    emit_pools,
+    product_text,
+    rounding_text,
+)
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
@@ -13,7 +19,9 @@ from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
 from shoestring.artifact.plain_c.layers import (
     IntegerAdd,
     Layer,
+    Multiply,
     Network,
+    Normalize,
     Pointwise,
     Product,
     Reduce,
@@ -156,7 +164,7 @@ class _Writer:
             else:
                 name, more = self._function(layer)
                 arguments = [self.buffer(one) for one in dict.fromkeys(layer.reads)]
-                if isinstance(layer, IntegerAdd):
+                if isinstance(layer, IntegerAdd | Multiply):
                     arguments = [self.buffer(one) for one in layer.reads]
                 arguments += [self.buffer(layer.target), *more]
             lines.append(f"    {name}({', '.join(arguments)}); {comment([layer.name])}".rstrip())
@@ -172,6 +180,10 @@ class _Writer:
             return emit_pools.windowed(now, layer)
         if isinstance(layer, Softmax):
             return emit_layers.softmax(now, layer)
+        if isinstance(layer, Multiply):
+            return emit_matrices.multiply(now, layer)
+        if isinstance(layer, Normalize):
+            return emit_matrices.normalize(now, layer)
         if isinstance(layer, Rows):
             return emit_layers.rows(now, layer)
         assert isinstance(layer, IntegerAdd)

@@ -306,7 +306,65 @@ class IntegerAdd:
         return self.sources
 
 
-Layer = Product | Pointwise | Reduce | Windowed | Softmax | Rows | IntegerAdd
+@dataclass(frozen=True, kw_only=True)
+class Multiply:
+    """The product of two computed matrices, for each of a batch.
+
+    `batch`: (length, step in the first, step in the second) of each axis.
+    `rows`, `inner`, `columns`: (rows × inner) · (inner × columns).
+    """
+
+    name: str
+    sources: tuple[int, int]
+    target: int
+    batch: tuple[tuple[int, int, int], ...]
+    rows: int
+    inner: int
+    columns: int
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return self.sources
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """None: elements are read many times."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalize:
+    """Each slice with mean 0 and variance 1, then times `scale`, plus `shift`.
+
+    `outer`, `count`: how many slices there are, one after the other, and their length.
+    `scale`, `shift`: float32, one number for each element of a slice, or, where `by_slice`, for
+        each slice.
+    `epsilon`: is added to the variance.
+    """
+
+    name: str
+    source: int
+    target: int
+    outer: int
+    count: int
+    scale: np.ndarray
+    shift: np.ndarray
+    by_slice: bool
+    epsilon: float
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """The source: an element is written where it was read last."""
+        return (self.source,)
+
+
+Layer = Multiply | Normalize | Product | Pointwise | Reduce | Windowed | Softmax | Rows | IntegerAdd
 
 
 @dataclass(frozen=True, kw_only=True)

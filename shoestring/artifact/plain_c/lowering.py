@@ -9,12 +9,19 @@ from shoestring.artifact.plain_c.building import Building, Handler, OnGrid, floa
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import C_TYPES, Buffer, Network
 from shoestring.artifact.plain_c.moving import MOVING, same
+from shoestring.artifact.plain_c.normalizing import NORMALIZING
 from shoestring.artifact.plain_c.pointwise import POINTWISE
 from shoestring.artifact.plain_c.quantised import QUANTISED, grid_of_activations
 from shoestring.artifact.plain_c.reducing import REDUCING
 from shoestring.artifact.plain_c.traced import traced
 
-HANDLERS: dict[str, Handler] = {**POINTWISE, **MOVING, **REDUCING, **QUANTISED}
+HANDLERS: dict[str, Handler] = {
+    **POINTWISE,
+    **MOVING,
+    **REDUCING,
+    **QUANTISED,
+    **NORMALIZING,
+}
 
 
 def lowered(content: Content, axes: Mapping[str, int], *, integer_inputs: bool = False) -> Network:

@@ -58,6 +58,7 @@ TRUTHS = {
     "Greater": "{0} > {1}",
     "GreaterOrEqual": "{0} >= {1}",
     "Not": "!{0}",
+    "IsNaN": "{0} != {0}",
     "And": "{0} && {1}",
     "Or": "{0} || {1}",
     "Xor": "{0} != {1}",
@@ -143,7 +144,7 @@ def _terms(now: Building, step: Step) -> tuple[list[Term], list[int]]:
             raise NoPlainC(f"{step} has limits for integers, which C does not have")
         return [SPECIAL[step.operator](now, step)], values[:1]
     if step.operator in TRUTHS:
-        count = 1 if step.operator == "Not" else 2
+        count = 1 if step.operator in ("Not", "IsNaN") else 2
         text = f"(uint8_t)({TRUTHS[step.operator]})"
         return [Term(text=text, arguments=tuple(range(count)), kind="uint8_t")], values[:count]
     text, needs = SIMPLE[step.operator]

@@ -177,12 +177,39 @@ def reducing(drawn: Random, made: Made) -> str:
     return made.node(operator, "x", axes, keepdims=int(drawn.integers(0, 2)))
 
 
+def attention(drawn: Random, made: Made) -> str:
+    """Heads of attention over a few positions, between normalisations."""
+    heads, length, width = (int(n) for n in drawn.integers(1, 4, 3))
+    made.inputs["x"], made.types["x"] = (1, heads, length, width), "float32"
+    value = made.node(
+        "LayerNormalization",
+        "x",
+        drawn.normal(size=width),
+        drawn.normal(size=width),
+        epsilon=0.01,
+    )
+    turned = made.node("Transpose", value, perm=(0, 1, 3, 2))
+    scores = made.node("Softmax", made.node("MatMul", value, turned), axis=-1)
+    value = made.node("MatMul", scores, "x")
+    if drawn.random() < 0.5:
+        shared = made.node("Relu", made.node("Slice", "x", [0], [1], [1]))
+        value = made.node("MatMul", scores, shared)
+    return made.node(
+        "InstanceNormalization",
+        value,
+        drawn.normal(size=heads),
+        drawn.normal(size=heads),
+        epsilon=0.1,
+    )
+
+
 KINDS: dict[str, Callable[[Random, Made], str]] = {
     "convolution": convolution,
     "product": product,
     "pointwise": pointwise,
     "moving": moving,
     "reducing": reducing,
+    "attention": attention,
 }
 
 

@@ -27,16 +27,16 @@ def test_an_operator_without_c_is_named_with_its_place():
     ("operator", "inputs", "attributes", "said"),
     [
         ("Conv", ("x", np.ones((2, 3, 1, 1, 1))), {}, "3 axes"),
-        ("MatMul", ("x", "x"), {}, "is computed or has more than 2 axes"),
+        ("Gemm", (np.ones((3, 3)), "y"), {}, "is computed or has more than 2 axes"),
         ("MaxPool", ("x",), {"kernel_shape": (1, 1, 1)}, "pools 3 axes"),
         ("Pad", ("x", np.array([0, 0, 1, 1, 1] * 2)), {"mode": "reflect"}, "mode reflect"),
     ],
 )
 def test_what_an_operator_cannot_do_is_said(operator, inputs, attributes, said):
-    made = Made(x=(1, 3, 4, 4, 4))
-    made.node(operator, *inputs, **attributes, to="y")
+    made = Made(x=(1, 3, 4, 4, 4), y=(3, 3))
+    made.node(operator, *inputs, **attributes, to="z")
     with pytest.raises(NoPlainC, match=rf"{operator} \(node 0\).*{said}"):
-        export_c(made.content("y"))
+        export_c(made.content("z"))
 
 
 def test_shapes_that_vary_are_fixed_and_said():
