@@ -35,10 +35,10 @@ from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, load, read_model
 from shoestring.artifact.format.protobuf import onnx_bytes
+from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
 from shoestring.artifact.plain_c.export import export_c
 from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
-from shoestring.artifact.plain_c.targets import TARGETS
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
 from shoestring.kit import Supervised, from_shoe, restore, write
 from shoestring.models import ResNet20
