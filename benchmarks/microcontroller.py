@@ -33,7 +33,7 @@ import numpy as np
 from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS
 from rows import FILES, Rows, start
 
-from shoestring.artifact import Content, load, read_model
+from shoestring.artifact import Content, ShoeError, load, read_model
 from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
@@ -173,12 +173,16 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     """What one tool makes of a network, on every core."""
     inputs = case.inputs
     if tool in (*WEIGHTS, BYTES_IN):
-        written = export_c(
-            case.content,
-            name="model",
-            weights=WEIGHTS.get(tool, Coded()),
-            integer_inputs=tool == BYTES_IN,
-        )
+        try:
+            written = export_c(
+                case.content,
+                name="model",
+                weights=WEIGHTS.get(tool, Coded()),
+                integer_inputs=tool == BYTES_IN,
+            )
+        except ShoeError as error:
+            rows.add(subject, f"failed: {error}", 1, "")
+            return
         if tool == BYTES_IN:
             inputs = on_grid(written.text, inputs)
         path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
