@@ -120,7 +120,7 @@ class _Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str, bool], list[Prepared]] = {}
+        groups: dict[tuple[str, str, str, bool, bool], list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
@@ -156,6 +156,7 @@ class _Writer:
                 arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
                 arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
+                arguments += [] if layer.other is None else [self.buffer(layer.other)]
                 if not kernel.layers[0].flat:
                     place = self.memory.scratch.get(at)  # None: all weights are zero
                     arguments += ["0" if place is None else self.pointer(place, "void")]
@@ -220,12 +221,15 @@ def emitted(
     now = writer.functions
     if any(one.whole and one.layer.rescale is not None for one in writer.products.values()):
         now.needs.add("rescale")
+    if any(one.layer.added is not None for one in writer.products.values()):
+        now.needs.add("added")
     body = [writer.stream.text] if writer.stream else []
     for need, text in (
         ("rescale", rounding_text.RESCALE),
         ("nearest", rounding_text.NEAREST),
         ("limited", rounding_text.LIMITED),
         ("saturated", rounding_text.SATURATED),
+        ("added", rounding_text.ADDED),
     ):
         if need in now.needs:
             body.append(text.format(p=prefix))
