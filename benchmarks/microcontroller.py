@@ -33,12 +33,12 @@ import numpy as np
 from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS
 from rows import FILES, Rows, start
 
-from shoestring.artifact import Content, load, read_model
+from shoestring.artifact import Content, ShoeError, load, read_model
 from shoestring.artifact.format.protobuf import onnx_bytes
-from shoestring.artifact.plain_c.coded_weights import Coded
+from shoestring.artifact.plain_c.board.targets import TARGETS
+from shoestring.artifact.plain_c.coded_weights import Coded, encode
 from shoestring.artifact.plain_c.export import export_c
 from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
-from shoestring.artifact.plain_c.targets import TARGETS
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
 from shoestring.kit import Supervised, from_shoe, restore, write
 from shoestring.models import ResNet20
@@ -47,6 +47,13 @@ from shoestring.tasks import cifar10, digits, mnist
 
 EXAMPLES = {"resnet20": 500, "resnet20_int8": 500}
 """Examples of the test split that are scored; 1,000 of the networks that are not named."""
+RATED = (
+    *("lenet5_rate_5e-05", "lenet5_rate_3e-05", "lenet5_rate_1e-05"),
+    *("lenet300_rate_1.5e-05", "lenet300_rate_8e-06", "lenet300_rate_4e-06"),
+    *("lenet5_deep_compression", "lenet300_deep_compression"),
+    *("resnet20_rate_4e-06", "vgg_rate_4e-06", "vgg_rate_1e-06"),
+)
+"""The files whose weights are counted in both codings."""
 RUN = 1
 """How many of them the emulated cores run."""
 WEIGHTS: dict[str, WeightStorage] = dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True))
@@ -93,7 +100,36 @@ def main() -> None:
                 if rows.wanted(subject) and not rows.done(subject, None):
                     tool_rows(rows, case, subject, tool)
                     rows.add(subject, "done", 1, "")
+    for name in () if rows.quick else RATED:
+        weight_rows(rows, name)
     rows.close()
+
+
+def weight_rows(rows: Rows, name: str) -> None:
+    """The bytes of the weights of a file, as it codes them and as C does."""
+    subject = f"weights of {name}"
+    if not rows.wanted(subject) or rows.done(subject, None):
+        return
+    content = read_model(FILES / f"{name}.shoe")
+    assert isinstance(content, Content)
+    matrices, bits = [], 0.0
+    for packed in content.packed:
+        values = packed.tensor.array()
+        if (
+            values.ndim < 2
+            or values.dtype != np.float32
+            or not (packed.levels or packed.scales is not None)
+        ):
+            continue
+        levels = np.unique(values)
+        steps = np.searchsorted(levels, values) - np.searchsorted(levels, 0.0)
+        if packed.scales is not None:
+            steps = np.rint(values / packed.scales[0])
+        matrices.append(steps.reshape(len(values), -1).astype(np.int32))
+        bits += packed.model_bits
+    rows.add(subject, "weights in the file", bits / 8, "bytes")
+    rows.add(subject, "weights in C", len(encode(matrices).data), "bytes")
+    rows.add(subject, "done", 1, "")
 
 
 def case_of(name: str, folder: Path, examples: int) -> Case:
@@ -137,12 +173,16 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     """What one tool makes of a network, on every core."""
     inputs = case.inputs
     if tool in (*WEIGHTS, BYTES_IN):
-        written = export_c(
-            case.content,
-            name="model",
-            weights=WEIGHTS.get(tool, Coded()),
-            integer_inputs=tool == BYTES_IN,
-        )
+        try:
+            written = export_c(
+                case.content,
+                name="model",
+                weights=WEIGHTS.get(tool, Coded()),
+                integer_inputs=tool == BYTES_IN,
+            )
+        except ShoeError as error:
+            rows.add(subject, f"failed: {error}", 1, "")
+            return
         if tool == BYTES_IN:
             inputs = on_grid(written.text, inputs)
         path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"

@@ -55,6 +55,21 @@ def cores() -> str:
     return "\n".join(lines)
 
 
+def weights() -> str:
+    """The bytes of the weights of each file in its own coding and in that of the C file."""
+    found = results("microcontroller")
+    lines = ["| file | in the file | in C | |", "| --- | --- | --- | --- |"]
+    for subject in dict.fromkeys(row["subject"] for row in found):
+        one = metrics(found, subject)
+        if "weights in C" in one:
+            file, coded = one["weights in the file"], one["weights in C"]
+            lines.append(
+                f"| {subject.removeprefix('weights of ')} | {file:,.0f} | {coded:,.0f} | "
+                f"{100 * (coded / file - 1):+.1f} % |"
+            )
+    return "\n".join(lines)
+
+
 def _cells(one: dict[str, float]) -> str:
     """Flash, RAM, instructions and score on a Cortex-M3, or why there are none."""
     failed = [metric for metric in one if "failed: " in metric and "cortex-m3" in metric] or [

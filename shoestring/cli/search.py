@@ -268,7 +268,7 @@ def _limits(
 
     It imports no torch, so that a mistyped budget is reported at once.
     """
-    from shoestring.artifact.plain_c.targets import target_named
+    from shoestring.artifact.plain_c.board.targets import target_named
     from shoestring.core import Budget
     from shoestring.meters import Latency, default_meters, parse_runtime
 

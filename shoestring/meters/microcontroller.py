@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from shoestring.artifact import Content, ShoeError, read_model
+from shoestring.artifact.plain_c.board.targets import ToolError, target_named
 from shoestring.artifact.plain_c.coded_weights import Coded
 from shoestring.artifact.plain_c.export import CFile, export_c
 from shoestring.artifact.plain_c.firmware import Measured, measure, places, program_for
-from shoestring.artifact.plain_c.targets import ToolError, target_named
 from shoestring.artifact.plain_c.weight_source import WeightStorage
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Cost, Task

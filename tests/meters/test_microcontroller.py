@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from shoestring.artifact.plain_c.targets import TARGETS
+from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.weight_source import Decoded
 from shoestring.core import Budget, Cost
 from shoestring.meters import Flash, Instructions, Ram, Size, UnmeasuredWarning, default_meters

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from shoestring.artifact.plain_c.board.targets import BOARD, Target, ToolError, target_named
 from shoestring.artifact.plain_c.export import CFile
 from shoestring.artifact.plain_c.layers import BYTES
 from shoestring.artifact.plain_c.stack import deepest
-from shoestring.artifact.plain_c.targets import BOARD, Target, ToolError, target_named
 from shoestring.artifact.scratch import scratch_folder
 
 _SECONDS = 300  # that a compiler may take, or an emulator for each call

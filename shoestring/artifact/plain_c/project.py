@@ -13,11 +13,11 @@ import numpy as np
 
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.tensors import ELEMENTS
+from shoestring.artifact.plain_c.board.targets import BOARD
 from shoestring.artifact.plain_c.c_text import array, comment
 from shoestring.artifact.plain_c.emit import Port
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import CFile
-from shoestring.artifact.plain_c.targets import BOARD
 from shoestring.artifact.runtime.loaded import Loaded
 
 CASES = 10

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shoestring.artifact.plain_c import firmware, stack
+from shoestring.artifact.plain_c.board.targets import TARGETS, Target, ToolError, target_named
 from shoestring.artifact.plain_c.firmware import measure, program_of
-from shoestring.artifact.plain_c.targets import TARGETS, Target, ToolError, target_named
 
 AFFINE = """
 #include <math.h>

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-BOARD = Path(__file__).with_name("board")
-"""The folder of startup code, linker scripts and programs."""
+BOARD = Path(__file__).parent
+"""The folder of startup code, linker scripts and programs: this one."""
 ARM, RISCV = (
     "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
