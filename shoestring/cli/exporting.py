@@ -87,19 +87,16 @@ def export(
     from shoestring.artifact import by_entry, read_model
 
     for_c = target.suffix.lower() == ".c"
-    given = [
-        option
-        for option, is_given in (
-            ("--header", header),
-            ("--axis", bool(axis)),
-            ("--keep-inputs", keep_inputs),
-            ("--integer-inputs", integer_inputs),
-            ("--project", project is not None),
-        )
-        if is_given
-    ]
-    if given and not for_c:
-        raise ValueError(f"{', '.join(given)}: for C, whose file ends in .c, and {target} does not")
+    _check_for_c(
+        target,
+        {
+            "--header": header,
+            "--axis": bool(axis),
+            "--keep-inputs": keep_inputs,
+            "--integer-inputs": integer_inputs,
+            "--project": project is not None,
+        },
+    )
     if inputs is not None and project is None:
         raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
     contents = by_entry(read_model(file))
@@ -129,6 +126,15 @@ def export(
         else:
             _write_c(made, targets[name])
         _say(made)
+
+
+def _check_for_c(target: Path, given: Mapping[str, bool]) -> None:
+    """Raises ValueError where options for C are given for another file."""
+    options = [option for option, is_given in given.items() if is_given]
+    if options and target.suffix.lower() != ".c":
+        raise ValueError(
+            f"{', '.join(options)}: for C, whose file ends in .c, and {target} does not"
+        )
 
 
 def _targets(contents: Mapping[str, Content], target: Path) -> dict[str, Path]:
@@ -189,7 +195,8 @@ def _write_c(made: CFile, target: Path) -> None:
 def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> None:
     """Write a folder that builds."""
     from shoestring.artifact import save
-    from shoestring.artifact.plain_c.project import project, recorded
+    from shoestring.artifact.plain_c.project import project
+    from shoestring.artifact.plain_c.recording import recorded
 
     cases = recorded(content, made, None if inputs is None else _arrays(inputs))
     texts = project(made, cases)

@@ -120,7 +120,7 @@ class _Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str, bool], list[Prepared]] = {}
+        groups: dict[tuple[str, str, str, bool, bool], list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
@@ -156,6 +156,7 @@ class _Writer:
                 arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
                 arguments += [self.buffer(layer.source)]
                 arguments += [self.buffer(layer.target)]
+                arguments += [] if layer.other is None else [self.buffer(layer.other)]
                 if not kernel.layers[0].flat:
                     place = self.memory.scratch.get(at)  # None: all weights are zero
                     arguments += ["0" if place is None else self.pointer(place, "void")]
@@ -218,17 +219,7 @@ def emitted(
     codes = [kernel.text(product_text.function(kernel)) for kernel in kernels]
     calls = writer.calls(kernels)
     now = writer.functions
-    if any(one.whole and one.layer.rescale is not None for one in writer.products.values()):
-        now.needs.add("rescale")
-    body = [writer.stream.text] if writer.stream else []
-    for need, text in (
-        ("rescale", rounding_text.RESCALE),
-        ("nearest", rounding_text.NEAREST),
-        ("limited", rounding_text.LIMITED),
-        ("saturated", rounding_text.SATURATED),
-    ):
-        if need in now.needs:
-            body.append(text.format(p=prefix))
+    body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
     body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
     declarations = _declarations(writer)
     text = _limits(prefix, "\n".join(body))
@@ -255,6 +246,23 @@ def emitted(
         includes=tuple(includes),
         floats="float" in text.replace("float *", ""),
     )
+
+
+def _called(writer: _Writer) -> list[str]:
+    """The small functions that others call."""
+    needs, products = writer.functions.needs, writer.products.values()
+    if any(one.whole and one.layer.rescale is not None for one in products):
+        needs.add("rescale")
+    if any(one.layer.added is not None for one in products):
+        needs.add("added")
+    texts = (
+        ("rescale", rounding_text.RESCALE),
+        ("nearest", rounding_text.NEAREST),
+        ("limited", rounding_text.LIMITED),
+        ("saturated", rounding_text.SATURATED),
+        ("added", rounding_text.ADDED),
+    )
+    return [text.format(p=writer.prefix) for need, text in texts if need in needs]
 
 
 def _limits(prefix: str, text: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import array, comment, integer_kind
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.layers import Buffer, Product
+from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 
 _DENSE = 0.5
@@ -63,9 +63,10 @@ class Prepared:
         return neighbours and (self.direct or window.sums[1] == 1)
 
     @property
-    def family(self) -> tuple[str, str, str, bool]:
+    def family(self) -> tuple[str, str, str, bool, bool]:
         """What it shares a function with: the layers of the same types."""
-        return (self.source, self.target, self.offset_kind, self.flat)
+        added = self.layer.added is not None
+        return (self.source, self.target, self.offset_kind, self.flat, added)
 
     @property
     def scratch(self) -> int:
@@ -234,7 +235,27 @@ class Kernel:
         fields["per_row"] = int(mantissas.size > 1)
         fields["out_zero"] = layer.rescale.zero
         fields["low"], fields["high"] = int(layer.low), int(layer.high)
+        if layer.added is not None:
+            fields["sum"] = self._sum(layer.added, one.index)
         return fields
+
+    def _sum(self, added: IntegerAdd, index: int) -> str:
+        """C for the address of the constants of a sum."""
+        odd = "0"
+        if added.exceptions:
+            odd = f"{self.prefix}_odd_of_{index}"
+            rows = " ".join(f"{{{a}, {b}, {c}}}," for a, b, c in added.exceptions)
+            self.constants.append(f"static const int16_t {odd}[][3] = {{{rows}}};\n")
+        low = 0 if self.layers[0].target == "uint8_t" else -128
+        offset = added.offset - low * (1 << added.shift)
+        numbers = [added.first, added.second, offset, added.near, odd]
+        numbers += [added.shift, len(added.exceptions)]
+        name = f"{self.prefix}_sum_{index}"
+        self.constants.append(
+            f"static const struct {self.prefix}_sum {name} = "
+            f"{{{', '.join(str(one) for one in numbers)}}};\n"
+        )
+        return f"&{name}"
 
     def has(self, name: str, but: int | str) -> bool:
         """Whether a layer has another value of this field than `but`."""
@@ -276,6 +297,7 @@ class Kernel:
             "levels": "float",
             "mantissas": "uint32_t",
             "shifts": "uint8_t",
+            "sum": f"struct {self.prefix}_sum",
         }
         if name in pointers:
             return f"const {pointers[name]} *"

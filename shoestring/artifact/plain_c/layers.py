@@ -63,6 +63,8 @@ class Product:
     `low`, `high`: the limits of an element.
     `zero`: the integer of the input that stands for 0; None: the input is floats.
     `rescale`: None: the output is floats.
+    `added`, `other`: a sum of integers that is computed at once, of each element and of that in the
+        same place of the buffer `other`; its first factor is that of the element.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Product:
     high: float = np.inf
     zero: int | None = None
     rescale: Rescale | None = None
+    added: IntegerAdd | None = None
+    other: int | None = None
 
     @property
     def multiplications(self) -> int:
@@ -87,12 +91,12 @@ class Product:
     @property
     def reads(self) -> tuple[int, ...]:
         """The buffers that it reads."""
-        return (self.source,)
+        return (self.source,) if self.other is None else (self.source, self.other)
 
     @property
     def over(self) -> tuple[int, ...]:
         """The buffers that its target may take the place of while it runs."""
-        return ()
+        return () if self.other in (None, self.source) else (self.other,)
 
 
 @dataclass(frozen=True, kw_only=True)

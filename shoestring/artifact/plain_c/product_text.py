@@ -111,8 +111,8 @@ def _collect(kernel: Kernel) -> str:
         test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
         keep = (
             f"                    {test}{{\n"
-            f"                        tap_y[taps] = (uint8_t)(ky * {get('dilation_y')});\n"
-            f"                        tap_x[taps] = (uint8_t)(kx * {get('dilation_x')});\n"
+            f"                        tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
+            f"                        tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
             "                    }\n"
         )
     value = weight(kernel)
@@ -161,8 +161,8 @@ def _offsets(kernel: Kernel) -> str:
         test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
         keep = (
             f"                {test}{{\n"
-            f"                    tap_y[taps] = (uint8_t)(ky * {get('dilation_y')});\n"
-            f"                    tap_x[taps] = (uint8_t)(kx * {get('dilation_x')});\n"
+            f"                    tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
+            f"                    tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
             "                }\n"
         )
     plane = times(get("height"), get("width"))
@@ -186,11 +186,12 @@ def _layer(kernel: Kernel) -> str:
     first = kernel.layers[0]
     streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
     reader = f", struct {p}_reader *reader" if streams else ""
+    other = f"const {first.target} *other, " if first.layer.added is not None else ""
     windows = "py, px, " if kernel.has("padded", 0) else "window, "
     windows = windows if pools(kernel) else ""
     out = [
         f"static void {p}_{name}_run(@const {first.source} *in,",
-        f"    {first.target} *out, void *scratch{reader})",
+        f"    {first.target} *out, {other}void *scratch{reader})",
         "{",
         *_memory(kernel, streams, directs),
         f"    unsigned row, y, x, {windows}tap, taps = 0;",

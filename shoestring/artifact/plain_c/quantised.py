@@ -19,7 +19,7 @@ from shoestring.artifact.plain_c.building import (
 )
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.integer_add import integer_add
-from shoestring.artifact.plain_c.layers import Operand, Product, Reduce, Term
+from shoestring.artifact.plain_c.layers import IntegerAdd, Operand, Product, Reduce, Term
 from shoestring.artifact.plain_c.products import PRODUCTS, Following, fused_pool, started
 from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
@@ -220,7 +220,30 @@ def add(now: Building, step: Step) -> bool:
     if made is None:
         return False
     now.done.add(quantizer.index)
-    now.layers.append(replace(made, target=now.target(quantizer.outputs[0], quantizer)))
+    target = now.target(quantizer.outputs[0], quantizer)
+    if not _added_at_once(now, step, made, target):
+        now.layers.append(replace(made, target=target))
+    return True
+
+
+def _added_at_once(now: Building, step: Step, made: IntegerAdd, target: int) -> bool:
+    """Let the convolution right before a sum compute it too, so that its output is not stored."""
+    last = now.layers[-1] if now.layers else None
+    if not isinstance(last, Product) or last.rescale is None or last.added is not None:
+        return False
+    window = last.window
+    if last.target not in made.sources or window.position_step != 1 or window.sums[0] == 1:
+        return False
+    place = made.sources.index(last.target)
+    other = made.sources[1 - place]
+    held = [value for value, buffer in now.holds.items() if buffer == last.target]
+    alone = len(held) == 1 and now.graph.reader(held[0]) is not None
+    if not alone or now.graph.reader(step.inputs[place] or 0) is not step or other == last.target:
+        return False
+    if place:
+        turned = tuple((two, one, change) for one, two, change in made.exceptions)
+        made = replace(made, first=made.second, second=made.first, exceptions=turned)
+    now.layers[-1] = replace(last, target=target, other=other, added=made)
     return True
 
 

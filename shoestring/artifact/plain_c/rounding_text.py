@@ -70,3 +70,28 @@ static int32_t {p}_saturated(int32_t number, int32_t low, int32_t high)
     return number < low ? low : number > high ? high : number;
 }}
 """
+ADDED = """\
+/* The sum of two integers on a grid of its own, as ONNX Runtime rounds it. */
+struct {p}_sum {{
+    int32_t first, second, offset, near;
+    const int16_t (*odd)[3]; /* pairs whose sums are so near to a half that floats round aside */
+    uint8_t shift, odds;
+}};
+
+static int32_t {p}_added(int32_t a, int32_t b, const struct {p}_sum *by)
+{{
+    int32_t sum = a * by->first + b * by->second + by->offset;
+    int32_t element = sum < 0 ? 0 : sum >> by->shift;
+    element = element > 255 ? 255 : element;
+    if ((((uint32_t)sum + (uint32_t)by->near) & (((uint32_t)1 << by->shift) - 1))
+        <= 2 * (uint32_t)by->near) {{
+        unsigned i;
+        for (i = 0; i < by->odds; i++) {{
+            if (by->odd[i][0] == a && by->odd[i][1] == b) {{
+                element += by->odd[i][2];
+            }}
+        }}
+    }}
+    return element;
+}}
+"""

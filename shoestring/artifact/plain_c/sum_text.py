@@ -170,6 +170,18 @@ def scaled(kernel: Kernel) -> list[str]:
     return [f"if ({get('factors')}) {{", f"    {line}", f"}}{rest[0]}", *rest[1:]]
 
 
+def _whole_element(kernel: Kernel, to: str) -> list[str]:
+    """From the rescaled sum to the element: within limits, and added to another one."""
+    get, first = kernel.get, kernel.layers[0]
+    low, high = get("low"), get("high")
+    limited = f"element < {low} ? {low} : element > {high} ? {high} : element"
+    if first.layer.added is None:
+        return [f"    {to} = ({first.target})({limited});"]
+    call = f"{kernel.prefix}_added({limited}, *other++, {get('sum')})"
+    back = " - 128" if first.target == "int8_t" else ""
+    return [f"    {to} = ({first.target})({call}{back});"]
+
+
 def _limited(kernel: Kernel, number: str) -> list[str]:
     """C that keeps a float within the limits of the layer."""
     get = kernel.get
@@ -201,14 +213,12 @@ def finish(kernel: Kernel, number: str) -> list[str]:
         else:
             lines = [f"{to} = {value};"]
     elif first.whole:
-        low, high = get("low"), get("high")
         zero = f" + {get('out_zero')}" if kernel.has("out_zero", 0) else ""
         lines = [
             "{",
             f"    int32_t element = {p}_rescale({number}, {get('mantissas')}[{row}], "
             f"{get('shifts')}[{row}]){zero};",
-            f"    {to} = ({first.target})(element < {low} ? {low}",
-            f"        : element > {high} ? {high} : element);",
+            *_whole_element(kernel, to),
             "}",
         ]
     else:

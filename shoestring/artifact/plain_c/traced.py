@@ -20,6 +20,7 @@ from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.runtime.folding import fold_transposes
 from shoestring.artifact.runtime.session import first_line, session
+from shoestring.artifact.wire import ShoeError
 
 MOST_VALUES = 1 << 22
 """The most elements of an input, with its axes fixed."""
@@ -101,6 +102,8 @@ def traced(content: Content, axes: Mapping[str, int]) -> Traced:
     whole, numbers = _exposed(replace(graph, inputs=inputs))
     try:
         found = session(whole, tensors, 1, parts=1).run(None, feeds)
+    except ShoeError:
+        raise
     except Exception as error:  # its errors have no common class
         raise NoPlainC(
             f"the graph does not run with {_said(lengths) or 'its shapes'}: {first_line(error)}"
