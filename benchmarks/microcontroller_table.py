@@ -21,7 +21,7 @@ BYTES_IN = "ours, coded, bytes in"
 
 
 def microcontroller() -> str:
-    """A table for a Cortex-M3: a row for each network and tool."""
+    """A table for a Cortex-M3: a row for each network and each tool that could be measured."""
     found = results("microcontroller")
     lines = [
         "| network | tool | flash, bytes | RAM, bytes | instructions, emulated | score % |",
@@ -34,8 +34,9 @@ def microcontroller() -> str:
             if row["subject"].startswith(f"{name} / ")
         )
         for tool in tools:
-            if tool != "file":
-                lines.append(f"| {title} | {tool} | {_cells(metrics(found, f'{name} / {tool}'))} |")
+            cells = _cells(metrics(found, f"{name} / {tool}"))
+            if cells:
+                lines.append(f"| {title} | {tool} | {cells} |")
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
@@ -71,14 +72,13 @@ def weights() -> str:
 
 
 def _cells(one: dict[str, float]) -> str:
-    """Flash, RAM, instructions and score on a Cortex-M3, or why there are none."""
-    failed = [metric for metric in one if "failed: " in metric and "cortex-m3" in metric] or [
-        metric for metric in one if metric.startswith("failed: ")
-    ]
-    if failed:
-        return f"{failed[0].partition('failed: ')[2]} | | | "
+    """Flash, RAM, instructions and score on a Cortex-M3; "" where there are none."""
+    if "model" in one:  # of TFLite Micro
+        return (
+            f"over {one['model']:,.0f}: the model | {one['arena, pointers of 8 bytes']:,.0f}: the "
+            f"arena, with pointers of 8 bytes | | {one['score']:.2f}"
+        )
     if "cortex-m3: flash" not in one:
-        told = "; ".join(f"{name}: {value:,.0f} bytes" for name, value in one.items())
-        return f"{told.replace('done: 1 bytes', '').strip('; ')} | | | "
+        return ""
     parts = [f"{one[f'cortex-m3: {what}']:,.0f}" for what in ("flash", "RAM", "instructions")]
     return " | ".join([*parts, f"{one['score']:.2f}"])
