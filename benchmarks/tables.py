@@ -17,6 +17,7 @@ from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
+from microcontroller_table import cores, microcontroller, weights
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -268,6 +269,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "xnor-kernels": kernels,
     "xnor-recipe": xnor_recipe,
     "xnor-latency": latency,
+    "microcontroller": microcontroller,
+    "microcontroller-cores": cores,
+    "microcontroller-weights": weights,
     **recipe_tables(),
 }
 CHARTS = {ROOT / "docs" / "rate.svg": chart, ROOT / "docs" / "front.svg": picture}

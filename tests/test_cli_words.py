@@ -157,6 +157,7 @@ def test_a_pack_of_onnx_that_is_interrupted_says_what_is_there(folder):
         (("compress", "mine.py:slwo"), "mine.py has no function 'slwo'; did you mean slow?"),
         (("compress", "mien.py:slow"), "there is no file mien.py; did you mean mine.py?"),
         (("compress", "--runtime", "openvno"), "(openvino?)"),
+        (("compress", "--target", "cortex-m33"), "(did you mean cortex-m3?)"),
         (("compress", "mine.py:network"), "must return (trained model, task), and returned int"),
     ],
 )

@@ -16,7 +16,8 @@ from shoestring.artifact.errors import missing
 from shoestring.cli.demo import demo
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
-from shoestring.cli.files import export, inspect, run
+from shoestring.cli.exporting import export
+from shoestring.cli.files import inspect, run
 from shoestring.cli.layers import sensitivity
 from shoestring.cli.packing import pack, unpack
 from shoestring.cli.recipes import recipe, recipes

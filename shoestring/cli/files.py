@@ -1,4 +1,4 @@
-"""The commands for files: inspect, export and run."""
+"""The commands for files: inspect and run."""
 
 from __future__ import annotations
 
@@ -51,32 +51,6 @@ def inspect(
     for line in lines:
         print(f"{line.bytes:>12,}  {plainly(line.name):<24} {line.about}")
     print(f"{len(data):>12,}  the whole file")
-
-
-def export(
-    file: File,
-    onnx: Annotated[Path, typer.Argument(help="the ONNX file to write", show_default=False)],
-    entry: Entry = None,
-) -> None:
-    """Write a file as plain ONNX, which any ONNX runtime takes.
-
-    Of a file with several entries, NAME.ENTRY.onnx for each.
-    """
-    from shoestring.artifact import by_entry, read_model, save
-    from shoestring.artifact.format.protobuf import onnx_bytes
-    from shoestring.artifact.runtime.folding import fold_transposes
-
-    contents = by_entry(read_model(file))
-    if entry is not None:
-        contents = {"": contents[named(file, entry, contents)]}
-    targets = {
-        name: onnx.with_suffix(f".{name}{onnx.suffix}") if name else onnx for name in contents
-    }
-    writing(*targets.values())
-    for name, content in contents.items():
-        data = onnx_bytes(*fold_transposes(content.graph, content.tensors))
-        save(targets[name], data)
-        print(f"{targets[name]}: {len(data):,} bytes")
 
 
 def run(

@@ -65,6 +65,14 @@ RuntimeName = Annotated[
         "with :all-threads",
     ),
 ]
+TargetName = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        help="the microcontroller on which flash, RAM and instructions are measured: "
+        "cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32 or, for flash alone, host",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="for everything random")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="print JSON: a line for each event, the last one the report")
@@ -103,6 +111,7 @@ def compress(
     budget: Limits = None,
     minutes: Minutes = None,
     runtime: RuntimeName = "onnxruntime",
+    target: TargetName = "cortex-m3",
     inputs: Inputs = None,
     same: SameOption = None,
     out: Out = None,
@@ -125,7 +134,7 @@ def compress(
     interrupted (the best file so far is kept).
     """
     machine, machines = _part(part, storage)
-    limits, meters, timed = _limits(source, budget, runtime)
+    limits, meters, timed = _limits(source, budget, runtime, target)
     say, tell = _printers(as_json, quiet or bool(worker))
     say(f"loading {source or 'the demo'}")  # and torch, which takes seconds
     from shoestring.core import Ledger
@@ -181,6 +190,7 @@ def forecast(
     budget: Limits = None,
     minutes: Minutes = None,
     runtime: RuntimeName = "onnxruntime",
+    target: TargetName = "cortex-m3",
     inputs: Inputs = None,
     same: SameOption = None,
     seed: Seed = 0,
@@ -190,7 +200,7 @@ def forecast(
 
     It prints bytes, milliseconds, minutes, and the chance that the budget is kept.
     """
-    limits, meters, _ = _limits(source, budget, runtime)
+    limits, meters, _ = _limits(source, budget, runtime, target)
     from shoestring.plan import forecast as predict
 
     _, build = _job(source, seed, inputs, same)
@@ -253,18 +263,22 @@ def frontier(
         print(f"{svg}: the frontier, drawn")
 
 
-def _limits(source: str | None, budget: str | None, runtime: str) -> tuple[Any, Any, Any]:
+def _limits(
+    source: str | None, budget: str | None, runtime: str, target: str
+) -> tuple[Any, Any, Any]:
     """The budget, its meters, and the meter of latency.
 
     It imports no torch, so that a mistyped budget is reported at once.
     """
+    from shoestring.artifact.plain_c.board.targets import target_named
     from shoestring.core import Budget
     from shoestring.meters import Latency, default_meters, parse_runtime
 
     text = budget if budget is not None else DEMO if source is None else ""
     limits = Budget.parse(text) if text.strip() else Budget()
     platform = parse_runtime(runtime)
-    meters = default_meters(limits)
+    target_named(target)  # a mistyped one is reported whatever is limited
+    meters = default_meters(limits, target)
     timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
     return limits, [timed if isinstance(one, Latency) else one for one in meters], timed
 

@@ -51,6 +51,8 @@ class Budget:
     `latency`: in milliseconds a run.
     `operations`: per example.
     `energy`: in joules a run.
+    `flash`, `ram`: in bytes, on the microcontroller that the meters have as their target.
+    `instructions`: of a run there, emulated.
 
     Of getting a model:
 
@@ -74,6 +76,9 @@ class Budget:
     operations: float | Share | None = None
     memory: float | Share | None = None
     energy: float | Share | None = None
+    flash: float | Share | None = None
+    ram: float | Share | None = None
+    instructions: float | Share | None = None
     labels: float | None = None
     time: float | None = None
     person_time: float | None = None

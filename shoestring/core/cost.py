@@ -30,6 +30,9 @@ class Cost:
     `operations`: per example; a multiply and an add are two.
     `memory_bytes`: peak memory of a run.
     `joules`: energy of a run.
+    `flash_bytes`: code and constants of its C file on a microcontroller.
+    `ram_bytes`: variables and stack of its C file there.
+    `instructions`: of a run there, as an emulator counts them; they are no clock cycles.
     """
 
     labels: int | None = None
@@ -45,6 +48,9 @@ class Cost:
     operations: int | None = None
     memory_bytes: int | None = None
     joules: float | None = None
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
+    instructions: float | None = None
 
     def __or__(self, other: Cost) -> Cost:
         """Both measurements together; where both measured a resource, `other` counts."""

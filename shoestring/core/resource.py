@@ -67,6 +67,27 @@ RESOURCES: tuple[Resource, ...] = (
         limit="energy", field="joules", units=_ENERGY, unit="J", about="joules a run", noisy=True
     ),
     Resource(
+        limit="flash",
+        field="flash_bytes",
+        units=_BYTES,
+        unit="B",
+        about="bytes of flash on a microcontroller",
+    ),
+    Resource(
+        limit="ram",
+        field="ram_bytes",
+        units=_BYTES,
+        unit="B",
+        about="bytes of RAM on a microcontroller",
+    ),
+    Resource(
+        limit="instructions",
+        field="instructions",
+        units=_PLAIN,
+        unit="",
+        about="emulated instructions a run on a microcontroller",
+    ),
+    Resource(
         limit="labels", field="labels", units=_PLAIN, unit="", about="labels bought", getting=True
     ),
     Resource(
@@ -128,7 +149,7 @@ LIMITED: dict[str, Resource] = {one.limit: one for one in RESOURCES if one.limit
 
 
 def units_in_words(*, getting: bool) -> str:
-    """The limits with their units, such as "size and memory (B, KB), latency (us, ms)".
+    """The limits with their units, such as "size, memory and ram (B, KB), latency (us, ms)".
 
     `getting`: limits on costs of getting a model, or else on costs of having it.
     """
@@ -136,4 +157,8 @@ def units_in_words(*, getting: bool) -> str:
     for name, resource in LIMITED.items():
         if resource.getting == getting:
             groups.setdefault(", ".join(filter(None, resource.units)), []).append(name)
-    return ", ".join(f"{' and '.join(names)} ({units})" for units, names in groups.items())
+    return ", ".join(f"{_listed(names)} ({units})" for units, names in groups.items())
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

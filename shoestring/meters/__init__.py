@@ -9,6 +9,7 @@ from shoestring.meters.energy import Energy
 from shoestring.meters.interleaved import Ratio, Timing, in_turn, ratio
 from shoestring.meters.latency import Latency, alternate
 from shoestring.meters.memory import Memory
+from shoestring.meters.microcontroller import CORTEX_M3, Flash, Instructions, Ram
 from shoestring.meters.operations import Operations, UnmeasuredWarning
 from shoestring.meters.platform import Platform, parse_runtime
 from shoestring.meters.remote import Remote, RemoteError
@@ -16,10 +17,13 @@ from shoestring.meters.size import Size
 
 __all__ = [
     "Energy",
+    "Flash",
+    "Instructions",
     "Latency",
     "Memory",
     "Operations",
     "Platform",
+    "Ram",
     "Ratio",
     "Remote",
     "RemoteError",
@@ -34,8 +38,10 @@ __all__ = [
 ]
 
 
-def default_meters(budget: Budget) -> list[Gauge]:
+def default_meters(budget: Budget, target: str = CORTEX_M3) -> list[Gauge]:
     """The meters, with default settings, for the resources that the budget limits.
+
+    `target`: the microcontroller on which flash, RAM and instructions are measured.
 
     A limited resource that no meter reads (time, labels) gets none.
     """
@@ -43,4 +49,8 @@ def default_meters(budget: Budget) -> list[Gauge]:
         limited.field for name, limited in LIMITED.items() if getattr(budget, name) is not None
     }
     meters: list[Gauge] = [Size(), Latency(), Operations(), Memory(), Energy()]
-    return [meter for meter in meters if meter.measures in wanted]
+    boards = (Flash, Ram, Instructions)
+    return [
+        *(meter for meter in meters if meter.measures in wanted),
+        *(kind(target=target) for kind in boards if kind.measures in wanted),
+    ]

@@ -34,7 +34,7 @@ from shoestring.plan.frontier import undominated
 from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
-from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_time_of
+from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_time_of, read_by
 from shoestring.quantize import PostTraining
 
 _CATCHING_UP = 20.0
@@ -256,7 +256,7 @@ class Experiments:
 
     def _in_own_time(self, trial: Trial) -> Trial:
         """The trial as amended, with milliseconds in units of this process."""
-        amended = self._amended.get(trial.key, trial)
+        amended = read_by(self._amended.get(trial.key, trial), self.meters)
         return in_time_of(amended, self.weighing.timer, self.original.cost.milliseconds)
 
     def _keep(self, trial: Trial) -> None:

@@ -15,7 +15,7 @@ from shoestring.plan.arms import MARGIN, shares_of_smaller, speed_limits
 from shoestring.plan.clock import duration
 from shoestring.plan.rounds import SHRINK
 from shoestring.plan.search import FIRST_SECONDS, FIRST_SHARE, Search
-from shoestring.plan.verdict import limit_of, wants_smaller
+from shoestring.plan.verdict import is_large, limit_of, wants_smaller
 
 # Rules of thumb, from the networks of docs/rate.md and the reference jobs.
 _BITS = 0.35
@@ -107,7 +107,7 @@ def forecast_of(search: Search) -> Forecast:
         size = Range(middle=least, low=least / spread, high=least * spread)
         chance = 0.97 if fits else 0.7
     else:
-        now, limit = float(best.cost.bytes or 1), limit_of(budget, "size")
+        now, limit = float(best.cost.bytes or 1), search.standing.most_bytes
         # A training for bytes ends at those that it is given, whatever the score.
         size = _around(now if limit is None or now <= limit else MARGIN * limit, 0.08)
         chance = _chance(search, _floor(search, steps))
@@ -165,12 +165,13 @@ def _chance(search: Search, floor: float) -> float | None:
     standing = search.standing
     budget, best, base = standing.budget, standing.best, standing.experiments.base
     assert best is not None
-    broken = standing.verdict(best).broken
+    verdict, most = standing.verdict(best), standing.most_bytes
+    broken = verdict.broken
     if set(broken) & (set(speed_limits(budget)) - {"latency"}):
         return None
     chance = 0.3 if any(map(is_of_score, broken)) else 0.9
-    if "size" in broken:
-        chance *= _normal((math.log(broken["size"][1]) - math.log(floor)) / _SPREAD)
+    if is_large(verdict) and most is not None:
+        chance *= _normal((math.log(most) - math.log(floor)) / _SPREAD)
     if "latency" in broken and best.cost.milliseconds is not None:
         fastest = _trained_fastest(search) or _FASTER * best.cost.milliseconds
         chance *= _normal((math.log(broken["latency"][1]) - math.log(fastest)) / _FASTER_SPREAD)

@@ -140,6 +140,14 @@ class Job:
 
     def _limits(self) -> Budget:
         """The budget in numbers; without one, the drop that the named point "tiny" may have."""
+        for name, resource in HAVING.items():
+            limited = getattr(self.budget, name) is not None
+            if limited and getattr(self.experiments.original.cost, resource.field) is None:
+                why = "; ".join(self.experiments.weighing.unmeasured) or "its meter gave nothing"
+                raise BudgetError(
+                    f"the budget limits {name}, and it was not measured of the model that came in: "
+                    f"{why}. Leave {name} out of the budget, or change what is named"
+                )
         limits = replace(self.budget, time=None).against(
             self.experiments.came_in, self.experiments.scores
         )

@@ -36,6 +36,13 @@ from shoestring.plan.weighing import NOT_REACHED
 TIME_SLACK = 1.1
 """Times the limit on time beyond which the report says that it was not kept."""
 
+ON_A_MICROCONTROLLER = {
+    "flash_bytes": "bytes of flash",
+    "ram_bytes": "bytes of RAM",
+    "instructions": "instructions a run",
+}
+"""The fields of a Cost for a microcontroller, in the words of the report."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -137,6 +144,7 @@ class Report:
             "  ratio "
             f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
             f"({self.speed.low:.2f} to {self.speed.high:.2f})",
+            *self._on_the_microcontroller(),
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
             "",
@@ -157,6 +165,16 @@ class Report:
             f"`{_command()} report {shlex.quote(str(outcome.file))}` shows all of this as a page",
         ]
         return "\n".join(lines)
+
+    def _on_the_microcontroller(self) -> list[str]:
+        """The lines of flash, RAM and instructions, where a budget limits them."""
+        before, after = self.outcome.trials[0].cost.measured(), self.outcome.trial.cost.measured()
+        return [
+            f"{what:24}{before[name]:>12,.0f}{after[name]:>12,.0f}   "
+            f"{before[name] / after[name]:.1f} times fewer"
+            for name, what in ON_A_MICROCONTROLLER.items()
+            if name in before and after.get(name)
+        ]
 
     def _by_name(self) -> list[str]:
         """Two lines for each score by name: of the test split and of the validation split."""

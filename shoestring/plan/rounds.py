@@ -85,7 +85,7 @@ class Rounds:
     def _large(self) -> bool:
         """Whether files must have fewer bytes than the model that came in."""
         size = self.experiments.original.cost.bytes or 0
-        return wants_smaller(self.budget) or size > (limit_of(self.budget, "size") or math.inf)
+        return wants_smaller(self.budget) or size > (self.standing.most_bytes or math.inf)
 
     def _look_at_structure(self) -> None:
         """Find the trained moves that make no file faster; they are `useless` from then on.
@@ -161,7 +161,7 @@ class Rounds:
 
         For budgets that limit a resource of having a model.
         """
-        size = limit_of(self.budget, "size")
+        size = self.standing.most_bytes
         # Where bytes are limited, the best is aimed once more afterwards.
         last = LAST if size is None else ROUNDS[-1]
         target = None if size is None else MARGIN * size
@@ -198,7 +198,7 @@ class Rounds:
 
     def _once_more(self, arm: Arm) -> None:
         """Train the best kind of chain again while time is left, aimed at all the bytes allowed."""
-        size = limit_of(self.budget, "size")
+        size = self.standing.most_bytes
         for _ in range(MOST_MORE):
             known = len(self.experiments.study.trials())
             if (
@@ -222,7 +222,7 @@ class Rounds:
         The next training of its kind is aimed better, so a chain with a better score must not be
         dropped for a few bytes too many.
         """
-        size, reached = limit_of(self.budget, "size"), trial.cost.bytes
+        size, reached = self.standing.most_bytes, trial.cost.bytes
         if (
             size is None
             or reached is None
@@ -230,7 +230,10 @@ class Rounds:
             or not any(move.aims for move in arm.moves)
         ):
             return trial
-        return replace(trial, cost=replace(trial.cost, bytes=int(size)))
+        cost, flash = replace(trial.cost, bytes=int(size)), limit_of(self.budget, "flash")
+        if flash is not None and cost.flash_bytes is not None:
+            cost = replace(cost, flash_bytes=min(cost.flash_bytes, int(flash)))
+        return replace(trial, cost=cost)
 
     def _near(self, trial: Trial, best: Trial) -> bool:
         """Whether longer training might bring a trial ahead of the best of its round."""

@@ -11,7 +11,10 @@ from shoestring.core.budget import scores_limited
 from shoestring.kit import Trial
 from shoestring.plan.clock import Clock, duration
 from shoestring.plan.experiments import Experiments
-from shoestring.plan.verdict import Verdict, better, judge, wants_smaller
+from shoestring.plan.verdict import Verdict, better, judge, limit_of, wants_smaller
+
+LEAST_SHARE = 0.25
+"""The least share of a limit on flash that a file is aimed at, however much the code takes."""
 
 
 @dataclass
@@ -44,6 +47,24 @@ class Standing:
     def fits(self, trial: Trial | None) -> bool:
         """Whether a trial keeps every limit."""
         return trial is not None and self.verdict(trial).fits
+
+    @property
+    def most_bytes(self) -> float | None:
+        """The bytes that a file may have by the limits on size and flash; None for any.
+
+        The code of a network takes flash too: as much as the least that a trial had beyond the
+        bytes of its file.
+        """
+        size, flash = limit_of(self.budget, "size"), limit_of(self.budget, "flash")
+        if flash is None:
+            return size
+        code = [
+            trial.cost.flash_bytes - trial.cost.bytes
+            for trial in self.seen.values()
+            if trial.cost.flash_bytes is not None and trial.cost.bytes is not None
+        ]
+        least = max(flash - max(min(code, default=0), 0), LEAST_SHARE * flash)
+        return least if size is None else min(size, least)
 
     @property
     def nothing_to_gain(self) -> bool:
@@ -99,6 +120,10 @@ class Standing:
         )
         if trial.cost.milliseconds is not None:
             text += f", {trial.cost.milliseconds:.3g} ms"
+        if trial.cost.flash_bytes is not None:
+            text += f", {trial.cost.flash_bytes:,} bytes of flash"
+        if trial.cost.ram_bytes is not None:
+            text += f", {trial.cost.ram_bytes:,} bytes of RAM"
         for name in scores_limited(self.budget):
             if name in trial.scores:
                 text += f", {name} {trial.scores[name]:.4f}"

@@ -16,7 +16,7 @@ from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Move, moves
 from shoestring.plan.proposal import Proposal
 from shoestring.plan.standing import Standing
-from shoestring.plan.verdict import limit_of, wants_smaller
+from shoestring.plan.verdict import BYTES, is_large, limit_of, wants_smaller
 from shoestring.quantize import PostTraining
 
 POLISH = (0.35, 0.6)
@@ -138,7 +138,7 @@ class Untrained:
         if dial > known:
             return self._is_lost(trial)
         enough = wants_smaller(self.budget) and self.standing.fits(trial)
-        return enough or "size" in self.standing.verdict(trial).broken
+        return enough or is_large(self.standing.verdict(trial))
 
     def _how_early(self, move: Move) -> tuple[int, int]:
         """A key by which moves are tried; larger is earlier.
@@ -163,7 +163,7 @@ class Untrained:
 
     def _dials(self) -> Sequence[float]:
         """The dials in the order in which they are tried: 0 first where bytes do not count."""
-        if wants_smaller(self.budget) or limit_of(self.budget, "size") is not None:
+        if wants_smaller(self.budget) or self.standing.most_bytes is not None:
             return UNTRAINED_DIALS
         return sorted(UNTRAINED_DIALS, key=lambda dial: dial > 0)
 
@@ -195,7 +195,7 @@ class Untrained:
             broken = {
                 dial: set(self.standing.verdict(trial).broken) for dial, trial in self._seen(move)
             }
-            large = [dial for dial, limits in broken.items() if limits == {"size"}]
+            large = [dial for dial, limits in broken.items() if limits and limits <= {*BYTES}]
             poor = [
                 dial for dial, limits in broken.items() if limits and all(map(_is_of_loss, limits))
             ]
@@ -293,7 +293,7 @@ class Untrained:
         best = self.standing.best
         if best is None or best.technique not in self._proposals:
             return
-        large = "size" in self.standing.verdict(best).broken
+        large = is_large(self.standing.verdict(best))
         if not (large or wants_smaller(self.budget)):
             return
         before = self._proposals[best.technique]

@@ -13,6 +13,8 @@ from shoestring.kit import Trial
 
 HAVING = {name: resource for name, resource in LIMITED.items() if not resource.getting}
 """By name of the limit: the resources of having a model that a budget can limit."""
+BYTES = ("size", "flash")
+"""Limits that fewer bytes of weights help to keep."""
 _POINT = 0.05
 """What a hundredth of the score is worth, as excess over a limit that is broken (a logarithm)."""
 _MOST_POINTS = 2.0
@@ -91,6 +93,11 @@ def judge(budget: Budget, trial: Trial, base: float) -> Verdict:
 def _ratio(value: float | None, limit: float) -> float:
     """The logarithm of value divided by limit; infinity where nobody measured the value."""
     return math.inf if value is None or limit <= 0 else math.log(max(value, 1e-12) / limit)
+
+
+def is_large(verdict: Verdict) -> bool:
+    """Whether a limit that fewer bytes of weights help to keep is broken."""
+    return not verdict.broken.keys().isdisjoint(BYTES)
 
 
 def wants_smaller(budget: Budget) -> bool:

@@ -14,10 +14,10 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Cost, Meter, Task
+from shoestring.core import Cost, Gauge, Meter, Task
 from shoestring.core.ledger import machine
 from shoestring.kit import ShortfallWarning, SkippedWarning, Trial, check_finite, export, pack
-from shoestring.meters import Latency, RemoteError
+from shoestring.meters import Latency, RemoteError, UnmeasuredWarning
 from shoestring.meters.interleaved import SECONDS
 from shoestring.plan.judge import Judge
 from shoestring.plan.relative_latency import RelativeLatency, relative_latency
@@ -25,6 +25,8 @@ from shoestring.plan.same_graph import file_of, signature_of
 
 _TIMED_BY, _UNIT = "timed by", "milliseconds of the original"
 """Keys among the versions of a trial: how its milliseconds were measured, and their unit."""
+_READ_BY = "read by: "
+"""The start of a key among the versions of a trial, before a field of its cost: which meter."""
 NOT_REACHED = "not reached: "
 """The start of a note of what a technique was asked for and did not reach.
 
@@ -54,6 +56,8 @@ class Weighing:
     bytes: int = field(init=False)
     sha256: str = field(init=False)
     reference: Path = field(init=False)
+    unmeasured: list[str] = field(init=False, default_factory=list)
+    """Why meters did not measure the original."""
 
     def __post_init__(self) -> None:
         check_finite(self.model)
@@ -72,7 +76,16 @@ class Weighing:
 
     def original(self) -> Cost:
         """The cost of having the original: its bytes, its milliseconds and other readings."""
-        cost = self._read(self.reference) | Cost(bytes=self.bytes)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            cost = Cost()
+            for _, reading in self._readings(self.reference):
+                cost |= reading
+            cost |= Cost(bytes=self.bytes)
+        for one in caught:
+            if issubclass(one.category, UnmeasuredWarning):
+                self.unmeasured.append(str(one.message))
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         timed = self.relative_latency(self.reference)
         return cost if timed is None else cost | Cost(milliseconds=timed.milliseconds)
 
@@ -103,7 +116,11 @@ class Weighing:
 
     def read(self, trial: Trial, file: Path, milliseconds: float | None) -> Trial:
         """The trial with the readings of the meters."""
-        return self.timed(replace(trial, cost=trial.cost | self._read(file)), file, milliseconds)
+        cost, versions = trial.cost, dict(trial.versions)
+        for meter, reading in self._readings(file):
+            cost |= reading
+            versions |= {_READ_BY + name: repr(meter) for name in reading.measured()}
+        return self.timed(replace(trial, cost=cost, versions=versions), file, milliseconds)
 
     def timed(
         self, trial: Trial, file: Path, milliseconds: float | None, seconds: float | None = None
@@ -132,13 +149,21 @@ class Weighing:
         """
         return "" if self.latency is None else f"{self.latency!r} {machine()}"
 
-    def _read(self, file: Path) -> Cost:
-        """The readings of all meters but the latency meter."""
-        cost = Cost()
+    def _readings(self, file: Path) -> Iterator[tuple[Meter, Cost]]:
+        """The meters, without the latency meter, with their readings."""
         for meter in self.meters:
             if not isinstance(meter, Latency):
-                cost |= meter(file, self.task)
-        return cost
+                yield meter, meter(file, self.task)
+
+
+def read_by(trial: Trial, meters: Sequence[Gauge]) -> Trial:
+    """A trial without the readings of meters with other settings, such as another target."""
+    others = [
+        one.measures
+        for one in meters
+        if trial.versions.get(_READ_BY + one.measures, repr(one)) != repr(one)
+    ]
+    return replace(trial, cost=replace(trial.cost, **dict.fromkeys(others))) if others else trial
 
 
 def in_time_of(trial: Trial, timer: str, milliseconds: float | None) -> Trial:

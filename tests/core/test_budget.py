@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoestring.core import RESOURCES, Budget, BudgetError, Cost, Share
@@ -32,6 +32,8 @@ PLAIN = [f.name for f in fields(Budget) if f.name not in ("named", "came_in")]
         ("operations<=3M", {"operations": 3e6}),
         ("operations<=12", {"operations": 12}),
         ("energy<=2mJ", {"energy": 0.002}),
+        ("flash<=16KB, ram<=6KB", {"flash": 16_000, "ram": 6000}),
+        ("instructions<=20M, flash<=50%", {"instructions": 20e6, "flash": Share(0.5)}),
         ("labels<=1K", {"labels": 1000}),
         ("labels<=0", {"labels": 0}),
         ("time<=2min", {"time": 120}),
@@ -146,6 +148,7 @@ by_name = st.builds(
 named = st.dictionaries(by_name, st.floats(min_value=1e-12, max_value=1e15))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a budget has many fields to draw
 @given(
     st.builds(
         Budget, named=named, **{name: shares if name in having else numbers for name in PLAIN}
@@ -205,6 +208,9 @@ def test_each_limit_reads_its_own_resource():
         operations=3,
         memory_bytes=4,
         joules=5.0,
+        flash_bytes=11,
+        ram_bytes=12,
+        instructions=13.0,
         labels=6,
         seconds=7.0,
         person_seconds=8.0,
@@ -222,6 +228,9 @@ def test_each_limit_reads_its_own_resource():
         "person_time",
         "training_operations",
         "communication",
+        "flash",
+        "ram",
+        "instructions",
     )
     for number, name in enumerate(names, 1):
         assert Budget(**{name: number}).exceeded(cost, None) == {}
@@ -247,8 +256,8 @@ def test_the_table_of_resources_has_each_field_of_a_cost_and_each_limit_of_a_bud
     assert {one.limit for one in RESOURCES if one.noisy} == {"latency", "memory", "energy"}
     said = limits_in_words()
     assert said.startswith(
-        "size and memory (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), operations (K, M, G, "
-        "T)"
+        "size, memory, flash and ram (B, KB, MB, GB, KiB, MiB, GiB), latency (us, ms, s), "
+        "operations and instructions (K, M, G, T), energy (uJ, mJ, J), each also"
     )
     assert all(name in said for name in LIMITED)
 

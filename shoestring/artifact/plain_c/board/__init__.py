@@ -1,0 +1,1 @@
+"""The boards: cores with their compilers and emulators, startup code, linker scripts, programs."""

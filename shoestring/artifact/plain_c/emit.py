@@ -1,0 +1,339 @@
+"""From layers and a memory plan to the text of a C file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shoestring.artifact.plain_c import (
+    emit_layers,
+    emit_matrices,
+    emit_pools,
+    product_text,
+    rounding_text,
+)
+from shoestring.artifact.plain_c.building import float_literal
+from shoestring.artifact.plain_c.c_text import comment, identifier
+from shoestring.artifact.plain_c.emit_layers import Functions
+from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
+from shoestring.artifact.plain_c.layers import (
+    IntegerAdd,
+    Layer,
+    Multiply,
+    Network,
+    Normalize,
+    Pointwise,
+    Product,
+    Reduce,
+    Rows,
+    Softmax,
+    Windowed,
+)
+from shoestring.artifact.plain_c.memory import ARENA, Memory, Place, planned
+from shoestring.artifact.plain_c.weight_source import Stream, WeightStorage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """An input or output of the C function.
+
+    `name`: of the argument; `macro`: of its size; `kind`: its C type; `shape`: its shape in the
+    file, of `count` elements.
+    """
+
+    name: str
+    macro: str
+    kind: str
+    shape: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emitted:
+    """A C file.
+
+    `text`: all of it. `declarations`: the macros and the function, for a header.
+    `inputs`, `outputs`: the arguments of the function, in order.
+    `memory`: where everything lies. `stream`: how the weights are stored; None: as constants.
+    `includes`: the headers that it needs.
+    """
+
+    text: str
+    declarations: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    memory: Memory
+    stream: Stream | None
+    includes: tuple[str, ...]
+    floats: bool
+
+
+@dataclass
+class _Writer:
+    network: Network
+    prefix: str
+    storage: WeightStorage
+    reuse_inputs: bool
+
+    def __post_init__(self) -> None:
+        network = self.network
+        self.functions = Functions(self.prefix, network.buffers)
+        self.products = {
+            at: prepared(layer, at, network.buffers, self.storage)
+            for at, layer in enumerate(network.layers)
+            if isinstance(layer, Product)
+        }
+        codes = {at: one.codes() for at, one in self.products.items()}
+        streamed = {at: code for at, code in codes.items() if code is not None}
+        self.tensors = {at: place for place, at in enumerate(streamed)}
+        self.stream = (
+            self.storage.stream(list(streamed.values()), self.prefix) if streamed else None
+        )
+        scratch = {at: one.scratch for at, one in self.products.items()}
+        self.memory = planned(network, scratch, reuse_inputs=self.reuse_inputs)
+        self.ports = self._ports()
+
+    def _ports(self) -> dict[int, Port]:
+        ports: dict[int, Port] = {}
+        taken: list[str] = []
+        several = {"input": len(self.network.inputs) > 1, "output": len(self.network.outputs) > 1}
+        shapes = {
+            number: shape
+            for (_, number), shape in zip(
+                self.network.outputs, self.network.output_shapes, strict=True
+            )
+        }
+        for side, named in (("input", self.network.inputs), ("output", self.network.outputs)):
+            for name, number in named:
+                word = identifier(name, taken, side)
+                taken.append(word)
+                buffer = self.network.buffers[number]
+                macro = f"{self.prefix}_{word if several[side] else side}".upper() + "_SIZE"
+                ports[number] = Port(
+                    name=word,
+                    macro=macro,
+                    kind=buffer.kind,
+                    shape=shapes.get(number, buffer.shape),
+                    count=buffer.count,
+                )
+        return ports
+
+    def families(self) -> list[Kernel]:
+        """The layers that share a function."""
+        groups: dict[tuple[str, str, str, bool, bool], list[Prepared]] = {}
+        for one in self.products.values():
+            groups.setdefault(one.family, []).append(one)
+        kernels: list[Kernel] = []
+        for place, layers in enumerate(groups.values()):
+            name = "product" if len(groups) == 1 else f"product_{place}"
+            kernels.append(
+                Kernel(prefix=self.prefix, name=name, layers=layers, tensors=self.tensors)
+            )
+        return kernels
+
+    def pointer(self, place: Place, kind: str) -> str:
+        """C for a place in memory."""
+        if place.space == ARENA:
+            base = f"{self.prefix}_arena.bytes"
+            at = f"{base} + {place.offset}" if place.offset else base
+            return f"(void *)({at})" if place.offset else f"(void *){at}"
+        port = self.ports[place.space]
+        if place.offset == 0:
+            return port.name if kind == port.kind else f"(void *){port.name}"
+        return f"(void *)((uint8_t *){port.name} + {place.offset})"
+
+    def buffer(self, number: int) -> str:
+        """C for a buffer."""
+        return self.pointer(self.memory.buffers[number], self.network.buffers[number].kind)
+
+    def calls(self, kernels: list[Kernel]) -> list[str]:
+        """A statement for each layer."""
+        names = {one.index: kernel for kernel in kernels for one in kernel.layers}
+        lines: list[str] = []
+        for at, layer in enumerate(self.network.layers):
+            if isinstance(layer, Product):
+                kernel = names[at]
+                arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
+                arguments += [self.buffer(layer.source)]
+                arguments += [self.buffer(layer.target)]
+                arguments += [] if layer.other is None else [self.buffer(layer.other)]
+                if not kernel.layers[0].flat:
+                    place = self.memory.scratch.get(at)  # None: all weights are zero
+                    arguments += ["0" if place is None else self.pointer(place, "void")]
+                arguments += ["&reader"] if kernel.has("direct", 1) else []
+                name = f"{self.prefix}_{kernel.name}_run"
+            else:
+                name, more = self._function(layer)
+                arguments = [self.buffer(one) for one in dict.fromkeys(layer.reads)]
+                if isinstance(layer, IntegerAdd | Multiply):
+                    arguments = [self.buffer(one) for one in layer.reads]
+                arguments += [self.buffer(layer.target), *more]
+            lines.append(f"    {name}({', '.join(arguments)}); {comment([layer.name])}".rstrip())
+        return lines
+
+    def _function(self, layer: Layer) -> tuple[str, list[str]]:
+        now = self.functions
+        if isinstance(layer, Pointwise):
+            return emit_layers.pointwise(now, layer)
+        if isinstance(layer, Reduce):
+            return emit_pools.reduce(now, layer)
+        if isinstance(layer, Windowed):
+            return emit_pools.windowed(now, layer)
+        if isinstance(layer, Softmax):
+            return emit_layers.softmax(now, layer)
+        if isinstance(layer, Multiply):
+            return emit_matrices.multiply(now, layer)
+        if isinstance(layer, Normalize):
+            return emit_matrices.normalize(now, layer)
+        if isinstance(layer, Rows):
+            return emit_layers.rows(now, layer)
+        assert isinstance(layer, IntegerAdd)
+        exact = any(
+            isinstance(one, IntegerAdd)
+            and one.exceptions
+            and now.kind(one.target) == now.kind(layer.target)
+            for one in self.network.layers
+        )
+        return emit_layers.integer_add(now, layer, exact)
+
+
+def emitted(
+    network: Network,
+    prefix: str,
+    storage: WeightStorage,
+    *,
+    reuse_inputs: bool,
+    heading: tuple[str, ...],
+    header: str | None = None,
+) -> Emitted:
+    """The C of a network.
+
+    `prefix`: what every name begins with, an identifier.
+    `storage`: how weights that are few small integers are kept.
+    `reuse_inputs`: whether the function may write over its inputs.
+    `heading`: lines for the comment at the head of the file.
+    `header`: the name of a header that has the declarations; None: they are in the file.
+    """
+    writer = _Writer(network, prefix, storage, reuse_inputs)
+    kernels = writer.families()
+    codes = [kernel.text(product_text.function(kernel)) for kernel in kernels]
+    calls = writer.calls(kernels)
+    now = writer.functions
+    body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
+    body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
+    declarations = _declarations(writer)
+    text = _limits(prefix, "\n".join(body))
+    includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
+    includes += ["string.h"] if re.search(r"\bmem(cpy|set|move)\(", text) else []
+    lines = [
+        *heading,
+        *([writer.stream.about + "."] if writer.stream else []),
+        *network.remarks,
+        "",
+        *memory_map(writer.memory, network, writer.ports),
+    ]
+    parts = [comment(lines)]
+    parts += ["".join(f"#include <{name}>\n" for name in includes)]
+    parts += [f'#include "{header}"\n' if header else declarations, text]
+    ports = writer.ports
+    return Emitted(
+        text="\n".join(parts),
+        declarations=declarations,
+        inputs=tuple(ports[number] for _, number in network.inputs),
+        outputs=tuple(ports[number] for _, number in network.outputs),
+        memory=writer.memory,
+        stream=writer.stream,
+        includes=tuple(includes),
+        floats="float" in text.replace("float *", ""),
+    )
+
+
+def _called(writer: _Writer) -> list[str]:
+    """The small functions that others call."""
+    needs, products = writer.functions.needs, writer.products.values()
+    if any(one.whole and one.layer.rescale is not None for one in products):
+        needs.add("rescale")
+    if any(one.layer.added is not None for one in products):
+        needs.add("added")
+    texts = (
+        ("rescale", rounding_text.RESCALE),
+        ("nearest", rounding_text.NEAREST),
+        ("limited", rounding_text.LIMITED),
+        ("saturated", rounding_text.SATURATED),
+        ("added", rounding_text.ADDED),
+    )
+    return [text.format(p=writer.prefix) for need, text in texts if need in needs]
+
+
+def _limits(prefix: str, text: str) -> str:
+    """C with its infinities and NaN defined: math.h is not there everywhere."""
+    defined = ""
+    for word, value in (("INFINITY", "1.0f / 0.0f"), ("NAN", "0.0f / 0.0f")):
+        if re.search(rf"\b{word}\b", text):
+            name = f"{prefix.upper()}_{word}"
+            text = re.sub(rf"\b{word}\b", name, text)
+            defined += f"#define {name} ({value})\n"
+    return f"{defined}\n{text}" if defined else text
+
+
+def _arena(writer: _Writer) -> str:
+    if not writer.memory.arena_bytes:
+        return ""
+    return (
+        "/* What is between the layers; the map is at the head of this file. */\n"
+        "static union {\n"
+        f"    uint8_t bytes[{writer.memory.arena_bytes}];\n"
+        "    uint32_t aligned;\n"
+        f"}} {writer.prefix}_arena;\n"
+    )
+
+
+def _signature(writer: _Writer) -> str:
+    arguments: list[str] = []
+    for _, number in writer.network.inputs:
+        const = "" if number in writer.memory.written else "const "
+        arguments.append(f"{const}{writer.ports[number].kind} *{writer.ports[number].name}")
+    for _, number in writer.network.outputs:
+        arguments.append(f"{writer.ports[number].kind} *{writer.ports[number].name}")
+    return f"void {writer.prefix}_run({', '.join(arguments)})"
+
+
+def _run(writer: _Writer, calls: list[str]) -> str:
+    reader = [f"    struct {writer.prefix}_reader reader;"] if writer.stream else []
+    read = {number for layer in writer.network.layers for number in layer.reads}
+    unread = [
+        f"    (void){writer.ports[number].name};"
+        for _, number in writer.network.inputs
+        if number not in read and number not in writer.memory.written
+    ]
+    return "\n".join([_signature(writer), "{", *reader, *unread, *calls, "}", ""])
+
+
+def _declarations(writer: _Writer) -> str:
+    lines: list[str] = []
+    for number in (n for _, n in (*writer.network.inputs, *writer.network.outputs)):
+        port = writer.ports[number]
+        shape = " x ".join(map(str, port.shape)) or "1"
+        lines += [f"#define {port.macro} {port.count} /* {port.kind}, {shape} */"]
+    for number, scale, zero in writer.network.grids:
+        macro = writer.ports[number].macro.removesuffix("_SIZE")
+        lines += [f"#define {macro}_SCALE {float_literal(scale)}", f"#define {macro}_ZERO {zero}"]
+    lines += [f"#define {writer.prefix.upper()}_ARENA_BYTES {writer.memory.arena_bytes}", ""]
+    over = [writer.ports[number].name for number in writer.memory.written]
+    if over:
+        lines += [f"/* It writes over {' and '.join(over)}. */"]
+    return "\n".join([*lines, _signature(writer) + ";", ""])
+
+
+def memory_map(memory: Memory, network: Network, ports: dict[int, Port]) -> list[str]:
+    """A table of what lies where and when, as lines of text."""
+    lines = [f"Memory: {memory.arena_bytes:,} bytes in the arena. Layers run from 0."]
+    lines += ["  where            bytes from to      layers  what"]
+    for row in memory.map:
+        if not row.bytes:
+            continue
+        space = "arena" if row.place.space == ARENA else ports[row.place.space].name
+        first, last = max(row.first, 0), min(row.last, len(network.layers) - 1)
+        start, end = row.place.offset, row.place.offset + row.bytes
+        lines.append(f"  {space:<16} {start:>10,} {end:>9,}  {first:>3} to {last:<3}  {row.what}")
+    return lines

@@ -1,0 +1,330 @@
+"""C for convolutions and matrix products: a function for all layers of the same kind.
+
+A row of weights becomes a list of taps in RAM: what is not zero, and how far into the input it
+reaches. A sum is then one loop over the taps. Where a sum may reach beyond the border, taps know
+their place in the kernel too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from shoestring.artifact.plain_c.building import float_literal
+from shoestring.artifact.plain_c.c_text import array, comment, integer_kind
+from shoestring.artifact.plain_c.errors import NoPlainC
+from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Product
+from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
+
+_DENSE = 0.5
+"""Integers of which this share or more is not zero are used where they lie, if they may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A layer as the function for its kind of numbers takes it.
+
+    `layer`: the layer.
+    `index`: its place in the network.
+    `source`, `target`: the C types of its input and output.
+    `direct`: whether its weights are constants that are used where they lie.
+    `taps`: the most taps of a row.
+    `offset_kind`: the C type of how far a tap reaches.
+    """
+
+    layer: Product
+    index: int
+    source: str
+    target: str
+    direct: bool
+    taps: int
+    offset_kind: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether it computes with integers."""
+        return self.layer.zero is not None
+
+    @property
+    def flat(self) -> bool:
+        """Whether a row is multiplied with neighbours in the input, without a list of taps.
+
+        Weights that are read one after the other must be read for one sum only.
+        """
+        window = self.layer.window
+        whole = window.kernel == (window.height, window.width)
+        neighbours = whole or (window.channels == 1 and window.kernel[0] == 1)
+        neighbours = neighbours and window.dilations == (1, 1) and not window.padded
+        if self.layer.pool is not None or window.sums[0] != 1:
+            return False
+        return neighbours and (self.direct or window.sums[1] == 1)
+
+    @property
+    def family(self) -> tuple[str, str, str, bool, bool]:
+        """What it shares a function with: the layers of the same types."""
+        added = self.layer.added is not None
+        return (self.source, self.target, self.offset_kind, self.flat, added)
+
+    @property
+    def scratch(self) -> int:
+        """The bytes of its taps."""
+        if self.flat:
+            return 0
+        value = 0 if self.direct else 1 if self.whole else 4
+        offset = 4 if self.offset_kind == "uint32_t" else 2
+        place = 2 if self.layer.window.padded else 0
+        return self.taps * (value + offset + place)
+
+    def codes(self) -> Codes | None:
+        """Its integers, where they are read one after the other."""
+        if self.direct:
+            return None
+        integers = self.layer.weights.integers
+        assert integers is not None
+        return Codes(name=self.layer.name, integers=integers)
+
+
+def prepared(
+    layer: Product, index: int, buffers: Sequence[Buffer], storage: WeightStorage
+) -> Prepared:
+    """How a layer keeps its weights, and which taps it needs."""
+    weights, window = layer.weights, layer.window
+    used = weights.used
+    direct = weights.integers is None
+    if layer.zero is not None and isinstance(storage, Decoded):
+        direct = bool(used.mean() >= _DENSE) if used.size else True
+    taps = window.columns if direct else int(used.sum(1).max(initial=0))
+    reach = window.channels * window.height * window.width
+    if window.padded and max(window.spans) > 256:
+        raise NoPlainC(f"{layer.name} has a kernel that reaches over {max(window.spans)} elements")
+    return Prepared(
+        layer=layer,
+        index=index,
+        source=buffers[layer.source].kind,
+        target=buffers[layer.target].kind,
+        direct=direct,
+        taps=taps,
+        offset_kind="uint32_t" if reach > 65536 else "uint16_t",
+    )
+
+
+@dataclass
+class Kernel:
+    """The C of one family of layers.
+
+    `constants`: arrays at file scope. `read`: the fields that the code reads.
+    `shared`: whether the function takes what layers differ in; False: they differ in nothing.
+    """
+
+    prefix: str
+    name: str
+    layers: Sequence[Prepared]
+    tensors: dict[int, int]
+    constants: list[str] = field(default_factory=list)
+    read: set[str] = field(default_factory=set)
+    shared: bool = True
+
+    def __post_init__(self) -> None:
+        self.fields = [self._fields(one) for one in self.layers]
+
+    def _array(self, kind: str, what: str, one: Prepared, numbers: np.ndarray) -> str:
+        name = f"{self.prefix}_{what}_{one.index}"
+        self.constants.append(array(kind, name, numbers))
+        return name
+
+    def _fields(self, one: Prepared) -> dict[str, int | str]:
+        """The numbers and names of arrays by which a layer differs from others."""
+        layer, window = one.layer, one.layer.window
+        rows = layer.weights.shape[0]
+        pool = layer.pool
+        sums = window.sums
+        outs = sums
+        if pool is not None:
+            outs = (
+                (sums[0] - pool.height) // pool.step_y + 1,
+                (sums[1] - pool.width) // pool.step_x + 1,
+            )
+        fields: dict[str, int | str] = {
+            "rows": rows,
+            "columns": window.columns,
+            "channels": window.channels,
+            "kernel_height": window.kernel[0],
+            "kernel_width": window.kernel[1],
+            "dilation_y": window.dilations[0],
+            "dilation_x": window.dilations[1],
+            "height": window.height,
+            "width": window.width,
+            "step_y": window.steps[0],
+            "step_x": window.steps[1],
+            "pad_y": window.pads[0],
+            "pad_x": window.pads[1],
+            "padded": int(window.padded),
+            "out_height": outs[0],
+            "out_width": outs[1],
+            "pool_height": pool.height if pool else 1,
+            "pool_width": pool.width if pool else 1,
+            "pool_step_y": pool.step_y if pool else 1,
+            "pool_step_x": pool.step_x if pool else 1,
+            "group_rows": rows // window.groups,
+            "groups": window.groups,
+            "channel_step": window.channel_step,
+            "position_step": window.position_step,
+            "taps": one.taps,
+            "direct": int(one.direct),
+            "tensor": self.tensors.get(one.index, 0),
+        }
+        return {**fields, **(self._whole(one) if one.whole else self._floats(one))}
+
+    def _floats(self, one: Prepared) -> dict[str, int | str]:
+        """The arrays of a layer of floats."""
+        layer, weights = one.layer, one.layer.weights
+        fields: dict[str, int | str] = {"bias": "0", "factors": "0", "per_row": 0}
+        if layer.bias.any():
+            fields["bias"] = self._array("float", "bias", one, layer.bias)
+        if layer.factors is not None:
+            fields["factors"] = self._array("float", "factors", one, layer.factors)
+            fields["per_row"] = int(layer.factors.size > 1)
+        fields["low"] = float_literal(layer.low)
+        fields["high"] = float_literal(layer.high)
+        fields["weights"] = fields["levels"] = "0"
+        fields["scale"] = "1.0f"
+        if one.direct:
+            assert weights.floats is not None
+            fields["weights"] = self._array("float", "weights", one, weights.floats)
+        elif weights.levels is not None:
+            assert weights.integers is not None
+            levels, lowest = weights.levels, int(weights.integers.min(initial=0))
+            if weights.integers.min(initial=1) > 0:  # no weight is 0: the first level is 1
+                levels, lowest = np.concatenate([[0], levels]), 0
+            name = self._array("float", "levels", one, levels.astype(np.float32))
+            fields["levels"] = f"{name} + {-lowest}" if lowest else name
+        else:
+            fields["scale"] = float_literal(1.0 if weights.scale is None else weights.scale)
+        return fields
+
+    def _whole(self, one: Prepared) -> dict[str, int | str]:
+        """The arrays of a layer of integers."""
+        layer, weights = one.layer, one.layer.weights
+        assert weights.integers is not None and layer.zero is not None
+        bias = layer.bias.astype(np.int64) - layer.zero * weights.integers.astype(np.int64).sum(1)
+        most = np.abs(weights.integers.astype(np.int64)).sum(1) * 255 + np.abs(bias)
+        if most.max(initial=0) >= 1 << 31:
+            raise NoPlainC(f"the sums of {layer.name} may need more than 32 bits")
+        fields: dict[str, int | str] = {
+            "bias": self._array("int32_t", "bias", one, bias),
+            "zero": layer.zero,
+            "weights": "0",
+        }
+        if one.direct:
+            fields["weights"] = self._array("int8_t", "weights", one, weights.integers)
+        if layer.rescale is None:
+            assert layer.factors is not None
+            fields["factors"] = self._array("float", "factors", one, layer.factors)
+            fields["per_row"] = int(layer.factors.size > 1)
+            fields["after"] = "0"
+            if layer.after is not None:
+                fields["after"] = self._array("float", "after", one, layer.after)
+            fields["low"], fields["high"] = float_literal(layer.low), float_literal(layer.high)
+            return fields
+        mantissas, shifts = fixed(layer.rescale.factors, layer.name)
+        fields["mantissas"] = self._array("uint32_t", "mantissas", one, mantissas)
+        fields["shifts"] = self._array("uint8_t", "shifts", one, shifts)
+        fields["per_row"] = int(mantissas.size > 1)
+        fields["out_zero"] = layer.rescale.zero
+        fields["low"], fields["high"] = int(layer.low), int(layer.high)
+        if layer.added is not None:
+            fields["sum"] = self._sum(layer.added, one.index)
+        return fields
+
+    def _sum(self, added: IntegerAdd, index: int) -> str:
+        """C for the address of the constants of a sum."""
+        odd = "0"
+        if added.exceptions:
+            odd = f"{self.prefix}_odd_of_{index}"
+            rows = " ".join(f"{{{a}, {b}, {c}}}," for a, b, c in added.exceptions)
+            self.constants.append(f"static const int16_t {odd}[][3] = {{{rows}}};\n")
+        low = 0 if self.layers[0].target == "uint8_t" else -128
+        offset = added.offset - low * (1 << added.shift)
+        numbers = [added.first, added.second, offset, added.near, odd]
+        numbers += [added.shift, len(added.exceptions)]
+        name = f"{self.prefix}_sum_{index}"
+        self.constants.append(
+            f"static const struct {self.prefix}_sum {name} = "
+            f"{{{', '.join(str(one) for one in numbers)}}};\n"
+        )
+        return f"&{name}"
+
+    def has(self, name: str, but: int | str) -> bool:
+        """Whether a layer has another value of this field than `but`."""
+        return any(fields.get(name, but) != but for fields in self.fields)
+
+    def get(self, name: str) -> str:
+        """C for a field: its value where all layers agree, so that the compiler knows it too."""
+        self.read.add(name)
+        values = {fields[name] for fields in self.fields}
+        if len(values) == 1:
+            value = next(iter(values))
+            return f"({value})" if re.search(r"^-| ", str(value)) else str(value)
+        return f"layer->{name}"
+
+    def struct(self) -> tuple[str, list[str]]:
+        """(the struct of what layers differ in, the initialiser of each layer)."""
+        names = [
+            name
+            for name in self.fields[0]
+            if len({fields[name] for fields in self.fields}) > 1 and name in self.read
+        ]
+        kinds = {name: self._kind(name) for name in names}
+        order = {"*": 0, "float": 1, "uint32_t": 2, "int32_t": 2, "uint16_t": 3, "int16_t": 3}
+        names.sort(key=lambda name: order.get("*" if "*" in kinds[name] else kinds[name], 4))
+        lines = [f"    {kinds[name]}{'' if '*' in kinds[name] else ' '}{name};" for name in names]
+        body = "\n".join(lines)
+        values = [
+            "{" + ", ".join(str(fields[name]) for name in names) + "}" for fields in self.fields
+        ]
+        return f"struct {self.prefix}_{self.name} {{\n{body}\n}};\n", values
+
+    def _kind(self, name: str) -> str:
+        values = [fields[name] for fields in self.fields]
+        pointers = {
+            "bias": "int32_t" if self.layers[0].whole else "float",
+            "weights": "int8_t" if self.layers[0].whole else "float",
+            "factors": "float",
+            "after": "float",
+            "levels": "float",
+            "mantissas": "uint32_t",
+            "shifts": "uint8_t",
+            "sum": f"struct {self.prefix}_sum",
+        }
+        if name in pointers:
+            return f"const {pointers[name]} *"
+        if any(isinstance(value, str) for value in values):
+            return "float"
+        numbers = [int(value) for value in values]
+        return integer_kind(min(numbers), max(numbers))
+
+    def text(self, code: str) -> str:
+        """The constants, the struct, its value for each layer, and the code that reads them."""
+        if not self.shared:
+            return "\n".join([*self.constants, code])
+        struct, values = self.struct()
+        kind = f"struct {self.prefix}_{self.name}"
+        tables = [
+            comment([one.layer.name])
+            + f"static const {kind} {self.prefix}_layer_{one.index} = {value};\n"
+            for one, value in zip(self.layers, values, strict=True)
+        ]
+        return "\n".join([*self.constants, struct, *tables, code])
+
+
+def fixed(factors: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(mantissas below 2^24, shifts): each float32 factor is mantissa / 2^shift, exactly."""
+    fractions, exponents = np.frexp(factors.astype(np.float32))
+    mantissas = np.ldexp(fractions.astype(np.float64), 24).astype(np.int64)
+    shifts = 24 - exponents.astype(np.int64)
+    if (mantissas <= 0).any() or (shifts < 1).any():
+        raise NoPlainC(f"the scales of {name} are not finite numbers from 0 to 2^23")
+    return mantissas, np.minimum(shifts, 62)

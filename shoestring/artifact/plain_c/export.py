@@ -1,0 +1,118 @@
+"""Writes the contents of a file as C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shoestring.artifact.format.axes import Axis
+from shoestring.artifact.format.file import Content
+from shoestring.artifact.plain_c.c_text import comment, identifier
+from shoestring.artifact.plain_c.emit import Emitted, emitted
+from shoestring.artifact.plain_c.layers import Network, Product
+from shoestring.artifact.plain_c.lowering import lowered
+from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
+
+
+@dataclass(frozen=True, kw_only=True)
+class CFile:
+    """A network as C.
+
+    `name`: what its names begin with.
+    `text`: the C file. `header`: the header; None: the declarations are in the C file.
+    `emitted`: the arguments, the memory plan and how weights are stored.
+    `network`: the layers.
+    """
+
+    name: str
+    text: str
+    header: str | None
+    emitted: Emitted
+    network: Network
+
+    def said(self) -> list[str]:
+        """What a reader should know, in whole sentences."""
+        fixed = _fixed(self.network)
+        sentences = [f"The shape is fixed: {fixed}."] if fixed else []
+        products = [one for one in self.network.layers if isinstance(one, Product)]
+        floats = sum(one.multiplications for one in products if one.zero is None)
+        if 2 * floats > sum(one.multiplications for one in products):
+            sentences.append(
+                "It computes in floating point: on a core without a unit for that, a product takes "
+                "about 80 instructions, and 6 in integers, which PostTraining makes."
+            )
+        return [*sentences, *self.network.remarks]
+
+
+def export_c(
+    content: Content,
+    *,
+    name: str = "model",
+    weights: WeightStorage = Decoded(),  # noqa: B008
+    axes: Mapping[str, int] | None = None,
+    reuse_inputs: bool = True,
+    integer_inputs: bool = False,
+    header: bool = False,
+) -> CFile:
+    """A file as C99: one file, no allocation, buffers planned beforehand.
+
+    `content`: what `read` returns, or an entry of `by_entry`.
+    `name`: what names begin with; characters that no C name has become underscores.
+    `weights`: how weights that are few small integers are kept: `Decoded()`, `Packed()`, `Coded()`.
+    `axes`: the lengths of axes that vary, by name; the batch is 1.
+    `reuse_inputs`: whether `NAME_run` may write over its inputs, which saves RAM.
+    `integer_inputs`: whether `NAME_run` takes inputs as integers of 8 bits, on the grid on which
+        the network puts them first; the macros NAME_INPUT_SCALE and NAME_INPUT_ZERO have it.
+    `header`: whether the declarations go into a header of their own.
+    Raises NoPlainC for what there is no C for, with the operator and its place, and ValueError for
+    a length that an axis cannot have.
+    """
+    network = lowered(content, axes or {}, integer_inputs=integer_inputs)
+    prefix = identifier(name).rstrip("_") or "model"
+    heading = [f"{prefix}: a neural network, written by shoestring."]
+    if fixed := _fixed(network):
+        heading.append(f"The shape is fixed: {fixed}.")
+    out = emitted(
+        network,
+        prefix,
+        weights,
+        reuse_inputs=reuse_inputs,
+        heading=tuple(heading),
+        header=f"{prefix}.h" if header else None,
+    )
+    return CFile(
+        name=prefix,
+        text=out.text,
+        header=_header(prefix, out) if header else None,
+        emitted=out,
+        network=network,
+    )
+
+
+def _fixed(network: Network) -> str:
+    return ", ".join(f"{Axis.read(text).name} = {length}" for text, length in network.fixed)
+
+
+def _header(prefix: str, out: Emitted) -> str:
+    guard = f"{prefix.upper()}_H"
+    return "\n".join(
+        [
+            comment([f"{prefix}: a neural network, written by shoestring."]).rstrip(),
+            f"#ifndef {guard}",
+            f"#define {guard}",
+            "",
+            "#include <stdint.h>",
+            "",
+            "#ifdef __cplusplus",
+            'extern "C" {',
+            "#endif",
+            "",
+            out.declarations,
+            "#ifdef __cplusplus",
+            "}",
+            "#endif",
+            "",
+            f"#endif /* {guard} */",
+            "",
+        ]
+    )

@@ -1,0 +1,81 @@
+"""From the graph of a file to the layers that C is written for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shoestring.artifact.format.file import Content
+from shoestring.artifact.plain_c.building import Building, Handler, OnGrid, float_literal
+from shoestring.artifact.plain_c.errors import NoPlainC
+from shoestring.artifact.plain_c.layers import C_TYPES, Buffer, Network
+from shoestring.artifact.plain_c.moving import MOVING, same
+from shoestring.artifact.plain_c.normalizing import NORMALIZING
+from shoestring.artifact.plain_c.pointwise import POINTWISE
+from shoestring.artifact.plain_c.quantised import QUANTISED, grid_of_activations
+from shoestring.artifact.plain_c.reducing import REDUCING
+from shoestring.artifact.plain_c.traced import traced
+
+HANDLERS: dict[str, Handler] = {
+    **POINTWISE,
+    **MOVING,
+    **REDUCING,
+    **QUANTISED,
+    **NORMALIZING,
+}
+
+
+def lowered(content: Content, axes: Mapping[str, int], *, integer_inputs: bool = False) -> Network:
+    """The layers of a file, with fixed shapes.
+
+    `axes`: lengths of axes that vary, by their names, as in `traced`.
+    `integer_inputs`: whether the caller rounds inputs to integers of 8 bits, where that is what the
+        network does with them first.
+    Raises NoPlainC for an operator that there is no C for, with its name and its place.
+    """
+    graph = traced(content, axes)
+    now = Building(graph)
+    for number, port in enumerate(graph.inputs):
+        name = graph.types[number]
+        if name not in C_TYPES:
+            raise NoPlainC(f"the input {port.name} is {name}: C takes floats and integers")
+        now.holds[number] = now.room(graph.shapes[number], C_TYPES[name])
+    if integer_inputs:
+        for number, port in enumerate(graph.inputs):
+            _take_integers(now, number, port.name)
+    for step in graph.steps:
+        if step.index in now.done:
+            continue
+        if step.operator not in HANDLERS:
+            raise NoPlainC(
+                f"there is no C for {step}, which gives {_given(now, step.outputs[0])}: the "
+                "operators that have C are in docs/microcontroller.md"
+            )
+        HANDLERS[step.operator](now, step)
+    return now.network()
+
+
+def _take_integers(now: Building, number: int, name: str) -> None:
+    """Let the caller put an input on its grid: the QuantizeLinear goes."""
+    value, passed = number, set[int]()
+    while (step := now.graph.reader(value)) is not None and MOVING.get(step.operator) is same:
+        value = step.outputs[0]
+        passed.add(step.index)
+    if step is None or step.operator != "QuantizeLinear":
+        raise NoPlainC(
+            f"the network does not put its input {name} on a grid first, so that it has no "
+            "integers to take: quantise it with PostTraining, or export it with floats as inputs"
+        )
+    scale, zero = grid_of_activations(now, step)
+    kind = now.kind(step.outputs[0], step)
+    now.buffers[number] = Buffer(number=number, shape=now.shape(number), kind=kind)
+    now.holds[step.outputs[0]] = number
+    now.inputs[number] = OnGrid(number, scale, zero)
+    now.done |= {*passed, step.index}
+    now.remarks.append(
+        f"The input {name} is integers: a number is (integer - {zero}) * {float_literal(scale)}."
+    )
+
+
+def _given(now: Building, value: int) -> str:
+    shape = " × ".join(map(str, now.shape(value))) or "one number"
+    return f"{now.graph.types[value]} of {shape}"

@@ -1,0 +1,302 @@
+"""A folder that builds: the C file, a test with recorded inputs, a Makefile and a sketch.
+
+It is an Arduino library too: `src` has the C, `examples` a sketch.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from shoestring.artifact.plain_c.board.targets import BOARD
+from shoestring.artifact.plain_c.c_text import array, comment
+from shoestring.artifact.plain_c.errors import NoPlainC
+from shoestring.artifact.plain_c.export import CFile
+from shoestring.artifact.plain_c.recording import Recorded
+
+_BOARD = ("start_arm.c", "arm.ld", "semihosting.h")
+
+
+def project(made: CFile, cases: Recorded) -> dict[str, str]:
+    """The text of each file of a project, by its path in the folder.
+
+    `made`: with a header. `cases`: of the same network.
+    Raises NoPlainC for a network with outputs that a test cannot compare.
+    """
+    if made.header is None:
+        raise ValueError("a project needs the header: export_c(..., header=True)")
+    name = made.name
+    files = {
+        f"src/{name}.c": made.text,
+        f"src/{name}.h": made.header,
+        "test_main.c": _main(made, len(cases.inputs)),
+        "test_cases.h": _cases(made, cases),
+        "Makefile": _filled(_MAKEFILE, NAME=name),
+        "README.md": _readme(made, cases),
+        "library.properties": _filled(_PROPERTIES, NAME=name),
+        f"examples/{name}_once/{name}_once.ino": _sketch(made),
+    }
+    for one in _BOARD:
+        files[f"board/{one}"] = (BOARD / one).read_text(encoding="utf-8")
+    return files
+
+
+def _cases(made: CFile, cases: Recorded) -> str:
+    """The recorded inputs and outputs as constants."""
+    out = made.emitted
+    parts = [comment([cases.about])]
+    for side, ports, rows in (
+        ("input", out.inputs, cases.inputs),
+        ("output", out.outputs, cases.outputs),
+    ):
+        for place, port in enumerate(ports):
+            numbers = np.concatenate([np.asarray(row[place]).reshape(-1) for row in rows])
+            if numbers.dtype == np.bool_:
+                numbers = numbers.astype(np.uint8)
+            if port.kind == "float" and not np.isfinite(numbers).all():
+                raise NoPlainC(
+                    f"the file answers with numbers that are not finite in {port.name}: give "
+                    "other inputs"
+                )
+            parts.append(array(port.kind, f"{side}_{place}", numbers))
+    return "\n".join(parts)
+
+
+def _main(made: CFile, count: int) -> str:
+    """The test: runs each case and compares."""
+    out = made.emitted
+    ports = (*out.inputs, *out.outputs)
+    lines = [f"static {one.kind} a{place}[{one.count}];" for place, one in enumerate(ports)]
+    copies = [
+        f"        for (i = 0; i < {one.count}; i++) {{\n"
+        f"            a{place}[i] = input_{place}[at * {one.count} + i];\n        }}"
+        for place, one in enumerate(out.inputs)
+    ]
+    checks: list[str] = []
+    for place, one in enumerate(out.outputs):
+        own = len(out.inputs) + place
+        compare = "differs" if one.kind == "float" else "unequal"
+        checks.append(
+            f"        right &= !{compare}_{place}(a{own}, output_{place} + at * {one.count});"
+        )
+    functions = [
+        _filled(
+            _DIFFERS if one.kind == "float" else _UNEQUAL,
+            PLACE=str(place),
+            COUNT=str(one.count),
+            KIND=one.kind,
+        )
+        for place, one in enumerate(out.outputs)
+    ]
+    first = len(out.inputs)
+    return _filled(
+        _MAIN,
+        NAME=made.name,
+        CASES=str(count),
+        ARRAYS="\n".join(lines),
+        FUNCTIONS="\n".join(functions),
+        COPIES="\n".join(copies),
+        ARGUMENTS=", ".join(f"a{place}" for place in range(len(ports))),
+        CHECKS="\n".join(checks),
+        LARGEST=f"largest(a{first}, {out.outputs[0].count})",
+        FIRST=out.outputs[0].kind,
+    )
+
+
+def _sketch(made: CFile) -> str:
+    out = made.emitted
+    ports = (*out.inputs, *out.outputs)
+    arrays = "\n".join(f"static {one.kind} {one.name}_values[{one.macro}];" for one in ports)
+    arguments = ", ".join(f"{one.name}_values" for one in ports)
+    first = out.outputs[0]
+    return _filled(
+        _SKETCH,
+        NAME=made.name,
+        ARRAYS=arrays,
+        ARGUMENTS=arguments,
+        FIRST=f"{first.name}_values",
+        MACRO=first.macro,
+    )
+
+
+def _readme(made: CFile, cases: Recorded) -> str:
+    memory = made.emitted.memory
+    said = " ".join([*made.said(), cases.about])
+    return _filled(
+        _README,
+        NAME=made.name,
+        DECLARED=made.emitted.declarations.strip(),
+        ARENA=f"{memory.arena_bytes:,}",
+        SAID=said,
+    )
+
+
+def _filled(template: str, **words: str) -> str:
+    """A template with its words in place of `@WORD@`."""
+    return re.sub(r"@([A-Z]+)@", lambda found: words[found[1]], template)
+
+
+_MAIN = """\
+/* Runs the recorded inputs and compares with the recorded outputs. */
+#include "@NAME@.h"
+#include "test_cases.h"
+#ifdef __arm__
+#include "board/semihosting.h"
+#define say semihosting_print
+#else
+#include <stdio.h>
+#define say(text) fputs(text, stdout)
+#endif
+
+@ARRAYS@
+
+@FUNCTIONS@
+static int largest(const @FIRST@ *values, int count)
+{
+    int i, best = 0;
+    for (i = 1; i < count; i++) {
+        if (values[i] > values[best]) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void say_number(int number)
+{
+    char text[12];
+    int at = 11;
+    text[at] = 0;
+    do {
+        text[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    say(text + at);
+}
+
+int main(void)
+{
+    int at, i, wrong = 0;
+    for (at = 0; at < @CASES@; at++) {
+        int right = 1;
+@COPIES@
+        @NAME@_run(@ARGUMENTS@);
+@CHECKS@
+        wrong += !right;
+        say(right ? "OK     input " : "WRONG  input ");
+        say_number(at);
+        say(", the largest output is number ");
+        say_number(@LARGEST@);
+        say("\\n");
+    }
+#ifdef __arm__
+    semihosting_exit();
+#endif
+    return wrong != 0;
+}
+"""
+_DIFFERS = """\
+/* Whether numbers are further apart than rounding in another order explains. */
+static int differs_@PLACE@(const float *got, const float *wanted)
+{
+    float most = 0.0f;
+    int i, far = 0;
+    for (i = 0; i < @COUNT@; i++) {
+        float size = wanted[i] < 0 ? -wanted[i] : wanted[i];
+        most = size > most ? size : most;
+    }
+    for (i = 0; i < @COUNT@; i++) {
+        float apart = got[i] - wanted[i];
+        far |= !((apart < 0 ? -apart : apart) <= 1e-4f * most + 1e-7f);
+    }
+    return far;
+}
+"""
+_UNEQUAL = """\
+static int unequal_@PLACE@(const @KIND@ *got, const @KIND@ *wanted)
+{
+    int i, other = 0;
+    for (i = 0; i < @COUNT@; i++) {
+        other |= got[i] != wanted[i];
+    }
+    return other;
+}
+"""
+_MAKEFILE = """\
+# make && ./test runs the recorded inputs on this computer; make qemu on an emulated Cortex-M3.
+CFLAGS = -std=c99 -Os -Wall -Wextra -pedantic -Isrc -I.
+CROSS = arm-none-eabi-gcc
+CORE = -mcpu=cortex-m3 -mthumb
+
+test: test_main.c test_cases.h src/@NAME@.c src/@NAME@.h
+\t$(CC) $(CFLAGS) -o $@ test_main.c src/@NAME@.c -lm
+
+test.elf: test_main.c test_cases.h src/@NAME@.c src/@NAME@.h board/start_arm.c board/arm.ld
+\t$(CROSS) $(CORE) -std=gnu99 -Os -ffunction-sections -Isrc -I. --specs=nano.specs \\
+\t    -nostartfiles -Wl,--gc-sections -Tboard/arm.ld -o $@ test_main.c src/@NAME@.c \\
+\t    board/start_arm.c -lm
+
+qemu: test.elf
+\tqemu-system-arm -M mps2-an385 -display none -serial none -monitor none \\
+\t    -semihosting-config enable=on,target=native -kernel test.elf
+
+# Code and constants of the network alone.
+size: @NAME@.o
+\tarm-none-eabi-size $<
+
+@NAME@.o: src/@NAME@.c src/@NAME@.h
+\t$(CROSS) $(CORE) -std=c99 -Os -Isrc -c -o $@ src/@NAME@.c
+
+clean:
+\trm -f test test.elf @NAME@.o
+
+.PHONY: qemu size clean
+"""
+_PROPERTIES = """\
+name=@NAME@
+version=1.0.0
+author=shoestring
+maintainer=shoestring
+sentence=A neural network as plain C.
+paragraph=Written by shoestring from a .shoe file.
+category=Data Processing
+architectures=*
+includes=@NAME@.h
+"""
+_SKETCH = """\
+#include <@NAME@.h>
+
+@ARRAYS@
+
+void setup() {
+    Serial.begin(115200);
+}
+
+void loop() {
+    /* Fill the inputs here. */
+    @NAME@_run(@ARGUMENTS@);
+    for (int i = 0; i < @MACRO@; i++) {
+        Serial.println(@FIRST@[i]);
+    }
+    delay(1000);
+}
+"""
+_README = """\
+# @NAME@
+
+A neural network as one C99 file, without allocation. @SAID@
+
+```
+make && ./test    # the recorded inputs on this computer
+make qemu         # the same on an emulated Cortex-M3
+make size         # code and constants for a Cortex-M3
+```
+
+```c
+@DECLARED@
+```
+
+`src/@NAME@.c` needs @ARENA@ bytes for its arena and the caller's inputs and outputs; the map of the
+memory is at its head. In an Arduino environment, this folder is a library: copy it to `libraries`.
+"""

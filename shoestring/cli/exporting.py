@@ -1,0 +1,235 @@
+"""The command that writes a file as something else: plain ONNX, or C for a microcontroller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shoestring.cli.ending import writing
+from shoestring.cli.files import Entry, File
+from shoestring.cli.source import named
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from shoestring.artifact.format.file import Content
+    from shoestring.artifact.plain_c.export import CFile
+    from shoestring.artifact.plain_c.weight_source import WeightStorage
+
+
+class Weights(Enum):
+    """How C keeps weights that are few small integers."""
+
+    DECODED = "decoded"
+    PACKED = "packed"
+    CODED = "coded"
+
+
+Target = Annotated[
+    Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
+]
+Kept = Annotated[
+    Weights,
+    typer.Option(
+        help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
+        "entropy-coded"
+    ),
+]
+Header = Annotated[bool, typer.Option("--header", help="C: write NAME.h too")]
+Axes = Annotated[
+    list[str] | None, typer.Option(help="C: fix an axis that varies: T=16", show_default=False)
+]
+KeepInputs = Annotated[
+    bool, typer.Option("--keep-inputs", help="C: do not write over the caller's inputs")
+]
+IntegerInputs = Annotated[
+    bool,
+    typer.Option(
+        "--integer-inputs", help="C: take inputs as bytes, on the grid of a quantised network"
+    ),
+]
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: a folder that builds, with a test and a Makefile, to write it to",
+        show_default=False,
+    ),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: an .npz file of which the project records ten cases [default: random]",
+        show_default=False,
+    ),
+]
+
+
+def export(
+    file: File,
+    target: Target,
+    entry: Entry = None,
+    weights: Kept = Weights.CODED,
+    header: Header = False,
+    axis: Axes = None,
+    keep_inputs: KeepInputs = False,
+    integer_inputs: IntegerInputs = False,
+    project: Project = None,
+    inputs: Inputs = None,
+) -> None:
+    """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
+
+    Of a file with several entries, NAME.ENTRY.onnx or NAME.ENTRY.c for each.
+    """
+    from shoestring.artifact import by_entry, read_model
+
+    for_c = target.suffix.lower() == ".c"
+    _check_for_c(
+        target,
+        {
+            "--header": header,
+            "--axis": bool(axis),
+            "--keep-inputs": keep_inputs,
+            "--integer-inputs": integer_inputs,
+            "--project": project is not None,
+        },
+    )
+    if inputs is not None and project is None:
+        raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
+    contents = by_entry(read_model(file))
+    if entry is not None:
+        contents = {"": contents[named(file, entry, contents)]}
+    if not for_c:
+        _write_onnx(contents, target)
+        return
+    if project is not None and len(contents) > 1:
+        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
+    from shoestring.artifact.plain_c.export import export_c
+
+    lengths = _lengths(axis or [])
+    targets = _targets(contents, target)
+    for name, content in contents.items():
+        made = export_c(
+            content,
+            name=targets[name].stem,
+            weights=_storage(weights),
+            axes=lengths,
+            reuse_inputs=not keep_inputs,
+            integer_inputs=integer_inputs,
+            header=header or project is not None,
+        )
+        if project is not None:
+            _write_project(content, made, project, inputs)
+        else:
+            _write_c(made, targets[name])
+        _say(made)
+
+
+def _check_for_c(target: Path, given: Mapping[str, bool]) -> None:
+    """Raises ValueError where options for C are given for another file."""
+    options = [option for option, is_given in given.items() if is_given]
+    if options and target.suffix.lower() != ".c":
+        raise ValueError(
+            f"{', '.join(options)}: for C, whose file ends in .c, and {target} does not"
+        )
+
+
+def _targets(contents: Mapping[str, Content], target: Path) -> dict[str, Path]:
+    return {
+        name: target.with_suffix(f".{name}{target.suffix}") if name else target for name in contents
+    }
+
+
+def _write_onnx(contents: Mapping[str, Content], onnx: Path) -> None:
+    """Write each graph as an ONNX file."""
+    from shoestring.artifact import save
+    from shoestring.artifact.format.protobuf import onnx_bytes
+    from shoestring.artifact.runtime.folding import fold_transposes
+
+    targets = _targets(contents, onnx)
+    writing(*targets.values())
+    for name, content in contents.items():
+        data = onnx_bytes(*fold_transposes(content.graph, content.tensors))
+        save(targets[name], data)
+        print(f"{targets[name]}: {len(data):,} bytes")
+
+
+def _lengths(axes: list[str]) -> dict[str, int]:
+    """Lengths of axes from words such as `T=16`."""
+    lengths: dict[str, int] = {}
+    for word in axes:
+        name, equals, length = word.rpartition("=")
+        if not equals or not name or not length.isdecimal():
+            raise ValueError(f"--axis {word}: write NAME=LENGTH, such as T=16")
+        lengths[name] = int(length)
+    return lengths
+
+
+def _storage(weights: Weights) -> WeightStorage:
+    from shoestring.artifact.plain_c.coded_weights import Coded
+    from shoestring.artifact.plain_c.weight_source import Decoded, Packed
+
+    return {
+        Weights.DECODED: Decoded(),
+        Weights.PACKED: Packed(),
+        Weights.CODED: Coded(),
+    }[weights]
+
+
+def _write_c(made: CFile, target: Path) -> None:
+    """Write the C file, and the header if there is one."""
+    from shoestring.artifact import save
+
+    beside = target.with_name(f"{made.name}.h") if made.header is not None else None
+    writing(target, beside)
+    save(target, made.text.encode())
+    print(f"{target}: {len(made.text):,} bytes of C")
+    if beside is not None and made.header is not None:
+        save(beside, made.header.encode())
+        print(f"{beside}: {len(made.header):,} bytes")
+
+
+def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> None:
+    """Write a folder that builds."""
+    from shoestring.artifact import save
+    from shoestring.artifact.plain_c.project import project
+    from shoestring.artifact.plain_c.recording import recorded
+
+    cases = recorded(content, made, None if inputs is None else _arrays(inputs))
+    texts = project(made, cases)
+    paths = {name: folder / name for name in texts}
+    writing(*paths.values())
+    for name, text in texts.items():
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        save(paths[name], text.encode())
+    print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
+    print(cases.about)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, AttributeError, TypeError):
+        raise ValueError(
+            f"{path} is not an .npz file of plain arrays: write one with numpy.savez"
+        ) from None
+
+
+def _say(made: CFile) -> None:
+    """Print what a reader should know of the C."""
+    out = made.emitted
+    sizes = sum(made.network.buffers[number].bytes for _, number in made.network.inputs)
+    print(f"memory: {out.memory.arena_bytes:,} bytes, and {sizes:,} of the caller's inputs")
+    if out.stream is not None:
+        print(f"weights: {out.stream.about}")
+    for sentence in made.said():
+        print(sentence)

@@ -1,0 +1,36 @@
+"""The tables of microcontrollers say what the results files say."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import microcontroller_table
+from rows import metrics, results
+
+
+def test_every_network_has_ours_and_a_peer_with_their_own_numbers():
+    found = results("microcontroller")
+    lines = microcontroller_table.microcontroller().splitlines()
+    for name, (title, _) in microcontroller_table.NETWORKS.items():
+        for tool in (*microcontroller_table.OURS, "emx-onnx-cgen"):
+            one = metrics(found, f"{name} / {tool}")
+            row = next(line for line in lines if line.startswith(f"| {title} | {tool} |"))
+            assert f"| {one['cortex-m3: flash']:,.0f} | {one['cortex-m3: RAM']:,.0f} |" in row
+    model = metrics(found, "lenet5 / TFLite Micro")["model"]
+    assert any(f"over {model:,.0f}: the model" in line for line in lines)
+
+
+def test_no_number_comes_from_a_core_whose_outputs_differ():
+    for row in results("microcontroller"):
+        if row["metric"].endswith("largest difference to this computer"):
+            assert row["value"] < 1e-3, row
+
+
+def test_coded_weights_are_about_as_short_in_c_as_in_the_file():
+    found = results("microcontroller")
+    subjects = {row["subject"] for row in found if row["metric"] == "weights in C"}
+    assert len(subjects) >= 11
+    for subject in subjects:
+        one = metrics(found, subject)
+        assert one["weights in C"] < 1.06 * one["weights in the file"]
