@@ -128,6 +128,7 @@ class Slow(Technique):
 
 
 def in_a_recipe(folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # `nohup … &` has it ignored
     os.chdir(folder)
 
     def run(one: Run) -> None:

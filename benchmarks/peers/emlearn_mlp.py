@@ -16,7 +16,7 @@ import sys
 import warnings
 from pathlib import Path
 
-import emlearn
+import emlearn  # pyright: ignore[reportMissingImports]
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
@@ -44,7 +44,7 @@ def main(given: Path, out: Path) -> None:
     model.coefs_, model.intercepts_ = weights, biases
     emlearn.convert(model, method="inline").save(file=str(out / "network.h"), name="network")
     (out / "model.c").write_text(PEER.format(size=inputs))
-    found["include"] = str(Path(emlearn.__file__).parent)
+    found["include"] = str(Path(str(emlearn.__file__)).parent)
     (out / "result.json").write_text(json.dumps(found))
 
 

@@ -24,8 +24,8 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from tflite_micro.python.tflite_micro import runtime
-from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+from tflite_micro.python.tflite_micro import runtime  # pyright: ignore
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema  # pyright: ignore
 
 Layers = list[dict[str, Any]]
 
