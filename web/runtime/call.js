@@ -78,7 +78,7 @@ export class Call {
 
   /** The next output, which is the same in every run of these shapes. */
   constant(type, shape, numbers) {
-    this.outputs.push(known(type, shape, ARRAYS[type].from(numbers), this.plan.store));
+    this.outputs.push(known(type, shape, ARRAYS[type].from(numbers), this.plan.scope));
     return NOTHING;
   }
 
@@ -111,8 +111,21 @@ export class Call {
     for (const { type, data } of this.outputs) if (type === "float16") for (let i = 0; i < data.length; i++) data[i] = half(data[i]);
   }
 
-  /** What `make` makes of known inputs for the kernels, once for all shapes: an array, and where it is. */
-  packed(key, make) {
-    return this.plan.packed(this.node, key, make);
+  /**
+   * Where the array is that `make` makes of known inputs for the kernels: made once for all shapes where no shape changes the
+   * inputs, and once for these shapes otherwise.
+   * @param {string} key of the array among those of the node
+   * @param {(?Value)[]} from all inputs on which the array or its length depends
+   * @param {number} length of the float32 array
+   * @param {() => Float32Array} make
+   */
+  packed(key, from, length, make) {
+    const { plan } = this;
+    const afforded = () => {
+      plan.store.afford(4 * length);
+      return make();
+    };
+    const lasting = from.every((value) => !value || value.lasting);
+    return lasting ? plan.packed(this.node, key, afforded) : plan.scope.keep(afforded());
   }
 }

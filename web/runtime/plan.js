@@ -12,11 +12,12 @@ export class Plan {
   /**
    * @param {object} entry what `prepare` gives, with kernels, store, opset, seconds and the cache of packed weights
    * @param {{type: string, shape: number[]}[]} inputs
+   * @param {Scope} scope what is kept for these shapes; whoever made the plan releases it
    * @param {?Array} arrays the inputs themselves, where the graph is to run at once, node by node
    * @throws {RunError} where the graph does not fit the shapes, or asks for too much
    */
-  constructor(entry, inputs, arrays = null) {
-    Object.assign(this, { entry, kernels: entry.kernels, store: entry.store, opset: entry.opset });
+  constructor(entry, inputs, scope, arrays = null) {
+    Object.assign(this, { entry, scope, kernels: entry.kernels, store: entry.store, opset: entry.opset });
     this.running = arrays !== null;
     this.asked = 0;
     this.steps = [];
@@ -111,6 +112,7 @@ export class Plan {
     );
   }
 
+  /** Where an array is that all shapes have together. */
   packed(node, key, make) {
     const { packs } = this.entry;
     if (!packs.has(node)) packs.set(node, new Map());

@@ -86,7 +86,7 @@ export function convolution(call, x, weights, bias, y, shape) {
   const [highPadded, widePadded] = [height + top + bottom, width + left + right];
   const room = top + left + bottom + right ? call.scratch("float32", [channels, highPadded, widePadded]) : null;
   const atWeights = placeOfWeights(call, weights, group, per, inner, depthwise);
-  const atBias = depthwise ? placeOfBias(call, bias, outputs, 1, outputs) : placeOfBias(call, bias, outputs, group, per);
+  const atBias = depthwise ? placeOfBias(call, weights, bias, 1, outputs) : placeOfBias(call, weights, bias, group, per);
   // Narrow images as one long row, in which some pixels between two rows are computed for nothing.
   const long = (rows - 1) * widePadded + columns;
   const asRow = !depthwise && columns < 8 && columns > 3 && long >= 8 && down === 1 && across === 1 && dilatedAcross === 1 && (wide === 3 || wide === 5);
@@ -133,21 +133,22 @@ function placeOfWeights(call, weights, group, per, inner, depthwise) {
     for (let g = 0; g < group; g++) found.set(inPanels(data, inner, per, 1, inner, g * per * inner), g * up4(per) * inner);
     return found;
   };
-  return placeOf(call, weights, "weights", group * up4(per) * inner, make);
+  return placeOf(call, weights, "weights", [weights], group * up4(per) * inner, make);
 }
 
-function placeOfBias(call, bias, outputs, group, per) {
+function placeOfBias(call, weights, bias, group, per) {
+  const outputs = group * per;
   const make = (data) => {
     const found = new Float32Array(group * up4(per));
     for (let o = 0; data && o < outputs; o++) found[Math.floor(o / per) * up4(per) + (o % per)] = data[o];
     return found;
   };
-  return placeOf(call, bias, "bias", group * up4(per), make);
+  return placeOf(call, bias, "bias", [weights, bias], group * up4(per), make);
 }
 
-function placeOf(call, value, key, size, make) {
+function placeOf(call, value, key, from, size, make) {
   if (!value || value.known) {
-    const at = call.packed(key, () => make(value?.data));
+    const at = call.packed(key, from, size, () => make(value?.data));
     return () => at;
   }
   const room = call.scratch("float32", [size]);
@@ -255,9 +256,9 @@ function matmul(call) {
   if (!["float32", "float16"].includes(a.type)) return slowly(call, a, b, y, found);
   const { kernels } = call;
   const { low, high } = call.node;
-  const atBias = call.packed("bias", () => padded(bias?.data, n));
+  const atBias = call.packed("bias", [b, bias], up4(n), () => padded(bias?.data, n));
   if (b.known && b.shape.length <= 2) {
-    const at = call.packed("weights", () => inPanels(b.data, inner, n, n, 1));
+    const at = call.packed("weights", [b], up4(n) * inner, () => inPanels(b.data, inner, n, n, 1));
     return () => kernels.product(a.at, at, atBias, y.at, a.size / inner, inner, n, low, high);
   }
   const room = call.scratch("float32", [up4(n), inner]);
@@ -308,11 +309,11 @@ function gemm(call) {
   const [stepK, stepN] = transB ? [1, inner] : [n, 1];
   const row = c && c.known && sizeOf(c.shape.slice(0, -1)) === 1; // one bias for each column
   const scaled = b.known ? alpha : 1;
-  const at = b.known ? call.packed("weights", () => inPanels(b.data, inner, n, stepK, stepN, 0, alpha)) : 0;
+  const at = b.known ? call.packed("weights", [b], up4(n) * inner, () => inPanels(b.data, inner, n, stepK, stepN, 0, alpha)) : 0;
   const room = b.known ? null : call.scratch("float32", [up4(n), inner]);
   const turned = transA ? call.scratch("float32", [m, inner]) : null;
   const whole = scaled === alpha && (!c || row); // whether the kernel does it all
-  const atBias = call.packed("bias", () => padded(whole ? c?.data : null, n, beta));
+  const atBias = call.packed("bias", [b, c], up4(n), () => padded(whole ? c?.data : null, n, beta));
   const limits = whole ? [low, high] : [-Infinity, Infinity];
   const steps = c ? stepsIn(c.shape, [m, n]) : [0, 0];
   return () => {

@@ -71,10 +71,10 @@ function recurrent(call) {
     const of = bias ? bias.data.subarray(d * 2 * wide, (d + 1) * 2 * wide) : new Float32Array(2 * wide);
     const joinedBias = Float32Array.from({ length: up4(wide) }, (_, i) => (i < wide ? of[i] + (kind === "GRU" ? 0 : of[wide + i]) : 0));
     return {
-      input: call.packed(`input${d}`, part(weights, d, features)),
-      state: call.packed(`state${d}`, part(recurrence, d, size)),
-      bias: call.packed(`bias${d}`, () => joinedBias),
-      zeros: call.packed("zeros", () => new Float32Array(up4(wide))),
+      input: call.packed(`input${d}`, [weights], up4(wide) * features, part(weights, d, features)),
+      state: call.packed(`state${d}`, [recurrence], up4(wide) * size, part(recurrence, d, size)),
+      bias: call.packed(`bias${d}`, [weights, bias], up4(wide), () => joinedBias),
+      zeros: call.packed("zeros", [weights], up4(wide), () => new Float32Array(up4(wide))),
       biasState: of.slice(wide),
       backwards: direction === "reverse" || d === 1,
       functions: functions.slice((d * functions.length) / directions),

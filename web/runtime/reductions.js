@@ -151,7 +151,7 @@ function layerNormalisation(centred) {
     call.work(x.size, 10);
     const { kernels } = call;
     if (centred && x.type === "float32" && scale.size === size && (!bias || bias.size === size)) {
-      const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", () => new Float32Array(size))];
+      const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", [scale], size, () => new Float32Array(size))];
       return () => kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon);
     }
     return () => {
@@ -195,8 +195,8 @@ function batchNormalisation(call) {
   const y = call.out(x.type, x.shape);
   const epsilon = call.attribute("epsilon", 1e-5);
   const factor = (i) => scale.data[i] / Math.sqrt(variance.data[i] + epsilon);
-  const factors = call.packed("factors", () => Float32Array.from({ length: channels }, (_, i) => factor(i)));
-  const shifts = call.packed("shifts", () => Float32Array.from({ length: channels }, (_, i) => bias.data[i] - mean.data[i] * factor(i)));
+  const factors = call.packed("factors", parameters, channels, () => Float32Array.from({ length: channels }, (_, i) => factor(i)));
+  const shifts = call.packed("shifts", parameters, channels, () => Float32Array.from({ length: channels }, (_, i) => bias.data[i] - mean.data[i] * factor(i)));
   const { low, high } = call.node;
   const { kernels } = call;
   const from = x.at;

@@ -31,7 +31,8 @@ export class Value {
     this.shape = shape;
     this.size = sizeOf(shape);
     this.place = place;
-    this.known = false; // whether its numbers are the same in every run
+    this.known = false; // whether its numbers are the same in every run of these shapes
+    this.lasting = false; // whether they are the same for all shapes
   }
 
   get data() {
@@ -144,7 +145,7 @@ export class Store {
     }
   }
 
-  /** A place for so many bytes that stays. */
+  /** A place for so many bytes that stays: nothing else was ever there, as places of other plans are. */
   stay(bytes) {
     const wanted = rounded(bytes);
     if (this.room.bytes < wanted) {
@@ -161,5 +162,36 @@ export class Store {
     const at = this.stay(array.byteLength);
     new array.constructor(this.buffer, at, array.length).set(array);
     return at;
+  }
+}
+
+/** What is kept for inputs of given shapes: copies for the kernels, and known values outside their memory. */
+export class Scope {
+  /**
+   * @param {Store} store
+   * @param {(bytes: number) => number} place where copies go: `stay` of the store, unless nothing runs after the scope is over
+   */
+  constructor(store, place) {
+    Object.assign(this, { store, place, copies: [], counted: 0 });
+  }
+
+  keep(array) {
+    const bytes = array.byteLength;
+    const at = this.place(bytes);
+    this.copies.push({ at, bytes });
+    new array.constructor(this.store.buffer, at, array.length).set(array);
+    return at;
+  }
+
+  count(bytes) {
+    this.store.count(bytes);
+    this.counted += bytes;
+  }
+
+  /** Gives all back. */
+  release() {
+    for (const { at, bytes } of this.copies) this.store.give(at, bytes);
+    this.store.outside -= this.counted;
+    Object.assign(this, { copies: [], counted: 0 });
   }
 }
