@@ -50,6 +50,13 @@ export class Call {
     throw this.fault(`its input ${i} is missing: the file is made wrongly`);
   }
 
+  /** Tells an input, where it is there, whose number of elements is none of `sizes`. */
+  sized(i, ...sizes) {
+    const size = this.inputs[i]?.size ?? sizes[0];
+    if (sizes.includes(size)) return;
+    throw this.fault(`its input ${i} has ${size} elements, and ${sizes.join(" or ")} are wanted: the file is made wrongly`);
+  }
+
   /** The numbers of an input on which the shapes of outputs depend; null where there is no such input. */
   numbers(i) {
     const value = this.inputs[i];

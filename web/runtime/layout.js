@@ -82,6 +82,7 @@ function expand(call) {
 function tile(call) {
   const x = call.input(0);
   const times = call.numbers(1) ?? call.missing(1);
+  call.sized(1, x.shape.length);
   const y = call.out(x.type, x.shape.map((size, i) => size * times[i]));
   const steps = stepsOf(x.shape);
   const inner = x.shape.flatMap((size, i) => [times[i], size]);
@@ -175,6 +176,7 @@ function pad(call) {
   const axes = (call.numbers(3) ?? x.shape.map((_, i) => i)).map((axis) => axisOf(axis, x.shape.length));
   const [before, after] = [x.shape.map(() => 0), x.shape.map(() => 0)];
   axes.forEach((axis, i) => ([before[axis], after[axis]] = [given[i], given[i + axes.length]]));
+  if (given.length !== 2 * axes.length) throw call.fault(`${given.length} pads do not fit ${axes.length} axes: the file is made wrongly`);
   const source = OUTSIDE[call.attribute("mode", "constant")];
   const y = call.out(x.type, x.shape.map((size, i) => size + before[i] + after[i]));
   const fill = call.inputs[2];
@@ -285,6 +287,7 @@ function trilu(call) {
   const x = call.input(0);
   const [rows, columns] = x.shape.slice(-2);
   const y = call.out(x.type, x.shape);
+  if (x.shape.length < 2) throw call.fault(`[${x.shape}] is no matrix: the file is made wrongly`);
   const upper = call.attribute("upper", 1);
   const k = call.numbers(1)?.[0] ?? 0;
   return () => {
@@ -314,6 +317,7 @@ function blocks(call, toSpace) {
 
 function oneHot(call) {
   const [indices, pair] = [call.input(0), call.input(2)];
+  call.sized(2, 2);
   const depth = (call.numbers(1) ?? call.missing(1))[0];
   const axis = axisOf(call.attribute("axis", -1), indices.shape.length + 1);
   const y = call.out(pair.type, [...indices.shape.slice(0, axis), depth, ...indices.shape.slice(axis)]);

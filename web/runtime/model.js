@@ -2,6 +2,7 @@
 
 import { NEEDS_NUMBERS } from "./call.js";
 import { arrayOf, boundsOf, numbersOf } from "./inputs.js";
+import { ShoeError } from "../reader.js";
 import { OPERATIONS } from "./operations.js";
 import { Plan } from "./plan.js";
 import { prepare } from "./prepare.js";
@@ -95,6 +96,15 @@ class Entry {
    * @throws {RunError}
    */
   run(given) {
+    try {
+      return this.ran(given);
+    } catch (error) {
+      if (error instanceof ShoeError) throw error;
+      throw new RunError(`the run failed (${error?.message ?? error}): run fewer examples at once, or look at the inputs`);
+    }
+  }
+
+  ran(given) {
     if (!this.ready) this.prepare();
     const arrays = arrayOf(this.inputs, given);
     const key = arrays.map(({ shape }) => shape.join()).join(";");

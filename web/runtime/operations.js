@@ -7,6 +7,13 @@ import { PRODUCTS } from "./products.js";
 import { QUANTISED } from "./quantised.js";
 import { RECURRENT } from "./recurrent.js";
 import { REDUCTIONS } from "./reductions.js";
+import { typed } from "./types.js";
 
 /** @type {Object<string, (call: import("./call.js").Call) => () => void>} */
 export const OPERATIONS = Object.assign(Object.create(null), ELEMENTS, PRODUCTS, INTEGERS, QUANTISED, LAYOUT, REDUCTIONS, RECURRENT);
+
+/** The run of a call, which declares its outputs; inputs of other types than its operator takes are told. */
+export function begin(call) {
+  typed(call);
+  return (call.node.make ?? OPERATIONS[call.node.operator])(call);
+}

@@ -1,7 +1,7 @@
 // A graph made ready for inputs of given shapes: the steps of a run, and a place in memory for every value.
 
 import { Call, NEEDS_NUMBERS, NOTHING } from "./call.js";
-import { OPERATIONS } from "./operations.js";
+import { begin } from "./operations.js";
 import { evaluate } from "./prepare.js";
 import { numbersOf } from "./inputs.js";
 import { ARRAYS, RunError, Value } from "./values.js";
@@ -21,6 +21,7 @@ export class Plan {
     this.running = arrays !== null;
     this.asked = 0;
     this.steps = [];
+    this.operators = []; // the node of each step
     this.values = new Map(entry.statics);
     const places = new Set();
     try {
@@ -55,12 +56,13 @@ export class Plan {
     const call = new Call(this, node, inputs);
     let run;
     try {
-      run = (node.make ?? OPERATIONS[node.operator])(call);
+      run = begin(call);
       if (this.running) {
         run();
         call.finish();
       } else if (run !== NOTHING) {
         const half = call.outputs.some((value) => value.type === "float16");
+        this.operators.push(node);
         this.steps.push(half ? () => (run(), call.finish()) : run);
       }
     } catch (error) {
@@ -124,7 +126,12 @@ export class Plan {
   /** @returns {Array} the numbers of each output, for the numbers of each input */
   run(arrays) {
     arrays.forEach((array, i) => this.inputs[i].data.set(array));
-    for (const step of this.steps) step();
+    let i = 0;
+    try {
+      for (; i < this.steps.length; i++) this.steps[i]();
+    } catch (error) {
+      throw error instanceof RunError ? error : failed(this.operators[i], error);
+    }
     return this.outputs.map((value) => value.data.slice());
   }
 }

@@ -1,7 +1,7 @@
 // Makes a graph ready, once for all shapes: computes what no input changes, and joins nodes that one kernel computes.
 
 import { Call } from "./call.js";
-import { OPERATIONS } from "./operations.js";
+import { begin } from "./operations.js";
 import { RANGES, roundTrip } from "./quantised.js";
 import { known } from "./values.js";
 
@@ -49,7 +49,7 @@ function fold(node, statics, context) {
 export function evaluate(plan, node, inputs) {
   const { store, scope } = plan;
   const call = new Call(plan, node, inputs);
-  (node.make ?? OPERATIONS[node.operator])(call)();
+  begin(call)();
   call.finish();
   const made = call.outputs.map((value) => {
     if (!value.place.store) return Object.assign(value, { known: true });

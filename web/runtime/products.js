@@ -161,6 +161,7 @@ function placeOf(call, value, key, from, size, make) {
 function conv(call) {
   const [x, weights, bias] = [call.input(0), call.input(1), call.inputs[2]];
   const { y, shape } = outputOf(call, x, weights, "float32");
+  call.sized(2, weights.shape[0]);
   if ([x, weights, bias].some((one) => one && !["float32", "float16"].includes(one.type))) {
     throw call.fault(`this runtime has it for float32, not for ${x.type} and ${weights.type}`);
   }
@@ -194,6 +195,7 @@ function transposed(call) {
     throw call.fault(`this runtime has it for one and two axes of float32; ${x.type}[${x.shape}] and [${weights.shape}] are given`);
   }
   if (call.attribute("auto_pad", "NOTSET") !== "NOTSET" || call.attribute("output_shape", null)) throw call.fault("this runtime has it without auto_pad and output_shape");
+  call.sized(2, per * group);
   const sizes = image.map((size, i) => (size - 1) * strides[i] + more[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] - pads[i + axes]);
   const y = call.out("float32", [n, per * group, ...sizes]);
   call.work(x.size * per * sizeOf(kernel), 3);

@@ -56,9 +56,16 @@ function recurrent(call) {
   if (x.type !== "float32" || wide !== gates * size || directions !== (direction === "bidirectional" ? 2 : 1) || x.shape[2] !== features) {
     throw call.fault(`an input of ${x.type}[${x.shape}], weights of [${weights.shape}] and [${recurrence.shape}] do not fit`);
   }
+  const [times, n] = x.shape;
+  call.sized(0, times * n * features);
+  call.sized(2, directions * wide * size);
+  call.sized(3, directions * 2 * wide);
+  call.sized(4, n);
+  call.sized(5, directions * n * size);
+  if (kind === "LSTM") call.sized(6, directions * n * size);
+  if (kind === "LSTM") call.sized(7, directions * 3 * size);
   const names = call.attribute("activations", Array.from({ length: directions }, () => defaults).flat());
   const functions = names.map((name) => ACTIVATIONS[name] ?? unknown(call, name));
-  const [times, n] = x.shape;
   const y = call.out("float32", [times, directions, n, size]);
   const [h, c] = [call.out("float32", [directions, n, size]), kind === "LSTM" ? call.out("float32", [directions, n, size]) : null];
   const rows = call.scratch("float32", [times * n, wide]);
@@ -83,6 +90,8 @@ function recurrent(call) {
   const { kernels } = call;
   const usual = kind === "LSTM" && !peephole && names.every((name, i) => name === defaults[i % 3]);
   return () => {
+    const wrong = lengths?.data.find((length) => !(length >= 0 && length <= times));
+    if (wrong !== undefined) throw call.fault(`a sequence is ${wrong} long, and the input ${times}: look at the inputs`);
     const plain = usual && (!lengths || lengths.data.every((length) => length === times)); // what the kernel computes
     y.data.fill(0);
     for (const [value, first] of [[h, h0], [c, c0]]) if (value) first ? value.data.set(first.data) : value.data.fill(0);
