@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import Case, by_runtime, evaluate, graph, loaded, needs_node, run
+from runs import FILES, Case, by_runtime, evaluate, graph, loaded, needs_node, run
 
 from shoestring.artifact.format.graph import INT, Node, Port
 from shoestring.artifact.format.tensors import tensor
@@ -97,3 +97,76 @@ def test_telling_the_outputs_changes_no_answer(tmp_path: Path):
     console.log(JSON.stringify([shape, found]));
     """
     assert evaluate(script, file) == [["N", 1], [3, 10, 6]]
+
+
+def test_memory_over_forty_shapes():
+    """Of the text encoder: what is counted goes down again when plans are forgotten, twice over."""
+    script = """
+    const model = await m.load(given[0]);
+    const { store } = model;
+    const answers = [[], []];
+    const counted = [];
+    for (const round of answers) {
+      for (let t = 20; t < 60; t++) {
+        const ids = { data: Array(t).fill(5), shape: [1, t] };
+        round.push(Object.values(model.run({ ids })).map(({ data }) => Array.from(data)));
+        counted.push(store.outside);
+      }
+    }
+    model.forget();
+    const kept = store.outside;
+    const inMemory = [];
+    for (let i = 0; i < 3; i++) {
+      model.single.shapes = undefined;
+      model.outputs;
+      inMemory.push([store.outside, store.end]);
+    }
+    console.log(JSON.stringify([answers, Math.max(...counted), kept, inMemory]));
+    """
+    (first, second), most, kept, told = evaluate(script, str(FILES / "baseline_text_encoder.shoe"))
+    assert first == second
+    assert kept <= most <= kept + 2**21
+    assert all(one == told[0] for one in told)
+    assert told[0][0] == kept
+
+
+def test_copies_count_against_max_bytes(tmp_path: Path):
+    """Tensors of 64 bits and of float16, and outputs, which are copies: refused before they are."""
+    n = 2**17
+    ints = tensor(np.arange(n, dtype=np.int64))
+    halves = tensor(np.ones(n, np.float16))
+    x = (Port("x", 1, (1,)),)
+    files = [
+        graph(
+            Node("Cast", (1,), 1, (("to", INT, 1),)),
+            Node("Add", (0, 2), 1),
+            inputs=x,
+            constants=(c,),
+            result=3,
+        )
+        for c in (ints, halves)
+    ]
+    shape = tensor(np.array([n], np.int64))
+    files.append(graph(Node("Expand", (0, 1), 1), inputs=x, constants=(shape,), result=2))
+    script = """
+    const said = [];
+    for (const maxBytes of JSON.parse(given[1])) {
+      const model = await m.load(given[0], { maxBytes });
+      for (let again = 0; again < 3; again++) {
+        try {
+          said.push(model.run([1]).y.data.length);
+        } catch (error) {
+          said.push(error.message.slice(0, 48));
+        }
+      }
+    }
+    console.log(JSON.stringify(said));
+    """
+    refused = "running this file takes more memory than maxBytes"[:48]
+    # A copy of int64 (8 bytes) or float16 (4), float32 outside and within, the sum, the output.
+    for content, each in zip(files, (24, 20, 8), strict=True):
+        folder = tmp_path / str(each)
+        folder.mkdir()
+        limits = f"[{n * (each - 2)}, {n * each + 2**18 + 2**16}]"
+        found = evaluate(script, loaded(content, folder), limits)
+        assert found == [refused] * 3 + [n] * 3, (each, found)

@@ -1,6 +1,7 @@
 // Operators that move elements, and those of shapes.
 
 import { typeOf } from "./elements.js";
+import { numbersOf } from "./inputs.js";
 import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
@@ -280,7 +281,8 @@ function filled(call) {
   const shape = call.numbers(0) ?? call.missing(0);
   const value = call.attribute("value", null);
   const y = call.out(value ? value.type : "float32", shape);
-  return () => y.data.fill(value ? call.plan.numbersOf(value)[0] : 0);
+  const [fill] = value ? numbersOf(value, call.plan.scope) : [0];
+  return () => y.data.fill(fill);
 }
 
 function trilu(call) {

@@ -6,7 +6,7 @@ import { ShoeError } from "../reader.js";
 import { OPERATIONS } from "./operations.js";
 import { Plan } from "./plan.js";
 import { prepare } from "./prepare.js";
-import { known, RunError, Scope, Store } from "./values.js";
+import { known, LARGE, RunError, Scope, Store } from "./values.js";
 
 const MOST_PLANS = 16; // shapes that are kept ready; with more, all are made again
 
@@ -62,7 +62,7 @@ class Entry {
     }
     let asked = 0;
     const { store } = this;
-    const before = store.outside;
+    let before = store.outside;
     const packs = new Scope(store, (bytes) => store.take(bytes));
     const context = {
       kernels: this.kernels,
@@ -70,7 +70,6 @@ class Entry {
       scope: store, // what no shape changes stays
       opset: this.opset,
       running: true,
-      numbersOf,
       spend: (nanoseconds) => {
         asked += nanoseconds;
         if (asked > this.seconds * 1e9) throw new RunError(`the constants of this file take more than ${this.seconds} s by the account of this runtime: raise maxSeconds if you trust it`);
@@ -78,8 +77,10 @@ class Entry {
       packed: (node, key, make) => packs.keep(make()),
     };
     try {
-      const constants = this.graph.constants.map((one) => known(one.type, one.shape, numbersOf(one), store));
-      const { nodes, statics, uses, outputs } = prepare(this.graph, this.owner.held, constants, context);
+      const { held } = this.owner;
+      before = store.outside; // what all entries have stays counted
+      const constants = this.graph.constants.map((one) => known(one.type, one.shape, numbersOf(one, store), store));
+      const { nodes, statics, uses, outputs } = prepare(this.graph, held, constants, context);
       Object.assign(this, { nodes, statics, uses, results: outputs });
     } catch (error) {
       store.outside = before;
@@ -162,8 +163,6 @@ class Entry {
   }
 }
 
-const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
-
 /** A file that is decoded. */
 export class Model {
   /**
@@ -195,7 +194,15 @@ export class Model {
 
   /** The tensors as values, made when a graph is first run. */
   get held() {
-    this.heldTensors ??= this.tensors.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
+    if (this.heldTensors) return this.heldTensors;
+    const { store } = this;
+    const before = store.outside;
+    try {
+      this.heldTensors = this.tensors.map((one) => known(one.type, one.shape, numbersOf(one, store), store));
+    } catch (error) {
+      store.outside = before;
+      throw error;
+    }
     return this.heldTensors;
   }
 

@@ -3,8 +3,7 @@
 import { Call, NEEDS_NUMBERS, NOTHING } from "./call.js";
 import { begin } from "./operations.js";
 import { evaluate } from "./prepare.js";
-import { numbersOf } from "./inputs.js";
-import { ARRAYS, RunError, Value } from "./values.js";
+import { ARRAYS, LARGE, RunError, Value } from "./values.js";
 
 const BYTES = (value) => value.size * ARRAYS[value.type].BYTES_PER_ELEMENT;
 
@@ -34,6 +33,9 @@ export class Plan {
       });
       for (const node of entry.nodes) this.add(node, places);
       this.outputs = entry.results.map((id) => this.values.get(id));
+      const copied = ({ size, type }) => size * (ARRAYS[type].BYTES_PER_ELEMENT + (LARGE[type] ? 8 : 0));
+      this.copies = this.outputs.reduce((sum, value) => sum + copied(value), 0);
+      this.store.afford(this.copies);
       if (arrays) this.results = this.outputs.map((value) => value.data.slice());
     } finally {
       for (const place of places) this.store.give(place.at, place.bytes);
@@ -101,10 +103,6 @@ export class Plan {
     this.store.give(place.at, place.bytes);
   }
 
-  numbersOf(tensor) {
-    return numbersOf(tensor);
-  }
-
   spend(nanoseconds) {
     this.asked += nanoseconds;
     if (this.asked <= this.entry.seconds * 1e9) return;
@@ -125,6 +123,7 @@ export class Plan {
 
   /** @returns {Array} the numbers of each output, for the numbers of each input */
   run(arrays) {
+    this.store.afford(this.copies);
     arrays.forEach((array, i) => this.inputs[i].data.set(array));
     let i = 0;
     try {

@@ -21,6 +21,9 @@ export const ARRAYS = {
   bool: Uint8Array,
 };
 
+/** The array in which integers of 64 bits leave. */
+export const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
+
 /** @param {number[]} shape */
 export const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
 
