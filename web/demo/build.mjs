@@ -16,13 +16,15 @@ const NETWORKS = ["lenet5_rate_5e-05.shoe", "baseline_lenet5.shoe"];
 
 /**
  * What the built page goes without, to be small, and what stands in its place: the kernels in JavaScript (browsers run those in
- * WebAssembly since 2023; 1.1 KB) and recurrent layers (a file that has them is told so by their names; 1.1 KB).
+ * WebAssembly since 2023; 1.1 KB), recurrent layers (1.1 KB), and products of integers, which few files have
+ * (0.8 KB). A file that has such layers is told so by their names.
  */
 const LEFT_OUT = {
   kernels_plain:
     "export class PlainKernels { constructor() { throw new Error(\"this browser does not run WebAssembly with SIMD, which the " +
     "built page needs; the page's sources do without\"); } }",
   recurrent: "export const RECURRENT = {};",
+  integers: "export const INTEGERS = {};",
 };
 
 const leftOut = {
