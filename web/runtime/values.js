@@ -3,7 +3,12 @@
 import { ShoeError } from "../reader.js";
 
 /** What goes wrong while a file is made ready or run: the message says what was wrong, with the value, and what to do. */
-export class RunError extends ShoeError {}
+export class RunError extends ShoeError {
+  constructor(message) {
+    super(message);
+    this.name = "RunError";
+  }
+}
 
 /** The array that holds the numbers of each type. int64 and uint64 are numbers up to 2^53, and float16 is kept as float32. */
 export const ARRAYS = {
