@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runs import Case, evaluate, graph, loaded, needs_node, run
 
-from shoestring.artifact.format.graph import INT, INTS, Node, Port
+from shoestring.artifact.format.graph import FLOAT, FLOATS, INT, INTS, Node, Port
 from shoestring.artifact.format.tensors import NUMBERS, tensor
 
 pytestmark = needs_node
@@ -101,11 +101,115 @@ CASES = {
         case_of(Node("Gather", (0, 0), 1), inputs=(ONES,)),
         "Gather: its input 1 is of float32, and int64, int32 is wanted",
     ),
-    "an attribute of another kind": (
+    "axes that are not there": (
         case_of(Node("Transpose", (0,), 1, (("perm", INTS, (0, 5)),)), inputs=(ONES,)),
         "Transpose: the order [0,5] is not one of 2 axes",
     ),
+    **{
+        f"{operator} with {name} {value}": (
+            case_of(
+                Node(operator, (0,) * count, 1, ((name, kind, value),)),
+                inputs=(IMAGE,),
+            ),
+            f"{operator}: its attribute {name} is of the type {kind} of ONNX",
+        )
+        for operator, count, name, kind, value in (
+            ("Softmax", 1, "axis", FLOAT, 0.5),
+            ("Concat", 2, "axis", FLOAT, 0.5),
+            ("Conv", 2, "strides", FLOATS, (1.5, 1.5)),
+            ("Conv", 2, "auto_pad", INT, 1),
+            ("Gelu", 1, "approximate", INT, 1),
+            ("Elu", 1, "alpha", INT, 1),
+        )
+    },
+    **{
+        f"groups: {groups}": (
+            case_of(
+                Node("GroupNormalization", (0, 1, 1), 1, (("num_groups", INT, groups),)),
+                inputs=(np.ones((1, 4, 4), np.float32),),
+                constants=(np.ones(4, np.float32),),
+            ),
+            f"4 channels are not {groups} groups",
+        )
+        for groups in (0, -1, 2**31 - 1)
+    },
+    **{
+        f"kernel: {size}": (
+            case_of(Node("MaxPool", (0,), 1, (("kernel_shape", INTS, size),)), inputs=(IMAGE,)),
+            f"MaxPool: a kernel of [{','.join(map(str, size))}] does not fit",
+        )
+        for size in ((0, 1), (-3, 1), (2,))
+    },
+    **{
+        f"reshape: {shape}": (
+            case_of(
+                Node("Reshape", (0, 1), 1),
+                inputs=(np.ones((2, 4, 3), np.float32),),
+                constants=(np.array(shape),),
+            ),
+            f"Reshape: an output would have the shape [{told}]",
+        )
+        for shape, told in (
+            ([-1, 16], "1.5,16"),
+            ([-2, -12], "-2,-12"),
+            ([-1, -1], "-24,-1"),
+        )
+    },
+    "parts without end": (
+        case_of(Node("Split", (0,), 1, (("num_outputs", INT, 2**31 - 1),)), inputs=(ONES,)),
+        "Split: it has 1 outputs, and num_outputs is 2147483647",
+    ),
+    "an axis without end": (
+        case_of(
+            Node("ConstantOfShape", (1,), 1),
+            Node("Add", (2, 0), 1),
+            inputs=(ONES,),
+            constants=(np.array([2**40, 0]),),
+        ),
+        "ConstantOfShape: an output would have the shape [1099511627776,0]",
+    ),
+    "a million axes": (
+        case_of(
+            Node("ConstantOfShape", (1,), 1),
+            Node("Transpose", (2,), 1),
+            inputs=(ONES,),
+            constants=(np.ones(100_000, np.int64),),
+        ),
+        "ConstantOfShape: an output would have 100000 axes, and this runtime has 64",
+    ),
+    "more axes than are": (
+        case_of(Node("Unsqueeze", (0, 1), 1), inputs=(ONES,), constants=(np.arange(99_999),)),
+        "Unsqueeze: 99999 axes are more than this runtime has",
+    ),
 }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shapes"),
+    [
+        ((Node("Concat", (3, 3), 1, (("axis", INT, 1),)),), ([2**30, 0], [0])),
+        ((Node("MatMul", (3, 4), 1),), ([2**30, 0, 1], [1, 1, 5])),
+        ((Node("Gemm", (3, 4), 1, (("transA", INT, 1),)),), ([0, 2**30], [0, 0])),
+        ((Node("ReduceSum", (3,), 1, (("keepdims", INT, 0),)),), ([2**30, 0], [0])),
+    ],
+)
+def test_long_axes_without_elements_take_no_time(nodes, shapes, tmp_path: Path):
+    """Within the second that is allowed."""
+    empty = (Node("ConstantOfShape", (1,), 1), Node("ConstantOfShape", (2,), 1))
+    _, content = case_of(
+        *empty,
+        *nodes,
+        Node("Shape", (5,), 1),
+        inputs=(ONES,),
+        constants=tuple(np.array(one) for one in shapes),
+    )
+    script = """
+    const model = await m.load(given[0], { maxSeconds: 1 });
+    const start = performance.now();
+    model.run(new Float32Array(4));
+    console.log(JSON.stringify(performance.now() - start));
+    """
+    assert evaluate(script, loaded(content, tmp_path)) < 1000
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runs import FILES, Case, by_runtime, evaluate, graph, loaded, needs_node, run
 
-from shoestring.artifact.format.graph import INT, Node, Port
+from shoestring.artifact.format.graph import INT, INTS, Node, Port
 from shoestring.artifact.format.tensors import tensor
 
 pytestmark = needs_node
@@ -44,6 +44,13 @@ GRAPHS = {
     "gemm": (Node("Gemm", (0, COLUMN), 1),),
     "gemm with a bias": (Node("Gemm", (0, 0, LENGTH), 1, (("transB", INT, 1),)),),
     "gemm of a product": (Node("Gemm", (0, 0, ROW), 1, (("transA", INT, 1),)),),
+    "attention": (
+        Node("Unsqueeze", (0, SECOND), 1),
+        Node("Transpose", (NEXT,), 1, (("perm", INTS, (0, 2, 1)),)),
+        Node("MatMul", (NEXT + 1, NEXT), 1),
+        Node("Softmax", (NEXT + 2,), 1),
+        Node("MatMul", (NEXT + 3, COLUMN), 1),
+    ),
     "conv": (
         Node("Unsqueeze", (0, SECOND), 1),
         Node("Unsqueeze", (ROW, BOTH), 1),
@@ -97,6 +104,24 @@ def test_telling_the_outputs_changes_no_answer(tmp_path: Path):
     console.log(JSON.stringify([shape, found]));
     """
     assert evaluate(script, file) == [["N", 1], [3, 10, 6]]
+
+
+def test_the_text_encoder_answers_growing_texts_as_a_fresh_one():
+    script = """
+    const model = await m.load(given[0]);
+    const answer = (one, t) => {
+      const data = Array.from({ length: t }, (_, i) => 3 + ((i * 37) % 500));
+      const outputs = one.run({ ids: { data, shape: [1, t] } });
+      return Object.values(outputs).map((y) => Array.from(y.data));
+    };
+    const pairs = [];
+    for (const t of [4, 16, 48, 5]) {
+      pairs.push([answer(model, t), answer(await m.load(given[0]), t)]);
+    }
+    console.log(JSON.stringify(pairs));
+    """
+    for ours, fresh in evaluate(script, str(FILES / "baseline_text_encoder.shoe")):
+        assert ours == fresh
 
 
 def test_memory_over_forty_shapes():

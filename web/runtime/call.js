@@ -1,5 +1,6 @@
 // What an operator is given while a graph is made ready: its inputs, its attributes, and places for what it computes.
 
+import { isOf } from "./types.js";
 import { ARRAYS, known, RunError, sizeOf, Value } from "./values.js";
 
 /** Thrown where shapes depend on numbers that only a run knows. */
@@ -7,6 +8,8 @@ export const NEEDS_NUMBERS = Symbol("needs numbers");
 
 /** The run of an operator that computes nothing. */
 export const NOTHING = () => {};
+
+export const MOST_AXES = 64; // of a value
 
 /** The nearest float16, halves to even. */
 export function half(x) {
@@ -34,7 +37,10 @@ export class Call {
 
   /** An attribute, or its default. */
   attribute(name, otherwise) {
-    return Object.hasOwn(this.node.attributes, name) ? this.node.attributes[name].value : otherwise;
+    if (!Object.hasOwn(this.node.attributes, name)) return otherwise;
+    const { type, value } = this.node.attributes[name];
+    if (isOf(name, type)) return value;
+    throw this.fault(`its attribute ${name} is of the type ${type} of ONNX, which it is not there: the file is made wrongly`);
   }
 
   fault(message) {
@@ -74,6 +80,7 @@ export class Call {
 
   /** The next output, which is the numbers of an input in another shape. */
   same(value, shape, type = value.type) {
+    this.sensible(shape);
     if (sizeOf(shape) !== value.size) {
       throw this.fault(`${value.size} elements, of shape [${value.shape}], do not fit the shape [${shape}]`);
     }
@@ -89,6 +96,13 @@ export class Call {
     return NOTHING;
   }
 
+  /** Tells a shape that no value has. */
+  sensible(shape) {
+    if (shape.length > MOST_AXES) throw this.fault(`an output would have ${shape.length} axes, and this runtime has ${MOST_AXES}`);
+    if (shape.every((size) => Number.isInteger(size) && size >= 0 && size < 2 ** 31)) return;
+    throw this.fault(`an output would have the shape [${shape}]: look at the shapes of the inputs`);
+  }
+
   /** A place that is free again after the node. */
   scratch(type, shape) {
     const value = this.made(type, shape);
@@ -97,9 +111,7 @@ export class Call {
   }
 
   made(type, shape) {
-    for (const size of shape) {
-      if (!(Number.isSafeInteger(size) && size >= 0)) throw this.fault(`an output would have the shape [${shape}]`);
-    }
+    this.sensible(shape);
     if (!ARRAYS[type]) throw this.fault(`this runtime does not compute with ${type}`);
     const bytes = sizeOf(shape) * ARRAYS[type].BYTES_PER_ELEMENT;
     this.work(sizeOf(shape));

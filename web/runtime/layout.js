@@ -1,5 +1,6 @@
 // Operators that move elements, and those of shapes.
 
+import { MOST_AXES } from "./call.js";
 import { typeOf } from "./elements.js";
 import { numbersOf } from "./inputs.js";
 import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
@@ -63,6 +64,7 @@ function squeeze(call) {
 function unsqueeze(call) {
   const x = call.input(0);
   const given = axesOf(call) ?? call.missing(1);
+  if (given.length > MOST_AXES) throw call.fault(`${given.length} axes are more than this runtime has, ${MOST_AXES}`);
   const axes = given.map((axis) => axisOf(axis, x.shape.length + given.length));
   const left = [...x.shape];
   return call.same(x, Array.from({ length: x.shape.length + axes.length }, (_, i) => (axes.includes(i) ? 1 : left.shift())));
@@ -121,6 +123,7 @@ function split(call) {
   const x = call.input(0);
   const axis = axisOf(call.attribute("axis", 0), x.shape.length);
   const count = call.attribute("num_outputs", call.node.outputs.length);
+  if (count !== call.node.outputs.length) throw call.fault(`it has ${call.node.outputs.length} outputs, and num_outputs is ${count}`);
   const whole = Math.ceil(x.shape[axis] / count);
   const even = Array.from({ length: count }, (_, i) => Math.max(0, Math.min(whole, x.shape[axis] - i * whole)));
   const sizes = (call.inputs[1] ? call.numbers(1) : call.attribute("split", null)) ?? even;
@@ -182,6 +185,7 @@ function pad(call) {
   const y = call.out(x.type, x.shape.map((size, i) => size + before[i] + after[i]));
   const fill = call.inputs[2];
   const steps = stepsOf(x.shape);
+  call.work(y.shape.reduce((sum, size) => sum + size, 0));
   const places = y.shape.map((size, axis) => Int32Array.from({ length: size }, (_, i) => source(i - before[axis], x.shape[axis])));
   const last = places.pop() ?? Int32Array.of(0);
   const outer = y.shape.slice(0, -1);

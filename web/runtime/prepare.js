@@ -150,6 +150,7 @@ class Joining {
     const [outputs] = weights.shape;
     if (parameters.length !== 4 || parameters.some((one) => one?.type !== "float32" || one.size !== outputs)) return false;
     const [scale, shift, mean, variance] = parameters.map((one) => one.data);
+    if ((node.attributes.epsilon?.type ?? 1) !== 1) return false;
     const epsilon = node.attributes.epsilon?.value ?? 1e-5;
     const factors = Float64Array.from(scale, (one, i) => one / Math.sqrt(variance[i] + epsilon));
     const inner = weights.size / outputs;

@@ -26,6 +26,7 @@ function padded(data, n, factor = 1) {
 export function geometry(call, image, kernel) {
   const axes = image.length;
   if (axes < 1 || axes > 2) throw call.fault(`this runtime has convolutions and pools of one and two axes, not of ${axes}`);
+  if (kernel.length !== axes || kernel.some((size) => !(size >= 1))) throw call.fault(`a kernel of [${kernel}] does not fit an image of [${image}]`);
   const two = (list, fill) => (axes === 1 ? [fill, list[0]] : list);
   const ones = kernel.map(() => 1);
   const given = [call.attribute("strides", ones), call.attribute("dilations", ones)];
@@ -40,7 +41,7 @@ export function geometry(call, image, kernel) {
     const more = all.map((one, i) => one - less[i]);
     pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
   }
-  if ([...strides, ...dilations].some((one) => !(one >= 1)) || pads.some((one) => !(one >= 0)) || pads.length !== 2 * axes) {
+  if (strides.length !== axes || dilations.length !== axes || [...strides, ...dilations].some((one) => !(one >= 1)) || pads.some((one) => !(one >= 0)) || pads.length !== 2 * axes) {
     throw call.fault(`strides [${strides}], dilations [${dilations}] or pads [${pads}] are wrong: the file is made wrongly`);
   }
   const ceil = call.attribute("ceil_mode", 0);
@@ -173,7 +174,7 @@ export function outputOf(call, x, weights, type) {
   const group = call.attribute("group", 1);
   const [n, channels, ...image] = x.shape;
   const [outputs, each, ...kernel] = weights.shape;
-  if (kernel.length !== image.length || channels !== each * group || outputs % group || group < 1) {
+  if (kernel.length !== image.length || !(group >= 1) || channels !== each * group || outputs % group) {
     throw call.fault(`an input of [${x.shape}] and weights of [${weights.shape}] in ${group} groups do not fit`);
   }
   const shape = geometry(call, image, kernel);

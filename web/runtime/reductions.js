@@ -175,7 +175,7 @@ function groupNormalisation(groupsOf) {
     const inner = sizeOf(x.shape.slice(2));
     const per = x.shape[1] / groups;
     const size = per * inner;
-    if (!Number.isInteger(per)) throw call.fault(`${x.shape[1]} channels are not ${groups} groups: the file is made wrongly`);
+    if (!(groups >= 1 && Number.isInteger(per))) throw call.fault(`${x.shape[1]} channels are not ${groups} groups: the file is made wrongly`);
     const slices = scale.size === x.shape[1] ? inner : size; // before opset 21 a scale is of a group
     call.work(x.size, 10);
     return () => {

@@ -55,6 +55,18 @@ const LETTERS = new Map(
   Object.entries(INPUTS).flatMap(([letters, names]) => names.split(" ").map((name) => [name, letters])),
 );
 
+/** Attributes by the type that ONNX gives them; all others are integers, which are 2. */
+const ATTRIBUTES = {
+  1: "alpha beta clip epsilon gamma",
+  3: "approximate auto_pad direction mode",
+  7: "axes dilations ends kernel_shape output_padding output_shape pads perm split starts strides",
+  8: "activations",
+};
+const TYPES = new Map(Object.entries(ATTRIBUTES).flatMap(([type, names]) => names.split(" ").map((name) => [name, +type])));
+
+/** Whether an attribute is of a type; `value` is a tensor (4), or a float of old pads. */
+export const isOf = (name, type) => (name === "value" ? type === 4 || type === 1 : type === (TYPES.get(name) ?? 2));
+
 /**
  * Tells the first input of a call whose type its operator does not take.
  * @param {import("./call.js").Call} call
