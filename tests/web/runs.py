@@ -20,7 +20,7 @@ from shoestring.artifact.format.graph import Graph, Node, Port
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from browser_inputs import real  # noqa: E402
+from browser_inputs import int8, real  # noqa: E402
 
 __all__ = [
     "FILES",
@@ -31,6 +31,7 @@ __all__ = [
     "by_runtime",
     "evaluate",
     "graph",
+    "int8",
     "loaded",
     "needs_node",
     "real",

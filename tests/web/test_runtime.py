@@ -15,6 +15,7 @@ from runs import (
     by_runtime,
     evaluate,
     graph,
+    int8,
     loaded,
     needs_node,
     real,
@@ -69,22 +70,6 @@ def test_int8_files_answer_as_onnx_runtime(network: str, most: float, tmp_path: 
         for port, wanted in by_runtime(case).items():
             np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
             assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
-
-
-def int8(network: str, folder: Path) -> Path:
-    """A baseline in integers of 8 bits."""
-    from shoestring import models
-    from shoestring.core import seeded
-    from shoestring.kit import load_into, write
-    from shoestring.quantize import PostTraining
-    from shoestring.tasks import cifar10, mnist
-
-    made, task = {"lenet5": (models.LeNet5, mnist), "resnet20": (models.ResNet20, cifar10)}[network]
-    with seeded(0):
-        model = load_into(FILES / f"baseline_{network}.shoe", made().eval())
-        few = task()
-        write(PostTraining()(model, few.sealed()), few, folder / "int8.shoe")
-    return folder / "int8.shoe"
 
 
 def test_every_committed_file_has_its_operators():
