@@ -12,6 +12,8 @@ import numpy as np
 from shoestring.artifact import load
 from shoestring.core import array
 
+FILES = Path(__file__).parent / "results" / "files"
+
 
 def task_of(name: str) -> Callable[[], Any]:
     """What makes the task that a committed file was made for."""
@@ -31,6 +33,23 @@ def task_of(name: str) -> Callable[[], Any]:
 @cache
 def _test_split(make: Callable[[], Any]) -> Any:
     return make().test
+
+
+def int8(network: str, folder: Path) -> Path:
+    """The baseline "lenet5" or "resnet20" in integers of 8 bits, as `{network}_int8.shoe`."""
+    from shoestring import models
+    from shoestring.core import seeded
+    from shoestring.kit import load_into, write
+    from shoestring.quantize import PostTraining
+    from shoestring.tasks import cifar10, mnist
+
+    made, task = {"lenet5": (models.LeNet5, mnist), "resnet20": (models.ResNet20, cifar10)}[network]
+    file = folder / f"{network}_int8.shoe"
+    with seeded(0):
+        model = load_into(FILES / f"baseline_{network}.shoe", made().eval())
+        data = task()
+        write(PostTraining()(model, data.sealed()), data, file)
+    return file
 
 
 def real(file: Path, count: int, start: int = 0) -> dict[str, np.ndarray]:

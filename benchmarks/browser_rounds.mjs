@@ -15,6 +15,28 @@ async function repeats(of, milliseconds) {
   }
 }
 
+/** The inputs of a run as arrays. */
+function arrays(inputs) {
+  const made = ([name, { type, shape, data }]) => [name, { type, data: ARRAYS[type].from(data, type === "int64" ? BigInt : Number), shape }];
+  return Object.fromEntries(Object.entries(inputs).map(made));
+}
+
+/** Milliseconds of a run of `model` alone, by the fastest round, and what its own account says of it. */
+export async function alone(model, inputs, { rounds: count, milliseconds }) {
+  const given = arrays(inputs);
+  const once = () => model.run(given);
+  for (const end = performance.now() + 8 * milliseconds; performance.now() < end; ) once();
+  const times = await repeats(once, milliseconds);
+  let fastest = Infinity;
+  for (let round = 0; round < count; round++) {
+    const start = performance.now();
+    for (let i = 0; i < times; i++) once();
+    fastest = Math.min(fastest, (performance.now() - start) / times);
+  }
+  const [plan] = model.single.plans.values();
+  return { fastest, account: plan ? plan.asked / 1e6 : null };
+}
+
 /**
  * @param {object} model of web/index.js
  * @param {object} ort onnxruntime-web
@@ -26,12 +48,8 @@ async function repeats(of, milliseconds) {
 export async function rounds(model, ort, onnx, inputs, { rounds: count, milliseconds }) {
   ort.env.wasm.numThreads = 1;
   const session = await ort.InferenceSession.create(onnx, { executionProviders: ["wasm"] });
-  const [given, feeds] = [{}, {}];
-  for (const [name, { type, shape, data }] of Object.entries(inputs)) {
-    const array = ARRAYS[type].from(data, type === "int64" ? BigInt : Number);
-    given[name] = { data: array, shape };
-    feeds[name] = new ort.Tensor(type, array, shape);
-  }
+  const given = arrays(inputs);
+  const feeds = Object.fromEntries(Object.entries(given).map(([name, { type, data, shape }]) => [name, new ort.Tensor(type, data, shape)]));
   const sides = [() => model.run(given), () => session.run(feeds)];
   const [found, other] = [model.run(given), await session.run(feeds)];
   let difference = 0;

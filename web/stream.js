@@ -80,13 +80,14 @@ export class Stream {
     if (this.at && this.words[this.at - 1] === 0) throw new ShoeError("the code stream: its last word is zero");
     /** The lower and upper 32 bits of the state; a typed array, so that they are never boxed. */
     this.state = new Uint32Array(2);
+    this.more = 0; // bits of the last symbols that the state, which is small then, does not tell
     while (this.at && this.state[1] === 0) this.push();
   }
 
   /** Bits that are left, with fractions: what a symbol takes from them is its information. */
   get bits() {
     const state = this.state[1] * WORD + this.state[0];
-    return 32 * this.at + (state ? Math.log2(state) : 0);
+    return 32 * this.at + (state ? Math.log2(state) : 0) - this.more;
   }
 
   push() {
@@ -135,11 +136,18 @@ export class Stream {
   symbols(count, frequencies) {
     const { starts } = frequencies;
     const found = new Uint16Array(count);
+    const before = this.bits;
     for (let i = 0; i < count; i++) {
       const q = this.state[0] & MASK;
       const symbol = frequencies.find(q);
       found[i] = symbol;
       this.advance(starts[symbol + 1] - starts[symbol], q - starts[symbol]);
+    }
+    if (!this.at) {
+      const counts = new Float64Array(starts.length - 1);
+      for (const symbol of found) counts[symbol]++;
+      const told = counts.reduce((sum, one, symbol) => sum + one * (24 - Math.log2(starts[symbol + 1] - starts[symbol])), 0);
+      this.more += told - (before - this.bits);
     }
     return found;
   }

@@ -15,12 +15,28 @@ import numpy as np
 import pytest
 
 from shoestring.artifact import load
+from shoestring.artifact.format.file import Content, pack
+from shoestring.artifact.format.graph import Graph, Node, Port
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from browser_inputs import real  # noqa: E402
+from browser_inputs import int8, real  # noqa: E402
 
-__all__ = ["FILES", "NODE", "ROOT", "Case", "by_runtime", "needs_node", "real", "run"]
+__all__ = [
+    "FILES",
+    "NODE",
+    "ROOT",
+    "SAID",
+    "Case",
+    "by_runtime",
+    "evaluate",
+    "graph",
+    "int8",
+    "loaded",
+    "needs_node",
+    "real",
+    "run",
+]
 
 FILES = ROOT / "benchmarks" / "results" / "files"
 NODE = shutil.which("node")
@@ -89,3 +105,59 @@ def by_runtime(case: Case) -> dict[str, np.ndarray]:
     """What ONNX Runtime answers, in Python."""
     loaded = load(case.file, threads=1)
     return (loaded[case.entry] if case.entry else loaded).run(case.inputs)
+
+
+def evaluate(script: str, *arguments: str) -> Any:
+    """What a script prints as JSON, in which `m` is the module and `arguments` are given."""
+    given = "const m = await import('./web/index.js'); const given = process.argv.slice(1);"
+    ran = subprocess.run(
+        [str(NODE), "--input-type=module", "-e", given + script, "--", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return json.loads(ran.stdout)
+
+
+SAID = """
+const model = await m.load(given[0]);
+const said = [];
+for (const of of INPUTS) {
+  try {
+    model.run(of);
+    said.push("");
+  } catch (error) {
+    const known = error instanceof m.RunError && error instanceof m.ShoeError;
+    said.push(known ? error.message : "crash " + error.stack);
+  }
+}
+console.log(JSON.stringify(said));
+"""
+"""What a run of each of INPUTS says: a line of our own, an empty one, or a crash."""
+
+
+X = (Port("x", 1, ("N", 4)),)
+
+
+def graph(*nodes: Node, inputs=X, constants=(), result: int) -> Content:
+    """A file of nodes over an input of N by 4."""
+    made = Graph(
+        opset=20,
+        inputs=inputs,
+        weights=0,
+        constants=constants,
+        nodes=nodes,
+        outputs=(Port("y", 1),),
+        results=(result,),
+        arguments=(tuple(range(len(inputs))), {}),
+        structure=0,
+    )
+    return Content(made, [])
+
+
+def loaded(content: Any, folder: Path) -> str:
+    path = folder / "made.shoe"
+    path.write_bytes(pack(content))
+    return str(path)

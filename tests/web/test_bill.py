@@ -36,9 +36,6 @@ for (const path of JSON.parse(readFileSync(0, "utf8"))) {
 
 
 def test_the_bills_agree():
-    """A tensor's share of the code stream is measured here and told by its model there: they may
-    differ by a few bytes in a thousand.
-    """
     ran = subprocess.run(
         [str(NODE), "--input-type=module", "-e", SCRIPT],
         cwd=ROOT / "web",
@@ -55,7 +52,7 @@ def test_the_bills_agree():
         tensors = [one for one in ours if one["tensor"] is not None]
         for mine, other in zip(tensors, theirs, strict=False):
             assert mine["what"] == other.name
-            assert abs(mine["bytes"] - other.bytes) <= 3 + other.bytes / 500, (path.name, other)
+            assert mine["bytes"] == other.bytes, (path.name, other)
         rest = {one.name: one.bytes for one in theirs[len(tensors) :]}
         graphs = sum(size for name, size in rest.items() if name.startswith("graph"))
         assert graphs == sum(one["bytes"] for one in ours if one["what"] == "graph")

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from runs import FILES, NODE, ROOT, Case, by_runtime, needs_node, real, run
+from runs import (
+    FILES,
+    ROOT,
+    SAID,
+    Case,
+    by_runtime,
+    evaluate,
+    graph,
+    int8,
+    loaded,
+    needs_node,
+    real,
+    run,
+)
 
 from shoestring.artifact import Loaded, load
-from shoestring.artifact.format.file import Content, Entries, pack, read_model
-from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.format.file import Content, Entries, read_model
+from shoestring.artifact.format.graph import Node, Port
 from shoestring.artifact.format.tensors import ELEMENTS, tensor
 
 pytestmark = needs_node
@@ -60,22 +70,6 @@ def test_int8_files_answer_as_onnx_runtime(network: str, most: float, tmp_path: 
         for port, wanted in by_runtime(case).items():
             np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
             assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
-
-
-def int8(network: str, folder: Path) -> Path:
-    """A baseline in integers of 8 bits."""
-    from shoestring import models
-    from shoestring.core import seeded
-    from shoestring.kit import load_into, write
-    from shoestring.quantize import PostTraining
-    from shoestring.tasks import cifar10, mnist
-
-    made, task = {"lenet5": (models.LeNet5, mnist), "resnet20": (models.ResNet20, cifar10)}[network]
-    with seeded(0):
-        model = load_into(FILES / f"baseline_{network}.shoe", made().eval())
-        few = task()
-        write(PostTraining()(model, few.sealed()), few, folder / "int8.shoe")
-    return folder / "int8.shoe"
 
 
 def test_every_committed_file_has_its_operators():
@@ -130,36 +124,8 @@ def drawn(rng: np.random.Generator, loaded: Loaded) -> dict[str, np.ndarray]:
     return found
 
 
-def evaluate(script: str, *arguments: str) -> Any:
-    """What a script prints as JSON, in which `m` is the module and `arguments` are given."""
-    given = "const m = await import('./web/index.js'); const given = process.argv.slice(1);"
-    ran = subprocess.run(
-        [str(NODE), "--input-type=module", "-e", given + script, "--", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    return json.loads(ran.stdout)
-
-
 LENET = str(FILES / "lenet5_rate_3e-05.shoe")
 TABULAR = str(FILES / "baseline_tabular.shoe")
-SAID = """
-const model = await m.load(given[0]);
-const said = [];
-for (const of of INPUTS) {
-  try {
-    model.run(of);
-    said.push("");
-  } catch (error) {
-    const known = error instanceof m.RunError && error instanceof m.ShoeError;
-    said.push(known ? error.message : "crash " + error.stack);
-  }
-}
-console.log(JSON.stringify(said));
-"""
 
 
 @pytest.mark.parametrize(
@@ -236,31 +202,6 @@ def test_a_model_tells_what_it_takes_and_gives():
     assert told["outputs"] == [{"name": "output", "type": "float32", "shape": ["N", 10]}]
     assert (told["entries"], told["unsupported"], told["tensors"]) == ([], [], 8)
     assert told["bytes"] == Path(LENET).stat().st_size
-
-
-X = (Port("x", 1, ("N", 4)),)
-
-
-def graph(*nodes: Node, inputs=X, constants=(), result: int) -> Content:
-    """A file of nodes over an input of N by 4."""
-    made = Graph(
-        opset=20,
-        inputs=inputs,
-        weights=0,
-        constants=constants,
-        nodes=nodes,
-        outputs=(Port("y", 1),),
-        results=(result,),
-        arguments=(tuple(range(len(inputs))), {}),
-        structure=0,
-    )
-    return Content(made, [])
-
-
-def loaded(content: Any, folder: Path) -> str:
-    path = folder / "made.shoe"
-    path.write_bytes(pack(content))
-    return str(path)
 
 
 def test_an_operator_that_is_not_there_is_named(tmp_path: Path):

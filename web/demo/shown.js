@@ -24,8 +24,8 @@ function facts(about) {
   const times = size && uncompressed / size;
   const lines = [
     ["what", `${KINDS[kind]}, version ${version} of the format`],
-    ["size", `${bytes(size)}${times > 1.05 ? `, ${times >= 10 ? count(times) : times.toFixed(1)} times smaller than its tensors in memory` : ""}`],
-    ["tensors", `${count(tensors)}${about.named ? ", with names" : ", without names"}, ${count(numbers)} numbers, ${bytes(uncompressed)} in memory`],
+    ["size", `${bytes(size)}${times > 1.05 ? `, ${times >= 10 ? count(times) : times.toFixed(1)} times smaller than its numbers at 4 bytes each` : ""}`],
+    ["tensors", `${count(tensors)}${about.named ? ", with names" : ", without names"}, ${count(numbers)} numbers, ${bytes(uncompressed)} at 4 bytes each`],
     ["decoded in", `${milliseconds(about.milliseconds)}${about.decodings > 1 ? `, the median of ${about.decodings}` : ", once"}`],
     ["signature", signature ? `there is one (${signature}); this page does not check it: \`shoestring verify\` does, with a key` : "none"],
     ["licence", notes.find(([key]) => key === "licence")?.[1] ?? "none is given"],

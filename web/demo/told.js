@@ -25,8 +25,8 @@ export function sentence(message) {
 /**
  * @param {object} file what `decode` in shoe.js gave
  * @param {number} size bytes of the file
- * @returns {object} `size`, `version`, `kind` ("network", "checkpoint" or "entries"), `numbers`, `uncompressed` (bytes of the
- *   tensors as they are in memory), `notes` (pairs), `signature`, `tensors` and `lines` of the bill (`listed` and `count`),
+ * @returns {object} `size`, `version`, `kind` ("network", "checkpoint" or "entries"), `numbers`, `uncompressed` (bytes of as many
+ *   numbers of 32 bits), `notes` (pairs), `signature`, `tensors` and `lines` of the bill (`listed` and `count`),
  *   `entries` (each with `name`, `inputs`, `outputs` and `nodes`)
  */
 export function told(file, size) {
@@ -37,7 +37,7 @@ export function told(file, size) {
     version,
     kind: graph ? "network" : entries ? "entries" : "checkpoint",
     numbers: tensors.reduce((sum, { bits }) => sum + bits.length, 0),
-    uncompressed: tensors.reduce((sum, { bits }) => sum + bits.byteLength, 0),
+    uncompressed: tensors.reduce((sum, { bits }) => sum + 4 * bits.length, 0),
     notes: Object.entries(notes).slice(0, MOST_NOTES).map((pair) => pair.map((text) => cut(text))),
     moreNotes: Math.max(0, Object.keys(notes).length - MOST_NOTES),
     signature: signature ? "Ed25519" : null,

@@ -1,5 +1,6 @@
 // What an operator is given while a graph is made ready: its inputs, its attributes, and places for what it computes.
 
+import { isOf } from "./types.js";
 import { ARRAYS, known, RunError, sizeOf, Value } from "./values.js";
 
 /** Thrown where shapes depend on numbers that only a run knows. */
@@ -7,6 +8,8 @@ export const NEEDS_NUMBERS = Symbol("needs numbers");
 
 /** The run of an operator that computes nothing. */
 export const NOTHING = () => {};
+
+export const MOST_AXES = 64; // of a value
 
 /** The nearest float16, halves to even. */
 export function half(x) {
@@ -34,7 +37,10 @@ export class Call {
 
   /** An attribute, or its default. */
   attribute(name, otherwise) {
-    return Object.hasOwn(this.node.attributes, name) ? this.node.attributes[name].value : otherwise;
+    if (!Object.hasOwn(this.node.attributes, name)) return otherwise;
+    const { type, value } = this.node.attributes[name];
+    if (isOf(name, type)) return value;
+    throw this.fault(`its attribute ${name} is of the type ${type} of ONNX, which it is not there: the file is made wrongly`);
   }
 
   fault(message) {
@@ -48,6 +54,13 @@ export class Call {
 
   missing(i) {
     throw this.fault(`its input ${i} is missing: the file is made wrongly`);
+  }
+
+  /** Tells an input, where it is there, whose number of elements is none of `sizes`. */
+  sized(i, ...sizes) {
+    const size = this.inputs[i]?.size ?? sizes[0];
+    if (sizes.includes(size)) return;
+    throw this.fault(`its input ${i} has ${size} elements, and ${sizes.join(" or ")} are wanted: the file is made wrongly`);
   }
 
   /** The numbers of an input on which the shapes of outputs depend; null where there is no such input. */
@@ -67,6 +80,7 @@ export class Call {
 
   /** The next output, which is the numbers of an input in another shape. */
   same(value, shape, type = value.type) {
+    this.sensible(shape);
     if (sizeOf(shape) !== value.size) {
       throw this.fault(`${value.size} elements, of shape [${value.shape}], do not fit the shape [${shape}]`);
     }
@@ -78,8 +92,15 @@ export class Call {
 
   /** The next output, which is the same in every run of these shapes. */
   constant(type, shape, numbers) {
-    this.outputs.push(known(type, shape, ARRAYS[type].from(numbers), this.plan.store));
+    this.outputs.push(known(type, shape, ARRAYS[type].from(numbers), this.plan.scope));
     return NOTHING;
+  }
+
+  /** Tells a shape that no value has. */
+  sensible(shape) {
+    if (shape.length > MOST_AXES) throw this.fault(`an output would have ${shape.length} axes, and this runtime has ${MOST_AXES}`);
+    if (shape.every((size) => Number.isInteger(size) && size >= 0 && size < 2 ** 31)) return;
+    throw this.fault(`an output would have the shape [${shape}]: look at the shapes of the inputs`);
   }
 
   /** A place that is free again after the node. */
@@ -90,9 +111,7 @@ export class Call {
   }
 
   made(type, shape) {
-    for (const size of shape) {
-      if (!(Number.isSafeInteger(size) && size >= 0)) throw this.fault(`an output would have the shape [${shape}]`);
-    }
+    this.sensible(shape);
     if (!ARRAYS[type]) throw this.fault(`this runtime does not compute with ${type}`);
     const bytes = sizeOf(shape) * ARRAYS[type].BYTES_PER_ELEMENT;
     this.work(sizeOf(shape));
@@ -111,8 +130,21 @@ export class Call {
     for (const { type, data } of this.outputs) if (type === "float16") for (let i = 0; i < data.length; i++) data[i] = half(data[i]);
   }
 
-  /** What `make` makes of known inputs for the kernels, once for all shapes: an array, and where it is. */
-  packed(key, make) {
-    return this.plan.packed(this.node, key, make);
+  /**
+   * Where the array is that `make` makes of known inputs for the kernels: made once for all shapes where no shape changes the
+   * inputs, and once for these shapes otherwise.
+   * @param {string} key of the array among those of the node
+   * @param {(?Value)[]} from all inputs on which the array or its length depends
+   * @param {number} length of the float32 array
+   * @param {() => Float32Array} make
+   */
+  packed(key, from, length, make) {
+    const { plan } = this;
+    const afforded = () => {
+      plan.store.afford(4 * length);
+      return make();
+    };
+    const lasting = from.every((value) => !value || value.lasting);
+    return lasting ? plan.packed(this.node, key, afforded) : plan.scope.keep(afforded());
   }
 }

@@ -15,9 +15,15 @@ const LIMITS = {
   bool: [0, 1],
 };
 
-/** The numbers of a tensor or constant of a file, as this runtime keeps them. */
-export function numbersOf(tensor) {
+/**
+ * The numbers of a tensor or constant of a file, as this runtime keeps them.
+ * @param {object} tensor of `decode`
+ * @param {{count: (bytes: number) => void}} account that counts a copy before it is made: of float16 and of integers of 64 bits
+ */
+export function numbersOf(tensor, account) {
   if (!ARRAYS[tensor.type]) throw new RunError(`this runtime does not compute with ${tensor.type}, which a tensor of the file has`);
+  if (tensor.type === "float16") account.count(4 * tensor.bits.length);
+  if (tensor.type.endsWith("t64") && tensor.type !== "float64") account.count(8 * tensor.bits.length);
   const found = values(tensor);
   return found instanceof BigInt64Array || found instanceof BigUint64Array ? Float64Array.from(found, Number) : found;
 }

@@ -20,14 +20,13 @@ function floated(call, value, zero, axis) {
   ];
 }
 
-const LEAST = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
-
-function convInteger(call, names = [0, 1, 2, 3]) {
-  const [x, weights] = [call.input(names[0]), call.input(names[1])];
-  const [zeroX, zeroW] = [call.inputs[names[2]], call.inputs[names[3]]];
+function convInteger(call) {
+  const [x, weights, zeroX, zeroW] = [call.input(0), call.input(1), call.inputs[2], call.inputs[3]];
+  call.sized(2, 1);
+  call.sized(3, 1, weights.shape[0]);
   const { y, shape } = outputOf(call, x, weights, "int32");
   const inner = sizeOf(weights.shape.slice(1));
-  if (inner * LEAST[x.type] * LEAST[weights.type] > EXACT && !small(weights, zeroW, LEAST[x.type])) {
+  if (!(inner * 255 * 255 <= EXACT) && !small(weights, zeroW, 255)) {
     throw call.fault(`a sum of ${inner} products of ${x.type} and ${weights.type} may have more than 24 bits, which this runtime does not compute`);
   }
   const [fromX, first] = floated(call, x, zeroX, 0);
@@ -82,6 +81,9 @@ function within(call, inputs, make) {
 
 function qlinearConv(call) {
   const [x, scaleX, zeroX, weights, scaleW, zeroW, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
+  for (const i of [1, 6, 7]) call.sized(i, 1);
+  call.sized(4, 1, weights.shape[0]);
+  call.sized(8, weights.shape[0]);
   let sums;
   const run = within(call, [x, weights, zeroX, zeroW], (part) => {
     part.out = (type, shape) => (sums = call.scratch(type, shape));
@@ -95,6 +97,8 @@ function qlinearConv(call) {
 function matmulInteger(call) {
   const [a, b, zeroA, zeroB] = [call.input(0), call.input(1), call.inputs[2], call.inputs[3]];
   const found = matrices(call, a, b);
+  call.sized(2, 1, found.m);
+  call.sized(3, 1, found.n);
   const y = call.out("int32", found.shape);
   return slowly(call, a, b, y, found, zeroOf(zeroA), zeroOf(zeroB));
 }
@@ -103,6 +107,8 @@ const zeroOf = (zero) => (zero ? (i) => zero.data[zero.size > 1 ? i : 0] : () =>
 
 function qlinearMatmul(call) {
   const [a, scaleA, zeroA, b, scaleB, zeroB, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
+  for (const i of [1, 6, 7]) call.sized(i, 1);
+  call.sized(4, 1, b.shape.at(-1));
   let sums;
   const run = within(call, [a, b, zeroA, zeroB], (part) => {
     part.out = (type, shape) => (sums = call.scratch(type, shape));
@@ -114,7 +120,7 @@ function qlinearMatmul(call) {
 }
 
 export const INTEGERS = {
-  ConvInteger: (call) => convInteger(call),
+  ConvInteger: convInteger,
   MatMulInteger: matmulInteger,
   QLinearConv: qlinearConv,
   QLinearMatMul: qlinearMatmul,

@@ -1,6 +1,8 @@
 // Operators that move elements, and those of shapes.
 
+import { MOST_AXES } from "./call.js";
 import { typeOf } from "./elements.js";
+import { numbersOf } from "./inputs.js";
 import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
@@ -62,6 +64,7 @@ function squeeze(call) {
 function unsqueeze(call) {
   const x = call.input(0);
   const given = axesOf(call) ?? call.missing(1);
+  if (given.length > MOST_AXES) throw call.fault(`${given.length} axes are more than this runtime has, ${MOST_AXES}`);
   const axes = given.map((axis) => axisOf(axis, x.shape.length + given.length));
   const left = [...x.shape];
   return call.same(x, Array.from({ length: x.shape.length + axes.length }, (_, i) => (axes.includes(i) ? 1 : left.shift())));
@@ -82,6 +85,7 @@ function expand(call) {
 function tile(call) {
   const x = call.input(0);
   const times = call.numbers(1) ?? call.missing(1);
+  call.sized(1, x.shape.length);
   const y = call.out(x.type, x.shape.map((size, i) => size * times[i]));
   const steps = stepsOf(x.shape);
   const inner = x.shape.flatMap((size, i) => [times[i], size]);
@@ -119,6 +123,7 @@ function split(call) {
   const x = call.input(0);
   const axis = axisOf(call.attribute("axis", 0), x.shape.length);
   const count = call.attribute("num_outputs", call.node.outputs.length);
+  if (count !== call.node.outputs.length) throw call.fault(`it has ${call.node.outputs.length} outputs, and num_outputs is ${count}`);
   const whole = Math.ceil(x.shape[axis] / count);
   const even = Array.from({ length: count }, (_, i) => Math.max(0, Math.min(whole, x.shape[axis] - i * whole)));
   const sizes = (call.inputs[1] ? call.numbers(1) : call.attribute("split", null)) ?? even;
@@ -175,10 +180,12 @@ function pad(call) {
   const axes = (call.numbers(3) ?? x.shape.map((_, i) => i)).map((axis) => axisOf(axis, x.shape.length));
   const [before, after] = [x.shape.map(() => 0), x.shape.map(() => 0)];
   axes.forEach((axis, i) => ([before[axis], after[axis]] = [given[i], given[i + axes.length]]));
+  if (given.length !== 2 * axes.length) throw call.fault(`${given.length} pads do not fit ${axes.length} axes: the file is made wrongly`);
   const source = OUTSIDE[call.attribute("mode", "constant")];
   const y = call.out(x.type, x.shape.map((size, i) => size + before[i] + after[i]));
   const fill = call.inputs[2];
   const steps = stepsOf(x.shape);
+  call.work(y.shape.reduce((sum, size) => sum + size, 0));
   const places = y.shape.map((size, axis) => Int32Array.from({ length: size }, (_, i) => source(i - before[axis], x.shape[axis])));
   const last = places.pop() ?? Int32Array.of(0);
   const outer = y.shape.slice(0, -1);
@@ -278,13 +285,15 @@ function filled(call) {
   const shape = call.numbers(0) ?? call.missing(0);
   const value = call.attribute("value", null);
   const y = call.out(value ? value.type : "float32", shape);
-  return () => y.data.fill(value ? call.plan.numbersOf(value)[0] : 0);
+  const [fill] = value ? numbersOf(value, call.plan.scope) : [0];
+  return () => y.data.fill(fill);
 }
 
 function trilu(call) {
   const x = call.input(0);
   const [rows, columns] = x.shape.slice(-2);
   const y = call.out(x.type, x.shape);
+  if (x.shape.length < 2) throw call.fault(`[${x.shape}] is no matrix: the file is made wrongly`);
   const upper = call.attribute("upper", 1);
   const k = call.numbers(1)?.[0] ?? 0;
   return () => {
@@ -314,6 +323,7 @@ function blocks(call, toSpace) {
 
 function oneHot(call) {
   const [indices, pair] = [call.input(0), call.input(2)];
+  call.sized(2, 2);
   const depth = (call.numbers(1) ?? call.missing(1))[0];
   const axis = axisOf(call.attribute("axis", -1), indices.shape.length + 1);
   const y = call.out(pair.type, [...indices.shape.slice(0, axis), depth, ...indices.shape.slice(axis)]);

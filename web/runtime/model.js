@@ -2,10 +2,11 @@
 
 import { NEEDS_NUMBERS } from "./call.js";
 import { arrayOf, boundsOf, numbersOf } from "./inputs.js";
+import { ShoeError } from "../reader.js";
 import { OPERATIONS } from "./operations.js";
 import { Plan } from "./plan.js";
 import { prepare } from "./prepare.js";
-import { known, RunError, Store } from "./values.js";
+import { known, LARGE, RunError, Scope, Store } from "./values.js";
 
 const MOST_PLANS = 16; // shapes that are kept ready; with more, all are made again
 
@@ -41,7 +42,7 @@ class Entry {
           return sizes.get(name);
         };
         const inputs = this.inputs.map(({ type, shape }) => ({ type, shape: shape.map((size) => (typeof size === "string" ? sized(size) : size)) }));
-        return { sizes, outputs: new Plan(this, inputs).outputs };
+        return { sizes, outputs: this.once(inputs).outputs };
       });
       const named = (size, other) => [...some.sizes].find(([name, one]) => one === size && others.sizes.get(name) === other)?.[0] ?? "?";
       return some.outputs.map(({ shape }, i) => shape.map((size, k) => (size === others.outputs[i].shape[k] ? size : named(size, others.outputs[i].shape[k]))));
@@ -60,24 +61,32 @@ class Entry {
       throw new RunError(`this runtime has no operator ${this.unsupported.join(", ")}, which the file needs: run it with ONNX Runtime, after shoestring export`);
     }
     let asked = 0;
+    const { store } = this;
+    let before = store.outside;
+    const packs = new Scope(store, (bytes) => store.take(bytes));
     const context = {
       kernels: this.kernels,
-      store: this.store,
+      store,
+      scope: store, // what no shape changes stays
       opset: this.opset,
       running: true,
-      numbersOf,
       spend: (nanoseconds) => {
         asked += nanoseconds;
         if (asked > this.seconds * 1e9) throw new RunError(`the constants of this file take more than ${this.seconds} s by the account of this runtime: raise maxSeconds if you trust it`);
       },
-      packed: (node, key, make) => this.store.keep(make()),
+      packed: (node, key, make) => packs.keep(make()),
     };
-    const constants = this.graph.constants.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
     try {
-      const { nodes, statics, uses, outputs } = prepare(this.graph, this.owner.held, constants, context);
+      const { held } = this.owner;
+      before = store.outside; // what all entries have stays counted
+      const constants = this.graph.constants.map((one) => known(one.type, one.shape, numbersOf(one, store), store));
+      const { nodes, statics, uses, outputs } = prepare(this.graph, held, constants, context);
       Object.assign(this, { nodes, statics, uses, results: outputs });
     } catch (error) {
+      store.outside = before;
       throw error instanceof RunError ? error : new RunError(`the graph is not as ONNX says (${error.message})`);
+    } finally {
+      packs.release();
     }
   }
 
@@ -88,18 +97,32 @@ class Entry {
    * @throws {RunError}
    */
   run(given) {
+    try {
+      return this.ran(given);
+    } catch (error) {
+      if (error instanceof ShoeError) throw error;
+      throw new RunError(`the run failed (${error?.message ?? error}): run fewer examples at once, or look at the inputs`);
+    }
+  }
+
+  ran(given) {
     if (!this.ready) this.prepare();
     const arrays = arrayOf(this.inputs, given);
     const key = arrays.map(({ shape }) => shape.join()).join(";");
     const plan = this.dynamic ? null : this.planned(key, arrays);
     const data = arrays.map((one) => one.data);
     if (plan) return this.named(plan.outputs, plan.run(data));
-    const before = this.store.outside;
+    const { outputs, results } = this.once(arrays, data);
+    return this.named(outputs, results);
+  }
+
+  /** A plan that is not run later, of which nothing stays in memory. */
+  once(inputs, data) {
+    const scope = new Scope(this.store, (bytes) => this.store.take(bytes));
     try {
-      const { outputs, results } = new Plan(this, arrays, data);
-      return this.named(outputs, results);
+      return new Plan(this, inputs, scope, data);
     } finally {
-      this.store.outside = before;
+      scope.release();
     }
   }
 
@@ -117,27 +140,28 @@ class Entry {
     try {
       return this.made(key, arrays);
     } catch (error) {
-      if (!(error instanceof RunError) || !this.owner.planCount) throw error;
-      this.owner.forget(); // others may have taken the memory
-      return this.made(key, arrays);
+      const others = this.owner.planCount > 0;
+      this.owner.forget();
+      if (!(error instanceof RunError) || !others) throw error;
+      return this.made(key, arrays); // others may have taken the memory
     }
   }
 
   made(key, arrays) {
+    const scope = new Scope(this.store, (bytes) => this.store.stay(bytes));
     try {
-      const plan = new Plan(this, arrays);
+      const plan = new Plan(this, arrays, scope);
       this.plans.set(key, plan);
       this.owner.planCount++;
       return plan;
     } catch (error) {
+      scope.release();
       if (error !== NEEDS_NUMBERS) throw error;
       this.dynamic = true;
       return null;
     }
   }
 }
-
-const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
 
 /** A file that is decoded. */
 export class Model {
@@ -170,7 +194,15 @@ export class Model {
 
   /** The tensors as values, made when a graph is first run. */
   get held() {
-    this.heldTensors ??= this.tensors.map((one) => known(one.type, one.shape, numbersOf(one), this.store));
+    if (this.heldTensors) return this.heldTensors;
+    const { store } = this;
+    const before = store.outside;
+    try {
+      this.heldTensors = this.tensors.map((one) => known(one.type, one.shape, numbersOf(one, store), store));
+    } catch (error) {
+      store.outside = before;
+      throw error;
+    }
     return this.heldTensors;
   }
 
@@ -203,10 +235,12 @@ export class Model {
   forget() {
     this.planCount = 0;
     for (const entry of this.graphs.values()) {
+      for (const { scope } of entry.plans.values()) scope.release();
       entry.plans.clear();
       entry.packs.clear();
       for (const value of entry.statics?.values() ?? []) delete value.place.at;
     }
+    for (const value of this.heldTensors ?? []) delete value.place.at;
     this.store.clear();
   }
 }

@@ -1,10 +1,9 @@
 // A graph made ready for inputs of given shapes: the steps of a run, and a place in memory for every value.
 
 import { Call, NEEDS_NUMBERS, NOTHING } from "./call.js";
-import { OPERATIONS } from "./operations.js";
+import { begin } from "./operations.js";
 import { evaluate } from "./prepare.js";
-import { numbersOf } from "./inputs.js";
-import { ARRAYS, RunError, Value } from "./values.js";
+import { ARRAYS, LARGE, RunError, Value } from "./values.js";
 
 const BYTES = (value) => value.size * ARRAYS[value.type].BYTES_PER_ELEMENT;
 
@@ -12,14 +11,16 @@ export class Plan {
   /**
    * @param {object} entry what `prepare` gives, with kernels, store, opset, seconds and the cache of packed weights
    * @param {{type: string, shape: number[]}[]} inputs
+   * @param {Scope} scope what is kept for these shapes; whoever made the plan releases it
    * @param {?Array} arrays the inputs themselves, where the graph is to run at once, node by node
    * @throws {RunError} where the graph does not fit the shapes, or asks for too much
    */
-  constructor(entry, inputs, arrays = null) {
-    Object.assign(this, { entry, kernels: entry.kernels, store: entry.store, opset: entry.opset });
+  constructor(entry, inputs, scope, arrays = null) {
+    Object.assign(this, { entry, scope, kernels: entry.kernels, store: entry.store, opset: entry.opset });
     this.running = arrays !== null;
     this.asked = 0;
     this.steps = [];
+    this.operators = []; // the node of each step
     this.values = new Map(entry.statics);
     const places = new Set();
     try {
@@ -32,6 +33,9 @@ export class Plan {
       });
       for (const node of entry.nodes) this.add(node, places);
       this.outputs = entry.results.map((id) => this.values.get(id));
+      const copied = ({ size, type }) => size * (ARRAYS[type].BYTES_PER_ELEMENT + (LARGE[type] ? 8 : 0));
+      this.copies = this.outputs.reduce((sum, value) => sum + copied(value), 0);
+      this.store.afford(this.copies);
       if (arrays) this.results = this.outputs.map((value) => value.data.slice());
     } finally {
       for (const place of places) this.store.give(place.at, place.bytes);
@@ -54,12 +58,13 @@ export class Plan {
     const call = new Call(this, node, inputs);
     let run;
     try {
-      run = (node.make ?? OPERATIONS[node.operator])(call);
+      run = begin(call);
       if (this.running) {
         run();
         call.finish();
       } else if (run !== NOTHING) {
         const half = call.outputs.some((value) => value.type === "float16");
+        this.operators.push(node);
         this.steps.push(half ? () => (run(), call.finish()) : run);
       }
     } catch (error) {
@@ -98,10 +103,6 @@ export class Plan {
     this.store.give(place.at, place.bytes);
   }
 
-  numbersOf(tensor) {
-    return numbersOf(tensor);
-  }
-
   spend(nanoseconds) {
     this.asked += nanoseconds;
     if (this.asked <= this.entry.seconds * 1e9) return;
@@ -111,6 +112,7 @@ export class Plan {
     );
   }
 
+  /** Where an array is that all shapes have together. */
   packed(node, key, make) {
     const { packs } = this.entry;
     if (!packs.has(node)) packs.set(node, new Map());
@@ -121,8 +123,14 @@ export class Plan {
 
   /** @returns {Array} the numbers of each output, for the numbers of each input */
   run(arrays) {
+    this.store.afford(this.copies);
     arrays.forEach((array, i) => this.inputs[i].data.set(array));
-    for (const step of this.steps) step();
+    let i = 0;
+    try {
+      for (; i < this.steps.length; i++) this.steps[i]();
+    } catch (error) {
+      throw error instanceof RunError ? error : failed(this.operators[i], error);
+    }
     return this.outputs.map((value) => value.data.slice());
   }
 }

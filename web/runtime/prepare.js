@@ -1,7 +1,7 @@
 // Makes a graph ready, once for all shapes: computes what no input changes, and joins nodes that one kernel computes.
 
 import { Call } from "./call.js";
-import { OPERATIONS } from "./operations.js";
+import { begin } from "./operations.js";
 import { RANGES, roundTrip } from "./quantised.js";
 import { known } from "./values.js";
 
@@ -10,12 +10,12 @@ import { known } from "./values.js";
  * @param {object} graph see readGraph in graph.js
  * @param {Value[]} tensors known
  * @param {Value[]} constants known
- * @param {object} context {kernels, store, opset, spend}
+ * @param {object} context {kernels, store, scope, opset, spend}
  * @returns {{nodes: object[], statics: Map<number, Value>, uses: Map<number, number>, outputs: number[]}}
  */
 export function prepare(graph, tensors, constants, context) {
   const statics = new Map();
-  [...tensors, ...constants].forEach((value, i) => statics.set(graph.inputs.length + i, value));
+  [...tensors, ...constants].forEach((value, i) => statics.set(graph.inputs.length + i, lasting(value)));
   let nodes = [];
   for (const { operator, inputs, outputs, attributes } of graph.nodes) {
     const node = { operator, inputs: [...inputs], outputs: [...outputs], attributes, low: -Infinity, high: Infinity };
@@ -26,6 +26,9 @@ export function prepare(graph, tensors, constants, context) {
   nodes = new Joining(nodes, statics, results, context).all();
   return { nodes, statics, uses: usesOf(nodes, results), outputs: results };
 }
+
+/** A value that no shape changes. */
+const lasting = (value) => Object.assign(value, { lasting: true });
 
 /** How often each value is read, by nodes and as an output. */
 function usesOf(nodes, results) {
@@ -39,19 +42,19 @@ function usesOf(nodes, results) {
 /** Computes a node whose inputs are known. */
 function fold(node, statics, context) {
   const inputs = node.inputs.map((id) => (id === null ? null : statics.get(id)));
-  evaluate(context, node, inputs).forEach((value, i) => node.outputs[i] !== null && value && statics.set(node.outputs[i], value));
+  evaluate(context, node, inputs).forEach((value, i) => node.outputs[i] !== null && value && statics.set(node.outputs[i], lasting(value)));
 }
 
 /** The outputs of a node of known inputs, outside the memory of the kernels. */
 export function evaluate(plan, node, inputs) {
-  const { store } = plan;
+  const { store, scope } = plan;
   const call = new Call(plan, node, inputs);
-  (node.make ?? OPERATIONS[node.operator])(call)();
+  begin(call)();
   call.finish();
   const made = call.outputs.map((value) => {
     if (!value.place.store) return Object.assign(value, { known: true });
-    store.count(value.data.byteLength);
-    return known(value.type, value.shape, value.data.slice(), store);
+    scope.count(value.data.byteLength);
+    return known(value.type, value.shape, value.data.slice(), scope);
   });
   for (const { place } of call.outputs) if (place.store) store.give(place.at, place.bytes);
   call.scratches.forEach(({ place }) => store.give(place.at, place.bytes));
@@ -112,7 +115,7 @@ class Joining {
 
   known(type, shape, array) {
     this.context.store.count(array.byteLength);
-    this.statics.set(this.next, known(type, shape, array, this.context.store));
+    this.statics.set(this.next, lasting(known(type, shape, array, this.context.store)));
     return this.next--;
   }
 
@@ -147,6 +150,7 @@ class Joining {
     const [outputs] = weights.shape;
     if (parameters.length !== 4 || parameters.some((one) => one?.type !== "float32" || one.size !== outputs)) return false;
     const [scale, shift, mean, variance] = parameters.map((one) => one.data);
+    if ((node.attributes.epsilon?.type ?? 1) !== 1) return false;
     const epsilon = node.attributes.epsilon?.value ?? 1e-5;
     const factors = Float64Array.from(scale, (one, i) => one / Math.sqrt(variance[i] + epsilon));
     const inner = weights.size / outputs;

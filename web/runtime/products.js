@@ -26,6 +26,7 @@ function padded(data, n, factor = 1) {
 export function geometry(call, image, kernel) {
   const axes = image.length;
   if (axes < 1 || axes > 2) throw call.fault(`this runtime has convolutions and pools of one and two axes, not of ${axes}`);
+  if (kernel.length !== axes || kernel.some((size) => !(size >= 1))) throw call.fault(`a kernel of [${kernel}] does not fit an image of [${image}]`);
   const two = (list, fill) => (axes === 1 ? [fill, list[0]] : list);
   const ones = kernel.map(() => 1);
   const given = [call.attribute("strides", ones), call.attribute("dilations", ones)];
@@ -40,7 +41,7 @@ export function geometry(call, image, kernel) {
     const more = all.map((one, i) => one - less[i]);
     pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
   }
-  if ([...strides, ...dilations].some((one) => !(one >= 1)) || pads.some((one) => !(one >= 0)) || pads.length !== 2 * axes) {
+  if (strides.length !== axes || dilations.length !== axes || [...strides, ...dilations].some((one) => !(one >= 1)) || pads.some((one) => !(one >= 0)) || pads.length !== 2 * axes) {
     throw call.fault(`strides [${strides}], dilations [${dilations}] or pads [${pads}] are wrong: the file is made wrongly`);
   }
   const ceil = call.attribute("ceil_mode", 0);
@@ -86,7 +87,7 @@ export function convolution(call, x, weights, bias, y, shape) {
   const [highPadded, widePadded] = [height + top + bottom, width + left + right];
   const room = top + left + bottom + right ? call.scratch("float32", [channels, highPadded, widePadded]) : null;
   const atWeights = placeOfWeights(call, weights, group, per, inner, depthwise);
-  const atBias = depthwise ? placeOfBias(call, bias, outputs, 1, outputs) : placeOfBias(call, bias, outputs, group, per);
+  const atBias = depthwise ? placeOfBias(call, weights, bias, 1, outputs) : placeOfBias(call, weights, bias, group, per);
   // Narrow images as one long row, in which some pixels between two rows are computed for nothing.
   const long = (rows - 1) * widePadded + columns;
   const asRow = !depthwise && columns < 8 && columns > 3 && long >= 8 && down === 1 && across === 1 && dilatedAcross === 1 && (wide === 3 || wide === 5);
@@ -133,21 +134,22 @@ function placeOfWeights(call, weights, group, per, inner, depthwise) {
     for (let g = 0; g < group; g++) found.set(inPanels(data, inner, per, 1, inner, g * per * inner), g * up4(per) * inner);
     return found;
   };
-  return placeOf(call, weights, "weights", group * up4(per) * inner, make);
+  return placeOf(call, weights, "weights", [weights], group * up4(per) * inner, make);
 }
 
-function placeOfBias(call, bias, outputs, group, per) {
+function placeOfBias(call, weights, bias, group, per) {
+  const outputs = group * per;
   const make = (data) => {
     const found = new Float32Array(group * up4(per));
     for (let o = 0; data && o < outputs; o++) found[Math.floor(o / per) * up4(per) + (o % per)] = data[o];
     return found;
   };
-  return placeOf(call, bias, "bias", group * up4(per), make);
+  return placeOf(call, bias, "bias", [weights, bias], group * up4(per), make);
 }
 
-function placeOf(call, value, key, size, make) {
+function placeOf(call, value, key, from, size, make) {
   if (!value || value.known) {
-    const at = call.packed(key, () => make(value?.data));
+    const at = call.packed(key, from, size, () => make(value?.data));
     return () => at;
   }
   const room = call.scratch("float32", [size]);
@@ -160,6 +162,7 @@ function placeOf(call, value, key, size, make) {
 function conv(call) {
   const [x, weights, bias] = [call.input(0), call.input(1), call.inputs[2]];
   const { y, shape } = outputOf(call, x, weights, "float32");
+  call.sized(2, weights.shape[0]);
   if ([x, weights, bias].some((one) => one && !["float32", "float16"].includes(one.type))) {
     throw call.fault(`this runtime has it for float32, not for ${x.type} and ${weights.type}`);
   }
@@ -171,7 +174,7 @@ export function outputOf(call, x, weights, type) {
   const group = call.attribute("group", 1);
   const [n, channels, ...image] = x.shape;
   const [outputs, each, ...kernel] = weights.shape;
-  if (kernel.length !== image.length || channels !== each * group || outputs % group || group < 1) {
+  if (kernel.length !== image.length || !(group >= 1) || channels !== each * group || outputs % group) {
     throw call.fault(`an input of [${x.shape}] and weights of [${weights.shape}] in ${group} groups do not fit`);
   }
   const shape = geometry(call, image, kernel);
@@ -193,6 +196,7 @@ function transposed(call) {
     throw call.fault(`this runtime has it for one and two axes of float32; ${x.type}[${x.shape}] and [${weights.shape}] are given`);
   }
   if (call.attribute("auto_pad", "NOTSET") !== "NOTSET" || call.attribute("output_shape", null)) throw call.fault("this runtime has it without auto_pad and output_shape");
+  call.sized(2, per * group);
   const sizes = image.map((size, i) => (size - 1) * strides[i] + more[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] - pads[i + axes]);
   const y = call.out("float32", [n, per * group, ...sizes]);
   call.work(x.size * per * sizeOf(kernel), 3);
@@ -255,9 +259,9 @@ function matmul(call) {
   if (!["float32", "float16"].includes(a.type)) return slowly(call, a, b, y, found);
   const { kernels } = call;
   const { low, high } = call.node;
-  const atBias = call.packed("bias", () => padded(bias?.data, n));
+  const atBias = call.packed("bias", [b, bias], up4(n), () => padded(bias?.data, n));
   if (b.known && b.shape.length <= 2) {
-    const at = call.packed("weights", () => inPanels(b.data, inner, n, n, 1));
+    const at = call.packed("weights", [b], up4(n) * inner, () => inPanels(b.data, inner, n, n, 1));
     return () => kernels.product(a.at, at, atBias, y.at, a.size / inner, inner, n, low, high);
   }
   const room = call.scratch("float32", [up4(n), inner]);
@@ -308,11 +312,11 @@ function gemm(call) {
   const [stepK, stepN] = transB ? [1, inner] : [n, 1];
   const row = c && c.known && sizeOf(c.shape.slice(0, -1)) === 1; // one bias for each column
   const scaled = b.known ? alpha : 1;
-  const at = b.known ? call.packed("weights", () => inPanels(b.data, inner, n, stepK, stepN, 0, alpha)) : 0;
+  const at = b.known ? call.packed("weights", [b], up4(n) * inner, () => inPanels(b.data, inner, n, stepK, stepN, 0, alpha)) : 0;
   const room = b.known ? null : call.scratch("float32", [up4(n), inner]);
   const turned = transA ? call.scratch("float32", [m, inner]) : null;
   const whole = scaled === alpha && (!c || row); // whether the kernel does it all
-  const atBias = call.packed("bias", () => padded(whole ? c?.data : null, n, beta));
+  const atBias = call.packed("bias", [b, c], up4(n), () => padded(whole ? c?.data : null, n, beta));
   const limits = whole ? [low, high] : [-Infinity, Infinity];
   const steps = c ? stepsIn(c.shape, [m, n]) : [0, 0];
   return () => {

@@ -8,6 +8,7 @@ export const RANGES = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 3276
 
 /** Which scale an element has: the number of elements that have one in turn, and how many scales there are. */
 function slices(call, x, scale) {
+  call.sized(2, scale.size);
   if (call.attribute("block_size", 0)) throw call.fault("this runtime has no scales for blocks");
   if (scale.size === 1) return [x.size || 1, 1];
   const axis = axisOf(call.attribute("axis", 1), x.shape.length);
@@ -39,6 +40,7 @@ function quantise(call) {
 /** A float32 quantised and back at once: `node.grid` has the scale, the zero point, and the least and largest integer. */
 export function roundTrip(call) {
   const x = call.input(0);
+  if (x.type === "float64") throw call.fault("this runtime has it for float32, not for float64");
   const y = call.out("float32", x.shape);
   const { scale, zero, least, most } = call.node.grid;
   const { kernels } = call;

@@ -56,9 +56,16 @@ function recurrent(call) {
   if (x.type !== "float32" || wide !== gates * size || directions !== (direction === "bidirectional" ? 2 : 1) || x.shape[2] !== features) {
     throw call.fault(`an input of ${x.type}[${x.shape}], weights of [${weights.shape}] and [${recurrence.shape}] do not fit`);
   }
+  const [times, n] = x.shape;
+  call.sized(0, times * n * features);
+  call.sized(2, directions * wide * size);
+  call.sized(3, directions * 2 * wide);
+  call.sized(4, n);
+  call.sized(5, directions * n * size);
+  if (kind === "LSTM") call.sized(6, directions * n * size);
+  if (kind === "LSTM") call.sized(7, directions * 3 * size);
   const names = call.attribute("activations", Array.from({ length: directions }, () => defaults).flat());
   const functions = names.map((name) => ACTIVATIONS[name] ?? unknown(call, name));
-  const [times, n] = x.shape;
   const y = call.out("float32", [times, directions, n, size]);
   const [h, c] = [call.out("float32", [directions, n, size]), kind === "LSTM" ? call.out("float32", [directions, n, size]) : null];
   const rows = call.scratch("float32", [times * n, wide]);
@@ -71,10 +78,10 @@ function recurrent(call) {
     const of = bias ? bias.data.subarray(d * 2 * wide, (d + 1) * 2 * wide) : new Float32Array(2 * wide);
     const joinedBias = Float32Array.from({ length: up4(wide) }, (_, i) => (i < wide ? of[i] + (kind === "GRU" ? 0 : of[wide + i]) : 0));
     return {
-      input: call.packed(`input${d}`, part(weights, d, features)),
-      state: call.packed(`state${d}`, part(recurrence, d, size)),
-      bias: call.packed(`bias${d}`, () => joinedBias),
-      zeros: call.packed("zeros", () => new Float32Array(up4(wide))),
+      input: call.packed(`input${d}`, [weights], up4(wide) * features, part(weights, d, features)),
+      state: call.packed(`state${d}`, [recurrence], up4(wide) * size, part(recurrence, d, size)),
+      bias: call.packed(`bias${d}`, [weights, bias], up4(wide), () => joinedBias),
+      zeros: call.packed("zeros", [weights], up4(wide), () => new Float32Array(up4(wide))),
       biasState: of.slice(wide),
       backwards: direction === "reverse" || d === 1,
       functions: functions.slice((d * functions.length) / directions),
@@ -83,6 +90,8 @@ function recurrent(call) {
   const { kernels } = call;
   const usual = kind === "LSTM" && !peephole && names.every((name, i) => name === defaults[i % 3]);
   return () => {
+    const wrong = lengths?.data.find((length) => !(length >= 0 && length <= times));
+    if (wrong !== undefined) throw call.fault(`a sequence is ${wrong} long, and the input ${times}: look at the inputs`);
     const plain = usual && (!lengths || lengths.data.every((length) => length === times)); // what the kernel computes
     y.data.fill(0);
     for (const [value, first] of [[h, h0], [c, c0]]) if (value) first ? value.data.set(first.data) : value.data.fill(0);

@@ -145,13 +145,14 @@ function layerNormalisation(centred) {
     const axis = axisOf(call.attribute("axis", -1), x.shape.length);
     const size = sizeOf(x.shape.slice(axis));
     if (scale.size !== size && scale.size !== 1) throw call.fault(`a scale of [${scale.shape}] does not fit axes from ${axis} of [${x.shape}]`);
+    call.sized(2, size, 1);
     if (call.node.outputs.slice(1).some((id) => id !== null)) throw call.fault("this runtime has its first output only");
     const y = call.out(x.type, x.shape);
     const epsilon = call.attribute("epsilon", 1e-5);
     call.work(x.size, 10);
     const { kernels } = call;
     if (centred && x.type === "float32" && scale.size === size && (!bias || bias.size === size)) {
-      const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", () => new Float32Array(size))];
+      const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", [scale], size, () => new Float32Array(size))];
       return () => kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon);
     }
     return () => {
@@ -169,9 +170,12 @@ function groupNormalisation(groupsOf) {
     const [x, scale, bias] = [call.input(0), call.input(1), call.input(2)];
     const y = call.out(x.type, x.shape);
     const groups = groupsOf(call, x.shape[1]);
+    call.sized(1, x.shape[1], groups);
+    call.sized(2, scale.size);
     const inner = sizeOf(x.shape.slice(2));
     const per = x.shape[1] / groups;
     const size = per * inner;
+    if (!(groups >= 1 && Number.isInteger(per))) throw call.fault(`${x.shape[1]} channels are not ${groups} groups: the file is made wrongly`);
     const slices = scale.size === x.shape[1] ? inner : size; // before opset 21 a scale is of a group
     call.work(x.size, 10);
     return () => {
@@ -195,8 +199,8 @@ function batchNormalisation(call) {
   const y = call.out(x.type, x.shape);
   const epsilon = call.attribute("epsilon", 1e-5);
   const factor = (i) => scale.data[i] / Math.sqrt(variance.data[i] + epsilon);
-  const factors = call.packed("factors", () => Float32Array.from({ length: channels }, (_, i) => factor(i)));
-  const shifts = call.packed("shifts", () => Float32Array.from({ length: channels }, (_, i) => bias.data[i] - mean.data[i] * factor(i)));
+  const factors = call.packed("factors", parameters, channels, () => Float32Array.from({ length: channels }, (_, i) => factor(i)));
+  const shifts = call.packed("shifts", parameters, channels, () => Float32Array.from({ length: channels }, (_, i) => bias.data[i] - mean.data[i] * factor(i)));
   const { low, high } = call.node;
   const { kernels } = call;
   const from = x.at;

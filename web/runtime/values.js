@@ -3,7 +3,12 @@
 import { ShoeError } from "../reader.js";
 
 /** What goes wrong while a file is made ready or run: the message says what was wrong, with the value, and what to do. */
-export class RunError extends ShoeError {}
+export class RunError extends ShoeError {
+  constructor(message) {
+    super(message);
+    this.name = "RunError";
+  }
+}
 
 /** The array that holds the numbers of each type. int64 and uint64 are numbers up to 2^53, and float16 is kept as float32. */
 export const ARRAYS = {
@@ -21,6 +26,9 @@ export const ARRAYS = {
   bool: Uint8Array,
 };
 
+/** The array in which integers of 64 bits leave. */
+export const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
+
 /** @param {number[]} shape */
 export const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
 
@@ -31,7 +39,8 @@ export class Value {
     this.shape = shape;
     this.size = sizeOf(shape);
     this.place = place;
-    this.known = false; // whether its numbers are the same in every run
+    this.known = false; // whether its numbers are the same in every run of these shapes
+    this.lasting = false; // whether they are the same for all shapes
   }
 
   get data() {
@@ -144,7 +153,7 @@ export class Store {
     }
   }
 
-  /** A place for so many bytes that stays. */
+  /** A place for so many bytes that stays: nothing else was ever there, as places of other plans are. */
   stay(bytes) {
     const wanted = rounded(bytes);
     if (this.room.bytes < wanted) {
@@ -161,5 +170,36 @@ export class Store {
     const at = this.stay(array.byteLength);
     new array.constructor(this.buffer, at, array.length).set(array);
     return at;
+  }
+}
+
+/** What is kept for inputs of given shapes: copies for the kernels, and known values outside their memory. */
+export class Scope {
+  /**
+   * @param {Store} store
+   * @param {(bytes: number) => number} place where copies go: `stay` of the store, unless nothing runs after the scope is over
+   */
+  constructor(store, place) {
+    Object.assign(this, { store, place, copies: [], counted: 0 });
+  }
+
+  keep(array) {
+    const bytes = array.byteLength;
+    const at = this.place(bytes);
+    this.copies.push({ at, bytes });
+    new array.constructor(this.store.buffer, at, array.length).set(array);
+    return at;
+  }
+
+  count(bytes) {
+    this.store.count(bytes);
+    this.counted += bytes;
+  }
+
+  /** Gives all back. */
+  release() {
+    for (const { at, bytes } of this.copies) this.store.give(at, bytes);
+    this.store.outside -= this.counted;
+    Object.assign(this, { copies: [], counted: 0 });
   }
 }
