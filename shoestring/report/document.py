@@ -83,7 +83,7 @@ class Point:
     `fits`: whether it keeps the budget on validation data; None where noise leaves that open, or
         without a budget.
     `number`: by which `shoestring frontier --pick` knows it; None for points off the frontier.
-    `test`: its score on test data, where a ledger has it.
+    `test`: its score on test data, where a ledger has it; the newest of so many `tests`.
     `sha256`: the digest of its file, of points that can be picked or were delivered.
     """
 
@@ -99,6 +99,7 @@ class Point:
     fits: bool | None = None
     number: int | None = None
     test: float | None = None
+    tests: int = 0
     minutes: float | None = None
     seed: int | None = None
     fidelity: float | None = None
@@ -192,6 +193,8 @@ class Rate:
     """An exchange rate: what is given and got from one point of the frontier to the next.
 
     `start`, `end`: their ids, called "from" and "to" in JSON.
+    `clear`: whether both differences are larger than their noise; where one is not, there is no
+        rate, and `words` say so.
     """
 
     start: str
@@ -201,6 +204,7 @@ class Rate:
     got: float
     given_unit: str
     got_unit: str
+    clear: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from shoestring.report.document import Command, Document, Point
 from shoestring.report.file import FileContents, contents_of
 from shoestring.report.points import frontier_ids, resource_axes, sampled, score_axes
 from shoestring.report.rates import rates_of
-from shoestring.report.rows import ledger_beside, rows_of, shown_rows, tests_of
+from shoestring.report.rows import ledger_beside, proved, rows_of, shown_rows, tests_of
 from shoestring.report.study_notes import about_budget, about_file, about_trials, of_another
 from shoestring.report.tables import sensitivity_in
 from shoestring.report.trial_points import BEFORE, PACKED, named_trials, points_of, with_times
@@ -121,7 +121,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
     search, contents, delivered = found.search, found.contents, found.delivered()
     rows = found.rows()
     tests = tests_of(rows)
-    points = points_of(search, found.origin, tests.get(found.origin))
+    points = points_of(search, found.origin, tests)
     if contents is not None and delivered is not None:
         points = with_times(points, search.timed, delivered[0], contents.sha256)
     if after := _after(found, delivered, points, tests):
@@ -137,6 +137,8 @@ def _document(found: _Found, notes: list[str]) -> Document:
     wanted = {BEFORE, PACKED, *frontier, *numbered, *named.values(), *([after.id] if after else [])}
     shown, sample = sampled([*points.values()], wanted)
     table, left_out = shown_rows(rows, shown, {contents.sha256} if contents else ())
+    resources = resource_axes([*points.values()], search.frontier.fields)
+    scores = score_axes([*points.values()])
     sensitivity = sensitivity_in(found.folder, found.origin, notes.append)
     made = trial if trial is not None and trial.versions else _newest(search)
     return Document(
@@ -144,8 +146,8 @@ def _document(found: _Found, notes: list[str]) -> Document:
         title=found.file.name,
         working=found.working,
         notes=tuple(filter(None, [*notes, sample, left_out])),
-        resources=resource_axes([*points.values()], search.frontier.fields),
-        scores=score_axes([*points.values()]),
+        resources=resources,
+        scores=scores,
         before=points[BEFORE],
         after=after,
         points=shown,
@@ -156,7 +158,9 @@ def _document(found: _Found, notes: list[str]) -> Document:
         layers=contents.layers if contents else (),
         sensitivity=sensitivity,
         ledger=table,
-        rates=rates_of([points[name] for name in frontier], search.frontier.fields[0]),
+        rates=rates_of(
+            [points[name] for name in frontier], resources, scores, search.frontier.fields[0]
+        ),
         commands=found.commands(shown),
         machine=made.machine,
         versions={name: text for name, text in made.versions.items() if name in _VERSIONS},
@@ -195,21 +199,16 @@ def _after(
     found: _Found,
     delivered: tuple[str, Trial] | None,
     points: Mapping[str, Point],
-    tests: Mapping[str, float],
+    tests: Mapping[str, Sequence[float]],
 ) -> Point | None:
     """The point of the delivered file, with its score on test data; None where there is no file."""
     if found.contents is None:
         return None
     digest = found.contents.sha256
     if delivered is not None:
-        return replace(points[delivered[0]], test=tests.get(digest), sha256=digest)
-    return Point(
-        id="file",
-        label=found.file.name,
-        costs={"bytes": found.contents.bytes},
-        test=tests.get(digest),
-        sha256=digest,
-    )
+        return proved(replace(points[delivered[0]], sha256=digest), tests)
+    costs = {"bytes": found.contents.bytes}
+    return proved(Point(id="file", label=found.file.name, costs=costs, sha256=digest), tests)
 
 
 def _newest(search: KeptSearch) -> Trial:

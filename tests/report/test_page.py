@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from report.opened_page import DESKTOP, Open, box
-from shoestring.report.document import Document
+from shoestring.report.document import Document, Point
+from shoestring.report.rates import rates_of
 
 # -- what is seen first
 
@@ -181,6 +182,44 @@ def test_two_pins_are_compared_with_the_command_that_picks_them(show: Open) -> N
     commands = {c.id: c.command for c in document.commands}
     assert commands[one.id] in text and commands[other.id] in text
     assert {"A", "B"} <= set(page.locator(".frontier-box svg text").all_text_contents())
+
+
+def test_what_noise_may_have_made_is_no_clear_change_and_has_no_rate(show: Open) -> None:
+    known = [
+        Point(
+            id=f"p{at}",
+            label=f"P{at}",
+            costs={"bytes": 1000.0 * at},
+            scores={"score": score},
+            error=0.004,
+            test=0.9,
+            tests=at,
+        )
+        # The first two are 0.005 apart, less than twice 0.0057; the third is 0.05 away.
+        for at, score in ((1, 0.90), (2, 0.905), (3, 0.955))
+    ]
+    rates = rates_of(known, [made_documents.SIZE], [made_documents.SCORE], "bytes")
+    before = replace(
+        made_documents.before(), scores={"score": 0.907}, error=0.0, test=0.905, tests=1
+    )
+    document = made_documents.of(*known, before=before, after=known[1], rates=rates)
+    page = show(document).page
+    assert "no clear change of score (test)" in page.locator("h1").inner_text()
+    test = page.locator(".before-after tr", has_text="score (test)")
+    assert "no clear change" in test.inner_text()
+    assert "1 time before and 2 times after" in str(test.locator("th").get_attribute("title"))
+    validation = page.locator(".before-after tr", has_text="score (validation)")
+    assert "no clear change" in validation.inner_text()
+    said = page.locator("#rates li").all_inner_texts()
+    assert len(said) == 2 and "+1,000 B: no clear change of the score" in said[0]
+    assert "buy" in said[1]
+    cells = page.locator("#frontier-table tbody tr").all_inner_texts()
+    assert ["no clear change" in cell for cell in cells[:3]] == [False, True, False]
+    for at in (1, 2):
+        row = page.locator("#frontier-table tbody tr", has_text=f"P{at}").first
+        row.get_by_role("button", name=re.compile("^Pin ")).click()
+    expect(page.locator(".rate")).to_contain_text("No exchange rate: no clear change of score")
+    assert "no clear change" in page.locator("table.two tr", has_text="score").inner_text()
 
 
 def test_buttons_keep_the_focus_and_axes_too(show: Open) -> None:

@@ -92,6 +92,22 @@ def test_the_frontier_and_the_exchange_of_two_points():
     assert found[4] is None  # the first is better in both
 
 
+def test_a_difference_within_two_standard_errors_is_noise():
+    axis = '{field: "score"}'
+    given = f"{{scores: [{axis}]}}"
+    point = "((score, error, ms) => ({costs: {}, scores: {score}, error, intervals: {ms}}))"
+    cases = {
+        f"m.noisy({given}, {axis}, {point}(0.90, 0), {point}(0.895, 0.003))": True,
+        f"m.noisy({given}, {axis}, {point}(0.90, 0), {point}(0.895, 0.002))": False,
+        f"m.noisy({given}, {axis}, {point}(0.90, 0.002), {point}(0.895, 0.002))": True,
+        f"m.noisy({given}, {axis}, {point}(0.90, null), {point}(0.895, null))": False,
+        f"m.noisy({given}, {axis}, null, {point}(0.895, 1))": False,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1, [1, 2]), {point}(2, 1, [2, 3]))': True,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1, [1, 2]), {point}(2, 1, [3, 4]))': False,
+    }
+    assert dict(zip(cases, evaluate("pareto.js", list(cases)), strict=True)) == cases
+
+
 def test_ticks_and_ranges_are_round():
     found = evaluate("view.js", ["m.logTicks([900, 21000])", "m.logTicks([2100, 4200])"])
     assert found[0] == [1000, 2000, 5000, 10000, 20000]

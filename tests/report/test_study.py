@@ -17,6 +17,8 @@ from shoestring.kit import Study
 from shoestring.kit.study import alone
 from shoestring.plan.kept import Timed, note_timed
 from shoestring.report import Document, document_of
+from shoestring.report.document import Axis, Point
+from shoestring.report.rates import rates_of
 
 from .made import MACHINE, describe, finish, search, small, trial
 
@@ -38,6 +40,10 @@ def test_before_after_budget_and_frontier(tmp_path):
         ("trial-2", 200, 0.095),
         ("trial-1", 400, 0.005),
     ]
+    assert [rate.words for rate in found.rates] == [
+        "+200 B buy +9.50 points",
+        "+400 B buy +0.50 points",  # 0.005 is more than twice the error of 0.002
+    ]
     assert found.budget is not None and found.budget.met is True
     size, drop = found.budget.limits
     assert (size.at_most, size.measured, size.kept) == (500, 400, True)  # half of 1,000 B
@@ -45,6 +51,31 @@ def test_before_after_budget_and_frontier(tmp_path):
     assert [point.fits for point in found.points] == [False, False, True, False, False, False]
     assert found.machine == MACHINE and "names of its tensors" not in found.versions
     assert found.notes == ()
+
+
+def test_a_difference_that_is_noise_has_no_exchange_rate(tmp_path):
+    path = search(tmp_path)
+    noisy = trial("N(bits=5)", 0.898, 500, error=0.0025)
+    finish(path.with_name("sums.shoe.study"), noisy, small(3.0))
+    first, second, third = document_of(path).rates
+    assert first.clear and (first.start, first.end) == ("trial-2", "trial-1")
+    # 0.003 and 0.002 are less than two standard errors: of 0.0032 for both, and of 0.0025.
+    assert not second.clear and second.words == "+100 B: no clear change of the score"
+    assert not third.clear and third.words == "+300 B: no clear change of the score"
+
+
+def test_overlapping_times_have_no_exchange_rate():
+    axis = Axis(field="milliseconds", name="latency", unit="ms", words="", better="lower", log=True)
+    score = replace(axis, field="score", name="score", unit="", better="higher", log=False)
+    fast, slow = (
+        Point(id=name, label=name, costs={"milliseconds": 2.0 * at}, scores={"score": 10.0 * at})
+        for at, name in enumerate(("fast", "slow"), 1)
+    )
+    (rate,) = rates_of([fast, slow], [axis], [score], "milliseconds")
+    assert rate.clear and rate.words == "+2 ms buy +10"
+    wide = [replace(point, intervals={"milliseconds": (1.0, 5.0)}) for point in (fast, slow)]
+    (rate,) = rates_of(wide, [axis], [score], "milliseconds")
+    assert not rate.clear and rate.words == "+10: no clear change of the latency"
 
 
 def test_each_byte_and_each_number_of_the_delivered_file(tmp_path):
@@ -157,6 +188,7 @@ def test_scores_on_test_data_come_from_the_ledger_that_the_search_wrote(tmp_path
     found = document_of(path)
     assert found.before is not None and found.before.test == 0.88
     assert found.after is not None and found.after.test == 0.87, "the newest counts"
+    assert (found.before.tests, found.after.tests) == (1, 2)
     assert [row.id for row in found.ledger] == [1, 2, 3]
     assert f"shoestring ledger {tmp_path}/elsewhere.ledger" in [c.command for c in found.commands]
 

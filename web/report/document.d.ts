@@ -73,6 +73,8 @@ export interface Point {
   /** By which `shoestring frontier --pick` knows it. */
   number?: number | null;
   test: number | null;
+  /** How many scores on test data the ledger has of it; `test` is the newest. */
+  tests: number;
   minutes: number | null;
   seed: number | null;
   fidelity: number | null;
@@ -134,6 +136,8 @@ export interface Rate {
   got: number;
   given_unit: string;
   got_unit: string;
+  /** false: noise may have made one of the two differences, and there is no rate. */
+  clear: boolean;
 }
 
 export interface Command {

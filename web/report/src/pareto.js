@@ -1,4 +1,6 @@
-// What the frontier of two axes is, and what the budget admits.
+// What the frontier of two axes is, what the budget admits, and which differences are noise.
+
+import { alike } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Point} Point */
 /** @typedef {import("../document.d.ts").Axis} Axis */
@@ -65,6 +67,24 @@ export function limitsOn(given, axis) {
   const most = numbers("at_most");
   const least = numbers("at_least");
   return { most: most.length ? Math.min(...most) : null, least: least.length ? Math.max(...least) : null };
+}
+
+/**
+ * Whether noise may have made the difference of two points on an axis: their intervals overlap, or the task's own scores are
+ * within two standard errors of their difference. The errors are of differences from the model that came in, and are taken as
+ * independent; one that nobody knows counts as 0.
+ * @param {Document} given
+ */
+export function noisy(given, axis, a, b) {
+  if (!a || !b) return false;
+  if (axis.field !== given.scores[0]?.field) return alike(a.intervals[axis.field], b.intervals[axis.field]);
+  const [left, right] = [valueOf(a, axis), valueOf(b, axis)];
+  return left !== null && right !== null && withinNoise(left - right, a, b);
+}
+
+/** Whether a difference of the task's own scores of two points is less than two standard errors. */
+export function withinNoise(gone, a, b) {
+  return Math.abs(gone) < 2 * Math.hypot(a.error ?? 0, b.error ?? 0);
 }
 
 /**

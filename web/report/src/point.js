@@ -2,7 +2,6 @@
 
 import { commandBox, h, refill } from "./dom.js";
 import {
-  alike,
   brief,
   change,
   comparatives,
@@ -16,7 +15,7 @@ import {
   scoreAmount,
   UNCLEAR,
 } from "./format.js";
-import { exchange, valueOf } from "./pareto.js";
+import { exchange, noisy, valueOf } from "./pareto.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("../document.d.ts").Point} Point */
@@ -99,7 +98,7 @@ function values(state, point) {
   }
   const unit = given.scores[0]?.unit ?? "";
   if (point.test !== null)
-    rows.push([`${cut(given.scores[0]?.name ?? "score", 24)} (test)`, quantity(point.test, unit), ""]);
+    rows.push([`${cut(given.scores[0]?.name ?? "score", 24)} (test)`, quantity(point.test, unit), newest(point)]);
   if (point.minutes !== null && point.costs.seconds === undefined)
     rows.push(["minutes", quantity(point.minutes, "min"), ""]);
   if (point.fidelity !== null && point.fidelity < 1)
@@ -112,6 +111,10 @@ function values(state, point) {
       h("div", {}, h("dt", {}, name), h("dd", {}, value, extra ? h("small", {}, extra) : null)),
     ),
   );
+}
+
+function newest(point) {
+  return point.tests > 1 ? `the newest of ${point.tests}` : "";
 }
 
 function spread(state, point, axis) {
@@ -223,7 +226,7 @@ function table(state, [a, b]) {
     const score = given.scores.includes(axis);
     const both = left !== null && right !== null;
     const apart = both ? difference(right - left, score && !inPoints(axis.unit) ? "score" : axis.unit) : "";
-    const unclear = alike(a.intervals[axis.field], b.intervals[axis.field]);
+    const unclear = both && noisy(given, axis, a, b);
     const factor = unclear ? UNCLEAR : both && !score ? change(left, right, comparatives(axis.field)) : "";
     rows.push([
       rowName(axis),
@@ -284,6 +287,9 @@ function rate(state, [a, b]) {
       { class: "rate" },
       `Neither is paid for with the other: on ${cut(xAxis.name, 30)} and ${cut(yAxis.name, 30)}, one is at least as good in both, or not measured.`,
     );
+  const unclear = [yAxis, xAxis].find((axis) => noisy(state.given, axis, a, b));
+  if (unclear)
+    return h("p", { class: "rate" }, `No exchange rate: ${UNCLEAR} of ${cut(unclear.name, 30)} between A and B.`);
   const letter = (point) => (point === a ? "A" : "B");
   const lost = scoreAmount(found.lost, yAxis.unit);
   const saved = quantity(found.saved, xAxis.unit);
