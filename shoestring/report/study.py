@@ -153,7 +153,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
         points=shown,
         frontier=frontier,
         named=named,
-        budget=budget_of(search, trial),
+        budget=budget_of(search, trial, scores),
         bill=contents.bill if contents else None,
         layers=contents.layers if contents else (),
         sensitivity=sensitivity,

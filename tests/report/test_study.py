@@ -48,6 +48,9 @@ def test_before_after_budget_and_frontier(tmp_path):
     size, drop = found.budget.limits
     assert (size.at_most, size.measured, size.kept) == (500, 400, True)  # half of 1,000 B
     assert drop.at_least is not None and drop.at_least == pytest.approx(0.89) and drop.kept
+    assert size.words == "size<=50%: at most 500 B"
+    assert drop.words == "drop<=1%: at least 89 %", "in the unit of the axis"
+    assert found.budget.text == "size<=50%, drop<=1%", "as it was typed"
     assert [point.fits for point in found.points] == [False, False, True, False, False, False]
     assert found.machine == MACHINE and "names of its tensors" not in found.versions
     assert found.notes == ()
@@ -76,6 +79,26 @@ def test_overlapping_times_have_no_exchange_rate():
     wide = [replace(point, intervals={"milliseconds": (1.0, 5.0)}) for point in (fast, slow)]
     (rate,) = rates_of(wide, [axis], [score], "milliseconds")
     assert not rate.clear and rate.words == "+10: no clear change of the latency"
+
+
+def test_limits_are_told_in_the_units_of_their_axes(tmp_path):
+    path = search(
+        tmp_path,
+        budget="latency<=80%, score>=85%, drop(recall)<=2",
+        command=[],
+        fields=["milliseconds", "bytes"],
+        scores={"recall": 70.0},
+        original_cost={"bytes": 800, "milliseconds": 0.0115688484},
+    )
+    many = trial("M()", 0.89, 300, scores={"recall": 69.0})
+    finish(path.with_name("sums.shoe.study"), many, small(3.0))
+    found = document_of(path).budget
+    assert found is not None and found.text == "latency<=80%, score>=85%, drop(recall)<=2"
+    assert sorted(limit.words for limit in found.limits) == [
+        "drop(recall)<=2: at least 68",
+        "latency<=80%: at most 0.00926 ms",
+        "score>=85%",
+    ]
 
 
 def test_each_byte_and_each_number_of_the_delivered_file(tmp_path):

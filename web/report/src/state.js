@@ -27,7 +27,7 @@ export class State {
       bare(point);
       point.label = brief(point.label);
     }
-    this.given = withFractions(given);
+    this.given = given;
     this.byId = new Map(allPoints(given).map((point) => [point.id, point]));
     this.names = namesOf(given);
     this.pins = this.pins.filter((id) => this.byId.has(id));
@@ -92,20 +92,6 @@ export class State {
 /** What was measured has the names that tasks give it, and one may be "constructor". */
 function bare(point) {
   for (const values of [point.costs, point.scores, point.intervals]) Object.setPrototypeOf(values, null);
-}
-
-/** Scores that lie between 0 and 1 are told as fractions, and their differences in points, as the command line does. */
-function withFractions(given) {
-  const points = allPoints(given);
-  const fraction = (field) =>
-    points.every((point) => {
-      const value = point.scores[field];
-      return value === undefined || (value >= 0 && value <= 1);
-    });
-  const scores = given.scores.map((axis) =>
-    axis.unit === "" && fraction(axis.field) ? { ...axis, unit: "fraction" } : axis,
-  );
-  return { ...given, scores };
 }
 
 /** The model that came in and every point, each once. */

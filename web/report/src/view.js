@@ -91,7 +91,7 @@ function padded({ low, high }, share) {
 
 /** No fraction is more than 1. */
 function most(axis, { high }) {
-  return high <= 1 && ["fraction", "%"].includes(axis.unit) ? 1 : Infinity;
+  return high <= 1 && axis.unit === "%" ? 1 : Infinity;
 }
 
 /**
