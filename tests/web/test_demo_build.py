@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 from real_browser import Visit, served
 
-from shoestring.cli.demo import NETWORKS, page_folder
+from shoestring.artifact.demo import NETWORKS, page_folder
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "web" / "demo"

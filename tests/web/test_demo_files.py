@@ -21,8 +21,9 @@ from real_browser import Visit
 from tiers import EVERYTHING
 
 from shoestring.artifact import load
+from shoestring.artifact.demo import Demo
 from shoestring.artifact.format.describing import described
-from shoestring.cli.demo import Server, demo, page_folder
+from shoestring.cli.demo import demo
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -304,7 +305,7 @@ def test_the_command_opens_a_file_in_the_page(visit: Visiting, chromium: object,
 
 def test_the_server_shows_the_page_and_nothing_else(tmp_path: Path):
     mine = tmp_path / "mine.shoe"
-    with Server(page_folder(), 0, mine) as server:
+    with Demo(mine) as server:
         for path in (
             "/README.md",
             "/.git/config",
@@ -330,15 +331,15 @@ def test_the_command_refuses_what_the_page_could_not_open(tmp_path: Path):
         demo(other)
     with pytest.raises(FileNotFoundError):
         demo(tmp_path / "missing.shoe")
-    with Server(page_folder()) as server, pytest.raises(OSError, match="name another"):
-        demo(port=server.server_port, no_browser=True)
+    with Demo() as server, pytest.raises(OSError, match="name another"):
+        demo(port=server.port, no_browser=True)
 
 
 def test_a_page_elsewhere_cannot_read_the_file(tmp_path: Path):
     """A name of another site that leads here is refused; what is sent is deflated."""
     with serving(LENET) as address:
         host = urlsplit(address).netloc
-        for name, status in ((host, 200), ("evil.example:80", 403), ("", 403)):
+        for name, status in ((host, 200), ("evil.example:80", 403), ("", 403), ("127.0.0.1", 403)):
             connection = HTTPConnection(host, timeout=10)
             connection.putrequest("GET", "/opened/x.shoe", skip_host=True)
             connection.putheader("Host", name)
