@@ -24,7 +24,7 @@ from threading import Thread
 from playwright.sync_api import Browser, sync_playwright
 from rows import Rows, start
 
-from shoestring.artifact.demo import NETWORKS
+from shoestring.artifact.demo import NETWORKS, Demo
 
 DEMO = Path(__file__).parents[1] / "web" / "demo"
 CHROMIUM = next(
@@ -45,10 +45,9 @@ def main() -> None:
         folder = Path(name)
         subprocess.run(["node", DEMO / "build.mjs", folder], check=True, stdout=subprocess.DEVNULL)
         sizes(rows, folder)
-        with ThreadingHTTPServer(("127.0.0.1", 0), _quiet(folder)) as built:
-            with _running(built.serve_forever, built.shutdown):
-                address = f"http://127.0.0.1:{built.server_port}/"
-                loads(rows, browser, "built", address, times)
+        built = ThreadingHTTPServer(("127.0.0.1", 0), _quiet(folder))
+        with built, _running(built.serve_forever, built.shutdown):
+            loads(rows, browser, "built", f"http://127.0.0.1:{built.server_port}/", times)
         with Demo() as demo, _running(demo.serve, demo.stop):
             loads(rows, browser, "sources", demo.address, times)
         browser.close()

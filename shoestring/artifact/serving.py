@@ -110,8 +110,10 @@ def _handler(
         server_version, sys_version = "shoestring", ""
 
         def do_GET(self) -> None:
-            hosts = [f"{_LOOPBACK}:{port()}"], [f"localhost:{port()}"]
-            if self.headers.get_all("Host") not in hosts:
+            # Browsers leave out the port that all have by default.
+            ending = "" if port() == 80 else f":{port()}"
+            names = [f"{_LOOPBACK}{ending}"], [f"localhost{ending}"]
+            if self.headers.get_all("Host") not in names:
                 self._send(text("This page is for this machine alone.\n", status=403))
             elif (found := answer(self.path)) is None:
                 self._send(text("There is nothing here: the page is at /.\n", status=404))
