@@ -303,6 +303,24 @@ def test_the_command_opens_a_file_in_the_page(visit: Visiting, chromium: object,
         assert seen.faults == []
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("%2F%25zz", "could not be fetched: 404"),
+        ("http%3A%2F%2F", "this is no address"),
+        ("http%3A%2F%2F127.0.0.1%3A9%2F", "it is on another site"),
+        ("%2Fweb%2F%25E0%25A4.shoe", "could not be fetched: 404"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_a_sentence(
+    visit: Visiting, address: str, named: str, words: str
+):
+    seen = visit()
+    page = seen.open(f"{address}?file={named}")
+    refused(page, words)
+    assert [fault for fault in seen.faults if "404" not in fault] == []
+
+
 def test_the_server_shows_the_page_and_nothing_else(tmp_path: Path):
     mine = tmp_path / "mine.shoe"
     with Demo(mine) as server:
