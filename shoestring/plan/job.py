@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import save
+from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, unwrapped
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
@@ -25,7 +26,6 @@ from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import TINY, Frontier, gist
-from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing

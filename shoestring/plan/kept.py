@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from shoestring.artifact import save
+from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, Cost
 from shoestring.kit import Study, Trial
 from shoestring.plan.frontier import Frontier
 from shoestring.plan.weighing import in_time_of
-
-NOTE = "search.json"
-"""The file in that folder that describes the search."""
 
 
 @dataclass(frozen=True, kw_only=True)

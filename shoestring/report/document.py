@@ -28,6 +28,7 @@ class Axis:
     `unit`: of its values; "%" for a score that is a share of 1, which is shown in percent.
     `better`: which direction is better, "lower" or "higher".
     `log`: whether its values are best seen on a logarithmic scale.
+    `least`: of a score: points with less are no points of a frontier where there are others.
     """
 
     field: str
@@ -36,6 +37,7 @@ class Axis:
     words: str
     better: Literal["lower", "higher"]
     log: bool
+    least: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

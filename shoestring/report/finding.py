@@ -7,16 +7,12 @@ from pathlib import Path
 
 from shoestring.artifact import ShoeError
 from shoestring.artifact.format.file import MARK
-from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.format.names import DATABASE, NOTE, STUDY
 from shoestring.artifact.format.saving import check_file
 from shoestring.report.document import Document
 from shoestring.report.lone import document_of_file, document_of_ledger
 from shoestring.report.tables import sensitivity_of
 
-NOTE = "search.json"
-"""The file in the folder of a search that describes it, as `plan.kept` calls it."""
-DATABASE, LOCK = "study.sqlite", "command.lock"
-"""The files in it with its trials, and that a command which works there keeps locked."""
 _SQLITE = b"SQLite format 3\0"
 _WHAT = "name a .shoe file, the folder of its search (NAME.shoe.study) or a ledger"
 

@@ -63,7 +63,7 @@ def document_of_file(path: Path, ledger: Path | None = None, notes: Sequence[str
         title=path.name,
         notes=tuple(filter(None, said)),
         resources=resource_axes(points, ("bytes",)),
-        scores=score_axes(points),
+        scores=score_axes(points, before),
         before=before,
         after=after,
         points=points,
@@ -91,14 +91,14 @@ def document_of_ledger(path: Path) -> Document:
     before = None if newest is None else origin_of(newest, tests)
     if before is not None:
         points.insert(0, before)
-    frontier = frontier_ids(points, "bytes")
+    resources, scores = resource_axes(points, ("bytes",)), score_axes(points, before)
+    frontier = frontier_ids(points, "bytes", scores)
     digests = {row.sha256 for row in rows if row.kind == "prove"}
     after = next((p for p in reversed(points) if p.sha256 in digests and p is not before), None)
     shown, sample = sampled(
         points, {*frontier, *([after.id] if after else []), *([before.id] if before else [])}
     )
     table, left_out = shown_rows(rows, shown)
-    resources, scores = resource_axes(points, ("bytes",)), score_axes(points)
     by_id = {point.id: point for point in points}
     last = rows[-1] if rows else None
     return Document(

@@ -8,11 +8,11 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from shoestring.artifact.format.names import STUDY, TABLE
+from shoestring.artifact.format.names import DATABASE, LOCK, NOTE, STUDY, TABLE
 from shoestring.artifact.locks import is_held
 from shoestring.artifact.serving import Answer, Loopback, text
 from shoestring.report.document import Document
-from shoestring.report.finding import DATABASE, LOCK, NOTE, document_of, study_of
+from shoestring.report.finding import document_of, study_of
 from shoestring.report.page import page_of
 from shoestring.report.rows import LEDGER
 

@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.format.names import LOCK, STUDY
 from shoestring.artifact.locks import is_held
 from shoestring.core import Row
 from shoestring.kit import Trial
-from shoestring.kit.study.alone import LOCK
 from shoestring.plan.kept import KeptSearch, kept_search
 from shoestring.plan.verdict import better
 from shoestring.report.asked import budget_of
 from shoestring.report.commands import command, of_file, of_scoring, of_search
-from shoestring.report.document import Command, Document, Point
+from shoestring.report.document import Axis, Command, Document, Point
 from shoestring.report.file import FileContents, contents_of
 from shoestring.report.points import frontier_ids, resource_axes, sampled, score_axes
 from shoestring.report.rates import rates_of
@@ -91,13 +90,12 @@ class _Found:
         key: Any = better(search.limits, search.frontier.base)
         return min(same, key=lambda pair: key(pair[1]), default=None)
 
-    def frontier(self, points: Mapping[str, Point]) -> tuple[str, ...]:
+    def frontier(self, points: Mapping[str, Point], scores: Sequence[Axis]) -> tuple[str, ...]:
         """The ids of the frontier on the first axes, of files that are still there."""
         held = {id(trial) for trial in self.search.held}
         there = [name for name, trial in named_trials(self.search) if id(trial) in held]
         known = [points[name] for name in (PACKED, *there)]
-        base = self.search.frontier.base
-        return frontier_ids(known, self.search.frontier.fields[0], least=base - 0.5 * abs(base))
+        return frontier_ids(known, self.search.frontier.fields[0], scores)
 
     def named(self) -> dict[str, str]:
         """The ids of the points that have a name, by name."""
@@ -132,13 +130,13 @@ def _document(found: _Found, notes: list[str]) -> Document:
     elif trial is None:
         notes.append(of_another(found.file))
     notes += [*about_budget(search, trial, found.working), *about_trials(search, found.working)]
-    frontier, named = found.frontier(points), found.named()
+    scores = score_axes([*points.values()], points[BEFORE])
+    frontier, named = found.frontier(points, scores), found.named()
     numbered = [point.id for point in points.values() if point.number is not None]
     wanted = {BEFORE, PACKED, *frontier, *numbered, *named.values(), *([after.id] if after else [])}
     shown, sample = sampled([*points.values()], wanted)
     table, left_out = shown_rows(rows, shown, {contents.sha256} if contents else ())
     resources = resource_axes([*points.values()], search.frontier.fields)
-    scores = score_axes([*points.values()])
     sensitivity = sensitivity_in(found.folder, found.origin, notes.append)
     made = trial if trial is not None and trial.versions else _newest(search)
     return Document(

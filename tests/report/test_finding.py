@@ -11,17 +11,11 @@ import pytest
 
 from shoestring.artifact import ShoeError, save
 from shoestring.core import Ledger, Row
-from shoestring.kit.study.alone import LOCK
-from shoestring.plan.kept import NOTE
-from shoestring.report import document_of, finding, newest_study
+from shoestring.report import document_of, newest_study
 
 from .made import finish, search, small, trial
 
 WHAT = "name a .shoe file, the folder of its search"
-
-
-def test_the_names_of_files_are_those_of_the_rooms_that_write_them():
-    assert (NOTE, LOCK) == (finding.NOTE, finding.LOCK)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +153,7 @@ def test_tables_of_sensitivity(tmp_path):
     found = document_of(path).sensitivity
     assert found is not None and found.layers == ("head", "(the model itself)")
     assert [cell.score_lost for cell in found.cells] == [0.01, None]
-    assert "score 0.9000 on 1,000 validation examples, 800 bytes" in found.words
+    assert "score 90.00 % on 1,000 validation examples, 800 bytes" in found.words
 
     other = tmp_path / "other.json"
     other.write_text(json.dumps({**values, "sha256": "another"}))

@@ -78,14 +78,14 @@ def test_the_frontier_and_the_exchange_of_two_points():
         [
             f"m.frontierOf({points}, {x}, {y}).map((point) => point.id)",
             f"m.frontierOf({points}, {y}, {x}).map((point) => point.id)",
-            f"m.useful({points}, {y}, {points}[0]).map((point) => point.id)",
+            f"m.useful({points}, {{...{y}, least: 0.45}}).map((point) => point.id)",
             f"(([a, , b]) => m.exchange(a, b, {x}, {y}))({points})",
             f"(([a, b]) => m.exchange(a, b, {x}, {y}))({points})",
         ],
     )
     assert found[0] == [3, 0, 2]  # of the two equal ones the first
     assert sorted(found[1]) == [0, 2, 3]
-    assert found[2] == [0, 1, 2, 5]  # a score of 0.2 is less than half of 0.9
+    assert found[2] == [0, 1, 2, 5]  # a score of 0.2 is less than 0.45
     assert found[3]["from"]["id"] == 2 and found[3]["to"]["id"] == 0
     assert found[3]["saved"] == 10 and found[3]["lost"] == pytest.approx(0.05)
     assert found[4] is None  # the first is better in both

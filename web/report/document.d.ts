@@ -45,6 +45,8 @@ export interface Axis {
   words: string;
   better: "lower" | "higher";
   log: boolean;
+  /** Of a score: points with less are no points of a frontier where there are others. */
+  least: number | null;
 }
 
 export interface Limit {

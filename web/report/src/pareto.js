@@ -44,14 +44,11 @@ export function frontierOf(points, x, y) {
   return kept.map((one) => one.point);
 }
 
-/**
- * The points that are worth a place on the frontier of a score: those that keep at least half of what the model had that came in, as
- * `shoestring frontier` has it, or all where none does.
- */
-export function useful(points, y, before) {
-  const base = before === null ? null : valueOf(before, y);
-  if (base === null || y.better !== "higher") return points;
-  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= base - 0.5 * Math.abs(base));
+/** The points that are worth a place on the frontier of a score: those with its least or more, or all where none has that. */
+export function useful(points, y) {
+  const { least } = y;
+  if (least == null) return points;
+  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= least);
   return kept.length ? kept : points;
 }
 

@@ -44,7 +44,7 @@ export class State {
     const points = [...this.byId.values()];
     this.placed = this.drawable ? points.filter((point) => placed(point, this.xAxis, this.yAxis)) : [];
     this.front = this.drawable
-      ? frontierOf(useful(given.points, this.yAxis, given.before), this.xAxis, this.yAxis)
+      ? frontierOf(useful(given.points, this.yAxis), this.xAxis, this.yAxis)
       : [];
     this.onFront = new Set(this.front.map((point) => point.id));
   }
