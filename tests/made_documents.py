@@ -23,6 +23,8 @@ from shoestring.report.document import (
     Rate,
     Sensitivity,
 )
+from shoestring.report.points import sampled
+from shoestring.report.rows import MOST_ROWS
 
 SIZE = Axis(
     field="bytes", name="size", unit="B", words="bytes of the file", better="lower", log=True
@@ -105,7 +107,7 @@ def points(many: int) -> list[Point]:
 
 
 def study(many: int = 60) -> Document:
-    """A search of so many trials, with every part that a report has."""
+    """A search of so many trials, with every part that a report has, and no more than users get."""
     made = points(many)
     good = [point for point in made if point.state == "ok"]
     front = frontier(good)
@@ -116,16 +118,19 @@ def study(many: int = 60) -> Document:
     delivered = replace(delivered, test=delivered.scores["score"] - 0.003)
     made[made.index(next(point for point in made if point.id == delivered.id))] = delivered
     layers = [f"layers.{at}.weight" for at in range(12)]
+    named = {"free": front[-1].id, "tiny": front[len(front) // 2].id}
+    shown, note = sampled(made, {delivered.id, *named.values(), *(point.id for point in front)})
     return Document(
         kind="study",
         title="made-up.shoe",
+        notes=(note,) if note else (),
         resources=(SIZE, LATENCY),
         scores=(SCORE, RECALL),
         before=before(),
         after=delivered,
-        points=tuple(made),
+        points=shown,
         frontier=tuple(point.id for point in front),
-        named={"free": front[-1].id, "tiny": front[len(front) // 2].id},
+        named=named,
         budget=replace(BUDGET, met=delivered.fits),
         bill=bill(layers, int(delivered.costs["bytes"])),
         layers=tuple(
@@ -133,7 +138,7 @@ def study(many: int = 60) -> Document:
             for at, name in enumerate(layers)
         ),
         sensitivity=sensitivity(layers),
-        ledger=tuple(ledger_row(at) for at in range(many)),
+        ledger=tuple(ledger_row(at) for at in range(many)[-MOST_ROWS:]),
         rates=(
             Rate(
                 start=front[0].id,

@@ -233,7 +233,6 @@ function captionOf(state, view) {
     said.push(`${count(counts.unplaced, "point")} without ${cut(xAxis.name, 30)} or ${cut(yAxis.name, 30)} left out.`);
   const best = view?.farFront ? `, of which ${number(view.farFront)} on the frontier,` : "";
   if (view?.far) said.push(`${count(view.far, "point")}${best} too far to be shown: tick “far points too”.`);
-  if (view?.thinned) said.push(`Of the beaten points only ${number(view.kept)} are drawn; the table has all.`);
   const other = (given.budget?.limits ?? []).filter((limit) => ![xAxis.field, yAxis.field].includes(limit.field));
   if (other.length) said.push(`The budget also limits ${other.map((limit) => cut(limit.words, 60)).join(", ")}.`);
   return said.join(" ");
