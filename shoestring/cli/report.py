@@ -87,7 +87,7 @@ def report(
         print(document_of(source, ledger, sensitivity).to_json())
         return
     target = out or place_beside(source)
-    check_target(target, source, ledger, sensitivity)
+    check_target(target)
     writing(target)
     size = save_page(document_of(source, ledger, sensitivity), target)
     print(f"{target}: {size:,} bytes; open it in a browser")

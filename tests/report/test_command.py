@@ -77,7 +77,10 @@ def test_open_shows_the_page_or_says_that_there_is_no_browser(shoestring, tmp_pa
         (("a.shoe", "--out", "none/b.html"), "there is no folder none"),
         (("a.shoe", "--ledger", "none.ledger"), "there is no ledger at none.ledger"),
         (("empty.shoe",), "empty.shoe: "),
-        (("a.shoe", "--out", "./a.shoe"), "the page would replace a.shoe, which it is about"),
+        (
+            ("a.shoe", "--out", "./a.shoe"),
+            "a.shoe is there and is no report, so it is not",
+        ),
     ],
 )
 def test_what_it_refuses_is_one_sentence(shoestring, tmp_path, arguments, words):
