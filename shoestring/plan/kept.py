@@ -85,6 +85,8 @@ def kept_search(folder: Path) -> KeptSearch:
         # in the note.
         noted = {trial.key: trial for trial in map(Trial.from_json, note.get("points", ()))}
         fields, base = tuple(note["fields"]), float(note["base"])
+        if not math.isfinite(base):
+            raise ValueError(f"the score of the model that came in is {base}")
         more = {"base_error": note["base_error"], "bytes_before": note["bytes_before"]}
         given = str(note.get("budget", ""))
         budget = Budget.parse(given) if given else Budget()
@@ -94,7 +96,7 @@ def kept_search(folder: Path) -> KeptSearch:
         command = tuple(map(str, note.get("command", ())))
         file, name, ledger = str(note["original"]), str(note["name"]), note.get("ledger")
         timed = Timed(**note["timed"]) if note.get("timed") else None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
     trials = study.trials()
     if "timer" in note:  # files were timed at several times, and are compared as at the end

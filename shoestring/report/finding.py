@@ -52,6 +52,11 @@ def study_of(path: Path) -> Path | None:
     return beside if (beside / NOTE).is_file() else None
 
 
+def with_name(path: Path) -> Path:
+    """A path with the name of its folder where it has none itself, as "." and ".." have none."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 def document_of(
     path: Path, ledger: Path | None = None, sensitivity: Path | None = None
 ) -> Document:
@@ -65,7 +70,7 @@ def document_of(
     for a damaged or newer search or ledger and for a path that is none of these, and
     ModuleNotFoundError for a search without the extra `train`.
     """
-    document = _collected(path, ledger)
+    document = _collected(with_name(path), ledger)
     if sensitivity is None:
         return document
     return replace(document, sensitivity=sensitivity_of(sensitivity))

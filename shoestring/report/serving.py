@@ -12,7 +12,7 @@ from shoestring.artifact.format.names import DATABASE, LOCK, NOTE, STUDY, TABLE
 from shoestring.artifact.locks import is_held
 from shoestring.artifact.serving import Answer, Loopback, text
 from shoestring.report.document import Document
-from shoestring.report.finding import document_of, study_of
+from shoestring.report.finding import document_of, study_of, with_name
 from shoestring.report.page import page_of
 from shoestring.report.rows import LEDGER
 
@@ -32,7 +32,7 @@ class Live:
     def __init__(
         self, path: Path, ledger: Path | None = None, sensitivity: Path | None = None
     ) -> None:
-        self._path, self._ledger, self._sensitivity = path, ledger, sensitivity
+        self._path, self._ledger, self._sensitivity = with_name(path), ledger, sensitivity
         self._lock = Lock()
         self._seen: Any = self._state()
         self._last: Document | None = None

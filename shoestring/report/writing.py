@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from shoestring.report.finding import document_of
+from shoestring.report.finding import document_of, with_name
 from shoestring.report.page import check_target, place_beside, save_page
 
 
@@ -36,7 +36,7 @@ def write_report(
 
     Raises what `document_of` does; OSError where the page cannot be written.
     """
-    source = what.file if isinstance(what, Delivered) else Path(what)
+    source = with_name(what.file if isinstance(what, Delivered) else Path(what))
     target = place_beside(source) if path is None else Path(path)
     more = [None if one is None else Path(one) for one in (ledger, sensitivity)]
     check_target(target)

@@ -98,6 +98,7 @@ def test_damaged_and_newer_ledgers(tmp_path):
     ("changes", "words"),
     [
         ({"base": "high"}, "is damaged"),
+        ({"base": float("nan")}, r"search\.json is damaged \(the score .* is nan\)"),
         ({"original_cost": {"birds": 1}}, "is damaged"),
         ({"budget": "birds<=3"}, "is damaged"),
         ({"points": ["{"]}, "is damaged"),

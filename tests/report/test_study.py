@@ -292,6 +292,14 @@ def test_a_search_that_goes_on_in_another_process(tmp_path):
     assert not found.working and not any("tried now" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("note", ["[" * 100_000, "{"])
+def test_a_damaged_note_is_named(tmp_path, note):
+    folder = search(tmp_path).with_name("sums.shoe.study")
+    (folder / "search.json").write_text(note)
+    with pytest.raises(ValueError, match=r"search\.json is damaged \(.*run compress again"):
+        document_of(folder)
+
+
 def test_reading_changes_nothing_in_the_folder(tmp_path):
     path = search(tmp_path)
     folder = path.with_name("sums.shoe.study")
