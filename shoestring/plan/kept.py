@@ -23,11 +23,15 @@ class Timed:
 
     `sha256`: the digest of the delivered file.
     `before`, `after`: milliseconds as (low, median, high): the quartiles.
+    `ratio`: the same of the ratios of all pairs; None in notes of older versions.
+    `seconds`: that the whole command took; None until it has ended.
     """
 
     sha256: str
     before: tuple[float, float, float]
     after: tuple[float, float, float]
+    ratio: tuple[float, float, float] | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -327,9 +327,18 @@ def _report(
     data = outcome.file.read_bytes()
     quartiles = [(one.low, one.median, one.high) for one in timings]
     digest = hashlib.sha256(data).hexdigest()
-    note_timed(outcome.folder, Timed(sha256=digest, before=quartiles[0], after=quartiles[1]))
+    speed = ratio(timings[1], timings[0])
+    timed = Timed(
+        sha256=digest,
+        before=quartiles[0],
+        after=quartiles[1],
+        ratio=(speed.low, speed.median, speed.high),
+    )
+    note_timed(outcome.folder, timed)
     before = proof(outcome.reference, task, note="uncompressed", **settings)
     after = proof(outcome.file, task, note=note, **settings)
+    seconds = monotonic() - began
+    note_timed(outcome.folder, replace(timed, seconds=seconds))
     return Report(
         outcome=outcome,
         onnx_bytes_before=sum(len(onnx_bytes(entry.graph, entry.tensors)) for entry in graphs),
@@ -339,9 +348,9 @@ def _report(
         scores_after=after.scores,
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
-        speed=ratio(timings[1], timings[0]),
+        speed=speed,
         bill=bill(data, names_beside(outcome.file, data)),
-        seconds=monotonic() - began,
+        seconds=seconds,
     )
 
 

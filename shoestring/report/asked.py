@@ -13,7 +13,7 @@ from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial
 from shoestring.plan.kept import KeptSearch
 from shoestring.plan.verdict import Verdict, judge
-from shoestring.report.document import Axis, Budget, Limit, finite
+from shoestring.report.document import Axis, Budget, Limit, finite, rounded
 
 
 def budget_of(search: KeptSearch, delivered: Trial | None, scores: Sequence[Axis]) -> Budget | None:
@@ -21,7 +21,7 @@ def budget_of(search: KeptSearch, delivered: Trial | None, scores: Sequence[Axis
 
     `delivered`: the trial of the delivered file, which limits are judged on; None: not known.
     `scores`: the axes of the document, in whose units limits are told.
-    The limit on time is in the text alone, since it is of the search and of no file.
+    The limit on time is of the search and of no file: its field "time" is that of no axis.
     """
     if not search.budget.limits():
         return None
@@ -33,6 +33,8 @@ def budget_of(search: KeptSearch, delivered: Trial | None, scores: Sequence[Axis
         for name in search.limits.limits()
         if is_of_score(name) or not LIMITED[name].getting
     )
+    if search.budget.time is not None:
+        limits += (_time(search, search.budget.time),)
     met = None
     if verdict is not None and (verdict.broken or not verdict.undecided):
         met = verdict.fits
@@ -63,6 +65,19 @@ def _phrase(name: str, limit: float | Share, percent: set[str]) -> str:
 def _field(name: str) -> str:
     """The field of the axis of a limit on a score."""
     return named_score(name)[1] or "score"
+
+
+def _time(search: KeptSearch, most: float) -> Limit:
+    """The limit on the time of the search, in seconds; kept where the whole search kept it."""
+    seconds = None if search.timed is None else search.timed.seconds
+    return Limit(
+        field="time",
+        at_most=most,
+        at_least=None,
+        words=phrase("time", most),
+        measured=None if seconds is None else rounded(seconds, 4),
+        kept=None if seconds is None else seconds <= most,
+    )
 
 
 def _limit(

@@ -219,6 +219,22 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speed:
+    """The time of a run of the delivered file, divided by that of the model that came in.
+
+    Both were timed in alternation. `median`, `low`, `high`: the quartiles of the ratios of pairs.
+    `words`: the same as `compress` prints it.
+    `clear`: whether the interval leaves out 1, so that one of the two is faster.
+    """
+
+    median: float
+    low: float
+    high: float
+    words: str
+    clear: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Document:
     """All that a page shows; the fields are those of the page's own description.
 
@@ -229,6 +245,8 @@ class Document:
     `before`: the model that came in; `after`: what was delivered, which is among the points.
     `frontier`: the ids of the points that no other beats on the first of the axes.
     `named`: ids by "free", "balanced" and "tiny".
+    `speed`: how fast the delivered file runs; None where nobody timed both files.
+    `search_seconds`: that the whole search took; None where that is not known.
     `versions`: of the packages that made the delivered file, or the newest point.
     """
 
@@ -247,6 +265,8 @@ class Document:
     frontier: tuple[str, ...] = ()
     named: Mapping[str, str] = field(default_factory=dict)
     budget: Budget | None = None
+    speed: Speed | None = None
+    search_seconds: float | None = None
     bill: Bill | None = None
     layers: tuple[Layer, ...] = ()
     sensitivity: Sensitivity | None = None

@@ -64,10 +64,12 @@ def noisy_score(one: Point, other: Point) -> bool:
 
 
 def _overlap(one: Point, other: Point, field: str) -> bool:
-    """Whether both points have an interval for a resource, and these overlap."""
-    if field not in one.intervals or field not in other.intervals:
+    """Whether the intervals of two points overlap; a value without one is its own."""
+    if field not in one.intervals and field not in other.intervals:
         return False
-    (low, high), (least, most) = one.intervals[field], other.intervals[field]
+    (low, high), (least, most) = (
+        point.intervals.get(field, (point.costs[field],) * 2) for point in (one, other)
+    )
     return low <= most and least <= high
 
 

@@ -25,9 +25,22 @@ from shoestring.report.file import FileContents, contents_of
 from shoestring.report.points import frontier_ids, resource_axes, sampled, score_axes
 from shoestring.report.rates import rates_of
 from shoestring.report.rows import ledger_beside, proved, rows_of, shown_rows, tests_of
-from shoestring.report.study_notes import about_budget, about_file, about_trials, of_another
+from shoestring.report.study_notes import (
+    about_budget,
+    about_file,
+    about_test,
+    about_trials,
+    of_another,
+)
 from shoestring.report.tables import sensitivity_in
-from shoestring.report.trial_points import BEFORE, PACKED, named_trials, points_of, with_times
+from shoestring.report.trial_points import (
+    BEFORE,
+    PACKED,
+    named_trials,
+    points_of,
+    speed_of,
+    with_times,
+)
 
 _VERSIONS = ("python", "shoestring", "torch", "onnxruntime", "numpy", "constriction")
 """Of the versions of a trial, those of packages."""
@@ -131,6 +144,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
         notes.append(of_another(found.file))
     notes += [*about_budget(search, trial, found.working), *about_trials(search, found.working)]
     scores = score_axes([*points.values()], points[BEFORE])
+    notes += about_test(points[BEFORE], after, scores[0])
     frontier, named = found.frontier(points, scores), found.named()
     numbered = [point.id for point in points.values() if point.number is not None]
     wanted = {BEFORE, PACKED, *frontier, *numbered, *named.values(), *([after.id] if after else [])}
@@ -152,6 +166,8 @@ def _document(found: _Found, notes: list[str]) -> Document:
         frontier=frontier,
         named=named,
         budget=budget_of(search, trial, scores),
+        speed=speed_of(search.timed, contents.sha256) if contents else None,
+        search_seconds=None if search.timed is None else search.timed.seconds,
         bill=contents.bill if contents else None,
         layers=contents.layers if contents else (),
         sensitivity=sensitivity,

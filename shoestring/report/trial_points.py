@@ -9,9 +9,10 @@ from dataclasses import replace
 from shoestring.core import Cost
 from shoestring.core.technique import gist, steps_of
 from shoestring.kit import Trial
+from shoestring.meters import Ratio
 from shoestring.plan.kept import KeptSearch, Timed
 from shoestring.plan.verdict import judge
-from shoestring.report.document import Point, State, finite, rounded
+from shoestring.report.document import Point, Speed, State, finite, rounded
 from shoestring.report.rows import beyond_steps, costs_of, proved, scores_of
 
 BEFORE, PACKED = "before", "packed"
@@ -56,6 +57,22 @@ def came_in(search: KeptSearch) -> Trial:
     size = search.frontier.bytes_before
     cost = search.original.cost
     return replace(search.original, cost=cost | Cost(bytes=size) if size else cost)
+
+
+def speed_of(timed: Timed | None, digest: str) -> Speed | None:
+    """How fast the delivered file, which has that `digest`, runs beside the model that came in."""
+    if timed is None or timed.sha256 != digest or timed.ratio is None:
+        return None
+    low, median, high = timed.ratio
+    noisy = Ratio(median=median, low=low, high=high).is_too_noisy
+    middle = "too noisy to tell" if noisy else f"{median:.2f}"
+    return Speed(
+        median=rounded(median),
+        low=rounded(low),
+        high=rounded(high),
+        words=f"ratio {middle} ({low:.2f} to {high:.2f})",
+        clear=not low <= 1 <= high,
+    )
 
 
 def with_times(

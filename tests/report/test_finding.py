@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_damaged_and_newer_ledgers(tmp_path):
     ("changes", "words"),
     [
         ({"base": "high"}, "is damaged"),
-        ({"base": float("nan")}, r"search\.json is damaged \(the score .* is nan\)"),
+        ({"base": float("nan")}, "is damaged (the score of the model that came in is nan)"),
         ({"original_cost": {"birds": 1}}, "is damaged"),
         ({"budget": "birds<=3"}, "is damaged"),
         ({"points": ["{"]}, "is damaged"),
@@ -106,7 +107,7 @@ def test_damaged_and_newer_ledgers(tmp_path):
 )
 def test_a_damaged_search_is_refused_by_itself_and_said_beside_its_file(tmp_path, changes, words):
     path = search(tmp_path, **changes)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=re.escape(words)):
         document_of(path.with_name("sums.shoe.study"))
     found = document_of(path)
     assert found.kind == "file" and words in found.notes[0]

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from report.opened_page import DESKTOP, Open, box
-from shoestring.report.document import Document, Point
+from shoestring.report.document import Document, Point, Speed
 from shoestring.report.rates import rates_of
 
 # -- what is seen first
@@ -218,6 +218,32 @@ def test_what_noise_may_have_made_is_no_clear_change_and_has_no_rate(show: Open)
         row.get_by_role("button", name=re.compile("^Pin ")).click()
     expect(page.locator(".rate")).to_contain_text("No exchange rate: no clear change of score")
     assert "no clear change" in page.locator("table.two tr", has_text="score").inner_text()
+
+
+def test_how_fast_and_how_long_are_told_as_compress_tells_them(show: Open) -> None:
+    whole = made_documents.study()
+    speed = Speed(median=0.99, low=0.19, high=2.34, words="ratio too noisy to tell", clear=False)
+    whole = replace(whole, speed=speed, search_seconds=56.0)
+    page = show(whole).page
+    latency = page.locator(".before-after tr", has_text="latency").inner_text()
+    assert "no clear change" in latency and "ratio too noisy to tell" in latency
+    assert "56" in page.locator(".before-after tr", has_text="the whole search").inner_text()
+    clear = replace(speed, median=0.5, words="ratio 0.50 (0.4 to 0.6)", clear=True)
+    page = show(replace(whole, speed=clear, working=True)).page
+    latency = page.locator(".before-after tr", has_text="latency").inner_text()
+    assert "2 times faster" in latency and "ratio 0.50" in latency
+    assert "Best so far" in page.locator(".before-after").inner_text()
+    expect(page.locator(".frontier-box svg text", has_text="best so far").first).to_be_visible()
+
+
+def test_the_model_that_came_in_is_no_point_of_the_count(show: Open) -> None:
+    first = made_documents.before()
+    packed = replace(first, id="packed", label="as a file", costs={"bytes": 100_000.0})
+    small = replace(packed, id="small", label="small", costs={"bytes": 1000.0})
+    document = made_documents.of(first, packed, small, before=first, after=small)
+    page = show(document).page
+    assert "1 of 2 points on the frontier" in page.locator(".caption").inner_text()
+    assert page.locator("#frontier-table tbody tr").count() == 1
 
 
 def test_buttons_keep_the_focus_and_axes_too(show: Open) -> None:

@@ -94,7 +94,9 @@ def test_the_frontier_and_the_exchange_of_two_points():
 def test_a_difference_within_two_standard_errors_is_noise():
     axis = '{field: "score"}'
     given = f"{{scores: [{axis}]}}"
-    point = "((score, error, ms) => ({costs: {}, scores: {score}, error, intervals: {ms}}))"
+    point = (
+        "((score, error, ms) => ({costs: {ms: score}, scores: {score}, error, intervals: {ms}}))"
+    )
     cases = {
         f"m.noisy({given}, {axis}, {point}(0.90, 0), {point}(0.895, 0.003))": True,
         f"m.noisy({given}, {axis}, {point}(0.90, 0), {point}(0.895, 0.002))": False,
@@ -103,6 +105,9 @@ def test_a_difference_within_two_standard_errors_is_noise():
         f"m.noisy({given}, {axis}, null, {point}(0.895, 1))": False,
         f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1, [1, 2]), {point}(2, 1, [2, 3]))': True,
         f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1, [1, 2]), {point}(2, 1, [3, 4]))': False,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1.5, 1), {point}(2, 1, [1, 3]))': True,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(0.5, 1), {point}(2, 1, [1, 3]))': False,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1), {point}(1, 1))': False,
     }
     assert dict(zip(cases, evaluate("pareto.js", list(cases)), strict=True)) == cases
 

@@ -131,8 +131,49 @@ def test_times_of_both_files_are_those_that_the_search_ended_with(tmp_path):
     assert found.after in found.points
     assert "milliseconds" in [axis.field for axis in found.resources]
     assert sum("milliseconds" in point.costs for point in found.points) == 3
+    assert found.speed is None and found.search_seconds is None, "as older versions noted it"
     note_timed(folder, Timed(sha256="of another", before=timed, after=timed))
     assert all("milliseconds" not in point.costs for point in document_of(path).points)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words", "clear"),
+    [
+        ((0.3, 0.456, 0.6), "ratio 0.46 (0.30 to 0.60)", True),
+        ((0.9, 0.97, 1.1), "ratio 0.97 (0.90 to 1.10)", False),
+        ((0.19, 0.99, 2.34), "ratio too noisy to tell (0.19 to 2.34)", False),
+    ],
+)
+def test_the_ratio_of_both_times_and_the_whole_search(tmp_path, ratio, words, clear):
+    path = search(tmp_path, budget="time<=60s, drop<=1%")
+    folder, quartiles = path.with_name("sums.shoe.study"), (1.0, 2.0, 3.0)
+    digest = hashlib.sha256(small()).hexdigest()
+    timed = Timed(sha256=digest, before=quartiles, after=quartiles, ratio=ratio, seconds=56.0)
+    note_timed(folder, timed)
+    found = document_of(path)
+    assert found.speed is not None
+    assert (found.speed.words, found.speed.clear) == (words, clear)
+    assert found.search_seconds == 56.0 and found.budget is not None
+    time = next(limit for limit in found.budget.limits if limit.field == "time")
+    assert (time.words, time.at_most, time.measured, time.kept) == ("time<=60s", 60, 56.0, True)
+    note_timed(folder, replace(timed, seconds=61.0))
+    late = document_of(path).budget
+    assert late is not None
+    assert next(limit for limit in late.limits if limit.field == "time").kept is False
+
+
+def test_a_loss_on_test_data_that_is_far_from_that_on_validation_data_is_said(tmp_path):
+    path = search(tmp_path)
+    ledger = Ledger(tmp_path / "shoestring.ledger")
+    origin, delivered = (hashlib.sha256(small(at)).hexdigest() for at in (8.0, 0.25))
+    ledger.append(Row(kind="prove", technique="", score_after=0.88, sha256=origin))
+    # On validation data 0.005 is lost, with a standard error of 0.002.
+    ledger.append(Row(kind="prove", technique="", score_after=0.872, sha256=delivered))
+    assert document_of(path).notes == ()
+    ledger.append(Row(kind="prove", technique="", score_after=0.86, sha256=delivered))
+    (note,) = document_of(path).notes
+    assert "On test data 2.00 points of the score are lost" in note
+    assert "0.50 ± 0.40 points on validation data" in note
 
 
 def test_a_chain_that_cannot_be_told_apart_is_written_whole(tmp_path):

@@ -26,6 +26,10 @@ export interface Document {
   /** "free", "balanced", "tiny" to ids. */
   named: Record<string, string>;
   budget: { text: string; limits: Limit[]; met: boolean | null } | null;
+  /** Of the delivered file: quartiles of the ratio of its time to that of the model that came in; null where not timed. */
+  speed: { median: number; low: number; high: number; words: string; clear: boolean } | null;
+  /** That the whole search took. */
+  search_seconds: number | null;
   bill: { total: number; rows: BillRow[] } | null;
   layers: Layer[];
   sensitivity: { layers: string[]; actions: string[]; cells: Cell[]; words: string } | null;

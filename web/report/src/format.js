@@ -180,7 +180,7 @@ export function change(before, after, [less, more]) {
 const NAMES = new Map([
   ["bytes", "size of the file"],
   ["milliseconds", "latency of a run"],
-  ["seconds", "time to make it"],
+  ["seconds", "time of this trial"],
   ["processor_seconds", "processor time"],
 ]);
 

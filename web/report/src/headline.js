@@ -99,9 +99,19 @@ function ledgerWords(given) {
   return [{ text: count(given.ledger.length, "row"), strong: true }, { text: count(techniques, "technique") }];
 }
 
+/** What a page that a server keeps fresh waits for, while there is no trial; "" where it waits for nothing. */
+export function waitingFor(given) {
+  if (given.points.some((point) => !["before", "packed"].includes(point.id))) return "";
+  if (!given.working) return given.live && given.points.length === 0 ? "waiting for the search." : "";
+  return given.points.length === 0
+    ? "working: measuring the model as it came in."
+    : "working: the model as it came in is measured, and no other file yet.";
+}
+
 function nothing(given) {
   const failed = given.points.filter((point) => point.state !== "ok").length;
-  if (given.points.length === 0) return given.working ? "nothing is measured yet." : "no trial was measured.";
+  if (given.points.length === 0) return waitingFor(given) || "no trial was measured.";
+  if (waitingFor(given)) return waitingFor(given);
   if (failed === given.points.length) return `none of ${count(failed, "trial")} has a file and a score.`;
   return `${count(given.points.length - failed, "file")} measured, none delivered${given.working ? " yet" : ""}.`;
 }
@@ -142,7 +152,9 @@ export function beforeAfter(given) {
   const spent = measured.filter((axis) => GETTING.has(axis.field));
   const cost = [...scoreRows(given), ...rows(spent)];
   if (after.minutes !== null && spent.length === 0)
-    cost.push(row("time", "that making it took", "", quantity(after.minutes, "min"), ""));
+    cost.push(row("time of this trial", "that making it took", "", quantity(after.minutes, "min"), ""));
+  if (given.search_seconds != null)
+    cost.push(row("the whole search", "from its begin to its end", "", quantity(given.search_seconds, "s"), ""));
   return h(
     "table",
     { class: "before-after" },
@@ -153,7 +165,7 @@ export function beforeAfter(given) {
       h(
         "tr",
         {},
-        ["What you got", "before", "after", "change"].map((name) => h("th", { scope: "col" }, name)),
+        [given.working ? "Best so far" : "What you got", "before", "after", "change"].map((name) => h("th", { scope: "col" }, name)),
       ),
     ),
     h("tbody", {}, got),
@@ -180,8 +192,12 @@ function resourceRow(given, axis) {
   const { before, after } = given;
   const was = before?.costs[axis.field];
   const is = after.costs[axis.field];
-  const unclear = noisy(given, axis, before, after);
-  const changed = was === undefined ? "" : unclear ? UNCLEAR : change(was, is, comparatives(axis.field));
+  const speed = axis.field === "milliseconds" ? given.speed : null;
+  const unclear = speed ? !speed.clear : noisy(given, axis, before, after);
+  // Pairs that were timed in alternation tell more than two medians.
+  const [from, to] = speed ? [1, speed.median] : [was, is];
+  const words = was === undefined && !speed ? "" : unclear ? UNCLEAR : change(from, to, comparatives(axis.field));
+  const changed = speed ? [words, h("small", {}, speed.words)] : words;
   return row(rowName(axis), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
 }
 
@@ -198,9 +214,9 @@ function scoreRows(given) {
   const { before, after } = given;
   const rows = [];
   const [first] = given.scores;
-  if (first && (after.test !== null || before?.test != null)) {
+  if (first && after.test !== null && before?.test != null) {
     // A ledger has no error of a score on test data: that on validation data stands in for it.
-    const unclear = before?.test != null && after.test !== null && withinNoise(after.test - before.test, before, after);
+    const unclear = withinNoise(after.test - before.test, before, after);
     rows.push(
       scoreRow(`${cut(first.name, 24)} (test)`, testWords(before, after), first, before?.test, after.test, unclear),
     );

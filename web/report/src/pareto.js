@@ -67,16 +67,19 @@ export function limitsOn(given, axis) {
 }
 
 /**
- * Whether noise may have made the difference of two points on an axis: their intervals overlap, or the task's own scores are
+ * Whether noise may have made the difference of two points on an axis: their intervals overlap (a value without one is its
+ * own), or the task's own scores are
  * within two standard errors of their difference. The errors are of differences from the model that came in, and are taken as
  * independent; one that nobody knows counts as 0.
  * @param {Document} given
  */
 export function noisy(given, axis, a, b) {
   if (!a || !b) return false;
-  if (axis.field !== given.scores[0]?.field) return alike(a.intervals[axis.field], b.intervals[axis.field]);
   const [left, right] = [valueOf(a, axis), valueOf(b, axis)];
-  return left !== null && right !== null && withinNoise(left - right, a, b);
+  if (left === null || right === null) return false;
+  if (axis.field === given.scores[0]?.field) return withinNoise(left - right, a, b);
+  const [one, other] = [a.intervals[axis.field], b.intervals[axis.field]];
+  return Boolean(one || other) && alike(one ?? [left, left], other ?? [right, right]);
 }
 
 /** Whether a difference of the task's own scores of two points is less than two standard errors. */

@@ -281,12 +281,7 @@ function rate(state, [a, b]) {
   if (!state.drawable) return null;
   const { xAxis, yAxis } = state;
   const found = exchange(a, b, xAxis, yAxis);
-  if (found === null)
-    return h(
-      "p",
-      { class: "rate" },
-      `Neither is paid for with the other: on ${cut(xAxis.name, 30)} and ${cut(yAxis.name, 30)}, one is at least as good in both, or not measured.`,
-    );
+  if (found === null) return h("p", { class: "rate" }, withoutRate(a, b, xAxis, yAxis));
   const unclear = [yAxis, xAxis].find((axis) => noisy(state.given, axis, a, b));
   if (unclear)
     return h("p", { class: "rate" }, `No exchange rate: ${UNCLEAR} of ${cut(unclear.name, 30)} between A and B.`);
@@ -303,6 +298,18 @@ function rate(state, [a, b]) {
     h("strong", {}, `${each} for ${what}`),
     ".",
   );
+}
+
+/** Why there is no exchange rate: a measurement is missing, or one point is at least as good in both. */
+function withoutRate(a, b, x, y) {
+  const names = `${cut(x.name, 30)} and ${cut(y.name, 30)}`;
+  const apart = [x, y].map((axis) => [axis, valueOf(a, axis), valueOf(b, axis)]);
+  const missing = apart.find(([, left, right]) => left === null || right === null);
+  if (missing) return `No exchange rate: ${cut(missing[0].name, 30)} was not measured of both.`;
+  const gains = apart.map(([axis, left, right]) => (axis.better === "lower" ? left - right : right - left));
+  if (gains.every((gain) => gain === 0)) return `A and B are the same in ${names}.`;
+  const letter = gains.some((gain) => gain > 0) ? "B" : "A";
+  return gains.includes(0) ? `${letter} is better in one of ${names}, and the same in the other.` : `${letter} is better in both ${names}.`;
 }
 
 /** The commands that pick the files of these points. */

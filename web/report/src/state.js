@@ -108,7 +108,7 @@ function namesOf(given) {
   const names = new Map();
   const add = (id, name) => names.set(id, [...(names.get(id) ?? []), name]);
   if (given.before) add(given.before.id, "before");
-  if (given.after) add(given.after.id, "delivered");
+  if (given.after) add(given.after.id, given.working ? "best so far" : "delivered");
   for (const name of ["free", "balanced", "tiny"]) if (given.named[name]) add(given.named[name], name);
   for (const [name, id] of Object.entries(given.named)) if (!["free", "balanced", "tiny"].includes(name)) add(id, name);
   return names;

@@ -17,7 +17,7 @@ export function frontierTable(state) {
   });
   state.listen((what) => (what === "axes" ? draw() : table.again()));
   function draw() {
-    const along = order(state);
+    const along = order(state).filter((point) => state.onFront.has(point.id));
     const before = new Map(along.map((point, at) => [point.id, along[at - 1]]));
     const [x, y] = [state.xAxis, state.yAxis];
     const unclear = (point) => state.drawable && [x, y].some((axis) => noisy(state.given, axis, before.get(point.id), point));
@@ -28,7 +28,7 @@ export function frontierTable(state) {
     const columns = [
       ...base(state),
       {
-        name: inPoints(y?.unit) ? "for a point" : "for 1 of score",
+        name: `${x?.field === "bytes" ? "bytes" : cut(x?.name ?? "", 24)} ${inPoints(y?.unit) ? "per point" : "per 1 of score"}`,
         words: `${x?.name} given or saved against the row before, for each point of ${y?.name}`,
         numeric: true,
         value: rate,
@@ -62,7 +62,7 @@ export function trialTable(state) {
       some("minutes") &&
         !given.resources.some((axis) => ["seconds", "minutes"].includes(axis.field)) &&
         numeric("minutes", "minutes that it took", (point) => point.minutes, "min"),
-      some("fidelity") && numeric("fidelity", "share of the full training", (point) => point.fidelity, ""),
+      some("fidelity") && numeric("share of the training", "of the full one", (point) => point.fidelity, ""),
       some("seed") && {
         name: "seed",
         numeric: true,
