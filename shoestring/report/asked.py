@@ -67,15 +67,22 @@ def _field(name: str) -> str:
     return named_score(name)[1] or "score"
 
 
+def seconds_of(search: KeptSearch) -> float | None:
+    """The seconds that the whole search took, with 3 digits; None where that is not known."""
+    if search.timed is None or search.timed.seconds is None:
+        return None
+    return rounded(search.timed.seconds, 3)
+
+
 def _time(search: KeptSearch, most: float) -> Limit:
     """The limit on the time of the search, in seconds; kept where the whole search kept it."""
-    seconds = None if search.timed is None else search.timed.seconds
+    seconds = seconds_of(search)
     return Limit(
         field="time",
         at_most=most,
         at_least=None,
         words=phrase("time", most),
-        measured=None if seconds is None else rounded(seconds, 4),
+        measured=seconds,
         kept=None if seconds is None else seconds <= most,
     )
 

@@ -18,7 +18,7 @@ from shoestring.core import Row
 from shoestring.kit import Trial
 from shoestring.plan.kept import KeptSearch, kept_search
 from shoestring.plan.verdict import better
-from shoestring.report.asked import budget_of
+from shoestring.report.asked import budget_of, seconds_of
 from shoestring.report.commands import command, of_file, of_scoring, of_search
 from shoestring.report.document import Axis, Command, Document, Point
 from shoestring.report.file import FileContents, contents_of
@@ -167,7 +167,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
         named=named,
         budget=budget_of(search, trial, scores),
         speed=speed_of(search.timed, contents.sha256) if contents else None,
-        search_seconds=None if search.timed is None else search.timed.seconds,
+        search_seconds=seconds_of(search),
         bill=contents.bill if contents else None,
         layers=contents.layers if contents else (),
         sensitivity=sensitivity,

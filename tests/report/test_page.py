@@ -287,6 +287,7 @@ def test_trials_sort_and_filter(show: Open) -> None:
     assert all("levels=7)" in row for row in rows.all_inner_texts())
     part.get_by_label("Filter trials").fill("nothing has this")
     expect(part.locator(".told")).to_have_text("no trials, filtered from 300")
+    expect(rows).to_have_text("Nothing matches.")
 
 
 def test_pages_turn(show: Open) -> None:

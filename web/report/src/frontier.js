@@ -232,6 +232,8 @@ function captionOf(state, view) {
   const said = [
     `${number(state.front.length)} of ${count(given.points.filter((point) => beatable(state, point)).length, "point")} on the frontier (●); the others (○) are beaten by one of them.`,
   ];
+  const picked = given.points.filter((point) => point.number != null).length;
+  if (picked > state.front.length) said.push(`${number(picked)} can be picked, on the frontier of all that the budget limits.`);
   if (counts.failed) said.push(`${count(counts.failed, "trial")} failed.`);
   if (counts.nan) said.push(`${count(counts.nan, "trial")} had a score that is no number.`);
   if (counts.unplaced)

@@ -16,7 +16,7 @@ function frame(width) {
   const narrow = width < 480;
   return {
     narrow,
-    grid: { left: narrow ? 52 : 60, right: narrow ? 14 : 24, top: 30, bottom: 46, outerBoundsMode: "none" },
+    grid: { left: narrow ? 52 : 60, right: narrow ? 24 : 34, top: 30, bottom: 46, outerBoundsMode: "none" },
   };
 }
 
