@@ -15,7 +15,6 @@ ROOT = Path(__file__).parent
 PAGE = (
     "web/*.js",
     "web/runtime/*.js",
-    "web/runtime/*.wasm",
     "web/demo/*.html",
     "web/demo/*.css",
     "web/demo/*.js",

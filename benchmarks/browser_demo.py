@@ -24,7 +24,7 @@ from threading import Thread
 from playwright.sync_api import Browser, sync_playwright
 from rows import Rows, start
 
-from shoestring.cli.demo import NETWORKS, Server, page_folder
+from shoestring.artifact.demo import NETWORKS, Demo
 
 DEMO = Path(__file__).parents[1] / "web" / "demo"
 CHROMIUM = next(
@@ -45,11 +45,11 @@ def main() -> None:
         folder = Path(name)
         subprocess.run(["node", DEMO / "build.mjs", folder], check=True, stdout=subprocess.DEVNULL)
         sizes(rows, folder)
-        with _serving(partial(ThreadingHTTPServer, ("127.0.0.1", 0), _quiet(folder))) as server:
-            loads(rows, browser, "built", f"http://127.0.0.1:{server.server_port}/", times)
-        with _serving(partial(Server, page_folder())) as server:
-            address = f"http://127.0.0.1:{server.server_port}/web/demo/"
-            loads(rows, browser, "sources", address, times)
+        built = ThreadingHTTPServer(("127.0.0.1", 0), _quiet(folder))
+        with built, _running(built.serve_forever, built.shutdown):
+            loads(rows, browser, "built", f"http://127.0.0.1:{built.server_port}/", times)
+        with Demo() as demo, _running(demo.serve, demo.stop):
+            loads(rows, browser, "sources", demo.address, times)
         browser.close()
     rows.close()
 
@@ -109,15 +109,15 @@ def _quiet(folder: Path) -> Callable[..., SimpleHTTPRequestHandler]:
 
 
 @contextmanager
-def _serving(make: Callable[[], ThreadingHTTPServer]) -> Iterator[ThreadingHTTPServer]:
-    with make() as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def _running(serve: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Has a server answer in a thread of its own."""
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop()
+        thread.join()
 
 
 if __name__ == "__main__":

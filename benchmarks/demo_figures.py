@@ -1,5 +1,5 @@
 """What the demo in `web/demo` says of its two networks, from the results of `rate_lenet.py` and
-`baselines.py`, and the table of `browser_demo.py`.
+`baselines.py`, and the tables of `browser_demo.py` and `report_page.py`.
 """
 
 from __future__ import annotations
@@ -97,6 +97,23 @@ def three_seeds() -> str:
         f"{mean(sizes):,.0f} bytes on average, {ratio:,.0f} times smaller, with an error of "
         f"{mean(errors):.2f} % instead of {mean(before):.2f} %.</p>"
     )
+
+
+def report_page() -> str:
+    """A row per number of trials and processor: the bytes of a page, and how fast it answers."""
+    found = results("report_page")
+    lines = [
+        "| trials of the search | processor | page, MB | opens, ms | filters the trials, ms "
+        "| other axes, ms |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for where in processors(found):
+        for subject in dict.fromkeys(row["subject"] for row in found):
+            one = metrics(on(where, found), subject)
+            trials, page = int(subject.split()[0]), one["page"] / 1e6
+            times = (f"{one[act]:,.0f}" for act in ("open", "filter", "other axes"))
+            lines.append(f"| {trials:,} | {where} | {page:.2f} | {' | '.join(times)} |")
+    return "\n".join([*lines, "", conditions_told(found)])
 
 
 def in_browser() -> str:

@@ -241,6 +241,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sharing": lambda: techniques(lambda subject: "levels" in subject),
     "demo": demo,
     "in-browser": demo_figures.in_browser,
+    "report-page": demo_figures.report_page,
     "page-headline": demo_figures.headline,
     "page-three-seeds": demo_figures.three_seeds,
     "page-small-error": demo_figures.small_error,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from shoestring.cli.demo import Server, page_folder
+from shoestring.artifact.demo import Demo
 
 Line = list[tuple[float, float]]
 SEVEN: list[Line] = [[(8, 6), (20, 6), (12, 23)]]
@@ -32,13 +32,13 @@ ANSWER = """lines => new Promise(resolve => {
 @contextmanager
 def serving(opened: Path | None = None) -> Iterator[str]:
     """The address of the page."""
-    with Server(page_folder(), 0, opened) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+    with Demo(opened) as server:
+        thread = threading.Thread(target=server.serve, daemon=True)
         thread.start()
         try:
             yield server.address
         finally:
-            server.shutdown()
+            server.stop()
             thread.join()
 
 

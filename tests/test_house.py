@@ -194,6 +194,18 @@ def indices() -> list[str]:
     )
 
 
+def test_git_tracks_no_package_of_npm_and_no_link():
+    """A link that one machine has leads nowhere on another."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout of git")
+    status, said = run("git", "ls-files", "--stage")
+    assert status == 0, said
+    tracked = [line.split("\t", 1) for line in said.splitlines()]
+    assert len(tracked) > 500
+    assert [name for mode, name in tracked if mode.startswith("120000")] == []
+    assert [name for _, name in tracked if "node_modules" in name.split("/")] == []
+
+
 def test_rooms_are_there_when_they_are_asked_for():
     """`shoestring.prune.Magnitude` needs no import of its own, and `import shoestring` no torch."""
     told = (

@@ -76,10 +76,17 @@ def report(
     the budget, all files that were tried, what each byte is for, and the commands that make it
     again. The page of a lone file shows its bill and its layers; that of a ledger its steps.
     """
-    from shoestring.report import check_target, document_of, newest_study, place_beside, save_page
+    from shoestring.report import (
+        check_target,
+        document_of,
+        newest_study,
+        place_beside,
+        save_page,
+        with_name,
+    )
 
     _check_options(out, show, serve, port, as_json)
-    source = newest_study(Path()) if path is None else path
+    source = newest_study(Path()) if path is None else with_name(path)
     if serve:
         _serve(source, ledger, sensitivity, port or 0, show)
         return
@@ -87,7 +94,7 @@ def report(
         print(document_of(source, ledger, sensitivity).to_json())
         return
     target = out or place_beside(source)
-    check_target(target, source, ledger, sensitivity)
+    check_target(target)
     writing(target)
     size = save_page(document_of(source, ledger, sensitivity), target)
     print(f"{target}: {size:,} bytes; open it in a browser")

@@ -63,6 +63,14 @@ def limits_in_words() -> str:
     )
 
 
+def least_useful(base: float) -> float:
+    """The least score that a file is worth a place on a frontier with, where others have more.
+
+    `base`: the score of the model that came in, of which a file may lose half.
+    """
+    return base - 0.5 * abs(base)
+
+
 def is_of_score(name: str) -> bool:
     """Whether a limit is on a score (the task's own or one by name), not on a resource."""
     return _kind(name) in SCORES

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoestring.artifact import html
+from shoestring.core.limits import least_useful
 from shoestring.core.resource import RESOURCES
 from shoestring.core.technique import gist
 from shoestring.kit import Trial
@@ -84,7 +85,8 @@ class Frontier:
         Points that have lost half of the score are left out where there are others.
         """
         points = undominated(trials, fields)
-        useful = [point for point in points if (point.score or 0.0) >= base - 0.5 * abs(base)]
+        least = least_useful(base)
+        useful = [point for point in points if (point.score or 0.0) >= least]
         return cls(points=tuple(useful or points), fields=tuple(fields), base=base, **more)
 
     def named(self) -> dict[str, Trial]:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import save
+from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, unwrapped
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Trial, compressible, listening, parameter_bytes
@@ -25,7 +26,6 @@ from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import TINY, Frontier, free_in_words, gist
-from shoestring.plan.kept import NOTE
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
@@ -187,16 +187,12 @@ class Job:
                 if replace(self.budget, time=None) == Budget():
                     self.say(free_in_words(self.experiments.judge))
                 search.look(until=self.clock.gone + min(FORECAST_SECONDS, 0.1 * self.clock.seconds))
-                self._tell_forecast(search)
+                self.say(f"  {(prediction := forecast_of(search))}")
+                self.tell(prediction.as_json())
                 search.run()
             except KeyboardInterrupt:
                 return True
         return False
-
-    def _tell_forecast(self, search: Search) -> None:
-        prediction = forecast_of(search)
-        self.say(f"  {prediction}")
-        self.tell(prediction.as_json())
 
     def run(self) -> Outcome:
         """Search, deliver the best file, and return the outcome."""

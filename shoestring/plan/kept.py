@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from shoestring.artifact import save
+from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, Cost
 from shoestring.kit import Study, Trial
 from shoestring.plan.frontier import Frontier
 from shoestring.plan.weighing import in_time_of
-
-NOTE = "search.json"
-"""The file in that folder that describes the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +23,15 @@ class Timed:
 
     `sha256`: the digest of the delivered file.
     `before`, `after`: milliseconds as (low, median, high): the quartiles.
+    `ratio`: the same of the ratios of all pairs; None in notes of older versions.
+    `seconds`: that the whole command took; None until it has ended.
     """
 
     sha256: str
     before: tuple[float, float, float]
     after: tuple[float, float, float]
+    ratio: tuple[float, float, float] | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,8 @@ def kept_search(folder: Path) -> KeptSearch:
         # in the note.
         noted = {trial.key: trial for trial in map(Trial.from_json, note.get("points", ()))}
         fields, base = tuple(note["fields"]), float(note["base"])
+        if not math.isfinite(base):
+            raise ValueError(f"the score of the model that came in is {base}")
         more = {"base_error": note["base_error"], "bytes_before": note["bytes_before"]}
         given = str(note.get("budget", ""))
         budget = Budget.parse(given) if given else Budget()
@@ -96,7 +100,7 @@ def kept_search(folder: Path) -> KeptSearch:
         command = tuple(map(str, note.get("command", ())))
         file, name, ledger = str(note["original"]), str(note["name"]), note.get("ledger")
         timed = Timed(**note["timed"]) if note.get("timed") else None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
     trials = study.trials()
     if "timer" in note:  # files were timed at several times, and are compared as at the end

@@ -6,11 +6,8 @@ import hashlib
 import math
 import os
 import shlex
-import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -27,6 +24,7 @@ from shoestring.core.prove import proof
 from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
 from shoestring.plan.clock import duration
+from shoestring.plan.command import command_line
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.folder import check_not_searched
 from shoestring.plan.kept import Timed, note_timed
@@ -162,7 +160,7 @@ class Report:
             ),
             *self._verdict(),
             f"the file: {outcome.file} ({duration(self.seconds)} in all)",
-            f"`{_command()} report {shlex.quote(str(outcome.file))}` shows all of this as a page",
+            f"`{command_line()} report {shlex.quote(str(outcome.file))}` shows all of this as a page",
         ]
         return "\n".join(lines)
 
@@ -328,16 +326,6 @@ def _checked(build: Callable[[], tuple[nn.Module, Task]]) -> tuple[nn.Module, Ta
     return model, task
 
 
-def _command() -> str:
-    """The command line of this package as it can be typed here."""
-    beside = Path(sys.executable).with_name("shoestring")
-    if shutil.which("shoestring") or not beside.exists():
-        return "shoestring"
-    with suppress(ValueError):
-        beside = beside.relative_to(Path.cwd())
-    return shlex.quote(str(beside))
-
-
 def _report(
     outcome: Outcome,
     task: Task,
@@ -358,9 +346,18 @@ def _report(
     data = outcome.file.read_bytes()
     quartiles = [(one.low, one.median, one.high) for one in timings]
     digest = hashlib.sha256(data).hexdigest()
-    note_timed(outcome.folder, Timed(sha256=digest, before=quartiles[0], after=quartiles[1]))
+    speed = ratio(timings[1], timings[0])
+    timed = Timed(
+        sha256=digest,
+        before=quartiles[0],
+        after=quartiles[1],
+        ratio=(speed.low, speed.median, speed.high),
+    )
+    note_timed(outcome.folder, timed)
     before = proof(outcome.reference, task, note="uncompressed", **settings)
     after = proof(outcome.file, task, note=note, **settings)
+    seconds = monotonic() - began
+    note_timed(outcome.folder, replace(timed, seconds=seconds))
     return Report(
         outcome=outcome,
         onnx_bytes_before=sum(len(onnx_bytes(entry.graph, entry.tensors)) for entry in graphs),
@@ -370,9 +367,9 @@ def _report(
         scores_after=after.scores,
         milliseconds_before=timings[0].median,
         milliseconds_after=timings[1].median,
-        speed=ratio(timings[1], timings[0]),
+        speed=speed,
         bill=bill(data, names_beside(outcome.file, data)),
-        seconds=monotonic() - began,
+        seconds=seconds,
     )
 
 

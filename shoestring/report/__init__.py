@@ -4,7 +4,7 @@ A lone file and a ledger need only the base install.
 """
 
 from shoestring.report.document import Document
-from shoestring.report.finding import document_of, newest_study
+from shoestring.report.finding import document_of, newest_study, with_name
 from shoestring.report.page import check_target, page_of, place_beside, save_page
 from shoestring.report.serving import Server
 from shoestring.report.writing import write_report
@@ -18,5 +18,6 @@ __all__ = [
     "page_of",
     "place_beside",
     "save_page",
+    "with_name",
     "write_report",
 ]

@@ -21,7 +21,13 @@ def command(words: str, *arguments: str | Path, point: str | None = None) -> Com
 
     `point`: the id of the point whose file it writes.
     """
-    return Command(words=words, command=shlex.join([PROGRAM, *map(str, arguments)]), id=point)
+    return Command(words=words, command=shlex.join([PROGRAM, *map(_word, arguments)]), id=point)
+
+
+def _word(argument: str | Path) -> str:
+    """An argument as it is typed: a path that begins with "-" would be read as an option."""
+    word = str(argument)
+    return f"./{word}" if isinstance(argument, Path) and word.startswith("-") else word
 
 
 def of_file(file: Path, entries: Sequence[str]) -> tuple[Command, ...]:

@@ -28,6 +28,7 @@ class Axis:
     `unit`: of its values; "%" for a score that is a share of 1, which is shown in percent.
     `better`: which direction is better, "lower" or "higher".
     `log`: whether its values are best seen on a logarithmic scale.
+    `least`: of a score: points with less are no points of a frontier where there are others.
     """
 
     field: str
@@ -36,6 +37,7 @@ class Axis:
     words: str
     better: Literal["lower", "higher"]
     log: bool
+    least: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ class Point:
     `fits`: whether it keeps the budget on validation data; None where noise leaves that open, or
         without a budget.
     `number`: by which `shoestring frontier --pick` knows it; None for points off the frontier.
-    `test`: its score on test data, where a ledger has it.
+    `test`: its score on test data, where a ledger has it; the newest of so many `tests`.
     `sha256`: the digest of its file, of points that can be picked or were delivered.
     """
 
@@ -99,6 +101,7 @@ class Point:
     fits: bool | None = None
     number: int | None = None
     test: float | None = None
+    tests: int = 0
     minutes: float | None = None
     seed: int | None = None
     fidelity: float | None = None
@@ -192,6 +195,8 @@ class Rate:
     """An exchange rate: what is given and got from one point of the frontier to the next.
 
     `start`, `end`: their ids, called "from" and "to" in JSON.
+    `clear`: whether both differences are larger than their noise; where one is not, there is no
+        rate, and `words` say so.
     """
 
     start: str
@@ -201,6 +206,7 @@ class Rate:
     got: float
     given_unit: str
     got_unit: str
+    clear: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +216,22 @@ class Command:
     words: str
     command: str
     id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """The time of a run of the delivered file, divided by that of the model that came in.
+
+    Both were timed in alternation. `median`, `low`, `high`: the quartiles of the ratios of pairs.
+    `words`: the same as `compress` prints it.
+    `clear`: whether the interval leaves out 1, so that one of the two is faster.
+    """
+
+    median: float
+    low: float
+    high: float
+    words: str
+    clear: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +245,8 @@ class Document:
     `before`: the model that came in; `after`: what was delivered, which is among the points.
     `frontier`: the ids of the points that no other beats on the first of the axes.
     `named`: ids by "free", "balanced" and "tiny".
+    `speed`: how fast the delivered file runs; None where nobody timed both files.
+    `search_seconds`: that the whole search took; None where that is not known.
     `versions`: of the packages that made the delivered file, or the newest point.
     """
 
@@ -241,6 +265,8 @@ class Document:
     frontier: tuple[str, ...] = ()
     named: Mapping[str, str] = field(default_factory=dict)
     budget: Budget | None = None
+    speed: Speed | None = None
+    search_seconds: float | None = None
     bill: Bill | None = None
     layers: tuple[Layer, ...] = ()
     sensitivity: Sensitivity | None = None

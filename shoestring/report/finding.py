@@ -7,16 +7,12 @@ from pathlib import Path
 
 from shoestring.artifact import ShoeError
 from shoestring.artifact.format.file import MARK
-from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.format.names import DATABASE, NOTE, STUDY
 from shoestring.artifact.format.saving import check_file
 from shoestring.report.document import Document
 from shoestring.report.lone import document_of_file, document_of_ledger
 from shoestring.report.tables import sensitivity_of
 
-NOTE = "search.json"
-"""The file in the folder of a search that describes it, as `plan.kept` calls it."""
-DATABASE, LOCK = "study.sqlite", "command.lock"
-"""The files in it with its trials, and that a command which works there keeps locked."""
 _SQLITE = b"SQLite format 3\0"
 _WHAT = "name a .shoe file, the folder of its search (NAME.shoe.study) or a ledger"
 
@@ -56,6 +52,11 @@ def study_of(path: Path) -> Path | None:
     return beside if (beside / NOTE).is_file() else None
 
 
+def with_name(path: Path) -> Path:
+    """A path with the name of its folder where it has none itself, as "." and ".." have none."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 def document_of(
     path: Path, ledger: Path | None = None, sensitivity: Path | None = None
 ) -> Document:
@@ -69,7 +70,7 @@ def document_of(
     for a damaged or newer search or ledger and for a path that is none of these, and
     ModuleNotFoundError for a search without the extra `train`.
     """
-    document = _collected(path, ledger)
+    document = _collected(with_name(path), ledger)
     if sensitivity is None:
         return document
     return replace(document, sensitivity=sensitivity_of(sensitivity))

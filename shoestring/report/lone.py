@@ -17,6 +17,7 @@ from shoestring.report.rows import (
     ledger_beside,
     origin_of,
     point_of,
+    proved,
     rows_of,
     shown_rows,
     tests_of,
@@ -40,15 +41,10 @@ def document_of_file(path: Path, ledger: Path | None = None, notes: Sequence[str
         (row for row in reversed(rows) if row.sha256 == contents.sha256 and row.kind == "apply"),
         None,
     )
-    proved = next((row for row in reversed(rows) if row.sha256 == contents.sha256), None)
+    newest = next((row for row in reversed(rows) if row.sha256 == contents.sha256), None)
     point = Point(id="file", label=path.name) if made is None else point_of(made, tests)
-    after = replace(
-        point,
-        id="file",
-        costs={**point.costs, "bytes": contents.bytes},
-        test=tests.get(contents.sha256),
-        sha256=contents.sha256,
-    )
+    costs = {**point.costs, "bytes": contents.bytes}
+    after = proved(replace(point, id="file", costs=costs, sha256=contents.sha256), tests)
     before = None if made is None else origin_of(made, tests)
     points = (after,) if before is None else (before, after)
     shown, left_out = shown_rows(rows, points, {contents.sha256})
@@ -58,7 +54,7 @@ def document_of_file(path: Path, ledger: Path | None = None, notes: Sequence[str
             "Only the file is known, not what it was made from: a ledger (--ledger) or the folder "
             "of its search beside it would tell."
         )
-    last = made or proved
+    last = made or newest
     commands = of_file(path, contents.entries)
     if found is not None and rows:
         commands += (command("every step that was recorded", "ledger", found),)
@@ -67,7 +63,7 @@ def document_of_file(path: Path, ledger: Path | None = None, notes: Sequence[str
         title=path.name,
         notes=tuple(filter(None, said)),
         resources=resource_axes(points, ("bytes",)),
-        scores=score_axes(points),
+        scores=score_axes(points, before),
         before=before,
         after=after,
         points=points,
@@ -95,9 +91,10 @@ def document_of_ledger(path: Path) -> Document:
     before = None if newest is None else origin_of(newest, tests)
     if before is not None:
         points.insert(0, before)
-    frontier = frontier_ids(points, "bytes")
-    proved = {row.sha256 for row in rows if row.kind == "prove"}
-    after = next((p for p in reversed(points) if p.sha256 in proved and p is not before), None)
+    resources, scores = resource_axes(points, ("bytes",)), score_axes(points, before)
+    frontier = frontier_ids(points, "bytes", scores)
+    digests = {row.sha256 for row in rows if row.kind == "prove"}
+    after = next((p for p in reversed(points) if p.sha256 in digests and p is not before), None)
     shown, sample = sampled(
         points, {*frontier, *([after.id] if after else []), *([before.id] if before else [])}
     )
@@ -108,14 +105,14 @@ def document_of_ledger(path: Path) -> Document:
         kind="ledger",
         title=path.name,
         notes=tuple(filter(None, [*_notes(rows, newest, of_model), sample, left_out])),
-        resources=resource_axes(points, ("bytes",)),
-        scores=score_axes(points),
+        resources=resources,
+        scores=scores,
         before=before,
         after=after,
         points=shown,
         frontier=frontier,
         ledger=table,
-        rates=rates_of([by_id[name] for name in frontier], "bytes"),
+        rates=rates_of([by_id[name] for name in frontier], resources, scores, "bytes"),
         commands=(command("the same rows as text", "ledger", path),),
         machine="" if last is None else last.machine,
         versions={} if last is None else last.versions,

@@ -6,8 +6,8 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from shoestring.artifact import save
 from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.format.saving import replacing
 from shoestring.report.document import Document, clipped
 
 TEMPLATE = "page.html"
@@ -42,41 +42,36 @@ def _writable(text: str) -> str:
 def save_page(document: Document, path: Path) -> int:
     """Write the page of a document, completely or not at all; returns how many bytes it has.
 
-    Raises OSError, whose message says what to do.
+    Raises FileExistsError where a file is there that is no report, and OSError, whose message says
+    what to do.
     """
+    check_target(path)
     data = page_of(document).encode()
-    save(path, data)
+    with replacing(path, lambda: check_target(path)) as file:
+        file.write(data)
     return len(data)
 
 
-def check_target(target: Path, *sources: Path | None) -> None:
-    """Raise FileExistsError where a page would replace one of the files that it is made from."""
-    for source in sources:
-        if source is not None and source.is_file() and target.exists() and target.samefile(source):
-            raise FileExistsError(
-                f"the page would replace {source}, which it is about: name another file with --out"
-            )
+def check_target(target: Path) -> None:
+    """Raise FileExistsError where a page would replace a file that is no report."""
+    if target.is_file() and not _is_ours(target):
+        raise FileExistsError(
+            f"{target} is there and is no report, so it is not replaced: name another file with "
+            "--out, or move it away"
+        )
 
 
 def place_beside(path: Path) -> Path:
-    """The path of the page of a file or of a search, beside it: NAME.html.
-
-    Raises FileExistsError where something that is no page of ours is there.
-    """
+    """The path of the page of a file or of a search, beside it: NAME.html."""
     name = path.absolute().name.removesuffix(STUDY)
-    page = path.with_name(f"{Path(name).stem or name}.html")
-    if page.exists() and not _is_ours(page):
-        raise FileExistsError(
-            f"{page} is there and is no report: name another file with --out, or this one to "
-            "replace it"
-        )
-    return page
+    return path.with_name(f"{Path(name).stem or name}.html")
 
 
 def _is_ours(page: Path) -> bool:
-    """Whether a file is a page that this module wrote."""
+    """Whether a file is a page that this module wrote; not where it cannot be read."""
     try:
         with page.open("rb") as opened:
-            return _ENDING.encode() in opened.read(_HEAD_BYTES)
+            begin = opened.read(_HEAD_BYTES)
     except OSError:
-        return True  # writing it says what is wrong
+        return False
+    return begin.lstrip().lower().startswith(b"<!doctype html>") and _ENDING.encode() in begin

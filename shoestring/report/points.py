@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from shoestring.core.limits import least_useful
 from shoestring.core.resource import RESOURCES
 from shoestring.report.document import Axis, Point
 
@@ -40,9 +41,10 @@ def resource_axes(points: Sequence[Point], first: Sequence[str] = ()) -> tuple[A
     )
 
 
-def score_axes(points: Sequence[Point], words: str = "validation score") -> tuple[Axis, ...]:
+def score_axes(points: Sequence[Point], before: Point | None) -> tuple[Axis, ...]:
     """An axis for each score that at least one point has, the task's own first.
 
+    `before`: the model that came in, where it is known.
     A score that is between 0 and 1 at all points is taken as a share.
     """
     names = dict.fromkeys(["score", *(name for point in points for name in point.scores)])
@@ -52,22 +54,24 @@ def score_axes(points: Sequence[Point], words: str = "validation score") -> tupl
             field=name,
             name=name,
             unit="%" if all(0 <= value <= 1 for value in values[name]) else "",
-            words=words if name == "score" else f"{words}: {name}",
+            words="validation score" + ("" if name == "score" else f": {name}"),
             better="higher",
             log=False,
+            least=least_useful(before.scores[name]) if before and name in before.scores else None,
         )
         for name in names
         if values[name]
     )
 
 
-def frontier_ids(
-    points: Iterable[Point], resource: str, score: str = "score", least: float | None = None
-) -> tuple[str, ...]:
-    """The ids of the points that no other beats in one resource and one score, cheapest first.
+def frontier_ids(points: Iterable[Point], resource: str, scores: Sequence[Axis]) -> tuple[str, ...]:
+    """The ids of the points that no other beats in a resource and the first score, cheapest first.
 
-    `least`: points with less of the score are left out where there are others; None for none.
+    `scores`: axes; () for no frontier.
     """
+    if not scores:
+        return ()
+    score, least = scores[0].field, scores[0].least
     known = [p for p in points if resource in p.costs and score in p.scores and p.state == "ok"]
     useful = [p for p in known if least is None or p.scores[score] >= least] or known
     best: list[Point] = []

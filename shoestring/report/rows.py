@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from shoestring.core.cost import Cost
@@ -109,21 +110,31 @@ def scores_of(score: float | None, by_name: Mapping[str, float]) -> dict[str, fl
     return {name: value for name, v in known.items() if (value := finite(v)) is not None}
 
 
-def tests_of(rows: Sequence[Row]) -> dict[str, float]:
-    """The newest score on test data of each file that was proved, by its digest."""
-    return {
-        row.sha256: score
-        for row in rows
-        if row.kind == "prove" and row.sha256 and (score := finite(row.score_after)) is not None
-    }
+def tests_of(rows: Sequence[Row]) -> dict[str, tuple[float, ...]]:
+    """The scores on test data of each file that was proved, the newest last, by its digest."""
+    found: dict[str, tuple[float, ...]] = {}
+    for row in rows:
+        score = finite(row.score_after)
+        if row.kind == "prove" and row.sha256 and score is not None:
+            found[row.sha256] = (*found.get(row.sha256, ()), score)
+    return found
 
 
-def point_of(row: Row, tests: dict[str, float]) -> Point:
+def proved(point: Point, tests: Mapping[str, Sequence[float]]) -> Point:
+    """A point with the newest score of its file on test data, and how many there are.
+
+    `tests`: by digest, as `tests_of` gives them.
+    """
+    scores = tests.get(point.sha256 or "", ())
+    return replace(point, test=scores[-1] if scores else None, tests=len(scores))
+
+
+def point_of(row: Row, tests: Mapping[str, Sequence[float]]) -> Point:
     """The point of a step: what it cost and scored afterwards."""
     score = finite(row.score_after)
     seconds = finite(row.cost_after.seconds)
     unfinished = row.kind in ("failed", "interrupted")
-    return Point(
+    point = Point(
         id=f"row-{row.id}",
         label=gist(row.technique),
         technique=beyond_steps(row.technique),
@@ -131,24 +142,24 @@ def point_of(row: Row, tests: dict[str, float]) -> Point:
         state="failed" if unfinished else "nan" if score is None else "ok",
         costs=costs_of(row.cost_after),
         scores=scores_of(row.score_after, row.scores_after),
-        test=tests.get(row.sha256 or ""),
         minutes=None if seconds is None else rounded(seconds / 60, 4),
         seed=row.seed,
         sha256=row.sha256,
         note=row.note,
     )
+    return proved(point, tests)
 
 
-def origin_of(row: Row, tests: dict[str, float]) -> Point:
+def origin_of(row: Row, tests: Mapping[str, Sequence[float]]) -> Point:
     """The point of the model that a step began with."""
     score = finite(row.score_before)
-    return Point(
+    point = Point(
         id="before",
         label="as it came in",
         technique="chain()",
         state="nan" if score is None else "ok",
         costs=costs_of(row.cost_before),
         scores=scores_of(row.score_before, row.scores_before),
-        test=tests.get(row.model or ""),
         sha256=row.model,
     )
+    return proved(point, tests)

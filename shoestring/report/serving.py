@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 from time import monotonic
 from typing import Any
 
-from shoestring.artifact.format.names import STUDY, TABLE
+from shoestring.artifact.format.names import DATABASE, LOCK, NOTE, STUDY, TABLE
 from shoestring.artifact.locks import is_held
+from shoestring.artifact.serving import Answer, Loopback, text
 from shoestring.report.document import Document
-from shoestring.report.finding import DATABASE, LOCK, NOTE, document_of, study_of
+from shoestring.report.finding import document_of, study_of, with_name
 from shoestring.report.page import page_of
 from shoestring.report.rows import LEDGER
 
-_LOOPBACK = "127.0.0.1"
 _REST, _LONGEST_REST = 4.0, 5.0
 """Times the seconds that collecting a document took, before it is collected again, and seconds."""
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
 
 
 class Live:
@@ -41,7 +32,7 @@ class Live:
     def __init__(
         self, path: Path, ledger: Path | None = None, sensitivity: Path | None = None
     ) -> None:
-        self._path, self._ledger, self._sensitivity = path, ledger, sensitivity
+        self._path, self._ledger, self._sensitivity = with_name(path), ledger, sensitivity
         self._lock = Lock()
         self._seen: Any = self._state()
         self._last: Document | None = None
@@ -66,6 +57,10 @@ class Live:
     def _collected(self) -> Document:
         try:
             return self._read()
+        except ModuleNotFoundError as error:  # a search has begun, and this is a base install
+            return self._as_it_was(
+                f"The search is not shown, since reading it needs more: {error}."
+            )
         except (ValueError, OSError) as error:
             if not isinstance(error, FileNotFoundError):
                 return self._as_it_was(f"It cannot be read now: {error}.")
@@ -113,86 +108,22 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-class Server:
+class Server(Loopback):
     """Serves the page and the document of a path to browsers on this machine.
 
-    It answers `/` and `/document.json`, to requests whose Host is this machine: a page of another
-    site that has its name resolved to this machine gets nothing.
+    It answers `/` and `/document.json`.
 
     `live`: gives the document.
     `port`: to listen on; 0 for a free one. Raises OSError for a port that is taken.
     """
 
     def __init__(self, live: Live, port: int = 0) -> None:
-        handler = _handler(live.document, lambda: self.port)
-        try:
-            self._server = ThreadingHTTPServer((_LOOPBACK, port), handler)
-        except (OSError, OverflowError) as error:
-            raise OSError(
-                f"cannot listen on port {port} ({error}): leave --port out for a free one"
-            ) from error
-        self._server.daemon_threads = True
+        self._live = live
+        super().__init__(self._answer, port)
 
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return self._server.server_address[1]
-
-    @property
-    def address(self) -> str:
-        """The address of the page."""
-        return f"http://{_LOOPBACK}:{self.port}/"
-
-    def serve(self) -> None:
-        """Answer requests until `stop`, or KeyboardInterrupt, which is raised again."""
-        self._server.serve_forever(poll_interval=0.2)
-
-    def stop(self) -> None:
-        """End `serve`, which another thread runs."""
-        self._server.shutdown()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.server_close()
-
-
-def _handler(
-    document: Callable[[], Document], port: Callable[[], int]
-) -> type[BaseHTTPRequestHandler]:
-    """The class that answers requests."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 30
-        server_version, sys_version = "shoestring", ""
-
-        def do_GET(self) -> None:
-            if self.headers.get_all("Host") not in (
-                [f"{_LOOPBACK}:{port()}"],
-                [f"localhost:{port()}"],
-            ):
-                self._answer(403, "text/plain", "This page is for this machine alone.\n")
-            elif self.path == "/":
-                self._answer(200, "text/html", page_of(document()))
-            elif self.path == "/document.json":
-                self._answer(200, "application/json", document().to_json())
-            else:
-                self._answer(404, "text/plain", "There is only the report here, at /.\n")
-
-        do_HEAD = do_GET
-
-        def _answer(self, status: int, kind: str, text: str) -> None:
-            data = text.encode()
-            self.send_response(status)
-            for name, value in _HEADERS.items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the terminal is for people."""
-
-    return Handler
+    def _answer(self, target: str) -> Answer | None:
+        if target == "/":
+            return text(page_of(self._live.document()), "text/html")
+        if target == "/document.json":
+            return text(self._live.document().to_json(), "application/json")
+        return None

@@ -12,23 +12,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.format.names import LOCK, STUDY
 from shoestring.artifact.locks import is_held
 from shoestring.core import Row
 from shoestring.kit import Trial
-from shoestring.kit.study.alone import LOCK
 from shoestring.plan.kept import KeptSearch, kept_search
 from shoestring.plan.verdict import better
-from shoestring.report.asked import budget_of
+from shoestring.report.asked import budget_of, seconds_of
 from shoestring.report.commands import command, of_file, of_scoring, of_search
-from shoestring.report.document import Command, Document, Point
+from shoestring.report.document import Axis, Command, Document, Point
 from shoestring.report.file import FileContents, contents_of
 from shoestring.report.points import frontier_ids, resource_axes, sampled, score_axes
 from shoestring.report.rates import rates_of
-from shoestring.report.rows import ledger_beside, rows_of, shown_rows, tests_of
-from shoestring.report.study_notes import about_budget, about_file, about_trials, of_another
+from shoestring.report.rows import ledger_beside, proved, rows_of, shown_rows, tests_of
+from shoestring.report.study_notes import (
+    about_budget,
+    about_file,
+    about_test,
+    about_trials,
+    of_another,
+)
 from shoestring.report.tables import sensitivity_in
-from shoestring.report.trial_points import BEFORE, PACKED, named_trials, points_of, with_times
+from shoestring.report.trial_points import (
+    BEFORE,
+    PACKED,
+    named_trials,
+    points_of,
+    speed_of,
+    with_times,
+)
 
 _VERSIONS = ("python", "shoestring", "torch", "onnxruntime", "numpy", "constriction")
 """Of the versions of a trial, those of packages."""
@@ -91,13 +103,12 @@ class _Found:
         key: Any = better(search.limits, search.frontier.base)
         return min(same, key=lambda pair: key(pair[1]), default=None)
 
-    def frontier(self, points: Mapping[str, Point]) -> tuple[str, ...]:
+    def frontier(self, points: Mapping[str, Point], scores: Sequence[Axis]) -> tuple[str, ...]:
         """The ids of the frontier on the first axes, of files that are still there."""
         held = {id(trial) for trial in self.search.held}
         there = [name for name, trial in named_trials(self.search) if id(trial) in held]
         known = [points[name] for name in (PACKED, *there)]
-        base = self.search.frontier.base
-        return frontier_ids(known, self.search.frontier.fields[0], least=base - 0.5 * abs(base))
+        return frontier_ids(known, self.search.frontier.fields[0], scores)
 
     def named(self) -> dict[str, str]:
         """The ids of the points that have a name, by name."""
@@ -121,7 +132,7 @@ def _document(found: _Found, notes: list[str]) -> Document:
     search, contents, delivered = found.search, found.contents, found.delivered()
     rows = found.rows()
     tests = tests_of(rows)
-    points = points_of(search, found.origin, tests.get(found.origin))
+    points = points_of(search, found.origin, tests)
     if contents is not None and delivered is not None:
         points = with_times(points, search.timed, delivered[0], contents.sha256)
     if after := _after(found, delivered, points, tests):
@@ -132,11 +143,14 @@ def _document(found: _Found, notes: list[str]) -> Document:
     elif trial is None:
         notes.append(of_another(found.file))
     notes += [*about_budget(search, trial, found.working), *about_trials(search, found.working)]
-    frontier, named = found.frontier(points), found.named()
+    scores = score_axes([*points.values()], points[BEFORE])
+    notes += about_test(points[BEFORE], after, scores[0])
+    frontier, named = found.frontier(points, scores), found.named()
     numbered = [point.id for point in points.values() if point.number is not None]
     wanted = {BEFORE, PACKED, *frontier, *numbered, *named.values(), *([after.id] if after else [])}
     shown, sample = sampled([*points.values()], wanted)
     table, left_out = shown_rows(rows, shown, {contents.sha256} if contents else ())
+    resources = resource_axes([*points.values()], search.frontier.fields)
     sensitivity = sensitivity_in(found.folder, found.origin, notes.append)
     made = trial if trial is not None and trial.versions else _newest(search)
     return Document(
@@ -144,19 +158,23 @@ def _document(found: _Found, notes: list[str]) -> Document:
         title=found.file.name,
         working=found.working,
         notes=tuple(filter(None, [*notes, sample, left_out])),
-        resources=resource_axes([*points.values()], search.frontier.fields),
-        scores=score_axes([*points.values()]),
+        resources=resources,
+        scores=scores,
         before=points[BEFORE],
         after=after,
         points=shown,
         frontier=frontier,
         named=named,
-        budget=budget_of(search, trial),
+        budget=budget_of(search, trial, scores),
+        speed=speed_of(search.timed, contents.sha256) if contents else None,
+        search_seconds=seconds_of(search),
         bill=contents.bill if contents else None,
         layers=contents.layers if contents else (),
         sensitivity=sensitivity,
         ledger=table,
-        rates=rates_of([points[name] for name in frontier], search.frontier.fields[0]),
+        rates=rates_of(
+            [points[name] for name in frontier], resources, scores, search.frontier.fields[0]
+        ),
         commands=found.commands(shown),
         machine=made.machine,
         versions={name: text for name, text in made.versions.items() if name in _VERSIONS},
@@ -195,21 +213,16 @@ def _after(
     found: _Found,
     delivered: tuple[str, Trial] | None,
     points: Mapping[str, Point],
-    tests: Mapping[str, float],
+    tests: Mapping[str, Sequence[float]],
 ) -> Point | None:
     """The point of the delivered file, with its score on test data; None where there is no file."""
     if found.contents is None:
         return None
     digest = found.contents.sha256
     if delivered is not None:
-        return replace(points[delivered[0]], test=tests.get(digest), sha256=digest)
-    return Point(
-        id="file",
-        label=found.file.name,
-        costs={"bytes": found.contents.bytes},
-        test=tests.get(digest),
-        sha256=digest,
-    )
+        return proved(replace(points[delivered[0]], sha256=digest), tests)
+    costs = {"bytes": found.contents.bytes}
+    return proved(Point(id="file", label=found.file.name, costs=costs, sha256=digest), tests)
 
 
 def _newest(search: KeptSearch) -> Trial:

@@ -10,6 +10,7 @@ from shoestring.kit import Trial
 from shoestring.plan.blocking import blocking
 from shoestring.plan.kept import KeptSearch
 from shoestring.plan.verdict import judge
+from shoestring.report.document import Axis, Point
 
 _NAMED = 4
 """Chains that are being tried and are named."""
@@ -67,6 +68,23 @@ def about_budget(search: KeptSearch, delivered: Trial | None, working: bool) -> 
         held = [search.original, *search.held]
         for words in blocking(search.limits, delivered, held, base):
             yield f"{words[:1].upper()}{words[1:]}."
+
+
+def about_test(before: Point, after: Point | None, score: Axis) -> Iterator[str]:
+    """A sentence where the loss on test data is far from that on validation data."""
+    if after is None or after.test is None or before.test is None or not after.error:
+        return
+    if score.field not in after.scores or score.field not in before.scores:
+        return
+    tested = before.test - after.test
+    seen = before.scores[score.field] - after.scores[score.field]
+    if abs(tested - seen) > 2 * after.error:
+        unit, factor = (" points", 100) if score.unit == "%" else ("", 1)
+        yield (
+            f"On test data {factor * tested:.2f}{unit} of the {score.name} are lost, which lies "
+            f"outside the {factor * seen:.2f} ± {2 * factor * after.error:.2f}{unit} on validation "
+            "data (two standard errors): expect what the test says."
+        )
 
 
 def about_file(file: Path, working: bool) -> str:

@@ -73,8 +73,13 @@ def _table(values: Mapping[str, Any]) -> Sensitivity:
         layers=tuple(dict.fromkeys(cell.layer for cell in cells)),
         actions=tuple(dict.fromkeys(cell.action for cell in cells)),
         cells=cells,
-        words=f"Of the model as it came in: score {score:.4f} on {on}, {size:,} bytes.",
+        words=f"Of the model as it came in: score {_told(score)} on {on}, {size:,} bytes.",
     )
+
+
+def _told(score: float) -> str:
+    """A score as the page tells those that are shares of 1: in percent."""
+    return f"{100 * score:.2f} %" if 0 <= score <= 1 else f"{score:.4g}"
 
 
 def _cell(effect: Mapping[str, Any]) -> Cell:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shoestring.core import Cost
 from shoestring.core.technique import gist, steps_of
 from shoestring.kit import Trial
+from shoestring.meters import Ratio
 from shoestring.plan.kept import KeptSearch, Timed
 from shoestring.plan.verdict import judge
-from shoestring.report.document import Point, State, finite, rounded
-from shoestring.report.rows import beyond_steps, costs_of, scores_of
+from shoestring.report.document import Point, Speed, State, finite, rounded
+from shoestring.report.rows import beyond_steps, costs_of, proved, scores_of
 
 BEFORE, PACKED = "before", "packed"
 """The ids of the model that came in, at 4 bytes for each number, and of its file."""
@@ -19,21 +21,23 @@ _NOT_A_NUMBER = "the score is "
 """The start of the note of a trial whose score is no number."""
 
 
-def points_of(search: KeptSearch, digest: str, test: float | None) -> dict[str, Point]:
+def points_of(
+    search: KeptSearch, digest: str, tests: Mapping[str, Sequence[float]]
+) -> dict[str, Point]:
     """The points of a search by id: the model that came in, its file, trials as they finished.
 
     `digest`: of the file of the model that came in; "" where it is gone.
-    `test`: the score of that on test data, where it is known.
+    `tests`: the scores on test data that are known, by digest.
     """
     numbers = {id(trial): number for number, trial in enumerate(search.frontier.points, 1)}
     packed = replace(
         _point(PACKED, search.original, search, numbers),
         label="as a file, without loss",
         sha256=digest or None,
-        test=test,
         seed=None,
         fidelity=None,
     )
+    packed = proved(packed, tests)
     size = search.frontier.bytes_before
     before = replace(
         packed,
@@ -53,6 +57,22 @@ def came_in(search: KeptSearch) -> Trial:
     size = search.frontier.bytes_before
     cost = search.original.cost
     return replace(search.original, cost=cost | Cost(bytes=size) if size else cost)
+
+
+def speed_of(timed: Timed | None, digest: str) -> Speed | None:
+    """How fast the delivered file, which has that `digest`, runs beside the model that came in."""
+    if timed is None or timed.sha256 != digest or timed.ratio is None:
+        return None
+    low, median, high = timed.ratio
+    noisy = Ratio(median=median, low=low, high=high).is_too_noisy
+    middle = "too noisy to tell" if noisy else f"{median:.2f}"
+    return Speed(
+        median=rounded(median),
+        low=rounded(low),
+        high=rounded(high),
+        words=f"ratio {middle} ({low:.2f} to {high:.2f})",
+        clear=not low <= 1 <= high,
+    )
 
 
 def with_times(

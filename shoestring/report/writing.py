@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from shoestring.report.finding import document_of
+from shoestring.report.finding import document_of, with_name
 from shoestring.report.page import check_target, place_beside, save_page
 
 
@@ -29,15 +29,16 @@ def write_report(
     """Write a report as one HTML file, and return its path.
 
     `what`: the Outcome of `compress`, a `.shoe` file, the folder of a search, or a ledger.
-    `path`: of the page, which is replaced; None for NAME.html beside what it is about. Name one
-        for an outcome whose file is temporary, since what is beside that goes with it.
+    `path`: of the page; None for NAME.html beside what it is about. Name one for an outcome whose
+        file is temporary, since what is beside that goes with it. A report that is there is
+        replaced, and no other file.
     `ledger`, `sensitivity`: as in `document_of`.
 
     Raises what `document_of` does; OSError where the page cannot be written.
     """
-    source = what.file if isinstance(what, Delivered) else Path(what)
+    source = with_name(what.file if isinstance(what, Delivered) else Path(what))
     target = place_beside(source) if path is None else Path(path)
     more = [None if one is None else Path(one) for one in (ledger, sensitivity)]
-    check_target(target, source, *more)
+    check_target(target)
     save_page(document_of(source, *more), target)
     return target

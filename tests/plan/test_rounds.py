@@ -14,7 +14,7 @@ import pytest
 from torch import nn
 
 from shoestring.artifact import bill, load
-from shoestring.artifact.format.names import names_beside
+from shoestring.artifact.format.names import NOTE, names_beside
 from shoestring.core import ActsOnLayers, Budget, Cost, Stage
 from shoestring.kit import Supervised, Trial, clone, parameters_of
 from shoestring.meters import Latency
@@ -24,7 +24,7 @@ from shoestring.plan.compress import searching
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import undominated
-from shoestring.plan.kept import NOTE, kept
+from shoestring.plan.kept import kept
 from shoestring.plan.moves import Arm, moves
 from shoestring.plan.proposal import Proposal, open_proposals, save_proposal
 from shoestring.plan.rounds import Rounds

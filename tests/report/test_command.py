@@ -69,6 +69,8 @@ def test_open_shows_the_page_or_says_that_there_is_no_browser(shoestring, tmp_pa
     ("arguments", "words"),
     [
         ((), "there is no search here: name a .shoe file"),
+        (("",), "there is no search in "),
+        (("..", "--json"), "there is no search in "),
         (("nothing.shoe",), "there is nothing at nothing.shoe"),
         (("a.shoe", "--port", "80"), "--port 80 is for --serve"),
         (("a.shoe", "--serve", "--json"), "leave out --out and --json"),
@@ -77,7 +79,10 @@ def test_open_shows_the_page_or_says_that_there_is_no_browser(shoestring, tmp_pa
         (("a.shoe", "--out", "none/b.html"), "there is no folder none"),
         (("a.shoe", "--ledger", "none.ledger"), "there is no ledger at none.ledger"),
         (("empty.shoe",), "empty.shoe: "),
-        (("a.shoe", "--out", "./a.shoe"), "the page would replace a.shoe, which it is about"),
+        (
+            ("a.shoe", "--out", "./a.shoe"),
+            "a.shoe is there and is no report, so it is not",
+        ),
     ],
 )
 def test_what_it_refuses_is_one_sentence(shoestring, tmp_path, arguments, words):
@@ -102,6 +107,22 @@ def test_the_commands_of_a_page_do_what_they_say(shoestring, tmp_path):
                 point = next(point for point in found["points"] if point["id"] == one["id"])
                 assert f"{point['costs']['bytes']:,} bytes" in out
     assert done == {"frontier", "inspect", "export"}
+
+
+def test_the_folder_of_a_search_may_be_the_one_that_one_is_in(shoestring, tmp_path, monkeypatch):
+    search(tmp_path)
+    monkeypatch.chdir(tmp_path / "sums.shoe.study")
+    for name in (".", ""):
+        assert shoestring("report", name)[0] == 0
+        (tmp_path / "sums.html").unlink()
+
+
+def test_a_file_whose_name_looks_like_an_option_can_be_named(shoestring, tmp_path):
+    save(tmp_path / "-rf.shoe", small())
+    found = json.loads(shoestring("report", "./-rf.shoe", "--json")[1])
+    inspect = next(one["command"] for one in found["commands"] if "inspect" in one["command"])
+    assert inspect == "shoestring inspect ./-rf.shoe"
+    assert shoestring(*shlex.split(inspect)[1:])[0] == 0
 
 
 @posix

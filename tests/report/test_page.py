@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from report.opened_page import DESKTOP, Open, box
-from shoestring.report.document import Document
+from shoestring.report.document import Document, Point, Speed
+from shoestring.report.rates import rates_of
 
 # -- what is seen first
 
@@ -31,9 +32,7 @@ def test_the_three_answers_are_above_the_fold(show: Open) -> None:
         assert seen is not None and seen["y"] + min(seen["height"], 200) <= DESKTOP["height"], part
     table = page.locator(".before-after").inner_text()
     assert "What you got" in table and "What it cost" in table and "latency" in table
-    assert (
-        "0.9800" in table and "What else you could have had" in page.locator("#else").inner_text()
-    )
+    assert "98.00" in table and "What else you could have had" in page.locator("#else").inner_text()
 
 
 def test_notes_stand_at_the_top(show: Open) -> None:
@@ -183,6 +182,70 @@ def test_two_pins_are_compared_with_the_command_that_picks_them(show: Open) -> N
     assert {"A", "B"} <= set(page.locator(".frontier-box svg text").all_text_contents())
 
 
+def test_what_noise_may_have_made_is_no_clear_change_and_has_no_rate(show: Open) -> None:
+    known = [
+        Point(
+            id=f"p{at}",
+            label=f"P{at}",
+            costs={"bytes": 1000.0 * at},
+            scores={"score": score},
+            error=0.004,
+            test=0.9,
+            tests=at,
+        )
+        # The first two are 0.005 apart, less than twice 0.0057; the third is 0.05 away.
+        for at, score in ((1, 0.90), (2, 0.905), (3, 0.955))
+    ]
+    rates = rates_of(known, [made_documents.SIZE], [made_documents.SCORE], "bytes")
+    before = replace(
+        made_documents.before(), scores={"score": 0.907}, error=0.0, test=0.905, tests=1
+    )
+    document = made_documents.of(*known, before=before, after=known[1], rates=rates)
+    page = show(document).page
+    assert "no clear change of score (test)" in page.locator("h1").inner_text()
+    test = page.locator(".before-after tr", has_text="score (test)")
+    assert "no clear change" in test.inner_text()
+    assert "1 time before and 2 times after" in str(test.locator("th").get_attribute("title"))
+    validation = page.locator(".before-after tr", has_text="score (validation)")
+    assert "no clear change" in validation.inner_text()
+    said = page.locator("#rates li").all_inner_texts()
+    assert len(said) == 2 and "+1,000 B: no clear change of the score" in said[0]
+    assert "buy" in said[1]
+    cells = page.locator("#frontier-table tbody tr").all_inner_texts()
+    assert ["no clear change" in cell for cell in cells[:3]] == [False, True, False]
+    for at in (1, 2):
+        row = page.locator("#frontier-table tbody tr", has_text=f"P{at}").first
+        row.get_by_role("button", name=re.compile("^Pin ")).click()
+    expect(page.locator(".rate")).to_contain_text("No exchange rate: no clear change of score")
+    assert "no clear change" in page.locator("table.two tr", has_text="score").inner_text()
+
+
+def test_how_fast_and_how_long_are_told_as_compress_tells_them(show: Open) -> None:
+    whole = made_documents.study()
+    speed = Speed(median=0.99, low=0.19, high=2.34, words="ratio too noisy to tell", clear=False)
+    whole = replace(whole, speed=speed, search_seconds=56.0)
+    page = show(whole).page
+    latency = page.locator(".before-after tr", has_text="latency").inner_text()
+    assert "no clear change" in latency and "ratio too noisy to tell" in latency
+    assert "56" in page.locator(".before-after tr", has_text="the whole search").inner_text()
+    clear = replace(speed, median=0.5, words="ratio 0.50 (0.4 to 0.6)", clear=True)
+    page = show(replace(whole, speed=clear, working=True)).page
+    latency = page.locator(".before-after tr", has_text="latency").inner_text()
+    assert "2 times faster" in latency and "ratio 0.50" in latency
+    assert "Best so far" in page.locator(".before-after").inner_text()
+    expect(page.locator(".frontier-box svg text", has_text="best so far").first).to_be_visible()
+
+
+def test_the_model_that_came_in_is_no_point_of_the_count(show: Open) -> None:
+    first = made_documents.before()
+    packed = replace(first, id="packed", label="as a file", costs={"bytes": 100_000.0})
+    small = replace(packed, id="small", label="small", costs={"bytes": 1000.0})
+    document = made_documents.of(first, packed, small, before=first, after=small)
+    page = show(document).page
+    assert "1 of 2 points on the frontier" in page.locator(".caption").inner_text()
+    assert page.locator("#frontier-table tbody tr").count() == 1
+
+
 def test_buttons_keep_the_focus_and_axes_too(show: Open) -> None:
     page = show(made_documents.study()).page
     for press in (
@@ -224,6 +287,7 @@ def test_trials_sort_and_filter(show: Open) -> None:
     assert all("levels=7)" in row for row in rows.all_inner_texts())
     part.get_by_label("Filter trials").fill("nothing has this")
     expect(part.locator(".told")).to_have_text("no trials, filtered from 300")
+    expect(rows).to_have_text("Nothing matches.")
 
 
 def test_pages_turn(show: Open) -> None:

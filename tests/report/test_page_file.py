@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shoestring.core import Ledger, Row
 from shoestring.report import Document, page_of, place_beside, save_page, write_report
 from shoestring.report import page as pages
 
@@ -52,20 +53,44 @@ def test_a_page_goes_beside_what_it_is_about_and_replaces_only_its_own_kind(tmp_
     for what in (path, path.with_name("sums.shoe.study"), str(path)):
         assert write_report(what) == tmp_path / "sums.html"
     (tmp_path / "sums.html").write_text("<title>mine</title>")
-    with pytest.raises(FileExistsError, match="no report: name another file with --out"):
+    with pytest.raises(FileExistsError, match="no report, so it is not replaced: name another"):
         write_report(path)
     assert (tmp_path / "sums.html").read_text() == "<title>mine</title>"
-    write_report(path, tmp_path / "sums.html")  # asked for by its name
-    assert held((tmp_path / "sums.html").read_text())["title"] == "sums.shoe"
+    with pytest.raises(FileExistsError, match="no report"):
+        write_report(path, tmp_path / "sums.html")  # asked for by its name, too
+    assert (tmp_path / "sums.html").read_text() == "<title>mine</title>"
+    write_report(path, tmp_path / "mine.html")
+    write_report(path, tmp_path / "mine.html")  # a report is replaced
+    assert held((tmp_path / "mine.html").read_text())["title"] == "sums.shoe"
     assert place_beside(Path("shoestring.ledger")) == Path("shoestring.html")
 
 
-def test_a_page_never_replaces_what_it_is_made_from(tmp_path):
-    path = search(tmp_path)
-    before = path.read_bytes()
-    with pytest.raises(FileExistsError, match=r"would replace .*: name another file"):
-        write_report(path, path)
-    assert path.read_bytes() == before
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sums.shoe", "sums.shoe.study/study.sqlite", "sums.shoe.study/search.json"),
+        *("shoestring.ledger", "mine.txt", "a link", "empty.html", "locked.txt"),
+    ],
+)
+@pytest.mark.parametrize("what", ["sums.shoe", "sums.shoe.study"])
+def test_a_page_replaces_no_file_that_is_no_report(tmp_path, name, what):
+    search(tmp_path)
+    Ledger(tmp_path / "shoestring.ledger").append(Row(kind="apply", technique="A()"))
+    (tmp_path / "mine.txt").write_text("mine: Shoestring report</title>")
+    (tmp_path / "a link").symlink_to("mine.txt")
+    (tmp_path / "empty.html").touch()
+    (tmp_path / "locked.txt").write_text("mine")
+    (tmp_path / "locked.txt").chmod(0)
+    target = tmp_path / name
+    before = None if name == "locked.txt" else target.read_bytes()
+    with pytest.raises(FileExistsError, match="is no report, so it is not replaced"):
+        write_report(tmp_path / what, target)
+    with pytest.raises(FileExistsError, match="is no report, so it is not replaced"):
+        save_page(Document(kind="study", title="x"), target)
+    (tmp_path / "locked.txt").chmod(0o600)
+    assert before is None or target.read_bytes() == before
+    assert (tmp_path / "mine.txt").read_text() == "mine: Shoestring report</title>"
+    assert (tmp_path / "locked.txt").read_text() == "mine"
 
 
 def test_an_outcome_is_reported_by_its_file(tmp_path):

@@ -35,7 +35,6 @@ def test_numbers_and_names_are_written_as_people_read_them():
         'm.quantity(1394, "B")': "1,394 B",
         'm.quantity(12_345_678, "B")': "12.35 MB",
         'm.quantity(0.98254, "%")': "98.25 %",
-        'm.quantity(0.98254, "fraction")': "0.9825",
         'm.quantity(0.0812, "ms")': "0.0812 ms",
         'm.quantity(3725, "s")': "1 h 2 min",
         'm.quantity(0.5, "min")': "30 s",
@@ -43,7 +42,7 @@ def test_numbers_and_names_are_written_as_people_read_them():
         'm.short(20000, "B")': "20 KB",
         'm.range([0.0251, 0.0277], "ms")': "0.0251 to 0.0277 ms",
         'm.scoreAmount(0.01, "%")': "1.00 point",
-        'm.scoreAmount(0.0025, "fraction")': "0.25 points",
+        'm.scoreAmount(0.0025, "%")': "0.25 points",
         'm.scoreAmount(1.5, "")': "1.5",
         'm.difference(-0.005, "%")': "−0.50 points",
         'm.difference(1200, "B")': "+1,200 B",
@@ -79,17 +78,38 @@ def test_the_frontier_and_the_exchange_of_two_points():
         [
             f"m.frontierOf({points}, {x}, {y}).map((point) => point.id)",
             f"m.frontierOf({points}, {y}, {x}).map((point) => point.id)",
-            f"m.useful({points}, {y}, {points}[0]).map((point) => point.id)",
+            f"m.useful({points}, {{...{y}, least: 0.45}}).map((point) => point.id)",
             f"(([a, , b]) => m.exchange(a, b, {x}, {y}))({points})",
             f"(([a, b]) => m.exchange(a, b, {x}, {y}))({points})",
         ],
     )
     assert found[0] == [3, 0, 2]  # of the two equal ones the first
     assert sorted(found[1]) == [0, 2, 3]
-    assert found[2] == [0, 1, 2, 5]  # a score of 0.2 is less than half of 0.9
+    assert found[2] == [0, 1, 2, 5]  # a score of 0.2 is less than 0.45
     assert found[3]["from"]["id"] == 2 and found[3]["to"]["id"] == 0
     assert found[3]["saved"] == 10 and found[3]["lost"] == pytest.approx(0.05)
     assert found[4] is None  # the first is better in both
+
+
+def test_a_difference_within_two_standard_errors_is_noise():
+    axis = '{field: "score"}'
+    given = f"{{scores: [{axis}]}}"
+    point = (
+        "((score, error, ms) => ({costs: {ms: score}, scores: {score}, error, intervals: {ms}}))"
+    )
+    cases = {
+        f"m.noisy({given}, {axis}, {point}(0.90, 0), {point}(0.895, 0.003))": True,
+        f"m.noisy({given}, {axis}, {point}(0.90, 0), {point}(0.895, 0.002))": False,
+        f"m.noisy({given}, {axis}, {point}(0.90, 0.002), {point}(0.895, 0.002))": True,
+        f"m.noisy({given}, {axis}, {point}(0.90, null), {point}(0.895, null))": False,
+        f"m.noisy({given}, {axis}, null, {point}(0.895, 1))": False,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1, [1, 2]), {point}(2, 1, [2, 3]))': True,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1, [1, 2]), {point}(2, 1, [3, 4]))': False,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1.5, 1), {point}(2, 1, [1, 3]))': True,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(0.5, 1), {point}(2, 1, [1, 3]))': False,
+        f'm.noisy({given}, {{field: "ms"}}, {point}(1, 1), {point}(1, 1))': False,
+    }
+    assert dict(zip(cases, evaluate("pareto.js", list(cases)), strict=True)) == cases
 
 
 def test_ticks_and_ranges_are_round():

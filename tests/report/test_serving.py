@@ -4,9 +4,11 @@ import http.client
 import json
 import shutil
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from time import sleep
 
 import pytest
 
@@ -133,6 +135,33 @@ def test_a_search_that_is_missing_yet_then_there_then_deleted(tmp_path, serve):
     search(tmp_path)
     assert len(document(server)["points"]) == 6
     assert not list(tmp_path.glob("*.study/*/nothing"))
+
+
+def test_a_search_that_appears_in_a_base_install_is_a_sentence_on_the_page(
+    tmp_path, serve, monkeypatch
+):
+    server = serve(tmp_path / "sums.shoe.study")
+
+    def without_torch(*arguments):
+        raise ModuleNotFoundError("this needs torch: pip install 'shoestring[train]'")
+
+    monkeypatch.setattr(serving, "document_of", without_torch)
+    search(tmp_path)
+    found = document(server)
+    assert "The search is not shown" in found["notes"][0]
+    assert "shoestring[train]" in found["notes"][0] and found["live"] is True
+
+
+def test_a_browser_that_goes_away_leaves_no_traceback(tmp_path, serve, capfd):
+    server = serve(search(tmp_path))
+    for _ in range(3):
+        one = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        one.close()  # at once, which resets the connection
+    assert ask(server, "/")[0] == 200
+    sleep(0.5)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_path_that_is_none_of_these_is_refused_before_anything_is_served(tmp_path):

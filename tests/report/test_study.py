@@ -17,6 +17,8 @@ from shoestring.kit import Study
 from shoestring.kit.study import alone
 from shoestring.plan.kept import Timed, note_timed
 from shoestring.report import Document, document_of
+from shoestring.report.document import Axis, Point
+from shoestring.report.rates import rates_of
 
 from .made import MACHINE, describe, finish, search, small, trial
 
@@ -38,13 +40,65 @@ def test_before_after_budget_and_frontier(tmp_path):
         ("trial-2", 200, 0.095),
         ("trial-1", 400, 0.005),
     ]
+    assert [rate.words for rate in found.rates] == [
+        "+200 B buy +9.50 points",
+        "+400 B buy +0.50 points",  # 0.005 is more than twice the error of 0.002
+    ]
     assert found.budget is not None and found.budget.met is True
     size, drop = found.budget.limits
     assert (size.at_most, size.measured, size.kept) == (500, 400, True)  # half of 1,000 B
     assert drop.at_least is not None and drop.at_least == pytest.approx(0.89) and drop.kept
+    assert size.words == "size<=50%: at most 500 B"
+    assert drop.words == "drop<=1%: at least 89 %", "in the unit of the axis"
+    assert found.budget.text == "size<=50%, drop<=1%", "as it was typed"
     assert [point.fits for point in found.points] == [False, False, True, False, False, False]
     assert found.machine == MACHINE and "names of its tensors" not in found.versions
     assert found.notes == ()
+
+
+def test_a_difference_that_is_noise_has_no_exchange_rate(tmp_path):
+    path = search(tmp_path)
+    noisy = trial("N(bits=5)", 0.898, 500, error=0.0025)
+    finish(path.with_name("sums.shoe.study"), noisy, small(3.0))
+    first, second, third = document_of(path).rates
+    assert first.clear and (first.start, first.end) == ("trial-2", "trial-1")
+    # 0.003 and 0.002 are less than two standard errors: of 0.0032 for both, and of 0.0025.
+    assert not second.clear and second.words == "+100 B: no clear change of the score"
+    assert not third.clear and third.words == "+300 B: no clear change of the score"
+
+
+def test_overlapping_times_have_no_exchange_rate():
+    axis = Axis(field="milliseconds", name="latency", unit="ms", words="", better="lower", log=True)
+    score = replace(axis, field="score", name="score", unit="", better="higher", log=False)
+    fast, slow = (
+        Point(id=name, label=name, costs={"milliseconds": 2.0 * at}, scores={"score": 10.0 * at})
+        for at, name in enumerate(("fast", "slow"), 1)
+    )
+    (rate,) = rates_of([fast, slow], [axis], [score], "milliseconds")
+    assert rate.clear and rate.words == "+2 ms buy +10"
+    wide = [replace(point, intervals={"milliseconds": (1.0, 5.0)}) for point in (fast, slow)]
+    (rate,) = rates_of(wide, [axis], [score], "milliseconds")
+    assert not rate.clear and rate.words == "+10: no clear change of the latency"
+
+
+def test_limits_are_told_in_the_units_of_their_axes(tmp_path):
+    path = search(
+        tmp_path,
+        budget="latency<=80%, score>=85%, drop(recall)<=2",
+        command=[],
+        fields=["milliseconds", "bytes"],
+        scores={"recall": 70.0},
+        original_cost={"bytes": 800, "milliseconds": 0.0115688484},
+    )
+    many = trial("M()", 0.89, 300, scores={"recall": 69.0})
+    finish(path.with_name("sums.shoe.study"), many, small(3.0))
+    found = document_of(path).budget
+    assert found is not None and found.text == "latency<=80%, score>=85%, drop(recall)<=2"
+    assert sorted(limit.words for limit in found.limits) == [
+        "drop(recall)<=2: at least 68",
+        "latency<=80%: at most 0.00926 ms",
+        "score>=85%",
+    ]
 
 
 def test_each_byte_and_each_number_of_the_delivered_file(tmp_path):
@@ -77,8 +131,49 @@ def test_times_of_both_files_are_those_that_the_search_ended_with(tmp_path):
     assert found.after in found.points
     assert "milliseconds" in [axis.field for axis in found.resources]
     assert sum("milliseconds" in point.costs for point in found.points) == 3
+    assert found.speed is None and found.search_seconds is None, "as older versions noted it"
     note_timed(folder, Timed(sha256="of another", before=timed, after=timed))
     assert all("milliseconds" not in point.costs for point in document_of(path).points)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words", "clear"),
+    [
+        ((0.3, 0.456, 0.6), "ratio 0.46 (0.30 to 0.60)", True),
+        ((0.9, 0.97, 1.1), "ratio 0.97 (0.90 to 1.10)", False),
+        ((0.19, 0.99, 2.34), "ratio too noisy to tell (0.19 to 2.34)", False),
+    ],
+)
+def test_the_ratio_of_both_times_and_the_whole_search(tmp_path, ratio, words, clear):
+    path = search(tmp_path, budget="time<=60s, drop<=1%")
+    folder, quartiles = path.with_name("sums.shoe.study"), (1.0, 2.0, 3.0)
+    digest = hashlib.sha256(small()).hexdigest()
+    timed = Timed(sha256=digest, before=quartiles, after=quartiles, ratio=ratio, seconds=56.0)
+    note_timed(folder, timed)
+    found = document_of(path)
+    assert found.speed is not None
+    assert (found.speed.words, found.speed.clear) == (words, clear)
+    assert found.search_seconds == 56.0 and found.budget is not None
+    time = next(limit for limit in found.budget.limits if limit.field == "time")
+    assert (time.words, time.at_most, time.measured, time.kept) == ("time<=60s", 60, 56.0, True)
+    note_timed(folder, replace(timed, seconds=61.0))
+    late = document_of(path).budget
+    assert late is not None
+    assert next(limit for limit in late.limits if limit.field == "time").kept is False
+
+
+def test_a_loss_on_test_data_that_is_far_from_that_on_validation_data_is_said(tmp_path):
+    path = search(tmp_path)
+    ledger = Ledger(tmp_path / "shoestring.ledger")
+    origin, delivered = (hashlib.sha256(small(at)).hexdigest() for at in (8.0, 0.25))
+    ledger.append(Row(kind="prove", technique="", score_after=0.88, sha256=origin))
+    # On validation data 0.005 is lost, with a standard error of 0.002.
+    ledger.append(Row(kind="prove", technique="", score_after=0.872, sha256=delivered))
+    assert document_of(path).notes == ()
+    ledger.append(Row(kind="prove", technique="", score_after=0.86, sha256=delivered))
+    (note,) = document_of(path).notes
+    assert "On test data 2.00 points of the score are lost" in note
+    assert "0.50 ± 0.40 points on validation data" in note
 
 
 def test_a_chain_that_cannot_be_told_apart_is_written_whole(tmp_path):
@@ -157,6 +252,7 @@ def test_scores_on_test_data_come_from_the_ledger_that_the_search_wrote(tmp_path
     found = document_of(path)
     assert found.before is not None and found.before.test == 0.88
     assert found.after is not None and found.after.test == 0.87, "the newest counts"
+    assert (found.before.tests, found.after.tests) == (1, 2)
     assert [row.id for row in found.ledger] == [1, 2, 3]
     assert f"shoestring ledger {tmp_path}/elsewhere.ledger" in [c.command for c in found.commands]
 
@@ -235,6 +331,14 @@ def test_a_search_that_goes_on_in_another_process(tmp_path):
     process.join()
     found = document_of(path)
     assert not found.working and not any("tried now" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("note", ["[" * 100_000, "{"])
+def test_a_damaged_note_is_named(tmp_path, note):
+    folder = search(tmp_path).with_name("sums.shoe.study")
+    (folder / "search.json").write_text(note)
+    with pytest.raises(ValueError, match=r"search\.json is damaged \(.*run compress again"):
+        document_of(folder)
 
 
 def test_reading_changes_nothing_in_the_folder(tmp_path):

@@ -6,6 +6,7 @@ import gzip
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 from real_browser import Visit, served
 
-from shoestring.cli.demo import NETWORKS, page_folder
+from shoestring.artifact.demo import NETWORKS, page_folder
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "web" / "demo"
@@ -60,15 +61,44 @@ def test_the_built_page_works(built: Path, visit: Callable[..., Visit]):
     assert seen.faults == []
 
 
-@pytest.mark.slow
-def test_a_wheel_has_the_page(tmp_path: Path):
-    """All files of the page that the checkout has, in the same folders."""
-    source = tmp_path / "source"
+def checkout(source: Path) -> Path:
+    """A copy of what packages are built from, without npm's packages."""
     kept = shutil.ignore_patterns("node_modules", "__pycache__", ".venv*")
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source.mkdir(exist_ok=True) or source / name)
     for name in ("shoestring", "web", "benchmarks/results/files"):
         shutil.copytree(ROOT / name, source / name, ignore=kept)
+    return source
+
+
+def test_a_source_distribution_has_the_sources_of_the_pages_and_nothing_of_npm(tmp_path: Path):
+    source = checkout(tmp_path / "source")
+    for folder in ("web", "web/demo", "web/report"):
+        there = source / folder / "node_modules" / "a"
+        there.mkdir(parents=True)
+        for name in ("a.js", "package.json", "LICENSE", "a.mjs"):
+            (there / name).touch()
+    script = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=source, capture_output=True, text=True, timeout=300
+    )
+    if "No module named" in ran.stderr:
+        pytest.skip("setuptools of this environment cannot build a source distribution")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    (made,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(made) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert not [name for name in names if "node_modules" in name]
+    files = subprocess.run(["git", "ls-files", "web"], cwd=ROOT, capture_output=True, text=True)
+    tracked = [name for name in files.stdout.split() if not name.endswith(".npmrc")]
+    assert set(tracked) <= names
+    assert {"web/LICENSE", "web/runtime/kernels.c", "web/report/build.mjs"} <= names
+
+
+@pytest.mark.slow
+def test_a_wheel_has_the_page(tmp_path: Path):
+    """All files of the page that the checkout has, in the same folders."""
+    source = checkout(tmp_path / "source")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     ran = subprocess.run(
         [*pip, "-w", str(tmp_path), str(source)], capture_output=True, text=True, timeout=300

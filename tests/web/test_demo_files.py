@@ -21,8 +21,9 @@ from real_browser import Visit
 from tiers import EVERYTHING
 
 from shoestring.artifact import load
+from shoestring.artifact.demo import Demo
 from shoestring.artifact.format.describing import described
-from shoestring.cli.demo import Server, demo, page_folder
+from shoestring.cli.demo import demo
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -302,9 +303,27 @@ def test_the_command_opens_a_file_in_the_page(visit: Visiting, chromium: object,
         assert seen.faults == []
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("%2F%25zz", "could not be fetched: 404"),
+        ("http%3A%2F%2F", "this is no address"),
+        ("http%3A%2F%2F127.0.0.1%3A9%2F", "it is on another site"),
+        ("%2Fweb%2F%25E0%25A4.shoe", "could not be fetched: 404"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_a_sentence(
+    visit: Visiting, address: str, named: str, words: str
+):
+    seen = visit()
+    page = seen.open(f"{address}?file={named}")
+    refused(page, words)
+    assert [fault for fault in seen.faults if "404" not in fault] == []
+
+
 def test_the_server_shows_the_page_and_nothing_else(tmp_path: Path):
     mine = tmp_path / "mine.shoe"
-    with Server(page_folder(), 0, mine) as server:
+    with Demo(mine) as server:
         for path in (
             "/README.md",
             "/.git/config",
@@ -330,15 +349,15 @@ def test_the_command_refuses_what_the_page_could_not_open(tmp_path: Path):
         demo(other)
     with pytest.raises(FileNotFoundError):
         demo(tmp_path / "missing.shoe")
-    with Server(page_folder()) as server, pytest.raises(OSError, match="name another"):
-        demo(port=server.server_port, no_browser=True)
+    with Demo() as server, pytest.raises(OSError, match="name another"):
+        demo(port=server.port, no_browser=True)
 
 
 def test_a_page_elsewhere_cannot_read_the_file(tmp_path: Path):
     """A name of another site that leads here is refused; what is sent is deflated."""
     with serving(LENET) as address:
         host = urlsplit(address).netloc
-        for name, status in ((host, 200), ("evil.example:80", 403), ("", 403)):
+        for name, status in ((host, 200), ("evil.example:80", 403), ("", 403), ("127.0.0.1", 403)):
             connection = HTTPConnection(host, timeout=10)
             connection.putrequest("GET", "/opened/x.shoe", skip_host=True)
             connection.putheader("Host", name)

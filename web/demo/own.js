@@ -47,8 +47,9 @@ async function openFile(file, others = 0) {
 }
 
 async function openAddress(named) {
-  const address = new URL(named, location.href);
-  const name = decodeURIComponent(address.pathname.split("/").at(-1));
+  const address = URL.canParse(named, location.href) ? new URL(named, location.href) : null;
+  if (address === null) return say(named, "this is no address");
+  const name = decoded(address.pathname.split("/").at(-1)) || named;
   if (address.origin !== location.origin) return say(name, "it is on another site; this page opens files of its own site only");
   const fetched = async () => {
     const answer = await fetch(address);
@@ -57,6 +58,15 @@ async function openAddress(named) {
   };
   await open(name, null, fetched, "");
   get("own").scrollIntoView();
+}
+
+/** A part of an address as people write it; as it is where it is not encoded as addresses are. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 async function open(name, size, read, left) {

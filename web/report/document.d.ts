@@ -26,6 +26,10 @@ export interface Document {
   /** "free", "balanced", "tiny" to ids. */
   named: Record<string, string>;
   budget: { text: string; limits: Limit[]; met: boolean | null } | null;
+  /** Of the delivered file: quartiles of the ratio of its time to that of the model that came in; null where not timed. */
+  speed: { median: number; low: number; high: number; words: string; clear: boolean } | null;
+  /** That the whole search took. */
+  search_seconds: number | null;
   bill: { total: number; rows: BillRow[] } | null;
   layers: Layer[];
   sensitivity: { layers: string[]; actions: string[]; cells: Cell[]; words: string } | null;
@@ -45,6 +49,8 @@ export interface Axis {
   words: string;
   better: "lower" | "higher";
   log: boolean;
+  /** Of a score: points with less are no points of a frontier where there are others. */
+  least: number | null;
 }
 
 export interface Limit {
@@ -73,6 +79,8 @@ export interface Point {
   /** By which `shoestring frontier --pick` knows it. */
   number?: number | null;
   test: number | null;
+  /** How many scores on test data the ledger has of it; `test` is the newest. */
+  tests: number;
   minutes: number | null;
   seed: number | null;
   fidelity: number | null;
@@ -134,6 +142,8 @@ export interface Rate {
   got: number;
   given_unit: string;
   got_unit: string;
+  /** false: noise may have made one of the two differences, and there is no rate. */
+  clear: boolean;
 }
 
 export interface Command {

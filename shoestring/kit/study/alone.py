@@ -10,12 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from time import sleep
 
+from shoestring.artifact.format.names import LOCK
 from shoestring.artifact.locks import FileLock, is_held
 from shoestring.kit.study.trial import StudyHeld, explained_when_full
 from shoestring.kit.study.worker import command, host
 
-LOCK = "command.lock"
-"""The file in a folder that the command which works there keeps locked."""
 _LOOKS = 20  # at a lock that is being written
 
 

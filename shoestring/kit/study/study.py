@@ -13,6 +13,7 @@ from time import time
 from types import TracebackType
 
 from shoestring.artifact.errors import install
+from shoestring.artifact.format.names import DATABASE
 from shoestring.artifact.locks import FileLock
 from shoestring.kit.study.sqlite import SQLiteStorage
 from shoestring.kit.study.trial import (
@@ -144,7 +145,7 @@ class Study:
 
     def _opened(self) -> Storage:
         if self._where is None:
-            return SQLiteStorage(self.folder / "study.sqlite", self.model, self._watch)
+            return SQLiteStorage(self.folder / DATABASE, self.model, self._watch)
         if not self._where.startswith("journal:") and "://" not in self._where:
             raise StudyError(
                 f"the storage {self._where!r} is not known: leave it out for SQLite in the folder, "

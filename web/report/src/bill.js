@@ -152,6 +152,8 @@ function treemap(bill, palette) {
         nodeClick: false,
         breadcrumb: { show: false },
         visibleMin: 1,
+        // A few letters say nothing.
+        labelLayout: ({ rect }) => (rect.width < NARROW ? { x: -NARROW * 100 } : {}),
         childrenVisibleMin: 1,
         label: {
           show: true,
@@ -182,6 +184,7 @@ function treemap(bill, palette) {
   };
 }
 
+const NARROW = 34; // pixels of a tile that has no room for words
 const BAR = 24; // pixels for a layer
 const MOST = 24; // layers that are seen at once
 
@@ -222,7 +225,6 @@ const layerColumns = (named) => [
     value: (row) => row.tensor,
     shown: (row) => h("span", { title: cut(row.tensor, 300) }, named(row.tensor, 36)),
   },
-  { name: "kind", value: (row) => row.kind },
   { name: "numbers", numeric: true, value: (row) => row.numbers, text: (row) => number(row.numbers) },
   { name: "bits", numeric: true, value: (row) => row.bits, text: (row) => number(row.bits, 3) },
   {
@@ -234,6 +236,7 @@ const layerColumns = (named) => [
       row.zeros === null ? "" : `${number(100 * (row.zeros > 1 ? row.zeros / row.numbers : row.zeros), 3)} %`,
   },
   { name: "bytes", numeric: true, value: (row) => row.bytes, text: (row) => number(row.bytes) },
+  { name: "kind", value: (row) => row.kind },
 ];
 
 function bars(layers, palette, width) {

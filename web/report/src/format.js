@@ -102,7 +102,6 @@ const LARGE = {
 export function quantity(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit === "%") return `${fixed(value * 100, 2)}${THIN}%`;
-  if (unit === "fraction") return fixed(value, 4);
   if (unit === "min" || unit === "s") return duration(unit === "min" ? value * 60 : value);
   if (unit === "B" && Math.abs(value) < 1e7) return `${number(Math.round(value))}${THIN}B`;
   if (unit === "B" || (unit === "" && Math.abs(value) >= 1e7)) return short(value, unit, 4);
@@ -141,7 +140,6 @@ function duration(seconds) {
 /** The same in little room, for the ticks of an axis: "1.4 KB". */
 export function short(value, unit, digits = 3) {
   if (unit === "%") return `${number(value * 100, 4)}${THIN}%`;
-  if (unit === "fraction") return number(value, 4);
   for (const [factor, name] of LARGE[unit] ?? []) {
     if (Math.abs(value) >= factor) return `${number(value / factor, digits)}${THIN}${name}`;
   }
@@ -150,7 +148,7 @@ export function short(value, unit, digits = 3) {
 
 /** Whether differences of a score are told in points, which are hundredths. */
 export function inPoints(unit) {
-  return unit === "%" || unit === "fraction";
+  return unit === "%";
 }
 
 /** Points or the score's own unit: "0.40 points", "1.00 point". */
@@ -182,7 +180,7 @@ export function change(before, after, [less, more]) {
 const NAMES = new Map([
   ["bytes", "size of the file"],
   ["milliseconds", "latency of a run"],
-  ["seconds", "time to make it"],
+  ["seconds", "time of this trial"],
   ["processor_seconds", "processor time"],
 ]);
 

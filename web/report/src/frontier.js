@@ -205,11 +205,16 @@ function fillControls(element, state) {
   refill(element, x.element, y.element, log.element, all.element);
 }
 
+/** Whether a point counts: the model that came in is there to compare with, where its file is a point too. */
+function beatable(state, point) {
+  return point.id !== state.given.before?.id || state.onFront.has(point.id);
+}
+
 function whyEmpty(state) {
   const { given } = state;
   if (given.points.length === 0)
-    return given.working
-      ? "Nothing is measured yet: points appear here as they come."
+    return given.working || given.live
+      ? "Points appear here as they are measured."
       : "No trial was measured, so there is nothing to choose from.";
   const { ok, failed, nan } = tally(given.points, state.xAxis ?? { field: "" }, state.yAxis ?? { field: "" });
   const said = [
@@ -225,15 +230,16 @@ function captionOf(state, view) {
   const { given, xAxis, yAxis } = state;
   const counts = tally(given.points, xAxis, yAxis);
   const said = [
-    `${number(state.front.length)} of ${count(given.points.length, "point")} on the frontier (●); the others (○) are beaten by one of them.`,
+    `${number(state.front.length)} of ${count(given.points.filter((point) => beatable(state, point)).length, "point")} on the frontier (●); the others (○) are beaten by one of them.`,
   ];
+  const picked = given.points.filter((point) => point.number != null).length;
+  if (picked > state.front.length) said.push(`${number(picked)} can be picked, on the frontier of all that the budget limits.`);
   if (counts.failed) said.push(`${count(counts.failed, "trial")} failed.`);
   if (counts.nan) said.push(`${count(counts.nan, "trial")} had a score that is no number.`);
   if (counts.unplaced)
     said.push(`${count(counts.unplaced, "point")} without ${cut(xAxis.name, 30)} or ${cut(yAxis.name, 30)} left out.`);
   const best = view?.farFront ? `, of which ${number(view.farFront)} on the frontier,` : "";
   if (view?.far) said.push(`${count(view.far, "point")}${best} too far to be shown: tick “far points too”.`);
-  if (view?.thinned) said.push(`Of the beaten points only ${number(view.kept)} are drawn; the table has all.`);
   const other = (given.budget?.limits ?? []).filter((limit) => ![xAxis.field, yAxis.field].includes(limit.field));
   if (other.length) said.push(`The budget also limits ${other.map((limit) => cut(limit.words, 60)).join(", ")}.`);
   return said.join(" ");

@@ -16,7 +16,7 @@ function frame(width) {
   const narrow = width < 480;
   return {
     narrow,
-    grid: { left: narrow ? 52 : 60, right: narrow ? 14 : 24, top: 30, bottom: 46, outerBoundsMode: "none" },
+    grid: { left: narrow ? 52 : 60, right: narrow ? 24 : 34, top: 30, bottom: 46, outerBoundsMode: "none" },
   };
 }
 
@@ -216,7 +216,7 @@ function special(state, view, palette, at, inside, plain) {
     .map(([id, names]) => ({ point: state.byId.get(id), names }))
     .filter(({ point }) => point && state.placed.includes(point) && inside(point));
   const data = points.map(({ point, names }) => {
-    const delivered = names.includes("delivered");
+    const delivered = (names.includes("delivered") || names.includes("best so far"));
     const before = names.includes("before");
     const symbol = delivered ? SHAPES.delivered : before ? SHAPES.before : "triangle";
     return {

@@ -2,7 +2,6 @@
 
 import { h, fill } from "./dom.js";
 import {
-  alike,
   change,
   comparatives,
   count,
@@ -16,6 +15,7 @@ import {
   scoreAmount,
   UNCLEAR,
 } from "./format.js";
+import { noisy, withinNoise } from "./pareto.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 
@@ -59,6 +59,7 @@ function lost(given) {
   if (was === undefined || is === undefined) return [];
   const split = tested ? "test" : "validation";
   const gone = axis.better === "higher" ? was - is : is - was;
+  if (withinNoise(gone, before, after)) return [{ text: `${UNCLEAR} of ${cut(axis.name, 40)} (${split})` }];
   if (gone === 0) return [{ text: `no loss of ${cut(axis.name, 40)} (${split})` }];
   const accuracy = /^accuracy$/i.test(axis.name);
   const amount = scoreAmount(Math.abs(gone), axis.unit);
@@ -98,9 +99,19 @@ function ledgerWords(given) {
   return [{ text: count(given.ledger.length, "row"), strong: true }, { text: count(techniques, "technique") }];
 }
 
+/** What a page that a server keeps fresh waits for, while there is no trial; "" where it waits for nothing. */
+export function waitingFor(given) {
+  if (given.points.some((point) => !["before", "packed"].includes(point.id))) return "";
+  if (!given.working) return given.live && given.points.length === 0 ? "waiting for the search." : "";
+  return given.points.length === 0
+    ? "working: measuring the model as it came in."
+    : "working: the model as it came in is measured, and no other file yet.";
+}
+
 function nothing(given) {
   const failed = given.points.filter((point) => point.state !== "ok").length;
-  if (given.points.length === 0) return given.working ? "nothing is measured yet." : "no trial was measured.";
+  if (given.points.length === 0) return waitingFor(given) || "no trial was measured.";
+  if (waitingFor(given)) return waitingFor(given);
   if (failed === given.points.length) return `none of ${count(failed, "trial")} has a file and a score.`;
   return `${count(given.points.length - failed, "file")} measured, none delivered${given.working ? " yet" : ""}.`;
 }
@@ -136,12 +147,14 @@ export function beforeAfter(given) {
   const { before, after } = given;
   if (after === null) return null;
   const measured = given.resources.filter((axis) => after.costs[axis.field] !== undefined);
-  const rows = (axes) => axes.map((axis) => resourceRow(axis, before, after));
+  const rows = (axes) => axes.map((axis) => resourceRow(given, axis));
   const got = rows(measured.filter((axis) => !GETTING.has(axis.field)));
   const spent = measured.filter((axis) => GETTING.has(axis.field));
-  const cost = [...scoreRows(given, before, after), ...rows(spent)];
+  const cost = [...scoreRows(given), ...rows(spent)];
   if (after.minutes !== null && spent.length === 0)
-    cost.push(row("time", "that making it took", "", quantity(after.minutes, "min"), ""));
+    cost.push(row("time of this trial", "that making it took", "", quantity(after.minutes, "min"), ""));
+  if (given.search_seconds != null)
+    cost.push(row("the whole search", "from its begin to its end", "", quantity(given.search_seconds, "s"), ""));
   return h(
     "table",
     { class: "before-after" },
@@ -152,7 +165,7 @@ export function beforeAfter(given) {
       h(
         "tr",
         {},
-        ["What you got", "before", "after", "change"].map((name) => h("th", { scope: "col" }, name)),
+        [given.working ? "Best so far" : "What you got", "before", "after", "change"].map((name) => h("th", { scope: "col" }, name)),
       ),
     ),
     h("tbody", {}, got),
@@ -175,11 +188,16 @@ function row(name, words, before, after, changed) {
   );
 }
 
-function resourceRow(axis, before, after) {
+function resourceRow(given, axis) {
+  const { before, after } = given;
   const was = before?.costs[axis.field];
   const is = after.costs[axis.field];
-  const unclear = alike(before?.intervals[axis.field], after.intervals[axis.field]);
-  const changed = was === undefined ? "" : unclear ? UNCLEAR : change(was, is, comparatives(axis.field));
+  const speed = axis.field === "milliseconds" ? given.speed : null;
+  const unclear = speed ? !speed.clear : noisy(given, axis, before, after);
+  // Pairs that were timed in alternation tell more than two medians.
+  const [from, to] = speed ? [1, speed.median] : [was, is];
+  const words = was === undefined && !speed ? "" : unclear ? UNCLEAR : change(from, to, comparatives(axis.field));
+  const changed = speed ? [words, h("small", {}, speed.words)] : words;
   return row(rowName(axis), axis.words, withInterval(before, axis), withInterval(after, axis), changed);
 }
 
@@ -192,26 +210,38 @@ export function withInterval(point, axis) {
   return [shown, h("small", {}, range(interval, axis.unit))];
 }
 
-function scoreRows(given, before, after) {
+function scoreRows(given) {
+  const { before, after } = given;
   const rows = [];
   const [first] = given.scores;
-  if (first && (after.test !== null || before?.test != null)) {
+  if (first && after.test !== null && before?.test != null) {
+    // A ledger has no error of a score on test data: that on validation data stands in for it.
+    const unclear = withinNoise(after.test - before.test, before, after);
     rows.push(
-      scoreRow(`${cut(first.name, 24)} (test)`, "measured on the test data, once", first, before?.test, after.test),
+      scoreRow(`${cut(first.name, 24)} (test)`, testWords(before, after), first, before?.test, after.test, unclear),
     );
   }
   for (const axis of given.scores) {
     if (after.scores[axis.field] === undefined) continue;
     const name = `${cut(axis.name, 24)} (validation)`;
     const error = axis === first ? after.error : null;
-    rows.push(scoreRow(name, axis.words, axis, before?.scores[axis.field], after.scores[axis.field], error));
+    const unclear = noisy(given, axis, before, after);
+    rows.push(scoreRow(name, axis.words, axis, before?.scores[axis.field], after.scores[axis.field], unclear, error));
   }
   return rows;
 }
 
-function scoreRow(name, words, axis, was, is, error = null) {
+/** How often the score on test data was measured, since each look at it makes it less of a test. */
+function testWords(before, after) {
+  const times = [before?.tests ?? 0, after.tests ?? 0];
+  if (Math.max(...times) < 2) return "measured on the test data, once";
+  const [was, is] = times.map((many) => count(many, "time"));
+  return `measured on the test data, ${was} before and ${is} after: the newest is shown`;
+}
+
+function scoreRow(name, words, axis, was, is, unclear, error = null) {
   const known = was != null && is != null;
-  const changed = known ? difference(is - was, inPoints(axis.unit) ? axis.unit : "score") : "";
+  const changed = unclear ? UNCLEAR : known ? difference(is - was, inPoints(axis.unit) ? axis.unit : "score") : "";
   const spread = known && error ? h("small", {}, `± ${scoreAmount(error, axis.unit)}`) : null;
   return row(name, words, quantity(was, axis.unit), quantity(is, axis.unit), [changed, spread]);
 }

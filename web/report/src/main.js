@@ -102,7 +102,7 @@ function showBudget(element, given) {
       h("code", {}, cut(budget.text, 200) || "none given"),
     ),
     limits.map((limit) => {
-      const shown = quantity(limit.measured, axisOf(given, limit.field)?.unit ?? "");
+      const shown = quantity(limit.measured, limit.field === "time" ? "s" : (axisOf(given, limit.field)?.unit ?? ""));
       const [mark, words] = limit.kept === null ? ["?", "undecided"] : limit.kept ? ["✓", "kept"] : ["✗", "missed"];
       return h(
         "p",

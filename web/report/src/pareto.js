@@ -1,4 +1,6 @@
-// What the frontier of two axes is, and what the budget admits.
+// What the frontier of two axes is, what the budget admits, and which differences are noise.
+
+import { alike } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Point} Point */
 /** @typedef {import("../document.d.ts").Axis} Axis */
@@ -42,14 +44,11 @@ export function frontierOf(points, x, y) {
   return kept.map((one) => one.point);
 }
 
-/**
- * The points that are worth a place on the frontier of a score: those that keep at least half of what the model had that came in, as
- * `shoestring frontier` has it, or all where none does.
- */
-export function useful(points, y, before) {
-  const base = before === null ? null : valueOf(before, y);
-  if (base === null || y.better !== "higher") return points;
-  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= base - 0.5 * Math.abs(base));
+/** The points that are worth a place on the frontier of a score: those with its least or more, or all where none has that. */
+export function useful(points, y) {
+  const { least } = y;
+  if (least == null) return points;
+  const kept = points.filter((point) => (valueOf(point, y) ?? -Infinity) >= least);
   return kept.length ? kept : points;
 }
 
@@ -65,6 +64,27 @@ export function limitsOn(given, axis) {
   const most = numbers("at_most");
   const least = numbers("at_least");
   return { most: most.length ? Math.min(...most) : null, least: least.length ? Math.max(...least) : null };
+}
+
+/**
+ * Whether noise may have made the difference of two points on an axis: their intervals overlap (a value without one is its
+ * own), or the task's own scores are
+ * within two standard errors of their difference. The errors are of differences from the model that came in, and are taken as
+ * independent; one that nobody knows counts as 0.
+ * @param {Document} given
+ */
+export function noisy(given, axis, a, b) {
+  if (!a || !b) return false;
+  const [left, right] = [valueOf(a, axis), valueOf(b, axis)];
+  if (left === null || right === null) return false;
+  if (axis.field === given.scores[0]?.field) return withinNoise(left - right, a, b);
+  const [one, other] = [a.intervals[axis.field], b.intervals[axis.field]];
+  return Boolean(one || other) && alike(one ?? [left, left], other ?? [right, right]);
+}
+
+/** Whether a difference of the task's own scores of two points is less than two standard errors. */
+export function withinNoise(gone, a, b) {
+  return Math.abs(gone) < 2 * Math.hypot(a.error ?? 0, b.error ?? 0);
 }
 
 /**

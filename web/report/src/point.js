@@ -2,7 +2,6 @@
 
 import { commandBox, h, refill } from "./dom.js";
 import {
-  alike,
   brief,
   change,
   comparatives,
@@ -16,7 +15,7 @@ import {
   scoreAmount,
   UNCLEAR,
 } from "./format.js";
-import { exchange, valueOf } from "./pareto.js";
+import { exchange, noisy, valueOf } from "./pareto.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("../document.d.ts").Point} Point */
@@ -99,7 +98,7 @@ function values(state, point) {
   }
   const unit = given.scores[0]?.unit ?? "";
   if (point.test !== null)
-    rows.push([`${cut(given.scores[0]?.name ?? "score", 24)} (test)`, quantity(point.test, unit), ""]);
+    rows.push([`${cut(given.scores[0]?.name ?? "score", 24)} (test)`, quantity(point.test, unit), newest(point)]);
   if (point.minutes !== null && point.costs.seconds === undefined)
     rows.push(["minutes", quantity(point.minutes, "min"), ""]);
   if (point.fidelity !== null && point.fidelity < 1)
@@ -112,6 +111,10 @@ function values(state, point) {
       h("div", {}, h("dt", {}, name), h("dd", {}, value, extra ? h("small", {}, extra) : null)),
     ),
   );
+}
+
+function newest(point) {
+  return point.tests > 1 ? `the newest of ${point.tests}` : "";
 }
 
 function spread(state, point, axis) {
@@ -223,7 +226,7 @@ function table(state, [a, b]) {
     const score = given.scores.includes(axis);
     const both = left !== null && right !== null;
     const apart = both ? difference(right - left, score && !inPoints(axis.unit) ? "score" : axis.unit) : "";
-    const unclear = alike(a.intervals[axis.field], b.intervals[axis.field]);
+    const unclear = both && noisy(given, axis, a, b);
     const factor = unclear ? UNCLEAR : both && !score ? change(left, right, comparatives(axis.field)) : "";
     rows.push([
       rowName(axis),
@@ -278,12 +281,10 @@ function rate(state, [a, b]) {
   if (!state.drawable) return null;
   const { xAxis, yAxis } = state;
   const found = exchange(a, b, xAxis, yAxis);
-  if (found === null)
-    return h(
-      "p",
-      { class: "rate" },
-      `Neither is paid for with the other: on ${cut(xAxis.name, 30)} and ${cut(yAxis.name, 30)}, one is at least as good in both, or not measured.`,
-    );
+  if (found === null) return h("p", { class: "rate" }, withoutRate(a, b, xAxis, yAxis));
+  const unclear = [yAxis, xAxis].find((axis) => noisy(state.given, axis, a, b));
+  if (unclear)
+    return h("p", { class: "rate" }, `No exchange rate: ${UNCLEAR} of ${cut(unclear.name, 30)} between A and B.`);
   const letter = (point) => (point === a ? "A" : "B");
   const lost = scoreAmount(found.lost, yAxis.unit);
   const saved = quantity(found.saved, xAxis.unit);
@@ -297,6 +298,18 @@ function rate(state, [a, b]) {
     h("strong", {}, `${each} for ${what}`),
     ".",
   );
+}
+
+/** Why there is no exchange rate: a measurement is missing, or one point is at least as good in both. */
+function withoutRate(a, b, x, y) {
+  const names = `${cut(x.name, 30)} and ${cut(y.name, 30)}`;
+  const apart = [x, y].map((axis) => [axis, valueOf(a, axis), valueOf(b, axis)]);
+  const missing = apart.find(([, left, right]) => left === null || right === null);
+  if (missing) return `No exchange rate: ${cut(missing[0].name, 30)} was not measured of both.`;
+  const gains = apart.map(([axis, left, right]) => (axis.better === "lower" ? left - right : right - left));
+  if (gains.every((gain) => gain === 0)) return `A and B are the same in ${names}.`;
+  const letter = gains.some((gain) => gain > 0) ? "B" : "A";
+  return gains.includes(0) ? `${letter} is better in one of ${names}, and the same in the other.` : `${letter} is better in both ${names}.`;
 }
 
 /** The commands that pick the files of these points. */

@@ -2,7 +2,7 @@
 
 import { billPart, layersPart } from "./bill.js";
 import { commandBox, fill, h } from "./dom.js";
-import { cut, difference, inPoints, quantity } from "./format.js";
+import { cut } from "./format.js";
 import { sensitivityPart } from "./sensitivity.js";
 import { frontierTable, ledgerTable, trialTable } from "./trials.js";
 
@@ -130,12 +130,6 @@ function begin(part, element, state) {
 function ratesPart(state) {
   const element = h("ul", { class: "rates" });
   const called = (id) => cut(state.byId.get(id)?.label ?? id, 80);
-  const words = (rate) => {
-    const unit = state.given.scores[0]?.unit;
-    const points = rate.got_unit === "score" && inPoints(unit);
-    if (rate.words && !points) return cut(rate.words, 300);
-    return `${difference(rate.given, rate.given_unit)} buy ${points ? difference(rate.got, unit) : quantity(rate.got, rate.got_unit)}`;
-  };
   const draw = () =>
     fill(
       element,
@@ -143,7 +137,7 @@ function ratesPart(state) {
         h(
           "li",
           {},
-          h("strong", {}, words(rate)),
+          rate.clear === false ? cut(rate.words, 300) : h("strong", {}, cut(rate.words, 300)),
           h("span", { class: "pair" }, `, from ${called(rate.from)} to ${called(rate.to)}`),
         ),
       ),

@@ -27,7 +27,7 @@ export class State {
       bare(point);
       point.label = brief(point.label);
     }
-    this.given = withFractions(given);
+    this.given = given;
     this.byId = new Map(allPoints(given).map((point) => [point.id, point]));
     this.names = namesOf(given);
     this.pins = this.pins.filter((id) => this.byId.has(id));
@@ -44,7 +44,7 @@ export class State {
     const points = [...this.byId.values()];
     this.placed = this.drawable ? points.filter((point) => placed(point, this.xAxis, this.yAxis)) : [];
     this.front = this.drawable
-      ? frontierOf(useful(given.points, this.yAxis, given.before), this.xAxis, this.yAxis)
+      ? frontierOf(useful(given.points, this.yAxis), this.xAxis, this.yAxis)
       : [];
     this.onFront = new Set(this.front.map((point) => point.id));
   }
@@ -94,20 +94,6 @@ function bare(point) {
   for (const values of [point.costs, point.scores, point.intervals]) Object.setPrototypeOf(values, null);
 }
 
-/** Scores that lie between 0 and 1 are told as fractions, and their differences in points, as the command line does. */
-function withFractions(given) {
-  const points = allPoints(given);
-  const fraction = (field) =>
-    points.every((point) => {
-      const value = point.scores[field];
-      return value === undefined || (value >= 0 && value <= 1);
-    });
-  const scores = given.scores.map((axis) =>
-    axis.unit === "" && fraction(axis.field) ? { ...axis, unit: "fraction" } : axis,
-  );
-  return { ...given, scores };
-}
-
 /** The model that came in and every point, each once. */
 export function allPoints(given) {
   const points = new Map();
@@ -122,7 +108,7 @@ function namesOf(given) {
   const names = new Map();
   const add = (id, name) => names.set(id, [...(names.get(id) ?? []), name]);
   if (given.before) add(given.before.id, "before");
-  if (given.after) add(given.after.id, "delivered");
+  if (given.after) add(given.after.id, given.working ? "best so far" : "delivered");
   for (const name of ["free", "balanced", "tiny"]) if (given.named[name]) add(given.named[name], name);
   for (const [name, id] of Object.entries(given.named)) if (!["free", "balanced", "tiny"].includes(name)) add(id, name);
   return names;

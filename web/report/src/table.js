@@ -125,6 +125,7 @@ export function sortedTable({
   function show() {
     first = Math.max(0, Math.min(first, Math.floor((matching.length - 1) / page) * page));
     const shown = matching.slice(first, first + page);
+    const nothing = h("tr", {}, h("td", { colspan: String(columns.length), class: "muted" }, "Nothing matches."));
     refill(
       body,
       shown.map((row) =>
@@ -134,6 +135,7 @@ export function sortedTable({
           columns.map((column, at) => cell(column, row, at)),
         ),
       ),
+      shown.length === 0 && rows.length > 0 ? nothing : null,
     );
     const from =
       matching.length === 0
@@ -141,7 +143,7 @@ export function sortedTable({
         : matching.length > page
           ? `${number(first + 1)} to ${number(first + shown.length)} of ${number(matching.length)}`
           : number(matching.length);
-    fill(told, `${from} ${noun}${matching.length < rows.length ? `, filtered from ${number(rows.length)}` : ""}`);
+    fill(told, `${from} ${from === "1" ? noun.replace(/ies$/, "y").replace(/s$/, "") : noun}${matching.length < rows.length ? `, filtered from ${number(rows.length)}` : ""}`);
     pages.hidden = matching.length <= page;
     back.toggleAttribute("disabled", first === 0);
     on.toggleAttribute("disabled", first + page >= matching.length);

@@ -1,8 +1,8 @@
 // Tables of points and of the rows of a ledger.
 
 import { h } from "./dom.js";
-import { brief, cut, inPoints, moment, quantity, scoreAmount } from "./format.js";
-import { exchange, valueOf } from "./pareto.js";
+import { brief, cut, inPoints, moment, quantity, scoreAmount, UNCLEAR } from "./format.js";
+import { exchange, noisy, valueOf } from "./pareto.js";
 import { order } from "./frontier.js";
 import { sortedTable } from "./table.js";
 
@@ -17,21 +17,22 @@ export function frontierTable(state) {
   });
   state.listen((what) => (what === "axes" ? draw() : table.again()));
   function draw() {
-    const along = order(state);
+    const along = order(state).filter((point) => state.onFront.has(point.id));
     const before = new Map(along.map((point, at) => [point.id, along[at - 1]]));
     const [x, y] = [state.xAxis, state.yAxis];
+    const unclear = (point) => state.drawable && [x, y].some((axis) => noisy(state.given, axis, before.get(point.id), point));
     const rate = (point) => {
       const found = before.get(point.id) && state.drawable ? exchange(before.get(point.id), point, x, y) : null;
-      return found ? (found.saved / found.lost) * (inPoints(y.unit) ? 0.01 : 1) : null;
+      return found && !unclear(point) ? (found.saved / found.lost) * (inPoints(y.unit) ? 0.01 : 1) : null;
     };
     const columns = [
       ...base(state),
       {
-        name: inPoints(y?.unit) ? "for a point" : "for 1 of score",
+        name: `${x?.field === "bytes" ? "bytes" : cut(x?.name ?? "", 24)} ${inPoints(y?.unit) ? "per point" : "per 1 of score"}`,
         words: `${x?.name} given or saved against the row before, for each point of ${y?.name}`,
         numeric: true,
         value: rate,
-        text: (point) => (rate(point) === null ? "" : quantity(rate(point), x.unit)),
+        text: (point) => (unclear(point) ? UNCLEAR : rate(point) === null ? "" : quantity(rate(point), x.unit)),
       },
       pinning(state),
     ];
@@ -61,7 +62,7 @@ export function trialTable(state) {
       some("minutes") &&
         !given.resources.some((axis) => ["seconds", "minutes"].includes(axis.field)) &&
         numeric("minutes", "minutes that it took", (point) => point.minutes, "min"),
-      some("fidelity") && numeric("fidelity", "share of the full training", (point) => point.fidelity, ""),
+      some("fidelity") && numeric("share of the training", "of the full one", (point) => point.fidelity, ""),
       some("seed") && {
         name: "seed",
         numeric: true,

@@ -2,7 +2,6 @@
 
 import { limitsOn, valueOf } from "./pareto.js";
 
-const MOST_DRAWN = 5000; // beaten points, above which a browser becomes slow
 const NEAR = 0.1; // share of the best score that a point of the frontier may lose and still be in the picture
 
 /**
@@ -26,9 +25,7 @@ export function viewOf(state) {
     ? /** @type {[[number, number], null]} */ ([paddedLog(x), null])
     : rounded(x, 0.04, Infinity);
   const matters = (point) => state.onFront.has(point.id) || state.names.has(point.id) || state.pins.includes(point.id);
-  const beaten = inside.filter((point) => !matters(point));
-  const step = Math.ceil(beaten.length / MOST_DRAWN);
-  const dim = step > 1 ? beaten.filter((_, at) => at % step === 0) : beaten;
+  const dim = inside.filter((point) => !matters(point));
   const farFront = state.front.filter((point) => !within(valueOf(point, yAxis), yRange)).length;
   return {
     farFront,
@@ -43,8 +40,6 @@ export function viewOf(state) {
     dim,
     shown: [...dim, ...inside.filter(matters)],
     far: state.placed.length - inside.length,
-    thinned: step > 1,
-    kept: dim.length,
   };
 }
 
@@ -91,7 +86,7 @@ function padded({ low, high }, share) {
 
 /** No fraction is more than 1. */
 function most(axis, { high }) {
-  return high <= 1 && ["fraction", "%"].includes(axis.unit) ? 1 : Infinity;
+  return high <= 1 && axis.unit === "%" ? 1 : Infinity;
 }
 
 /**
