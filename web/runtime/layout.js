@@ -5,7 +5,7 @@ import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
 /** Copies elements from where `steps` lead, beginning at `start`, to `y` in order. */
-function copied(x, y, steps, start = 0) {
+export function copied(x, y, steps, start = 0) {
   const [shape, from] = joined(y.shape, steps);
   const n = shape.at(-1);
   const step = from.at(-1);

@@ -5,7 +5,7 @@ import { arrayOf, boundsOf, numbersOf } from "./inputs.js";
 import { OPERATIONS } from "./operations.js";
 import { Plan } from "./plan.js";
 import { prepare } from "./prepare.js";
-import { known, RunError, Scope, Store } from "./values.js";
+import { exact, known, LARGE, RunError, Scope, Store } from "./values.js";
 
 const MOST_PLANS = 16; // shapes that are kept ready; with more, all are made again
 
@@ -117,7 +117,11 @@ class Entry {
 
   named(values, results) {
     return Object.fromEntries(
-      values.map(({ type, shape }, i) => [this.graph.outputs[i].name, { data: LARGE[type] ? LARGE[type].from(results[i], BigInt) : results[i], shape: [...shape], type }]),
+      values.map(({ type, shape }, i) => {
+        const { name } = this.graph.outputs[i];
+        const data = LARGE[type]?.from(exact(type, results[i], `the output ${JSON.stringify(name)}`), BigInt) ?? results[i];
+        return [name, { data, shape: [...shape], type }];
+      }),
     );
   }
 
@@ -151,8 +155,6 @@ class Entry {
     }
   }
 }
-
-const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
 
 /** A file that is decoded. */
 export class Model {

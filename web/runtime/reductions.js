@@ -1,17 +1,27 @@
 // Sums, softmax, normalisation and pools: operators that compute numbers from many.
 
+import { NOTHING } from "./call.js";
+import { each, INTEGERS, whole as integer } from "./elements.js";
+import { copied } from "./layout.js";
 import { geometry } from "./products.js";
-import { axisOf, joined, stepsIn, stepsOf, walk } from "./shapes.js";
+import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
 const sum = (a, b) => a + b;
 
+/** A step that gives no number where an integer of more than 53 bits, which float64 does not have, would come out. */
+const exactly = (of) => (a, b) => {
+  const found = of(a, b);
+  return Number.isSafeInteger(found) ? found : NaN;
+};
+
 /** `of` [start, one more, at the end of `count`] along axes. */
-function reduced(start, more, end = (sum) => sum) {
+function reduced(start, of, last = (sum) => sum) {
   return (call) => {
     const x = call.input(0);
+    const [more, end] = INTEGERS.has(x.type) ? [exactly(of), (all, count) => integer(call, x.type, last(all, count))] : [of, last];
     const given = call.inputs[1] ? call.numbers(1) : call.attribute("axes", null);
-    if (!given?.length && call.attribute("noop_with_empty_axes", 0)) return call.same(x, x.shape);
+    if (!given?.length && call.attribute("noop_with_empty_axes", 0)) return each((one) => end(more(start, one), 1))(call);
     const axes = given?.length ? given.map((axis) => axisOf(axis, x.shape.length)) : x.shape.map((_, i) => i);
     const kept = x.shape.map((size, i) => (axes.includes(i) ? 1 : size));
     const y = call.out(x.type, call.attribute("keepdims", 1) ? kept : kept.filter((_, i) => !axes.includes(i)));
@@ -54,8 +64,9 @@ function argument(sign) {
     const axis = axisOf(call.attribute("axis", 0), x.shape.length);
     const last = call.attribute("select_last_index", 0);
     const shape = x.shape.flatMap((size, i) => (i === axis ? (call.attribute("keepdims", 1) ? [1] : []) : [size]));
-    const y = call.out("int64", shape);
     const [size, inner] = [x.shape[axis], stepsOf(x.shape)[axis]];
+    if (size === 0 && sizeOf(shape)) throw call.fault(`axis ${axis} of [${x.shape}] has no elements: look at the inputs`);
+    const y = call.out("int64", shape);
     return () => {
       const [from, to] = [x.data, y.data];
       for (let i = 0; i < to.length; i++) {
