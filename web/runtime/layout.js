@@ -150,16 +150,16 @@ function slice(call) {
     if (!step) throw call.fault("a step is 0: the file is made wrongly");
     const within = (place, least, most) => Math.max(least, Math.min(most, place < 0 ? place + size : place));
     const [start, end] = step > 0 ? [within(starts[i], 0, size), within(ends[i], 0, size)] : [within(starts[i], 0, size - 1), within(ends[i], -1, size - 1)];
-    shape[axis] = Math.max(0, Math.ceil((end - start) / step));
+    shape[axis] = size && Math.max(0, Math.ceil((end - start) / step));
     first += start * steps[axis];
     steps[axis] *= step;
   });
   return copied(x, call.out(x.type, shape), steps, first);
 }
 
-/** Where an element comes from that lies `at` places from the start of an axis of `size`; -1 for the fill. */
+/** Where an element comes from that lies `at` places from the start of an axis of `size`; far below 0 for the fill. */
 const OUTSIDE = {
-  constant: (at, size) => (at < 0 || at >= size ? -1 : at),
+  constant: (at, size) => (at < 0 || at >= size ? -1e9 : at),
   edge: (at, size) => Math.max(0, Math.min(size - 1, at)),
   reflect: (at, size) => {
     const period = Math.max(1, 2 * (size - 1));
