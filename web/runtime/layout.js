@@ -176,10 +176,13 @@ function pad(call) {
   const [before, after] = [x.shape.map(() => 0), x.shape.map(() => 0)];
   axes.forEach((axis, i) => ([before[axis], after[axis]] = [given[i], given[i + axes.length]]));
   const source = OUTSIDE[call.attribute("mode", "constant")];
+  const cut = before.map((size) => Math.max(0, -size)); // negative pads take elements away before others are repeated
+  const left = x.shape.map((size, i) => size - cut[i] - Math.max(0, -after[i]));
   const y = call.out(x.type, x.shape.map((size, i) => size + before[i] + after[i]));
+  if (source !== OUTSIDE.constant && left.some((size, i) => size < 1 && y.shape[i])) throw call.fault(`pads of [${given}] leave nothing of [${x.shape}]`);
   const fill = call.inputs[2];
   const steps = stepsOf(x.shape);
-  const places = y.shape.map((size, axis) => Int32Array.from({ length: size }, (_, i) => source(i - before[axis], x.shape[axis])));
+  const places = y.shape.map((size, axis) => Int32Array.from({ length: size }, (_, i) => cut[axis] + source(i - Math.max(0, before[axis]), left[axis])));
   const last = places.pop() ?? Int32Array.of(0);
   const outer = y.shape.slice(0, -1);
   const value = () => (fill ? fill.data[0] : call.attribute("value", 0));
