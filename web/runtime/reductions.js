@@ -82,6 +82,9 @@ function argument(sign) {
   };
 }
 
+/** Above 0 where u is the larger, and NaN is larger than all numbers. */
+const order = (u, v) => (u > v ? 1 : u < v ? -1 : Number(u !== u) - Number(v !== v));
+
 function topK(call) {
   const x = call.input(0);
   const axis = axisOf(call.attribute("axis", -1), x.shape.length);
@@ -97,11 +100,11 @@ function topK(call) {
     for (let o = 0; o < x.size / size; o++) {
       const [block, rest] = [Math.floor(o / inner), o % inner];
       const value = (i) => from[(block * size + i) * inner + rest];
-      const order = Array.from({ length: size }, (_, i) => i).sort((a, b) => sign * (value(b) - value(a)) || a - b);
+      const sorted = Array.from({ length: size }, (_, i) => i).sort((a, b) => sign * order(value(b), value(a)) || a - b);
       for (let i = 0; i < k; i++) {
         const at = (block * k + i) * inner + rest;
-        y.data[at] = value(order[i]);
-        places.data[at] = order[i];
+        y.data[at] = value(sorted[i]);
+        places.data[at] = sorted[i];
       }
     }
   };
