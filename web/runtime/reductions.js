@@ -155,24 +155,30 @@ function normalise(from, to, start, size, epsilon, centred, scale, shift) {
 
 function layerNormalisation(centred) {
   return (call) => {
-    const [x, scale, bias] = [call.input(0), call.input(1), call.inputs[2]];
+    const x = call.input(0);
     const axis = axisOf(call.attribute("axis", -1), x.shape.length);
     const size = sizeOf(x.shape.slice(axis));
-    if (scale.size !== size && scale.size !== 1) throw call.fault(`a scale of [${scale.shape}] does not fit axes from ${axis} of [${x.shape}]`);
+    const row = x.shape.slice(axis);
+    const whole = (one) => {
+      if (!one || one.size === size) return [one, NOTHING];
+      if (`${broadcast(one.shape, row)}` !== `${row}`) throw call.fault(`[${one.shape}] does not fit axes from ${axis} of [${x.shape}]`);
+      const made = call.scratch(one.type, row);
+      return [made, copied(one, made, stepsIn(one.shape, row))];
+    };
+    const [[scale, first], [bias, second]] = [whole(call.input(1)), whole(call.inputs[2])];
     if (call.node.outputs.slice(1).some((id) => id !== null)) throw call.fault("this runtime has its first output only");
     const y = call.out(x.type, x.shape);
     const epsilon = call.attribute("epsilon", 1e-5);
     call.work(x.size, 10);
     const { kernels } = call;
-    if (centred && x.type === "float32" && scale.size === size && (!bias || bias.size === size)) {
+    if (centred && x.type === "float32") {
       const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", [scale], size, () => new Float32Array(size))];
-      return () => kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon);
+      return () => (first(), second(), kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon));
     }
     return () => {
+      first(), second();
       const [from, to, s, b] = [x.data, y.data, scale.data, bias?.data];
-      const one = scale.size === 1 ? () => s[0] : (i) => s[i];
-      const other = b ? (bias.size === 1 ? () => b[0] : (i) => b[i]) : () => 0;
-      for (let at = 0; at < x.size; at += size) normalise(from, to, at, size, epsilon, centred, one, other);
+      for (let at = 0; at < x.size; at += size) normalise(from, to, at, size, epsilon, centred, (i) => s[i], b ? (i) => b[i] : () => 0);
     };
   };
 }
