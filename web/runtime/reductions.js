@@ -255,16 +255,13 @@ function pool(start, more, end) {
             let [sum, count] = [start, 0];
             for (let t = 0; t < tall; t++) {
               const i = r * down + t * dilatedDown - top;
-              if (i < 0 || i >= height) {
-                if (i < height + bottom) count += withPads ? wide : 0;
-                continue;
-              }
+              if (i >= height + bottom) break; // ceil_mode leads beyond the padding, where nothing counts
               for (let k = 0; k < wide; k++) {
                 const j = c * across + k * dilatedAcross - left;
-                if (j >= 0 && j < width) {
-                  sum = more(sum, from[(p * height + i) * width + j]);
-                  count++;
-                } else if (withPads && j < width + right) count++;
+                if (j >= width + right) break;
+                const inside = i >= 0 && i < height && j >= 0 && j < width;
+                if (inside) sum = more(sum, from[(p * height + i) * width + j]);
+                if (inside || withPads) count++;
               }
             }
             to[at++] = end(sum, count);
