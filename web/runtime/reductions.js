@@ -9,10 +9,10 @@ import { sizeOf } from "./values.js";
 
 const sum = (a, b) => a + b;
 
-/** A step that gives no number where an integer of more than 53 bits, which float64 does not have, would come out. */
+/** A step that gives Infinity, which stays, where an integer of more than 53 bits would come out, which float64 does not have. */
 const exactly = (of) => (a, b) => {
   const found = of(a, b);
-  return Number.isSafeInteger(found) ? found : NaN;
+  return Number.isSafeInteger(found) ? found : Infinity;
 };
 
 /** `of` [start, one more, at the end of `count`] along axes. */
