@@ -160,7 +160,8 @@ class Report:
             ),
             *self._verdict(),
             f"the file: {outcome.file} ({duration(self.seconds)} in all)",
-            f"`{command_line()} report {shlex.quote(str(outcome.file))}` shows all of this as a page",
+            f"`{command_line()} report {shlex.quote(str(outcome.file))}` shows all of this as a "
+            "page",
         ]
         return "\n".join(lines)
 

@@ -15,6 +15,7 @@ const ARRAYS = {
   float64: Float64Array,
   int64: BigInt64Array,
   int32: Int32Array,
+  uint32: Uint32Array,
   uint8: Uint8Array,
   int8: Int8Array,
   bool: Uint8Array,

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from operator_cases import One, cases
+from operator_corners import corners, refused
 from runs import NODE, ROOT, Case, needs_node, run
 
 from shoestring.artifact.format.file import pack
@@ -59,7 +60,7 @@ def wanted(one: One) -> dict[str, np.ndarray]:
 def answers(tmp_path_factory) -> Iterator[list[tuple[One, str, dict, dict]]]:
     """(case, kernels, the answer of JavaScript, that of ONNX Runtime) of all cases."""
     folder: Path = tmp_path_factory.mktemp("operators")
-    every = cases()
+    every = [*cases(), *corners()]
     for k, one in enumerate(every):
         (folder / f"{k}.shoe").write_bytes(pack(one.content()))
     runs = [
@@ -106,3 +107,21 @@ def test_answers_are_those_of_onnx_runtime(answers):
 def test_both_kinds_of_kernels_were_run(answers):
     assert {backend for _, backend, _, _ in answers} == {"webassembly", "javascript"}
     assert len(answers) > 500
+
+
+@pytest.mark.parametrize("backend", ["webassembly", "javascript"])
+def test_what_has_no_answer_is_told(tmp_path: Path, backend: str):
+    """Integers of more bits than the runtime computes with, and what no element is there for."""
+    every = list(refused())
+    runs = []
+    for k, (one, _) in enumerate(every):
+        path = tmp_path / f"{k}.shoe"
+        path.write_bytes(pack(one.content()))
+        runs.append(Case(file=path, inputs=one.inputs, backend=backend))
+    (tmp_path / "out").mkdir()
+    wrong = []
+    for (one, said), answer in zip(every, run(runs, tmp_path / "out"), strict=True):
+        told = answer.get("error", "") if answer.get("kind", "RunError") == "RunError" else answer
+        if said not in told or bool(said) != bool(told):
+            wrong.append((one.operator, one.constants, one.inputs, said, told))
+    assert not wrong, "\n".join(map(str, wrong))

@@ -1,7 +1,7 @@
 // What an operator is given while a graph is made ready: its inputs, its attributes, and places for what it computes.
 
 import { isOf } from "./types.js";
-import { ARRAYS, known, RunError, sizeOf, Value } from "./values.js";
+import { ARRAYS, exact, known, LARGE, RunError, sizeOf, Value } from "./values.js";
 
 /** Thrown where shapes depend on numbers that only a run knows. */
 export const NEEDS_NUMBERS = Symbol("needs numbers");
@@ -10,6 +10,9 @@ export const NEEDS_NUMBERS = Symbol("needs numbers");
 export const NOTHING = () => {};
 
 export const MOST_AXES = 64; // of a value
+
+/** Operators that compute integers. Others only move them or compare, so that they may be given any: a slice may end at 2^63 - 1. */
+const COMPUTING = /^(Add|Sub|Mul|Div|Mod|Pow|Neg|Abs|Cast|Reduce|CumSum|Range|MatMul)/;
 
 /** The nearest float16, halves to even. */
 export function half(x) {
@@ -125,9 +128,21 @@ export class Call {
     this.plan.spend(operations * price);
   }
 
-  /** Rounds what is kept as float32 to float16, which it is. */
+  /** The integers of 64 bits that the node computes, and those of which it does. */
+  get large() {
+    const computed = COMPUTING.test(this.node.operator) && this.outputs[0].place !== this.inputs[0].place;
+    return computed ? [...this.inputs, ...this.outputs].filter((value) => value && LARGE[value.type]) : [];
+  }
+
+  /** Whether a run has something to finish. */
+  get finishes() {
+    return this.large.length > 0 || this.outputs.some((value) => value.type === "float16");
+  }
+
+  /** Rounds what is kept as float32 to float16, which it is, and checks integers of 64 bits, which are kept as float64. */
   finish() {
     for (const { type, data } of this.outputs) if (type === "float16") for (let i = 0; i < data.length; i++) data[i] = half(data[i]);
+    for (const { type, data } of this.large) exact(type, data, this.node.operator);
   }
 
   /**

@@ -3,9 +3,9 @@
 import { broadcast, joined, stepsIn, walk } from "./shapes.js";
 import { half } from "./call.js";
 import { erf, nearest, sigmoid } from "./functions.js";
+import { LARGE } from "./values.js";
 
-const INTEGERS = new Set(["int64", "uint64", "int32", "uint32", "int16", "uint16", "int8", "uint8"]);
-const LARGE = new Set(["int64", "uint64"]);
+export const INTEGERS = new Set(["int64", "uint64", "int32", "uint32", "int16", "uint16", "int8", "uint8"]);
 const KERNELS = { Add: "add", Sub: "sub", Mul: "mul", Div: "div" };
 
 /** y = of(a, b), over shapes that are broadcast. */
@@ -44,18 +44,30 @@ function same(call) {
   return [a, b];
 }
 
-/** Arithmetic: integers stay integers, and those of 64 bits below 2^53. */
+/** The product of two numbers of a type: integers of up to 32 bits overflow as they do in ONNX Runtime. */
+export const times = (type) => (INTEGERS.has(type) && !LARGE[type] ? Math.imul : (a, b) => a * b);
+
+/**
+ * A number without what follows its point, as an integer of a type. One beyond 32 bits is told, because what becomes of it is
+ * the processor's choice; `finish` of the call tells those of 64 bits.
+ */
+export function whole(call, type, number) {
+  const found = Math.trunc(number);
+  if (LARGE[type] || (found >= -(2 ** 31) && found < (type === "uint32" ? 2 ** 32 : 2 ** 31))) return found;
+  throw call.fault(`${number} is no ${type}: look at the inputs`);
+}
+
+/** Arithmetic: integers stay integers. */
 function arithmetic(of, ofIntegers = of) {
   return (call) => {
     const [a, b] = same(call);
-    if (!INTEGERS.has(a.type)) return pairs(call, a, b, a.type, of);
-    if (!LARGE.has(a.type)) return pairs(call, a, b, a.type, (p, q) => ofIntegers(p, q, call));
-    return pairs(call, a, b, a.type, (p, q) => {
-      const found = ofIntegers(p, q, call);
-      if (Math.abs(found) > Number.MAX_SAFE_INTEGER) throw call.fault(`${found} has more than 53 bits, and this runtime computes with no more`);
-      return found;
-    });
+    return pairs(call, a, b, a.type, INTEGERS.has(a.type) ? (p, q) => ofIntegers(p, q, call) : of);
   };
+}
+
+function power(call) {
+  const [a, b] = [call.input(0), call.input(1)];
+  return pairs(call, a, b, a.type, INTEGERS.has(a.type) ? (p, q) => whole(call, a.type, p ** q) : (p, q) => p ** q);
 }
 
 function quotient(p, q, call) {
@@ -171,12 +183,12 @@ export function converted(call, type) {
   const x = call.input(0);
   if (x.type === type) return call.same(x, x.shape);
   const y = call.out(type, x.shape);
-  const whole = INTEGERS.has(type) && !INTEGERS.has(x.type);
+  const cut = INTEGERS.has(type) && !INTEGERS.has(x.type);
   return () => {
     const [from, to] = [x.data, y.data];
     if (type === "bool") for (let i = 0; i < to.length; i++) to[i] = from[i] !== 0 ? 1 : 0;
     else if (type === "float16") for (let i = 0; i < to.length; i++) to[i] = half(from[i]);
-    else if (whole) for (let i = 0; i < to.length; i++) to[i] = Math.trunc(from[i]);
+    else if (cut) for (let i = 0; i < to.length; i++) to[i] = whole(call, type, from[i]);
     else to.set(from);
   };
 }
@@ -189,10 +201,10 @@ const dropout = (call) => {
 export const ELEMENTS = {
   Add: arithmetic((a, b) => a + b),
   Sub: arithmetic((a, b) => a - b),
-  Mul: arithmetic((a, b) => a * b, (a, b) => a * b),
+  Mul: (call) => arithmetic(times(call.input(0).type))(call),
   Div: arithmetic((a, b) => a / b, quotient),
   Mod: (call) => (call.attribute("fmod", 0) ? arithmetic((a, b) => a % b) : arithmetic(remainder))(call),
-  Pow: (call) => pairs(call, call.input(0), call.input(1), call.input(0).type, (a, b) => a ** b),
+  Pow: power,
   PRelu: (call) => pairs(call, ...same(call), call.input(0).type, (x, slope) => (x < 0 ? x * slope : x)),
   Max: folded((a, b) => Math.max(a, b)),
   Min: folded((a, b) => Math.min(a, b)),

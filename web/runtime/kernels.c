@@ -299,13 +299,13 @@ BINARY(sub, wasm_f32x4_sub, -)
 BINARY(mul, wasm_f32x4_mul, *)
 BINARY(div, wasm_f32x4_div, /)
 
-// To the nearest number of a grid, as quantising and back does: least and most are multiples of the scale.
+// To the nearest number of a grid, as quantising and back does: least and most are integers, and NaN becomes the least.
 KERNEL(grid)(In x, Out y, int n, float scale, float zero, float least, float most) {
   const V by = wasm_f32x4_splat(scale), zero4 = wasm_f32x4_splat(zero);
   const V low4 = wasm_f32x4_splat(least), high4 = wasm_f32x4_splat(most);
   for (int i = 0; i < n; i += 4) {
     const V v = wasm_f32x4_add(wasm_f32x4_nearest(wasm_f32x4_div(LOAD(x + i), by)), zero4);
-    put(y + i, wasm_f32x4_mul(wasm_f32x4_sub(CLAMP(v), zero4), by), n - i);
+    put(y + i, wasm_f32x4_mul(wasm_f32x4_sub(wasm_f32x4_pmin(wasm_f32x4_pmax(low4, v), high4), zero4), by), n - i);
   }
 }
 

@@ -214,7 +214,7 @@ export class PlainKernels {
     const f = floats(this);
     for (let i = 0, from = x >> 2, to = y >> 2; i < n; i++) {
       const v = nearest(Math.fround(f[from + i] / scale)) + zero;
-      f[to + i] = ((v < least ? least : v > most ? most : v) - zero) * scale;
+      f[to + i] = ((v > most ? most : v > least ? v : least) - zero) * scale;
     }
   }
 

@@ -7,7 +7,7 @@ import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
 /** Copies elements from where `steps` lead, beginning at `start`, to `y` in order. */
-function copied(x, y, steps, start = 0) {
+export function copied(x, y, steps, start = 0) {
   const [shape, from] = joined(y.shape, steps);
   const n = shape.at(-1);
   const step = from.at(-1);
@@ -155,16 +155,16 @@ function slice(call) {
     if (!step) throw call.fault("a step is 0: the file is made wrongly");
     const within = (place, least, most) => Math.max(least, Math.min(most, place < 0 ? place + size : place));
     const [start, end] = step > 0 ? [within(starts[i], 0, size), within(ends[i], 0, size)] : [within(starts[i], 0, size - 1), within(ends[i], -1, size - 1)];
-    shape[axis] = Math.max(0, Math.ceil((end - start) / step));
+    shape[axis] = size && Math.max(0, Math.ceil((end - start) / step));
     first += start * steps[axis];
     steps[axis] *= step;
   });
   return copied(x, call.out(x.type, shape), steps, first);
 }
 
-/** Where an element comes from that lies `at` places from the start of an axis of `size`; -1 for the fill. */
+/** Where an element comes from that lies `at` places from the start of an axis of `size`; far below 0 for the fill. */
 const OUTSIDE = {
-  constant: (at, size) => (at < 0 || at >= size ? -1 : at),
+  constant: (at, size) => (at < 0 || at >= size ? -1e9 : at),
   edge: (at, size) => Math.max(0, Math.min(size - 1, at)),
   reflect: (at, size) => {
     const period = Math.max(1, 2 * (size - 1));
@@ -182,11 +182,14 @@ function pad(call) {
   axes.forEach((axis, i) => ([before[axis], after[axis]] = [given[i], given[i + axes.length]]));
   if (given.length !== 2 * axes.length) throw call.fault(`${given.length} pads do not fit ${axes.length} axes: the file is made wrongly`);
   const source = OUTSIDE[call.attribute("mode", "constant")];
+  const cut = before.map((size) => Math.max(0, -size)); // negative pads take elements away before others are repeated
+  const left = x.shape.map((size, i) => size - cut[i] - Math.max(0, -after[i]));
   const y = call.out(x.type, x.shape.map((size, i) => size + before[i] + after[i]));
+  if (source !== OUTSIDE.constant && left.some((size, i) => size < 1 && y.shape[i])) throw call.fault(`pads of [${given}] leave nothing of [${x.shape}]`);
   const fill = call.inputs[2];
   const steps = stepsOf(x.shape);
   call.work(y.shape.reduce((sum, size) => sum + size, 0));
-  const places = y.shape.map((size, axis) => Int32Array.from({ length: size }, (_, i) => source(i - before[axis], x.shape[axis])));
+  const places = y.shape.map((size, axis) => Int32Array.from({ length: size }, (_, i) => cut[axis] + source(i - Math.max(0, before[axis]), left[axis])));
   const last = places.pop() ?? Int32Array.of(0);
   const outer = y.shape.slice(0, -1);
   const value = () => (fill ? fill.data[0] : call.attribute("value", 0));

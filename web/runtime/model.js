@@ -6,7 +6,7 @@ import { ShoeError } from "../reader.js";
 import { OPERATIONS } from "./operations.js";
 import { Plan } from "./plan.js";
 import { prepare } from "./prepare.js";
-import { known, LARGE, RunError, Scope, Store } from "./values.js";
+import { exact, known, LARGE, RunError, Scope, Store } from "./values.js";
 
 const MOST_PLANS = 16; // shapes that are kept ready; with more, all are made again
 
@@ -128,7 +128,11 @@ class Entry {
 
   named(values, results) {
     return Object.fromEntries(
-      values.map(({ type, shape }, i) => [this.graph.outputs[i].name, { data: LARGE[type] ? LARGE[type].from(results[i], BigInt) : results[i], shape: [...shape], type }]),
+      values.map(({ type, shape }, i) => {
+        const { name } = this.graph.outputs[i];
+        const data = LARGE[type]?.from(exact(type, results[i], `the output ${JSON.stringify(name)}`), BigInt) ?? results[i];
+        return [name, { data, shape: [...shape], type }];
+      }),
     );
   }
 

@@ -63,9 +63,8 @@ export class Plan {
         run();
         call.finish();
       } else if (run !== NOTHING) {
-        const half = call.outputs.some((value) => value.type === "float16");
         this.operators.push(node);
-        this.steps.push(half ? () => (run(), call.finish()) : run);
+        this.steps.push(call.finishes ? () => (run(), call.finish()) : run);
       }
     } catch (error) {
       for (const { place } of [...call.outputs, ...call.scratches]) if (place.store && !places.has(place)) places.add(place);

@@ -1,7 +1,8 @@
 // Convolutions and matrix products.
 
+import { times } from "./elements.js";
 import { broadcast, stepsIn, walk } from "./shapes.js";
-import { sizeOf } from "./values.js";
+import { LARGE, sizeOf } from "./values.js";
 
 const up4 = (n) => Math.ceil(n / 4) * 4;
 
@@ -280,13 +281,15 @@ export function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
   const { m, inner, n } = found;
   const { low, high } = call.node;
   call.work(y.size * inner, 4);
+  const product = times(a.type);
+  const exact = LARGE[a.type] ? (one) => (Number.isSafeInteger(one) ? one : Infinity) : (one) => one;
   return () => {
     const [p, q, to] = [a.data, b.data, y.data];
     batches(found, (i, from, other) => {
       for (let r = 0; r < m; r++) {
         for (let c = 0; c < n; c++) {
           let sum = 0;
-          for (let k = 0; k < inner; k++) sum += (p[from + r * inner + k] - zeroA(r)) * (q[other + k * n + c] - zeroB(c));
+          for (let k = 0; k < inner; k++) sum = exact(sum + exact(product(p[from + r * inner + k] - zeroA(r), q[other + k * n + c] - zeroB(c))));
           to[(i * m + r) * n + c] = sum < low ? low : sum > high ? high : sum;
         }
       }

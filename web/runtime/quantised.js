@@ -31,7 +31,7 @@ function quantise(call) {
       const [by, around] = [scales[slice], zeros ? zeros[slice] : 0];
       for (const end = Math.min(i + inner, to.length); i < end; i++) {
         const found = nearest(Math.fround(from[i] / by)) + around;
-        to[i] = found < least ? least : found > most ? most : found;
+        to[i] = found > most ? most : found > least ? found : least; // NaN is the least, as in ONNX Runtime
       }
     }
   };

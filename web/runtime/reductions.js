@@ -1,17 +1,27 @@
 // Sums, softmax, normalisation and pools: operators that compute numbers from many.
 
+import { NOTHING } from "./call.js";
+import { each, INTEGERS, whole as integer } from "./elements.js";
+import { copied } from "./layout.js";
 import { geometry } from "./products.js";
-import { axisOf, joined, stepsIn, stepsOf, walk } from "./shapes.js";
+import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
 import { sizeOf } from "./values.js";
 
 const sum = (a, b) => a + b;
 
+/** A step that gives Infinity, which stays, where an integer of more than 53 bits would come out, which float64 does not have. */
+const exactly = (of) => (a, b) => {
+  const found = of(a, b);
+  return Number.isSafeInteger(found) ? found : Infinity;
+};
+
 /** `of` [start, one more, at the end of `count`] along axes. */
-function reduced(start, more, end = (sum) => sum) {
+function reduced(start, of, last = (sum) => sum) {
   return (call) => {
     const x = call.input(0);
+    const [more, end] = INTEGERS.has(x.type) ? [exactly(of), (all, count) => integer(call, x.type, last(all, count))] : [of, last];
     const given = call.inputs[1] ? call.numbers(1) : call.attribute("axes", null);
-    if (!given?.length && call.attribute("noop_with_empty_axes", 0)) return call.same(x, x.shape);
+    if (!given?.length && call.attribute("noop_with_empty_axes", 0)) return each((one) => end(more(start, one), 1))(call);
     const axes = given?.length ? given.map((axis) => axisOf(axis, x.shape.length)) : x.shape.map((_, i) => i);
     const kept = x.shape.map((size, i) => (axes.includes(i) ? 1 : size));
     const y = call.out(x.type, call.attribute("keepdims", 1) ? kept : kept.filter((_, i) => !axes.includes(i)));
@@ -54,8 +64,9 @@ function argument(sign) {
     const axis = axisOf(call.attribute("axis", 0), x.shape.length);
     const last = call.attribute("select_last_index", 0);
     const shape = x.shape.flatMap((size, i) => (i === axis ? (call.attribute("keepdims", 1) ? [1] : []) : [size]));
-    const y = call.out("int64", shape);
     const [size, inner] = [x.shape[axis], stepsOf(x.shape)[axis]];
+    if (size === 0 && sizeOf(shape)) throw call.fault(`axis ${axis} of [${x.shape}] has no elements: look at the inputs`);
+    const y = call.out("int64", shape);
     return () => {
       const [from, to] = [x.data, y.data];
       for (let i = 0; i < to.length; i++) {
@@ -70,6 +81,9 @@ function argument(sign) {
     };
   };
 }
+
+/** Above 0 where u is the larger, and NaN is larger than all numbers. */
+const order = (u, v) => (u > v ? 1 : u < v ? -1 : Number(u !== u) - Number(v !== v));
 
 function topK(call) {
   const x = call.input(0);
@@ -86,11 +100,11 @@ function topK(call) {
     for (let o = 0; o < x.size / size; o++) {
       const [block, rest] = [Math.floor(o / inner), o % inner];
       const value = (i) => from[(block * size + i) * inner + rest];
-      const order = Array.from({ length: size }, (_, i) => i).sort((a, b) => sign * (value(b) - value(a)) || a - b);
+      const sorted = Array.from({ length: size }, (_, i) => i).sort((a, b) => sign * order(value(b), value(a)) || a - b);
       for (let i = 0; i < k; i++) {
         const at = (block * k + i) * inner + rest;
-        y.data[at] = value(order[i]);
-        places.data[at] = order[i];
+        y.data[at] = value(sorted[i]);
+        places.data[at] = sorted[i];
       }
     }
   };
@@ -141,25 +155,30 @@ function normalise(from, to, start, size, epsilon, centred, scale, shift) {
 
 function layerNormalisation(centred) {
   return (call) => {
-    const [x, scale, bias] = [call.input(0), call.input(1), call.inputs[2]];
+    const x = call.input(0);
     const axis = axisOf(call.attribute("axis", -1), x.shape.length);
     const size = sizeOf(x.shape.slice(axis));
-    if (scale.size !== size && scale.size !== 1) throw call.fault(`a scale of [${scale.shape}] does not fit axes from ${axis} of [${x.shape}]`);
-    call.sized(2, size, 1);
+    const row = x.shape.slice(axis);
+    const whole = (one) => {
+      if (!one || one.size === size) return [one, NOTHING];
+      if (`${broadcast(one.shape, row)}` !== `${row}`) throw call.fault(`[${one.shape}] does not fit axes from ${axis} of [${x.shape}]`);
+      const made = call.scratch(one.type, row);
+      return [made, copied(one, made, stepsIn(one.shape, row))];
+    };
+    const [[scale, first], [bias, second]] = [whole(call.input(1)), whole(call.inputs[2])];
     if (call.node.outputs.slice(1).some((id) => id !== null)) throw call.fault("this runtime has its first output only");
     const y = call.out(x.type, x.shape);
     const epsilon = call.attribute("epsilon", 1e-5);
     call.work(x.size, 10);
     const { kernels } = call;
-    if (centred && x.type === "float32" && scale.size === size && (!bias || bias.size === size)) {
+    if (centred && x.type === "float32") {
       const [from, atScale, atBias] = [x.at, scale.at, bias ? bias.at : call.packed("bias", [scale], size, () => new Float32Array(size))];
-      return () => kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon);
+      return () => (first(), second(), kernels.normalise(from, atScale, atBias, y.at, x.size / size, size, epsilon));
     }
     return () => {
+      first(), second();
       const [from, to, s, b] = [x.data, y.data, scale.data, bias?.data];
-      const one = scale.size === 1 ? () => s[0] : (i) => s[i];
-      const other = b ? (bias.size === 1 ? () => b[0] : (i) => b[i]) : () => 0;
-      for (let at = 0; at < x.size; at += size) normalise(from, to, at, size, epsilon, centred, one, other);
+      for (let at = 0; at < x.size; at += size) normalise(from, to, at, size, epsilon, centred, (i) => s[i], b ? (i) => b[i] : () => 0);
     };
   };
 }
@@ -239,16 +258,13 @@ function pool(start, more, end) {
             let [sum, count] = [start, 0];
             for (let t = 0; t < tall; t++) {
               const i = r * down + t * dilatedDown - top;
-              if (i < 0 || i >= height) {
-                if (i < height + bottom) count += withPads ? wide : 0;
-                continue;
-              }
+              if (i >= height + bottom) break; // ceil_mode leads beyond the padding, where nothing counts
               for (let k = 0; k < wide; k++) {
                 const j = c * across + k * dilatedAcross - left;
-                if (j >= 0 && j < width) {
-                  sum = more(sum, from[(p * height + i) * width + j]);
-                  count++;
-                } else if (withPads && j < width + right) count++;
+                if (j >= width + right) break;
+                const inside = i >= 0 && i < height && j >= 0 && j < width;
+                if (inside) sum = more(sum, from[(p * height + i) * width + j]);
+                if (inside || withPads) count++;
               }
             }
             to[at++] = end(sum, count);

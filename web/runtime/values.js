@@ -26,8 +26,17 @@ export const ARRAYS = {
   bool: Uint8Array,
 };
 
-/** The array in which integers of 64 bits leave. */
+/** The arrays in which a caller is given integers of 64 bits. */
 export const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
+
+/** The integers of 64 bits, of which one that this runtime does not have is told. */
+export function exact(type, data, where) {
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isSafeInteger(data[i]) && (data[i] >= 0 || type === "int64")) continue;
+    throw new RunError(`${where}: ${data[i]} is no ${type} of up to 53 bits: look at the inputs, or run it with ONNX Runtime, after shoestring export`);
+  }
+  return data;
+}
 
 /** @param {number[]} shape */
 export const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
