@@ -47,6 +47,9 @@ function same(call) {
 /** The product of two numbers of a type: integers of up to 32 bits overflow as they do in ONNX Runtime. */
 export const times = (type) => (INTEGERS.has(type) && !LARGE[type] ? Math.imul : (a, b) => a * b);
 
+/** An integer that float64 has; Infinity, which stays, for one of more than 53 bits. */
+export const safe = (one) => (Number.isSafeInteger(one) ? one : Infinity);
+
 /**
  * A number without what follows its point, as an integer of a type. One beyond 32 bits is told, because what becomes of it is
  * the processor's choice; `finish` of the call tells those of 64 bits.
@@ -66,8 +69,8 @@ function arithmetic(of, ofIntegers = of) {
 }
 
 function power(call) {
-  const [a, b] = [call.input(0), call.input(1)];
-  return pairs(call, a, b, a.type, INTEGERS.has(a.type) ? (p, q) => whole(call, a.type, p ** q) : (p, q) => p ** q);
+  const { type } = call.input(0);
+  return pairs(call, call.input(0), call.input(1), type, INTEGERS.has(type) ? (a, b) => whole(call, type, a ** b) : (a, b) => a ** b);
 }
 
 function quotient(p, q, call) {

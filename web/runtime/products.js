@@ -1,6 +1,6 @@
 // Convolutions and matrix products.
 
-import { times } from "./elements.js";
+import { safe, times } from "./elements.js";
 import { broadcast, stepsIn, walk } from "./shapes.js";
 import { LARGE, sizeOf } from "./values.js";
 
@@ -282,7 +282,7 @@ export function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
   const { low, high } = call.node;
   call.work(y.size * inner, 4);
   const product = times(a.type);
-  const exact = LARGE[a.type] ? (one) => (Number.isSafeInteger(one) ? one : Infinity) : (one) => one;
+  const exact = LARGE[a.type] ? safe : (one) => one;
   return () => {
     const [p, q, to] = [a.data, b.data, y.data];
     batches(found, (i, from, other) => {

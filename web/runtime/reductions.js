@@ -1,7 +1,7 @@
 // Sums, softmax, normalisation and pools: operators that compute numbers from many.
 
 import { NOTHING } from "./call.js";
-import { each, INTEGERS, whole as integer } from "./elements.js";
+import { each, INTEGERS, safe, whole as integer } from "./elements.js";
 import { copied } from "./layout.js";
 import { geometry } from "./products.js";
 import { axisOf, broadcast, joined, stepsIn, stepsOf, walk } from "./shapes.js";
@@ -9,17 +9,11 @@ import { sizeOf } from "./values.js";
 
 const sum = (a, b) => a + b;
 
-/** A step that gives Infinity, which stays, where an integer of more than 53 bits would come out, which float64 does not have. */
-const exactly = (of) => (a, b) => {
-  const found = of(a, b);
-  return Number.isSafeInteger(found) ? found : Infinity;
-};
-
 /** `of` [start, one more, at the end of `count`] along axes. */
 function reduced(start, of, last = (sum) => sum) {
   return (call) => {
     const x = call.input(0);
-    const [more, end] = INTEGERS.has(x.type) ? [exactly(of), (all, count) => integer(call, x.type, last(all, count))] : [of, last];
+    const [more, end] = INTEGERS.has(x.type) ? [(a, b) => safe(of(a, b)), (all, count) => integer(call, x.type, last(all, count))] : [of, last];
     const given = call.inputs[1] ? call.numbers(1) : call.attribute("axes", null);
     if (!given?.length && call.attribute("noop_with_empty_axes", 0)) return each((one) => end(more(start, one), 1))(call);
     const axes = given?.length ? given.map((axis) => axisOf(axis, x.shape.length)) : x.shape.map((_, i) => i);
@@ -83,7 +77,7 @@ function argument(sign) {
 }
 
 /** Above 0 where u is the larger, and NaN is larger than all numbers. */
-const order = (u, v) => (u > v ? 1 : u < v ? -1 : Number(u !== u) - Number(v !== v));
+const order = (u, v) => (u > v ? 1 : u < v ? -1 : +(u !== u) - +(v !== v));
 
 function topK(call) {
   const x = call.input(0);
@@ -157,8 +151,8 @@ function layerNormalisation(centred) {
   return (call) => {
     const x = call.input(0);
     const axis = axisOf(call.attribute("axis", -1), x.shape.length);
-    const size = sizeOf(x.shape.slice(axis));
     const row = x.shape.slice(axis);
+    const size = sizeOf(row);
     const whole = (one) => {
       if (!one || one.size === size) return [one, NOTHING];
       if (`${broadcast(one.shape, row)}` !== `${row}`) throw call.fault(`[${one.shape}] does not fit axes from ${axis} of [${x.shape}]`);
