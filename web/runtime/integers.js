@@ -1,4 +1,5 @@
-// Convolutions and products of integers: float32 has all integers up to 2^24, so the kernels of floats compute them.
+// Convolutions and products of integers: float32 has all integers up to 2^24, so the kernels of
+// floats compute them.
 
 import { nearest } from "./functions.js";
 import { convolution, matrices, outputOf, slowly } from "./products.js";
@@ -7,7 +8,10 @@ import { sizeOf } from "./values.js";
 
 const EXACT = 2 ** 24; // float32 has all integers up to it
 
-/** Integers minus their zero point, as float32 in a scratch: [value, run]. `axis`: of a zero point for each slice. */
+/**
+ * Integers minus their zero point, as float32 in a scratch: [value, run]. `axis`: of a zero point
+ * for each slice.
+ */
 function floated(call, value, zero, axis) {
   const made = call.scratch("float32", value.shape);
   const inner = zero && zero.size > 1 ? stepsOf(value.shape)[axis] : value.size || 1;
@@ -15,7 +19,8 @@ function floated(call, value, zero, axis) {
     made,
     () => {
       const [from, to, zeros] = [value.data, made.data, zero ? zero.data : [0]];
-      for (let i = 0; i < to.length; i++) to[i] = from[i] - zeros[Math.floor(i / inner) % zeros.length];
+      for (let i = 0; i < to.length; i++)
+        to[i] = from[i] - zeros[Math.floor(i / inner) % zeros.length];
     },
   ];
 }
@@ -27,7 +32,10 @@ function convInteger(call) {
   const { y, shape } = outputOf(call, x, weights, "int32");
   const inner = sizeOf(weights.shape.slice(1));
   if (!(inner * 255 * 255 <= EXACT) && !small(weights, zeroW, 255)) {
-    throw call.fault(`a sum of ${inner} products of ${x.type} and ${weights.type} may have more than 24 bits, which this runtime does not compute`);
+    throw call.fault(
+      `a sum of ${inner} products of ${x.type} and ${weights.type} may have more than 24 bits, ` +
+        "which this runtime does not compute",
+    );
   }
   const [fromX, first] = floated(call, x, zeroX, 0);
   const [fromW, second] = floated(call, weights, zeroW, 0);
@@ -54,18 +62,27 @@ function small(weights, zero, most) {
   return true;
 }
 
-/** Sums of integers, rescaled: scales of the inputs over that of the output, to the nearest, around its zero point. */
+/**
+ * Sums of integers, rescaled: scales of the inputs over that of the output, to the nearest, around
+ * its zero point.
+ */
 function requantised(call, sums, y, scales, axis, bias) {
   const inner = axis < 0 ? 1 : stepsOf(y.shape)[axis];
   const width = y.shape.at(axis) ?? 1;
   const [least, most] = y.type === "int8" ? [-128, 127] : [0, 255];
   return () => {
-    const [a, b, to, zeros] = [scales[0].data[0], scales[1].data, scales[2].data[0], scales[3] ? scales[3].data[0] : 0];
+    const [a, b, to, zeros] = [
+      scales[0].data[0],
+      scales[1].data,
+      scales[2].data[0],
+      scales[3] ? scales[3].data[0] : 0,
+    ];
     const [from, out] = [sums.data, y.data];
     for (let i = 0; i < out.length; i++) {
       const channel = Math.floor(i / inner) % width;
       const factor = Math.fround(Math.fround(a * b[b.length > 1 ? channel : 0]) / to);
-      const found = nearest(Math.fround((from[i] + (bias ? bias.data[channel] : 0)) * factor)) + zeros;
+      const found =
+        nearest(Math.fround((from[i] + (bias ? bias.data[channel] : 0)) * factor)) + zeros;
       out[i] = found < least ? least : found > most ? most : found;
     }
   };
@@ -80,7 +97,9 @@ function within(call, inputs, make) {
 }
 
 function qlinearConv(call) {
-  const [x, scaleX, zeroX, weights, scaleW, zeroW, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
+  const [x, scaleX, zeroX, weights, scaleW, zeroW, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map(
+    (i) => call.input(i),
+  );
   for (const i of [1, 6, 7]) call.sized(i, 1);
   call.sized(4, 1, weights.shape[0]);
   call.sized(8, weights.shape[0]);
@@ -106,7 +125,9 @@ function matmulInteger(call) {
 const zeroOf = (zero) => (zero ? (i) => zero.data[zero.size > 1 ? i : 0] : () => 0);
 
 function qlinearMatmul(call) {
-  const [a, scaleA, zeroA, b, scaleB, zeroB, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => call.input(i));
+  const [a, scaleA, zeroA, b, scaleB, zeroB, scaleY, zeroY] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) =>
+    call.input(i),
+  );
   for (const i of [1, 6, 7]) call.sized(i, 1);
   call.sized(4, 1, b.shape.at(-1));
   let sums;
