@@ -42,7 +42,7 @@ def test_the_built_page_is_small(built: Path):
         for path in built.iterdir()
         if path.suffix != ".shoe"
     }
-    assert set(sizes) == {"index.html", "demo.css", "demo.js", "worker.js"}
+    assert set(sizes) == {"index.html", "demo.css", "demo.js", "worker.js", "kernels.wasm"}
     assert sum(sizes.values()) <= MOST_BYTES, sizes
     assert (built / NETWORKS[0]).stat().st_size <= MOST_NETWORK
 
@@ -53,7 +53,7 @@ def test_the_built_page_works(built: Path, visit: Callable[..., Visit]):
         page = seen.open(f"{address}/index.html")
         expect(page.locator("#digit")).to_have_text("7")
         expect(page.locator("#large-answer")).to_contain_text("7 (")
-        expect(page.locator("#page-bytes")).to_contain_text("4 files of")
+        expect(page.locator("#page-bytes")).to_contain_text("5 files of")
         page.locator("#file").set_input_files(built / NETWORKS[0])
         expect(page.locator("#opened h3.file")).to_have_text(NETWORKS[0])
         page.locator("#opened form button.first").click()

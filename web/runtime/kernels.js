@@ -1,8 +1,7 @@
 // The kernels in WebAssembly SIMD, or those in JavaScript where there is none.
 
-import { inflate } from "../inflate.js";
+import { moduleBytes } from "./kernels_bytes.js";
 import { PlainKernels } from "./kernels_plain.js";
-import { KERNELS, LENGTH } from "./kernels_wasm.js";
 
 const PAGE = 65536;
 let compiled; // a promise of the module, or of null
@@ -10,8 +9,7 @@ let compiled; // a promise of the module, or of null
 /** The module, compiled once; null where this engine has no WebAssembly SIMD or the page's policy forbids it. */
 async function compile() {
   try {
-    const deflated = Uint8Array.from(atob(KERNELS), (letter) => letter.charCodeAt(0));
-    return await WebAssembly.compile(inflate(deflated, LENGTH, new Uint8Array(0), "the kernels"));
+    return await WebAssembly.compile(await moduleBytes());
   } catch {
     return null;
   }
