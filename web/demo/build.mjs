@@ -29,8 +29,11 @@ const LEFT_OUT = {
 
 /** Properties that only the worker's own classes have, which get short names: none is one of a file, a message or a browser. */
 const OWN =
-  "advance afford attribute copies counted fault finish foretold heldTensors lasting missing outside packed planCount planned " +
-  "readers scratch scratches sensible signed sized spend statics varint";
+  "absent advance afford allowed asked attribute bigVarint carried codes column contexts copies counted decisions drop " +
+  "element evaluated extend farSign fault finish foretold give given graphs heldTensors hold holds keep known " +
+  "lasting levels makers missing nearSign once opset outside owner packed place planCount planes planned plans price " +
+  "reader readers release rounded running scratch scratches seconds sensible shift signed sized sizes spend starts " +
+  "state statics stay store stored stream symbols take varint words zeros";
 
 const leftOut = {
   name: "left out",
@@ -53,7 +56,7 @@ async function bundled(name, own = "") {
     external: ["node:*"],
     plugins: [leftOut],
   });
-  const compress = { keep_fargs: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true };
+  const compress = { passes: 3, keep_fargs: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true };
   const mangle = own ? { properties: { regex: new RegExp(`^(${own.replaceAll(" ", "|")})$`) } } : true;
   const options = { module: true, ecma: 2020, compress, mangle };
   const { code } = await minify(outputFiles[0].text, options);
