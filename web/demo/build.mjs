@@ -16,24 +16,14 @@ const NETWORKS = ["lenet5_rate_5e-05.shoe", "baseline_lenet5.shoe"];
 
 /**
  * What the built page goes without, to be small, and what stands in its place: the kernels in JavaScript (browsers run those in
- * WebAssembly since 2023; 1.1 KB), recurrent layers (1.1 KB), and products of integers, which few files have
- * (0.8 KB). A file that has such layers is told so by their names.
+ * WebAssembly since 2023; 1.1 KB) and recurrent layers (a file that has them is told so by their names; 1.1 KB).
  */
 const LEFT_OUT = {
   kernels_plain:
     "export class PlainKernels { constructor() { throw new Error(\"this browser does not run WebAssembly with SIMD, which the " +
     "built page needs; the page's sources do without\"); } }",
   recurrent: "export const RECURRENT = {};",
-  integers: "export const INTEGERS = {};",
 };
-
-/** Properties that only the worker's own classes have, which get short names: none is one of a file, a message or a browser. */
-const OWN =
-  "absent advance afford allowed asked attribute bigVarint carried codes column contexts copies counted decisions drop " +
-  "element evaluated extend farSign fault finish foretold give given graphs heldTensors hold holds keep known " +
-  "lasting levels makers missing nearSign once opset outside owner packed place planCount planes planned plans price " +
-  "reader readers release rounded running scratch scratches seconds sensible shift signed sized sizes spend starts " +
-  "state statics stay store stored stream symbols take varint words zeros";
 
 const leftOut = {
   name: "left out",
@@ -44,7 +34,7 @@ const leftOut = {
   },
 };
 
-async function bundled(name, own = "") {
+async function bundled(name) {
   const { outputFiles } = await build({
     entryPoints: [`${here}${name}`],
     bundle: true,
@@ -56,9 +46,8 @@ async function bundled(name, own = "") {
     external: ["node:*"],
     plugins: [leftOut],
   });
-  const compress = { passes: 3, keep_fargs: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true };
-  const mangle = own ? { properties: { regex: new RegExp(`^(${own.replaceAll(" ", "|")})$`) } } : true;
-  const options = { module: true, ecma: 2020, compress, mangle };
+  const compress = { passes: 4, keep_fargs: false, unsafe_arrows: true, unsafe_methods: true };
+  const options = { module: true, ecma: 2020, compress };
   const { code } = await minify(outputFiles[0].text, options);
   return code;
 }
@@ -77,7 +66,7 @@ async function main(folder) {
     "index.html": page(await readFile(`${here}index.html`, "utf8")),
     "demo.css": outputFiles[0].text,
     "demo.js": await bundled("demo.js"),
-    "worker.js": await bundled("worker.js", OWN),
+    "worker.js": await bundled("worker.js"),
   };
   for (const [name, text] of Object.entries(made)) await writeFile(`${folder}/${name}`, text);
   for (const name of NETWORKS) await cp(`${here}${FILES}${name}`, `${folder}/${name}`);
