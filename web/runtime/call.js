@@ -9,7 +9,7 @@ export const NEEDS_NUMBERS = Symbol("needs numbers");
 /** The run of an operator that computes nothing. */
 export const NOTHING = () => {};
 
-export const MOST_AXES = 64; // of a value
+const MOST_AXES = 64; // of a value
 
 /** Operators that compute integers. Others only move them or compare, so that they may be given any: a slice may end at 2^63 - 1. */
 const COMPUTING = /^(Add|Sub|Mul|Div|Mod|Pow|Neg|Abs|Cast|Reduce|CumSum|Range|MatMul)/;
@@ -43,7 +43,7 @@ export class Call {
     if (!Object.hasOwn(this.node.attributes, name)) return otherwise;
     const { type, value } = this.node.attributes[name];
     if (isOf(name, type)) return value;
-    throw this.fault(`its attribute ${name} is of the type ${type} of ONNX, which it is not there: the file is made wrongly`);
+    throw this.fault(`its attribute ${name} is of the type ${type} of ONNX, which is wrong`);
   }
 
   fault(message) {

@@ -81,7 +81,7 @@ export function typed(call) {
     const letter = letters[i] ?? letters.at(-1);
     const wanted = (kinds[letter] ??= [value.type]);
     if (!wanted.includes(value.type)) {
-      throw call.fault(`its input ${i} is of ${value.type}, and ${wanted.join(", ")} is wanted: the file is made wrongly`);
+      throw call.fault(`its input ${i} is of ${value.type}, and ${wanted.join(", ")} is wanted`);
     }
     kinds[letter] = [value.type];
   });
