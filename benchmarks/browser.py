@@ -129,7 +129,7 @@ def file_rows(rows: Rows, file: Path, folder: Path, browser: Browser) -> None:
     one, many = real(file, 1), real(file, LARGE_BATCH)
     names = [f"/{file.name}", f"/{onnx.name}"]
     measure, batch = (f"(given) => window.{of}(...given)" for of in ("measure", "batch"))
-    found, answers = [], None
+    found, answers = [], {}
     for _ in range(FRESH):
         with page_in(folder, browser) as seen:
             found.append(seen.page.evaluate(measure, [*names, told(one), effort]))
