@@ -24,6 +24,7 @@ def task_of(name: str) -> Callable[[], Any]:
         (("tabular",), tasks.adult),
         (("tagger",), tasks.ewt),
         (("text",), tasks.sst2),
+        (("digits",), tasks.digits),
     ):
         if any(word in name for word in words):
             return task
