@@ -33,7 +33,7 @@ def microcontroller() -> str:
             for row in found
             if row["subject"].startswith(f"{name} / ")
         )
-        for tool in tools:
+        for tool in sorted(tools, key=lambda tool: not tool.startswith("ours")):
             cells = _cells(metrics(found, f"{name} / {tool}"))
             if cells:
                 lines.append(f"| {title} | {tool} | {cells} |")
