@@ -158,6 +158,10 @@ def test_a_pack_of_onnx_that_is_interrupted_says_what_is_there(folder):
         (("compress", "mien.py:slow"), "there is no file mien.py; did you mean mine.py?"),
         (("compress", "--runtime", "openvno"), "(openvino?)"),
         (("compress", "--target", "cortex-m33"), "(did you mean cortex-m3?)"),
+        (
+            ("compress", "--target", "cortex-m3", "--budget", "size<=3KB"),
+            "--target cortex-m3: the budget limits nothing on it; limit flash, ram, instructions",
+        ),
         (("compress", "mine.py:network"), "must return (trained model, task), and returned int"),
     ],
 )

@@ -25,6 +25,8 @@ from shoestring.core.budget import limits_in_words
 
 BEGAN = monotonic()
 """The start of the program, from which a limit on time counts, as nearly as Python knows it."""
+ON_TARGET = ("flash", "ram", "instructions")
+"""What a budget limits that is measured on a microcontroller."""
 BUDGET_NOT_MET = 3
 """The exit status of `compress` where the budget is not kept."""
 DEMO = "drop<=1.5%, time<=1min"
@@ -66,11 +68,13 @@ RuntimeName = Annotated[
     ),
 ]
 TargetName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--target",
-        help="the microcontroller on which flash, RAM and instructions are measured: "
-        "cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32 or, for flash alone, host",
+        show_default=False,
+        help="the microcontroller on which flash, RAM and instructions are measured, where the "
+        "budget limits them: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32 or, for "
+        "flash alone, host [default: cortex-m3]",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="for everything random")]
@@ -111,7 +115,7 @@ def compress(
     budget: Limits = None,
     minutes: Minutes = None,
     runtime: RuntimeName = "onnxruntime",
-    target: TargetName = "cortex-m3",
+    target: TargetName = None,
     inputs: Inputs = None,
     same: SameOption = None,
     out: Out = None,
@@ -190,7 +194,7 @@ def forecast(
     budget: Limits = None,
     minutes: Minutes = None,
     runtime: RuntimeName = "onnxruntime",
-    target: TargetName = "cortex-m3",
+    target: TargetName = None,
     inputs: Inputs = None,
     same: SameOption = None,
     seed: Seed = 0,
@@ -264,7 +268,7 @@ def frontier(
 
 
 def _limits(
-    source: str | None, budget: str | None, runtime: str, target: str
+    source: str | None, budget: str | None, runtime: str, target: str | None
 ) -> tuple[Any, Any, Any]:
     """The budget, its meters, and the meter of latency.
 
@@ -277,8 +281,14 @@ def _limits(
     text = budget if budget is not None else DEMO if source is None else ""
     limits = Budget.parse(text) if text.strip() else Budget()
     platform = parse_runtime(runtime)
-    target_named(target)  # a mistyped one is reported whatever is limited
-    meters = default_meters(limits, target)
+    if target is not None:
+        target_named(target)  # a mistyped one is reported whatever is limited
+        if all(getattr(limits, name) is None for name in ON_TARGET):
+            raise ValueError(
+                f"--target {target}: the budget limits nothing on it; limit "
+                f"{', '.join(ON_TARGET)} (flash<=16KB), or leave --target out"
+            )
+    meters = default_meters(limits, target or "cortex-m3")
     timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
     return limits, [timed if isinstance(one, Latency) else one for one in meters], timed
 
