@@ -4,7 +4,8 @@ import { safe, times } from "./elements.js";
 import { broadcast, stepsIn, walk } from "./shapes.js";
 import { LARGE, sizeOf } from "./values.js";
 
-const up4 = (n) => Math.ceil(n / 4) * 4;
+/** Up to a whole number of panels. */
+export const up4 = (n) => Math.ceil(n / 4) * 4;
 
 /** Weights [outputs][inner] with any steps in panels of four outputs, as kernels.c has them. */
 export function inPanels(weights, inner, n, stepK, stepN, start = 0, factor = 1) {
@@ -23,15 +24,13 @@ function padded(data, n, factor = 1) {
   return found;
 }
 
-/** What a convolution does to the axes of an image: sizes, strides, dilations and pads, of two axes. */
+/** What a convolution does to the axes of an image: `outputs`, their sizes, and all numbers of two axes, by name. */
 export function geometry(call, image, kernel) {
   const axes = image.length;
   if (axes < 1 || axes > 2) throw call.fault(`this runtime has convolutions and pools of one and two axes, not of ${axes}`);
   if (kernel.length !== axes || kernel.some((size) => !(size >= 1))) throw call.fault(`a kernel of [${kernel}] does not fit an image of [${image}]`);
-  const two = (list, fill) => (axes === 1 ? [fill, list[0]] : list);
   const ones = kernel.map(() => 1);
-  const given = [call.attribute("strides", ones), call.attribute("dilations", ones)];
-  const [strides, dilations] = given;
+  const [strides, dilations] = ["strides", "dilations"].map((name) => call.attribute(name, ones));
   const reach = kernel.map((size, i) => (size - 1) * dilations[i] + 1);
   const auto = call.attribute("auto_pad", "NOTSET");
   let pads = call.attribute("pads", [...kernel, ...kernel].map(() => 0));
@@ -52,16 +51,11 @@ export function geometry(call, image, kernel) {
     return ceil && (found - 1) * strides[i] >= size + pads[i] ? found - 1 : found; // none may begin in the padding
   });
   if (outputs.some((one) => one < 1)) throw call.fault(`an image of [${image}] is smaller than the kernel [${kernel}]: give larger inputs`);
-  return {
-    axes,
-    outputs,
-    image: two(image, 1),
-    kernel: two(kernel, 1),
-    strides: two(strides, 1),
-    dilations: two(dilations, 1),
-    pads: axes === 1 ? [0, pads[0], 0, pads[1]] : pads,
-    sizes: two(outputs, 1),
-  };
+  const two = (list) => (axes === 1 ? [1, list[0]] : list);
+  const [[height, width], [tall, wide], [rows, columns]] = [two(image), two(kernel), two(outputs)];
+  const [[down, across], [dilatedDown, dilatedAcross]] = [two(strides), two(dilations)];
+  const [top, left, bottom, right] = axes === 1 ? [0, pads[0], 0, pads[1]] : pads;
+  return { outputs, height, width, tall, wide, rows, columns, down, across, dilatedDown, dilatedAcross, top, left, bottom, right };
 }
 
 /**
@@ -73,12 +67,7 @@ export function convolution(call, x, weights, bias, y, shape) {
   const group = call.attribute("group", 1);
   const [n, channels] = x.shape;
   const [outputs, each] = weights.shape;
-  const [height, width] = shape.image;
-  const [tall, wide] = shape.kernel;
-  const [down, across] = shape.strides;
-  const [dilatedDown, dilatedAcross] = shape.dilations;
-  const [rows, columns] = shape.sizes;
-  const [top, left, bottom, right] = shape.pads;
+  const { height, width, tall, wide, rows, columns, down, across, dilatedDown, dilatedAcross, top, left, bottom, right } = shape;
   const { low, high } = call.node;
   const inner = each * tall * wide;
   const per = outputs / group;

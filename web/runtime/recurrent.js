@@ -1,7 +1,7 @@
 // LSTM, GRU and plain recurrent layers, as ONNX has them.
 
 import { sigmoid } from "./functions.js";
-import { inPanels } from "./products.js";
+import { inPanels, up4 } from "./products.js";
 
 const ACTIVATIONS = {
   Sigmoid: sigmoid,
@@ -10,7 +10,6 @@ const ACTIVATIONS = {
   HardSigmoid: (x) => Math.max(0, Math.min(1, 0.2 * x + 0.5)),
   Softsign: (x) => x / (1 + Math.abs(x)),
 };
-const up4 = (n) => Math.ceil(n / 4) * 4;
 
 /**
  * A step of a cell: the gates [N][gates × H] of the input and of the state, to the new state, in
