@@ -1,15 +1,9 @@
 // The kernels of kernels.c in plain JavaScript, for browsers without WebAssembly SIMD and for pages whose policy forbids it.
 // Weights have the same panels, and pointers are bytes, as there.
 
-import { erf, nearest, sigmoid } from "./functions.js";
+import { clamp, erf, nearest, sigmoid } from "./functions.js";
 
 const floats = (kernels) => kernels.floats;
-
-/** y[n] = max(low, min(high, y[n])), keeping NaN. */
-function clamp(f, at, n, low, high) {
-  if (low === -Infinity && high === Infinity) return;
-  for (let i = at; i < at + n; i++) f[i] = f[i] < low ? low : f[i] > high ? high : f[i];
-}
 
 /** One pixel of up to four outputs of a convolution: those of one panel. */
 function addPixel(f, x, w, bias, channels, plane, tall, wide, stepDown, stepAcross, y, area, left) {

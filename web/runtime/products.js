@@ -1,6 +1,7 @@
 // Convolutions and matrix products.
 
 import { safe, times } from "./elements.js";
+import { clamp } from "./functions.js";
 import { broadcast, stepsIn, walk } from "./shapes.js";
 import { LARGE, sizeOf } from "./values.js";
 
@@ -216,7 +217,7 @@ function transposed(call) {
         }
       }
     }
-    if (low > -Infinity || high < Infinity) for (let i = 0; i < to.length; i++) to[i] = to[i] < low ? low : to[i] > high ? high : to[i];
+    clamp(to, 0, to.length, low, high);
   };
 }
 
@@ -279,10 +280,11 @@ export function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
         for (let c = 0; c < n; c++) {
           let sum = 0;
           for (let k = 0; k < inner; k++) sum = exact(sum + exact(product(p[from + r * inner + k] - zeroA(r), q[other + k * n + c] - zeroB(c))));
-          to[(i * m + r) * n + c] = sum < low ? low : sum > high ? high : sum;
+          to[(i * m + r) * n + c] = sum;
         }
       }
     });
+    clamp(to, 0, to.length, low, high);
   };
 }
 
@@ -322,10 +324,10 @@ function gemm(call) {
     const [to, added] = [y.data, c?.data];
     for (let i = 0, k = 0; i < m; i++) {
       for (let j = 0; j < n; j++, k++) {
-        const v = to[k] * (b.known ? 1 : alpha) + (added ? beta * added[i * steps[0] + j * steps[1]] : 0);
-        to[k] = v < low ? low : v > high ? high : v;
+        to[k] = to[k] * (b.known ? 1 : alpha) + (added ? beta * added[i * steps[0] + j * steps[1]] : 0);
       }
     }
+    clamp(to, 0, to.length, low, high);
   };
 }
 
