@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from runs import (
 
 from shoestring.artifact import Loaded, load
 from shoestring.artifact.format.file import Content, Entries, read_model
-from shoestring.artifact.format.graph import Node, Port
+from shoestring.artifact.format.graph import FLOAT, Node, Port
 from shoestring.artifact.format.tensors import ELEMENTS, tensor
 
 pytestmark = needs_node
@@ -111,6 +112,21 @@ def test_old_files_run(name: str, tmp_path: Path):
         for port, wanted in by_runtime(case).items():
             most = 1e-3 if wanted.dtype == np.float16 else 1e-5
             np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
+
+
+def test_limits_of_old_files_are_attributes(tmp_path: Path):
+    """As Clip had them before opset 11: of an input, and of what a kernel could limit itself."""
+    limits = (("min", FLOAT, -0.5), ("max", FLOAT, 0.75))
+    alone = (Node("Clip", (0,), 1, limits),)
+    for folder, nodes in (("alone", alone), ("after", (Node("Mul", (0, 0), 1), *alone))):
+        (tmp_path / folder).mkdir()
+        nodes = tuple(replace(node, inputs=(i, *node.inputs[1:])) for i, node in enumerate(nodes))
+        content = graph(*nodes, result=len(nodes))
+        content = replace(content, graph=replace(content.graph, opset=10))
+        file = Path(loaded(content, tmp_path / folder))
+        case = Case(file=file, inputs={"x": np.array([[-1, -0.25, 0.5, 2]], np.float32)})
+        [answer] = run([case], tmp_path / folder)
+        np.testing.assert_array_equal(answer["y"], by_runtime(case)["y"])
 
 
 def drawn(rng: np.random.Generator, loaded: Loaded) -> dict[str, np.ndarray]:

@@ -145,8 +145,8 @@ function gelu(call) {
 function clip(call) {
   const x = call.input(0);
   const y = call.out(x.type, x.shape);
-  const limit = (i, otherwise) => call.inputs[i] ?? { data: [otherwise] };
-  const [low, high] = [limit(1, -Infinity), limit(2, Infinity)];
+  const limit = (i, name, otherwise) => call.inputs[i] ?? { data: [call.attribute(name, otherwise)] }; // an attribute before opset 11
+  const [low, high] = [limit(1, "min", -Infinity), limit(2, "max", Infinity)];
   return () => {
     const [from, to, least, most] = [x.data, y.data, low.data[0], high.data[0]];
     for (let i = 0; i < to.length; i++) {
