@@ -62,6 +62,9 @@ function layerOf(call) {
   if (["layout", "input_forget", "clip"].some((name) => call.attribute(name, 0))) {
     throw call.fault("this runtime has it without layout, input_forget and clip");
   }
+  if (call.node.attributes.activation_alpha || call.node.attributes.activation_beta) {
+    throw call.fault("this runtime has it without activation_alpha and activation_beta");
+  }
   if (kind === "GRU" && !call.attribute("linear_before_reset", 0)) {
     throw call.fault("this runtime has it with linear_before_reset only, as PyTorch does");
   }
