@@ -10,6 +10,7 @@ export { OPERATIONS } from "./runtime/operations.js";
 
 const GIB = 2 ** 30;
 const SECONDS = 20;
+const BACKENDS = ["webassembly", "javascript"];
 
 /**
  * Decodes a file that is in memory and makes it ready to run.
@@ -19,9 +20,12 @@ const SECONDS = 20;
  *   be, by accounts that do not depend on the machine; unless told, that of the format for decoding, and 20 s for a run.
  *   backend: "javascript" for the kernels in plain JavaScript.
  * @returns {Promise<Model>}
- * @throws {ShoeError} where it is no `.shoe` file, is damaged, or has no graph
+ * @throws {ShoeError} where it is no `.shoe` file or is damaged, and for options that there are not
  */
-export async function open(file, { maxBytes = GIB, maxSeconds, backend } = {}) {
+export async function open(file, { maxBytes = GIB, maxSeconds, backend = BACKENDS[0], ...others } = {}) {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new RunError(`there is no option ${unknown}: give maxBytes, maxSeconds or backend`);
+  if (!BACKENDS.includes(backend)) throw new RunError(`there is no backend ${backend}: give ${BACKENDS.join(" or ")}`);
   const bytes = file instanceof ArrayBuffer ? new Uint8Array(file) : file;
   const decoded = decode(bytes, { maxBytes, maxSeconds });
   return new Model(decoded, await kernels(backend), { bytes: bytes.length, maxBytes, maxSeconds: maxSeconds ?? SECONDS });

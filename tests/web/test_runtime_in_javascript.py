@@ -331,6 +331,8 @@ def test_sources_of_load():
       () => m.load(5),
       () => m.load(new Response(bytes), { maxBytes: 100 }),
       () => m.load(new Uint8Array(9)),
+      () => m.load(bytes, { maxbytes: 100 }),
+      () => m.load(bytes, { backend: "js" }),
     ];
     const said = [];
     const keep = (error) => said.push(`${error instanceof m.ShoeError} ${error.message}`);
@@ -340,6 +342,7 @@ def test_sources_of_load():
     sizes, said = evaluate(script, LENET)
     assert sizes == [Path(LENET).stat().st_size] * 6
     parts = ("answered 404", "load was given number", "maxBytes", "not a .shoe file")
+    parts += ("no option maxbytes: give maxBytes", "no backend js: give webassembly or javascript")
     for one, message in zip(said, parts, strict=True):
         assert one.startswith("true") and message in one, said
 
