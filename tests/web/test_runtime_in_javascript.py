@@ -13,14 +13,13 @@ from runs import (
     ROOT,
     SAID,
     Case,
-    by_runtime,
+    beside,
     evaluate,
     graph,
     int8,
     loaded,
     needs_node,
     real,
-    run,
 )
 
 from shoestring.artifact import Loaded, load
@@ -44,12 +43,10 @@ def test_committed_files_answer_as_onnx_runtime(name: str, tmp_path: Path):
     file = FILES / name
     sizes = (("webassembly", 1), ("webassembly", 33), ("webassembly", 1), ("javascript", 3))
     cases = [Case(file=file, inputs=real(file, n, 5), backend=backend) for backend, n in sizes]
-    for case, answer in zip(cases, run(cases, tmp_path), strict=True):
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            assert answer[port].dtype == wanted.dtype
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=1e-4)
-            assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
+    for answer, wanted in beside(cases, tmp_path):
+        assert answer.dtype == wanted.dtype
+        np.testing.assert_allclose(answer, wanted, rtol=0, atol=1e-4)
+        assert (answer.argmax(-1) == wanted.argmax(-1)).all()
 
 
 @pytest.mark.by_default("lenet5-*")
@@ -65,12 +62,9 @@ def test_int8_files_answer_as_onnx_runtime(network: str, most: float, tmp_path: 
         Case(file=file, inputs=real(FILES / f"baseline_{network}.shoe", n, 9), backend=backend)
         for backend, n in (("webassembly", 1), ("webassembly", 65), ("javascript", 2))
     ]
-    (tmp_path / "out").mkdir()
-    for case, answer in zip(cases, run(cases, tmp_path / "out"), strict=True):
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
-            assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
+    for answer, wanted in beside(cases, tmp_path / "out"):
+        np.testing.assert_allclose(answer, wanted, rtol=0, atol=most)
+        assert (answer.argmax(-1) == wanted.argmax(-1)).all()
 
 
 def test_every_committed_file_has_its_operators():
@@ -106,12 +100,9 @@ def test_old_files_run(name: str, tmp_path: Path):
         Case(file=file, inputs=drawn(rng, loaded[entry] if entry else loaded), entry=entry)
         for entry in loaded.entries or [""]
     ]
-    (tmp_path / "out").mkdir()
-    for case, answer in zip(cases, run(cases, tmp_path / "out"), strict=True):
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            most = 1e-3 if wanted.dtype == np.float16 else 1e-5
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
+    for answer, wanted in beside(cases, tmp_path / "out"):
+        most = 1e-3 if wanted.dtype == np.float16 else 1e-5
+        np.testing.assert_allclose(answer, wanted, rtol=0, atol=most)
 
 
 def test_limits_of_old_files_are_attributes(tmp_path: Path):
@@ -125,8 +116,8 @@ def test_limits_of_old_files_are_attributes(tmp_path: Path):
         content = replace(content, graph=replace(content.graph, opset=10))
         file = Path(loaded(content, tmp_path / folder))
         case = Case(file=file, inputs={"x": np.array([[-1, -0.25, 0.5, 2]], np.float32)})
-        [answer] = run([case], tmp_path / folder)
-        np.testing.assert_array_equal(answer["y"], by_runtime(case)["y"])
+        [(answer, wanted)] = beside([case], tmp_path / folder)
+        np.testing.assert_array_equal(answer, wanted)
 
 
 def drawn(rng: np.random.Generator, loaded: Loaded) -> dict[str, np.ndarray]:
