@@ -154,6 +154,9 @@ TABULAR = str(FILES / "baseline_tabular.shoe")
         (LENET, "[[1, 2], [3]]", "arrays of different lengths"),
         (LENET, "new ArrayBuffer(3136)", "bytes without a type"),
         (LENET, "{images: 5}", "is no array"),
+        (LENET, "{data: new Uint8ClampedArray(3136), width: 28, height: 28}", "bytes of a canvas"),
+        (LENET, "new Uint8ClampedArray(3136)", "four for each pixel: give the numbers that"),
+        (LENET, "{data: new Uint8ClampedArray(784), shape: [1, 1, 28, 28]}", ""),
         (TABULAR, "[1, 2, 3]", "run was given one array, and this file takes ids"),
         (
             TABULAR,
@@ -173,7 +176,7 @@ TABULAR = str(FILES / "baseline_tabular.shoe")
 )
 def test_bad_inputs_are_told(file: str, given: str, message: str):
     [said] = evaluate(SAID.replace("INPUTS", f"[{given}]"), file)
-    assert message in said, said
+    assert message in said and bool(message) == bool(said), said
 
 
 def test_inputs_of_many_kinds_mean_the_same():
