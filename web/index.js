@@ -36,7 +36,7 @@ export async function open(file, { maxBytes = GIB, maxSeconds, backend = BACKEND
  * @param {string|URL|Response|Uint8Array|ArrayBuffer} source an address is fetched; in Node it may be a path
  * @param {object} [options] see `open`
  * @returns {Promise<Model>}
- * @throws {ShoeError} see `open`; also where the address does not answer with a file, or with more than maxBytes
+ * @throws {ShoeError} see `open`; also where the address does not answer, or not with a file, or with more than maxBytes
  */
 export async function load(source, options = {}) {
   if (source instanceof Uint8Array || source instanceof ArrayBuffer) return open(source, options);
@@ -47,12 +47,15 @@ async function read(source, maxBytes) {
   if (typeof source !== "string" && !(source instanceof URL) && !(source instanceof Response)) {
     throw new RunError(`load was given ${source === null ? "null" : typeof source}: give an address, a Response, a Uint8Array or an ArrayBuffer`);
   }
+  const failed = (error) => {
+    throw new RunError(`${source} could not be read (${error.message}): look at the address`);
+  };
   const path = source instanceof Response ? null : localPath(source);
   if (path !== null) {
     const { readFile } = await import("node:fs/promises");
-    return new Uint8Array(await readFile(path));
+    return new Uint8Array(await readFile(path).catch(failed));
   }
-  const answer = source instanceof Response ? source : await fetch(source);
+  const answer = source instanceof Response ? source : await fetch(source).catch(failed);
   if (!answer.ok) throw new RunError(`${answer.url || source} answered ${answer.status} ${answer.statusText}: look at the address`);
   const announced = Number(answer.headers.get("content-length") ?? 0);
   if (announced > maxBytes) throw new RunError(`${answer.url} has ${announced} bytes, more than maxBytes, ${maxBytes}`);

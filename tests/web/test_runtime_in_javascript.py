@@ -325,6 +325,8 @@ def test_sources_of_load():
       () => m.load(5),
       () => m.load(new Response(bytes), { maxBytes: 100 }),
       () => m.load(new Uint8Array(9)),
+      () => m.load("missing.shoe"),
+      () => m.load("http://127.0.0.1:9/x.shoe"),
       () => m.load(bytes, { maxbytes: 100 }),
       () => m.load(bytes, { backend: "js" }),
     ];
@@ -336,6 +338,7 @@ def test_sources_of_load():
     sizes, said = evaluate(script, LENET)
     assert sizes == [Path(LENET).stat().st_size] * 6
     parts = ("answered 404", "load was given number", "maxBytes", "not a .shoe file")
+    parts += ("missing.shoe could not be read (ENOENT", "9/x.shoe could not be read (")
     parts += ("no option maxbytes: give maxBytes", "no backend js: give webassembly or javascript")
     for one, message in zip(said, parts, strict=True):
         assert one.startswith("true") and message in one, said
