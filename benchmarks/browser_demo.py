@@ -10,47 +10,41 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
-from threading import Thread
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from rows import Rows, start
 
-from shoestring.artifact.demo import NETWORKS, Demo
+from shoestring.artifact.demo import NETWORKS
 
-DEMO = Path(__file__).parents[1] / "web" / "demo"
-CHROMIUM = next(
-    (path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None
-)
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+from demo_page import serving  # noqa: E402
+from real_browser import CHROMIUM, WITHOUT_CHROMIUM, served, started, visiting  # noqa: E402
+
+DEMO = ROOT / "web" / "demo"
 MEASURED = ("decoded", "run")  # cells of the page's table
 
 
 def main() -> None:
     rows = start("browser_demo", "chromium-cpu", __doc__ or "")
     times = 3 if rows.quick else 15
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        if CHROMIUM is None:
-            raise FileNotFoundError("there is no chromium: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    if CHROMIUM is None:
+        raise SystemExit(WITHOUT_CHROMIUM)
+    with tempfile.TemporaryDirectory() as name, started() as browser:
         busy = os.getloadavg()[0]  # of other processes: times of a page depend much on it
         rows.conditions += f", Chromium {browser.version}, load average {busy:.0f} before"
         folder = Path(name)
         subprocess.run(["node", DEMO / "build.mjs", folder], check=True, stdout=subprocess.DEVNULL)
         sizes(rows, folder)
-        built = ThreadingHTTPServer(("127.0.0.1", 0), _quiet(folder))
-        with built, _running(built.serve_forever, built.shutdown):
-            loads(rows, browser, "built", f"http://127.0.0.1:{built.server_port}/", times)
-        with Demo() as demo, _running(demo.serve, demo.stop):
-            loads(rows, browser, "sources", demo.address, times)
-        browser.close()
+        with served(folder) as address:
+            loads(rows, browser, "built", f"{address}/", times)
+        with serving() as address:
+            loads(rows, browser, "sources", address, times)
     rows.close()
 
 
@@ -80,44 +74,19 @@ def loads(rows: Rows, browser: Browser, subject: str, address: str, times: int) 
 
 def _load(browser: Browser, address: str) -> dict[str, float]:
     """Milliseconds of one load."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(address)
     cells = [(network, cell) for network in ("small", "large") for cell in MEASURED]
-    for network, cell in cells:
-        page.locator(f"#{network}-{cell}", has_text=re.compile("ms$")).wait_for()
-    measured = {
-        f"{network} network, {cell}": float(
-            page.inner_text(f"#{network}-{cell}").removesuffix("ms").replace(",", "")
-        )
-        for network, cell in cells
-    }
     first = "performance.getEntriesByName('first-answer')[0].startTime"
-    answered: float = page.evaluate(first)
-    context.close()
-    return {"first answer": answered, **measured}
-
-
-def _quiet(folder: Path) -> Callable[..., SimpleHTTPRequestHandler]:
-    """Files of a folder, without a line for each."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return partial(Handler, directory=str(folder))
-
-
-@contextmanager
-def _running(serve: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Has a server answer in a thread of its own."""
-    thread = Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop()
-        thread.join()
+    with visiting(browser) as seen:
+        page = seen.open(address)
+        for network, cell in cells:
+            page.locator(f"#{network}-{cell}", has_text=re.compile("ms$")).wait_for()
+        measured = {
+            f"{network} network, {cell}": float(
+                page.inner_text(f"#{network}-{cell}").removesuffix("ms").replace(",", "")
+            )
+            for network, cell in cells
+        }
+        return {"first answer": page.evaluate(first), **measured}
 
 
 if __name__ == "__main__":

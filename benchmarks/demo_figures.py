@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 from rows import FILES, conditions_told, metrics, on, processors, results, values
 
@@ -20,28 +23,14 @@ def headline() -> str:
     The file's row is that of a seed; the network that it was made from has the same seed.
     """
     found = results("rate_lenet")
-    (row,) = (
-        one
-        for one in found
-        if (one["subject"], one["metric"]) == (_PRICE, "size")
-        and one["value"] == SMALL.stat().st_size
-    )
-    seed = row["seed"]
-
-    def of(subject: str, metric: str) -> float:
-        (one,) = (
-            row["value"]
-            for row in found
-            if (row["subject"], row["metric"], row["seed"]) == (subject, metric, seed)
-        )
-        return one
-
-    before, after = of(_FROM, "size"), of(_PRICE, "size")
+    seed = _seed(found, _PRICE, "size", SMALL)
+    before, after = (_of(found, subject, "size", seed) for subject in (_FROM, _PRICE))
+    error, original = (_of(found, subject, "test error", seed) for subject in (_PRICE, _FROM))
     return (
         f"<h1><strong>{after:,.0f} bytes</strong> recognise your digits</h1>\n"
         f'<p class="trade"><strong>{before / after:,.0f} times smaller</strong> than the same '
         f"network in float32, which takes {before:,.0f} bytes. Its error on MNIST is "
-        f"{of(_PRICE, 'test error'):.2f} % instead of {of(_FROM, 'test error'):.2f} %.</p>\n"
+        f"{error:.2f} % instead of {original:.2f} %.</p>\n"
         f'<div class="scale">\n'
         f'<svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="before" width="1000" height="8"/></svg>\n'
@@ -53,26 +42,32 @@ def headline() -> str:
     )
 
 
+def _seed(found: Sequence[Any], subject: str, metric: str, file: Path) -> int:
+    """The seed that made a file, which is known by its size."""
+    sizes = (row for row in found if (row["subject"], row["metric"]) == (subject, metric))
+    (seed,) = {row["seed"] for row in sizes if row["value"] == file.stat().st_size}
+    return seed
+
+
+def _of(found: Sequence[Any], subject: str, metric: str, seed: int) -> float:
+    """A metric of a seed."""
+    key = (subject, metric, seed)
+    (value,) = (
+        row["value"] for row in found if (row["subject"], row["metric"], row["seed"]) == key
+    )
+    return value
+
+
 def small_error() -> str:
     """The test error of the small file."""
-    return f"{values(results('rate_lenet'), _PRICE, 'test error')[0]:.2f} %"
+    found = results("rate_lenet")
+    return f"{_of(found, _PRICE, 'test error', _seed(found, _PRICE, 'size', SMALL)):.2f} %"
 
 
 def large_error() -> str:
     """The test error of the uncompressed file that is committed: the median on validation."""
     found = results("baselines")
-    (seed,) = {
-        row["seed"]
-        for row in found
-        if (row["subject"], row["metric"]) == ("lenet5", "file")
-        and row["value"] == LARGE.stat().st_size
-    }
-    (error,) = (
-        row["value"]
-        for row in found
-        if (row["subject"], row["metric"], row["seed"]) == ("lenet5", "test error", seed)
-    )
-    return f"{error:.2f} %"
+    return f"{_of(found, 'lenet5', 'test error', _seed(found, 'lenet5', 'file', LARGE)):.2f} %"
 
 
 def large_bytes() -> str:
@@ -81,7 +76,7 @@ def large_bytes() -> str:
 
 
 def three_seeds() -> str:
-    """The same of three seeds, at the price next to this one."""
+    """What three seeds save and lose, at the price next to that of the small file."""
     found = results("rate_lenet")
     sizes, errors, before = (
         values(found, subject, metric)

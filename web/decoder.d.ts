@@ -20,6 +20,8 @@ export interface Tensor extends Constant {
   member: number | null;
   coding: string;
   model: object | null;
+  /** What the file spends on it: bits of the code stream, bytes of plain values and blocks, bytes in the tensor list. */
+  stored: { bits: number; bytes: number; described: number };
 }
 
 export interface Attribute {
@@ -62,6 +64,8 @@ export interface Decoded {
   notes: Record<string, string>;
   /** It is not checked. */
   signature: { kind: number; bytes: Uint8Array } | null;
+  /** The bytes that parts of the file take. */
+  sections: { graph: number; list: number; names: number; stream: number; table: number };
 }
 
 export interface Limits {

@@ -10,6 +10,7 @@ export { OPERATIONS } from "./runtime/operations.js";
 
 const GIB = 2 ** 30;
 const SECONDS = 20;
+const BACKENDS = ["webassembly", "javascript"];
 
 /**
  * Decodes a file that is in memory and makes it ready to run.
@@ -19,9 +20,12 @@ const SECONDS = 20;
  *   be, by accounts that do not depend on the machine; unless told, that of the format for decoding, and 20 s for a run.
  *   backend: "javascript" for the kernels in plain JavaScript.
  * @returns {Promise<Model>}
- * @throws {ShoeError} where it is no `.shoe` file, is damaged, or has no graph
+ * @throws {ShoeError} where it is no `.shoe` file or is damaged, and for options that there are not
  */
-export async function open(file, { maxBytes = GIB, maxSeconds, backend } = {}) {
+export async function open(file, { maxBytes = GIB, maxSeconds, backend = BACKENDS[0], ...others } = {}) {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new RunError(`there is no option ${unknown}: give maxBytes, maxSeconds or backend`);
+  if (!BACKENDS.includes(backend)) throw new RunError(`there is no backend ${backend}: give ${BACKENDS.join(" or ")}`);
   const bytes = file instanceof ArrayBuffer ? new Uint8Array(file) : file;
   const decoded = decode(bytes, { maxBytes, maxSeconds });
   return new Model(decoded, await kernels(backend), { bytes: bytes.length, maxBytes, maxSeconds: maxSeconds ?? SECONDS });
@@ -32,7 +36,7 @@ export async function open(file, { maxBytes = GIB, maxSeconds, backend } = {}) {
  * @param {string|URL|Response|Uint8Array|ArrayBuffer} source an address is fetched; in Node it may be a path
  * @param {object} [options] see `open`
  * @returns {Promise<Model>}
- * @throws {ShoeError} see `open`; also where the address does not answer with a file, or with more than maxBytes
+ * @throws {ShoeError} see `open`; also where the address does not answer, or not with a file, or with more than maxBytes
  */
 export async function load(source, options = {}) {
   if (source instanceof Uint8Array || source instanceof ArrayBuffer) return open(source, options);
@@ -43,12 +47,15 @@ async function read(source, maxBytes) {
   if (typeof source !== "string" && !(source instanceof URL) && !(source instanceof Response)) {
     throw new RunError(`load was given ${source === null ? "null" : typeof source}: give an address, a Response, a Uint8Array or an ArrayBuffer`);
   }
+  const failed = (error) => {
+    throw new RunError(`${source} could not be read (${error.message}): look at the address`);
+  };
   const path = source instanceof Response ? null : localPath(source);
   if (path !== null) {
     const { readFile } = await import("node:fs/promises");
-    return new Uint8Array(await readFile(path));
+    return new Uint8Array(await readFile(path).catch(failed));
   }
-  const answer = source instanceof Response ? source : await fetch(source);
+  const answer = source instanceof Response ? source : await fetch(source).catch(failed);
   if (!answer.ok) throw new RunError(`${answer.url || source} answered ${answer.status} ${answer.statusText}: look at the address`);
   const announced = Number(answer.headers.get("content-length") ?? 0);
   if (announced > maxBytes) throw new RunError(`${answer.url} has ${announced} bytes, more than maxBytes, ${maxBytes}`);

@@ -35,7 +35,7 @@ const NO_DICTIONARY = new Uint8Array(0);
  *   all bytes of the file before it. It is null in others.
  *   `tensors`, each: `element` (ONNX's number of its type), `type` ("float32"), `shape`, `member` (its place among the
  *   distinct parameters and buffers of the module; null for a constant of the graph), `bits` (a Uint8Array, Uint16Array,
- *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as; "blocks" of version 4) and `model`
+ *   Uint32Array or BigUint64Array of its elements' bits in row-major order), `coding` (what the file kept it as; "blocks" of version 4), `model`
  *   (how its numbers were coded in context, or null) and `stored` (what the file spends on it: `bits` of the code stream, `bytes`
  *   of plain values and blocks, and bytes with which it is `described` in the tensor list before that is deflated)
  *   `sections`: the bytes that the `graph` (or graphs), `list`, `names`, `stream` and `table` of blocks take in the file

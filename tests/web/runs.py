@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = [
     "ROOT",
     "SAID",
     "Case",
+    "beside",
     "by_runtime",
     "evaluate",
     "graph",
@@ -73,7 +74,7 @@ def run(cases: Sequence[Case], folder: Path, module: Path = ROOT / "web" / "inde
 
 
 def _line(case: Case, folder: Path) -> str:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     inputs = {}
     for i, (name, values) in enumerate(case.inputs.items()):
         (folder / f"in{i}").write_bytes(values.tobytes())
@@ -105,6 +106,16 @@ def by_runtime(case: Case) -> dict[str, np.ndarray]:
     """What ONNX Runtime answers, in Python."""
     loaded = load(case.file, threads=1)
     return (loaded[case.entry] if case.entry else loaded).run(case.inputs)
+
+
+def beside(
+    cases: Sequence[Case], folder: Path, module: Path = ROOT / "web" / "index.js"
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each output of each case as JavaScript gives it, and as ONNX Runtime does."""
+    for case, answer in zip(cases, run(cases, folder, module), strict=True):
+        assert "error" not in answer, answer
+        for port, wanted in by_runtime(case).items():
+            yield answer[port], wanted
 
 
 def evaluate(script: str, *arguments: str) -> Any:

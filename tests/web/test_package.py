@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from real_browser import NODE_MODULES, Visit, served
-from runs import FILES, ROOT, Case, by_runtime, needs_node, real, run
+from runs import FILES, ROOT, Case, beside, by_runtime, needs_node, real
 
 NPM = shutil.which("npm")
 CLANG = shutil.which(os.environ.get("CLANG", "clang"))
@@ -67,9 +67,8 @@ def test_the_package_has_what_it_needs_and_nothing_else(installed: Path):
 def test_the_installed_package_runs_a_file_in_node(installed: Path, tmp_path: Path):
     case = Case(file=LENET, inputs=real(LENET, 4))
     module = installed / "node_modules" / "shoestring-web" / "index.js"
-    [answer] = run([case], tmp_path, module)
-    for port, wanted in by_runtime(case).items():
-        np.testing.assert_allclose(answer[port], wanted, atol=1e-4)
+    for answer, wanted in beside([case], tmp_path, module):
+        np.testing.assert_allclose(answer, wanted, atol=1e-4)
     names = quiet(
         [
             "node",
@@ -113,12 +112,8 @@ def test_the_kernels_are_what_the_source_gives(tmp_path: Path):
     for name in ("baseline_resnet20", "baseline_tagger", "baseline_text_encoder"):
         file = FILES / f"{name}.shoe"
         case = Case(file=file, inputs=real(file, 2))
-        folder = tmp_path / name
-        folder.mkdir()
-        (answer,) = run([case], folder, web / "index.js")
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=1e-4)
+        for answer, wanted in beside([case], tmp_path / name, web / "index.js"):
+            np.testing.assert_allclose(answer, wanted, rtol=0, atol=1e-4)
     made = re.search(r"with (.*?):", KERNELS.read_text())
     assert made
     if quiet([CLANG, "--version"], tmp_path).splitlines()[0] == made[1]:

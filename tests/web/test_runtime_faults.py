@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runs import Case, evaluate, graph, loaded, needs_node, run
 
-from shoestring.artifact.format.graph import FLOAT, FLOATS, INT, INTS, Node, Port
+from shoestring.artifact.format.graph import FLOAT, FLOATS, INT, INTS, STRINGS, Node, Port
 from shoestring.artifact.format.tensors import NUMBERS, tensor
 
 pytestmark = needs_node
@@ -60,6 +60,23 @@ CASES = {
             constants=LSTM,
         ),
         "LSTM: its input 5 has 18 elements, and 2 are wanted",
+    ),
+    "activations with numbers of their own": (
+        case_of(
+            Node(
+                "LSTM",
+                (0, 1, 2),
+                1,
+                (
+                    *HIDDEN,
+                    ("activations", STRINGS, ("HardSigmoid", "Tanh", "Tanh")),
+                    ("activation_alpha", FLOATS, (0.1,)),
+                ),
+            ),
+            inputs=(STEPS,),
+            constants=LSTM,
+        ),
+        "LSTM: this runtime has it without activation_alpha and activation_beta",
     ),
     "a sequence that is too long": (
         case_of(
@@ -219,7 +236,6 @@ def test_what_is_not_as_onnx_says_is_told(name: str, tmp_path: Path):
     cases = [
         Case(file=file, inputs=inputs, backend=backend) for backend in ("webassembly", "javascript")
     ]
-    (tmp_path / "out").mkdir()
     for answer in run(cases, tmp_path / "out"):
         assert answer.get("kind") == "RunError", answer
         assert message in answer["error"]

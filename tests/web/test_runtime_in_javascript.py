@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,18 @@ from runs import (
     ROOT,
     SAID,
     Case,
-    by_runtime,
+    beside,
     evaluate,
     graph,
     int8,
     loaded,
     needs_node,
     real,
-    run,
 )
 
 from shoestring.artifact import Loaded, load
 from shoestring.artifact.format.file import Content, Entries, read_model
-from shoestring.artifact.format.graph import Node, Port
+from shoestring.artifact.format.graph import FLOAT, Node, Port
 from shoestring.artifact.format.tensors import ELEMENTS, tensor
 
 pytestmark = needs_node
@@ -43,12 +43,10 @@ def test_committed_files_answer_as_onnx_runtime(name: str, tmp_path: Path):
     file = FILES / name
     sizes = (("webassembly", 1), ("webassembly", 33), ("webassembly", 1), ("javascript", 3))
     cases = [Case(file=file, inputs=real(file, n, 5), backend=backend) for backend, n in sizes]
-    for case, answer in zip(cases, run(cases, tmp_path), strict=True):
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            assert answer[port].dtype == wanted.dtype
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=1e-4)
-            assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
+    for answer, wanted in beside(cases, tmp_path):
+        assert answer.dtype == wanted.dtype
+        np.testing.assert_allclose(answer, wanted, rtol=0, atol=1e-4)
+        assert (answer.argmax(-1) == wanted.argmax(-1)).all()
 
 
 @pytest.mark.by_default("lenet5-*")
@@ -64,12 +62,9 @@ def test_int8_files_answer_as_onnx_runtime(network: str, most: float, tmp_path: 
         Case(file=file, inputs=real(FILES / f"baseline_{network}.shoe", n, 9), backend=backend)
         for backend, n in (("webassembly", 1), ("webassembly", 65), ("javascript", 2))
     ]
-    (tmp_path / "out").mkdir()
-    for case, answer in zip(cases, run(cases, tmp_path / "out"), strict=True):
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
-            assert (answer[port].argmax(-1) == wanted.argmax(-1)).all()
+    for answer, wanted in beside(cases, tmp_path / "out"):
+        np.testing.assert_allclose(answer, wanted, rtol=0, atol=most)
+        assert (answer.argmax(-1) == wanted.argmax(-1)).all()
 
 
 def test_every_committed_file_has_its_operators():
@@ -105,12 +100,24 @@ def test_old_files_run(name: str, tmp_path: Path):
         Case(file=file, inputs=drawn(rng, loaded[entry] if entry else loaded), entry=entry)
         for entry in loaded.entries or [""]
     ]
-    (tmp_path / "out").mkdir()
-    for case, answer in zip(cases, run(cases, tmp_path / "out"), strict=True):
-        assert "error" not in answer, answer
-        for port, wanted in by_runtime(case).items():
-            most = 1e-3 if wanted.dtype == np.float16 else 1e-5
-            np.testing.assert_allclose(answer[port], wanted, rtol=0, atol=most)
+    for answer, wanted in beside(cases, tmp_path / "out"):
+        most = 1e-3 if wanted.dtype == np.float16 else 1e-5
+        np.testing.assert_allclose(answer, wanted, rtol=0, atol=most)
+
+
+def test_limits_of_old_files_are_attributes(tmp_path: Path):
+    """As Clip had them before opset 11: of an input, and of what a kernel could limit itself."""
+    limits = (("min", FLOAT, -0.5), ("max", FLOAT, 0.75))
+    alone = (Node("Clip", (0,), 1, limits),)
+    for folder, nodes in (("alone", alone), ("after", (Node("Mul", (0, 0), 1), *alone))):
+        (tmp_path / folder).mkdir()
+        nodes = tuple(replace(node, inputs=(i, *node.inputs[1:])) for i, node in enumerate(nodes))
+        content = graph(*nodes, result=len(nodes))
+        content = replace(content, graph=replace(content.graph, opset=10))
+        file = Path(loaded(content, tmp_path / folder))
+        case = Case(file=file, inputs={"x": np.array([[-1, -0.25, 0.5, 2]], np.float32)})
+        [(answer, wanted)] = beside([case], tmp_path / folder)
+        np.testing.assert_array_equal(answer, wanted)
 
 
 def drawn(rng: np.random.Generator, loaded: Loaded) -> dict[str, np.ndarray]:
@@ -147,6 +154,9 @@ TABULAR = str(FILES / "baseline_tabular.shoe")
         (LENET, "[[1, 2], [3]]", "arrays of different lengths"),
         (LENET, "new ArrayBuffer(3136)", "bytes without a type"),
         (LENET, "{images: 5}", "is no array"),
+        (LENET, "{data: new Uint8ClampedArray(3136), width: 28, height: 28}", "bytes of a canvas"),
+        (LENET, "new Uint8ClampedArray(3136)", "four for each pixel: give the numbers that"),
+        (LENET, "{data: new Uint8ClampedArray(784), shape: [1, 1, 28, 28]}", ""),
         (TABULAR, "[1, 2, 3]", "run was given one array, and this file takes ids"),
         (
             TABULAR,
@@ -166,7 +176,7 @@ TABULAR = str(FILES / "baseline_tabular.shoe")
 )
 def test_bad_inputs_are_told(file: str, given: str, message: str):
     [said] = evaluate(SAID.replace("INPUTS", f"[{given}]"), file)
-    assert message in said, said
+    assert message in said and bool(message) == bool(said), said
 
 
 def test_inputs_of_many_kinds_mean_the_same():
@@ -315,6 +325,10 @@ def test_sources_of_load():
       () => m.load(5),
       () => m.load(new Response(bytes), { maxBytes: 100 }),
       () => m.load(new Uint8Array(9)),
+      () => m.load("missing.shoe"),
+      () => m.load("http://127.0.0.1:9/x.shoe"),
+      () => m.load(bytes, { maxbytes: 100 }),
+      () => m.load(bytes, { backend: "js" }),
     ];
     const said = [];
     const keep = (error) => said.push(`${error instanceof m.ShoeError} ${error.message}`);
@@ -324,6 +338,8 @@ def test_sources_of_load():
     sizes, said = evaluate(script, LENET)
     assert sizes == [Path(LENET).stat().st_size] * 6
     parts = ("answered 404", "load was given number", "maxBytes", "not a .shoe file")
+    parts += ("missing.shoe could not be read (ENOENT", "9/x.shoe could not be read (")
+    parts += ("no option maxbytes: give maxBytes", "no backend js: give webassembly or javascript")
     for one, message in zip(said, parts, strict=True):
         assert one.startswith("true") and message in one, said
 

@@ -59,7 +59,7 @@ export class Call {
     throw this.fault(`its input ${i} is missing: the file is made wrongly`);
   }
 
-  /** Tells an input, where it is there, whose number of elements is none of `sizes`. */
+  /** Throws where an input is there and its number of elements is none of `sizes`. */
   sized(i, ...sizes) {
     const size = this.inputs[i]?.size ?? sizes[0];
     if (sizes.includes(size)) return;
@@ -99,7 +99,7 @@ export class Call {
     return NOTHING;
   }
 
-  /** Tells a shape that no value has. */
+  /** Throws where no value can have the shape. */
   sensible(shape) {
     if (shape.length > MOST_AXES) throw this.fault(`an output would have ${shape.length} axes, and this runtime has ${MOST_AXES}`);
     if (shape.every((size) => Number.isInteger(size) && size >= 0 && size < 2 ** 31)) return;
@@ -128,7 +128,7 @@ export class Call {
     this.plan.spend(operations * price);
   }
 
-  /** The integers of 64 bits that the node computes, and those of which it does. */
+  /** The inputs and outputs of integers of 64 bits, where the node computes with them; none where it only moves them. */
   get large() {
     const computed = COMPUTING.test(this.node.operator) && this.outputs[0].place !== this.inputs[0].place;
     return computed ? [...this.inputs, ...this.outputs].filter((value) => value && LARGE[value.type]) : [];

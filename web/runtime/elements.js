@@ -2,7 +2,7 @@
 
 import { broadcast, joined, stepsIn, walk } from "./shapes.js";
 import { half } from "./call.js";
-import { erf, nearest, sigmoid } from "./functions.js";
+import { clamp, erf, nearest, sigmoid } from "./functions.js";
 import { LARGE } from "./values.js";
 
 export const INTEGERS = new Set(["int64", "uint64", "int32", "uint32", "int16", "uint16", "int8", "uint8"]);
@@ -34,7 +34,7 @@ export function pairs(call, a, b, type, of) {
     walk(shape, [stepsA, stepsB], ([i, j]) => {
       for (let k = 0; k < n; k++, i += stepA, j += stepB) to[at++] = of(p[i], q[j]);
     });
-    if (low > -Infinity || high < Infinity) for (let i = 0; i < at; i++) to[i] = to[i] < low ? low : to[i] > high ? high : to[i];
+    clamp(to, 0, at, low, high);
   };
 }
 
@@ -145,8 +145,8 @@ function gelu(call) {
 function clip(call) {
   const x = call.input(0);
   const y = call.out(x.type, x.shape);
-  const limit = (i, otherwise) => call.inputs[i] ?? { data: [otherwise] };
-  const [low, high] = [limit(1, -Infinity), limit(2, Infinity)];
+  const limit = (i, name, otherwise) => call.inputs[i] ?? { data: [call.attribute(name, otherwise)] }; // an attribute before opset 11
+  const [low, high] = [limit(1, "min", -Infinity), limit(2, "max", Infinity)];
   return () => {
     const [from, to, least, most] = [x.data, y.data, low.data[0], high.data[0]];
     for (let i = 0; i < to.length; i++) {

@@ -16,6 +16,12 @@ export function erf(x) {
 
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
+/** `n` numbers from place `at` on, brought between low and high; NaN stays. */
+export function clamp(numbers, at, n, low, high) {
+  if (low === -Infinity && high === Infinity) return;
+  for (let i = at; i < at + n; i++) numbers[i] = numbers[i] < low ? low : numbers[i] > high ? high : numbers[i];
+}
+
 /** To the nearest, halves to even. */
 export function nearest(x) {
   const low = Math.floor(x);

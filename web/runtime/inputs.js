@@ -118,6 +118,9 @@ function flattened(input, given) {
 /** The shape of flat numbers, where one axis at most is open. */
 function guessed(input, { data, shape }) {
   if (shape) return shape;
+  if (data instanceof Uint8ClampedArray) {
+    throw new RunError(`the input ${JSON.stringify(input.name)} is the bytes of a canvas, four for each pixel: give the numbers that the model was trained on, as {data, shape}`);
+  }
   if (input.shape.length === 1) return [data.length];
   const open = input.shape.filter((size) => typeof size === "string");
   const rest = sizeOf(input.shape.filter((size) => typeof size === "number"));

@@ -88,12 +88,14 @@ function requantised(call, sums, y, scales, axis, bias) {
   };
 }
 
-/** A part of a node as a node of its own, whose output is a scratch of this one. */
+/** A part of a node as a node of its own, whose output is a scratch of this one: [output, run]. */
 function within(call, inputs, make) {
   const part = Object.create(call);
+  let made;
   part.inputs = inputs;
-  part.out = (type, shape) => call.scratch(type, shape);
-  return make(part);
+  part.out = (type, shape) => (made = call.scratch(type, shape));
+  const run = make(part);
+  return [made, run];
 }
 
 function qlinearConv(call) {
@@ -103,11 +105,7 @@ function qlinearConv(call) {
   for (const i of [1, 6, 7]) call.sized(i, 1);
   call.sized(4, 1, weights.shape[0]);
   call.sized(8, weights.shape[0]);
-  let sums;
-  const run = within(call, [x, weights, zeroX, zeroW], (part) => {
-    part.out = (type, shape) => (sums = call.scratch(type, shape));
-    return convInteger(part);
-  });
+  const [sums, run] = within(call, [x, weights, zeroX, zeroW], convInteger);
   const y = call.out(zeroY.type, sums.shape);
   const rescale = requantised(call, sums, y, [scaleX, scaleW, scaleY, zeroY], 1, call.inputs[8]);
   return () => (run(), rescale());
@@ -130,11 +128,7 @@ function qlinearMatmul(call) {
   );
   for (const i of [1, 6, 7]) call.sized(i, 1);
   call.sized(4, 1, b.shape.at(-1));
-  let sums;
-  const run = within(call, [a, b, zeroA, zeroB], (part) => {
-    part.out = (type, shape) => (sums = call.scratch(type, shape));
-    return matmulInteger(part);
-  });
+  const [sums, run] = within(call, [a, b, zeroA, zeroB], matmulInteger);
   const y = call.out(zeroY.type, sums.shape);
   const rescale = requantised(call, sums, y, [scaleA, scaleB, scaleY, zeroY], -1, null);
   return () => (run(), rescale());

@@ -17,6 +17,19 @@ typedef v128_t V;
 #define MAC(sum, a, b) sum = wasm_f32x4_add(sum, wasm_f32x4_mul(a, b))
 #define CLAMP(v) wasm_f32x4_pmin(wasm_f32x4_pmax(v, low4), high4) // keeps NaN
 
+// sum[8], of four pixels or rows and then of the same with four more outputs: an input of each, times the weights u and v.
+#define ADD_FOUR(p0, p1, p2, p3, u, v)                                             \
+  do {                                                                             \
+    V one = SPLAT(p0);                                                             \
+    MAC(sum[0], one, u), MAC(sum[4], one, v);                                      \
+    one = SPLAT(p1);                                                               \
+    MAC(sum[1], one, u), MAC(sum[5], one, v);                                      \
+    one = SPLAT(p2);                                                               \
+    MAC(sum[2], one, u), MAC(sum[6], one, v);                                      \
+    one = SPLAT(p3);                                                               \
+    MAC(sum[3], one, u), MAC(sum[7], one, v);                                      \
+  } while (0)
+
 static inline float clamped(float v, float low, float high) {
   v = v < low ? low : v;
   return high < v ? high : v;
@@ -93,14 +106,7 @@ static void pixels(In x, In w, In bias, Out y, int channels, int height, int wid
           int offset = (i * height + t * dilated_down) * width;
           for (int k = 0; k < wide; k++, offset += dilated_across, at0 += 4, at1 += 4) {
             const V a = LOAD(at0), b = LOAD(at1);
-            V v = SPLAT(p0 + offset);
-            MAC(sum[0], v, a), MAC(sum[4], v, b);
-            v = SPLAT(p1 + offset);
-            MAC(sum[1], v, a), MAC(sum[5], v, b);
-            v = SPLAT(p2 + offset);
-            MAC(sum[2], v, a), MAC(sum[6], v, b);
-            v = SPLAT(p3 + offset);
-            MAC(sum[3], v, a), MAC(sum[7], v, b);
+            ADD_FOUR(p0 + offset, p1 + offset, p2 + offset, p3 + offset, a, b);
           }
         }
       }
@@ -243,14 +249,7 @@ __attribute__((noinline)) KERNEL(product)(In a, In w, In bias, Out y, int m, int
       V sum[8] = {start0, start0, start0, start0, start1, start1, start1, start1};
       for (int k = 0; k < inner; k++) {
         const V p = LOAD(w0 + 4 * k), q = LOAD(w1 + 4 * k);
-        V v = SPLAT(a0 + k);
-        MAC(sum[0], v, p), MAC(sum[4], v, q);
-        v = SPLAT(a1 + k);
-        MAC(sum[1], v, p), MAC(sum[5], v, q);
-        v = SPLAT(a2 + k);
-        MAC(sum[2], v, p), MAC(sum[6], v, q);
-        v = SPLAT(a3 + k);
-        MAC(sum[3], v, p), MAC(sum[7], v, q);
+        ADD_FOUR(a0 + k, a1 + k, a2 + k, a3 + k, p, q);
       }
       UNROLLED for (int i = 0; i < 4; i++) {
         put(y + (r + i) * n + o, CLAMP(sum[i]), n - o);

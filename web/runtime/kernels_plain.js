@@ -1,15 +1,7 @@
 // The kernels of kernels.c in plain JavaScript, for browsers without WebAssembly SIMD and for pages whose policy forbids it.
 // Weights have the same panels, and pointers are bytes, as there.
 
-import { erf, nearest, sigmoid } from "./functions.js";
-
-const floats = (kernels) => kernels.floats;
-
-/** y[n] = max(low, min(high, y[n])), keeping NaN. */
-function clamp(f, at, n, low, high) {
-  if (low === -Infinity && high === Infinity) return;
-  for (let i = at; i < at + n; i++) f[i] = f[i] < low ? low : f[i] > high ? high : f[i];
-}
+import { clamp, erf, nearest, sigmoid } from "./functions.js";
 
 /** One pixel of up to four outputs of a convolution: those of one panel. */
 function addPixel(f, x, w, bias, channels, plane, tall, wide, stepDown, stepAcross, y, area, left) {
@@ -55,7 +47,7 @@ function addPanel(f, a, w, bias, y, inner, left) {
 
 function binary(of) {
   return function (a, b, y, n, stepA, stepB, low, high) {
-    const f = floats(this);
+    const f = this.floats;
     of(f, a >> 2, b >> 2, y >> 2, n, stepA ? 1 : 0, stepB ? 1 : 0);
     clamp(f, y >> 2, n, low, high);
   };
@@ -63,7 +55,7 @@ function binary(of) {
 
 function each(of) {
   return function (x, y, n) {
-    const f = floats(this);
+    const f = this.floats;
     of(f, x >> 2, y >> 2, n);
   };
 }
@@ -87,7 +79,7 @@ export class PlainKernels {
   }
 
   conv(x, w, bias, y, channels, height, width, outputs, rows, columns, tall, wide, down, across, dilatedDown, dilatedAcross, low, high) {
-    const f = floats(this);
+    const f = this.floats;
     const inner = channels * tall * wide;
     const area = rows * columns;
     for (let o = 0; o < outputs; o += 4) {
@@ -102,7 +94,7 @@ export class PlainKernels {
   }
 
   depthwise(x, w, bias, y, planes, height, width, rows, columns, tall, wide, down, across, dilatedDown, dilatedAcross, low, high) {
-    const f = floats(this);
+    const f = this.floats;
     for (let p = 0; p < planes; p++) {
       const from = (x >> 2) + p * height * width;
       let to = (y >> 2) + p * rows * columns;
@@ -121,7 +113,7 @@ export class PlainKernels {
   }
 
   product(a, w, bias, y, m, inner, n, low, high) {
-    const f = floats(this);
+    const f = this.floats;
     for (let r = 0; r < m; r++) {
       const from = (a >> 2) + r * inner;
       const to = (y >> 2) + r * n;
@@ -133,7 +125,7 @@ export class PlainKernels {
   }
 
   panels(b, w, inner, n, stepK, stepN) {
-    const f = floats(this);
+    const f = this.floats;
     let to = w >> 2;
     for (let o = 0; o < n; o += 4) {
       for (let k = 0; k < inner; k++) {
@@ -143,7 +135,7 @@ export class PlainKernels {
   }
 
   pad(x, y, planes, height, width, top, left, tall, wide, value) {
-    const f = floats(this);
+    const f = this.floats;
     for (let p = 0, from = x >> 2, to = y >> 2; p < planes; p++, to += tall * wide) {
       f.fill(value, to, to + tall * wide);
       for (let r = 0; r < height; r++, from += width) {
@@ -153,7 +145,7 @@ export class PlainKernels {
   }
 
   lstm(inputs, w, zeros, gates, h, c, y, times, n, size, step, backwards) {
-    const f = floats(this);
+    const f = this.floats;
     for (let t = 0; t < times; t++) {
       const time = backwards ? times - 1 - t : t;
       this.product(h, w, zeros, gates, n, size, 4 * size, -Infinity, Infinity);
@@ -171,7 +163,7 @@ export class PlainKernels {
   }
 
   affine(x, factors, shifts, y, channels, inner, low, high) {
-    const f = floats(this);
+    const f = this.floats;
     for (let s = 0, from = x >> 2, to = y >> 2; s < channels; s++) {
       const [by, more] = [f[(factors >> 2) + s], f[(shifts >> 2) + s]];
       for (let i = 0; i < inner; i++) f[to++] = f[from++] * by + more;
@@ -180,7 +172,7 @@ export class PlainKernels {
   }
 
   crop(x, y, planes, plane, rows, columns, wide) {
-    const f = floats(this);
+    const f = this.floats;
     for (let p = 0, to = y >> 2; p < planes; p++) {
       for (let r = 0, from = (x >> 2) + p * plane; r < rows; r++, from += wide) {
         for (let c = 0; c < columns; c++) f[to++] = f[from + c];
@@ -189,7 +181,7 @@ export class PlainKernels {
   }
 
   softmax(x, y, rows, n) {
-    const f = floats(this);
+    const f = this.floats;
     for (let r = 0, from = x >> 2, to = y >> 2; r < rows; r++, from += n, to += n) {
       let [most, sum] = [f[from], 0];
       for (let i = 1; i < n; i++) if (f[from + i] > most) most = f[from + i];
@@ -199,7 +191,7 @@ export class PlainKernels {
   }
 
   normalise(x, scale, bias, y, rows, n, epsilon) {
-    const f = floats(this);
+    const f = this.floats;
     for (let r = 0, from = x >> 2, to = y >> 2; r < rows; r++, from += n, to += n) {
       let [mean, variance] = [0, 0];
       for (let i = 0; i < n; i++) mean += f[from + i];
@@ -211,7 +203,7 @@ export class PlainKernels {
   }
 
   grid(x, y, n, scale, zero, least, most) {
-    const f = floats(this);
+    const f = this.floats;
     for (let i = 0, from = x >> 2, to = y >> 2; i < n; i++) {
       const v = nearest(Math.fround(f[from + i] / scale)) + zero;
       f[to + i] = ((v > most ? most : v > least ? v : least) - zero) * scale;
@@ -219,7 +211,7 @@ export class PlainKernels {
   }
 
   pool(x, y, planes, height, width, rows, columns) {
-    const f = floats(this);
+    const f = this.floats;
     for (let p = 0, to = y >> 2; p < planes; p++) {
       for (let r = 0; r < rows; r++) {
         for (let c = 0, at = (x >> 2) + (p * height + 2 * r) * width; c < columns; c++, at += 2) {

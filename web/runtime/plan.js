@@ -51,10 +51,22 @@ export class Plan {
     places.add(value.place);
   }
 
+  /** Holds the outputs of a node; one that nobody takes has its place until it is dropped. */
+  holdAll(node, outputs, places) {
+    outputs.forEach((value, i) => {
+      const id = node.outputs[i] ?? null;
+      if (id !== null) this.hold(id, value, places);
+      else if (value.place.store) places.add(value.place);
+    });
+  }
+
   add(node, places) {
     const inputs = node.inputs.map((id) => (id === null ? null : this.values.get(id)));
     const constant = !this.running && inputs.every((value) => value === null || value.known);
-    if (constant && this.evaluated(node, inputs, places)) return this.release(inputs, places);
+    if (constant) {
+      this.holdAll(node, evaluate(this, node, inputs), places);
+      return this.release(inputs, places);
+    }
     const call = new Call(this, node, inputs);
     let run;
     try {
@@ -71,22 +83,9 @@ export class Plan {
       throw error instanceof RunError || error === NEEDS_NUMBERS ? error : failed(node, error);
     }
     for (const { place } of call.scratches) this.store.give(place.at, place.bytes);
-    call.outputs.forEach((value, i) => {
-      const id = node.outputs[i] ?? null;
-      if (id !== null) this.hold(id, value, places);
-      else if (value.place.store) places.add(value.place);
-    });
+    this.holdAll(node, call.outputs, places);
     for (const { place } of call.outputs) this.drop(place, places);
     this.release(inputs, places);
-  }
-
-  /** Computes a node whose inputs are known now. */
-  evaluated(node, inputs, places) {
-    evaluate(this, node, inputs).forEach((value, i) => {
-      const id = node.outputs[i] ?? null;
-      if (id !== null) this.hold(id, value, places);
-    });
-    return true;
   }
 
   release(inputs, places) {

@@ -98,7 +98,7 @@ class Joining {
       before.low = 0;
       return true;
     }
-    if (node.operator !== "Clip") return false;
+    if (node.operator !== "Clip" || node.attributes.min || node.attributes.max) return false; // which old files have
     const [low, high] = [1, 2].map((i) => this.constant(node.inputs[i]));
     if (low === undefined || high === undefined) return false;
     before.low = low ?? -Infinity;

@@ -1,10 +1,12 @@
 // Convolutions and matrix products.
 
 import { safe, times } from "./elements.js";
+import { clamp } from "./functions.js";
 import { broadcast, stepsIn, walk } from "./shapes.js";
 import { LARGE, sizeOf } from "./values.js";
 
-const up4 = (n) => Math.ceil(n / 4) * 4;
+/** Up to a whole number of panels. */
+export const up4 = (n) => Math.ceil(n / 4) * 4;
 
 /** Weights [outputs][inner] with any steps in panels of four outputs, as kernels.c has them. */
 export function inPanels(weights, inner, n, stepK, stepN, start = 0, factor = 1) {
@@ -23,15 +25,13 @@ function padded(data, n, factor = 1) {
   return found;
 }
 
-/** What a convolution does to the axes of an image: sizes, strides, dilations and pads, of two axes. */
+/** What a convolution does to the axes of an image: `outputs`, their sizes, and all numbers of two axes, by name. */
 export function geometry(call, image, kernel) {
   const axes = image.length;
   if (axes < 1 || axes > 2) throw call.fault(`this runtime has convolutions and pools of one and two axes, not of ${axes}`);
   if (kernel.length !== axes || kernel.some((size) => !(size >= 1))) throw call.fault(`a kernel of [${kernel}] does not fit an image of [${image}]`);
-  const two = (list, fill) => (axes === 1 ? [fill, list[0]] : list);
   const ones = kernel.map(() => 1);
-  const given = [call.attribute("strides", ones), call.attribute("dilations", ones)];
-  const [strides, dilations] = given;
+  const [strides, dilations] = ["strides", "dilations"].map((name) => call.attribute(name, ones));
   const reach = kernel.map((size, i) => (size - 1) * dilations[i] + 1);
   const auto = call.attribute("auto_pad", "NOTSET");
   let pads = call.attribute("pads", [...kernel, ...kernel].map(() => 0));
@@ -52,16 +52,11 @@ export function geometry(call, image, kernel) {
     return ceil && (found - 1) * strides[i] >= size + pads[i] ? found - 1 : found; // none may begin in the padding
   });
   if (outputs.some((one) => one < 1)) throw call.fault(`an image of [${image}] is smaller than the kernel [${kernel}]: give larger inputs`);
-  return {
-    axes,
-    outputs,
-    image: two(image, 1),
-    kernel: two(kernel, 1),
-    strides: two(strides, 1),
-    dilations: two(dilations, 1),
-    pads: axes === 1 ? [0, pads[0], 0, pads[1]] : pads,
-    sizes: two(outputs, 1),
-  };
+  const two = (list) => (axes === 1 ? [1, list[0]] : list);
+  const [[height, width], [tall, wide], [rows, columns]] = [two(image), two(kernel), two(outputs)];
+  const [[down, across], [dilatedDown, dilatedAcross]] = [two(strides), two(dilations)];
+  const [top, left, bottom, right] = axes === 1 ? [0, pads[0], 0, pads[1]] : pads;
+  return { outputs, height, width, tall, wide, rows, columns, down, across, dilatedDown, dilatedAcross, top, left, bottom, right };
 }
 
 /**
@@ -73,12 +68,7 @@ export function convolution(call, x, weights, bias, y, shape) {
   const group = call.attribute("group", 1);
   const [n, channels] = x.shape;
   const [outputs, each] = weights.shape;
-  const [height, width] = shape.image;
-  const [tall, wide] = shape.kernel;
-  const [down, across] = shape.strides;
-  const [dilatedDown, dilatedAcross] = shape.dilations;
-  const [rows, columns] = shape.sizes;
-  const [top, left, bottom, right] = shape.pads;
+  const { height, width, tall, wide, rows, columns, down, across, dilatedDown, dilatedAcross, top, left, bottom, right } = shape;
   const { low, high } = call.node;
   const inner = each * tall * wide;
   const per = outputs / group;
@@ -227,7 +217,7 @@ function transposed(call) {
         }
       }
     }
-    if (low > -Infinity || high < Infinity) for (let i = 0; i < to.length; i++) to[i] = to[i] < low ? low : to[i] > high ? high : to[i];
+    clamp(to, 0, to.length, low, high);
   };
 }
 
@@ -290,10 +280,11 @@ export function slowly(call, a, b, y, found, zeroA = () => 0, zeroB = () => 0) {
         for (let c = 0; c < n; c++) {
           let sum = 0;
           for (let k = 0; k < inner; k++) sum = exact(sum + exact(product(p[from + r * inner + k] - zeroA(r), q[other + k * n + c] - zeroB(c))));
-          to[(i * m + r) * n + c] = sum < low ? low : sum > high ? high : sum;
+          to[(i * m + r) * n + c] = sum;
         }
       }
     });
+    clamp(to, 0, to.length, low, high);
   };
 }
 
@@ -333,10 +324,10 @@ function gemm(call) {
     const [to, added] = [y.data, c?.data];
     for (let i = 0, k = 0; i < m; i++) {
       for (let j = 0; j < n; j++, k++) {
-        const v = to[k] * (b.known ? 1 : alpha) + (added ? beta * added[i * steps[0] + j * steps[1]] : 0);
-        to[k] = v < low ? low : v > high ? high : v;
+        to[k] = to[k] * (b.known ? 1 : alpha) + (added ? beta * added[i * steps[0] + j * steps[1]] : 0);
       }
     }
+    clamp(to, 0, to.length, low, high);
   };
 }
 

@@ -1,7 +1,7 @@
 // LSTM, GRU and plain recurrent layers, as ONNX has them.
 
 import { sigmoid } from "./functions.js";
-import { inPanels } from "./products.js";
+import { inPanels, up4 } from "./products.js";
 
 const ACTIVATIONS = {
   Sigmoid: sigmoid,
@@ -10,7 +10,6 @@ const ACTIVATIONS = {
   HardSigmoid: (x) => Math.max(0, Math.min(1, 0.2 * x + 0.5)),
   Softsign: (x) => x / (1 + Math.abs(x)),
 };
-const up4 = (n) => Math.ceil(n / 4) * 4;
 
 /**
  * A step of a cell: the gates [N][gates × H] of the input and of the state, to the new state, in
@@ -62,6 +61,9 @@ function layerOf(call) {
   const [times, n] = x.shape;
   if (["layout", "input_forget", "clip"].some((name) => call.attribute(name, 0))) {
     throw call.fault("this runtime has it without layout, input_forget and clip");
+  }
+  if (call.node.attributes.activation_alpha || call.node.attributes.activation_beta) {
+    throw call.fault("this runtime has it without activation_alpha and activation_beta");
   }
   if (kind === "GRU" && !call.attribute("linear_before_reset", 0)) {
     throw call.fault("this runtime has it with linear_before_reset only, as PyTorch does");

@@ -230,12 +230,7 @@ function pool(start, more, end) {
     const shape = geometry(call, image, call.attribute("kernel_shape", image));
     const y = call.out(x.type, [n, channels, ...shape.outputs]);
     if (call.node.outputs.slice(1).some((id) => id !== null)) throw call.fault("this runtime has its first output only");
-    const [height, width] = shape.image;
-    const [tall, wide] = shape.kernel;
-    const [down, across] = shape.strides;
-    const [dilatedDown, dilatedAcross] = shape.dilations;
-    const [rows, columns] = shape.sizes;
-    const [top, left, bottom, right] = shape.pads;
+    const { height, width, tall, wide, rows, columns, down, across, dilatedDown, dilatedAcross, top, left, bottom, right } = shape;
     const planes = n * channels;
     const withPads = call.attribute("count_include_pad", 0);
     call.work(y.size * tall * wide, 2);
@@ -285,7 +280,7 @@ function cumulated(call) {
   const axis = axisOf((call.numbers(1) ?? call.missing(1))[0], x.shape.length);
   if (call.attribute("exclusive", 0) || call.attribute("reverse", 0)) throw call.fault("this runtime has it forwards and with each number itself only");
   const y = call.out(x.type, x.shape);
-  const step = stepsIn(x.shape, x.shape)[axis];
+  const step = stepsOf(x.shape)[axis];
   return () => {
     const [from, to] = [x.data, y.data];
     for (let i = 0; i < to.length; i++) to[i] = from[i] + (Math.floor(i / step) % x.shape[axis] ? to[i - step] : 0);

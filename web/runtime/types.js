@@ -57,7 +57,7 @@ const LETTERS = new Map(
 
 /** Attributes by the type that ONNX gives them; all others are integers, which are 2. */
 const ATTRIBUTES = {
-  1: "alpha beta clip epsilon gamma",
+  1: "alpha beta clip epsilon gamma max min",
   3: "approximate auto_pad direction mode",
   7: "axes dilations ends kernel_shape output_padding output_shape pads perm split starts strides",
   8: "activations",

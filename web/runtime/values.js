@@ -29,7 +29,7 @@ export const ARRAYS = {
 /** The arrays in which a caller is given integers of 64 bits. */
 export const LARGE = { int64: BigInt64Array, uint64: BigUint64Array };
 
-/** The integers of 64 bits, of which one that this runtime does not have is told. */
+/** `data`, the numbers of a type of 64 bits; throws where one is no integer that float64 holds exactly. */
 export function exact(type, data, where) {
   for (let i = 0; i < data.length; i++) {
     if (Number.isSafeInteger(data[i]) && (data[i] >= 0 || type === "int64")) continue;
@@ -162,7 +162,7 @@ export class Store {
     }
   }
 
-  /** A place for so many bytes that stays: nothing else was ever there, as places of other plans are. */
+  /** A place for so many bytes that stays, in new memory: to a place that was given back, steps of other plans still write. */
   stay(bytes) {
     const wanted = rounded(bytes);
     if (this.room.bytes < wanted) {
