@@ -1,6 +1,6 @@
 // Which layer hurts: a heat map of layers and actions, and its table.
 
-import { chartBox, chartIn, lettering, tooltip } from "./charts.js";
+import { chartBox, chartIn, lettering, rowSlider, tooltip } from "./charts.js";
 import { chooser, fill, h, refill } from "./dom.js";
 import { cut, inPoints, number, quantity, scoreAmount, shortener } from "./format.js";
 import { sortedTable } from "./table.js";
@@ -132,20 +132,7 @@ function heat(state, kind, palette, width) {
         formatter: (at) => named(sensitivity.layers[at], Math.floor(room / 7.2)),
       },
     },
-    dataZoom: many
-      ? [
-          {
-            type: "slider",
-            yAxisIndex: 0,
-            startValue: 0,
-            endValue: MOST - 1,
-            width: 14,
-            right: 4,
-            showDetail: false,
-            brushSelect: false,
-          },
-        ]
-      : [],
+    dataZoom: many ? [rowSlider(palette, MOST)] : [],
     visualMap: {
       type: "continuous",
       min: below ? -most : 0,
