@@ -2,7 +2,7 @@
 
 import { chartBox, chartIn, lettering, rowSlider, tooltip } from "./charts.js";
 import { chooser, fill, h, refill } from "./dom.js";
-import { cut, inPoints, number, quantity, scoreAmount, shortener } from "./format.js";
+import { count, cut, inPoints, number, quantity, scoreAmount, shortener } from "./format.js";
 import { sortedTable } from "./table.js";
 
 const KINDS = [
@@ -34,7 +34,7 @@ export function sensitivityPart(state) {
         there.length > 1
           ? chooser("shown", there, kind, (chosen) => {
               kind = chosen;
-              chart.draw();
+              draw();
             }).element
           : null,
       );
@@ -42,7 +42,7 @@ export function sensitivityPart(state) {
     const missing =
       sensitivity.layers.length * sensitivity.actions.length -
       sensitivity.cells.filter((cell) => cell[kind] !== null).length;
-    fill(intro, cut(sensitivity.words, 600), missing ? ` ${number(missing)} cells were not measured (hatched).` : "");
+    fill(intro, cut(sensitivity.words, 600), missing ? ` ${count(missing, "cell")} ${missing === 1 ? "was" : "were"} not measured (hatched).` : "");
     box.style.height = `${Math.min(sensitivity.layers.length, MOST) * ROW + 110}px`;
     chart.draw();
     table.update(sensitivity.cells, cellColumns(there, unit, shortener(sensitivity.layers)));
