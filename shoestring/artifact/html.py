@@ -58,8 +58,12 @@ def shares(values: Sequence[float | None]) -> list[float]:
 
 def shown(text: str) -> str:
     """A text of others as HTML: escaped, and cut where it is long."""
-    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
-    return escape(short)
+    return escape(clipped(text, LONGEST))
+
+
+def clipped(text: str, most: int) -> str:
+    """A text; one of more than `most` characters is cut, and says how long it was."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def _row(tag: str, cells: Sequence[str | Bar], texts: Collection[int]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shoestring.cli.ending import if_interrupted
 from shoestring.cli.files import plainly
+from shoestring.cli.page import serve
 
 
 def demo(
@@ -28,21 +27,15 @@ def demo(
     Serves until Ctrl-C.
     """
     from shoestring.artifact.demo import Demo
+    from shoestring.artifact.format.file import MARK
     from shoestring.artifact.format.saving import check_file
 
     if file is not None:
         check_file(file)
         with file.open("rb") as opened:
-            if opened.read(4) != b"SHOE":
+            if opened.read(4) != MARK:
                 raise ValueError(f"{file} is not a .shoe file: it does not begin with SHOE")
-    with Demo(file, port) as server:
-        print(f"the page is at {server.address} until Ctrl-C", flush=True)
-        if file is not None:
-            print(f"it opens {plainly(str(file))}", flush=True)
-        if not no_browser:
-            webbrowser.open(server.address)
-        if_interrupted(lambda: "")
-        try:
-            server.serve()
-        except KeyboardInterrupt:
-            return
+    server = Demo(file, port)
+    lines = [f"the page is at {server.address} until Ctrl-C"]
+    lines += [] if file is None else [f"it opens {plainly(str(file))}"]
+    serve(server, *lines, show=not no_browser)

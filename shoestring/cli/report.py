@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shoestring.cli.ending import if_interrupted, writing
+from shoestring.cli.ending import writing
+from shoestring.cli.page import open_page
+from shoestring.cli.page import serve as serve_page
 
 Source = Annotated[
     Path | None,
@@ -88,7 +89,11 @@ def report(
     _check_options(out, show, serve, port, as_json)
     source = newest_study(Path()) if path is None else with_name(path)
     if serve:
-        _serve(source, ledger, sensitivity, port or 0, show)
+        from shoestring.report.serving import Live, Server
+
+        server = Server(Live(source, ledger, sensitivity), port or 0)
+        line = f"{server.address} shows {source}, as long as this command runs"
+        serve_page(server, line, show=show)
         return
     if as_json:
         print(document_of(source, ledger, sensitivity).to_json())
@@ -99,7 +104,7 @@ def report(
     size = save_page(document_of(source, ledger, sensitivity), target)
     print(f"{target}: {size:,} bytes; open it in a browser")
     if show:
-        _open(target.absolute().as_uri())
+        open_page(target.absolute().as_uri())
 
 
 def _check_options(
@@ -112,28 +117,3 @@ def _check_options(
         raise ValueError("--serve writes no file and prints no JSON: leave out --out and --json")
     if as_json and (out is not None or show):
         raise ValueError("--json writes no page: leave out --out and --open")
-
-
-def _serve(
-    source: Path, ledger: Path | None, sensitivity: Path | None, port: int, show: bool
-) -> None:
-    """Serve the page until Ctrl-C."""
-    from shoestring.report.serving import Live, Server
-
-    server = Server(Live(source, ledger, sensitivity), port)
-    if_interrupted(lambda: "")
-    try:
-        print(f"{server.address} shows {source}, as long as this command runs", flush=True)
-        if show:
-            _open(server.address)
-        server.serve()
-    except KeyboardInterrupt:
-        return
-    finally:
-        server.close()
-
-
-def _open(address: str) -> None:
-    """Open a page in the browser of this machine, or say that there is none."""
-    if not webbrowser.open(address):
-        print(f"no browser was found: open {address} in one")

@@ -75,6 +75,12 @@ class Ratio:
         middle = "too noisy to tell" if self.is_too_noisy else f"{self.median:.3g}"
         return f"{middle} ({self.low:.3g} to {self.high:.3g})"
 
+    @property
+    def in_report(self) -> str:
+        """The ratio with two decimals, as `compress` and its page tell it."""
+        middle = "too noisy to tell" if self.is_too_noisy else f"{self.median:.2f}"
+        return f"ratio {middle} ({self.low:.2f} to {self.high:.2f})"
+
 
 def is_too_noisy(low: float, high: float) -> bool:
     """Whether an interval of a ratio contains 1 and spans a factor of 10 or more.

@@ -138,10 +138,7 @@ class Report:
             f"{trial.score or 0.0:>12.4f}{self._error()}",
             *self._by_name(),
             f"{'milliseconds a run':24}{self.milliseconds_before:>12.3f}"
-            f"{self.milliseconds_after:>12.3f} "
-            "  ratio "
-            f"{'too noisy to tell' if self.speed.is_too_noisy else f'{self.speed.median:.2f}'} "
-            f"({self.speed.low:.2f} to {self.speed.high:.2f})",
+            f"{self.milliseconds_after:>12.3f}   {self.speed.in_report}",
             *self._on_the_microcontroller(),
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),

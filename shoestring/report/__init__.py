@@ -6,12 +6,10 @@ A lone file and a ledger need only the base install.
 from shoestring.report.document import Document
 from shoestring.report.finding import document_of, newest_study, with_name
 from shoestring.report.page import check_target, page_of, place_beside, save_page
-from shoestring.report.serving import Server
 from shoestring.report.writing import write_report
 
 __all__ = [
     "Document",
-    "Server",
     "check_target",
     "document_of",
     "newest_study",

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shoestring import __version__
+from shoestring.artifact.html import clipped
 
 SCHEMA = 1
 LONGEST = 4000
@@ -300,7 +301,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
     if isinstance(value, str):
-        return clipped(value)
+        return clipped(value, LONGEST)
     if isinstance(value, bool):
         return value
     return finite(value)
@@ -324,8 +325,3 @@ def finite(value: Any) -> float | None:
 def rounded(value: float, digits: int = 6) -> float:
     """A measured number without digits that nobody measured; integers stay as they are."""
     return value if isinstance(value, int) else float(f"{value:.{digits}g}")
-
-
-def clipped(text: str, most: int = LONGEST) -> str:
-    """A text; a long one is cut, and says how long it was."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"

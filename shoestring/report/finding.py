@@ -64,16 +64,19 @@ def document_of(
 
     `ledger`: what else is known of the file; None for the ledger of its search or beside it.
     `sensitivity`: a file that `shoestring sensitivity --json` printed; None for the table in the
-        folder of the search, if there is one.
+        folder of the search, if there is one. A note says where it is of another model.
 
     Raises OSError where something cannot be read, ShoeError for a damaged or newer file, ValueError
-    for a damaged or newer search or ledger and for a path that is none of these, and
-    ModuleNotFoundError for a search without the extra `train`.
+    for a damaged or newer search or ledger, for a path that is none of these and for a `ledger`
+    beside one, and ModuleNotFoundError for a search without the extra `train`.
     """
     document = _collected(with_name(path), ledger)
     if sensitivity is None:
         return document
-    return replace(document, sensitivity=sensitivity_of(sensitivity))
+    before, said = document.before, list[str]()
+    digest = "" if before is None else before.sha256 or ""
+    table = sensitivity_of(sensitivity, digest, said.append)
+    return replace(document, sensitivity=table, notes=(*document.notes, *said))
 
 
 def _collected(path: Path, ledger: Path | None) -> Document:
@@ -94,6 +97,10 @@ def _collected(path: Path, ledger: Path | None) -> Document:
     with path.open("rb") as opened:
         begin = opened.read(16)
     if begin == _SQLITE or path.suffix == ".ledger":
+        if ledger is not None:
+            raise ValueError(
+                f"{path} is a ledger itself, so {ledger} is not read: name only one of them"
+            )
         return document_of_ledger(path)
     if begin[:4] != MARK and path.suffix != ".shoe":
         raise ValueError(f"{path} is no .shoe file and no ledger: {_WHAT}")

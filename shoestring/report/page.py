@@ -8,7 +8,8 @@ from pathlib import Path
 
 from shoestring.artifact.format.names import STUDY
 from shoestring.artifact.format.saving import replacing
-from shoestring.report.document import Document, clipped
+from shoestring.artifact.html import clipped
+from shoestring.report.document import Document
 
 TEMPLATE = "page.html"
 _TITLE_MARK, _DOCUMENT_MARK = "<!--title-->", "<!--document-->"

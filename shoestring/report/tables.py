@@ -20,11 +20,11 @@ def sensitivity_in(folder: Path, digest: str, say: Callable[[str], None]) -> Sen
     """
     path = folder / TABLE
     try:
-        values = _values(path)
-        if digest and values.get("sha256") not in ("", None, digest):
+        table, model = _read(path)
+        if _is_other(model, digest):
             say(f"The table of sensitivity {path.name} is of another model: it is left out.")
             return None
-        return _sensitivity(values)
+        return table
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -32,37 +32,44 @@ def sensitivity_in(folder: Path, digest: str, say: Callable[[str], None]) -> Sen
         return None
 
 
-def sensitivity_of(path: Path) -> Sensitivity:
+def sensitivity_of(path: Path, digest: str, say: Callable[[str], None]) -> Sensitivity:
     """The table in a file of what `shoestring sensitivity --json` printed.
+
+    `digest`: of the model that came in; "" where it is not known. `say` gets a sentence about a
+        table of another model, which is shown nevertheless, since somebody named it.
 
     Raises OSError where it cannot be read, and ValueError for a file of another kind.
     """
-    return _sensitivity(_values(path))
+    table, model = _read(path)
+    if _is_other(model, digest):
+        say(
+            f"The table of sensitivity {path.name} is of another model, and is shown since it was "
+            "named: its losses are those of that model."
+        )
+    return table
 
 
-def _values(path: Path) -> Mapping[str, Any]:
-    """The values of a file of JSON; raises ValueError for other contents."""
+def _is_other(model: str, digest: str) -> bool:
+    """Whether the digest of the model of a table is known to be another."""
+    return bool(model and digest) and model != digest
+
+
+def _read(path: Path) -> tuple[Sensitivity, str]:
+    """The table in a file of JSON, and the digest of its model; "" where it has none.
+
+    Raises OSError where it cannot be read, and ValueError for other contents.
+    """
     check_file(path)
     try:
         values = json.loads(path.read_bytes())
         if not isinstance(values, Mapping):
             raise ValueError("it is no JSON object")
-        return {"path": path, **values}
-    except (ValueError, RecursionError) as error:
-        raise ValueError(_other(path, error)) from None
-
-
-def _other(path: object, error: Exception) -> str:
-    return (
-        f"{path} is no table of sensitivity ({error}): `shoestring sensitivity --json` prints one"
-    )
-
-
-def _sensitivity(values: Mapping[str, Any]) -> Sensitivity:
-    try:
-        return _table(values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(_other(values["path"], error)) from None
+        return _table(values), str(values.get("sha256") or "")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no table of sensitivity ({error}): `shoestring sensitivity --json` prints "
+            "one"
+        ) from None
 
 
 def _table(values: Mapping[str, Any]) -> Sensitivity:

@@ -64,13 +64,11 @@ def speed_of(timed: Timed | None, digest: str) -> Speed | None:
     if timed is None or timed.sha256 != digest or timed.ratio is None:
         return None
     low, median, high = timed.ratio
-    noisy = Ratio(median=median, low=low, high=high).is_too_noisy
-    middle = "too noisy to tell" if noisy else f"{median:.2f}"
     return Speed(
         median=rounded(median),
         low=rounded(low),
         high=rounded(high),
-        words=f"ratio {middle} ({low:.2f} to {high:.2f})",
+        words=Ratio(median=median, low=low, high=high).in_report,
         clear=not low <= 1 <= high,
     )
 

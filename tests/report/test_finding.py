@@ -95,6 +95,13 @@ def test_damaged_and_newer_ledgers(tmp_path):
         document_of(tmp_path / "sums.shoe", tmp_path / "none.ledger")
 
 
+def test_a_ledger_beside_a_ledger_is_refused(tmp_path):
+    for name in ("one.ledger", "other.ledger"):
+        Ledger(tmp_path / name).append(Row(kind="apply", technique="A()", score_after=0.5))
+    with pytest.raises(ValueError, match=r"one\.ledger is a ledger itself, so .*other\.ledger"):
+        document_of(tmp_path / "one.ledger", tmp_path / "other.ledger")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -162,7 +169,9 @@ def test_tables_of_sensitivity(tmp_path):
     table.write_bytes(other.read_bytes())
     assert document_of(path).sensitivity is None
     assert any("is of another model" in note for note in document_of(path).notes)
-    assert document_of(path, sensitivity=other).sensitivity is not None, "that one was asked for"
+    named = document_of(path, sensitivity=other)
+    assert named.sensitivity is not None, "that one was asked for"
+    assert "other.json is of another model" in named.notes[-1]
     for contents in ("[]", "{", "{}", '{"effects": 3}'):
         table.write_text(contents)
         other.write_text(contents)

@@ -313,6 +313,20 @@ def test_the_heat_map_says_what_was_not_measured_and_shows_bytes_too(show: Open)
     assert part.get_by_label("shown").locator("option").count() == 2  # nobody measured milliseconds
 
 
+def test_what_was_not_measured_is_counted_of_what_the_heat_map_shows(show: Open) -> None:
+    found = made_documents.study()
+    assert found.sensitivity is not None
+    cells = list(found.sensitivity.cells)
+    cells[0] = replace(cells[0], bytes_saved=None)
+    document = replace(found, sensitivity=replace(found.sensitivity, cells=tuple(cells)))
+    part = show(document).page.locator("#sensitivity")
+    expect(part.locator(".lead")).to_contain_text("12 cells were not measured")
+    part.locator("select").select_option("bytes_saved")
+    expect(part.locator(".lead")).to_contain_text("13 cells were not measured")
+    expect(part.locator("select")).to_have_value("bytes_saved")
+    expect(part.locator("select")).to_be_focused()
+
+
 def test_the_bill_and_the_layers_are_drawn_and_listed(show: Open) -> None:
     document = made_documents.study()
     page = show(document).page

@@ -227,13 +227,12 @@ class OptunaStorage(Storage):
 
         Raises StudyMismatch where one runs other versions.
         """
-        attributes, living = self._study.user_attrs, set[str]()
-        for name, kept in attributes.items():
-            if not name.startswith("worker ") or kept is None or kept["id"] == me.id:
+        living = set[str]()
+        for other, beat in self._workers():
+            if other.id == me.id:
                 continue
-            other = Worker(**kept)
-            if not self._watch.lives(other, attributes.get(f"beat {other.id}", 0.0)):
-                self._study.set_user_attr(name, None)
+            if not self._watch.lives(other, beat):
+                self._study.set_user_attr(f"worker {other.id}", None)
                 bury(other)
             elif differ := differing(me, other):
                 self._study.set_user_attr(f"worker {me.id}", None)
@@ -241,6 +240,13 @@ class OptunaStorage(Storage):
             else:
                 living.add(other.id)
         return living
+
+    def _workers(self) -> Iterator[tuple[Worker, float]]:
+        """The registered workers, each with the time at which it last said that it lives."""
+        attributes = self._study.user_attrs
+        for name, kept in attributes.items():
+            if name.startswith("worker ") and kept is not None:
+                yield Worker(**kept), attributes.get(f"beat {kept['id']}", 0.0)
 
     def finish(self, me: Worker, trial: Trial) -> Trial:
         with explained(self._what):
@@ -281,17 +287,7 @@ class OptunaStorage(Storage):
 
     def claimed(self) -> list[Key]:
         with explained(self._what):
-            attributes = self._study.user_attrs
-            workers = {
-                kept["id"]: Worker(**kept)
-                for name, kept in attributes.items()
-                if name.startswith("worker ") and kept is not None
-            }
-            living = {
-                name
-                for name, worker in workers.items()
-                if self._watch.lives(worker, attributes.get(f"beat {name}", 0.0))
-            }
+            living = {one.id for one, beat in self._workers() if self._watch.lives(one, beat)}
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             kept = [one.user_attrs for one in running if one.user_attrs.get("worker") in living]
             keys = [Key(one["technique"], one["seed"], one["fidelity"]) for one in kept]

@@ -1,6 +1,6 @@
 // Where the bytes of the file go, and how many bits each layer has.
 
-import { chartBox, chartIn, lettering, axisStyle, tooltip } from "./charts.js";
+import { chartBox, chartIn, lettering, axisStyle, rowSlider, tooltip } from "./charts.js";
 import { fill, h } from "./dom.js";
 import { count, cut, number, quantity, short, shortener } from "./format.js";
 import { sortedTable } from "./table.js";
@@ -232,8 +232,7 @@ const layerColumns = (named) => [
     words: "share of the numbers that are 0",
     numeric: true,
     value: (row) => row.zeros,
-    text: (row) =>
-      row.zeros === null ? "" : `${number(100 * (row.zeros > 1 ? row.zeros / row.numbers : row.zeros), 3)} %`,
+    text: (row) => (row.zeros === null ? "" : `${number(100 * row.zeros, 3)} %`),
   },
   { name: "bytes", numeric: true, value: (row) => row.bytes, text: (row) => number(row.bytes) },
   { name: "kind", value: (row) => row.kind },
@@ -268,23 +267,7 @@ function bars(layers, palette, width) {
         formatter: (at) => named(layers[at]?.tensor, Math.floor(room / 7.2)),
       },
     },
-    dataZoom: many
-      ? [
-          {
-            type: "slider",
-            yAxisIndex: 0,
-            startValue: 0,
-            endValue: MOST - 1,
-            width: 14,
-            right: 4,
-            zoomLock: false,
-            showDetail: false,
-            brushSelect: false,
-            borderColor: palette.rule,
-            fillerColor: palette["accent-soft"],
-          },
-        ]
-      : [],
+    dataZoom: many ? [rowSlider(palette, MOST)] : [],
     series: [
       {
         type: "bar",

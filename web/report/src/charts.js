@@ -34,7 +34,6 @@ echarts.use([
 ]);
 
 const NAMES = [
-  "paper",
   "card",
   "ink",
   "muted",
@@ -42,8 +41,6 @@ const NAMES = [
   "accent",
   "accent-soft",
   "accent-ink",
-  "faint",
-  "warn",
   "region",
   "hue-1",
   "hue-2",
@@ -66,6 +63,22 @@ export function colours() {
 /** The text style of every chart. */
 export function lettering(palette) {
   return { fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12, color: palette.ink };
+}
+
+/** A slider along the rows of a chart, of which it shows `most` at once. */
+export function rowSlider(palette, most) {
+  return {
+    type: "slider",
+    yAxisIndex: 0,
+    startValue: 0,
+    endValue: most - 1,
+    width: 14,
+    right: 4,
+    showDetail: false,
+    brushSelect: false,
+    borderColor: palette.rule,
+    fillerColor: palette["accent-soft"],
+  };
 }
 
 /** The style of an axis. */

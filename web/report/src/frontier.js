@@ -126,7 +126,6 @@ export function frontierChart(state, announce) {
     if (same && view !== null) overlay.draw();
     else draw();
   });
-  fillControls(controls, state);
   return {
     element,
     draw: () => {
@@ -199,8 +198,9 @@ function fillControls(element, state) {
     state.choose({ x: field, logarithmic: null }),
   );
   const y = chooser("up", given.scores.map(named), state.yAxis.field, (field) => state.choose({ y: field }));
-  const log = ticker("logarithmic", viewOf(state).logarithmic, (on) => state.choose({ logarithmic: on }));
-  log.input.disabled = !viewOf(state).positive;
+  const { logarithmic, positive } = viewOf(state);
+  const log = ticker("logarithmic", logarithmic, (on) => state.choose({ logarithmic: on }));
+  log.input.disabled = !positive;
   const all = ticker("far points too", state.everything, (on) => state.choose({ everything: on }));
   refill(element, x.element, y.element, log.element, all.element);
 }

@@ -35,16 +35,15 @@ export function chartOption(state, view, palette, width) {
   const { narrow, grid } = frame(width);
   const { at, inside } = placing(state, view);
   const front = state.front.filter(inside);
-  const plain = PLAIN;
   return {
     textStyle: lettering(palette),
     grid,
     xAxis: xAxis(state.xAxis, view, palette, narrow),
     yAxis: yAxis(state.yAxis, view, palette, grid.left),
     series: [
-      { ...plain, id: "region", data: [], markArea: region(state, view, palette, width - 90) },
+      { ...PLAIN, id: "region", data: [], markArea: region(state, view, palette, width - 90) },
       {
-        ...plain,
+        ...PLAIN,
         id: "beaten",
         z: 2,
         symbolSize: 6,
@@ -64,14 +63,14 @@ export function chartOption(state, view, palette, width) {
         lineStyle: { color: palette.accent, width: 1.5, opacity: 0.75 },
       },
       {
-        ...plain,
+        ...PLAIN,
         id: "front",
         z: 4,
         symbolSize: 9,
         data: front.map(at),
         itemStyle: { color: palette.accent, borderColor: palette.card, borderWidth: 1 },
       },
-      special(state, view, palette, at, inside, plain),
+      special(state, view, palette, at, inside),
     ],
   };
 }
@@ -92,8 +91,8 @@ export function overlayOption(state, view, palette, width) {
     xAxis: { ...hidden, type: view.logarithmic ? "log" : "value", min: view.xRange[0], max: view.xRange[1] },
     yAxis: { ...hidden, type: "value", min: view.yRange[0], max: view.yRange[1] },
     series: [
-      looked(state, view, palette, at, inside, PLAIN, narrow ? 24 : 48),
-      pinned(state, palette, at, inside, PLAIN),
+      looked(state, view, palette, at, inside, narrow ? 24 : 48),
+      pinned(state, palette, at, inside),
     ],
   };
 }
@@ -211,12 +210,12 @@ function share(x, view) {
 }
 
 /** The points with names: each has a shape and its names beside it. */
-function special(state, view, palette, at, inside, plain) {
+function special(state, view, palette, at, inside) {
   const points = [...state.names]
     .map(([id, names]) => ({ point: state.byId.get(id), names }))
     .filter(({ point }) => point && state.placed.includes(point) && inside(point));
   const data = points.map(({ point, names }) => {
-    const delivered = (names.includes("delivered") || names.includes("best so far"));
+    const delivered = names.includes("delivered") || names.includes("best so far");
     const before = names.includes("before");
     const symbol = delivered ? SHAPES.delivered : before ? SHAPES.before : "triangle";
     return {
@@ -232,7 +231,7 @@ function special(state, view, palette, at, inside, plain) {
         show: true,
         formatter: names.map((name) => cut(name, 24)).join(", "),
         // The model that came in stands alone at the end of the line, where its name has room above.
-        ...corner(side(at(point), view).position, (state.yAxis.better === "higher") !== (before && !delivered)),
+        ...corner(side(at(point), view), (state.yAxis.better === "higher") !== (before && !delivered)),
         color: palette.ink,
         fontWeight: delivered ? 700 : 500,
         fontSize: 12.5,
@@ -242,7 +241,7 @@ function special(state, view, palette, at, inside, plain) {
       },
     };
   });
-  return { ...plain, id: "named", z: 6, data, labelLayout: { moveOverlap: "shiftY" } };
+  return { ...PLAIN, id: "named", z: 6, data, labelLayout: { moveOverlap: "shiftY" } };
 }
 
 /** Beside a mark, on the side of the frontier where nothing better lies, and off its line. */
@@ -257,18 +256,18 @@ function corner(where, below) {
 
 /** The side of a point on which there is room for words. */
 function side([x], view) {
-  return { position: share(x, view) > 0.72 ? "left" : "right" };
+  return share(x, view) > 0.72 ? "left" : "right";
 }
 
 /** The point that is looked at: a ring, its intervals, and its two values. */
-function looked(state, view, palette, at, inside, plain, longest) {
+function looked(state, view, palette, at, inside, longest) {
   const point = state.current;
-  const series = { ...plain, id: "active", z: 8, symbolSize: 24, data: [] };
+  const series = { ...PLAIN, id: "active", z: 8, symbolSize: 24, data: [] };
   if (point === null || !state.placed.includes(point) || !inside(point)) return series;
   const value = at(point);
   const shown = [state.xAxis, state.yAxis].map((axis, index) => quantity(value[index], axis.unit)).join(" · ");
   const high = (value[1] - view.yRange[0]) / (view.yRange[1] - view.yRange[0]) > 0.75;
-  const { position } = side(value, view);
+  const where = side(value, view);
   series.data = [
     {
       value,
@@ -278,7 +277,7 @@ function looked(state, view, palette, at, inside, plain, longest) {
         show: state.active !== null,
         formatter: `{name|${braces(cut(point.label, longest))}}\n${braces(shown)}`,
         position: high ? "bottom" : "top",
-        align: position === "right" ? "left" : "right",
+        align: where === "right" ? "left" : "right",
         distance: 8,
         lineHeight: 17,
         padding: [4, 8],
@@ -321,7 +320,7 @@ function whiskers(state, point, [x, y], palette) {
   };
 }
 
-function pinned(state, palette, at, inside, plain) {
+function pinned(state, palette, at, inside) {
   const data = state.pins
     .map((id, place) => ({ point: state.byId.get(id), letter: "AB"[place] }))
     .filter(({ point }) => point && state.placed.includes(point) && inside(point))
@@ -330,7 +329,7 @@ function pinned(state, palette, at, inside, plain) {
       label: { show: true, formatter: letter, position: "inside", color: palette.card, fontWeight: 700, fontSize: 12 },
     }));
   return {
-    ...plain,
+    ...PLAIN,
     id: "pins",
     z: 10,
     symbol: "circle",

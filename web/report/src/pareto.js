@@ -1,6 +1,6 @@
 // What the frontier of two axes is, what the budget admits, and which differences are noise.
 
-import { alike } from "./format.js";
+import { alike, inPoints } from "./format.js";
 
 /** @typedef {import("../document.d.ts").Point} Point */
 /** @typedef {import("../document.d.ts").Axis} Axis */
@@ -89,7 +89,8 @@ export function withinNoise(gone, a, b) {
 
 /**
  * What is lost of y for what is saved of x between two points; null where one of them is at least as good in both.
- * @returns {{from: Point, to: Point, saved: number, lost: number} | null} `to` saves on x and loses on y
+ * @returns {{from: Point, to: Point, saved: number, lost: number, each: number} | null} `to` saves on x and loses on y; `each` is
+ *   what is saved for a point of y, or for 1 of what is not told in points
  */
 export function exchange(a, b, x, y) {
   const [xs, ys] = [x, y].map((axis) => [valueOf(a, axis), valueOf(b, axis)]);
@@ -98,7 +99,8 @@ export function exchange(a, b, x, y) {
   const worse = order(y, ys[0], ys[1]);
   if (cheaper * worse >= 0) return null;
   const [from, to] = cheaper > 0 ? [a, b] : [b, a];
-  return { from, to, saved: Math.abs(xs[0] - xs[1]), lost: Math.abs(ys[0] - ys[1]) };
+  const [saved, lost] = [Math.abs(xs[0] - xs[1]), Math.abs(ys[0] - ys[1])];
+  return { from, to, saved, lost, each: (saved / lost) * (inPoints(y.unit) ? 0.01 : 1) };
 }
 
 /** How many points of each state there are, and how many of the good ones have no place on two axes. */

@@ -288,8 +288,7 @@ function rate(state, [a, b]) {
   const letter = (point) => (point === a ? "A" : "B");
   const lost = scoreAmount(found.lost, yAxis.unit);
   const saved = quantity(found.saved, xAxis.unit);
-  const unit = inPoints(yAxis.unit) ? 0.01 : 1;
-  const each = quantity((found.saved / found.lost) * unit, xAxis.unit);
+  const each = quantity(found.each, xAxis.unit);
   const what = inPoints(yAxis.unit) ? `each point of ${cut(yAxis.name, 30)}` : `each 1 of ${cut(yAxis.name, 30)}`;
   return h(
     "p",

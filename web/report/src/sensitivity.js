@@ -1,8 +1,8 @@
 // Which layer hurts: a heat map of layers and actions, and its table.
 
-import { chartBox, chartIn, lettering, tooltip } from "./charts.js";
+import { chartBox, chartIn, lettering, rowSlider, tooltip } from "./charts.js";
 import { chooser, fill, h, refill } from "./dom.js";
-import { cut, inPoints, number, quantity, scoreAmount, shortener } from "./format.js";
+import { count, cut, inPoints, number, quantity, scoreAmount, shortener } from "./format.js";
 import { sortedTable } from "./table.js";
 
 const KINDS = [
@@ -34,7 +34,7 @@ export function sensitivityPart(state) {
         there.length > 1
           ? chooser("shown", there, kind, (chosen) => {
               kind = chosen;
-              chart.draw();
+              draw();
             }).element
           : null,
       );
@@ -42,7 +42,7 @@ export function sensitivityPart(state) {
     const missing =
       sensitivity.layers.length * sensitivity.actions.length -
       sensitivity.cells.filter((cell) => cell[kind] !== null).length;
-    fill(intro, cut(sensitivity.words, 600), missing ? ` ${number(missing)} cells were not measured (hatched).` : "");
+    fill(intro, cut(sensitivity.words, 600), missing ? ` ${count(missing, "cell")} ${missing === 1 ? "was" : "were"} not measured (hatched).` : "");
     box.style.height = `${Math.min(sensitivity.layers.length, MOST) * ROW + 110}px`;
     chart.draw();
     table.update(sensitivity.cells, cellColumns(there, unit, shortener(sensitivity.layers)));
@@ -132,20 +132,7 @@ function heat(state, kind, palette, width) {
         formatter: (at) => named(sensitivity.layers[at], Math.floor(room / 7.2)),
       },
     },
-    dataZoom: many
-      ? [
-          {
-            type: "slider",
-            yAxisIndex: 0,
-            startValue: 0,
-            endValue: MOST - 1,
-            width: 14,
-            right: 4,
-            showDetail: false,
-            brushSelect: false,
-          },
-        ]
-      : [],
+    dataZoom: many ? [rowSlider(palette, MOST)] : [],
     visualMap: {
       type: "continuous",
       min: below ? -most : 0,

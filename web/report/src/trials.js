@@ -23,7 +23,7 @@ export function frontierTable(state) {
     const unclear = (point) => state.drawable && [x, y].some((axis) => noisy(state.given, axis, before.get(point.id), point));
     const rate = (point) => {
       const found = before.get(point.id) && state.drawable ? exchange(before.get(point.id), point, x, y) : null;
-      return found && !unclear(point) ? (found.saved / found.lost) * (inPoints(y.unit) ? 0.01 : 1) : null;
+      return found && !unclear(point) ? found.each : null;
     };
     const columns = [
       ...base(state),
@@ -63,12 +63,7 @@ export function trialTable(state) {
         !given.resources.some((axis) => ["seconds", "minutes"].includes(axis.field)) &&
         numeric("minutes", "minutes that it took", (point) => point.minutes, "min"),
       some("fidelity") && numeric("share of the training", "of the full one", (point) => point.fidelity, ""),
-      some("seed") && {
-        name: "seed",
-        numeric: true,
-        value: (point) => point.seed,
-        text: (point) => String(point.seed ?? ""),
-      },
+      some("seed") && SEED,
       { name: "note", wide: true, value: (point) => point.note },
       pinning(state),
     ].filter(Boolean);
@@ -144,6 +139,9 @@ function stateWords(point) {
   return point.fits === null ? "" : point.fits ? "keeps the budget" : "misses the budget";
 }
 
+/** The seed of a point, or of a row of a ledger. */
+const SEED = { name: "seed", numeric: true, value: (one) => one.seed, text: (one) => String(one.seed ?? "") };
+
 const COSTS = [
   ["bytes", "bytes", "B"],
   ["milliseconds", "ms", "ms"],
@@ -175,12 +173,7 @@ export function ledgerTable(state) {
           shown: (row) => h("span", { title: cut(row.technique, 600) }, cut(brief(row.gist), 90)),
         },
         text("task", (row) => row.task),
-        some((row) => row.seed) && {
-          name: "seed",
-          numeric: true,
-          value: (row) => row.seed,
-          text: (row) => String(row.seed ?? ""),
-        },
+        some(SEED.value) && SEED,
         value("score before", "", (row) => row.score_before, unit),
         value("score after", "", (row) => row.score_after, unit),
         ...costs,
