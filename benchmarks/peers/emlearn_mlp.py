@@ -5,13 +5,14 @@ pip install emlearn==0.23.2 scikit-learn
 PYTHON emlearn_mlp.py GIVEN OUT    GIVEN/dense.npz (w0, b0, w1, ...; inputs along axis 0) becomes
                                    OUT/model.c, with the function `peer`, which writes the class;
                                    versions, the folder of its headers or the error go to
-                                   OUT/result.json
+                                   OUT/result.json; what it compiles meanwhile, to OUT/tmp
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -42,6 +43,7 @@ def main(given: Path, out: Path) -> None:
         draw = np.random.default_rng(0)
         model.fit(draw.normal(size=(2 * classes, inputs)), np.arange(2 * classes) % classes)
     model.coefs_, model.intercepts_ = weights, biases
+    os.chdir(out)  # it compiles into `tmp` of the working folder
     emlearn.convert(model, method="inline").save(file=str(out / "network.h"), name="network")
     (out / "model.c").write_text(PEER.format(size=inputs))
     found["include"] = str(Path(str(emlearn.__file__)).parent)
@@ -49,4 +51,4 @@ def main(given: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]).resolve())
