@@ -341,3 +341,19 @@ def test_running_and_packing_need_no_torch(folder, scaled):
     )
     for status, said in without(("torch", "onnx", "onnxscript"), commands):
         assert status == 0, said
+
+
+def test_ctrl_c_while_the_command_line_is_imported_gives_no_traceback() -> None:
+    code = """
+import sys
+class Pressed:
+    def find_spec(self, name, *_):
+        if name == "shoestring.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Pressed())
+from shoestring.__main__ import main
+main()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 130
+    assert run.stderr == "interrupted: nothing was written; the same command begins again\n"
