@@ -104,6 +104,18 @@ class Building:
         self.pointwise(f"a constant for {step}", target, (self.operand(value, array.shape, step),))
         return target
 
+    def moved(self, value: int, out: int, step: Step) -> tuple[int, int]:
+        """(the buffer of a value, a new one for an output of which it has the elements).
+
+        What is held as integers on a grid stays so.
+        """
+        grid = self.grids.get(value) if value not in self.holds else None
+        if grid is None:
+            return self.source(value, step), self.target(out, step)
+        target = self.room(self.shape(out), self.buffers[grid.buffer].kind)
+        self.grids[out] = OnGrid(target, grid.scale, grid.zero)
+        return grid.buffer, target
+
     def alias(self, value: int, of: int, step: Step) -> None:
         """Say that a value is the same array as another, in another shape."""
         if of in self.grids:

@@ -31,15 +31,7 @@ def moved(
 
     `axes`: the lengths of the output's axes; `steps`, `start`: of the value along them.
     """
-    out = step.outputs[0] if out is None else out
-    grid = now.grids.get(value) if value not in now.holds else None
-    if grid is None:
-        source = now.source(value, step)
-        target = now.target(out, step)
-    else:
-        source = grid.buffer
-        target = now.room(now.shape(out), now.buffers[source].kind)
-        now.grids[out] = OnGrid(target, grid.scale, grid.zero)
+    source, target = now.moved(value, step.outputs[0] if out is None else out, step)
     kind = now.buffers[source].kind
     operand = Operand(buffer=source, steps=steps, start=start, kind=kind)
     now.pointwise(str(step), target, (operand,), axes=axes)
@@ -148,9 +140,8 @@ def pad(now: Building, step: Step) -> None:
     grid = now.grids.get(value) if value not in now.holds else None
     whole = np.rint(number / grid.scale) if grid is not None else 0.0
     if grid is not None and whole * grid.scale == number and abs(whole + grid.zero) <= 127:
-        source, number = grid.buffer, float(whole + grid.zero)
-        target = now.room(now.shape(out), now.buffers[source].kind)
-        now.grids[out] = OnGrid(target, grid.scale, grid.zero)
+        source, target = now.moved(value, out, step)
+        number = float(whole + grid.zero)
     else:
         source, target = now.source(value, step), now.target(out, step)
     steps = dense_steps(now.shape(out))

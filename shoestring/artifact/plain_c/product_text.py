@@ -104,17 +104,8 @@ def _collect(kernel: Kernel) -> str:
     """The function that reads a row and keeps what is not zero."""
     get, p, name = kernel.get, kernel.prefix, kernel.name
     offset = kernel.layers[0].offset_kind
-    padded = kernel.has("padded", 0)
-    where = ", uint8_t *tap_y, uint8_t *tap_x" if padded else ""
-    keep = ""
-    if padded:
-        test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
-        keep = (
-            f"                    {test}{{\n"
-            f"                        tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
-            f"                        tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
-            "                    }\n"
-        )
+    where = ", uint8_t *tap_y, uint8_t *tap_x" if kernel.has("padded", 0) else ""
+    keep = _kept_places(kernel, " " * 20)
     value = weight(kernel)
     counter = "uint32_t" if offset == "uint32_t" else "unsigned"
     if kernel.layers[0].whole:
@@ -153,18 +144,24 @@ static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
 """
 
 
+def _kept_places(kernel: Kernel, pad: str) -> str:
+    """Keeps where in the kernel a tap is, if a layer has pads."""
+    get = kernel.get
+    if not kernel.has("padded", 0):
+        return ""
+    test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
+    return (
+        f"{pad}{test}{{\n"
+        f"{pad}    tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
+        f"{pad}    tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
+        f"{pad}}}\n"
+    )
+
+
 def _offsets(kernel: Kernel) -> str:
     """Fills the offsets of all weights of a row, for weights that are used where they lie."""
     get, offset = kernel.get, kernel.layers[0].offset_kind
-    keep = ""
-    if kernel.has("padded", 0):
-        test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
-        keep = (
-            f"                {test}{{\n"
-            f"                    tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
-            f"                    tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
-            "                }\n"
-        )
+    keep = _kept_places(kernel, " " * 16)
     plane = times(get("height"), get("width"))
     row = times(get("width"), get("dilation_y"))
     column = times("kx", get("dilation_x"))
