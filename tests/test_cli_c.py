@@ -127,10 +127,13 @@ def test_a_folder_that_may_not_be_written_is_named(shoestring, tmp_path):
 
 
 def test_an_operator_without_c_is_named(shoestring, tmp_path):
-    tagger = FILES / "baseline_tagger.shoe"
-    status, _, err = shoestring("export", tagger, "net.c", "--axis", "T=8")
-    assert status == 1 and "there is no C for" in err and "(node " in err
-    status, _, err = shoestring("export", tagger, "net.c")
+    two = FILES.parents[2] / "tests" / "artifact" / "format" / "golden" / "v3_two_entries.shoe"
+    status, _, err = shoestring("export", two, "net.c", "--entry", "step")
+    assert status == 1 and "there is no C for TopK (node 2)" in err
+
+
+def test_a_network_whose_length_varies_needs_one(shoestring, tmp_path):
+    status, _, err = shoestring("export", FILES / "baseline_tagger.shoe", "net.c")
     assert status == 1 and "fix it with --axis T=LENGTH" in err
 
 

@@ -38,6 +38,7 @@ class Building:
     `holds`: the buffer of each value that one holds.
     `grids`: values of floats that are held as integers.
     `inputs`: the grids of inputs that are taken as integers, by their buffers.
+    `repeated`: values that are another one, repeated along axes, and have no buffer.
     `done`: the indices of steps that a layer before them computes too.
     """
 
@@ -48,6 +49,7 @@ class Building:
     grids: dict[int, OnGrid] = field(default_factory=dict)
     inputs: dict[int, OnGrid] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    repeated: dict[int, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def shape(self, value: int) -> tuple[int, ...]:

@@ -70,6 +70,11 @@ def array(kind: str, name: str, numbers: np.ndarray) -> str:
     return f"static const {kind} {name}[] = {{\n    {body}\n}};\n"
 
 
+def indented(lines: Iterable[str], depth: int = 1) -> list[str]:
+    """Lines of C further to the right, by four spaces for each depth."""
+    return [f"{'    ' * depth}{line}" for line in lines]
+
+
 def integer_kind(low: int, high: int) -> str:
     """The smallest C type that holds these integers."""
     for kind, least, most in (

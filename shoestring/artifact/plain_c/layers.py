@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
 from shoestring.artifact.plain_c.windows import Pool, Rescale, Weights, Window
 
 C_TYPES = {
@@ -348,7 +349,20 @@ class Normalize(OfOne):
         return (self.source,)
 
 
-Layer = Multiply | Normalize | Product | Pointwise | Reduce | Windowed | Softmax | Rows | IntegerAdd
+Layer = (
+    Product
+    | Pointwise
+    | Multiply
+    | Normalize
+    | Reduce
+    | Windowed
+    | Softmax
+    | Rows
+    | IntegerAdd
+    | Recurrent
+    | Lookup
+    | Running
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from shoestring.artifact.plain_c.sum_text import (
     first_corner,
     group,
     in_order,
+    out_row,
     pools,
     scaled,
     start_of,
@@ -60,7 +61,7 @@ def _flat(kernel: Kernel) -> str:
     lines += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
     lines += [f"        const {first.source} *at = in{group(kernel)};"]
     if not in_order(kernel):
-        lines += [f"        {first.target} *to = out + {times('row', get('channel_step'))};"]
+        lines += [f"        {first.target} *to = {out_row(kernel)};"]
     declared, start = start_of(kernel)
     lines += [f"        {declared}"] if declared else []
     body = [f"{number} sum = {start};"]
@@ -255,7 +256,7 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     lines: list[str] = []
     lines += [f"        const {source} *from = in{group(kernel)};"]
     if not in_order(kernel):
-        lines += [f"        {target} *to = out + {times('row', get('channel_step'))};"]
+        lines += [f"        {target} *to = {out_row(kernel)};"]
     start = start_of(kernel)
     if start[0]:
         lines += [f"        {start[0]}"]
@@ -277,8 +278,8 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
         f"            for (x = 0; x < {get('out_width')}; x++) {{",
     ]
     lines += [f"                {line}".rstrip() for line in _position(kernel, start[1])]
-    lines += ["            }", "        }"]
-    return lines
+    gap = [f"            to += {get('row_gap')};"] if kernel.has("row_gap", 0) else []
+    return [*lines, "            }", *gap, "        }"]
 
 
 def _position(kernel: Kernel, start: str) -> list[str]:
