@@ -236,7 +236,7 @@ def emitted(
     body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
     body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
     declarations = _declarations(writer)
-    text = _limits(prefix, "\n".join(body))
+    text = _in_flash(prefix, _limits(prefix, "\n".join(body)))
     includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
     includes += ["string.h"] if re.search(r"\bmem(cpy|set|move)\(", text) else []
     lines = [
@@ -288,6 +288,21 @@ def _limits(prefix: str, text: str) -> str:
             text = re.sub(rf"\b{word}\b", name, text)
             defined += f"#define {name} ({value})\n"
     return f"{defined}\n{text}" if defined else text
+
+
+def _in_flash(prefix: str, text: str) -> str:
+    """C whose constants stay in flash: an AVR reads them with other instructions than RAM."""
+    words = {"FLASH": "__flash", "ANY": "__memx"}  # ANY: constants, or what is in RAM
+    used = [word for word in words if f"const {word} " in text]
+    if not used:
+        return text
+    names = {word: f"{prefix.upper()}_{word}" for word in used}
+    for word, name in names.items():
+        text = text.replace(f"const {word} ", f"const {name} ")
+    lines = ["#ifdef __AVR__ /* constants stay in flash; its compiler needs -std=gnu99 */"]
+    lines += [f"#define {name} {words[word]}" for word, name in names.items()]
+    lines += ["#else", *(f"#define {name}" for name in names.values()), "#endif"]
+    return "\n".join([*lines, "", text])
 
 
 def _arena(writer: _Writer) -> str:

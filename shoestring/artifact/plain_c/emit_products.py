@@ -245,14 +245,14 @@ class Kernel:
         if added.exceptions:
             odd = f"{self.prefix}_odd_of_{index}"
             rows = " ".join(f"{{{a}, {b}, {c}}}," for a, b, c in added.exceptions)
-            self.constants.append(f"static const int16_t {odd}[][3] = {{{rows}}};\n")
+            self.constants.append(f"static const FLASH int16_t {odd}[][3] = {{{rows}}};\n")
         low = 0 if self.layers[0].target == "uint8_t" else -128
         offset = added.offset - low * (1 << added.shift)
         numbers = [added.first, added.second, offset, added.near, odd]
         numbers += [added.shift, len(added.exceptions)]
         name = f"{self.prefix}_sum_{index}"
         self.constants.append(
-            f"static const struct {self.prefix}_sum {name} = "
+            f"static const FLASH struct {self.prefix}_sum {name} = "
             f"{{{', '.join(str(one) for one in numbers)}}};\n"
         )
         return f"&{name}"
@@ -300,7 +300,7 @@ class Kernel:
             "sum": f"struct {self.prefix}_sum",
         }
         if name in pointers:
-            return f"const {pointers[name]} *"
+            return f"const FLASH {pointers[name]} *"
         if any(isinstance(value, str) for value in values):
             return "float"
         numbers = [int(value) for value in values]
@@ -314,7 +314,7 @@ class Kernel:
         kind = f"struct {self.prefix}_{self.name}"
         tables = [
             comment([one.layer.name])
-            + f"static const {kind} {self.prefix}_layer_{one.index} = {value};\n"
+            + f"static const FLASH {kind} {self.prefix}_layer_{one.index} = {value};\n"
             for one, value in zip(self.layers, values, strict=True)
         ]
         return "\n".join([*self.constants, struct, *tables, code])

@@ -39,19 +39,19 @@ def recurrent(
     value = "code"
     if tensor is None:
         assert layer.weights.floats is not None
-        arguments.append("const float *weights")
+        arguments.append("const FLASH float *weights")
         call.append(now.constant("float", layer.weights.floats))
     elif layer.weights.levels is not None:
         levels, lowest = levels_from(layer.weights)
         name = now.constant("float", levels)
-        arguments.append("const float *levels")
+        arguments.append("const FLASH float *levels")
         call.append(f"{name} + {-lowest}" if lowest else name)
         value = "levels[code]"
     else:
         value = "(float)code"
     for word, array in (("factors", _factors(layer)), ("bias", layer.bias)):
         if array is not None:
-            arguments.append(f"const float *{word}")
+            arguments.append(f"const FLASH float *{word}")
             call.append(now.constant("float", array.astype(np.float32)))
     if tensor is not None:
         arguments += [f"struct {now.prefix}_reader *reader", "int tensor"]
@@ -189,7 +189,7 @@ def lookup(now: Functions, layer: Lookup) -> tuple[str, list[str]]:
     call: list[str] = []
     if layer.source is None:
         assert layer.table is not None
-        arguments = [*arguments[1:], arguments[0]]
+        arguments = [*arguments[1:], f"const FLASH {kind} *in"]
         call.append(now.constant(C_TYPES[layer.table.dtype.name], layer.table))
     lines = [
         "/* An index below 0 counts from the end; one beyond the axis is the nearest. */",

@@ -26,7 +26,7 @@ def function(kernel: Kernel) -> str:
     if kernel.has("direct", 1) and not kernel.layers[0].flat:
         taps = _collect(kernel)
         run = run.replace(_LAYER, "layer, " if "layer->" in taps else "")
-    declared = f"const struct {kernel.prefix}_{kernel.name} *layer, "
+    declared = f"const FLASH struct {kernel.prefix}_{kernel.name} *layer, "
     both = [
         text.replace("@", declared if "layer->" in text or "(layer, " in text else "")
         for text in (taps, run)
@@ -66,7 +66,7 @@ def _flat(kernel: Kernel) -> str:
     lines += [f"        {declared}"] if declared else []
     body = [f"{number} sum = {start};"]
     direct = [
-        f"const {value} *value = {get('weights')} + row * {columns};",
+        f"const FLASH {value} *value = {get('weights')} + row * {columns};",
         *dot(kernel, "value", "at[{0}]", "column", columns),
     ]
     stream = [
@@ -213,7 +213,7 @@ def _memory(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     """Where the parts of taps are in the scratch memory: the widest first, so all are aligned."""
     get, first = kernel.get, kernel.layers[0]
     offset, most = first.offset_kind, get("taps")
-    const = "const " if directs else ""
+    const = "" if not directs else "const ANY " if streams else "const FLASH "
     value = f"    {const}{value_kind(kernel)} *value{' = list' if streams else ''};"
     end = "scratch"
     lines: list[str] = []

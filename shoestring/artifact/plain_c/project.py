@@ -59,7 +59,7 @@ def _cases(made: CFile, cases: Recorded) -> str:
                     f"the file answers with numbers that are not finite in {port.name}: give "
                     "other inputs"
                 )
-            parts.append(array(port.kind, f"{side}_{place}", numbers))
+            parts.append(array(port.kind, f"{side}_{place}", numbers, ""))
     return "\n".join(parts)
 
 
