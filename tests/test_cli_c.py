@@ -86,7 +86,7 @@ def test_the_same_project_twice_is_the_same(shoestring, tmp_path):
     before = {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
     project(shoestring, tmp_path)
     assert before == {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
-    assert len(before) == 11
+    assert len(before) == 12
     sketch = (board / "examples" / "lenet_once" / "lenet_once.ino").read_text()
     assert "lenet_run(images_values, output_values);" in sketch
 

@@ -302,7 +302,7 @@ def _emulate_linked(
     """The same on a core that reads no files: examples are linked in, as many as have room."""
     examples = np.frombuffer(_examples(program, inputs), np.uint8).reshape(len(inputs), -1)
     at_once = max(core.linked_inputs // program.input_bytes, 1)
-    rows: list[bytes] = []
+    data, size = b"", program.output_bytes + 8
     for first in range(0, len(examples), at_once):
         now = folder / str(first)
         now.mkdir()
@@ -319,14 +319,13 @@ def _emulate_linked(
             )
         except subprocess.TimeoutExpired as error:
             raise ToolError(_too_long(core)) from error
-        lines = re.findall(r"(?<![0-9a-f])[0-9a-f]{18,}(?![0-9a-f])", done.stdout + done.stderr)
-        rows += [bytes.fromhex(line) for line in lines]
-        if len(rows) < min(first + at_once, len(examples)):
+        data += bytes.fromhex("".join(re.findall("@([0-9a-f]+)", done.stdout + done.stderr)))
+        if len(data) < size * min(first + at_once, len(examples)):
             raise ToolError(
-                f"the program stopped on an emulated {core.name} after {len(rows)} of "
+                f"the program stopped on an emulated {core.name} after {len(data) // size} of "
                 f"{len(examples)} examples: {done.stderr.strip()[-500:]}"
             )
-    found = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+    found = np.frombuffer(data, np.uint8).reshape(len(examples), size)
     notes = np.ascontiguousarray(found[:, -8:]).view("<u4")
     return np.ascontiguousarray(found[:, :-8]), notes[:, 0], notes[:, 1]
 

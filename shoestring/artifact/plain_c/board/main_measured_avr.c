@@ -1,5 +1,5 @@
 /* Runs a network on examples that lie in flash, and says outputs, clock cycles and bytes of stack
-   in a line of hexadecimal digits for each. */
+   in lines of hexadecimal digits after an @. */
 #include <avr/interrupt.h>
 #include <avr/io.h>
 #include <avr/pgmspace.h>
@@ -40,10 +40,13 @@ static void send(uint8_t letter)
 
 static void send_all(const uint8_t *bytes, uint16_t count)
 {
-    while (count--) {
-        send("0123456789abcdef"[*bytes >> 4]);
-        send("0123456789abcdef"[*bytes++ & 15]);
+    uint16_t i;
+    for (i = 0; i < count; i++) {
+        if (i % 32 == 0) send('\n'), send('@');
+        send("0123456789abcdef"[bytes[i] >> 4]);
+        send("0123456789abcdef"[bytes[i] & 15]);
     }
+    send('\n');
 }
 
 /* Runs the network once, and notes the clock's ticks, of 64 cycles, and the bytes of stack. */
@@ -74,7 +77,6 @@ int main(void)
         measured(note);
         send_all(output, sizeof output);
         send_all((const uint8_t *)note, sizeof note);
-        send('\n');
     }
     while (!(UCSR0A & (1 << TXC0))) {
     }
