@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rows import conditions_told, metrics, results
+
+from shoestring.artifact import read
+from shoestring.artifact.plain_c.coded_weights import Coded
+from shoestring.artifact.plain_c.export import export_c
+from shoestring.artifact.plain_c.memory_picture import memory_svg
+
+FILES = Path(__file__).parent / "results" / "files"
 
 CORES = ("cortex-m3", "cortex-m0plus", "cortex-m4f")
 NETWORKS = {
@@ -18,6 +27,12 @@ NETWORKS = {
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
 BYTES_IN = "ours, coded, bytes in"
 """The same for networks in int8: bytes on the grid of the input, in place of floats."""
+
+
+def memory_map() -> str:
+    """The memory of the smallest LeNet-5 as a picture."""
+    path = FILES / f"{NETWORKS['lenet5'][1]}.shoe"
+    return memory_svg(export_c(read(path), name="lenet5", weights=Coded()))
 
 
 def microcontroller() -> str:

@@ -17,7 +17,7 @@ from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
-from microcontroller_table import cores, microcontroller, weights
+from microcontroller_table import cores, memory_map, microcontroller, weights
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -275,7 +275,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-weights": weights,
     **recipe_tables(),
 }
-CHARTS = {ROOT / "docs" / "rate.svg": chart, ROOT / "docs" / "front.svg": picture}
+CHARTS = {
+    ROOT / "docs" / "rate.svg": chart,
+    ROOT / "docs" / "front.svg": picture,
+    ROOT / "docs" / "memory.svg": memory_map,
+}
 
 
 def filled(text: str) -> str:

@@ -6,9 +6,11 @@ A test leaves the default tier by `@pytest.mark.slow`. A test of many cases keep
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,6 +87,27 @@ def pytest_terminal_summary(
 ) -> None:
     if not tiers.EVERYTHING and not config.option.markexpr:
         terminalreporter.write_line("The default tier: --all runs the slow tests too.")
+
+
+@pytest.fixture
+def shoestring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Calls the program in an empty folder: (exit status, standard output, standard error)."""
+    from shoestring import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        code = stop.value.code or 0
+        assert isinstance(code, int)
+        return code, printed.out, printed.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

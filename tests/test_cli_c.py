@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shoestring import cli
 from shoestring.artifact import load
 
 FILES = Path(__file__).parents[1] / "benchmarks" / "results" / "files"
@@ -19,21 +17,6 @@ LENET = FILES / "lenet300_rate_1.5e-05.shoe"
 needs_make = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("cc") is None, reason="there is no make or no cc"
 )
-
-
-@pytest.fixture
-def shoestring(tmp_path, monkeypatch, capsys):
-    """Calls the program and returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def test_export_writes_c_and_says_what_it_takes(shoestring, tmp_path):
@@ -103,7 +86,7 @@ def test_the_same_project_twice_is_the_same(shoestring, tmp_path):
     before = {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
     project(shoestring, tmp_path)
     assert before == {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
-    assert len(before) == 11
+    assert len(before) == 12
     sketch = (board / "examples" / "lenet_once" / "lenet_once.ino").read_text()
     assert "lenet_run(images_values, output_values);" in sketch
 
@@ -112,6 +95,10 @@ def test_the_same_project_twice_is_the_same(shoestring, tmp_path):
     ("arguments", "said"),
     [
         (("net.onnx", "--header"), "--header: for C, whose file ends in .c, and net.onnx does not"),
+        (("net.onnx", "--weights", "packed"), "--weights: for C, whose file ends in .c"),
+        (("net.onnx", "--inputs", "x.npz"), "--inputs: for C, whose file ends in .c"),
+        (("net.d",), "net.d: its ending says what to write: .onnx for ONNX, .c for C, and .d is"),
+        (("net",), "and no ending is neither"),
         (("net.c", "--inputs", "x.npz"), "are recorded in a project; give --project FOLDER too"),
         (("net.c", "--axis", "T"), "--axis T: write NAME=LENGTH, such as T=16"),
         (("net.c", "--axis", "T=4"), "the file has no axis 'T' that varies: it has N"),
@@ -140,10 +127,13 @@ def test_a_folder_that_may_not_be_written_is_named(shoestring, tmp_path):
 
 
 def test_an_operator_without_c_is_named(shoestring, tmp_path):
-    tagger = FILES / "baseline_tagger.shoe"
-    status, _, err = shoestring("export", tagger, "net.c", "--axis", "T=8")
-    assert status == 1 and "there is no C for" in err and "(node " in err
-    status, _, err = shoestring("export", tagger, "net.c")
+    two = FILES.parents[2] / "tests" / "artifact" / "format" / "golden" / "v3_two_entries.shoe"
+    status, _, err = shoestring("export", two, "net.c", "--entry", "step")
+    assert status == 1 and "there is no C for TopK (node 2)" in err
+
+
+def test_a_network_whose_length_varies_needs_one(shoestring, tmp_path):
+    status, _, err = shoestring("export", FILES / "baseline_tagger.shoe", "net.c")
     assert status == 1 and "fix it with --axis T=LENGTH" in err
 
 

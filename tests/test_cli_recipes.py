@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-import pytest
-
-from shoestring import cli
 from shoestring.artifact import load
 from shoestring.recipes import recipe, recipes
 from shoestring.recipes.running import run_recipe
-
-
-@pytest.fixture
-def shoestring(tmp_path: Path, monkeypatch, capsys):
-    """Calls the program and returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def test_the_list(shoestring):

@@ -18,7 +18,6 @@ from made_recipe import made_of
 from processes import CONTEXT
 from tiers import repetitions
 
-from shoestring import cli
 from shoestring.core import Ledger, Row
 from shoestring.core.apply import apply
 from shoestring.core.task import seeded
@@ -36,21 +35,6 @@ with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def shoestring(tmp_path, monkeypatch, capsys):
-    """Calls the program and returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def holder(folder: Path) -> subprocess.Popen[str]:

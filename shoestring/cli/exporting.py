@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoestring.cli.ending import writing
-from shoestring.cli.files import Entry, File
+from shoestring.cli.files import Entry, File, arrays_of
 from shoestring.cli.source import named
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from shoestring.artifact.format.file import Content
     from shoestring.artifact.plain_c.export import CFile
     from shoestring.artifact.plain_c.weight_source import WeightStorage
@@ -33,10 +31,11 @@ Target = Annotated[
     Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
 ]
 Kept = Annotated[
-    Weights,
+    Weights | None,
     typer.Option(
         help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
-        "entropy-coded"
+        "entropy-coded [default: coded]",
+        show_default=False,
     ),
 ]
 Header = Annotated[bool, typer.Option("--header", help="C: write NAME.h too")]
@@ -72,7 +71,7 @@ def export(
     file: File,
     target: Target,
     entry: Entry = None,
-    weights: Kept = Weights.CODED,
+    weights: Kept = None,
     header: Header = False,
     axis: Axes = None,
     keep_inputs: KeepInputs = False,
@@ -87,14 +86,17 @@ def export(
     from shoestring.artifact import by_entry, read_model
 
     for_c = target.suffix.lower() == ".c"
+    _check_ending(target)
     _check_for_c(
         target,
         {
+            "--weights": weights is not None,
             "--header": header,
             "--axis": bool(axis),
             "--keep-inputs": keep_inputs,
             "--integer-inputs": integer_inputs,
             "--project": project is not None,
+            "--inputs": inputs is not None,
         },
     )
     if inputs is not None and project is None:
@@ -115,7 +117,7 @@ def export(
         made = export_c(
             content,
             name=targets[name].stem,
-            weights=_storage(weights),
+            weights=_storage(weights or Weights.CODED),
             axes=lengths,
             reuse_inputs=not keep_inputs,
             integer_inputs=integer_inputs,
@@ -126,6 +128,15 @@ def export(
         else:
             _write_c(made, targets[name])
         _say(made)
+
+
+def _check_ending(target: Path) -> None:
+    """Raises ValueError for a file whose name does not say what it is to be."""
+    if target.suffix.lower() not in (".c", ".onnx"):
+        raise ValueError(
+            f"{target}: its ending says what to write: .onnx for ONNX, .c for C, and "
+            f"{target.suffix or 'no ending'} is neither"
+        )
 
 
 def _check_for_c(target: Path, given: Mapping[str, bool]) -> None:
@@ -198,7 +209,7 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
     from shoestring.artifact.plain_c.project import project
     from shoestring.artifact.plain_c.recording import recorded
 
-    cases = recorded(content, made, None if inputs is None else _arrays(inputs))
+    cases = recorded(content, made, None if inputs is None else arrays_of(inputs))
     texts = project(made, cases)
     paths = {name: folder / name for name in texts}
     writing(*paths.values())
@@ -207,21 +218,6 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
         save(paths[name], text.encode())
     print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
     print(cases.about)
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file."""
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise
-    except (ValueError, OSError, AttributeError, TypeError):
-        raise ValueError(
-            f"{path} is not an .npz file of plain arrays: write one with numpy.savez"
-        ) from None
 
 
 def _say(made: CFile) -> None:

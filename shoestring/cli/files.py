@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shoestring.cli.ending import writing
 from shoestring.cli.source import named
+
+if TYPE_CHECKING:
+    import numpy as np
 
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Entry = Annotated[
@@ -22,6 +25,25 @@ def plainly(text: str) -> str:
     """A text of a file as one printable line: what would move the cursor is escaped."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return line if len(line) <= 200 else f"{line[:190]}... ({len(line):,} characters)"
+
+
+def arrays_of(path: Path, how: str = "") -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, by name.
+
+    `how`: what follows "write one with numpy.savez" where it is no such file.
+    Raises ValueError for another file, and FileNotFoundError for none.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, AttributeError, TypeError):
+        raise ValueError(
+            f"{path} is not an .npz file of plain arrays: write one with numpy.savez{how}"
+        ) from None
 
 
 def inspect(
@@ -75,16 +97,8 @@ def run(
     loaded = load(file)
     if entry is not None or loaded.entries:
         loaded = loaded[named(file, entry, loaded.entries)]
-    try:
-        with np.load(inputs, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, AttributeError, TypeError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(
-            f"{inputs} is not an .npz file of plain arrays: write one with numpy.savez('in.npz', "
-            f"{', '.join(f'{port.name}=...' for port in loaded.inputs)}), of {loaded.signature()}"
-        ) from None
+    wanted = ", ".join(f"{port.name}=..." for port in loaded.inputs)
+    arrays = arrays_of(inputs, f"('in.npz', {wanted}), of {loaded.signature()}")
     unnamed = [f"arr_{index}" for index in range(len(arrays))]  # numpy's names for unnamed arrays
     if len(arrays) == len(loaded.inputs) and (
         len(arrays) == 1 or sorted(arrays) == sorted(unnamed)

@@ -61,7 +61,27 @@ class Flash:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ram:
+class _Emulated:
+    """What a meter needs that runs the C code."""
+
+    target: str = CORTEX_M3
+    weights: WeightStorage = _CODED
+
+    def __post_init__(self) -> None:
+        if not target_named(self.target).emulator:
+            raise ValueError(
+                f"{self.target} is not emulated, so neither RAM nor instructions are measured "
+                "there: choose another target, or limit flash alone"
+            )
+
+    def why_not(self) -> str | None:
+        """Which package is missing; None where compiler and emulator are installed."""
+        core = target_named(self.target)
+        return core.missing_compiler() or core.missing_emulator()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ram(_Emulated):
     """`ram_bytes`: variables, inputs, outputs and the deepest stack of the file's C code.
 
     The stack is the deeper one of the compiler's call graph and of a run on the task's example
@@ -70,23 +90,13 @@ class Ram:
 
     measures: ClassVar[str] = "ram_bytes"
 
-    target: str = CORTEX_M3
-    weights: WeightStorage = _CODED
-
-    def __post_init__(self) -> None:
-        _check_emulated(self.target)
-
-    def why_not(self) -> str | None:
-        """Which package is missing; None where compiler and emulator are installed."""
-        return _tools(self.target)
-
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         measured = _measured(self, subject, task)
         return Cost() if measured is None else Cost(ram_bytes=measured.ram)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instructions:
+class Instructions(_Emulated):
     """`instructions`: of a run of the file's C code on the task's example, under emulation.
 
     They are counted to within 40 on ARM. A real core needs one clock cycle or more for each: the
@@ -96,32 +106,9 @@ class Instructions:
 
     measures: ClassVar[str] = "instructions"
 
-    target: str = CORTEX_M3
-    weights: WeightStorage = _CODED
-
-    def __post_init__(self) -> None:
-        _check_emulated(self.target)
-
-    def why_not(self) -> str | None:
-        """Which package is missing; None where compiler and emulator are installed."""
-        return _tools(self.target)
-
     def __call__(self, subject: Any | Path, task: Task) -> Cost:
         measured = _measured(self, subject, task)
         return Cost() if measured is None else Cost(instructions=measured.instructions)
-
-
-def _check_emulated(target: str) -> None:
-    if not target_named(target).emulator:
-        raise ValueError(
-            f"{target} is not emulated, so neither RAM nor instructions are measured there: choose "
-            "another target, or limit flash alone"
-        )
-
-
-def _tools(target: str) -> str | None:
-    core = target_named(target)
-    return core.missing_compiler() or core.missing_emulator()
 
 
 _known: OrderedDict[tuple[Any, ...], Measured | str] = OrderedDict()

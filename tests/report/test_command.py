@@ -13,27 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from shoestring import cli
 from shoestring.artifact import save
 
 from .made import search, small
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
-
-
-@pytest.fixture
-def shoestring(tmp_path, monkeypatch, capsys):
-    """Calls the program in a folder of its own: (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 def test_it_writes_a_page_and_says_where_and_how_large(shoestring, tmp_path):

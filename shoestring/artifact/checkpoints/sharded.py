@@ -204,6 +204,3 @@ def open_checkpoint(path: str | Path) -> Opened | Shards:
     Raises ShoeError, ValueError and OSError for a file that is none.
     """
     return Shards(path) if is_index(Path(path)) else Opened(path)
-
-
-open = open_checkpoint  # its first name

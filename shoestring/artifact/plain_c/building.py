@@ -38,6 +38,7 @@ class Building:
     `holds`: the buffer of each value that one holds.
     `grids`: values of floats that are held as integers.
     `inputs`: the grids of inputs that are taken as integers, by their buffers.
+    `repeated`: values that are another one, repeated along axes, and have no buffer.
     `done`: the indices of steps that a layer before them computes too.
     """
 
@@ -48,6 +49,7 @@ class Building:
     grids: dict[int, OnGrid] = field(default_factory=dict)
     inputs: dict[int, OnGrid] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    repeated: dict[int, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def shape(self, value: int) -> tuple[int, ...]:
@@ -103,6 +105,18 @@ class Building:
         target = self.target(value, step)
         self.pointwise(f"a constant for {step}", target, (self.operand(value, array.shape, step),))
         return target
+
+    def moved(self, value: int, out: int, step: Step) -> tuple[int, int]:
+        """(the buffer of a value, a new one for an output of which it has the elements).
+
+        What is held as integers on a grid stays so.
+        """
+        grid = self.grids.get(value) if value not in self.holds else None
+        if grid is None:
+            return self.source(value, step), self.target(out, step)
+        target = self.room(self.shape(out), self.buffers[grid.buffer].kind)
+        self.grids[out] = OnGrid(target, grid.scale, grid.zero)
+        return grid.buffer, target
 
     def alias(self, value: int, of: int, step: Step) -> None:
         """Say that a value is the same array as another, in another shape."""

@@ -56,8 +56,8 @@ def plain(text: str) -> str:
     return line.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?").rstrip("\\")
 
 
-def array(kind: str, name: str, numbers: np.ndarray) -> str:
-    """A constant array at file scope."""
+def array(kind: str, name: str, numbers: np.ndarray, place: str = "FLASH ") -> str:
+    """A constant array at file scope; `place`: a qualifier, with a space, or nothing."""
     flat = numbers.reshape(-1)
     if kind == "float":
         words, width = [float_literal(float(one)) for one in flat], 8
@@ -67,7 +67,12 @@ def array(kind: str, name: str, numbers: np.ndarray) -> str:
         " ".join(f"{w}," for w in words[at : at + width]) for at in range(0, len(words), width)
     ]
     body = "\n    ".join(lines) or "0"
-    return f"static const {kind} {name}[] = {{\n    {body}\n}};\n"
+    return f"static const {place}{kind} {name}[] = {{\n    {body}\n}};\n"
+
+
+def indented(lines: Iterable[str], depth: int = 1) -> list[str]:
+    """Lines of C further to the right, by four spaces for each depth."""
+    return [f"{'    ' * depth}{line}" for line in lines]
 
 
 def integer_kind(low: int, high: int) -> str:

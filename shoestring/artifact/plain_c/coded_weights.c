@@ -16,7 +16,7 @@ enum {
 };
 
 struct NAME_reader {
-    const uint8_t *at;
+    const FLASH uint8_t *at;
     uint32_t range, code; /* of the range coder */
     uint16_t chance[NAME_CHANCES]; /* that a decision is a 0, in 65,536ths */
     uint8_t slow[NAME_CHANCES];    /* its top 3 bits: how slowly the chance learns */

@@ -66,12 +66,12 @@ class Coded:
 
 
 _CONSTANTS = """\
-static const uint8_t {prefix}_data[] = {{
+static const FLASH uint8_t {prefix}_data[] = {{
 {data}
 }};
 
 /* The columns and the period of each tensor. */
-static const uint16_t {prefix}_tensors[][2] = {{
+static const FLASH uint16_t {prefix}_tensors[][2] = {{
 {tensors}
 }};
 """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from shoestring.artifact.plain_c import (
     emit_layers,
     emit_matrices,
     emit_pools,
+    emit_sequences,
     product_text,
     rounding_text,
 )
@@ -30,7 +33,21 @@ from shoestring.artifact.plain_c.layers import (
     Windowed,
 )
 from shoestring.artifact.plain_c.memory import ARENA, Memory, Place, planned
+from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
 from shoestring.artifact.plain_c.weight_source import Stream, WeightStorage
+
+_WRITERS: dict[type, Callable[[Functions, Any], tuple[str, list[str]]]] = {
+    Pointwise: emit_layers.pointwise,
+    Softmax: emit_layers.softmax,
+    Rows: emit_layers.rows,
+    Reduce: emit_pools.reduce,
+    Windowed: emit_pools.windowed,
+    Multiply: emit_matrices.multiply,
+    Normalize: emit_matrices.normalize,
+    Lookup: emit_sequences.lookup,
+    Running: emit_sequences.running,
+}
+"""What writes the function of each layer that needs nothing but its buffers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +100,18 @@ class _Writer:
             for at, layer in enumerate(network.layers)
             if isinstance(layer, Product)
         }
+        recurrent = {
+            at: layer for at, layer in enumerate(network.layers) if isinstance(layer, Recurrent)
+        }
         codes = {at: one.codes() for at, one in self.products.items()}
-        streamed = {at: code for at, code in codes.items() if code is not None}
+        codes |= {at: emit_sequences.codes(layer) for at, layer in recurrent.items()}
+        streamed = {at: code for at, code in sorted(codes.items()) if code is not None}
         self.tensors = {at: place for place, at in enumerate(streamed)}
         self.stream = (
             self.storage.stream(list(streamed.values()), self.prefix) if streamed else None
         )
         scratch = {at: one.scratch for at, one in self.products.items()}
+        scratch |= {at: layer.scratch_bytes for at, layer in recurrent.items()}
         self.memory = planned(network, scratch, reuse_inputs=self.reuse_inputs)
         self.ports = self._ports()
 
@@ -163,38 +185,30 @@ class _Writer:
                 arguments += ["&reader"] if kernel.has("direct", 1) else []
                 name = f"{self.prefix}_{kernel.name}_run"
             else:
-                name, more = self._function(layer)
+                name, more = self._function(at, layer)
                 arguments = [self.buffer(one) for one in dict.fromkeys(layer.reads)]
-                if isinstance(layer, IntegerAdd | Multiply):
+                if isinstance(layer, IntegerAdd | Multiply | Recurrent):
                     arguments = [self.buffer(one) for one in layer.reads]
                 arguments += [self.buffer(layer.target), *more]
             lines.append(f"    {name}({', '.join(arguments)}); {comment([layer.name])}".rstrip())
         return lines
 
-    def _function(self, layer: Layer) -> tuple[str, list[str]]:
+    def _function(self, at: int, layer: Layer) -> tuple[str, list[str]]:
+        """(the function of a layer that is no product, what it is called with besides buffers)."""
         now = self.functions
-        if isinstance(layer, Pointwise):
-            return emit_layers.pointwise(now, layer)
-        if isinstance(layer, Reduce):
-            return emit_pools.reduce(now, layer)
-        if isinstance(layer, Windowed):
-            return emit_pools.windowed(now, layer)
-        if isinstance(layer, Softmax):
-            return emit_layers.softmax(now, layer)
-        if isinstance(layer, Multiply):
-            return emit_matrices.multiply(now, layer)
-        if isinstance(layer, Normalize):
-            return emit_matrices.normalize(now, layer)
-        if isinstance(layer, Rows):
-            return emit_layers.rows(now, layer)
-        assert isinstance(layer, IntegerAdd)
-        exact = any(
-            isinstance(one, IntegerAdd)
-            and one.exceptions
-            and now.kind(one.target) == now.kind(layer.target)
-            for one in self.network.layers
-        )
-        return emit_layers.integer_add(now, layer, exact)
+        if isinstance(layer, Recurrent):
+            place = self.memory.scratch.get(at)
+            cell = "" if place is None else self.pointer(place, "float")
+            return emit_sequences.recurrent(now, layer, self.tensors.get(at), cell)
+        if isinstance(layer, IntegerAdd):
+            exact = any(
+                isinstance(one, IntegerAdd)
+                and one.exceptions
+                and now.kind(one.target) == now.kind(layer.target)
+                for one in self.network.layers
+            )
+            return emit_layers.integer_add(now, layer, exact)
+        return _WRITERS[type(layer)](now, layer)
 
 
 def emitted(
@@ -222,7 +236,7 @@ def emitted(
     body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
     body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
     declarations = _declarations(writer)
-    text = _limits(prefix, "\n".join(body))
+    text = _in_flash(prefix, _limits(prefix, "\n".join(body)))
     includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
     includes += ["string.h"] if re.search(r"\bmem(cpy|set|move)\(", text) else []
     lines = [
@@ -274,6 +288,21 @@ def _limits(prefix: str, text: str) -> str:
             text = re.sub(rf"\b{word}\b", name, text)
             defined += f"#define {name} ({value})\n"
     return f"{defined}\n{text}" if defined else text
+
+
+def _in_flash(prefix: str, text: str) -> str:
+    """C whose constants stay in flash: an AVR reads them with other instructions than RAM."""
+    words = {"FLASH": "__flash", "ANY": "__memx"}  # ANY: constants, or what is in RAM
+    used = [word for word in words if f"const {word} " in text]
+    if not used:
+        return text
+    names = {word: f"{prefix.upper()}_{word}" for word in used}
+    for word, name in names.items():
+        text = text.replace(f"const {word} ", f"const {name} ")
+    lines = ["#ifdef __AVR__ /* constants stay in flash; its compiler needs -std=gnu99 */"]
+    lines += [f"#define {name} {words[word]}" for word, name in names.items()]
+    lines += ["#else", *(f"#define {name}" for name in names.values()), "#endif"]
+    return "\n".join([*lines, "", text])
 
 
 def _arena(writer: _Writer) -> str:

@@ -192,7 +192,7 @@ def rows(now: Functions, layer: Rows) -> tuple[str, list[str]]:
     table = now.constant("float", layer.table)
     lines = [
         "/* An index below 0 counts from the end; one beyond the table is the nearest row. */",
-        "static void @(const int32_t *in, float *out, const float *table, unsigned count,",
+        "static void @(const int32_t *in, float *out, const FLASH float *table, unsigned count,",
         "    int32_t length, unsigned width)",
         "{",
         "    unsigned i, j;",
@@ -225,7 +225,7 @@ def integer_add(now: Functions, layer: IntegerAdd, exact: bool) -> tuple[str, li
     low, high = LIMITS[kind]
     offset = layer.offset - low * (1 << layer.shift)
     back = f" - {-low}" if low else ""
-    more = ", const int16_t (*odd)[3],\n    unsigned odds, int32_t near" if exact else ""
+    more = ", const FLASH int16_t (*odd)[3],\n    unsigned odds, int32_t near" if exact else ""
     check = [
         "        /* So near to a half that the runtime's rounding of floats counts. */",
         "        if (((uint32_t)sum + (uint32_t)near & (((uint32_t)1 << shift) - 1)) <= 2 * "
@@ -269,6 +269,6 @@ def integer_add(now: Functions, layer: IntegerAdd, exact: bool) -> tuple[str, li
         odd = np.array(layer.exceptions)
         name = f"{now.prefix}_odd_{len(now.constants)}"
         rows = " ".join(f"{{{a}, {b}, {c}}}," for a, b, c in odd.tolist())
-        now.constants.append(f"static const int16_t {name}[][3] = {{{rows}}};\n")
+        now.constants.append(f"static const FLASH int16_t {name}[][3] = {{{rows}}};\n")
         call[-3:] = [name, str(len(odd)), str(layer.near)]
     return now.function("add", "\n".join(lines)), call

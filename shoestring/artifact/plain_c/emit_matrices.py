@@ -45,8 +45,8 @@ def normalize(now: Functions, layer: Normalize) -> tuple[str, list[str]]:
     now.needs.add("math")
     at = "slice" if layer.by_slice else "i"
     lines = [
-        "static void @(const float *in, float *out, const float *scale, const float *shift,",
-        "    unsigned outer, unsigned count, float epsilon)",
+        "static void @(const float *in, float *out, const FLASH float *scale,",
+        "    const FLASH float *shift, unsigned outer, unsigned count, float epsilon)",
         "{",
         "    unsigned slice, i;",
         "    for (slice = 0; slice < outer; slice++) {",

@@ -18,6 +18,7 @@ from shoestring.artifact.plain_c.c_text import array, comment, integer_kind
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
+from shoestring.artifact.plain_c.windows import Weights
 
 _DENSE = 0.5
 """Integers of which this share or more is not zero are used where they lie, if they may be."""
@@ -172,6 +173,8 @@ class Kernel:
             "groups": window.groups,
             "channel_step": window.channel_step,
             "position_step": window.position_step,
+            "row_gap": window.row_gap,
+            "start": window.start,
             "taps": one.taps,
             "direct": int(one.direct),
             "tensor": self.tensors.get(one.index, 0),
@@ -195,11 +198,8 @@ class Kernel:
             assert weights.floats is not None
             fields["weights"] = self._array("float", "weights", one, weights.floats)
         elif weights.levels is not None:
-            assert weights.integers is not None
-            levels, lowest = weights.levels, int(weights.integers.min(initial=0))
-            if weights.integers.min(initial=1) > 0:  # no weight is 0: the first level is 1
-                levels, lowest = np.concatenate([[0], levels]), 0
-            name = self._array("float", "levels", one, levels.astype(np.float32))
+            levels, lowest = levels_from(weights)
+            name = self._array("float", "levels", one, levels)
             fields["levels"] = f"{name} + {-lowest}" if lowest else name
         else:
             fields["scale"] = float_literal(1.0 if weights.scale is None else weights.scale)
@@ -245,14 +245,14 @@ class Kernel:
         if added.exceptions:
             odd = f"{self.prefix}_odd_of_{index}"
             rows = " ".join(f"{{{a}, {b}, {c}}}," for a, b, c in added.exceptions)
-            self.constants.append(f"static const int16_t {odd}[][3] = {{{rows}}};\n")
+            self.constants.append(f"static const FLASH int16_t {odd}[][3] = {{{rows}}};\n")
         low = 0 if self.layers[0].target == "uint8_t" else -128
         offset = added.offset - low * (1 << added.shift)
         numbers = [added.first, added.second, offset, added.near, odd]
         numbers += [added.shift, len(added.exceptions)]
         name = f"{self.prefix}_sum_{index}"
         self.constants.append(
-            f"static const struct {self.prefix}_sum {name} = "
+            f"static const FLASH struct {self.prefix}_sum {name} = "
             f"{{{', '.join(str(one) for one in numbers)}}};\n"
         )
         return f"&{name}"
@@ -300,7 +300,7 @@ class Kernel:
             "sum": f"struct {self.prefix}_sum",
         }
         if name in pointers:
-            return f"const {pointers[name]} *"
+            return f"const FLASH {pointers[name]} *"
         if any(isinstance(value, str) for value in values):
             return "float"
         numbers = [int(value) for value in values]
@@ -314,10 +314,18 @@ class Kernel:
         kind = f"struct {self.prefix}_{self.name}"
         tables = [
             comment([one.layer.name])
-            + f"static const {kind} {self.prefix}_layer_{one.index} = {value};\n"
+            + f"static const FLASH {kind} {self.prefix}_layer_{one.index} = {value};\n"
             for one, value in zip(self.layers, values, strict=True)
         ]
         return "\n".join([*self.constants, struct, *tables, code])
+
+
+def levels_from(weights: Weights) -> tuple[np.ndarray, int]:
+    """(the value of each integer as float32, the integer of the first)."""
+    assert weights.levels is not None and weights.integers is not None
+    if weights.integers.min(initial=1) > 0:  # no weight is 0: the first level is 1
+        return np.concatenate([[0], weights.levels]).astype(np.float32), 0
+    return weights.levels.astype(np.float32), int(weights.integers.min(initial=0))
 
 
 def fixed(factors: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

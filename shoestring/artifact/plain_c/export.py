@@ -11,6 +11,7 @@ from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit import Emitted, emitted
 from shoestring.artifact.plain_c.layers import Network, Product
 from shoestring.artifact.plain_c.lowering import lowered
+from shoestring.artifact.plain_c.sequences import Recurrent
 from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 
 
@@ -34,9 +35,11 @@ class CFile:
         """What a reader should know, in whole sentences."""
         fixed = _fixed(self.network)
         sentences = [f"The shape is fixed: {fixed}."] if fixed else []
-        products = [one for one in self.network.layers if isinstance(one, Product)]
-        floats = sum(one.multiplications for one in products if one.zero is None)
-        if 2 * floats > sum(one.multiplications for one in products):
+        products = [one for one in self.network.layers if isinstance(one, Product | Recurrent)]
+        floats = [one for one in products if isinstance(one, Recurrent) or one.zero is None]
+        if 2 * sum(one.multiplications for one in floats) > sum(
+            one.multiplications for one in products
+        ):
             sentences.append(
                 "It computes in floating point: on a core without a unit for that, a product takes "
                 "about 80 instructions, and 6 in integers, which PostTraining makes."

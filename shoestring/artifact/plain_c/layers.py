@@ -5,11 +5,13 @@ A tensor between layers is a buffer: an array in the order in which ONNX has it,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
+from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
 from shoestring.artifact.plain_c.windows import Pool, Rescale, Weights, Window
 
 C_TYPES = {
@@ -175,7 +177,26 @@ class Pointwise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reduce:
+class OfOne(ABC):
+    """A layer that reads one buffer: `source`. `name` and `target` are as in Product."""
+
+    name: str
+    source: int
+    target: int
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The buffers that it reads."""
+        return (self.source,)
+
+    @property
+    @abstractmethod
+    def over(self) -> tuple[int, ...]:
+        """The buffers that its target may take the place of while it runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce(OfOne):
     """The mean, sum, largest or smallest of windows, or the place of the largest.
 
     `how`: "mean", "sum", "max", "min" or "argmax".
@@ -184,9 +205,6 @@ class Reduce:
     `zero`, `rescale`: as in Product, for means of integers.
     """
 
-    name: str
-    source: int
-    target: int
     how: str
     outer: tuple[tuple[int, int], ...]
     inner: tuple[tuple[int, int], ...]
@@ -194,18 +212,13 @@ class Reduce:
     rescale: Rescale | None = None
 
     @property
-    def reads(self) -> tuple[int, ...]:
-        """The buffers that it reads."""
-        return (self.source,)
-
-    @property
     def over(self) -> tuple[int, ...]:
-        """The source, where every element of it is read before its place is written."""
+        """None: windows may be written before others are read."""
         return ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windowed:
+class Windowed(OfOne):
     """A pool that is a layer of its own: the largest or the mean of windows of an image.
 
     `how`: "max" or "mean".
@@ -213,17 +226,9 @@ class Windowed:
     `counts_pads`: whether a mean is divided by the size of the whole window at borders too.
     """
 
-    name: str
-    source: int
-    target: int
     how: str
     window: Window
     counts_pads: bool = False
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The buffers that it reads."""
-        return (self.source,)
 
     @property
     def over(self) -> tuple[int, ...]:
@@ -232,21 +237,13 @@ class Windowed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Softmax:
+class Softmax(OfOne):
     """The softmax over an axis: `outer` × `count` × `inner` elements."""
 
-    name: str
-    source: int
-    target: int
     outer: int
     count: int
     inner: int
     logarithm: bool = False
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The buffers that it reads."""
-        return (self.source,)
 
     @property
     def over(self) -> tuple[int, ...]:
@@ -255,24 +252,16 @@ class Softmax:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class Rows(OfOne):
     """Rows of a constant table, chosen by indices: an embedding.
 
     `table`: (rows, width), float32.
     `start`, `step`: where the first row goes in the target, and how far apart rows are.
     """
 
-    name: str
-    source: int
-    target: int
     table: np.ndarray
     start: int = 0
     step: int = 0
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The buffers that it reads."""
-        return (self.source,)
 
     @property
     def over(self) -> tuple[int, ...]:
@@ -338,7 +327,7 @@ class Multiply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalize:
+class Normalize(OfOne):
     """Each slice with mean 0 and variance 1, then times `scale`, plus `shift`.
 
     `outer`, `count`: how many slices there are, one after the other, and their length.
@@ -347,9 +336,6 @@ class Normalize:
     `epsilon`: is added to the variance.
     """
 
-    name: str
-    source: int
-    target: int
     outer: int
     count: int
     scale: np.ndarray
@@ -358,17 +344,25 @@ class Normalize:
     epsilon: float
 
     @property
-    def reads(self) -> tuple[int, ...]:
-        """The buffers that it reads."""
-        return (self.source,)
-
-    @property
     def over(self) -> tuple[int, ...]:
         """The source: an element is written where it was read last."""
         return (self.source,)
 
 
-Layer = Multiply | Normalize | Product | Pointwise | Reduce | Windowed | Softmax | Rows | IntegerAdd
+Layer = (
+    Product
+    | Pointwise
+    | Multiply
+    | Normalize
+    | Reduce
+    | Windowed
+    | Softmax
+    | Rows
+    | IntegerAdd
+    | Recurrent
+    | Lookup
+    | Running
+)
 
 
 @dataclass(frozen=True, kw_only=True)

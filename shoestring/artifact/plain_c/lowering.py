@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shoestring.artifact.format.file import Content
+from shoestring.artifact.plain_c.blocks import BLOCKS
 from shoestring.artifact.plain_c.building import Building, Handler, OnGrid, float_literal
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import C_TYPES, Buffer, Network
@@ -12,8 +13,10 @@ from shoestring.artifact.plain_c.moving import MOVING, same
 from shoestring.artifact.plain_c.normalizing import NORMALIZING
 from shoestring.artifact.plain_c.pointwise import POINTWISE
 from shoestring.artifact.plain_c.quantised import QUANTISED, grid_of_activations
+from shoestring.artifact.plain_c.recurrent import RECURRENT
 from shoestring.artifact.plain_c.reducing import REDUCING
 from shoestring.artifact.plain_c.traced import traced
+from shoestring.artifact.plain_c.transposed import TRANSPOSED
 
 HANDLERS: dict[str, Handler] = {
     **POINTWISE,
@@ -21,6 +24,9 @@ HANDLERS: dict[str, Handler] = {
     **REDUCING,
     **QUANTISED,
     **NORMALIZING,
+    **RECURRENT,
+    **BLOCKS,
+    **TRANSPOSED,
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from shoestring.artifact.plain_c.building import Building, Handler, OnGrid
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import Operand, Rows, Term
+from shoestring.artifact.plain_c.sequences import Lookup
 from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
 
@@ -31,15 +32,7 @@ def moved(
 
     `axes`: the lengths of the output's axes; `steps`, `start`: of the value along them.
     """
-    out = step.outputs[0] if out is None else out
-    grid = now.grids.get(value) if value not in now.holds else None
-    if grid is None:
-        source = now.source(value, step)
-        target = now.target(out, step)
-    else:
-        source = grid.buffer
-        target = now.room(now.shape(out), now.buffers[source].kind)
-        now.grids[out] = OnGrid(target, grid.scale, grid.zero)
+    source, target = now.moved(value, step.outputs[0] if out is None else out, step)
     kind = now.buffers[source].kind
     operand = Operand(buffer=source, steps=steps, start=start, kind=kind)
     now.pointwise(str(step), target, (operand,), axes=axes)
@@ -148,9 +141,8 @@ def pad(now: Building, step: Step) -> None:
     grid = now.grids.get(value) if value not in now.holds else None
     whole = np.rint(number / grid.scale) if grid is not None else 0.0
     if grid is not None and whole * grid.scale == number and abs(whole + grid.zero) <= 127:
-        source, number = grid.buffer, float(whole + grid.zero)
-        target = now.room(now.shape(out), now.buffers[source].kind)
-        now.grids[out] = OnGrid(target, grid.scale, grid.zero)
+        source, target = now.moved(value, out, step)
+        number = float(whole + grid.zero)
     else:
         source, target = now.source(value, step), now.target(out, step)
     steps = dense_steps(now.shape(out))
@@ -160,8 +152,13 @@ def pad(now: Building, step: Step) -> None:
 
 
 def expand(now: Building, step: Step) -> None:
-    """Repeat along axes."""
+    """Repeat along axes; no layer where only look-ups read it, which repeat indices themselves."""
     value, out = step.inputs[0] or 0, step.outputs[0]
+    readers = now.graph.readers.get(out, [])
+    lookups = all(one.operator == "GatherElements" and one.inputs[0] != out for one in readers)
+    if value in now.holds and out not in now.graph.results and readers and lookups:
+        now.repeated[out] = value
+        return
     if prod(now.shape(value)) == prod(now.shape(out)):
         same(now, step)
         return
@@ -174,11 +171,7 @@ def gather(now: Building, step: Step) -> None:
     out, value = step.outputs[0], step.inputs[0] or 0
     shape = now.shape(value)
     axis = int(step.attributes.get("axis", 0)) % max(len(shape), 1)
-    if table is not None:
-        if axis != 0 or table.dtype != np.float32:
-            raise NoPlainC(
-                f"{step} looks up {table.dtype.name} along axis {axis}: C has rows of floats"
-            )
+    if table is not None and axis == 0 and table.dtype == np.float32:
         now.layers.append(
             Rows(
                 name=str(step),
@@ -189,7 +182,8 @@ def gather(now: Building, step: Step) -> None:
         )
         return
     if indices is None:
-        raise NoPlainC(f"{step} looks up computed values by computed indices, which C does not")
+        by_indices(now, step, axis, elements=False)
+        return
     flat = indices.reshape(-1).astype(np.int64) % shape[axis]
     steps = dense_steps(shape)
     outer = tuple(zip(shape[:axis], steps[:axis], strict=True))
@@ -206,6 +200,51 @@ def gather(now: Building, step: Step) -> None:
         moved(now, step, value, tuple(n for n, _ in parts), tuple(s for _, s in parts), start)
         return
     _by_table(now, step, value, flat, outer, inner, steps[axis])
+
+
+def elements(now: Building, step: Step) -> None:
+    """Elements at computed places along an axis."""
+    shape = now.shape(step.inputs[0] or 0)
+    by_indices(now, step, int(step.attributes.get("axis", 0)) % len(shape), elements=True)
+
+
+def by_indices(now: Building, step: Step, axis: int, *, elements: bool) -> None:
+    """Add the layer of a look-up by computed indices.
+
+    `elements`: whether each element has an index of its own, as in GatherElements.
+    """
+    value, index, out = step.inputs[0] or 0, step.inputs[1] or 0, step.outputs[0]
+    shape, given = now.shape(value), now.shape(index)
+    steps = dense_steps(shape)
+    if elements:
+        moves = now.steps(now.repeated.get(index, index), given)
+        along = [0 if place == axis else move for place, move in enumerate(steps)]
+        axes = tuple(zip(given, along, moves, strict=True))
+    else:
+        axes = (
+            *((length, move, 0) for length, move in zip(shape[:axis], steps[:axis], strict=True)),
+            *((length, 0, move) for length, move in zip(given, dense_steps(given), strict=True)),
+            *(
+                (length, move, 0)
+                for length, move in zip(shape[axis + 1 :], steps[axis + 1 :], strict=True)
+            ),
+        )
+    kept = tuple(one for one in axes if one[0] != 1) or ((1, 0, 0),)
+    table = now.constant(value)
+    source = None if table is not None else now.source(value, step)
+    now.kind(value, step)
+    now.layers.append(
+        Lookup(
+            name=str(step),
+            source=source,
+            table=table,
+            indices=now.source(now.repeated.get(index, index), step),
+            target=now.target(out, step),
+            axes=kept,
+            length=shape[axis],
+            step=steps[axis],
+        )
+    )
 
 
 def _by_table(
@@ -246,4 +285,5 @@ MOVING: dict[str, Handler] = {
     "Pad": pad,
     "Expand": expand,
     "Gather": gather,
+    "GatherElements": elements,
 }

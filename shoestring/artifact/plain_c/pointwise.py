@@ -49,6 +49,10 @@ SIMPLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "Max": ("{0} > {1} ? {0} : {1}", ()),
     "Min": ("{0} < {1} ? {0} : {1}", ()),
     "Where": ("{0} ? {1} : {2}", ()),
+    "Round": ("rintf({0})", ("math",)),
+    "Sign": ("(float)(({0} > 0) - ({0} < 0))", ()),
+    "Tan": ("tanf({0})", ("math",)),
+    "Mish": ("{0} * tanhf({0} > 20.0f ? {0} : logf(1.0f + expf({0})))", ("math",)),
 }
 # Of these the result is a truth value, a byte that is 0 or 1.
 TRUTHS = {

@@ -9,6 +9,7 @@ from shoestring.artifact.plain_c.sum_text import (
     first_corner,
     group,
     in_order,
+    out_row,
     pools,
     scaled,
     start_of,
@@ -25,7 +26,7 @@ def function(kernel: Kernel) -> str:
     if kernel.has("direct", 1) and not kernel.layers[0].flat:
         taps = _collect(kernel)
         run = run.replace(_LAYER, "layer, " if "layer->" in taps else "")
-    declared = f"const struct {kernel.prefix}_{kernel.name} *layer, "
+    declared = f"const FLASH struct {kernel.prefix}_{kernel.name} *layer, "
     both = [
         text.replace("@", declared if "layer->" in text or "(layer, " in text else "")
         for text in (taps, run)
@@ -60,12 +61,12 @@ def _flat(kernel: Kernel) -> str:
     lines += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
     lines += [f"        const {first.source} *at = in{group(kernel)};"]
     if not in_order(kernel):
-        lines += [f"        {first.target} *to = out + {times('row', get('channel_step'))};"]
+        lines += [f"        {first.target} *to = {out_row(kernel)};"]
     declared, start = start_of(kernel)
     lines += [f"        {declared}"] if declared else []
     body = [f"{number} sum = {start};"]
     direct = [
-        f"const {value} *value = {get('weights')} + row * {columns};",
+        f"const FLASH {value} *value = {get('weights')} + row * {columns};",
         *dot(kernel, "value", "at[{0}]", "column", columns),
     ]
     stream = [
@@ -104,17 +105,8 @@ def _collect(kernel: Kernel) -> str:
     """The function that reads a row and keeps what is not zero."""
     get, p, name = kernel.get, kernel.prefix, kernel.name
     offset = kernel.layers[0].offset_kind
-    padded = kernel.has("padded", 0)
-    where = ", uint8_t *tap_y, uint8_t *tap_x" if padded else ""
-    keep = ""
-    if padded:
-        test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
-        keep = (
-            f"                    {test}{{\n"
-            f"                        tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
-            f"                        tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
-            "                    }\n"
-        )
+    where = ", uint8_t *tap_y, uint8_t *tap_x" if kernel.has("padded", 0) else ""
+    keep = _kept_places(kernel, " " * 20)
     value = weight(kernel)
     counter = "uint32_t" if offset == "uint32_t" else "unsigned"
     if kernel.layers[0].whole:
@@ -153,18 +145,24 @@ static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
 """
 
 
+def _kept_places(kernel: Kernel, pad: str) -> str:
+    """Keeps where in the kernel a tap is, if a layer has pads."""
+    get = kernel.get
+    if not kernel.has("padded", 0):
+        return ""
+    test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
+    return (
+        f"{pad}{test}{{\n"
+        f"{pad}    tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
+        f"{pad}    tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
+        f"{pad}}}\n"
+    )
+
+
 def _offsets(kernel: Kernel) -> str:
     """Fills the offsets of all weights of a row, for weights that are used where they lie."""
     get, offset = kernel.get, kernel.layers[0].offset_kind
-    keep = ""
-    if kernel.has("padded", 0):
-        test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
-        keep = (
-            f"                {test}{{\n"
-            f"                    tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
-            f"                    tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
-            "                }\n"
-        )
+    keep = _kept_places(kernel, " " * 16)
     plane = times(get("height"), get("width"))
     row = times(get("width"), get("dilation_y"))
     column = times("kx", get("dilation_x"))
@@ -215,7 +213,7 @@ def _memory(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     """Where the parts of taps are in the scratch memory: the widest first, so all are aligned."""
     get, first = kernel.get, kernel.layers[0]
     offset, most = first.offset_kind, get("taps")
-    const = "const " if directs else ""
+    const = "" if not directs else "const ANY " if streams else "const FLASH "
     value = f"    {const}{value_kind(kernel)} *value{' = list' if streams else ''};"
     end = "scratch"
     lines: list[str] = []
@@ -258,7 +256,7 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     lines: list[str] = []
     lines += [f"        const {source} *from = in{group(kernel)};"]
     if not in_order(kernel):
-        lines += [f"        {target} *to = out + {times('row', get('channel_step'))};"]
+        lines += [f"        {target} *to = {out_row(kernel)};"]
     start = start_of(kernel)
     if start[0]:
         lines += [f"        {start[0]}"]
@@ -280,8 +278,8 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
         f"            for (x = 0; x < {get('out_width')}; x++) {{",
     ]
     lines += [f"                {line}".rstrip() for line in _position(kernel, start[1])]
-    lines += ["            }", "        }"]
-    return lines
+    gap = [f"            to += {get('row_gap')};"] if kernel.has("row_gap", 0) else []
+    return [*lines, "            }", *gap, "        }"]
 
 
 def _position(kernel: Kernel, start: str) -> list[str]:

@@ -35,7 +35,7 @@ def convolution(now: Building, step: Step) -> Product:
         channel_step=prod(out[2:]),
         position_step=1,
     )
-    bias = _bias(now, step, weights.shape[0])
+    bias = bias_of(now, step, weights.shape[0])
     rows = np.ascontiguousarray(weights.reshape(weights.shape[0], -1))
     return Product(
         name=str(step),
@@ -88,7 +88,7 @@ def geometry(
     )
 
 
-def _bias(now: Building, step: Step, rows: int) -> np.ndarray:
+def bias_of(now: Building, step: Step, rows: int) -> np.ndarray:
     """The bias of a layer, one number for each row; 0 where it has none."""
     if len(step.inputs) < 3 or step.inputs[2] is None:
         return np.zeros(rows, np.float32)
@@ -116,12 +116,17 @@ def matrix(now: Building, step: Step) -> Product:
             raise NoPlainC(f"{step} has transA, which C does not have")
         alpha, beta = step.attributes.get("alpha", 1.0), step.attributes.get("beta", 1.0)
         weights = weights if step.attributes.get("transB", 0) else weights.T
-        bias = _bias(now, step, len(weights)) * np.float32(beta)
+        bias = bias_of(now, step, len(weights)) * np.float32(beta)
     else:
         weights = weights.T
         bias = np.zeros(len(weights), np.float32)
+    made = dense(str(step), weights, prod(now.shape(first or 0)[:-1]), bias)
+    return made if alpha == 1 else replace(made, factors=np.full(1, alpha, np.float32))
+
+
+def dense(name: str, weights: np.ndarray, positions: int, bias: np.ndarray) -> Product:
+    """The layer of (rows, columns) times each of some positions, one after the other."""
     rows, columns = weights.shape
-    positions = prod(now.shape(first or 0)[:-1])
     window = Window(channels=columns, height=1, width=1, kernel=(1, 1))
     if positions != 1:  # an image of one row, in which each step is a whole position
         window = Window(
@@ -135,13 +140,12 @@ def matrix(now: Building, step: Step) -> Product:
             position_step=rows,
         )
     return Product(
-        name=str(step),
+        name=name,
         source=-1,
         target=-1,
         weights=Weights(floats=np.ascontiguousarray(weights)),
         window=window,
         bias=bias,
-        factors=None if alpha == 1 else np.full(1, alpha, np.float32),
     )
 
 
@@ -151,11 +155,13 @@ class Following:
 
     `value`: the value that it makes now.
     `axis`: of the value, along which the rows of the weights lie.
+    `pools`: whether a pool may be taken in.
     """
 
     product: Product
     value: int
     axis: int
+    pools: bool = True
 
     def absorb(self, now: Building) -> None:
         """Take steps into the layer as long as it can compute them."""
@@ -188,7 +194,7 @@ class Following:
         return True
 
     def _pooled(self, now: Building, step: Step) -> bool:
-        pool = fused_pool(now, step, self.product)
+        pool = fused_pool(now, step, self.product) if self.pools else None
         if pool is None:
             return False
         self.product = pool
@@ -287,29 +293,35 @@ def as_integers(product: Product) -> Product:
     A grid with a scale for each row becomes factors of rows.
     """
     floats = product.weights.floats
-    if floats is None or not floats.size:
+    if floats is None:
         return product
+    weights, factors = few_levels(floats, per_row=product.factors is None)
+    return replace(
+        product, weights=weights, factors=product.factors if factors is None else factors
+    )
+
+
+def few_levels(floats: np.ndarray, *, per_row: bool) -> tuple[Weights, np.ndarray | None]:
+    """(weights as small integers where they are on a grid or few, a factor for each row or None).
+
+    `per_row`: whether there may be factors.
+    """
+    if not floats.size:
+        return Weights(floats=floats), None
     found = grid_of(floats.view(np.uint32))
     if found is not None and np.abs(found[0]).max() <= LARGEST_INTEGER:
         integers, scales = found[0].astype(np.int32), found[1]
         if scales.size == 1:
-            weights = Weights(integers=integers, scale=float(scales.reshape(-1)[0]))
-            return replace(product, weights=weights)
-        if floats.shape[1] >= 8 and product.factors is None:
-            return replace(
-                product, weights=Weights(integers=integers, scale=1.0), factors=scales.reshape(-1)
-            )
+            return Weights(integers=integers, scale=float(scales.reshape(-1)[0])), None
+        if floats.shape[1] >= 8 and per_row:
+            return Weights(integers=integers, scale=1.0), scales.reshape(-1)
     levels, places = np.unique(floats, return_inverse=True)
     if len(levels) > MOST_LEVELS or 2 * len(levels) > floats.size or not np.isfinite(levels).all():
-        return product
+        return Weights(floats=floats), None
     zero = np.flatnonzero(levels == 0)
     first = int(zero[0]) if len(zero) else -1  # no integer is 0 where no weight is
-    return replace(
-        product,
-        weights=Weights(
-            integers=(places.reshape(floats.shape) - first).astype(np.int32), levels=levels
-        ),
-    )
+    integers = (places.reshape(floats.shape) - first).astype(np.int32)
+    return Weights(integers=integers, levels=levels), None
 
 
 def started(now: Building, step: Step) -> tuple[Product, int]:

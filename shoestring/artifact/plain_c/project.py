@@ -13,6 +13,7 @@ from shoestring.artifact.plain_c.board.targets import BOARD
 from shoestring.artifact.plain_c.c_text import array, comment
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import CFile
+from shoestring.artifact.plain_c.memory_picture import memory_svg
 from shoestring.artifact.plain_c.recording import Recorded
 
 _BOARD = ("start_arm.c", "arm.ld", "semihosting.h")
@@ -34,6 +35,7 @@ def project(made: CFile, cases: Recorded) -> dict[str, str]:
         "test_cases.h": _cases(made, cases),
         "Makefile": _filled(_MAKEFILE, NAME=name),
         "README.md": _readme(made, cases),
+        "memory.svg": memory_svg(made),
         "library.properties": _filled(_PROPERTIES, NAME=name),
         f"examples/{name}_once/{name}_once.ino": _sketch(made),
     }
@@ -59,7 +61,7 @@ def _cases(made: CFile, cases: Recorded) -> str:
                     f"the file answers with numbers that are not finite in {port.name}: give "
                     "other inputs"
                 )
-            parts.append(array(port.kind, f"{side}_{place}", numbers))
+            parts.append(array(port.kind, f"{side}_{place}", numbers, ""))
     return "\n".join(parts)
 
 
@@ -296,6 +298,8 @@ make size         # code and constants for a Cortex-M3
 ```c
 @DECLARED@
 ```
+
+![The memory map](memory.svg)
 
 `src/@NAME@.c` needs @ARENA@ bytes for its arena and the caller's inputs and outputs; the map of the
 memory is at its head. In an Arduino environment, this folder is a library: copy it to `libraries`.

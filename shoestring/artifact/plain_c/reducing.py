@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from shoestring.artifact.plain_c import quantised
-from shoestring.artifact.plain_c.building import Building, Handler, OnGrid
+from shoestring.artifact.plain_c.building import Building, Handler
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import Reduce, Softmax, Windowed
 from shoestring.artifact.plain_c.products import geometry
@@ -28,15 +28,12 @@ def pool(now: Building, step: Step) -> None:
     window = geometry(step, shape, now.shape(out), kernel)
     window = replace(window, groups=shape[0] * shape[1])
     how = "max" if step.operator == "MaxPool" else "mean"
-    grid = now.grids.get(value) if value not in now.holds and how == "max" else None
     if how == "mean" and step.attributes.get("ceil_mode", 0) and window.padded:
         raise NoPlainC(f"{step} has ceil_mode and windows beyond the border, which C does not have")
-    if grid is None:
-        source, target = now.source(value, step), now.target(out, step)
+    if how == "max":
+        source, target = now.moved(value, out, step)
     else:
-        source = grid.buffer
-        target = now.room(now.shape(out), now.buffers[source].kind)
-        now.grids[out] = OnGrid(target, grid.scale, grid.zero)
+        source, target = now.source(value, step), now.target(out, step)
     now.layers.append(
         Windowed(
             name=str(step),

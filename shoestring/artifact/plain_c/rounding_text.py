@@ -74,11 +74,12 @@ ADDED = """\
 /* The sum of two integers on a grid of its own, as ONNX Runtime rounds it. */
 struct {p}_sum {{
     int32_t first, second, offset, near;
-    const int16_t (*odd)[3]; /* pairs whose sums are so near to a half that floats round aside */
+    /* Pairs whose sums are so near to a half that floats round aside. */
+    const FLASH int16_t (*odd)[3];
     uint8_t shift, odds;
 }};
 
-static int32_t {p}_added(int32_t a, int32_t b, const struct {p}_sum *by)
+static int32_t {p}_added(int32_t a, int32_t b, const FLASH struct {p}_sum *by)
 {{
     int32_t sum = a * by->first + b * by->second + by->offset;
     int32_t element = sum < 0 ? 0 : sum >> by->shift;

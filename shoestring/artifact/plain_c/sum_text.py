@@ -57,9 +57,16 @@ def in_order(kernel: Kernel) -> bool:
     """Whether elements of the output are made one after the other."""
     return all(
         fields["position_step"] == 1
+        and fields["start"] == fields["row_gap"] == 0
         and fields["channel_step"] == int(fields["out_height"]) * int(fields["out_width"])
         for fields in kernel.fields
     )
+
+
+def out_row(kernel: Kernel) -> str:
+    """C for where the first element of a row of weights goes, as an addition to the output."""
+    start = f" + {kernel.get('start')}" if kernel.has("start", 0) else ""
+    return f"out{start} + {times('row', kernel.get('channel_step'))}"
 
 
 def start_of(kernel: Kernel) -> tuple[str, str]:

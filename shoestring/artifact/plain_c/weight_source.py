@@ -43,7 +43,8 @@ class Codes:
 class Stream:
     """The integers of all layers in flash, with the C code that reads them.
 
-    `text`: C at file scope, all of it `static`: constants, a `struct PREFIX_reader` and the
+    `text`: C at file scope, all of it `static`, in which FLASH stands for the qualifier of what
+        is in flash: constants, a `struct PREFIX_reader` and the
         functions
         `static void PREFIX_begin(struct PREFIX_reader *reader, int tensor)`, which starts to read
         the tensor of this index, and
@@ -138,14 +139,14 @@ def c_bytes(data: bytes) -> str:
 
 _DECODED = """\
 /* Weights, and where those of each layer begin. */
-static const {kind} {prefix}_data[] = {{
+static const FLASH {kind} {prefix}_data[] = {{
 {data}
 }};
 
-static const uint32_t {prefix}_starts[] = {{{starts}}};
+static const FLASH uint32_t {prefix}_starts[] = {{{starts}}};
 
 struct {prefix}_reader {{
-    const {kind} *at;
+    const FLASH {kind} *at;
 }};
 
 static void {prefix}_begin(struct {prefix}_reader *reader, int tensor)
@@ -160,7 +161,7 @@ static int {prefix}_next(struct {prefix}_reader *reader)
 """
 _PACKED = """\
 /* Weights as integers of few bits, the lowest bit first. */
-static const uint8_t {prefix}_data[] = {{
+static const FLASH uint8_t {prefix}_data[] = {{
 {data}
 }};
 
@@ -170,12 +171,12 @@ struct {prefix}_tensor {{
     int16_t lowest; /* is added to each */
 }};
 
-static const struct {prefix}_tensor {prefix}_tensors[] = {{
+static const FLASH struct {prefix}_tensor {prefix}_tensors[] = {{
 {tensors}
 }};
 
 struct {prefix}_reader {{
-    const uint8_t *at;
+    const FLASH uint8_t *at;
     uint32_t bits;
     uint8_t count; /* the bits that are left in `bits` */
     uint8_t width;

@@ -27,6 +27,8 @@ class Window:
     `sums`: (y, x), how many sums a row of weights gives, before they are pooled.
     `groups`: how many groups the rows are in.
     `channel_step`, `position_step`: how far apart channels and positions are in the output.
+    `row_gap`: how many elements follow a row of positions there, before the next.
+    `start`: where the first one is.
     """
 
     channels: int
@@ -40,6 +42,8 @@ class Window:
     groups: int = 1
     channel_step: int = 1
     position_step: int = 1
+    row_gap: int = 0
+    start: int = 0
 
     @property
     def columns(self) -> int:

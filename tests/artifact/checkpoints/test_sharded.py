@@ -127,7 +127,6 @@ def test_names_are_those_of_safetensors(tmp_path):
         with open_checkpoint(tmp_path / path) as opened:
             assert opened.keys() == opened.names == names
             np.testing.assert_array_equal(opened.get_tensor("w0"), np.arange(9))
-    assert sharded.open is open_checkpoint
 
 
 def test_what_is_no_packed_checkpoint_is_told(tmp_path):

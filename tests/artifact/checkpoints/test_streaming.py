@@ -55,7 +55,7 @@ def test_one_tensor_is_read_alone(packed, monkeypatch):
     monkeypatch.setattr(
         blocks, "decode", lambda data, *more: (decoded.append(len(data)), decode(data, *more))
     )
-    with sharded.open(out) as opened:
+    with sharded.open_checkpoint(out) as opened:
         assert sorted(opened.names) == sorted(ARRAYS) and not decoded
         for name, array in ARRAYS.items():
             found = opened.tensor(name)
@@ -188,7 +188,7 @@ def test_shards_are_packed_and_opened_by_their_index(tmp_path):
     subprocess.run([*run, "pack", index], check=True, capture_output=True)
     made = tmp_path / "model.shoe.index.json"
     assert json.loads(made.read_text())["weight_map"]["first"] == "model-1.shoe"
-    with sharded.open(made) as opened:
+    with sharded.open_checkpoint(made) as opened:
         assert opened.names == names
         for name, array in ARRAYS.items():
             np.testing.assert_array_equal(opened.tensor(name), array)

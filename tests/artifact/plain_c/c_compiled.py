@@ -32,6 +32,7 @@ CROSS = {
         "-mfloat-abi=hard",
         "-mfpu=fpv5-d16",
     ),
+    "avr": ("avr-gcc", "-mmcu=atmega2560"),
     "riscv32": (
         "riscv64-unknown-elf-gcc",
         "-march=rv32imc",
@@ -139,7 +140,8 @@ def crosses(made: CFile, folder: Path, target: str, flags: Sequence[str] = ("-Os
     if made.header is not None:
         (folder / f"{made.name}.h").write_text(made.header)
     target_file = folder / f"{made.name}.{target}.o"
-    command = [compiler, *options, *STRICT, *flags, "-c", f"{made.name}.c", "-o", str(target_file)]
+    strict = ["-std=gnu99", *STRICT[1:]] if target == "avr" else STRICT  # has __flash
+    command = [compiler, *options, *strict, *flags, "-c", f"{made.name}.c", "-o", str(target_file)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:3000]
     return target_file

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from shoestring.artifact.format.file import Content
-from shoestring.artifact.format.graph import FLOAT, FLOATS, INT, INTS, STRING, Graph, Node, Port
+from shoestring.artifact.format.graph import (
+    FLOAT,
+    FLOATS,
+    INT,
+    INTS,
+    STRING,
+    STRINGS,
+    Graph,
+    Node,
+    Port,
+)
 from shoestring.artifact.format.tensors import NUMBERS, tensor
 
 
@@ -92,6 +102,8 @@ def _attributes(given: Mapping[str, Any]) -> tuple[tuple[str, int, Any], ...]:
             found.append((name, FLOAT, value))
         elif isinstance(value, int):
             found.append((name, INT, value))
+        elif value and isinstance(value[0], str):
+            found.append((name, STRINGS, tuple(value)))
         elif value and isinstance(value[0], float):
             found.append((name, FLOATS, tuple(value)))
         else:

@@ -24,6 +24,7 @@ SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 PROGRAM = """
 #include <stdint.h>
 #include <stdio.h>
+#define FLASH
 {text}
 int main(void)
 {{

@@ -195,7 +195,7 @@ def test_a_missing_tool_is_a_sentence_with_its_package(
     [
         ("cortex-m5", "did you mean cortex-m"),
         ("cortex-m4", "did you mean cortex-m4f"),
-        ("avr", "the 8-bit AVR is not supported"),
+        ("avr8", "did you mean avr"),
         ("", "the targets are cortex-m0plus, cortex-m3, cortex-m4f"),
     ],
 )

@@ -71,6 +71,85 @@ def convolution(drawn: Random, made: Made) -> str:
     return value
 
 
+def transposed(drawn: Random, made: Made) -> str:
+    """A transposed convolution of one or two axes, with what may follow it."""
+    axes = int(drawn.integers(1, 3))
+    groups = int(drawn.choice([1, 1, 2]))
+    channels, rows = groups * int(drawn.integers(1, 3)), int(drawn.integers(1, 4))
+    kernel = tuple(int(n) for n in drawn.integers(1, 5, axes))
+    made.inputs["x"] = (1, channels, *(int(n) for n in drawn.integers(3, 6, axes)))
+    made.types["x"] = "float32"
+    strides = [int(n) for n in drawn.integers(1, 4, axes)]
+    attributes: dict[str, object] = {
+        "strides": strides,
+        "dilations": [int(n) for n in drawn.integers(1, 3, axes)],
+        "group": groups,
+    }
+    if drawn.random() < 0.7:
+        attributes["pads"] = [int(n) for n in drawn.integers(0, 3, 2 * axes)]
+        attributes["output_padding"] = [int(drawn.integers(0, one)) for one in strides]
+    else:
+        attributes["auto_pad"] = str(drawn.choice(["SAME_UPPER", "SAME_LOWER"]))
+    inputs = ["x", made.weight(few_levels(drawn, (channels, rows, *kernel)))]
+    if drawn.random() < 0.7:
+        inputs.append(made.weight(drawn.normal(size=groups * rows)))
+    value = made.node("ConvTranspose", *inputs, **attributes)
+    if drawn.random() < 0.4:
+        value = made.node("Mul", value, drawn.normal(size=(groups * rows, *[1] * axes)))
+    return made.node("Relu", value) if drawn.random() < 0.5 else value
+
+
+def blocks(drawn: Random, made: Made) -> str:
+    """What spreads, repeats and sums elements."""
+    side = int(drawn.integers(1, 4))
+    height, width = (side * int(n) for n in drawn.integers(1, 4, 2))
+    made.inputs["x"] = (1, side * side * int(drawn.integers(1, 3)), height, width)
+    made.types["x"] = "float32"
+    value = made.node("Relu", "x")
+    kind = int(drawn.integers(0, 5))
+    if kind == 0:
+        mode = str(drawn.choice(["DCR", "CRD"]))
+        return made.node("DepthToSpace", value, blocksize=side, mode=mode)
+    if kind == 1:
+        return made.node("SpaceToDepth", value, blocksize=side)
+    if kind == 2:
+        return made.node("Tile", value, np.array([1, *drawn.integers(1, 3, 3)]))
+    if kind == 3:
+        more = {"exclusive": int(drawn.integers(0, 2)), "reverse": int(drawn.integers(0, 2))}
+        return made.node("CumSum", value, np.array(int(drawn.integers(-3, 4))), **more)
+    scales = np.array([1, 1, *drawn.integers(1, 4, 2)], np.float32)
+    modes = (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"))
+    coordinates, nearest = modes[int(drawn.integers(0, 2))]
+    return made.node(
+        "Resize",
+        value,
+        None,
+        scales,
+        mode="nearest",
+        coordinate_transformation_mode=coordinates,
+        nearest_mode=nearest,
+    )
+
+
+def lookup(drawn: Random, made: Made) -> str:
+    """Elements at places that are computed: the largest of other elements."""
+    shape = tuple(int(n) for n in drawn.integers(2, 5, 3))
+    made.inputs["x"], made.types["x"] = shape, "float32"
+    axis = int(drawn.integers(0, 3))
+    narrow = made.node("Slice", "x", [0], [shape[axis]], [2]) if shape[2] > shape[axis] else "x"
+    index = made.node("ArgMax", narrow, axis=2, keepdims=1)
+    if shape[2] > shape[axis] or drawn.random() < 0.5:
+        index = made.node("Sub", index, np.array(1))  # -1 is the last element
+    kind = int(drawn.integers(0, 3))
+    if kind == 0:
+        if drawn.random() < 0.5:
+            index = made.node("Expand", index, np.array([shape[0], shape[1], shape[2]]))
+        return made.node("GatherElements", "x", index, axis=1 if axis == 0 else axis)
+    if kind == 1:
+        return made.node("Gather", drawn.normal(size=(3, 8, 2)), index, axis=1)
+    return made.node("Gather", made.node("Relu", "x"), index, axis=axis)
+
+
 def product(drawn: Random, made: Made) -> str:
     columns, rows = (int(n) for n in drawn.integers(1, 20, 2))
     if drawn.random() < 0.5:
@@ -104,6 +183,9 @@ POINTWISE = {
     "Neg": {},
     "Softplus": {},
     "Relu": {},
+    "Round": {},
+    "Sign": {},
+    "Mish": {},
 }
 
 
@@ -210,6 +292,9 @@ KINDS: dict[str, Callable[[Random, Made], str]] = {
     "moving": moving,
     "reducing": reducing,
     "attention": attention,
+    "transposed": transposed,
+    "blocks": blocks,
+    "lookup": lookup,
 }
 
 

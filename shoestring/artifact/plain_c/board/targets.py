@@ -13,6 +13,7 @@ ARM, RISCV = (
     "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
 )
+AVR = "gcc-avr avr-libc"
 
 
 class ToolError(RuntimeError):
@@ -28,9 +29,14 @@ class Target:
     `compiler`: the program, and `packages` the packages of Debian that have it and its library.
     `flags`: choose the core.
     `library`: choose the C library and the floating-point functions.
-    `startup`: the startup code and the linker script, in `BOARD`.
+    `standard`: the C that sources are compiled as.
+    `startup`: the startup code and the linker script, in `BOARD`; `link`: how they are linked.
+    `measured`: the program that runs a network on examples.
+    `call_graphs`: whether the compiler writes them, with the stack of each function.
+    `linked_inputs`: how many bytes of examples are linked into a program, of a core that reads no
+        files; 0: it does.
     `emulator`: the command that emulates it, from the package `emulator_package`; () for none.
-    `instructions_per_tick`: how many instructions one step of its clock is.
+    `instructions_per_tick`: how many instructions one step of its clock is; on AVR, clock cycles.
     `fpu`: whether it has a unit for float32.
     """
 
@@ -40,7 +46,12 @@ class Target:
     packages: str
     flags: tuple[str, ...] = ()
     library: tuple[str, ...] = ()
+    standard: str = "-std=c99"
     startup: tuple[str, ...] = ()
+    link: tuple[str, ...] = ("-nostartfiles",)
+    measured: str = "main_measured.c"
+    call_graphs: bool = True
+    linked_inputs: int = 0
     emulator: tuple[str, ...] = ()
     emulator_package: str = ""
     instructions_per_tick: int = 1
@@ -114,6 +125,22 @@ TARGETS: dict[str, Target] = {
             emulator=("qemu-system-riscv32", "-M", "virt", "-bios", "none"),
             emulator_package="qemu-system-misc",
         ),
+        Target(
+            name="avr",
+            about="ATmega2560, 8 bits: 256 KB of flash, 8 KB of RAM",
+            compiler="avr-gcc",
+            packages=AVR,
+            flags=("-mmcu=atmega2560",),
+            standard="-std=gnu99",  # has __flash
+            startup=("avr.ld",),
+            link=(),
+            measured="main_measured_avr.c",
+            call_graphs=False,
+            linked_inputs=160_000,
+            emulator=("simavr", "-m", "atmega2560", "-f", "16000000"),
+            emulator_package="simavr",
+            instructions_per_tick=64,  # cycles
+        ),
         Target(name="host", about="this computer", compiler="cc", packages="gcc", fpu=True),
     )
 }
@@ -126,5 +153,4 @@ def target_named(name: str) -> Target:
         return TARGETS[key]
     near = get_close_matches({"cortex-m4": "cortex-m4f"}.get(key, key), TARGETS, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    avr = "; the 8-bit AVR is not supported" if "avr" in key else ""
-    raise ValueError(f"{name!r} is no target{hint}: the targets are {', '.join(TARGETS)}{avr}")
+    raise ValueError(f"{name!r} is no target{hint}: the targets are {', '.join(TARGETS)}")
