@@ -13,7 +13,8 @@ are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty
 linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
 *emulated*. The score is of examples from all over the test split, by the C code on this computer;
 the emulated cores' outputs are compared with it on the first of them. ResNet-20 is measured on a
-Cortex-M3 alone. `--only`, `--add`: as in
+Cortex-M3 alone. Small networks are measured on an AVR too, and a recurrent one with its weights in
+several forms. `--only`, `--add`: as in
 quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
 """
 
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS
+from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS, SMALL, TAGGER, TAGGERS
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, ShoeError, load, read_model
@@ -39,11 +40,12 @@ from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
 from shoestring.artifact.plain_c.export import export_c
 from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
+from shoestring.artifact.plain_c.layers import Rows as Table
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
-from shoestring.kit import Supervised, from_shoe, restore, write
+from shoestring.kit import Supervised, Training, from_shoe, restore, write
 from shoestring.models import ResNet20
-from shoestring.quantize import PostTraining
-from shoestring.tasks import cifar10, digits, mnist
+from shoestring.quantize import PostTraining, WeightSharing
+from shoestring.tasks import cifar10, digits, ewt, mnist
 
 EXAMPLES = {"resnet20": 500, "resnet20_int8": 500}
 """Examples of the test split that are scored; 1,000 of the networks that are not named."""
@@ -56,6 +58,11 @@ RATED = (
 """The files whose weights are counted in both codings."""
 RUN = 1
 """How many of them the emulated cores run."""
+FEW = 3
+"""How many of them an AVR runs."""
+LENGTH = 20
+"""The words of a sentence."""
+ALL = {**NETWORKS, **SMALL}
 WEIGHTS: dict[str, WeightStorage] = dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True))
 PEERS = {
     "emx-onnx-cgen": ("emx_onnx_cgen.py", "EMX_PYTHON"),
@@ -68,6 +75,7 @@ DATA: dict[str, Callable[[], Supervised]] = {
     "lenet5_int8": mnist,
     "lenet300_int8": mnist,
     "digits": digits,
+    "digits_int8": digits,
     "resnet20": cifar10,
     "resnet20_int8": cifar10,
 }
@@ -102,7 +110,77 @@ def main() -> None:
                     rows.add(subject, "done", 1, "")
     for name in () if rows.quick else RATED:
         weight_rows(rows, name)
+    for name in () if rows.quick else SMALL:
+        avr_rows(rows, name)
+    if not rows.quick:
+        tagger_rows(rows)
     rows.close()
+
+
+def avr_rows(rows: Rows, name: str) -> None:
+    """A small network on an ATmega2560, beside its file."""
+    tools = [*OURS[1:], *([BYTES_IN] if name.endswith("_int8") else [])]
+    subjects = {tool: f"avr {name} / {tool}" for tool in tools}
+    if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects.values()):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        case = case_of(name, Path(folder), 1000)
+        path = case.folder / "model.shoe"
+        path = path if path.exists() else FILES / f"{SMALL[name][1]}.shoe"
+        wanted = np.asarray(load(path)(case.inputs[:FEW])).reshape(FEW, -1)
+        for tool, subject in subjects.items():
+            written = export_c(
+                case.content,
+                name="model",
+                weights=WEIGHTS.get(tool, Coded()),
+                integer_inputs=tool == BYTES_IN,
+            )
+            inputs = on_grid(written.text, case.inputs) if tool == BYTES_IN else case.inputs
+            (case.folder / "model.c").write_text(written.text)
+            one = measure(program_for(written, case.folder / "model.c"), "avr", inputs[:FEW])
+            assert one.outputs is not None and one.ram is not None and one.instructions is not None
+            rows.add(subject, "flash", one.flash, "bytes")
+            rows.add(subject, "RAM", one.ram, "bytes")
+            rows.add(subject, "clock cycles", one.instructions, "emulated clock cycles a run")
+            apart = float(np.abs(one.outputs - wanted).max())
+            rows.add(subject, "largest difference", apart, "")
+            rows.add(subject, "done", 1, "")
+
+
+def tagger_rows(rows: Rows) -> None:
+    """The recurrent network: as trained, and with 16 levels a tensor, without training."""
+    task, path = ewt(), FILES / "baseline_tagger.shoe"
+    words = np.zeros((1, 2, LENGTH), np.int32)
+    for place, ids in enumerate(task.test[0]):
+        words[0, place] = np.asarray(ids)[0, :LENGTH]
+    for subject in TAGGERS:
+        if not rows.wanted(subject) or rows.done(subject, None):
+            continue
+        tool = subject.removeprefix(f"{TAGGER}, ")
+        with tempfile.TemporaryDirectory() as folder:
+            file = path
+            if tool in WEIGHTS:
+                file = Path(folder) / "model.shoe"
+                shared = WeightSharing(training=Training(0), keep=("embedding*",))
+                write(shared(from_shoe(path), task), task, file)
+            content = read_model(file)
+            assert isinstance(content, Content)
+            weights = WEIGHTS.get(tool, Decoded())
+            written = export_c(content, name="model", weights=weights, axes={"T": LENGTH})
+            (Path(folder) / "model.c").write_text(written.text)
+            program = program_for(written, Path(folder) / "model.c")
+            tables = [one.table for one in written.network.layers if isinstance(one, Table)]
+            rows.add(subject, "tables of words", sum(one.nbytes for one in tables), "bytes")
+            wanted = np.asarray(load(file)(*words.swapaxes(0, 1))).reshape(1, -1)
+            for core in ("cortex-m3", "cortex-m4f"):
+                one = measure(program, core, words)
+                assert one.outputs is not None and one.ram is not None
+                apart = float(np.abs(one.outputs - wanted).max())
+                rows.add(subject, f"{core}: flash", one.flash, "bytes")
+                rows.add(subject, f"{core}: RAM", one.ram, "bytes")
+                rows.add(subject, f"{core}: instructions", one.instructions or 0, "emulated")
+                rows.add(subject, f"{core}: largest difference to this computer", apart, "")
+            rows.add(subject, "done", 1, "")
 
 
 def weight_rows(rows: Rows, name: str) -> None:
@@ -135,7 +213,7 @@ def weight_rows(rows: Rows, name: str) -> None:
 def case_of(name: str, folder: Path, examples: int) -> Case:
     """A network, and examples of its test split: every tenth, say, since classes may be sorted."""
     task = DATA[name]()
-    path = FILES / f"{NETWORKS[name][1]}.shoe"
+    path = FILES / f"{ALL[name][1]}.shoe"
     if name.endswith("_int8"):
         model = restore(path, ResNet20()) if name == "resnet20_int8" else from_shoe(path)
         model = model.eval()

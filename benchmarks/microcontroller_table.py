@@ -24,6 +24,20 @@ NETWORKS = {
     "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
 }
 """The networks with their titles and the names of their files."""
+SMALL = {
+    "digits": NETWORKS["digits"],
+    "digits_int8": ("small LeNet in int8, digits", "digits_flash_6kb"),
+    "lenet300": NETWORKS["lenet300"],
+    "lenet300_int8": NETWORKS["lenet300_int8"],
+}
+"""The networks that an AVR has room for."""
+TAGGER = "tagger of 20 words"
+TAGGERS = {
+    f"{TAGGER}, floats": "as trained, floats",
+    f"{TAGGER}, ours, decoded": "16 levels, decoded",
+    f"{TAGGER}, ours, packed": "16 levels, packed",
+    f"{TAGGER}, ours, coded": "16 levels, coded",
+}
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
 BYTES_IN = "ours, coded, bytes in"
 """The same for networks in int8: bytes on the grid of the input, in place of floats."""
@@ -68,6 +82,46 @@ def cores() -> str:
             for what in ("flash", "RAM", "instructions")
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def avr() -> str:
+    """The small networks on an ATmega2560."""
+    found = results("microcontroller")
+    lines = [
+        "| network | weights | flash, bytes | RAM, bytes | clock cycles, emulated | "
+        "seconds at 16 MHz | largest difference to the file |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, (title, _) in SMALL.items():
+        for tool in (*OURS[1:], BYTES_IN):
+            one = metrics(found, f"avr {name} / {tool}")
+            if "flash" in one:
+                cycles = one["clock cycles"]
+                lines.append(
+                    f"| {title} | {tool.removeprefix('ours, ')} | {one['flash']:,.0f} | "
+                    f"{one['RAM']:,.0f} | {cycles:,.0f} | {cycles / 16e6:.1f} | "
+                    f"{one['largest difference']:.2g} |"
+                )
+    return "\n".join(lines)
+
+
+def recurrent() -> str:
+    """The tagger with its weights in several forms."""
+    found = results("microcontroller")
+    lines = [
+        "| weights | flash of the layers, bytes | RAM, bytes | instructions (Cortex-M3) | "
+        "instructions (Cortex-M4F) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for subject, title in TAGGERS.items():
+        one = metrics(found, subject)
+        if "cortex-m3: flash" in one:
+            flash = one["cortex-m3: flash"] - one["tables of words"]
+            lines.append(
+                f"| {title} | {flash:,.0f} | {one['cortex-m3: RAM']:,.0f} | "
+                f"{one['cortex-m3: instructions']:,.0f} | {one['cortex-m4f: instructions']:,.0f} |"
+            )
     return "\n".join(lines)
 
 

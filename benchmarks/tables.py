@@ -17,7 +17,7 @@ from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
-from microcontroller_table import cores, memory_map, microcontroller, weights
+from microcontroller_table import avr, cores, memory_map, microcontroller, recurrent, weights
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -272,6 +272,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "xnor-latency": latency,
     "microcontroller": microcontroller,
     "microcontroller-cores": cores,
+    "microcontroller-avr": avr,
+    "microcontroller-recurrent": recurrent,
     "microcontroller-weights": weights,
     **recipe_tables(),
 }

@@ -85,8 +85,6 @@ def export(
     """
     from shoestring.artifact import by_entry, read_model
 
-    for_c = target.suffix.lower() == ".c"
-    _check_ending(target)
     _check_for_c(
         target,
         {
@@ -104,7 +102,7 @@ def export(
     contents = by_entry(read_model(file))
     if entry is not None:
         contents = {"": contents[named(file, entry, contents)]}
-    if not for_c:
+    if target.suffix.lower() != ".c":
         _write_onnx(contents, target)
         return
     if project is not None and len(contents) > 1:
@@ -140,7 +138,8 @@ def _check_ending(target: Path) -> None:
 
 
 def _check_for_c(target: Path, given: Mapping[str, bool]) -> None:
-    """Raises ValueError where options for C are given for another file."""
+    """Raises ValueError where options for C are given for another file, or its ending is none."""
+    _check_ending(target)
     options = [option for option, is_given in given.items() if is_given]
     if options and target.suffix.lower() != ".c":
         raise ValueError(

@@ -73,8 +73,8 @@ TargetName = Annotated[
         "--target",
         show_default=False,
         help="the microcontroller on which flash, RAM and instructions are measured, where the "
-        "budget limits them: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32 or, for "
-        "flash alone, host [default: cortex-m3]",
+        "budget limits them: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32, avr "
+        "or, for flash alone, host [default: cortex-m3]",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="for everything random")]

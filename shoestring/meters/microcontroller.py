@@ -100,8 +100,8 @@ class Instructions(_Emulated):
     """`instructions`: of a run of the file's C code on the task's example, under emulation.
 
     They are counted to within 40 on ARM. A real core needs one clock cycle or more for each: the
-    figure compares files on one target, and is no time. Fields, warnings and errors are those of
-    Flash.
+    figure compares files on one target, and is no time. On an AVR they are clock cycles. Fields,
+    warnings and errors are those of Flash.
     """
 
     measures: ClassVar[str] = "instructions"

@@ -40,6 +40,11 @@ def lowered(content: Content, axes: Mapping[str, int], *, integer_inputs: bool =
     """
     graph = traced(content, axes)
     now = Building(graph)
+    if graph.halves:
+        now.remarks.append(
+            "Numbers of 16 bits are floats here: they are not rounded in between, so outputs are "
+            "as near to those of the file as float16 is."
+        )
     for number, port in enumerate(graph.inputs):
         name = graph.types[number]
         if name not in C_TYPES:

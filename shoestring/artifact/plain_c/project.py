@@ -31,7 +31,7 @@ def project(made: CFile, cases: Recorded) -> dict[str, str]:
     files = {
         f"src/{name}.c": made.text,
         f"src/{name}.h": made.header,
-        "test_main.c": _main(made, len(cases.inputs)),
+        "test_main.c": _main(made, cases),
         "test_cases.h": _cases(made, cases),
         "Makefile": _filled(_MAKEFILE, NAME=name),
         "README.md": _readme(made, cases),
@@ -65,7 +65,7 @@ def _cases(made: CFile, cases: Recorded) -> str:
     return "\n".join(parts)
 
 
-def _main(made: CFile, count: int) -> str:
+def _main(made: CFile, cases: Recorded) -> str:
     """The test: runs each case and compares."""
     out = made.emitted
     ports = (*out.inputs, *out.outputs)
@@ -82,12 +82,14 @@ def _main(made: CFile, count: int) -> str:
         checks.append(
             f"        right &= !{compare}_{place}(a{own}, output_{place} + at * {one.count});"
         )
+    halves = any(one.dtype == np.float16 for one in cases.outputs[0])
     functions = [
         _filled(
             _DIFFERS if one.kind == "float" else _UNEQUAL,
             PLACE=str(place),
             COUNT=str(one.count),
             KIND=one.kind,
+            APART="1e-4f" if not halves else "4e-3f",
         )
         for place, one in enumerate(out.outputs)
     ]
@@ -95,7 +97,7 @@ def _main(made: CFile, count: int) -> str:
     return _filled(
         _MAIN,
         NAME=made.name,
-        CASES=str(count),
+        CASES=str(len(cases.inputs)),
         ARRAYS="\n".join(lines),
         FUNCTIONS="\n".join(functions),
         COPIES="\n".join(copies),
@@ -210,7 +212,7 @@ static int differs_@PLACE@(const float *got, const float *wanted)
     }
     for (i = 0; i < @COUNT@; i++) {
         float apart = got[i] - wanted[i];
-        far |= !((apart < 0 ? -apart : apart) <= 1e-4f * most + 1e-7f);
+        far |= !((apart < 0 ? -apart : apart) <= @APART@ * most + 1e-7f);
     }
     return far;
 }

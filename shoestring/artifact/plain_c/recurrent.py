@@ -63,7 +63,7 @@ def recurrent(now: Building, step: Step) -> None:
                 activation=activations[direction],
             )
         )
-    if _wanted(now, whole):
+    if whole is not None and _wanted(now, whole):
         if keeps_cell:
             _copied(now, step, target, whole, 0)
         else:

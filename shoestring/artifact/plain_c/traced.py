@@ -58,6 +58,7 @@ class Traced:
     `readers`: the steps that read a value.
     `results`: the number of the value that each output is.
     `outputs`: the names of the outputs.
+    `halves`: whether numbers are float16 in the graph, which are float32 here.
     """
 
     inputs: tuple[Port, ...]
@@ -70,6 +71,7 @@ class Traced:
     readers: Mapping[int, list[Step]]
     results: tuple[int, ...]
     outputs: tuple[str, ...]
+    halves: bool = False
 
     def reader(self, value: int) -> Step | None:
         """The only step that reads a value; None where several do, or it is an output."""
@@ -165,9 +167,10 @@ def _described(
 ) -> Traced:
     constants: dict[int, np.ndarray] = {}
     for number, tensor in enumerate((*tensors, *graph.constants), len(inputs)):
-        if ELEMENTS[tensor.element][0] == "bfloat16":
-            raise NoPlainC("a tensor of the file is bfloat16: there is no C for it")
-        constants[number] = tensor.array()
+        halves = ELEMENTS[tensor.element][0] == "bfloat16"
+        constants[number] = (
+            (tensor.bits.astype(np.uint32) << 16).view(np.float32) if halves else tensor.array()
+        )
     steps: list[Step] = []
     makers: dict[int, Node] = {}
     value = len(inputs) + len(constants)
@@ -190,10 +193,15 @@ def _described(
                 readers.setdefault(number, []).append(step)
     arrays = {**values, **constants}
     shapes = {number: tuple(array.shape) for number, array in arrays.items()}
-    types = {number: array.dtype.name for number, array in arrays.items()}
+    names = {number: array.dtype.name for number, array in arrays.items()}
     for number, port in enumerate(inputs):
         shapes[number] = tuple(int(size) for size in port.shape)
-        types[number] = ELEMENTS[port.element][0]
+        names[number] = ELEMENTS[port.element][0]
+    types = {number: "float32" if name == "float16" else name for number, name in names.items()}
+    constants = {
+        number: array.astype(np.float32) if array.dtype == np.float16 else array
+        for number, array in constants.items()
+    }
     return Traced(
         inputs,
         fixed,
@@ -205,6 +213,7 @@ def _described(
         readers,
         graph.results,
         tuple(port.name for port in graph.outputs),
+        "float16" in names.values(),
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiers
 from c_graphs import Made
 from test_emulated_networks import FILES, examples
 from test_firmware import needed
@@ -28,8 +27,9 @@ def measured(written: CFile, folder: Path, inputs: np.ndarray) -> Measured:
     return measure(program_for(written, path), target, inputs)
 
 
+@pytest.mark.slow
 def test_a_network_gives_the_outputs_of_its_file_and_fits(tmp_path: Path) -> None:
-    pictures, _ = examples("digits", tiers.repetitions(1, 20))
+    pictures, _ = examples("digits", 20)
     path = FILES / "digits_flash_6kb.shoe"
     found = measured(export_c(read(path), name="digits", weights=Coded()), tmp_path, pictures)
     wanted = np.asarray(load(path)(pictures))

@@ -68,7 +68,7 @@ def networks(kind: str, count: int) -> list[tuple[CFile, Loaded]]:
 @needs_gcc
 @pytest.mark.parametrize("kind", GATES)
 def test_random_layers_give_what_the_runtime_gives(kind: str, tmp_path: Path) -> None:
-    made = networks(kind, tiers.repetitions(6, 150))
+    made = networks(kind, tiers.repetitions(4, 150))
     program = build([one for one, _ in made], tmp_path)
     for number, (written, loaded) in enumerate(made):
         drawn = np.random.default_rng(number)
@@ -82,6 +82,7 @@ def test_random_layers_give_what_the_runtime_gives(kind: str, tmp_path: Path) ->
 
 
 @needs_gcc
+@pytest.mark.by_default("GRU")
 @pytest.mark.parametrize("kind", GATES)
 def test_odd_numbers_reach_nothing_outside(kind: str, tmp_path: Path) -> None:
     made = networks(kind, tiers.repetitions(2, 40))
