@@ -17,6 +17,7 @@ from shoestring.artifact.plain_c.layers import (
     Pointwise,
     Term,
 )
+from shoestring.artifact.plain_c.sign_layers import PackedSigns
 from shoestring.artifact.plain_c.steps import dense_steps, joined
 from shoestring.artifact.plain_c.traced import Step, Traced
 
@@ -38,6 +39,7 @@ class Building:
     `holds`: the buffer of each value that one holds.
     `grids`: values of floats that are held as integers.
     `inputs`: the grids of inputs that are taken as integers, by their buffers.
+    `signs`: values that are held as packed signs.
     `done`: the indices of steps that a layer before them computes too.
     """
 
@@ -47,6 +49,7 @@ class Building:
     holds: dict[int, int] = field(default_factory=dict)
     grids: dict[int, OnGrid] = field(default_factory=dict)
     inputs: dict[int, OnGrid] = field(default_factory=dict)
+    signs: dict[int, PackedSigns] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
 

@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from shoestring.artifact.plain_c.sign_layers import PackSigns, SignProduct
 from shoestring.artifact.plain_c.windows import Pool, Rescale, Weights, Window
 
 C_TYPES = {
@@ -63,6 +64,7 @@ class Product:
     `low`, `high`: the limits of an element.
     `zero`: the integer of the input that stands for 0; None: the input is floats.
     `rescale`: None: the output is floats.
+    `signs`: the output is packed signs of the numbers, which are floats.
     `added`, `other`: a sum of integers that is computed at once, of each element and of that in the
         same place of the buffer `other`; its first factor is that of the element.
     """
@@ -80,6 +82,7 @@ class Product:
     high: float = np.inf
     zero: int | None = None
     rescale: Rescale | None = None
+    signs: bool = False
     added: IntegerAdd | None = None
     other: int | None = None
 
@@ -368,7 +371,8 @@ class Normalize:
         return (self.source,)
 
 
-Layer = Multiply | Normalize | Product | Pointwise | Reduce | Windowed | Softmax | Rows | IntegerAdd
+Other = PackSigns | Multiply | Normalize | Pointwise | Reduce | Windowed | Softmax | Rows
+Layer = Product | SignProduct | IntegerAdd | Other
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -198,6 +198,10 @@ def _layer(kernel: Kernel) -> str:
     ]
     if directs:
         out += ["    unsigned channel, ky, kx;"]
+    if first.layer.signs:
+        size = f"{get('out_height')} * {get('out_width')} * {get('sign_bytes')}"
+        out += [f"    for (tap = 0; tap < {size}; tap++) {{", "        out[tap] = 0;", "    }"]
+    if directs:
         fill = _offsets(kernel)
         if streams:
             fill = f"    if ({get('direct')}) {{\n" + _indented(fill) + "    }\n"

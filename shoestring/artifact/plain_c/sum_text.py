@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shoestring.artifact.plain_c.emit_products import Kernel
+from shoestring.artifact.plain_c.family import Family
 
 
 def weight(kernel: Kernel) -> str:
@@ -182,7 +185,7 @@ def _whole_element(kernel: Kernel, to: str) -> list[str]:
     return [f"    {to} = ({first.target})({call}{back});"]
 
 
-def _limited(kernel: Kernel, number: str) -> list[str]:
+def limited(kernel: Family[Any], number: str) -> list[str]:
     """C that keeps a float within the limits of the layer."""
     get = kernel.get
     lines: list[str] = []
@@ -199,13 +202,15 @@ def finish(kernel: Kernel, number: str) -> list[str]:
     step = get("position_step")
     to = "*out++" if in_order(kernel) else "*to"
     row = times("row", get("per_row")) if kernel.has("per_row", 0) else "0"
+    if first.layer.signs:
+        return _sign(kernel, number)
     if first.whole and first.layer.rescale is None:
         after = f"{get('after')}[row]" if kernel.has("after", "0") else ""
         if after and any(fields["after"] == "0" for fields in kernel.fields):
             after = f"({get('after')} ? {after} : 0.0f)"
         added = f" + {after}" if after else ""
         value = f"(float){number} * {get('factors')}[{row}]{added}"
-        limits = _limited(kernel, "element")
+        limits = limited(kernel, "element")
         if limits:
             lines = ["{", f"    float element = {value};"]
             lines += [f"    {line}" for line in limits]
@@ -222,9 +227,19 @@ def finish(kernel: Kernel, number: str) -> list[str]:
             "}",
         ]
     else:
-        lines = _limited(kernel, number)
+        lines = limited(kernel, number)
         lines += [f"{to} = {number};"]
     return lines if in_order(kernel) else [*lines, f"to += {step};"]
+
+
+def _sign(kernel: Kernel, number: str) -> list[str]:
+    """From the largest sum to the bit of its sign."""
+    place = f"(y * {kernel.get('out_width')} + x) * {kernel.get('sign_bytes')}"
+    return [
+        f"if ({number} < 0) {{",
+        f"    out[{place} + row / 8] |= (uint8_t)(1u << row % 8);",
+        "}",
+    ]
 
 
 def pools(kernel: Kernel) -> bool:
