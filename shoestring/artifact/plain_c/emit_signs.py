@@ -25,6 +25,9 @@ _GAIN = 0.9
 """Signs are entropy-coded where that takes less than this share of a bit for each: reading takes
 time, and a decoder."""
 
+_SOME = 20_000
+"""Weights of a part of a layer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedSigns:
@@ -78,8 +81,12 @@ def prepared_signs(layer: SignProduct, index: int, storage: WeightStorage) -> Pr
     """How a layer keeps its weights: as bits, or coded where that is shorter by a tenth."""
     rows = layer.bits.reshape(len(layer.bits), -1)
     coded = False
-    if isinstance(storage, Coded):
-        coded = 8 * len(encode([rows.astype(np.int32)]).data) < _GAIN * rows.size
+    # A part tells most of it: encoding takes some microseconds for each weight.
+    parts = (rows[: _SOME // rows.shape[1] + 1], rows) if isinstance(storage, Coded) else ()
+    for part in parts:
+        coded = 8 * len(encode([part.astype(np.int32)]).data) < _GAIN * part.size
+        if not coded:
+            break
     return PreparedSigns(layer=layer, index=index, coded=coded)
 
 
@@ -120,7 +127,7 @@ class SignKernel(Family[PreparedSigns]):
             "bytes": one.bytes,
             "words": one.words,
             "rest": (1 << (channels - 1) % 8 + 1) - 1,
-            "fill": layer.fill,
+            "minus": int(layer.fill == -1 and window.padded),
             "channels": channels,
             "kernel_height": window.kernel[0],
             "kernel_width": window.kernel[1],
@@ -221,7 +228,7 @@ def function(kernel: SignKernel) -> str:
     ]
     if coded:
         lines += [f"    uint32_t *weights = windows + {times(get('windows'), get('words'))};"]
-    at = "at, " if kernel.has("windows", 1) else ""
+    at = "at, " if kernel.has("pool", 1) else ""
     lines += [f"    unsigned row, y, x, ky, kx, {at}i;"]
     size = times(get("windows"), get("words"))
     lines += _loop("i", size, ["windows[i] = 0; /* also what fills up the last word */"])
@@ -308,9 +315,9 @@ def _gathered(kernel: SignKernel) -> list[str]:
     full = f"(uint8_t)(i + 1 == {get('bytes')} ? {get('rest')} : 255)"
     if doubled:
         fill += [f"to[i + {second}] = {full};"]
-    elif kernel.has("fill", 1):
-        alone = all(fields["fill"] == -1 for fields in kernel.fields)
-        fill = [f"to[i] = {full};" if alone else f"to[i] = {get('fill')} < 0 ? {full} : 0;"]
+    elif kernel.has("minus", 0):
+        alone = all(fields["minus"] for fields in kernel.fields)
+        fill = [f"to[i] = {full};" if alone else f"to[i] = {get('minus')} ? {full} : 0;"]
     if padded:
         inside = [
             f"if (line < {get('height')} && column < {width}) {{",

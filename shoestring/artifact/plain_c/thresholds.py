@@ -58,7 +58,7 @@ def thresholds(
     shape, rows = now.shape(value), len(scales)
     axis %= len(shape)
     chain = [Affine.of(scales, bias)]
-    pool, done, flat = None, set[int](), False
+    pool, done, flat, limited = None, set[int](), False, False
     rising = bool((scales > 0).all())
     while (step := now.graph.reader(value)) is not None and step.operator != "Less":
         out = step.outputs[0]
@@ -72,9 +72,11 @@ def thresholds(
             pool, shape = pool_of(now, step), now.shape(out)
             if pool is None:
                 return None
-        elif not _keeps_signs(now, step):
-            found = affine(now, step, value, axis, rows)
-            if found is None or now.shape(out) != now.shape(value):
+        elif _keeps_signs(now, step):
+            limited = True
+        else:
+            found = None if limited else affine(now, step, value, axis, rows)
+            if found is None or now.shape(out) != now.shape(value):  # or limits moved the sign
                 return None
             chain.append(found)
             rising = rising and bool((found.factors > 0).all())
