@@ -129,7 +129,7 @@ class _Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str, bool, bool], list[Prepared]] = {}
+        groups: dict[tuple[str, str, str, bool, bool, bool], list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []

@@ -48,6 +48,14 @@ class Prepared:
         return self.layer.zero is not None
 
     @property
+    def added_up(self) -> bool:
+        """Whether its weights are -1, 0 and 1, so that floats are added and subtracted."""
+        weights = self.layer.weights
+        if self.whole or self.direct or weights.integers is None or weights.levels is not None:
+            return False
+        return weights.scale == 1 and int(np.abs(weights.integers).max(initial=0)) <= 1
+
+    @property
     def flat(self) -> bool:
         """Whether a row is multiplied with neighbours in the input, without a list of taps.
 
@@ -62,17 +70,17 @@ class Prepared:
         return neighbours and (self.direct or window.sums[1] == 1)
 
     @property
-    def family(self) -> tuple[str, str, str, bool, bool]:
+    def family(self) -> tuple[str, str, str, bool, bool, bool]:
         """What it shares a function with: the layers of the same types."""
-        added = self.layer.added is not None
-        return (self.source, self.target, self.offset_kind, self.flat, added)
+        added = self.layer.other is not None
+        return (self.source, self.target, self.offset_kind, self.flat, added, self.added_up)
 
     @property
     def scratch(self) -> int:
         """The bytes of its taps."""
         if self.flat:
             return 0
-        value = 0 if self.direct else 1 if self.whole else 4
+        value = 0 if self.direct or self.added_up else 1 if self.whole else 4
         offset = 4 if self.offset_kind == "uint32_t" else 2
         place = 2 if self.layer.window.padded else 0
         return self.taps * (value + offset + place)

@@ -65,8 +65,8 @@ class Product:
     `zero`: the integer of the input that stands for 0; None: the input is floats.
     `rescale`: None: the output is floats.
     `signs`: the output is packed signs of the numbers, which are floats.
-    `added`, `other`: a sum of integers that is computed at once, of each element and of that in the
-        same place of the buffer `other`; its first factor is that of the element.
+    `other`: a buffer whose elements are added to those in the same place, before the limits.
+    `added`: how that is done with integers; its first factor is that of the element.
     """
 
     name: str

@@ -17,6 +17,7 @@ from shoestring.artifact.plain_c.building import (
 )
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import Operand, Term
+from shoestring.artifact.plain_c.residual import floats_added_at_once
 from shoestring.artifact.plain_c.signs import bits_fit, pack, signs_by, signs_of
 from shoestring.artifact.plain_c.traced import Step
 
@@ -236,7 +237,7 @@ class Chain:
 
 def pointwise(now: Building, step: Step) -> None:
     """Add the layer of an operator, with the operators after it that only it is read by."""
-    if step.operator == "Add" and quantised.add(now, step):
+    if step.operator == "Add" and (quantised.add(now, step) or floats_added_at_once(now, step)):
         return
     value = step.inputs[0]
     found = signs_by(now, step)

@@ -76,6 +76,15 @@ def _flat(kernel: Kernel) -> str:
         "    }",
         "}",
     ]
+    if first.added_up:
+        element = "at[column]"
+        stream[2:5] = [
+            "    if (code > 0) {",
+            f"        sum += {element};",
+            "    } else if (code < 0) {",
+            f"        sum -= {element};",
+            "    }",
+        ]
     if streams and directs:
         body += [f"if ({get('direct')}) {{"]
         body += [f"    {line}" for line in direct]
@@ -106,15 +115,25 @@ def _collect(kernel: Kernel) -> str:
     offset = kernel.layers[0].offset_kind
     padded = kernel.has("padded", 0)
     where = ", uint8_t *tap_y, uint8_t *tap_x" if padded else ""
+    added_up = kernel.layers[0].added_up
+    tap = "tap" if added_up else "taps"
     keep = ""
     if padded:
         test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
         keep = (
             f"                    {test}{{\n"
-            f"                        tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
-            f"                        tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
+            f"                        tap_y[{tap}] = (uint8_t)({times('ky', get('dilation_y'))});\n"
+            f"                        tap_x[{tap}] = (uint8_t)({times('kx', get('dilation_x'))});\n"
             "                    }\n"
         )
+    # Taps of 1 from the beginning of the list on, those of -1 from its end.
+    put = f"offset[{tap}] = ({offset})at;\n{keep}"
+    if added_up:
+        put = f"unsigned tap = code > 0 ? taps++ : --*minus;\n                    {put}"
+        value_list, count = "unsigned *minus", f"    *minus = {get('taps')};\n"
+    else:
+        put = f"value[taps] = @VALUE@;\n                    {put}                    taps++;\n"
+        value_list, count = f"{value_kind(kernel)} *value", ""
     value = weight(kernel)
     counter = "uint32_t" if offset == "uint32_t" else "unsigned"
     if kernel.layers[0].whole:
@@ -128,22 +147,21 @@ def _collect(kernel: Kernel) -> str:
     after = ""
     if kernel.has("channels", 1):
         after = f"        at += {plane} - {below if inside else right};\n"
+    put = put.replace("@VALUE@", value)
+    returned = "taps of 1" if added_up else "taps"
     return f"""\
-/* Reads a row of weights and keeps what is not zero; returns how many taps that makes. */
+/* Reads a row of weights and keeps what is not zero; returns how many {returned} that makes. */
 static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
-    {value_kind(kernel)} *value, {offset} *offset{where})
+    {value_list}, {offset} *offset{where})
 {{
     unsigned taps = 0, channel, ky, kx;
     {counter} at = 0;
-    for (channel = 0; channel < {get("channels")}; channel++) {{
+{count}    for (channel = 0; channel < {get("channels")}; channel++) {{
         for (ky = 0; ky < {get("kernel_height")}; ky++) {{
             for (kx = 0; kx < {get("kernel_width")}; kx++) {{
                 int code = {p}_next(reader);
                 if (code != 0) {{
-                    value[taps] = {value};
-                    offset[taps] = ({offset})at;
-{keep}                    taps++;
-                }}
+                    {put}                }}
                 at += {get("dilation_x")};
             }}
 {inside}        }}
@@ -186,7 +204,7 @@ def _layer(kernel: Kernel) -> str:
     first = kernel.layers[0]
     streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
     reader = f", struct {p}_reader *reader" if streams else ""
-    other = f"const {first.target} *other, " if first.layer.added is not None else ""
+    other = f"const {first.target} *other, " if first.layer.other is not None else ""
     windows = "py, px, " if kernel.has("padded", 0) else "window, "
     windows = windows if pools(kernel) else ""
     out = [
@@ -194,7 +212,7 @@ def _layer(kernel: Kernel) -> str:
         f"    {first.target} *out, {other}void *scratch{reader})",
         "{",
         *_memory(kernel, streams, directs),
-        f"    unsigned row, y, x, {windows}tap, taps = 0;",
+        f"    unsigned row, y, x, {windows}tap, {'minus = 0, ' if first.added_up else ''}taps = 0;",
     ]
     if directs:
         out += ["    unsigned channel, ky, kx;"]
@@ -223,7 +241,7 @@ def _memory(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     value = f"    {const}{value_kind(kernel)} *value{' = list' if streams else ''};"
     end = "scratch"
     lines: list[str] = []
-    if not first.whole:
+    if not first.whole and not first.added_up:
         if streams:
             lines += [f"    float *list = {end};"]
             end = f"(list + {most})"
@@ -267,7 +285,8 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     if start[0]:
         lines += [f"        {start[0]}"]
     where = ", tap_y, tap_x" if kernel.has("padded", 0) else ""
-    collect = f"taps = {p}_{name}_taps({_LAYER}reader, list, offset{where});"
+    values = "&minus" if first.added_up else "list"
+    collect = f"taps = {p}_{name}_taps({_LAYER}reader, {values}, offset{where});"
     place = f"value = {get('weights')} + row * {get('taps')};"
     if streams and directs:
         lines += [

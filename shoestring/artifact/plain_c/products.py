@@ -166,20 +166,10 @@ class Following:
             self.value = step.outputs[0]
 
     def _limited(self, now: Building, step: Step) -> bool:
-        product = self.product
-        if step.operator == "Relu":
-            low, high = 0.0, np.inf
-        elif step.operator == "Clip":
-            limits = [*(now.constant(number) for number in step.inputs[1:]), None, None][:2]
-            given = zip(step.inputs[1:], limits, strict=False)
-            if any(number is not None and array is None for number, array in given):
-                return False
-            low = -np.inf if limits[0] is None else float(limits[0].item())
-            high = np.inf if limits[1] is None else float(limits[1].item())
-        else:
+        product, limits = self.product, limits_of(now, step)
+        if limits is None:
             return False
-        if low > high:
-            return False
+        low, high = limits
         self.product = replace(
             product,
             low=min(max(product.low, low), high),
@@ -213,6 +203,21 @@ class Following:
             bias=(product.bias.astype(np.float64) * factors + bias).astype(np.float32),
         )
         return True
+
+
+def limits_of(now: Building, step: Step) -> tuple[float, float] | None:
+    """The constant limits of a Relu or Clip; None for another step."""
+    if step.operator == "Relu":
+        return 0.0, np.inf
+    if step.operator != "Clip":
+        return None
+    limits = [*(now.constant(number) for number in step.inputs[1:]), None, None][:2]
+    given = zip(step.inputs[1:], limits, strict=False)
+    if any(number is not None and array is None for number, array in given):
+        return None
+    low = -np.inf if limits[0] is None else float(limits[0].item())
+    high = np.inf if limits[1] is None else float(limits[1].item())
+    return None if low > high else (low, high)
 
 
 def pool_of(now: Building, step: Step) -> Pool | None:
@@ -326,6 +331,13 @@ def as_integers(product: Product) -> Product:
     found = grid_of(floats.view(np.uint32))
     if found is not None and np.abs(found[0]).max() <= LARGEST_INTEGER:
         integers, scales = found[0].astype(np.int32), found[1]
+        if scales.size == 1 and np.abs(integers).max() == 1:  # added up, and scaled at the end
+            old = np.ones(1, np.float32) if product.factors is None else product.factors
+            factors = (old * scales.reshape(-1)).astype(np.float32)
+            weights = Weights(integers=integers, scale=1.0)
+            return replace(
+                product, weights=weights, factors=None if (factors == 1).all() else factors
+            )
         if scales.size == 1:
             weights = Weights(integers=integers, scale=float(scales.reshape(-1)[0]))
             return replace(product, weights=weights)

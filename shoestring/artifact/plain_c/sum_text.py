@@ -56,6 +56,20 @@ def dot(kernel: Kernel, value: str, element: str, index: str, count: str) -> lis
     ]
 
 
+def taps_of(kernel: Kernel, at: str) -> list[str]:
+    """The loop of a sum over the taps of a row, which begins at `at` in the input."""
+    if not kernel.layers[0].added_up:
+        return dot(kernel, "value", at + "[offset[{0}]]", "tap", "taps")
+    return [
+        "for (tap = 0; tap < taps; tap++) {",
+        f"    sum += {at}[offset[tap]];",
+        "}",
+        f"for (tap = minus; tap < {kernel.get('taps')}; tap++) {{",
+        f"    sum -= {at}[offset[tap]];",
+        "}",
+    ]
+
+
 def in_order(kernel: Kernel) -> bool:
     """Whether elements of the output are made one after the other."""
     return all(
@@ -109,7 +123,7 @@ def sum_text(kernel: Kernel, start: str, *, pooled: bool) -> list[str]:
         lines = [
             f"const {kernel.layers[0].source} *at = {at};",
             f"{number} sum = {start};",
-            *dot(kernel, "value", "at[offset[{0}]]", "tap", "taps"),
+            *taps_of(kernel, "at"),
         ]
     if kernel.has("factors", "0") and not whole:
         lines += scaled(kernel)
@@ -139,9 +153,27 @@ def _padded(
     inner = product.replace("at[offset[tap]]", "from[at + offset[tap]]")
     inside = [
         f"const {kernel.layers[0].source} *near = from + at;",
-        *dot(kernel, "value", "near[offset[{0}]]", "tap", "taps"),
+        *taps_of(kernel, "near"),
     ]
     ends = outside or [""]
+
+    def within(start: str, end: str, sum_: str) -> list[str]:
+        """The loop over taps that may be beyond the border."""
+        return [
+            f"    for (tap = {start}; tap < {end}; tap++) {{",
+            f"        if ((uint32_t)(top + tap_y[tap]) < {get('height')}",
+            f"            && (uint32_t)(left + tap_x[tap]) < {get('width')}) {{",
+            f"            {sum_};",
+            f"        }}{ends[0]}",
+            *ends[1:],
+            "    }",
+        ]
+
+    beyond = within("0", "taps", f"sum += {inner}")
+    if kernel.layers[0].added_up:
+        element = "from[at + offset[tap]]"
+        beyond = within("0", "taps", f"sum += {element}")
+        beyond += within("minus", get("taps"), f"sum -= {element}")
     return [
         f"const int32_t top = (int32_t)({y}){pads[0]}, left = (int32_t)({x}){pads[1]};",
         f"const int32_t at = top * {get('width')} + left;",
@@ -150,13 +182,7 @@ def _padded(
         f"    && left + {spans['x']} < {get('width')}) {{",
         *(f"    {line}" for line in inside),
         "} else {",
-        "    for (tap = 0; tap < taps; tap++) {",
-        f"        if ((uint32_t)(top + tap_y[tap]) < {get('height')}",
-        f"            && (uint32_t)(left + tap_x[tap]) < {get('width')}) {{",
-        f"            sum += {inner};",
-        f"        }}{ends[0]}",
-        *ends[1:],
-        "    }",
+        *beyond,
         "}",
     ]
 
@@ -227,7 +253,8 @@ def finish(kernel: Kernel, number: str) -> list[str]:
             "}",
         ]
     else:
-        lines = limited(kernel, number)
+        lines = [] if first.layer.other is None else [f"{number} += *other++;"]
+        lines += limited(kernel, number)
         lines += [f"{to} = {number};"]
     return lines if in_order(kernel) else [*lines, f"to += {step};"]
 

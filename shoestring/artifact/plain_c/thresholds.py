@@ -9,7 +9,7 @@ the threshold gives the signs that any order of rounding gives. Others are count
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -57,7 +57,7 @@ def thresholds(
     """
     shape, rows = now.shape(value), len(scales)
     axis %= len(shape)
-    chain = [Affine.of(scales, bias)]
+    chain = [_first(scales, bias, layer.bits[0].size)]
     pool, done, flat, limited = None, set[int](), False, False
     rising = bool((scales > 0).all())
     while (step := now.graph.reader(value)) is not None and step.operator != "Less":
@@ -96,6 +96,16 @@ def thresholds(
         near=near,
         done=frozenset(done),
     )
+
+
+def _first(scales: np.ndarray, bias: np.ndarray, columns: int) -> Affine:
+    """The scales in the weights themselves, with which a runtime adds up floats, and the bias.
+
+    Sums of one power of 2 are exact; others may be off by n ulps of the sum of all magnitudes.
+    """
+    first = Affine.of(scales, bias)
+    exact = np.frexp(first.factors)[0] == 0.5
+    return replace(first, sizes=first.sizes + np.where(exact, 0, columns**2 / 4 * first.factors))
 
 
 def _keeps_signs(now: Building, step: Step) -> bool:

@@ -58,8 +58,10 @@ def convolution(drawn: Random, made: Made, value: str, channels: int, rows: int)
     if pad in ("one", "minus"):
         around = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]])
         value = made.node("Pad", value, around, np.float32(1 if pad == "one" else -1))
-    scales = drawn.random((rows, 1, 1)) + 0.1
-    within = bool(drawn.integers(0, 2))
+    within = bool(drawn.integers(0, 2))  # in the weights, where only powers of 2 have exact sums
+    scales = (
+        2.0 ** drawn.integers(-3, 3, (rows, 1, 1)) if within else drawn.random((rows, 1, 1)) + 0.1
+    )
     weights = signed(drawn, (rows, channels, *kernel)) * (scales[..., None] if within else 1)
     value = made.node(
         "Conv",
@@ -231,6 +233,18 @@ def test_thresholds_that_rounding_decides_are_said() -> None:
     made.node("Gemm", sign(made, value), signed(np.random.default_rng(0), (3, 5)), transB=1, to="y")
     said = export_c(made.content("y")).said()
     assert any("5 thresholds of Gemm (node 2) are so near" in sentence for sentence in said)
+
+
+def test_sums_of_scaled_weights_near_0_are_said() -> None:
+    """A runtime adds up 0.3 and -0.3, and an even number of them may not be exactly 0."""
+    drawn, said = np.random.default_rng(0), []
+    for columns in (8, 9):
+        made = Made(x=(1, columns))
+        weights = signed(drawn, (5, columns)) * np.float32(0.3)
+        value = made.node("Gemm", sign(made, "x"), weights, transB=1)
+        made.node("Gemm", sign(made, value), signed(drawn, (3, 5)), transB=1, to="y")
+        said.append(" ".join(export_c(made.content("y")).said()))
+    assert "5 thresholds" in said[0] and "thresholds" not in said[1]
 
 
 @pytest.mark.parametrize("target", CROSS)
