@@ -3,7 +3,8 @@
 The sum S is an integer of which only those with the parity of its columns occur (all, where a pad
 is 0). For each row the sign of the numbers that follow from S changes at one place. Where the
 numbers for the two sums around this place are further from 0 than all float32 rounding together,
-the threshold gives the signs that any order of rounding gives. Others are counted.
+the threshold gives the signs that any order of rounding gives. Others are counted. An example is a
+sum of 0 without an offset: a runtime that adds up 0.3 and -0.3 many times may get a little less.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def thresholds(
     """
     shape, rows = now.shape(value), len(scales)
     axis %= len(shape)
-    chain = [_first(scales, bias, layer.bits[0].size)]
+    chain = [Affine.of(scales, bias)]
+    on_bits = _on_bits(now, value, layer)
     pool, done, flat, limited = None, set[int](), False, False
     rising = bool((scales > 0).all())
     while (step := now.graph.reader(value)) is not None and step.operator != "Less":
@@ -83,6 +85,8 @@ def thresholds(
         done.add(step.index)
         value = out
     every = layer.fill == 0 and layer.window.padded
+    if not on_bits:
+        chain = _as_floats(chain, layer.bits[0].size)
     found = None if step is None else folded(chain, rows, layer.bits[0].size, every=every)
     if found is None:
         return None
@@ -98,14 +102,25 @@ def thresholds(
     )
 
 
-def _first(scales: np.ndarray, bias: np.ndarray, columns: int) -> Affine:
-    """The scales in the weights themselves, with which a runtime adds up floats, and the bias.
+def _on_bits(now: Building, value: int, layer: SignProduct) -> bool:
+    """Whether our runtime looks for such a layer and computes it on bits: its sums are exact."""
+    after = now.graph.reader(value)
+    padded = layer.fill == 0 and layer.window.padded
+    return layer.bits[0].size >= 64 and not padded and after is not None and after.operator == "Mul"
 
-    Sums of one power of 2 are exact; others may be off by n ulps of the sum of all magnitudes.
+
+def _as_floats(chain: Sequence[Affine], columns: int) -> list[Affine]:
+    """The operations, where a runtime may have multiplied weights by their factors beforehand.
+
+    It adds up floats then. That is exact with powers of 2. Otherwise a sum of n may be off by n
+    roundings of the sum of all magnitudes.
     """
-    first = Affine.of(scales, bias)
-    exact = np.frexp(first.factors)[0] == 0.5
-    return replace(first, sizes=first.sizes + np.where(exact, 0, columns**2 / 4 * first.factors))
+    made, total = [], np.ones(1)
+    for one in chain:
+        total = total * np.abs(one.factors)
+        exact = np.frexp(total)[0] == 0.5
+        made.append(replace(one, sizes=one.sizes + np.where(exact, 0, columns**2 / 4 * total)))
+    return made
 
 
 def _keeps_signs(now: Building, step: Step) -> bool:
