@@ -34,7 +34,7 @@ def not_promised(network: Network) -> list[str]:
     reasons = (
         (signed, "read signed integers, which ONNX Runtime may compute in floats"),
         (limited, "make floats of integers, which ONNX Runtime may do in another order"),
-        (floats, "compute in floats, whose sums are rounded in another order"),
+        (floats, "compute in floats, which may be rounded in another order"),
     )
     return [
         f"Not promised bit for bit, since these layers {why}: {_listed(names)}."
