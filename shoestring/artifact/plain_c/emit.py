@@ -9,15 +9,15 @@ from shoestring.artifact.plain_c import (
     emit_layers,
     emit_matrices,
     emit_pools,
-    emit_signs,
     product_text,
     rounding_text,
+    sign_text,
 )
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
 from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
-from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel
+from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
 from shoestring.artifact.plain_c.layers import (
     IntegerAdd,
     Layer,
@@ -87,7 +87,7 @@ class _Writer:
             if isinstance(layer, Product)
         }
         self.signs = {
-            at: emit_signs.prepared_signs(layer, at, self.storage)
+            at: prepared_signs(layer, at, self.storage)
             for at, layer in enumerate(network.layers)
             if isinstance(layer, SignProduct)
         }
@@ -211,7 +211,7 @@ class _Writer:
         if isinstance(layer, Normalize):
             return emit_matrices.normalize(now, layer)
         if isinstance(layer, PackSigns):
-            return emit_signs.pack(now, layer)
+            return sign_text.pack(now, layer)
         if isinstance(layer, Rows):
             return emit_layers.rows(now, layer)
         assert isinstance(layer, IntegerAdd)
@@ -245,7 +245,7 @@ def emitted(
     kernels = writer.families()
     codes = [kernel.text(product_text.function(kernel)) for kernel in kernels]
     signs = writer.sign_families()
-    codes += [kernel.text(emit_signs.function(kernel)) for kernel in signs]
+    codes += [kernel.text(sign_text.function(kernel)) for kernel in signs]
     calls = writer.calls(kernels, signs)
     now = writer.functions
     body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
@@ -287,7 +287,7 @@ def _called(writer: _Writer) -> list[str]:
     if writer.signs:
         needs.add("differing")
     texts = (
-        ("differing", emit_signs.DIFFERING),
+        ("differing", sign_text.DIFFERING),
         ("rescale", rounding_text.RESCALE),
         ("nearest", rounding_text.NEAREST),
         ("limited", rounding_text.LIMITED),

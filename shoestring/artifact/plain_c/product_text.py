@@ -68,23 +68,7 @@ def _flat(kernel: Kernel) -> str:
         f"const {value} *value = {get('weights')} + row * {columns};",
         *dot(kernel, "value", "at[{0}]", "column", columns),
     ]
-    stream = [
-        f"for (column = 0; column < {columns}; column++) {{",
-        f"    int code = {p}_next(reader);",
-        "    if (code != 0) {",
-        f"        sum += {weight(kernel)} * {'(int32_t)' if first.whole else ''}at[column];",
-        "    }",
-        "}",
-    ]
-    if first.added_up:
-        element = "at[column]"
-        stream[2:5] = [
-            "    if (code > 0) {",
-            f"        sum += {element};",
-            "    } else if (code < 0) {",
-            f"        sum -= {element};",
-            "    }",
-        ]
+    stream = _streamed(kernel)
     if streams and directs:
         body += [f"if ({get('direct')}) {{"]
         body += [f"    {line}" for line in direct]
@@ -107,6 +91,29 @@ def _flat(kernel: Kernel) -> str:
         body = [line for line in body if not line.startswith("to += ")]
     lines += [f"        {line}".rstrip() for line in body]
     return "\n".join([*lines, "    }", "}", ""])
+
+
+def _streamed(kernel: Kernel) -> list[str]:
+    """The loop of a sum whose weights are read one after the other."""
+    p, columns, first = kernel.prefix, kernel.get("columns"), kernel.layers[0]
+    lines = [
+        f"for (column = 0; column < {columns}; column++) {{",
+        f"    int code = {p}_next(reader);",
+        "    if (code != 0) {",
+        f"        sum += {weight(kernel)} * {'(int32_t)' if first.whole else ''}at[column];",
+        "    }",
+        "}",
+    ]
+    if first.added_up:
+        element = "at[column]"
+        lines[2:5] = [
+            "    if (code > 0) {",
+            f"        sum += {element};",
+            "    } else if (code < 0) {",
+            f"        sum -= {element};",
+            "    }",
+        ]
+    return lines
 
 
 def _collect(kernel: Kernel) -> str:
