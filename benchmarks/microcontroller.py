@@ -25,13 +25,15 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
-from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS, SMALL, TAGGER, TAGGERS
+from microcontroller_table import AS_BYTES, BYTES_IN, CORES, NETWORKS, OURS, SMALL, TAGGER, TAGGERS
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, ShoeError, load, read_model
@@ -47,7 +49,7 @@ from shoestring.models import ResNet20
 from shoestring.quantize import PostTraining, WeightSharing
 from shoestring.tasks import cifar10, digits, ewt, mnist
 
-EXAMPLES = {"resnet20": 500, "resnet20_int8": 500}
+EXAMPLES = {"resnet20": 500, "resnet20_int8": 500, "resnet20_rate_int8": 500}
 """Examples of the test split that are scored; 1,000 of the networks that are not named."""
 RATED = (
     *("lenet5_rate_5e-05", "lenet5_rate_3e-05", "lenet5_rate_1e-05"),
@@ -63,7 +65,10 @@ FEW = 3
 LENGTH = 20
 """The words of a sentence."""
 ALL = {**NETWORKS, **SMALL}
-WEIGHTS: dict[str, WeightStorage] = dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True))
+WEIGHTS: dict[str, WeightStorage] = {
+    **dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True)),
+    **dict(zip(AS_BYTES, (Decoded(), Coded()), strict=True)),
+}
 PEERS = {
     "emx-onnx-cgen": ("emx_onnx_cgen.py", "EMX_PYTHON"),
     "emlearn": ("emlearn_mlp.py", "EMLEARN_PYTHON"),
@@ -78,6 +83,9 @@ DATA: dict[str, Callable[[], Supervised]] = {
     "digits_int8": digits,
     "resnet20": cifar10,
     "resnet20_int8": cifar10,
+    "resnet20_rate_int8": cifar10,
+    "normfirst_xnor": mnist,
+    "normfirst_bwn": mnist,
 }
 
 
@@ -96,6 +104,7 @@ def main() -> None:
     rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
     for name in ("lenet5",) if rows.quick else NETWORKS:
         mine = [*OURS, BYTES_IN] if name.endswith("_int8") else [*OURS]
+        mine += AS_BYTES if name == "normfirst_xnor" else ()
         tools = mine if rows.quick else [*mine, *PEERS]
         subjects = [f"{name} / {tool}" for tool in tools]
         if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects):
@@ -252,12 +261,13 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     inputs = case.inputs
     if tool in (*WEIGHTS, BYTES_IN):
         try:
-            written = export_c(
-                case.content,
-                name="model",
-                weights=WEIGHTS.get(tool, Coded()),
-                integer_inputs=tool == BYTES_IN,
-            )
+            with signs_as_bytes() if tool in AS_BYTES else nullcontext():
+                written = export_c(
+                    case.content,
+                    name="model",
+                    weights=WEIGHTS.get(tool, Coded()),
+                    integer_inputs=tool == BYTES_IN,
+                )
         except ShoeError as error:
             rows.add(subject, f"failed: {error}", 1, "")
             return
@@ -292,6 +302,16 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
         rows.add(subject, f"{core}: stack", one.ram_stack or 0, "bytes")
         rows.add(subject, f"{core}: instructions", one.instructions, "emulated instructions a run")
         rows.add(subject, f"{core}: largest difference to this computer", apart, "")
+
+
+@contextmanager
+def signs_as_bytes() -> Iterator[None]:
+    """While it lasts, no signs are packed: layers of signs are computed in integers of 8 bits."""
+    places = (f"shoestring.artifact.plain_c.{room}.bits_fit" for room in ("signs", "pointwise"))
+    with ExitStack() as stack:
+        for place in places:
+            stack.enter_context(patch(place, return_value=False))
+        yield
 
 
 def on_grid(text: str, inputs: np.ndarray) -> np.ndarray:

@@ -21,7 +21,10 @@ NETWORKS = {
     "lenet300_int8": ("LeNet-300-100 in int8, MNIST", "lenet300_rate_1.5e-05"),
     "digits": ("small LeNet, digits", "digits_flash_6kb"),
     "resnet20_int8": ("ResNet-20 in int8, CIFAR-10", "baseline_resnet20"),
+    "resnet20_rate_int8": ("ResNet-20 after rate, in int8, CIFAR-10", "resnet20_rate_4e-06"),
     "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
+    "normfirst_xnor": ("NormFirst of signs, MNIST", "normfirst_xnor"),
+    "normfirst_bwn": ("NormFirst with weights of signs, MNIST", "normfirst_bwn"),
 }
 """The networks with their titles and the names of their files."""
 SMALL = {
@@ -41,6 +44,8 @@ TAGGERS = {
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
 BYTES_IN = "ours, coded, bytes in"
 """The same for networks in int8: bytes on the grid of the input, in place of floats."""
+AS_BYTES = ("ours, decoded, signs as bytes", "ours, coded, signs as bytes")
+"""The same for networks of signs: each sign is an integer of 8 bits, as before there were bits."""
 
 
 def memory_map() -> str:

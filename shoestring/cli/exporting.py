@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from shoestring.cli.source import named
 if TYPE_CHECKING:
     from shoestring.artifact.format.file import Content
     from shoestring.artifact.plain_c.export import CFile
+    from shoestring.artifact.plain_c.recording import Recorded
     from shoestring.artifact.plain_c.weight_source import WeightStorage
 
 
@@ -125,6 +127,7 @@ def export(
             _write_project(content, made, project, inputs)
         else:
             _write_c(made, targets[name])
+            print(_compared(content, made))
         _say(made)
 
 
@@ -209,6 +212,7 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
     from shoestring.artifact.plain_c.recording import recorded
 
     cases = recorded(content, made, None if inputs is None else arrays_of(inputs))
+    cases = replace(cases, about=f"{cases.about} {_compared(content, made, cases)}")
     texts = project(made, cases)
     paths = {name: folder / name for name in texts}
     writing(*paths.values())
@@ -217,6 +221,20 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
         save(paths[name], text.encode())
     print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
     print(cases.about)
+
+
+def _compared(content: Content, made: CFile, cases: Recorded | None = None) -> str:
+    """What a comparison of the C with ONNX Runtime found, on recorded inputs or random ones."""
+    from shoestring.artifact.plain_c.board.targets import ToolError
+    from shoestring.artifact.plain_c.comparing import compared
+    from shoestring.artifact.plain_c.recording import recorded
+
+    try:
+        if cases is not None:
+            return compared(made, cases).said()
+        return f"Inputs are random. {compared(made, recorded(content, made)).said()}"
+    except ToolError as error:
+        return f"Not compared with ONNX Runtime: {str(error).splitlines()[0]}"
 
 
 def _say(made: CFile) -> None:

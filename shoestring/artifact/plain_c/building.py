@@ -17,6 +17,7 @@ from shoestring.artifact.plain_c.layers import (
     Pointwise,
     Term,
 )
+from shoestring.artifact.plain_c.sign_layers import PackedSigns
 from shoestring.artifact.plain_c.steps import dense_steps, joined
 from shoestring.artifact.plain_c.traced import Step, Traced
 
@@ -39,6 +40,7 @@ class Building:
     `grids`: values of floats that are held as integers.
     `inputs`: the grids of inputs that are taken as integers, by their buffers.
     `repeated`: values that are another one, repeated along axes, and have no buffer.
+    `signs`: values that are held as packed signs.
     `done`: the indices of steps that a layer before them computes too.
     """
 
@@ -48,6 +50,7 @@ class Building:
     holds: dict[int, int] = field(default_factory=dict)
     grids: dict[int, OnGrid] = field(default_factory=dict)
     inputs: dict[int, OnGrid] = field(default_factory=dict)
+    signs: dict[int, PackedSigns] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     repeated: dict[int, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)

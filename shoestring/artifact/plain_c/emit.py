@@ -14,11 +14,13 @@ from shoestring.artifact.plain_c import (
     emit_sequences,
     product_text,
     rounding_text,
+    sign_text,
 )
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
 from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
+from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
 from shoestring.artifact.plain_c.layers import (
     IntegerAdd,
     Layer,
@@ -34,6 +36,7 @@ from shoestring.artifact.plain_c.layers import (
 )
 from shoestring.artifact.plain_c.memory import ARENA, Memory, Place, planned
 from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
+from shoestring.artifact.plain_c.sign_layers import PackSigns, SignProduct
 from shoestring.artifact.plain_c.weight_source import Stream, WeightStorage
 
 _WRITERS: dict[type, Callable[[Functions, Any], tuple[str, list[str]]]] = {
@@ -44,6 +47,7 @@ _WRITERS: dict[type, Callable[[Functions, Any], tuple[str, list[str]]]] = {
     Windowed: emit_pools.windowed,
     Multiply: emit_matrices.multiply,
     Normalize: emit_matrices.normalize,
+    PackSigns: sign_text.pack,
     Lookup: emit_sequences.lookup,
     Running: emit_sequences.running,
 }
@@ -103,14 +107,20 @@ class _Writer:
         recurrent = {
             at: layer for at, layer in enumerate(network.layers) if isinstance(layer, Recurrent)
         }
-        codes = {at: one.codes() for at, one in self.products.items()}
+        self.signs = {
+            at: prepared_signs(layer, at, self.storage)
+            for at, layer in enumerate(network.layers)
+            if isinstance(layer, SignProduct)
+        }
+        every = {**self.products, **self.signs}
+        codes = {at: one.codes() for at, one in every.items()}
         codes |= {at: emit_sequences.codes(layer) for at, layer in recurrent.items()}
         streamed = {at: code for at, code in sorted(codes.items()) if code is not None}
         self.tensors = {at: place for place, at in enumerate(streamed)}
         self.stream = (
             self.storage.stream(list(streamed.values()), self.prefix) if streamed else None
         )
-        scratch = {at: one.scratch for at, one in self.products.items()}
+        scratch = {at: one.scratch for at, one in every.items()}
         scratch |= {at: layer.scratch_bytes for at, layer in recurrent.items()}
         self.memory = planned(network, scratch, reuse_inputs=self.reuse_inputs)
         self.ports = self._ports()
@@ -142,16 +152,24 @@ class _Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str, bool, bool], list[Prepared]] = {}
+        groups: dict[tuple[str, str, str, bool, bool, bool], list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
         for place, layers in enumerate(groups.values()):
             name = "product" if len(groups) == 1 else f"product_{place}"
-            kernels.append(
-                Kernel(prefix=self.prefix, name=name, layers=layers, tensors=self.tensors)
-            )
+            kernels.append(Kernel(self.prefix, name, layers, self.tensors))
         return kernels
+
+    def sign_families(self) -> list[SignKernel]:
+        """The products of signs that share a function."""
+        groups: dict[tuple[bool, bool, bool], list[PreparedSigns]] = {}
+        for one in self.signs.values():
+            groups.setdefault(one.family, []).append(one)
+        return [
+            SignKernel(self.prefix, f"signs_{place}", layers, self.tensors)
+            for place, layers in enumerate(groups.values())
+        ]
 
     def pointer(self, place: Place, kind: str) -> str:
         """C for a place in memory."""
@@ -168,12 +186,20 @@ class _Writer:
         """C for a buffer."""
         return self.pointer(self.memory.buffers[number], self.network.buffers[number].kind)
 
-    def calls(self, kernels: list[Kernel]) -> list[str]:
+    def calls(self, kernels: list[Kernel], signs: list[SignKernel]) -> list[str]:
         """A statement for each layer."""
         names = {one.index: kernel for kernel in kernels for one in kernel.layers}
+        of_signs = {one.index: kernel for kernel in signs for one in kernel.layers}
         lines: list[str] = []
         for at, layer in enumerate(self.network.layers):
-            if isinstance(layer, Product):
+            if isinstance(layer, SignProduct):
+                kernel = of_signs[at]
+                arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
+                arguments += [self.buffer(layer.source), self.buffer(layer.target)]
+                arguments += [self.pointer(self.memory.scratch[at], "void")]
+                arguments += ["&reader"] if self.signs[at].coded else []
+                name = f"{self.prefix}_{kernel.name}_run"
+            elif isinstance(layer, Product):
                 kernel = names[at]
                 arguments = [f"&{self.prefix}_layer_{at}"] if kernel.shared else []
                 arguments += [self.buffer(layer.source)]
@@ -231,7 +257,9 @@ def emitted(
     writer = _Writer(network, prefix, storage, reuse_inputs)
     kernels = writer.families()
     codes = [kernel.text(product_text.function(kernel)) for kernel in kernels]
-    calls = writer.calls(kernels)
+    signs = writer.sign_families()
+    codes += [kernel.text(sign_text.function(kernel)) for kernel in signs]
+    calls = writer.calls(kernels, signs)
     now = writer.functions
     body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
     body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
@@ -269,7 +297,10 @@ def _called(writer: _Writer) -> list[str]:
         needs.add("rescale")
     if any(one.layer.added is not None for one in products):
         needs.add("added")
+    if writer.signs:
+        needs.add("differing")
     texts = (
+        ("differing", sign_text.DIFFERING),
         ("rescale", rounding_text.RESCALE),
         ("nearest", rounding_text.NEAREST),
         ("limited", rounding_text.LIMITED),

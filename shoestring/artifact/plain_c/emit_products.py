@@ -7,15 +7,14 @@ their place in the kernel too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from shoestring.artifact.plain_c.building import float_literal
-from shoestring.artifact.plain_c.c_text import array, comment, integer_kind
 from shoestring.artifact.plain_c.errors import NoPlainC
+from shoestring.artifact.plain_c.family import Family
 from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 from shoestring.artifact.plain_c.windows import Weights
@@ -50,6 +49,14 @@ class Prepared:
         return self.layer.zero is not None
 
     @property
+    def added_up(self) -> bool:
+        """Whether its weights are -1, 0 and 1, so that floats are added and subtracted."""
+        weights = self.layer.weights
+        if self.whole or self.direct or weights.integers is None or weights.levels is not None:
+            return False
+        return weights.scale == 1 and int(np.abs(weights.integers).max(initial=0)) <= 1
+
+    @property
     def flat(self) -> bool:
         """Whether a row is multiplied with neighbours in the input, without a list of taps.
 
@@ -64,17 +71,17 @@ class Prepared:
         return neighbours and (self.direct or window.sums[1] == 1)
 
     @property
-    def family(self) -> tuple[str, str, str, bool, bool]:
+    def family(self) -> tuple[str, str, str, bool, bool, bool]:
         """What it shares a function with: the layers of the same types."""
-        added = self.layer.added is not None
-        return (self.source, self.target, self.offset_kind, self.flat, added)
+        added = self.layer.other is not None
+        return (self.source, self.target, self.offset_kind, self.flat, added, self.added_up)
 
     @property
     def scratch(self) -> int:
         """The bytes of its taps."""
         if self.flat:
             return 0
-        value = 0 if self.direct else 1 if self.whole else 4
+        value = 0 if self.direct or self.added_up else 1 if self.whole else 4
         offset = 4 if self.offset_kind == "uint32_t" else 2
         place = 2 if self.layer.window.padded else 0
         return self.taps * (value + offset + place)
@@ -112,29 +119,26 @@ def prepared(
     )
 
 
-@dataclass
-class Kernel:
-    """The C of one family of layers.
+class Kernel(Family[Prepared]):
+    """The C of one family of products."""
 
-    `constants`: arrays at file scope. `read`: the fields that the code reads.
-    `shared`: whether the function takes what layers differ in; False: they differ in nothing.
-    """
-
-    prefix: str
-    name: str
-    layers: Sequence[Prepared]
-    tensors: dict[int, int]
-    constants: list[str] = field(default_factory=list)
-    read: set[str] = field(default_factory=set)
-    shared: bool = True
-
-    def __post_init__(self) -> None:
-        self.fields = [self._fields(one) for one in self.layers]
-
-    def _array(self, kind: str, what: str, one: Prepared, numbers: np.ndarray) -> str:
-        name = f"{self.prefix}_{what}_{one.index}"
-        self.constants.append(array(kind, name, numbers))
-        return name
+    def __init__(
+        self, prefix: str, name: str, layers: Sequence[Prepared], tensors: dict[int, int]
+    ) -> None:
+        super().__init__(prefix, name, layers)
+        self.tensors = tensors
+        number = "int32_t" if layers[0].whole else "float"
+        self.pointers = {
+            "bias": number,
+            "weights": "int8_t" if layers[0].whole else "float",
+            "factors": "float",
+            "after": "float",
+            "levels": "float",
+            "mantissas": "uint32_t",
+            "shifts": "uint8_t",
+            "sum": f"struct {prefix}_sum",
+        }
+        self.fields = [self._fields(one) for one in layers]
 
     def _fields(self, one: Prepared) -> dict[str, int | str]:
         """The numbers and names of arrays by which a layer differs from others."""
@@ -175,6 +179,7 @@ class Kernel:
             "position_step": window.position_step,
             "row_gap": window.row_gap,
             "start": window.start,
+            "sign_bytes": -(-rows // 8),
             "taps": one.taps,
             "direct": int(one.direct),
             "tensor": self.tensors.get(one.index, 0),
@@ -186,9 +191,9 @@ class Kernel:
         layer, weights = one.layer, one.layer.weights
         fields: dict[str, int | str] = {"bias": "0", "factors": "0", "per_row": 0}
         if layer.bias.any():
-            fields["bias"] = self._array("float", "bias", one, layer.bias)
+            fields["bias"] = self.array_of("float", "bias", one, layer.bias)
         if layer.factors is not None:
-            fields["factors"] = self._array("float", "factors", one, layer.factors)
+            fields["factors"] = self.array_of("float", "factors", one, layer.factors)
             fields["per_row"] = int(layer.factors.size > 1)
         fields["low"] = float_literal(layer.low)
         fields["high"] = float_literal(layer.high)
@@ -196,10 +201,10 @@ class Kernel:
         fields["scale"] = "1.0f"
         if one.direct:
             assert weights.floats is not None
-            fields["weights"] = self._array("float", "weights", one, weights.floats)
+            fields["weights"] = self.array_of("float", "weights", one, weights.floats)
         elif weights.levels is not None:
             levels, lowest = levels_from(weights)
-            name = self._array("float", "levels", one, levels)
+            name = self.array_of("float", "levels", one, levels)
             fields["levels"] = f"{name} + {-lowest}" if lowest else name
         else:
             fields["scale"] = float_literal(1.0 if weights.scale is None else weights.scale)
@@ -214,24 +219,24 @@ class Kernel:
         if most.max(initial=0) >= 1 << 31:
             raise NoPlainC(f"the sums of {layer.name} may need more than 32 bits")
         fields: dict[str, int | str] = {
-            "bias": self._array("int32_t", "bias", one, bias),
+            "bias": self.array_of("int32_t", "bias", one, bias),
             "zero": layer.zero,
             "weights": "0",
         }
         if one.direct:
-            fields["weights"] = self._array("int8_t", "weights", one, weights.integers)
+            fields["weights"] = self.array_of("int8_t", "weights", one, weights.integers)
         if layer.rescale is None:
             assert layer.factors is not None
-            fields["factors"] = self._array("float", "factors", one, layer.factors)
+            fields["factors"] = self.array_of("float", "factors", one, layer.factors)
             fields["per_row"] = int(layer.factors.size > 1)
             fields["after"] = "0"
             if layer.after is not None:
-                fields["after"] = self._array("float", "after", one, layer.after)
+                fields["after"] = self.array_of("float", "after", one, layer.after)
             fields["low"], fields["high"] = float_literal(layer.low), float_literal(layer.high)
             return fields
         mantissas, shifts = fixed(layer.rescale.factors, layer.name)
-        fields["mantissas"] = self._array("uint32_t", "mantissas", one, mantissas)
-        fields["shifts"] = self._array("uint8_t", "shifts", one, shifts)
+        fields["mantissas"] = self.array_of("uint32_t", "mantissas", one, mantissas)
+        fields["shifts"] = self.array_of("uint8_t", "shifts", one, shifts)
         fields["per_row"] = int(mantissas.size > 1)
         fields["out_zero"] = layer.rescale.zero
         fields["low"], fields["high"] = int(layer.low), int(layer.high)
@@ -256,68 +261,6 @@ class Kernel:
             f"{{{', '.join(str(one) for one in numbers)}}};\n"
         )
         return f"&{name}"
-
-    def has(self, name: str, but: int | str) -> bool:
-        """Whether a layer has another value of this field than `but`."""
-        return any(fields.get(name, but) != but for fields in self.fields)
-
-    def get(self, name: str) -> str:
-        """C for a field: its value where all layers agree, so that the compiler knows it too."""
-        self.read.add(name)
-        values = {fields[name] for fields in self.fields}
-        if len(values) == 1:
-            value = next(iter(values))
-            return f"({value})" if re.search(r"^-| ", str(value)) else str(value)
-        return f"layer->{name}"
-
-    def struct(self) -> tuple[str, list[str]]:
-        """(the struct of what layers differ in, the initialiser of each layer)."""
-        names = [
-            name
-            for name in self.fields[0]
-            if len({fields[name] for fields in self.fields}) > 1 and name in self.read
-        ]
-        kinds = {name: self._kind(name) for name in names}
-        order = {"*": 0, "float": 1, "uint32_t": 2, "int32_t": 2, "uint16_t": 3, "int16_t": 3}
-        names.sort(key=lambda name: order.get("*" if "*" in kinds[name] else kinds[name], 4))
-        lines = [f"    {kinds[name]}{'' if '*' in kinds[name] else ' '}{name};" for name in names]
-        body = "\n".join(lines)
-        values = [
-            "{" + ", ".join(str(fields[name]) for name in names) + "}" for fields in self.fields
-        ]
-        return f"struct {self.prefix}_{self.name} {{\n{body}\n}};\n", values
-
-    def _kind(self, name: str) -> str:
-        values = [fields[name] for fields in self.fields]
-        pointers = {
-            "bias": "int32_t" if self.layers[0].whole else "float",
-            "weights": "int8_t" if self.layers[0].whole else "float",
-            "factors": "float",
-            "after": "float",
-            "levels": "float",
-            "mantissas": "uint32_t",
-            "shifts": "uint8_t",
-            "sum": f"struct {self.prefix}_sum",
-        }
-        if name in pointers:
-            return f"const FLASH {pointers[name]} *"
-        if any(isinstance(value, str) for value in values):
-            return "float"
-        numbers = [int(value) for value in values]
-        return integer_kind(min(numbers), max(numbers))
-
-    def text(self, code: str) -> str:
-        """The constants, the struct, its value for each layer, and the code that reads them."""
-        if not self.shared:
-            return "\n".join([*self.constants, code])
-        struct, values = self.struct()
-        kind = f"struct {self.prefix}_{self.name}"
-        tables = [
-            comment([one.layer.name])
-            + f"static const FLASH {kind} {self.prefix}_layer_{one.index} = {value};\n"
-            for one, value in zip(self.layers, values, strict=True)
-        ]
-        return "\n".join([*self.constants, struct, *tables, code])
 
 
 def levels_from(weights: Weights) -> tuple[np.ndarray, int]:

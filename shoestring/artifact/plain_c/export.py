@@ -11,6 +11,7 @@ from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit import Emitted, emitted
 from shoestring.artifact.plain_c.layers import Network, Product
 from shoestring.artifact.plain_c.lowering import lowered
+from shoestring.artifact.plain_c.promises import not_promised
 from shoestring.artifact.plain_c.sequences import Recurrent
 from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 
@@ -44,7 +45,7 @@ class CFile:
                 "It computes in floating point: on a core without a unit for that, a product takes "
                 "about 80 instructions, and 6 in integers, which PostTraining makes."
             )
-        return [*sentences, *self.network.remarks]
+        return [*sentences, *self.network.remarks, *not_promised(self.network)]
 
 
 def export_c(

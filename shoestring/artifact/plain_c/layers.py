@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
+from shoestring.artifact.plain_c.sign_layers import PackSigns, SignProduct
 from shoestring.artifact.plain_c.windows import Pool, Rescale, Weights, Window
 
 C_TYPES = {
@@ -65,8 +66,9 @@ class Product:
     `low`, `high`: the limits of an element.
     `zero`: the integer of the input that stands for 0; None: the input is floats.
     `rescale`: None: the output is floats.
-    `added`, `other`: a sum of integers that is computed at once, of each element and of that in the
-        same place of the buffer `other`; its first factor is that of the element.
+    `signs`: the output is packed signs of the numbers, which are floats.
+    `other`: a buffer whose elements are added to those in the same place, before the limits.
+    `added`: how that is done with integers; its first factor is that of the element.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Product:
     high: float = np.inf
     zero: int | None = None
     rescale: Rescale | None = None
+    signs: bool = False
     added: IntegerAdd | None = None
     other: int | None = None
 
@@ -349,20 +352,9 @@ class Normalize(OfOne):
         return (self.source,)
 
 
-Layer = (
-    Product
-    | Pointwise
-    | Multiply
-    | Normalize
-    | Reduce
-    | Windowed
-    | Softmax
-    | Rows
-    | IntegerAdd
-    | Recurrent
-    | Lookup
-    | Running
-)
+Other = PackSigns | Multiply | Normalize | Pointwise | Reduce | Windowed | Softmax | Rows
+Sequential = Recurrent | Lookup | Running
+Layer = Product | SignProduct | IntegerAdd | Other | Sequential
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ from shoestring.artifact.plain_c.building import (
 )
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import Operand, Term
+from shoestring.artifact.plain_c.residual import floats_added_at_once
+from shoestring.artifact.plain_c.signs import bits_fit, pack, signs_by, signs_of
 from shoestring.artifact.plain_c.traced import Step
 
 FLOAT = "float"
@@ -210,18 +212,24 @@ class Chain:
 
     def sign(self) -> bool:
         """Take in what makes signs of its value; these are integers, -1 and 1."""
-        steps = signs_of(self.now, self.value)
-        if steps is None:
+        found = signs_of(self.now, self.value)
+        if found is None:
             return False
         last = -len(self.terms)
         self.terms.append(Term(text="{0} < 0 ? -1 : 1", arguments=(last,), kind="int8_t"))
-        self.now.done |= {step.index for step in steps}
-        self.value = steps[-1].outputs[0]
+        self.now.done |= {found.less.index, found.where.index}
+        self.value = found.signs
         return True
 
     def finish(self, step: Step) -> None:
         """Add the layer."""
         now = self.now
+        found = signs_of(now, self.value)
+        if found is not None and bits_fit(now, found.signs):
+            floats = now.target(self.value, step)
+            now.pointwise(str(step), floats, tuple(self.operands), tuple(self.terms))
+            pack(now, found, floats)
+            return
         if self.sign():
             target = now.room(self.shape, "int8_t")
             now.grids[self.value] = OnGrid(target, 1.0, 0)
@@ -231,28 +239,15 @@ class Chain:
         self.now.pointwise(str(step), target, tuple(self.operands), tuple(self.terms))
 
 
-def signs_of(now: Building, value: int) -> tuple[Step, Step] | None:
-    """The two steps `Where(Less(value, 0), -1, 1)` that are all that reads a value; else None."""
-    less = now.graph.reader(value)
-    if less is None or less.operator != "Less" or less.inputs[0] != value:
-        return None
-    where = now.graph.reader(less.outputs[0])
-    if where is None or where.operator != "Where" or where.inputs[0] != less.outputs[0]:
-        return None
-    wanted = ((less, 1, 0.0), (where, 1, -1.0), (where, 2, 1.0))
-    for step, place, number in wanted:
-        array = now.constant(step.inputs[place])
-        if array is None or array.size != 1 or float(array.item()) != number:
-            return None
-    same = now.shape(where.outputs[0]) == now.shape(value)
-    return (less, where) if same and now.graph.types[value] == "float32" else None
-
-
 def pointwise(now: Building, step: Step) -> None:
     """Add the layer of an operator, with the operators after it that only it is read by."""
-    if step.operator == "Add" and quantised.add(now, step):
+    if step.operator == "Add" and (quantised.add(now, step) or floats_added_at_once(now, step)):
         return
     value = step.inputs[0]
+    found = signs_by(now, step)
+    if found is not None and bits_fit(now, found.signs):
+        pack(now, found, now.source(found.value, step))
+        return
     if step.operator == "Less" and value is not None and signs_of(now, value) is not None:
         chain = Chain(now, now.shape(value))
         chain.add(replace_output(step, value), [Term(text="{0}", arguments=(0,))], [value])

@@ -69,14 +69,7 @@ def _flat(kernel: Kernel) -> str:
         f"const FLASH {value} *value = {get('weights')} + row * {columns};",
         *dot(kernel, "value", "at[{0}]", "column", columns),
     ]
-    stream = [
-        f"for (column = 0; column < {columns}; column++) {{",
-        f"    int code = {p}_next(reader);",
-        "    if (code != 0) {",
-        f"        sum += {weight(kernel)} * {'(int32_t)' if first.whole else ''}at[column];",
-        "    }",
-        "}",
-    ]
+    stream = _streamed(kernel)
     if streams and directs:
         body += [f"if ({get('direct')}) {{"]
         body += [f"    {line}" for line in direct]
@@ -101,12 +94,45 @@ def _flat(kernel: Kernel) -> str:
     return "\n".join([*lines, "    }", "}", ""])
 
 
+def _streamed(kernel: Kernel) -> list[str]:
+    """The loop of a sum whose weights are read one after the other."""
+    p, columns, first = kernel.prefix, kernel.get("columns"), kernel.layers[0]
+    lines = [
+        f"for (column = 0; column < {columns}; column++) {{",
+        f"    int code = {p}_next(reader);",
+        "    if (code != 0) {",
+        f"        sum += {weight(kernel)} * {'(int32_t)' if first.whole else ''}at[column];",
+        "    }",
+        "}",
+    ]
+    if first.added_up:
+        element = "at[column]"
+        lines[2:5] = [
+            "    if (code > 0) {",
+            f"        sum += {element};",
+            "    } else if (code < 0) {",
+            f"        sum -= {element};",
+            "    }",
+        ]
+    return lines
+
+
 def _collect(kernel: Kernel) -> str:
     """The function that reads a row and keeps what is not zero."""
     get, p, name = kernel.get, kernel.prefix, kernel.name
     offset = kernel.layers[0].offset_kind
+    added_up = kernel.layers[0].added_up
+    tap = "tap" if added_up else "taps"
     where = ", uint8_t *tap_y, uint8_t *tap_x" if kernel.has("padded", 0) else ""
-    keep = _kept_places(kernel, " " * 20)
+    keep = _kept_places(kernel, " " * 20, tap)
+    # Taps of 1 from the beginning of the list on, those of -1 from its end.
+    put = f"offset[{tap}] = ({offset})at;\n{keep}"
+    if added_up:
+        put = f"unsigned tap = code > 0 ? taps++ : --*minus;\n                    {put}"
+        value_list, count = "unsigned *minus", f"    *minus = {get('taps')};\n"
+    else:
+        put = f"value[taps] = @VALUE@;\n                    {put}                    taps++;\n"
+        value_list, count = f"{value_kind(kernel)} *value", ""
     value = weight(kernel)
     counter = "uint32_t" if offset == "uint32_t" else "unsigned"
     if kernel.layers[0].whole:
@@ -120,22 +146,21 @@ def _collect(kernel: Kernel) -> str:
     after = ""
     if kernel.has("channels", 1):
         after = f"        at += {plane} - {below if inside else right};\n"
+    put = put.replace("@VALUE@", value)
+    returned = "taps of 1" if added_up else "taps"
     return f"""\
-/* Reads a row of weights and keeps what is not zero; returns how many taps that makes. */
+/* Reads a row of weights and keeps what is not zero; returns how many {returned} that makes. */
 static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
-    {value_kind(kernel)} *value, {offset} *offset{where})
+    {value_list}, {offset} *offset{where})
 {{
     unsigned taps = 0, channel, ky, kx;
     {counter} at = 0;
-    for (channel = 0; channel < {get("channels")}; channel++) {{
+{count}    for (channel = 0; channel < {get("channels")}; channel++) {{
         for (ky = 0; ky < {get("kernel_height")}; ky++) {{
             for (kx = 0; kx < {get("kernel_width")}; kx++) {{
                 int code = {p}_next(reader);
                 if (code != 0) {{
-                    value[taps] = {value};
-                    offset[taps] = ({offset})at;
-{keep}                    taps++;
-                }}
+                    {put}                }}
                 at += {get("dilation_x")};
             }}
 {inside}        }}
@@ -145,16 +170,16 @@ static unsigned {p}_{name}_taps(@struct {p}_reader *reader,
 """
 
 
-def _kept_places(kernel: Kernel, pad: str) -> str:
-    """Keeps where in the kernel a tap is, if a layer has pads."""
+def _kept_places(kernel: Kernel, pad: str, tap: str = "taps") -> str:
+    """Keeps where in the kernel a tap is, if a layer has pads; `tap`: C for its number."""
     get = kernel.get
     if not kernel.has("padded", 0):
         return ""
     test = f"if ({get('padded')}) " if kernel.has("padded", 1) else ""
     return (
         f"{pad}{test}{{\n"
-        f"{pad}    tap_y[taps] = (uint8_t)({times('ky', get('dilation_y'))});\n"
-        f"{pad}    tap_x[taps] = (uint8_t)({times('kx', get('dilation_x'))});\n"
+        f"{pad}    tap_y[{tap}] = (uint8_t)({times('ky', get('dilation_y'))});\n"
+        f"{pad}    tap_x[{tap}] = (uint8_t)({times('kx', get('dilation_x'))});\n"
         f"{pad}}}\n"
     )
 
@@ -184,7 +209,7 @@ def _layer(kernel: Kernel) -> str:
     first = kernel.layers[0]
     streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
     reader = f", struct {p}_reader *reader" if streams else ""
-    other = f"const {first.target} *other, " if first.layer.added is not None else ""
+    other = f"const {first.target} *other, " if first.layer.other is not None else ""
     windows = "py, px, " if kernel.has("padded", 0) else "window, "
     windows = windows if pools(kernel) else ""
     out = [
@@ -192,10 +217,14 @@ def _layer(kernel: Kernel) -> str:
         f"    {first.target} *out, {other}void *scratch{reader})",
         "{",
         *_memory(kernel, streams, directs),
-        f"    unsigned row, y, x, {windows}tap, taps = 0;",
+        f"    unsigned row, y, x, {windows}tap, {'minus = 0, ' if first.added_up else ''}taps = 0;",
     ]
     if directs:
         out += ["    unsigned channel, ky, kx;"]
+    if first.layer.signs:
+        size = f"{get('out_height')} * {get('out_width')} * {get('sign_bytes')}"
+        out += [f"    for (tap = 0; tap < {size}; tap++) {{", "        out[tap] = 0;", "    }"]
+    if directs:
         fill = _offsets(kernel)
         if streams:
             fill = f"    if ({get('direct')}) {{\n" + _indented(fill) + "    }\n"
@@ -217,7 +246,7 @@ def _memory(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     value = f"    {const}{value_kind(kernel)} *value{' = list' if streams else ''};"
     end = "scratch"
     lines: list[str] = []
-    if not first.whole:
+    if not first.whole and not first.added_up:
         if streams:
             lines += [f"    float *list = {end};"]
             end = f"(list + {most})"
@@ -261,7 +290,8 @@ def _row(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
     if start[0]:
         lines += [f"        {start[0]}"]
     where = ", tap_y, tap_x" if kernel.has("padded", 0) else ""
-    collect = f"taps = {p}_{name}_taps({_LAYER}reader, list, offset{where});"
+    values = "&minus" if first.added_up else "list"
+    collect = f"taps = {p}_{name}_taps({_LAYER}reader, {values}, offset{where});"
     place = f"value = {get('weights')} + row * {get('taps')};"
     if streams and directs:
         lines += [

@@ -172,20 +172,10 @@ class Following:
             self.value = step.outputs[0]
 
     def _limited(self, now: Building, step: Step) -> bool:
-        product = self.product
-        if step.operator == "Relu":
-            low, high = 0.0, np.inf
-        elif step.operator == "Clip":
-            limits = [*(now.constant(number) for number in step.inputs[1:]), None, None][:2]
-            given = zip(step.inputs[1:], limits, strict=False)
-            if any(number is not None and array is None for number, array in given):
-                return False
-            low = -np.inf if limits[0] is None else float(limits[0].item())
-            high = np.inf if limits[1] is None else float(limits[1].item())
-        else:
+        product, limits = self.product, limits_of(now, step)
+        if limits is None:
             return False
-        if low > high:
-            return False
+        low, high = limits
         self.product = replace(
             product,
             low=min(max(product.low, low), high),
@@ -205,10 +195,10 @@ class Following:
         product = self.product
         if np.isfinite(product.low) or np.isfinite(product.high):
             return False
-        found = affine(now, step, self)
+        found = affine(now, step, self.value, self.axis, product.weights.shape[0])
         if found is None:
             return False
-        factors, bias = found
+        factors, bias = found.factors, found.offsets
         if product.pool is not None and not (factors > 0).all():
             return False  # the largest would become the smallest
         old = np.ones(1) if product.factors is None else product.factors.astype(np.float64)
@@ -221,9 +211,24 @@ class Following:
         return True
 
 
-def fused_pool(now: Building, step: Step, product: Product) -> Product | None:
-    """The product with a MaxPool after it; None where it cannot be in one layer with it."""
-    if step.operator != "MaxPool" or product.pool is not None or len(step.outputs) != 1:
+def limits_of(now: Building, step: Step) -> tuple[float, float] | None:
+    """The constant limits of a Relu or Clip; None for another step."""
+    if step.operator == "Relu":
+        return 0.0, np.inf
+    if step.operator != "Clip":
+        return None
+    limits = [*(now.constant(number) for number in step.inputs[1:]), None, None][:2]
+    given = zip(step.inputs[1:], limits, strict=False)
+    if any(number is not None and array is None for number, array in given):
+        return None
+    low = -np.inf if limits[0] is None else float(limits[0].item())
+    high = np.inf if limits[1] is None else float(limits[1].item())
+    return None if low > high else (low, high)
+
+
+def pool_of(now: Building, step: Step) -> Pool | None:
+    """The windows of a MaxPool that can be in one layer with a product; None for another step."""
+    if step.operator != "MaxPool" or len(step.outputs) != 1:
         return None
     shape, out = now.shape(step.inputs[0] or 0), now.shape(step.outputs[0])
     kernel = tuple(step.attributes.get("kernel_shape", ()))
@@ -232,30 +237,63 @@ def fused_pool(now: Building, step: Step, product: Product) -> Product | None:
     window = geometry(step, shape, out, kernel)
     if window.padded or window.dilations != (1, 1):
         return None
-    return replace(
-        product,
-        pool=Pool(
-            height=window.kernel[0],
-            width=window.kernel[1],
-            step_y=window.steps[0],
-            step_x=window.steps[1],
-        ),
-        window=replace(product.window, channel_step=prod(out[2:])),
+    return Pool(
+        height=window.kernel[0],
+        width=window.kernel[1],
+        step_y=window.steps[0],
+        step_x=window.steps[1],
     )
 
 
-def affine(now: Building, step: Step, following: Following) -> tuple[np.ndarray, np.ndarray] | None:
-    """(factors, bias) of each row where a step is a scale and a shift of rows; else None."""
-    rows, value = following.product.weights.shape[0], following.value
+def fused_pool(now: Building, step: Step, product: Product) -> Product | None:
+    """The product with a MaxPool after it; None where it cannot be in one layer with it."""
+    pool = None if product.pool is not None else pool_of(now, step)
+    if pool is None:
+        return None
+    channel_step = prod(now.shape(step.outputs[0])[2:])
+    window = replace(product.window, channel_step=channel_step)
+    return replace(product, pool=pool, window=window)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A scale and a shift of rows, in float64: one number, or one for each row.
+
+    `sizes`: the magnitudes of what the offsets were computed of, added up: rounding is relative to
+        these.
+    """
+
+    factors: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+
+    @staticmethod
+    def of(factors: np.ndarray, offsets: np.ndarray) -> Affine:
+        """That of numbers that are constants themselves."""
+        offsets = offsets.astype(np.float64)
+        return Affine(factors.astype(np.float64), offsets, np.abs(offsets))
+
+    def repeated(self, times: int) -> Affine:
+        """Each row so many times, one after the other."""
+        one, two, three = (
+            array if array.size == 1 else np.repeat(array, times)
+            for array in (self.factors, self.offsets, self.sizes)
+        )
+        return Affine(one, two, three)
+
+
+def affine(now: Building, step: Step, value: int, axis: int, rows: int) -> Affine | None:
+    """What a step does with a value, where it is a scale and a shift along an axis; else None."""
     if step.operator == "BatchNormalization":
-        if step.inputs[0] != value or following.axis != 1:
+        if step.inputs[0] != value or axis != 1:
             return None
         arrays = [now.constant(number) for number in step.inputs[1:5]]
         if any(array is None for array in arrays):
             return None
         scale, shift, mean, variance = (np.asarray(array, np.float64) for array in arrays)
         factors = scale / np.sqrt(variance + np.float64(step.attributes.get("epsilon", 1e-5)))
-        return factors, shift - mean * factors
+        moved = mean * factors
+        return Affine(factors, shift - moved, np.abs(shift) + np.abs(moved))
     if step.operator not in ("Add", "Sub", "Mul", "Div") or len(step.inputs) != 2:
         return None
     place = 1 if step.inputs[0] == value else 0
@@ -263,18 +301,19 @@ def affine(now: Building, step: Step, following: Following) -> tuple[np.ndarray,
     shape = now.shape(value)
     if other is None or now.shape(step.outputs[0]) != shape or other.dtype != np.float32:
         return None
-    number = _per_row(other, len(shape), following.axis, rows)
+    number = _per_row(other, len(shape), axis, rows)
     if number is None:
         return None
     number = number.astype(np.float64)
     one, zero = np.ones(1), np.zeros(1)
     if step.operator == "Add":
-        return one, number
+        return Affine.of(one, number)
     if step.operator == "Mul":
-        return number, zero
+        return Affine.of(number, zero)
     if step.operator == "Sub":
-        return (one, -number) if place == 1 else (-one, number)
-    return (1 / number, zero) if place == 1 and (number != 0).all() else None
+        return Affine.of(one, -number) if place == 1 else Affine.of(-one, number)
+    divides = place == 1 and (number != 0).all()
+    return Affine.of(1 / number, zero) if divides else None
 
 
 def _per_row(array: np.ndarray, axes: int, axis: int, rows: int) -> np.ndarray | None:
@@ -296,9 +335,14 @@ def as_integers(product: Product) -> Product:
     if floats is None:
         return product
     weights, factors = few_levels(floats, per_row=product.factors is None)
-    return replace(
-        product, weights=weights, factors=product.factors if factors is None else factors
-    )
+    factors = product.factors if factors is None else factors
+    if weights.integers is not None and weights.scale and np.abs(weights.integers).max() == 1:
+        # added up, and scaled at the end
+        old = np.ones(1, np.float32) if factors is None else factors
+        scaled = (old * np.float32(weights.scale)).astype(np.float32)
+        weights = replace(weights, scale=1.0)
+        factors = None if (scaled == 1).all() else scaled
+    return replace(product, weights=weights, factors=factors)
 
 
 def few_levels(floats: np.ndarray, *, per_row: bool) -> tuple[Weights, np.ndarray | None]:

@@ -21,6 +21,7 @@ from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.integer_add import integer_add
 from shoestring.artifact.plain_c.layers import IntegerAdd, Operand, Product, Reduce, Term
 from shoestring.artifact.plain_c.products import PRODUCTS, Following, fused_pool, started
+from shoestring.artifact.plain_c.signs import sign_product, sign_rows
 from shoestring.artifact.plain_c.steps import dense_steps
 from shoestring.artifact.plain_c.traced import Step
 from shoestring.artifact.plain_c.windows import Rescale, Weights
@@ -83,14 +84,6 @@ def quantise(scale: float, zero: int, kind: str, argument: int) -> Term:
     return Term(text=text, arguments=(argument,), kind=kind, needs=("nearest",))
 
 
-def _signs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(-1 and 1, the scale of each row) of weights that are signs with a scale; else None."""
-    scales = np.abs(rows[:, :1])
-    if not rows.size or not (scales > 0).all() or (np.abs(rows) != scales).any():
-        return None
-    return np.where(rows < 0, -1, 1), scales.reshape(-1)
-
-
 def _weights(
     now: Building, step: Step, rows: int, floats: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -101,7 +94,7 @@ def _weights(
     value = step.inputs[1]
     maker = now.graph.makers.get(-1 if value is None else value)
     if maker is None or maker.operator != "DequantizeLinear":
-        return None if floats is None else _signs(floats)
+        return None if floats is None else sign_rows(floats)
     integers = now.constant(maker.inputs[0])
     scales = now.constant(maker.inputs[1])
     zero = now.constant(maker.inputs[2]) if len(maker.inputs) > 2 else np.zeros(1)
@@ -130,6 +123,9 @@ def _integer_bias(now: Building, step: Step, rows: int) -> np.ndarray | None:
 
 def product(now: Building, step: Step) -> None:
     """Add the layer of a Conv, Gemm or MatMul: in integers where all that it reads is integers."""
+    if step.inputs[0] in now.signs:
+        sign_product(now, step, now.signs[step.inputs[0]])
+        return
     grid = now.grids.get(-1 if step.inputs[0] is None else step.inputs[0])
     whole = None if grid is None else _integer_product(now, step, grid)
     if grid is None or whole is None:

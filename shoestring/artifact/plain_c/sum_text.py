@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shoestring.artifact.plain_c.emit_products import Kernel
+from shoestring.artifact.plain_c.family import Family
 
 
 def weight(kernel: Kernel) -> str:
@@ -49,6 +52,20 @@ def dot(kernel: Kernel, value: str, element: str, index: str, count: str) -> lis
         "}",
         f"for (; {index} < {count}; {index}++) {{",
         f"    sum += {product(index)};",
+        "}",
+    ]
+
+
+def taps_of(kernel: Kernel, at: str) -> list[str]:
+    """The loop of a sum over the taps of a row, which begins at `at` in the input."""
+    if not kernel.layers[0].added_up:
+        return dot(kernel, "value", at + "[offset[{0}]]", "tap", "taps")
+    return [
+        "for (tap = 0; tap < taps; tap++) {",
+        f"    sum += {at}[offset[tap]];",
+        "}",
+        f"for (tap = minus; tap < {kernel.get('taps')}; tap++) {{",
+        f"    sum -= {at}[offset[tap]];",
         "}",
     ]
 
@@ -113,7 +130,7 @@ def sum_text(kernel: Kernel, start: str, *, pooled: bool) -> list[str]:
         lines = [
             f"const {kernel.layers[0].source} *at = {at};",
             f"{number} sum = {start};",
-            *dot(kernel, "value", "at[offset[{0}]]", "tap", "taps"),
+            *taps_of(kernel, "at"),
         ]
     if kernel.has("factors", "0") and not whole:
         lines += scaled(kernel)
@@ -143,9 +160,27 @@ def _padded(
     inner = product.replace("at[offset[tap]]", "from[at + offset[tap]]")
     inside = [
         f"const {kernel.layers[0].source} *near = from + at;",
-        *dot(kernel, "value", "near[offset[{0}]]", "tap", "taps"),
+        *taps_of(kernel, "near"),
     ]
     ends = outside or [""]
+
+    def within(start: str, end: str, sum_: str) -> list[str]:
+        """The loop over taps that may be beyond the border."""
+        return [
+            f"    for (tap = {start}; tap < {end}; tap++) {{",
+            f"        if ((uint32_t)(top + tap_y[tap]) < {get('height')}",
+            f"            && (uint32_t)(left + tap_x[tap]) < {get('width')}) {{",
+            f"            {sum_};",
+            f"        }}{ends[0]}",
+            *ends[1:],
+            "    }",
+        ]
+
+    beyond = within("0", "taps", f"sum += {inner}")
+    if kernel.layers[0].added_up:
+        element = "from[at + offset[tap]]"
+        beyond = within("0", "taps", f"sum += {element}")
+        beyond += within("minus", get("taps"), f"sum -= {element}")
     return [
         f"const int32_t top = (int32_t)({y}){pads[0]}, left = (int32_t)({x}){pads[1]};",
         f"const int32_t at = top * {get('width')} + left;",
@@ -154,13 +189,7 @@ def _padded(
         f"    && left + {spans['x']} < {get('width')}) {{",
         *(f"    {line}" for line in inside),
         "} else {",
-        "    for (tap = 0; tap < taps; tap++) {",
-        f"        if ((uint32_t)(top + tap_y[tap]) < {get('height')}",
-        f"            && (uint32_t)(left + tap_x[tap]) < {get('width')}) {{",
-        f"            sum += {inner};",
-        f"        }}{ends[0]}",
-        *ends[1:],
-        "    }",
+        *beyond,
         "}",
     ]
 
@@ -189,7 +218,7 @@ def _whole_element(kernel: Kernel, to: str) -> list[str]:
     return [f"    {to} = ({first.target})({call}{back});"]
 
 
-def _limited(kernel: Kernel, number: str) -> list[str]:
+def limited(kernel: Family[Any], number: str) -> list[str]:
     """C that keeps a float within the limits of the layer."""
     get = kernel.get
     lines: list[str] = []
@@ -206,13 +235,15 @@ def finish(kernel: Kernel, number: str) -> list[str]:
     step = get("position_step")
     to = "*out++" if in_order(kernel) else "*to"
     row = times("row", get("per_row")) if kernel.has("per_row", 0) else "0"
+    if first.layer.signs:
+        return _sign(kernel, number)
     if first.whole and first.layer.rescale is None:
         after = f"{get('after')}[row]" if kernel.has("after", "0") else ""
         if after and any(fields["after"] == "0" for fields in kernel.fields):
             after = f"({get('after')} ? {after} : 0.0f)"
         added = f" + {after}" if after else ""
         value = f"(float){number} * {get('factors')}[{row}]{added}"
-        limits = _limited(kernel, "element")
+        limits = limited(kernel, "element")
         if limits:
             lines = ["{", f"    float element = {value};"]
             lines += [f"    {line}" for line in limits]
@@ -229,9 +260,20 @@ def finish(kernel: Kernel, number: str) -> list[str]:
             "}",
         ]
     else:
-        lines = _limited(kernel, number)
+        lines = [] if first.layer.other is None else [f"{number} += *other++;"]
+        lines += limited(kernel, number)
         lines += [f"{to} = {number};"]
     return lines if in_order(kernel) else [*lines, f"to += {step};"]
+
+
+def _sign(kernel: Kernel, number: str) -> list[str]:
+    """From the largest sum to the bit of its sign."""
+    place = f"(y * {kernel.get('out_width')} + x) * {kernel.get('sign_bytes')}"
+    return [
+        f"if ({number} < 0) {{",
+        f"    out[{place} + row / 8] |= (uint8_t)(1u << row % 8);",
+        "}",
+    ]
 
 
 def pools(kernel: Kernel) -> bool:

@@ -22,12 +22,14 @@ NETWORKS = {
     "digits_flash_6kb": "digits",
     "lenet5_rate_5e-05": "mnist",
     "lenet300_rate_1.5e-05": "mnist",
+    "normfirst_xnor": "mnist",
 }
 LIMITS = {
     # flash, RAM of coded weights on a Cortex-M3, in bytes
     "digits_flash_6kb": (6000, 4500),
     "lenet5_rate_5e-05": (8000, 12_500),
     "lenet300_rate_1.5e-05": (7000, 5000),
+    "normfirst_xnor": (72_000, 4000),
 }
 
 

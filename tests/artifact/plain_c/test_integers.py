@@ -132,46 +132,6 @@ def test_random_networks_of_integers_are_the_runtimes_bit_for_bit(tmp_path):
             np.testing.assert_array_equal(got[0], loaded(*case)[0], err_msg=f"network {number}")
 
 
-def signs(drawn: Random, made: Made) -> str:
-    """Layers of signs as our files have them, with what comes before and after."""
-    made.inputs["x"], made.types["x"] = (1, 3, 6, 7), "float32"
-    value, channels = "x", 3
-    if drawn.random() < 0.5:
-        value = made.node("Mul", value, np.float32(2))
-    for _ in range(2):
-        negative = made.node("Less", value, np.float32(0))
-        value = made.node("Where", negative, np.float32(-1), np.float32(1))
-        value = made.node("Pad", value, np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(1))
-        rows = int(drawn.integers(2, 6))
-        weights = np.where(drawn.random((rows, channels, 3, 3)) < 0.5, -1, 1) * (
-            1 if drawn.random() < 0.5 else drawn.random((rows, 1, 1, 1)) + 0.5
-        )
-        value = made.node("Conv", value, weights.astype(np.float32))
-        value = made.node("Mul", value, drawn.random((rows, 1, 1)) + 0.1)
-        value = made.node("Add", value, drawn.normal(size=(rows, 1, 1)))
-        channels = rows
-    if drawn.random() < 0.5:
-        value = made.node("MaxPool", value, kernel_shape=(2, 2), strides=(2, 2))
-    return made.node("Clip", value, np.float32(-1), np.float32(4))
-
-
-@needs_gcc
-def test_layers_of_signs_are_integers(tmp_path):
-    contents, made = [], []
-    for seed in range(tiers.repetitions(4, 50)):
-        graph = Made()
-        contents.append(graph.content(signs(np.random.default_rng(seed), graph)))
-        made.append(export_c(contents[-1], name=f"n{seed}", weights=STORAGES[seed % 3]))
-        products = [one for one in made[-1].network.layers if isinstance(one, Product)]
-        assert [one.zero for one in products] == [0, 0]
-    program = build(made, tmp_path)
-    for number, (one, content) in enumerate(zip(made, contents, strict=True)):
-        drawn, loaded = np.random.default_rng(number), Loaded(content, threads=1)
-        cases = [[drawn.normal(size=(1, 3, 6, 7)).astype(np.float32)] for _ in range(5)]
-        for case, got in zip(cases, outputs(one, program, cases, number), strict=True):
-            np.testing.assert_allclose(got[0], loaded(*case)[0], rtol=0, atol=1e-4)
-
-
 @needs_gcc
 def test_inputs_as_integers_give_the_same(tmp_path):
     content = network(1).content("y")
