@@ -331,13 +331,6 @@ def as_integers(product: Product) -> Product:
     found = grid_of(floats.view(np.uint32))
     if found is not None and np.abs(found[0]).max() <= LARGEST_INTEGER:
         integers, scales = found[0].astype(np.int32), found[1]
-        if scales.size == 1 and np.abs(integers).max() == 1:  # added up, and scaled at the end
-            old = np.ones(1, np.float32) if product.factors is None else product.factors
-            factors = (old * scales.reshape(-1)).astype(np.float32)
-            weights = Weights(integers=integers, scale=1.0)
-            return replace(
-                product, weights=weights, factors=None if (factors == 1).all() else factors
-            )
         if scales.size == 1:
             weights = Weights(integers=integers, scale=float(scales.reshape(-1)[0]))
             return replace(product, weights=weights)
