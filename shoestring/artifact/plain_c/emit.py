@@ -19,7 +19,7 @@ from shoestring.artifact.plain_c import (
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
-from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, prepared
+from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, adds, prepared
 from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
 from shoestring.artifact.plain_c.layers import (
     IntegerAdd,
@@ -100,7 +100,7 @@ class _Writer:
         network = self.network
         self.functions = Functions(self.prefix, network.buffers)
         self.products = {
-            at: prepared(layer, at, network.buffers, self.storage)
+            at: prepared(layer, at, network.buffers, self.storage, adds=adds(network))
             for at, layer in enumerate(network.layers)
             if isinstance(layer, Product)
         }

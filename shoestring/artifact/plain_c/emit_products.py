@@ -8,14 +8,14 @@ their place in the kernel too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.family import Family
-from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Product
+from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Network, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 from shoestring.artifact.plain_c.windows import Weights
 
@@ -33,6 +33,7 @@ class Prepared:
     `direct`: whether its weights are constants that are used where they lie.
     `taps`: the most taps of a row.
     `offset_kind`: the C type of how far a tap reaches.
+    `added_up`: whether floats are added and subtracted, since its weights are -1, 0 and 1.
     """
 
     layer: Product
@@ -42,19 +43,12 @@ class Prepared:
     direct: bool
     taps: int
     offset_kind: str
+    added_up: bool
 
     @property
     def whole(self) -> bool:
         """Whether it computes with integers."""
         return self.layer.zero is not None
-
-    @property
-    def added_up(self) -> bool:
-        """Whether its weights are -1, 0 and 1, so that floats are added and subtracted."""
-        weights = self.layer.weights
-        if self.whole or self.direct or weights.integers is None or weights.levels is not None:
-            return False
-        return weights.scale == 1 and int(np.abs(weights.integers).max(initial=0)) <= 1
 
     @property
     def flat(self) -> bool:
@@ -95,10 +89,34 @@ class Prepared:
         return Codes(name=self.layer.name, integers=integers)
 
 
+def adds(network: Network) -> bool:
+    """Whether weights are added up: where all floats are multiplied with -1, 0 and 1.
+
+    Where only some are, the second function would take more flash than it is worth.
+    """
+    products = [one for one in network.layers if isinstance(one, Product) and one.zero is None]
+    return all(one.weights.units for one in products if one.weights.integers is not None)
+
+
+def _scaled_once(layer: Product) -> Product:
+    """The layer with the scale of its weights among its factors."""
+    scale = 1.0 if layer.weights.scale is None else layer.weights.scale
+    factors = np.ones(1, np.float32) if layer.factors is None else layer.factors
+    factors = (factors * np.float32(scale)).astype(np.float32)
+    weights = replace(layer.weights, scale=1.0)
+    return replace(layer, weights=weights, factors=None if (factors == 1).all() else factors)
+
+
 def prepared(
-    layer: Product, index: int, buffers: Sequence[Buffer], storage: WeightStorage
+    layer: Product, index: int, buffers: Sequence[Buffer], storage: WeightStorage, *, adds: bool
 ) -> Prepared:
-    """How a layer keeps its weights, and which taps it needs."""
+    """How a layer keeps its weights, and which taps it needs.
+
+    `adds`: whether weights of -1, 0 and 1 are added up.
+    """
+    added_up = adds and layer.zero is None and layer.weights.units
+    if added_up:
+        layer = _scaled_once(layer)
     weights, window = layer.weights, layer.window
     used = weights.used
     direct = weights.integers is None
@@ -116,6 +134,7 @@ def prepared(
         direct=direct,
         taps=taps,
         offset_kind="uint32_t" if reach > 65536 else "uint16_t",
+        added_up=added_up,
     )
 
 

@@ -93,6 +93,13 @@ class Weights:
         return array.shape[0], array.shape[1]
 
     @property
+    def units(self) -> bool:
+        """Whether they are -1, 0 and 1, times a scale."""
+        if self.integers is None or self.levels is not None:
+            return False
+        return bool(np.abs(self.integers).max(initial=0) <= 1)
+
+    @property
     def used(self) -> np.ndarray:
         """Whether each is not zero."""
         array = self.floats if self.integers is None else self.integers

@@ -53,7 +53,7 @@ def test_a_residual_sum_is_written_over_what_it_adds():
     network = lowered(made.content(chain(made, value, 1)), {})
     memory = planned(network, {}, reuse_inputs=False)
     check(memory)
-    assert memory.arena_bytes == 3 * 1024
+    assert memory.arena_bytes == 2 * 1024  # the convolution before it is not stored
 
 
 @pytest.mark.parametrize("seed", range(tiers.repetitions(10, 200)))
