@@ -335,14 +335,9 @@ def as_integers(product: Product) -> Product:
     if floats is None:
         return product
     weights, factors = few_levels(floats, per_row=product.factors is None)
-    factors = product.factors if factors is None else factors
-    if weights.integers is not None and weights.scale and np.abs(weights.integers).max() == 1:
-        # added up, and scaled at the end
-        old = np.ones(1, np.float32) if factors is None else factors
-        scaled = (old * np.float32(weights.scale)).astype(np.float32)
-        weights = replace(weights, scale=1.0)
-        factors = None if (scaled == 1).all() else scaled
-    return replace(product, weights=weights, factors=factors)
+    return replace(
+        product, weights=weights, factors=product.factors if factors is None else factors
+    )
 
 
 def few_levels(floats: np.ndarray, *, per_row: bool) -> tuple[Weights, np.ndarray | None]:

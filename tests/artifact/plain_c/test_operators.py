@@ -135,16 +135,16 @@ def lookup(drawn: Random, made: Made) -> str:
     """Elements at places that are computed: the largest of other elements."""
     shape = tuple(int(n) for n in drawn.integers(2, 5, 3))
     made.inputs["x"], made.types["x"] = shape, "float32"
-    axis = int(drawn.integers(0, 3))
+    kind = int(drawn.integers(0, 3))
+    axis = int(drawn.integers(1 if kind == 0 else 0, 3))
     narrow = made.node("Slice", "x", [0], [shape[axis]], [2]) if shape[2] > shape[axis] else "x"
     index = made.node("ArgMax", narrow, axis=2, keepdims=1)
     if shape[2] > shape[axis] or drawn.random() < 0.5:
         index = made.node("Sub", index, np.array(1))  # -1 is the last element
-    kind = int(drawn.integers(0, 3))
     if kind == 0:
         if drawn.random() < 0.5:
             index = made.node("Expand", index, np.array([shape[0], shape[1], shape[2]]))
-        return made.node("GatherElements", "x", index, axis=1 if axis == 0 else axis)
+        return made.node("GatherElements", "x", index, axis=axis)
     if kind == 1:
         return made.node("Gather", drawn.normal(size=(3, 8, 2)), index, axis=1)
     return made.node("Gather", made.node("Relu", "x"), index, axis=axis)
