@@ -1,10 +1,11 @@
 """Networks as C on a microcontroller: flash, RAM, instructions and score, by us and by others.
 
 `python benchmarks/microcontroller.py`. It needs the compilers and emulators that
-docs/microcontroller.md names. Every peer has an environment of its own, whose Python a variable
-names; the pip line is in its script. One that is not named, or fails, has a row that says so.
+docs/microcontroller.md names. A variable names what a peer needs: the Python of its environment,
+the program, or the folder of its sources. Its script in benchmarks/peers says how to get that. A
+peer that is not named, or fails, has a row that says so.
 
-    EMX_PYTHON=… EMLEARN_PYTHON=… TFLITE_MICRO_PYTHON=… OMP_NUM_THREADS=1 \
+    EMX_PYTHON=… EMLEARN_PYTHON=… ONNX2C=… TFLITE_MICRO_SOURCES=… OMP_NUM_THREADS=1 \
         python benchmarks/microcontroller.py
 
 All get the same network: the file in results/files, with its weights as floats in ONNX for the
@@ -20,28 +21,24 @@ quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from microcontroller_peers import PEERS, Made, PeerError, made_by
 from microcontroller_table import AS_BYTES, BYTES_IN, CORES, NETWORKS, OURS, SMALL, TAGGER, TAGGERS
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, ShoeError, load, read_model
-from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
 from shoestring.artifact.plain_c.export import export_c
-from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
+from shoestring.artifact.plain_c.firmware import ToolError, measure, program_for
 from shoestring.artifact.plain_c.layers import Rows as Table
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
 from shoestring.kit import Supervised, Training, from_shoe, restore, write
@@ -65,14 +62,13 @@ FEW = 3
 LENGTH = 20
 """The words of a sentence."""
 ALL = {**NETWORKS, **SMALL}
+COMPARED = 200
+"""How many outputs at most are compared with those of ONNX Runtime, on this computer."""
+SCORED = {"resnet20": 50, "resnet20_int8": 50, "resnet20_rate_int8": 50}
+"""Examples that peers are scored on, where that takes them long; else as many as ours."""
 WEIGHTS: dict[str, WeightStorage] = {
     **dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True)),
     **dict(zip(AS_BYTES, (Decoded(), Coded()), strict=True)),
-}
-PEERS = {
-    "emx-onnx-cgen": ("emx_onnx_cgen.py", "EMX_PYTHON"),
-    "emlearn": ("emlearn_mlp.py", "EMLEARN_PYTHON"),
-    "TFLite Micro": ("tflite_micro_arena.py", "TFLITE_MICRO_PYTHON"),
 }
 DATA: dict[str, Callable[[], Supervised]] = {
     "lenet5": mnist,
@@ -91,12 +87,18 @@ DATA: dict[str, Callable[[], Supervised]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A network with the examples that it is scored on."""
+    """A network with the examples that it is scored on.
+
+    `outputs`: those of ONNX Runtime for the first examples.
+    `limits`: the least and the largest output on validation data.
+    """
 
     name: str
     content: Content
     inputs: np.ndarray
     labels: np.ndarray
+    outputs: np.ndarray
+    limits: tuple[float, float]
     folder: Path
 
 
@@ -232,8 +234,16 @@ def case_of(name: str, folder: Path, examples: int) -> Case:
     assert isinstance(content, Content)
     step = max(len(task.test[1]) // examples, 1)
     inputs, labels = (np.asarray(part)[::step][:examples] for part in task.test)
+    inputs, run = inputs.astype("f4"), load(path)
+    calibration = np.asarray(run(np.asarray(task.validation[0][:COMPARED], "f4")))
     return Case(
-        name=name, content=content, inputs=inputs.astype("f4"), labels=labels, folder=folder
+        name=name,
+        content=content,
+        inputs=inputs,
+        labels=labels,
+        outputs=np.asarray(run(inputs[:COMPARED])),
+        limits=(float(calibration.min()), float(calibration.max())),
+        folder=folder,
     )
 
 
@@ -253,55 +263,71 @@ def accuracy(case: Case, outputs: np.ndarray) -> float:
     """The share of right classes in percent; an output with one column is the class itself."""
     flat = outputs.reshape(len(outputs), -1)
     classes = flat[:, 0] if flat.shape[1] == 1 else flat.argmax(1)
-    return 100 * float((classes == case.labels).mean())
+    return 100 * float((classes == case.labels[: len(classes)]).mean())
 
 
 def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     """What one tool makes of a network, on every core."""
-    inputs = case.inputs
-    if tool in (*WEIGHTS, BYTES_IN):
-        try:
-            with signs_as_bytes() if tool in AS_BYTES else nullcontext():
-                written = export_c(
-                    case.content,
-                    name="model",
-                    weights=WEIGHTS.get(tool, Coded()),
-                    integer_inputs=tool == BYTES_IN,
-                )
-        except ShoeError as error:
-            rows.add(subject, f"failed: {error}", 1, "")
-            return
-        if tool == BYTES_IN:
-            inputs = on_grid(written.text, inputs)
-        path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
-        path.write_text(written.text)
-        program = program_for(written, path)
-    else:
-        found = peer(case, tool)
-        if isinstance(found, str):
-            rows.add(subject, f"failed: {found}", 1, "")
-            return
-        if isinstance(found, dict):
-            for metric, (value, unit) in found.items():
-                rows.add(subject, metric, value, unit)
-            return
-        program = found
-    truth = measure(program, "host", inputs).outputs
+    cores = CORES[:1] if rows.quick or "resnet" in case.name else CORES
+    try:
+        if tool in PEERS:
+            made = made_by(tool, case.content, case.inputs, case.limits, case.folder, cores)
+        else:
+            made = ours(case, tool)
+    except (PeerError, ShoeError) as error:
+        rows.add(subject, f"failed: {error}", 1, "")
+        return
+    if made.versions:
+        rows.add(subject, f"versions: {made.versions}", 1, "")
+    for fact, value in made.facts.items():
+        rows.add(subject, fact, value, "bytes")
+    scored = SCORED.get(case.name, len(case.labels)) if tool in PEERS else len(case.labels)
+    truth = measure(made.programs["host"], "host", made.inputs[:scored]).outputs
     assert truth is not None
     rows.add(subject, "score", accuracy(case, truth), "%")
-    for core in CORES[:1] if rows.quick or "resnet" in case.name else CORES:
+    if scored < len(case.labels):
+        rows.add(subject, "examples scored", scored, "")
+    if truth.shape[1:] == case.outputs.shape[1:]:
+        wanted = case.outputs[:scored]
+        apart = np.abs(truth[: len(wanted)] - wanted).max() / np.abs(wanted).max()
+        rows.add(subject, "largest difference to ONNX Runtime", 100 * float(apart), "% of largest")
+    for core in [one for one in cores if one in made.programs]:
         try:
-            one = measure(program, TARGETS[core], inputs[:RUN])
+            core_rows(rows, subject, made, core, truth)
         except ToolError as error:
             rows.add(subject, f"{core}: failed: {str(error).splitlines()[-1][:200]}", 1, "")
-            continue
-        assert one.outputs is not None and one.ram is not None and one.instructions is not None
-        apart = float(np.abs(one.outputs - truth[:RUN]).max())
-        rows.add(subject, f"{core}: flash", one.flash, "bytes")
-        rows.add(subject, f"{core}: RAM", one.ram, "bytes")
-        rows.add(subject, f"{core}: stack", one.ram_stack or 0, "bytes")
-        rows.add(subject, f"{core}: instructions", one.instructions, "emulated instructions a run")
-        rows.add(subject, f"{core}: largest difference to this computer", apart, "")
+
+
+def core_rows(rows: Rows, subject: str, made: Made, core: str, truth: np.ndarray) -> None:
+    """What a program takes on a core, whose outputs are compared with those of this computer."""
+    one = measure(made.programs[core], TARGETS[core], made.inputs[:RUN])
+    assert one.outputs is not None and one.ram is not None and one.instructions is not None
+    setup = made.setup.get(core, 0.0)
+    rows.add(subject, f"{core}: flash", one.flash, "bytes")
+    rows.add(subject, f"{core}: RAM", one.ram - made.spared, "bytes")
+    rows.add(subject, f"{core}: stack", one.ram_stack or 0, "bytes")
+    unit = "emulated instructions a run"
+    rows.add(subject, f"{core}: instructions", one.instructions - setup / RUN, unit)
+    if setup:
+        rows.add(subject, f"{core}: setup", setup, "emulated instructions, once")
+    apart = float(np.abs(one.outputs - truth[:RUN]).max())
+    rows.add(subject, f"{core}: largest difference to this computer", apart, "")
+
+
+def ours(case: Case, tool: str) -> Made:
+    """The C file of one of our storages. Raises ShoeError where there is none."""
+    with signs_as_bytes() if tool in AS_BYTES else nullcontext():
+        written = export_c(
+            case.content,
+            name="model",
+            weights=WEIGHTS.get(tool, Coded()),
+            integer_inputs=tool == BYTES_IN,
+        )
+    path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
+    path.write_text(written.text)
+    inputs = on_grid(written.text, case.inputs) if tool == BYTES_IN else case.inputs
+    program = program_for(written, path)
+    return Made(programs=dict.fromkeys(("host", *CORES), program), inputs=inputs)
 
 
 @contextmanager
@@ -324,92 +350,6 @@ def on_grid(text: str, inputs: np.ndarray) -> np.ndarray:
     kind = np.int8 if "int8_t *" in text and "uint8_t *" not in text else np.uint8
     limits = np.iinfo(kind)
     return np.clip(np.rint(inputs / np.float32(scale)) + zero, limits.min, limits.max).astype(kind)
-
-
-def peer(case: Case, tool: str) -> Program | dict[str, tuple[float, str]] | str:
-    """A peer's program, or what could be measured of it, or why there is neither."""
-    script, variable = PEERS[tool]
-    python = os.environ.get(variable)
-    if python is None:
-        return f"{variable} is not set"
-    given, out = case.folder / "given", case.folder / tool.replace(" ", "_")
-    given.mkdir(exist_ok=True)
-    out.mkdir(exist_ok=True)
-    (given / "model.onnx").write_bytes(onnx_bytes(case.content.graph, case.content.tensors))
-    np.save(given / "inputs.npy", case.inputs)
-    chain = layers_of(case)
-    if tool != "emx-onnx-cgen" and not chain:
-        return "it is no chain of layers in floats, and this peer was given no other"
-    arrays = {f"{i}": one.array() for i, one in enumerate(case.content.tensors)}
-    np.savez(given / "layers.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    (given / "layers.json").write_text(json.dumps(chain))
-    if tool == "emlearn":
-        if any(layer["kind"] != "dense" for layer in chain):
-            return "it has layers of other kinds than dense ones, which emlearn does not write"
-        dense = {
-            f"{kind}{i}": arrays[layer[name]].T
-            for i, layer in enumerate(chain)
-            for kind, name in (("w", "weight"), ("b", "bias"))
-        }
-        np.savez(given / "dense.npz", **dense)  # pyright: ignore[reportArgumentType]
-    done = subprocess.run(
-        [python, str(Path(__file__).parent / "peers" / script), str(given), str(out)],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["it gave no reason"])[-1][:200]
-    found = json.loads((out / "result.json").read_text())
-    if "error" in found:
-        return found["error"][:200]
-    if "bytes" in found:
-        score = accuracy(case, np.load(out / "outputs.npy"))
-        return {**{name: (value, "bytes") for name, value in found["bytes"].items()}} | {
-            "score": (score, "%")
-        }
-    classes = 1 if tool == "emlearn" else int(case.labels.max()) + 1
-    include = (out, Path(found["include"])) if "include" in found else (out,)
-    return Program(
-        sources=(out / "model.c",),
-        entry="peer",
-        inputs=(case.inputs[0].nbytes,),
-        outputs=(4 * classes,),
-        include=include,
-        flags=("-w",),
-    )
-
-
-def layers_of(case: Case) -> list[dict[str, Any]]:
-    """The layers of a network that is a chain of them in floats; [] for another.
-
-    Of each its kind (conv, pool, dense), the numbers of its weight and bias, and whether an
-    activation follows.
-    """
-    chain: list[dict[str, Any]] = []
-    first = len(case.content.graph.inputs)
-    for node in case.content.graph.nodes:
-        options = {name: value for name, _, value in node.attributes}
-        one: dict[str, Any] = {"relu": False}
-        match node.operator:
-            case "Conv" | "Gemm":
-                weight, bias = (str((number or 0) - first) for number in node.inputs[1:])
-                one |= {"weight": weight, "bias": bias, "same": "pads" in options}
-                one["kind"] = "conv" if node.operator == "Conv" else "dense"
-                if options.get("strides", (1, 1)) != (1, 1) or options.get("group", 1) != 1:
-                    return []
-            case "MaxPool":
-                one["kind"] = "pool"
-                if options["kernel_shape"] != (2, 2) or options["strides"] != (2, 2):
-                    return []
-            case "Relu":
-                chain[-1]["relu"] = True
-                continue
-            case "Reshape" | "Flatten":
-                continue
-            case _:
-                return []
-        chain.append(one)
-    return chain
 
 
 if __name__ == "__main__":

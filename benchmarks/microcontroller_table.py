@@ -147,12 +147,8 @@ def weights() -> str:
 
 def _cells(one: dict[str, float]) -> str:
     """Flash, RAM, instructions and score on a Cortex-M3; "" where there are none."""
-    if "model" in one:  # of TFLite Micro
-        return (
-            f"over {one['model']:,.0f}: the model | {one['arena, pointers of 8 bytes']:,.0f}: the "
-            f"arena, with pointers of 8 bytes | | {one['score']:.2f}"
-        )
     if "cortex-m3: flash" not in one:
         return ""
     parts = [f"{one[f'cortex-m3: {what}']:,.0f}" for what in ("flash", "RAM", "instructions")]
-    return " | ".join([*parts, f"{one['score']:.2f}"])
+    scored = f" of {one['examples scored']:.0f} examples" if "examples scored" in one else ""
+    return " | ".join([*parts, f"{one['score']:.2f}{scored}"])

@@ -17,8 +17,19 @@ def test_every_network_has_ours_and_a_peer_with_their_own_numbers():
             one = metrics(found, f"{name} / {tool}")
             row = next(line for line in lines if line.startswith(f"| {title} | {tool} |"))
             assert f"| {one['cortex-m3: flash']:,.0f} | {one['cortex-m3: RAM']:,.0f} |" in row
-    model = metrics(found, "lenet5 / TFLite Micro")["model"]
-    assert any(f"over {model:,.0f}: the model" in line for line in lines)
+
+
+def test_peers_that_were_built_have_rows_with_their_commits():
+    found = results("microcontroller")
+    lines = microcontroller_table.microcontroller().splitlines()
+    for name, tool in (("lenet5", "TFLite Micro"), ("lenet5_int8", "TFLite Micro, CMSIS-NN")):
+        title = microcontroller_table.NETWORKS[name][0]
+        for peer in (tool, "onnx2c"):
+            one = metrics(found, f"{name} / {peer}")
+            assert any(metric.startswith("versions: ") for metric in one)
+            assert one["largest difference to ONNX Runtime"] < 10  # percent of the largest output
+            row = next(line for line in lines if line.startswith(f"| {title} | {peer} |"))
+            assert f"| {one['cortex-m3: instructions']:,.0f} |" in row
 
 
 def test_no_number_comes_from_a_core_whose_outputs_differ():

@@ -44,6 +44,8 @@ class Program:
     `inputs`, `outputs`: the bytes of each array, in the order of the arguments, inputs first.
     `include`: folders of headers.
     `flags`: more flags for the compiler.
+    `objects`: object files and archives that were made for the target beforehand, and are linked as
+        they are. No call graph of them is known: their stack is what a run overwrote.
     """
 
     sources: tuple[Path, ...]
@@ -52,6 +54,7 @@ class Program:
     outputs: tuple[int, ...]
     include: tuple[Path, ...] = ()
     flags: tuple[str, ...] = ()
+    objects: tuple[Path, ...] = ()
 
     @property
     def input_bytes(self) -> int:
@@ -193,6 +196,7 @@ def build(program: Program | None, core: Target, main: str, image: Path) -> int:
     folder.mkdir()
     defines: list[str] = []
     own: list[Path] = []
+    made = () if program is None else program.objects
     if program is not None:
         defines = program.defines()
         flags = [*program.flags, *(f"-I{one}" for one in program.include)]
@@ -218,13 +222,13 @@ def build(program: Program | None, core: Target, main: str, image: Path) -> int:
             "-Wl,--gc-sections",
             *(["-Wl,--defsym=large=1"] if main == "main_plain.c" else []),
             f"-T{script}" if core.link else str(script),
-            *map(str, own + others),
+            *map(str, [*own, *others, *made]),  # archives come after what calls them
             "-lm",
             "-o",
             str(image),
         ],
     )
-    if program is None or not core.call_graphs:
+    if not own or program is None or not core.call_graphs:
         return 0
     graphs = [one.with_suffix(".ci").read_text(encoding="utf-8") for one in own]
     return deepest(graphs, program.entry)
@@ -376,6 +380,7 @@ def _on_host(program: Program, core: Target, inputs: np.ndarray | None) -> Measu
                 *program.defines(),
                 str(BOARD / "main_host.c"),
                 *objects,
+                *map(str, program.objects),
                 "-lm",
                 "-o",
                 str(folder / "a"),

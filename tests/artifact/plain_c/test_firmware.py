@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,3 +232,15 @@ def test_a_program_of_several_arrays_is_run_on_all_of_them(tmp_path: Path) -> No
         raw = measure(several, needed(name), example).raw
         assert raw is not None and raw[0, :1].view(np.int8)[0] == -7
         assert raw[0, 8:].view(np.float32)[0] == 2.5
+
+
+def test_objects_that_were_compiled_beforehand_are_linked(tmp_path: Path) -> None:
+    target = needed("cortex-m3")
+    source, made = tmp_path / "tiny.c", tmp_path / "tiny.o"
+    source.write_text(AFFINE)
+    compiler = [target.compiler, *target.flags, *target.library, *firmware.FLAGS]
+    subprocess.run([*compiler, "-c", str(source), "-o", str(made)], check=True)
+    compiled = measure(source, target, EXAMPLES)
+    linked = measure(replace(program_of(source), sources=(), objects=(made,)), target, EXAMPLES)
+    assert linked.flash == compiled.flash and linked.instructions == compiled.instructions
+    np.testing.assert_array_equal(linked.outputs, compiled.outputs)
