@@ -70,6 +70,11 @@ def array(kind: str, name: str, numbers: np.ndarray) -> str:
     return f"static const {kind} {name}[] = {{\n    {body}\n}};\n"
 
 
+def filled(template: str, **words: str) -> str:
+    """A template with its words in place of `@WORD@`."""
+    return re.sub(r"@([A-Z]+)@", lambda found: words[found[1]], template)
+
+
 def integer_kind(low: int, high: int) -> str:
     """The smallest C type that holds these integers."""
     for kind, least, most in (

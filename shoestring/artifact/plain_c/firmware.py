@@ -42,6 +42,7 @@ class Program:
     `inputs`, `outputs`: the bytes of each array, in the order of the arguments, inputs first.
     `include`: folders of headers.
     `flags`: more flags for the compiler.
+    `input_is_fed`: whether a device has the input in pieces only: it is not counted as RAM.
     """
 
     sources: tuple[Path, ...]
@@ -50,6 +51,7 @@ class Program:
     outputs: tuple[int, ...]
     include: tuple[Path, ...] = ()
     flags: tuple[str, ...] = ()
+    input_is_fed: bool = False
 
     @property
     def input_bytes(self) -> int:
@@ -169,7 +171,10 @@ def measure(
         called = build(program, core, "main_plain.c", image)
         flash, ram = _sizes(core, image)
         empty_flash, empty_ram = _empty(core)
-        weighed = Measured(flash=flash - empty_flash, image=flash, ram_static=ram - empty_ram)
+        fed = program.input_bytes if program.input_is_fed else 0
+        weighed = Measured(
+            flash=flash - empty_flash, image=flash, ram_static=ram - empty_ram - fed
+        )
         if inputs is None:
             return weighed
         build(program, core, "main_measured.c", folder / "measured.elf")

@@ -5,12 +5,10 @@ It is an Arduino library too: `src` has the C, `examples` a sketch.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from shoestring.artifact.plain_c.board.targets import BOARD
-from shoestring.artifact.plain_c.c_text import array, comment
+from shoestring.artifact.plain_c.c_text import array, comment, filled
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import CFile
 from shoestring.artifact.plain_c.recording import Recorded
@@ -32,9 +30,9 @@ def project(made: CFile, cases: Recorded) -> dict[str, str]:
         f"src/{name}.h": made.header,
         "test_main.c": _main(made, len(cases.inputs)),
         "test_cases.h": _cases(made, cases),
-        "Makefile": _filled(_MAKEFILE, NAME=name),
+        "Makefile": filled(_MAKEFILE, NAME=name),
         "README.md": _readme(made, cases),
-        "library.properties": _filled(_PROPERTIES, NAME=name),
+        "library.properties": filled(_PROPERTIES, NAME=name),
         f"examples/{name}_once/{name}_once.ino": _sketch(made),
     }
     for one in _BOARD:
@@ -81,7 +79,7 @@ def _main(made: CFile, count: int) -> str:
             f"        right &= !{compare}_{place}(a{own}, output_{place} + at * {one.count});"
         )
     functions = [
-        _filled(
+        filled(
             _DIFFERS if one.kind == "float" else _UNEQUAL,
             PLACE=str(place),
             COUNT=str(one.count),
@@ -90,7 +88,7 @@ def _main(made: CFile, count: int) -> str:
         for place, one in enumerate(out.outputs)
     ]
     first = len(out.inputs)
-    return _filled(
+    return filled(
         _MAIN,
         NAME=made.name,
         CASES=str(count),
@@ -110,7 +108,7 @@ def _sketch(made: CFile) -> str:
     arrays = "\n".join(f"static {one.kind} {one.name}_values[{one.macro}];" for one in ports)
     arguments = ", ".join(f"{one.name}_values" for one in ports)
     first = out.outputs[0]
-    return _filled(
+    return filled(
         _SKETCH,
         NAME=made.name,
         ARRAYS=arrays,
@@ -123,18 +121,13 @@ def _sketch(made: CFile) -> str:
 def _readme(made: CFile, cases: Recorded) -> str:
     memory = made.emitted.memory
     said = " ".join([*made.said(), cases.about])
-    return _filled(
+    return filled(
         _README,
         NAME=made.name,
         DECLARED=made.emitted.declarations.strip(),
         ARENA=f"{memory.arena_bytes:,}",
         SAID=said,
     )
-
-
-def _filled(template: str, **words: str) -> str:
-    """A template with its words in place of `@WORD@`."""
-    return re.sub(r"@([A-Z]+)@", lambda found: words[found[1]], template)
 
 
 _MAIN = """\
