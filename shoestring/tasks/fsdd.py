@@ -101,12 +101,14 @@ def fsdd(
     Source: Jackson et al. 2018, github.com/Jakobovski/free-spoken-digit-dataset.
     Raises DataError where the recordings cannot be had or are damaged.
     """
-    splits = {
+    features = {
         split: (torch.from_numpy(input_chain(found.sounds)), torch.tensor(found.digits))
         for split, found in fsdd_recordings(unheard=unheard).items()
     }
     return Supervised(
-        **splits,
+        train=features["train"],
+        validation=features["validation"],
+        test=features["test"],
         name="fsdd" if unheard is None else f"fsdd-{unheard}",
         batch_size=batch_size,
         augment=moved_and_louder,

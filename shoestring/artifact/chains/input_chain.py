@@ -96,7 +96,8 @@ class InputChain:
     def notes(self) -> dict[str, str]:
         """The note of a file that has this chain."""
         steps = [
-            {"kind": _NAMES[type(step)]} | {one.name: getattr(step, one.name) for one in fields(step)}
+            {"kind": _NAMES[type(step)]}
+            | {one.name: getattr(step, one.name) for one in fields(step)}
             for step in self.steps
         ]
         content = {"input": self.input, "steps": steps}
@@ -153,7 +154,9 @@ def _step(content: Any) -> Step:
         raise _newer(f"{name} with {min(more)[:40]!r}")
     if missing := known - values.keys():
         raise ShoeError(f"damaged file: in its input chain, {name} has no {min(missing)}")
-    given = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+    given: dict[str, Any] = {
+        key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
+    }
     try:
         return kind(**given)
     except ValueError as error:

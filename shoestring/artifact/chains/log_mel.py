@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class LogMel:
         """The weight of each bin in each band: float64, (bands, window / 2 + 1)."""
         weights = np.zeros((self.bands, self.window // 2 + 1))
         edges, whole_weight = self.edges, 1 << WEIGHT_BITS
-        for place, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+        for place, (first, last) in enumerate(pairwise(edges)):
             for at in range(first // BIN + 1, -(-last // BIN)):
                 rising = (at * BIN - first) * whole_weight // (last - first)
                 if place < self.bands:

@@ -47,7 +47,7 @@ class Normalise:
         broadcast = [1] * len(shape)
         if len(self.mean) > 1:
             broadcast[self.axis] = len(self.mean)
-        mean, std = (np.reshape(np.float64(one), broadcast) for one in (self.mean, self.std))
+        mean, std = (np.array(one, float).reshape(broadcast) for one in (self.mean, self.std))
         return ((array - mean) / std).astype(np.float32)
 
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -55,9 +55,7 @@ class Normalise:
 
         Raises ValueError where the channels are not as many as the means.
         """
-        if len(self.mean) > 1 and (
-            self.axis >= len(shape) or shape[self.axis] != len(self.mean)
-        ):
+        if len(self.mean) > 1 and (self.axis >= len(shape) or shape[self.axis] != len(self.mean)):
             raise ValueError(
                 f"an array of the shape {list(shape)} has no {len(self.mean)} channels on axis "
                 f"{self.axis}, as Normalise has means"

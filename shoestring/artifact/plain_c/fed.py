@@ -74,7 +74,9 @@ def fed_inputs(made: CFile, raw: Sequence[np.ndarray | str]) -> np.ndarray:
     most = longest(made)
     rows = np.zeros((len(raw), 4 + most * kind.itemsize), np.uint8)
     for row, one in zip(rows, raw, strict=True):
-        data = np.frombuffer(one.encode("utf-8", "replace"), np.uint8) if isinstance(one, str) else one
+        data = (
+            np.frombuffer(one.encode("utf-8", "replace"), np.uint8) if isinstance(one, str) else one
+        )
         elements = np.ascontiguousarray(data).reshape(-1)[:most].astype(kind)
         row[:4] = np.frombuffer(np.uint32(len(elements)).tobytes(), np.uint8)
         row[4 : 4 + elements.nbytes] = elements.view(np.uint8)

@@ -172,9 +172,7 @@ def measure(
         flash, ram = _sizes(core, image)
         empty_flash, empty_ram = _empty(core)
         fed = program.input_bytes if program.input_is_fed else 0
-        weighed = Measured(
-            flash=flash - empty_flash, image=flash, ram_static=ram - empty_ram - fed
-        )
+        weighed = Measured(flash=flash - empty_flash, image=flash, ram_static=ram - empty_ram - fed)
         if inputs is None:
             return weighed
         build(program, core, "main_measured.c", folder / "measured.elf")

@@ -45,7 +45,7 @@ def chain_text(
 ) -> ChainText:
     """The C of a chain that makes the input in a buffer.
 
-    `grid`: the scale and the zero of an input of integers of 8 bits; None: it is as the file has it.
+    `grid`: the scale and the zero of an input of integers of 8 bits; None: floats, or ids.
     Raises NoPlainC for channels on several axes.
     """
     first = chain.steps[0]
@@ -68,7 +68,11 @@ def chain_text(
                 log_mel_text.struct_bytes(first),
             )
         else:
-            raw, finish, text = "float", _FINISH, put + filled(_FEED, P=prefix, FEATURES=str(buffer.count))
+            raw, finish, text = (
+                "float",
+                _FINISH,
+                put + filled(_FEED, P=prefix, FEATURES=str(buffer.count)),
+            )
     return ChainText(
         chain=chain,
         raw=raw,

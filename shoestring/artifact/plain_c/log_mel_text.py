@@ -7,6 +7,7 @@ The transform keeps 30 bits, energies 64; logarithms are octaves in 2^-16.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def functions(step: LogMel, prefix: str) -> str:
     floor = round(math.ldexp(step.floor, _UNITS + 2 * most))
     edges = step.edges
     sine = np.rint(np.sin(2 * np.pi * np.arange(window // 4 + 1) / window) * 2**30)
-    widest = max(last - first for first, last in zip(edges, edges[1:], strict=False))
+    widest = max(last - first for first, last in pairwise(edges))
     return filled(
         _TEXT,
         P=prefix,

@@ -108,6 +108,18 @@ def _sketch(made: CFile) -> str:
     arrays = "\n".join(f"static {one.kind} {one.name}_values[{one.macro}];" for one in ports)
     arguments = ", ".join(f"{one.name}_values" for one in ports)
     first = out.outputs[0]
+    if out.chain is not None:
+        return filled(
+            _SKETCH_FED,
+            NAME=made.name,
+            RAW=out.chain.raw,
+            ARRAYS="\n".join(
+                f"static {one.kind} {one.name}_values[{one.macro}];" for one in out.outputs
+            ),
+            ARGUMENTS=", ".join(f"{one.name}_values" for one in out.outputs),
+            FIRST=f"{first.name}_values",
+            MACRO=first.macro,
+        )
     return filled(
         _SKETCH,
         NAME=made.name,
@@ -273,6 +285,28 @@ void loop() {
         Serial.println(@FIRST@[i]);
     }
     delay(1000);
+}
+"""
+_SKETCH_FED = """\
+#include <@NAME@.h>
+
+static @RAW@ piece[64];
+@ARRAYS@
+
+void setup() {
+    Serial.begin(115200);
+}
+
+void loop() {
+    @NAME@_begin();
+    for (int pieces = 0; pieces < 100; pieces++) {
+        /* Fill the piece here, as from a microphone. What is too much is ignored. */
+        @NAME@_feed(piece, 64);
+    }
+    @NAME@_finish(@ARGUMENTS@);
+    for (int i = 0; i < @MACRO@; i++) {
+        Serial.println(@FIRST@[i]);
+    }
 }
 """
 _README = """\
