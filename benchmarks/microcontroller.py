@@ -12,7 +12,8 @@ peers. Networks in int8 are made of that file by `PostTraining()`, without train
 are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
 linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
 *emulated*. The score is of examples from all over the test split, by the C code on this computer;
-the emulated cores' outputs are compared with it on the first of them. ResNet-20 is measured on a
+the emulated cores' outputs are compared with it on the first of them. Spoken digits go in as
+features, to peers too; "sounds in" has the file's input chain, and takes sounds. ResNet-20 is measured on a
 Cortex-M3 alone. `--only`, `--add`: as in
 quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
 """
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS
+from microcontroller_table import BYTES_IN, CORES, NETWORKS, OURS, SOUNDS_IN
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, ShoeError, load, read_model
@@ -38,12 +39,13 @@ from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
 from shoestring.artifact.plain_c.export import export_c
+from shoestring.artifact.plain_c.fed import fed_inputs, fed_program
 from shoestring.artifact.plain_c.firmware import Program, ToolError, measure, program_for
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
 from shoestring.kit import Supervised, from_shoe, restore, write
 from shoestring.models import ResNet20
 from shoestring.quantize import PostTraining
-from shoestring.tasks import cifar10, digits, mnist
+from shoestring.tasks import cifar10, digits, fsdd, fsdd_recordings, mnist
 
 EXAMPLES = {"resnet20": 500, "resnet20_int8": 500}
 """Examples of the test split that are scored; 1,000 of the networks that are not named."""
@@ -68,6 +70,7 @@ DATA: dict[str, Callable[[], Supervised]] = {
     "lenet5_int8": mnist,
     "lenet300_int8": mnist,
     "digits": digits,
+    "spoken": fsdd,
     "resnet20": cifar10,
     "resnet20_int8": cifar10,
 }
@@ -87,7 +90,8 @@ class Case:
 def main() -> None:
     rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
     for name in ("lenet5",) if rows.quick else NETWORKS:
-        mine = [*OURS, BYTES_IN] if name.endswith("_int8") else [*OURS]
+        mine = [*OURS, BYTES_IN] if name.endswith("_int8") or name == "spoken" else [*OURS]
+        mine += [SOUNDS_IN] if name == "spoken" else []
         tools = mine if rows.quick else [*mine, *PEERS]
         subjects = [f"{name} / {tool}" for tool in tools]
         if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects):
@@ -172,13 +176,14 @@ def accuracy(case: Case, outputs: np.ndarray) -> float:
 def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
     """What one tool makes of a network, on every core."""
     inputs = case.inputs
-    if tool in (*WEIGHTS, BYTES_IN):
+    if tool in (*WEIGHTS, BYTES_IN, SOUNDS_IN):
         try:
             written = export_c(
                 case.content,
                 name="model",
                 weights=WEIGHTS.get(tool, Coded()),
                 integer_inputs=tool == BYTES_IN,
+                raw_inputs=tool == SOUNDS_IN,
             )
         except ShoeError as error:
             rows.add(subject, f"failed: {error}", 1, "")
@@ -188,6 +193,9 @@ def tool_rows(rows: Rows, case: Case, subject: str, tool: str) -> None:
         path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
         path.write_text(written.text)
         program = program_for(written, path)
+        if tool == SOUNDS_IN:
+            program = fed_program(written, path)
+            inputs = fed_inputs(written, fsdd_recordings()["test"].sounds)
     else:
         found = peer(case, tool)
         if isinstance(found, str):

@@ -11,6 +11,7 @@ NETWORKS = {
     "lenet5_int8": ("LeNet-5 in int8, MNIST", "lenet5_rate_5e-05"),
     "lenet300_int8": ("LeNet-300-100 in int8, MNIST", "lenet300_rate_1.5e-05"),
     "digits": ("small LeNet, digits", "digits_flash_6kb"),
+    "spoken": ("spoken digits in 4 bits, FSDD", "fsdd_flash_16kb"),
     "resnet20_int8": ("ResNet-20 in int8, CIFAR-10", "baseline_resnet20"),
     "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
 }
@@ -18,6 +19,9 @@ NETWORKS = {
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
 BYTES_IN = "ours, coded, bytes in"
 """The same for networks in int8: bytes on the grid of the input, in place of floats."""
+
+SOUNDS_IN = "ours, coded, sounds in"
+"""The same with the file's input chain, which no other tool has: they get features."""
 
 
 def microcontroller() -> str:

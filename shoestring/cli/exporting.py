@@ -93,7 +93,6 @@ def export(
     """
     from shoestring.artifact import by_entry, read_model
 
-    for_c = target.suffix.lower() == ".c"
     _check_for_c(
         target,
         {
@@ -110,7 +109,7 @@ def export(
     contents = by_entry(read_model(file))
     if entry is not None:
         contents = {"": contents[named(file, entry, contents)]}
-    if not for_c:
+    if target.suffix.lower() != ".c":
         _write_onnx(contents, target)
         return
     if project is not None and len(contents) > 1:

@@ -1,5 +1,4 @@
-"""Input chains: numbers that can be checked by hand, and descriptions in files, also hostile ones.
-"""
+"""Input chains: numbers to check by hand, and descriptions in files, also hostile ones."""
 
 from __future__ import annotations
 
@@ -127,7 +126,7 @@ def test_it_travels_in_the_file_and_runs():
 
 def test_texts_go_in_as_they_are():
     loaded = Loaded(content(TEXT, ("N", 6), 7), threads=1)
-    texts = ["<script>", "it's \"quoted\"", "x" * 1_000_000]
+    texts = ["<script>", 'it\'s "quoted"', "x" * 1_000_000]
     assert np.array_equal(loaded(texts), TEXT(texts))
     assert np.array_equal(loaded(x=texts), loaded.from_raw(texts))
     assert np.array_equal(loaded(TEXT(texts)), TEXT(texts))

@@ -115,9 +115,7 @@ def test_features_on_a_grid(kind, tmp_path):
 @needs_gcc
 def test_pieces_of_any_length_give_the_same(tmp_path):
     step = LogMel(frames=4, bands=8)
-    made = export_c(
-        through(InputChain(steps=(step,)), (1, 1, 4, 8)), name="heard", header=True
-    )
+    made = export_c(through(InputChain(steps=(step,)), (1, 1, 4, 8)), name="heard", header=True)
     assert made.header is not None
     (tmp_path / "heard.c").write_text(made.text)
     (tmp_path / "heard.h").write_text(made.header)
@@ -217,7 +215,7 @@ def test_what_there_is_no_c_for():
     two = Made(x=(1, 1, 32, 20), z=(1, 1, 32, 20))
     two.node("Add", "x", "z", to="y")
     notes = InputChain(steps=(LogMel(),)).notes()
-    with pytest.raises(NoPlainC, match="2 inputs and an input chain for one.*--features"):
+    with pytest.raises(NoPlainC, match=r"2 inputs and an input chain for one.*--features"):
         export_c(replace(two.content("y"), notes=notes))
     axes = InputChain(
         steps=(
