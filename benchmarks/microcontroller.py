@@ -13,9 +13,9 @@ are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty
 linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
 *emulated*. The score is of examples from all over the test split, by the C code on this computer;
 the emulated cores' outputs are compared with it on the first of them. Spoken digits go in as
-features, to peers too; "sounds in" has the file's input chain, and takes sounds. ResNet-20 is measured on a
-Cortex-M3 alone. `--only`, `--add`: as in
-quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
+features, to peers too; "sounds in" has the file's input chain, and takes sounds. ResNet-20
+is measured on a Cortex-M3 alone. `--only`, `--add`: as in quantised.py.
+--quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
 """
 
 from __future__ import annotations
