@@ -37,7 +37,7 @@ def raw_results(loaded: Loaded, path: Path) -> dict[str, np.ndarray]:
 def _read(path: Path, *, texts: bool, rate: int) -> Any:
     if texts:
         try:
-            return path.read_text(encoding="utf-8").splitlines() or [""]
+            return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not text in UTF-8") from None
     if path.suffix.lower() == ".wav":
