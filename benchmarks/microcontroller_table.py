@@ -11,7 +11,7 @@ NETWORKS = {
     "lenet5_int8": ("LeNet-5 in int8, MNIST", "lenet5_rate_5e-05"),
     "lenet300_int8": ("LeNet-300-100 in int8, MNIST", "lenet300_rate_1.5e-05"),
     "digits": ("small LeNet, digits", "digits_flash_6kb"),
-    "spoken": ("spoken digits in 4 bits, FSDD", "fsdd_flash_16kb"),
+    "spoken": ("spoken digits in int8, FSDD", "fsdd_flash_16kb"),
     "resnet20_int8": ("ResNet-20 in int8, CIFAR-10", "baseline_resnet20"),
     "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
 }
