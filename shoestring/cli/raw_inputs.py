@@ -29,8 +29,8 @@ def raw_results(loaded: Loaded, path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"--raw: this file has several inputs ({names}): call it from Python, from_raw(...)"
         )
-    first = chain.steps[0]
-    raw = _read(path, texts=chain.takes_texts, rate=first.rate if isinstance(first, LogMel) else 0)
+    rate = next((step.rate for step in chain.steps if isinstance(step, LogMel)), 0)
+    raw = _read(path, texts=chain.takes_texts, rate=rate)
     return loaded.run({loaded.inputs[0].name: chain(raw)})
 
 
