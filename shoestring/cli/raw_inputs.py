@@ -24,14 +24,15 @@ def raw_results(loaded: Loaded, path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"--raw: this file has no input chain; it takes {loaded.signature()}, without --raw"
         )
-    if len(loaded.inputs) > 1:
+    port, *others = loaded.inputs
+    if others:
         names = ", ".join(port.name for port in loaded.inputs)
         raise ValueError(
             f"--raw: this file has several inputs ({names}): call it from Python, from_raw(...)"
         )
     rate = next((step.rate for step in chain.steps if isinstance(step, LogMel)), 0)
     raw = _read(path, texts=chain.takes_texts, rate=rate)
-    return loaded.run({loaded.inputs[0].name: chain(raw)})
+    return loaded.run({port.name: chain(raw)})
 
 
 def _read(path: Path, *, texts: bool, rate: int) -> Any:

@@ -15,7 +15,7 @@ BIN = 256
 """Edges of bands are in this part of a bin of the Fourier transform."""
 WEIGHT_BITS = 15
 """A weight of a bin in a band is in 2^-15."""
-_MOST_VALUES = 1 << 20
+_MOST_VALUES, _MOST_SAMPLES = 1 << 20, 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,11 @@ class LogMel:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be lower")
         if self.frames * self.bands > _MOST_VALUES:
             raise ValueError(f"{self.frames} frames of {self.bands} bands are too many features")
+        if self.frames * self.window > _MOST_SAMPLES:
+            raise ValueError(
+                f"{self.frames} frames of {self.window} samples are too many: {_MOST_SAMPLES:,} "
+                "samples at most"
+            )
         edges = self.edges
         for band, (first, last) in enumerate(zip(edges, edges[2:], strict=False)):
             if last // BIN * BIN <= first or (last % BIN == 0 and last - BIN <= first):
@@ -105,15 +110,16 @@ class LogMel:
             int16. One array of one axis is one sound.
         Raises ValueError for sounds of another type.
         """
-        return np.stack([self._features(sound) for sound in _sounds(raw)])[:, None]
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)
+        filters = self.filters().T
+        return np.stack([self._features(sound, hann, filters) for sound in _sounds(raw)])[:, None]
 
-    def _features(self, samples: np.ndarray) -> np.ndarray:
+    def _features(self, samples: np.ndarray, hann: np.ndarray, filters: np.ndarray) -> np.ndarray:
         padded = np.zeros(self.samples)
         kept = samples[: self.samples]
         padded[: len(kept)] = kept / 32768.0
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
-        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)
-        energies = np.abs(np.fft.rfft(frames * hann)) ** 2 @ self.filters().T
+        energies = np.abs(np.fft.rfft(frames * hann)) ** 2 @ filters
         return np.log(energies + self.floor).astype(np.float32)
 
     def shape_of(self, _: Any) -> tuple[int, ...]:

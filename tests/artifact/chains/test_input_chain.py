@@ -145,6 +145,7 @@ def test_texts_go_in_as_they_are():
         (lambda c: c["steps"][0].update(window=1 << 40), "window is"),
         (lambda c: c["steps"][0].update(window=100), "must be a power of two"),
         (lambda c: c["steps"][0].update(bands=200), "has no bin"),
+        (lambda c: c["steps"][0].update(frames=4096, window=4096), "are too many: 4,194,304"),
         (lambda c: c["steps"][0].update(low="<script>"), "low is '<script>'"),
         (lambda c: c["steps"][0].update(low=True), "low is True"),
         (lambda c: c["steps"][1].update(mean=[]), "mean must be a tuple"),
