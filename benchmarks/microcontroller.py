@@ -13,10 +13,11 @@ peers. Networks in int8 are made of that file by `PostTraining()`, without train
 are as `shoestring.artifact.plain_c.firmware` counts them: bytes beyond an empty program, as the
 linker reports them, and variables, inputs, outputs and the deepest stack. Instructions are
 *emulated*. The score is of examples from all over the test split, by the C code on this computer;
-the emulated cores' outputs are compared with it on the first of them. ResNet-20 is measured on a
-Cortex-M3 alone. Small networks are measured on an AVR too, and a recurrent one with its weights in
-several forms. `--only`, `--add`: as in
-quantised.py. --quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
+the emulated cores' outputs are compared with it on the first of them. Spoken digits go in as
+features, to peers too; "sounds in" has the file's input chain, and takes sounds. ResNet-20 is
+measured on a Cortex-M3 alone. Small networks are measured on an AVR too, and a recurrent one with
+its weights in several forms. `--only`, `--add`: as in quantised.py.
+--quick: LeNet-5 on a Cortex-M3, ours alone, 50 examples.
 """
 
 from __future__ import annotations
@@ -31,20 +32,31 @@ from unittest.mock import patch
 
 import numpy as np
 from microcontroller_peers import PEERS, Made, PeerError, made_by
-from microcontroller_table import AS_BYTES, BYTES_IN, CORES, NETWORKS, OURS, SMALL, TAGGER, TAGGERS
+from microcontroller_table import (
+    AS_BYTES,
+    BYTES_IN,
+    CORES,
+    NETWORKS,
+    OURS,
+    SMALL,
+    SOUNDS_IN,
+    TAGGER,
+    TAGGERS,
+)
 from rows import FILES, Rows, start
 
 from shoestring.artifact import Content, ShoeError, load, read_model
 from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
 from shoestring.artifact.plain_c.export import export_c
+from shoestring.artifact.plain_c.fed import fed_inputs, fed_program
 from shoestring.artifact.plain_c.firmware import ToolError, measure, program_for
 from shoestring.artifact.plain_c.layers import Rows as Table
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed, WeightStorage
 from shoestring.kit import Supervised, Training, from_shoe, restore, write
 from shoestring.models import ResNet20
 from shoestring.quantize import PostTraining, WeightSharing
-from shoestring.tasks import cifar10, digits, ewt, mnist
+from shoestring.tasks import cifar10, digits, ewt, fsdd, fsdd_recordings, mnist
 
 EXAMPLES = {"resnet20": 500, "resnet20_int8": 500, "resnet20_rate_int8": 500}
 """Examples of the test split that are scored; 1,000 of the networks that are not named."""
@@ -77,6 +89,7 @@ DATA: dict[str, Callable[[], Supervised]] = {
     "lenet300_int8": mnist,
     "digits": digits,
     "digits_int8": digits,
+    "spoken": fsdd,
     "resnet20": cifar10,
     "resnet20_int8": cifar10,
     "resnet20_rate_int8": cifar10,
@@ -105,8 +118,9 @@ class Case:
 def main() -> None:
     rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
     for name in ("lenet5",) if rows.quick else NETWORKS:
-        mine = [*OURS, BYTES_IN] if name.endswith("_int8") else [*OURS]
+        mine = [*OURS, BYTES_IN] if name.endswith("_int8") or name == "spoken" else [*OURS]
         mine += AS_BYTES if name == "normfirst_xnor" else ()
+        mine += [SOUNDS_IN] if name == "spoken" else []
         tools = mine if rows.quick else [*mine, *PEERS]
         subjects = [f"{name} / {tool}" for tool in tools]
         if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects):
@@ -322,22 +336,17 @@ def ours(case: Case, tool: str) -> Made:
             name="model",
             weights=WEIGHTS.get(tool, Coded()),
             integer_inputs=tool == BYTES_IN,
+            raw_inputs=tool == SOUNDS_IN,
         )
     path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
     path.write_text(written.text)
-    inputs = on_grid(written.text, case.inputs) if tool == BYTES_IN else case.inputs
-    program = program_for(written, path)
+    if tool == SOUNDS_IN:
+        program = fed_program(written, path)
+        inputs = fed_inputs(written, fsdd_recordings()["test"].sounds)
+    else:
+        program = program_for(written, path)
+        inputs = on_grid(written.text, case.inputs) if tool == BYTES_IN else case.inputs
     return Made(programs=dict.fromkeys(("host", *CORES), program), inputs=inputs)
-
-
-@contextmanager
-def signs_as_bytes() -> Iterator[None]:
-    """While it lasts, no signs are packed: layers of signs are computed in integers of 8 bits."""
-    places = (f"shoestring.artifact.plain_c.{room}.bits_fit" for room in ("signs", "pointwise"))
-    with ExitStack() as stack:
-        for place in places:
-            stack.enter_context(patch(place, return_value=False))
-        yield
 
 
 def on_grid(text: str, inputs: np.ndarray) -> np.ndarray:
@@ -350,6 +359,16 @@ def on_grid(text: str, inputs: np.ndarray) -> np.ndarray:
     kind = np.int8 if "int8_t *" in text and "uint8_t *" not in text else np.uint8
     limits = np.iinfo(kind)
     return np.clip(np.rint(inputs / np.float32(scale)) + zero, limits.min, limits.max).astype(kind)
+
+
+@contextmanager
+def signs_as_bytes() -> Iterator[None]:
+    """While it lasts, no signs are packed: layers of signs are computed in integers of 8 bits."""
+    places = (f"shoestring.artifact.plain_c.{room}.bits_fit" for room in ("signs", "pointwise"))
+    with ExitStack() as stack:
+        for place in places:
+            stack.enter_context(patch(place, return_value=False))
+        yield
 
 
 if __name__ == "__main__":

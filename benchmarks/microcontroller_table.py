@@ -20,6 +20,7 @@ NETWORKS = {
     "lenet5_int8": ("LeNet-5 in int8, MNIST", "lenet5_rate_5e-05"),
     "lenet300_int8": ("LeNet-300-100 in int8, MNIST", "lenet300_rate_1.5e-05"),
     "digits": ("small LeNet, digits", "digits_flash_6kb"),
+    "spoken": ("spoken digits in int8, FSDD", "fsdd_flash_16kb"),
     "resnet20_int8": ("ResNet-20 in int8, CIFAR-10", "baseline_resnet20"),
     "resnet20_rate_int8": ("ResNet-20 after rate, in int8, CIFAR-10", "resnet20_rate_4e-06"),
     "resnet20": ("ResNet-20, CIFAR-10", "resnet20_rate_4e-06"),
@@ -52,6 +53,10 @@ def memory_map() -> str:
     """The memory of the smallest LeNet-5 as a picture."""
     path = FILES / f"{NETWORKS['lenet5'][1]}.shoe"
     return memory_svg(export_c(read(path), name="lenet5", weights=Coded()))
+
+
+SOUNDS_IN = "ours, coded, sounds in"
+"""The same with the file's input chain, which no other tool has: they get features."""
 
 
 def microcontroller() -> str:

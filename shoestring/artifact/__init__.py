@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
+from shoestring.artifact.chains.input_chain import InputChain
+from shoestring.artifact.chains.log_mel import LogMel
+from shoestring.artifact.chains.normalise import Normalise
 from shoestring.artifact.format.bill import Bill, Line, bill
 from shoestring.artifact.format.file import (
     MAX_BYTES,
@@ -29,10 +33,14 @@ __all__ = [
     "Checkpoint",
     "Content",
     "Entries",
+    "HashedNgrams",
     "InBFloat16",
     "InFloat32",
+    "InputChain",
     "Line",
     "Loaded",
+    "LogMel",
+    "Normalise",
     "OnnxRuntime",
     "OpenVINO",
     "Runtime",

@@ -53,6 +53,12 @@ IntegerInputs = Annotated[
         "--integer-inputs", help="C: take inputs as bytes, on the grid of a quantised network"
     ),
 ]
+Features = Annotated[
+    bool,
+    typer.Option(
+        "--features", help="C: without the file's input chain; the caller computes features"
+    ),
+]
 Project = Annotated[
     Path | None,
     typer.Option(
@@ -78,6 +84,7 @@ def export(
     axis: Axes = None,
     keep_inputs: KeepInputs = False,
     integer_inputs: IntegerInputs = False,
+    features: Features = False,
     project: Project = None,
     inputs: Inputs = None,
 ) -> None:
@@ -95,6 +102,7 @@ def export(
             "--axis": bool(axis),
             "--keep-inputs": keep_inputs,
             "--integer-inputs": integer_inputs,
+            "--features": features,
             "--project": project is not None,
             "--inputs": inputs is not None,
         },
@@ -122,6 +130,7 @@ def export(
             reuse_inputs=not keep_inputs,
             integer_inputs=integer_inputs,
             header=header or project is not None,
+            raw_inputs=not features,
         )
         if project is not None:
             _write_project(content, made, project, inputs)
@@ -241,7 +250,12 @@ def _say(made: CFile) -> None:
     """Print what a reader should know of the C."""
     out = made.emitted
     sizes = sum(made.network.buffers[number].bytes for _, number in made.network.inputs)
-    print(f"memory: {out.memory.arena_bytes:,} bytes, and {sizes:,} of the caller's inputs")
+    owner = "the network's input" if out.chain is not None else "the caller's inputs"
+    arena = out.memory.arena_bytes
+    if out.chain is not None:
+        arena = max(arena, out.chain.frame_bytes)
+        print(f"input chain: {out.chain.chain}")
+    print(f"memory: {arena:,} bytes, and {sizes:,} of {owner}")
     if out.stream is not None:
         print(f"weights: {out.stream.about}")
     for sentence in made.said():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,9 @@ def inspect(
 ) -> None:
     """The byte bill of a file: a line for each tensor and section, which add up to its size."""
     from shoestring.artifact import bill
+    from shoestring.artifact.chains.input_chain import input_chain_of
     from shoestring.artifact.checkpoints.checkpoint import room
+    from shoestring.artifact.format.describing import about_of
     from shoestring.artifact.format.names import names_beside
     from shoestring.artifact.format.saving import check_file
 
@@ -73,6 +76,8 @@ def inspect(
     for line in lines:
         print(f"{line.bytes:>12,}  {plainly(line.name):<24} {line.about}")
     print(f"{len(data):>12,}  the whole file")
+    if (chain := input_chain_of(about_of(data)[1])) is not None:
+        print(f"input chain, in the names and notes: {chain}")
 
 
 def run(
@@ -85,18 +90,27 @@ def run(
         typer.Option(help="an .npz file for the outputs [default: print them]", show_default=False),
     ] = None,
     entry: Entry = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="INPUTS are raw: sounds (.wav, .npy or .npz), or a text file's lines"
+        ),
+    ] = False,
 ) -> None:
-    """Run a file on arrays."""
-    import io
-
-    import numpy as np
-
-    from shoestring.artifact import load, save
+    """Run a file on arrays, or on raw inputs that its input chain takes."""
+    from shoestring.artifact import load
 
     writing(out)
     loaded = load(file)
     if entry is not None or loaded.entries:
         loaded = loaded[named(file, entry, loaded.entries)]
+    if loaded.input_chain is not None:
+        print(f"input chain: {loaded.input_chain}{'' if raw else ' (not used without --raw)'}")
+    if raw:
+        from shoestring.cli.raw_inputs import raw_results
+
+        _give(raw_results(loaded, inputs), out)
+        return
     wanted = ", ".join(f"{port.name}=..." for port in loaded.inputs)
     arrays = arrays_of(inputs, f"('in.npz', {wanted}), of {loaded.signature()}")
     unnamed = [f"arr_{index}" for index in range(len(arrays))]  # numpy's names for unnamed arrays
@@ -105,7 +119,17 @@ def run(
     ):
         given = arrays.values() if len(arrays) == 1 else (arrays[name] for name in unnamed)
         arrays = {port.name: value for port, value in zip(loaded.inputs, given, strict=True)}
-    results = loaded.run(arrays)
+    _give(loaded.run(arrays), out)
+
+
+def _give(results: Mapping[str, np.ndarray], out: Path | None) -> None:
+    """Print the outputs, or write them to a file."""
+    import io
+
+    import numpy as np
+
+    from shoestring.artifact import save
+
     if out is None:
         for name, value in results.items():
             print(f"{name}: {value.dtype.name}{list(value.shape)}\n{value}")

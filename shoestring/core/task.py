@@ -12,6 +12,7 @@ from inspect import ismethod
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from zlib import crc32
 
+from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.format.axes import Axis
 from shoestring.core.entries import Call
 from shoestring.core.kinds import Kinds
@@ -103,11 +104,14 @@ class Task(Protocol):
     `kinds`: what the outputs of the model mean, for distillation (`core.kinds`). None: inferred
         from the loss and the values.
     `has_test`: whether there is a "test" split, which only `prove` reads.
+    `input_chain`: how raw sounds, texts or numbers become the model's input, which files then
+        have; None where inputs are the raw ones.
     """
 
     name: str = cast(str, _NoName())
     kinds: Kinds = None
     has_test: bool = True
+    input_chain: InputChain | None = None
 
     def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
         """One pass over a split, as batches for `loss`.

@@ -9,6 +9,7 @@ from inspect import ismethod
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast, final, runtime_checkable
 
+from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.core.entries import Call
 from shoestring.core.kinds import Kinds
 from shoestring.core.task import (
@@ -73,6 +74,11 @@ class View(Task):
     def has_test(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the wrapped task has a test split."""
         return self._inner.has_test
+
+    @property
+    def input_chain(self) -> InputChain | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The input chain of the wrapped task."""
+        return self._inner.input_chain
 
     def batches(self, split: str, *, model: Any = None) -> Iterable[Any]:
         return asked(self._inner, self._open(split), model)

@@ -15,6 +15,7 @@ from shoestring.artifact import Content, ShoeError, read_model
 from shoestring.artifact.plain_c.board.targets import ToolError, target_named
 from shoestring.artifact.plain_c.coded_weights import Coded
 from shoestring.artifact.plain_c.export import CFile, export_c
+from shoestring.artifact.plain_c.fed import fed_inputs, fed_program, noise
 from shoestring.artifact.plain_c.firmware import Measured, measure, places, program_for
 from shoestring.artifact.plain_c.weight_source import WeightStorage
 from shoestring.artifact.scratch import scratch_folder
@@ -33,7 +34,7 @@ class Flash:
 
     The C file that `shoestring export` writes is compiled for a core, `-Os`. Counted is what it
     adds to an empty program, with the functions that it takes from the libraries of C and of
-    floating-point numbers. Nothing is run.
+    floating-point numbers. The input chain of a file is in it. Nothing is run.
 
     `target`: the name of the core, as in `--target`.
     `weights`: how the C file keeps weights; Coded() is the smallest.
@@ -85,7 +86,8 @@ class Ram(_Emulated):
     """`ram_bytes`: variables, inputs, outputs and the deepest stack of the file's C code.
 
     The stack is the deeper one of the compiler's call graph and of a run on the task's example
-    under emulation, where the stack was painted. Fields, warnings and errors are those of Flash.
+    under emulation, where the stack was painted. A file with an input chain runs on noise, which
+    comes in pieces and is not counted. Fields, warnings and errors are those of Flash.
     """
 
     measures: ClassVar[str] = "ram_bytes"
@@ -159,8 +161,12 @@ def _made(
         written = export_c(content, weights=meter.weights, axes=axes)
         with scratch_folder() as folder:
             (folder / "model.c").write_text(written.text, encoding="utf-8")
-            program = program_for(written, folder / "model.c")
-            example = _example(written, inputs, program.input_bytes)
+            if written.emitted.chain is not None:  # a device hears raw inputs, in pieces
+                program = fed_program(written, folder / "model.c")
+                example = fed_inputs(written, [noise(written)])
+            else:
+                program = program_for(written, folder / "model.c")
+                example = _example(written, inputs, program.input_bytes)
             return measure(program, meter.target, example if run else None)
     except (ShoeError, ToolError, ValueError) as error:
         return f"on {meter.target}: {error}"

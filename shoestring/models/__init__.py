@@ -7,6 +7,7 @@ from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.resnet import ResNet20
+from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
@@ -21,6 +22,7 @@ __all__ = [
     "NormFirst",
     "ResNet20",
     "SmallVGG",
+    "SpokenDigits",
     "TabularNet",
     "TextEncoder",
 ]

@@ -5,12 +5,15 @@ from shoestring.tasks.cifar10 import cifar10
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
+from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
 from shoestring.tasks.mnist import fashion_mnist, mnist
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 
 __all__ = [
+    "FSDD_CHAIN",
     "Columns",
     "DataError",
+    "Recordings",
     "TaggingVocabulary",
     "Vocabulary",
     "adult",
@@ -20,8 +23,11 @@ __all__ = [
     "ewt",
     "ewt_vocabulary",
     "fashion_mnist",
+    "fsdd",
+    "fsdd_recordings",
     "known_words_dropped",
     "mnist",
+    "moved_and_louder",
     "sst2",
     "sst2_vocabulary",
     "words_dropped",

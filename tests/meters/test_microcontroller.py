@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from shoestring.artifact import InputChain, Normalise
+from shoestring.artifact.format.describing import described
 from shoestring.artifact.plain_c.board.targets import TARGETS
 from shoestring.artifact.plain_c.weight_source import Decoded
 from shoestring.core import Budget, Cost
@@ -33,6 +35,17 @@ def test_each_meter_measures_its_own_field_of_modules_and_files(linear) -> None:
         cost = meter()(linear.path, linear.task)
         assert set(cost.measured()) == {meter.measures}
         assert cost == meter()(linear.module, linear.task)
+
+
+@emulated
+def test_the_input_chain_of_a_file_is_counted(linear, tmp_path) -> None:
+    chain = InputChain(steps=(Normalise(mean=(0.5,), std=(2.0,)),))
+    path = tmp_path / "chained.shoe"
+    path.write_bytes(described(linear.path.read_bytes(), notes=chain.notes()))
+    for meter in METERS:
+        (bare,) = meter()(linear.path, linear.task).measured().values()
+        (chained,) = meter()(path, linear.task).measured().values()
+        assert bare < chained < 5 * bare
 
 
 @emulated

@@ -75,6 +75,11 @@ def indented(lines: Iterable[str], depth: int = 1) -> list[str]:
     return [f"{'    ' * depth}{line}" for line in lines]
 
 
+def filled(template: str, **words: str) -> str:
+    """A template with its words in place of `@WORD@`."""
+    return re.sub(r"@([A-Z]+)@", lambda found: words[found[1]], template)
+
+
 def integer_kind(low: int, high: int) -> str:
     """The smallest C type that holds these integers."""
     for kind, least, most in (

@@ -66,7 +66,7 @@ static void NAME_reset(struct NAME_reader *r)
     }
 }
 
-static void NAME_begin(struct NAME_reader *r, int tensor)
+static void NAME_open(struct NAME_reader *r, int tensor)
 {
     unsigned i, at;
     if (tensor == 0) {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.plain_c import (
     emit_layers,
     emit_matrices,
@@ -21,6 +22,7 @@ from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
 from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, adds, prepared
 from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
+from shoestring.artifact.plain_c.input_chain_text import ChainText, chain_text
 from shoestring.artifact.plain_c.layers import (
     IntegerAdd,
     Layer,
@@ -77,6 +79,7 @@ class Emitted:
     `inputs`, `outputs`: the arguments of the function, in order.
     `memory`: where everything lies. `stream`: how the weights are stored; None: as constants.
     `includes`: the headers that it needs.
+    `chain`: the input chain, where raw inputs are taken; None: there is none.
     """
 
     text: str
@@ -87,6 +90,7 @@ class Emitted:
     stream: Stream | None
     includes: tuple[str, ...]
     floats: bool
+    chain: ChainText | None = None
 
 
 @dataclass
@@ -95,6 +99,7 @@ class _Writer:
     prefix: str
     storage: WeightStorage
     reuse_inputs: bool
+    input_chain: InputChain | None
 
     def __post_init__(self) -> None:
         network = self.network
@@ -124,6 +129,15 @@ class _Writer:
         scratch |= {at: layer.scratch_bytes for at, layer in recurrent.items()}
         self.memory = planned(network, scratch, reuse_inputs=self.reuse_inputs)
         self.ports = self._ports()
+        self.chain = self._chain()
+
+    def _chain(self) -> ChainText | None:
+        if self.input_chain is None:
+            return None
+        grids = {number: (scale, zero) for number, scale, zero in self.network.grids}
+        ((_, number),) = self.network.inputs
+        buffer = self.network.buffers[number]
+        return chain_text(self.input_chain, self.prefix, buffer, grids.get(number))
 
     def _ports(self) -> dict[int, Port]:
         ports: dict[int, Port] = {}
@@ -245,6 +259,7 @@ def emitted(
     reuse_inputs: bool,
     heading: tuple[str, ...],
     header: str | None = None,
+    input_chain: InputChain | None = None,
 ) -> Emitted:
     """The C of a network.
 
@@ -253,8 +268,9 @@ def emitted(
     `reuse_inputs`: whether the function may write over its inputs.
     `heading`: lines for the comment at the head of the file.
     `header`: the name of a header that has the declarations; None: they are in the file.
+    `input_chain`: from raw inputs to the only input; None: the caller has features.
     """
-    writer = _Writer(network, prefix, storage, reuse_inputs)
+    writer = _Writer(network, prefix, storage, reuse_inputs, input_chain)
     kernels = writer.families()
     codes = [kernel.text(product_text.function(kernel)) for kernel in kernels]
     signs = writer.sign_families()
@@ -263,6 +279,7 @@ def emitted(
     now = writer.functions
     body = [*([writer.stream.text] if writer.stream else []), *_called(writer)]
     body += [*now.constants, *codes, *now.functions, _arena(writer), _run(writer, calls)]
+    body += _raw_functions(writer)
     declarations = _declarations(writer)
     text = _in_flash(prefix, _limits(prefix, "\n".join(body)))
     includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
@@ -272,7 +289,7 @@ def emitted(
         *([writer.stream.about + "."] if writer.stream else []),
         *network.remarks,
         "",
-        *memory_map(writer.memory, network, writer.ports),
+        *memory_map(writer.memory, network, writer.ports, writer.chain),
     ]
     parts = [comment(lines)]
     parts += ["".join(f"#include <{name}>\n" for name in includes)]
@@ -287,6 +304,7 @@ def emitted(
         stream=writer.stream,
         includes=tuple(includes),
         floats="float" in text.replace("float *", ""),
+        chain=writer.chain,
     )
 
 
@@ -337,13 +355,17 @@ def _in_flash(prefix: str, text: str) -> str:
 
 
 def _arena(writer: _Writer) -> str:
-    if not writer.memory.arena_bytes:
+    framed = writer.chain is not None and writer.chain.before
+    if not writer.memory.arena_bytes and not framed:
         return ""
+    arena = writer.memory.arena_bytes
     return (
+        f"{writer.chain.before if writer.chain is not None else ''}"
         "/* What is between the layers; the map is at the head of this file. */\n"
         "static union {\n"
-        f"    uint8_t bytes[{writer.memory.arena_bytes}];\n"
-        "    uint32_t aligned;\n"
+        + (f"    uint8_t bytes[{arena}];\n" if arena else "")
+        + (f"    struct {writer.prefix}_frame frame; /* before the layers */\n" if framed else "")
+        + "    uint32_t aligned;\n"
         f"}} {writer.prefix}_arena;\n"
     )
 
@@ -369,6 +391,28 @@ def _run(writer: _Writer, calls: list[str]) -> str:
     return "\n".join([_signature(writer), "{", *reader, *unread, *calls, "}", ""])
 
 
+def _raw_signatures(writer: _Writer, chain: ChainText) -> tuple[str, str, str]:
+    """The declarations of the functions that take raw inputs."""
+    outputs = [writer.ports[number] for _, number in writer.network.outputs]
+    arguments = ", ".join(f"{one.kind} *{one.name}" for one in outputs)
+    return (
+        f"void {writer.prefix}_begin(void)",
+        f"void {writer.prefix}_feed(const {chain.raw} *pieces, uint32_t count)",
+        f"void {writer.prefix}_finish({arguments})",
+    )
+
+
+def _raw_functions(writer: _Writer) -> list[str]:
+    """The input chain, and the function that ends an input and runs the network."""
+    if writer.chain is None:
+        return []
+    given = [f"{writer.prefix}_features"]
+    given += [writer.ports[number].name for _, number in writer.network.outputs]
+    finish = _raw_signatures(writer, writer.chain)[2]
+    run = f"    {writer.prefix}_run({', '.join(given)});"
+    return [writer.chain.text, f"{finish}\n{{\n{writer.chain.finish}{run}\n}}\n"]
+
+
 def _declarations(writer: _Writer) -> str:
     lines: list[str] = []
     for number in (n for _, n in (*writer.network.inputs, *writer.network.outputs)):
@@ -382,13 +426,22 @@ def _declarations(writer: _Writer) -> str:
     over = [writer.ports[number].name for number in writer.memory.written]
     if over:
         lines += [f"/* It writes over {' and '.join(over)}. */"]
-    return "\n".join([*lines, _signature(writer) + ";", ""])
+    lines += [_signature(writer) + ";", ""]
+    if writer.chain is not None:
+        lines += ["/* From raw inputs: begin, feed with pieces of any length, finish. */"]
+        lines += [f"{one};" for one in _raw_signatures(writer, writer.chain)] + [""]
+    return "\n".join(lines)
 
 
-def memory_map(memory: Memory, network: Network, ports: dict[int, Port]) -> list[str]:
+def memory_map(
+    memory: Memory, network: Network, ports: dict[int, Port], chain: ChainText | None = None
+) -> list[str]:
     """A table of what lies where and when, as lines of text."""
     lines = [f"Memory: {memory.arena_bytes:,} bytes in the arena. Layers run from 0."]
     lines += ["  where            bytes from to      layers  what"]
+    if chain is not None and chain.frame_bytes:
+        size = f"{0:>10,} {chain.frame_bytes:>9,}"
+        lines.append(f"  {'arena':<16} {size}  before layers  a frame of raw input")
     for row in memory.map:
         if not row.bytes:
             continue

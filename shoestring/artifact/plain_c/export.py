@@ -9,11 +9,13 @@ from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit import Emitted, emitted
+from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.layers import Network, Product
-from shoestring.artifact.plain_c.lowering import lowered
+from shoestring.artifact.plain_c.lowering import lowered, on_a_grid
 from shoestring.artifact.plain_c.promises import not_promised
 from shoestring.artifact.plain_c.sequences import Recurrent
 from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
+from shoestring.artifact.runtime.raw_inputs import checked_input_chain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ def export_c(
     reuse_inputs: bool = True,
     integer_inputs: bool = False,
     header: bool = False,
+    raw_inputs: bool = True,
 ) -> CFile:
     """A file as C99: one file, no allocation, buffers planned beforehand.
 
@@ -68,10 +71,23 @@ def export_c(
     `integer_inputs`: whether `NAME_run` takes inputs as integers of 8 bits, on the grid on which
         the network puts them first; the macros NAME_INPUT_SCALE and NAME_INPUT_ZERO have it.
     `header`: whether the declarations go into a header of their own.
+    `raw_inputs`: whether the C has the file's input chain too, where it has one: `NAME_begin`,
+        `NAME_feed` and `NAME_finish`. A quantised network then takes integers, as with
+        `integer_inputs`.
     Raises NoPlainC for what there is no C for, with the operator and its place, and ValueError for
     a length that an axis cannot have.
     """
-    network = lowered(content, axes or {}, integer_inputs=integer_inputs)
+    chain = checked_input_chain(content) if raw_inputs else None
+    if chain is not None and len(content.graph.inputs) > 1:
+        raise NoPlainC(
+            f"the network has {len(content.graph.inputs)} inputs and an input chain for one: there "
+            "is no C for that; export it without the chain (--features)"
+        )
+    network = lowered(
+        content,
+        axes or {},
+        integer_inputs=integer_inputs or (chain is not None and on_a_grid(content, axes or {})),
+    )
     prefix = identifier(name).rstrip("_") or "model"
     heading = [f"{prefix}: a neural network, written by shoestring."]
     if fixed := _fixed(network):
@@ -83,6 +99,7 @@ def export_c(
         reuse_inputs=reuse_inputs,
         heading=tuple(heading),
         header=f"{prefix}.h" if header else None,
+        input_chain=chain,
     )
     return CFile(
         name=prefix,

@@ -46,6 +46,7 @@ class Program:
     `flags`: more flags for the compiler.
     `objects`: object files and archives that were made for the target beforehand, and are linked as
         they are. No call graph of them is known: their stack is what a run overwrote.
+    `input_is_fed`: whether a device has the input in pieces only: it is not counted as RAM.
     """
 
     sources: tuple[Path, ...]
@@ -55,6 +56,7 @@ class Program:
     include: tuple[Path, ...] = ()
     flags: tuple[str, ...] = ()
     objects: tuple[Path, ...] = ()
+    input_is_fed: bool = False
 
     @property
     def input_bytes(self) -> int:
@@ -174,7 +176,8 @@ def measure(
         called = build(program, core, "main_plain.c", image)
         flash, ram = _sizes(core, image)
         empty_flash, empty_ram = _empty(core)
-        weighed = Measured(flash=flash - empty_flash, image=flash, ram_static=ram - empty_ram)
+        fed = program.input_bytes if program.input_is_fed else 0
+        weighed = Measured(flash=flash - empty_flash, image=flash, ram_static=ram - empty_ram - fed)
         if inputs is None:
             return weighed
         emulate = _emulate_linked if core.linked_inputs else _emulate

@@ -15,7 +15,7 @@ from shoestring.artifact.plain_c.pointwise import POINTWISE
 from shoestring.artifact.plain_c.quantised import QUANTISED, grid_of_activations
 from shoestring.artifact.plain_c.recurrent import RECURRENT
 from shoestring.artifact.plain_c.reducing import REDUCING
-from shoestring.artifact.plain_c.traced import traced
+from shoestring.artifact.plain_c.traced import Step, Traced, traced
 from shoestring.artifact.plain_c.transposed import TRANSPOSED
 
 HANDLERS: dict[str, Handler] = {
@@ -65,13 +65,30 @@ def lowered(content: Content, axes: Mapping[str, int], *, integer_inputs: bool =
     return now.network()
 
 
-def _take_integers(now: Building, number: int, name: str) -> None:
-    """Let the caller put an input on its grid: the QuantizeLinear goes."""
+def on_a_grid(content: Content, axes: Mapping[str, int]) -> bool:
+    """Whether the network puts its only input on a grid of integers first.
+
+    `axes`: as `lowered` takes them.
+    """
+    return _first_step(traced(content, axes), 0)[0] is not None
+
+
+def _first_step(graph: Traced, number: int) -> tuple[Step | None, set[int]]:
+    """(the QuantizeLinear that reads an input, the indices of the reshapes before it).
+
+    None where something else reads it.
+    """
     value, passed = number, set[int]()
-    while (step := now.graph.reader(value)) is not None and MOVING.get(step.operator) is same:
+    while (step := graph.reader(value)) is not None and MOVING.get(step.operator) is same:
         value = step.outputs[0]
         passed.add(step.index)
-    if step is None or step.operator != "QuantizeLinear":
+    return (step if step is not None and step.operator == "QuantizeLinear" else None), passed
+
+
+def _take_integers(now: Building, number: int, name: str) -> None:
+    """Let the caller put an input on its grid: the QuantizeLinear goes."""
+    step, passed = _first_step(now.graph, number)
+    if step is None:
         raise NoPlainC(
             f"the network does not put its input {name} on a grid first, so that it has no "
             "integers to take: quantise it with PostTraining, or export it with floats as inputs"

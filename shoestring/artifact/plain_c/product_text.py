@@ -55,7 +55,7 @@ def _flat(kernel: Kernel) -> str:
         f"    unsigned row, column{', x' if kernel.has('out_width', 1) else ''};",
     ]
     if streams:
-        begin = f"{p}_begin(reader, {get('tensor')});"
+        begin = f"{p}_open(reader, {get('tensor')});"
         guard = f"    if (!{get('direct')}) {{\n        {begin}\n    }}"
         lines += [guard if directs else f"    {begin}"]
     lines += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
@@ -230,7 +230,7 @@ def _layer(kernel: Kernel) -> str:
             fill = f"    if ({get('direct')}) {{\n" + _indented(fill) + "    }\n"
         out += [fill.rstrip("\n")]
     if streams:
-        begin = f"{p}_begin(reader, {get('tensor')});"
+        begin = f"{p}_open(reader, {get('tensor')});"
         guard = f"    if (!{get('direct')}) {{\n        {begin}\n    }}"
         out += [guard if directs else f"    {begin}"]
     out += [f"    for (row = 0; row < {get('rows')}; row++) {{"]

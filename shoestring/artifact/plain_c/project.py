@@ -5,12 +5,10 @@ It is an Arduino library too: `src` has the C, `examples` a sketch.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from shoestring.artifact.plain_c.board.targets import BOARD
-from shoestring.artifact.plain_c.c_text import array, comment
+from shoestring.artifact.plain_c.c_text import array, comment, filled
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import CFile
 from shoestring.artifact.plain_c.memory_picture import memory_svg
@@ -33,10 +31,10 @@ def project(made: CFile, cases: Recorded) -> dict[str, str]:
         f"src/{name}.h": made.header,
         "test_main.c": _main(made, cases),
         "test_cases.h": _cases(made, cases),
-        "Makefile": _filled(_MAKEFILE, NAME=name),
+        "Makefile": filled(_MAKEFILE, NAME=name),
         "README.md": _readme(made, cases),
         "memory.svg": memory_svg(made),
-        "library.properties": _filled(_PROPERTIES, NAME=name),
+        "library.properties": filled(_PROPERTIES, NAME=name),
         f"examples/{name}_once/{name}_once.ino": _sketch(made),
     }
     for one in _BOARD:
@@ -84,7 +82,7 @@ def _main(made: CFile, cases: Recorded) -> str:
         )
     halves = any(one.dtype == np.float16 for one in cases.outputs[0])
     functions = [
-        _filled(
+        filled(
             _DIFFERS if one.kind == "float" else _UNEQUAL,
             PLACE=str(place),
             COUNT=str(one.count),
@@ -94,7 +92,7 @@ def _main(made: CFile, cases: Recorded) -> str:
         for place, one in enumerate(out.outputs)
     ]
     first = len(out.inputs)
-    return _filled(
+    return filled(
         _MAIN,
         NAME=made.name,
         CASES=str(len(cases.inputs)),
@@ -114,7 +112,19 @@ def _sketch(made: CFile) -> str:
     arrays = "\n".join(f"static {one.kind} {one.name}_values[{one.macro}];" for one in ports)
     arguments = ", ".join(f"{one.name}_values" for one in ports)
     first = out.outputs[0]
-    return _filled(
+    if out.chain is not None:
+        return filled(
+            _SKETCH_FED,
+            NAME=made.name,
+            RAW=out.chain.raw,
+            ARRAYS="\n".join(
+                f"static {one.kind} {one.name}_values[{one.macro}];" for one in out.outputs
+            ),
+            ARGUMENTS=", ".join(f"{one.name}_values" for one in out.outputs),
+            FIRST=f"{first.name}_values",
+            MACRO=first.macro,
+        )
+    return filled(
         _SKETCH,
         NAME=made.name,
         ARRAYS=arrays,
@@ -127,18 +137,13 @@ def _sketch(made: CFile) -> str:
 def _readme(made: CFile, cases: Recorded) -> str:
     memory = made.emitted.memory
     said = " ".join([*made.said(), cases.about])
-    return _filled(
+    return filled(
         _README,
         NAME=made.name,
         DECLARED=made.emitted.declarations.strip(),
         ARENA=f"{memory.arena_bytes:,}",
         SAID=said,
     )
-
-
-def _filled(template: str, **words: str) -> str:
-    """A template with its words in place of `@WORD@`."""
-    return re.sub(r"@([A-Z]+)@", lambda found: words[found[1]], template)
 
 
 _MAIN = """\
@@ -284,6 +289,28 @@ void loop() {
         Serial.println(@FIRST@[i]);
     }
     delay(1000);
+}
+"""
+_SKETCH_FED = """\
+#include <@NAME@.h>
+
+static @RAW@ piece[64];
+@ARRAYS@
+
+void setup() {
+    Serial.begin(115200);
+}
+
+void loop() {
+    @NAME@_begin();
+    for (int pieces = 0; pieces < 100; pieces++) {
+        /* Fill the piece here, as from a microphone. What is too much is ignored. */
+        @NAME@_feed(piece, 64);
+    }
+    @NAME@_finish(@ARGUMENTS@);
+    for (int i = 0; i < @MACRO@; i++) {
+        Serial.println(@FIRST@[i]);
+    }
 }
 """
 _README = """\

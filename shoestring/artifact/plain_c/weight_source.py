@@ -46,7 +46,7 @@ class Stream:
     `text`: C at file scope, all of it `static`, in which FLASH stands for the qualifier of what
         is in flash: constants, a `struct PREFIX_reader` and the
         functions
-        `static void PREFIX_begin(struct PREFIX_reader *reader, int tensor)`, which starts to read
+        `static void PREFIX_open(struct PREFIX_reader *reader, int tensor)`, which starts to read
         the tensor of this index, and
         `static int PREFIX_next(struct PREFIX_reader *reader)`, which gives its next integer.
         Tensors are read in their order, each from its beginning to its end, once in a run.
@@ -149,7 +149,7 @@ struct {prefix}_reader {{
     const FLASH {kind} *at;
 }};
 
-static void {prefix}_begin(struct {prefix}_reader *reader, int tensor)
+static void {prefix}_open(struct {prefix}_reader *reader, int tensor)
 {{
     reader->at = {prefix}_data + {prefix}_starts[tensor];
 }}
@@ -183,7 +183,7 @@ struct {prefix}_reader {{
     int16_t lowest;
 }};
 
-static void {prefix}_begin(struct {prefix}_reader *reader, int tensor)
+static void {prefix}_open(struct {prefix}_reader *reader, int tensor)
 {{
     reader->at = {prefix}_data + {prefix}_tensors[tensor].at;
     reader->bits = 0;

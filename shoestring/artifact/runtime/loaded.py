@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from shoestring.artifact import tree
+from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.format import file
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content, Entries
 from shoestring.artifact.format.graph import Graph, Port
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor
 from shoestring.artifact.runtime import load_limits
+from shoestring.artifact.runtime.raw_inputs import checked_input_chain
 from shoestring.artifact.runtime.segments import cut
 from shoestring.artifact.runtime.session import (
     Feeds,
@@ -67,6 +69,8 @@ class Loaded:
         has no name.
     `inputs`: the inputs, with names, types and shapes; () if the file has entries.
     `outputs`: the outputs, with names and types; () if the file has entries.
+    `input_chain`: how raw inputs become one of the inputs (`from_raw`); None if the file does not
+        say.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Loaded:
             )
         self.entries: Mapping[str, Loaded] = {}
         self.inputs, self.outputs = tuple[Port, ...](), tuple[Port, ...]()
+        self.input_chain: InputChain | None = None
         self._session: Session | None = None
         if isinstance(content, Entries):
             named = file.by_entry(content).items()
@@ -99,6 +104,7 @@ class Loaded:
             }
             return
         self.inputs, self.outputs = content.graph.inputs, content.graph.outputs
+        self.input_chain = checked_input_chain(content)
         self._arguments, self._structure = content.graph.arguments, content.graph.structure
         named_sizes = {size for port in self.inputs for size in port.shape if isinstance(size, str)}
         self._bounded = {
@@ -130,6 +136,7 @@ class Loaded:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module would return, as numpy arrays.
 
+        Where the file's input chain takes texts, texts in the place of its input go through it.
         Arguments are given by position or by name. The name of an input is a name too. Arguments
         that were no tensors in the example are fixed, and may be left out.
         Raises TypeError for arguments that are missing, unknown, given twice, nested differently or
@@ -166,6 +173,27 @@ class Loaded:
                 )
             values |= given
         return tree.fill(self._structure, self._run(values))
+
+    def from_raw(self, raw: Any, *args: Any, **kwargs: Any) -> Any:
+        """What a call returns, given raw inputs in the place of one of the inputs.
+
+        `raw`: a batch of sounds, texts or numbers, as the first step of `input_chain` takes them.
+        `args`, `kwargs`: the other inputs, as a call takes them.
+        Raises TypeError where the file has no input chain, ValueError for other raw inputs, and
+        what a call raises.
+        """
+        self._check_single()
+        chain = self.input_chain
+        if chain is None:
+            raise TypeError(
+                f"this file has no input chain, so it takes no raw inputs but {self.signature()}"
+            )
+        made = chain(raw)
+        if not args and not kwargs:
+            return self(**{self.inputs[chain.input].name: made})
+        given = list(args)
+        given.insert(chain.input, made)
+        return self(*given, **kwargs)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The outputs by name, given the inputs by name; raises as a call does."""
@@ -220,7 +248,11 @@ class Loaded:
                 raise TypeError(
                     f"the input {port.name!r} is missing; this file takes {self.signature()}"
                 )
-            feeds[port.name] = as_input(values[index], port.name, ELEMENTS[port.element][0])
+            value = values[index]
+            chain = self.input_chain
+            if chain is not None and chain.input == index and chain.is_raw(value):
+                value = chain(value)
+            feeds[port.name] = as_input(value, port.name, ELEMENTS[port.element][0])
             shape = feeds[port.name].shape
             fits = len(shape) == len(port.shape) and all(
                 sizes.setdefault(want, have) == have if isinstance(want, str) else want == have

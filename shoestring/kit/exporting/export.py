@@ -27,6 +27,7 @@ from shoestring.kit.exporting.guards import Guards, noted
 from shoestring.kit.exporting.joining import Exported, disputed, joined
 from shoestring.kit.exporting.lowering import lower
 from shoestring.kit.exporting.onnx_graph import Names, convert
+from shoestring.kit.exporting.raw_inputs import with_input_chain
 from shoestring.kit.exporting.recurrent import free_lengths, step_by_step
 from shoestring.kit.exporting.torchlib import read_once
 from shoestring.kit.exporting.translations import translations
@@ -125,7 +126,7 @@ def export(model: nn.Module, task: Task) -> Exported:
     baked = bake(clone(model)).eval().cpu()
     exported = _export_entries(baked, examples_of(task), scales_of(parameters))
     say_what_stays(model, parameters, exported.integers)
-    return exported
+    return exported if task.input_chain is None else with_input_chain(exported, task.input_chain)
 
 
 def _export_entries(
@@ -168,9 +169,8 @@ def _export_entries(
 
 def _is_same(before: torch.Tensor, after: torch.Tensor) -> bool:
     """Whether two tensors hold the same numbers, NaN where the other has NaN."""
-    if before.shape != after.shape or before.dtype != after.dtype:
-        return False
-    return bool(((before == after) | ((before != before) & (after != after))).all())
+    alike = before.shape == after.shape and before.dtype == after.dtype
+    return alike and bool(((before == after) | ((before != before) & (after != after))).all())
 
 
 def _checked(model: nn.Module, example: Example, scales: Mapping[int, np.ndarray]) -> Exported:

@@ -20,12 +20,14 @@ class Exported:
     `wanted`: the indices, among the module's parameters, of the weights that the graphs use.
     `constants`: constants that are too large for a graph.
     `integers`: the weights that the graphs take as integers, by their index.
+    `notes`: texts by key that the file has.
     """
 
     graphs: Mapping[str, Graph]
     wanted: tuple[int, ...]
     constants: tuple[Tensor, ...]
     integers: Mapping[int, Integers] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -40,9 +42,9 @@ class Exported:
     def content(self, tensors: list[Tensor]) -> Content | Entries:
         """The content of a file with these tensors: the wanted weights, then the constants."""
         return (
-            Content(self.graphs[""], tensors)
+            Content(self.graphs[""], tensors, notes=self.notes)
             if "" in self.graphs
-            else Entries(self.graphs, tensors)
+            else Entries(self.graphs, tensors, notes=self.notes)
         )
 
 

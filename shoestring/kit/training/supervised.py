@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shoestring.artifact import tree
+from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.core import Axis, LabelTask, Predict, Vary, array, evaluating
 from shoestring.core.kinds import Kinds
 from shoestring.kit.training.criterion import loss_of, losses_of
@@ -65,6 +66,7 @@ class Supervised(LabelTask):
         indices start from 0; the examples of `train`, which may then be empty, follow.
     `answer`: what labels them: `answer(indices)`, or a tensor with a label for each; None: nothing.
     `limit`: how many labels may be bought, 0 or more; None for no limit.
+    `input_chain`: how the inputs were made of raw ones, for the file; None: they are the raw ones.
 
     Raises TypeError for a split that is not a pair, and ValueError for a split that is empty, has
     inputs and targets of different lengths or holds NaN or infinity, and for a merit together with
@@ -92,6 +94,7 @@ class Supervised(LabelTask):
     unlabelled: Tensor | tuple[Tensor, ...] | None = field(default=None, repr=False)
     answer: Answer = field(default=None, repr=False)
     limit: int | None = field(default=None, repr=False)
+    input_chain: InputChain | None = field(default=None, repr=False)
     _pool: Pool = field(default=None, repr=False)  # type: ignore[assignment]  # made with the task
 
     @staticmethod

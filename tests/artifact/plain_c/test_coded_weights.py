@@ -33,7 +33,7 @@ int main(void)
     int tensor, i;
     for (i = 0; i < (int)sizeof reader; i++) ((unsigned char *)&reader)[i] = 0xa5;
     for (tensor = 0; tensor < {count}; tensor++) {{
-        w_begin(&reader, tensor);
+        w_open(&reader, tensor);
         for (i = 0; i < shapes[tensor][0] * shapes[tensor][1]; i++)
             printf("%d\\n", w_next(&reader));
     }}

@@ -1,0 +1,121 @@
+"""The commands on a file with an input chain: raw sounds, lines of text, C and the bill."""
+
+from __future__ import annotations
+
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shoestring import cli
+from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
+from shoestring.artifact.chains.input_chain import InputChain
+from shoestring.artifact.chains.log_mel import LogMel
+from shoestring.artifact.format.file import Content, pack
+from shoestring.artifact.format.graph import Graph, Node, Port
+
+SOUND = InputChain(steps=(LogMel(frames=4, bands=8),))
+TEXT = InputChain(steps=(HashedNgrams(most=6),))
+
+
+def written(
+    path: Path, chain: InputChain | None, shape: tuple[int | str, ...], element: int
+) -> Path:
+    """A file that gives its features back."""
+    graph = Graph(
+        opset=20,
+        inputs=(Port("x", element, shape),),
+        weights=0,
+        constants=(),
+        nodes=(Node("Identity", (0,), 1, ()),),
+        outputs=(Port("y", element),),
+        results=(1,),
+        arguments=((0,), {}),
+        structure=0,
+    )
+    path.write_bytes(pack(Content(graph, [], notes={} if chain is None else chain.notes())))
+    return path
+
+
+@pytest.fixture
+def shoestring(tmp_path, monkeypatch, capsys):
+    """Calls the program and returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+def sound(path: Path, rate: int = 8000) -> np.ndarray:
+    samples = np.arange(-3000, 3000, 7).astype(np.int16)
+    with wave.open(str(path), "wb") as opened:
+        opened.setnchannels(1)
+        opened.setsampwidth(2)
+        opened.setframerate(rate)
+        opened.writeframes(samples.tobytes())
+    return samples
+
+
+def test_sounds_from_files(shoestring, tmp_path):
+    file = written(tmp_path / "model.shoe", SOUND, ("N", 1, 4, 8), 1)
+    samples = sound(tmp_path / "one.wav")
+    np.save(tmp_path / "one.npy", samples)
+    np.savez(tmp_path / "two.npz", samples, samples[:300])
+    for name, given in (
+        ("one.wav", [samples]),
+        ("one.npy", [samples]),
+        ("two.npz", [samples, samples[:300]]),
+    ):
+        status, out, err = shoestring("run", file, name, "--raw", "--out", "out.npz")
+        assert (status, err) == (0, "") and "input chain: LogMel(rate=8000, window=256," in out
+        assert np.array_equal(np.load(tmp_path / "out.npz")["y"], SOUND(given))
+    status, out, _ = shoestring("run", file, "two.npz")
+    assert status != 0 and "(not used without --raw)" in out
+    sound(tmp_path / "fast.wav", rate=16000)
+    (tmp_path / "bad.wav").write_bytes(b"<script>")
+    for name, said in (
+        ("fast.wav", "at 16000 Hz"),
+        ("bad.wav", "is no WAV file"),
+        ("model.shoe", "is no .wav"),
+    ):
+        status, _, err = shoestring("run", file, name, "--raw")
+        assert status != 0 and said in err and "Traceback" not in err
+
+
+def test_lines_of_a_text_file(shoestring, tmp_path):
+    file = written(tmp_path / "model.shoe", TEXT, ("N", 6), 7)
+    lines = ["a film", "", "<script>'\""]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    status, _, err = shoestring("run", file, "lines.txt", "--raw", "--out", "out.npz")
+    assert (status, err) == (0, "")
+    assert np.array_equal(np.load(tmp_path / "out.npz")["y"], TEXT(lines))
+    (tmp_path / "lines.txt").write_bytes(b"\xff\xfe")
+    assert "is not text in UTF-8" in shoestring("run", file, "lines.txt", "--raw")[2]
+
+
+def test_a_file_without_a_chain_takes_nothing_raw(shoestring, tmp_path):
+    file = written(tmp_path / "model.shoe", None, ("N", 6), 7)
+    status, _, err = shoestring("run", file, "x.npz", "--raw")
+    assert status != 0 and "has no input chain; it takes x: int64[N, 6]" in err
+
+
+def test_the_bill_and_the_c_name_the_chain(shoestring, tmp_path):
+    file = written(tmp_path / "model.shoe", SOUND, ("N", 1, 4, 8), 1)
+    status, out, _ = shoestring("inspect", file)
+    assert status == 0 and "input chain, in the names and notes: LogMel(" in out
+    assert "0 names, 1 notes" in out
+    status, out, _ = shoestring("export", file, "heard.c")
+    assert status == 0 and "input chain: LogMel(" in out and "memory: 1,536 bytes" in out
+    assert "void heard_feed(const int16_t *pieces, uint32_t count)" in Path("heard.c").read_text()
+    status, out, _ = shoestring("export", file, "heard.c", "--features")
+    assert status == 0 and "heard_feed" not in Path("heard.c").read_text()
+    status, _, err = shoestring("export", file, "heard.onnx", "--features")
+    assert status != 0 and "--features" in err
