@@ -9,8 +9,8 @@ import numpy as np
 
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.tensors import ELEMENTS
-from shoestring.artifact.plain_c.emit import Port
 from shoestring.artifact.plain_c.export import CFile
+from shoestring.artifact.plain_c.writer import Port
 from shoestring.artifact.runtime.loaded import Loaded
 
 CASES = 10
