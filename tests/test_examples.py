@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 from tiers import repetitions
 
+from shoestring.tasks.fetch import present
+from shoestring.tasks.fsdd import _HOME, _RECORDINGS
+
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
 @pytest.mark.by_default("04_without_labels")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_with_little_time(example, tmp_path):
+    if example.stem == "05_spoken_digits" and not any(map(present, (_HOME, _RECORDINGS))):
+        pytest.skip("FSDD is not here: set SHOESTRING_DATA to a folder that holds fsdd")
     steps = repetitions(20, 100)
     little = (
         "0.5" if example.stem.startswith("01") else str(steps)

@@ -97,7 +97,7 @@ def test_features_are_those_of_numpy(name, tmp_path):
 
 
 @needs_gcc
-@pytest.mark.parametrize("kind", ["int8", "uint8"])
+@pytest.mark.parametrize("kind", ["int8", pytest.param("uint8", marks=pytest.mark.slow)])
 def test_features_on_a_grid(kind, tmp_path):
     step = LogMel(bands=12, frames=12)
     chain = InputChain(steps=(step, Normalise(mean=BANDS, std=(2.0,) * 12, axis=3)))
