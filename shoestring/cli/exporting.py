@@ -110,15 +110,14 @@ def export(
     if inputs is not None and project is None:
         raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
     contents = by_entry(read_model(file))
-    if entry is not None:
-        contents = {"": contents[named(file, entry, contents)]}
+    contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
     if target.suffix.lower() != ".c":
         _write_onnx(contents, target)
         return
-    if project is not None and len(contents) > 1:
-        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
     from shoestring.artifact.plain_c.export import export_c
 
+    if project is not None and len(contents) > 1:
+        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
     lengths = _lengths(axis or [])
     targets = _targets(contents, target)
     for name, content in contents.items():
@@ -132,12 +131,10 @@ def export(
             header=header or project is not None,
             raw_inputs=not features,
         )
-        if project is not None:
-            _write_project(content, made, project, inputs)
+        if project is None:
+            _write_c(content, made, targets[name])
         else:
-            _write_c(made, targets[name])
-            print(_compared(content, made))
-        _say(made)
+            _write_project(content, made, project, inputs)
 
 
 def _check_ending(target: Path) -> None:
@@ -201,8 +198,8 @@ def _storage(weights: Weights) -> WeightStorage:
     }[weights]
 
 
-def _write_c(made: CFile, target: Path) -> None:
-    """Write the C file, and the header if there is one."""
+def _write_c(content: Content, made: CFile, target: Path) -> None:
+    """Write the C file, and the header if there is one, and say what a reader should know."""
     from shoestring.artifact import save
 
     beside = target.with_name(f"{made.name}.h") if made.header is not None else None
@@ -212,6 +209,8 @@ def _write_c(made: CFile, target: Path) -> None:
     if beside is not None and made.header is not None:
         save(beside, made.header.encode())
         print(f"{beside}: {len(made.header):,} bytes")
+    print(_compared(content, made))
+    _say(made)
 
 
 def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> None:
@@ -230,6 +229,7 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
         save(paths[name], text.encode())
     print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
     print(cases.about)
+    _say(made)
 
 
 def _compared(content: Content, made: CFile, cases: Recorded | None = None) -> str:

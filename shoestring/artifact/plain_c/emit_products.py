@@ -115,6 +115,7 @@ def prepared(
     `adds`: whether weights of -1, 0 and 1 are added up.
     """
     added_up = adds and layer.zero is None and layer.weights.units
+    added_up = added_up and bool(layer.weights.used.any())
     if added_up:
         layer = _scaled_once(layer)
     weights, window = layer.weights, layer.window

@@ -104,7 +104,7 @@ def _body(prefix: str, layer: Recurrent, tensor: int | None, value: str) -> list
     if tensor is not None:
         # The first tensor begins anew by itself.
         lines += ["    *reader = start;"] if tensor else []
-        lines += [f"    {prefix}_begin(reader, tensor);"]
+        lines += [f"    {prefix}_open(reader, tensor);"]
     lines += indented(_rows(prefix, layer, tensor is not None, value))
     lines += indented(_over(units, _units(layer)))
     return [*lines, "}"]

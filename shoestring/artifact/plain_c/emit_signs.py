@@ -172,7 +172,7 @@ class SignKernel(Family[PreparedSigns]):
         data = np.pad(rows, ((0, 0), (0, 4 * one.words - rows.shape[1]))).tobytes()
         name = f"{self.prefix}_signs_{one.index}"
         self.constants.append(
-            f"static const union {{\n    uint8_t bytes[{len(data)}];\n"
+            f"static const FLASH union {{\n    uint8_t bytes[{len(data)}];\n"
             f"    uint32_t words[{len(data) // 4}];\n}} {name} = {{{{\n{c_bytes(data)}\n}}}};\n"
         )
-        return f"{name}.words"
+        return f"(const FLASH uint32_t *)&{name}"  # an AVR takes no address of a member

@@ -85,7 +85,7 @@ static int32_t @P@_cos(uint32_t at)
 /* a * c + b * s, where c and s are in 2^-30. A shift keeps the sign on compilers for such cores. */
 static int32_t @P@_turned(int32_t a, int32_t c, int32_t b, int32_t s)
 {
-    return (int32_t)(((int64_t)a * c + (int64_t)b * s + (1 << 29)) >> 30);
+    return (int32_t)(((int64_t)a * c + (int64_t)b * s + ((int32_t)1 << 29)) >> 30);
 }
 
 /* The bins of pairs of samples, as complex numbers: weighted by a Hann window, and 2^shift times as
@@ -96,7 +96,7 @@ static void @P@_transform(uint32_t shift)
     int32_t *bins = @P@_arena.frame.bins;
     uint32_t i, j, bit, half, to = 0;
     for (i = 0; i < @WINDOW@; i++) {
-        int32_t hann = (1 << 29) - (@P@_cos(i <= @HALF@ ? i : @WINDOW@ - i) >> 1);
+        int32_t hann = ((int32_t)1 << 29) - (@P@_cos(i <= @HALF@ ? i : @WINDOW@ - i) >> 1);
         bins[2 * to + (i & 1)] =
             (int32_t)(((int64_t)samples[i] * hann + ((int64_t)1 << (29 - shift))) >> (30 - shift));
         if (i & 1) { /* counts with its bits in reverse */
@@ -135,14 +135,14 @@ static uint64_t @P@_energy(uint32_t at)
 /* The logarithm to base 2, in 2^-16. */
 static int32_t @P@_octaves(uint64_t number)
 {
-    int32_t found = 63 << 16, bit;
+    int32_t found = (int32_t)63 << 16, bit;
     uint32_t part;
     while (!(number >> 63)) {
         number <<= 1;
-        found -= 1 << 16;
+        found -= (int32_t)1 << 16;
     }
     part = (uint32_t)(number >> 32);
-    for (bit = 1 << 15; bit; bit >>= 1) {
+    for (bit = (int32_t)1 << 15; bit; bit >>= 1) {
         number = (uint64_t)part * part;
         if (number >> 63) {
             found += bit;
@@ -161,7 +161,7 @@ static void @P@_hear(void)
     uint32_t i, place, at, peak = 0, shift = 0;
     uint64_t rising = 0;
     for (i = 0; i < @WINDOW@; i++) {
-        peak |= (uint32_t)(samples[i] < 0 ? -samples[i] : samples[i]);
+        peak |= (uint32_t)(samples[i] < 0 ? -(int32_t)samples[i] : samples[i]);
     }
     while (shift < @MOST@ && !(peak >> (@TOP@ - shift))) {
         shift++;

@@ -65,7 +65,7 @@ def function(kernel: SignKernel) -> str:
     rows = _rows(kernel)
     if coded:
         body = [*_read(kernel), *_positions(kernel, [*_gathered(kernel), *_sum(kernel)])]
-        lines += [f"    {p}_begin(reader, {get('tensor')});", *_loop("row", get("rows"), body)]
+        lines += [f"    {p}_open(reader, {get('tensor')});", *_loop("row", get("rows"), body)]
     else:
         lines += [f"    {line}" for line in _positions(kernel, [*_gathered(kernel), *rows])]
     text = "\n".join([*lines, "}", ""])

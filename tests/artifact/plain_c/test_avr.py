@@ -89,7 +89,7 @@ def test_random_graphs_give_what_the_runtime_gives(kind: str, tmp_path: Path) ->
 def test_weights_as_floats_and_weights_of_few_levels_in_one_function(tmp_path: Path) -> None:
     drawn, made = np.random.default_rng(0), Made(x=(1, 2, 6, 6))
     value = made.node("Conv", "x", drawn.normal(size=(3, 2, 3, 3)), pads=(1, 1, 1, 1))
-    levels = drawn.integers(-1, 2, (3, 3, 3, 3)) * np.float32(0.3)
+    levels = drawn.integers(-2, 3, (3, 3, 3, 3)) * np.float32(0.3)
     content = made.content(made.node("Conv", value, levels, pads=(1, 1, 1, 1)))
     written = export_c(content, name="n", weights=Packed())
     assert "const N_ANY float *value" in written.text and "#define N_ANY __memx" in written.text

@@ -251,7 +251,7 @@ def test_sums_of_scaled_weights_near_0_are_said() -> None:
 
 @pytest.mark.parametrize("target", CROSS)
 def test_it_compiles_for_every_core(target: str, tmp_path: Path) -> None:
-    for seed in range(2):
+    for seed in (1, 2) if target == "avr" else (0, 1):  # others have arrays beyond its 32 KB
         crosses(export_c(network(seed).content("y"), name=f"n{seed}"), tmp_path, target)
 
 
