@@ -199,7 +199,7 @@ def _raw_functions(writer: Writer) -> list[str]:
     """The input chain, and the function that ends an input and runs the network."""
     if writer.chain is None:
         return []
-    given = [f"{writer.prefix}_features"]
+    given = [f"{writer.prefix}_features.at"]
     given += [writer.ports[number].name for _, number in writer.network.outputs]
     finish = _raw_signatures(writer, writer.chain)[2]
     run = f"    {writer.prefix}_run({', '.join(given)});"
@@ -219,6 +219,14 @@ def _declarations(writer: Writer) -> str:
     over = [writer.ports[number].name for number in writer.memory.written]
     if over:
         lines += [f"/* It writes over {' and '.join(over)}. */"]
+    ports = (writer.ports[number] for number in writer.memory.written)
+    bytes_ = [one.name for one in ports if one.kind in ("int8_t", "uint8_t")]
+    if bytes_:
+        lines += [f"/* The address of {' and of '.join(bytes_)} is a multiple of 4. */"]
+    if writer.memory.arena_bytes:
+        lines += [
+            "/* Its memory is static: one call at a time, interrupts and threads included. */"
+        ]
     lines += [_signature(writer) + ";", ""]
     if writer.chain is not None:
         lines += ["/* From raw inputs: begin, feed with pieces of any length, finish. */"]

@@ -51,7 +51,9 @@ def chain_text(
     first = chain.steps[0]
     counters = ["filled"] if isinstance(first, Normalise) else ["filled", "waiting"]
     head = comment([f"The input chain: {chain}."])
-    head += f"static {buffer.kind} {prefix}_features[{buffer.count}];\n"
+    # Layers have wider numbers in it later, and bytes may begin anywhere.
+    head += f"static union {{\n    {buffer.kind} at[{buffer.count}];\n    uint32_t aligned;\n"
+    head += f"}} {prefix}_features;\n"
     head += "".join(f"static uint32_t {prefix}_{name};\n" for name in counters)
     before, frame_bytes = "", 0
     if isinstance(first, HashedNgrams):
@@ -161,7 +163,7 @@ _PUT_FLOAT = """\
 /* Normalises the next feature. */
 static void @P@_put(@KIND@ number)
 {
-@CHANNEL@    @P@_features[@P@_filled++] = (float)(number - @MEAN@) * @FACTOR@;
+@CHANNEL@    @P@_features.at[@P@_filled++] = (float)(number - @MEAN@) * @FACTOR@;
 }
 
 """
@@ -171,7 +173,8 @@ static void @P@_put(@KIND@ number)
 {
 @CHANNEL@    int64_t step = (int64_t)(number - @MEAN@) * @FACTOR@;
     step = ((step + ((int64_t)1 << (@SHIFT@ - 1))) >> @SHIFT@) + @ZERO@;
-    @P@_features[@P@_filled++] = (@TYPE@)(step < @LEAST@ ? @LEAST@ : step > @MOST@ ? @MOST@ : step);
+    step = step < @LEAST@ ? @LEAST@ : step > @MOST@ ? @MOST@ : step;
+    @P@_features.at[@P@_filled++] = (@TYPE@)step;
 }
 
 """
@@ -182,7 +185,7 @@ static void @P@_put(@KIND@ number)
 @CHANNEL@    float step = (number - @MEAN@) * @FACTOR@ + @ZERO@;
     step = step > @LEAST@ ? step : @LEAST@;
     step = step < @MOST@ ? step : @MOST@;
-    @P@_features[@P@_filled++] = (@TYPE@)(step + (step < 0 ? -0.5f : 0.5f));
+    @P@_features.at[@P@_filled++] = (@TYPE@)(step + (step < 0 ? -0.5f : 0.5f));
 }
 
 """

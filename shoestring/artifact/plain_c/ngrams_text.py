@@ -33,7 +33,7 @@ static void @P@_ngram(uint32_t length)
     for (i = 0; i < length; i++) {
         hash = (hash ^ @P@_bytes[i]) * UINT32_C(16777619);
     }
-    @P@_features[@P@_filled++] = (int32_t)(1 + hash % @BUCKETS@u);
+    @P@_features.at[@P@_filled++] = (int32_t)(1 + hash % @BUCKETS@u);
 }
 
 /* The n-grams that begin at the first byte, which goes. */
@@ -68,6 +68,6 @@ FINISH = """\
         @P@_ngrams();
     }
     while (@P@_filled < @FEATURES@) {
-        @P@_features[@P@_filled++] = 0;
+        @P@_features.at[@P@_filled++] = 0;
     }
 """

@@ -67,7 +67,10 @@ def _main(made: CFile, cases: Recorded) -> str:
     """The test: runs each case and compares."""
     out = made.emitted
     ports = (*out.inputs, *out.outputs)
-    lines = [f"static {one.kind} a{place}[{one.count}];" for place, one in enumerate(ports)]
+    lines = [
+        f"static {one.kind} a{place}[{one.count}] __attribute__((aligned(4)));"
+        for place, one in enumerate(ports)
+    ]
     copies = [
         f"        for (i = 0; i < {one.count}; i++) {{\n"
         f"            a{place}[i] = input_{place}[at * {one.count} + i];\n        }}"
@@ -109,7 +112,9 @@ def _main(made: CFile, cases: Recorded) -> str:
 def _sketch(made: CFile) -> str:
     out = made.emitted
     ports = (*out.inputs, *out.outputs)
-    arrays = "\n".join(f"static {one.kind} {one.name}_values[{one.macro}];" for one in ports)
+    arrays = "\n".join(
+        f"alignas(4) static {one.kind} {one.name}_values[{one.macro}];" for one in ports
+    )
     arguments = ", ".join(f"{one.name}_values" for one in ports)
     first = out.outputs[0]
     if out.chain is not None:

@@ -102,7 +102,7 @@ def test_features_on_a_grid(kind, tmp_path):
     step = LogMel(bands=12, frames=12)
     chain = InputChain(steps=(step, Normalise(mean=BANDS, std=(2.0,) * 12, axis=3)))
     made = export_c(on_grid(chain, (1, 1, 12, 12), kind), name="heard")
-    assert f"{kind}_t heard_features[144]" in made.text
+    assert f"    {kind}_t at[144];\n    uint32_t aligned;\n}} heard_features;" in made.text
     given = sounds(step)
     wanted = chain(given).reshape(len(given), -1)
     least, most = (-140, 115) if kind == "int8" else (-12, 243)
@@ -110,6 +110,19 @@ def test_features_on_a_grid(kind, tmp_path):
     apart = np.abs(heard(made, given, tmp_path).view(np.float32) / 0.03 - steps)
     assert apart.max() < 1.001  # one step, where numpy is as good as halfway
     assert (apart > 0.5).mean() < 0.01
+
+
+@needs_gcc
+def test_features_in_bytes_begin_at_a_multiple_of_4(tmp_path):
+    """Layers keep wider numbers there later, and a Cortex-M0+ faults where they are unaligned."""
+    chain = InputChain(steps=(LogMel(bands=12, frames=12), ONE))
+    made = export_c(on_grid(chain, (1, 1, 12, 12), "uint8"), name="heard")
+    flags = ("-Os", "-fdata-sections")  # a section for each variable says its alignment
+    target = crosses(made, tmp_path, "cortex-m0plus", flags)
+    command = ["arm-none-eabi-objdump", "-h", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = (one for one in done.stdout.splitlines() if ".bss.heard_features" in one)
+    assert line.split()[-1] == "2**2"
 
 
 @needs_gcc
@@ -209,6 +222,16 @@ def test_a_project_feeds_pieces():
     files = project(made, recorded(content, made))
     sketch = files["examples/heard_once/heard_once.ino"]
     assert "heard_feed(piece, 64);" in sketch and "static int16_t piece[64];" in sketch
+
+
+def test_a_project_has_bytes_at_a_multiple_of_4():
+    content = on_grid(InputChain(steps=(ONE,)), (1, 1, 4, 8), "uint8")
+    made = export_c(content, name="n", header=True, integer_inputs=True, raw_inputs=False)
+    files = project(made, recorded(content, made))
+    assert (
+        "alignas(4) static uint8_t x_values[N_INPUT_SIZE];" in files["examples/n_once/n_once.ino"]
+    )
+    assert "static uint8_t a0[32] __attribute__((aligned(4)));" in files["test_main.c"]
 
 
 def test_what_there_is_no_c_for():

@@ -141,6 +141,15 @@ def test_inputs_as_integers_give_the_same(tmp_path):
     assert f"#define BYTES_INPUT_ZERO {zero}" in made.emitted.declarations
     assert "uint8_t *x" in made.emitted.declarations
     assert len(made.network.layers) == len(floats.network.layers) - 1
+    # Bytes may begin anywhere, and what is written over them may not.
+    aligned = "/* The address of x is a multiple of 4. */"
+    assert "/* It writes over x. */" in made.emitted.declarations
+    assert aligned in made.emitted.declarations
+    kept = export_c(content, name="kept", integer_inputs=True, reuse_inputs=False)
+    for other in (floats, kept):
+        assert aligned not in other.emitted.declarations
+    for one in (made, floats, kept):
+        assert "one call at a time" in one.emitted.declarations
     program = build([floats, made], tmp_path)
     drawn = np.random.default_rng(0)
     bytes_ = [[drawn.integers(0, 256, (1, 2, 9, 10))] for _ in range(20)]
