@@ -43,6 +43,8 @@ TAGGERS = {
     f"{TAGGER}, ours, coded": "16 levels, coded",
 }
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
+PEERS = ("emx-onnx-cgen", "onnx2c", "emlearn")
+"""The peers that are measured on every core; TFLite Micro takes too long to compile for all."""
 BYTES_IN = "ours, coded, bytes in"
 """The same for networks in int8: bytes on the grid of the input, in place of floats."""
 AS_BYTES = ("ours, decoded, signs as bytes", "ours, coded, signs as bytes")
@@ -92,6 +94,19 @@ def cores() -> str:
             for what in ("flash", "RAM", "instructions")
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def instructions() -> str:
+    """The instructions of each tool on every core, where peers have been measured on all."""
+    found = results("microcontroller")
+    lines = [f"| network | tool | {' | '.join(CORES)} |", f"| --- | --- |{' --- |' * len(CORES)}"]
+    for name, (title, _) in NETWORKS.items():
+        for tool in (OURS[0], OURS[-1], *PEERS):
+            one = metrics(found, f"{name} / {tool}")
+            if all(f"{core}: instructions" in one for core in CORES):
+                cells = [f"{one[f'{core}: instructions']:,.0f}" for core in CORES]
+                lines.append(f"| {title} | {tool} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -17,7 +17,15 @@ from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
-from microcontroller_table import avr, cores, memory_map, microcontroller, recurrent, weights
+from microcontroller_table import (
+    avr,
+    cores,
+    instructions,
+    memory_map,
+    microcontroller,
+    recurrent,
+    weights,
+)
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -273,6 +281,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "xnor-latency": latency,
     "microcontroller": microcontroller,
     "microcontroller-cores": cores,
+    "microcontroller-instructions": instructions,
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,

@@ -32,6 +32,17 @@ def test_peers_that_were_built_have_rows_with_their_commits():
             assert f"| {one['cortex-m3: instructions']:,.0f} |" in row
 
 
+def test_peers_are_beside_ours_on_every_core():
+    found = results("microcontroller")
+    lines = microcontroller_table.instructions().splitlines()
+    for name, peer in (("lenet300", "onnx2c"), ("spoken", "emx-onnx-cgen")):
+        title = microcontroller_table.NETWORKS[name][0]
+        for tool in ("ours, coded", peer):
+            one = metrics(found, f"{name} / {tool}")
+            row = next(line for line in lines if line.startswith(f"| {title} | {tool} |"))
+            assert row.endswith(f" {one['cortex-m4f: instructions']:,.0f} |")
+
+
 def test_no_number_comes_from_a_core_whose_outputs_differ():
     for row in results("microcontroller"):
         if row["metric"].endswith("largest difference to this computer"):
