@@ -76,7 +76,6 @@ def emitted(
     declarations = _declarations(writer)
     text = _in_flash(prefix, _limits(prefix, "\n".join(body)))
     includes = ["stdint.h", *(["math.h"] if "math" in now.needs else [])]
-    includes += ["string.h"] if re.search(r"\bmem(cpy|set|move)\(", text) else []
     lines = [
         *heading,
         *([writer.stream.about + "."] if writer.stream else []),

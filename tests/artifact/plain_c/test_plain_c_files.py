@@ -52,6 +52,7 @@ def agree(made: CFile, program: Path, loaded, cases) -> None:
 def test_lenets(name, storage, tmp_path):
     content = read(FILES / f"{name}.shoe")
     made = export_c(content, name="lenet", weights=STORAGES[storage])
+    assert made.emitted.includes == ("stdint.h",)
     program = build(made, tmp_path)
     agree(made, program, load(FILES / f"{name}.shoe"), [[image[None]] for image in digits(20)])
 
