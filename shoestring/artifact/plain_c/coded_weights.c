@@ -110,7 +110,7 @@ static int NAME_next(struct NAME_reader *r)
         unsigned above = r->column < r->period ? 0u : r->past[r->place], near = 2u * (r->before & 3u) + (r->last & 3u);
         if (near > 5) near = 5;
         if (NAME_bit(r, NAME_NONZERO + 3 * near + (above & 3))) {
-            unsigned negative = NAME_bit(r, NAME_NEGATIVE + 3 * (r->before >> 2) + (above >> 2));
+            unsigned negative = NAME_bit(r, NAME_NEGATIVE + 3 * (r->before / 4u) + (above >> 2));
             weight = NAME_magnitude(r);
             sort = 4 + 4 * negative + (weight > 1 ? 2 : 1);
             if (negative) weight = -weight;
