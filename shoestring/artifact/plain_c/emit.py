@@ -140,10 +140,26 @@ def _in_flash(prefix: str, text: str) -> str:
     names = {word: f"{prefix.upper()}_{word}" for word in used}
     for word, name in names.items():
         text = text.replace(f"const {word} ", f"const {name} ")
+    text += _in_64_kb(prefix, text)
     lines = ["#ifdef __AVR__ /* constants stay in flash; its compiler needs -std=gnu99 */"]
     lines += [f"#define {name} {words[word]}" for word, name in names.items()]
     lines += ["#else", *(f"#define {name}" for name in names.values()), "#endif"]
     return "\n".join([*lines, "", text])
+
+
+def _in_64_kb(prefix: str, text: str) -> str:
+    """C that an AVR's compiler refuses where constants are beyond what `__flash` reaches.
+
+    Without it, that compiler and its linker may take them, and the program reads other bytes.
+    """
+    flash = f"static const {prefix.upper()}_FLASH "
+    constant = rf"^{flash}(?!union)[\w ]*?(\w+)(?:\[\w*\])* = |^}} ({prefix}\w+) = {{{{$"
+    names = ["".join(pair) for pair in re.findall(constant, text, re.MULTILINE)]
+    sizes = "\n    + ".join(f"(uint32_t)sizeof {name}" for name in names)
+    if not names:
+        return ""
+    fits = f"typedef char {prefix}_constants_fit_64_KB[{sizes}\n    <= 65024 ? 1 : -1];"
+    return f"\n#ifdef __AVR__ /* where __flash reaches, beside vectors */\n{fits}\n#endif\n"
 
 
 def _arena(writer: Writer) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from c_compiled import crosses
 from c_graphs import Made
 from test_emulated_networks import FILES, examples
 from test_firmware import needed
@@ -108,5 +109,9 @@ def test_constants_that_16_bits_do_not_reach_are_refused(tmp_path: Path) -> None
         weights = np.random.default_rng(seed).normal(size=(90, 90))
         value = made.node("Gemm", value, weights, transB=1)
     written = export_c(made.content(value), name="n", weights=Decoded())
-    with pytest.raises(ToolError, match="more than the first 64 KB of flash"):
+    with pytest.raises(ToolError, match="n_constants_fit_64_KB"):
         measured(written, tmp_path, np.zeros((1, 90), np.float32))
+    # With a section for each constant, as in Arduino's IDE, nothing else refuses it.
+    flags = ("-Os", "-fdata-sections")
+    with pytest.raises(AssertionError, match="n_constants_fit_64_KB"):
+        crosses(written, tmp_path, "avr", flags)
