@@ -200,7 +200,7 @@ int main(void)
         say("\\n");
     }
 #ifdef __arm__
-    semihosting_exit();
+    semihosting_exit(wrong != 0);
 #endif
     return wrong != 0;
 }
