@@ -56,13 +56,18 @@ def test_a_project_builds_and_prints_ten_right_cases(shoestring, tmp_path):
     ]
 
 
+def a_wrong_case(board: Path) -> None:
+    """Change the first answer that was recorded."""
+    cases = (board / "test_cases.h").read_text()
+    at = cases.index("output_0[] = {") + len("output_0[] = {\n    ")
+    (board / "test_cases.h").write_text(cases[:at] + "9" + cases[at:].lstrip("-"))
+
+
 @needs_make
 def test_a_wrong_answer_is_found(shoestring, tmp_path):
     out, board = project(shoestring, tmp_path)
     assert "are random numbers: give real ones with --inputs" in out
-    cases = (board / "test_cases.h").read_text()
-    at = cases.index("output_0[] = {") + len("output_0[] = {\n    ")
-    (board / "test_cases.h").write_text(cases[:at] + "9" + cases[at:].lstrip("-"))
+    a_wrong_case(board)
     subprocess.run(["make"], cwd=board, check=True, capture_output=True)
     done = subprocess.run(["./test"], cwd=board, capture_output=True, text=True)
     assert done.returncode == 1
@@ -79,6 +84,10 @@ def test_a_project_runs_on_an_emulated_core(shoestring, tmp_path):
     done = subprocess.run(["make", "qemu"], cwd=board, capture_output=True, text=True, timeout=300)
     said = done.stdout + done.stderr
     assert done.returncode == 0 and said.count("OK     input") == 10, said
+    a_wrong_case(board)
+    done = subprocess.run(["make", "qemu"], cwd=board, capture_output=True, text=True, timeout=300)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and said.count("WRONG  input") == 1, said
 
 
 def test_the_same_project_twice_is_the_same(shoestring, tmp_path):

@@ -342,3 +342,19 @@ main()
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 130
     assert run.stderr == "interrupted: nothing was written; the same command begins again\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        ("compress", "cortex-m3"),
+        ("compress", "10"),
+        ("export", "random"),
+        ("run", "print them"),
+        ("recipe", "NAME, here, or NAME-quick"),
+    ],
+)
+def test_the_help_shows_defaults_that_are_written_in_it(shoestring, command, default):
+    status, out, _ = shoestring(command, "--help")
+    said = " ".join(out.replace("│", " ").split())
+    assert status == 0 and f"[default: {default}]" in said and "\\[" not in said

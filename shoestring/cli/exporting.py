@@ -36,7 +36,7 @@ Kept = Annotated[
     Weights | None,
     typer.Option(
         help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
-        "entropy-coded [default: coded]",
+        "entropy-coded \\[default: coded]",
         show_default=False,
     ),
 ]
@@ -69,7 +69,7 @@ Project = Annotated[
 Inputs = Annotated[
     Path | None,
     typer.Option(
-        help="C: an .npz file of which the project records ten cases [default: random]",
+        help="C: an .npz file of which the project records ten cases \\[default: random]",
         show_default=False,
     ),
 ]

@@ -87,7 +87,9 @@ def run(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="an .npz file for the outputs [default: print them]", show_default=False),
+        typer.Option(
+            help="an .npz file for the outputs \\[default: print them]", show_default=False
+        ),
     ] = None,
     entry: Entry = None,
     raw: Annotated[

@@ -38,7 +38,7 @@ def recipe(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="where files, rows and result.json go [default: NAME, here, or NAME-quick]",
+            help="where files, rows and result.json go \\[default: NAME, here, or NAME-quick]",
             show_default=False,
         ),
     ] = None,

@@ -21,7 +21,7 @@ Source = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="the page to write [default: NAME.html beside it]", show_default=False),
+    typer.Option(help="the page to write \\[default: NAME.html beside it]", show_default=False),
 ]
 Show = Annotated[bool, typer.Option("--open", help="open the page in a browser")]
 Serve = Annotated[
@@ -35,7 +35,7 @@ Serve = Annotated[
 Port = Annotated[
     int | None,
     typer.Option(
-        help="with --serve: where to listen [default: a free port]",
+        help="with --serve: where to listen \\[default: a free port]",
         min=0,
         max=65535,
         show_default=False,
@@ -44,14 +44,14 @@ Port = Annotated[
 LedgerPath = Annotated[
     Path | None,
     typer.Option(
-        help="a ledger that knows the file [default: that of its search, or one beside it]",
+        help="a ledger that knows the file \\[default: that of its search, or one beside it]",
         show_default=False,
     ),
 ]
 TablePath = Annotated[
     Path | None,
     typer.Option(
-        help="what `shoestring sensitivity --json` printed [default: the table in the folder of "
+        help="what `shoestring sensitivity --json` printed \\[default: the table in the folder of "
         "the search]",
         show_default=False,
     ),

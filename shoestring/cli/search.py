@@ -47,13 +47,13 @@ Limits = Annotated[
         "--budget",
         show_default=False,
         help=f"limits, such as 'size<=16KB, latency<=50%, drop<=0.5%': {limits_in_words()} "
-        f"[default: none, and for the digits '{DEMO}']",
+        f"\\[default: none, and for the digits '{DEMO}']",
     ),
 ]
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="for the whole command, unless the budget limits time [default: 10]",
+        help="for the whole command, unless the budget limits time \\[default: 10]",
         min=0.05,
         show_default=False,
     ),
@@ -74,7 +74,7 @@ TargetName = Annotated[
         show_default=False,
         help="the microcontroller on which flash, RAM and instructions are measured, where the "
         "budget limits them: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32, avr "
-        "or, for flash alone, host [default: cortex-m3]",
+        "or, for flash alone, host \\[default: cortex-m3]",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="for everything random")]
@@ -83,7 +83,7 @@ AsJson = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="the file to write [default: NAME.shoe, here]", show_default=False),
+    typer.Option(help="the file to write \\[default: NAME.shoe, here]", show_default=False),
 ]
 Workers = Annotated[int, typer.Option(help="processes that search together", min=1)]
 Storage = Annotated[
@@ -226,7 +226,7 @@ def frontier(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="where to write it [default: PATH.N.shoe]", show_default=False),
+        typer.Option(help="where to write it \\[default: PATH.N.shoe]", show_default=False),
     ] = None,
     svg: Annotated[
         Path | None, typer.Option(help="draw it into this file", show_default=False)

@@ -379,7 +379,7 @@ def _too_short(clock: Clock) -> BudgetError:
     return BudgetError(
         "loading the model, exporting it and measuring it as it came in took "
         f"{duration(clock.gone)}, and the whole command may take {duration(clock.seconds)}: give "
-        "more time, or fewer validation examples where scoring is what takes it"
+        "more time (--minutes), or fewer validation examples where scoring is what takes it"
     )
 
 

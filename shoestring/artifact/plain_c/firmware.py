@@ -121,9 +121,11 @@ class Measured:
 def program_of(file: Path) -> Program:
     """The program that `shoestring export` wrote: NAME_run, NAME_INPUT_SIZE and NAME_OUTPUT_SIZE.
 
-    Raises ValueError for another C file.
+    The sizes may be in a header beside it. Raises ValueError for another C file.
     """
-    text = Path(file).read_text(encoding="utf-8")
+    text, header = Path(file).read_text(encoding="utf-8"), Path(file).with_suffix(".h")
+    if header.is_file() and f'#include "{header.name}"' in text:
+        text = header.read_text(encoding="utf-8") + text
     sizes = {
         side: int(count) * BYTES[kind]
         for side, count, kind in re.findall(

@@ -100,7 +100,7 @@ def _take_integers(now: Building, number: int, name: str) -> None:
     now.inputs[number] = OnGrid(number, scale, zero)
     now.done |= {*passed, step.index}
     now.remarks.append(
-        f"The input {name} has integers: a number is (integer - {zero}) * {float_literal(scale)}."
+        f"The input {name} takes integers: a number is (integer - {zero}) * {float_literal(scale)}."
     )
 
 

@@ -5,12 +5,15 @@ It is an Arduino library too: `src` has the C, `examples` a sketch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shoestring.artifact.plain_c.board.targets import BOARD
 from shoestring.artifact.plain_c.c_text import array, comment, filled
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import CFile
+from shoestring.artifact.plain_c.fed import longest
 from shoestring.artifact.plain_c.memory_picture import memory_svg
 from shoestring.artifact.plain_c.recording import Recorded
 
@@ -122,6 +125,7 @@ def _sketch(made: CFile) -> str:
             _SKETCH_FED,
             NAME=made.name,
             RAW=out.chain.raw,
+            PIECES=str(-(-longest(made) // 64)),
             ARRAYS="\n".join(
                 f"static {one.kind} {one.name}_values[{one.macro}];" for one in out.outputs
             ),
@@ -140,13 +144,21 @@ def _sketch(made: CFile) -> str:
 
 
 def _readme(made: CFile, cases: Recorded) -> str:
-    memory = made.emitted.memory
+    arena = made.emitted.memory.arena_bytes
+    if made.emitted.chain is not None:
+        arena = max(arena, made.emitted.chain.frame_bytes)
+
+    def sizes(ports: Sequence[tuple[str, int]]) -> int:
+        return sum(made.network.buffers[number].bytes for _, number in ports)
+
     said = " ".join([*made.said(), cases.about])
     return filled(
         _README,
         NAME=made.name,
         DECLARED=made.emitted.declarations.strip(),
-        ARENA=f"{memory.arena_bytes:,}",
+        ARENA=f"{arena:,}",
+        INPUTS=f"{sizes(made.network.inputs):,}",
+        OUTPUTS=f"{sizes(made.network.outputs):,}",
         SAID=said,
     )
 
@@ -205,7 +217,7 @@ int main(void)
         say("\\n");
     }
 #ifdef __arm__
-    semihosting_exit();
+    semihosting_exit(wrong != 0);
 #endif
     return wrong != 0;
 }
@@ -308,8 +320,8 @@ void setup() {
 
 void loop() {
     @NAME@_begin();
-    for (int pieces = 0; pieces < 100; pieces++) {
-        /* Fill the piece here, as from a microphone. What is too much is ignored. */
+    for (int pieces = 0; pieces < @PIECES@; pieces++) {
+        /* Fill the piece here. What is too much is ignored. */
         @NAME@_feed(piece, 64);
     }
     @NAME@_finish(@ARGUMENTS@);
@@ -326,7 +338,7 @@ A neural network as one C99 file, without allocation. @SAID@
 ```
 make && ./test    # the recorded inputs on this computer
 make qemu         # the same on an emulated Cortex-M3
-make size         # code and constants for a Cortex-M3
+make size         # code and constants for a Cortex-M3, without the compiler's libraries
 ```
 
 ```c
@@ -335,6 +347,7 @@ make size         # code and constants for a Cortex-M3
 
 ![The memory map](memory.svg)
 
-`src/@NAME@.c` needs @ARENA@ bytes for its arena and the caller's inputs and outputs; the map of the
-memory is at its head. In an Arduino environment, this folder is a library: copy it to `libraries`.
+RAM: @ARENA@ bytes for the arena, @INPUTS@ for the inputs of the network, @OUTPUTS@ for
+its outputs, and the stack. The map of the memory is at the head of `src/@NAME@.c`. In an Arduino
+environment, this folder is a library: copy it to `libraries`.
 """

@@ -62,6 +62,10 @@ def recorded(
     else:
         cases = _rows(names, ports, given)
         about = f"The inputs are the first {len(cases)} of those that were given."
+    if made.emitted.chain is not None:
+        about += (
+            f" They are {names[0]}, which the input chain makes: what is fed is not in this test."
+        )
     answers: list[tuple[np.ndarray, ...]] = []
     rounded: list[tuple[np.ndarray, ...]] = []
     for case in cases:

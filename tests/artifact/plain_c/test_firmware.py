@@ -176,6 +176,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         program_of(path)
 
 
+def test_the_sizes_of_a_file_with_a_header_are_in_the_header(tmp_path: Path) -> None:
+    head, run = AFFINE.split("void tiny_run(float *input, float *output);", 1)
+    (tmp_path / "tiny.h").write_text(head)
+    path = tmp_path / "tiny.c"
+    path.write_text(f'#include "tiny.h"\n{run}')
+    assert (program_of(path).inputs, program_of(path).outputs) == ((12,), (8,))
+    path.write_text(run)  # a header of another file
+    with pytest.raises(ValueError, match="no NAME_run"):
+        program_of(path)
+
+
 def test_a_missing_tool_is_a_sentence_with_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,6 +222,10 @@ def test_a_project_feeds_pieces():
     files = project(made, recorded(content, made))
     sketch = files["examples/heard_once/heard_once.ino"]
     assert "heard_feed(piece, 64);" in sketch and "static int16_t piece[64];" in sketch
+    assert "pieces < 101;" in sketch  # 6,456 samples: not one frame of them is missing
+    arena = max(made.emitted.memory.arena_bytes, 1536)
+    assert f"RAM: {arena:,} bytes for the arena, 2,560 for the inputs" in files["README.md"]
+    assert "which the input chain makes: what is fed is not in this test." in files["README.md"]
 
 
 def test_a_project_has_bytes_at_a_multiple_of_4():

@@ -58,6 +58,6 @@ int main(void)
         semihosting_move(SYS_WRITE, results, output, sizeof output);
         semihosting_move(SYS_WRITE, notes, note, sizeof note);
     }
-    semihosting_exit();
+    semihosting_exit(0);
     return 0;
 }

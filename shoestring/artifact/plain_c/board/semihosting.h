@@ -48,8 +48,9 @@ static inline intptr_t semihosting_move(int call, intptr_t file, void *bytes, ui
 
 static inline void semihosting_print(const char *text) { semihosting(SYS_WRITE0, text); }
 
-static inline void semihosting_exit(void)
+static inline void semihosting_exit(int failed)
 {
-    semihosting(SYS_EXIT, (const void *)0x20026); /* the application ended by itself */
+    /* the application ended by itself, or with an error: the emulator's exit status is 0 or 1 */
+    semihosting(SYS_EXIT, failed ? (const void *)0x20023 : (const void *)0x20026);
 }
 #endif
