@@ -246,6 +246,7 @@ def main_job(
     storage: str | None = None,
     latency: Latency | None = None,
     began: float | None = None,
+    loading: float = math.inf,
     share: tuple[int, int] = (0, 1),
     command: Sequence[str] = (),
     asked: Callable[[], bool] = lambda: False,
@@ -255,6 +256,7 @@ def main_job(
     """Compress a model into a file at `path`, and report on it.
 
     `build`: returns the model and its task.
+    `loading`: how many seconds of building the model count as minutes, at most.
     `latency`: the meter by which the report times both files. None for the one among `meters`, else
         for ONNX Runtime on one thread.
     `command`: the words of the command that searches, which its folder keeps.
@@ -264,10 +266,11 @@ def main_job(
     The other arguments, and what is raised, are those of `compress`. A task without a test split
     raises ValueError.
     """
-    began = monotonic() if began is None else began
+    started = began = monotonic() if began is None else began
     announce = also_logged(say)
     _check_outputs(path, ledger, announce)
     model, task = _checked(build)
+    began = max(began, monotonic() - loading)
     _settle_threads(model, task)
     announce(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
@@ -292,7 +295,7 @@ def main_job(
         latency = latency or next(
             (meter for meter in meters or () if isinstance(meter, Latency)), Latency()
         )
-        return _report(outcome, task, latency, settings, f"compressed to {budget}", began)
+        return _report(outcome, task, latency, settings, f"compressed to {budget}", started)
 
 
 def _check_outputs(path: Path, ledger: Ledger | None, announce: Callable[[str], None]) -> None:
