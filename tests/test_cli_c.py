@@ -108,7 +108,7 @@ def test_the_same_project_twice_is_the_same(shoestring, tmp_path):
         (("net.onnx", "--inputs", "x.npz"), "--inputs: for C, whose file ends in .c"),
         (("net.d",), "net.d: its ending says what to write: .onnx for ONNX, .c for C, and .d is"),
         (("net",), "and no ending is neither"),
-        (("net.c", "--inputs", "x.npz"), "are recorded in a project; give --project FOLDER too"),
+        (("net.c", "--inputs", "x.npz"), "cases are recorded in a project; give --project FOLDER too"),
         (("net.c", "--axis", "T"), "--axis T: write NAME=LENGTH, such as T=16"),
         (("net.c", "--axis", "T=4"), "the file has no axis 'T' that varies: it has N"),
         (("absent/net.c",), "absent"),

@@ -12,9 +12,11 @@ import typer
 
 from shoestring.cli.ending import writing
 from shoestring.cli.files import Entry, File, arrays_of
-from shoestring.cli.source import named
+from shoestring.cli.source import named, task_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from shoestring.artifact.format.file import Content
     from shoestring.artifact.plain_c.export import CFile
     from shoestring.artifact.plain_c.recording import Recorded
@@ -73,6 +75,15 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="MODULE:FUNCTION",
+        help="C: the project records ten validation examples of this task, with their labels",
+        show_default=False,
+    ),
+]
 
 
 def export(
@@ -87,6 +98,7 @@ def export(
     features: Features = False,
     project: Project = None,
     inputs: Inputs = None,
+    task: TaskName = None,
 ) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
 
@@ -105,10 +117,10 @@ def export(
             "--features": features,
             "--project": project is not None,
             "--inputs": inputs is not None,
+            "--task": task is not None,
         },
     )
-    if inputs is not None and project is None:
-        raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
+    _check_recorded(project, inputs, task)
     contents = by_entry(read_model(file))
     contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
     if target.suffix.lower() != ".c":
@@ -134,7 +146,7 @@ def export(
         if project is None:
             _write_c(content, made, targets[name])
         else:
-            _write_project(content, made, project, inputs)
+            _write_project(content, made, project, _examples(content, inputs, task))
 
 
 def _check_ending(target: Path) -> None:
@@ -213,14 +225,65 @@ def _write_c(content: Content, made: CFile, target: Path) -> None:
     _say(made)
 
 
-def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> None:
+def _check_recorded(project: Path | None, inputs: Path | None, task: str | None) -> None:
+    """Raises ValueError for examples that nothing would record."""
+    for option, given in (("--inputs", inputs), ("--task", task)):
+        if given is not None and project is None:
+            raise ValueError(
+                f"{option}: what is recorded needs a project; give --project FOLDER too"
+            )
+    if inputs is not None and task is not None:
+        raise ValueError("--inputs and --task both say what is recorded: give one of them")
+
+
+def _examples(
+    content: Content, inputs: Path | None, source: str | None
+) -> tuple[dict[str, np.ndarray] | None, tuple[int, ...]]:
+    """(an array for each input by name or None, the labels of the first ten)."""
+    if inputs is not None:
+        return arrays_of(inputs), ()
+    if source is None:
+        return None, ()
+    import numpy as np
+
+    from shoestring.artifact.plain_c.recording import CASES
+    from shoestring.kit import Supervised
+
+    task = task_of(source, None, None)
+    if not isinstance(task, Supervised):
+        raise ValueError(
+            f"{source} gives a {type(task).__name__}, and no Supervised, whose validation examples "
+            "could be recorded: give --inputs FILE.npz"
+        )
+    given, labels = task.validation
+    arrays = given if isinstance(given, tuple | list) else (given,)
+    names = [port.name for port in content.graph.inputs]
+    if len(arrays) != len(names):
+        raise ValueError(
+            f"{source} has {len(arrays)} inputs and the file {len(names)}: is it of this file?"
+        )
+    numbers = np.asarray(labels)
+    known = numbers.ndim == 1 and numbers.dtype.kind in "iu"
+    return (
+        {name: np.asarray(array)[:CASES] for name, array in zip(names, arrays, strict=True)},
+        tuple(int(one) for one in numbers[:CASES]) if known else (),
+    )
+
+
+def _write_project(
+    content: Content,
+    made: CFile,
+    folder: Path,
+    examples: tuple[dict[str, np.ndarray] | None, tuple[int, ...]],
+) -> None:
     """Write a folder that builds."""
     from shoestring.artifact import save
     from shoestring.artifact.plain_c.project import project
     from shoestring.artifact.plain_c.recording import recorded
 
-    cases = recorded(content, made, None if inputs is None else arrays_of(inputs))
-    cases = replace(cases, about=f"{cases.about} {_compared(content, made, cases)}")
+    cases = recorded(content, made, examples[0])
+    about = f"{cases.about} {_compared(content, made, cases)}"
+    cases = replace(cases, about=about, labels=examples[1])
     texts = project(made, cases)
     paths = {name: folder / name for name in texts}
     writing(*paths.values())

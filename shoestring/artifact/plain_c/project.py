@@ -63,6 +63,8 @@ def _cases(made: CFile, cases: Recorded) -> str:
                     "other inputs"
                 )
             parts.append(array(port.kind, f"{side}_{place}", numbers, ""))
+    if cases.labels:
+        parts.append(array("int", "label", np.array(cases.labels), ""))
     return "\n".join(parts)
 
 
@@ -109,6 +111,7 @@ def _main(made: CFile, cases: Recorded) -> str:
         CHECKS="\n".join(checks),
         LARGEST=f"largest(a{first}, {out.outputs[0].count})",
         FIRST=out.outputs[0].kind,
+        LABEL=_LABEL if cases.labels else "",
     )
 
 
@@ -214,13 +217,17 @@ int main(void)
         say_number(at);
         say(", the largest output is number ");
         say_number(@LARGEST@);
-        say("\\n");
+@LABEL@        say("\\n");
     }
 #ifdef __arm__
     semihosting_exit(wrong != 0);
 #endif
     return wrong != 0;
 }
+"""
+_LABEL = """\
+        say(", its label is ");
+        say_number(label[at]);
 """
 _DIFFERS = """\
 /* Whether numbers are further apart than rounding in another order explains. */

@@ -23,11 +23,13 @@ class Recorded:
 
     `inputs`, `outputs`: for each case an array for each input or output of the C.
     `about`: where the inputs come from, as a sentence.
+    `labels`: what the largest output of each case should be, where somebody knows it.
     """
 
     inputs: tuple[tuple[np.ndarray, ...], ...]
     outputs: tuple[tuple[np.ndarray, ...], ...]
     about: str
+    labels: tuple[int, ...] = ()
 
 
 def recorded(
