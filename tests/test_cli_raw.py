@@ -81,10 +81,14 @@ def test_sounds_from_files(shoestring, tmp_path):
     assert status != 0 and "(not used without --raw)" in out
     sound(tmp_path / "fast.wav", rate=16000)
     (tmp_path / "bad.wav").write_bytes(b"<script>")
+    (tmp_path / "cut.npz").write_bytes(b"PK\3\4junk")
+    (tmp_path / "empty.wav").write_bytes(b"")
     for name, said in (
         ("fast.wav", "at 16000 Hz"),
         ("bad.wav", "is no WAV file"),
         ("model.shoe", "is no .wav"),
+        ("cut.npz", "is no .wav"),
+        ("empty.wav", "ends too early"),
     ):
         status, _, err = shoestring("run", file, name, "--raw")
         assert status != 0 and said in err and "Traceback" not in err

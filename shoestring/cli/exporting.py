@@ -306,7 +306,7 @@ def _compared(content: Content, made: CFile, cases: Recorded | None = None) -> s
             return compared(made, cases).said()
         return f"Inputs are random. {compared(made, recorded(content, made)).said()}"
     except ToolError as error:
-        return f"Not compared with ONNX Runtime: {str(error).splitlines()[0]}"
+        return f"Not compared with ONNX Runtime: {' '.join(str(error).split(chr(10))[:2])}"
 
 
 def _say(made: CFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,15 @@ def _read(path: Path, *, texts: bool, rate: int) -> Any:
     if path.suffix.lower() == ".wav":
         return [_sound(path, rate)]
     try:
-        found = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, AttributeError, TypeError):
+        with path.open("rb") as opened:
+            found = np.load(opened, allow_pickle=False)
+            if not isinstance(found, np.ndarray):
+                found = [found[name] for name in found.files]
+    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
         raise ValueError(
             f"{path} is no .wav, .npy or .npz file of plain arrays: write one with numpy.save"
         ) from None
-    if isinstance(found, np.ndarray):
-        return found
-    with found as archive:
-        arrays = [archive[name] for name in archive.files]
-    return arrays if rate else np.stack(arrays)
+    return found if isinstance(found, np.ndarray) or rate else np.stack(found)
 
 
 def _sound(path: Path, rate: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def _sound(path: Path, rate: int) -> np.ndarray:
             form = (opened.getnchannels(), opened.getsampwidth(), opened.getframerate())
             data = opened.readframes(opened.getnframes())
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path} is no WAV file: {error}") from None
+        raise ValueError(f"{path} is no WAV file: {str(error) or 'it ends too early'}") from None
     if rate and form != (1, 2, rate):
         raise ValueError(
             f"{path} has {form[0]} channels of {8 * form[1]} bits at {form[2]} Hz, and the file "

@@ -129,7 +129,8 @@ class LogMel:
 
 def _sounds(raw: Any) -> list[np.ndarray]:
     """Sounds as int16."""
-    if isinstance(raw, str | bytes) or not isinstance(raw, Iterable):
+    single = isinstance(raw, np.ndarray) and raw.ndim == 0
+    if isinstance(raw, str | bytes) or not isinstance(raw, Iterable) or single:
         raise ValueError(
             f"sounds are arrays of samples, and this is {type(raw).__name__}: read a file with "
             "the module wave, or another reader"

@@ -64,8 +64,17 @@ class Building:
         return None if value is None else self.graph.constants.get(value)
 
     def kind(self, value: int, step: Step) -> str:
-        """The C type of a value; raises NoPlainC for a type that there is none of."""
+        """The C type of a value.
+
+        Raises NoPlainC for a type that there is none of, and for constants beyond 32 bits.
+        """
         name = self.graph.types[value]
+        array = self.constant(value)
+        if name == "int64" and array is not None and (array != array.astype(np.int32)).any():
+            raise NoPlainC(
+                f"{step} reads the constant {array[array != array.astype(np.int32)][0]}: C has "
+                "integers of 32 bits"
+            )
         if name not in C_TYPES:
             raise NoPlainC(f"{step} computes with {name}: C has float and integers up to 32 bits")
         return C_TYPES[name]

@@ -19,7 +19,9 @@ _WORDS = (
     "virtual wchar_t xor xor_eq alignas alignof char16_t char32_t constexpr decltype noexcept "
     "nullptr static_assert thread_local main errno signal int8_t int16_t int32_t int64_t "
     "uint8_t uint16_t uint32_t uint64_t size_t ptrdiff_t NULL NAN INFINITY memcpy memset "
-    "memmove sinf cosf expf logf powf sqrtf tanhf erff floorf ceilf arena reader"
+    "memmove sinf cosf expf logf powf sqrtf tanhf erff floorf ceilf arena reader "
+    "INPUT OUTPUT INPUT_PULLUP HIGH LOW PI HALF_PI TWO_PI DEG_TO_RAD RAD_TO_DEG EULER SERIAL "
+    "DISPLAY LSBFIRST MSBFIRST CHANGE FALLING RISING DEFAULT EXTERNAL INTERNAL DEC HEX OCT BIN"
 )
 RESERVED = frozenset(re.split(r"\s+", _WORDS))
 """Words that no name of ours is: C's, C++'s and Arduino's, and those that the file uses itself."""
@@ -27,7 +29,7 @@ _LONGEST_NAME = 40
 
 
 def identifier(text: str, taken: Iterable[str] = (), fallback: str = "model") -> str:
-    """A text as a C identifier that is no word of C or C++ and not in `taken`.
+    """A text as a C identifier that is no word of C or C++ and not in `taken`, in any case.
 
     Other characters than ASCII letters, digits and underscores become underscores.
     """
@@ -36,7 +38,8 @@ def identifier(text: str, taken: Iterable[str] = (), fallback: str = "model") ->
         name = fallback
     if name[0].isdigit():
         name = f"{fallback}_{name}"
-    while name in RESERVED or name in taken:
+    words = {one.lower() for one in taken}  # macros are the same names in capital letters
+    while name in RESERVED or name.lower() in words:
         name += "_"
     return name
 
@@ -53,7 +56,13 @@ def plain(text: str) -> str:
     """A text as printable ASCII that neither ends a comment nor is a trigraph."""
     ascii_text = text.replace("×", "x").encode("ascii", "backslashreplace").decode()
     line = "".join(c if c.isprintable() else "?" for c in ascii_text)
-    return line.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?").rstrip("\\")
+    return (
+        line.replace("*/", "* /")
+        .replace("/*", "/ *")
+        .replace("??", "? ?")
+        .replace("??", "? ?")
+        .rstrip("\\")
+    )
 
 
 def array(kind: str, name: str, numbers: np.ndarray, place: str = "FLASH ") -> str:

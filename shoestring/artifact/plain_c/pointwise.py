@@ -114,6 +114,8 @@ def _clip(now: Building, step: Step) -> Term:
     low, high = (
         None if limit is None else float(limit.item()) for limit in [*limits, None, None][:2]
     )
+    if low is not None and high is not None:
+        low = min(low, high)  # where they cross, all is the upper one
     low_text = float_literal(-np.inf if low is None else low)
     high_text = float_literal(np.inf if high is None else high)
     return Term(

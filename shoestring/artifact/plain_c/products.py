@@ -156,12 +156,14 @@ class Following:
     `value`: the value that it makes now.
     `axis`: of the value, along which the rows of the weights lie.
     `pools`: whether a pool may be taken in.
+    `of_sums`: whether a pool is of the sums, before their factors: not where these turn the order.
     """
 
     product: Product
     value: int
     axis: int
     pools: bool = True
+    of_sums: bool = False
 
     def absorb(self, now: Building) -> None:
         """Take steps into the layer as long as it can compute them."""
@@ -184,7 +186,9 @@ class Following:
         return True
 
     def _pooled(self, now: Building, step: Step) -> bool:
-        pool = fused_pool(now, step, self.product) if self.pools else None
+        factors = self.product.factors
+        turned = self.of_sums and factors is not None and bool((factors < 0).any())
+        pool = fused_pool(now, step, self.product) if self.pools and not turned else None
         if pool is None:
             return False
         self.product = pool

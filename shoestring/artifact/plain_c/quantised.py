@@ -167,7 +167,7 @@ def _with_floats(
     """Add a layer of integers whose output is floats, with what follows it."""
     rows = whole.weights.shape[0]
     plain = replace(whole, bias=np.zeros(rows, np.float32), factors=factors, zero=None)
-    following = Following(plain, step.outputs[0], started(now, step)[1])
+    following = Following(plain, step.outputs[0], started(now, step)[1], of_sums=True)
     if (factors > 0).all():  # the largest sum is the largest number
         following.absorb(now)
     found = following.product

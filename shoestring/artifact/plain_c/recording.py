@@ -121,6 +121,8 @@ def _rows(
                 f"{name} has the shape {values.shape}: give cases along the first axis, each of "
                 f"the shape {one}"
             )
+        if port.kind != "float" and (values != values.astype(NUMBERS[port.kind])).any():
+            raise ValueError(f"{name} has numbers that C does not take: it takes {port.kind}")
         columns.append([row.reshape(-1).astype(NUMBERS[port.kind]) for row in values[:CASES]])
     counts = {len(column) for column in columns}
     if len(counts) != 1 or 0 in counts:

@@ -205,7 +205,10 @@ def sign_product(now: Building, step: Step, signs: PackedSigns) -> None:
     whole = convolution(now, step) if image else matrix(now, step)
     plain = replace(whole, window=layer.window, bias=bias, factors=scales)
     following = Following(
-        plain, step.outputs[0], 1 if image else len(now.shape(step.outputs[0])) - 1
+        plain,
+        step.outputs[0],
+        1 if image else len(now.shape(step.outputs[0])) - 1,
+        of_sums=True,
     )
     following.absorb(now)
     made = following.product

@@ -127,7 +127,8 @@ class Writer:
         }
         for side, named in (("input", self.network.inputs), ("output", self.network.outputs)):
             for name, number in named:
-                word = identifier(name, taken, side)
+                others = {one for one in several if one != side and not several[one]}
+                word = identifier(name, [*taken, *others], side)
                 taken.append(word)
                 buffer = self.network.buffers[number]
                 macro = f"{self.prefix}_{word if several[side] else side}".upper() + "_SIZE"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.input_chain import InputChain, input_chain_of
 from shoestring.artifact.format.file import Content
+from shoestring.artifact.format.graph import Port
+from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.artifact.wire import ShoeError
 
 
@@ -21,6 +26,7 @@ def checked_input_chain(content: Content) -> InputChain | None:
             f"damaged file: its input chain makes input {chain.input}, and it has {len(ports)}"
         )
     wanted = ports[chain.input].shape
+    _check_type(chain, ports[chain.input])
     if (shape := chain.shape) is not None and not (
         len(shape) == len(wanted)
         and all(
@@ -33,3 +39,18 @@ def checked_input_chain(content: Content) -> InputChain | None:
             f"{ports[chain.input].name} takes {list(wanted)}"
         )
     return chain
+
+
+def _check_type(chain: InputChain, port: Port) -> None:
+    """Raises ShoeError where an input cannot hold what its chain makes."""
+    name = ELEMENTS[port.element][0]
+    step = chain.steps[0]
+    if isinstance(step, HashedNgrams):
+        fits = "int" in name and int(np.iinfo(name).max) >= step.buckets
+    else:
+        fits = name in ("float16", "float32", "float64")
+    if not fits:
+        made = "ids" if chain.takes_texts else "float32"
+        raise ShoeError(
+            f"damaged file: its input chain makes {made}, and its input {port.name} takes {name}"
+        )

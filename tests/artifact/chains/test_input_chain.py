@@ -148,6 +148,8 @@ def test_texts_go_in_as_they_are():
         (lambda c: c["steps"][0].update(frames=4096, window=4096), "are too many: 4,194,304"),
         (lambda c: c["steps"][0].update(low="<script>"), "low is '<script>'"),
         (lambda c: c["steps"][0].update(low=True), "low is True"),
+        (lambda c: c["steps"][0].update(floor=10**400), "floor is a very long integer"),
+        (lambda c: c["steps"][1].update(mean=[10**400]), "mean is a very long integer"),
         (lambda c: c["steps"][1].update(mean=[]), "mean must be a tuple"),
         (lambda c: c["steps"][1].update(std=[0.0]), "std is 0"),
         (lambda c: c["steps"][1].update(mean=[1.0, 2.0]), "2 means and 1 deviations"),
@@ -186,3 +188,18 @@ def test_huge_numbers_are_refused_briefly():
         InputChain(steps=(HashedNgrams(), Normalise(mean=(0.0,), std=(1.0,))))
     with pytest.raises(ValueError, match="str is no step"):
         InputChain(steps=("log_mel",))  # type: ignore[arg-type]
+
+
+def test_a_chain_for_an_input_of_another_type_is_refused():
+    for chain, shape, element in (
+        (SOUND, ("N", 1, 4, 8), 7),
+        (TEXT, ("N", 6), 1),
+        (TEXT, ("N", 6), 2),  # its ids are beyond uint8
+    ):
+        with pytest.raises(ShoeError, match=r"its input chain makes .*, and its input x takes"):
+            Loaded(content(chain, shape, element), threads=1)
+
+
+def test_one_number_is_no_sound():
+    with pytest.raises(ValueError, match="sounds are arrays of samples"):
+        SOUND(np.array(3, np.int16))

@@ -250,3 +250,21 @@ def test_sums_by_hand():
     grid, out = OnGrid(0, 1.0, 0), OnGrid(2, 2.0, 0)
     sums = runtime_sums(grid, grid, out, (0, 255))
     assert (sums[3, 4], sums[2, 3], sums[255, 255], sums[4, 4]) == (4, 2, 255, 4)
+
+
+@needs_gcc
+def test_a_pool_after_a_scale_below_0_is_of_the_scaled_sums(tmp_path):
+    drawn, made = np.random.default_rng(0), Made(x=(1, 3, 8, 8))
+    zero = np.array(100, np.uint8)
+    value = made.node("QuantizeLinear", "x", np.float32(0.02), zero)
+    value = made.node("DequantizeLinear", value, np.float32(0.02), zero)
+    integers = drawn.integers(-100, 100, (4, 3, 3, 3)).astype(np.int8)
+    weights = made.node("DequantizeLinear", integers, np.float32(0.01), np.array(0, np.int8))
+    value = made.node("Conv", value, weights)
+    value = made.node("Mul", value, np.array([1.0, -1, -2, 0.5]).reshape(4, 1, 1))
+    made.node("MaxPool", value, kernel_shape=(2, 2), strides=(2, 2), to="y")
+    content = made.content("y")
+    made_c = export_c(content, name="n")
+    case = [drawn.random((1, 3, 8, 8)).astype(np.float32)]
+    got = outputs(made_c, build(made_c, tmp_path), [case])[0][0]
+    np.testing.assert_allclose(got, Loaded(content, threads=1)(*case)[0], atol=1e-4)

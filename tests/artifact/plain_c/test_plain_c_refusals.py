@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from c_compiled import build, needs_gcc, outputs
@@ -126,3 +128,45 @@ def test_indices_beyond_a_table_read_nothing_outside(tmp_path):
     case = [np.array([[1, -1, 7, -2147483648]])]
     got = outputs(made_c, build(made_c, tmp_path), [case])[0][0]
     np.testing.assert_array_equal(got, [[[2, 3], [4, 5], [4, 5], [0, 1]]])
+
+
+def test_integers_beyond_32_bits_are_refused():
+    made = Made(x=(1, 2))
+    made.types |= {"x": "int64", "y": "int64"}
+    made.node("Mul", "x", np.array([2654435761]), to="y")
+    with pytest.raises(NoPlainC, match="reads the constant 2654435761: C has integers of 32 bits"):
+        export_c(made.content("y"))
+
+
+@needs_gcc
+def test_limits_that_cross_give_the_upper_one(tmp_path):
+    made = Made(x=(1, 3))
+    made.node("Clip", "x", np.float32(2), np.float32(-2), to="y")
+    made_c = export_c(made.content("y"), name="n")
+    case = [np.array([[-5, 0, 5]], np.float32)]
+    got = outputs(made_c, build(made_c, tmp_path), [case])[0][0]
+    np.testing.assert_array_equal(got, [[-2, -2, -2]])
+
+
+@needs_gcc
+def test_names_that_differ_in_case_only_or_are_macros_compile(tmp_path):
+    made = Made(**{"x": (1, 2), "X": (1, 3), "PI": (1, 4), "???/": (1, 5)})
+    outs = [made.node("ReduceSum", name, to=f"v{at}") for at, name in enumerate(made.inputs)]
+    made_c = export_c(made.content(*outs), name="n", header=True)
+    build(made_c, tmp_path)  # warnings are errors
+    sizes = [port.macro for port in (*made_c.emitted.inputs, *made_c.emitted.outputs)]
+    assert len(set(sizes)) == len(sizes)
+    assert identifier("INPUT") == "INPUT_" and identifier("X", ["x"]) == "X_"
+
+
+def test_an_output_named_input_has_a_macro_of_its_own():
+    made = Made(x=(1, 4))
+    content = made.content(made.node("Relu", "x"), made.node("ReduceSum", "x"))
+    ports = (replace(content.graph.outputs[0], name="input"), content.graph.outputs[1])
+    content = replace(content, graph=replace(content.graph, outputs=ports))
+    emitted = export_c(content, name="n").emitted
+    assert [port.macro for port in (*emitted.inputs, *emitted.outputs)] == [
+        "N_INPUT_SIZE",
+        "N_INPUT__SIZE",
+        "N_OUT_VALUE1_SIZE",
+    ]

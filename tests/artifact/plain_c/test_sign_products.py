@@ -270,3 +270,17 @@ def test_a_trained_network_of_signs_gives_the_outputs_of_its_file(tmp_path: Path
     got = np.array([one[0][0] for one in outputs(made, program, [[one] for one in pictures])])
     np.testing.assert_allclose(got, np.asarray(load(path)(pictures)), rtol=0, atol=1e-5)
     assert (got.argmax(1) == classes).mean() > 0.97
+
+
+@needs_gcc
+def test_a_pool_after_a_scale_below_0_is_of_the_scaled_sums(tmp_path: Path) -> None:
+    drawn, made = np.random.default_rng(0), Made(x=(1, 8, 6, 6))
+    value = made.node("Conv", sign(made, "x"), signed(drawn, (4, 8, 3, 3)), pads=[1] * 4)
+    value = made.node("Mul", value, np.array([1.0, -1, -0.5, 2]).reshape(4, 1, 1))
+    made.node("MaxPool", value, kernel_shape=(2, 2), strides=(2, 2), to="y")
+    content = made.content("y")
+    made_c = export_c(content, name="n")
+    assert any(isinstance(one, SignProduct) for one in made_c.network.layers)
+    case = [drawn.normal(size=(1, 8, 6, 6)).astype(np.float32)]
+    got = outputs(made_c, build(made_c, tmp_path), [case])[0][0]
+    np.testing.assert_array_equal(got, Loaded(content, threads=1)(*case)[0])
