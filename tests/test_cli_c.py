@@ -56,6 +56,39 @@ def test_a_project_builds_and_prints_ten_right_cases(shoestring, tmp_path):
     ]
 
 
+@needs_make
+def test_a_project_has_examples_of_a_task_with_their_labels(shoestring, tmp_path):
+    digits = FILES / "digits_flash_6kb.shoe"
+    source = ("--task", "shoestring.tasks:digits")
+    assert shoestring("export", digits, "digits.c", "--project", "board", *source)[0] == 0
+    subprocess.run(["make"], cwd=tmp_path / "board", check=True, capture_output=True)
+    done = subprocess.run(["./test"], cwd=tmp_path / "board", capture_output=True, text=True)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and len(lines) == 10
+    assert sum(line[-5].rstrip(",") == line[-1] for line in lines) >= 9, done.stdout
+    status, _, err = shoestring("export", LENET, "a.c", "--project", "other", *source)
+    assert status == 1 and "give cases along the first axis, each of the shape (1, 28, 28)" in err
+    (tmp_path / "no_task.py").write_text("def made():\n    return object()\n")
+    none = ("--task", "no_task.py:made", "--project", "other")
+    status, _, err = shoestring("export", LENET, "a.c", *none)
+    assert status == 1 and "gives a object, and no Supervised" in err
+    both = (*none, "--inputs", "x.npz")
+    status, _, err = shoestring("export", LENET, "a.c", *both)
+    assert status == 1 and "--inputs and --task both say what is recorded" in err
+
+
+def test_files_of_somebody_else_and_the_source_are_left(shoestring, tmp_path):
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board" / "README.md").write_text("mine")
+    status, _, err = shoestring("export", LENET, "lenet.c", "--project", "board")
+    assert status == 1 and "board has README.md, which shoestring did not write" in err
+    assert (tmp_path / "board" / "README.md").read_text() == "mine"
+    shutil.copy(LENET, tmp_path / "lenet.c")
+    status, _, err = shoestring("export", "lenet.c", "lenet.c")
+    assert status == 1 and "is the file that is read: give another name" in err
+    assert (tmp_path / "lenet.c").read_bytes() == LENET.read_bytes()
+
+
 def a_wrong_case(board: Path) -> None:
     """Change the first answer that was recorded."""
     cases = (board / "test_cases.h").read_text()
@@ -108,7 +141,10 @@ def test_the_same_project_twice_is_the_same(shoestring, tmp_path):
         (("net.onnx", "--inputs", "x.npz"), "--inputs: for C, whose file ends in .c"),
         (("net.d",), "net.d: its ending says what to write: .onnx for ONNX, .c for C, and .d is"),
         (("net",), "and no ending is neither"),
-        (("net.c", "--inputs", "x.npz"), "cases are recorded in a project; give --project FOLDER too"),
+        (
+            ("net.c", "--inputs", "x.npz"),
+            "cases are recorded in a project; give --project FOLDER too",
+        ),
         (("net.c", "--axis", "T"), "--axis T: write NAME=LENGTH, such as T=16"),
         (("net.c", "--axis", "T=4"), "the file has no axis 'T' that varies: it has N"),
         (("absent/net.c",), "absent"),

@@ -107,6 +107,7 @@ def export(
     from shoestring.artifact import by_entry, read_model
 
     _check_for_c(
+        file,
         target,
         {
             "--weights": weights is not None,
@@ -120,7 +121,6 @@ def export(
             "--task": task is not None,
         },
     )
-    _check_recorded(project, inputs, task)
     contents = by_entry(read_model(file))
     contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
     if target.suffix.lower() != ".c":
@@ -128,8 +128,7 @@ def export(
         return
     from shoestring.artifact.plain_c.export import export_c
 
-    if project is not None and len(contents) > 1:
-        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
+    _check_recorded(project, contents, inputs, task)
     lengths = _lengths(axis or [])
     targets = _targets(contents, target)
     for name, content in contents.items():
@@ -149,8 +148,10 @@ def export(
             _write_project(content, made, project, _examples(content, inputs, task))
 
 
-def _check_ending(target: Path) -> None:
-    """Raises ValueError for a file whose name does not say what it is to be."""
+def _check_ending(file: Path, target: Path) -> None:
+    """Raises ValueError for a name that does not say what it is to be, or is the source's."""
+    if target.exists() and target.samefile(file):
+        raise ValueError(f"{target} is the file that is read: give another name to write to")
     if target.suffix.lower() not in (".c", ".onnx"):
         raise ValueError(
             f"{target}: its ending says what to write: .onnx for ONNX, .c for C, and "
@@ -158,9 +159,9 @@ def _check_ending(target: Path) -> None:
         )
 
 
-def _check_for_c(target: Path, given: Mapping[str, bool]) -> None:
+def _check_for_c(file: Path, target: Path, given: Mapping[str, bool]) -> None:
     """Raises ValueError where options for C are given for another file, or its ending is none."""
-    _check_ending(target)
+    _check_ending(file, target)
     options = [option for option, is_given in given.items() if is_given]
     if options and target.suffix.lower() != ".c":
         raise ValueError(
@@ -225,12 +226,16 @@ def _write_c(content: Content, made: CFile, target: Path) -> None:
     _say(made)
 
 
-def _check_recorded(project: Path | None, inputs: Path | None, task: str | None) -> None:
-    """Raises ValueError for examples that nothing would record."""
+def _check_recorded(
+    project: Path | None, contents: Mapping[str, Content], inputs: Path | None, task: str | None
+) -> None:
+    """Raises ValueError for examples that nothing would record, and projects of several entries."""
+    if project is not None and len(contents) > 1:
+        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
     for option, given in (("--inputs", inputs), ("--task", task)):
         if given is not None and project is None:
             raise ValueError(
-                f"{option}: what is recorded needs a project; give --project FOLDER too"
+                f"{option}: cases are recorded in a project; give --project FOLDER too"
             )
     if inputs is not None and task is not None:
         raise ValueError("--inputs and --task both say what is recorded: give one of them")
@@ -286,6 +291,7 @@ def _write_project(
     cases = replace(cases, about=about, labels=examples[1])
     texts = project(made, cases)
     paths = {name: folder / name for name in texts}
+    _check_folder(folder, paths)
     writing(*paths.values())
     for name, text in texts.items():
         paths[name].parent.mkdir(parents=True, exist_ok=True)
@@ -293,6 +299,18 @@ def _write_project(
     print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
     print(cases.about)
     _say(made)
+
+
+def _check_folder(folder: Path, paths: Mapping[str, Path]) -> None:
+    """Raises FileExistsError where a folder has files of somebody else's, which would be lost."""
+    mark = paths["library.properties"]  # the first that is written
+    if mark.exists() and "Written by shoestring" in mark.read_text(errors="replace"):
+        return
+    if taken := [name for name, path in paths.items() if path.exists()]:
+        raise FileExistsError(
+            f"{folder} has {', '.join(taken[:3])}, which shoestring did not write: give another "
+            "folder, which need not exist"
+        )
 
 
 def _compared(content: Content, made: CFile, cases: Recorded | None = None) -> str:

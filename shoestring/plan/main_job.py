@@ -260,17 +260,15 @@ def main_job(
     `latency`: the meter by which the report times both files. None for the one among `meters`, else
         for ONNX Runtime on one thread.
     `command`: the words of the command that searches, which its folder keeps.
-    `asked`: whether somebody asked for the end; it is asked besides KeyboardInterrupt, which may be
-        lost.
+    `asked`: whether somebody asked for the end, besides KeyboardInterrupt, which may be lost.
 
     The other arguments, and what is raised, are those of `compress`. A task without a test split
     raises ValueError.
     """
-    started = began = monotonic() if began is None else began
+    started = monotonic() if began is None else began
     announce = also_logged(say)
     _check_outputs(path, ledger, announce)
     model, task = _checked(build)
-    began = max(began, monotonic() - loading)
     _settle_threads(model, task)
     announce(f"compressing {type(model).__name__}{f' to {budget}' if str(budget) else ''}")
     settings: dict[str, Any] = {"ledger": ledger, "seed": seed}
@@ -283,7 +281,7 @@ def main_job(
         meters=meters,
         smallest=smallest,
         storage=storage,
-        began=began,
+        began=max(started, monotonic() - loading),
         share=share,
         command=command,
         asked=asked,
@@ -292,9 +290,8 @@ def main_job(
         **settings,
     ) as outcome:
         announce("  timing both files, and proving them on test data")
-        latency = latency or next(
-            (meter for meter in meters or () if isinstance(meter, Latency)), Latency()
-        )
+        timed = (meter for meter in meters or () if isinstance(meter, Latency))
+        latency = latency or next(timed, Latency())
         return _report(outcome, task, latency, settings, f"compressed to {budget}", started)
 
 

@@ -16,6 +16,8 @@ BIN = 256
 WEIGHT_BITS = 15
 """A weight of a bin in a band is in 2^-15."""
 _MOST_VALUES, _MOST_SAMPLES = 1 << 20, 1 << 22
+_LOUDEST = 2.0
+"""Floats a little beyond -1 to 1 are cut off; much beyond it they are on another scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,4 +156,9 @@ def _samples(sound: np.ndarray) -> np.ndarray:
         return sound
     if not np.isfinite(sound).all():
         raise ValueError("a sound has samples that are not finite")
+    if (largest := np.abs(sound).max(initial=0.0)) > _LOUDEST:
+        raise ValueError(
+            f"a sound of floats reaches {largest:.6g}, and floats are from -1 to 1: divide by "
+            "32768, or give the samples as int16"
+        )
     return np.clip(np.rint(sound * 32768.0), -32768, 32767).astype(np.int16)

@@ -15,6 +15,8 @@ from shoestring.artifact.scratch import scratch_folder
 
 _PRODUCTS = 500_000_000
 """How many products a comparison takes at most, about a second; one case is always compared."""
+_NEAR = 0.05
+"""Of the largest output: a difference below it may be a step of a grid or rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,12 @@ class Compared:
         inputs = f"{self.cases} input{'s' * (self.cases > 1)}"
         if self.apart == 0:
             return f"Compared with ONNX Runtime on {inputs}: the same, bit for bit."
+        warning = ""
+        if not self.apart <= _NEAR * max(self.largest, 1e-30):
+            warning = " WARNING: that is no rounding; do not trust this C for such inputs."
         return (
             f"Compared with ONNX Runtime on {inputs}: the largest difference is {self.apart:.2g}, "
-            f"where the largest output is {self.largest:.3g}."
+            f"where the largest output is {self.largest:.3g}.{warning}"
         )
 
 

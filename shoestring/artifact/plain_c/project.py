@@ -30,6 +30,7 @@ def project(made: CFile, cases: Recorded) -> dict[str, str]:
         raise ValueError("a project needs the header: export_c(..., header=True)")
     name = made.name
     files = {
+        "library.properties": filled(_PROPERTIES, NAME=name),
         f"src/{name}.c": made.text,
         f"src/{name}.h": made.header,
         "test_main.c": _main(made, cases),
@@ -37,7 +38,6 @@ def project(made: CFile, cases: Recorded) -> dict[str, str]:
         "Makefile": filled(_MAKEFILE, NAME=name),
         "README.md": _readme(made, cases),
         "memory.svg": memory_svg(made),
-        "library.properties": filled(_PROPERTIES, NAME=name),
         f"examples/{name}_once/{name}_once.ino": _sketch(made),
     }
     for one in _BOARD:

@@ -38,8 +38,8 @@ def recorded(
     """What the file answers to ten inputs.
 
     `given`: an array for each input by name, with cases along the first axis, as `shoestring run`
-        takes them; the first ten are used. None: random numbers, the same each time: from 0 to 1,
-        and 0 or 1 where an input is integers.
+        takes them; the first ten are used. None: random numbers, the same each time: from 0 to 1
+        in every other case and from -1 to 1 in the others, and 0 or 1 where an input is integers.
     Raises ValueError for other names or shapes.
     """
     grids = {number for number, _, _ in made.network.grids}
@@ -53,12 +53,12 @@ def recorded(
         drawn = np.random.default_rng(0)
         cases = [
             tuple(
-                drawn.random(port.shape, np.float32)
+                drawn.random(port.shape, np.float32) * (1 + place % 2) - place % 2
                 if port.kind == "float"
                 else drawn.integers(0, 2, port.shape).astype(NUMBERS[port.kind])
                 for port in ports
             )
-            for _ in range(CASES)
+            for place in range(CASES)
         ]
         about = f"The {CASES} inputs are random numbers: give real ones with --inputs."
     else:

@@ -96,4 +96,4 @@ def test_the_command_says_it(tmp_path, monkeypatch, capsys) -> None:
         raise ToolError("there is no gcc here\nmore")
 
     monkeypatch.setattr("shoestring.artifact.plain_c.comparing.measure", missing)
-    assert "Not compared with ONNX Runtime: there is no gcc here\n" in said()
+    assert "Not compared with ONNX Runtime: there is no gcc here more\n" in said()
