@@ -56,13 +56,7 @@ class Prepared:
 
         Weights that are read one after the other must be read for one sum only.
         """
-        window = self.layer.window
-        whole = window.kernel == (window.height, window.width)
-        neighbours = whole or (window.channels == 1 and window.kernel[0] == 1)
-        neighbours = neighbours and window.dilations == (1, 1) and not window.padded
-        if self.layer.pool is not None or window.sums[0] != 1:
-            return False
-        return neighbours and (self.direct or window.sums[1] == 1)
+        return _neighbours(self.layer) and (self.direct or self.layer.window.sums[1] == 1)
 
     @property
     def family(self) -> tuple[str, str, str, bool, bool, bool]:
@@ -87,6 +81,15 @@ class Prepared:
         integers = self.layer.weights.integers
         assert integers is not None
         return Codes(name=self.layer.name, integers=integers)
+
+
+def _neighbours(layer: Product) -> bool:
+    """Whether the inputs of a sum lie one after the other."""
+    window = layer.window
+    whole = window.kernel == (window.height, window.width)
+    neighbours = whole or (window.channels == 1 and window.kernel[0] == 1)
+    neighbours = neighbours and window.dilations == (1, 1) and not window.padded
+    return neighbours and layer.pool is None and window.sums[0] == 1
 
 
 def adds(network: Network) -> bool:
@@ -122,7 +125,9 @@ def prepared(
     used = weights.used
     direct = weights.integers is None
     if layer.zero is not None and isinstance(storage, Decoded):
-        direct = bool(used.mean() >= _DENSE) if used.size else True
+        # A product takes no longer than to see that a weight is zero.
+        dense = _neighbours(layer) and window.sums[1] == 1
+        direct = dense or not used.size or bool(used.mean() >= _DENSE)
     taps = window.columns if direct else int(used.sum(1).max(initial=0))
     reach = window.channels * window.height * window.width
     if window.padded and max(window.spans) > 256:
@@ -140,13 +145,24 @@ def prepared(
 
 
 class Kernel(Family[Prepared]):
-    """The C of one family of products."""
+    """The C of one family of products.
+
+    `tensors`: the place in the stream of each layer that reads it.
+    `resumed`: whether all layers share a reader of the stream, which the function takes.
+    """
 
     def __init__(
-        self, prefix: str, name: str, layers: Sequence[Prepared], tensors: dict[int, int]
+        self,
+        prefix: str,
+        name: str,
+        layers: Sequence[Prepared],
+        tensors: dict[int, int],
+        *,
+        resumed: bool,
     ) -> None:
         super().__init__(prefix, name, layers)
         self.tensors = tensors
+        self.resumed = resumed
         number = "int32_t" if layers[0].whole else "float"
         self.pointers = {
             "bias": number,

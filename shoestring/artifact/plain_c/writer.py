@@ -148,7 +148,8 @@ class Writer:
         kernels: list[Kernel] = []
         for place, layers in enumerate(groups.values()):
             name = "product" if len(groups) == 1 else f"product_{place}"
-            kernels.append(Kernel(self.prefix, name, layers, self.tensors))
+            resumed = self.stream is None or self.stream.resumed
+            kernels.append(Kernel(self.prefix, name, layers, self.tensors, resumed=resumed))
         return kernels
 
     def sign_families(self) -> list[SignKernel]:
@@ -198,7 +199,7 @@ class Writer:
                 if not kernel.layers[0].flat:
                     place = self.memory.scratch.get(at)  # None: all weights are zero
                     arguments += ["0" if place is None else self.pointer(place, "void")]
-                arguments += ["&reader"] if kernel.has("direct", 1) else []
+                arguments += ["&reader"] if kernel.has("direct", 1) and kernel.resumed else []
                 name = f"{self.prefix}_{kernel.name}_run"
             else:
                 name, more = self._function(at, layer)
