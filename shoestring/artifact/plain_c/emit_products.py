@@ -19,8 +19,16 @@ from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Network, Prod
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 from shoestring.artifact.plain_c.windows import Weights
 
+AT_ONCE = 4
+"""The rows of a dense layer that are multiplied at once, where weights are used where they lie."""
+_WORTH = 0.1
+"""The share of the products of a network that dense layers have, from which on that is done."""
 _DENSE = 0.5
 """Integers of which this share or more is not zero are used where they lie, if they may be."""
+
+
+FamilyKey = tuple[str | bool, ...]
+"""What layers that share a function agree in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,8 @@ class Prepared:
     `direct`: whether its weights are constants that are used where they lie.
     `taps`: the most taps of a row.
     `offset_kind`: the C type of how far a tap reaches.
+    `steps`: whether those constants are integers by which floats are scaled or looked up.
+    `at_once`: whether several of its rows are multiplied at once.
     `added_up`: whether floats are added and subtracted, since its weights are -1, 0 and 1.
     """
 
@@ -41,6 +51,8 @@ class Prepared:
     source: str
     target: str
     direct: bool
+    steps: bool
+    at_once: bool
     taps: int
     offset_kind: str
     added_up: bool
@@ -59,10 +71,11 @@ class Prepared:
         return _neighbours(self.layer) and (self.direct or self.layer.window.sums[1] == 1)
 
     @property
-    def family(self) -> tuple[str, str, str, bool, bool, bool]:
+    def family(self) -> FamilyKey:
         """What it shares a function with: the layers of the same types."""
         added = self.layer.other is not None
-        return (self.source, self.target, self.offset_kind, self.flat, added, self.added_up)
+        kinds = (self.source, self.target, self.offset_kind)
+        return (*kinds, self.flat, added, self.added_up, self.steps, self.at_once)
 
     @property
     def scratch(self) -> int:
@@ -92,6 +105,34 @@ def _neighbours(layer: Product) -> bool:
     return neighbours and layer.pool is None and window.sums[0] == 1
 
 
+def _in_a_byte(weights: Weights) -> bool:
+    """Whether each integer fits in a byte."""
+    numbers = weights.integers
+    assert numbers is not None
+    return bool(numbers.min(initial=0) >= -128 and numbers.max(initial=0) <= 127)
+
+
+def rows_at_once(network: Network) -> bool:
+    """Whether several rows of dense layers are multiplied at once, each input read once.
+
+    The function for it is longer, which pays where they have a good part of all products.
+    """
+    products = [one for one in network.layers if isinstance(one, Product)]
+    counts = [one.weights.used.size * one.window.sums[0] * one.window.sums[1] for one in products]
+    dense = sum(n for one, n in zip(products, counts, strict=True) if _rows_at_once(one))
+    return dense >= _WORTH * sum(counts)
+
+
+def _rows_at_once(layer: Product) -> bool:
+    """Whether several rows of this layer may be multiplied at once."""
+    window = layer.window
+    alone = (
+        _neighbours(layer) and window.sums == (1, 1) and window.groups == 1 and window.start == 0
+    )
+    plain = layer.other is None and not layer.signs and window.channel_step == 1
+    return alone and plain and layer.weights.shape[0] >= AT_ONCE
+
+
 def adds(network: Network) -> bool:
     """Whether weights are added up: where all floats are multiplied with -1, 0 and 1.
 
@@ -111,11 +152,18 @@ def _scaled_once(layer: Product) -> Product:
 
 
 def prepared(
-    layer: Product, index: int, buffers: Sequence[Buffer], storage: WeightStorage, *, adds: bool
+    layer: Product,
+    index: int,
+    buffers: Sequence[Buffer],
+    storage: WeightStorage,
+    *,
+    adds: bool,
+    at_once: bool,
 ) -> Prepared:
     """How a layer keeps its weights, and which taps it needs.
 
     `adds`: whether weights of -1, 0 and 1 are added up.
+    `at_once`: whether several rows of a dense layer are multiplied at once.
     """
     added_up = adds and layer.zero is None and layer.weights.units
     added_up = added_up and bool(layer.weights.used.any())
@@ -123,11 +171,14 @@ def prepared(
         layer = _scaled_once(layer)
     weights, window = layer.weights, layer.window
     used = weights.used
-    direct = weights.integers is None
-    if layer.zero is not None and isinstance(storage, Decoded):
-        # A product takes no longer than to see that a weight is zero.
-        dense = _neighbours(layer) and window.sums[1] == 1
-        direct = dense or not used.size or bool(used.mean() >= _DENSE)
+    direct, steps = weights.integers is None, False
+    at_once = at_once and _rows_at_once(layer)
+    if not direct and isinstance(storage, Decoded):
+        if layer.zero is not None:
+            # A product takes no longer than to see that a weight is zero.
+            direct = at_once or not used.size or bool(used.mean() >= _DENSE)
+        else:
+            direct = steps = at_once and _in_a_byte(weights)
     taps = window.columns if direct else int(used.sum(1).max(initial=0))
     reach = window.channels * window.height * window.width
     if window.padded and max(window.spans) > 256:
@@ -138,6 +189,8 @@ def prepared(
         source=buffers[layer.source].kind,
         target=buffers[layer.target].kind,
         direct=direct,
+        steps=steps,
+        at_once=at_once and direct,
         taps=taps,
         offset_kind="uint32_t" if reach > 65536 else "uint16_t",
         added_up=added_up,
@@ -166,7 +219,7 @@ class Kernel(Family[Prepared]):
         number = "int32_t" if layers[0].whole else "float"
         self.pointers = {
             "bias": number,
-            "weights": "int8_t" if layers[0].whole else "float",
+            "weights": "int8_t" if layers[0].whole or layers[0].steps else "float",
             "factors": "float",
             "after": "float",
             "levels": "float",
@@ -235,10 +288,14 @@ class Kernel(Family[Prepared]):
         fields["high"] = float_literal(layer.high)
         fields["weights"] = fields["levels"] = "0"
         fields["scale"] = "1.0f"
-        if one.direct:
+        if one.steps:
+            assert weights.integers is not None
+            fields["weights"] = self.array_of("int8_t", "weights", one, weights.integers)
+        elif one.direct:
             assert weights.floats is not None
             fields["weights"] = self.array_of("float", "weights", one, weights.floats)
-        elif weights.levels is not None:
+            return fields
+        if weights.levels is not None:
             levels, lowest = levels_from(weights)
             name = self.array_of("float", "levels", one, levels)
             fields["levels"] = f"{name} + {-lowest}" if lowest else name

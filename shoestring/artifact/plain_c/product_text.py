@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shoestring.artifact.plain_c import dense_text
 from shoestring.artifact.plain_c.emit_products import Kernel
 from shoestring.artifact.plain_c.sum_text import (
     dot,
@@ -22,7 +23,13 @@ from shoestring.artifact.plain_c.sum_text import (
 
 def function(kernel: Kernel) -> str:
     """The functions that make taps of a row of weights, and that compute a layer."""
-    taps, run = "", _flat(kernel) if kernel.layers[0].flat else _layer(kernel)
+    taps, run = "", ""
+    if not kernel.layers[0].flat:
+        run = _layer(kernel)
+    elif kernel.layers[0].at_once:
+        run = dense_text.dense(kernel)
+    else:
+        run = _flat(kernel)
     if kernel.has("direct", 1) and not kernel.layers[0].flat:
         taps = _collect(kernel)
         run = run.replace(_LAYER, "layer, " if "layer->" in taps else "")

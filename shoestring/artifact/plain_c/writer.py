@@ -16,7 +16,14 @@ from shoestring.artifact.plain_c import (
 )
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
-from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, adds, prepared
+from shoestring.artifact.plain_c.emit_products import (
+    FamilyKey,
+    Kernel,
+    Prepared,
+    adds,
+    prepared,
+    rows_at_once,
+)
 from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
 from shoestring.artifact.plain_c.input_chain_text import ChainText, chain_text
 from shoestring.artifact.plain_c.layers import (
@@ -80,8 +87,9 @@ class Writer:
     def __post_init__(self) -> None:
         network = self.network
         self.functions = Functions(self.prefix, network.buffers)
+        ways = {"adds": adds(network), "at_once": rows_at_once(network)}
         self.products = {
-            at: prepared(layer, at, network.buffers, self.storage, adds=adds(network))
+            at: prepared(layer, at, network.buffers, self.storage, **ways)
             for at, layer in enumerate(network.layers)
             if isinstance(layer, Product)
         }
@@ -142,7 +150,7 @@ class Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str, bool, bool, bool], list[Prepared]] = {}
+        groups: dict[FamilyKey, list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
