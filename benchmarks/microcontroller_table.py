@@ -43,7 +43,7 @@ TAGGERS = {
     f"{TAGGER}, ours, coded": "16 levels, coded",
 }
 OURS = ("ours, decoded", "ours, packed", "ours, coded")
-BYTES_IN = "ours, coded, bytes in"
+BYTES_IN = ("ours, decoded, bytes in", "ours, coded, bytes in")
 """The same for networks in int8: bytes on the grid of the input, in place of floats."""
 AS_BYTES = ("ours, decoded, signs as bytes", "ours, coded, signs as bytes")
 """The same for networks of signs: each sign is an integer of 8 bits, as before there were bits."""
@@ -104,7 +104,7 @@ def avr() -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, (title, _) in SMALL.items():
-        for tool in (*OURS[1:], BYTES_IN):
+        for tool in (*OURS[1:], *BYTES_IN[1:]):
             one = metrics(found, f"avr {name} / {tool}")
             if "flash" in one:
                 cycles = one["clock cycles"]
