@@ -109,6 +109,7 @@ class Writer:
         self.stream = (
             self.storage.stream(list(streamed.values()), self.prefix) if streamed else None
         )
+        self.resumed = self.stream is None or self.stream.resumed
         scratch = {at: one.scratch for at, one in every.items()}
         scratch |= {at: layer.scratch_bytes for at, layer in recurrent.items()}
         self.memory = planned(network, scratch, reuse_inputs=self.reuse_inputs)
@@ -156,8 +157,7 @@ class Writer:
         kernels: list[Kernel] = []
         for place, layers in enumerate(groups.values()):
             name = "product" if len(groups) == 1 else f"product_{place}"
-            resumed = self.stream is None or self.stream.resumed
-            kernels.append(Kernel(self.prefix, name, layers, self.tensors, resumed=resumed))
+            kernels.append(Kernel(self.prefix, name, layers, self.tensors, resumed=self.resumed))
         return kernels
 
     def sign_families(self) -> list[SignKernel]:
@@ -224,7 +224,8 @@ class Writer:
         if isinstance(layer, Recurrent):
             place = self.memory.scratch.get(at)
             cell = "" if place is None else self.pointer(place, "float")
-            return emit_sequences.recurrent(now, layer, self.tensors.get(at), cell)
+            tensor = self.tensors.get(at)
+            return emit_sequences.recurrent(now, layer, tensor, cell, resumed=self.resumed)
         if isinstance(layer, IntegerAdd):
             exact = any(
                 isinstance(one, IntegerAdd)
