@@ -7,7 +7,7 @@ their place in the kernel too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ AT_ONCE = 4
 """The rows of a dense layer that are multiplied at once, where weights are used where they lie."""
 _WORTH = 0.1
 """The share of the products of a network that dense layers have, from which on that is done."""
+_WORTH_PATCHES = 0.95
+"""The same of convolutions, at each of their positions: others need a second function."""
 _DENSE = 0.5
 """Integers of which this share or more is not zero are used where they lie, if they may be."""
 
@@ -43,6 +45,7 @@ class Prepared:
     `offset_kind`: the C type of how far a tap reaches.
     `steps`: whether those constants are integers by which floats are scaled or looked up.
     `at_once`: whether several of its rows are multiplied at once.
+    `patched`: whether what its sums at a position read is first copied to one place.
     `added_up`: whether floats are added and subtracted, since its weights are -1, 0 and 1.
     """
 
@@ -53,6 +56,7 @@ class Prepared:
     direct: bool
     steps: bool
     at_once: bool
+    patched: bool
     taps: int
     offset_kind: str
     added_up: bool
@@ -75,13 +79,15 @@ class Prepared:
         """What it shares a function with: the layers of the same types."""
         added = self.layer.other is not None
         kinds = (self.source, self.target, self.offset_kind)
-        return (*kinds, self.flat, added, self.added_up, self.steps, self.at_once)
+        return (*kinds, self.flat, added, self.added_up, self.steps, self.at_once, self.patched)
 
     @property
     def scratch(self) -> int:
         """The bytes of its taps."""
         if self.flat:
             return 0
+        if self.patched:
+            return self.layer.window.columns
         value = 0 if self.direct or self.added_up else 1 if self.whole else 4
         offset = 4 if self.offset_kind == "uint32_t" else 2
         place = 2 if self.layer.window.padded else 0
@@ -117,10 +123,36 @@ def rows_at_once(network: Network) -> bool:
 
     The function for it is longer, which pays where they have a good part of all products.
     """
+    return _share(network, _rows_at_once) >= _WORTH
+
+
+def patches(network: Network) -> bool:
+    """Whether convolutions of integers multiply several rows at once at each position.
+
+    What the sums at a position read is copied to one place first, zeros beyond the border too.
+    """
+    return _share(network, _patchable) >= _WORTH_PATCHES
+
+
+def _share(network: Network, which: Callable[[Product], bool]) -> float:
+    """The share of the products of a network that some layers have."""
     products = [one for one in network.layers if isinstance(one, Product)]
     counts = [one.weights.used.size * one.window.sums[0] * one.window.sums[1] for one in products]
-    dense = sum(n for one, n in zip(products, counts, strict=True) if _rows_at_once(one))
-    return dense >= _WORTH * sum(counts)
+    found = sum(count for one, count in zip(products, counts, strict=True) if which(one))
+    return found / max(sum(counts), 1)
+
+
+def _patchable(layer: Product) -> bool:
+    """Whether a convolution has integers that are used where they lie, and rows for one patch."""
+    rows, window = layer.weights.shape[0], layer.window
+    plane = window.sums[0] * window.sums[1]
+    in_order = (window.channel_step, window.position_step) == (plane, 1)
+    in_order = in_order and window.start == window.row_gap == 0 and window.groups == 1
+    # A sum is written over what is added, so no row may be computed twice.
+    fits = rows >= AT_ONCE and (layer.other is None or rows % AT_ONCE == 0)
+    dense = layer.zero is not None and layer.weights.used.mean() >= _DENSE
+    plain = layer.pool is None and not layer.signs and not _neighbours(layer)
+    return bool(dense) and plain and fits and in_order
 
 
 def _rows_at_once(layer: Product) -> bool:
@@ -159,11 +191,13 @@ def prepared(
     *,
     adds: bool,
     at_once: bool,
+    patches: bool,
 ) -> Prepared:
     """How a layer keeps its weights, and which taps it needs.
 
     `adds`: whether weights of -1, 0 and 1 are added up.
     `at_once`: whether several rows of a dense layer are multiplied at once.
+    `patches`: the same of convolutions, at each position.
     """
     added_up = adds and layer.zero is None and layer.weights.units
     added_up = added_up and bool(layer.weights.used.any())
@@ -191,6 +225,7 @@ def prepared(
         direct=direct,
         steps=steps,
         at_once=at_once and direct,
+        patched=patches and direct and _patchable(layer),
         taps=taps,
         offset_kind="uint32_t" if reach > 65536 else "uint16_t",
         added_up=added_up,

@@ -24,7 +24,9 @@ from shoestring.artifact.plain_c.sum_text import (
 def function(kernel: Kernel) -> str:
     """The functions that make taps of a row of weights, and that compute a layer."""
     taps, run = "", ""
-    if not kernel.layers[0].flat:
+    if kernel.layers[0].patched:
+        run = dense_text.patched(kernel)
+    elif not kernel.layers[0].flat:
         run = _layer(kernel)
     elif kernel.layers[0].at_once:
         run = dense_text.dense(kernel)

@@ -21,6 +21,7 @@ from shoestring.artifact.plain_c.emit_products import (
     Kernel,
     Prepared,
     adds,
+    patches,
     prepared,
     rows_at_once,
 )
@@ -42,7 +43,7 @@ from shoestring.artifact.plain_c.layers import (
 from shoestring.artifact.plain_c.memory import ARENA, Place, planned
 from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
 from shoestring.artifact.plain_c.sign_layers import PackSigns, SignProduct
-from shoestring.artifact.plain_c.weight_source import WeightStorage
+from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 
 _WRITERS: dict[type, Callable[[Functions, Any], tuple[str, list[str]]]] = {
     Pointwise: emit_layers.pointwise,
@@ -87,7 +88,11 @@ class Writer:
     def __post_init__(self) -> None:
         network = self.network
         self.functions = Functions(self.prefix, network.buffers)
-        ways = {"adds": adds(network), "at_once": rows_at_once(network)}
+        ways = {
+            "adds": adds(network),
+            "at_once": rows_at_once(network),
+            "patches": isinstance(self.storage, Decoded) and patches(network),
+        }
         self.products = {
             at: prepared(layer, at, network.buffers, self.storage, **ways)
             for at, layer in enumerate(network.layers)
