@@ -6,7 +6,8 @@ other.
 
 from __future__ import annotations
 
-from shoestring.artifact.plain_c.emit_products import AT_ONCE, Kernel
+from shoestring.artifact.plain_c.at_once import AT_ONCE
+from shoestring.artifact.plain_c.emit_products import Kernel
 from shoestring.artifact.plain_c.sum_text import (
     finish,
     scaled,

@@ -7,27 +7,18 @@ their place in the kernel too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shoestring.artifact.plain_c.at_once import DENSE, neighbours, patchable, takes_rows_at_once
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.family import Family
 from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Network, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 from shoestring.artifact.plain_c.windows import Weights
-
-AT_ONCE = 4
-"""The rows of a dense layer that are multiplied at once, where weights are used where they lie."""
-_WORTH = 0.1
-"""The share of the products of a network that dense layers have, from which on that is done."""
-_WORTH_PATCHES = 0.95
-"""The same of convolutions, at each of their positions: others need a second function."""
-_DENSE = 0.5
-"""Integers of which this share or more is not zero are used where they lie, if they may be."""
-
 
 FamilyKey = tuple[str | bool, ...]
 """What layers that share a function agree in."""
@@ -72,7 +63,7 @@ class Prepared:
 
         Weights that are read one after the other must be read for one sum only.
         """
-        return _neighbours(self.layer) and (self.direct or self.layer.window.sums[1] == 1)
+        return neighbours(self.layer) and (self.direct or self.layer.window.sums[1] == 1)
 
     @property
     def family(self) -> FamilyKey:
@@ -102,67 +93,11 @@ class Prepared:
         return Codes(name=self.layer.name, integers=integers)
 
 
-def _neighbours(layer: Product) -> bool:
-    """Whether the inputs of a sum lie one after the other."""
-    window = layer.window
-    whole = window.kernel == (window.height, window.width)
-    neighbours = whole or (window.channels == 1 and window.kernel[0] == 1)
-    neighbours = neighbours and window.dilations == (1, 1) and not window.padded
-    return neighbours and layer.pool is None and window.sums[0] == 1
-
-
 def _in_a_byte(weights: Weights) -> bool:
     """Whether each integer fits in a byte."""
     numbers = weights.integers
     assert numbers is not None
     return bool(numbers.min(initial=0) >= -128 and numbers.max(initial=0) <= 127)
-
-
-def rows_at_once(network: Network) -> bool:
-    """Whether several rows of dense layers are multiplied at once, each input read once.
-
-    The function for it is longer, which pays where they have a good part of all products.
-    """
-    return _share(network, _rows_at_once) >= _WORTH
-
-
-def patches(network: Network) -> bool:
-    """Whether convolutions of integers multiply several rows at once at each position.
-
-    What the sums at a position read is copied to one place first, zeros beyond the border too.
-    """
-    return _share(network, _patchable) >= _WORTH_PATCHES
-
-
-def _share(network: Network, which: Callable[[Product], bool]) -> float:
-    """The share of the products of a network that some layers have."""
-    products = [one for one in network.layers if isinstance(one, Product)]
-    counts = [one.weights.used.size * one.window.sums[0] * one.window.sums[1] for one in products]
-    found = sum(count for one, count in zip(products, counts, strict=True) if which(one))
-    return found / max(sum(counts), 1)
-
-
-def _patchable(layer: Product) -> bool:
-    """Whether a convolution has integers that are used where they lie, and rows for one patch."""
-    rows, window = layer.weights.shape[0], layer.window
-    plane = window.sums[0] * window.sums[1]
-    in_order = (window.channel_step, window.position_step) == (plane, 1)
-    in_order = in_order and window.start == window.row_gap == 0 and window.groups == 1
-    # A sum is written over what is added, so no row may be computed twice.
-    fits = rows >= AT_ONCE and (layer.other is None or rows % AT_ONCE == 0)
-    dense = layer.zero is not None and layer.weights.used.mean() >= _DENSE
-    plain = layer.pool is None and not layer.signs and not _neighbours(layer)
-    return bool(dense) and plain and fits and in_order
-
-
-def _rows_at_once(layer: Product) -> bool:
-    """Whether several rows of this layer may be multiplied at once."""
-    window = layer.window
-    alone = (
-        _neighbours(layer) and window.sums == (1, 1) and window.groups == 1 and window.start == 0
-    )
-    plain = layer.other is None and not layer.signs and window.channel_step == 1
-    return alone and plain and layer.weights.shape[0] >= AT_ONCE
 
 
 def adds(network: Network) -> bool:
@@ -206,11 +141,11 @@ def prepared(
     weights, window = layer.weights, layer.window
     used = weights.used
     direct, steps = weights.integers is None, False
-    at_once = at_once and _rows_at_once(layer)
+    at_once = at_once and takes_rows_at_once(layer)
     if not direct and isinstance(storage, Decoded):
         if layer.zero is not None:
             # A product takes no longer than to see that a weight is zero.
-            direct = at_once or not used.size or bool(used.mean() >= _DENSE)
+            direct = at_once or not used.size or bool(used.mean() >= DENSE)
         else:
             direct = steps = at_once and _in_a_byte(weights)
     taps = window.columns if direct else int(used.sum(1).max(initial=0))
@@ -225,7 +160,7 @@ def prepared(
         direct=direct,
         steps=steps,
         at_once=at_once and direct,
-        patched=patches and direct and _patchable(layer),
+        patched=patches and direct and patchable(layer),
         taps=taps,
         offset_kind="uint32_t" if reach > 65536 else "uint16_t",
         added_up=added_up,

@@ -14,6 +14,7 @@ from shoestring.artifact.plain_c import (
     emit_sequences,
     sign_text,
 )
+from shoestring.artifact.plain_c.at_once import patches, rows_at_once
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
 from shoestring.artifact.plain_c.emit_products import (
@@ -21,9 +22,7 @@ from shoestring.artifact.plain_c.emit_products import (
     Kernel,
     Prepared,
     adds,
-    patches,
     prepared,
-    rows_at_once,
 )
 from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
 from shoestring.artifact.plain_c.input_chain_text import ChainText, chain_text
