@@ -81,6 +81,7 @@ SCORED = {"resnet20": 50, "resnet20_int8": 50, "resnet20_rate_int8": 50}
 WEIGHTS: dict[str, WeightStorage] = {
     **dict(zip(OURS, (Decoded(), Packed(), Coded()), strict=True)),
     **dict(zip(AS_BYTES, (Decoded(), Coded()), strict=True)),
+    **dict(zip(BYTES_IN, (Decoded(), Coded()), strict=True)),
 }
 DATA: dict[str, Callable[[], Supervised]] = {
     "lenet5": mnist,
@@ -118,7 +119,7 @@ class Case:
 def main() -> None:
     rows = start("microcontroller", "mnist-digits-cifar10-jpeg-emulated", __doc__ or "")
     for name in ("lenet5",) if rows.quick else NETWORKS:
-        mine = [*OURS, BYTES_IN] if name.endswith("_int8") or name == "spoken" else [*OURS]
+        mine = [*OURS, *BYTES_IN] if name.endswith("_int8") or name == "spoken" else [*OURS]
         mine += AS_BYTES if name == "normfirst_xnor" else ()
         mine += [SOUNDS_IN] if name == "spoken" else []
         tools = mine if rows.quick else [*mine, *PEERS]
@@ -144,7 +145,7 @@ def main() -> None:
 
 def avr_rows(rows: Rows, name: str) -> None:
     """A small network on an ATmega2560, beside its file."""
-    tools = [*OURS[1:], *([BYTES_IN] if name.endswith("_int8") else [])]
+    tools = [*OURS[1:], *(BYTES_IN[1:] if name.endswith("_int8") else [])]
     subjects = {tool: f"avr {name} / {tool}" for tool in tools}
     if not any(rows.wanted(one) and not rows.done(one, None) for one in subjects.values()):
         return
@@ -158,9 +159,9 @@ def avr_rows(rows: Rows, name: str) -> None:
                 case.content,
                 name="model",
                 weights=WEIGHTS.get(tool, Coded()),
-                integer_inputs=tool == BYTES_IN,
+                integer_inputs=tool in BYTES_IN,
             )
-            inputs = on_grid(written.text, case.inputs) if tool == BYTES_IN else case.inputs
+            inputs = on_grid(written.text, case.inputs) if tool in BYTES_IN else case.inputs
             (case.folder / "model.c").write_text(written.text)
             one = measure(program_for(written, case.folder / "model.c"), "avr", inputs[:FEW])
             assert one.outputs is not None and one.ram is not None and one.instructions is not None
@@ -335,7 +336,7 @@ def ours(case: Case, tool: str) -> Made:
             case.content,
             name="model",
             weights=WEIGHTS.get(tool, Coded()),
-            integer_inputs=tool == BYTES_IN,
+            integer_inputs=tool in BYTES_IN,
             raw_inputs=tool == SOUNDS_IN,
         )
     path = case.folder / f"{tool.replace(' ', '_').replace(',', '')}.c"
@@ -345,7 +346,7 @@ def ours(case: Case, tool: str) -> Made:
         inputs = fed_inputs(written, fsdd_recordings()["test"].sounds)
     else:
         program = program_for(written, path)
-        inputs = on_grid(written.text, case.inputs) if tool == BYTES_IN else case.inputs
+        inputs = on_grid(written.text, case.inputs) if tool in BYTES_IN else case.inputs
     return Made(programs=dict.fromkeys(("host", *CORES), program), inputs=inputs)
 
 

@@ -29,7 +29,7 @@ INTERPRETED = {
     "TFLite Micro, CMSIS-NN, -O2": "cmsis-nn -O2",
 }
 """The rows of TensorFlow Lite Micro, with their kernels."""
-INTERPRETED_ON = ("cortex-m3",)
+INTERPRETED_ON = ("cortex-m3", "cortex-m4f")
 """The cores that it is compiled for: each takes minutes."""
 PEERS = {
     "emx-onnx-cgen": ("emx_onnx_cgen.py", "EMX_PYTHON"),

@@ -199,6 +199,10 @@ def test_a_peer_answers_as_the_file_does(tool: str, kind: str, tmp_path: Path):
     examples = images(content, 8)
     expected = np.asarray(load(file)(examples))
     limits = float(expected.min()), float(expected.max())
+    if kind == "float" and "CMSIS-NN" in tool:
+        with pytest.raises(PeerError, match="CMSIS-NN has kernels of 8 bits"):
+            made_by(tool, content, examples, limits, tmp_path, ("cortex-m3",))
+        return
     made = made_by(tool, content, examples, limits, tmp_path, ("cortex-m3",))
     assert made.versions
     there, here = (

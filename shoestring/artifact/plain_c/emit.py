@@ -189,7 +189,8 @@ def _signature(writer: Writer) -> str:
 
 
 def _run(writer: Writer, calls: list[str]) -> str:
-    reader = [f"    struct {writer.prefix}_reader reader;"] if writer.stream else []
+    shared = any("&reader" in call for call in calls)
+    reader = [f"    struct {writer.prefix}_reader reader;"] if shared else []
     read = {number for layer in writer.network.layers for number in layer.reads}
     unread = [
         f"    (void){writer.ports[number].name};"

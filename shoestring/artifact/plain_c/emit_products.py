@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shoestring.artifact.plain_c.at_once import DENSE, neighbours, patchable, takes_rows_at_once
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.family import Family
@@ -19,8 +20,8 @@ from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Network, Prod
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 from shoestring.artifact.plain_c.windows import Weights
 
-_DENSE = 0.5
-"""Integers of which this share or more is not zero are used where they lie, if they may be."""
+FamilyKey = tuple[str | bool, ...]
+"""What layers that share a function agree in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,9 @@ class Prepared:
     `direct`: whether its weights are constants that are used where they lie.
     `taps`: the most taps of a row.
     `offset_kind`: the C type of how far a tap reaches.
+    `steps`: whether those constants are integers by which floats are scaled or looked up.
+    `at_once`: whether several of its rows are multiplied at once.
+    `patched`: whether what its sums at a position read is first copied to one place.
     `added_up`: whether floats are added and subtracted, since its weights are -1, 0 and 1.
     """
 
@@ -41,6 +45,9 @@ class Prepared:
     source: str
     target: str
     direct: bool
+    steps: bool
+    at_once: bool
+    patched: bool
     taps: int
     offset_kind: str
     added_up: bool
@@ -56,25 +63,22 @@ class Prepared:
 
         Weights that are read one after the other must be read for one sum only.
         """
-        window = self.layer.window
-        whole = window.kernel == (window.height, window.width)
-        neighbours = whole or (window.channels == 1 and window.kernel[0] == 1)
-        neighbours = neighbours and window.dilations == (1, 1) and not window.padded
-        if self.layer.pool is not None or window.sums[0] != 1:
-            return False
-        return neighbours and (self.direct or window.sums[1] == 1)
+        return neighbours(self.layer) and (self.direct or self.layer.window.sums[1] == 1)
 
     @property
-    def family(self) -> tuple[str, str, str, bool, bool, bool]:
+    def family(self) -> FamilyKey:
         """What it shares a function with: the layers of the same types."""
         added = self.layer.other is not None
-        return (self.source, self.target, self.offset_kind, self.flat, added, self.added_up)
+        kinds = (self.source, self.target, self.offset_kind)
+        return (*kinds, self.flat, added, self.added_up, self.steps, self.at_once, self.patched)
 
     @property
     def scratch(self) -> int:
         """The bytes of its taps."""
         if self.flat:
             return 0
+        if self.patched:
+            return self.layer.window.columns
         value = 0 if self.direct or self.added_up else 1 if self.whole else 4
         offset = 4 if self.offset_kind == "uint32_t" else 2
         place = 2 if self.layer.window.padded else 0
@@ -87,6 +91,13 @@ class Prepared:
         integers = self.layer.weights.integers
         assert integers is not None
         return Codes(name=self.layer.name, integers=integers)
+
+
+def _in_a_byte(weights: Weights) -> bool:
+    """Whether each integer fits in a byte."""
+    numbers = weights.integers
+    assert numbers is not None
+    return bool(numbers.min(initial=0) >= -128 and numbers.max(initial=0) <= 127)
 
 
 def adds(network: Network) -> bool:
@@ -108,11 +119,20 @@ def _scaled_once(layer: Product) -> Product:
 
 
 def prepared(
-    layer: Product, index: int, buffers: Sequence[Buffer], storage: WeightStorage, *, adds: bool
+    layer: Product,
+    index: int,
+    buffers: Sequence[Buffer],
+    storage: WeightStorage,
+    *,
+    adds: bool,
+    at_once: bool,
+    patches: bool,
 ) -> Prepared:
     """How a layer keeps its weights, and which taps it needs.
 
     `adds`: whether weights of -1, 0 and 1 are added up.
+    `at_once`: whether several rows of a dense layer are multiplied at once.
+    `patches`: the same of convolutions, at each position.
     """
     added_up = adds and layer.zero is None and layer.weights.units
     added_up = added_up and bool(layer.weights.used.any())
@@ -120,9 +140,14 @@ def prepared(
         layer = _scaled_once(layer)
     weights, window = layer.weights, layer.window
     used = weights.used
-    direct = weights.integers is None
-    if layer.zero is not None and isinstance(storage, Decoded):
-        direct = bool(used.mean() >= _DENSE) if used.size else True
+    direct, steps = weights.integers is None, False
+    at_once = at_once and takes_rows_at_once(layer)
+    if not direct and isinstance(storage, Decoded):
+        if layer.zero is not None:
+            # A product takes no longer than to see that a weight is zero.
+            direct = at_once or not used.size or bool(used.mean() >= DENSE)
+        else:
+            direct = steps = at_once and _in_a_byte(weights)
     taps = window.columns if direct else int(used.sum(1).max(initial=0))
     reach = window.channels * window.height * window.width
     if window.padded and max(window.spans) > 256:
@@ -133,6 +158,9 @@ def prepared(
         source=buffers[layer.source].kind,
         target=buffers[layer.target].kind,
         direct=direct,
+        steps=steps,
+        at_once=at_once and direct,
+        patched=patches and direct and patchable(layer),
         taps=taps,
         offset_kind="uint32_t" if reach > 65536 else "uint16_t",
         added_up=added_up,
@@ -140,17 +168,28 @@ def prepared(
 
 
 class Kernel(Family[Prepared]):
-    """The C of one family of products."""
+    """The C of one family of products.
+
+    `tensors`: the place in the stream of each layer that reads it.
+    `resumed`: whether all layers share a reader of the stream, which the function takes.
+    """
 
     def __init__(
-        self, prefix: str, name: str, layers: Sequence[Prepared], tensors: dict[int, int]
+        self,
+        prefix: str,
+        name: str,
+        layers: Sequence[Prepared],
+        tensors: dict[int, int],
+        *,
+        resumed: bool,
     ) -> None:
         super().__init__(prefix, name, layers)
         self.tensors = tensors
+        self.resumed = resumed
         number = "int32_t" if layers[0].whole else "float"
         self.pointers = {
             "bias": number,
-            "weights": "int8_t" if layers[0].whole else "float",
+            "weights": "int8_t" if layers[0].whole or layers[0].steps else "float",
             "factors": "float",
             "after": "float",
             "levels": "float",
@@ -219,10 +258,14 @@ class Kernel(Family[Prepared]):
         fields["high"] = float_literal(layer.high)
         fields["weights"] = fields["levels"] = "0"
         fields["scale"] = "1.0f"
-        if one.direct:
+        if one.steps:
+            assert weights.integers is not None
+            fields["weights"] = self.array_of("int8_t", "weights", one, weights.integers)
+        elif one.direct:
             assert weights.floats is not None
             fields["weights"] = self.array_of("float", "weights", one, weights.floats)
-        elif weights.levels is not None:
+            return fields
+        if weights.levels is not None:
             levels, lowest = levels_from(weights)
             name = self.array_of("float", "levels", one, levels)
             fields["levels"] = f"{name} + {-lowest}" if lowest else name

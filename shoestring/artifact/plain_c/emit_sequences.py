@@ -21,12 +21,13 @@ def codes(layer: Recurrent) -> Codes | None:
 
 
 def recurrent(
-    now: Functions, layer: Recurrent, tensor: int | None, cell: str
+    now: Functions, layer: Recurrent, tensor: int | None, cell: str, *, resumed: bool
 ) -> tuple[str, list[str]]:
     """(the function, what it is called with besides the buffers) of a recurrent layer.
 
     `tensor`: the number of its weights among those that are read one after the other, or None.
     `cell`: C for the place of its cell, if that is not in the target.
+    `resumed`: whether all layers share a reader of weights, which the function takes.
     """
     now.needs.add("math")
     arguments, call = ["float *in"], []
@@ -54,12 +55,13 @@ def recurrent(
             arguments.append(f"const FLASH float *{word}")
             call.append(now.constant("float", array.astype(np.float32)))
     if tensor is not None:
-        arguments += [f"struct {now.prefix}_reader *reader", "int tensor"]
-        call += ["&reader", str(tensor)]
+        arguments += [f"struct {now.prefix}_reader *reader"] if resumed else []
+        arguments += ["int tensor"]
+        call += ["&reader", str(tensor)] if resumed else [str(tensor)]
     lines = [
         f"static void @({', '.join(arguments)})",
         "{",
-        *indented(_body(now.prefix, layer, tensor, value)),
+        *indented(_body(now.prefix, layer, tensor, value, resumed)),
         "}",
         "",
     ]
@@ -75,7 +77,9 @@ def _factors(layer: Recurrent) -> np.ndarray | None:
     return layer.factors * np.float32(1.0 if scale is None else scale)
 
 
-def _body(prefix: str, layer: Recurrent, tensor: int | None, value: str) -> list[str]:
+def _body(
+    prefix: str, layer: Recurrent, tensor: int | None, value: str, resumed: bool
+) -> list[str]:
     units, rows = layer.units, GATES[layer.kind] * layer.units
     wide = layer.directions * units
     state = f"[i + {layer.direction * units}]" if layer.direction else "[i]"
@@ -83,7 +87,9 @@ def _body(prefix: str, layer: Recurrent, tensor: int | None, value: str) -> list
     lines = ["unsigned step, row, i;"]
     if layer.keeps_cell:
         lines += [f"float *cell = out + {layer.steps * wide + layer.direction * units};"]
-    if tensor:
+    if tensor is not None and not resumed:
+        lines += [f"struct {prefix}_reader own, *reader = &own;"]
+    if tensor and resumed:
         lines += ["/* The weights are read again for each step, from here on. */"]
         lines += [f"const struct {prefix}_reader start = *reader;"]
     if layer.kind == "LSTM":
@@ -103,7 +109,7 @@ def _body(prefix: str, layer: Recurrent, tensor: int | None, value: str) -> list
     ]
     if tensor is not None:
         # The first tensor begins anew by itself.
-        lines += ["    *reader = start;"] if tensor else []
+        lines += ["    *reader = start;"] if tensor and resumed else []
         lines += [f"    {prefix}_open(reader, tensor);"]
     lines += indented(_rows(prefix, layer, tensor is not None, value))
     lines += indented(_over(units, _units(layer)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shoestring.artifact.plain_c import dense_text
 from shoestring.artifact.plain_c.emit_products import Kernel
 from shoestring.artifact.plain_c.sum_text import (
     dot,
@@ -22,7 +23,15 @@ from shoestring.artifact.plain_c.sum_text import (
 
 def function(kernel: Kernel) -> str:
     """The functions that make taps of a row of weights, and that compute a layer."""
-    taps, run = "", _flat(kernel) if kernel.layers[0].flat else _layer(kernel)
+    taps, run = "", ""
+    if kernel.layers[0].patched:
+        run = dense_text.patched(kernel)
+    elif not kernel.layers[0].flat:
+        run = _layer(kernel)
+    elif kernel.layers[0].at_once:
+        run = dense_text.dense(kernel)
+    else:
+        run = _flat(kernel)
     if kernel.has("direct", 1) and not kernel.layers[0].flat:
         taps = _collect(kernel)
         run = run.replace(_LAYER, "layer, " if "layer->" in taps else "")
@@ -47,17 +56,15 @@ def _flat(kernel: Kernel) -> str:
     streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
     number = "int32_t" if first.whole else "float"
     value = value_kind(kernel)
-    reader = f", struct {p}_reader *reader" if streams else ""
+    reader = f", struct {p}_reader *reader" if streams and kernel.resumed else ""
     columns = get("columns")
     lines = [
         f"static void {p}_{name}_run(@const {first.source} *in, {first.target} *out{reader})",
         "{",
         f"    unsigned row, column{', x' if kernel.has('out_width', 1) else ''};",
+        *_own(kernel, streams),
     ]
-    if streams:
-        begin = f"{p}_open(reader, {get('tensor')});"
-        guard = f"    if (!{get('direct')}) {{\n        {begin}\n    }}"
-        lines += [guard if directs else f"    {begin}"]
+    lines += _opened(kernel, streams, directs)
     lines += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
     lines += [f"        const {first.source} *at = in{group(kernel)};"]
     if not in_order(kernel):
@@ -92,6 +99,23 @@ def _flat(kernel: Kernel) -> str:
         body = [line for line in body if not line.startswith("to += ")]
     lines += [f"        {line}".rstrip() for line in body]
     return "\n".join([*lines, "    }", "}", ""])
+
+
+def _own(kernel: Kernel, streams: bool) -> list[str]:
+    """A reader of the function's own, where layers do not share one."""
+    if not streams or kernel.resumed:
+        return []
+    return [f"    struct {kernel.prefix}_reader own, *reader = &own;"]
+
+
+def _opened(kernel: Kernel, streams: bool, directs: bool) -> list[str]:
+    """The beginning of a tensor, for layers whose weights are read one after the other."""
+    if not streams:
+        return []
+    begin = f"{kernel.prefix}_open(reader, {kernel.get('tensor')});"
+    if not directs:
+        return [f"    {begin}"]
+    return [f"    if (!{kernel.get('direct')}) {{", f"        {begin}", "    }"]
 
 
 def _streamed(kernel: Kernel) -> list[str]:
@@ -208,7 +232,7 @@ def _layer(kernel: Kernel) -> str:
     get, p, name = kernel.get, kernel.prefix, kernel.name
     first = kernel.layers[0]
     streams, directs = kernel.has("direct", 1), kernel.has("direct", 0)
-    reader = f", struct {p}_reader *reader" if streams else ""
+    reader = f", struct {p}_reader *reader" if streams and kernel.resumed else ""
     other = f"const {first.target} *other, " if first.layer.other is not None else ""
     windows = "py, px, " if kernel.has("padded", 0) else "window, "
     windows = windows if pools(kernel) else ""
@@ -217,6 +241,7 @@ def _layer(kernel: Kernel) -> str:
         f"    {first.target} *out, {other}void *scratch{reader})",
         "{",
         *_memory(kernel, streams, directs),
+        *_own(kernel, streams),
         f"    unsigned row, y, x, {windows}tap, {'minus = 0, ' if first.added_up else ''}taps = 0;",
     ]
     if directs:
@@ -229,10 +254,7 @@ def _layer(kernel: Kernel) -> str:
         if streams:
             fill = f"    if ({get('direct')}) {{\n" + _indented(fill) + "    }\n"
         out += [fill.rstrip("\n")]
-    if streams:
-        begin = f"{p}_open(reader, {get('tensor')});"
-        guard = f"    if (!{get('direct')}) {{\n        {begin}\n    }}"
-        out += [guard if directs else f"    {begin}"]
+    out += _opened(kernel, streams, directs)
     out += [f"    for (row = 0; row < {get('rows')}; row++) {{"]
     out += _row(kernel, streams, directs)
     return "\n".join([*out, "    }", "}", ""])

@@ -54,12 +54,15 @@ class Stream:
     `ram_bytes`: about what `struct PREFIX_reader` takes.
     `about`: one line for the comment at the head of the C file, such as "3,211 weights in 1,020
         bytes".
+    `resumed`: whether a tensor is read on from where the one before ended, so that all layers
+        share a reader. Where each can have its own, the compiler keeps it in registers.
     """
 
     text: str
     flash_bytes: int
     ram_bytes: int
     about: str
+    resumed: bool = True
 
 
 class WeightStorage(Protocol):
@@ -97,6 +100,7 @@ class Decoded:
             flash_bytes=len(data) * width + 4 * len(tensors),
             ram_bytes=4,
             about=f"{len(data):,} weights as constants of {width} byte{'s' * (width > 1)}",
+            resumed=False,
         )
 
 
@@ -122,6 +126,7 @@ class Packed:
             flash_bytes=len(data) + 4 + 8 * len(tables),
             ram_bytes=16,
             about=f"{count:,} weights packed in {len(data):,} bytes",
+            resumed=False,
         )
 
 

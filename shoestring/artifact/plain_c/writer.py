@@ -14,9 +14,16 @@ from shoestring.artifact.plain_c import (
     emit_sequences,
     sign_text,
 )
+from shoestring.artifact.plain_c.at_once import patches, rows_at_once
 from shoestring.artifact.plain_c.c_text import comment, identifier
 from shoestring.artifact.plain_c.emit_layers import Functions
-from shoestring.artifact.plain_c.emit_products import Kernel, Prepared, adds, prepared
+from shoestring.artifact.plain_c.emit_products import (
+    FamilyKey,
+    Kernel,
+    Prepared,
+    adds,
+    prepared,
+)
 from shoestring.artifact.plain_c.emit_signs import PreparedSigns, SignKernel, prepared_signs
 from shoestring.artifact.plain_c.input_chain_text import ChainText, chain_text
 from shoestring.artifact.plain_c.layers import (
@@ -35,7 +42,7 @@ from shoestring.artifact.plain_c.layers import (
 from shoestring.artifact.plain_c.memory import ARENA, Place, planned
 from shoestring.artifact.plain_c.sequences import Lookup, Recurrent, Running
 from shoestring.artifact.plain_c.sign_layers import PackSigns, SignProduct
-from shoestring.artifact.plain_c.weight_source import WeightStorage
+from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 
 _WRITERS: dict[type, Callable[[Functions, Any], tuple[str, list[str]]]] = {
     Pointwise: emit_layers.pointwise,
@@ -80,8 +87,13 @@ class Writer:
     def __post_init__(self) -> None:
         network = self.network
         self.functions = Functions(self.prefix, network.buffers)
+        ways = {
+            "adds": adds(network),
+            "at_once": rows_at_once(network),
+            "patches": isinstance(self.storage, Decoded) and patches(network),
+        }
         self.products = {
-            at: prepared(layer, at, network.buffers, self.storage, adds=adds(network))
+            at: prepared(layer, at, network.buffers, self.storage, **ways)
             for at, layer in enumerate(network.layers)
             if isinstance(layer, Product)
         }
@@ -101,6 +113,7 @@ class Writer:
         self.stream = (
             self.storage.stream(list(streamed.values()), self.prefix) if streamed else None
         )
+        self.resumed = self.stream is None or self.stream.resumed
         scratch = {at: one.scratch for at, one in every.items()}
         scratch |= {at: layer.scratch_bytes for at, layer in recurrent.items()}
         self.memory = planned(network, scratch, reuse_inputs=self.reuse_inputs)
@@ -143,13 +156,13 @@ class Writer:
 
     def families(self) -> list[Kernel]:
         """The layers that share a function."""
-        groups: dict[tuple[str, str, str, bool, bool, bool], list[Prepared]] = {}
+        groups: dict[FamilyKey, list[Prepared]] = {}
         for one in self.products.values():
             groups.setdefault(one.family, []).append(one)
         kernels: list[Kernel] = []
         for place, layers in enumerate(groups.values()):
             name = "product" if len(groups) == 1 else f"product_{place}"
-            kernels.append(Kernel(self.prefix, name, layers, self.tensors))
+            kernels.append(Kernel(self.prefix, name, layers, self.tensors, resumed=self.resumed))
         return kernels
 
     def sign_families(self) -> list[SignKernel]:
@@ -199,7 +212,7 @@ class Writer:
                 if not kernel.layers[0].flat:
                     place = self.memory.scratch.get(at)  # None: all weights are zero
                     arguments += ["0" if place is None else self.pointer(place, "void")]
-                arguments += ["&reader"] if kernel.has("direct", 1) else []
+                arguments += ["&reader"] if kernel.has("direct", 1) and kernel.resumed else []
                 name = f"{self.prefix}_{kernel.name}_run"
             else:
                 name, more = self._function(at, layer)
@@ -216,7 +229,8 @@ class Writer:
         if isinstance(layer, Recurrent):
             place = self.memory.scratch.get(at)
             cell = "" if place is None else self.pointer(place, "float")
-            return emit_sequences.recurrent(now, layer, self.tensors.get(at), cell)
+            tensor = self.tensors.get(at)
+            return emit_sequences.recurrent(now, layer, tensor, cell, resumed=self.resumed)
         if isinstance(layer, IntegerAdd):
             exact = any(
                 isinstance(one, IntegerAdd)

@@ -82,3 +82,34 @@ def test_a_convolution_that_something_else_reads_is_kept(tmp_path: Path) -> None
     products = [layer for layer in one.network.layers if isinstance(layer, Product)]
     assert [layer.other for layer in products] == [None]
     compare(made, one, tmp_path, (1, 3, 6, 6))
+
+
+@needs_gcc
+@pytest.mark.parametrize("kind", ["floats", "levels", "units"])
+def test_several_rows_of_dense_layers_at_once_change_no_bit(kind: str, tmp_path: Path) -> None:
+    """Also where their number is no multiple, and beside a layer that has fewer."""
+    drawn, made = np.random.default_rng(4), Made(x=(1, 9))
+
+    def weights(*shape: int) -> np.ndarray:
+        if kind == "floats":
+            return drawn.normal(size=shape).astype(np.float32)
+        levels = (-1, 0, 1) if kind == "units" else (-3, -1, 0, 0, 0, 2)
+        return drawn.choice(levels, shape).astype(np.float32) * np.float32(0.3)
+
+    value = "x"
+    for rows, columns in ((4, 9), (7, 4), (13, 7), (3, 13)):
+        bias = [drawn.normal(size=rows)] if rows != 13 else []
+        value = made.node("Gemm", value, weights(rows, columns), *bias, transB=1)
+        value = made.node("Relu", value, **({"to": "y"} if rows == 3 else {}))
+    together, apart = (
+        export_c(made.content("y"), name=name, weights=storage)
+        for name, storage in (("together", Decoded()), ("apart", Packed()))
+    )
+    assert "sums[4]" in together.text and ("sums[4]" in apart.text) == (kind == "floats")
+    compare(made, together, tmp_path, (1, 9))
+    program = build([together, apart], tmp_path)
+    cases = [[drawn.normal(size=(1, 9)).astype(np.float32)] for _ in range(20)]
+    for got, wanted in zip(
+        outputs(together, program, cases), outputs(apart, program, cases, 1), strict=True
+    ):
+        np.testing.assert_array_equal(got[0], wanted[0])

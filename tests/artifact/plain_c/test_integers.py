@@ -133,6 +133,69 @@ def test_random_networks_of_integers_are_the_runtimes_bit_for_bit(tmp_path):
 
 
 @needs_gcc
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_several_rows_of_dense_layers_at_once_give_the_same_integers(kind, tmp_path):
+    """Also where their number is no multiple, and beside a layer that has fewer."""
+    drawn, made = np.random.default_rng(7), Made(x=(1, 9))
+    grids = Grids(drawn, made, kind)
+    value = grids.on_grid("x", 2.0)
+    for rows, columns in ((4, 9), (7, 4), (13, 7), (3, 13), (5, 3)):
+        weights, scales = grids.weights((rows, columns))
+        last = {"to": "y"} if rows == 5 else {}
+        value = made.node("Gemm", value, weights, grids.bias(scales, rows), transB=1, **last)
+        value = value if last else grids.on_grid(value, 4.0)
+    together, apart = (
+        export_c(made.content("y"), name=name, weights=storage)
+        for name, storage in (("together", Decoded()), ("apart", Packed()))
+    )
+    assert "sums[4]" in together.text and "sums[4]" not in apart.text
+    program = build([together, apart], tmp_path)
+    cases = [[drawn.normal(size=(1, 9)).astype(np.float32)] for _ in range(50)]
+    results = [outputs(one, program, cases, at) for at, one in enumerate((together, apart))]
+    for got, wanted in zip(*results, strict=True):
+        np.testing.assert_array_equal(got[0], wanted[0])
+    if kind == "uint8":
+        loaded = Loaded(made.content("y"), threads=1)
+        for case, got in zip(cases, results[0], strict=True):
+            np.testing.assert_array_equal(got[0], loaded(*case)[0])
+
+
+@needs_gcc
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_several_rows_of_convolutions_at_once_give_the_same_integers(kind, tmp_path):
+    """With pads, strides, dilations, a number of rows that is no multiple, and a residual sum."""
+    drawn, made = np.random.default_rng(8), Made(x=(1, 3, 11, 9))
+    grids = Grids(drawn, made, kind)
+    value = grids.on_grid("x", 2.0)
+    layers = (
+        (7, 3, {"strides": (2, 1), "pads": (1, 2, 0, 1)}),
+        (8, 7, {"dilations": (2, 1), "pads": (2, 1, 2, 1)}),
+        (8, 8, {"pads": (1, 1, 1, 1)}),
+    )
+    for number, (rows, channels, how) in enumerate(layers):
+        weights, scales = grids.weights((rows, channels, 3, 3))
+        before = value
+        value = made.node("Conv", value, weights, grids.bias(scales, rows), **how)
+        value = grids.on_grid(value, 3.0 + 0.37 * number)
+        if number == 2:
+            value = grids.on_grid(made.node("Add", value, before), 4.0, relu=True)
+    value = made.node("Flatten", grids.on_grid(made.node("GlobalAveragePool", value), 2.0))
+    weights, scales = grids.weights((5, 8))
+    made.node("Gemm", grids.again(value), weights, grids.bias(scales, 5), transB=1, to="y")
+    together, apart = (
+        export_c(made.content("y"), name=name, weights=storage)
+        for name, storage in (("together", Decoded()), ("apart", Packed()))
+    )
+    assert together.text.count("sums[4]") == 2 and "*patch" in together.text
+    assert "sums[4]" not in apart.text
+    program = build([together, apart], tmp_path)
+    cases = [[drawn.normal(size=(1, 3, 11, 9)).astype(np.float32)] for _ in range(50)]
+    results = [outputs(one, program, cases, at) for at, one in enumerate((together, apart))]
+    for got, wanted in zip(*results, strict=True):
+        np.testing.assert_array_equal(got[0], wanted[0])
+
+
+@needs_gcc
 def test_inputs_as_integers_give_the_same(tmp_path):
     content = network(1).content("y")
     floats = export_c(content, name="floats")
