@@ -10,7 +10,16 @@ from typing import Any, final
 
 from shoestring.core.entries import called, calls_of
 from shoestring.core.inferred import Told, in_words, settle
-from shoestring.core.kinds import Kinds, Own, outputs_of, shown
+from shoestring.core.kinds import (
+    Boxes,
+    Kind,
+    Kinds,
+    NotTaught,
+    Numbers,
+    Own,
+    outputs_of,
+    shown,
+)
 from shoestring.core.task import Task, as_in_training, evaluating, seeded
 from shoestring.core.view import View
 
@@ -37,9 +46,15 @@ class Taught(View):
     Source: Hinton, Vinyals & Dean 2015, section 2.
 
     `task`: the wrapped task.
-    `teacher`: a module.
+    `teacher`: a module, the path of a `.shoe` or `.onnx` file, a loaded file, or a function
+        (`core.teacher.as_teacher`). All but a module run as they are: they have no mode of
+        training, and no parts that a loss could call.
     `weight`: of the distance, 0 to 1.
     `temperature`: by which logits are divided, above 0.
+
+    Raises TypeError for what cannot teach and ValueError for numbers out of range. The loss raises
+    ValueError where the teacher's output has another shape than the model's, or is NaN; of numbers,
+    those that are NaN are left out.
     """
 
     task: Task
@@ -49,6 +64,16 @@ class Taught(View):
     _inferred: dict[_Key, dict[str, Told]] = field(default_factory=dict, repr=False)
     _modes: dict[_Key, bool] = field(default_factory=dict, repr=False)
     """Whether the teacher runs as in training."""
+
+    def __post_init__(self) -> None:
+        from shoestring.core.teacher import as_teacher  # a task needs no torch until it is taught
+
+        if not 0 <= self.weight <= 1 or not 0 < self.temperature < float("inf"):
+            raise ValueError(
+                f"a weight of {self.weight} and a temperature of {self.temperature}: the weight is "
+                "from 0 to 1, and the temperature is above 0"
+            )
+        object.__setattr__(self, "teacher", as_teacher(self.teacher))
 
     def loss(self, model: Any, batch: Any) -> Any:
         entries: dict[str, Any] = {name: called(self.teacher, name) for name in self._entries}
@@ -60,9 +85,10 @@ class Taught(View):
             calls, own = self._recorded(model, batch, parts)
         if not calls:
             raise RuntimeError(
-                "the task's loss called neither the model nor a part of it, so that there is "
-                "nothing to compare with the teacher: have it call the model as a module is "
-                "called, model(...) or model.part(...)"
+                "the task's loss called neither the model nor a part of it that the teacher has, "
+                "so that there is nothing to compare: have it call the model as a module is "
+                "called, model(...) or model.part(...); a teacher that is a function or a file has "
+                "no parts"
             )
         for part, _, answer in calls:
             if (part, tuple(outputs_of(answer))) not in self._inferred:
@@ -213,9 +239,28 @@ class Taught(View):
                 f"in training: {shown(missing[0])} cannot be taught. Return the same outputs in "
                 "both modes, or declare the task's `kinds` with NotTaught() for it"
             )
+        for path, inferred in kinds.items():
+            _check_answer(path, inferred.kind, ours[path], theirs[path])
         return sum(
             inferred.kind.apart(ours[path], theirs[path], self.temperature)
             for path, inferred in kinds.items()
+        )
+
+
+def _check_answer(path: str, kind: Kind, ours: Any, theirs: Any) -> None:
+    """Raise ValueError for an answer of another shape, and for one that is NaN."""
+    if isinstance(kind, Own | NotTaught):
+        return
+    if ours.shape != theirs.shape:
+        raise ValueError(
+            f"the teacher's {shown(path)} has the shape {list(theirs.shape)}, and the model's "
+            f"{list(ours.shape)}: a teacher must answer the same task, such as the same classes"
+        )
+    wrong = theirs.isnan()
+    if wrong.numel() and wrong.all() if isinstance(kind, Numbers | Boxes) else wrong.any():
+        raise ValueError(
+            f"the teacher answered NaN in {int(wrong.sum()):,} of {wrong.numel():,} numbers of "
+            f"{shown(path)}: check its weights, and that the inputs are prepared as it wants them"
         )
 
 
