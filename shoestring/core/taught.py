@@ -12,11 +12,13 @@ from shoestring.core.entries import called, calls_of
 from shoestring.core.inferred import Told, in_words, settle
 from shoestring.core.kinds import (
     Boxes,
+    ClassLogits,
     Kind,
     Kinds,
     NotTaught,
     Numbers,
     Own,
+    Probabilities,
     outputs_of,
     shown,
 )
@@ -39,6 +41,8 @@ class Taught(View):
     The loss is (1 - weight) × own loss + weight × distance. The distance of an output follows its
     kind (`core.kinds`): the kind that the task declares in `kinds`, else the kind that its loss
     implies, else the kind that the teacher's values imply. Distances of several outputs are added.
+    Of classes at many positions (words, pixels), the positions count that the own loss looks at: not
+    padding, which it ignores. Where gradients are off, all count.
     The teacher is called wherever the loss calls the model, so that a task needs no inputs and
     targets to be taught. A teacher whose forward() returns something else in training than in
     evaluation (a second head, logits in place of probabilities) runs as in training, with its batch
@@ -100,7 +104,7 @@ class Taught(View):
                     own,
                     [output for name, output, _ in calls if name == part],
                 )
-        distances = [self._distance(*call) for call in calls]
+        distances = [self._distance(*call, own) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
     @cached_property
@@ -227,8 +231,11 @@ class Taught(View):
             return declared.get(part)
         return declared
 
-    def _distance(self, part: str, output: Any, answer: Any) -> Any:
-        """How far an output is from the teacher's: a scalar tensor."""
+    def _distance(self, part: str, output: Any, answer: Any, own: Any) -> Any:
+        """How far an output is from the teacher's: a scalar tensor.
+
+        `own`: the task's own loss.
+        """
         ours, theirs = outputs_of(output), outputs_of(answer)
         kinds = self._inferred[part, tuple(theirs)]
         if kinds.keys() == {""} and isinstance(kinds[""].kind, Own):
@@ -242,9 +249,26 @@ class Taught(View):
         for path, inferred in kinds.items():
             _check_answer(path, inferred.kind, ours[path], theirs[path])
         return sum(
-            inferred.kind.apart(ours[path], theirs[path], self.temperature)
+            _apart(inferred.kind, ours[path], theirs[path], self.temperature, own)
             for path, inferred in kinds.items()
         )
+
+
+def _apart(kind: Kind, ours: Any, theirs: Any, temperature: float, own: Any) -> Any:
+    """The distance of an output; of classes at many positions, at those that the loss looks at.
+
+    Padding is where the gradient of the loss for the output is 0. A teacher answers anything there.
+    """
+    if not isinstance(kind, ClassLogits | Probabilities) or ours.ndim < 3 or not own.requires_grad:
+        return kind.apart(ours, theirs, temperature)
+    import torch
+
+    (gradient,) = torch.autograd.grad(own, ours, retain_graph=True, allow_unused=True)
+    looked_at = None if gradient is None else (gradient != 0).any(kind.axis)
+    if looked_at is None or looked_at.all() or not looked_at.any():
+        return kind.apart(ours, theirs, temperature)
+    ours, theirs = (one.movedim(kind.axis, -1)[looked_at] for one in (ours, theirs))
+    return type(kind)(1).apart(ours, theirs, temperature)
 
 
 def _check_answer(path: str, kind: Kind, ours: Any, theirs: Any) -> None:

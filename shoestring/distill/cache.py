@@ -255,7 +255,8 @@ def _answer(form: str, rows: np.ndarray, device: torch.device) -> Any:
             raise ValueError(f"kept answers name a type {name!r}, which torch has not")
         width = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         part = torch.from_numpy(np.ascontiguousarray(rows[:, at : at + width]))
-        leaves.append(part.view(dtype).reshape(len(rows), *shape).to(device))
+        part = part.view(dtype) if part.numel() else part.to(dtype)
+        leaves.append(part.reshape(len(rows), *shape).to(device))
         at += width
     return tree.fill(_structure(told), leaves)
 
@@ -326,8 +327,8 @@ def cached(
     if most_bytes < 1000:
         raise ValueError(f"most_bytes is {most_bytes}: give a thousand bytes or more")
     asked = as_teacher(teacher)
-    if not isinstance(asked, Asked):
-        asked = bake(clone(asked)).eval().requires_grad_(False)
+    asked = asked if isinstance(asked, Asked) else bake(clone(asked)).requires_grad_(False)
+    asked.eval()
     name = identity_of(asked, identity)
     place = Path(folder) / f"teacher-{name[:32]}"
     try:

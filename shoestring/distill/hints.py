@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.artifact import tree
-from shoestring.core import Numbers, Task, View
+from shoestring.core import Task, View
 from shoestring.core.task import asked, evaluating
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import NoLayerError
 
+_LEAST_VARIANCE = 1e-4  # as a share of the mean square
+_TINY = 1e-12
 _POOLS: dict[int, Any] = {
     3: functional.adaptive_avg_pool1d,
     4: functional.adaptive_avg_pool2d,
@@ -31,7 +33,8 @@ class Hints:
 
     Where widths differ, a regressor (a linear layer, or a 1×1 convolution) maps the student's layer
     to the teacher's width; it is trained with the student and then thrown away. Where pictures
-    differ in size, both are averaged to the smaller one. The distance is that of `core.Numbers`.
+    differ in size, both are averaged to the smaller one. The distance is the squared error of all
+    channels as a share of their variance.
     Source: Romero et al. 2015 (FitNets), section 2.2. Differs: hints are followed beside the loss
     of the answers and fade out, instead of a training of their own before it.
 
@@ -302,4 +305,17 @@ class Hinted(View):
             sizes = [min(pair) for pair in zip(mapped.shape[2:], theirs.shape[2:], strict=True)]
             pool = _POOLS[mapped.ndim]
             mapped, theirs = pool(mapped, sizes), pool(theirs, sizes)
-        return Numbers(axis=axis).apart(mapped, theirs, 1.0)
+        return _share_of_variance(mapped, theirs, axis)
+
+
+def _share_of_variance(ours: Tensor, theirs: Tensor, axis: int) -> Tensor:
+    """The squared error of all channels, as a share of their variance in the batch together.
+
+    1 where the mean of each channel is predicted. Channels that hardly vary, such as those that a
+    ReLU keeps at 0, count hardly: each with a variance of its own, they would be all that counts.
+    """
+    ours, theirs = ours.float().movedim(axis, -1), theirs.float().movedim(axis, -1)
+    error = (ours - theirs).square().flatten(0, -2).mean(0).sum()
+    variance = theirs.flatten(0, -2).var(0, correction=0).sum()
+    square = theirs.square().flatten(0, -2).mean(0).sum()
+    return error / variance.maximum(_LEAST_VARIANCE * square).clamp_min(_TINY)

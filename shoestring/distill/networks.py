@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, device_of
-from shoestring.kit import bake, clone, parameters_of
+from shoestring.kit import SkippedWarning, bake, clone, parameters_of
 from shoestring.kit.surgery.finding import dependency_groups
 from shoestring.kit.surgery.groups import Group
 from shoestring.kit.surgery.removing import removed
@@ -57,6 +58,12 @@ class Narrower:
         groups = dependency_groups(plain, task, who="Student")
         before = sum(map(len, groups.groups))
         gone = [torch.arange(self._kept(group), len(group)) for group in groups.groups]
+        if not before:
+            warnings.warn(
+                "Student found no layer that could be narrower: it is as large as the model",
+                SkippedWarning,
+                stacklevel=3,
+            )
         if any(map(len, gone)):
             plain, groups = removed(plain, task, groups, gone, who="Student")
         if before:
