@@ -41,8 +41,8 @@ class Taught(View):
     The loss is (1 - weight) × own loss + weight × distance. The distance of an output follows its
     kind (`core.kinds`): the kind that the task declares in `kinds`, else the kind that its loss
     implies, else the kind that the teacher's values imply. Distances of several outputs are added.
-    Of classes at many positions (words, pixels), the positions count that the own loss looks at: not
-    padding, which it ignores. Where gradients are off, all count.
+    Of classes at many positions (words, pixels), those positions count that the own loss looks at,
+    which leaves out padding. Where gradients are off, all count.
     The teacher is called wherever the loss calls the model, so that a task needs no inputs and
     targets to be taught. A teacher whose forward() returns something else in training than in
     evaluation (a second head, logits in place of probabilities) runs as in training, with its batch
