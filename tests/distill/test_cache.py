@@ -308,7 +308,7 @@ def test_a_fill_that_is_killed_goes_on_and_two_at_once_agree(tmp_path: Path):
     while len(list(tmp_path.rglob("*.answers"))) < 4 and time.monotonic() < until:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     kept = len(list(tmp_path.rglob("*.answers")))
     assert 4 <= kept < 20
     both = [filling(tmp_path, 0.01) for _ in range(2)]

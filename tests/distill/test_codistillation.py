@@ -206,7 +206,7 @@ def test_one_that_is_killed_and_started_again_changes_nothing(tmp_path: Path):
             while not (folder / "student-1-000010.pt").exists() and time.monotonic() < until:
                 time.sleep(0.005)
             begun[1].send_signal(signal.SIGKILL)
-            begun[1].wait()
+            begun[1].communicate()
             time.sleep(0.5)
             begun[1] = begin(SLOW, 1, folder, 2, 0, {})
         done = pair()
