@@ -41,7 +41,11 @@ from shoestring.prune import Channels
 from shoestring.tasks import digits, ewt, ewt_vocabulary, known_words_dropped, mnist
 
 SMOOTHING = 0.1
-WAYS = ("alone", "label smoothing", "soft targets", "soft targets and hints", "co-distillation")
+PEERS = {
+    "co-distillation, from a tenth on": Peers(alone=0.1),
+    "co-distillation, from half on": Peers(alone=0.5),
+}
+WAYS = ("alone", "label smoothing", "soft targets", "soft targets and hints", *PEERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,6 @@ class Setting:
     student: Callable[[], nn.Module]
     smooth: Callable[[Tensor, Tensor], Tensor]
     targets: SoftTargets
-    peers: Peers
     pairs: tuple[tuple[str, str], ...]
     steps: int
     rate: float
@@ -79,7 +82,6 @@ def of_mnist() -> Setting:
         student=small,
         smooth=partial(functional.cross_entropy, label_smoothing=SMOOTHING),
         targets=SoftTargets(0.9, 16.0),
-        peers=Peers(),
         pairs=(("3", "layers.6"),),
         steps=860,
         rate=2e-3,
@@ -100,7 +102,6 @@ def of_ewt() -> Setting:
         student=lambda: BiLSTMTagger(*sizes, width=8, dropout=0.1),
         smooth=smooth,
         targets=SoftTargets(0.9, 1.0),
-        peers=Peers(),
         pairs=(("forwards", "forwards"), ("backwards", "backwards")),
         steps=400,
         rate=5e-3,
@@ -123,9 +124,9 @@ def trained(setting: Setting, way: str, steps: int) -> nn.Module:
         return train(
             setting.student(), replace(setting.task, criterion=setting.smooth).sealed(), training
         )
-    if way == "co-distillation":
+    if way in PEERS:
         students = [setting.student(), setting.student()]
-        return codistill(students, task, training, peers=setting.peers)[0]
+        return codistill(students, task, training, peers=PEERS[way])[0]
     hints = Hints(pairs=setting.pairs, weight=0.2) if "hints" in way else None
     technique = Student(
         network=Given(setting.student), targets=setting.targets, hints=hints, training=training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, final
 
@@ -78,6 +78,9 @@ class Taught(View):
                 "from 0 to 1, and the temperature is above 0"
             )
         object.__setattr__(self, "teacher", as_teacher(self.teacher))
+
+    def taught_at(self, weight: float, temperature: float) -> Taught:
+        return replace(self, weight=weight, temperature=temperature)
 
     def loss(self, model: Any, batch: Any) -> Any:
         entries: dict[str, Any] = {name: called(self.teacher, name) for name in self._entries}

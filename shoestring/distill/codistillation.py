@@ -43,13 +43,13 @@ class Peers:
 
     `weight`: of the distance from the others' mean answer, 0 to 1.
     `temperature`: by which logits are divided, above 0.
-    `alone`: the share of the training that each begins alone, 0 to below 1, since the first answers
-        teach nothing.
+    `alone`: the share of the training that each begins alone, 0 to below 1. Answers of a student
+        that has learned little do harm.
     """
 
     weight: float = 0.5
     temperature: float = 1.0
-    alone: float = 0.1
+    alone: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.alone < 1:

@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import nn
 
 from shoestring.core import Stage, Strength, Task, Technique
-from shoestring.core.taught import Taught
 from shoestring.distill.hints import Hinted, Hints, pupil
 from shoestring.distill.networks import Given, Narrower
 from shoestring.kit import AdamW, Training, bake, check_finite, clone, recover
@@ -41,8 +40,7 @@ class Student(Technique):
     Source: Hinton, Vinyals & Dean 2015, section 2 (soft targets); Romero et al. 2015 (hints).
 
     `network`: the student, Narrower(share) of the model itself, or Given(a module or a function).
-    `targets`: how the model's answers are taught. A task that has a teacher already keeps it, with
-        its own weight and temperature.
+    `targets`: how the model's answers are taught, or those of a teacher that the task has already.
     `hints`: hidden layers that are taught too; None for the answers alone.
     `training`: of the student; Training(0) leaves it untrained.
 
@@ -67,15 +65,14 @@ class Student(Technique):
         if not self.training.steps:
             return student
         teacher = bake(clone(model)).eval().requires_grad_(False)
-        lesson = task if getattr(task, "teacher", None) is not None else self._taught(task, teacher)
+        weight, temperature = self.targets.weight, self.targets.temperature
+        has_teacher = getattr(task, "teacher", None) is not None
+        lesson = (task if has_teacher else task.taught_by(teacher)).taught_at(weight, temperature)
         if self.hints is None:
             return recover(
                 student, lesson, teacher, self.training, what="training the student", key=repr(self)
             )
         return self._hinted(self.hints, student, teacher, lesson)
-
-    def _taught(self, task: Task, teacher: nn.Module) -> Task:
-        return Taught(task, teacher, self.targets.weight, self.targets.temperature)
 
     def _hinted(
         self, hints: Hints, student: nn.Module, teacher: nn.Module, lesson: Task

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from zoo import Residual, classified
 
-from shoestring.core import Task, score, seeded
+from shoestring.core import SealedError, Task, score, seeded
 from shoestring.core.taught import Taught
 from shoestring.distill import Ensemble, Given, Hints, Narrower, SoftTargets, Student
 from shoestring.distill.hints import Hinted, pupil
@@ -176,6 +176,29 @@ def test_the_model_teaches_unless_the_task_has_a_teacher():
         teacher = DigitsLeNet()
         same = train(clone(network), Taught(task, clone(teacher).eval(), 0.9, 5.0), Training(3))
     assert torch.equal(same[1].weight, student[1].weight)
+
+
+def test_the_teacher_of_the_task_counts_as_the_targets_say():
+    task, teacher = digits(), DigitsLeNet()
+    (batch, *_) = task.batches("validation")
+    student = small()
+    for view in (task.taught_by(teacher), task.sealed().taught_by(teacher).sealed()):
+        at = view.taught_at(0.4, 7.0)
+        assert type(at) is type(view)
+        torch.testing.assert_close(
+            at.loss(student, batch), Taught(task, teacher, 0.4, 7.0).loss(student, batch)
+        )
+    assert task.taught_at(0.4, 7.0) is task
+    with pytest.raises(SealedError):
+        task.sealed().taught_by(teacher).sealed().taught_at(0.4, 7.0).batches("test")
+    made = []
+    for lesson in (task.taught_by(teacher).sealed(), task.sealed()):
+        with seeded(0):
+            technique = Student(
+                network=Given(student), targets=SoftTargets(0.4, 7.0), training=Training(3)
+            )
+            made.append(technique(teacher, lesson))
+    assert torch.equal(made[0][1].weight, made[1][1].weight)
 
 
 def test_a_student_of_another_task_is_refused():
