@@ -174,7 +174,9 @@ def beside_channels(rows: Rows) -> None:
             model = train(DigitsLeNet(), task.sealed(), Training(1000), what="training the LeNet")
         full = operations(model, task)
         for share in (0.5, 0.25):
-            left = operations(Narrower(share).made(model, task), task) / full
+            narrow = Narrower(share).made(model, task)
+            assert narrow is not None
+            left = operations(narrow, task) / full
             ways: dict[str, Technique] = {
                 "Student": Student(network=Narrower(share), training=training),
                 "Channels": Channels(share=left, training=training),

@@ -22,7 +22,8 @@ def distillation() -> str:
     for task, title in TITLES.items():
         alone = values(found, f"{task} / alone", "test error")
         lines.append(f"| **{title}** | | | | |")
-        for subject in dict.fromkeys(r["subject"] for r in found):
+        subjects = dict.fromkeys([f"{task} / teacher", *(r["subject"] for r in found)])
+        for subject in subjects:
             name, _, way = subject.partition(" / ")
             if name != task or "cache" in way:
                 continue

@@ -52,27 +52,29 @@ class Narrower:
         if self.multiple < 1:
             raise ValueError(f"channels in multiples of {self.multiple}: give 1 or more")
 
-    def made(self, model: nn.Module, task: Task) -> nn.Module:
-        """The untrained student; warns where it is clearly wider than the share."""
+    def made(self, model: nn.Module, task: Task) -> nn.Module | None:
+        """The untrained student; warns where it is clearly wider than the share.
+
+        None, with a SkippedWarning, where no layer can be narrower.
+        """
         plain = bake(clone(model))
         groups = dependency_groups(plain, task, who="Student")
         before = sum(map(len, groups.groups))
         gone = [torch.arange(self._kept(group), len(group)) for group in groups.groups]
         if not before:
             warnings.warn(
-                "Student found no layer that could be narrower: it is as large as the model",
+                "Student found no layer that could be narrower, and leaves the model as it is",
                 SkippedWarning,
                 stacklevel=3,
             )
+            return None
         if any(map(len, gone)):
             plain, groups = removed(plain, task, groups, gone, who="Student")
-        if before:
-            why = (
-                "the other layers must stay as they are, or have few channels (multiple=1 goes "
-                "further)"
-            )
-            reached = sum(map(len, groups.groups)) / before
-            say_how_far("Student", self.share, reached, "channels", why)
+        why = (
+            "the other layers must stay as they are, or have few channels (multiple=1 goes further)"
+        )
+        reached = sum(map(len, groups.groups)) / before
+        say_how_far("Student", self.share, reached, "channels", why)
         return refreshed(plain)
 
     def _kept(self, group: Group) -> int:

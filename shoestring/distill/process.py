@@ -55,12 +55,7 @@ def codistill_one(
     out of range, BlockingIOError where another process trains the student, and OSError for a folder
     that cannot be written.
     """
-    check_students(students)
-    if not 0 <= number < len(students) or patience < 0:
-        raise ValueError(
-            f"the student {number} of {len(students)}, with a patience of {patience} seconds: "
-            f"number is 0 to {len(students) - 1}, and patience 0 or more"
-        )
+    _check(number, students, patience)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     lock = _lock(place, number)
@@ -78,6 +73,16 @@ def codistill_one(
             return _trained(number, students, task, training, exchange, copies, peers)
     finally:
         lock.release()
+
+
+def _check(number: int, students: Sequence[nn.Module], patience: float) -> None:
+    """Raise ValueError for students that cannot teach each other, and for numbers out of range."""
+    check_students(students)
+    if not 0 <= number < len(students) or patience < 0:
+        raise ValueError(
+            f"the student {number} of {len(students)}, with a patience of {patience} seconds: "
+            f"number is 0 to {len(students) - 1}, and patience 0 or more"
+        )
 
 
 def _trained(

@@ -45,7 +45,8 @@ class Student(Technique):
     `training`: of the student; Training(0) leaves it untrained.
 
     What it returns shares no weights with the model. For Narrower, what cannot be narrower is
-    skipped with a SkippedWarning, as in `prune.Channels`. Raises ValueError for settings out of
+    skipped with a SkippedWarning, as in `prune.Channels`; where that is everything, a copy of the
+    model is returned. Raises ValueError for settings out of
     range, for a student whose answers have another shape than the model's, and for weights that are
     NaN or infinite.
     """
@@ -61,7 +62,10 @@ class Student(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """The trained student."""
         check_finite(model)
-        student = self.network.made(model, task).train(model.training)
+        student = self.network.made(model, task)
+        if student is None:
+            return clone(model)
+        student.train(model.training)
         if not self.training.steps:
             return student
         teacher = bake(clone(model)).eval().requires_grad_(False)
