@@ -5,7 +5,8 @@ BiLSTM), from results/files/baseline_NAME.shoe. The teachers were trained on all
 students on a tenth of them. The same steps for each way: alone; alone with label smoothing, the
 cheapest way to softer targets; the teacher's answers; with hints as well; two students that teach
 each other. Temperatures and weights were chosen on the validation split of seed 0. Then, on the
-digits, Student beside Channels at equal operations, and what a cache of answers saves on MNIST.
+digits, Student beside Channels at equal operations; the temperature with few labels and with all;
+and what a cache of answers saves on MNIST.
 Goes on where it was interrupted. --quick: one seed, a tenth of the steps.
 """
 
@@ -193,6 +194,39 @@ def beside_channels(rows: Rows) -> None:
                 errors(rows, subject, made, task, seed)
 
 
+def temperatures(rows: Rows, few: Setting) -> None:
+    """The temperature where a student has few labels (MNIST), and where it has all (the digits).
+
+    The teacher of the digits has seen the same labels.
+    """
+    task = digits()
+    with seeded(0), tempfile.TemporaryDirectory() as folder:
+        teacher = train(DigitsLeNet(), task.sealed(), Training(600, AdamW(3e-3)))
+        every = replace(few, task=task, teacher=teacher, student=smaller, steps=600, rate=3e-3)
+        for name, setting in (("few labels", few), ("all labels", every)):
+            keeping = cached(setting.teacher, folder)
+            for temperature in (None, 1.0, 4.0, 16.0):
+                what = "alone" if temperature is None else f"temperature {temperature:g}"
+                subject = f"{name} / {what}"
+                for seed in (0,) if rows.quick else (0, 1, 2):
+                    if not rows.wanted(subject) or rows.done(subject, seed):
+                        continue
+                    steps = setting.steps // (10 if rows.quick else 1)
+                    one = setting.task.sealed()
+                    if temperature is not None:
+                        one = one.taught_by(keeping).taught_at(0.9, temperature)
+                    with seeded(seed):
+                        student = train(
+                            setting.student(), one, Training(steps, AdamW(setting.rate))
+                        )
+                    errors(rows, subject, student, setting.task, seed)
+
+
+def smaller() -> nn.Module:
+    """64 → 32 → 10."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
 def with_cache(rows: Rows, setting: Setting) -> None:
     """The time of a step that a teacher teaches, with its answers kept and without.
 
@@ -225,6 +259,7 @@ def main() -> None:
     for name, setting in settings.items():
         few_labels(rows, name, setting)
     beside_channels(rows)
+    temperatures(rows, settings["mnist"])
     with_cache(rows, settings["mnist"])
     rows.close()
 

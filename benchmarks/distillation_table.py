@@ -56,6 +56,23 @@ def students() -> str:
     return "\n".join(lines)
 
 
+def temperatures() -> str:
+    """A row per temperature, with every seed, where labels are few and where there are all."""
+    found = results("distillation")
+    ways = ("alone", "temperature 1", "temperature 4", "temperature 16")
+    lines = [
+        "| validation error % | MNIST, a tenth of the labels | digits, all labels |",
+        "| --- | --- | --- |",
+    ]
+    for way in ways:
+        cells = [
+            spread(values(found, f"{name} / {way}", "validation error"), ".2f")
+            for name in ("few labels", "all labels")
+        ]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def answers() -> str:
     """The time of a step with a teacher and a cache of its answers, and without, as a ratio."""
     subject, found = "mnist / cache of answers", results("distillation")

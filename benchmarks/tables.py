@@ -14,7 +14,7 @@ from statistics import mean
 
 import demo_figures
 from browser_table import browser
-from distillation_table import answers, distillation, students
+from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
@@ -269,6 +269,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "distillation": distillation,
     "distillation-students": students,
     "distillation-cache": answers,
+    "distillation-temperature": temperatures,
     "structure": structure,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,

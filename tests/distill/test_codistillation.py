@@ -190,7 +190,9 @@ class Slow(Supervised):
 part = task().train
 slow = Slow(train=part, validation=part, test=part, batch_size=32)
 number, folder = int(sys.argv[1]), sys.argv[2]
-done = codistill_one(number, pair(), slow, Training(600), folder, copies=Copies(25), patience=90)
+done = codistill_one(
+    number, pair(), slow, Training(600), folder, copies=Copies(25), patience=float(sys.argv[3])
+)
 torch.save(done.state_dict(), f'{folder}/done-{number}.pt')
 """
 
@@ -200,7 +202,7 @@ torch.save(done.state_dict(), f'{folder}/done-{number}.pt')
 def test_one_that_is_killed_and_started_again_changes_nothing(tmp_path: Path):
     def run(folder: Path, kill: bool) -> list[nn.Module]:
         folder.mkdir()
-        begun = [begin(SLOW, number, folder, 2, 0, {}) for number in range(2)]
+        begun = [begin(SLOW, number, folder, 90, 0, {}) for number in range(2)]
         if kill:
             until = time.monotonic() + 90
             while not (folder / "student-1-000010.pt").exists() and time.monotonic() < until:
@@ -208,7 +210,7 @@ def test_one_that_is_killed_and_started_again_changes_nothing(tmp_path: Path):
             begun[1].send_signal(signal.SIGKILL)
             begun[1].communicate()
             time.sleep(0.5)
-            begun[1] = begin(SLOW, 1, folder, 2, 0, {})
+            begun[1] = begin(SLOW, 1, folder, 90, 0, {})
         done = pair()
         for number, process in enumerate(begun):
             _, said = process.communicate(timeout=200)
@@ -217,6 +219,20 @@ def test_one_that_is_killed_and_started_again_changes_nothing(tmp_path: Path):
         return done
 
     assert same(run(tmp_path / "killed", True), run(tmp_path / "whole", False))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_where_one_is_killed_for_good_the_other_ends_with_its_last_copy(tmp_path: Path):
+    one, other = (begin(SLOW, number, tmp_path, 20, 0, {}) for number in range(2))
+    until = time.monotonic() + 90
+    while not (tmp_path / "student-1-000004.pt").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    _, said = one.communicate(timeout=200)
+    assert one.returncode == 0 and said.count("student 1 has left no copy") == 1, said
+    assert (tmp_path / "done-0.pt").exists() and not (tmp_path / "done-1.pt").exists()
 
 
 def test_without_the_other_it_goes_on_and_says_so(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -37,6 +38,7 @@ def test_a_student_has_a_file_with_a_tenth_of_the_operations_and_goes_on(tmp_pat
     assert distilled_mnist(model, task, tmp_path / "small.shoe", steps=6) == small
 
 
+@pytest.mark.slow
 def test_a_weight_of_nothing_trains_without_the_teacher(tmp_path: Path):
     class Broken(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
