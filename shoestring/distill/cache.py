@@ -62,7 +62,7 @@ class Cached(nn.Module):
         self.teacher, self.store, self._again = teacher, store, again
         self.found = self.asked = 0
         self._checked: set[str] = set()
-        self._end = weakref.finalize(self, store.flush)
+        self._end = weakref.finalize(self, _flush, store)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The teacher's answer; tensors are on the device of the inputs, without gradients.
@@ -296,6 +296,12 @@ def _check_alone(together: Any, alone: Any) -> None:
 
 def _tensors(answer: Any) -> list[Tensor]:
     return [leaf for leaf in tree.leaves(answer) if isinstance(leaf, Tensor)]
+
+
+def _flush(store: AnswerStore) -> None:
+    """Write what was not written yet, unless somebody deleted the folder."""
+    if store.folder.is_dir():
+        store.flush()
 
 
 def _cached_again(teacher: Any, folder: Path, most_bytes: int, identity: str | None) -> Cached:
