@@ -14,6 +14,7 @@ from statistics import mean
 
 import demo_figures
 from browser_table import browser
+from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
@@ -274,6 +275,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate-cifar": lambda: rate("rate_cifar"),
     "rate-short": short,
     "baselines": baselines,
+    "distillation": distillation,
+    "distillation-students": students,
+    "distillation-cache": answers,
+    "distillation-temperature": temperatures,
     "structure": structure,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,

@@ -66,6 +66,7 @@ _HOMES = {
 _ROOMS = (
     "artifact",
     "core",
+    "distill",
     "kit",
     "meters",
     "models",

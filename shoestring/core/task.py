@@ -206,6 +206,13 @@ class Task(Protocol):
 
         return Taught(self, teacher)
 
+    def taught_at(self, weight: float, temperature: float) -> Task:
+        """The same task, whose teacher counts with this weight and temperature (`core.taught`).
+
+        Returns itself where it has no such teacher.
+        """
+        return self
+
 
 @contextmanager
 def _modes_kept(module: Any) -> Iterator[None]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, final
 
 from shoestring.core.entries import called, calls_of
 from shoestring.core.inferred import Told, in_words, settle
-from shoestring.core.kinds import Kinds, Own, outputs_of, shown
+from shoestring.core.kinds import (
+    Boxes,
+    ClassLogits,
+    Kind,
+    Kinds,
+    NotTaught,
+    Numbers,
+    Own,
+    Probabilities,
+    outputs_of,
+    shown,
+)
 from shoestring.core.task import Task, as_in_training, evaluating, seeded
 from shoestring.core.view import View
 
@@ -30,6 +41,8 @@ class Taught(View):
     The loss is (1 - weight) × own loss + weight × distance. The distance of an output follows its
     kind (`core.kinds`): the kind that the task declares in `kinds`, else the kind that its loss
     implies, else the kind that the teacher's values imply. Distances of several outputs are added.
+    Of classes at many positions (words, pixels), those positions count that the own loss looks at,
+    which leaves out padding. Where gradients are off, all count.
     The teacher is called wherever the loss calls the model, so that a task needs no inputs and
     targets to be taught. A teacher whose forward() returns something else in training than in
     evaluation (a second head, logits in place of probabilities) runs as in training, with its batch
@@ -37,9 +50,15 @@ class Taught(View):
     Source: Hinton, Vinyals & Dean 2015, section 2.
 
     `task`: the wrapped task.
-    `teacher`: a module.
+    `teacher`: a module, the path of a `.shoe` or `.onnx` file, a loaded file, or a function
+        (`core.teacher.as_teacher`). All but a module run as they are: they have no mode of
+        training, and no parts that a loss could call.
     `weight`: of the distance, 0 to 1.
     `temperature`: by which logits are divided, above 0.
+
+    Raises TypeError for what cannot teach and ValueError for numbers out of range. The loss raises
+    ValueError where the teacher's output has another shape than the model's, or is NaN; of numbers,
+    those that are NaN are left out.
     """
 
     task: Task
@@ -49,6 +68,19 @@ class Taught(View):
     _inferred: dict[_Key, dict[str, Told]] = field(default_factory=dict, repr=False)
     _modes: dict[_Key, bool] = field(default_factory=dict, repr=False)
     """Whether the teacher runs as in training."""
+
+    def __post_init__(self) -> None:
+        from shoestring.core.teacher import as_teacher  # a task needs no torch until it is taught
+
+        if not 0 <= self.weight <= 1 or not 0 < self.temperature < float("inf"):
+            raise ValueError(
+                f"a weight of {self.weight} and a temperature of {self.temperature}: the weight is "
+                "from 0 to 1, and the temperature is above 0"
+            )
+        object.__setattr__(self, "teacher", as_teacher(self.teacher))
+
+    def taught_at(self, weight: float, temperature: float) -> Taught:
+        return replace(self, weight=weight, temperature=temperature)
 
     def loss(self, model: Any, batch: Any) -> Any:
         entries: dict[str, Any] = {name: called(self.teacher, name) for name in self._entries}
@@ -60,9 +92,10 @@ class Taught(View):
             calls, own = self._recorded(model, batch, parts)
         if not calls:
             raise RuntimeError(
-                "the task's loss called neither the model nor a part of it, so that there is "
-                "nothing to compare with the teacher: have it call the model as a module is "
-                "called, model(...) or model.part(...)"
+                "the task's loss called neither the model nor a part of it that the teacher has, "
+                "so that there is nothing to compare: have it call the model as a module is "
+                "called, model(...) or model.part(...); a teacher that is a function or a file has "
+                "no parts"
             )
         for part, _, answer in calls:
             if (part, tuple(outputs_of(answer))) not in self._inferred:
@@ -74,7 +107,7 @@ class Taught(View):
                     own,
                     [output for name, output, _ in calls if name == part],
                 )
-        distances = [self._distance(*call) for call in calls]
+        distances = [self._distance(*call, own) for call in calls]
         return (1 - self.weight) * own + self.weight * sum(distances) / len(distances)
 
     @cached_property
@@ -201,8 +234,11 @@ class Taught(View):
             return declared.get(part)
         return declared
 
-    def _distance(self, part: str, output: Any, answer: Any) -> Any:
-        """How far an output is from the teacher's: a scalar tensor."""
+    def _distance(self, part: str, output: Any, answer: Any, own: Any) -> Any:
+        """How far an output is from the teacher's: a scalar tensor.
+
+        `own`: the task's own loss.
+        """
         ours, theirs = outputs_of(output), outputs_of(answer)
         kinds = self._inferred[part, tuple(theirs)]
         if kinds.keys() == {""} and isinstance(kinds[""].kind, Own):
@@ -213,9 +249,45 @@ class Taught(View):
                 f"in training: {shown(missing[0])} cannot be taught. Return the same outputs in "
                 "both modes, or declare the task's `kinds` with NotTaught() for it"
             )
+        for path, inferred in kinds.items():
+            _check_answer(path, inferred.kind, ours[path], theirs[path])
         return sum(
-            inferred.kind.apart(ours[path], theirs[path], self.temperature)
+            _apart(inferred.kind, ours[path], theirs[path], self.temperature, own)
             for path, inferred in kinds.items()
+        )
+
+
+def _apart(kind: Kind, ours: Any, theirs: Any, temperature: float, own: Any) -> Any:
+    """The distance of an output; of classes at many positions, at those that the loss looks at.
+
+    Padding is where the gradient of the loss for the output is 0. A teacher answers anything there.
+    """
+    if not isinstance(kind, ClassLogits | Probabilities) or ours.ndim < 3 or not own.requires_grad:
+        return kind.apart(ours, theirs, temperature)
+    import torch
+
+    (gradient,) = torch.autograd.grad(own, ours, retain_graph=True, allow_unused=True)
+    looked_at = None if gradient is None else (gradient != 0).any(kind.axis)
+    if looked_at is None or looked_at.all() or not looked_at.any():
+        return kind.apart(ours, theirs, temperature)
+    ours, theirs = (one.movedim(kind.axis, -1)[looked_at] for one in (ours, theirs))
+    return type(kind)(1).apart(ours, theirs, temperature)
+
+
+def _check_answer(path: str, kind: Kind, ours: Any, theirs: Any) -> None:
+    """Raise ValueError for an answer of another shape, and for one that is NaN."""
+    if isinstance(kind, Own | NotTaught):
+        return
+    if ours.shape != theirs.shape:
+        raise ValueError(
+            f"the teacher's {shown(path)} has the shape {list(theirs.shape)}, and the model's "
+            f"{list(ours.shape)}: a teacher must answer the same task, such as the same classes"
+        )
+    wrong = theirs.isnan()
+    if wrong.numel() and wrong.all() if isinstance(kind, Numbers | Boxes) else wrong.any():
+        raise ValueError(
+            f"the teacher answered NaN in {int(wrong.sum()):,} of {wrong.numel():,} numbers of "
+            f"{shown(path)}: check its weights, and that the inputs are prepared as it wants them"
         )
 
 

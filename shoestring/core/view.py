@@ -70,6 +70,9 @@ class View(Task):
         """
         return self if self._inner.taught_by(teacher) is self._inner else super().taught_by(teacher)
 
+    def taught_at(self, weight: float, temperature: float) -> Task:
+        return self._around(self._inner.taught_at(weight, temperature))
+
     @property
     def has_test(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the wrapped task has a test split."""

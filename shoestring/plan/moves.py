@@ -11,6 +11,7 @@ from typing import Any
 
 import shoestring
 from shoestring.core import Stage, Technique
+from shoestring.distill import Student
 from shoestring.kit import AdamW, Training
 from shoestring.prune import Blocks, Lightest
 from shoestring.quantize import (
@@ -42,6 +43,10 @@ _TUNED: tuple[Technique, ...] = (
     Binary(),
 )
 """Settings that did better than the defaults; other techniques begin with their defaults."""
+_LATE = (Student,)
+"""What comes last in its stage: a student begins with fresh weights, and takes more training than
+pruning for the same score (docs/distill.md).
+"""
 _FIRST = (BFloat16, WeightOnly, PostTraining, WeightSharing)
 """What is tried without training, in reverse: the last is tried first."""
 _NEAREST_FROM = 7
@@ -155,7 +160,8 @@ def moves() -> list[Move]:
         if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan"):
             importlib.import_module(room.name)
     kinds = sorted(
-        _kinds(Technique), key=lambda kind: (kind.stage, kind.__module__, kind.__qualname__)
+        _kinds(Technique),
+        key=lambda kind: (kind.stage, kind in _LATE, kind.__module__, kind.__qualname__),
     )
     result: list[Move] = []
     for kind in kinds:

@@ -13,6 +13,7 @@ from torch import nn
 
 import shoestring
 from shoestring.core import Budget, Stage, Strength, Task, Technique, chain, seeded
+from shoestring.distill import Narrower, Student
 from shoestring.kit import Supervised, Training, clone, compressible, export, pack, train
 from shoestring.plan import compress
 from shoestring.plan.arms import Arms
@@ -54,6 +55,13 @@ def test_every_technique_of_the_house_that_has_a_stage_is_a_move():
 def test_moves_are_in_the_order_of_a_chain():
     stages = [move.stage for move in moves()]
     assert stages == sorted(stages)
+
+
+def test_a_student_comes_after_what_prunes():
+    found = Arms(moves(), slow=True, large=False).all()
+    alone = [arm.name for arm in found if len(arm.moves) == 1 and arm.moves[0].turns]
+    assert alone.index("Channels") < alone.index("Student")
+    assert found[0].name != "Student" and Move(Student()).at(1.0, 50).network == Narrower(0.2)  # type: ignore[attr-defined]
 
 
 # -- one that nobody told the planner of
