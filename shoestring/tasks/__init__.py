@@ -6,11 +6,20 @@ from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.mnist import fashion_mnist, mnist
+from shoestring.tasks.movie_reviews import (
+    NextWord,
+    ReviewVocabulary,
+    movie_reviews,
+    perplexity,
+    review_vocabulary,
+)
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 
 __all__ = [
     "Columns",
     "DataError",
+    "NextWord",
+    "ReviewVocabulary",
     "TaggingVocabulary",
     "Vocabulary",
     "adult",
@@ -22,6 +31,9 @@ __all__ = [
     "fashion_mnist",
     "known_words_dropped",
     "mnist",
+    "movie_reviews",
+    "perplexity",
+    "review_vocabulary",
     "sst2",
     "sst2_vocabulary",
     "words_dropped",
