@@ -11,10 +11,7 @@ MALLOC_TRIM_THRESHOLD_=100000000000: the softmax over all words then takes a fif
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
-from time import process_time
 
 import torch
 from rows import RESULTS, Rows, start

@@ -99,7 +99,9 @@ class LightRNN(nn.Module):
         """
         given = torch.as_tensor(cells).to(self.cells)
         if given.shape != self.cells.shape or len(given.unique()) != len(given):
-            raise ValueError(f"cells must be {len(self.cells)} different numbers, one for each word")
+            raise ValueError(
+                f"cells must be {len(self.cells)} different numbers, one for each word"
+            )
         most = len(self.rows) * len(self.columns)
         if int(given.min()) < 0 or int(given.max()) >= most:
             raise ValueError(f"cells must be from 0 to {most - 1}, and {int(given.max())} is not")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shoestring.core import Numbers, Predict, Task, Vary, array
+from shoestring.core import Axis, Numbers, Predict, Task, Vary, array
 from shoestring.core.kinds import Kinds
 from shoestring.tasks.fetch import DataError, Source, fetch
 
@@ -82,6 +82,8 @@ class NextWord(Task):
     `window`: words that are predicted in a window, 1 or more. The words that are left over at the
         end of a stream are a shorter window in validation and test, and not trained on.
     `batch_size`: windows of a training batch, 1 or more.
+    `entries`: further methods of the model that take ids N×T, such as ("next",), for its file: a
+        file then has the entry "forward" and these.
     `name`: tells tasks apart in records.
 
     Raises ValueError for a stream that is shorter than a window, and for ids out of range.
@@ -93,6 +95,7 @@ class NextWord(Task):
     words: int
     window: int = WINDOW
     batch_size: int = 16
+    entries: tuple[str, ...] = ()
     name: str = "next word"
     kinds: Kinds = field(default_factory=Numbers, repr=False)
     _chosen: Tensor | None = field(default=None, repr=False)
@@ -138,7 +141,9 @@ class NextWord(Task):
 
     def merits(self, predict: Predict, split: str) -> np.ndarray:
         """The log-probability of each word, in bits."""
-        parts = [array(predict(ids)).reshape(-1) for ids in self._scored(split)]
+        file_with_entries = bool(self.entries) and not isinstance(predict, torch.nn.Module)
+        call: Any = predict.forward if file_with_entries else predict  # type: ignore[attr-defined]
+        parts = [array(call(ids)).reshape(-1) for ids in self._scored(split)]
         return np.concatenate(parts).astype(np.float64) / log(2)
 
     def sampled(self, examples: int, seed: int) -> Task:
@@ -155,7 +160,11 @@ class NextWord(Task):
 
     def example(self) -> Any:
         """Two windows; their number and their length vary."""
-        return (Vary(self._windows("validation")[:2], {0: "N", 1: "T"}),), {}
+        windows = self._windows("validation")[:2]
+        # A window of one id predicts nothing, and recurrent layers take no empty sequence.
+        call = (Vary(windows, {0: "N", 1: Axis("T", least=2)}),), {}
+        further = (Vary(windows, {0: "N", 1: "T"}),), {}
+        return {"forward": call, **dict.fromkeys(self.entries, further)} if self.entries else call
 
     def _stream(self, split: str) -> Tensor:
         if split not in _SPLITS:
@@ -165,8 +174,7 @@ class NextWord(Task):
         return getattr(self, split)
 
     def _windows(self, split: str) -> Tensor:
-        """The whole windows of a split, N×(window+1); the last id of one is the first of the next.
-        """
+        """The whole windows of a split, N×(window+1); the last id of one is the first of the next."""
         return self._stream(split).unfold(0, self.window + 1, self.window)
 
     def _scored(self, split: str) -> Iterator[Tensor]:
@@ -182,7 +190,11 @@ class NextWord(Task):
 
 
 def movie_reviews(
-    *, words: int = 40_000, window: int = WINDOW, batch_size: int = 16
+    *,
+    words: int = 40_000,
+    window: int = WINDOW,
+    batch_size: int = 16,
+    entries: tuple[str, ...] = (),
 ) -> NextWord:
     """Next words of film reviews: 1.2 million to train on, 148,000 to choose by, 154,000 to test.
 
@@ -192,27 +204,26 @@ def movie_reviews(
 
     `words`: how many ids there are, 3 or more; `review_vocabulary(words)` has them. With 40,000, 1
         word in 200 is unknown in training, and 1 in 40 in validation.
-    `window`, `batch_size`: as in NextWord.
+    `window`, `batch_size`, `entries`: as in NextWord.
     Source: Pang & Lee 2004, polarity dataset 2.0, as packaged by NLTK (CC BY 4.0).
     Raises DataError where the file cannot be had or is damaged, and ValueError.
     """
     texts = _read()
-    known = {
-        word: number for number, word in enumerate(_vocabulary(texts["train"], words).words)
-    }
+    known = {word: number for number, word in enumerate(_vocabulary(texts["train"], words).words)}
     streams: dict[str, Any] = {
         split: torch.tensor(
-            [
-                known.get(word, UNKNOWN)
-                for review in reviews
-                for word in (*review, _SPECIAL[END])
-            ],
+            [known.get(word, UNKNOWN) for review in reviews for word in (*review, _SPECIAL[END])],
             dtype=torch.int64,
         )
         for split, reviews in texts.items()
     }
     return NextWord(
-        **streams, words=len(known), window=window, batch_size=batch_size, name="movie_reviews"
+        **streams,
+        words=len(known),
+        window=window,
+        batch_size=batch_size,
+        entries=entries,
+        name="movie_reviews",
     )
 
 

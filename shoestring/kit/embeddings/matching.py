@@ -132,5 +132,3 @@ def _checked(row_costs: Floats, column_costs: Floats) -> tuple[int, int, int]:
         if not np.isfinite(costs).all():
             raise ValueError(f"the {name} costs hold NaN or infinity: every cost must be finite")
     return words, rows, columns
-
-
