@@ -79,7 +79,8 @@ def reassigned(model: LightRNN, task: Task) -> tuple[Cells, float, float]:
         cells = exact(row_costs, column_costs)
     else:
         with progress("moving words", _SWEEPS) as advance:
-            for cells in improved(row_costs, column_costs, cells, sweeps=_SWEEPS):
+            for better in improved(row_costs, column_costs, cells, sweeps=_SWEEPS):
+                cells = better
                 advance(f"{cost(row_costs, column_costs, cells) / before:.4f} of the cost")
     return cells, before, cost(row_costs, column_costs, cells)
 

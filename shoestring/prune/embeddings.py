@@ -141,8 +141,8 @@ class CompactEmbeddings(Technique):
     Training(0) on the model. Tables of fewer than 1,024 numbers stay, and so do those of which more
     than nine tenths would be left. Skipped with a SkippedWarning: tables that are frozen,
     parametrized, have a state (prune, share and quantize afterwards) or a max_norm, that other
-    layers own too, and models that fail with a layer replaced. Raises ValueError for settings out of
-    range, patterns that match no layer, and weights that are NaN or infinite.
+    layers own too, and models that fail with a layer replaced. Raises ValueError for settings out
+    of range, patterns that match no layer, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE

@@ -174,7 +174,7 @@ class NextWord(Task):
         return getattr(self, split)
 
     def _windows(self, split: str) -> Tensor:
-        """The whole windows of a split, N×(window+1); the last id of one is the first of the next."""
+        """The whole windows, N×(window+1); the last id of one is the first of the next."""
         return self._stream(split).unfold(0, self.window + 1, self.window)
 
     def _scored(self, split: str) -> Iterator[Tensor]:

@@ -109,5 +109,5 @@ def test_a_killed_training_ends_as_if_it_had_not_been(
 
 
 def test_shares_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="at=1.0: give shares of the steps, above 0 and below 1"):
+    with pytest.raises(ValueError, match=r"at=1\.0: give shares of the steps, above 0 and below 1"):
         alternate(untrained(), sentences(), SETTINGS, at=(0.5, 1.0))

@@ -92,8 +92,8 @@ class SlimVectors(WordVectors):
         self.words, self.width = _checked(words, width)
         if width % parts or pool < 1:
             raise ValueError(
-                f"{parts} parts of a pool of {pool}: the pool must be 1 or more, and the parts must "
-                f"divide the width, {width}"
+                f"{parts} parts of a pool of {pool}: the pool must be 1 or more, and the parts "
+                f"must divide the width, {width}"
             )
         self.pool, self.parts = pool, parts
         self.weight = nn.Parameter(torch.empty(parts * pool, width // parts).uniform_(-0.1, 0.1))
