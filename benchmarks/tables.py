@@ -17,6 +17,7 @@ from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
 from lossless_table import lossless
+from matching_table import matching
 from microcontroller_table import cores, microcontroller, weights
 from others_table import others
 from packing_table import packing
@@ -260,6 +261,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "planner": planner,
     "quantised": quantised,
     "quantised-short": quantised_short,
+    "matching": matching,
     "rounding": rounding,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),
