@@ -39,7 +39,7 @@ def alternate(
     reassignment, and ends as if it had not been interrupted.
 
     Source: Li, Qin, Yang, Hu & Liu 2016, sections 3.2 and 3.3.
-    Differs: the matching is exact up to 4,000 words, and improved step by step beyond
+    Differs: the matching is exact up to 2,000 words, and improved step by step beyond
     (`kit.embeddings.matching`); the paper's approximation is that of Preis 1999. The paper starts
     from random cells, and trains to convergence between reassignments.
 

@@ -10,7 +10,7 @@ from made_texts import sentences
 from shoestring.artifact import load
 from shoestring.core import score
 from shoestring.recipes import light_rnn
-from shoestring.recipes.light_rnn import Row, Settings
+from shoestring.recipes.large_vocabulary import Row, Settings
 from shoestring.tasks import perplexity
 
 

@@ -18,8 +18,8 @@ Cells = NDArray[np.int64]
 """The cell of each word, V: its row times the number of columns, plus its column."""
 GROUP = 300
 """Words in a group that `improved` matches exactly; a larger group takes cubically longer."""
-EXACT = 4000
-"""Words up to which `matched` is exact: it then takes about ten seconds of a core."""
+EXACT = 2000
+"""Words up to which `matched` is exact: it then takes some seconds of a core."""
 
 
 def cost(row_costs: Floats, column_costs: Floats, cells: Cells) -> float:
@@ -36,7 +36,7 @@ def cost(row_costs: Floats, column_costs: Floats, cells: Cells) -> float:
 
 
 def matched(row_costs: Floats, column_costs: Floats, cells: Cells, *, seed: int = 0) -> Cells:
-    """Cells at the least cost for up to 4,000 words (`exact`), and else `improved` ones."""
+    """Cells at the least cost for up to 2,000 words (`exact`), and else `improved` ones."""
     if len(cells) <= EXACT:
         return exact(row_costs, column_costs)
     *_, last = improved(row_costs, column_costs, cells, seed=seed)
