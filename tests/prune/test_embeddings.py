@@ -14,10 +14,11 @@ from zoo import classified
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
-from shoestring.kit import SkippedWarning, Supervised, Training, parameters_of, save
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, parameters_of, save
 from shoestring.kit.embeddings.layers import VectorsEmbedding, VectorsLinear
 from shoestring.kit.embeddings.vectors import FullVectors, LowRankVectors
 from shoestring.models import WordLSTM
+from shoestring.plan.moves import moves
 from shoestring.prune import (
     CompactEmbeddings,
     Factored,
@@ -163,6 +164,13 @@ def test_what_cannot_be_replaced_is_named(make: Callable[[], nn.Module], said: s
 def test_a_model_without_a_table_is_left():
     with pytest.warns(SkippedWarning, match="found no table of vectors"):
         CompactEmbeddings(training=NONE)(nn.Sequential(nn.Linear(12, 12)), classified((12,)))
+
+
+def test_the_planner_finds_it():
+    (move,) = [one for one in moves() if isinstance(one.technique, CompactEmbeddings)]
+    assert move.trains and move.turns
+    harsh = move.at(1.0, 10)
+    assert harsh == CompactEmbeddings(into=Factored(0.05), training=Training(10, AdamW(5e-4)))
 
 
 def test_only_and_keep():
