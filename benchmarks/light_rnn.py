@@ -191,8 +191,7 @@ def planner_rows(rows: Rows, task: NextWord) -> None:
         return
     by_seed = dict(enumerate(values(found, "light", "validation perplexity")))
     seed = sorted(by_seed, key=lambda one: by_seed[one])[len(by_seed) // 2]
-    parameters = mean(values(found, "full", "parameters"))
-    most = 4 * parameters / SMALLER
+    most = mean(values(found, "full", "file")) / SMALLER
     least = -torch.tensor(mean(values(found, "full", "validation perplexity"))).log2().item()
     model = load_into(file_of(rows, "light", seed), untrained("light", task, seed))
     path = FOLDER / "light_rnn.planner.shoe"
