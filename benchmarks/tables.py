@@ -16,6 +16,7 @@ import demo_figures
 from browser_table import browser
 from front_page import picture, three_results
 from graphs_table import graphs
+from light_rnn_table import passes
 from lossless_table import lossless
 from matching_table import matching
 from microcontroller_table import cores, microcontroller, weights
@@ -261,6 +262,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "planner": planner,
     "quantised": quantised,
     "quantised-short": quantised_short,
+    "light_rnn-passes": passes,
     "matching": matching,
     "rounding": rounding,
     "rate-lenet": lambda: rate("rate_lenet"),
