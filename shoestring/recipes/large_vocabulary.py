@@ -124,7 +124,7 @@ RECIPE = Recipe(
             "in half the time",
         ),
     ),
-    # `python benchmarks/light_rnn.py --add` makes the rows that are missing. Then these lines follow:
+    # `python benchmarks/light_rnn.py --add` makes the rows that are missing. Then these follow:
     # before: "full"; ours: "planner" and "light, GRU"; baselines: "light, unmoved" and
     # "light, scattered"; peers: "adaptive", "low rank", "slim", "hashed" and "quotients".
     results=Results(
