@@ -72,7 +72,9 @@ def exchange(results: Results) -> list[str]:
         first, last = pair
         form = results.lost.form
         gone = first - last if results.lost.higher else last - first
-        lost = f"{gone:+.2f} points: {results.lost.title} {first:{form}} → {last:{form}} %"
+        told = f"{results.lost.title} {first:{form}} → {last:{form}}"
+        is_share = results.lost.unit == "%"
+        lost = f"{gone:+.2f} points: {told} %" if is_share else f"{gone:+{form}}: {told}"
     price = NOT_MEASURED
     if results.price is not None and (found := values(results, results.price, ours)):
         price = f"{mean(found):{results.price.form}} {results.price.unit}"

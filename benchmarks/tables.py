@@ -17,7 +17,9 @@ from browser_table import browser
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
+from light_rnn_table import passes
 from lossless_table import lossless
+from matching_table import matching
 from microcontroller_table import (
     avr,
     cores,
@@ -270,6 +272,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "planner": planner,
     "quantised": quantised,
     "quantised-short": quantised_short,
+    "light_rnn-passes": passes,
+    "matching": matching,
     "rounding": rounding,
     "rate-lenet": lambda: rate("rate_lenet"),
     "rate-cifar": lambda: rate("rate_cifar"),

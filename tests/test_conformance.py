@@ -48,6 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "distill.Student": {"training": Training(40, AdamW(5e-3))},
     "prune.Blocks": {"batches": 1, "training": Training(2)},
     "prune.Channels": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
+    "prune.CompactEmbeddings": {"training": Training(2)},
     "prune.GroupLasso": {"penalty": 20.0, "training": Training(4)},
     "prune.Heads": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
     "prune.LowRank": {"training": Training(2)},
@@ -100,7 +101,25 @@ class Rows(nn.Module):
         return self.last(rows.flatten(1))
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"prune.Blocks": Rows, "prune.Heads": Rows}
+class Levels(nn.Module):
+    """A vector for each grey level of each pixel, for techniques that want a table of vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Embedding(64 * 4, 64), nn.Linear(64, 64)])
+        self.last = nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        levels = (images.flatten(1) * 3).round().long().clamp(0, 3)
+        states = self.layers[0](levels + 4 * torch.arange(64)).sum(1) / 2
+        return self.last(torch.relu(self.layers[1](states)))
+
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "prune.Blocks": Rows,
+    "prune.CompactEmbeddings": Levels,
+    "prune.Heads": Rows,
+}
 """What a technique is tried on where that is not a DigitsLeNet."""
 
 METERS = {"bytes": (meters.Size(), "bytes"), "operations": (meters.Operations(), "operations")}

@@ -3,7 +3,9 @@
 Inputs are as the data has them, images in 0..1: the networks normalize them inside.
 """
 
+from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
+from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.resnet import ResNet20
@@ -12,12 +14,15 @@ from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
 from shoestring.models.vgg import SmallVGG
+from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
 
 __all__ = [
+    "AdaptiveSoftmax",
     "BiLSTMTagger",
     "DigitsLeNet",
     "LeNet5",
     "LeNet300",
+    "LightRNN",
     "MobileNet",
     "NormFirst",
     "ResNet20",
@@ -25,4 +30,9 @@ __all__ = [
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
+    "TiedSoftmax",
+    "WordLSTM",
+    "alternate",
+    "reassigned",
+    "word_costs",
 ]

@@ -6,6 +6,13 @@ either.
 
 from shoestring.prune.blocks import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.channels import Channels, OfChannels, OfOperations
+from shoestring.prune.embeddings import (
+    CompactEmbeddings,
+    Factored,
+    Quotients,
+    SharedParts,
+    SharedVectors,
+)
 from shoestring.prune.group_lasso import GroupLasso
 from shoestring.prune.heads import Heads
 from shoestring.prune.importance import Importance, Norm, Scale, Taylor
@@ -15,7 +22,9 @@ from shoestring.prune.magnitude import Global, LayerAdaptive, Magnitude, PerLaye
 __all__ = [
     "Blocks",
     "Channels",
+    "CompactEmbeddings",
     "Energy",
+    "Factored",
     "Global",
     "GroupLasso",
     "Heads",
@@ -31,7 +40,10 @@ __all__ = [
     "OfOperations",
     "Outputs",
     "PerLayer",
+    "Quotients",
     "Scale",
+    "SharedParts",
+    "SharedVectors",
     "Taylor",
     "Weights",
     "bypassed",

@@ -7,13 +7,22 @@ from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_w
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
 from shoestring.tasks.mnist import fashion_mnist, mnist
+from shoestring.tasks.movie_reviews import (
+    NextWord,
+    ReviewVocabulary,
+    movie_reviews,
+    perplexity,
+    review_vocabulary,
+)
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 
 __all__ = [
     "FSDD_CHAIN",
     "Columns",
     "DataError",
+    "NextWord",
     "Recordings",
+    "ReviewVocabulary",
     "TaggingVocabulary",
     "Vocabulary",
     "adult",
@@ -28,6 +37,9 @@ __all__ = [
     "known_words_dropped",
     "mnist",
     "moved_and_louder",
+    "movie_reviews",
+    "perplexity",
+    "review_vocabulary",
     "sst2",
     "sst2_vocabulary",
     "words_dropped",

@@ -55,6 +55,11 @@ def resuming(folder: str | Path) -> Iterator[None]:
         _kept.reset(token)
 
 
+def snapshots() -> Path | None:
+    """The folder of `resuming`, for what a training keeps besides its snapshots; None outside."""
+    return _kept.get()
+
+
 def snapshot(
     model: nn.Module, optimizer: torch.optim.Optimizer, singles: list[nn.Parameter], key: str
 ) -> Snapshot | None:

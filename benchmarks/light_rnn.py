@@ -1,0 +1,210 @@
+"""Large vocabularies in few numbers: `python benchmarks/light_rnn.py`.
+
+LSTMs of one width predict the next of 40,000 words of film reviews, after four passes each: with a
+vector for each word, with LightRNN's rows and columns, and with other ways to share numbers among
+words. Three seeds. A seed takes 25 to 30 minutes of a core where the softmax is over all words, and
+3 to 5 for LightRNN and the adaptive softmax (AMD EPYC with bfloat16). Goes on where it was
+interrupted; `--only full.1` or `--only planner` runs a part alone. Set MALLOC_MMAP_MAX_=0 and
+MALLOC_TRIM_THRESHOLD_=100000000000: the softmax over all words then takes a fifth less time.
+--quick: 2,000 words, a tenth of the text, one pass, the three kinds of softmax, one seed, and no
+planner.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, median
+from time import process_time
+from typing import Any
+
+import torch
+from rows import RESULTS, Rows, start, values
+from torch import nn
+
+from shoestring import compress, load
+from shoestring.core import prove, score, seeded
+from shoestring.kit import AdamW, Mixed, Training, load_into, resuming, save, train
+from shoestring.kit.embeddings.vectors import (
+    FullVectors,
+    HashedVectors,
+    LowRankVectors,
+    QuotientRemainderVectors,
+    SlimVectors,
+)
+from shoestring.models import AdaptiveSoftmax, LightRNN, WordLSTM, alternate, reassigned
+from shoestring.tasks import NextWord, movie_reviews, perplexity
+
+WORDS, WIDTH, PASSES, RATE = 40_000, 128, 4, 3e-3
+SMALLER = 100  # how many times smaller than the full model's file the planner's must be
+MINUTES = 20
+FOLDER = RESULTS / "unfinished"
+MOVES = (0.1, 0.25, 0.5)
+QUICK = ("light", "full", "adaptive")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, and how it is trained.
+
+    `made`: makes it, from the number of words.
+    `moves`: of LightRNN, the shares of the training at which words move; None: it has no cells.
+    `scattered`: whether its words begin in random cells.
+    """
+
+    made: Callable[[int], nn.Module]
+    moves: Sequence[float] | None = None
+    scattered: bool = False
+
+
+def _square(words: int) -> int:
+    """As many shared vectors as LightRNN has."""
+    return 2 * round(words**0.5)
+
+
+SUBJECTS = {
+    "light": Subject(lambda words: LightRNN(words, WIDTH), MOVES),
+    "full": Subject(lambda words: WordLSTM(FullVectors(words, WIDTH))),
+    "adaptive": Subject(
+        lambda words: WordLSTM(
+            FullVectors(words, WIDTH),
+            output=AdaptiveSoftmax(WIDTH, words, (words // 20, words // 4)),
+        )
+    ),
+    "light, GRU": Subject(lambda words: LightRNN(words, WIDTH, recurrent=nn.GRU), MOVES),
+    "light, scattered": Subject(lambda words: LightRNN(words, WIDTH), MOVES, scattered=True),
+    "light, unmoved": Subject(lambda words: LightRNN(words, WIDTH), ()),
+    "low rank": Subject(lambda words: WordLSTM(LowRankVectors(words, WIDTH, 16))),
+    "slim": Subject(lambda words: WordLSTM(SlimVectors(words, WIDTH, _square(words)))),
+    "hashed": Subject(lambda words: WordLSTM(HashedVectors(words, WIDTH, _square(words)))),
+    "quotients": Subject(lambda words: WordLSTM(QuotientRemainderVectors(words, WIDTH))),
+}
+FIRST = ("light", "full")  # all their seeds come before those of the others
+
+
+def main() -> None:
+    rows = start("light_rnn", "movie-reviews-cpu", __doc__ or "")
+    torch.set_num_threads(1)
+    task = few(movie_reviews(words=2000)) if rows.quick else movie_reviews(words=WORDS)
+    if not rows.has("light", "pass") and rows.wanted("sizes"):
+        size_rows(rows, task)
+    seeds = range(1 if rows.quick else 3)
+    order = [(name, seed) for seed in seeds for name in FIRST]
+    order += [(name, seed) for seed in seeds for name in SUBJECTS if name not in FIRST]
+    order = [(name, seed) for name, seed in order if name in QUICK or not rows.quick]
+    for name, seed in order:
+        if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
+            subject_rows(rows, name, task, seed)
+    if not rows.quick and not rows.has("planner", "file") and rows.wanted("planner"):
+        planner_rows(rows, task)
+    rows.close()
+
+
+def few(task: NextWord) -> NextWord:
+    """The same task with a tenth of its texts."""
+    texts = {split: getattr(task, split) for split in ("train", "validation", "test")}
+    return replace(task, **{split: text[: len(text) // 10] for split, text in texts.items()})
+
+
+def untrained(name: str, task: NextWord, seed: int) -> Any:
+    """The network of a subject before its training."""
+    with seeded(seed):
+        model: Any = SUBJECTS[name].made(task.words)
+        if SUBJECTS[name].scattered:
+            model.place(torch.randperm(task.words))
+    return model
+
+
+def subject_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
+    """The rows and the file of one seed of a network."""
+    model, moves = untrained(name, task, seed), SUBJECTS[name].moves
+    a_pass = len(list(task.sealed().batches("train")))
+    steps = a_pass * (1 if rows.quick else PASSES)
+    kept, training = file_of(rows, name, seed), Training(steps, AdamW(RATE), precision=Mixed())
+    costs: list[tuple[float, float]] = []
+    with seeded(seed), resuming(kept.with_suffix(".unfinished")):
+        if moves is None:
+            train(model, task.sealed(), training, what=f"{name}, seed {seed}")
+        else:
+            alternate(
+                model,
+                task.sealed(),
+                training,
+                at=moves[-1:] if rows.quick else moves,
+                what=f"{name}, seed {seed}",
+                say=lambda *cost: costs.append(cost),
+            )
+    size = save(model, task.sealed(), kept)
+    rows.add(name, "validation perplexity", perplexity(score(task.sealed(), model)), "", seed)
+    rows.add(name, "test perplexity", perplexity(prove(kept, task, seed=seed)), "", seed)
+    rows.add(name, "parameters", sum(p.numel() for p in model.parameters()), "", seed)
+    rows.add(name, "file", size, "bytes", seed)
+    rows.add(name, "done", 1, "", seed)
+    shutil.rmtree(kept.with_suffix(".unfinished"), ignore_errors=True)
+
+
+def file_of(rows: Rows, name: str, seed: int) -> Path:
+    """Where the trained network of a seed is kept."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    quick = ".quick" if rows.quick else ""
+    return FOLDER / f"light_rnn.{name.replace(', ', '_').replace(' ', '_')}.{seed}{quick}.shoe"
+
+
+def size_rows(rows: Rows, task: NextWord) -> None:
+    """Of each network, the numbers that are about words, and the time of a pass.
+
+    Steps of all networks are timed in turn, and reassignments are measured once.
+    """
+    made = {name: untrained(name, task, 0) for name in (QUICK if rows.quick else SUBJECTS)}
+    for name, model in made.items():
+        rest = sum(p.numel() for p in model.recurrent.parameters())
+        own = sum(p.numel() for p in model.parameters()) - rest
+        rows.add(name, "numbers for words", own, "")
+    steps = len(list(task.sealed().batches("train")))
+    seconds: dict[str, list[float]] = {name: [] for name in made}
+    for turn in range(2 if rows.quick else 4):
+        for name, model in made.items():
+            began = process_time()
+            train(model, task.sealed(), Training(5, AdamW(RATE), precision=Mixed()))
+            if turn:  # the first turn prepares
+                seconds[name].append((process_time() - began) / 5)
+    began = process_time()
+    reassigned(made["light"], task.sealed())
+    moving = process_time() - began
+    rows.add("light", "reassignment", moving / 60, "minutes of a core", timed=True)
+    for name in made:
+        moves = len(SUBJECTS[name].moves or ()) / PASSES
+        a_pass = (steps * median(seconds[name]) + moves * moving) / 60
+        rows.add(name, "pass", a_pass, "minutes of a core", timed=True)
+
+
+def planner_rows(rows: Rows, task: NextWord) -> None:
+    """The smallest file of LightRNN that is no worse than the full model, by the planner.
+
+    The seed is the one whose validation perplexity is the median.
+    """
+    found: Any = rows.rows
+    if not values(found, "light", "file") or not values(found, "full", "file"):
+        print("the planner waits for the rows of light and full", flush=True)
+        return
+    by_seed = dict(enumerate(values(found, "light", "validation perplexity")))
+    seed = sorted(by_seed, key=lambda one: by_seed[one])[len(by_seed) // 2]
+    most = mean(values(found, "full", "file")) / SMALLER
+    least = -torch.tensor(mean(values(found, "full", "validation perplexity"))).log2().item()
+    model = load_into(file_of(rows, "light", seed), untrained("light", task, seed))
+    path = FOLDER / "light_rnn.planner.shoe"
+    budget = f"size<={most / 1000:.1f}KB, score>={least:.4f}"
+    outcome = compress(model, task, budget, path, minutes=MINUTES, seed=seed, say=print)
+    rows.add("planner", "size limit", most, "bytes", seed)
+    rows.add("planner", "file", path.stat().st_size, "bytes", seed)
+    rows.add("planner", "met", float(outcome.met), "", seed)
+    validation = perplexity(score(task.sealed(), load(path)))
+    rows.add("planner", "validation perplexity", validation, "", seed)
+    rows.add("planner", "test perplexity", perplexity(prove(path, task, seed=seed)), "", seed)
+    rows.add("planner", "minutes", MINUTES, "minutes", seed)
+
+
+if __name__ == "__main__":
+    main()

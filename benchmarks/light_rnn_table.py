@@ -1,0 +1,42 @@
+"""The table of numbers and passes in `docs/language.md`, from the results of `light_rnn.py`."""
+
+from __future__ import annotations
+
+from rows import conditions_told, metrics, on, processors, results
+
+NAMES = {
+    "full": "a vector for each word, softmax over all words",
+    "adaptive": "a vector for each word, adaptive softmax",
+    "low rank": "low rank, 16 numbers a word",
+    "hashed": "hashed, 400 vectors",
+    "slim": "slim, 400 in a pool",
+    "quotients": "quotients and remainders",
+    "light": "LightRNN, its words moved three times",
+    "light, unmoved": "LightRNN, its words not moved",
+}
+
+
+def passes() -> str:
+    """A row for each network: numbers for words and minutes of a pass, as shares of the first's."""
+    found = results("light_rnn")
+    seen = processors(found)
+    heads = [f"minutes of a core for a pass ({one})" for one in seen]
+    lines = [
+        f"| network, of width 128 | numbers for words | {' | '.join(heads)} |",
+        f"|{' --- |' * (2 + len(heads))}",
+    ]
+    first = metrics(found, "full")
+    for name, title in NAMES.items():
+        own = metrics(found, name)
+        cells = [
+            f"{timed['pass']:.2g} ({first['pass'] / timed['pass']:.1f} times as fast)"
+            if "pass" in (timed := metrics(on(one, found), name))
+            else "not timed"
+            for one in seen
+        ]
+        fewer = first["numbers for words"] / own["numbers for words"]
+        lines.append(
+            f"| {title} | {own['numbers for words']:,.0f} ({fewer:.3g} times fewer) | "
+            f"{' | '.join(cells)} |"
+        )
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
