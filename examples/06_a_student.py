@@ -1,6 +1,6 @@
 """A small network of your own that learns from a large one, also from its file alone.
 
-`python examples/05_a_student.py [STEPS]`. Half a minute on one core. Put your own module, your own
+`python examples/06_a_student.py [STEPS]`. Half a minute on one core. Put your own module, your own
 task and the path of your own model in their places.
 """
 

@@ -1,6 +1,6 @@
 """Your own text: a model of its next words, with every word in the vectors of a row and a column.
 
-`python examples/05_large_vocabulary.py [STEPS] [TEXT.txt]`.
+`python examples/07_large_vocabulary.py [STEPS] [TEXT.txt]`.
 About a minute on one core. Without a text it reads the documentation that comes with Python.
 """
 
