@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
+from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.chains.normalise import Normalise
@@ -34,6 +35,7 @@ __all__ = [
     "Content",
     "Entries",
     "HashedNgrams",
+    "HashedWords",
     "InBFloat16",
     "InFloat32",
     "InputChain",

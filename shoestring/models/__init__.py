@@ -12,6 +12,7 @@ from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
 from shoestring.models.vgg import SmallVGG
+from shoestring.models.window_tagger import WindowTagger
 
 __all__ = [
     "BiLSTMTagger",
@@ -25,4 +26,5 @@ __all__ = [
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
+    "WindowTagger",
 ]
