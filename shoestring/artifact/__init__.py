@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.input_chain import InputChain
@@ -34,6 +35,7 @@ __all__ = [
     "Checkpoint",
     "Content",
     "Entries",
+    "HashedCharacters",
     "HashedNgrams",
     "HashedWords",
     "InBFloat16",

@@ -24,7 +24,7 @@ from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.report import report
 from shoestring.cli.scores import ledger, score
 from shoestring.cli.search import compress, forecast, frontier
-from shoestring.cli.texts import tag
+from shoestring.cli.texts import segment, tag
 from shoestring.cli.trust import describe, sign, verify
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")
@@ -62,6 +62,7 @@ app.command()(verify)
 app.command()(export)
 app.command()(run)
 app.command()(tag)
+app.command()(segment)
 app.command()(demo)
 app.command()(score)
 app.command()(ledger)

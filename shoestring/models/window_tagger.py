@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -23,7 +24,14 @@ class WindowTagger(nn.Module):
     `hidden`: the width of the hidden layer.
     `reach`: places to either side, 0 or more.
     `dropout`: the share of values that is dropped in training, 0 to 1.
+    `clusters`: for each of the last ids the cluster of its words (uint8, 0: none), as many as the
+        last place of a word has buckets: this place then has an embedding of the cluster instead.
+        None: of the id, as the others.
+    `unseen`: in training, the share of places whose first two ids, which are those of whole words,
+        become padding, 0 to 1: so it learns to do without.
     """
+
+    clusters: Tensor
 
     def __init__(
         self,
@@ -36,10 +44,19 @@ class WindowTagger(nn.Module):
         hidden: int = 96,
         reach: int = 2,
         dropout: float = 0.3,
+        clusters: Tensor | None = None,
+        unseen: float = 0.0,
     ) -> None:
         super().__init__()
-        self.ids = nn.Embedding(ids, width)
+        self.own = kinds if clusters is None else kinds - 1
+        self.first = ids if clusters is None else ids - len(clusters)
+        self.unseen = unseen
+        self.ids = nn.Embedding(self.first, width)
         nn.init.normal_(self.ids.weight, std=0.1)
+        if clusters is not None:
+            self.register_buffer("clusters", clusters)
+            self.of_clusters = nn.Embedding(int(clusters.max()) + 1, width)
+            nn.init.normal_(self.of_clusters.weight, std=0.1)
         self.dropout = nn.Dropout(dropout)
         self.vector = nn.Linear(kinds * width, vector)
         self.window = nn.Conv1d(vector, hidden, 2 * reach + 1, padding=reach)
@@ -47,7 +64,16 @@ class WindowTagger(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits N×T×labels."""
-        vectors_NTC = self.vector(self.dropout(self.ids(ids).flatten(2))).relu()
-        vectors_NTC = vectors_NTC * (ids[:, :, :1] != 0)
+        is_place_NT1 = ids[:, :, :1] != 0
+        own = ids[:, :, : self.own]
+        if self.training and self.unseen:
+            dropped = torch.rand(ids.shape[:2]).to(ids.device) < self.unseen
+            own = torch.cat([own[:, :, :2] * ~dropped[:, :, None], own[:, :, 2:]], 2)
+        embedded = self.ids(own).flatten(2)
+        if self.own < ids.shape[2]:
+            bucket_NT = (ids[:, :, -1] - self.first).clamp(min=0)
+            cluster_NT = self.clusters[bucket_NT].to(ids.dtype)
+            embedded = torch.cat([embedded, self.of_clusters(cluster_NT)], 2)
+        vectors_NTC = self.vector(self.dropout(embedded)).relu() * is_place_NT1
         hidden_NCT = self.window(self.dropout(vectors_NTC).transpose(1, 2)).relu()
         return self.last(self.dropout(hidden_NCT.transpose(1, 2)))

@@ -2,18 +2,24 @@
 
 from shoestring.tasks.adult import Columns, adult, adult_columns
 from shoestring.tasks.cifar10 import cifar10
+from shoestring.tasks.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
 from shoestring.tasks.mnist import fashion_mnist, mnist
+from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
+from shoestring.tasks.treebanks import treebank
+from shoestring.tasks.unlabelled_english import unlabelled_english
+from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
     "FSDD_CHAIN",
     "Columns",
     "DataError",
     "Recordings",
+    "Sentence",
     "TaggingVocabulary",
     "Vocabulary",
     "adult",
@@ -28,7 +34,15 @@ __all__ = [
     "known_words_dropped",
     "mnist",
     "moved_and_louder",
+    "segmenting",
+    "sentences_of",
     "sst2",
     "sst2_vocabulary",
+    "tagging",
+    "treebank",
+    "unlabelled_english",
+    "word_clusters",
+    "word_f1",
     "words_dropped",
+    "written",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from shoestring.artifact.chains.checks import whole
 from shoestring.artifact.chains.hashing import code_points, hashed, mixed
-from shoestring.artifact.chains.rows import scored
+from shoestring.artifact.chains.rows import positions, scored
 from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
 from shoestring.artifact.chains.tokens import words_of
 
@@ -26,7 +26,8 @@ class HashedWords(TextStep):
     """For each word a hash of it as it is written, in small letters, of its shape and of its ends.
 
     The ids of a word are, in this order: the word, the word in small letters, its shape, its last
-    letters (one id for each of `suffixes`) and its first (`prefixes`), both in small letters. The
+    letters (one id for each of `suffixes`) and its first (`prefixes`), both in small letters, and
+    the word in small letters once more, if `clusters` are not 0, for a table of clusters. The
     shape is the word with X for capitals, x for small letters, 9 for digits, o for other letters,
     any other character itself, and each run of one kind as one. Each place in this order has ids of
     its own; 0 is padding. Of a word of more than 64 characters the first and the last 32 count.
@@ -36,6 +37,7 @@ class HashedWords(TextStep):
 
     `suffixes`, `prefixes`: lengths in characters, each 1 to 16; a shorter word counts whole.
     `buckets`: how many ids each place has, 1 to 2^22: as many numbers as a word has ids.
+    `clusters`: how many ids the last place has, 0 to 2^22; 0: there is no such place.
     `reach`: as in TextStep, 0 to 16.
     `rules`: how running text is cut into words: 0: where it has white space; 1: by the rules of
         `tokens.words_of` too.
@@ -48,6 +50,7 @@ class HashedWords(TextStep):
     suffixes: tuple[int, ...] = (1, 2, 3, 4)
     prefixes: tuple[int, ...] = (1, 2, 3)
     buckets: tuple[int, ...] = (8192, 8192, 512, 256, 1024, 4096, 4096, 256, 1024, 4096)
+    clusters: int = 0
     reach: int = 2
     rules: int = 0
 
@@ -61,6 +64,7 @@ class HashedWords(TextStep):
             whole("a number of buckets", count, 1, 1 << 22)
         whole("reach", self.reach, 0, 16)
         whole("rules", self.rules, 0, 1)
+        whole("clusters", self.clusters, 0, 1 << 22)
         if len(self.buckets) != (wanted := 3 + len(self.suffixes) + len(self.prefixes)):
             raise ValueError(f"buckets are {len(self.buckets)} and a word has {wanted} ids")
         if self.ids > _MOST_IDS:
@@ -69,20 +73,34 @@ class HashedWords(TextStep):
     @property
     def ids(self) -> int:
         """How many ids there are, with 0 for padding."""
-        return 1 + sum(self.buckets)
+        return 1 + sum(self._every)
+
+    @property
+    def kinds(self) -> int:
+        """How many ids a word has."""
+        return len(self._every)
+
+    @property
+    def _every(self) -> tuple[int, ...]:
+        return (*self.buckets, self.clusters) if self.clusters else self.buckets
+
+    @property
+    def _padding(self) -> np.ndarray:
+        return np.zeros((1, self.kinds), np.int64)
 
     def of_words(self, words: Sequence[str]) -> np.ndarray:
         """The ids of each word, U×K (int64)."""
         if not words:
-            return np.zeros((0, len(self.buckets)), np.int64)
+            return np.zeros((0, self.kinds), np.int64)
         as_is, length = code_points(words, _LONGEST_WORD)
         small, small_length = code_points([word.lower() for word in words], _LONGEST_WORD)
         hashes = [_whole(as_is, length), _whole(small, small_length), _shape(as_is, length)]
         hashes += [_suffix(small, small_length, size) for size in self.suffixes]
         hashes += [_prefix(small, small_length, size) for size in self.prefixes]
+        hashes += [hashes[1]] if self.clusters else []
         found = np.empty((len(words), len(hashes)), np.int64)
         first = 1
-        for place, (one, buckets) in enumerate(zip(hashes, self.buckets, strict=True)):
+        for place, (one, buckets) in enumerate(zip(hashes, self._every, strict=True)):
             salted = mixed(one + np.uint32(place)).astype(np.int64)
             found[:, place] = first + salted % buckets
             first += buckets
@@ -91,7 +109,7 @@ class HashedWords(TextStep):
     def of_sentences(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Ids N×T×K (int64) of sentences, padded to the longest one's T words."""
         index, known = _indexed(sentences)
-        table = np.concatenate([self.of_words(known), np.zeros((1, len(self.buckets)), np.int64)])
+        table = np.concatenate([self.of_words(known), self._padding])
         longest = max(1, max(map(len, sentences), default=1))
         rows = np.full((len(sentences), longest), len(known), np.int64)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
@@ -108,7 +126,7 @@ class HashedWords(TextStep):
 
     def shape_of(self, shape: Any) -> tuple[int, ...]:
         """1×1×K: the number of words varies."""
-        return (1, 1, len(self.buckets))
+        return (1, 1, self.kinds)
 
     def answers(
         self,
@@ -133,8 +151,12 @@ class HashedWords(TextStep):
         for batch in _batches(sentences):
             index, known = _indexed(batch)
             lengths = np.fromiter(map(len, batch), np.int64, len(batch))
-            best = scored(lengths, index, self.of_words(known), self.reach, run)
-            names = iter([labels[one] for one in best.tolist()])
+            place_P, size = positions(lengths, self.reach)
+            table = np.concatenate([self.of_words(known), self._padding])
+            stream = np.full(size, len(known), np.int64)
+            stream[place_P] = index
+            best = scored(size, lambda a, b, s=stream, t=table: t[s[a:b]], self.reach, run)
+            names = iter([labels[one] for one in best[place_P].tolist()])
             found += [list(zip(words, islice(names, len(words)), strict=True)) for words in batch]
         return found
 
@@ -173,7 +195,7 @@ def _indexed(sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]
 
 
 def _whole(points: np.ndarray, length: np.ndarray) -> np.ndarray:
-    return hashed(points.T, list(np.arange(points.shape[1])[:, None] < length))
+    return hashed(list(points.T), list(np.arange(points.shape[1])[:, None] < length))
 
 
 def _prefix(points: np.ndarray, length: np.ndarray, size: int) -> np.ndarray:
@@ -189,12 +211,14 @@ def _suffix(points: np.ndarray, length: np.ndarray, size: int) -> np.ndarray:
 
 
 def _shape(points: np.ndarray, length: np.ndarray) -> np.ndarray:
-    distinct, where = np.unique(points, return_inverse=True)
-    kinds = np.array([_kind(int(one)) for one in distinct], np.uint32)
-    columns = kinds[where.reshape(points.shape)].T
+    kinds = _LATIN[np.minimum(points, len(_LATIN) - 1)]
+    if (others := points >= len(_LATIN)).any():
+        distinct, where = np.unique(points[others], return_inverse=True)
+        kinds[others] = np.array([_kind(int(one)) for one in distinct], np.uint32)[where]
+    columns = kinds.T
     before = np.concatenate([np.full_like(columns[:1], _END), columns[:-1]])
     inside = np.arange(points.shape[1])[:, None] < length
-    return hashed(columns, list((columns != before) & inside))
+    return hashed(list(columns), list((columns != before) & inside))
 
 
 def _kind(point: int) -> int:
@@ -206,3 +230,6 @@ def _kind(point: int) -> int:
     if letter.isdigit():
         return _DIGIT
     return _LETTER if letter.isalpha() else point + _LETTER + 1
+
+
+_LATIN = np.array([_kind(point) for point in range(0x250)], np.uint32)  # most texts have no others

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
 from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.log_mel import LogMel
@@ -22,11 +23,12 @@ from shoestring.artifact.wire import ShoeError
 
 KEY = "input chain"
 """The key of the note."""
-Step = LogMel | HashedNgrams | HashedWords | Normalise
+Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | Normalise
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
     "hashed_ngrams": HashedNgrams,
     "hashed_words": HashedWords,
+    "hashed_characters": HashedCharacters,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}

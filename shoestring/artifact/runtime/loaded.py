@@ -138,8 +138,8 @@ class Loaded:
         """What the module would return, as numpy arrays.
 
         Where the file's input chain takes texts, texts in the place of its input go through it.
-        Where the chain also has labels, a list of texts gives a list of answers (docs/text-tools.md)
-        and one text gives one.
+        Where the chain also has labels, a list of texts gives a list of answers, and one text one
+        (docs/text-tools.md).
         Arguments are given by position or by name. The name of an input is a name too. Arguments
         that were no tensors in the example are fixed, and may be left out.
         Raises TypeError for arguments that are missing, unknown, given twice, nested differently or
@@ -193,14 +193,17 @@ class Loaded:
                 f"this file has no answers to texts: it takes {self.signature()}; a file that a "
                 "tagger, a segmenter or an identifier was saved in has"
             )
-        return step.answers(texts_of(texts), chain.labels, self._scores, **settings)
+        return step.answers(texts_of(texts), chain.labels, self.scores_of_ids, **settings)
 
     def _answers(self, value: Any) -> bool:
         chain = self.input_chain
         return chain is not None and chain.job is not None and chain.is_raw(value)
 
-    def _scores(self, made: np.ndarray) -> np.ndarray:
-        """The first output, given the input that the chain makes."""
+    def scores_of_ids(self, made: np.ndarray) -> np.ndarray:
+        """The first output, given the only input: the array that the chain's first step makes.
+
+        Raises ShoeError where the scores are not as many as the chain's labels.
+        """
         (scores, *_) = self._run({0: made})
         assert self.input_chain is not None
         if scores.shape[-1] != len(self.input_chain.labels):
