@@ -40,9 +40,7 @@ def tag(
     answer("tag", file, texts, input_, as_json=as_json, settings=settings)
 
 
-def segment(
-    file: File, texts: Texts = None, input_: Input = None, as_json: AsJson = False
-) -> None:
+def segment(file: File, texts: Texts = None, input_: Input = None, as_json: AsJson = False) -> None:
     """Cut texts without spaces, such as Chinese or Japanese, into words: one line for each text."""
     answer("segment", file, texts, input_, as_json=as_json)
 

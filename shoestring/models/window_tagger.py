@@ -52,7 +52,7 @@ class WindowTagger(nn.Module):
         self.first = ids if clusters is None else ids - len(clusters)
         self.unseen = unseen
         self.ids = nn.Embedding(self.first, width)
-        nn.init.normal_(self.ids.weight, std=0.1)
+        nn.init.normal_(self.ids.weight, std=1e-3)  # ids never seen say almost nothing
         if clusters is not None:
             self.register_buffer("clusters", clusters)
             self.of_clusters = nn.Embedding(int(clusters.max()) + 1, width)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +16,10 @@ from shoestring.core import seeded
 from shoestring.kit import AdamW, Supervised, Training, parameter_bytes, resuming, save, train
 from shoestring.models import WindowTagger
 from shoestring.quantize import Rate, Toward
-from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
-from shoestring.recipes.running import Run
 from shoestring.tasks import (
     Sentence,
     segmenting,
     tagging,
-    treebank,
-    unlabelled_english,
-    word_clusters,
     word_f1,
     written,
 )
@@ -52,8 +45,8 @@ class TextSettings:
     hidden: int = 96
     dropout: float = 0.3
     unseen: float = 0.1
-    passes: int = 5
-    coding_passes: int = 5
+    passes: int = 6
+    coding_passes: int = 3
     learning_rate: float = 4e-3
 
 
@@ -196,13 +189,12 @@ def _made(
         training = Training(settings.passes * steps, optimizer)
         train(model, task.sealed(), training, what="training the network")
         trained = task_score(task.sealed(), model)
-        coded = Training(settings.coding_passes * steps, AdamW(settings.learning_rate / 2))
+        slower = AdamW(settings.learning_rate / 2, weight_decay=0.0)
+        coded = Training(settings.coding_passes * steps, slower)
         rate = Rate(price=Toward(size - around), training=coded)
         model = rate(model, task.sealed())
         save(model, task.sealed(), path, smallest=True)
-    return TextResult(
-        bytes=path.stat().st_size, before=before, validation=score(), trained=trained
-    )
+    return TextResult(bytes=path.stat().st_size, before=before, validation=score(), trained=trained)
 
 
 def _coded_bytes(table: torch.Tensor) -> int:
