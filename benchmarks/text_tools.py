@@ -17,6 +17,7 @@ import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -27,11 +28,11 @@ from shoestring.artifact import load
 from shoestring.artifact.chains.tokens import words_of
 from shoestring.recipes.rows import conditions
 from shoestring.recipes.text_tools import (
-    CLUSTERS,
     PLAIN_TAGGER,
     SEGMENTER,
     TAGGER,
     TextSettings,
+    english_clusters,
     segment_score,
     segmenter,
     tag_score,
@@ -40,8 +41,6 @@ from shoestring.recipes.text_tools import (
 from shoestring.tasks import (
     Sentence,
     treebank,
-    unlabelled_english,
-    word_clusters,
     word_f1,
     written,
 )
@@ -135,7 +134,9 @@ def ours(rows: Rows, name: str, job: Job, seed: int) -> None:
     rows.add(name, "validation score", 100 * made.validation, "%", seed)
     rows.add(name, "validation score before coding", 100 * made.trained, "%", seed)
     score = tag_score if job.job == "tag" else segment_score
-    rows.add(name, "test score", 100 * score(path, data, "test"), "%", seed)
+    test = 100 * score(path, data, "test")
+    rows.add(name, "test score", test, "%", seed)
+    rows.add(name, "test error", 100 - test, "%", seed)
     timed(rows, name, path, data["test"], job.job, seed)
     rows.add(name, "done", 1, "", seed)
 
@@ -144,8 +145,7 @@ def clusters(folder: Path, data: Data) -> dict[str, int]:
     """The clusters of English words, learned once."""
     path = folder / "english_clusters.json"
     if not path.exists():
-        texts = [list(one.words) for one in data["train"]] + unlabelled_english()
-        path.write_text(json.dumps(word_clusters(texts, CLUSTERS)))
+        path.write_text(json.dumps(english_clusters(data["train"])))
     return json.loads(path.read_text())
 
 
@@ -155,11 +155,11 @@ def timed(rows: Rows, name: str, path: Path, test: Sequence[Sentence], job: str,
     if job == "tag":
         texts = [" ".join(one.words) for one in test]
         count, unit = sum(len(one.words) for one in test), "words/s"
-        answers: Callable[[], object] = lambda: loaded.answers(texts, spaces=True)
+        answers = partial(loaded.answers, texts, spaces=True)
     else:
         texts = [written(one)[0] for one in test]
         count, unit = sum(map(len, texts)), "characters/s"
-        answers = lambda: loaded.answers(texts)
+        answers = partial(loaded.answers, texts)
     rows.add(name, "speed", count / fastest(answers), unit, seed, timed=True)
 
 
@@ -191,6 +191,7 @@ def baselines(rows: Rows, language: str, subject: str) -> None:
         for word, tag in zip(one.words, one.tags, strict=True)
     ]
     rows.add(subject, "test score, most frequent tag", 100 * sum(right) / len(right), "%")
+    rows.add(subject, "test error", 100 - 100 * sum(right) / len(right), "%")
     if language == "en":
         texts, words = zip(*map(written, data["test"]), strict=True)
         rows.add(

@@ -19,6 +19,7 @@ from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, 
 from shoestring.cli.exporting import export
 from shoestring.cli.files import inspect, run
 from shoestring.cli.layers import sensitivity
+from shoestring.cli.learning import learn
 from shoestring.cli.packing import pack, unpack
 from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.report import report
@@ -63,6 +64,7 @@ app.command()(export)
 app.command()(run)
 app.command()(tag)
 app.command()(segment)
+app.command()(learn)
 app.command()(demo)
 app.command()(score)
 app.command()(ledger)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,15 @@ from shoestring.core import seeded
 from shoestring.kit import AdamW, Supervised, Training, parameter_bytes, resuming, save, train
 from shoestring.models import WindowTagger
 from shoestring.quantize import Rate, Toward
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
+from shoestring.recipes.running import Run
 from shoestring.tasks import (
     Sentence,
     segmenting,
     tagging,
+    treebank,
+    unlabelled_english,
+    word_clusters,
     word_f1,
     written,
 )
@@ -145,6 +150,28 @@ def segment_score(
     return word_f1(words, load(path, threads=1)(list(texts)))
 
 
+def english_clusters(train: Sequence[Sentence]) -> dict[str, int]:
+    """The clusters of English words: of the training sentences and of `unlabelled_english`."""
+    return word_clusters([list(one.words) for one in train] + unlabelled_english(), CLUSTERS)
+
+
+def end_to_end(run: Run) -> None:
+    """Parts of speech in English; a quick run has 2,000 sentences and no clusters."""
+    sentences = {split: treebank("en", split) for split in ("train", "validation", "test")}
+    settings, clusters = TAGGER, None
+    if run.quick:
+        sentences["train"] = sentences["train"][:2000]
+        step = HashedWords(rules=1)
+        settings = replace(PLAIN_TAGGER, step=step, passes=2, coding_passes=2)
+    else:
+        clusters = english_clusters(sentences["train"])
+    path = run.folder / "en_tag.shoe"
+    made = tagger(
+        sentences, path, size=490_000, settings=settings, clusters=clusters, seed=run.seed
+    )
+    run.scores("en_tag", made.bytes, made.validation, tag_score(path, sentences, "test"))
+
+
 def _table(step: HashedWords, clusters: Mapping[str, int]) -> torch.Tensor:
     """The cluster of each bucket, from 1; 0: none. A frequent word wins where two meet."""
     words = list(clusters)
@@ -202,3 +229,39 @@ def _coded_bytes(table: torch.Tensor) -> int:
     share = np.bincount(table.numpy(), minlength=1) / len(table)
     share = share[share > 0]
     return int(-(share * np.log2(share)).sum() * len(table) / 8 * 1.05)
+
+
+RECIPE = Recipe(
+    name="tagger",
+    line="parts of speech on English-EWT from hashed pieces of words, in a file that takes text",
+    scarce="bytes and milliseconds",
+    instead="text without labels, from which clusters of words are learned",
+    data=("English-EWT", "3.3 million words of English without labels"),
+    minutes=3,
+    quick_minutes=0.5,
+    page="text-tools.md",
+    run=end_to_end,
+    published=(
+        Published(
+            "words right, mean of 12 languages",
+            95.56,
+            "%",
+            "Botha et al. 2017, section 4.2",
+            "other treebanks; 1.0 MB with word clusters, 94.76 at 0.6 MB without",
+        ),
+    ),
+    results=Results(
+        file="text_tools.ud-cpu.jsonl",
+        before=(
+            Line(
+                "BiLSTM of this house",
+                "tagger",
+                metrics=("file", "test error"),
+                file="baselines.mnist-sst2-ewt-adult-cifar10-jpeg-cpu.jsonl",
+            ),
+        ),
+        ours=(Line("hashed pieces in a window", "en_tag"),),
+        baselines=(Line("each word's most frequent tag", "en_baseline"),),
+        price=Measure("minutes of a core", "training", "minutes of a core", ".1f"),
+    ),
+)

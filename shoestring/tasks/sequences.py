@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def word_f1(wanted: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> 
 
 def _spans(words: Sequence[str]) -> set[tuple[int, int]]:
     ends = np.cumsum([0, *map(len, words)]).tolist()
-    return set(zip(ends, ends[1:], strict=False))
+    return set(pairwise(ends))
 
 
 def _rows(

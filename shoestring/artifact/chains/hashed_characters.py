@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -139,7 +140,7 @@ def _points(texts: Sequence[str]) -> np.ndarray:
 
 def _words(text: str, begins: np.ndarray) -> list[str]:
     cuts = [0, *begins.nonzero()[0].tolist(), len(text)]
-    pieces = [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    pieces = [text[a:b] for a, b in pairwise(cuts) if a < b]
     return [word for piece in pieces for word in piece.split()]
 
 

@@ -97,22 +97,8 @@ def test_padding_is_zero_and_a_text_is_cut_by_its_rules() -> None:
     ids = step(["The dog barked.", "No"])
     assert ids.shape == (2, 4, 10)
     assert (ids[1, 1:] == 0).all()
-    assert step.words_of("I can't (really) see U.S. sites, e.g. www.x.org/a?b!") == (
-        [
-            "I",
-            "ca",
-            "n't",
-            "(",
-            "really",
-            ")",
-            "see",
-            "U.S.",
-            "sites",
-            ",",
-            "e.g.",
-            "www.x.org/a?b!",
-        ]
-    )
+    cut = step.words_of("I can't (really) see U.S. sites, e.g. www.x.org/a?b!")
+    assert " ".join(cut) == "I ca n't ( really ) see U.S. sites , e.g. www.x.org/a?b!"
     assert HashedWords().words_of(" a\tb.\u2028c ") == ["a", "b.", "c"]
 
 
