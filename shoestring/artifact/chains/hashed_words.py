@@ -140,8 +140,8 @@ class HashedWords(TextStep):
 
         `spaces`: words are what stands between white space, whatever `rules` are.
         """
-        cut = str.split if spaces else self.words_of
-        return self.of_words_given([cut(text) for text in texts], labels, run)
+        words = [text.split() if spaces else self.words_of(text) for text in texts]
+        return self.of_words_given(words, labels, run)
 
     def of_words_given(
         self, sentences: Sequence[Sequence[str]], labels: Sequence[str], run: Run

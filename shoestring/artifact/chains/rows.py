@@ -42,7 +42,7 @@ def scored(
         rows = -(-(stop - start) // step)
         ids_TK = ids_of(start - reach, stop + reach)
         more = rows * step + 2 * reach - len(ids_TK)
-        ids_TK = np.pad(ids_TK, ((0, more), (0, 0)))
+        ids_TK = np.concatenate([ids_TK, np.zeros((more, ids_TK.shape[1]), np.int64)])
         at_RT = np.arange(rows)[:, None] * step + np.arange(step + 2 * reach)
         scores = run(ids_TK[at_RT])
         best[start:stop] = scores[:, reach : reach + step].argmax(-1).reshape(-1)[: stop - start]

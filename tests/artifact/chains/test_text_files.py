@@ -1,0 +1,29 @@
+"""The committed files take text and answer with words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shoestring import load
+
+FILES = Path(__file__).parents[3] / "benchmarks" / "results" / "files"
+
+
+def test_the_english_tagger() -> None:
+    tagger = load(FILES / "en_tag.shoe")
+    assert tagger("The dog didn't bark.") == [
+        ("The", "DET"),
+        ("dog", "NOUN"),
+        ("did", "AUX"),
+        ("n't", "PART"),
+        ("bark", "VERB"),
+        (".", "PUNCT"),
+    ]
+    small = load(FILES / "en_tag_100kb.shoe")
+    assert small(["She sings."])[0][0] == ("She", "PRON")
+    assert (FILES / "en_tag_100kb.shoe").stat().st_size <= 100_000
+
+
+def test_the_japanese_segmenter() -> None:
+    segmenter = load(FILES / "ja_segment.shoe")
+    assert segmenter("東京へ行きました。") == ["東京", "へ", "行き", "まし", "た", "。"]
