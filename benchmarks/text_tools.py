@@ -61,13 +61,12 @@ class Job:
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
-WORDS_ARE_FEW = replace(SEGMENTER, dropout=0.5, passes=8)
 JOBS = {
     "en_tag": Job(language="en", job="tag", size=490_000, settings=TAGGER),
     "en_tag_100kb": Job(language="en", job="tag", size=99_000, settings=TAGGER, seeds=(0,)),
     "zh_tag": Job(language="zh", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "ja_tag": Job(language="ja", job="tag", size=300_000, settings=PLAIN_TAGGER),
-    "zh_segment": Job(language="zh", job="segment", size=400_000, settings=WORDS_ARE_FEW),
+    "zh_segment": Job(language="zh", job="segment", size=400_000, settings=SEGMENTER),
     "ja_segment": Job(language="ja", job="segment", size=300_000, settings=SEGMENTER),
 }
 

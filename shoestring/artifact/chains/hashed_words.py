@@ -156,8 +156,10 @@ class HashedWords(TextStep):
             stream = np.full(size, len(known), np.int64)
             stream[place_P] = index
             best = scored(size, lambda a, b, s=stream, t=table: t[s[a:b]], self.reach, run)
-            names = iter([labels[one] for one in best[place_P].tolist()])
-            found += [list(zip(words, islice(names, len(words)), strict=True)) for words in batch]
+            names = iter([labels[int(one)] for one in best[place_P]])
+            for words in batch:
+                tags = islice(names, len(words))
+                found.append([*zip(words, tags, strict=True)])
         return found
 
     def described(self, text: str, answer: Any) -> dict[str, Any]:
