@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import subprocess
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -67,6 +68,9 @@ JOBS = {
     "zh_tag": Job(language="zh", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "ja_tag": Job(language="ja", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "zh_segment": Job(language="zh", job="segment", size=400_000, settings=SEGMENTER),
+    "ja_segment_100kb": Job(
+        language="ja", job="segment", size=99_000, settings=SEGMENTER, seeds=(0,)
+    ),
     "ja_segment": Job(language="ja", job="segment", size=300_000, settings=SEGMENTER),
 }
 
@@ -191,6 +195,8 @@ def baselines(rows: Rows, language: str, subject: str) -> None:
         for word, tag in zip(one.words, one.tags, strict=True)
     ]
     rows.add(subject, "test score, most frequent tag", 100 * sum(right) / len(right), "%")
+    table = zlib.compress(json.dumps(likely).encode(), 9)
+    rows.add(subject, "size", len(table), "bytes, deflated JSON")
     rows.add(subject, "test error", 100 - 100 * sum(right) / len(right), "%")
     if language == "en":
         texts, words = zip(*map(written, data["test"]), strict=True)

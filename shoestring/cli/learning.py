@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from shoestring.recipes.text_tools import TextResult
+    from shoestring.tasks import Sentence
 
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
 
@@ -52,20 +57,36 @@ def learn(
     seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
 ) -> None:
     """Train a small network that tags or segments text, and write its file."""
-    from dataclasses import replace
-
-    from shoestring.artifact import HashedWords
     from shoestring.artifact.format.saving import check_place
     from shoestring.cli.ending import writing
     from shoestring.core import Budget
-    from shoestring.recipes import text_tools
-    from shoestring.tasks import sentences_of, word_clusters
+    from shoestring.recipes.text_tools import segment_score, tag_score
+    from shoestring.tasks import sentences_of
 
     check_place(out)
     writing(out)
     limit = Budget.parse(f"size<={size}").size
     if not isinstance(limit, int | float):
         raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    data = _data(train, validation)
+    if job is Job.SEGMENT:
+        made = _segmenter(data, out, int(limit), passes, seed)
+    else:
+        made = _tagger(data, out, int(limit), passes, seed, text, rules=int(running_text))
+    score = tag_score if job is Job.TAG else segment_score
+    said = "words right" if job is Job.TAG else "F1 of words"
+    print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
+    if test is not None:
+        last = sentences_of(test)
+        print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
+    if made.bytes > limit:
+        raise ValueError(f"the file is larger than --size {size}: give more, or more passes")
+
+
+def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
+    """The sentences of training and of validation."""
+    from shoestring.tasks import sentences_of
+
     sentences = sentences_of(train)
     if validation is None:
         held_out = sentences[::_HELD_OUT]
@@ -73,32 +94,40 @@ def learn(
         print(f"validation: every tenth sentence of {train}, {len(held_out):,}")
     else:
         held_out = sentences_of(validation)
-    for name, found in ((str(train), sentences), (str(validation or train), held_out)):
+    for name, found in ((train, sentences), (validation or train, held_out)):
         if not found:
             raise ValueError(f"{name} has too few sentences: give more")
-    data = {"train": sentences, "validation": held_out}
-    if job is Job.SEGMENT:
-        settings = replace(text_tools.SEGMENTER, passes=passes)
-        made = text_tools.segmenter(data, out, size=int(limit), settings=settings, seed=seed)
-    else:
-        clusters = None
-        step = HashedWords(rules=int(running_text))
-        if text is not None:
-            lines = text.read_text(encoding="utf-8").split("\n")
-            more = [list(one.words) for one in sentences] + [step.words_of(one) for one in lines]
-            clusters = word_clusters(more, text_tools.CLUSTERS)
-            step = replace(step, clusters=1 << 16)
-        settings = replace(text_tools.PLAIN_TAGGER, step=step, passes=passes)
-        made = text_tools.tagger(
-            data, out, size=int(limit), settings=settings, clusters=clusters, seed=seed
-        )
-    score = text_tools.tag_score if job is Job.TAG else text_tools.segment_score
-    said = "words right" if job is Job.TAG else "F1 of words"
-    print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
-    if made.bytes > limit:
-        raise ValueError(
-            f"the file is larger than --size {size}: give a larger one, or more passes"
-        )
-    if test is not None:
-        last = sentences_of(test)
-        print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
+    return {"train": sentences, "validation": held_out}
+
+
+def _segmenter(
+    data: dict[str, list[Sentence]], out: Path, size: int, passes: int, seed: int
+) -> TextResult:
+    from shoestring.recipes.text_tools import SEGMENTER, segmenter
+
+    settings = replace(SEGMENTER, passes=passes)
+    return segmenter(data, out, size=size, settings=settings, seed=seed)
+
+
+def _tagger(
+    data: dict[str, list[Sentence]],
+    out: Path,
+    size: int,
+    passes: int,
+    seed: int,
+    text: Path | None,
+    *,
+    rules: int,
+) -> TextResult:
+    from shoestring.artifact import HashedWords
+    from shoestring.recipes.text_tools import CLUSTERS, PLAIN_TAGGER, tagger
+    from shoestring.tasks import word_clusters
+
+    clusters, step = None, HashedWords(rules=rules)
+    if text is not None:
+        lines = text.read_bytes().decode("utf-8", "replace").split("\n")
+        more = [list(one.words) for one in data["train"]] + [step.words_of(one) for one in lines]
+        clusters = word_clusters(more, CLUSTERS)
+        step = replace(step, clusters=1 << 16)
+    settings = replace(PLAIN_TAGGER, step=step, passes=passes)
+    return tagger(data, out, size=size, settings=settings, clusters=clusters, seed=seed)
