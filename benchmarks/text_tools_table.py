@@ -18,7 +18,7 @@ _SEGMENTERS = (
     ("Chinese-GSD", "zh_jieba", "jieba"),
     ("Chinese-GSD", "zh_baseline", "longest match of training words"),
     ("Japanese-GSD", "ja_segment", "hashed characters in a window"),
-    ("Japanese-GSD", "ja_segment_100kb", "the same, in 100 KB"),
+    ("Japanese-GSD", "ja_segment_100kb", "the same, smaller"),
     ("Japanese-GSD", "ja_fugashi", "fugashi, unidic-lite"),
     ("Japanese-GSD", "ja_sudachi-A", "SudachiPy, mode A"),
     ("Japanese-GSD", "ja_sudachi-C", "SudachiPy, mode C"),

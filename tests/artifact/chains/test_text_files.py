@@ -14,8 +14,3 @@ def test_the_english_tagger() -> None:
     told = "She_PRON did_AUX n't_PART eat_VERB the_DET red_ADJ apple_NOUN ._PUNCT"
     found = tagger("She didn't eat the red apple.")
     assert " ".join(f"{word}_{tag}" for word, tag in found) == told
-
-
-def test_the_japanese_segmenter() -> None:
-    segmenter = load(FILES / "ja_segment.shoe")
-    assert segmenter("東京へ行きました。") == ["東京", "へ", "行き", "まし", "た", "。"]
