@@ -26,6 +26,7 @@ def made(count: int, seed: int) -> list[Sentence]:
     return sentences
 
 
+@pytest.mark.slow
 def test_a_tagger_and_a_segmenter_of_a_size(tmp_path: Path) -> None:
     data = {"train": made(150, 0), "validation": made(30, 1), "test": made(30, 2)}
     step = HashedWords(buckets=(64,) * 10, clusters=64)
