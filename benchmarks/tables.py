@@ -44,6 +44,8 @@ from sensitivity_table import fallback, sensitivity
 from spoken_digits_table import spoken_digits
 from structure_table import digits as structure_digits
 from structure_table import structure
+from text_tools_table import rules as text_rules
+from text_tools_table import segmenters, taggers
 from xnor_table import kernels, latency
 from xnor_table import recipe as xnor_recipe
 
@@ -294,6 +296,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,
+    "text-rules": text_rules,
+    "text-segmenters": segmenters,
+    "text-taggers": taggers,
     "microcontroller-weights": weights,
     **recipe_tables(),
 }

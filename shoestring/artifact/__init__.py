@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
+from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.chains.normalise import Normalise
@@ -33,7 +35,9 @@ __all__ = [
     "Checkpoint",
     "Content",
     "Entries",
+    "HashedCharacters",
     "HashedNgrams",
+    "HashedWords",
     "InBFloat16",
     "InFloat32",
     "InputChain",

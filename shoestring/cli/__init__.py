@@ -19,11 +19,13 @@ from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, 
 from shoestring.cli.exporting import export
 from shoestring.cli.files import inspect, run
 from shoestring.cli.layers import sensitivity
+from shoestring.cli.learning import learn
 from shoestring.cli.packing import pack, unpack
 from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.report import report
 from shoestring.cli.scores import ledger, score
 from shoestring.cli.search import compress, forecast, frontier
+from shoestring.cli.texts import segment, tag
 from shoestring.cli.trust import describe, sign, verify
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")
@@ -60,6 +62,9 @@ app.command()(sign)
 app.command()(verify)
 app.command()(export)
 app.command()(run)
+app.command()(tag)
+app.command()(segment)
+app.command()(learn)
 app.command()(demo)
 app.command()(score)
 app.command()(ledger)

@@ -14,6 +14,7 @@ from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
 from shoestring.models.vgg import SmallVGG
+from shoestring.models.window_tagger import WindowTagger
 from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "TabularNet",
     "TextEncoder",
     "TiedSoftmax",
+    "WindowTagger",
     "WordLSTM",
     "alternate",
     "reassigned",

@@ -2,6 +2,7 @@
 
 from shoestring.tasks.adult import Columns, adult, adult_columns
 from shoestring.tasks.cifar10 import cifar10
+from shoestring.tasks.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
@@ -14,7 +15,11 @@ from shoestring.tasks.movie_reviews import (
     perplexity,
     review_vocabulary,
 )
+from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
+from shoestring.tasks.treebanks import treebank
+from shoestring.tasks.unlabelled_english import unlabelled_english
+from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
     "FSDD_CHAIN",
@@ -23,6 +28,7 @@ __all__ = [
     "NextWord",
     "Recordings",
     "ReviewVocabulary",
+    "Sentence",
     "TaggingVocabulary",
     "Vocabulary",
     "adult",
@@ -40,7 +46,15 @@ __all__ = [
     "movie_reviews",
     "perplexity",
     "review_vocabulary",
+    "segmenting",
+    "sentences_of",
     "sst2",
     "sst2_vocabulary",
+    "tagging",
+    "treebank",
+    "unlabelled_english",
+    "word_clusters",
+    "word_f1",
     "words_dropped",
+    "written",
 ]

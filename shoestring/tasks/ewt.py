@@ -43,7 +43,7 @@ _Sentence = tuple[list[str], list[int]]  # words, and their tags as indices into
 _FOLDER = "ud/UD_English-EWT"
 _HOME = "https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/15d613d8447b3478787d4c278730a1e48a945efb"
 # The file of each split as its home has it, and the same file gzipped.
-_FILES = {
+FILES = {
     split: (
         Source(_FOLDER, f"en_ewt-ud-{name}.conllu", f"{_HOME}/en_ewt-ud-{name}.conllu", plain),
         Source(_FOLDER, f"en_ewt-ud-{name}.conllu.gz", "", gzipped),
@@ -147,7 +147,7 @@ def ewt(*, batch_size: int = 64) -> Supervised:
     words.
     Raises DataError where the files cannot be had or are damaged.
     """
-    sentences = {split: _read(split) for split in _FILES}
+    sentences = {split: _read(split) for split in FILES}
     vocabulary = _vocabulary(sentences["train"])
     splits: dict[str, Any] = {
         split: (
@@ -233,7 +233,7 @@ def _read(split: str) -> list[_Sentence]:
 
     Each line is a word with ten fields between tabs; an empty line ends a sentence.
     """
-    path, content = content_of(*_FILES[split])
+    path, content = content_of(*FILES[split])
     sentences: list[_Sentence] = [([], [])]
     for number, line in enumerate(content.decode("utf-8").split("\n"), 1):
         fields = line.split("\t")

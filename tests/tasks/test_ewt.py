@@ -57,19 +57,19 @@ def given(
 ) -> None:
     """The task's files are these texts, as their home has them or gzipped."""
     files = {}
-    for split, (plain, packed) in module._FILES.items():
+    for split, (plain, packed) in module.FILES.items():
         content = texts[split].encode()
         files[split] = (
             (plain, put(packed, gzip.compress(content)))
             if gzipped
             else (put(plain, content), packed)
         )
-    monkeypatch.setattr(module, "_FILES", files)
+    monkeypatch.setattr(module, "FILES", files)
 
 
 @pytest.mark.slow
 def test_ewt_as_it_is():
-    if not all(present(plain) or present(packed) for plain, packed in module._FILES.values()):
+    if not all(present(plain) or present(packed) for plain, packed in module.FILES.values()):
         pytest.skip(
             "English-EWT is not here: set SHOESTRING_DATA to a folder that holds "
             "ud/UD_English-EWT/en_ewt-ud-*.conllu, or run python -c 'from shoestring.tasks import "
@@ -185,9 +185,9 @@ def test_where_there_is_none_the_error_says_where_to_put_it(
 ):
     files = {
         s: (Source(p.folder, p.name, "file:///nowhere/at/all", p.sha256), g)
-        for s, (p, g) in module._FILES.items()
+        for s, (p, g) in module.FILES.items()
     }
-    monkeypatch.setattr(module, "_FILES", files)
+    monkeypatch.setattr(module, "FILES", files)
     with pytest.raises(
         DataError,
         match=r"SHOESTRING_DATA to a folder that holds ud/UD_English-EWT/en_ewt-ud-train\.conllu",

@@ -1,7 +1,7 @@
 """The steps from raw inputs to an input of a network, and their description in a file.
 
-A file has the description in its notes, under the key `KEY`, as JSON: the number of the input, and
-of each step its kind and its fields.
+A file has the description in its notes, under the key `KEY`, as JSON: the number of the input, of
+each step its kind and its fields, and the labels of the scores where there are some.
 """
 
 from __future__ import annotations
@@ -13,36 +13,45 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
+from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.chains.normalise import Normalise
+from shoestring.artifact.chains.text_steps import TextStep
 from shoestring.artifact.wire import ShoeError
 
 KEY = "input chain"
 """The key of the note."""
-Step = LogMel | HashedNgrams | Normalise
+Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | Normalise
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
     "hashed_ngrams": HashedNgrams,
+    "hashed_words": HashedWords,
+    "hashed_characters": HashedCharacters,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _MOST_STEPS = 8
 _LONGEST = 1 << 18  # characters of a description
+_MOST_LABELS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputChain:
     """Steps one after the other: raw inputs go into the first, the last gives the network's input.
 
-    `steps`: 1 to 8; LogMel and HashedNgrams can only be the first.
+    `steps`: 1 to 8; only Normalise can be another than the first.
     `input`: which of the network's inputs it makes, from 0.
+    `labels`: what each of the network's scores stands for, all different, where the first step is a
+        TextStep; (): the file does not say, and texts give scores.
 
     Raises ValueError for other fields.
     """
 
     steps: tuple[Step, ...]
     input: int = 0
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.steps, tuple) or not 1 <= len(self.steps) <= _MOST_STEPS:
@@ -59,15 +68,35 @@ class InputChain:
             if not isinstance(step, Normalise):
                 raise ValueError(f"{type(step).__name__} can only be the first step")
         if self.takes_texts and len(self.steps) > 1:
-            raise ValueError("ids of n-grams are not normalised: HashedNgrams stands alone")
+            name = type(self.steps[0]).__name__
+            raise ValueError(f"ids of pieces of texts are not normalised: {name} stands alone")
+        self._check_labels()
         shape = self.shape
         if shape is not None:
             self.shape_of(shape)
 
+    def _check_labels(self) -> None:
+        labels = self.labels
+        if not isinstance(labels, tuple) or not all(isinstance(one, str) for one in labels):
+            raise ValueError("the labels of an input chain are texts, in a tuple")
+        if labels and not isinstance(self.steps[0], TextStep):
+            raise ValueError(f"{type(self.steps[0]).__name__} has no use for labels")
+        if len(labels) > _MOST_LABELS or len(set(labels)) < len(labels):
+            raise ValueError(
+                f"an input chain has up to {_MOST_LABELS:,} labels, all different: these are "
+                f"{len(labels):,}, of which {len(set(labels)):,} differ"
+            )
+
     @property
     def takes_texts(self) -> bool:
         """Whether raw inputs are texts."""
-        return isinstance(self.steps[0], HashedNgrams)
+        return isinstance(self.steps[0], HashedNgrams | TextStep)
+
+    @property
+    def job(self) -> str | None:
+        """What is answered to texts: "tag", for example; None where texts give scores."""
+        step = self.steps[0]
+        return step.job if self.labels and isinstance(step, TextStep) else None
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -100,7 +129,9 @@ class InputChain:
             | {one.name: getattr(step, one.name) for one in fields(step)}
             for step in self.steps
         ]
-        content = {"input": self.input, "steps": steps}
+        content: dict[str, Any] = {"input": self.input, "steps": steps}
+        if self.labels:
+            content["labels"] = self.labels
         return {KEY: json.dumps(content, separators=(",", ":"), allow_nan=False)}
 
 
@@ -130,13 +161,16 @@ def input_chain_of(notes: Mapping[str, str]) -> InputChain | None:
         raise ShoeError("damaged file: its input chain is no JSON") from None
     if not isinstance(content, dict) or not isinstance(content.get("steps"), list):
         raise ShoeError("damaged file: its input chain has no steps")
-    if more := content.keys() - {"input", "steps"}:
+    if more := content.keys() - {"input", "steps", "labels"}:
         raise _newer(f"{min(more)[:40]!r}")
     if len(content["steps"]) > _MOST_STEPS:
         raise ShoeError(f"damaged file: its input chain has over {_MOST_STEPS} steps")
     steps = tuple(_step(one) for one in content["steps"])
+    labels = content.get("labels", [])
+    if not isinstance(labels, list):
+        raise ShoeError("damaged file: the labels of its input chain are no list")
     try:
-        return InputChain(steps=steps, input=content.get("input", 0))
+        return InputChain(steps=steps, input=content.get("input", 0), labels=tuple(labels))
     except ValueError as error:
         raise ShoeError(f"damaged file: its input chain: {error}") from None
 

@@ -5,7 +5,7 @@ A loaded file is called like the module, with arrays or tensors. By default it r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from shoestring.artifact import tree
 from shoestring.artifact.chains.input_chain import InputChain
+from shoestring.artifact.chains.text_steps import TextStep, texts_of
 from shoestring.artifact.format import file
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content, Entries
@@ -137,6 +138,8 @@ class Loaded:
         """What the module would return, as numpy arrays.
 
         Where the file's input chain takes texts, texts in the place of its input go through it.
+        Where the chain also has labels, a list of texts gives a list of answers, and one text one
+        (docs/text-tools.md).
         Arguments are given by position or by name. The name of an input is a name too. Arguments
         that were no tensors in the example are fixed, and may be left out.
         Raises TypeError for arguments that are missing, unknown, given twice, nested differently or
@@ -144,6 +147,9 @@ class Loaded:
         ShoeError where the graph fails.
         """
         self._check_single()
+        if len(args) == 1 and not kwargs and self._answers(args[0]):
+            found = self.answers([args[0]] if isinstance(args[0], str) else args[0])
+            return found[0] if isinstance(args[0], str) else found
         values: dict[int, Any] = {}
         positions, names = self._arguments
         if len(args) > len(positions) + len(names):
@@ -173,6 +179,39 @@ class Loaded:
                 )
             values |= given
         return tree.fill(self._structure, self._run(values))
+
+    def answers(self, texts: Sequence[str], **settings: Any) -> list[Any]:
+        """The answer to each text: its words with tags, its words, or its label.
+
+        `settings`: of the `answers` of the chain's step, such as `spaces=True` for HashedWords.
+        Raises TypeError where the file has no labels for texts, and ValueError for other inputs.
+        """
+        chain = self.input_chain
+        step = None if chain is None else chain.steps[0]
+        if chain is None or not isinstance(step, TextStep) or not chain.labels:
+            raise TypeError(
+                f"this file has no answers to texts: it takes {self.signature()}; a file that a "
+                "tagger, a segmenter or an identifier was saved in has"
+            )
+        return step.answers(texts_of(texts), chain.labels, self.scores_of_ids, **settings)
+
+    def _answers(self, value: Any) -> bool:
+        chain = self.input_chain
+        return chain is not None and chain.job is not None and chain.is_raw(value)
+
+    def scores_of_ids(self, made: np.ndarray) -> np.ndarray:
+        """The first output, given the only input: the array that the chain's first step makes.
+
+        Raises ShoeError where the scores are not as many as the chain's labels.
+        """
+        (scores, *_) = self._run({0: made})
+        assert self.input_chain is not None
+        if scores.shape[-1] != len(self.input_chain.labels):
+            raise ShoeError(
+                f"damaged file: it has {len(self.input_chain.labels)} labels for "
+                f"{scores.shape[-1]} scores"
+            )
+        return scores
 
     def from_raw(self, raw: Any, *args: Any, **kwargs: Any) -> Any:
         """What a call returns, given raw inputs in the place of one of the inputs.

@@ -1,0 +1,133 @@
+"""The command that trains a tagger or a segmenter on the reader's own sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from shoestring.recipes.text_tools import TextResult
+    from shoestring.tasks import Sentence
+
+_HELD_OUT = 10  # every tenth sentence, where there are none to validate on
+
+
+class Job(StrEnum):
+    """What a file is for."""
+
+    TAG = "tag"
+    SEGMENT = "segment"
+
+
+def learn(
+    job: Annotated[Job, typer.Argument(help="tag or segment", show_default=False)],
+    train: Annotated[
+        Path,
+        typer.Argument(
+            help="sentences: CoNLL-U (.conllu), or a word, a tab and its tag in each line",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="sentences for the last score", show_default=False)
+    ] = None,
+    size: Annotated[str, typer.Option(help="of the file, at most")] = "300KB",
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            help="text without tags, a sentence in each line: clusters of words are learned from "
+            "it (tag only)",
+            show_default=False,
+        ),
+    ] = None,
+    running_text: Annotated[
+        bool,
+        typer.Option(help="the file cuts texts into words by rules; else at spaces (tag only)"),
+    ] = True,
+    passes: Annotated[int, typer.Option(help="over the training sentences", min=1)] = 6,
+    seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
+) -> None:
+    """Train a small network that tags or segments text, and write its file."""
+    from shoestring.artifact.format.saving import check_place
+    from shoestring.cli.ending import writing
+    from shoestring.core import Budget
+    from shoestring.recipes.text_tools import segment_score, tag_score
+    from shoestring.tasks import sentences_of
+
+    check_place(out)
+    writing(out)
+    limit = Budget.parse(f"size<={size}").size
+    if not isinstance(limit, int | float):
+        raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    data = _data(train, validation)
+    if job is Job.SEGMENT:
+        made = _segmenter(data, out, int(limit), passes, seed)
+    else:
+        made = _tagger(data, out, int(limit), passes, seed, text, rules=int(running_text))
+    score = tag_score if job is Job.TAG else segment_score
+    said = "words right" if job is Job.TAG else "F1 of words"
+    print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
+    if test is not None:
+        last = sentences_of(test)
+        print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
+    if made.bytes > limit:
+        raise ValueError(f"the file is larger than --size {size}: give more, or more passes")
+
+
+def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
+    """The sentences of training and of validation."""
+    from shoestring.tasks import sentences_of
+
+    sentences = sentences_of(train)
+    if validation is None:
+        held_out = sentences[::_HELD_OUT]
+        sentences = [one for at, one in enumerate(sentences) if at % _HELD_OUT]
+        print(f"validation: every tenth sentence of {train}, {len(held_out):,}")
+    else:
+        held_out = sentences_of(validation)
+    for name, found in ((train, sentences), (validation or train, held_out)):
+        if not found:
+            raise ValueError(f"{name} has too few sentences: give more")
+    return {"train": sentences, "validation": held_out}
+
+
+def _segmenter(
+    data: dict[str, list[Sentence]], out: Path, size: int, passes: int, seed: int
+) -> TextResult:
+    from shoestring.recipes.text_tools import SEGMENTER, segmenter
+
+    settings = replace(SEGMENTER, passes=passes)
+    return segmenter(data, out, size=size, settings=settings, seed=seed)
+
+
+def _tagger(
+    data: dict[str, list[Sentence]],
+    out: Path,
+    size: int,
+    passes: int,
+    seed: int,
+    text: Path | None,
+    *,
+    rules: int,
+) -> TextResult:
+    from shoestring.artifact import HashedWords
+    from shoestring.recipes.text_tools import CLUSTERS, PLAIN_TAGGER, tagger
+    from shoestring.tasks import word_clusters
+
+    clusters, step = None, HashedWords(rules=rules)
+    if text is not None:
+        lines = text.read_bytes().decode("utf-8", "replace").split("\n")
+        more = [list(one.words) for one in data["train"]] + [step.words_of(one) for one in lines]
+        clusters = word_clusters(more, CLUSTERS)
+        step = replace(step, clusters=1 << 16)
+    settings = replace(PLAIN_TAGGER, step=step, passes=passes)
+    return tagger(data, out, size=size, settings=settings, clusters=clusters, seed=seed)

@@ -1,0 +1,156 @@
+"""The commands that answer to texts: tag and segment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(help="texts [default: the lines of standard input]", show_default=False),
+]
+Input = Annotated[
+    Path | None,
+    typer.Option("--input", help="a text file, of which each line is a text", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print an object in JSON for each text")]
+_PIECE = 1 << 18  # bytes that are read at a time, at most: what a pipe has is answered at once
+_LONGEST_LINE = 1 << 28  # bytes
+
+
+def tag(
+    file: File,
+    texts: Texts = None,
+    input_: Input = None,
+    as_json: AsJson = False,
+    spaces: Annotated[
+        bool,
+        typer.Option("--spaces", help="words are what stands between spaces, punctuation too"),
+    ] = False,
+) -> None:
+    """Tag the words of texts, with their parts of speech for example: one line for each text."""
+    settings = {"spaces": True} if spaces else {}
+    answer("tag", file, texts, input_, as_json=as_json, settings=settings)
+
+
+def segment(file: File, texts: Texts = None, input_: Input = None, as_json: AsJson = False) -> None:
+    """Cut texts without spaces, such as Chinese or Japanese, into words: one line for each text."""
+    answer("segment", file, texts, input_, as_json=as_json)
+
+
+def answer(
+    job: str,
+    file: Path,
+    texts: list[str] | None,
+    input_: Path | None,
+    *,
+    as_json: bool,
+    settings: dict[str, Any] | None = None,
+    line: Callable[[Any], str] | None = None,
+) -> None:
+    """Print the answer of a file to each text, a line each, as soon as it is there.
+
+    `job`: that the file must be for (`TextStep.job`).
+    `texts`: the arguments; None or []: the lines of `input_`, or else of standard input.
+    `settings`: of the step's `answers`.
+    `line`: an answer as a line; None: as the step does it.
+    Raises ValueError for a file for another job and for texts together with an input. Where the
+    reader of our output is gone, the command ends quietly.
+    """
+    from shoestring.artifact import load
+    from shoestring.artifact.chains.text_steps import TextStep
+
+    if texts and input_ is not None:
+        raise ValueError("texts were given as arguments and with --input: give one of them")
+    loaded = load(file, threads=1)
+    chain = loaded.input_chain
+    if chain is None or chain.job is None:
+        raise ValueError(
+            f"{file} has no answers to texts, and shoestring {job} needs a file made for that: it "
+            f"takes {loaded.signature()}; see docs/text-tools.md"
+        )
+    if chain.job != job:
+        raise ValueError(f"{file} is for another command: shoestring {chain.job} {file}")
+    step = chain.steps[0]
+    assert isinstance(step, TextStep)
+    say = line or step.line
+    try:
+        for batch in [texts] if texts else _batches(input_):
+            for text, found in zip(batch, loaded.answers(batch, **(settings or {})), strict=True):
+                told = json.dumps(step.described(text, found)) if as_json else say(found)
+                sys.stdout.write(_printable(told) + "\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain when it flushes the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _printable(line: str) -> str:
+    """What standard output can take; on a terminal, without what would move the cursor."""
+    encoding = sys.stdout.encoding or "utf-8"
+    line = line.encode(encoding, "replace").decode(encoding)
+    if not sys.stdout.isatty():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def _batches(path: Path | None) -> Iterator[list[str]]:
+    """The lines of a file or of standard input, in batches as they come.
+
+    A line ends with LF or CR LF and nothing else. What is no UTF-8 becomes U+FFFD, which is said on
+    standard error once, with the line's number.
+    """
+    if path is None:
+        yield from _decoded(_lines(sys.stdin.buffer.fileno()), "standard input")
+        return
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        yield from _decoded(_lines(opened), str(path))
+    finally:
+        os.close(opened)
+
+
+def _decoded(batches: Iterable[list[bytes]], name: str) -> Iterator[list[str]]:
+    number, said = 0, False
+    for batch in batches:
+        texts: list[str] = []
+        for line in batch:
+            number += 1
+            text = line.removesuffix(b"\r").decode("utf-8", "replace")
+            if not said and "\ufffd" in text and b"\xef\xbf\xbd" not in line:
+                said = True
+                print(
+                    f"warning: line {number:,} of {name} is not UTF-8: what cannot be read is "
+                    "taken for U+FFFD, here and in later lines; convert it, as with iconv -t utf-8",
+                    file=sys.stderr,
+                )
+            texts.append(text)
+        yield texts
+
+
+def _lines(descriptor: int) -> Iterator[list[bytes]]:
+    """Lines without their LF, as many at a time as there are."""
+    waiting: list[bytes] = []
+    length = 0
+    while piece := os.read(descriptor, _PIECE):
+        *ended, rest = piece.split(b"\n")
+        if ended:
+            ended[0] = b"".join([*waiting, ended[0]])
+            yield ended
+            waiting, length = [], 0
+        if rest:
+            waiting.append(rest)
+            length += len(rest)
+        if length > _LONGEST_LINE:
+            raise ValueError(
+                f"a line is longer than {_LONGEST_LINE:,} bytes: cut it into lines of sentences"
+            )
+    if waiting:
+        yield [b"".join(waiting)]
