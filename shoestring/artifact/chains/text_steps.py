@@ -25,6 +25,11 @@ class TextStep(ABC):
 
     job: ClassVar[str]
 
+    @property
+    @abstractmethod
+    def ids(self) -> int:
+        """How many ids there are, with 0 for padding."""
+
     @abstractmethod
     def __call__(self, raw: Any) -> np.ndarray:
         """The network's input of N texts, or of one: axis 0 is the text.

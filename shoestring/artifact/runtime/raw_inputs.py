@@ -6,6 +6,7 @@ import numpy as np
 
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.input_chain import InputChain, input_chain_of
+from shoestring.artifact.chains.text_steps import TextStep
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.graph import Port
 from shoestring.artifact.format.tensors import ELEMENTS
@@ -45,8 +46,9 @@ def _check_type(chain: InputChain, port: Port) -> None:
     """Raises ShoeError where an input cannot hold what its chain makes."""
     name = ELEMENTS[port.element][0]
     step = chain.steps[0]
-    if isinstance(step, HashedNgrams):
-        fits = "int" in name and int(np.iinfo(name).max) >= step.buckets
+    if isinstance(step, HashedNgrams | TextStep):
+        largest = step.buckets if isinstance(step, HashedNgrams) else step.ids - 1
+        fits = "int" in name and int(np.iinfo(name).max) >= largest
     else:
         fits = name in ("float16", "float32", "float64")
     if not fits:
