@@ -115,7 +115,7 @@ def test_the_bill_and_the_c_name_the_chain(shoestring, tmp_path):
     status, out, _ = shoestring("export", file, "heard.c")
     assert status == 0 and "input chain: LogMel(" in out and "memory: 1,536 bytes" in out
     assert "void heard_feed(const int16_t *pieces, uint32_t count)" in Path("heard.c").read_text()
-    status, out, _ = shoestring("export", file, "heard.c", "--features")
+    status, out, _ = shoestring("export", file, "heard.c", "--no-input-chain")
     assert status == 0 and "heard_feed" not in Path("heard.c").read_text()
-    status, _, err = shoestring("export", file, "heard.onnx", "--features")
-    assert status != 0 and "--features" in err
+    status, _, err = shoestring("export", file, "heard.onnx", "--no-input-chain")
+    assert status != 0 and "--no-input-chain" in err

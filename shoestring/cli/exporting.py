@@ -53,10 +53,11 @@ IntegerInputs = Annotated[
         "--integer-inputs", help="C: take inputs as bytes, on the grid of a quantised network"
     ),
 ]
-Features = Annotated[
+NoInputChain = Annotated[
     bool,
     typer.Option(
-        "--features", help="C: without the file's input chain; the caller computes features"
+        "--no-input-chain",
+        help="C: without the file's input chain; the caller computes features",
     ),
 ]
 Project = Annotated[
@@ -84,7 +85,7 @@ def export(
     axis: Axes = None,
     keep_inputs: KeepInputs = False,
     integer_inputs: IntegerInputs = False,
-    features: Features = False,
+    no_input_chain: NoInputChain = False,
     project: Project = None,
     inputs: Inputs = None,
 ) -> None:
@@ -102,7 +103,7 @@ def export(
             "--axis": bool(axis),
             "--keep-inputs": keep_inputs,
             "--integer-inputs": integer_inputs,
-            "--features": features,
+            "--no-input-chain": no_input_chain,
             "--project": project is not None,
             "--inputs": inputs is not None,
         },
@@ -114,7 +115,8 @@ def export(
     if target.suffix.lower() != ".c":
         _write_onnx(contents, target)
         return
-    from shoestring.artifact.plain_c.export import export_c
+    from shoestring import __version__
+    from shoestring.artifact.plain_c.export import export_c, written_from
 
     if project is not None and len(contents) > 1:
         raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
@@ -129,7 +131,8 @@ def export(
             reuse_inputs=not keep_inputs,
             integer_inputs=integer_inputs,
             header=header or project is not None,
-            raw_inputs=not features,
+            raw_inputs=not no_input_chain,
+            heading=(written_from(file.read_bytes(), __version__),),
         )
         if project is None:
             _write_c(content, made, targets[name])

@@ -337,4 +337,7 @@ make size         # code and constants for a Cortex-M3
 
 `src/@NAME@.c` needs @ARENA@ bytes for its arena and the caller's inputs and outputs; the map of the
 memory is at its head. In an Arduino environment, this folder is a library: copy it to `libraries`.
+
+What shoestring wrote into this folder may be used without any condition
+(SPDX-License-Identifier: 0BSD).
 """
