@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from shoestring.cli.ending import writing
 from shoestring.cli.files import Entry, File, arrays_of
+from shoestring.cli.on_cores import UNMEASURED, cores_named, print_on_cores
 from shoestring.cli.source import named
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Weights(Enum):
     CODED = "coded"
 
 
-Target = Annotated[
+Output = Annotated[
     Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
 ]
 Kept = Annotated[
@@ -37,6 +39,16 @@ Kept = Annotated[
     typer.Option(
         help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
         "entropy-coded [default: coded]",
+        show_default=False,
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        help="C: measure flash, RAM and instructions of a run there, with each way to keep "
+        "weights: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32, avr or, for flash "
+        "alone, host; several with commas",
         show_default=False,
     ),
 ]
@@ -78,7 +90,7 @@ Inputs = Annotated[
 
 def export(
     file: File,
-    target: Target,
+    output: Output,
     entry: Entry = None,
     weights: Kept = None,
     header: Header = False,
@@ -88,6 +100,7 @@ def export(
     no_input_chain: NoInputChain = False,
     project: Project = None,
     inputs: Inputs = None,
+    target: Targets = None,
 ) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
 
@@ -96,7 +109,7 @@ def export(
     from shoestring.artifact import by_entry, read_model
 
     _check_for_c(
-        target,
+        output,
         {
             "--weights": weights is not None,
             "--header": header,
@@ -106,14 +119,16 @@ def export(
             "--no-input-chain": no_input_chain,
             "--project": project is not None,
             "--inputs": inputs is not None,
+            "--target": bool(target),
         },
     )
     if inputs is not None and project is None:
         raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
+    cores = cores_named(target or [])
     contents = by_entry(read_model(file))
     contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
-    if target.suffix.lower() != ".c":
-        _write_onnx(contents, target)
+    if output.suffix.lower() != ".c":
+        _write_onnx(contents, output)
         return
     from shoestring import __version__
     from shoestring.artifact.plain_c.export import export_c, written_from
@@ -121,12 +136,13 @@ def export(
     if project is not None and len(contents) > 1:
         raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
     lengths = _lengths(axis or [])
-    targets = _targets(contents, target)
+    targets = _targets(contents, output)
+    chosen = weights or Weights.CODED
     for name, content in contents.items():
-        made = export_c(
+        make = partial(
+            export_c,
             content,
             name=targets[name].stem,
-            weights=_storage(weights or Weights.CODED),
             axes=lengths,
             reuse_inputs=not keep_inputs,
             integer_inputs=integer_inputs,
@@ -134,10 +150,16 @@ def export(
             raw_inputs=not no_input_chain,
             heading=(written_from(file.read_bytes(), __version__),),
         )
+        made = make(weights=_storage(chosen))
         if project is None:
-            _write_c(content, made, targets[name])
+            cases = _write_c(content, made, targets[name])
         else:
-            _write_project(content, made, project, inputs)
+            cases = _write_project(content, made, project, inputs)
+        _say(made)
+        ways = {way.value: partial(make, weights=_storage(way)) for way in Weights}
+        print_on_cores(cores, ways, chosen.value, cases)
+    if not cores:
+        print(UNMEASURED)
 
 
 def _check_ending(target: Path) -> None:
@@ -201,9 +223,10 @@ def _storage(weights: Weights) -> WeightStorage:
     }[weights]
 
 
-def _write_c(content: Content, made: CFile, target: Path) -> None:
-    """Write the C file, and the header if there is one, and say what a reader should know."""
+def _write_c(content: Content, made: CFile, target: Path) -> Recorded:
+    """Write the C file, and the header if there is one; returns inputs for it."""
     from shoestring.artifact import save
+    from shoestring.artifact.plain_c.recording import recorded
 
     beside = target.with_name(f"{made.name}.h") if made.header is not None else None
     writing(target, beside)
@@ -212,18 +235,19 @@ def _write_c(content: Content, made: CFile, target: Path) -> None:
     if beside is not None and made.header is not None:
         save(beside, made.header.encode())
         print(f"{beside}: {len(made.header):,} bytes")
-    print(_compared(content, made))
-    _say(made)
+    cases = recorded(content, made)
+    print(f"Inputs are random. {_compared(made, cases)}")
+    return cases
 
 
-def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> None:
-    """Write a folder that builds."""
+def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> Recorded:
+    """Write a folder that builds; returns the inputs in it."""
     from shoestring.artifact import save
     from shoestring.artifact.plain_c.project import project
     from shoestring.artifact.plain_c.recording import recorded
 
     cases = recorded(content, made, None if inputs is None else arrays_of(inputs))
-    cases = replace(cases, about=f"{cases.about} {_compared(content, made, cases)}")
+    cases = replace(cases, about=f"{cases.about} {_compared(made, cases)}")
     texts = project(made, cases)
     paths = {name: folder / name for name in texts}
     writing(*paths.values())
@@ -232,19 +256,16 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
         save(paths[name], text.encode())
     print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
     print(cases.about)
-    _say(made)
+    return cases
 
 
-def _compared(content: Content, made: CFile, cases: Recorded | None = None) -> str:
-    """What a comparison of the C with ONNX Runtime found, on recorded inputs or random ones."""
+def _compared(made: CFile, cases: Recorded) -> str:
+    """What a comparison of the C with ONNX Runtime found, on recorded inputs."""
     from shoestring.artifact.plain_c.board.targets import ToolError
     from shoestring.artifact.plain_c.comparing import compared
-    from shoestring.artifact.plain_c.recording import recorded
 
     try:
-        if cases is not None:
-            return compared(made, cases).said()
-        return f"Inputs are random. {compared(made, recorded(content, made)).said()}"
+        return compared(made, cases).said()
     except ToolError as error:
         return f"Not compared with ONNX Runtime: {str(error).splitlines()[0]}"
 
