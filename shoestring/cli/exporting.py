@@ -86,6 +86,14 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+Raw = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: a file of raw inputs, as `run --raw` takes them, of which the project records "
+        "three for its input chain [default: noise]",
+        show_default=False,
+    ),
+]
 
 
 def export(
@@ -100,6 +108,7 @@ def export(
     no_input_chain: NoInputChain = False,
     project: Project = None,
     inputs: Inputs = None,
+    raw: Raw = None,
     target: Targets = None,
 ) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
@@ -119,11 +128,17 @@ def export(
             "--no-input-chain": no_input_chain,
             "--project": project is not None,
             "--inputs": inputs is not None,
+            "--raw": raw is not None,
             "--target": bool(target),
         },
     )
     if inputs is not None and project is None:
         raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
+    if raw is not None and (project is None or no_input_chain):
+        raise ValueError(
+            "--raw: is for the input chain of a project; give --project FOLDER too, and no "
+            "--no-input-chain"
+        )
     cores = cores_named(target or [])
     contents = by_entry(read_model(file))
     contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
@@ -154,7 +169,7 @@ def export(
         if project is None:
             cases = _write_c(content, made, targets[name])
         else:
-            cases = _write_project(content, made, project, inputs)
+            cases = _write_project(content, made, project, inputs, raw)
         _say(made)
         ways = {way.value: partial(make, weights=_storage(way)) for way in Weights}
         print_on_cores(cores, ways, chosen.value, cases)
@@ -240,13 +255,22 @@ def _write_c(content: Content, made: CFile, target: Path) -> Recorded:
     return cases
 
 
-def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | None) -> Recorded:
+def _write_project(
+    content: Content, made: CFile, folder: Path, inputs: Path | None, raw: Path | None
+) -> Recorded:
     """Write a folder that builds; returns the inputs in it."""
     from shoestring.artifact import save
     from shoestring.artifact.plain_c.project import project
     from shoestring.artifact.plain_c.recording import recorded
+    from shoestring.artifact.plain_c.recording_raw import with_raw
+    from shoestring.cli.raw_inputs import raw_of
 
     cases = recorded(content, made, None if inputs is None else arrays_of(inputs))
+    if made.emitted.chain is not None:
+        given = None if raw is None else raw_of(made.emitted.chain.chain, raw)
+        cases = with_raw(content, made, cases, given)
+    elif raw is not None:
+        raise ValueError("--raw: this file has no input chain")
     cases = replace(cases, about=f"{cases.about} {_compared(made, cases)}")
     texts = project(made, cases)
     paths = {name: folder / name for name in texts}
@@ -254,7 +278,8 @@ def _write_project(content: Content, made: CFile, folder: Path, inputs: Path | N
     for name, text in texts.items():
         paths[name].parent.mkdir(parents=True, exist_ok=True)
         save(paths[name], text.encode())
-    print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
+    count = len(cases.inputs) + len(cases.raw)
+    print(f"{folder}: {len(texts)} files; make && ./test there compares {count} cases")
     print(cases.about)
     return cases
 

@@ -13,6 +13,7 @@ from shoestring.artifact.plain_c.errors import NoPlainC
 from shoestring.artifact.plain_c.export import CFile
 from shoestring.artifact.plain_c.memory_picture import memory_svg
 from shoestring.artifact.plain_c.recording import Recorded
+from shoestring.artifact.plain_c.recording_raw import RAW_LOOP, raw_cases, raw_functions
 
 _BOARD = ("start_arm.c", "arm.ld", "semihosting.h")
 
@@ -60,6 +61,8 @@ def _cases(made: CFile, cases: Recorded) -> str:
                     "other inputs"
                 )
             parts.append(array(port.kind, f"{side}_{place}", numbers, ""))
+    if cases.raw:
+        parts.append(raw_cases(made, cases))
     return "\n".join(parts)
 
 
@@ -79,24 +82,28 @@ def _main(made: CFile, cases: Recorded) -> str:
     checks: list[str] = []
     for place, one in enumerate(out.outputs):
         own = len(out.inputs) + place
-        compare = "differs" if one.kind == "float" else "unequal"
+        halves = any(answer.dtype == np.float16 for answer in cases.outputs[0])
+        apart = "4e-3f" if halves else "1e-4f"
+        compare, more = ("differs", f", {apart}") if one.kind == "float" else ("unequal", "")
         checks.append(
-            f"        right &= !{compare}_{place}(a{own}, output_{place} + at * {one.count});"
+            f"        right &= !{compare}_{place}(a{own}, output_{place} + at * {one.count}{more});"
         )
-    halves = any(one.dtype == np.float16 for one in cases.outputs[0])
     functions = [
         filled(
             _DIFFERS if one.kind == "float" else _UNEQUAL,
             PLACE=str(place),
             COUNT=str(one.count),
             KIND=one.kind,
-            APART="1e-4f" if not halves else "4e-3f",
         )
         for place, one in enumerate(out.outputs)
     ]
-    first = len(out.inputs)
+    if cases.raw:
+        functions.append(raw_functions(made))
+    largest = f"largest(a{len(out.inputs)}, {out.outputs[0].count})"
+    fed = filled(RAW_LOOP, RAW=str(len(cases.raw)), LARGEST=largest) if cases.raw else ""
     return filled(
         _MAIN,
+        FED=fed,
         NAME=made.name,
         CASES=str(len(cases.inputs)),
         ARRAYS="\n".join(lines),
@@ -104,7 +111,7 @@ def _main(made: CFile, cases: Recorded) -> str:
         COPIES="\n".join(copies),
         ARGUMENTS=", ".join(f"a{place}" for place in range(len(ports))),
         CHECKS="\n".join(checks),
-        LARGEST=f"largest(a{first}, {out.outputs[0].count})",
+        LARGEST=largest,
         FIRST=out.outputs[0].kind,
     )
 
@@ -204,7 +211,7 @@ int main(void)
         say_number(@LARGEST@);
         say("\\n");
     }
-#ifdef __arm__
+@FED@#ifdef __arm__
     semihosting_exit();
 #endif
     return wrong != 0;
@@ -212,7 +219,7 @@ int main(void)
 """
 _DIFFERS = """\
 /* Whether numbers are further apart than rounding in another order explains. */
-static int differs_@PLACE@(const float *got, const float *wanted)
+static int differs_@PLACE@(const float *got, const float *wanted, float most_apart)
 {
     float most = 0.0f;
     int i, far = 0;
@@ -222,7 +229,7 @@ static int differs_@PLACE@(const float *got, const float *wanted)
     }
     for (i = 0; i < @COUNT@; i++) {
         float apart = got[i] - wanted[i];
-        far |= !((apart < 0 ? -apart : apart) <= @APART@ * most + 1e-7f);
+        far |= !((apart < 0 ? -apart : apart) <= most_apart * most + 1e-7f);
     }
     return far;
 }
