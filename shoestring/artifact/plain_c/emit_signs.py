@@ -1,4 +1,4 @@
-"""How products of signs keep their weights, and what those of one function differ in."""
+"""How products of signs (binary layers) keep weights, and what those of one function differ in."""
 
 from __future__ import annotations
 
