@@ -38,7 +38,7 @@ from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
 from sensitivity_table import fallback, sensitivity
-from spoken_digits_table import spoken_digits
+from spoken_digits_table import spoken_digits, unheard
 from structure_table import digits as structure_digits
 from structure_table import structure
 from xnor_table import kernels, latency
@@ -285,6 +285,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,
+    "spoken-digits-unheard": unheard,
     "microcontroller-weights": weights,
     **recipe_tables(),
 }

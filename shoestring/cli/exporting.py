@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import partial
@@ -18,6 +18,7 @@ from shoestring.cli.source import named
 
 if TYPE_CHECKING:
     from shoestring.artifact.format.file import Content
+    from shoestring.artifact.plain_c.board.targets import Target
     from shoestring.artifact.plain_c.export import CFile
     from shoestring.artifact.plain_c.recording import Recorded
     from shoestring.artifact.plain_c.weight_source import WeightStorage
@@ -115,66 +116,80 @@ def export(
 
     Of a file with several entries, NAME.ENTRY.onnx or NAME.ENTRY.c for each.
     """
+    from shoestring import __version__
     from shoestring.artifact import by_entry, read_model
+    from shoestring.artifact.plain_c.export import export_c, written_from
 
-    _check_for_c(
-        output,
-        {
-            "--weights": weights is not None,
-            "--header": header,
-            "--axis": bool(axis),
-            "--keep-inputs": keep_inputs,
-            "--integer-inputs": integer_inputs,
-            "--no-input-chain": no_input_chain,
-            "--project": project is not None,
-            "--inputs": inputs is not None,
-            "--raw": raw is not None,
-            "--target": bool(target),
-        },
-    )
-    if inputs is not None and project is None:
-        raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
-    if raw is not None and (project is None or no_input_chain):
-        raise ValueError(
-            "--raw: is for the input chain of a project; give --project FOLDER too, and no "
-            "--no-input-chain"
-        )
+    given = {
+        "--weights": weights,
+        "--header": header,
+        "--axis": axis,
+        "--keep-inputs": keep_inputs,
+        "--integer-inputs": integer_inputs,
+        "--no-input-chain": no_input_chain,
+        "--project": project,
+        "--inputs": inputs,
+        "--raw": raw,
+        "--target": target,
+    }
+    _check_for_c(output, [option for option, value in given.items() if value])
+    _check_project(project, inputs, raw, chain=not no_input_chain)
     cores = cores_named(target or [])
     contents = by_entry(read_model(file))
     contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
     if output.suffix.lower() != ".c":
         _write_onnx(contents, output)
         return
-    from shoestring import __version__
-    from shoestring.artifact.plain_c.export import export_c, written_from
-
     if project is not None and len(contents) > 1:
         raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
-    lengths = _lengths(axis or [])
-    targets = _targets(contents, output)
-    chosen = weights or Weights.CODED
-    for name, content in contents.items():
-        make = partial(
-            export_c,
-            content,
-            name=targets[name].stem,
-            axes=lengths,
-            reuse_inputs=not keep_inputs,
-            integer_inputs=integer_inputs,
-            header=header or project is not None,
-            raw_inputs=not no_input_chain,
-            heading=(written_from(file.read_bytes(), __version__),),
-        )
-        made = make(weights=_storage(chosen))
+    make = partial(
+        export_c,
+        axes=_lengths(axis or []),
+        reuse_inputs=not keep_inputs,
+        integer_inputs=integer_inputs,
+        header=header or project is not None,
+        raw_inputs=not no_input_chain,
+        heading=(written_from(file.read_bytes(), __version__),),
+    )
+    for name, path in _targets(contents, output).items():
+        one = partial(make, contents[name], name=path.stem)
         if project is None:
-            cases = _write_c(content, made, targets[name])
+            write = partial(_write_c, contents[name], target=path)
         else:
-            cases = _write_project(content, made, project, inputs, raw)
-        _say(made)
-        ways = {way.value: partial(make, weights=_storage(way)) for way in Weights}
-        print_on_cores(cores, ways, chosen.value, cases)
+            write = partial(_write_project, contents[name], folder=project, inputs=inputs, raw=raw)
+        _export_c(one, weights or Weights.CODED, write, cores)
     if not cores:
         print(UNMEASURED)
+
+
+def _export_c(
+    make: Callable[..., CFile],
+    chosen: Weights,
+    write: Callable[[CFile], Recorded],
+    cores: Sequence[Target],
+) -> None:
+    """Write the C of an entry, and say what it takes.
+
+    `make`: makes the C of a `weights`. `write`: writes it, and returns inputs for it.
+    """
+    ways = {way.value: partial(make, weights=_storage(way)) for way in Weights}
+    made = ways[chosen.value]()
+    cases = write(made)
+    _say(made)
+    print_on_cores(cores, ways, chosen.value, cases)
+
+
+def _check_project(
+    project: Path | None, inputs: Path | None, raw: Path | None, *, chain: bool
+) -> None:
+    """Raises ValueError where inputs are to be recorded that nothing would record."""
+    if inputs is not None and project is None:
+        raise ValueError("--inputs: are recorded in a project; give --project FOLDER too")
+    if raw is not None and (project is None or not chain):
+        raise ValueError(
+            "--raw: is for the input chain of a project; give --project FOLDER too, and no "
+            "--no-input-chain"
+        )
 
 
 def _check_ending(target: Path) -> None:
@@ -186,10 +201,9 @@ def _check_ending(target: Path) -> None:
         )
 
 
-def _check_for_c(target: Path, given: Mapping[str, bool]) -> None:
+def _check_for_c(target: Path, options: Sequence[str]) -> None:
     """Raises ValueError where options for C are given for another file, or its ending is none."""
     _check_ending(target)
-    options = [option for option, is_given in given.items() if is_given]
     if options and target.suffix.lower() != ".c":
         raise ValueError(
             f"{', '.join(options)}: for C, whose file ends in .c, and {target} does not"

@@ -109,9 +109,7 @@ def export_c(
         integer_inputs=integer_inputs or (chain is not None and on_a_grid(content, axes or {})),
     )
     prefix = identifier(name).rstrip("_") or "model"
-    first = [f"{prefix}: a neural network, written by shoestring.", *heading, *FREE]
-    if LICENCE in content.notes:
-        first.append(f"Its file says of the network's own licence: {content.notes[LICENCE][:200]}")
+    first = _first(prefix, content, heading)
     fixed = [f"The shape is fixed: {text}."] if (text := _fixed(network)) else []
     out = emitted(
         network,
@@ -129,6 +127,14 @@ def export_c(
         emitted=out,
         network=network,
     )
+
+
+def _first(prefix: str, content: Content, heading: Sequence[str]) -> list[str]:
+    """The first lines of a file: what it is, where it comes from, and its licence."""
+    lines = [f"{prefix}: a neural network, written by shoestring.", *heading, *FREE]
+    if LICENCE in content.notes:
+        lines.append(f"Its file says of the network's own licence: {content.notes[LICENCE][:200]}")
+    return lines
 
 
 def _fixed(network: Network) -> str:
