@@ -117,7 +117,6 @@ def export(
     Of a file with several entries, NAME.ENTRY.onnx or NAME.ENTRY.c for each.
     """
     from shoestring import __version__
-    from shoestring.artifact import by_entry, read_model
     from shoestring.artifact.plain_c.export import export_c, written_from
 
     given = {
@@ -132,16 +131,13 @@ def export(
         "--raw": raw,
         "--target": target,
     }
-    _check_for_c(output, [option for option, value in given.items() if value])
+    _check_for_c(output, given)
     _check_project(project, inputs, raw, chain=not no_input_chain)
-    cores = cores_named(target or [])
-    contents = by_entry(read_model(file))
-    contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
+    cores, weights = cores_named(target or []), weights or Weights.CODED
+    contents = _contents(file, entry, single=project is not None)
     if output.suffix.lower() != ".c":
         _write_onnx(contents, output)
         return
-    if project is not None and len(contents) > 1:
-        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
     make = partial(
         export_c,
         axes=_lengths(axis or []),
@@ -157,9 +153,21 @@ def export(
             write = partial(_write_c, contents[name], target=path)
         else:
             write = partial(_write_project, contents[name], folder=project, inputs=inputs, raw=raw)
-        _export_c(one, weights or Weights.CODED, write, cores)
+        _export_c(one, weights, write, cores)
     if not cores:
         print(UNMEASURED)
+
+
+def _contents(file: Path, entry: str | None, *, single: bool) -> Mapping[str, Content]:
+    """The contents of each entry, or of the one that is named; `single`: there must be one."""
+    from shoestring.artifact import by_entry, read_model
+
+    contents = by_entry(read_model(file))
+    if entry is not None:
+        return {"": contents[named(file, entry, contents)]}
+    if single and len(contents) > 1:
+        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
+    return contents
 
 
 def _export_c(
@@ -201,9 +209,10 @@ def _check_ending(target: Path) -> None:
         )
 
 
-def _check_for_c(target: Path, options: Sequence[str]) -> None:
+def _check_for_c(target: Path, given: Mapping[str, object]) -> None:
     """Raises ValueError where options for C are given for another file, or its ending is none."""
     _check_ending(target)
+    options = [option for option, value in given.items() if value]
     if options and target.suffix.lower() != ".c":
         raise ValueError(
             f"{', '.join(options)}: for C, whose file ends in .c, and {target} does not"
